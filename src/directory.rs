@@ -1,0 +1,4 @@
+//! The members in memory.
+/// Members.
+#[derive(Debug, Default)]
+pub struct Directory {}

@@ -1,0 +1,71 @@
+//! An account: one tenant, named by a slug.
+//!
+//! Knows how a slug is spelled; never whether the account exists.
+
+use std::fmt;
+
+use super::failure::Failure;
+use super::limits;
+use super::revision::{Timestamp, Version};
+
+/// The name of an account in addresses, decisions and commands: 1 to 63 characters of
+/// `a-z 0-9 -`, beginning and ending with a letter or digit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountSlug(Box<str>);
+
+impl AccountSlug {
+    /// Checks the spelling.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule, when the text is not a slug.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let edge =
+            |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let fits = (1..=limits::ACCOUNT_SLUG_CHARS_MAX).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && edge(text.chars().next())
+            && edge(text.chars().last());
+        if fits {
+            return Ok(Self(text.into()));
+        }
+        Err(Failure::invalid(
+            "account_slug",
+            format!(
+                "`{}` is not an account slug: use 1 to {} of `a-z`, `0-9` and `-`, with no `-` at the ends",
+                text.escape_default(),
+                limits::ACCOUNT_SLUG_CHARS_MAX
+            ),
+        ))
+    }
+
+    /// The slug as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccountSlug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AccountSlug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name in addresses; never changes.
+    pub slug: AccountSlug,
+    /// Its name for people.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Rises with every change.
+    pub version: Version,
+}

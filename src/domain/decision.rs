@@ -1,0 +1,72 @@
+//! An answer: allow or deny, and why. Deny is what a decision is until something allows it.
+
+use super::role::RoleId;
+
+/// Allow or deny, with what is needed to explain it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// True is allow.
+    pub allowed: bool,
+    /// Why; only computed when somebody asked.
+    pub explanation: Option<Explanation>,
+}
+
+/// Why an answer is what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The code that programs read.
+    pub reason: Reason,
+    /// The sentence that people read.
+    pub sentence: String,
+    /// The ids of the deciding policies, sorted.
+    pub policies: Vec<String>,
+    /// On a deny: the roles that would be allowed, sorted.
+    pub roles: Vec<RoleId>,
+}
+
+/// Why an answer is what it is, as a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A policy allows it.
+    Granted,
+    /// Another role would be allowed.
+    RoleLacksAction,
+    /// The resource is in another account, or in none.
+    OtherAccount,
+    /// The member is suspended.
+    Suspended,
+    /// Nobody by that type and id.
+    UnknownSubject,
+    /// The session has ended or never was.
+    SessionEnded,
+    /// The schema has no such action.
+    UnknownAction,
+    /// The schema has no such resource type.
+    UnknownResourceType,
+    /// An attribute is missing or of the wrong type.
+    BadAttributes,
+    /// No policy allows it, whatever one thing were changed; or the action does not apply.
+    NotApplicable,
+    /// A `forbid` could not be evaluated, and so denies.
+    ForbidErred,
+}
+
+impl Reason {
+    /// The code of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::RoleLacksAction => "role_lacks_action",
+            Self::OtherAccount => "other_account",
+            Self::Suspended => "suspended",
+            Self::UnknownSubject => "unknown_subject",
+            Self::SessionEnded => "session_ended",
+            Self::UnknownAction => "unknown_action",
+            Self::UnknownResourceType => "unknown_resource_type",
+            Self::BadAttributes => "bad_attributes",
+            Self::NotApplicable => "not_applicable",
+            Self::ForbidErred => "forbid_erred",
+        }
+    }
+}

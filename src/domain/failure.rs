@@ -1,0 +1,102 @@
+//! What can go wrong, in the words of the trade.
+//!
+//! A failure carries two messages: one for the caller, which says what to do next, and one for
+//! the log. It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
+
+use std::fmt;
+
+/// The kind of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The input is not what the call takes.
+    Invalid,
+    /// The caller is not known.
+    Unauthenticated,
+    /// The caller may not.
+    Denied,
+    /// There is no such thing, or it is none of the caller's business.
+    NotFound,
+    /// The call's method is not offered there.
+    MethodNotAllowed,
+    /// A rule stands against it.
+    Conflict,
+    /// `If-Match` names an older version.
+    Stale,
+    /// `If-Match` is missing.
+    PreconditionRequired,
+    /// It was there once and is over.
+    Gone,
+    /// The input is larger than a bound.
+    TooLarge,
+    /// The caller took too long.
+    Timeout,
+    /// Too much at once: try again.
+    Busy,
+    /// A policy set was refused.
+    PoliciesRefused,
+    /// A bug or a broken disk.
+    Internal,
+}
+
+/// One failure, with what the caller is told and what the log is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// A stable word for programs, such as `already_member`.
+    pub code: &'static str,
+    /// For the caller: what is wrong and what to do next.
+    pub public: String,
+    /// For the log only.
+    pub private: Option<String>,
+    /// Faults of single inputs: field and message.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: Kind, code: &'static str, public: impl Into<String>) -> Self {
+        Self { kind, code, public: public.into(), private: None, fields: Vec::new() }
+    }
+
+    /// An input that does not fit; `field` names it.
+    #[must_use]
+    pub fn invalid(field: &str, public: impl Into<String>) -> Self {
+        let public = public.into();
+        Self {
+            fields: vec![(field.to_owned(), public.clone())],
+            ..Self::new(Kind::Invalid, "invalid", public)
+        }
+    }
+
+    /// A bug or a broken disk: the caller hears nothing of the cause.
+    #[must_use]
+    pub fn internal(private: impl Into<String>) -> Self {
+        Self::new(
+            Kind::Internal,
+            "internal",
+            "something broke on our side: try again, and give the request id to whoever runs the sidecar",
+        )
+        .logged(private)
+    }
+
+    /// Adds what only the log may hear.
+    #[must_use]
+    pub fn logged(mut self, private: impl Into<String>) -> Self {
+        self.private = Some(private.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.public)?;
+        match &self.private {
+            Some(private) => write!(f, " ({private})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,224 @@
+//! A member: a person with a login on one account.
+//!
+//! Knows how ids and names are spelled, and what a member is; never which roles exist.
+
+use std::fmt;
+
+use super::account::AccountSlug;
+use super::email::Email;
+use super::failure::Failure;
+use super::limits;
+use super::revision::{Timestamp, Version};
+use super::role::RoleId;
+
+/// Names a member in the whole store: 1 to 128 printable ASCII without space and `/?#%`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(Box<str>);
+
+impl MemberId {
+    /// Checks the spelling.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule, when the text is not an id.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let fits = (1..=limits::MEMBER_ID_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic() && !b"/?#%".contains(&b));
+        if fits {
+            return Ok(Self(text.into()));
+        }
+        Err(Failure::invalid(
+            "id",
+            format!(
+                "`{}` is not a member id: use 1 to {} printable ASCII characters without space and `/?#%`",
+                text.escape_default(),
+                limits::MEMBER_ID_CHARS_MAX
+            ),
+        ))
+    }
+
+    /// A new id from 16 random bytes: `m` and 26 base-32 digits (Crockford's alphabet, lower case).
+    #[must_use]
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut rest = u128::from_be_bytes(bytes);
+        let mut text = String::with_capacity(27);
+        text.push('m');
+        for _ in 0..26 {
+            let digit = usize::try_from(rest & 31).unwrap_or(0);
+            text.push(DIGITS.get(digit).copied().map_or('0', char::from));
+            rest >>= 5;
+        }
+        Self(text.into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for MemberId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A first or last name: 1 to 64 characters, trimmed, without control, zero-width and bidi
+/// characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Name(Box<str>);
+
+impl Name {
+    /// Checks the spelling; `field` names the input in the error.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule, when the text cannot be a name.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, Failure> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Failure::invalid(field, format!("`{field}` is empty: write a name")));
+        }
+        if text.chars().count() > limits::NAME_CHARS_MAX {
+            return Err(Failure::invalid(
+                field,
+                format!(
+                    "`{field}` is longer than {} characters: shorten it",
+                    limits::NAME_CHARS_MAX
+                ),
+            ));
+        }
+        if text.chars().any(hidden) {
+            return Err(Failure::invalid(
+                field,
+                format!("`{field}` holds a control or invisible character: remove it"),
+            ));
+        }
+        if text.contains("://") {
+            return Err(Failure::invalid(
+                field,
+                format!("`{field}` holds a web address: write a name"),
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Control, zero-width and bidi characters: they make one name look like another. The joiners
+/// U+200C and U+200D stay, since Persian and Indic names are written with them.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Names are personal: logs show none.
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Name(***)")
+    }
+}
+
+/// Whether a member may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Status {
+    /// May do what the role allows.
+    Active,
+    /// May do nothing until restored.
+    #[default]
+    Suspended,
+}
+
+impl Status {
+    /// The word of the contract: `active` or `suspended`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// A person with a login on one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Unique in the whole store.
+    pub id: MemberId,
+    /// The account the login is on.
+    pub account: AccountSlug,
+    /// Unique in the account.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The one role.
+    pub role: RoleId,
+    /// Active or suspended.
+    pub status: Status,
+    /// Whether a second factor is set up.
+    pub two_step: bool,
+    /// When the person became a member.
+    pub joined: Timestamp,
+    /// Rises with every change.
+    pub version: Version,
+}
+
+impl Member {
+    /// What a decision reads of this member.
+    #[must_use]
+    pub fn view(&self) -> MemberView<'_> {
+        MemberView {
+            id: self.id.as_str(),
+            account: self.account.as_str(),
+            role: self.role.as_str(),
+            active: self.status == Status::Active,
+            email_key: self.email.key(),
+            first_name: self.first_name.as_str(),
+            last_name: self.last_name.as_str(),
+            two_step: self.two_step,
+            joined: self.joined,
+        }
+    }
+}
+
+/// What a decision reads of a member, borrowed from wherever it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberView<'a> {
+    /// Unique in the whole store.
+    pub id: &'a str,
+    /// The account's slug.
+    pub account: &'a str,
+    /// The role's name.
+    pub role: &'a str,
+    /// False while suspended.
+    pub active: bool,
+    /// The canonical key of the address.
+    pub email_key: &'a str,
+    /// Given name.
+    pub first_name: &'a str,
+    /// Family name.
+    pub last_name: &'a str,
+    /// Whether a second factor is set up.
+    pub two_step: bool,
+    /// When the person became a member.
+    pub joined: Timestamp,
+}

@@ -1,0 +1,96 @@
+//! A question: may this subject do this action to this resource, in this context?
+//!
+//! Borrowed from the request's body. A `Query` has the API's shape; whether its names mean
+//! anything is the engine's to find out.
+
+use std::borrow::Cow;
+
+/// A JSON value whose objects hold each member once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A whole number that fits 64 bits.
+    Long(i64),
+    /// Any other number.
+    Double(f64),
+    /// Text.
+    String(Cow<'a, str>),
+    /// An array.
+    List(Vec<Value<'a>>),
+    /// An object, in the order it was written.
+    Record(Record<'a>),
+}
+
+/// The members of an object, in the order they were written; each name once.
+pub type Record<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+impl<'a> Value<'a> {
+    /// The text, where this is text.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The members, where this is an object.
+    #[must_use]
+    pub fn as_record(&self) -> Option<&Record<'a>> {
+        match self {
+            Self::Record(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// What JSON calls this kind of value.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Long(_) | Self::Double(_) => "a number",
+            Self::String(_) => "a string",
+            Self::List(_) => "an array",
+            Self::Record(_) => "an object",
+        }
+    }
+}
+
+/// Finds a member of an object by name.
+#[must_use]
+pub fn member<'r, 'a>(
+    record: &'r [(Cow<'a, str>, Value<'a>)],
+    name: &str,
+) -> Option<&'r Value<'a>> {
+    record.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// A subject or a resource as the caller names it.
+#[derive(Clone, Copy, Debug)]
+pub struct EntityRef<'q> {
+    /// The type, as the caller spells it.
+    pub kind: &'q str,
+    /// The id within the type.
+    pub id: &'q str,
+    /// What the caller says about it; empty where nothing was said.
+    pub properties: &'q [(Cow<'q, str>, Value<'q>)],
+}
+
+/// One question, borrowed from the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'q> {
+    /// Who asks.
+    pub subject: EntityRef<'q>,
+    /// The action's name as in the schema.
+    pub action: &'q str,
+    /// What the caller says about the action; becomes `context.action` where declared.
+    pub action_properties: &'q [(Cow<'q, str>, Value<'q>)],
+    /// What it would be done to.
+    pub resource: EntityRef<'q>,
+    /// The circumstances.
+    pub context: &'q [(Cow<'q, str>, Value<'q>)],
+}

@@ -1,0 +1,52 @@
+//! The name of a role. Which roles there are is the policy folder's to say, never this file's.
+
+use std::fmt;
+
+use super::failure::Failure;
+use super::limits;
+
+/// The name of a role, as its policy file is named: 1 to 64 of `a-z 0-9 _ -`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleId(Box<str>);
+
+impl RoleId {
+    /// Checks the spelling.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule, when the text is not a role's name.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let fits = (1..=limits::ROLE_CHARS_MAX).contains(&text.len())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+        if fits {
+            return Ok(Self(text.into()));
+        }
+        Err(Failure::invalid(
+            "role",
+            format!(
+                "`{}` is not a role's name: use 1 to {} of `a-z`, `0-9`, `_` and `-`; `kwic-team role list` shows the roles",
+                text.escape_default(),
+                limits::ROLE_CHARS_MAX
+            ),
+        ))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RoleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

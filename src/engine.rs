@@ -1,0 +1,4 @@
+//! The live policies.
+/// One immutable policy set.
+#[derive(Debug, Default)]
+pub struct Snapshot {}

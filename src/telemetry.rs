@@ -1,0 +1,4 @@
+//! Counters and logs.
+/// Counters.
+#[derive(Debug, Default)]
+pub struct Telemetry {}

@@ -1,0 +1,12 @@
+//! The integration tests: one binary, a module a theme.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    reason = "a test that meets the unexpected should stop there and say so"
+)]
+
