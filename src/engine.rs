@@ -1,4 +1,133 @@
-//! The live policies.
-/// One immutable policy set.
-#[derive(Debug, Default)]
-pub struct Snapshot {}
+//! The engine: live policies as one immutable value that answers questions.
+//!
+//! A [`Snapshot`] is made from a policy folder's files through one gate, all or nothing, and
+//! never changes; swapping it is somebody else's work. The engine never touches disk, network,
+//! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
+
+mod decide;
+mod evaluate;
+mod fault;
+mod format;
+mod gather;
+mod load;
+mod matrix;
+mod names;
+mod policy_tests;
+mod roles;
+mod slices;
+mod stored;
+mod types;
+
+use std::collections::{BTreeMap, HashSet};
+
+use cedar_policy::PolicyId;
+
+pub use fault::{PolicyFault, render};
+pub use format::format;
+pub use matrix::{Cell, Changes, Matrix, MatrixRow};
+pub use roles::RoleCard;
+
+use crate::domain::{Digest, MemberView, RoleId};
+
+/// Finds members by id. The directory is one; a test's map is another.
+pub trait Members {
+    /// Calls `read` with the member, where there is one.
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R>;
+}
+
+/// Nobody at all.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMembers;
+
+impl Members for NoMembers {
+    fn with<R>(&self, _: &str, _: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        None
+    }
+}
+
+/// What a question is asked about, beside the policies.
+#[derive(Debug)]
+pub struct World<'w, M> {
+    /// Who is on the team.
+    pub members: &'w M,
+    /// The account that a resource without one belongs to.
+    pub single_account: Option<&'w str>,
+}
+
+/// One policy of the live set, as far as it is told to the outside.
+#[derive(Debug)]
+struct PolicyMeta {
+    /// Cedar's JSON form: equal where two policies mean the same.
+    meaning: String,
+    /// Whether only account, role and suspension decide, which the matrix tries out.
+    determined: bool,
+}
+
+/// One immutable policy set, ready to answer.
+#[derive(Debug)]
+pub struct Snapshot {
+    names: names::Names,
+    stored: stored::Stored,
+    slices: slices::Slices,
+    policies: Vec<(cedar_policy::Policy, slices::Scope)>,
+    meta: BTreeMap<String, PolicyMeta>,
+    forbids: HashSet<PolicyId>,
+    roles: Vec<RoleCard>,
+    guards: usize,
+    tests: usize,
+    notes: Vec<String>,
+    /// The schema's and the entities' texts: a change there is one that the matrix may not see.
+    data: [Digest; 2],
+    digest: Digest,
+    digest_hex: String,
+}
+
+impl Snapshot {
+    /// The digest of the folder that this set was made from.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The same as 64 hexadecimal digits.
+    #[must_use]
+    pub fn digest_hex(&self) -> &str {
+        &self.digest_hex
+    }
+
+    /// The role catalogue, sorted by id.
+    #[must_use]
+    pub fn roles(&self) -> &[RoleCard] {
+        &self.roles
+    }
+
+    /// Whether the catalogue has this role.
+    #[must_use]
+    pub fn has_role(&self, role: &RoleId) -> bool {
+        self.roles.iter().any(|card| card.id == *role)
+    }
+
+    /// How many policies decide; guards are not among them.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// How many guards the folder states.
+    #[must_use]
+    pub fn guard_count(&self) -> usize {
+        self.guards
+    }
+
+    /// How many policy tests passed at load.
+    #[must_use]
+    pub fn test_count(&self) -> usize {
+        self.tests
+    }
+
+    /// What the load noticed without refusing it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}

@@ -7,6 +7,8 @@ use super::role::RoleId;
 pub struct Decision {
     /// True is allow.
     pub allowed: bool,
+    /// How many policies could not be evaluated.
+    pub erred: u32,
     /// Why; only computed when somebody asked.
     pub explanation: Option<Explanation>,
 }

@@ -9,4 +9,3 @@
     clippy::allow_attributes,
     reason = "a test that meets the unexpected should stop there and say so"
 )]
-

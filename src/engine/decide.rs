@@ -1,0 +1,244 @@
+//! One decision: names understood, entities gathered, slices judged, and on demand explained.
+//!
+//! Synchronous and total: whatever is in doubt is a deny that says why. Reads no disk, takes no
+//! lock, and never writes.
+
+use super::evaluate::{Evaluation, Verdict};
+use super::gather::{Case, Gatherer, Principal};
+use super::slices::{Env, Keys};
+use super::types::BadAttribute;
+use super::{Members, Snapshot, World};
+use crate::domain::decision::Explanation;
+use crate::domain::{Decision, MemberView, Query, Reason, RoleId};
+
+/// Why a question is denied without asking any policy.
+struct Refusal {
+    reason: Reason,
+    sentence: String,
+}
+
+impl Refusal {
+    fn new(reason: Reason, sentence: impl Into<String>) -> Self {
+        Self { reason, sentence: sentence.into() }
+    }
+}
+
+impl From<BadAttribute> for Refusal {
+    fn from(bad: BadAttribute) -> Self {
+        Self::new(Reason::BadAttributes, format!("`{}` {}", bad.path, bad.why))
+    }
+}
+
+impl Snapshot {
+    /// Answers one question about the members of `world`.
+    pub fn decide<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+        explain: bool,
+    ) -> Decision {
+        match self.find_principal(query, world, explain) {
+            Ok(decision) => decision,
+            Err(refusal) => Decision {
+                explanation: explain.then(|| Explanation {
+                    reason: refusal.reason,
+                    sentence: refusal.sentence,
+                    policies: Vec::new(),
+                    roles: Vec::new(),
+                }),
+                ..Decision::default()
+            },
+        }
+    }
+
+    fn find_principal<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+        explain: bool,
+    ) -> Result<Decision, Refusal> {
+        let subject = &query.subject;
+        let kind = self.names.type_index(subject.kind);
+        if let Some(uid) = kind.and_then(|kind| self.names.uid(kind, subject.id))
+            && let Some(stored) = self.stored.get(&uid)
+        {
+            return self.judge(Principal::Stored(&uid, stored), query, world, explain);
+        }
+        let unknown = || match subject.kind {
+            "session" => {
+                Refusal::new(Reason::SessionEnded, "this session has ended: sign in again")
+            }
+            kind => Refusal::new(
+                Reason::UnknownSubject,
+                format!("nobody is known as `{kind}` `{}`", subject.id.escape_debug()),
+            ),
+        };
+        if kind != Some(self.names.user) {
+            return Err(unknown());
+        }
+        world
+            .members
+            .with(subject.id, |view| self.judge(Principal::Member(view), query, world, explain))
+            .unwrap_or_else(|| Err(unknown()))
+    }
+
+    fn judge<M: Members>(
+        &self,
+        principal: Principal<'_>,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+        explain: bool,
+    ) -> Result<Decision, Refusal> {
+        let (case, env) = self.understand(principal, query, world)?;
+        let verdict = self.ask(&case, env, world)?;
+        Ok(Decision {
+            allowed: verdict.allowed,
+            erred: u32::try_from(verdict.erred.len()).unwrap_or(u32::MAX),
+            explanation: explain.then(|| self.explain(&case, env, &verdict, world)),
+        })
+    }
+
+    /// Finds the action, the resource's type and the environment.
+    fn understand<'a, M: Members>(
+        &'a self,
+        principal: Principal<'a>,
+        query: &'a Query<'a>,
+        world: &World<'a, M>,
+    ) -> Result<(Case<'a>, &'a Env), Refusal> {
+        let Some(action) = self.names.action_index(query.action) else {
+            return Err(Refusal::new(
+                Reason::UnknownAction,
+                format!("the schema has no action `{}`", query.action.escape_debug()),
+            ));
+        };
+        let Some(resource_type) = self.names.type_index(query.resource.kind) else {
+            return Err(Refusal::new(
+                Reason::UnknownResourceType,
+                format!("the schema has no type `{}`", query.resource.kind.escape_debug()),
+            ));
+        };
+        let principal_type = match principal {
+            Principal::Member(_) => Some(self.names.user),
+            Principal::Stored(uid, _) => self.names.index_of(uid.type_name()),
+        };
+        let env = principal_type.and_then(|kind| self.slices.env(kind, action, resource_type));
+        let (Some(env), Some(action)) = (env, self.names.actions.get(action)) else {
+            return Err(Refusal::new(
+                Reason::NotApplicable,
+                format!(
+                    "the action `{}` does not apply to such a subject and a `{}`",
+                    query.action, query.resource.kind
+                ),
+            ));
+        };
+        let default_account = world.single_account;
+        let case =
+            Case { principal, query, action, resource_type, default_account, moved_to: None };
+        Ok((case, env))
+    }
+
+    /// Lets Cedar judge the slices of one case.
+    fn ask<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        world: &World<'_, M>,
+    ) -> Result<Verdict, BadAttribute> {
+        let gatherer =
+            Gatherer { names: &self.names, stored: &self.stored, members: world.members };
+        let gathered = gatherer.gather(case)?;
+        let role = match case.principal {
+            Principal::Member(view) => Some(view.role),
+            Principal::Stored(..) => None,
+        };
+        let keys = Keys {
+            role,
+            role_lineage: &gathered.role_lineage,
+            principal: &gathered.principal_lineage,
+            resource: &gathered.resource_lineage,
+        };
+        let evaluation = Evaluation {
+            forbids: &self.forbids,
+            request: &gathered.request,
+            entities: &gathered.entities,
+        };
+        Ok(evaluation.slices(env, &keys))
+    }
+
+    /// Why the verdict is what it is, found by asking again with one thing changed.
+    fn explain<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        verdict: &Verdict,
+        world: &World<'_, M>,
+    ) -> Explanation {
+        let (reason, roles) = if verdict.allowed {
+            (Reason::Granted, Vec::new())
+        } else if verdict.forbid_erred {
+            (Reason::ForbidErred, Vec::new())
+        } else {
+            self.why_denied(case, env, world)
+        };
+        let mut policies: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
+        if reason == Reason::ForbidErred {
+            let erred = verdict.erred.iter().filter(|id| self.forbids.contains(*id));
+            policies = erred.map(ToString::to_string).collect();
+        }
+        Explanation { sentence: sentence(case, reason, &roles), reason, policies, roles }
+    }
+
+    fn why_denied<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        world: &World<'_, M>,
+    ) -> (Reason, Vec<RoleId>) {
+        let Principal::Member(view) = case.principal else {
+            return (Reason::NotApplicable, Vec::new());
+        };
+        let allows = |case: Case<'_>| self.ask(&case, env, world).is_ok_and(|found| found.allowed);
+        let as_member = |view| Case { principal: Principal::Member(view), ..*case };
+        if allows(as_member(MemberView { active: true, ..view })) {
+            return (Reason::Suspended, Vec::new());
+        }
+        if allows(Case { moved_to: Some(view.account), ..*case }) {
+            return (Reason::OtherAccount, Vec::new());
+        }
+        let roles: Vec<RoleId> = self
+            .roles
+            .iter()
+            .filter(|card| allows(as_member(MemberView { role: card.id.as_str(), ..view })))
+            .map(|card| card.id.clone())
+            .collect();
+        match roles.is_empty() {
+            true => (Reason::NotApplicable, roles),
+            false => (Reason::RoleLacksAction, roles),
+        }
+    }
+}
+
+/// The sentence that people read.
+fn sentence(case: &Case<'_>, reason: Reason, roles: &[RoleId]) -> String {
+    let action = case.query.action;
+    let resource = case.query.resource.kind;
+    let role = match case.principal {
+        Principal::Member(view) => view.role,
+        Principal::Stored(..) => "",
+    };
+    match reason {
+        Reason::Granted => format!("`{action}` on this `{resource}` is allowed"),
+        Reason::Suspended => "this member is suspended: restore the member first".to_owned(),
+        Reason::OtherAccount => format!("this `{resource}` is not in the member's account"),
+        Reason::RoleLacksAction => {
+            let list = roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ");
+            format!(
+                "the role `{role}` may not `{action}` this `{resource}`; these roles may: {list}"
+            )
+        }
+        Reason::ForbidErred => {
+            "a `forbid` could not be evaluated, and so denies: see the policies it names".to_owned()
+        }
+        _ => format!("no policy allows `{action}` on this `{resource}`"),
+    }
+}

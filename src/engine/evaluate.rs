@@ -1,0 +1,93 @@
+//! Evaluation: Cedar judges each slice, this file combines what it says.
+//!
+//! Deny is the start and the end of every doubt: a `forbid` that errs denies, which Cedar alone
+//! would skip. Reads no names, builds no entities.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Decision as CedarDecision, Entities, PolicyId, PolicySet,
+    Request,
+};
+
+use super::slices::{Env, Keys};
+
+/// What Cedar said of a question, over all its slices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Allow or deny, where an erring `forbid` denies.
+    pub(super) allowed: bool,
+    /// Some `forbid` could not be evaluated.
+    pub(super) forbid_erred: bool,
+    /// The policies that decided, as Cedar names them.
+    pub(super) reasons: BTreeSet<PolicyId>,
+    /// The policies that could not be evaluated.
+    pub(super) erred: BTreeSet<PolicyId>,
+}
+
+thread_local! {
+    // An authorizer holds no state of a question; making one for each would only cost.
+    static AUTHORIZER: RefCell<Authorizer> = RefCell::new(Authorizer::new());
+}
+
+/// Combines the slices of one question.
+pub(super) struct Evaluation<'e> {
+    pub(super) forbids: &'e HashSet<PolicyId>,
+    pub(super) request: &'e Request,
+    pub(super) entities: &'e Entities,
+}
+
+impl Evaluation<'_> {
+    /// Judges the slices of an environment.
+    pub(super) fn slices(&self, env: &Env, keys: &Keys<'_>) -> Verdict {
+        let mut parts = Parts::default();
+        env.each(keys, |set| self.add(set, &mut parts));
+        parts.verdict()
+    }
+
+    /// Judges one whole set, without slices.
+    pub(super) fn whole(&self, set: &PolicySet) -> Verdict {
+        let mut parts = Parts::default();
+        self.add(set, &mut parts);
+        parts.verdict()
+    }
+
+    fn add(&self, set: &PolicySet, parts: &mut Parts) {
+        let response = AUTHORIZER
+            .with_borrow(|authorizer| authorizer.is_authorized(self.request, set, self.entities));
+        let reasons = response.diagnostics().reason().cloned();
+        match response.decision() {
+            CedarDecision::Allow => parts.permits.extend(reasons),
+            CedarDecision::Deny => parts.forbids.extend(reasons),
+        }
+        for error in response.diagnostics().errors() {
+            let AuthorizationError::PolicyEvaluationError(error) = error;
+            let id = error.policy_id();
+            parts.forbid_erred |= self.forbids.contains(id);
+            parts.erred.insert(id.clone());
+        }
+    }
+}
+
+/// What the slices said so far. A slice denies with reasons only where a `forbid` matched, and a
+/// slice that holds one hides only permits that could not have won.
+#[derive(Default)]
+struct Parts {
+    permits: BTreeSet<PolicyId>,
+    forbids: BTreeSet<PolicyId>,
+    erred: BTreeSet<PolicyId>,
+    forbid_erred: bool,
+}
+
+impl Parts {
+    fn verdict(self) -> Verdict {
+        let permitted = self.forbids.is_empty() && !self.permits.is_empty();
+        Verdict {
+            allowed: permitted && !self.forbid_erred,
+            forbid_erred: self.forbid_erred,
+            reasons: if self.forbids.is_empty() { self.permits } else { self.forbids },
+            erred: self.erred,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Formatting of policy files, by Cedar's own formatter.
+//!
+//! Changes white space only; a file that does not parse is left alone.
+
+use cedar_policy_formatter::{Config, policies_str_to_pretty};
+
+/// Columns of a formatted policy file.
+const LINE_WIDTH: usize = 100;
+
+/// The text of a policy file as Cedar's formatter writes it.
+///
+/// # Errors
+/// The formatter's sentence, where the text is no policies.
+pub fn format(text: &str) -> Result<String, String> {
+    let config = Config { line_width: LINE_WIDTH, indent_width: 2 };
+    policies_str_to_pretty(text, &config).map_err(|fault| format!("{fault:#}"))
+}

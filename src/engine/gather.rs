@@ -1,0 +1,406 @@
+//! From a question to what Cedar evaluates: principal, resource, context and the few entities
+//! that a decision can see.
+//!
+//! What the store knows wins over what the caller says; what is built conforms to the schema, or
+//! the attribute at fault is named. Never decides, never reads more members than are named.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
+
+use super::Members;
+use super::names::{ActionInfo, Names};
+use super::stored::{Stored, StoredEntity};
+use super::types::{BadAttribute, Extension, Named, Shape, Type, read, read_shape};
+use crate::clock;
+use crate::domain::query::member;
+use crate::domain::{EntityRef, MemberView, Query, Value};
+
+/// How many steps from principal, resource and context a condition may reach; the gate refuses
+/// policies that reach further.
+pub(super) const REACH: usize = 2;
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) enum Principal<'a> {
+    /// A member, as the directory holds it.
+    Member(MemberView<'a>),
+    /// An entity of `entities.json`.
+    Stored(&'a EntityUid, &'a StoredEntity),
+}
+
+/// One question whose names are understood.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) principal: Principal<'a>,
+    pub(super) query: &'a Query<'a>,
+    pub(super) action: &'a ActionInfo,
+    pub(super) resource_type: usize,
+    /// The account of a resource that names none.
+    pub(super) default_account: Option<&'a str>,
+    /// Asks as if the resource were in this account.
+    pub(super) moved_to: Option<&'a str>,
+}
+
+/// What Cedar is given.
+pub(super) struct Gathered {
+    pub(super) request: Request,
+    pub(super) entities: Entities,
+    pub(super) role_lineage: Vec<EntityUid>,
+    pub(super) principal_lineage: Vec<EntityUid>,
+    pub(super) resource_lineage: Vec<EntityUid>,
+}
+
+/// The parts of a snapshot that gathering reads.
+pub(super) struct Gatherer<'g, M> {
+    pub(super) names: &'g Names,
+    pub(super) stored: &'g Stored,
+    pub(super) members: &'g M,
+}
+
+/// An entity under way: its uid, its own lineage, and what its attributes name.
+struct Drawn {
+    uid: EntityUid,
+    entity: Option<Entity>,
+    lineage: Vec<EntityUid>,
+}
+
+impl<M: Members> Gatherer<'_, M> {
+    /// Gathers everything for one question.
+    ///
+    /// # Errors
+    /// The attribute that does not conform to the schema.
+    pub(super) fn gather(&self, case: &Case<'_>) -> Result<Gathered, BadAttribute> {
+        let mut named = Named::new();
+        let mut entities = Vec::with_capacity(4);
+        let (principal, role_lineage) = self.principal(case, &mut named)?;
+        let resource = self.resource(case, (&principal, &role_lineage), &mut named)?;
+        let context = context(case, &mut named)?;
+        entities.extend(principal.entity);
+        if resource.uid != principal.uid {
+            entities.extend(resource.entity);
+        }
+        entities.extend(case.action.entity.clone());
+        self.reach(&named, &mut entities);
+        let request =
+            Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
+                .map_err(|fault| broken("the question", &fault))?;
+        let entities = Entities::from_entities(entities, None)
+            .map_err(|fault| broken("the entities", &fault))?;
+        Ok(Gathered {
+            request,
+            entities,
+            role_lineage,
+            principal_lineage: principal.lineage,
+            resource_lineage: resource.lineage,
+        })
+    }
+
+    /// The principal, and the lineage of its role.
+    fn principal(
+        &self,
+        case: &Case<'_>,
+        named: &mut Named,
+    ) -> Result<(Drawn, Vec<EntityUid>), BadAttribute> {
+        match case.principal {
+            Principal::Stored(uid, stored) => {
+                named.extend(stored.named.iter().cloned());
+                let drawn = Drawn {
+                    uid: uid.clone(),
+                    entity: Some(stored.entity.clone()),
+                    lineage: stored.lineage.clone(),
+                };
+                Ok((drawn, Vec::new()))
+            }
+            Principal::Member(view) => self
+                .member(&view, view.account, case.query.subject.properties, named)
+                .map_err(|bad| bad.within("subject.properties")),
+        }
+    }
+
+    /// A member, in `account`, with the lineage of its role. `said` fills only what the store
+    /// does not know.
+    fn member(
+        &self,
+        view: &MemberView<'_>,
+        account: &str,
+        said: &[(Cow<'_, str>, Value<'_>)],
+        named: &mut Named,
+    ) -> Result<(Drawn, Vec<EntityUid>), BadAttribute> {
+        let uid = self.uid(self.names.user, view.id)?;
+        let role_lineage = self.stored.lineage(self.uid(self.names.role, view.role)?);
+        let account_lineage = self.stored.lineage(self.uid(self.names.account, account)?);
+        let mut attributes = HashMap::new();
+        for attribute in &self.names.shape(self.names.user).attributes {
+            let name = attribute.name.as_str();
+            let value = if is_supplied(name) {
+                if !attribute.mentioned {
+                    continue;
+                }
+                let value = supplied(view, account, name, &attribute.kind);
+                read(&attribute.kind, &value, named)
+            } else {
+                match member(said, name) {
+                    Some(value) => read(&attribute.kind, value, named),
+                    None if attribute.required => Err(BadAttribute::missing()),
+                    None => continue,
+                }
+            };
+            let value = value.map_err(|bad| bad.within(name))?;
+            attributes.insert(attribute.name.clone(), value);
+        }
+        let parents = role_lineage.iter().chain(&account_lineage).cloned().collect();
+        let entity = entity(uid.clone(), attributes, parents)?;
+        let lineage = std::iter::once(uid.clone()).chain(account_lineage).collect();
+        Ok((Drawn { uid, entity: Some(entity), lineage }, role_lineage))
+    }
+
+    fn resource(
+        &self,
+        case: &Case<'_>,
+        (principal, role_lineage): (&Drawn, &[EntityUid]),
+        named: &mut Named,
+    ) -> Result<Drawn, BadAttribute> {
+        let asked = &case.query.resource;
+        let id = match case.moved_to {
+            Some(account) if case.resource_type == self.names.account => account,
+            _ => asked.id,
+        };
+        let uid = self.uid(case.resource_type, id)?;
+        if uid == principal.uid && case.moved_to.is_none() {
+            let lineage = principal.lineage.iter().chain(role_lineage).cloned().collect();
+            return Ok(Drawn { uid, entity: None, lineage });
+        }
+        if let Some(stored) = self.stored.get(&uid) {
+            return self.stored_resource(case, uid, stored, named).map_err(of_resource);
+        }
+        if case.resource_type == self.names.user {
+            let found = self.members.with(id, |view| {
+                let account = case.moved_to.unwrap_or(view.account);
+                self.member(&view, account, asked.properties, named)
+            });
+            if let Some(found) = found {
+                let (mut drawn, role_lineage) = found.map_err(of_resource)?;
+                drawn.lineage.extend(role_lineage);
+                return Ok(drawn);
+            }
+        }
+        self.said_resource(case, uid, named).map_err(of_resource)
+    }
+
+    /// A resource of `entities.json`: what the caller says of its attributes wins, the stored
+    /// parents win over the caller's account.
+    fn stored_resource(
+        &self,
+        case: &Case<'_>,
+        uid: EntityUid,
+        stored: &StoredEntity,
+        named: &mut Named,
+    ) -> Result<Drawn, BadAttribute> {
+        let (_, mut attributes, _) = stored.entity.clone().into_inner();
+        for attribute in &self.names.shape(case.resource_type).attributes {
+            if let Some(value) = member(case.query.resource.properties, &attribute.name) {
+                let value = read(&attribute.kind, value, named)
+                    .map_err(|bad| bad.within(&attribute.name))?;
+                attributes.insert(attribute.name.clone(), value);
+            }
+        }
+        named.extend(stored.named.iter().cloned());
+        let mut lineage = stored.lineage.clone();
+        if let Some(account) = case.moved_to
+            && case.resource_type != self.names.account
+        {
+            lineage.retain(|uid| Some(uid.type_name()) != self.names.name(self.names.account));
+            lineage.extend(self.stored.lineage(self.uid(self.names.account, account)?));
+        }
+        let parents = lineage.iter().filter(|parent| **parent != uid).cloned().collect();
+        Ok(Drawn { entity: Some(entity(uid.clone(), attributes, parents)?), uid, lineage })
+    }
+
+    /// A resource that only the caller knows.
+    fn said_resource(
+        &self,
+        case: &Case<'_>,
+        uid: EntityUid,
+        named: &mut Named,
+    ) -> Result<Drawn, BadAttribute> {
+        let shape = self.names.shape(case.resource_type);
+        let said = &case.query.resource;
+        let account = if case.resource_type == self.names.account {
+            None
+        } else {
+            match case.moved_to {
+                Some(account) => Some(Cow::Borrowed(account)),
+                None => said_account(said)?.or(case.default_account.map(Cow::Borrowed)),
+            }
+        };
+        let mut attributes = HashMap::new();
+        for attribute in &shape.attributes {
+            let filled;
+            let value = match (&account, attribute.name.as_str()) {
+                (Some(slug), "account") => {
+                    filled = Value::String(Cow::Borrowed(slug.as_ref()));
+                    Some(&filled)
+                }
+                (None, "account") => None,
+                (_, name) => member(said.properties, name),
+            };
+            let value = match value {
+                Some(value) => read(&attribute.kind, value, named),
+                None if attribute.required => Err(BadAttribute::missing()),
+                None => continue,
+            };
+            let value = value.map_err(|bad| bad.within(&attribute.name))?;
+            attributes.insert(attribute.name.clone(), value);
+        }
+        let mut lineage = vec![uid.clone()];
+        if let Some(slug) = &account {
+            lineage.extend(self.stored.lineage(self.uid(self.names.account, slug)?));
+        }
+        if attributes.is_empty() && lineage.len() == 1 {
+            return Ok(Drawn { uid, entity: None, lineage });
+        }
+        let parents = lineage.iter().skip(1).cloned().collect();
+        Ok(Drawn { entity: Some(entity(uid.clone(), attributes, parents)?), uid, lineage })
+    }
+
+    /// Adds what attributes name: stored entities and members, as far as a condition may reach.
+    fn reach(&self, named: &[EntityUid], entities: &mut Vec<Entity>) {
+        let user = self.names.name(self.names.user);
+        if self.stored.is_empty() && !named.iter().any(|uid| Some(uid.type_name()) == user) {
+            return;
+        }
+        let mut seen: HashSet<EntityUid> = entities.iter().map(Entity::uid).collect();
+        let mut front = named.to_vec();
+        for _ in 0..REACH {
+            let mut next = Named::new();
+            for uid in front.drain(..).filter(|uid| seen.insert(uid.clone())) {
+                if let Some(stored) = self.stored.get(&uid) {
+                    next.extend(stored.named.iter().cloned());
+                    entities.push(stored.entity.clone());
+                } else if Some(uid.type_name()) == user {
+                    // A member that lacks an attribute which only its caller could say is left
+                    // out: reading it then errs, and an error never allows.
+                    let drawn = self.members.with(uid.id().unescaped(), |view| {
+                        self.member(&view, view.account, &[], &mut next)
+                    });
+                    if let Some(Ok((drawn, _))) = drawn {
+                        entities.extend(drawn.entity);
+                    }
+                }
+            }
+            front = next;
+        }
+    }
+
+    fn uid(&self, kind: usize, id: &str) -> Result<EntityUid, BadAttribute> {
+        self.names.uid(kind, id).ok_or_else(BadAttribute::missing)
+    }
+}
+
+/// The context: declared members of `context`, and `context.action` from the action's properties.
+fn context(case: &Case<'_>, named: &mut Named) -> Result<Context, BadAttribute> {
+    let shape = &case.action.context;
+    if shape.attributes.is_empty() {
+        return Ok(Context::empty());
+    }
+    let fields = context_fields(shape, case.query, named).map_err(|bad| bad.within("context"))?;
+    Context::from_pairs(fields).map_err(|fault| broken("context", &fault))
+}
+
+fn context_fields(
+    shape: &Shape,
+    query: &Query<'_>,
+    named: &mut Named,
+) -> Result<Vec<(String, RestrictedExpression)>, BadAttribute> {
+    match shape.get("action") {
+        Some(_) if !query.action_properties.is_empty() => {
+            let mut members: Vec<_> =
+                query.context.iter().filter(|(name, _)| name != "action").cloned().collect();
+            members
+                .push((Cow::Borrowed("action"), Value::Record(query.action_properties.to_vec())));
+            read_shape(shape, &members, named)
+        }
+        _ => read_shape(shape, query.context, named),
+    }
+}
+
+/// The account that the caller puts a resource into: a bare slug, or the entity's JSON form.
+fn said_account<'a>(resource: &EntityRef<'a>) -> Result<Option<Cow<'a, str>>, BadAttribute> {
+    let Some(value) = member(resource.properties, "account") else { return Ok(None) };
+    let inner = value.as_record().and_then(|members| member(members, "__entity")).unwrap_or(value);
+    let slug = match inner {
+        Value::Record(members) => member(members, "id").and_then(Value::as_str),
+        other => other.as_str(),
+    };
+    match (slug, value) {
+        (Some(slug), _) => Ok(Some(Cow::Borrowed(slug))),
+        (None, Value::Null) => Ok(None),
+        (None, _) => Err(BadAttribute::mistyped("an account's slug", value).within("account")),
+    }
+}
+
+/// The attributes of a member that the store supplies and no caller can override.
+pub(super) fn is_supplied(name: &str) -> bool {
+    matches!(
+        name,
+        "account"
+            | "role"
+            | "active"
+            | "email"
+            | "first_name"
+            | "last_name"
+            | "two_step"
+            | "joined"
+    )
+}
+
+/// Whether a declared type can hold what the store supplies under this name.
+pub(super) fn can_hold(names: &Names, name: &str, kind: &Type) -> bool {
+    let is = |index: usize, of: &cedar_policy::EntityTypeName| names.name(index) == Some(of);
+    match (name, kind) {
+        ("account", Type::Entity(of, _)) => is(names.account, of),
+        ("role", Type::Entity(of, _)) => is(names.role, of),
+        ("account" | "role" | "email" | "first_name" | "last_name", Type::String)
+        | ("active" | "two_step", Type::Bool)
+        | ("joined", Type::Extension(Extension::DateTime) | Type::Long) => true,
+        _ => false,
+    }
+}
+
+fn supplied<'v>(view: &MemberView<'v>, account: &'v str, name: &str, kind: &Type) -> Value<'v> {
+    let text = |text: &'v str| Value::String(Cow::Borrowed(text));
+    match (name, kind) {
+        ("account", _) => text(account),
+        ("role", _) => text(view.role),
+        ("active", _) => Value::Bool(view.active),
+        ("email", _) => text(view.email_key),
+        ("first_name", _) => text(view.first_name),
+        ("last_name", _) => text(view.last_name),
+        ("two_step", _) => Value::Bool(view.two_step),
+        ("joined", Type::Long) => Value::Long(view.joined.0),
+        ("joined", _) => Value::String(clock::rfc3339(view.joined).into()),
+        _ => Value::Null,
+    }
+}
+
+fn entity(
+    uid: EntityUid,
+    attributes: HashMap<String, RestrictedExpression>,
+    parents: HashSet<EntityUid>,
+) -> Result<Entity, BadAttribute> {
+    if attributes.is_empty() {
+        return Ok(Entity::new_no_attrs(uid, parents));
+    }
+    Entity::new(uid, attributes, parents).map_err(|fault| broken("an attribute", &fault))
+}
+
+fn of_resource(bad: BadAttribute) -> BadAttribute {
+    bad.within("resource.properties")
+}
+
+/// What Cedar itself refuses: an extension's text, above all.
+fn broken(what: &str, fault: &dyn std::error::Error) -> BadAttribute {
+    BadAttribute::because(format!("{what}: {fault}"))
+}

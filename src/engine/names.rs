@@ -1,0 +1,239 @@
+//! What the schema calls things, and how callers may spell it.
+//!
+//! Entity types and actions by every spelling of the contract, with their shapes. The only types
+//! known here by name are `User`, `Role` and `Account`; no role, feature or action of a product.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, Schema};
+
+use super::types::{Shape, Shapes};
+
+/// The resource type that callers may say for `User`.
+const MEMBER_ALIAS: &str = "member";
+
+/// One entity type of the schema.
+#[derive(Debug)]
+pub(super) struct TypeInfo {
+    pub(super) name: EntityTypeName,
+    /// The base name in snake case: `bot_flow` for `BotFlow`.
+    pub(super) snake: String,
+    pub(super) shape: Shape,
+}
+
+/// One action of the schema.
+#[derive(Debug)]
+pub(super) struct ActionInfo {
+    pub(super) uid: EntityUid,
+    pub(super) context: Shape,
+    /// The action and its groups, where it is in any: a condition may ask `action in`.
+    pub(super) entity: Option<Entity>,
+    /// The action itself and every group it is in.
+    pub(super) lineage: Vec<EntityUid>,
+}
+
+/// Entity types and actions, by index and by spelling.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) types: Vec<TypeInfo>,
+    pub(super) actions: Vec<ActionInfo>,
+    pub(super) user: usize,
+    pub(super) role: usize,
+    pub(super) account: usize,
+    type_spellings: HashMap<String, usize>,
+    action_spellings: HashMap<String, usize>,
+}
+
+impl Names {
+    /// Reads the names out of a schema.
+    ///
+    /// # Errors
+    /// One sentence for each name that two things would share, and for a missing or repeated
+    /// `User`, `Role` or `Account`.
+    pub(super) fn read(schema: &Schema, mut shapes: Shapes) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut types: Vec<TypeInfo> = schema
+            .entity_types()
+            .map(|name| TypeInfo {
+                name: name.clone(),
+                snake: snake(name.basename()),
+                shape: shapes.entities.remove(&name.to_string()).unwrap_or_default(),
+            })
+            .collect();
+        types.sort_by_key(|info| info.name.to_string());
+        let type_spellings = spell_types(&types, &mut faults);
+        let (user, role, account) = people(&types, &mut faults);
+        let actions = read_actions(schema, &mut shapes, &mut faults);
+        let mut action_spellings = HashMap::new();
+        for (index, action) in actions.iter().enumerate() {
+            let id = action.uid.id().unescaped().to_owned();
+            if action_spellings.insert(id.clone(), index).is_some() {
+                faults.push(format!("two actions are called `{id}`: rename one, since callers name an action by its id alone"));
+            }
+        }
+        match (user, role, account) {
+            (Some(user), Some(role), Some(account)) if faults.is_empty() => {
+                Ok(Self { types, actions, user, role, account, type_spellings, action_spellings })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// The entity type that a caller means.
+    pub(super) fn type_index(&self, spelling: &str) -> Option<usize> {
+        self.type_spellings.get(spelling).copied()
+    }
+
+    /// The action that a caller means.
+    pub(super) fn action_index(&self, id: &str) -> Option<usize> {
+        self.action_spellings.get(id).copied()
+    }
+
+    /// Finds a type by its name in the schema.
+    pub(super) fn index_of(&self, name: &EntityTypeName) -> Option<usize> {
+        self.types.iter().position(|info| info.name == *name)
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&TypeInfo> {
+        self.types.get(index)
+    }
+
+    /// The name of a type known by index.
+    pub(super) fn name(&self, index: usize) -> Option<&EntityTypeName> {
+        self.types.get(index).map(|info| &info.name)
+    }
+
+    /// The declared attributes of a type known by index.
+    pub(super) fn shape(&self, index: usize) -> &Shape {
+        static NONE: Shape = Shape { attributes: Vec::new() };
+        self.types.get(index).map_or(&NONE, |info| &info.shape)
+    }
+
+    /// Marks what some policy reads; the rest need not be built for a question.
+    pub(super) fn mark_mentioned(&mut self, mentioned: &HashSet<String>) {
+        for attribute in self.types.iter_mut().flat_map(|info| &mut info.shape.attributes) {
+            attribute.mentioned = mentioned.contains(&attribute.name);
+        }
+    }
+
+    /// Makes a uid of a type known by index.
+    pub(super) fn uid(&self, index: usize, id: &str) -> Option<EntityUid> {
+        let name = self.types.get(index)?.name.clone();
+        Some(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+    }
+}
+
+/// Every spelling of every type: full name, base name and snake form.
+fn spell_types(types: &[TypeInfo], faults: &mut Vec<String>) -> HashMap<String, usize> {
+    let mut spellings = HashMap::new();
+    for (index, info) in types.iter().enumerate() {
+        if let Some(other) = spellings.insert(info.snake.clone(), index)
+            && let Some(other) = types.get(other)
+        {
+            faults.push(format!(
+                "the entity types `{}` and `{}` are both called `{}` by callers: rename one",
+                other.name, info.name, info.snake
+            ));
+        }
+    }
+    for (index, info) in types.iter().enumerate() {
+        spellings.entry(info.name.basename().to_owned()).or_insert(index);
+        spellings.entry(info.name.to_string()).or_insert(index);
+    }
+    if let Some(user) = types.iter().position(|info| info.name.basename() == "User") {
+        spellings.entry(MEMBER_ALIAS.to_owned()).or_insert(user);
+    }
+    spellings
+}
+
+/// Finds `User`, `Role` and `Account`, which must share one namespace.
+fn people(
+    types: &[TypeInfo],
+    faults: &mut Vec<String>,
+) -> (Option<usize>, Option<usize>, Option<usize>) {
+    let mut find = |base: &str| {
+        let mut found = types.iter().enumerate().filter(|(_, info)| info.name.basename() == base);
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => Some(index),
+            (None, _) => {
+                faults.push(format!("the schema declares no entity type `{base}`: members, roles and accounts are entities of `User`, `Role` and `Account`"));
+                None
+            }
+            (Some(_), Some(_)) => {
+                faults.push(format!("more than one namespace declares `{base}`: keep one"));
+                None
+            }
+        }
+    };
+    let found = (find("User"), find("Role"), find("Account"));
+    let namespace =
+        |index: Option<usize>| index.and_then(|i| types.get(i)).map(|i| i.name.namespace());
+    if let (Some(user), Some(role), Some(account)) =
+        (namespace(found.0), namespace(found.1), namespace(found.2))
+        && (user != role || role != account)
+    {
+        faults.push("`User`, `Role` and `Account` must be declared in one namespace".to_owned());
+    }
+    found
+}
+
+fn read_actions(schema: &Schema, shapes: &mut Shapes, faults: &mut Vec<String>) -> Vec<ActionInfo> {
+    let entities = schema.action_entities().unwrap_or_else(|fault| {
+        faults.push(format!("the actions cannot be read: {fault}"));
+        Entities::empty()
+    });
+    let mut actions: Vec<ActionInfo> = schema
+        .actions()
+        .map(|uid| {
+            let key = (uid.type_name().namespace(), uid.id().unescaped().to_owned());
+            let mut lineage = vec![uid.clone()];
+            lineage.extend(entities.ancestors(uid).into_iter().flatten().cloned());
+            ActionInfo {
+                uid: uid.clone(),
+                context: shapes.contexts.remove(&key).unwrap_or_default(),
+                entity: (lineage.len() > 1).then(|| entities.get(uid).cloned()).flatten(),
+                lineage,
+            }
+        })
+        .collect();
+    actions.sort_by_key(|action| action.uid.to_string());
+    actions
+}
+
+/// `BotFlow` as `bot_flow`, `SMSLog` as `sms_log`.
+fn snake(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    let mut out = String::with_capacity(name.len() + 2);
+    for (at, c) in chars.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| chars.get(at));
+        let starts_word = c.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase()
+                    || before.is_ascii_digit()
+                    || chars.get(at + 1).is_some_and(|next| next.is_lowercase())
+            });
+        if starts_word && !out.ends_with('_') {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake;
+
+    #[test]
+    fn snake_forms() {
+        for (name, form) in [
+            ("BotFlow", "bot_flow"),
+            ("User", "user"),
+            ("SMSLog", "sms_log"),
+            ("A_B", "a_b"),
+            ("V2Flow", "v2_flow"),
+        ] {
+            assert_eq!(snake(name), form);
+        }
+    }
+}

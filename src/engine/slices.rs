@@ -1,0 +1,295 @@
+//! The slices: for each kind of question the few policies that could answer it, made at load.
+//!
+//! A policy whose scope cannot match neither matches nor errs, so leaving it out changes neither
+//! the decision nor its reasons nor its errors. This file only ever leaves out what the scope
+//! rules out; it reads no condition and decides nothing.
+//!
+//! For each environment (type of principal, action, type of resource) every policy that fits it
+//! stands in exactly one bucket: that of the entity its principal scope names, else that of the
+//! entity its resource scope names, else the bucket for everyone. A question looks into the
+//! buckets of its principal, its resource and their ancestors. For roles, the bucket and the one
+//! for everyone are merged ahead, so that the usual question is one call of Cedar.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Schema,
+};
+
+use super::names::Names;
+
+/// Up to this many policies for everyone are merged into each role's slice; beyond it, the copies
+/// would cost more than the second call of Cedar that they save.
+const MERGED_MAX: usize = 64;
+
+/// What one side of a policy's scope asks.
+#[derive(Clone, Debug)]
+pub(super) enum Side {
+    Any,
+    Is(EntityTypeName),
+    Eq(EntityUid),
+    In(EntityUid),
+    IsIn(EntityTypeName, EntityUid),
+}
+
+impl Side {
+    /// False where no entity of this type can match.
+    pub(super) fn fits(&self, name: &EntityTypeName) -> bool {
+        match self {
+            Self::Any | Self::In(_) => true,
+            Self::Is(wanted) | Self::IsIn(wanted, _) => wanted == name,
+            Self::Eq(uid) => uid.type_name() == name,
+        }
+    }
+
+    /// The one entity that must be the asked one or among its ancestors.
+    pub(super) fn key(&self) -> Option<&EntityUid> {
+        match self {
+            Self::Any | Self::Is(_) => None,
+            Self::Eq(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
+        }
+    }
+}
+
+/// The scope of one policy.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    pub(super) principal: Side,
+    pub(super) action: Option<Vec<EntityUid>>,
+    pub(super) resource: Side,
+}
+
+impl Scope {
+    /// Reads the scope.
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            principal: match policy.principal_constraint() {
+                PrincipalConstraint::Any => Side::Any,
+                PrincipalConstraint::Is(name) => Side::Is(name),
+                PrincipalConstraint::Eq(uid) => Side::Eq(uid),
+                PrincipalConstraint::In(uid) => Side::In(uid),
+                PrincipalConstraint::IsIn(name, uid) => Side::IsIn(name, uid),
+            },
+            action: match policy.action_constraint() {
+                ActionConstraint::Any => None,
+                ActionConstraint::Eq(uid) => Some(vec![uid]),
+                ActionConstraint::In(uids) => Some(uids),
+            },
+            resource: match policy.resource_constraint() {
+                ResourceConstraint::Any => Side::Any,
+                ResourceConstraint::Is(name) => Side::Is(name),
+                ResourceConstraint::Eq(uid) => Side::Eq(uid),
+                ResourceConstraint::In(uid) => Side::In(uid),
+                ResourceConstraint::IsIn(name, uid) => Side::IsIn(name, uid),
+            },
+        }
+    }
+
+    /// Whether the action, or a group that it is in, is among those that the scope names.
+    ///
+    /// Takes `action == GROUP` in for the actions of the group, which it does not match: a policy
+    /// too many in a slice changes nothing, one too few would.
+    pub(super) fn fits_action(&self, lineage: &[EntityUid]) -> bool {
+        self.action.as_ref().is_none_or(|wanted| wanted.iter().any(|uid| lineage.contains(uid)))
+    }
+}
+
+/// One environment: which policies could answer, by whom and what they are about.
+#[derive(Debug, Default)]
+pub(super) struct Env {
+    everyone: Option<Arc<PolicySet>>,
+    /// By role id: the bucket for everyone, and those of the role and the groups that it is in.
+    roles: HashMap<String, Arc<PolicySet>>,
+    /// Whether `roles` was made: false where there are too many policies for everyone.
+    merged: bool,
+    by_principal: HashMap<EntityUid, Arc<PolicySet>>,
+    by_resource: HashMap<EntityUid, Arc<PolicySet>>,
+    /// Whether a member may be in a principal bucket that `roles` does not hold.
+    beyond_roles: bool,
+    /// Indices of all policies that fit, for the matrix.
+    pub(super) all: Vec<usize>,
+}
+
+/// All environments of a schema.
+#[derive(Debug)]
+pub(super) struct Slices {
+    envs: Vec<Env>,
+    /// By type of principal, action and type of resource; `u32::MAX` where the action does not
+    /// apply.
+    at: Vec<u32>,
+    actions: usize,
+    types: usize,
+}
+
+/// A question as the slices see it.
+pub(super) struct Keys<'k> {
+    /// The member's role, where the principal is a member.
+    pub(super) role: Option<&'k str>,
+    /// The role and the groups that it is in.
+    pub(super) role_lineage: &'k [EntityUid],
+    /// The principal and all its other ancestors.
+    pub(super) principal: &'k [EntityUid],
+    /// The resource and all its ancestors.
+    pub(super) resource: &'k [EntityUid],
+}
+
+/// What the slices are made of.
+pub(super) struct Parts<'p> {
+    pub(super) schema: &'p Schema,
+    pub(super) names: &'p Names,
+    pub(super) policies: &'p [(Policy, Scope)],
+    /// Every role that a file, an entity or a scope names, with the groups that it is in.
+    pub(super) roles: &'p [(String, Vec<EntityUid>)],
+    /// Whether some account is in a group: then a member has ancestors beside role and account.
+    pub(super) accounts_in_groups: bool,
+}
+
+impl Slices {
+    /// Sorts the policies into buckets.
+    ///
+    /// # Errors
+    /// Where a policy cannot be put into its slice: a slice must never lack one.
+    pub(super) fn new(parts: &Parts<'_>) -> Result<Self, String> {
+        let Parts { schema, names, policies, .. } = *parts;
+        let (types, actions) = (names.types.len(), names.actions.len());
+        let mut slices =
+            Self { envs: Vec::new(), at: vec![u32::MAX; types * actions * types], actions, types };
+        let mut sets = Sets { policies, made: HashMap::new() };
+        for env in schema.request_envs() {
+            let found = (
+                names.index_of(env.principal()),
+                names.actions.iter().position(|action| action.uid == *env.action()),
+                names.index_of(env.resource()),
+            );
+            let (Some(principal), Some(action), Some(resource)) = found else { continue };
+            let Some(info) = names.actions.get(action) else { continue };
+            let fitting: Vec<usize> = policies
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, scope))| {
+                    scope.fits_action(&info.lineage)
+                        && scope.principal.fits(env.principal())
+                        && scope.resource.fits(env.resource())
+                })
+                .map(|(index, _)| index)
+                .collect();
+            let number = u32::try_from(slices.envs.len()).unwrap_or(u32::MAX);
+            let cell = slices.cell(principal, action, resource);
+            if let Some(cell) = slices.at.get_mut(cell) {
+                *cell = number;
+            }
+            slices.envs.push(Env::new(fitting, &mut sets, parts)?);
+        }
+        Ok(slices)
+    }
+
+    fn cell(&self, principal: usize, action: usize, resource: usize) -> usize {
+        (principal * self.actions + action) * self.types + resource
+    }
+
+    /// The environment, where the action applies to such a principal and resource.
+    pub(super) fn env(&self, principal: usize, action: usize, resource: usize) -> Option<&Env> {
+        let number = *self.at.get(self.cell(principal, action, resource))?;
+        self.envs.get(usize::try_from(number).ok()?)
+    }
+
+    /// The largest number of policies for everyone in any environment: what slicing cannot help.
+    pub(super) fn everyone_max(&self) -> usize {
+        let size = |env: &Env| env.everyone.as_ref().map_or(0, |set| set.policies().count());
+        self.envs.iter().map(size).max().unwrap_or(0)
+    }
+}
+
+impl Env {
+    fn new(all: Vec<usize>, sets: &mut Sets<'_>, parts: &Parts<'_>) -> Result<Self, String> {
+        let mut everyone = Vec::new();
+        let mut by_principal: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+        let mut by_resource: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+        for &index in &all {
+            let Some((_, scope)) = parts.policies.get(index) else { continue };
+            match (scope.principal.key(), scope.resource.key()) {
+                (Some(uid), _) => by_principal.entry(uid.clone()).or_default().push(index),
+                (None, Some(uid)) => by_resource.entry(uid.clone()).or_default().push(index),
+                (None, None) => everyone.push(index),
+            }
+        }
+        let merged = everyone.len() <= MERGED_MAX;
+        let mut roles = HashMap::new();
+        for (role, lineage) in parts.roles.iter().filter(|_| merged) {
+            let own: Vec<usize> =
+                lineage.iter().filter_map(|uid| by_principal.get(uid)).flatten().copied().collect();
+            if !own.is_empty() {
+                let both = everyone.iter().copied().chain(own).collect();
+                roles.insert(role.clone(), sets.of(both)?);
+            }
+        }
+        let role_type = parts.names.get(parts.names.role).map(|info| &info.name);
+        let only_roles = by_principal.keys().all(|uid| Some(uid.type_name()) == role_type);
+        Ok(Self {
+            beyond_roles: !by_principal.is_empty() && (!only_roles || parts.accounts_in_groups),
+            roles,
+            merged,
+            everyone: if everyone.is_empty() { None } else { Some(sets.of(everyone)?) },
+            by_principal: sets.buckets(by_principal)?,
+            by_resource: sets.buckets(by_resource)?,
+            all,
+        })
+    }
+
+    /// Calls `each` with slices that together hold every policy which could match.
+    pub(super) fn each(&self, keys: &Keys<'_>, mut each: impl FnMut(&PolicySet)) {
+        let role = keys.role.filter(|_| self.merged);
+        let merged = role.and_then(|role| self.roles.get(role));
+        if let Some(set) = merged.or(self.everyone.as_ref()) {
+            each(set);
+        }
+        let buckets = |of: &HashMap<EntityUid, Arc<PolicySet>>,
+                       uids: &[EntityUid],
+                       each: &mut dyn FnMut(&PolicySet)| {
+            for set in uids.iter().filter_map(|uid| of.get(uid)) {
+                each(set);
+            }
+        };
+        if role.is_none() && !self.by_principal.is_empty() {
+            buckets(&self.by_principal, keys.role_lineage, &mut each);
+        }
+        if role.is_none() || self.beyond_roles {
+            buckets(&self.by_principal, keys.principal, &mut each);
+        }
+        if !self.by_resource.is_empty() {
+            buckets(&self.by_resource, keys.resource, &mut each);
+        }
+    }
+}
+
+/// Policy sets by the policies they hold: environments that need the same share one.
+struct Sets<'p> {
+    policies: &'p [(Policy, Scope)],
+    made: HashMap<Vec<usize>, Arc<PolicySet>>,
+}
+
+impl Sets<'_> {
+    fn of(&mut self, mut indices: Vec<usize>) -> Result<Arc<PolicySet>, String> {
+        indices.sort_unstable();
+        indices.dedup();
+        if let Some(set) = self.made.get(&indices) {
+            return Ok(Arc::clone(set));
+        }
+        let mut set = PolicySet::new();
+        for (policy, _) in indices.iter().filter_map(|&index| self.policies.get(index)) {
+            set.add(policy.clone()).map_err(|fault| fault.to_string())?;
+        }
+        let set = Arc::new(set);
+        self.made.insert(indices, Arc::clone(&set));
+        Ok(set)
+    }
+
+    fn buckets(
+        &mut self,
+        of: HashMap<EntityUid, Vec<usize>>,
+    ) -> Result<HashMap<EntityUid, Arc<PolicySet>>, String> {
+        of.into_iter().map(|(uid, indices)| Ok((uid, self.of(indices)?))).collect()
+    }
+}

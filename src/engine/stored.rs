@@ -1,0 +1,88 @@
+//! The entities of `entities.json`: service accounts, groups of roles, further data.
+//!
+//! Read once at load, with all their ancestors, so that a question takes only those it can see.
+//! Never holds a member: those are the store's.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Entities, Entity, EntityUid, EvalResult, Schema};
+
+/// One stored entity.
+#[derive(Debug)]
+pub(super) struct StoredEntity {
+    pub(super) entity: Entity,
+    /// The entity itself and all its ancestors.
+    pub(super) lineage: Vec<EntityUid>,
+    /// The entities that its attributes name.
+    pub(super) named: Vec<EntityUid>,
+}
+
+/// All stored entities.
+#[derive(Debug, Default)]
+pub(super) struct Stored(HashMap<EntityUid, StoredEntity>);
+
+impl Stored {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// Cedar's sentence, where the text is no list of entities that conform to the schema.
+    pub(super) fn read(text: &str, schema: &Schema) -> Result<Self, String> {
+        let all = Entities::from_json_str(text, Some(schema)).map_err(|fault| {
+            let mut sentence = fault.to_string();
+            let mut cause = std::error::Error::source(&fault);
+            while let Some(inner) = cause {
+                sentence = format!("{sentence}: {inner}");
+                cause = inner.source();
+            }
+            sentence
+        })?;
+        let actions: HashSet<&EntityUid> = schema.actions().chain(schema.action_groups()).collect();
+        let mut stored = HashMap::new();
+        for entity in all.iter().filter(|entity| !actions.contains(&entity.uid())) {
+            let uid = entity.uid();
+            let mut lineage = vec![uid.clone()];
+            lineage.extend(all.ancestors(&uid).into_iter().flatten().cloned());
+            let mut named = Vec::new();
+            for (_, value) in entity.attrs() {
+                if let Ok(value) = value {
+                    collect(&value, &mut named);
+                }
+            }
+            stored.insert(uid, StoredEntity { entity: entity.clone(), lineage, named });
+        }
+        Ok(Self(stored))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&self, uid: &EntityUid) -> Option<&StoredEntity> {
+        self.0.get(uid)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&EntityUid, &StoredEntity)> {
+        self.0.iter()
+    }
+
+    /// The entity and its ancestors; only itself where it is not stored.
+    pub(super) fn lineage(&self, uid: EntityUid) -> Vec<EntityUid> {
+        match self.0.get(&uid) {
+            Some(stored) => stored.lineage.clone(),
+            None => vec![uid],
+        }
+    }
+}
+
+/// Every entity that a value names, at any depth.
+fn collect(value: &EvalResult, into: &mut Vec<EntityUid>) {
+    match value {
+        EvalResult::EntityUid(uid) => into.push(uid.clone()),
+        EvalResult::Set(set) => set.iter().for_each(|value| collect(value, into)),
+        EvalResult::Record(record) => record.iter().for_each(|(_, value)| collect(value, into)),
+        EvalResult::Bool(_)
+        | EvalResult::Long(_)
+        | EvalResult::String(_)
+        | EvalResult::ExtensionValue(_) => {}
+    }
+}

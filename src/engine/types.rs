@@ -1,0 +1,357 @@
+//! The types of the schema, as far as values from outside are read by them.
+//!
+//! Turns a caller's JSON into what Cedar evaluates: declared attributes are checked, undeclared
+//! ones dropped, a bare string stands for an entity where one is expected. Never guesses: what
+//! does not fit is named and refused.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use serde_json::Value as Json;
+
+use crate::domain::Value;
+use crate::domain::query::member;
+
+/// The type of an attribute.
+#[derive(Clone, Debug)]
+pub(super) enum Type {
+    Long,
+    Bool,
+    String,
+    Set(Box<Type>),
+    Record(Shape),
+    /// An entity, and the ids it may have where the schema lists them.
+    Entity(EntityTypeName, Option<Vec<String>>),
+    Extension(Extension),
+}
+
+/// Cedar's extension types.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extension {
+    Decimal,
+    Ip,
+    DateTime,
+    Duration,
+}
+
+/// The declared attributes of an entity type, a context or a record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shape {
+    pub(super) attributes: Vec<Attribute>,
+}
+
+/// One declared attribute.
+#[derive(Clone, Debug)]
+pub(super) struct Attribute {
+    pub(super) name: String,
+    pub(super) kind: Type,
+    pub(super) required: bool,
+    /// Whether some policy reads an attribute of this name; what none reads is not built.
+    pub(super) mentioned: bool,
+}
+
+/// An attribute that does not conform: its path and why.
+#[derive(Clone, Debug)]
+pub(super) struct BadAttribute {
+    pub(super) path: String,
+    pub(super) why: String,
+}
+
+/// The path is put together on the way out, so that what conforms pays nothing for it.
+impl BadAttribute {
+    pub(super) fn because(why: impl Into<String>) -> Self {
+        Self { path: String::new(), why: why.into() }
+    }
+
+    pub(super) fn mistyped(wanted: &str, found: &Value<'_>) -> Self {
+        Self::because(format!("must be {wanted}, not {}", found.kind()))
+    }
+
+    pub(super) fn missing() -> Self {
+        Self::because("is required by the schema and missing")
+    }
+
+    /// The same fault, seen from the value around it.
+    pub(super) fn within(mut self, outer: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{outer}{dot}{}", self.path);
+        self
+    }
+}
+
+impl Shape {
+    /// The declared attribute of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+}
+
+/// Entities that were named by an attribute on the way.
+pub(super) type Named = Vec<EntityUid>;
+
+/// Reads one value by its type.
+pub(super) fn read(
+    kind: &Type,
+    value: &Value<'_>,
+    named: &mut Named,
+) -> Result<RestrictedExpression, BadAttribute> {
+    match (kind, value) {
+        (Type::Long, Value::Long(number)) => Ok(RestrictedExpression::new_long(*number)),
+        (Type::Long, _) => Err(BadAttribute::mistyped("a whole number", value)),
+        (Type::Bool, Value::Bool(flag)) => Ok(RestrictedExpression::new_bool(*flag)),
+        (Type::Bool, _) => Err(BadAttribute::mistyped("true or false", value)),
+        (Type::String, Value::String(text)) => {
+            Ok(RestrictedExpression::new_string(text.clone().into_owned()))
+        }
+        (Type::String, _) => Err(BadAttribute::mistyped("a string", value)),
+        (Type::Set(inner), Value::List(items)) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| {
+                read(inner, item, named).map_err(|bad| bad.within(&format!("[{at}]")))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map(RestrictedExpression::new_set),
+        (Type::Set(_), _) => Err(BadAttribute::mistyped("an array", value)),
+        (Type::Record(shape), Value::Record(members)) => {
+            RestrictedExpression::new_record(read_shape(shape, members, named)?)
+                .map_err(|fault| BadAttribute::because(fault.to_string()))
+        }
+        (Type::Record(_), _) => Err(BadAttribute::mistyped("an object", value)),
+        (Type::Entity(name, ids), _) => {
+            let uid = read_entity(name, ids.as_deref(), value)?;
+            named.push(uid.clone());
+            Ok(RestrictedExpression::new_entity_uid(uid))
+        }
+        (Type::Extension(extension), _) => read_extension(*extension, value),
+    }
+}
+
+/// Reads every declared member of a record; what is not declared is dropped.
+pub(super) fn read_shape(
+    shape: &Shape,
+    members: &[(Cow<'_, str>, Value<'_>)],
+    named: &mut Named,
+) -> Result<Vec<(String, RestrictedExpression)>, BadAttribute> {
+    let mut fields = Vec::with_capacity(shape.attributes.len());
+    for attribute in &shape.attributes {
+        let value = match member(members, &attribute.name) {
+            Some(value) => read(&attribute.kind, value, named),
+            None if attribute.required => Err(BadAttribute::missing()),
+            None => continue,
+        };
+        fields.push((attribute.name.clone(), value.map_err(|bad| bad.within(&attribute.name))?));
+    }
+    Ok(fields)
+}
+
+/// An entity as a bare id, as `{"type","id"}` or as `{"__entity":{"type","id"}}`.
+fn read_entity(
+    name: &EntityTypeName,
+    ids: Option<&[String]>,
+    value: &Value<'_>,
+) -> Result<EntityUid, BadAttribute> {
+    let wrapped =
+        value.as_record().and_then(|members| member(members, "__entity")).unwrap_or(value);
+    let id = match wrapped {
+        Value::String(id) => id.as_ref(),
+        Value::Record(members) => {
+            let text = |key| member(members, key).and_then(Value::as_str);
+            let (Some(kind), Some(id)) = (text("type"), text("id")) else {
+                return Err(BadAttribute::because("must name its entity by `type` and `id`"));
+            };
+            if kind != name.to_string() {
+                let why = format!("must be an entity of type `{name}`, not `{kind}`");
+                return Err(BadAttribute::because(why));
+            }
+            id
+        }
+        _ => {
+            let wanted = format!("the id of an entity of type `{name}`");
+            return Err(BadAttribute::mistyped(&wanted, value));
+        }
+    };
+    if ids.is_some_and(|ids| !ids.iter().any(|known| known == id)) {
+        let why = format!("`{id}` is none of the ids that the schema lists for `{name}`");
+        return Err(BadAttribute::because(why));
+    }
+    Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
+}
+
+/// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`. The text itself is
+/// checked when the entity or context is made.
+fn read_extension(
+    extension: Extension,
+    value: &Value<'_>,
+) -> Result<RestrictedExpression, BadAttribute> {
+    let function = match extension {
+        Extension::Decimal => "decimal",
+        Extension::Ip => "ip",
+        Extension::DateTime => "datetime",
+        Extension::Duration => "duration",
+    };
+    let wrapped = value.as_record().and_then(|members| member(members, "__extn"));
+    let text = match (wrapped.and_then(Value::as_record), value) {
+        (Some(call), _) if member(call, "fn").and_then(Value::as_str) == Some(function) => {
+            member(call, "arg").and_then(Value::as_str)
+        }
+        (None, Value::String(text)) => Some(text.as_ref()),
+        _ => None,
+    };
+    let Some(text) = text else {
+        return Err(BadAttribute::mistyped(&format!("the text of a `{function}`"), value));
+    };
+    Ok(match extension {
+        Extension::Decimal => RestrictedExpression::new_decimal(text),
+        Extension::Ip => RestrictedExpression::new_ip(text),
+        Extension::DateTime => RestrictedExpression::new_datetime(text),
+        Extension::Duration => RestrictedExpression::new_duration(text),
+    })
+}
+
+/// The shapes of a whole schema, read from its JSON form.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    /// By full type name.
+    pub(super) entities: HashMap<String, Shape>,
+    /// By namespace and action id.
+    pub(super) contexts: HashMap<(String, String), Shape>,
+}
+
+impl Shapes {
+    /// Reads Cedar's JSON schema form (as `SchemaFragment::to_json_value` writes it).
+    ///
+    /// # Errors
+    /// Names what could not be understood; a schema that Cedar accepted has none.
+    pub(super) fn read(schema: &Json) -> Result<Self, String> {
+        let reader = Reader { schema };
+        let mut shapes = Self::default();
+        for (namespace, body) in members(schema) {
+            for (name, entity) in members(at(body, "entityTypes")) {
+                let shape = match at(entity, "shape") {
+                    Json::Null => Shape::default(),
+                    shape => reader.shape(namespace, shape)?,
+                };
+                shapes.entities.insert(qualified(namespace, name), shape);
+            }
+            for (name, action) in members(at(body, "actions")) {
+                let shape = match at(at(action, "appliesTo"), "context") {
+                    Json::Null => Shape::default(),
+                    shape => reader.shape(namespace, shape)?,
+                };
+                shapes.contexts.insert((namespace.clone(), name.clone()), shape);
+            }
+        }
+        Ok(shapes)
+    }
+}
+
+/// Resolves names while reading.
+struct Reader<'a> {
+    schema: &'a Json,
+}
+
+impl Reader<'_> {
+    fn shape(&self, namespace: &str, json: &Json) -> Result<Shape, String> {
+        match self.kind(namespace, json)? {
+            Type::Record(shape) => Ok(shape),
+            other => Err(format!("a shape must be a record, not {other:?}")),
+        }
+    }
+
+    fn kind(&self, namespace: &str, json: &Json) -> Result<Type, String> {
+        let name = at(json, "name").as_str().unwrap_or_default();
+        Ok(match at(json, "type").as_str().unwrap_or_default() {
+            "Long" => Type::Long,
+            "Boolean" | "Bool" => Type::Bool,
+            "String" => Type::String,
+            "Set" => Type::Set(Box::new(self.kind(namespace, at(json, "element"))?)),
+            "Record" => {
+                let attributes = members(at(json, "attributes"))
+                    .map(|(name, json)| {
+                        Ok(Attribute {
+                            name: name.clone(),
+                            kind: self.kind(namespace, json)?,
+                            required: at(json, "required").as_bool().unwrap_or(true),
+                            mentioned: true,
+                        })
+                    })
+                    .collect::<Result<_, String>>()?;
+                Type::Record(Shape { attributes })
+            }
+            "Entity" => self.entity(namespace, name)?,
+            "Extension" => Type::Extension(extension(name)?),
+            "EntityOrCommon" => self.named(namespace, name)?,
+            common => self.named(namespace, common)?,
+        })
+    }
+
+    /// A name that stands for a common type, an entity type or a built-in one, in that order, in
+    /// the own namespace before the empty one (Cedar's rule of resolution).
+    fn named(&self, namespace: &str, name: &str) -> Result<Type, String> {
+        for (home, local) in candidates(namespace, name) {
+            let body = at(self.schema, home);
+            let common = at(at(body, "commonTypes"), local);
+            if !common.is_null() {
+                return self.kind(home, common);
+            }
+            if !at(at(body, "entityTypes"), local).is_null() {
+                return self.entity(home, local);
+            }
+        }
+        match name.strip_prefix("__cedar::").unwrap_or(name) {
+            "Long" => Ok(Type::Long),
+            "Bool" | "Boolean" => Ok(Type::Bool),
+            "String" => Ok(Type::String),
+            other => extension(other).map(Type::Extension),
+        }
+    }
+
+    fn entity(&self, namespace: &str, name: &str) -> Result<Type, String> {
+        for (home, local) in candidates(namespace, name) {
+            let entity = at(at(at(self.schema, home), "entityTypes"), local);
+            if entity.is_null() {
+                continue;
+            }
+            let ids = at(entity, "enum").as_array().map(|ids| {
+                ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect::<Vec<_>>()
+            });
+            let full = qualified(home, local);
+            let name = full.parse().map_err(|fault| format!("`{full}`: {fault}"))?;
+            return Ok(Type::Entity(name, ids));
+        }
+        Err(format!("no entity type `{name}`"))
+    }
+}
+
+/// Where a name may be declared: qualified names only there, bare ones here or at the top.
+fn candidates<'a>(namespace: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+    match name.rsplit_once("::") {
+        Some(qualified) => vec![qualified],
+        None => vec![(namespace, name), ("", name)],
+    }
+}
+
+fn extension(name: &str) -> Result<Extension, String> {
+    match name {
+        "decimal" => Ok(Extension::Decimal),
+        "ipaddr" => Ok(Extension::Ip),
+        "datetime" => Ok(Extension::DateTime),
+        "duration" => Ok(Extension::Duration),
+        other => Err(format!("no type `{other}`")),
+    }
+}
+
+/// A name with its namespace, where it has one.
+pub(super) fn qualified(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}::{name}") }
+}
+
+fn at<'j>(json: &'j Json, key: &str) -> &'j Json {
+    json.get(key).unwrap_or(&Json::Null)
+}
+
+fn members(json: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    json.as_object().into_iter().flatten()
+}
