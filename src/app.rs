@@ -5,13 +5,26 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::domain::Timestamp;
 use crate::engine::Snapshot;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
+
+/// How the live policies stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyStatus {
+    /// The set comes from the store, since the folder was refused at start.
+    pub last_good: bool,
+    /// Why the folder was last refused; `None` once it loads again.
+    pub fault: Option<String>,
+    /// When the set went live.
+    pub loaded_at: Timestamp,
+}
 
 /// Everything that is shared by the requests of one sidecar.
 #[derive(Debug)]
@@ -22,10 +35,17 @@ pub struct App {
     pub clock: Clock,
     /// The live policy set. A decision loads it once.
     pub policies: ArcSwap<Snapshot>,
+    /// How the live set stands; never read by a decision.
+    pub policy_status: ArcSwap<PolicyStatus>,
     /// The members in memory.
     pub directory: Arc<Directory>,
     /// The records on disk.
     pub store: Store,
     /// Counters and histograms.
     pub telemetry: Telemetry,
+    /// One reload at a time.
+    pub reloading: Mutex<()>,
+    /// Read while a member is given a role, written while the policies are swapped: no role
+    /// disappears that a member holds.
+    pub roles_given: RwLock<()>,
 }

@@ -1,1 +1,15 @@
-//! flows
+//! The verbs: what a service, an administrator or the operator of the sidecar can have done.
+//!
+//! The only floor where engine, directory and store meet. A mutating flow takes a permit by
+//! value, runs one transition, and answers once decisions see the change. No flow knows a socket
+//! or a status code.
+
+pub mod accounts;
+pub mod audit;
+pub mod decide;
+pub mod export;
+pub mod import;
+pub mod members;
+pub mod permit;
+pub mod refresh;
+pub mod reload;

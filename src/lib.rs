@@ -16,18 +16,20 @@
 //! | 5 | [`authzen`] [`admin`] | faces: JSON for services, JSON for programs |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory and store meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`directory`] [`store`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`telemetry`] | tools; none knows another |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP |
 
 pub mod domain;
 
+pub mod background;
 pub mod clock;
 pub mod config;
 pub mod entropy;
 
 pub mod directory;
 pub mod engine;
+pub mod policy_folder;
 pub mod store;
 pub mod telemetry;
 

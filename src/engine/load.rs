@@ -600,3 +600,34 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> PolicyFiles {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let mut files = Vec::new();
+        for folder in ["", "roles", "rules", "guards", "tests"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                    files.push((name, std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        PolicyFiles::new(files)
+    }
+
+    #[test]
+    fn the_shipped_folder_passes_the_gate() {
+        let snapshot = Snapshot::load(&shipped(), &[])
+            .unwrap_or_else(|faults| panic!("{}", super::super::render(&faults)));
+        assert_eq!(snapshot.roles().len(), 7);
+        assert_eq!(snapshot.policy_count(), 9);
+        assert_eq!(snapshot.guard_count(), 4);
+        assert!(snapshot.test_count() > 924, "{}", snapshot.test_count());
+        assert!(snapshot.notes().is_empty(), "{:?}", snapshot.notes());
+    }
+}

@@ -1,0 +1,50 @@
+//! Keeping the directory in step with the store.
+//!
+//! Loads all members at start, follows the feed from then on, and lets a change wait until
+//! decisions see it. Never writes to the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::directory::Directory;
+use crate::domain::{Failure, Revision};
+use crate::store::Store;
+use crate::store::feed::Follower;
+
+/// The feed comes from this process: a change that is not seen after this long is a bug, and is
+/// reported as one instead of being waited for.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// Fills the directory from the store; answers the feed that goes on from there.
+///
+/// # Errors
+/// `Internal`, when the store cannot be read.
+pub async fn load(store: &Store, directory: &Arc<Directory>) -> Result<Follower, Failure> {
+    // Subscribing first: a change between the two is told twice, never missed.
+    let follower = store.subscribe();
+    let filling = Arc::clone(directory);
+    let revision = store.load(move |record| filling.load_one(record)).await?;
+    directory.loaded(revision);
+    Ok(follower)
+}
+
+/// Applies changes in order until the store is closed.
+pub async fn follow(directory: Arc<Directory>, mut follower: Follower) {
+    while let Some(change) = follower.recv().await {
+        if change.revision > directory.revision() {
+            directory.apply(&change);
+        }
+    }
+}
+
+/// Waits until decisions see a revision.
+///
+/// # Errors
+/// `Internal`, when the directory does not get there: the change is durable all the same.
+pub async fn settled(app: &App, revision: Revision) -> Result<(), Failure> {
+    if app.directory.reached(revision, SETTLE_MAX).await {
+        return Ok(());
+    }
+    Err(Failure::internal(format!("the directory has not reached revision {revision}")))
+}

@@ -1,0 +1,255 @@
+//! Reload: a policy folder goes through the gate and becomes the live set, or nothing changes.
+//!
+//! One flow for file watch, signal and command. Runs apart from the threads that answer; the
+//! swap itself is one store of a pointer. Never leaves the live set half changed, and never
+//! drops the last good one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::app::{App, PolicyStatus};
+use crate::background;
+use crate::clock;
+use crate::domain::{Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, RoleId, Timestamp};
+use crate::engine::{Changes, Snapshot, render};
+use crate::flows::permit::StorePermit;
+use crate::flows::refresh;
+use crate::policy_folder::{self, Watch};
+use crate::store::{Store, StoredPolicies};
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// The digest of the set that is live now.
+    pub digest: Digest,
+    /// How many policies it holds.
+    pub policies: usize,
+    /// False where the folder is the live set already.
+    pub changed: bool,
+    /// Who gains and who loses.
+    pub changes: Changes,
+    /// What the load noticed without refusing it.
+    pub notes: Vec<String>,
+}
+
+/// A set as it comes out of the gate, with what it was made from.
+struct Loaded {
+    files: PolicyFiles,
+    snapshot: Snapshot,
+}
+
+/// What a start found: the set to begin with, and how it stands.
+#[derive(Debug)]
+pub struct Start {
+    /// The set that answers from now on.
+    pub snapshot: Snapshot,
+    /// Live, or last good with the fault of the folder.
+    pub status: PolicyStatus,
+}
+
+/// Reads the folder, or the shipped one, and takes it through the gate.
+async fn gate(dir: Option<PathBuf>, held: Vec<(RoleId, usize)>) -> Result<Loaded, Failure> {
+    let work = move || {
+        let files = match dir {
+            Some(dir) => policy_folder::read(&dir)?,
+            None => policy_folder::shipped(),
+        };
+        let snapshot = Snapshot::load(&files, &held).map_err(|faults| refused(&render(&faults)))?;
+        Ok(Loaded { files, snapshot })
+    };
+    apart(work).await?
+}
+
+/// Runs the gate's work beside the decisions.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    background::run("policies", work).await
+}
+
+fn refused(faults: &str) -> Failure {
+    Failure::new(Kind::PoliciesRefused, "policies_refused", faults)
+}
+
+/// The set to start with: the folder's, else the last good one, loudly.
+///
+/// # Errors
+/// `PoliciesRefused`, when the folder is at fault and no good set was ever kept.
+pub async fn at_start(
+    dir: Option<PathBuf>,
+    held: Vec<(RoleId, usize)>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Start, Failure> {
+    let kept = store.policies_last_good().await?;
+    let fault = match gate(dir, held).await {
+        Ok(loaded) => return begin(loaded, kept, store, now).await,
+        Err(fault) => fault,
+    };
+    let Some(kept) = kept else { return Err(fault) };
+    tracing::error!(
+        kept = %kept.digest,
+        "the policy folder is refused, so the last good set answers; mend the folder, then reload\n{}",
+        fault.public
+    );
+    let files = PolicyFiles::new(kept.files);
+    let snapshot = apart(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
+        refused(&format!("{}\nand the last good set no longer loads:\n{}", fault.public, render(&faults)))
+    })?;
+    let status = PolicyStatus { last_good: true, fault: Some(fault.public), loaded_at: kept.at };
+    Ok(Start { snapshot, status })
+}
+
+/// Starts with the folder's set, and keeps it where it is another than the kept one.
+async fn begin(
+    loaded: Loaded,
+    kept: Option<StoredPolicies>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Start, Failure> {
+    let Loaded { files, snapshot } = loaded;
+    if kept.as_ref().is_none_or(|kept| kept.digest != snapshot.digest()) {
+        let before = match kept {
+            Some(kept) => {
+                let files = PolicyFiles::new(kept.files);
+                apart(move || Snapshot::load(&files, &[])).await?.ok()
+            }
+            None => None,
+        };
+        let changes = before.map(|before| snapshot.changes_since(&before)).unwrap_or_default();
+        keep(store, Actor::System, (&snapshot, files), now, &changes).await?;
+    }
+    log_live(&snapshot);
+    let status = PolicyStatus { last_good: false, fault: None, loaded_at: now };
+    Ok(Start { snapshot, status })
+}
+
+/// Reloads the folder now, and waits for the outcome.
+///
+/// # Errors
+/// `PoliciesRefused` with every fault; the live set goes on answering then.
+pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
+    let app = Arc::clone(app);
+    // A task of its own: a caller that hangs up must not stop a swap before it is kept.
+    tokio::spawn(async move { once(&app, permit).await })
+        .await
+        .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
+}
+
+async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
+    let _one_at_a_time = app.reloading.lock().await;
+    match try_once(app, permit).await {
+        Ok(report) => {
+            app.telemetry.reloaded(true, app.clock.now());
+            Ok(report)
+        }
+        Err(fault) => {
+            app.telemetry.reloaded(false, app.clock.now());
+            if fault.kind == Kind::PoliciesRefused {
+                let before = app.policy_status.load();
+                app.policy_status.store(Arc::new(PolicyStatus {
+                    fault: Some(fault.public.clone()),
+                    ..PolicyStatus::clone(&before)
+                }));
+                tracing::error!("the policies are refused, the set before goes on answering\n{}", fault.public);
+            }
+            Err(fault)
+        }
+    }
+}
+
+async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
+    let dir = app.config.policies.dir.clone();
+    let Loaded { files, snapshot } = gate(dir, app.directory.roles_held()).await?;
+    let before = app.policies.load_full();
+    let at = app.clock.now();
+    let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
+    if before.digest() == snapshot.digest() {
+        app.policy_status.store(Arc::new(status));
+        return Ok(report(&before, false, Changes::default()));
+    }
+    let (snapshot, changes) = apart(move || {
+        let changes = snapshot.changes_since(&before);
+        (Arc::new(snapshot), changes)
+    })
+    .await?;
+    {
+        // While the swap is under way nobody is given a role, so none can be given that is
+        // about to disappear.
+        let _no_role_is_given = app.roles_given.write().await;
+        still_held(&snapshot, &app.directory.roles_held())?;
+        app.policies.store(Arc::clone(&snapshot));
+        app.policy_status.store(Arc::new(status));
+    }
+    log_live(&snapshot);
+    for line in changes.lines() {
+        tracing::info!(change = %line, "policies");
+    }
+    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &changes).await;
+    match kept {
+        Ok(revision) => refresh::settled(app, revision).await?,
+        Err(fault) => tracing::error!(%fault, "the new set answers, but could not be kept for the next start"),
+    }
+    Ok(report(&snapshot, true, changes))
+}
+
+fn report(snapshot: &Snapshot, changed: bool, changes: Changes) -> ReloadReport {
+    ReloadReport {
+        digest: snapshot.digest(),
+        policies: snapshot.policy_count(),
+        changed,
+        changes,
+        notes: snapshot.notes().to_vec(),
+    }
+}
+
+/// A role that a member was given while the set went through the gate.
+fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
+    match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
+        Some((role, _)) => Err(refused(&format!(
+            "the role `{role}` was given to a member while it was about to disappear: reload again"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a set for the start after a crash, with its entry in the audit log.
+async fn keep(
+    store: &Store,
+    actor: Actor,
+    (snapshot, files): (&Snapshot, PolicyFiles),
+    at: Timestamp,
+    changes: &Changes,
+) -> Result<crate::domain::Revision, Failure> {
+    let mut detail = AuditDetail::default();
+    detail.fields.push(("policies".into(), None, Some(snapshot.policy_count().to_string())));
+    for line in changes.lines() {
+        detail.fields.push(("change".into(), None, Some(line)));
+    }
+    let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
+    store.policies_installed(&actor, stored, detail).await.map(|committed| committed.revision)
+}
+
+fn log_live(snapshot: &Snapshot) {
+    tracing::info!(
+        digest = snapshot.digest_hex(),
+        policies = snapshot.policy_count(),
+        roles = snapshot.roles().len(),
+        guards = snapshot.guard_count(),
+        tests_passed = snapshot.test_count(),
+        "policies are live"
+    );
+    for note in snapshot.notes() {
+        tracing::info!(%note, "policies");
+    }
+}
+
+/// Reloads whenever the folder changes, until the task is ended.
+pub async fn watch(app: Arc<App>, mut folder: Watch) {
+    loop {
+        folder.changed().await;
+        let began = clock::monotonic();
+        // The outcome is in the log and the status; the next change is waited for either way.
+        if now(&app, StorePermit::system()).await.is_ok() {
+            tracing::info!(took_ms = began.elapsed().as_millis(), "policies were reloaded after the folder changed");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The house rules: floors, homes of dependencies, what each file must begin with.
+//!
+//! Reads the source as text; runs none of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the crate, from the ground to the roof.
+const FLOORS: &[(&str, u32)] = &[
+    ("domain", 0),
+    ("background", 1),
+    ("config", 1),
+    ("clock", 1),
+    ("entropy", 1),
+    ("engine", 2),
+    ("policy_folder", 2),
+    ("directory", 2),
+    ("store", 2),
+    ("telemetry", 2),
+    ("app", 3),
+    ("http", 3),
+    ("flows", 4),
+    ("authzen", 5),
+    ("admin", 5),
+    ("routes", 6),
+    ("serve", 7),
+    ("cli", 8),
+    ("main", 9),
+];
+
+/// Where each dependency lives: beginnings of paths below `src/`. `*` is everywhere but the
+/// ground floor.
+const HOMES: &[(&str, &[&str])] = &[
+    ("arc_swap", &["app.rs"]),
+    ("cedar_policy", &["engine"]),
+    ("cedar_policy_formatter", &["engine/format.rs"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("csv", &["flows/import", "flows/export"]),
+    ("csv_core", &["flows/import"]),
+    ("foldhash", &["directory"]),
+    ("getrandom", &["entropy.rs"]),
+    ("http_body_util", &["http", "cli/remote.rs"]),
+    ("hyper", &["http", "cli/remote.rs"]),
+    ("hyper_util", &["http", "cli/remote.rs"]),
+    ("indicatif", &["cli"]),
+    ("jiff", &["clock.rs"]),
+    ("miette", &["engine/fault.rs"]),
+    ("papaya", &["directory"]),
+    ("redb", &["store/redb"]),
+    ("rustix", &["background.rs", "http"]),
+    ("serde", &["config", "engine", "store/record", "authzen", "admin", "flows/import", "flows/export", "http/respond.rs", "cli"]),
+    ("serde_json", &["engine", "authzen", "admin", "flows/import", "flows/export", "http/respond.rs", "cli", "store/record"]),
+    ("sha2", &["domain/digest.rs"]),
+    ("tokio", &["*"]),
+    ("toml", &["config"]),
+    ("tracing", &["*"]),
+    ("tracing_subscriber", &["telemetry"]),
+];
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                files.push((name, fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 30, "the walk found only {} files", files.len());
+    files
+}
+
+/// The module of the crate that a file belongs to.
+fn module(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap()
+}
+
+/// Lines of code, without comments and without the tests at a file's end.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(index, line)| (index + 1, line))
+}
+
+fn floors() -> BTreeMap<&'static str, u32> {
+    FLOORS.iter().copied().collect()
+}
+
+/// Faults of the floors, as `file:line`.
+fn climbing(sources: &[(String, String)]) -> Vec<String> {
+    let floors = floors();
+    let mut faults = Vec::new();
+    for (file, text) in sources.iter().filter(|(file, _)| file != "lib.rs") {
+        let own = module(file);
+        let Some(floor) = floors.get(own) else {
+            faults.push(format!("{file}: `{own}` is on no floor: give it one in FLOORS"));
+            continue;
+        };
+        for (number, line) in code(text) {
+            for (at, marker) in line.match_indices("crate::").chain(line.match_indices("kwic_team::")) {
+                let rest = &line[at + marker.len()..];
+                let name: String =
+                    rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let Some(other) = floors.get(name.as_str()) else { continue };
+                if name != own && other >= floor {
+                    faults.push(format!("{file}:{number}: floor {floor} reaches `{name}` on floor {other}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn a_module_imports_only_floors_below_it() {
+    let faults = climbing(&sources());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn an_import_from_above_is_found() {
+    let planted = [
+        ("store/redb.rs".to_owned(), "use crate::flows::decide;\n".to_owned()),
+        ("engine/decide.rs".to_owned(), "fn f() { crate::store::open() }\n".to_owned()),
+        ("domain/email.rs".to_owned(), "use crate::clock::Clock;\n".to_owned()),
+    ];
+    assert_eq!(climbing(&planted).len(), 3);
+}
+
+#[test]
+fn every_dependency_has_a_home_and_stays_there() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let section = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let sources = sources();
+    let mut faults = Vec::new();
+    for line in section.lines().filter(|line| line.contains('=')) {
+        let name = line.split([' ', '=']).next().unwrap().replace('-', "_");
+        let Some((_, homes)) = HOMES.iter().find(|(known, _)| *known == name) else {
+            faults.push(format!("`{name}` has no home: name one in HOMES"));
+            continue;
+        };
+        for (file, text) in &sources {
+            let at_home = homes
+                .iter()
+                .any(|home| file.starts_with(home) || *home == "*" && !file.starts_with("domain"));
+            let prefix = format!("{name}::");
+            for (number, line) in code(text).filter(|_| !at_home) {
+                let named = line.match_indices(&prefix).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
+                        || line[..at].ends_with("use ::")
+                });
+                if named {
+                    faults.push(format!("{file}:{number}: `{name}` is away from home {homes:?}"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut faults = Vec::new();
+    for (file, text) in sources() {
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        if head.is_empty() || !head[0].ends_with(['.', ':', '?']) {
+            faults.push(format!("{file}: begin with `//!` and a sentence"));
+        }
+        if file.ends_with("mod.rs") {
+            faults.push(format!("{file}: write NAME.rs beside the folder"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.contains("FIXME") || line.contains("XXX") {
+                faults.push(format!("{file}:{}: finish it or say why not", number + 1));
+            }
+            if line.chars().any(|c| !c.is_ascii()) && line.trim_start().starts_with("//") {
+                faults.push(format!("{file}:{}: write comments in ASCII", number + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn no_role_and_no_feature_is_named_in_the_code() {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let mut words: Vec<String> = fs::read_dir(policies.join("roles"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        // A word of the trade that is also a role: the operator of the sidecar.
+        .filter(|role| role != "operator" && role != "administrator")
+        .collect();
+    for action in ["templates", "broadcasts", "contacts", "chats", "botflows", "automations", "billing"] {
+        words.push(format!("{action}:"));
+    }
+    assert!(words.len() > 10);
+    let mut faults = Vec::new();
+    for (file, text) in sources() {
+        for (number, line) in code(&text) {
+            for word in words.iter().filter(|word| line.contains(word.as_str())) {
+                if !line.contains("include_str!") {
+                    faults.push(format!("{file}:{number}: names `{word}`, which is the policies' to know"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_only_status_codes_are_in_respond() {
+    let mut faults = Vec::new();
+    for (file, text) in sources() {
+        for (number, line) in code(&text) {
+            if line.contains("StatusCode::") && !file.starts_with("http/") && !file.starts_with("cli/remote") {
+                faults.push(format!("{file}:{number}: maps a status code"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

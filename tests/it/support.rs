@@ -1,0 +1,336 @@
+//! A fixture that speaks like a user: starts the real binary, asks it questions, runs commands.
+//!
+//! Everything is loopback and a folder of its own; only processes that it started are ended.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+/// How long anything that is waited for may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary under test.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_kwic-team")
+}
+
+/// The shipped policy folder.
+pub fn shipped_policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+/// Copies a folder and the folders in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A bounded wait for something that becomes true.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// A header by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// A warm connection that speaks HTTP/1.1.
+pub struct Connection<S> {
+    stream: BufReader<S>,
+}
+
+impl<S: Read + Write> Connection<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends one request with further header lines, each ended by `\r\n`.
+    pub fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        );
+        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+        self.read(method == "HEAD")
+    }
+
+    pub fn read(&mut self, headless: bool) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.stream.read_line(&mut head).unwrap() > 0, "cut off after {head:?}");
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut answer = Answer { status, head, body: String::new() };
+        let body = if headless || status == 204 {
+            Vec::new()
+        } else if let Some(length) = answer.header("content-length") {
+            let mut body = vec![0; length.parse().unwrap()];
+            self.stream.read_exact(&mut body).unwrap();
+            body
+        } else {
+            self.read_chunks()
+        };
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    fn read_chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).unwrap();
+            let size = usize::from_str_radix(line.trim(), 16).unwrap();
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk).unwrap();
+            if size == 0 {
+                return body;
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    }
+
+    pub fn post(&mut self, path: &str, body: &Json) -> Answer {
+        self.send("POST", path, "content-type: application/json\r\n", &body.to_string())
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.send("GET", path, "", "")
+    }
+
+    /// Asks one question; true is allow.
+    pub fn allows(&mut self, question: &Json) -> bool {
+        let answer = self.post("/access/v1/evaluation", question);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["decision"].as_bool().unwrap()
+    }
+}
+
+/// A question about a resource in an account.
+pub fn question(member: &str, action: &str, resource: (&str, &str), account: &str) -> Json {
+    json!({
+        "subject": {"type": "user", "id": member},
+        "action": {"name": action},
+        "resource": {"type": resource.0, "id": resource.1, "properties": {"account": account}},
+    })
+}
+
+/// How to start a sidecar.
+#[derive(Default)]
+pub struct Start {
+    /// Lines of configuration beside those that the fixture writes; sections not named twice.
+    pub config: String,
+    /// Whether the folder is watched.
+    pub unwatched: bool,
+    /// The policy folder to copy; the shipped one by default.
+    pub policies: Option<PathBuf>,
+}
+
+/// A running sidecar with a data folder and a policy folder of its own.
+pub struct Sidecar {
+    child: Child,
+    pub home: TempDir,
+    pub address: String,
+    pub log: PathBuf,
+}
+
+impl Sidecar {
+    /// Starts one with the shipped policies.
+    pub fn start() -> Self {
+        Self::start_with(&Start::default())
+    }
+
+    /// Starts one and waits until it is ready.
+    pub fn start_with(start: &Start) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let shipped = shipped_policies();
+        copy_folder(start.policies.as_deref().unwrap_or(&shipped), &home.path().join("policies"));
+        let config = format!(
+            "[decision]\nlisten = \"127.0.0.1:0\"\nsocket = \"{0}/decide.sock\"\n\n[policies]\ndir = \"{0}/policies\"\nwatch = {1}\n\n{2}\n",
+            home.path().display(),
+            !start.unwatched,
+            start.config
+        );
+        fs::write(home.path().join("kwic-team.toml"), config).unwrap();
+        let (child, address, log) = launch(home.path());
+        Self { child, home, address, log }
+    }
+
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.home.path().join(inside)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn tcp(&self) -> Connection<TcpStream> {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Connection::new(stream)
+    }
+
+    pub fn unix(&self) -> Connection<UnixStream> {
+        self.unix_at("decide.sock")
+    }
+
+    pub fn admin(&self) -> Connection<UnixStream> {
+        self.unix_at("data/admin.sock")
+    }
+
+    fn unix_at(&self, inside: &str) -> Connection<UnixStream> {
+        let stream = UnixStream::connect(self.path(inside)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Connection::new(stream)
+    }
+
+    /// Runs a command of the same binary against this sidecar.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .arg("--data")
+            .arg(self.path("data"))
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must succeed; answers what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Makes an account.
+    pub fn account(&self, slug: &str) {
+        self.ok(&["account", "create", "--slug", slug, "--name", slug]);
+    }
+
+    /// Makes members: `id,role` each, with an address of their own.
+    pub fn members(&self, account: &str, members: &[(&str, &str)]) {
+        let mut file = String::from("id,first_name,last_name,email,role\n");
+        for (id, role) in members {
+            file.push_str(&format!("{id},First,Last,{id}@example.org,{role}\n"));
+        }
+        let path = self.path("import.csv");
+        fs::write(&path, file).unwrap();
+        self.ok(&["member", "import", "--account", account, path.to_str().unwrap()]);
+    }
+
+    /// Ends it at once, as a power cut would, and starts it again on the same folders.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        let (child, address, log) = launch(self.home.path());
+        self.child = child;
+        self.address = address;
+        self.log = log;
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end that a signal asked for; answers the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut code = None;
+        eventually("the sidecar ends", || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        code.unwrap().code()
+    }
+
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the binary in a folder; answers once it says that it is ready.
+fn launch(home: &Path) -> (Child, String, PathBuf) {
+    let log = home.join("log");
+    let sink = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let mut child = command(home)
+        .stdout(Stdio::piped())
+        .stderr(sink)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = String::new();
+    for line in &mut lines {
+        let line = line.unwrap();
+        if let Some(at) = line.split("http://").nth(1) {
+            address = at.trim().to_owned();
+        }
+        if line == "ready" {
+            return (child, address, log);
+        }
+    }
+    let status = child.wait().unwrap();
+    panic!("not ready, {status}:\n{}", fs::read_to_string(&log).unwrap());
+}
+
+/// The command that serves a folder, for tests that expect it to refuse.
+pub fn command(home: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .arg("--config")
+        .arg(home.join("kwic-team.toml"))
+        .arg("--data")
+        .arg(home.join("data"))
+        .arg("serve")
+        .env_clear();
+    command
+}
