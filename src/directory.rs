@@ -1,4 +1,208 @@
-//! The members in memory.
-/// Members.
+//! The members in memory: what decisions read.
+//!
+//! Follows the store's feed and is never written by anybody else. Reading takes no lock that a
+//! writer can hold. Strings of one member share one allocation; roles and accounts, which few
+//! words name, are shared by all. Never asked who may see a member.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::{Change, Loaded, Member, MemberView, Revision, RoleId, Row, Status, Timestamp};
+
+/// One member, compact: about 200 bytes with everything around it.
+#[derive(Debug)]
+struct Entry {
+    account: Arc<str>,
+    role: Arc<str>,
+    /// The address key, the first and the last name, one after the other.
+    text: Box<str>,
+    email_end: u16,
+    first_name_end: u16,
+    active: bool,
+    two_step: bool,
+    joined: Timestamp,
+}
+
+impl Entry {
+    fn view<'e>(&'e self, id: &'e str) -> MemberView<'e> {
+        let (email, first) = (usize::from(self.email_end), usize::from(self.first_name_end));
+        MemberView {
+            id,
+            account: &self.account,
+            role: &self.role,
+            active: self.active,
+            email_key: self.text.get(..email).unwrap_or_default(),
+            first_name: self.text.get(email..first).unwrap_or_default(),
+            last_name: self.text.get(first..).unwrap_or_default(),
+            two_step: self.two_step,
+            joined: self.joined,
+        }
+    }
+}
+
+/// What only writers touch.
 #[derive(Debug, Default)]
-pub struct Directory {}
+struct Ledger {
+    /// Words that many members share.
+    words: HashSet<Arc<str>>,
+    /// How many members hold each role.
+    roles: HashMap<Arc<str>, usize>,
+    accounts: HashSet<String>,
+}
+
+impl Ledger {
+    fn word(&mut self, text: &str) -> Arc<str> {
+        if let Some(word) = self.words.get(text) {
+            return Arc::clone(word);
+        }
+        let word: Arc<str> = text.into();
+        self.words.insert(Arc::clone(&word));
+        word
+    }
+
+    fn forget_role(&mut self, role: &str) {
+        if let Some(count) = self.roles.get_mut(role) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// All members, by id.
+#[derive(Debug)]
+pub struct Directory {
+    members: papaya::HashMap<Box<str>, Entry>,
+    ledger: Mutex<Ledger>,
+    revision: watch::Sender<Revision>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Directory {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            members: papaya::HashMap::new(),
+            ledger: Mutex::default(),
+            revision: watch::Sender::new(Revision(0)),
+        }
+    }
+
+    /// Calls `read` with the member of this id, where there is one.
+    pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        let members = self.members.pin();
+        members.get_key_value(id).map(|(id, entry)| read(entry.view(id)))
+    }
+
+    /// Takes one record while loading.
+    pub fn load_one(&self, record: Loaded) {
+        let mut ledger = self.ledger();
+        match record {
+            Loaded::Account(account) => {
+                ledger.accounts.insert(account.slug.as_str().to_owned());
+            }
+            Loaded::Member(member) => self.put(&mut ledger, &member),
+        }
+    }
+
+    /// Says that everything up to `revision` is loaded.
+    pub fn loaded(&self, revision: Revision) {
+        self.revision.send_replace(revision);
+    }
+
+    /// Applies one change; its revision counts as reached once all of it is visible.
+    pub fn apply(&self, change: &Change) {
+        let mut ledger = self.ledger();
+        for row in &change.rows {
+            match row {
+                Row::Account(account) => {
+                    ledger.accounts.insert(account.slug.as_str().to_owned());
+                }
+                Row::Member(member) => self.put(&mut ledger, member),
+                Row::MemberGone(id) => {
+                    if let Some(entry) = self.members.pin().remove(id.as_str()) {
+                        ledger.forget_role(&entry.role);
+                    }
+                }
+            }
+        }
+        drop(ledger);
+        self.revision.send_replace(change.revision);
+    }
+
+    fn put(&self, ledger: &mut Ledger, member: &Member) {
+        let role = ledger.word(member.role.as_str());
+        *ledger.roles.entry(Arc::clone(&role)).or_default() += 1;
+        let (email, first) = (member.email.key(), member.first_name.as_str());
+        // Bounds of the domain keep both far below 65,536.
+        let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        let entry = Entry {
+            account: ledger.word(member.account.as_str()),
+            role,
+            text: [email, first, member.last_name.as_str()].concat().into(),
+            email_end: end(email.len()),
+            first_name_end: end(email.len() + first.len()),
+            active: member.status == Status::Active,
+            two_step: member.two_step,
+            joined: member.joined,
+        };
+        if let Some(before) = self.members.pin().insert(member.id.as_str().into(), entry) {
+            ledger.forget_role(&before.role);
+        }
+    }
+
+    /// The revision that decisions see.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *self.revision.borrow()
+    }
+
+    /// Waits until decisions see `revision`; false when `wait` is over first.
+    pub async fn reached(&self, revision: Revision, wait: Duration) -> bool {
+        let mut seen = self.revision.subscribe();
+        let reached = seen.wait_for(|seen| *seen >= revision);
+        tokio::time::timeout(wait, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+
+    /// Whether there is such an account.
+    #[must_use]
+    pub fn has_account(&self, slug: &str) -> bool {
+        self.ledger().accounts.contains(slug)
+    }
+
+    /// How many members there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Each role that members hold, with how many, suspended ones included; sorted.
+    #[must_use]
+    pub fn roles_held(&self) -> Vec<(RoleId, usize)> {
+        let ledger = self.ledger();
+        let held = ledger.roles.iter().filter(|(_, members)| **members > 0);
+        let mut held: Vec<_> = held
+            .filter_map(|(role, members)| Some((RoleId::parse(role).ok()?, *members)))
+            .collect();
+        held.sort();
+        held
+    }
+
+    /// A writer that panicked left each member either as it was or as it became.
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod change;
 pub mod decision;
 pub mod digest;
 pub mod email;
@@ -18,6 +19,7 @@ pub mod role;
 
 pub use account::{Account, AccountSlug};
 pub use audit::{Actor, AuditDetail, AuditEntry, AuditEvent};
+pub use change::{Change, Loaded, Row};
 pub use decision::{Decision, Reason};
 pub use digest::Digest;
 pub use email::Email;

@@ -11,11 +11,13 @@ pub mod redb;
 
 use std::path::Path;
 
+use tokio::sync::mpsc;
+
 use crate::clock::Clock;
 use crate::domain::audit::ChainReport;
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditEntry, AuditEvent, Digest, Email, Failure, Member, MemberId,
-    Name, Revision, RoleId, Status, Timestamp, Version,
+    Account, AccountSlug, Actor, AuditDetail, AuditEntry, AuditEvent, Digest, Email, Failure,
+    Member, MemberId, Name, Revision, RoleId, Status, Timestamp, Version,
 };
 
 /// A change that is durable: its revision, and what it left behind.
@@ -157,6 +159,243 @@ impl Store {
     pub fn subscribe(&self) -> feed::Follower {
         match self {
             Self::Redb(store) => store.subscribe(),
+        }
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `Conflict` `account_exists`; `Busy`, when the disk fails.
+    pub async fn account_create(
+        &self,
+        actor: &Actor,
+        slug: AccountSlug,
+        name: String,
+    ) -> Result<Committed<Account>, Failure> {
+        match self {
+            Self::Redb(store) => store.account_create(actor, slug, name).await,
+        }
+    }
+
+    /// All accounts, sorted by slug.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn accounts(&self) -> Result<Vec<Account>, Failure> {
+        match self {
+            Self::Redb(store) => store.accounts().await,
+        }
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn account(&self, slug: &AccountSlug) -> Result<Option<Account>, Failure> {
+        match self {
+            Self::Redb(store) => store.account(slug).await,
+        }
+    }
+
+    /// Makes an active member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Conflict` `id_taken` or `already_member`; `Busy`, when the disk fails.
+    pub async fn member_create(
+        &self,
+        actor: &Actor,
+        member: Member,
+    ) -> Result<Committed<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_create(actor, member).await,
+        }
+    }
+
+    /// One member, in whichever account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member(id).await,
+        }
+    }
+
+    /// The member of an account who has this canonical address.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member_by_email(
+        &self,
+        account: &AccountSlug,
+        email_key: &str,
+    ) -> Result<Option<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_by_email(account, email_key).await,
+        }
+    }
+
+    /// One page of an account's members, in the order of addresses, after the cursor `after`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn members(
+        &self,
+        account: &AccountSlug,
+        filter: &MemberFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.members(account, filter, after, limit).await,
+        }
+    }
+
+    /// Edits a member. An edit that changes nothing answers the member as it is, with the
+    /// revision there was, and writes no audit entry.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`; `Busy`, when the disk fails.
+    pub async fn member_edit(
+        &self,
+        actor: &Actor,
+        target: Target<'_>,
+        edit: MemberEdit,
+    ) -> Result<Committed<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_edit(actor, target, edit).await,
+        }
+    }
+
+    /// Suspends a member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`; `Busy`, when the disk fails.
+    pub async fn member_suspend(
+        &self,
+        actor: &Actor,
+        target: Target<'_>,
+    ) -> Result<Committed<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_suspend(actor, target).await,
+        }
+    }
+
+    /// Restores a suspended member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`; `Busy`, when the disk fails.
+    pub async fn member_restore(
+        &self,
+        actor: &Actor,
+        target: Target<'_>,
+    ) -> Result<Committed<Member>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_restore(actor, target).await,
+        }
+    }
+
+    /// Removes a member for good.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Busy`, when the disk fails.
+    pub async fn member_remove(
+        &self,
+        actor: &Actor,
+        target: Target<'_>,
+    ) -> Result<Committed<Removal>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_remove(actor, target).await,
+        }
+    }
+
+    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
+    /// clashes; `Busy`, when the disk fails.
+    pub async fn member_import(
+        &self,
+        actor: &Actor,
+        account: &AccountSlug,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Committed<u64>, Failure> {
+        match self {
+            Self::Redb(store) => store.member_import(actor, account, parts).await,
+        }
+    }
+
+    /// Entries of a chain, oldest first; without an account the store's own chain.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit(
+        &self,
+        account: Option<&AccountSlug>,
+        filter: &AuditFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>, Failure> {
+        match self {
+            Self::Redb(store) => store.audit(account, filter, after, limit).await,
+        }
+    }
+
+    /// Walks a chain from its beginning and recomputes everything.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_verify(
+        &self,
+        account: Option<&AccountSlug>,
+    ) -> Result<ChainReport, Failure> {
+        match self {
+            Self::Redb(store) => store.audit_verify(account).await,
+        }
+    }
+
+    /// Which chains there are.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
+        match self {
+            Self::Redb(store) => store.audit_chains().await,
+        }
+    }
+
+    /// The policy set that was live last.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn policies_last_good(&self) -> Result<Option<StoredPolicies>, Failure> {
+        match self {
+            Self::Redb(store) => store.policies_last_good().await,
+        }
+    }
+
+    /// Keeps a policy set that went live.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn policies_installed(
+        &self,
+        actor: &Actor,
+        policies: StoredPolicies,
+        detail: AuditDetail,
+    ) -> Result<Committed<()>, Failure> {
+        match self {
+            Self::Redb(store) => store.policies_installed(actor, policies, detail).await,
+        }
+    }
+
+    /// The revision of the last change.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn revision(&self) -> Result<Revision, Failure> {
+        match self {
+            Self::Redb(store) => store.revision().await,
         }
     }
 

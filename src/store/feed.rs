@@ -4,37 +4,28 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Account, Member, MemberId, Revision};
+use tokio::sync::mpsc;
 
-/// One committed change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Its revision: one more than the change before.
-    pub revision: Revision,
-    /// What it touched.
-    pub rows: Vec<Row>,
-}
-
-/// One record after a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
-    /// An account, made or changed.
-    Account(Account),
-    /// A member, made or changed.
-    Member(Member),
-    /// A member that is no more.
-    MemberGone(MemberId),
-}
-
-/// One record read while loading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
-    /// An account.
-    Account(Account),
-    /// A member.
-    Member(Member),
-}
+pub use crate::domain::{Change, Loaded, Row};
 
 /// Receives changes in order. Unbounded: a change that was acknowledged must reach its followers,
 /// and the store's own pace bounds how many there are.
-pub type Follower = tokio::sync::mpsc::UnboundedReceiver<Arc<Change>>;
+pub type Follower = mpsc::UnboundedReceiver<Arc<Change>>;
+
+/// Everybody who follows.
+#[derive(Debug, Default)]
+pub(super) struct Followers(Vec<mpsc::UnboundedSender<Arc<Change>>>);
+
+impl Followers {
+    pub(super) fn subscribe(&mut self) -> Follower {
+        let (sender, follower) = mpsc::unbounded_channel();
+        self.0.push(sender);
+        follower
+    }
+
+    /// Tells everybody; whoever is gone is forgotten.
+    pub(super) fn publish(&mut self, change: Change) {
+        let change = Arc::new(change);
+        self.0.retain(|follower| follower.send(Arc::clone(&change)).is_ok());
+    }
+}

@@ -1,1 +1,405 @@
-//! Records as bytes.
+//! Records as bytes: twins of the domain's values, for every backend.
+//!
+//! Each record begins with a version byte. Numbers are little-endian; a text is its length in 32
+//! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a
+//! decision about everybody's data, never an accident.
+
+use crate::domain::{
+    Account, AccountSlug, AuditDetail, Digest, Email, Failure, Member, MemberId, Name, Revision,
+    RoleId, Status, Timestamp, Version,
+};
+use crate::store::StoredPolicies;
+
+/// The version of every kind of record that this code writes.
+const VERSION: u8 = 1;
+
+/// Who changed a record last, and when: for whoever comes with an older version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastChange {
+    /// As [`crate::domain::Actor::label`] writes it.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A member as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// The member.
+    pub member: Member,
+    /// Who changed it last.
+    pub last_change: LastChange,
+}
+
+/// What the chain of an audit log covers of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditHeader {
+    /// From 1, without gaps.
+    pub sequence: u64,
+    /// The revision of the change.
+    pub revision: Revision,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub event: String,
+    /// To whom.
+    pub target: String,
+    /// The salted digest of the personal part.
+    pub personal: Digest,
+}
+
+/// The end of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct AuditHead {
+    /// The sequence of the last entry; 0 for none.
+    pub sequence: u64,
+    /// The hash up to and with it.
+    pub hash: Digest,
+}
+
+/// The personal part of an entry, with its salt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Personal {
+    /// Keeps names from being guessed from the digest.
+    pub salt: [u8; 16],
+    /// Names, addresses, before and after.
+    pub detail: AuditDetail,
+}
+
+impl Personal {
+    /// The digest that the header carries.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[&self.salt, &detail_bytes(&self.detail)])
+    }
+}
+
+impl AuditHeader {
+    /// The chain's hash with this entry after `before`.
+    #[must_use]
+    pub fn hash(&self, before: Digest) -> Digest {
+        Digest::of(&[&before.0, &self.encode()])
+    }
+}
+
+/// Puts a record together.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new() -> Self {
+        Self(vec![VERSION])
+    }
+
+    fn byte(mut self, value: u8) -> Self {
+        self.0.push(value);
+        self
+    }
+
+    fn long(mut self, value: u64) -> Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn time(mut self, value: Timestamp) -> Self {
+        self.0.extend_from_slice(&value.0.to_le_bytes());
+        self
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.extend_from_slice(&length.to_le_bytes());
+        self.raw(bytes)
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn option(self, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.byte(1).text(text),
+            None => self.byte(0),
+        }
+    }
+}
+
+/// Takes a record apart; what does not fit is damage, and is named.
+struct Reader<'r> {
+    rest: &'r [u8],
+    kind: &'static str,
+}
+
+impl<'r> Reader<'r> {
+    fn new(kind: &'static str, bytes: &'r [u8]) -> Result<Self, Failure> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self { rest, kind }),
+            Some((&version, _)) if version > VERSION => Err(newer(kind)),
+            _ => Err(damaged(kind)),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'r [u8], Failure> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| damaged(self.kind))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
+        self.take(N)?.try_into().map_err(|_| damaged(self.kind))
+    }
+
+    fn byte(&mut self) -> Result<u8, Failure> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn long(&mut self) -> Result<u64, Failure> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Failure> {
+        self.array().map(|bytes| Timestamp(i64::from_le_bytes(bytes)))
+    }
+
+    fn bytes(&mut self) -> Result<&'r [u8], Failure> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    fn text(&mut self) -> Result<&'r str, Failure> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| damaged(self.kind))
+    }
+
+    fn option(&mut self) -> Result<Option<&'r str>, Failure> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => self.text().map(Some),
+            _ => Err(damaged(self.kind)),
+        }
+    }
+
+    /// Nothing may be left over.
+    fn end<T>(self, value: T) -> Result<T, Failure> {
+        if self.rest.is_empty() { Ok(value) } else { Err(damaged(self.kind)) }
+    }
+}
+
+fn damaged(kind: &str) -> Failure {
+    Failure::internal(format!("a stored {kind} is damaged: restore a backup"))
+}
+
+/// Something that a later version of this program wrote.
+pub(super) fn newer(kind: &str) -> Failure {
+    Failure::internal(format!(
+        "a stored {kind} was written by a newer kwic-team: run that version or a later one"
+    ))
+}
+
+/// The domain's own checks hold for what is read, too.
+fn as_damage<T>(kind: &str, checked: Result<T, Failure>) -> Result<T, Failure> {
+    checked.map_err(|_| damaged(kind))
+}
+
+/// An account's record.
+#[must_use]
+pub fn encode_account(account: &Account) -> Vec<u8> {
+    Writer::new().time(account.created).long(account.version.0).text(&account.name).0
+}
+
+/// Reads an account's record.
+///
+/// # Errors
+/// `Internal`, when it is damaged or of a newer version.
+pub fn decode_account(slug: &str, bytes: &[u8]) -> Result<Account, Failure> {
+    let mut reader = Reader::new("account", bytes)?;
+    let account = Account {
+        slug: as_damage("account", AccountSlug::parse(slug))?,
+        created: reader.time()?,
+        version: Version(reader.long()?),
+        name: reader.text()?.to_owned(),
+    };
+    reader.end(account)
+}
+
+impl MemberRecord {
+    /// The record; the id is the key that it is stored under.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let member = &self.member;
+        Writer::new()
+            .byte(u8::from(member.status == Status::Active) | u8::from(member.two_step) << 1)
+            .time(member.joined)
+            .long(member.version.0)
+            .time(self.last_change.at)
+            .text(&self.last_change.actor)
+            .text(member.account.as_str())
+            .text(member.role.as_str())
+            .text(member.email.as_str())
+            .text(member.first_name.as_str())
+            .text(member.last_name.as_str())
+            .0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(id: &str, bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new("member", bytes)?;
+        let flags = reader.byte()?;
+        let (joined, version, at) = (reader.time()?, Version(reader.long()?), reader.time()?);
+        let actor = reader.text()?.to_owned();
+        let (account, role, email) = (reader.text()?, reader.text()?, reader.text()?);
+        let (first_name, last_name) = (reader.text()?, reader.text()?);
+        let checked = || {
+            Ok(Member {
+                id: MemberId::parse(id)?,
+                account: AccountSlug::parse(account)?,
+                email: Email::parse(email)?,
+                first_name: Name::parse("first_name", first_name)?,
+                last_name: Name::parse("last_name", last_name)?,
+                role: RoleId::parse(role)?,
+                status: if flags & 1 == 1 { Status::Active } else { Status::Suspended },
+                two_step: flags & 2 == 2,
+                joined,
+                version,
+            })
+        };
+        let member = as_damage("member", checked())?;
+        reader.end(Self { member, last_change: LastChange { actor, at } })
+    }
+}
+
+impl AuditHeader {
+    /// The bytes that the chain covers.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new()
+            .long(self.sequence)
+            .long(self.revision.0)
+            .time(self.at)
+            .text(&self.actor)
+            .text(&self.event)
+            .text(&self.target)
+            .raw(&self.personal.0)
+            .0
+    }
+
+    /// Reads a header and the chain's hash stored behind it.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, Digest), Failure> {
+        let mut reader = Reader::new("audit entry", bytes)?;
+        let header = Self {
+            sequence: reader.long()?,
+            revision: Revision(reader.long()?),
+            at: reader.time()?,
+            actor: reader.text()?.to_owned(),
+            event: reader.text()?.to_owned(),
+            target: reader.text()?.to_owned(),
+            personal: Digest(reader.array()?),
+        };
+        let hash = Digest(reader.array()?);
+        reader.end((header, hash))
+    }
+
+    /// The header with the chain's hash behind it, as it is stored.
+    #[must_use]
+    pub fn encode_with(&self, hash: Digest) -> Vec<u8> {
+        Writer(self.encode()).raw(&hash.0).0
+    }
+}
+
+impl AuditHead {
+    /// The record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().long(self.sequence).raw(&self.hash.0).0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new("audit head", bytes)?;
+        let head = Self { sequence: reader.long()?, hash: Digest(reader.array()?) };
+        reader.end(head)
+    }
+}
+
+fn detail_bytes(detail: &AuditDetail) -> Vec<u8> {
+    let count = u64::try_from(detail.fields.len()).unwrap_or(u64::MAX);
+    detail
+        .fields
+        .iter()
+        .fold(Writer::new().long(count), |writer, (field, before, after)| {
+            writer.text(field).option(before.as_deref()).option(after.as_deref())
+        })
+        .0
+}
+
+impl Personal {
+    /// The record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().raw(&self.salt).bytes(&detail_bytes(&self.detail)).0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        const KIND: &str = "personal part of an audit entry";
+        let mut reader = Reader::new(KIND, bytes)?;
+        let salt = reader.array()?;
+        let mut inner = Reader::new(KIND, reader.bytes()?)?;
+        let mut detail = AuditDetail::default();
+        for _ in 0..inner.long()? {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            detail.fields.push((
+                inner.text()?.to_owned(),
+                owned(inner.option()?),
+                owned(inner.option()?),
+            ));
+        }
+        inner.end(())?;
+        reader.end(Self { salt, detail })
+    }
+}
+
+/// The record of a policy set.
+#[must_use]
+pub fn encode_policies(policies: &StoredPolicies) -> Vec<u8> {
+    let count = u64::try_from(policies.files.len()).unwrap_or(u64::MAX);
+    policies
+        .files
+        .iter()
+        .fold(
+            Writer::new().raw(&policies.digest.0).time(policies.at).long(count),
+            |writer, (path, bytes)| writer.text(path).bytes(bytes),
+        )
+        .0
+}
+
+/// Reads the record of a policy set.
+///
+/// # Errors
+/// `Internal`, when it is damaged or of a newer version.
+pub fn decode_policies(bytes: &[u8]) -> Result<StoredPolicies, Failure> {
+    let mut reader = Reader::new("policy set", bytes)?;
+    let (digest, at) = (Digest(reader.array()?), reader.time()?);
+    let mut files = Vec::new();
+    for _ in 0..reader.long()? {
+        files.push((reader.text()?.to_owned(), reader.bytes()?.to_vec()));
+    }
+    reader.end(StoredPolicies { digest, at, files })
+}

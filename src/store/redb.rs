@@ -1,30 +1,362 @@
-//! The embedded backend.
-use super::feed;
+//! The embedded backend: one redb file on this machine, or memory.
+//!
+//! Every call runs on the blocking pool, never on a thread that answers decisions. Every commit
+//! is two-phase and leaves a file that reopens fast after a crash; none is ever made without
+//! durability. After an input or output error the file is closed, and opened again by the next
+//! call, so that freed space is all it takes to go on.
+
+mod accounts;
+mod audit;
+mod members;
+mod policies;
+mod transition;
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use redb::backends::FileBackend;
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+};
+
+use self::transition::{Ends, Transition};
+use super::Committed;
+use super::feed::{Follower, Followers, Loaded};
+use super::record::newer;
 use crate::clock::Clock;
-use crate::domain::{Failure, Revision};
-use std::path::Path;
-/// The embedded backend.
-#[derive(Clone, Debug)]
-pub struct RedbStore {}
+use crate::domain::{Actor, Change, Failure, Kind, Revision};
+
+/// `format` and `revision`.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// By slug.
+const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
+/// By id.
+const MEMBERS: TableDefinition<&str, &[u8]> = TableDefinition::new("members");
+/// Account, a zero byte, canonical address: whose it is. Open invites will share it.
+const ADDRESSES: TableDefinition<&str, &[u8]> = TableDefinition::new("addresses");
+/// By chain (an account's slug; empty for the store's own) and sequence.
+const AUDIT: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit");
+/// The same keys; a missing row is an erased one.
+const AUDIT_PERSONAL: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit_personal");
+/// By chain.
+const AUDIT_HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("audit_heads");
+/// `last_good`.
+const POLICIES: TableDefinition<&str, &[u8]> = TableDefinition::new("policies");
+
+/// The layout of the tables above.
+const FORMAT: u64 = 1;
+
+/// How the database comes to be opened, and opened again.
+type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send + Sync>;
+
+/// A handle; clones share the file.
+#[derive(Clone)]
+pub struct RedbStore(Arc<Inner>);
+
+struct Inner {
+    opener: Opener,
+    /// `None` after an input or output error, until the next call opens it again.
+    database: RwLock<Option<Database>>,
+    /// Held from the beginning of a change until its followers are told, so that the feed's order
+    /// is the order of revisions.
+    writer: Mutex<Followers>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedbStore")
+    }
+}
+
+/// What can go wrong inside: a rule, or the disk.
+#[derive(Debug)]
+enum Fault {
+    Rule(Failure),
+    Disk(redb::Error),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Rule(failure)
+    }
+}
+
+macro_rules! disk_faults {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                Self::Disk(error.into())
+            }
+        })*
+    };
+}
+disk_faults!(
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
+
 impl RedbStore {
-    /// Opens.
-    pub async fn open(_: &Path, _: usize, _: Clock) -> Result<Self, Failure> {
-        todo!()
+    /// Opens the file, or makes it with mode 0600.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
+    pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
+        let path = path.to_owned();
+        let cache_bytes = cache_mb.saturating_mul(1 << 20);
+        let opener: Opener = Box::new(move || open_file(&path, cache_bytes));
+        Self::with(opener, clock).await
     }
-    /// In memory.
-    pub async fn in_memory(_: Clock) -> Result<Self, Failure> {
-        todo!()
+
+    /// A store that ends with the process.
+    ///
+    /// # Errors
+    /// `Internal`, when memory runs out.
+    pub async fn in_memory(clock: Clock) -> Result<Self, Failure> {
+        Self::on(redb::backends::InMemoryBackend::new, clock).await
     }
-    /// Follow.
+
+    /// A store on whatever storage `backend` makes, each time that it is opened.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn on<B: StorageBackend>(
+        backend: impl Fn() -> B + Send + Sync + 'static,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let opener: Opener = Box::new(move || {
+            let opened = Database::builder().create_with_backend(backend());
+            opened.map_err(|fault| open_failure(Path::new("the storage"), fault.into()))
+        });
+        Self::with(opener, clock).await
+    }
+
+    async fn with(opener: Opener, clock: Clock) -> Result<Self, Failure> {
+        let database = RwLock::new(None);
+        let store = Self(Arc::new(Inner { opener, database, writer: Mutex::default(), clock }));
+        let opening = store.clone();
+        blocking(move || opening.prepare()).await?;
+        Ok(store)
+    }
+
+    /// Makes the tables of a new file; refuses one of a newer layout.
+    fn prepare(&self) -> Result<(), Failure> {
+        self.guarded(|database| {
+            let tx = transition::begin(database)?;
+            {
+                let mut meta = tx.open_table(META)?;
+                let format = meta.get("format")?.map(|found| found.value());
+                match format {
+                    Some(format) if format > FORMAT => return Err(newer("database").into()),
+                    Some(_) => {}
+                    None => {
+                        meta.insert("format", FORMAT)?;
+                    }
+                }
+            }
+            transition::open_all(&tx)?;
+            tx.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Follows every change from now on.
     #[must_use]
-    pub fn subscribe(&self) -> feed::Follower {
-        todo!()
+    pub fn subscribe(&self) -> Follower {
+        self.writer().subscribe()
     }
-    /// Load.
+
+    /// Reads all accounts, then all members.
+    ///
+    /// # Errors
+    /// `Internal`, when the disk fails or a record is damaged.
     pub async fn load(
         &self,
-        _: impl FnMut(feed::Loaded) + Send + 'static,
+        mut each: impl FnMut(Loaded) + Send + 'static,
     ) -> Result<Revision, Failure> {
-        todo!()
+        self.read(move |tx| {
+            accounts::all(tx, |account| each(Loaded::Account(account)))?;
+            members::all(tx, |member| each(Loaded::Member(member)))?;
+            revision(tx)
+        })
+        .await
     }
+
+    /// The revision of the last change.
+    ///
+    /// # Errors
+    /// `Internal`, when the disk fails.
+    pub async fn revision(&self) -> Result<Revision, Failure> {
+        self.read(revision).await
+    }
+
+    /// Reads in one transaction.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let store = self.clone();
+        blocking(move || store.guarded(|database| work(&database.begin_read()?))).await
+    }
+
+    /// Runs one transition: all of it or nothing, then tells the followers.
+    async fn write<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
+    ) -> Result<Committed<T>, Failure> {
+        let (store, actor) = (self.clone(), actor.label());
+        blocking(move || {
+            let mut followers = store.writer();
+            let now = store.0.clock.now();
+            let mut told = None;
+            let committed = store.guarded(|database| {
+                let tx = transition::begin(database)?;
+                let mut transition = Transition::new(&tx, actor, now)?;
+                let (value, revision, rows) = match work(&mut transition)? {
+                    Ends::Changed(value) => transition.seal(value)?,
+                    Ends::AsItWas(value) => {
+                        let revision = transition.before();
+                        tx.abort()?;
+                        return Ok(Committed { revision, value });
+                    }
+                };
+                tx.commit()?;
+                told = Some(Change { revision, rows });
+                Ok(Committed { revision, value })
+            });
+            if let Some(change) = told {
+                followers.publish(change);
+            }
+            committed
+        })
+        .await
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Followers> {
+        // A panic while the lock was held has committed and told, or done neither.
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs work on the open database, and closes it after an error of the disk.
+    fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
+        self.reopen()?;
+        let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
+        let found = match database.as_ref() {
+            Some(database) => work(database),
+            None => Err(Fault::Rule(busy("it is being opened again"))),
+        };
+        drop(database);
+        found.map_err(|fault| match fault {
+            Fault::Rule(failure) => failure,
+            Fault::Disk(error) => {
+                self.0.database.write().unwrap_or_else(PoisonError::into_inner).take();
+                busy(&error.to_string())
+            }
+        })
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        let is_open = |slot: &Option<Database>| slot.is_some();
+        if is_open(&self.0.database.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_open(&slot) {
+            *slot = Some((self.0.opener)()?);
+        }
+        Ok(())
+    }
+}
+
+fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
+    let meta = tx.open_table(META)?;
+    let found = meta.get("revision")?;
+    Ok(Revision(found.map_or(0, |found| found.value())))
+}
+
+/// The disk did not do its part; nothing was changed.
+fn busy(cause: &str) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "store_unavailable",
+        "the store could not be read or written, and nothing was changed: see the log, free space on its disk, then try again",
+    )
+    .logged(cause)
+}
+
+/// Apart from the threads that answer decisions.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|fault| Failure::internal(format!("the store's work broke off: {fault}")))?
+}
+
+/// Opens the file; a new one is made beside its name and moved there whole, so that an empty file
+/// is never one that was cut off while it was made.
+fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, Failure> {
+    let refuse = |what: String| Failure::new(Kind::Internal, "store", what);
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() == 0 => {
+            return Err(refuse(format!(
+                "the store `{0}` is empty: it was cut off; restore a backup, or remove `{0}` to begin anew",
+                path.display()
+            )));
+        }
+        Ok(_) => {}
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+            let new = PathBuf::from(format!("{}.new", path.display()));
+            let made = make_file(&new).and_then(|()| {
+                fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
+            });
+            made.map_err(|fault| open_failure(path, fault))?;
+        }
+        Err(fault) => return Err(refuse(format!("`{}` cannot be read: {fault}", path.display()))),
+    }
+    let opened = Database::builder().set_cache_size(cache_bytes).open(path);
+    opened.map_err(|fault| open_failure(path, fault.into()))
+}
+
+fn make_file(path: &Path) -> Result<(), redb::Error> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(redb::StorageError::Io)?;
+    let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
+    let tx = transition::begin(&database).map_err(|fault| match fault {
+        Fault::Disk(error) => error,
+        Fault::Rule(failure) => redb::Error::Corrupted(failure.to_string()),
+    })?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn open_failure(path: &Path, fault: redb::Error) -> Failure {
+    let path = path.display();
+    let sentence = match &fault {
+        redb::Error::DatabaseAlreadyOpen => format!(
+            "the store `{path}` is held by another process: stop that one, or give another --data"
+        ),
+        redb::Error::UpgradeRequired(_) | redb::Error::LockProtocolMismatch => {
+            format!("the store `{path}` was written by another version of kwic-team: run that one")
+        }
+        redb::Error::Io(cause) => format!(
+            "the store `{path}` cannot be opened: {cause}; nothing was changed; restore a backup if the file was cut off"
+        ),
+        other => format!(
+            "the store `{path}` is damaged ({other}): restore a backup; nothing was changed"
+        ),
+    };
+    Failure::new(Kind::Internal, "store", sentence)
 }

@@ -1,0 +1,36 @@
+//! What a committed change did, as records after it: the words of the change feed.
+//!
+//! Never says who may see a record, nor why it changed: that is the audit log's.
+
+use super::account::Account;
+use super::member::{Member, MemberId};
+use super::revision::Revision;
+
+/// One committed change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its revision: one more than the change before.
+    pub revision: Revision,
+    /// What it touched.
+    pub rows: Vec<Row>,
+}
+
+/// One record after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// An account, made or changed.
+    Account(Account),
+    /// A member, made or changed.
+    Member(Member),
+    /// A member that is no more.
+    MemberGone(MemberId),
+}
+
+/// One record read while loading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// An account.
+    Account(Account),
+    /// A member.
+    Member(Member),
+}

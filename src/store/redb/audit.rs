@@ -1,0 +1,194 @@
+//! The audit log in the embedded backend: chains of headers, and personal parts beside them.
+//!
+//! Appends and reads; never changes a header that is written.
+
+use redb::ReadableTable;
+
+use super::transition::Transition;
+use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, Fault, RedbStore};
+use crate::domain::audit::ChainReport;
+use crate::domain::{AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision};
+use crate::entropy;
+use crate::store::record::{AuditHead, AuditHeader, Personal};
+use crate::store::{AuditFilter, Page};
+
+/// An entry to be.
+pub(super) struct New<'n> {
+    pub(super) chain: &'n str,
+    pub(super) event: AuditEvent,
+    pub(super) target: &'n str,
+    pub(super) detail: AuditDetail,
+}
+
+/// Adds an entry to the end of its chain.
+pub(super) fn append(
+    change: &Transition<'_>,
+    revision: Revision,
+    new: New<'_>,
+) -> Result<(), Fault> {
+    let mut heads = change.tx.open_table(AUDIT_HEADS)?;
+    let head = match heads.get(new.chain)? {
+        Some(found) => AuditHead::decode(found.value())?,
+        None => AuditHead::default(),
+    };
+    let personal = Personal { salt: entropy::random()?, detail: new.detail };
+    let header = AuditHeader {
+        sequence: head.sequence + 1,
+        revision,
+        at: change.now,
+        actor: change.actor.clone(),
+        event: new.event.as_str().to_owned(),
+        target: new.target.to_owned(),
+        personal: personal.digest(),
+    };
+    let hash = header.hash(head.hash);
+    let key = (new.chain, header.sequence);
+    change.tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
+    change.tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
+    let head = AuditHead { sequence: header.sequence, hash };
+    heads.insert(new.chain, head.encode().as_slice())?;
+    Ok(())
+}
+
+/// The name of a chain: the account's, or none for the store's own.
+fn chain_of(account: Option<&AccountSlug>) -> String {
+    account.map(|slug| slug.as_str().to_owned()).unwrap_or_default()
+}
+
+impl RedbStore {
+    pub(in crate::store) async fn audit(
+        &self,
+        account: Option<&AccountSlug>,
+        filter: &AuditFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>, Failure> {
+        let (account, filter) = (account.cloned(), filter.clone());
+        self.read(move |tx| {
+            let chain = chain_of(account.as_ref());
+            let headers = tx.open_table(AUDIT)?;
+            let personal = tx.open_table(AUDIT_PERSONAL)?;
+            let mut page = Page { items: Vec::new(), next: None };
+            let first = after.unwrap_or(0).saturating_add(1);
+            for row in headers.range((chain.as_str(), first)..=(chain.as_str(), u64::MAX))? {
+                let (_, bytes) = row?;
+                let (header, hash) = AuditHeader::decode(bytes.value())?;
+                if !matches(&filter, &header) {
+                    continue;
+                }
+                if page.items.len() == limit {
+                    page.next =
+                        page.items.last().map(|entry: &AuditEntry| entry.sequence.to_string());
+                    break;
+                }
+                let detail = match personal.get((chain.as_str(), header.sequence))? {
+                    Some(found) => Some(Personal::decode(found.value())?.detail),
+                    None => None,
+                };
+                page.items.push(AuditEntry {
+                    account: account.clone(),
+                    sequence: header.sequence,
+                    revision: header.revision,
+                    at: header.at,
+                    actor: header.actor,
+                    event: header.event,
+                    target: header.target,
+                    hash,
+                    detail,
+                });
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
+        self.read(|tx| {
+            let mut chains = Vec::new();
+            for row in tx.open_table(AUDIT_HEADS)?.iter()? {
+                let (chain, _) = row?;
+                let name = chain.value();
+                chains.push(if name.is_empty() { None } else { Some(AccountSlug::parse(name)?) });
+            }
+            Ok(chains)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn audit_verify(
+        &self,
+        account: Option<&AccountSlug>,
+    ) -> Result<ChainReport, Failure> {
+        let account = account.cloned();
+        self.read(move |tx| {
+            let chain = chain_of(account.as_ref());
+            let headers = tx.open_table(AUDIT)?;
+            let personal = tx.open_table(AUDIT_PERSONAL)?;
+            let heads = tx.open_table(AUDIT_HEADS)?;
+            let mut walk = Walk::default();
+            for row in headers.range((chain.as_str(), 0)..=(chain.as_str(), u64::MAX))? {
+                let (key, bytes) = row?;
+                let (_, stored_at) = key.value();
+                let part = personal.get(key.value())?;
+                let part = part.map(|part| Personal::decode(part.value())).transpose();
+                if let Err(why) = walk.step(stored_at, bytes.value(), part) {
+                    return Ok(walk.report(account, Some((stored_at, why))));
+                }
+            }
+            let head = match heads.get(chain.as_str())? {
+                Some(found) => AuditHead::decode(found.value())?,
+                None => AuditHead::default(),
+            };
+            let fault = (head.sequence != walk.sequence || head.hash != walk.hash).then(|| {
+                (
+                    walk.sequence,
+                    format!("the chain ends at {}, its head says {}", walk.sequence, head.sequence),
+                )
+            });
+            Ok(walk.report(account, fault))
+        })
+        .await
+    }
+}
+
+fn matches(filter: &AuditFilter, header: &AuditHeader) -> bool {
+    filter.member.as_ref().is_none_or(|member| *member == header.target)
+        && filter.event.is_none_or(|event| event.as_str() == header.event)
+}
+
+/// A chain, as far as it has been walked.
+#[derive(Default)]
+struct Walk {
+    sequence: u64,
+    hash: Digest,
+}
+
+impl Walk {
+    /// Checks the next entry.
+    fn step(
+        &mut self,
+        stored_at: u64,
+        bytes: &[u8],
+        personal: Result<Option<Personal>, Failure>,
+    ) -> Result<(), String> {
+        let (header, hash) = AuditHeader::decode(bytes).map_err(|fault| fault.to_string())?;
+        let expected = self.sequence + 1;
+        if stored_at != expected || header.sequence != expected {
+            return Err(format!("entry {expected} is missing"));
+        }
+        if header.hash(self.hash) != hash {
+            return Err("the entry, or one before it, was changed".to_owned());
+        }
+        let personal = personal.map_err(|fault| fault.to_string())?;
+        if personal.is_some_and(|part| part.digest() != header.personal) {
+            return Err("the personal part is not the one that was written".to_owned());
+        }
+        self.sequence = expected;
+        self.hash = hash;
+        Ok(())
+    }
+
+    fn report(self, account: Option<AccountSlug>, fault: Option<(u64, String)>) -> ChainReport {
+        ChainReport { account, entries: self.sequence, head: self.hash, fault }
+    }
+}

@@ -1,0 +1,40 @@
+//! The last good policy set in the embedded backend.
+//!
+//! Keeps one; never says whether it is any good.
+
+use super::transition::Ends;
+use super::{POLICIES, RedbStore};
+use crate::domain::{Actor, AuditDetail, AuditEvent, Failure};
+use crate::store::record::{decode_policies, encode_policies};
+use crate::store::{Committed, StoredPolicies};
+
+const LAST_GOOD: &str = "last_good";
+
+impl RedbStore {
+    pub(in crate::store) async fn policies_last_good(
+        &self,
+    ) -> Result<Option<StoredPolicies>, Failure> {
+        self.read(|tx| {
+            let policies = tx.open_table(POLICIES)?;
+            let found = policies.get(LAST_GOOD)?;
+            Ok(found.map(|found| decode_policies(found.value())).transpose()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn policies_installed(
+        &self,
+        actor: &Actor,
+        policies: StoredPolicies,
+        detail: AuditDetail,
+    ) -> Result<Committed<()>, Failure> {
+        self.write(actor, move |change| {
+            let bytes = encode_policies(&policies);
+            change.tx.open_table(POLICIES)?.insert(LAST_GOOD, bytes.as_slice())?;
+            let target = policies.digest.hex();
+            change.audit("", AuditEvent::PoliciesReloaded, &target, detail)?;
+            Ok(Ends::Changed(()))
+        })
+        .await
+    }
+}
