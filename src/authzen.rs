@@ -1,1 +1,77 @@
-//! authzen
+//! The face for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
+//!
+//! Turns bodies into questions and answers into bodies. Decides nothing, and never tells the
+//! store's side of a member.
+
+mod evaluation;
+mod health;
+mod json;
+mod metadata;
+mod wire;
+
+pub use evaluation::{evaluation, evaluations};
+pub use health::{livez, metrics, readyz};
+pub use metadata::metadata;
+
+use std::net::IpAddr;
+
+use crate::app::App;
+use crate::domain::{Digest, Failure, Kind};
+use crate::http::{Peer, Request};
+
+/// Whether this caller may ask at all: by host on TCP, and by key where keys are configured.
+///
+/// # Errors
+/// `Invalid` without a host, `Denied` with a foreign one, `Unauthenticated` without a key.
+pub fn admit(app: &App, request: &Request) -> Result<(), Failure> {
+    check_host(app, request)?;
+    if app.decision_keys.is_empty() {
+        return Ok(());
+    }
+    let given = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    // Digests are compared, so that the time taken tells nothing of a key.
+    let known = given.map(|key| Digest::of(&[key.trim().as_bytes()]));
+    if known.is_some_and(|known| app.decision_keys.contains(&known)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Unauthenticated,
+        "key_needed",
+        "this sidecar answers only callers with a key: send `Authorization: Bearer KEY` with one of the lines of `decision.keys_file`",
+    ))
+}
+
+/// A page in a browser can make a name of its own point here; such a name is refused.
+///
+/// # Errors
+/// `Invalid` without a host, `Denied` with a foreign one.
+pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
+    if request.peer != Peer::Tcp {
+        return Ok(());
+    }
+    let Some(host) = request.host() else {
+        return Err(Failure::new(Kind::Invalid, "no_host", "send a `Host` header"));
+    };
+    let name = host_name(host);
+    if is_loopback(name) || app.config.decision.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Denied,
+        "foreign_host",
+        "this `Host` is neither loopback nor in `decision.allowed_hosts`: add it there if callers use it",
+    ))
+}
+
+/// The host without its port.
+fn host_name(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,1 +1,13 @@
-//! http
+//! Sockets, requests and responses: the one home of hyper on the server's side.
+//!
+//! Knows no route and no flow. Bounds everything that a stranger could make large or slow.
+
+mod connection;
+pub mod request;
+pub mod respond;
+pub mod server;
+
+pub use hyper::body::Bytes;
+pub use request::{Method, Peer, Request};
+pub use respond::Reply;
+pub use server::{Bounds, Listen, Listener, Server};

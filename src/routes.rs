@@ -1,1 +1,78 @@
-//! routes
+//! The whole surface on one screen: which path goes where, on which listener.
+//!
+//! Does nothing itself but turn a failure into the reply that its listener speaks.
+
+use std::sync::Arc;
+
+use crate::admin;
+use crate::app::App;
+use crate::authzen;
+use crate::domain::{Failure, Kind};
+use crate::http::{Method, Reply, Request, Server};
+use crate::telemetry::Route;
+
+/// Paths of the decision listener, with the method that each takes.
+fn decision_route(path: &str) -> (Route, Method) {
+    match path {
+        "/access/v1/evaluation" => (Route::Evaluation, Method::Post),
+        "/access/v1/evaluations" => (Route::Evaluations, Method::Post),
+        "/livez" | "/readyz" => (Route::Health, Method::Get),
+        "/metrics" => (Route::Metrics, Method::Get),
+        _ if path.starts_with("/.well-known/authzen-configuration") => (Route::Metadata, Method::Get),
+        _ => (Route::Unknown, Method::Get),
+    }
+}
+
+/// The decision listener.
+pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Reply {
+    let (route, method) = decision_route(request.path());
+    let answered = decision_reply(&app, &server, &mut request, (route, method)).await;
+    let reply = answered.unwrap_or_else(|failure| {
+        if let Some(private) = &failure.private {
+            tracing::warn!(request_id = request.id(), code = failure.code, private, "failed");
+        }
+        let reply = Reply::message(&failure);
+        match (failure.kind, method) {
+            (Kind::MethodNotAllowed, Method::Post) => reply.header("allow", "POST".to_owned()),
+            (Kind::MethodNotAllowed, _) => reply.header("allow", "GET, HEAD".to_owned()),
+            _ => reply,
+        }
+    });
+    app.telemetry.answered(route, reply.code());
+    reply
+}
+
+async fn decision_reply(
+    app: &App,
+    server: &Server,
+    request: &mut Request,
+    (route, method): (Route, Method),
+) -> Result<Reply, Failure> {
+    match route {
+        Route::Health | Route::Unknown | Route::Metadata => authzen::check_host(app, request)?,
+        Route::Evaluation | Route::Evaluations | Route::Metrics => authzen::admit(app, request)?,
+    }
+    if route == Route::Unknown {
+        return Err(Failure::new(Kind::NotFound, "no_such_path", "there is nothing at this path"));
+    }
+    if request.method != method && !(method == Method::Get && request.method == Method::Head) {
+        return Err(Failure::new(Kind::MethodNotAllowed, "method", "this path takes another method"));
+    }
+    match route {
+        Route::Evaluation => authzen::evaluation(app, request).await,
+        Route::Evaluations => authzen::evaluations(app, request).await,
+        Route::Metadata => authzen::metadata(app, request.path()),
+        Route::Metrics => Ok(authzen::metrics(app, server.connections())),
+        Route::Health if request.path() == "/livez" => Ok(authzen::livez()),
+        Route::Health | Route::Unknown => Ok(authzen::readyz(app)),
+    }
+}
+
+/// `admin.sock`: the management API, and one decision for `kwic-team decide`.
+pub async fn admin(app: Arc<App>, mut request: Request) -> Reply {
+    if request.path() == "/access/v1/evaluation" && request.method == Method::Post {
+        let answered = authzen::evaluation(&app, &mut request).await;
+        return answered.unwrap_or_else(|failure| Reply::problem(&failure, request.id()));
+    }
+    admin::route(&app, request).await
+}

@@ -1,0 +1,191 @@
+//! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one question, or a batch.
+//!
+//! From the whole body to the answer nothing waits. An answer is `{"decision":...}` and nothing
+//! else unless `options.explain` asks for more.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::json;
+use super::wire::{Body, Semantic};
+use crate::app::App;
+use crate::domain::{Decision, Failure, Kind, Revision, limits};
+use crate::flows::decide::decide;
+use crate::http::{Bytes, Reply, Request};
+
+const ALLOW: &[u8] = br#"{"decision":true}"#;
+const DENY: &[u8] = br#"{"decision":false}"#;
+
+/// An answer with its reasons.
+#[derive(Serialize)]
+struct Explained<'d> {
+    decision: bool,
+    context: Context<'d>,
+}
+
+#[derive(Serialize)]
+struct Context<'d> {
+    reason: &'static str,
+    message: &'d str,
+    policies: &'d [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<&'d str>,
+}
+
+/// An item that was no question.
+#[derive(Serialize)]
+struct Malformed<'f> {
+    decision: bool,
+    context: MalformedContext<'f>,
+}
+
+#[derive(Serialize)]
+struct MalformedContext<'f> {
+    error: ItemError<'f>,
+}
+
+#[derive(Serialize)]
+struct ItemError<'f> {
+    status: u16,
+    message: &'f str,
+}
+
+/// Answers one question.
+///
+/// # Errors
+/// `Invalid`, when the body is none; `TooLarge`; `Busy`, when the revision that the caller asks
+/// for is not reached.
+pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failure> {
+    wait_for_revision(app, request).await?;
+    let body = read(request, limits::EVALUATION_BODY_BYTES_MAX).await?;
+    let value = json::parse(&body)?;
+    let body = Body::read(&value)?;
+    let decision = decide(app, &body.single().query()?, body.explain);
+    Ok(stamp(app, single(&decision)))
+}
+
+/// Answers a batch, or one question where there is no batch.
+///
+/// # Errors
+/// As [`evaluation`]; a malformed item is a deny of that item alone.
+pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
+    wait_for_revision(app, request).await?;
+    let body = read(request, limits::BATCH_BODY_BYTES_MAX).await?;
+    let value = json::parse(&body)?;
+    let body = Body::read(&value)?;
+    let semantic = body.semantic()?;
+    let Some(items) = body.items()? else {
+        let decision = decide(app, &body.single().query()?, body.explain);
+        return Ok(stamp(app, single(&decision)));
+    };
+    app.telemetry.batched(items.len());
+    let mut out = Vec::with_capacity(items.len() * (DENY.len() + 1) + 20);
+    out.extend_from_slice(br#"{"evaluations":["#);
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let asked = body.item(item).and_then(|source| source.query());
+        let allowed = match asked {
+            Ok(query) => {
+                let decision = decide(app, &query, body.explain);
+                write(&mut out, &decision);
+                decision.allowed
+            }
+            Err(failure) => {
+                write_malformed(&mut out, &failure, body.explain);
+                false
+            }
+        };
+        match semantic {
+            Semantic::DenyOnFirstDeny if !allowed => break,
+            Semantic::PermitOnFirstPermit if allowed => break,
+            _ => {}
+        }
+    }
+    out.extend_from_slice(b"]}");
+    Ok(stamp(app, Reply::json(out)))
+}
+
+async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
+    if !request.content_type_is_json() {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "content_type",
+            "send the body as `Content-Type: application/json`",
+        ));
+    }
+    request.body(max).await
+}
+
+/// `x-kwic-at-least: REVISION`: the caller knows of a change and wants it seen.
+async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
+    let Some(wanted) = request.header("x-kwic-at-least") else { return Ok(()) };
+    let Ok(wanted) = wanted.trim().parse().map(Revision) else {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "bad_revision",
+            "`x-kwic-at-least` must be a revision: a whole number, as a change answers it",
+        ));
+    };
+    let wait = Duration::from_millis(app.config.decision.wait_ms);
+    if app.directory.revision() >= wanted || app.directory.reached(wanted, wait).await {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Busy,
+        "revision_not_reached",
+        format!("revision {wanted} is not reached yet, {} is: try again", app.directory.revision()),
+    ))
+}
+
+/// Says what the answer rests on.
+fn stamp(app: &App, reply: Reply) -> Reply {
+    reply
+        .header("x-kwic-revision", app.directory.revision().to_string())
+        .header("x-kwic-policies", app.policies.load().digest_hex().to_owned())
+}
+
+fn single(decision: &Decision) -> Reply {
+    if decision.explanation.is_none() {
+        return Reply::json(if decision.allowed { ALLOW } else { DENY });
+    }
+    let mut out = Vec::new();
+    write(&mut out, decision);
+    Reply::json(out)
+}
+
+fn write(out: &mut Vec<u8>, decision: &Decision) {
+    let plain = if decision.allowed { ALLOW } else { DENY };
+    let Some(why) = &decision.explanation else {
+        out.extend_from_slice(plain);
+        return;
+    };
+    let explained = Explained {
+        decision: decision.allowed,
+        context: Context {
+            reason: why.reason.as_str(),
+            message: &why.sentence,
+            policies: &why.policies,
+            roles: why.roles.iter().map(|role| role.as_str()).collect(),
+        },
+    };
+    let begun = out.len();
+    if serde_json::to_writer(&mut *out, &explained).is_err() {
+        out.truncate(begun);
+        out.extend_from_slice(plain);
+    }
+}
+
+fn write_malformed(out: &mut Vec<u8>, failure: &Failure, explain: bool) {
+    let malformed = Malformed {
+        decision: false,
+        context: MalformedContext { error: ItemError { status: 400, message: &failure.public } },
+    };
+    let begun = out.len();
+    if !explain || serde_json::to_writer(&mut *out, &malformed).is_err() {
+        out.truncate(begun);
+        out.extend_from_slice(DENY);
+    }
+}

@@ -1,0 +1,57 @@
+//! `/livez`, `/readyz` and `/metrics`: for whoever keeps the sidecar running.
+//!
+//! Tells counts, revisions and the policies' fault; never a member.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::http::Reply;
+use crate::telemetry::Gauges;
+
+#[derive(Serialize)]
+struct Ready<'r> {
+    status: &'static str,
+    policies: &'static str,
+    digest: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'r str>,
+    revision: u64,
+    members: usize,
+}
+
+/// The process answers.
+#[must_use]
+pub fn livez() -> Reply {
+    Reply::text("text/plain; charset=utf-8", "ok\n")
+}
+
+/// The sidecar decides, and by which policies. A sidecar listens only once it has members and
+/// policies, so whoever gets an answer gets a ready one; the detail says how good.
+#[must_use]
+pub fn readyz(app: &App) -> Reply {
+    let status = app.policy_status.load();
+    let policies = app.policies.load();
+    Reply::json_of(&Ready {
+        status: "ready",
+        policies: if status.last_good { "last_good" } else { "live" },
+        digest: policies.digest_hex(),
+        fault: status.fault.as_deref(),
+        revision: app.directory.revision().0,
+        members: app.directory.len(),
+    })
+}
+
+/// Everything that is counted.
+#[must_use]
+pub fn metrics(app: &App, connections: usize) -> Reply {
+    let policies = app.policies.load();
+    let text = app.telemetry.render(&Gauges {
+        members: app.directory.len(),
+        revision: app.directory.revision().0,
+        policies: policies.policy_count(),
+        digest: policies.digest_hex(),
+        last_good: app.policy_status.load().last_good,
+        connections,
+    });
+    Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
+}

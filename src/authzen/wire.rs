@@ -1,0 +1,188 @@
+//! The shape of the API: bodies to questions, and what is wrong with a body that has another.
+//!
+//! Reads names and members only; whether a name means anything is the engine's. Unknown members
+//! are ignored, as the specification asks.
+
+use crate::domain::query::{Record, member};
+use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
+
+/// How a batch is worked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Semantic {
+    ExecuteAll,
+    DenyOnFirstDeny,
+    PermitOnFirstPermit,
+}
+
+/// The members that a question is made of, wherever they stand.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'v> {
+    /// The item of a batch, or the body itself.
+    own: &'v Record<'v>,
+    /// The body around an item, whose members hold where the item has none.
+    outer: Option<&'v Record<'v>>,
+}
+
+/// A body that is an object.
+pub(super) struct Body<'v> {
+    members: &'v Record<'v>,
+    pub(super) explain: bool,
+}
+
+impl<'v> Body<'v> {
+    /// # Errors
+    /// `Invalid`, when the value is no object, or its options are none.
+    pub(super) fn read(value: &'v Value<'v>) -> Result<Self, Failure> {
+        let Some(members) = value.as_record() else {
+            return Err(bad(format!("the body must be a JSON object, not {}", value.kind())));
+        };
+        let mut body = Self { members, explain: false };
+        body.explain = match body.option("explain")? {
+            None => false,
+            Some(Value::Bool(explain)) => *explain,
+            Some(other) => {
+                return Err(bad(format!("`options.explain` must be true or false, not {}", other.kind())));
+            }
+        };
+        Ok(body)
+    }
+
+    /// The body as one question.
+    pub(super) fn single(&self) -> Source<'v> {
+        Source { own: self.members, outer: None }
+    }
+
+    /// The items of a batch; `None` where the body is to be taken as one question.
+    ///
+    /// # Errors
+    /// `Invalid`, when `evaluations` is no array or too long.
+    pub(super) fn items(&self) -> Result<Option<&'v [Value<'v>]>, Failure> {
+        match given(self.members, "evaluations") {
+            None => Ok(None),
+            Some(Value::List(items)) if items.is_empty() => Ok(None),
+            Some(Value::List(items)) if items.len() > limits::BATCH_ITEMS_MAX => Err(bad(format!(
+                "`evaluations` has {} items, more than {}: send several batches",
+                items.len(),
+                limits::BATCH_ITEMS_MAX
+            ))),
+            Some(Value::List(items)) => Ok(Some(items)),
+            Some(other) => Err(bad(format!("`evaluations` must be an array, not {}", other.kind()))),
+        }
+    }
+
+    /// An item as a question.
+    ///
+    /// # Errors
+    /// `Invalid`, when it is no object.
+    pub(super) fn item(&self, item: &'v Value<'v>) -> Result<Source<'v>, Failure> {
+        match item.as_record() {
+            Some(own) => Ok(Source { own, outer: Some(self.members) }),
+            None => Err(bad(format!("an item of `evaluations` must be an object, not {}", item.kind()))),
+        }
+    }
+
+    /// # Errors
+    /// `Invalid`, when the semantic is none of the three.
+    pub(super) fn semantic(&self) -> Result<Semantic, Failure> {
+        match self.option("evaluations_semantic")? {
+            None => Ok(Semantic::ExecuteAll),
+            Some(value) => match value.as_str() {
+                Some("execute_all") => Ok(Semantic::ExecuteAll),
+                Some("deny_on_first_deny") => Ok(Semantic::DenyOnFirstDeny),
+                Some("permit_on_first_permit") => Ok(Semantic::PermitOnFirstPermit),
+                _ => Err(bad("`options.evaluations_semantic` must be `execute_all`, `deny_on_first_deny` or `permit_on_first_permit`".to_owned())),
+            },
+        }
+    }
+
+    fn option(&self, name: &str) -> Result<Option<&'v Value<'v>>, Failure> {
+        match given(self.members, "options") {
+            None => Ok(None),
+            Some(Value::Record(options)) => Ok(given(options, name)),
+            Some(other) => Err(bad(format!("`options` must be an object, not {}", other.kind()))),
+        }
+    }
+}
+
+impl<'v> Source<'v> {
+    /// Reads the question.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the member that is missing or of another kind.
+    pub(super) fn query(&self) -> Result<Query<'v>, Failure> {
+        let action = self.object("action")?;
+        Ok(Query {
+            subject: self.entity("subject")?,
+            action: text(action, "action", "name")?,
+            action_properties: properties(action, "action")?,
+            resource: self.entity("resource")?,
+            context: match self.find("context") {
+                None => &[],
+                Some(Value::Record(context)) => context,
+                Some(other) => {
+                    return Err(bad(format!("`context` must be an object, not {}", other.kind())));
+                }
+            },
+        })
+    }
+
+    fn entity(&self, what: &'static str) -> Result<EntityRef<'v>, Failure> {
+        let members = self.object(what)?;
+        Ok(EntityRef {
+            kind: text(members, what, "type")?,
+            id: text(members, what, "id")?,
+            properties: properties(members, what)?,
+        })
+    }
+
+    fn object(&self, what: &'static str) -> Result<&'v Record<'v>, Failure> {
+        match self.find(what) {
+            Some(Value::Record(members)) => Ok(members),
+            Some(other) => Err(bad(format!("`{what}` must be an object, not {}", other.kind()))),
+            None => Err(bad(format!("`{what}` is missing"))),
+        }
+    }
+
+    /// An item's own member replaces the outer one as a whole.
+    fn find(&self, what: &str) -> Option<&'v Value<'v>> {
+        given(self.own, what).or_else(|| given(self.outer?, what))
+    }
+}
+
+/// A member that is there and not null: I-JSON counts null as left out.
+fn given<'v>(members: &'v Record<'v>, name: &str) -> Option<&'v Value<'v>> {
+    member(members, name).filter(|value| **value != Value::Null)
+}
+
+fn text<'v>(
+    members: &'v Record<'v>,
+    what: &str,
+    name: &str,
+) -> Result<&'v str, Failure> {
+    match given(members, name) {
+        Some(Value::String(text)) if text.len() <= limits::QUERY_NAME_BYTES_MAX => Ok(text),
+        Some(Value::String(_)) => Err(bad(format!(
+            "`{what}.{name}` is longer than {} bytes",
+            limits::QUERY_NAME_BYTES_MAX
+        ))),
+        Some(other) => Err(bad(format!("`{what}.{name}` must be a string, not {}", other.kind()))),
+        None => Err(bad(format!("`{what}.{name}` is missing"))),
+    }
+}
+
+fn properties<'v>(
+    members: &'v Record<'v>,
+    what: &str,
+) -> Result<&'v [(std::borrow::Cow<'v, str>, Value<'v>)], Failure> {
+    match given(members, "properties") {
+        None => Ok(&[]),
+        Some(Value::Record(properties)) => Ok(properties),
+        Some(other) => {
+            Err(bad(format!("`{what}.properties` must be an object, not {}", other.kind())))
+        }
+    }
+}
+
+fn bad(message: String) -> Failure {
+    Failure::new(Kind::Invalid, "bad_request", message)
+}

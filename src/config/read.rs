@@ -1,0 +1,316 @@
+//! Reading: a TOML file and the environment into settings, with every fault at once.
+//!
+//! Knows each key's kind, not what it means; what settings make sense together is `config`'s.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::ConfigFault;
+use super::keys::{KEYS, Key, Takes};
+use crate::domain::AccountSlug;
+
+/// A value that its key takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Setting {
+    Bool(bool),
+    Number(i64),
+    Text(String),
+    List(Vec<String>),
+    Duration(Duration),
+}
+
+/// What was set, and where.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    found: BTreeMap<String, (Setting, String)>,
+    pub(super) faults: Vec<ConfigFault>,
+}
+
+impl Settings {
+    /// Reads file, then environment; the environment wins. Defaults fill the rest.
+    pub(super) fn read(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Self {
+        let mut settings = Self::default();
+        if let Some(path) = file {
+            match fs::read_to_string(path) {
+                Ok(text) => settings.read_file(path, &text),
+                Err(fault) => settings.fault(
+                    path.display().to_string(),
+                    "",
+                    format!("the configuration cannot be read: {fault}; give another --config"),
+                ),
+            }
+        }
+        settings.read_environment(environment);
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            if !settings.found.contains_key(&key.path()) {
+                let text = format!("{} = {}", key.name, key.default);
+                if let Ok(table) = DeTable::parse(&text)
+                    && let Some(value) = table.get_ref().values().next()
+                    && let Ok(setting) = of_toml(key, value.get_ref())
+                {
+                    settings.found.insert(key.path(), (setting, "default".to_owned()));
+                }
+            }
+        }
+        settings
+    }
+
+    fn read_file(&mut self, path: &Path, text: &str) {
+        let place = |at: usize| {
+            let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+            format!("{}:{line}", path.display())
+        };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            self.fault(place(at), "", error.message().to_owned());
+        }
+        for (section, body) in table.get_ref() {
+            let name = section.get_ref().as_ref();
+            let known = KEYS.iter().any(|key| key.section == name);
+            match body.get_ref() {
+                DeValue::Table(keys) if known => {
+                    for (key, value) in keys {
+                        self.read_key(name, key, value, &place);
+                    }
+                }
+                DeValue::Table(_) => {
+                    let sections = KEYS.iter().map(|key| key.section);
+                    let sentence = format!("there is no section `[{name}]`{}", nearest(name, sections));
+                    self.fault(place(section.span().start), name, sentence);
+                }
+                _ => self.fault(
+                    place(section.span().start),
+                    name,
+                    format!("`{name}` stands outside every section: put it under one, such as `[decision]`"),
+                ),
+            }
+        }
+    }
+
+    fn read_key(
+        &mut self,
+        section: &str,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        place: &impl Fn(usize) -> String,
+    ) {
+        let at = place(name.span().start);
+        let path = format!("{section}.{}", name.get_ref());
+        let Some(key) = KEYS.iter().find(|key| key.path() == path) else {
+            let names = KEYS.iter().filter(|key| key.section == section).map(|key| key.name);
+            let sentence = format!("there is no key `{path}`{}", nearest(name.get_ref(), names));
+            return self.fault(at, &path, sentence);
+        };
+        match of_toml(key, value.get_ref()) {
+            Ok(setting) => {
+                self.found.insert(path, (setting, at));
+            }
+            Err(sentence) => self.fault(at, &path, format!("`{path}` {sentence}")),
+        }
+    }
+
+    fn read_environment(&mut self, environment: impl Iterator<Item = (String, String)>) {
+        for (variable, value) in environment.filter(|(name, _)| name.starts_with("KWIC_TEAM_")) {
+            let direct = KEYS.iter().find(|key| key.variable() == variable);
+            let from_file = || {
+                let name = variable.strip_suffix("_FILE")?;
+                KEYS.iter().find(|key| key.secret && key.variable() == name)
+            };
+            let (key, value) = match (direct, from_file()) {
+                (Some(key), _) => (key, value),
+                (None, Some(key)) => match fs::read_to_string(&value) {
+                    Ok(secret) => (key, secret.trim_end().to_owned()),
+                    Err(fault) => {
+                        let sentence = format!("`{value}` cannot be read: {fault}");
+                        self.fault(variable, &key.path(), sentence);
+                        continue;
+                    }
+                },
+                (None, None) => {
+                    let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+                    let near = nearest(&variable, names.iter().map(String::as_str));
+                    let sentence = format!("there is no variable `{variable}`{near}: unset it");
+                    self.fault(variable, "", sentence);
+                    continue;
+                }
+            };
+            match of_text(key, &value) {
+                Ok(setting) => {
+                    self.found.insert(key.path(), (setting, variable));
+                }
+                Err(sentence) => {
+                    let path = key.path();
+                    self.fault(variable.clone(), &path, format!("`{variable}` {sentence}"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn fault(&mut self, place: String, key: &str, message: String) {
+        self.faults.push(ConfigFault { place, key: key.to_owned(), message });
+    }
+
+    /// A fault of a key that is set, at the place where it is set.
+    pub(super) fn fault_of(&mut self, path: &str, message: impl Into<String>) {
+        let place = self.found.get(path).map_or_else(String::new, |(_, place)| place.clone());
+        self.fault(place, path, format!("`{path}` {}", message.into()));
+    }
+
+    fn get(&self, path: &str) -> Option<&Setting> {
+        debug_assert!(KEYS.iter().any(|key| key.path() == path), "{path}");
+        self.found.get(path).map(|(setting, _)| setting)
+    }
+
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        match self.get(path) {
+            Some(Setting::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
+        self.text(path).map(PathBuf::from)
+    }
+
+    pub(super) fn flag(&self, path: &str) -> bool {
+        matches!(self.get(path), Some(Setting::Bool(true)))
+    }
+
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
+        match self.get(path) {
+            Some(Setting::List(list)) => list.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn duration(&self, path: &str) -> Duration {
+        match self.get(path) {
+            Some(Setting::Duration(duration)) => *duration,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// A number; its bounds were checked when it was read.
+    pub(super) fn number<T: TryFrom<i64> + Default>(&self, path: &str) -> T {
+        match self.get(path) {
+            Some(Setting::Number(number)) => T::try_from(*number).unwrap_or_default(),
+            _ => T::default(),
+        }
+    }
+}
+
+fn of_toml(key: &Key, value: &DeValue<'_>) -> Result<Setting, String> {
+    match (key.takes, value) {
+        (Takes::Bool, DeValue::Boolean(flag)) => Ok(Setting::Bool(*flag)),
+        (Takes::Number(..), DeValue::Integer(number)) => {
+            let radix = number.radix();
+            let number = i64::from_str_radix(number.as_str(), radix);
+            number.map_err(|_| wanted(key)).and_then(|number| in_bounds(key, number))
+        }
+        (Takes::List, DeValue::Array(items)) => items
+            .iter()
+            .map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(|| wanted(key)))
+            .collect::<Result<_, _>>()
+            .map(Setting::List),
+        (Takes::Bool | Takes::Number(..) | Takes::List, _) => Err(wanted(key)),
+        (_, DeValue::String(text)) => of_text(key, text),
+        _ => Err(wanted(key)),
+    }
+}
+
+/// A value that is written as text: in quotes, or in the environment.
+fn of_text(key: &Key, text: &str) -> Result<Setting, String> {
+    let text = text.trim();
+    let refuse = || Err(wanted(key));
+    match key.takes {
+        Takes::Bool => text.parse().map(Setting::Bool).map_err(|_| wanted(key)),
+        Takes::Number(..) => {
+            text.parse().map_err(|_| wanted(key)).and_then(|number| in_bounds(key, number))
+        }
+        Takes::List => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(Setting::List(items.map(str::to_owned).collect()))
+        }
+        Takes::Duration => duration(text).map(Setting::Duration).ok_or_else(|| wanted(key)),
+        Takes::Mode => match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+            Ok(mode) if mode <= 0o777 => Ok(Setting::Number(mode.into())),
+            _ => refuse(),
+        },
+        Takes::Word(words) if !words.contains(&text) => refuse(),
+        Takes::Address if text.parse::<std::net::SocketAddr>().is_err() => refuse(),
+        Takes::Slug if AccountSlug::parse(text).is_err() => refuse(),
+        Takes::Text | Takes::Path if text.is_empty() => {
+            Err("is empty: leave the key out, or set it".to_owned())
+        }
+        _ => Ok(Setting::Text(text.to_owned())),
+    }
+}
+
+fn in_bounds(key: &Key, number: i64) -> Result<Setting, String> {
+    match key.takes {
+        Takes::Number(least, most) if !(least..=most).contains(&number) => Err(wanted(key)),
+        _ => Ok(Setting::Number(number)),
+    }
+}
+
+/// What to write instead.
+fn wanted(key: &Key) -> String {
+    match key.takes {
+        Takes::Bool => "must be `true` or `false`".to_owned(),
+        Takes::Number(least, most) => format!("must be a whole number from {least} to {most}"),
+        Takes::Text | Takes::Path => "must be text in quotes".to_owned(),
+        Takes::List => "must be a list of texts, such as `[\"a\", \"b\"]`".to_owned(),
+        Takes::Word(words) => format!("must be one of `{}`", words.join("`, `")),
+        Takes::Duration => "must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`".to_owned(),
+        Takes::Mode => "must be permissions in octal, such as `\"0660\"`".to_owned(),
+        Takes::Address => "must be an address and a port, such as `\"127.0.0.1:8181\"`".to_owned(),
+        Takes::Slug => "must be an account's slug: `a-z`, `0-9` and `-`".to_owned(),
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (number, seconds) = match text.char_indices().next_back()? {
+        (at, 's') => (text.get(..at)?, 1),
+        (at, 'm') => (text.get(..at)?, 60),
+        (at, 'h') => (text.get(..at)?, 3_600),
+        (at, 'd') => (text.get(..at)?, 86_400),
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// `: did you mean ...?`, where some name is near.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let best = known.map(|known| (distance(name, known), known)).min();
+    match best {
+        Some((steps, known)) if steps <= 1 + name.len() / 4 => format!(": did you mean `{known}`?"),
+        _ => String::new(),
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, &above) in b.chars().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            diagonal = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}

@@ -1,0 +1,122 @@
+//! One connection's pulse: what it is doing and since when, for the sweep.
+//!
+//! A timer for each request would cost an allocation each and close warm connections; a mark in
+//! one atomic and a look a second costs next to nothing. Never reads a clock itself: the sweep
+//! moves the hands.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for a request.
+    Idle,
+    /// Some of a request's head has come.
+    Head,
+    /// The head is there, the body is being read.
+    Body,
+    /// The request is whole; the answer is being made or written.
+    Answer,
+}
+
+/// The hands of the sweep: milliseconds since the server began, coarse.
+#[derive(Debug, Default)]
+pub(super) struct Hands(AtomicU64);
+
+impl Hands {
+    pub(super) fn set(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The phase in the two lowest bits, its beginning above.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    mark: AtomicU64,
+    hands: Arc<Hands>,
+}
+
+impl Pulse {
+    pub(super) fn new(hands: Arc<Hands>) -> Self {
+        let pulse = Self { mark: AtomicU64::new(0), hands };
+        pulse.enter(Phase::Idle);
+        pulse
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.mark.store(self.hands.get() << 2 | phase as u64, Ordering::Relaxed);
+    }
+
+    /// The phase, and for how many milliseconds.
+    pub(super) fn read(&self) -> (Phase, u64) {
+        let mark = self.mark.load(Ordering::Relaxed);
+        let phase = match mark & 3 {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Body,
+            _ => Phase::Answer,
+        };
+        (phase, self.hands.get().saturating_sub(mark >> 2))
+    }
+}
+
+/// A stream that marks the first bytes of a request.
+pub(super) struct Watched<S> {
+    pub(super) stream: S,
+    pub(super) pulse: Arc<Pulse>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before && self.pulse.read().0 == Phase::Idle {
+            self.pulse.enter(Phase::Head);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

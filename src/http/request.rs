@@ -1,0 +1,210 @@
+//! A request, as the faces see it: method, path, headers, a bounded body, who is at the other end.
+//!
+//! Never trusts a length that the other end only claims, and makes an id only when asked for one.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+
+use super::connection::{Phase, Pulse};
+use crate::domain::{Failure, Kind, limits};
+use crate::entropy;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody who can reach the port.
+    Tcp,
+    /// A process on this host, as the kernel names it.
+    Unix {
+        /// Its user id.
+        uid: u32,
+    },
+}
+
+/// A request's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "RFC 9110 section 9 says what each is")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Patch,
+    Put,
+    Delete,
+    Options,
+    Other,
+}
+
+impl From<&hyper::Method> for Method {
+    fn from(method: &hyper::Method) -> Self {
+        match method.as_str() {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PATCH" => Self::Patch,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    parts: hyper::http::request::Parts,
+    body: Incoming,
+    /// What is asked to be done.
+    pub method: Method,
+    /// Who is at the other end.
+    pub peer: Peer,
+    pulse: Arc<Pulse>,
+    id: OnceLock<HeaderValue>,
+}
+
+impl Request {
+    pub(super) fn new(request: hyper::Request<Incoming>, peer: Peer, pulse: Arc<Pulse>) -> Self {
+        let (parts, body) = request.into_parts();
+        pulse.enter(if body.is_end_stream() { Phase::Answer } else { Phase::Body });
+        let method = Method::from(&parts.method);
+        Self { parts, body, method, peer, pulse, id: OnceLock::new() }
+    }
+
+    /// The path, still percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// What stands behind the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.parts.uri.query()
+    }
+
+    /// A header by its lower-case name, where it is readable text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The host that is asked for, by target or header.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let named = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        self.parts.uri.authority().map(|authority| authority.as_str()).or_else(named)
+    }
+
+    /// The caller's `x-request-id` where it is printable and short, else one of our own.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id_value().to_str().unwrap_or_default()
+    }
+
+    pub(super) fn id_value(&self) -> &HeaderValue {
+        self.id.get_or_init(|| {
+            let given = self.parts.headers.get("x-request-id");
+            let fits = |id: &&HeaderValue| {
+                (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len())
+                    && id.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte))
+            };
+            given.filter(fits).cloned().unwrap_or_else(made_id)
+        })
+    }
+
+    /// Whether the body is said to be JSON; parameters such as a charset are fine.
+    #[must_use]
+    pub fn content_type_is_json(&self) -> bool {
+        let Some(given) = self.parts.headers.get(CONTENT_TYPE) else { return false };
+        let given = given.as_bytes();
+        let end = given.iter().position(|byte| *byte == b';').unwrap_or(given.len());
+        given
+            .get(..end)
+            .is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+    }
+
+    /// The whole body, of at most `max` bytes.
+    ///
+    /// # Errors
+    /// `TooLarge`, when it is longer or says so; `Invalid`, when it breaks off.
+    pub async fn body(&mut self, max: usize) -> Result<Bytes, Failure> {
+        self.check_claim(max)?;
+        let mut whole = match self.chunk().await? {
+            // One piece, as small bodies come: no copy.
+            Some(first) if self.body.is_end_stream() => {
+                return if first.len() > max { Err(too_large(max)) } else { Ok(first) };
+            }
+            Some(first) => first.to_vec(),
+            None => return Ok(Bytes::new()),
+        };
+        while let Some(piece) = self.chunk().await? {
+            if whole.len() + piece.len() > max {
+                return Err(too_large(max));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.into())
+    }
+
+    fn check_claim(&self, max: usize) -> Result<(), Failure> {
+        let claimed = self.parts.headers.get(CONTENT_LENGTH);
+        let claimed = claimed.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        match claimed {
+            Some(claimed) if claimed > u64::try_from(max).unwrap_or(u64::MAX) => {
+                Err(too_large(max))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// `Invalid`, when the body breaks off.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|fault| {
+                Failure::new(Kind::Invalid, "body_broken", "the body broke off: send it whole")
+                    .logged(fault.to_string())
+            })?;
+            // Each piece is a sign of life: what streams slowly but steadily is no slow loris.
+            self.pulse.enter(Phase::Body);
+            if let Ok(piece) = frame.into_data()
+                && !piece.is_empty()
+            {
+                if self.body.is_end_stream() {
+                    self.pulse.enter(Phase::Answer);
+                }
+                return Ok(Some(piece));
+            }
+        }
+        self.pulse.enter(Phase::Answer);
+        Ok(None)
+    }
+}
+
+fn too_large(max: usize) -> Failure {
+    Failure::new(
+        Kind::TooLarge,
+        "body_too_large",
+        format!("the body is larger than {max} bytes: send less, or in several requests"),
+    )
+}
+
+/// A prefix of this process and a number: unique, unguessable beyond its prefix, and cheap.
+fn made_id() -> HeaderValue {
+    static PREFIX: OnceLock<String> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let prefix = PREFIX.get_or_init(|| {
+        format!("{:016x}", u64::from_le_bytes(entropy::random().unwrap_or_default()))
+    });
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::from_str(&format!("{prefix}-{number:x}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,214 @@
+//! Responses, and the only place where a kind of failure becomes a status code.
+//!
+//! A failure's private message never gets here into a body: it is the log's.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::StatusCode;
+use hyper::body::{Bytes, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::domain::{Failure, Kind};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The one match from what went wrong to what HTTP calls it.
+fn status_of(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Denied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Gone => StatusCode::GONE,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::PoliciesRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A response under way.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: ReplyBody,
+}
+
+/// What is sent: all at once, or piece by piece.
+#[derive(Debug)]
+pub(super) enum ReplyBody {
+    Whole(Option<Bytes>),
+    Pieces(mpsc::Receiver<Bytes>),
+}
+
+impl Reply {
+    fn new(status: StatusCode, media: HeaderValue, body: ReplyBody) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, media);
+        Self { status, headers, body }
+    }
+
+    /// JSON that is already text; a static one costs no allocation.
+    #[must_use]
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        Self::new(StatusCode::OK, JSON, ReplyBody::Whole(Some(body.into())))
+    }
+
+    /// A value as JSON.
+    pub fn json_of(value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::json(body),
+            Err(fault) => {
+                Self::message(&Failure::internal(format!("a reply cannot be written: {fault}")))
+            }
+        }
+    }
+
+    /// Text of a media type.
+    #[must_use]
+    pub fn text(media: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(
+            StatusCode::OK,
+            HeaderValue::from_static(media),
+            ReplyBody::Whole(Some(body.into())),
+        )
+    }
+
+    /// Pieces as they come, until the sender is gone.
+    #[must_use]
+    pub fn stream(media: &'static str, pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self::new(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Pieces(pieces))
+    }
+
+    /// RFC 9457: a failure for programs and for people.
+    #[must_use]
+    pub fn problem(failure: &Failure, request_id: &str) -> Self {
+        #[derive(Serialize)]
+        struct Field<'f> {
+            field: &'f str,
+            message: &'f str,
+        }
+        #[derive(Serialize)]
+        struct Problem<'f> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            code: &'f str,
+            detail: &'f str,
+            request_id: &'f str,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            fields: Vec<Field<'f>>,
+        }
+        let status = status_of(failure.kind);
+        let mut reply = Self::json_of(&Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            code: failure.code,
+            detail: &failure.public,
+            request_id,
+            fields: failure
+                .fields
+                .iter()
+                .map(|(field, message)| Field { field, message })
+                .collect(),
+        });
+        reply.headers.insert(CONTENT_TYPE, PROBLEM);
+        reply.failed(failure)
+    }
+
+    /// AuthZEN 1.0 section 12: a failure as one JSON string.
+    #[must_use]
+    pub fn message(failure: &Failure) -> Self {
+        let body = serde_json::to_vec(&failure.public).unwrap_or_else(|_| b"\"error\"".to_vec());
+        Self::json(body).failed(failure)
+    }
+
+    fn failed(mut self, failure: &Failure) -> Self {
+        self.status = status_of(failure.kind);
+        if failure.kind == Kind::Busy {
+            self.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if failure.kind == Kind::Unauthenticated {
+            self = self.header("www-authenticate", "Bearer".to_owned());
+        }
+        self
+    }
+
+    /// Another status than the one so far; a number that is none is left out.
+    #[must_use]
+    pub fn status(mut self, code: u16) -> Self {
+        if let Ok(status) = StatusCode::from_u16(code) {
+            self.status = status;
+        }
+        self
+    }
+
+    /// A header; one whose value HTTP cannot carry is left out.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// The status so far.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Ready for hyper, with the request's id.
+    pub(super) fn finish(mut self, id: &HeaderValue, closing: bool) -> hyper::Response<ReplyBody> {
+        self.headers.insert(HeaderName::from_static("x-request-id"), id.clone());
+        if closing {
+            self.headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let mut response = hyper::Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+impl hyper::body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(Some(bytes)) => {
+                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Self::Whole(None) => SizeHint::with_exact(0),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Listeners: loopback TCP and unix sockets, bounded and drained with grace.
+//!
+//! Knows no route: whoever serves gives a handler. A connection is admitted before it is
+//! accepted, swept when it is too slow, and told to close when the server stops.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::connection::{Hands, Phase, Pulse, Watched};
+use super::request::{Peer, Request};
+use super::respond::Reply;
+use crate::clock;
+use crate::domain::{Failure, Kind, limits};
+
+/// How long an accept loop rests after the system refused it a connection.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// A TCP address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Its permissions, such as `0o660`.
+        mode: u32,
+    },
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix, with the path to remove at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// What a connection may take; milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// A head, from its first byte.
+    pub head_ms: u64,
+    /// A body, from one piece to the next.
+    pub body_ms: u64,
+    /// A warm connection without a request.
+    pub idle_ms: u64,
+    /// What runs when the server stops.
+    pub drain_ms: u64,
+    /// How often connections are looked at.
+    pub sweep_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS_MAX,
+            head_ms: limits::HEAD_MS_MAX,
+            body_ms: limits::BODY_MS_MAX,
+            idle_ms: limits::IDLE_MS_MAX,
+            drain_ms: limits::DRAIN_MS_MAX,
+            sweep_ms: 500,
+        }
+    }
+}
+
+impl Listen {
+    /// Binds the socket.
+    ///
+    /// # Errors
+    /// `Conflict`, when somebody else listens there; `Internal` with the system's reason.
+    pub async fn bind(&self) -> Result<Listener, Failure> {
+        match self {
+            Self::Tcp(address) => {
+                let bound = TcpListener::bind(address).await;
+                bound.map(Listener::Tcp).map_err(|fault| taken(&address.to_string(), &fault))
+            }
+            Self::Unix { path, mode } => bind_unix(path, *mode).await,
+        }
+    }
+}
+
+/// Bound under a name of its own and moved into place, so that nobody connects before the mode is
+/// set. A socket that a dead process left is replaced; a live one is not.
+async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
+    let name = path.display().to_string();
+    match fs::symlink_metadata(path) {
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            return Err(Failure::new(
+                Kind::Conflict,
+                "socket_taken",
+                format!("another process answers on `{name}`: stop it, or configure another path"),
+            ));
+        }
+        Ok(meta) if !std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) => {
+            return Err(Failure::new(
+                Kind::Conflict,
+                "socket_taken",
+                format!(
+                    "`{name}` is there and is no socket: move it away, or configure another path"
+                ),
+            ));
+        }
+        _ => {}
+    }
+    let new = PathBuf::from(format!("{name}.{}", std::process::id()));
+    let bound = || -> io::Result<UnixListener> {
+        let _ = fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
+        fs::rename(&new, path)?;
+        Ok(listener)
+    };
+    bound()
+        .map(|listener| Listener::Unix(listener, path.to_owned()))
+        .map_err(|fault| taken(&name, &fault))
+}
+
+fn taken(place: &str, fault: &io::Error) -> Failure {
+    let kind = match fault.kind() {
+        io::ErrorKind::AddrInUse => Kind::Conflict,
+        _ => Kind::Internal,
+    };
+    Failure::new(
+        kind,
+        "cannot_listen",
+        format!(
+            "cannot listen on `{place}`: {fault}; stop what listens there, or configure another place"
+        ),
+    )
+}
+
+impl Listener {
+    /// Where it listens: `http://ADDRESS` or `unix:PATH`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => format!("http://{address}"),
+                Err(_) => "http://?".to_owned(),
+            },
+            Self::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+/// One connection, as the sweep sees it.
+struct Entry {
+    pulse: Arc<Pulse>,
+    task: AbortHandle,
+}
+
+/// What all listeners of a server share.
+struct Shared {
+    bounds: Bounds,
+    admission: Arc<Semaphore>,
+    connections: Mutex<HashMap<u64, Entry>>,
+    next: AtomicU64,
+    hands: Arc<Hands>,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what is too slow, and when stopping also what is idle.
+    fn sweep(&self) {
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        for entry in self.connections().values() {
+            let (phase, for_ms) = entry.pulse.read();
+            let most = match phase {
+                Phase::Idle if stopping => 0,
+                Phase::Idle => self.bounds.idle_ms,
+                Phase::Head => self.bounds.head_ms,
+                Phase::Body => self.bounds.body_ms,
+                Phase::Answer => continue,
+            };
+            if for_ms > most || (stopping && phase == Phase::Idle) {
+                entry.task.abort();
+            }
+        }
+    }
+}
+
+/// Forgets a connection however its task ends.
+struct Leave(Arc<Shared>, u64);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.connections().remove(&self.1);
+    }
+}
+
+/// A server for any number of listeners.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({} connections)", self.connections())
+    }
+}
+
+impl Server {
+    /// A server with these bounds; its sweep runs as long as it lives.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        let shared = Arc::new(Shared {
+            bounds,
+            admission: Arc::new(Semaphore::new(bounds.connections)),
+            connections: Mutex::default(),
+            next: AtomicU64::new(0),
+            hands: Arc::default(),
+            stopping: AtomicBool::new(false),
+        });
+        let watched = Arc::downgrade(&shared);
+        tokio::spawn(async move {
+            let began = clock::monotonic();
+            let mut beat = tokio::time::interval(Duration::from_millis(bounds.sweep_ms.max(1)));
+            loop {
+                beat.tick().await;
+                let Some(shared) = watched.upgrade() else { return };
+                shared.hands.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+                shared.sweep();
+            }
+        });
+        Self(shared)
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.connections().len()
+    }
+
+    /// Accepts and serves until the task is ended; the handler answers each request.
+    pub async fn serve<H, F>(&self, listener: &Listener, handler: H)
+    where
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        loop {
+            // Admitted before accepted: who is over the bound waits in the system's queue.
+            let Ok(admitted) = Arc::clone(&self.0.admission).acquire_owned().await else { return };
+            match accept(listener).await {
+                Ok(Accepted::Tcp(stream)) => {
+                    self.spawn(stream, Peer::Tcp, handler.clone(), admitted);
+                }
+                Ok(Accepted::Unix(stream, uid)) => {
+                    self.spawn(stream, Peer::Unix { uid }, handler.clone(), admitted);
+                }
+                Err(fault) => {
+                    tracing::warn!(%fault, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    fn spawn<S, H, F>(
+        &self,
+        stream: S,
+        peer: Peer,
+        handler: H,
+        admitted: tokio::sync::OwnedSemaphorePermit,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.0);
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
+        let watched = Watched { stream, pulse: Arc::clone(&pulse) };
+        let leave = Leave(Arc::clone(&shared), number);
+        let own = Arc::clone(&pulse);
+        // Held while the task is made, so that it cannot leave before it has entered.
+        let mut connections = self.0.connections();
+        let task = tokio::spawn(async move {
+            let _leave = leave;
+            let _admitted = admitted;
+            let service = service_fn(|request: hyper::Request<Incoming>| {
+                let request = Request::new(request, peer, Arc::clone(&own));
+                let id = request.id_value().clone();
+                let answer = handler(request);
+                let (own, shared) = (&own, &shared);
+                async move {
+                    let reply = answer.await;
+                    own.enter(Phase::Idle);
+                    Ok::<_, Infallible>(reply.finish(&id, shared.stopping.load(Ordering::Relaxed)))
+                }
+            });
+            let served = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_buf_size(limits::HEAD_BYTES_MAX)
+                .pipeline_flush(true)
+                .serve_connection(TokioIo::new(watched), service)
+                .await;
+            if let Err(fault) = served {
+                tracing::debug!(%fault, "a connection ended early");
+            }
+        });
+        connections.insert(number, Entry { pulse, task: task.abort_handle() });
+    }
+
+    /// Closes what is idle, lets what runs finish, and after the bound ends what is left.
+    /// Stop accepting first. Answers how many were cut off.
+    pub async fn drain(&self) -> usize {
+        self.0.stopping.store(true, Ordering::Relaxed);
+        let end = clock::monotonic() + Duration::from_millis(self.0.bounds.drain_ms);
+        while self.connections() > 0 && clock::monotonic() < end {
+            self.0.sweep();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let left = self.connections();
+        for entry in self.0.connections().values() {
+            entry.task.abort();
+        }
+        left
+    }
+}
+
+enum Accepted {
+    Tcp(tokio::net::TcpStream),
+    Unix(UnixStream, u32),
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Accepted::Tcp(stream))
+        }
+        Listener::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            let uid = stream.peer_cred()?.uid();
+            Ok(Accepted::Unix(stream, uid))
+        }
+    }
+}
