@@ -13,3 +13,6 @@ pub mod members;
 pub mod permit;
 pub mod refresh;
 pub mod reload;
+
+mod roles;
+mod whole;

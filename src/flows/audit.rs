@@ -1,0 +1,57 @@
+//! The audit log, read back: who did what to whom, and whether the chain still holds.
+//!
+//! Never writes: each transition of the store writes its own entry.
+
+use super::permit::{Permit, StorePermit};
+use crate::app::App;
+use crate::domain::audit::ChainReport;
+use crate::domain::{AuditEntry, Failure};
+use crate::store::{AuditFilter, Page};
+
+/// One page of an account's chain, newest last, after the entry with sequence `after`.
+///
+/// # Errors
+/// `Internal`, when the disk fails.
+pub async fn list(
+    app: &App,
+    permit: &Permit,
+    filter: &AuditFilter,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Page<AuditEntry>, Failure> {
+    app.store.audit(Some(permit.account()), filter, after, limit).await
+}
+
+/// One page of the store's own chain: accounts and policies.
+///
+/// # Errors
+/// `Internal`, when the disk fails.
+pub async fn list_store(
+    app: &App,
+    _permit: &StorePermit,
+    filter: &AuditFilter,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Page<AuditEntry>, Failure> {
+    app.store.audit(None, filter, after, limit).await
+}
+
+/// Checks one account's chain from its first entry to its last.
+///
+/// # Errors
+/// `Internal`, when the disk fails; a chain that does not hold is a report, not an error.
+pub async fn verify(app: &App, permit: &Permit) -> Result<ChainReport, Failure> {
+    app.store.audit_verify(Some(permit.account())).await
+}
+
+/// Checks every chain: the store's own, and each account's.
+///
+/// # Errors
+/// `Internal`, when the disk fails; a chain that does not hold is a report, not an error.
+pub async fn verify_all(app: &App, _permit: &StorePermit) -> Result<Vec<ChainReport>, Failure> {
+    let mut reports = Vec::new();
+    for chain in app.store.audit_chains().await? {
+        reports.push(app.store.audit_verify(chain.as_ref()).await?);
+    }
+    Ok(reports)
+}
