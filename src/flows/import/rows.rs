@@ -1,0 +1,330 @@
+//! Reads one record of an import file into the fields of a member.
+//!
+//! Two formats, CSV and JSON lines, one [`Row`]. Every fault of a line is told at once, in one
+//! sentence. Never asks the store or the policies: that a role exists is the caller's to check.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+
+use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status};
+
+/// The fields that a line of an import may have.
+const FIELDS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
+/// Those that it must have.
+const REQUIRED: [&str; 4] = ["first_name", "last_name", "email", "role"];
+
+/// One line of an import, checked by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The id that services know the person by already.
+    pub id: Option<MemberId>,
+    /// The address.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The role.
+    pub role: RoleId,
+    /// Active, unless the line says otherwise: an export says it of each member, and a suspended
+    /// one must not come back active.
+    pub status: Status,
+}
+
+/// The fields of one line as text, in the order of [`FIELDS`].
+#[derive(Debug, Default)]
+struct Texts([Option<String>; FIELDS.len()]);
+
+impl Texts {
+    /// Puts a field in; false where there is no such field.
+    fn put(&mut self, field: &str, text: String) -> bool {
+        let place = FIELDS.iter().position(|known| *known == field);
+        match place.and_then(|place| self.0.get_mut(place)) {
+            Some(place) => {
+                *place = Some(text);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn get(&self, field: &str) -> Option<&str> {
+        let place = FIELDS.iter().position(|known| *known == field)?;
+        self.0.get(place)?.as_deref()
+    }
+}
+
+/// The columns of a CSV file, in the order of its header line.
+#[derive(Clone, Debug)]
+pub(super) struct Columns(Vec<&'static str>);
+
+impl Columns {
+    /// Reads the header line.
+    ///
+    /// # Errors
+    /// The reason: unknown, doubled and missing columns, each named.
+    pub(super) fn read(header: &[u8]) -> Result<Self, String> {
+        let mut columns = Vec::new();
+        let mut faults = Vec::new();
+        for name in cells(header)?.iter().map(str::trim) {
+            match FIELDS.iter().find(|field| **field == name) {
+                None => faults.push(format!("unknown column `{}`", name.escape_debug())),
+                Some(field) if columns.contains(field) => {
+                    faults.push(format!("column `{field}` stands there twice"));
+                }
+                Some(field) => columns.push(*field),
+            }
+        }
+        for field in REQUIRED {
+            if !columns.contains(&field) {
+                faults.push(format!("column `{field}` is missing"));
+            }
+        }
+        if faults.is_empty() {
+            return Ok(Self(columns));
+        }
+        Err(format!(
+            "{}: the first line must name the columns, `{}` and, if wanted, `id` and `status`",
+            faults.join("; "),
+            REQUIRED.join("`, `")
+        ))
+    }
+
+    /// Reads one record below the header line.
+    ///
+    /// # Errors
+    /// The reason, all faults of the record in one sentence.
+    pub(super) fn row(&self, record: &[u8]) -> Result<Row, String> {
+        let cells = cells(record)?;
+        if cells.len() != self.0.len() {
+            return Err(format!(
+                "the line has {} cells and the header line {}: give each column a cell",
+                cells.len(),
+                self.0.len()
+            ));
+        }
+        let mut texts = Texts::default();
+        for (column, cell) in self.0.iter().zip(&cells) {
+            // An empty cell of a column that may be left out says no more than no column.
+            if !cell.is_empty() || REQUIRED.contains(column) {
+                texts.put(column, cell.to_owned());
+            }
+        }
+        checked(&texts)
+    }
+}
+
+/// The cells of one CSV record.
+fn cells(record: &[u8]) -> Result<csv::StringRecord, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        // The record lies in memory already: a larger buffer would only cost its zeroing.
+        .buffer_capacity(512)
+        .from_reader(record);
+    let mut cells = csv::StringRecord::new();
+    let read = reader.read_record(&mut cells).map_err(|_| not_utf8())?;
+    let more = reader.read_byte_record(&mut csv::ByteRecord::new()).unwrap_or(true);
+    if !read || more {
+        return Err(
+            "the line holds a carriage return of its own: save the file with LF or CRLF line ends"
+                .to_owned(),
+        );
+    }
+    Ok(cells)
+}
+
+fn not_utf8() -> String {
+    "the line is not UTF-8: save the file as UTF-8".to_owned()
+}
+
+/// Reads one line of JSON.
+///
+/// # Errors
+/// The reason, all faults of the line in one sentence.
+pub(super) fn json_row(line: &[u8]) -> Result<Row, String> {
+    let line = str::from_utf8(line).map_err(|_| not_utf8())?;
+    let texts: Texts = serde_json::from_str(line).map_err(|fault| json_fault(&fault))?;
+    checked(&texts)
+}
+
+/// A parser's message without its own line number, which is always 1.
+fn json_fault(fault: &serde_json::Error) -> String {
+    let text = fault.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    if fault.is_data() {
+        what.to_owned()
+    } else {
+        format!("the line is not one JSON object: {what} at column {}", fault.column())
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TextsVisitor)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one JSON object a line")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Texts, A::Error> {
+        let mut texts = Texts::default();
+        while let Some(field) = members.next_key::<String>()? {
+            let shown = field.escape_debug();
+            if texts.get(&field).is_some() {
+                return Err(A::Error::custom(format!("`{shown}` stands there twice")));
+            }
+            let serde_json::Value::String(text) = members.next_value()? else {
+                return Err(A::Error::custom(format!("`{shown}` must be a string")));
+            };
+            if !texts.put(&field, text) {
+                let fields = FIELDS.join("`, `");
+                return Err(A::Error::custom(format!("unknown member `{shown}`: use `{fields}`")));
+            }
+        }
+        Ok(texts)
+    }
+}
+
+/// Makes a row of texts; all faults at once.
+fn checked(texts: &Texts) -> Result<Row, String> {
+    let mut faults = Vec::new();
+    let first_name = required(texts, "first_name", name("first_name"), &mut faults);
+    let last_name = required(texts, "last_name", name("last_name"), &mut faults);
+    let email = required(texts, "email", |text| Email::parse(text.trim()), &mut faults);
+    let role = required(texts, "role", |text| RoleId::parse(text.trim()), &mut faults);
+    let id = optional(texts, "id", MemberId::parse, &mut faults);
+    let status = optional(texts, "status", status, &mut faults);
+    match (first_name, last_name, email, role) {
+        (Some(first_name), Some(last_name), Some(email), Some(role)) if faults.is_empty() => {
+            let status = status.unwrap_or(Status::Active);
+            Ok(Row { id, email, first_name, last_name, role, status })
+        }
+        _ => Err(faults.join("; ")),
+    }
+}
+
+fn name(field: &'static str) -> impl Fn(&str) -> Result<Name, Failure> {
+    move |text| Name::parse(field, text)
+}
+
+fn status(text: &str) -> Result<Status, Failure> {
+    let known = [Status::Active, Status::Suspended];
+    known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+        let text = text.escape_debug();
+        Failure::invalid("status", format!("`{text}` is no status: use `active` or `suspended`"))
+    })
+}
+
+fn required<T>(
+    texts: &Texts,
+    field: &str,
+    parse: impl Fn(&str) -> Result<T, Failure>,
+    faults: &mut Vec<String>,
+) -> Option<T> {
+    if texts.get(field).is_none() {
+        faults.push(format!("`{field}` is missing"));
+    }
+    optional(texts, field, parse, faults)
+}
+
+fn optional<T>(
+    texts: &Texts,
+    field: &str,
+    parse: impl Fn(&str) -> Result<T, Failure>,
+    faults: &mut Vec<String>,
+) -> Option<T> {
+    parse(texts.get(field)?).map_err(|fault| faults.push(fault.public)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(header: &str) -> Columns {
+        Columns::read(header.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn columns_stand_in_any_order_and_the_optional_ones_may_be_left_out() {
+        let row = columns("role,email, last_name ,first_name")
+            .row(b"writer,Ann@Example.org,Lee,\"Ann\"")
+            .unwrap();
+        assert_eq!((row.first_name.as_str(), row.last_name.as_str()), ("Ann", "Lee"));
+        assert_eq!((row.email.as_str(), row.role.as_str()), ("Ann@Example.org", "writer"));
+        assert_eq!((row.id, row.status), (None, Status::Active));
+    }
+
+    #[test]
+    fn a_header_tells_all_its_faults_at_once() {
+        let fault = Columns::read(b"first_name,last_name,mail,role,role").unwrap_err();
+        for part in ["unknown column `mail`", "`role` stands there twice", "`email` is missing"] {
+            assert!(fault.contains(part), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_line_tells_all_its_faults_at_once() {
+        let columns = columns("first_name,last_name,email,role,id,status");
+        let fault = columns.row(b",Lee,ann,Writer!,a b,gone").unwrap_err();
+        for part in ["`first_name` is empty", "`ann`", "`Writer!`", "`a b`", "`gone`"] {
+            assert!(fault.contains(part), "{part} in {fault}");
+        }
+        assert!(columns.row(b"Ann,Lee").unwrap_err().contains("2 cells and the header line 6"));
+    }
+
+    #[test]
+    fn an_empty_optional_cell_is_no_cell_and_a_suspended_member_stays_so() {
+        let columns = columns("first_name,last_name,email,role,id,status");
+        let row = columns.row(b"Ann,Lee,ann@example.org,writer,,").unwrap();
+        assert_eq!((row.id, row.status), (None, Status::Active));
+        let row = columns.row(b"Ann,Lee,ann@example.org,writer,a1,suspended").unwrap();
+        assert_eq!(row.id.unwrap().as_str(), "a1");
+        assert_eq!(row.status, Status::Suspended);
+    }
+
+    #[test]
+    fn a_lone_carriage_return_and_other_encodings_are_faults() {
+        let columns = columns("first_name,last_name,email,role");
+        let fault = columns.row(b"Ann,Lee,a@b.c,r\rBo,Lee,b@b.c,r").unwrap_err();
+        assert!(fault.contains("carriage return"), "{fault}");
+        let fault = columns.row(b"J\xfcrg,Lee,a@b.c,r").unwrap_err();
+        assert!(fault.contains("UTF-8"), "{fault}");
+    }
+
+    #[test]
+    fn a_json_line_is_strict_about_its_members() {
+        let line = |extra: &str| {
+            let text = format!(
+                r#"{{"first_name":"Ann","last_name":"Lee","email":"ann@example.org"{extra}}}"#
+            );
+            json_row(text.as_bytes())
+        };
+        assert_eq!(line(r#","role":"writer","id":"a1""#).unwrap().id.unwrap().as_str(), "a1");
+        let cases = [
+            ("", "`role` is missing"),
+            (r#","role":"a","role":"b""#, "`role` stands there twice"),
+            (r#","role":"a","phone":"1""#, "unknown member `phone`"),
+            (r#","role":7"#, "`role` must be a string"),
+            (r#","role":null"#, "`role` must be a string"),
+        ];
+        for (extra, expected) in cases {
+            let fault = line(extra).unwrap_err();
+            assert!(fault.contains(expected), "{expected} in {fault}");
+        }
+        for text in [&b"[1]"[..], b"{", b"{} {}", b"x"] {
+            let fault = json_row(text).unwrap_err();
+            assert!(fault.contains("JSON object"), "{fault}");
+            assert!(!fault.contains("line 1"), "{fault}");
+        }
+    }
+}
