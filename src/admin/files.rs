@@ -1,0 +1,61 @@
+//! `/members/import` and `/members/export`: members as files.
+//!
+//! Knows which media type is which format; the formats themselves are the flows'.
+
+use super::wire::{self, Changed};
+use super::{Call, Request};
+use crate::domain::{Failure, Kind};
+use crate::flows::import::Format;
+use crate::flows::{export, import};
+use crate::http::Reply;
+
+pub(super) async fn import(call: Call<'_>, request: &mut Request) -> Result<Reply, Failure> {
+    let app = call.app;
+    let format = format_of(request.header("content-type"))?;
+    let permit = call.permit().await?;
+    let done = import::run(app, permit, format, request).await?;
+    Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
+}
+
+/// The format that a media type names; its parameters do not matter.
+fn format_of(content_type: Option<&str>) -> Result<Format, Failure> {
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    match essence.trim().to_ascii_lowercase().as_str() {
+        "text/csv" => Ok(Format::Csv),
+        "application/jsonl" | "application/x-ndjson" => Ok(Format::JsonLines),
+        _ => Err(Failure::new(
+            Kind::Invalid,
+            "content_type",
+            "the file's format is not known: send `content-type: text/csv` or `application/jsonl`",
+        )),
+    }
+}
+
+pub(super) async fn export(mut call: Call<'_>) -> Result<Reply, Failure> {
+    let app = call.app;
+    let formats = [("csv", Format::Csv), ("jsonl", Format::JsonLines)];
+    let format = call.params.one_of("format", &formats).unwrap_or(Format::Csv);
+    let permit = call.permit().await?;
+    let (media_type, name) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "members.csv"),
+        Format::JsonLines => ("application/jsonl", "members.jsonl"),
+    };
+    let pieces = export::run(app, permit, format).await?;
+    let disposition = format!("attachment; filename=\"{name}\"");
+    Ok(Reply::stream(media_type, pieces).header("content-disposition", disposition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_names_a_format_whatever_its_parameters() {
+        assert_eq!(format_of(Some("Text/CSV; charset=utf-8")), Ok(Format::Csv));
+        assert_eq!(format_of(Some("application/jsonl")), Ok(Format::JsonLines));
+        assert_eq!(format_of(Some("application/x-ndjson")), Ok(Format::JsonLines));
+        for unknown in [None, Some(""), Some("application/json"), Some("text/csvx")] {
+            assert_eq!(format_of(unknown).unwrap_err().code, "content_type", "{unknown:?}");
+        }
+    }
+}

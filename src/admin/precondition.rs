@@ -1,0 +1,95 @@
+//! `ETag` and `If-Match`: which version of a record the caller has seen.
+//!
+//! Reads and writes the tag; whether the version is the latest is the store's to say, in the
+//! transaction that makes the change.
+
+use crate::domain::{Failure, Kind, Version};
+
+/// The tag of a version: `"7"`.
+pub(super) fn tag(version: Version) -> String {
+    format!("\"{version}\"")
+}
+
+/// What the caller demands of the record's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precondition {
+    /// Nothing was sent.
+    None,
+    /// `*`: the record as it is, said on purpose.
+    Any,
+    /// This version and no other.
+    Exactly(Version),
+}
+
+impl Precondition {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// `Invalid` for what is neither `*` nor one tag that this API gave out.
+    pub(super) fn read(if_match: Option<&str>) -> Result<Self, Failure> {
+        let Some(text) = if_match.map(str::trim) else { return Ok(Self::None) };
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let version = quoted.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        version.and_then(|text| text.parse().ok()).map(|at| Self::Exactly(Version(at))).ok_or_else(
+            || {
+                Failure::new(
+                    Kind::Invalid,
+                    "if_match",
+                    "`if-match` is not one tag: send the `etag` of the member as it was answered, such as `\"7\"`",
+                )
+            },
+        )
+    }
+
+    /// The version to hold the store to.
+    pub(super) fn expected(self) -> Option<Version> {
+        match self {
+            Self::Exactly(version) => Some(version),
+            Self::None | Self::Any => None,
+        }
+    }
+
+    /// The same, where a caller must not change what it has not seen.
+    ///
+    /// # Errors
+    /// `PreconditionRequired` when nothing was sent.
+    pub(super) fn demanded(self) -> Result<Option<Version>, Failure> {
+        match self {
+            Self::None => Err(Failure::new(
+                Kind::PreconditionRequired,
+                "if_match_missing",
+                "`if-match` is missing: read the member and send its `etag` as `if-match`",
+            )),
+            Self::Any | Self::Exactly(_) => Ok(self.expected()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_reads_back_as_the_version_it_was_made_of() {
+        let tag = tag(Version(7));
+        assert_eq!(Precondition::read(Some(&tag)), Ok(Precondition::Exactly(Version(7))));
+    }
+
+    #[test]
+    fn what_no_tag_of_ours_looks_like_is_refused() {
+        for text in ["7", "W/\"7\"", "\"7\", \"8\"", "\"\"", "\"+7\"", "\"x\"", ""] {
+            assert!(Precondition::read(Some(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn silence_is_taken_where_it_may_be_and_demanded_away_where_not() {
+        let none = Precondition::read(None).unwrap();
+        assert_eq!(none.expected(), None);
+        assert_eq!(none.demanded().unwrap_err().kind, Kind::PreconditionRequired);
+        assert_eq!(Precondition::read(Some("*")).unwrap().demanded(), Ok(None));
+    }
+}

@@ -1,0 +1,194 @@
+//! Query strings and paths: percent-decoding, and parameters that a call knows.
+//!
+//! Strict, since a misspelt filter that is ignored answers with everybody: an unknown or doubled
+//! parameter is a fault that names it, and all faults are told at once.
+
+use crate::domain::{Failure, Kind, limits};
+
+/// The parameters of a request, each taken out by the call that knows it.
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    faults: Vec<(String, String)>,
+}
+
+impl Params {
+    /// Reads a query string as forms write it: `a=b&c=d`, `+` for a space, percent-encoding.
+    pub(super) fn read(query: Option<&str>) -> Self {
+        let mut params = Self::default();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match (decoded(&name.replace('+', " ")), decoded(&value.replace('+', " "))) {
+                (Some(name), Some(value)) => params.add(name, value),
+                _ => params.fault(
+                    name,
+                    format!("`{}` is not percent-encoded UTF-8: encode it", pair.escape_debug()),
+                ),
+            }
+        }
+        params
+    }
+
+    fn add(&mut self, name: String, value: String) {
+        if self.given.iter().any(|(given, _)| *given == name) {
+            let shown = name.escape_debug().to_string();
+            self.fault(&shown, format!("`{shown}` is given twice: give it once"));
+        } else {
+            self.given.push((name, value));
+        }
+    }
+
+    /// The text of a parameter; an empty one counts as left out, as forms send it.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let place = self.given.iter().position(|(given, _)| given == name)?;
+        let (_, value) = self.given.swap_remove(place);
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a parameter is given, without taking it out.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.given.iter().any(|(given, value)| given == name && !value.is_empty())
+    }
+
+    /// A parameter that must read as something; a fault is kept, with the parameter's name.
+    pub(super) fn read_as<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Failure>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        parse(&text).map_err(|failure| self.fault(name, failure.public)).ok()
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(
+        &mut self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.read_as(name, |text| {
+            let known = words.iter().find(|(word, _)| *word == text);
+            known.map(|(_, meant)| *meant).ok_or_else(|| {
+                let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let (text, words) = (text.escape_debug(), words.join("`, `"));
+                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+            })
+        })
+    }
+
+    /// How many items a page may have.
+    pub(super) fn limit(&mut self) -> usize {
+        let most = limits::PAGE_ITEMS_MAX;
+        let limit = self.read_as("limit", |text| match text.parse() {
+            Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
+            _ => Err(Failure::invalid(
+                "limit",
+                format!("`limit` must be a whole number from 1 to {most}"),
+            )),
+        });
+        limit.unwrap_or(limits::PAGE_ITEMS_DEFAULT)
+    }
+
+    pub(super) fn fault(&mut self, name: &str, reason: String) {
+        self.faults.push((name.to_owned(), reason));
+    }
+
+    /// All parameters were taken out: whatever is left is unknown here.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault.
+    pub(super) fn done(mut self) -> Result<(), Failure> {
+        for (name, _) in std::mem::take(&mut self.given) {
+            let shown = name.escape_debug().to_string();
+            let known = if self.known.is_empty() {
+                "this call takes none".to_owned()
+            } else {
+                format!("this call takes `{}`", self.known.join("`, `"))
+            };
+            self.fault(&shown, format!("there is no parameter `{shown}`: {known}"));
+        }
+        faulty(self.faults)
+    }
+}
+
+/// `Ok` where there are no faults, else `Invalid` with all of them.
+pub(super) fn faulty(faults: Vec<(String, String)>) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<&str> = faults.iter().map(|(_, reason)| reason.as_str()).collect();
+    let text = reasons.join("; ");
+    Err(Failure { fields: faults, ..Failure::new(Kind::Invalid, "invalid", text) })
+}
+
+/// Percent-decodes; `None` for a broken escape or what is not UTF-8.
+pub(super) fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+            bytes.push(high << 4 | low);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_string_reads_as_forms_write_it() {
+        let mut params = Params::read(Some("search=J%C3%BCrg+Lee&role=&email=a%2Bb%40c.de&flag"));
+        assert_eq!(params.text("search").unwrap(), "J\u{fc}rg Lee");
+        assert_eq!(params.text("role"), None);
+        assert_eq!(params.text("email").unwrap(), "a+b@c.de");
+        assert_eq!(params.text("flag"), None);
+        params.done().unwrap();
+    }
+
+    #[test]
+    fn every_fault_of_a_query_string_is_told_at_once() {
+        let mut params = Params::read(Some("limit=0&serach=x&after=1&after=2&email=%zz"));
+        params.limit();
+        params.text("search");
+        params.text("after");
+        let failure = params.done().unwrap_err();
+        let names: Vec<&str> = failure.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["after", "email", "limit", "serach"]);
+        assert!(failure.public.contains("from 1 to 1000"), "{failure}");
+        assert!(failure.public.contains("this call takes `limit`, `search`, `after`"), "{failure}");
+    }
+
+    #[test]
+    fn a_limit_keeps_its_bounds() {
+        let limit = |query| {
+            let mut params = Params::read(Some(query));
+            let limit = params.limit();
+            params.done().map(|()| limit)
+        };
+        assert_eq!(limit("limit=1"), Ok(1));
+        assert_eq!(limit("limit=1000"), Ok(1000));
+        assert_eq!(limit(""), Ok(limits::PAGE_ITEMS_DEFAULT));
+        for query in ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit=1.5"] {
+            assert!(limit(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn escapes_decode_or_are_refused() {
+        assert_eq!(decoded("a%2Fb").as_deref(), Some("a/b"));
+        for broken in ["%", "%4", "%g0", "%ff", "%+1"] {
+            assert_eq!(decoded(broken), None, "{broken}");
+        }
+    }
+}
