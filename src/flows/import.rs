@@ -27,7 +27,7 @@ use crate::domain::{
     limits,
 };
 use crate::entropy;
-use crate::http::Request;
+use crate::http::{Bytes, Request};
 use crate::store::{Committed, ImportPart, ImportRow};
 
 /// How a file of members is written.
@@ -90,20 +90,32 @@ async fn store(
     Ok(done)
 }
 
-/// Reads the body to its end and hands its rows to the store, and, when all is in order, the end.
+/// Where a file comes from, piece by piece.
+trait Source {
+    /// The next piece; `None` at the end.
+    fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
+}
+
+impl Source for Request {
+    fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send {
+        self.chunk()
+    }
+}
+
+/// Reads the file to its end and hands its rows to the store, and, when all is in order, the end.
 async fn read(
-    request: &mut Request,
+    file: &mut impl Source,
     reader: &mut Reader,
     maker: &Maker,
     parts: mpsc::Sender<ImportPart>,
 ) -> Result<(), Failure> {
-    while let Some(bytes) = request.chunk().await? {
+    while let Some(bytes) = file.piece().await? {
         reader.feed(&bytes);
         let gone_wrong = reader.faults.full()
             || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &parts).await?;
         if gone_wrong {
             drop(parts);
-            return skip_rest(request).await;
+            return skip_rest(file).await;
         }
     }
     reader.end();
@@ -126,9 +138,9 @@ async fn hand_over(
     Ok(parts.send(ImportPart::Rows(rows)).await.is_ok())
 }
 
-async fn skip_rest(request: &mut Request) -> Result<(), Failure> {
+async fn skip_rest(file: &mut impl Source) -> Result<(), Failure> {
     let mut skipped = 0_usize;
-    while let Some(bytes) = request.chunk().await? {
+    while let Some(bytes) = file.piece().await? {
         skipped = skipped.saturating_add(bytes.len());
         if skipped > REFUSED_BYTES_READ_MAX {
             break;
@@ -373,7 +385,130 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+
+    /// A file in pieces; a failure is a body that breaks off.
+    impl Source for VecDeque<Result<Bytes, Failure>> {
+        async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+            self.pop_front().transpose()
+        }
+    }
+
+    /// What the store would get of a file.
+    #[derive(Debug, Default)]
+    struct Sent {
+        /// The lines of the rows, a list for each part.
+        parts: Vec<Vec<u64>>,
+        end: Option<Digest>,
+    }
+
+    /// Reads a file as an import does. The store hangs up after `parts_taken` parts.
+    async fn sent(
+        mut file: VecDeque<Result<Bytes, Failure>>,
+        parts_taken: usize,
+    ) -> (Result<(), Failure>, Result<Digest, Faults>, Sent) {
+        let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+        let mut reader = Reader::new(Format::Csv, roles);
+        let maker = Maker { account: AccountSlug::parse("acme").unwrap(), joined: Timestamp(0) };
+        let (parts, mut receiver) = mpsc::channel(PARTS_AHEAD);
+        let store = async move {
+            let mut sent = Sent::default();
+            while sent.parts.len() < parts_taken
+                && let Some(part) = receiver.recv().await
+            {
+                match part {
+                    ImportPart::Rows(rows) => {
+                        sent.parts.push(rows.iter().map(|row| row.line).collect());
+                    }
+                    ImportPart::End { digest } => sent.end = Some(digest),
+                }
+            }
+            sent
+        };
+        let (read, sent) = tokio::join!(read(&mut file, &mut reader, &maker, parts), store);
+        assert!(file.is_empty() || read.is_err(), "a caller must be heard to the end");
+        (read, reader.finish(), sent)
+    }
+
+    fn pieces(texts: &[&str]) -> VecDeque<Result<Bytes, Failure>> {
+        texts.iter().map(|text| Ok(Bytes::copy_from_slice(text.as_bytes()))).collect()
+    }
+
+    const HEADER: &str = "first_name,last_name,email,role\n";
+
+    #[tokio::test]
+    async fn a_file_in_order_ends_with_the_digest_of_its_bytes() {
+        let file = [HEADER, "Ann,Lee,ann@exa", "mple.org,writer\nBo,Lee,bo@example.org,writer"];
+        let (read, digest, sent) = sent(pieces(&file), usize::MAX).await;
+        read.unwrap();
+        assert_eq!(sent.parts, [[2, 3]]);
+        let mut hasher = Hasher::default();
+        hasher.raw(file.concat().as_bytes());
+        let expected = hasher.finish();
+        assert_eq!(sent.end, Some(expected));
+        assert_eq!(digest, Ok(expected));
+    }
+
+    #[tokio::test]
+    async fn a_file_with_a_fault_has_no_end_and_is_still_read_for_clashes() {
+        let file = [HEADER, "Ann,Lee,ann,writer\n", "Bo,Lee,bo@example.org,writer\n"];
+        let (read, digest, sent) = sent(pieces(&file), usize::MAX).await;
+        read.unwrap();
+        assert_eq!((sent.parts, sent.end), (vec![vec![3]], None));
+        assert_eq!(digest.unwrap_err().list.first().unwrap().0, 2);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_has_no_end() {
+        let late = Failure::new(Kind::Timeout, "body_late", "too late");
+        let mut file = pieces(&[HEADER, "Ann,Lee,ann@example.org,writer\n"]);
+        file.push_back(Err(late.clone()));
+        let (read, _, sent) = sent(file, usize::MAX).await;
+        assert_eq!(read, Err(late));
+        assert_eq!(sent.end, None);
+    }
+
+    #[tokio::test]
+    async fn a_long_file_goes_in_parts_and_a_store_that_hangs_up_gets_no_more() {
+        let line = "Ann,Lee,ann@example.org,writer\n";
+        let thousand = line.repeat(PART_ROWS);
+        let file = [HEADER, &thousand, &thousand, line];
+        let (read, _, all) = sent(pieces(&file), usize::MAX).await;
+        read.unwrap();
+        let lengths: Vec<usize> = all.parts.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [PART_ROWS, PART_ROWS, 1]);
+        assert!(all.end.is_some());
+        let (read, _, some) = sent(pieces(&file), 1).await;
+        read.unwrap();
+        assert_eq!((some.parts.len(), some.end), (1, None));
+    }
+
+    #[tokio::test]
+    async fn a_file_full_of_faults_is_given_up() {
+        let lines = "x\n".repeat(limits::IMPORT_FAULTS_MAX + 1);
+        let (read, digest, sent) = sent(pieces(&[HEADER, &lines, "x\n"]), usize::MAX).await;
+        read.unwrap();
+        assert_eq!((sent.parts.len(), sent.end), (0, None));
+        let faults = digest.unwrap_err();
+        assert_eq!((faults.list.len(), faults.more), (limits::IMPORT_FAULTS_MAX, true));
+    }
+
+    #[test]
+    fn one_member_too_many_is_a_fault() {
+        let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+        let mut reader = Reader::new(Format::Csv, roles);
+        reader.members = limits::IMPORT_MEMBERS_MAX - 1;
+        reader.feed(HEADER.as_bytes());
+        reader.feed(b"Ann,Lee,ann@example.org,writer\n");
+        assert_eq!(reader.faults, Faults::default());
+        reader.feed(b"Bo,Lee,bo@example.org,writer\nCy,Lee,cy@example.org,writer\n");
+        reader.end();
+        assert_eq!(reader.take_rows().len(), 1);
+        let [(3, reason)] = reader.faults.list.as_slice() else { panic!("{:?}", reader.faults) };
+        assert!(reason.contains("split it"));
+    }
 
     fn faults(lines: &[u64]) -> Faults {
         let list = lines.iter().map(|line| (*line, "from the file".to_owned())).collect();

@@ -9,3 +9,5 @@
     clippy::allow_attributes,
     reason = "a test that meets the unexpected should stop there and say so"
 )]
+
+mod import;
