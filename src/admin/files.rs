@@ -6,15 +6,28 @@ use super::wire::{self, Changed};
 use super::{Call, Request};
 use crate::domain::{Failure, Kind};
 use crate::flows::import::Format;
+use crate::flows::permit::Permit;
 use crate::flows::{export, import};
 use crate::http::Reply;
 
 pub(super) async fn import(call: Call<'_>, request: &mut Request) -> Result<Reply, Failure> {
     let app = call.app;
+    match understood(call, request).await {
+        Ok((permit, format)) => {
+            let done = import::run(app, permit, format, request).await?;
+            Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
+        }
+        Err(failure) => {
+            // A caller that is cut off while it sends a long file sees a broken pipe, not this.
+            import::hear_out(request).await?;
+            Err(failure)
+        }
+    }
+}
+
+async fn understood(call: Call<'_>, request: &Request) -> Result<(Permit, Format), Failure> {
     let format = format_of(request.header("content-type"))?;
-    let permit = call.permit().await?;
-    let done = import::run(app, permit, format, request).await?;
-    Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
+    Ok((call.permit().await?, format))
 }
 
 /// The format that a media type names; its parameters do not matter.

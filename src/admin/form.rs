@@ -39,7 +39,7 @@ impl Form {
         Self::parse(&body)
     }
 
-    fn parse(body: &[u8]) -> Result<Self, Failure> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
         let Fields(given) = serde_json::from_slice(body).map_err(|fault| {
             Failure::new(Kind::Invalid, "body", format!("the body is not one JSON object: {fault}"))
         })?;

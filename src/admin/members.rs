@@ -10,7 +10,7 @@ use super::query::Params;
 use super::wire::{self, Changed, List};
 use super::{Call, Request};
 use crate::app::App;
-use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status};
+use crate::domain::{Email, Failure, Kind, Member, MemberId, Name, RoleId, Status};
 use crate::flows::members::{self, Chosen, NewMember};
 use crate::flows::permit::Permit;
 use crate::http::Reply;
@@ -117,7 +117,19 @@ fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
         email: form.optional("email", Email::parse),
         role: form.optional("role", RoleId::parse),
     };
-    form.done(Some(edit))
+    let edit = form.done(Some(edit))?;
+    let nothing = edit.first_name.is_none()
+        && edit.last_name.is_none()
+        && edit.email.is_none()
+        && edit.role.is_none();
+    if nothing {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "no_change",
+            "the body changes nothing: give `first_name`, `last_name`, `email` or `role`",
+        ));
+    }
+    Ok(edit)
 }
 
 pub(super) async fn suspend(
@@ -163,4 +175,40 @@ async fn chosen<'a>(
 fn changed(member: Committed<Member>) -> Reply {
     let etag = tag(member.value.version);
     Reply::json_of(&Changed::<wire::Member>::from(member)).header("etag", etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(body: &str) -> Result<MemberEdit, Failure> {
+        member_edit(Form::parse(body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_edit_changes_what_it_names_and_nothing_else() {
+        let edited = edit(r#"{"role":"writer"}"#).unwrap();
+        assert_eq!(edited.role.unwrap().as_str(), "writer");
+        assert!(edited.first_name.is_none() && edited.last_name.is_none());
+        assert!(edited.email.is_none());
+        assert_eq!(edit("{}").unwrap_err().code, "no_change");
+    }
+
+    #[test]
+    fn an_edit_cannot_touch_what_has_a_call_of_its_own() {
+        for body in [r#"{"status":"active"}"#, r#"{"account":"b"}"#, r#"{"version":"9"}"#] {
+            assert!(edit(body).unwrap_err().public.contains("there is no field"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_new_member_needs_all_but_the_id() {
+        let body =
+            br#"{"first_name":"Ann","last_name":"Lee","email":"ann@example.org","role":"w"}"#;
+        let new = new_member(Form::parse(body).unwrap()).unwrap();
+        assert_eq!((new.id, new.role.as_str()), (None, "w"));
+        let failure = new_member(Form::parse(br#"{"id":"a b"}"#).unwrap()).unwrap_err();
+        let names: Vec<&str> = failure.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["id", "first_name", "last_name", "email", "role"]);
+    }
 }

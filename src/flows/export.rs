@@ -17,6 +17,8 @@ use crate::store::{MemberFilter, Page};
 
 /// The columns, in order: what an import takes, so that an export can be imported.
 const COLUMNS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
+/// The last line of an export that could not be read to its end.
+const ENDED_EARLY: &[u8] = b"the export ended early: ask for it again\n";
 /// Pages that may wait for the caller to read them.
 const PAGES_AHEAD: usize = 2;
 
@@ -24,8 +26,8 @@ const PAGES_AHEAD: usize = 2;
 /// it runs may be missed or told twice, since it moves in the order.
 ///
 /// # Errors
-/// `Internal`, when the first page cannot be read. What fails later ends the stream early and is
-/// told to the log.
+/// `Internal`, when the first page cannot be read. What fails later ends the stream with a line
+/// that says so, and is told to the log.
 pub async fn run(
     app: &Arc<App>,
     permit: Permit,
@@ -35,8 +37,11 @@ pub async fn run(
     let (pieces, receiver) = mpsc::channel(PAGES_AHEAD);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(failure) = send(&app, &permit, format, first, pieces).await {
+        if let Err(failure) = send(&app, &permit, format, first, &pieces).await {
             tracing::error!(%failure, "an export ended early");
+            // The status was sent long ago. A line that no import takes keeps half a list from
+            // passing for the whole one.
+            let _ = pieces.send(Bytes::from_static(ENDED_EARLY)).await;
         }
     });
     Ok(receiver)
@@ -52,7 +57,7 @@ async fn send(
     permit: &Permit,
     format: Format,
     first: Page<Member>,
-    pieces: mpsc::Sender<Bytes>,
+    pieces: &mpsc::Sender<Bytes>,
 ) -> Result<(), Failure> {
     let mut text = head(format)?;
     let mut next_page = first;
@@ -174,6 +179,17 @@ mod tests {
         }
         assert_eq!(defused("\tx"), "'\tx");
         assert_eq!(defused("a=b"), "a=b");
+    }
+
+    #[test]
+    fn half_an_export_cannot_be_imported() {
+        let half = exported(Format::Csv, &[member("a1", "Ann", Status::Active)]);
+        for (format, half) in [(Format::Csv, half), (Format::JsonLines, Vec::new())] {
+            let mut reader = Reader::new(format, [RoleId::parse("writer").unwrap()].into());
+            reader.feed(&[half.as_slice(), ENDED_EARLY].concat());
+            reader.end();
+            assert!(reader.finish().is_err());
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ async fn read(
             || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &parts).await?;
         if gone_wrong {
             drop(parts);
-            return skip_rest(file).await;
+            return skip(file).await;
         }
     }
     reader.end();
@@ -138,13 +138,20 @@ async fn hand_over(
     Ok(parts.send(ImportPart::Rows(rows)).await.is_ok())
 }
 
-async fn skip_rest(file: &mut impl Source) -> Result<(), Failure> {
+/// Reads the rest of a file that is refused, and forgets it.
+///
+/// # Errors
+/// `Timeout` when the file stops arriving.
+pub async fn hear_out(request: &mut Request) -> Result<(), Failure> {
+    skip(request).await
+}
+
+async fn skip(file: &mut impl Source) -> Result<(), Failure> {
     let mut skipped = 0_usize;
-    while let Some(bytes) = file.piece().await? {
+    while skipped < REFUSED_BYTES_READ_MAX
+        && let Some(bytes) = file.piece().await?
+    {
         skipped = skipped.saturating_add(bytes.len());
-        if skipped > REFUSED_BYTES_READ_MAX {
-            break;
-        }
     }
     Ok(())
 }
