@@ -9,7 +9,8 @@ use crate::http::Reply;
 pub(super) fn show(call: Call<'_>) -> Result<Reply, Failure> {
     let app = call.app;
     call.store_permit()?;
-    Ok(Reply::json_of(&wire::Policies::from(reload::state(app))))
+    let (live, status) = (app.policies.load(), app.policy_status.load());
+    Ok(Reply::json_of(&wire::Policies::new(&live, &status)))
 }
 
 pub(super) async fn reload(call: Call<'_>) -> Result<Reply, Failure> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Call;
 use super::wire::{self, Comparison, List};
 use crate::app::App;
+use crate::background;
 use crate::domain::{Failure, Kind};
 use crate::engine::{Cell, Matrix, Snapshot};
 use crate::http::Reply;
@@ -43,10 +44,8 @@ pub(super) async fn compare(call: Call<'_>) -> Result<Reply, Failure> {
 async fn compared(app: &App) -> Result<(Arc<Snapshot>, Matrix), Failure> {
     let live = app.policies.load_full();
     let tried = Arc::clone(&live);
-    let matrix = tokio::task::spawn_blocking(move || tried.matrix()).await;
-    matrix
-        .map(|matrix| (live, matrix))
-        .map_err(|fault| Failure::internal(format!("the matrix was not made: {fault}")))
+    let matrix = background::run("matrix", move || tried.matrix()).await?;
+    Ok((live, matrix))
 }
 
 /// The actions that a role is allowed on some type of resource, sorted.

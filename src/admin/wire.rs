@@ -4,12 +4,13 @@
 
 use serde::Serialize;
 
+use crate::app::PolicyStatus;
 use crate::clock::rfc3339;
 use crate::domain::audit::ChainReport;
 use crate::domain::{AuditDetail, AuditEntry, Revision};
-use crate::engine::Matrix;
+use crate::engine::{Matrix, Snapshot};
 use crate::flows::import::Imported;
-use crate::flows::reload::{PoliciesState, ReloadReport};
+use crate::flows::reload::ReloadReport;
 use crate::store::{Committed, Page, Removal};
 use crate::{domain, engine};
 
@@ -187,14 +188,14 @@ pub(super) struct Policies {
     loaded_at: String,
 }
 
-impl From<PoliciesState> for Policies {
-    fn from(state: PoliciesState) -> Self {
+impl Policies {
+    pub(super) fn new(live: &Snapshot, status: &PolicyStatus) -> Self {
         Self {
-            digest: state.digest.hex(),
-            policies: state.policies,
-            state: if state.last_good { "last_good" } else { "live" },
-            fault: state.fault,
-            loaded_at: rfc3339(state.loaded_at),
+            digest: live.digest().hex(),
+            policies: live.policy_count(),
+            state: if status.last_good { "last_good" } else { "live" },
+            fault: status.fault.clone(),
+            loaded_at: rfc3339(status.loaded_at),
         }
     }
 }
@@ -215,9 +216,9 @@ impl From<ReloadReport> for Reload {
             digest: report.digest.hex(),
             policies: report.policies,
             changed: report.changed,
-            gains: report.gains,
-            loses: report.loses,
-            notes: report.notes,
+            gains: report.changes.gains,
+            loses: report.changes.loses,
+            notes: [report.notes, report.changes.notes].concat(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub async fn create(
     let app = Arc::clone(app);
     whole(async move {
         let made = app.store.account_create(permit.actor(), slug, name).await?;
-        refresh::settled(&app, made.revision).await;
+        refresh::settled(&app, made.revision).await?;
         Ok(made)
     })
     .await

@@ -12,14 +12,15 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::records::{Cut, Cutter, Record};
 pub use self::rows::Row;
 use self::rows::{Columns, json_row};
 use super::permit::Permit;
+use super::refresh;
+use super::roles::{self, Giving};
 use super::whole::whole;
-use super::{refresh, roles};
 use crate::app::App;
 use crate::domain::digest::Hasher;
 use crate::domain::{
@@ -73,21 +74,60 @@ pub async fn run(
     let mut reader = Reader::new(format, roles);
     let maker = Maker { account: permit.account().clone(), joined: app.clock.now() };
     let (parts, receiver) = mpsc::channel(PARTS_AHEAD);
-    // The reading is part of the connection and ends with it, which closes the channel and so
-    // aborts the import. The storing is not: once the end was sent, the change is made whole.
-    let storing = whole(store(Arc::clone(app), permit, receiver));
-    let (read, stored) = tokio::join!(read(request, &mut reader, &maker, parts), storing);
+    let (ready, told) = oneshot::channel();
+    let ending = Ending { parts: parts.clone(), told };
+    // The reading is part of the connection and ends with it, which aborts the import. The storing
+    // is not: once the file was told to be in order, the change is made whole.
+    let storing = whole(store(Arc::clone(app), permit, receiver, ending));
+    let outlet = Outlet { parts, ready };
+    let (read, stored) = tokio::join!(read(request, &mut reader, &maker, outlet), storing);
     outcome(read, reader.finish(), stored)
+}
+
+/// Where the reading sends what it reads.
+struct Outlet {
+    parts: mpsc::Sender<ImportPart>,
+    /// Told once, when the file is in order.
+    ready: oneshot::Sender<InOrder>,
+}
+
+/// A file that was read to its end without a fault.
+#[derive(Debug)]
+struct InOrder {
+    digest: Digest,
+    /// The roles that its members are given.
+    roles: BTreeSet<RoleId>,
+}
+
+/// What ends an import once the file is in order. Dropped untold, it aborts the import.
+struct Ending {
+    parts: mpsc::Sender<ImportPart>,
+    told: oneshot::Receiver<InOrder>,
 }
 
 async fn store(
     app: Arc<App>,
     permit: Permit,
     parts: mpsc::Receiver<ImportPart>,
+    ending: Ending,
 ) -> Result<Committed<u64>, Failure> {
-    let done = app.store.member_import(permit.actor(), permit.account(), parts).await?;
-    refresh::settled(&app, done.revision).await;
+    let storing = app.store.member_import(permit.actor(), permit.account(), parts);
+    let (stored, giving) = tokio::join!(storing, end(&app, ending));
+    // A role that disappeared meanwhile is the cause of whatever the store says after it.
+    let _giving = giving?;
+    let done = stored?;
+    refresh::settled(&app, done.revision).await?;
     Ok(done)
+}
+
+/// Ends the import when the file is in order. Only then are its roles kept from disappearing: a
+/// reload must not wait for a file that arrives slowly.
+async fn end(app: &App, ending: Ending) -> Result<Option<Giving<'_>>, Failure> {
+    let Ok(InOrder { digest, roles }) = ending.told.await else { return Ok(None) };
+    let giving = roles::giving(app, &roles).await?;
+    // Whether the store still listens is told by what it answers.
+    let _ = ending.parts.send(ImportPart::End { digest }).await;
+    Ok(Some(giving))
 }
 
 /// Where a file comes from, piece by piece.
@@ -107,21 +147,21 @@ async fn read(
     file: &mut impl Source,
     reader: &mut Reader,
     maker: &Maker,
-    parts: mpsc::Sender<ImportPart>,
+    outlet: Outlet,
 ) -> Result<(), Failure> {
     while let Some(bytes) = file.piece().await? {
         reader.feed(&bytes);
         let gone_wrong = reader.faults.full()
-            || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &parts).await?;
+            || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &outlet.parts).await?;
         if gone_wrong {
-            drop(parts);
+            drop(outlet);
             return skip(file).await;
         }
     }
     reader.end();
-    if hand_over(reader, maker, &parts).await? && reader.faults.list.is_empty() {
-        // Whether the store still listens is told by what it answers.
-        let _ = parts.send(ImportPart::End { digest: reader.digest() }).await;
+    if hand_over(reader, maker, &outlet.parts).await? && reader.faults.list.is_empty() {
+        let roles = mem::take(&mut reader.given);
+        let _ = outlet.ready.send(InOrder { digest: reader.digest(), roles });
     }
     Ok(())
 }
@@ -274,6 +314,8 @@ pub struct Reader {
     cutter: Cutter,
     layout: Layout,
     roles: BTreeSet<RoleId>,
+    /// The roles that the members read so far are given.
+    given: BTreeSet<RoleId>,
     hasher: Hasher,
     digest: Digest,
     members: usize,
@@ -302,6 +344,7 @@ impl Reader {
             cutter: Cutter::new(cut),
             layout,
             roles,
+            given: BTreeSet::new(),
             hasher: Hasher::default(),
             digest: Digest::default(),
             members: 0,
@@ -362,6 +405,9 @@ impl Reader {
             }
             Ok(Some(row)) => {
                 self.members += 1;
+                if !self.given.contains(&row.role) {
+                    self.given.insert(row.role.clone());
+                }
                 self.rows.push((line, row));
             }
             Ok(None) => {}
@@ -420,21 +466,20 @@ mod tests {
         let mut reader = Reader::new(Format::Csv, roles);
         let maker = Maker { account: AccountSlug::parse("acme").unwrap(), joined: Timestamp(0) };
         let (parts, mut receiver) = mpsc::channel(PARTS_AHEAD);
+        let (ready, told) = oneshot::channel();
         let store = async move {
             let mut sent = Sent::default();
             while sent.parts.len() < parts_taken
-                && let Some(part) = receiver.recv().await
+                && let Some(ImportPart::Rows(rows)) = receiver.recv().await
             {
-                match part {
-                    ImportPart::Rows(rows) => {
-                        sent.parts.push(rows.iter().map(|row| row.line).collect());
-                    }
-                    ImportPart::End { digest } => sent.end = Some(digest),
-                }
+                sent.parts.push(rows.iter().map(|row| row.line).collect());
             }
+            drop(receiver);
+            sent.end = told.await.ok().map(|in_order: InOrder| in_order.digest);
             sent
         };
-        let (read, sent) = tokio::join!(read(&mut file, &mut reader, &maker, parts), store);
+        let (read, sent) =
+            tokio::join!(read(&mut file, &mut reader, &maker, Outlet { parts, ready }), store);
         assert!(file.is_empty() || read.is_err(), "a caller must be heard to the end");
         (read, reader.finish(), sent)
     }

@@ -53,7 +53,6 @@ pub async fn create(
     permit: Permit,
     new: NewMember,
 ) -> Result<Committed<Member>, Failure> {
-    roles::known(app, &new.role)?;
     let id = match new.id {
         Some(id) => id,
         None => MemberId::from_random(entropy::random()?),
@@ -72,8 +71,9 @@ pub async fn create(
     };
     let app = Arc::clone(app);
     whole(async move {
+        let _giving = roles::giving(&app, [&member.role]).await?;
         let made = app.store.member_create(permit.actor(), member).await?;
-        refresh::settled(&app, made.revision).await;
+        refresh::settled(&app, made.revision).await?;
         Ok(made)
     })
     .await
@@ -129,13 +129,11 @@ pub async fn edit(
     chosen: Chosen,
     edit: MemberEdit,
 ) -> Result<Committed<Member>, Failure> {
-    if let Some(role) = &edit.role {
-        roles::known(app, role)?;
-    }
     let app = Arc::clone(app);
     whole(async move {
+        let _giving = roles::giving(&app, &edit.role).await?;
         let edited = app.store.member_edit(permit.actor(), chosen.target(&permit), edit).await?;
-        refresh::settled(&app, edited.revision).await;
+        refresh::settled(&app, edited.revision).await?;
         Ok(edited)
     })
     .await
@@ -153,7 +151,7 @@ pub async fn suspend(
     let app = Arc::clone(app);
     whole(async move {
         let done = app.store.member_suspend(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await;
+        refresh::settled(&app, done.revision).await?;
         Ok(done)
     })
     .await
@@ -171,7 +169,7 @@ pub async fn restore(
     let app = Arc::clone(app);
     whole(async move {
         let done = app.store.member_restore(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await;
+        refresh::settled(&app, done.revision).await?;
         Ok(done)
     })
     .await
@@ -189,7 +187,7 @@ pub async fn remove(
     let app = Arc::clone(app);
     whole(async move {
         let done = app.store.member_remove(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await;
+        refresh::settled(&app, done.revision).await?;
         Ok(done)
     })
     .await

@@ -60,4 +60,10 @@ impl StorePermit {
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
+
+    /// The same, where the permit is used up.
+    #[must_use]
+    pub fn into_actor(self) -> Actor {
+        self.actor
+    }
 }

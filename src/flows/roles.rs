@@ -2,8 +2,27 @@
 //!
 //! Never says what a role may do.
 
+use tokio::sync::RwLockReadGuard;
+
 use crate::app::App;
 use crate::domain::{Failure, Kind, RoleId};
+
+/// Held while a member is given a role, until the directory counts it: no reload takes the role
+/// away in between.
+pub(super) type Giving<'a> = RwLockReadGuard<'a, ()>;
+
+/// Checks that the live policies know `roles`, and keeps them from disappearing.
+///
+/// # Errors
+/// `Invalid`, code `unknown_role`, naming the roles there are.
+pub(super) async fn giving<'a>(
+    app: &'a App,
+    roles: impl IntoIterator<Item = &RoleId>,
+) -> Result<Giving<'a>, Failure> {
+    let giving = app.roles_given.read().await;
+    roles.into_iter().try_for_each(|role| known(app, role))?;
+    Ok(giving)
+}
 
 /// Checks that the live policies know `role`.
 ///
@@ -11,7 +30,7 @@ use crate::domain::{Failure, Kind, RoleId};
 /// `Invalid`, code `unknown_role`, naming the roles there are.
 pub(super) fn known(app: &App, role: &RoleId) -> Result<(), Failure> {
     let live = app.policies.load();
-    if live.roles().iter().any(|card| card.id == *role) {
+    if live.has_role(role) {
         return Ok(());
     }
     let roles: Vec<&str> = live.roles().iter().map(|card| card.id.as_str()).collect();
