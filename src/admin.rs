@@ -37,7 +37,7 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
         Ok(reply) => reply,
         Err(Refusal::Failure(failure)) => {
             if let Some(private) = &failure.private {
-                tracing::error!(request_id = request.id(), code = failure.code, private, "failed");
+                tracing::warn!(request_id = request.id(), code = failure.code, private, "refused");
             }
             Reply::problem(&failure, request.id())
         }
@@ -142,11 +142,11 @@ fn unknown_path() -> Failure {
 }
 
 async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, Refusal> {
-    let place = Place::of(&request.path)?;
+    let place = Place::of(request.path())?;
     let caller = Caller::of(request.peer)?;
     // HEAD is answered as GET; whoever writes the answer leaves its body out.
     let method = if request.method == Method::Head { Method::Get } else { request.method };
-    let call = Call { app, caller, params: Params::read(request.query.as_deref()) };
+    let call = Call { app, caller, params: Params::read(request.query()) };
     Ok(match (method, place) {
         (Method::Get, Place::Accounts) => accounts::list(call).await?,
         (Method::Post, Place::Accounts) => accounts::create(call, request).await?,

@@ -10,4 +10,5 @@
     reason = "a test that meets the unexpected should stop there and say so"
 )]
 
+mod admin_api;
 mod import;

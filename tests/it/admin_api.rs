@@ -1,0 +1,294 @@
+//! The management API as a program meets it: bytes on a unix socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kwic_team::admin;
+use kwic_team::app::{App, PolicyStatus};
+use kwic_team::clock::Clock;
+use kwic_team::config::Config;
+use kwic_team::directory::Directory;
+use kwic_team::domain::Timestamp;
+use kwic_team::engine::Snapshot;
+use kwic_team::flows::refresh;
+use kwic_team::http::{Bounds, Listen, Server};
+use kwic_team::policy_folder;
+use kwic_team::store::Store;
+use kwic_team::telemetry::Telemetry;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, RwLock};
+
+/// A sidecar with nothing but its management socket.
+struct Sidecar {
+    app: Arc<App>,
+    socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer.
+struct Answer {
+    status: u16,
+    head: String,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
+    }
+
+    #[track_caller]
+    fn is(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()
+    }
+
+    /// A problem of this status and code; its text.
+    #[track_caller]
+    fn problem(self, status: u16, code: &str) -> Value {
+        assert!(self.head.contains("application/problem+json"), "{}", self.head);
+        let body = self.is(status);
+        assert_eq!(body["code"], code, "{body}");
+        body
+    }
+}
+
+impl Sidecar {
+    async fn start() -> Self {
+        let clock = Clock::fixed(Timestamp(1_795_000_000_000));
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let directory = Arc::new(Directory::new());
+        let feed = refresh::load(&store, &directory).await.unwrap();
+        tokio::spawn(refresh::follow(Arc::clone(&directory), feed));
+        let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
+        let folder = tempfile::tempdir().unwrap();
+        let app = Arc::new(App {
+            config: Config::default(),
+            clock,
+            policies: ArcSwap::from_pointee(policies),
+            policy_status: ArcSwap::from_pointee(status),
+            directory,
+            store,
+            telemetry: Telemetry::default(),
+            reloading: Mutex::new(()),
+            roles_given: RwLock::new(()),
+        });
+        let socket = folder.path().join("admin.sock");
+        let listen = Listen::Unix { path: socket.clone(), mode: 0o600 };
+        let listener = listen.bind().await.unwrap();
+        let served = Arc::clone(&app);
+        tokio::spawn(async move {
+            let answer = move |request| {
+                let app = Arc::clone(&served);
+                async move { admin::route(&app, request).await }
+            };
+            Server::new(Bounds::default()).serve(&listener, answer).await;
+        });
+        Self { app, socket, _folder: folder }
+    }
+
+    async fn send(&self, line: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (method, path) = line.split_once(' ').unwrap();
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, text) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), text: text.to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path}"), "", b"").await
+    }
+
+    async fn call(&self, line: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        self.send(line, "content-type: application/json\r\n", body.as_bytes()).await
+    }
+
+    async fn account(&self, slug: &str) {
+        self.call("POST /accounts", &json!({"slug": slug, "name": slug})).await.is(201);
+    }
+
+    async fn member(&self, account: &str, id: &str) -> Value {
+        let body = json!({"id": id, "first_name": "Ann", "last_name": "Lee",
+            "email": format!("{id}@example.org"), "role": "operator"});
+        self.call(&format!("POST /members?account={account}"), &body).await.is(201)
+    }
+}
+
+#[tokio::test]
+async fn an_account_and_a_member_are_made_and_found() {
+    let sidecar = Sidecar::start().await;
+    sidecar.get("/members").await.problem(400, "account_missing");
+    sidecar.account("acme").await;
+    let made = sidecar.member("acme", "a1").await;
+    assert_eq!((&made["status"], &made["version"]), (&json!("active"), &json!(1)));
+    assert_eq!(made["joined"], "2026-11-18T11:06:40Z");
+    // Decisions know the member before the caller does.
+    assert_eq!(
+        sidecar.app.directory.with("a1", |member| member.role.to_owned()).unwrap(),
+        "operator"
+    );
+    let shown = sidecar.get("/members/a%31").await;
+    assert!(shown.head.contains("etag: \"1\""), "{}", shown.head);
+    assert_eq!(shown.is(200)["email"], "a1@example.org");
+    assert_eq!(sidecar.get("/members?email=A1@example.org").await.is(200)["items"][0]["id"], "a1");
+    sidecar
+        .call("POST /accounts", &json!({"slug": "acme", "name": "x"}))
+        .await
+        .problem(409, "account_exists");
+    sidecar.account("globex").await;
+    let several = sidecar.get("/members").await.problem(400, "account_missing");
+    assert!(several["detail"].as_str().unwrap().contains("`acme`, `globex`"), "{several}");
+    sidecar.get("/members?account=nobody").await.problem(404, "unknown_account");
+    sidecar.get("/members/a1?account=globex").await.problem(404, "unknown_member");
+}
+
+#[tokio::test]
+async fn an_edit_needs_the_latest_version_and_a_role_that_exists() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    sidecar.member("acme", "a1").await;
+    let body = br#"{"role":"chat_manager"}"#;
+    let json = "content-type: application/json\r\n";
+    sidecar.send("PATCH /members/a1", json, body).await.problem(428, "if_match_missing");
+    let seen = format!("{json}if-match: \"1\"\r\n");
+    let edited = sidecar.send("PATCH /members/a1", &seen, body).await;
+    assert!(edited.head.contains("etag: \"2\""), "{}", edited.head);
+    assert_eq!(edited.is(200)["revision"], 3);
+    let stale = sidecar.send("PATCH /members/a1", &seen, body).await.problem(412, "stale");
+    assert!(stale["detail"].as_str().unwrap().contains("sidecar:"), "{stale}");
+    let boss = br#"{"role":"boss"}"#;
+    let now = format!("{json}if-match: \"2\"\r\n");
+    let unknown = sidecar.send("PATCH /members/a1", &now, boss).await.problem(400, "unknown_role");
+    assert!(unknown["detail"].as_str().unwrap().contains("`chat_manager`"), "{unknown}");
+    assert_eq!(unknown["fields"][0]["field"], "role");
+}
+
+#[tokio::test]
+async fn a_member_is_suspended_restored_and_removed() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    sidecar.member("acme", "a1").await;
+    let suspended = sidecar.send("POST /members/a1/suspend", "", b"").await.is(200);
+    assert_eq!(suspended["status"], "suspended");
+    assert!(!sidecar.app.directory.with("a1", |member| member.active).unwrap());
+    sidecar.send("POST /members/a1/suspend", "", b"").await.problem(409, "already_suspended");
+    sidecar
+        .send("POST /members/a1/restore", "if-match: \"1\"\r\n", b"")
+        .await
+        .problem(412, "stale");
+    sidecar.send("POST /members/a1/restore", "if-match: \"2\"\r\n", b"").await.is(200);
+    let receipt = sidecar.send("DELETE /members/a1", "", b"").await.is(200);
+    assert_eq!(
+        receipt,
+        json!({"id": "a1", "sessions_ended": 0, "tokens_revoked": 0,
+        "invites_cancelled": 0, "revision": receipt["revision"]})
+    );
+    assert!(sidecar.app.directory.with("a1", |_| ()).is_none());
+    sidecar.get("/members/a1").await.problem(404, "unknown_member");
+    let log = sidecar.get("/audit?member=a1&limit=2").await.is(200);
+    assert_eq!(
+        (&log["items"][0]["event"], &log["items"][0]["target"]),
+        (&json!("user_created"), &json!("a1"))
+    );
+    assert!(!log["next"].is_null(), "{log}");
+    let chains = sidecar.get("/audit/verify").await.is(200);
+    assert_eq!(chains["items"].as_array().unwrap().len(), 2, "{chains}");
+    assert!(chains["items"].as_array().unwrap().iter().all(|chain| chain["fault"].is_null()));
+    let store = sidecar.get("/audit?chain=store").await.is(200);
+    assert_eq!(store["items"][0]["event"], "account_created");
+}
+
+const CSV: &str = "content-type: text/csv\r\n";
+
+#[tokio::test]
+async fn an_import_is_all_or_nothing_and_an_export_gives_it_back() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    sidecar.member("acme", "a1").await;
+    let file = "first_name,last_name,email,role,id\n\
+        Bo,Lee,bo@example.org,operator,b2\n\
+        Cy,Lee,cy@example.org,boss,c3\n\
+        Ann,Lee,a1@example.org,operator,d4\n";
+    let refused = sidecar
+        .send("POST /members/import", CSV, file.as_bytes())
+        .await
+        .problem(400, "import_refused");
+    let lines: Vec<&str> = refused["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(lines, ["line 3", "line 4"], "{refused}");
+    assert!(sidecar.app.directory.with("b2", |_| ()).is_none());
+    let good = "first_name,last_name,email,role,id\n=1,Lee,bo@example.org,operator,b2\n";
+    let done = sidecar.send("POST /members/import", CSV, good.as_bytes()).await.is(200);
+    assert_eq!((&done["imported"], &done["revision"]), (&json!(1), &json!(3)));
+    assert!(sidecar.app.directory.with("b2", |_| ()).is_some());
+    let csv = sidecar.get("/members/export").await;
+    assert!(csv.head.contains("text/csv"), "{}", csv.head);
+    assert!(csv.text.contains("b2,'=1,Lee,bo@example.org,operator,active"), "{}", csv.text);
+    let lines = sidecar.get("/members/export?format=jsonl").await;
+    assert!(lines.text.contains(r#""first_name":"=1""#), "{}", lines.text);
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_off_changes_nothing_and_holds_nobody_up() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    let mut stream = UnixStream::connect(&sidecar.socket).await.unwrap();
+    let head = "POST /api/v1/members/import HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: text/csv\r\ncontent-length: 1000\r\n\r\n\
+        first_name,last_name,email,role,id\nBo,Lee,bo@example.org,operator,b2\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::task::yield_now().await;
+    drop(stream);
+    sidecar.member("acme", "a1").await;
+    sidecar.get("/members/b2").await.problem(404, "unknown_member");
+}
+
+#[tokio::test]
+async fn the_roles_and_the_matrix_come_from_the_live_policies() {
+    let sidecar = Sidecar::start().await;
+    let roles = sidecar.get("/roles").await.is(200);
+    assert_eq!(roles["items"].as_array().unwrap().len(), sidecar.app.policies.load().roles().len());
+    let one = sidecar.get("/roles/operator").await.is(200);
+    assert!(one["actions"].as_array().unwrap().contains(&json!("chats:respond")), "{one}");
+    sidecar.get("/roles/boss").await.problem(404, "unknown_role");
+    let compared = sidecar.get("/roles/compare").await.is(200);
+    let cells = compared["rows"][0]["cells"].as_array().unwrap().len();
+    assert_eq!(cells, compared["roles"].as_array().unwrap().len());
+    let policies = sidecar.get("/policies").await.is(200);
+    assert_eq!((&policies["state"], &policies["fault"]), (&json!("live"), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_told_with_all_its_faults() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    let body = json!({"first_name": "", "email": "x", "role": "operator", "phone": "1"});
+    let problem = sidecar.call("POST /members", &body).await.problem(400, "invalid");
+    assert_eq!(problem["fields"].as_array().unwrap().len(), 4, "{problem}");
+    sidecar.send("POST /members", "", b"{}").await.problem(400, "content_type");
+    sidecar.send("POST /members/import", "", b"{}").await.problem(400, "content_type");
+    sidecar.get("/members?limit=0&serach=x").await.problem(400, "invalid");
+    sidecar.get("/nothing").await.problem(404, "unknown_path");
+    let wrong = sidecar.send("PUT /members/a1", "", b"").await;
+    assert!(wrong.head.contains("allow: get, head, patch, delete"), "{}", wrong.head);
+    wrong.problem(405, "method_not_allowed");
+}
