@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kwic_team::admin;
@@ -15,6 +16,7 @@ use kwic_team::flows::refresh;
 use kwic_team::http::{Bounds, Listen, Server};
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
+use kwic_team::store::feed::Follower;
 use kwic_team::telemetry::Telemetry;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,11 +60,17 @@ impl Answer {
 
 impl Sidecar {
     async fn start() -> Self {
+        let (sidecar, feed) = Self::start_without_following().await;
+        tokio::spawn(refresh::follow(Arc::clone(&sidecar.app.directory), feed));
+        sidecar
+    }
+
+    /// One whose directory stands still until somebody follows the feed.
+    async fn start_without_following() -> (Self, Follower) {
         let clock = Clock::fixed(Timestamp(1_795_000_000_000));
         let store = Store::in_memory(clock.clone()).await.unwrap();
         let directory = Arc::new(Directory::new());
         let feed = refresh::load(&store, &directory).await.unwrap();
-        tokio::spawn(refresh::follow(Arc::clone(&directory), feed));
         let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
         let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
         let folder = tempfile::tempdir().unwrap();
@@ -88,7 +96,7 @@ impl Sidecar {
             };
             Server::new(Bounds::default()).serve(&listener, answer).await;
         });
-        Self { app, socket, _folder: folder }
+        (Self { app, socket, _folder: folder }, feed)
     }
 
     async fn send(&self, line: &str, headers: &str, body: &[u8]) -> Answer {
@@ -155,6 +163,39 @@ async fn an_account_and_a_member_are_made_and_found() {
     assert!(several["detail"].as_str().unwrap().contains("`acme`, `globex`"), "{several}");
     sidecar.get("/members?account=nobody").await.problem(404, "unknown_account");
     sidecar.get("/members/a1?account=globex").await.problem(404, "unknown_member");
+}
+
+/// Whether an answer is still out a moment later.
+async fn waits(answer: &mut (impl Future<Output = Answer> + Unpin)) -> bool {
+    tokio::time::timeout(Duration::from_millis(100), answer).await.is_err()
+}
+
+#[tokio::test]
+async fn an_answer_waits_until_decisions_see_the_change() {
+    let (sidecar, feed) = Sidecar::start_without_following().await;
+    let body = json!({"slug": "acme", "name": "Acme"});
+    let mut answer = Box::pin(sidecar.call("POST /accounts", &body));
+    assert!(waits(&mut answer).await);
+    tokio::spawn(refresh::follow(Arc::clone(&sidecar.app.directory), feed));
+    answer.await.is(201);
+}
+
+#[tokio::test]
+async fn nobody_is_given_a_role_while_the_policies_are_swapped() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    let swap = sidecar.app.roles_given.write().await;
+    let body = json!({"first_name": "Ann", "last_name": "Lee", "email": "a@example.org",
+        "role": "operator"});
+    let mut made = Box::pin(sidecar.call("POST /members", &body));
+    let file = b"first_name,last_name,email,role\nBo,Lee,bo@example.org,operator\n";
+    let mut imported = Box::pin(sidecar.send("POST /members/import", CSV, file));
+    assert!(waits(&mut made).await);
+    assert!(waits(&mut imported).await);
+    drop(swap);
+    let (made, imported) = tokio::join!(made, imported);
+    made.is(201);
+    imported.is(200);
 }
 
 #[tokio::test]
