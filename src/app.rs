@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, RwLock};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::domain::Timestamp;
+use crate::domain::{Digest, Timestamp};
 use crate::engine::Snapshot;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -43,9 +43,38 @@ pub struct App {
     pub store: Store,
     /// Counters and histograms.
     pub telemetry: Telemetry,
+    /// Digests of the bearer keys that callers of the decision listener must bring; empty where
+    /// none are asked for.
+    pub decision_keys: Vec<Digest>,
     /// One reload at a time.
     pub reloading: Mutex<()>,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.
     pub roles_given: RwLock<()>,
+}
+
+impl App {
+    /// The handles, with a live policy set and nothing counted yet.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        policies: Snapshot,
+        directory: Arc<Directory>,
+        store: Store,
+    ) -> Self {
+        let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
+        Self {
+            config,
+            clock,
+            policies: ArcSwap::from_pointee(policies),
+            policy_status: ArcSwap::from_pointee(status),
+            directory,
+            store,
+            telemetry: Telemetry::default(),
+            decision_keys: Vec::new(),
+            reloading: Mutex::new(()),
+            roles_given: RwLock::new(()),
+        }
+    }
 }

@@ -53,7 +53,9 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Invalid, "no_host", "send a `Host` header"));
     };
     let name = host_name(host);
-    if is_loopback(name) || app.config.decision.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+    if is_loopback(name)
+        || app.config.decision.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    {
         return Ok(());
     }
     Err(Failure::new(

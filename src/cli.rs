@@ -1,1 +1,207 @@
-//! cli
+//! The commands a person types.
+//!
+//! Parses, calls, prints, answers an exit code. Managing commands speak to the running sidecar
+//! through `admin.sock`; commands about a policy folder need no sidecar. Never opens the store:
+//! only the sidecar can make a removal visible to decisions before it answers.
+
+mod account;
+mod audit;
+mod decide;
+mod member;
+mod output;
+mod policy;
+mod remote;
+mod role;
+mod serve;
+mod shell;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::{Failure, Kind};
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well; a decision is an allow.
+    Ok = 0,
+    /// It could not be done.
+    Failure = 1,
+    /// A decision is a deny.
+    Deny = 2,
+    /// A policy set is refused.
+    PoliciesRefused = 3,
+    /// The command was not understood. clap's own number is 2, which means a deny here.
+    Usage = 64,
+}
+
+/// Why a command did not end well: what to print on standard error, and the exit code.
+#[derive(Debug)]
+struct Stop {
+    exit: Exit,
+    message: String,
+}
+
+impl Stop {
+    fn failure(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, message: message.into() }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        let exit = match failure.kind {
+            Kind::PoliciesRefused => Exit::PoliciesRefused,
+            _ => Exit::Failure,
+        };
+        let mut message = failure.public;
+        if let Some(private) = failure.private {
+            message = format!("{message} ({private})");
+        }
+        Self { exit, message }
+    }
+}
+
+type Outcome = Result<Exit, Stop>;
+
+/// Team management and access control: Cedar decisions over a live directory of members.
+#[derive(Debug, Parser)]
+#[command(name = "kwic-team", version, max_term_width = 100, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that stand before or after the command.
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The configuration file; `kwic-team.toml` here, where there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder
+    #[arg(long, global = true, value_name = "DIR", default_value = "./kwic-data")]
+    data: PathBuf,
+    /// Print JSON: one document, or one line an item
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer decisions until a signal ends it
+    #[command(after_help = "Example: kwic-team serve --demo")]
+    Serve(serve::ServeArgs),
+    /// Accounts: create and list
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Members: list, change, remove, import and export
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Roles of the live policies
+    #[command(subcommand)]
+    Role(role::RoleCommand),
+    /// Policy folders: write, check, test, compare, format; reload the live one
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Ask one question; exits 0 for allow and 2 for deny
+    #[command(
+        after_help = "Example: kwic-team decide --subject user:ann --action docs:read --resource doc:1 --account acme --explain"
+    )]
+    Decide(decide::DecideArgs),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
+    )]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page
+    #[command(after_help = "Example: kwic-team man | man -l -")]
+    Man,
+}
+
+/// Parses and runs; whatever goes wrong is one message and an exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(fault) => {
+            // Help and version are answers; everything else is not understood.
+            let _ = fault.print();
+            let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return ExitCode::from(exit as u8);
+        }
+    };
+    let exit = dispatch(cli).unwrap_or_else(|stop| {
+        output::complain(&stop.message);
+        stop.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(args) => serve::run(&global, &args),
+        Command::Account(command) => account::run(&global, command),
+        Command::Member(command) => member::run(&global, command),
+        Command::Role(command) => role::run(&global, command),
+        Command::Policy(command) => policy::run(&global, command),
+        Command::Decide(args) => decide::run(&global, &args),
+        Command::Audit(command) => audit::run(&global, command),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man => shell::man(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_does_something_shows_an_example() {
+        fn walk(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_name() == "help" {
+                return;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if command.get_subcommands().next().is_none() && !help.contains("kwic-team") {
+                missing.push(path.clone());
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, &path, missing));
+        }
+        let mut missing = Vec::new();
+        walk(&Cli::command(), "", &mut missing);
+        assert!(missing.is_empty(), "no example: {missing:?}");
+    }
+
+    #[test]
+    fn global_flags_stand_before_and_after() {
+        for line in
+            ["--data D --json role list", "role list --data D --json", "role --json list --data D"]
+        {
+            let words = std::iter::once("kwic-team").chain(line.split(' '));
+            let cli = Cli::try_parse_from(words).unwrap();
+            assert_eq!(cli.global.data, PathBuf::from("D"));
+            assert!(cli.global.json);
+        }
+    }
+}

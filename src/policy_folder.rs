@@ -31,10 +31,10 @@ macro_rules! shipped {
 
 /// The shipped folder, as it stood when this binary was built.
 const SHIPPED: &[(&str, &str)] = shipped![
-    "guards/administration.cedar",
-    "guards/administrator.cedar",
-    "guards/suspension.cedar",
-    "guards/tenancy.cedar",
+    "guards/active_members_only.cedar",
+    "guards/administrators_do_everything.cedar",
+    "guards/administrators_manage.cedar",
+    "guards/own_account_only.cedar",
     "roles/administrator.cedar",
     "roles/automation_manager.cedar",
     "roles/broadcast_manager.cedar",
@@ -52,6 +52,7 @@ const SHIPPED: &[(&str, &str)] = shipped![
     "tests/contact_manager.json",
     "tests/edges.json",
     "tests/operator.json",
+    "tests/people_and_things.json",
     "tests/template_manager.json",
 ];
 

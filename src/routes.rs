@@ -18,7 +18,9 @@ fn decision_route(path: &str) -> (Route, Method) {
         "/access/v1/evaluations" => (Route::Evaluations, Method::Post),
         "/livez" | "/readyz" => (Route::Health, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
-        _ if path.starts_with("/.well-known/authzen-configuration") => (Route::Metadata, Method::Get),
+        _ if path.starts_with("/.well-known/authzen-configuration") => {
+            (Route::Metadata, Method::Get)
+        }
         _ => (Route::Unknown, Method::Get),
     }
 }
@@ -56,7 +58,11 @@ async fn decision_reply(
         return Err(Failure::new(Kind::NotFound, "no_such_path", "there is nothing at this path"));
     }
     if request.method != method && !(method == Method::Get && request.method == Method::Head) {
-        return Err(Failure::new(Kind::MethodNotAllowed, "method", "this path takes another method"));
+        return Err(Failure::new(
+            Kind::MethodNotAllowed,
+            "method",
+            "this path takes another method",
+        ));
     }
     match route {
         Route::Evaluation => authzen::evaluation(app, request).await,

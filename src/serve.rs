@@ -1,1 +1,255 @@
-//! serve
+//! The composition root: open, wire, listen, announce, wait, drain.
+//!
+//! Reads like a bill of materials. Judges nothing and answers nothing itself.
+
+pub mod demo;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Config, StoreKind};
+use crate::directory::Directory;
+use crate::domain::{Digest, Failure, Kind};
+use crate::engine::{Snapshot, render};
+use crate::flows::permit::StorePermit;
+use crate::flows::{refresh, reload};
+use crate::http::{Bounds, Listen, Listener, Server};
+use crate::policy_folder::{self, Watch};
+use crate::routes;
+use crate::store::Store;
+use crate::telemetry::log::{self, LogFormat};
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// A sentence that says what to do, when something cannot be opened, loaded or bound.
+pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
+    log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
+    let sockets = Sockets::bind(&config).await?;
+    let app = open(config, demo).await?;
+    let server = Server::new(bounds(&app.config));
+    let mut tasks = JoinSet::new();
+    let mut places = Vec::new();
+    for listener in sockets.decision {
+        places.push(("decisions", listener.place()));
+        let (app, server) = (Arc::clone(&app), server.clone());
+        tasks.spawn(async move {
+            let own = server.clone();
+            let handler = move |request| routes::decision(Arc::clone(&app), own.clone(), request);
+            server.serve(&listener, handler).await;
+        });
+    }
+    let management = Server::new(bounds(&app.config));
+    places.push(("management", sockets.admin.place()));
+    {
+        let (app, server) = (Arc::clone(&app), management.clone());
+        tasks.spawn(async move {
+            let handler = move |request| routes::admin(Arc::clone(&app), request);
+            server.serve(&sockets.admin, handler).await;
+        });
+    }
+    if let (Some(dir), true) = (&app.config.policies.dir, app.config.policies.watch) {
+        tasks.spawn(reload::watch(Arc::clone(&app), Watch::new(dir)));
+    }
+    announce(&app, &places);
+    if demo {
+        demo::introduce(&app, &places);
+    }
+    say("ready");
+    until_told(&app).await?;
+    tasks.abort_all();
+    let cut_off = server.drain().await + management.drain().await;
+    sockets.paths.iter().for_each(|path| drop(fs::remove_file(path)));
+    tracing::info!(cut_off, "stopped");
+    Ok(())
+}
+
+/// What `serve --check` finds out: the policies pass the gate. Answers what it looked at.
+///
+/// # Errors
+/// `PoliciesRefused` with every fault.
+pub fn check(config: &Config) -> Result<String, Failure> {
+    usable(config)?;
+    let files = match &config.policies.dir {
+        Some(dir) => policy_folder::read(dir)?,
+        None => policy_folder::shipped(),
+    };
+    let snapshot = Snapshot::load(&files, &[]).map_err(|faults| {
+        Failure::new(Kind::PoliciesRefused, "policies_refused", render(&faults))
+    })?;
+    Ok(format!(
+        "the configuration is in order; {} policies, {} roles, {} tests passed",
+        snapshot.policy_count(),
+        snapshot.roles().len(),
+        snapshot.test_count()
+    ))
+}
+
+/// What can be configured and is not offered yet.
+fn usable(config: &Config) -> Result<(), Failure> {
+    if config.store.kind == StoreKind::Etcd {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "not_offered",
+            "`store.kind = \"etcd\"` is not offered by this version: use `redb`",
+        ));
+    }
+    Ok(())
+}
+
+/// Every socket, bound before anything slow is begun: a second sidecar finds out at once.
+struct Sockets {
+    decision: Vec<Listener>,
+    admin: Listener,
+    /// Socket files to remove at the end.
+    paths: Vec<std::path::PathBuf>,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, Failure> {
+        usable(config)?;
+        make_private(&config.data)?;
+        let path = config.data.join("admin.sock");
+        let admin = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await?;
+        let mut paths = vec![path];
+        let mut decision = vec![Listen::Tcp(config.decision.listen).bind().await?];
+        if let Some(path) = &config.decision.socket {
+            let mode = config.decision.socket_mode;
+            decision.push(Listen::Unix { path: path.clone(), mode }.bind().await?);
+            paths.push(path.clone());
+        }
+        Ok(Self { decision, admin, paths })
+    }
+}
+
+/// The data folder, for its owner alone.
+fn make_private(data: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.and_then(|()| fs::set_permissions(data, fs::Permissions::from_mode(0o700))).map_err(
+        |fault| {
+            Failure::new(
+                Kind::Internal,
+                "data",
+                format!(
+                    "the data folder `{}` cannot be made: {fault}; give another --data",
+                    data.display()
+                ),
+            )
+        },
+    )
+}
+
+/// Store, directory, policies: everything that answers rest on.
+async fn open(config: Config, demo: bool) -> Result<Arc<App>, Failure> {
+    let clock = Clock::System;
+    let store = if demo {
+        Store::in_memory(clock.clone()).await?
+    } else {
+        Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
+    };
+    let directory = Arc::new(Directory::new());
+    let follower = refresh::load(&store, &directory).await?;
+    tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+    let keys = read_keys(config.decision.keys_file.as_deref())?;
+    let held = directory.roles_held();
+    let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
+    let mut app = App::new(config, clock, start.snapshot, directory, store);
+    app.policy_status = ArcSwap::from_pointee(start.status);
+    app.decision_keys = keys;
+    let app = Arc::new(app);
+    if demo {
+        demo::populate(&app).await?;
+    }
+    Ok(app)
+}
+
+/// The digests of the keys in a file, one a line.
+fn read_keys(path: Option<&Path>) -> Result<Vec<Digest>, Failure> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let refuse = |why: String| {
+        let sentence = format!("`decision.keys_file` `{}` {why}", path.display());
+        Err(Failure::new(Kind::Invalid, "keys", sentence))
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(fault) => return refuse(format!("cannot be read: {fault}")),
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let keys: Vec<Digest> = lines.map(|line| Digest::of(&[line.as_bytes()])).collect();
+    if keys.is_empty() {
+        return refuse("holds no key: write one a line".to_owned());
+    }
+    Ok(keys)
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections: config.limits.connections_max,
+        head_ms: config.limits.head_ms_max,
+        body_ms: config.limits.body_ms_max,
+        idle_ms: config.limits.idle_ms_max,
+        drain_ms: config.limits.drain_ms_max,
+        ..Bounds::default()
+    }
+}
+
+/// One line on standard output; whoever closed it does not want it.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// What the sidecar is, and where it listens.
+fn announce(app: &App, places: &[(&str, String)]) {
+    say(concat!("kwic-team ", env!("CARGO_PKG_VERSION")));
+    for (what, place) in places {
+        say(&format!("{what} on {place}"));
+    }
+    let policies = app.policies.load();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        members = app.directory.len(),
+        revision = app.directory.revision().0,
+        policies = policies.policy_count(),
+        digest = policies.digest_hex(),
+        watching = app.config.policies.dir.is_some() && app.config.policies.watch,
+        store = %app.config.store.path.display(),
+        "started"
+    );
+    if let Some(slug) = &app.config.decision.single_account
+        && !app.directory.has_account(slug.as_str())
+    {
+        tracing::warn!(account = %slug, "`decision.single_account` names an account that does not exist yet");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; SIGHUP reloads the policies.
+async fn until_told(app: &Arc<App>) -> Result<(), Failure> {
+    let listen = |kind| {
+        signal(kind).map_err(|fault| Failure::internal(format!("signals cannot be heard: {fault}")))
+    };
+    let (mut terminate, mut interrupt, mut hangup) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::hangup())?,
+    );
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                // The outcome is in the log and the status.
+                let _ = reload::now(app, StorePermit::system()).await;
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::json;
 use super::wire::{Body, Semantic};
 use crate::app::App;
-use crate::domain::{Decision, Failure, Kind, Revision, limits};
+use crate::domain::{Decision, Failure, Kind, Revision};
 use crate::flows::decide::decide;
 use crate::http::{Bytes, Reply, Request};
 
@@ -58,7 +58,7 @@ struct ItemError<'f> {
 /// for is not reached.
 pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failure> {
     wait_for_revision(app, request).await?;
-    let body = read(request, limits::EVALUATION_BODY_BYTES_MAX).await?;
+    let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let decision = decide(app, &body.single().query()?, body.explain);
@@ -71,11 +71,11 @@ pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failu
 /// As [`evaluation`]; a malformed item is a deny of that item alone.
 pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
     wait_for_revision(app, request).await?;
-    let body = read(request, limits::BATCH_BODY_BYTES_MAX).await?;
+    let body = read(request, app.config.limits.batch_body_bytes_max).await?;
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let semantic = body.semantic()?;
-    let Some(items) = body.items()? else {
+    let Some(items) = body.items(app.config.limits.batch_items_max)? else {
         let decision = decide(app, &body.single().query()?, body.explain);
         return Ok(stamp(app, single(&decision)));
     };

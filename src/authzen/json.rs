@@ -24,7 +24,11 @@ pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Failure> {
         Failure::new(Kind::Invalid, "bad_json", format!("the body cannot be read as JSON: {fault}"))
     };
     if body.is_empty() {
-        return Err(Failure::new(Kind::Invalid, "bad_json", "the body is empty: send a JSON object"));
+        return Err(Failure::new(
+            Kind::Invalid,
+            "bad_json",
+            "the body is empty: send a JSON object",
+        ));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = AtDepth(limits::JSON_DEPTH_MAX).deserialize(&mut reader).map_err(refuse)?;

@@ -9,7 +9,7 @@ use crate::domain::{Failure, Kind};
 use crate::http::Reply;
 
 /// The registered well-known path.
-pub const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
+const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 
 #[derive(Serialize)]
 struct Metadata<'m> {
@@ -42,5 +42,9 @@ pub fn metadata(app: &App, path: &str) -> Result<Reply, Failure> {
 }
 
 fn not_found(next: &str) -> Failure {
-    Failure::new(Kind::NotFound, "no_metadata", format!("there is no metadata document here: {next}"))
+    Failure::new(
+        Kind::NotFound,
+        "no_metadata",
+        format!("there is no metadata document here: {next}"),
+    )
 }

@@ -41,7 +41,10 @@ impl<'v> Body<'v> {
             None => false,
             Some(Value::Bool(explain)) => *explain,
             Some(other) => {
-                return Err(bad(format!("`options.explain` must be true or false, not {}", other.kind())));
+                return Err(bad(format!(
+                    "`options.explain` must be true or false, not {}",
+                    other.kind()
+                )));
             }
         };
         Ok(body)
@@ -56,17 +59,19 @@ impl<'v> Body<'v> {
     ///
     /// # Errors
     /// `Invalid`, when `evaluations` is no array or too long.
-    pub(super) fn items(&self) -> Result<Option<&'v [Value<'v>]>, Failure> {
+    pub(super) fn items(&self, most: usize) -> Result<Option<&'v [Value<'v>]>, Failure> {
         match given(self.members, "evaluations") {
             None => Ok(None),
             Some(Value::List(items)) if items.is_empty() => Ok(None),
-            Some(Value::List(items)) if items.len() > limits::BATCH_ITEMS_MAX => Err(bad(format!(
+            Some(Value::List(items)) if items.len() > most => Err(bad(format!(
                 "`evaluations` has {} items, more than {}: send several batches",
                 items.len(),
-                limits::BATCH_ITEMS_MAX
+                most
             ))),
             Some(Value::List(items)) => Ok(Some(items)),
-            Some(other) => Err(bad(format!("`evaluations` must be an array, not {}", other.kind()))),
+            Some(other) => {
+                Err(bad(format!("`evaluations` must be an array, not {}", other.kind())))
+            }
         }
     }
 
@@ -77,7 +82,9 @@ impl<'v> Body<'v> {
     pub(super) fn item(&self, item: &'v Value<'v>) -> Result<Source<'v>, Failure> {
         match item.as_record() {
             Some(own) => Ok(Source { own, outer: Some(self.members) }),
-            None => Err(bad(format!("an item of `evaluations` must be an object, not {}", item.kind()))),
+            None => {
+                Err(bad(format!("an item of `evaluations` must be an object, not {}", item.kind())))
+            }
         }
     }
 
@@ -154,11 +161,7 @@ fn given<'v>(members: &'v Record<'v>, name: &str) -> Option<&'v Value<'v>> {
     member(members, name).filter(|value| **value != Value::Null)
 }
 
-fn text<'v>(
-    members: &'v Record<'v>,
-    what: &str,
-    name: &str,
-) -> Result<&'v str, Failure> {
+fn text<'v>(members: &'v Record<'v>, what: &str, name: &str) -> Result<&'v str, Failure> {
     match given(members, name) {
         Some(Value::String(text)) if text.len() <= limits::QUERY_NAME_BYTES_MAX => Ok(text),
         Some(Value::String(_)) => Err(bad(format!(

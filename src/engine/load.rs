@@ -555,7 +555,12 @@ fn run_tests(
             faults
                 .into_iter()
                 .map(|fault| {
-                    PolicyFault::new(fault.file, format!("{}: {}", fault.case, fault.message))
+                    let case = if fault.case.is_empty() {
+                        String::new()
+                    } else {
+                        format!("the test `{}` fails: ", fault.case)
+                    };
+                    PolicyFault::new(fault.file, format!("{case}{}", fault.message))
                 })
                 .collect()
         })

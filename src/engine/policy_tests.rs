@@ -28,7 +28,7 @@ pub(super) struct Outcome {
 
 /// One thing wrong with the tests, or with the policies that they test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestFault {
+pub(super) struct TestFault {
     /// The file, as it was named to the runner.
     pub file: String,
     /// The case's name, `case 3` for the third where it has none; empty where the file as a whole

@@ -14,7 +14,7 @@ struct InDirectory<'d>(&'d Directory);
 
 impl Members for InDirectory<'_> {
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
-        self.0.find(id).map(|found| read(found.view()))
+        self.0.with(id, read)
     }
 }
 

@@ -92,7 +92,11 @@ pub async fn at_start(
     );
     let files = PolicyFiles::new(kept.files);
     let snapshot = apart(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
-        refused(&format!("{}\nand the last good set no longer loads:\n{}", fault.public, render(&faults)))
+        refused(&format!(
+            "{}\nand the last good set no longer loads:\n{}",
+            fault.public,
+            render(&faults)
+        ))
     })?;
     let status = PolicyStatus { last_good: true, fault: Some(fault.public), loaded_at: kept.at };
     Ok(Start { snapshot, status })
@@ -149,7 +153,10 @@ async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
                     fault: Some(fault.public.clone()),
                     ..PolicyStatus::clone(&before)
                 }));
-                tracing::error!("the policies are refused, the set before goes on answering\n{}", fault.public);
+                tracing::error!(
+                    "the policies are refused, the set before goes on answering\n{}",
+                    fault.public
+                );
             }
             Err(fault)
         }
@@ -186,7 +193,9 @@ async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failur
     let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &changes).await;
     match kept {
         Ok(revision) => refresh::settled(app, revision).await?,
-        Err(fault) => tracing::error!(%fault, "the new set answers, but could not be kept for the next start"),
+        Err(fault) => {
+            tracing::error!(%fault, "the new set answers, but could not be kept for the next start")
+        }
     }
     Ok(report(&snapshot, true, changes))
 }
@@ -249,7 +258,10 @@ pub async fn watch(app: Arc<App>, mut folder: Watch) {
         let began = clock::monotonic();
         // The outcome is in the log and the status; the next change is waited for either way.
         if now(&app, StorePermit::system()).await.is_ok() {
-            tracing::info!(took_ms = began.elapsed().as_millis(), "policies were reloaded after the folder changed");
+            tracing::info!(
+                took_ms = began.elapsed().as_millis(),
+                "policies were reloaded after the folder changed"
+            );
         }
     }
 }

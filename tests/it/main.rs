@@ -11,4 +11,6 @@
 )]
 
 mod admin_api;
+mod house;
 mod import;
+mod support;

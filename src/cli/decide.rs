@@ -1,0 +1,226 @@
+//! `kwic-team decide`: one question, to the running sidecar or to a folder.
+//!
+//! Exits 0 for allow and 2 for deny. On a folder the subject is an entity of its
+//! `entities.json`, or a member made up by `--role`.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value as Json, json};
+
+use super::output;
+use super::remote::{Call, Remote};
+use super::{Exit, Global, Outcome, Stop, policy};
+use crate::domain::query::Record;
+use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Timestamp, Value};
+use crate::engine::{Members, Snapshot, World, render};
+
+#[derive(Args, Debug)]
+pub(super) struct DecideArgs {
+    /// Who asks, as TYPE:ID
+    #[arg(long, value_name = "TYPE:ID")]
+    subject: String,
+    /// The action's name
+    #[arg(long)]
+    action: String,
+    /// What it would be done to, as TYPE:ID
+    #[arg(long, value_name = "TYPE:ID")]
+    resource: String,
+    /// The account that the resource is in
+    #[arg(long, value_name = "SLUG")]
+    account: Option<String>,
+    /// Attributes of the resource, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    properties: Option<String>,
+    /// The context, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    context: Option<String>,
+    /// Say why
+    #[arg(long)]
+    explain: bool,
+    /// Ask this policy folder instead of the running sidecar
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Entities instead of the folder's own `entities.json`
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    entities: Option<PathBuf>,
+    /// With --policies: the subject is a member with this role
+    #[arg(long, requires = "policies")]
+    role: Option<String>,
+    /// With --role: the member's account; that of the resource where left out
+    #[arg(long, value_name = "SLUG", requires = "role")]
+    member_account: Option<String>,
+    /// With --role: the member is suspended
+    #[arg(long, requires = "role")]
+    suspended: bool,
+}
+
+pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
+    let mut properties = object("--properties", args.properties.as_deref())?;
+    let context = object("--context", args.context.as_deref())?;
+    if let Some(account) = &args.account {
+        properties.insert("account".to_owned(), Json::String(account.clone()));
+    }
+    let subject = pair("--subject", &args.subject)?;
+    let resource = pair("--resource", &args.resource)?;
+    let answer = match &args.policies {
+        Some(_) => on_folder(args, subject, resource, (&properties, &context))?,
+        None => {
+            let body = json!({
+                "subject": {"type": subject.0, "id": subject.1},
+                "action": {"name": args.action},
+                "resource": {"type": resource.0, "id": resource.1, "properties": properties},
+                "context": context,
+                "options": {"explain": args.explain},
+            });
+            Remote::of(global)?.json(&Call::new("POST", "/access/v1/evaluation").body(&body))?
+        }
+    };
+    let allowed = answer.get("decision").and_then(Json::as_bool) == Some(true);
+    if global.json {
+        output::line(&answer.to_string());
+    } else {
+        print(&answer, allowed);
+    }
+    Ok(if allowed { Exit::Ok } else { Exit::Deny })
+}
+
+fn print(answer: &Json, allowed: bool) {
+    output::line(if allowed { "allow" } else { "deny" });
+    let Some(context) = answer.get("context") else { return };
+    output::fields(context, &["reason", "message"]);
+    for list in ["policies", "roles"] {
+        for item in context.get(list).and_then(Json::as_array).into_iter().flatten() {
+            output::line(&format!("{list}\t{}", item.as_str().unwrap_or_default()));
+        }
+    }
+}
+
+fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
+    // A type may be qualified with `::`, an id may hold anything: the first lone colon divides.
+    let divides = |at: &usize| {
+        text.get(at + 1..).is_some_and(|rest| !rest.starts_with(':'))
+            && text.get(..*at).is_some_and(|head| !head.ends_with(':'))
+    };
+    let at = text.match_indices(':').map(|(at, _)| at).find(divides);
+    match at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
+        Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok((kind, id)),
+        _ => Err(Stop::usage(format!("{flag} must be TYPE:ID, such as `user:ann`"))),
+    }
+}
+
+fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
+    match text.map(serde_json::from_str) {
+        None => Ok(Map::new()),
+        Some(Ok(Json::Object(object))) => Ok(object),
+        Some(Ok(_)) => Err(Stop::usage(format!("{flag} must be a JSON object"))),
+        Some(Err(fault)) => Err(Stop::usage(format!("{flag} is no JSON: {fault}"))),
+    }
+}
+
+/// The member that `--role` makes up.
+struct MadeUp<'m>(Option<MemberView<'m>>);
+
+impl Members for MadeUp<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        self.0.filter(|view| view.id == id).map(read)
+    }
+}
+
+fn on_folder(
+    args: &DecideArgs,
+    subject: (&str, &str),
+    resource: (&str, &str),
+    (properties, context): (&Map<String, Json>, &Map<String, Json>),
+) -> Result<Json, Stop> {
+    let snapshot = snapshot(args)?;
+    let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
+    let member = args.role.as_deref().map(|role| MemberView {
+        id: subject.1,
+        account,
+        role,
+        active: !args.suspended,
+        email_key: "made.up@example.org",
+        first_name: "Made",
+        last_name: "Up",
+        two_step: false,
+        joined: Timestamp(0),
+    });
+    let (properties, context) = (record(properties), record(context));
+    let query = Query {
+        subject: EntityRef { kind: subject.0, id: subject.1, properties: &[] },
+        action: &args.action,
+        action_properties: &[],
+        resource: EntityRef { kind: resource.0, id: resource.1, properties: &properties },
+        context: &context,
+    };
+    let world = World { members: &MadeUp(member), single_account: None };
+    Ok(answer(&snapshot.decide(&query, &world, args.explain)))
+}
+
+/// The folder, with other entities where they are given.
+fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
+    let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
+    let own = policy::files(args.policies.as_deref())?.into_files();
+    let text = fs::read(entities).map_err(|fault| {
+        Stop::failure(format!("`{}` cannot be read: {fault}", entities.display()))
+    })?;
+    let mut files: Vec<_> = own.into_iter().filter(|(path, _)| path != "entities.json").collect();
+    files.push(("entities.json".to_owned(), text));
+    Snapshot::load(&PolicyFiles::new(files), &[])
+        .map_err(|faults| Stop { exit: Exit::PoliciesRefused, message: render(&faults) })
+}
+
+fn answer(decision: &Decision) -> Json {
+    let mut answer = json!({"decision": decision.allowed});
+    if let Some(why) = &decision.explanation {
+        let roles: Vec<&str> = why.roles.iter().map(|role| role.as_str()).collect();
+        let mut context = json!({"reason": why.reason.as_str(), "message": why.sentence, "policies": why.policies});
+        if let (Some(context), false) = (context.as_object_mut(), roles.is_empty()) {
+            context.insert("roles".to_owned(), json!(roles));
+        }
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("context".to_owned(), context);
+        }
+    }
+    answer
+}
+
+fn record(object: &Map<String, Json>) -> Record<'_> {
+    object.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value_of(value))).collect()
+}
+
+fn value_of(json: &Json) -> Value<'_> {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(long) => Value::Long(long),
+            None => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::String(Cow::Borrowed(text)),
+        Json::Array(items) => Value::List(items.iter().map(value_of).collect()),
+        Json::Object(object) => Value::Record(record(object)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_lone_colon_divides_type_and_id() {
+        for (text, wanted) in [
+            ("user:ann", ("user", "ann")),
+            ("A::B:x", ("A::B", "x")),
+            ("doc:urn:1", ("doc", "urn:1")),
+        ] {
+            assert_eq!(pair("--subject", text).unwrap(), wanted);
+        }
+        for text in ["user", ":x", "user:", "A::B"] {
+            assert_eq!(pair("--subject", text).unwrap_err().exit, Exit::Usage);
+        }
+    }
+}

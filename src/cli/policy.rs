@@ -1,0 +1,213 @@
+//! `kwic-team policy`: folders on disk, and the reload of the live one.
+//!
+//! Only `reload` needs a running sidecar; the rest reads or writes a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::output::{self, text};
+use super::remote::{Call, Remote};
+use super::role::print_matrix;
+use super::{Exit, Global, Outcome, Stop};
+use crate::domain::PolicyFiles;
+use crate::engine::{self, Snapshot, render};
+use crate::policy_folder;
+
+#[derive(Args, Debug)]
+pub(super) struct Folder {
+    /// The policy folder; the shipped one where left out
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Write the shipped folder, to begin with
+    #[command(after_help = "Example: kwic-team policy init policies")]
+    Init {
+        /// A new or empty folder
+        dir: PathBuf,
+    },
+    /// Take a folder through the gate; exits 3 naming every fault
+    #[command(after_help = "Example: kwic-team policy check policies")]
+    Check(Folder),
+    /// Run a folder's own tests
+    #[command(after_help = "Example: kwic-team policy test policies")]
+    Test(Folder),
+    /// Print which role may do what, or who gains and loses against another folder
+    #[command(
+        after_help = "Example: kwic-team policy matrix policies\n         kwic-team policy matrix new-policies --before policies"
+    )]
+    Matrix {
+        #[command(flatten)]
+        folder: Folder,
+        /// Compare with this folder instead
+        #[arg(long, value_name = "DIR")]
+        before: Option<PathBuf>,
+    },
+    /// Format the `.cedar` files of a folder
+    #[command(after_help = "Example: kwic-team policy fmt policies --check")]
+    Fmt {
+        /// The policy folder
+        dir: PathBuf,
+        /// Change nothing; exit 1 where a file would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Reload the live folder and wait for the outcome; exits 3 where it is refused
+    #[command(after_help = "Example: kwic-team policy reload")]
+    Reload,
+}
+
+pub(super) fn run(global: &Global, command: PolicyCommand) -> Outcome {
+    match command {
+        PolicyCommand::Init { dir } => {
+            policy_folder::write_new(&dir, &policy_folder::shipped())?;
+            output::line(&format!("the shipped policies are in `{}`", dir.display()));
+            Ok(Exit::Ok)
+        }
+        PolicyCommand::Check(folder) => check(global, folder.dir.as_deref()),
+        PolicyCommand::Test(folder) => {
+            let snapshot = load(folder.dir.as_deref())?;
+            match snapshot.test_count() {
+                0 => output::line("the folder has no tests: write cases into `tests/*.json`"),
+                count => output::line(&format!("{count} tests passed")),
+            }
+            Ok(Exit::Ok)
+        }
+        PolicyCommand::Matrix { folder, before } => matrix(global, folder.dir.as_deref(), before),
+        PolicyCommand::Fmt { dir, check } => format_all(&dir, check),
+        PolicyCommand::Reload => reload(global),
+    }
+}
+
+pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, Stop> {
+    Ok(match dir {
+        Some(dir) => policy_folder::read(dir)?,
+        None => policy_folder::shipped(),
+    })
+}
+
+/// A folder that passes the gate.
+pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
+    Snapshot::load(&files(dir)?, &[])
+        .map_err(|faults| Stop { exit: Exit::PoliciesRefused, message: render(&faults) })
+}
+
+fn check(global: &Global, dir: Option<&Path>) -> Outcome {
+    let snapshot = load(dir)?;
+    let administering = snapshot.roles_allowed(&["team:edit", "roles:assign"]);
+    let administering: Vec<&str> = administering.iter().map(|role| role.as_str()).collect();
+    if global.json {
+        let document = json!({
+            "digest": snapshot.digest_hex(),
+            "policies": snapshot.policy_count(),
+            "roles": snapshot.roles().len(),
+            "guards": snapshot.guard_count(),
+            "tests": snapshot.test_count(),
+            "administering_roles": administering,
+            "notes": snapshot.notes(),
+        });
+        output::line(&document.to_string());
+        return Ok(Exit::Ok);
+    }
+    for note in snapshot.notes() {
+        output::line(&format!("note: {note}"));
+    }
+    output::line(&format!(
+        "the folder is in order: {} policies, {} roles, {} guards, {} tests passed; administering: {}",
+        snapshot.policy_count(),
+        snapshot.roles().len(),
+        snapshot.guard_count(),
+        snapshot.test_count(),
+        if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
+    ));
+    Ok(Exit::Ok)
+}
+
+fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outcome {
+    let snapshot = load(dir)?;
+    if let Some(before) = before {
+        let changes = snapshot.changes_since(&load(Some(&before))?);
+        if global.json {
+            let document =
+                json!({"gains": changes.gains, "loses": changes.loses, "notes": changes.notes});
+            output::line(&document.to_string());
+        } else {
+            changes.lines().iter().for_each(|line| output::line(line));
+        }
+        return Ok(Exit::Ok);
+    }
+    let matrix = snapshot.matrix();
+    let roles: Vec<&str> = matrix.roles.iter().map(|role| role.as_str()).collect();
+    let cells =
+        |row: &engine::MatrixRow| row.cells.iter().map(|cell| cell.as_str()).collect::<Vec<_>>();
+    if global.json {
+        let rows: Vec<Json> = matrix
+            .rows
+            .iter()
+            .map(|row| json!({"action": row.action, "resource": row.resource, "cells": cells(row)}))
+            .collect();
+        output::line(&json!({"roles": roles, "rows": rows}).to_string());
+    } else {
+        let rows = matrix.rows.iter();
+        print_matrix(
+            &roles,
+            rows.map(|row| (row.action.as_str(), row.resource.as_str(), cells(row))),
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+/// Formats every policy file; one that does not parse is named and left alone.
+fn format_all(dir: &Path, check: bool) -> Outcome {
+    let mut exit = Exit::Ok;
+    for (path, bytes) in files(Some(dir))?.iter() {
+        if !path.ends_with(".cedar") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        match engine::format(&text) {
+            Ok(formatted) if formatted == text => {}
+            Ok(_) if check => {
+                output::line(&format!("{path} would change"));
+                exit = Exit::Failure;
+            }
+            Ok(formatted) => {
+                let place = dir.join(path);
+                fs::write(&place, formatted).map_err(|fault| {
+                    Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
+                })?;
+                output::line(&format!("{path} is formatted"));
+            }
+            Err(fault) => {
+                output::complain(&format!("{path}: {fault}"));
+                exit = Exit::PoliciesRefused;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn reload(global: &Global) -> Outcome {
+    let report = Remote::of(global)?.json(&Call::new("POST", "/api/v1/policies/reload"))?;
+    if global.json {
+        output::line(&report.to_string());
+        return Ok(Exit::Ok);
+    }
+    let changed = report.get("changed").and_then(Json::as_bool) == Some(true);
+    let what = if changed { "are live" } else { "were live already" };
+    output::line(&format!(
+        "{} policies {what}, digest {}",
+        text(&report, "policies"),
+        text(&report, "digest")
+    ));
+    for list in ["gains", "loses", "notes"] {
+        for line in report.get(list).and_then(Json::as_array).into_iter().flatten() {
+            output::line(line.as_str().unwrap_or_default());
+        }
+    }
+    Ok(Exit::Ok)
+}
