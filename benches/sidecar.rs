@@ -7,6 +7,7 @@
 //! so only ratios inside one run count.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::allow_attributes,
@@ -18,7 +19,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -316,7 +317,7 @@ fn reload(home: &Path) {
     server.kill();
 }
 
-fn reload_ten_times(policies: &PathBuf, data: &PathBuf, round: usize) {
+fn reload_ten_times(policies: &Path, data: &Path, round: usize) {
     for version in 1..=10 {
         write_policies(policies, POLICIES, round * 10 + version);
         let output = Command::new(BINARY)

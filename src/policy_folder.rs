@@ -11,6 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use include_dir::{Dir, include_dir};
+
 use crate::clock;
 use crate::domain::digest::Hasher;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
@@ -23,45 +25,17 @@ const REST_FACTOR: u32 = 50;
 const READ_TRIES: usize = 5;
 
 /// The shipped folder, as it stood when this binary was built.
-macro_rules! shipped {
-    ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../policies/", $path)))),*]
-    };
-}
-
 /// The shipped folder, as it stood when this binary was built.
-const SHIPPED: &[(&str, &str)] = shipped![
-    "guards/active_members_only.cedar",
-    "guards/administrators_do_everything.cedar",
-    "guards/administrators_manage.cedar",
-    "guards/own_account_only.cedar",
-    "roles/administrator.cedar",
-    "roles/automation_manager.cedar",
-    "roles/broadcast_manager.cedar",
-    "roles/chat_manager.cedar",
-    "roles/contact_manager.cedar",
-    "roles/operator.cedar",
-    "roles/template_manager.cedar",
-    "rules/suspension.cedar",
-    "rules/tenancy.cedar",
-    "schema.cedarschema",
-    "tests/administrator.json",
-    "tests/automation_manager.json",
-    "tests/broadcast_manager.json",
-    "tests/chat_manager.json",
-    "tests/contact_manager.json",
-    "tests/edges.json",
-    "tests/operator.json",
-    "tests/people_and_things.json",
-    "tests/template_manager.json",
-];
+static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
 /// The shipped folder.
 #[must_use]
 pub fn shipped() -> PolicyFiles {
-    PolicyFiles::new(
-        SHIPPED.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect(),
-    )
+    let inner = SHIPPED.dirs().flat_map(Dir::files);
+    let file = |file: &include_dir::File<'_>| {
+        (file.path().to_string_lossy().into_owned(), file.contents().to_vec())
+    };
+    PolicyFiles::new(SHIPPED.files().chain(inner).map(file).collect())
 }
 
 /// Reads a whole folder: its files and those one folder down. Hidden files are passed over.

@@ -10,7 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -163,7 +162,7 @@ async fn open(config: Config, demo: bool) -> Result<Arc<App>, Failure> {
     let held = directory.roles_held();
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mut app = App::new(config, clock, start.snapshot, directory, store);
-    app.policy_status = ArcSwap::from_pointee(start.status);
+    app.policy_status.store(Arc::new(start.status));
     app.decision_keys = keys;
     let app = Arc::new(app);
     if demo {

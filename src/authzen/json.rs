@@ -115,18 +115,14 @@ impl<'de> Visitor<'de> for AtDepth {
 }
 
 /// Few members are scanned; a set takes over before scanning could cost a caller's patience.
-fn is_repeated<'de>(
-    record: &Record<'de>,
-    seen: &mut HashSet<Cow<'de, str>>,
-    name: &Cow<'de, str>,
-) -> bool {
+fn is_repeated<'de>(record: &Record<'de>, seen: &mut HashSet<String>, name: &str) -> bool {
     if record.len() < SCANNED_MAX {
         return record.iter().any(|(known, _)| known == name);
     }
     if seen.is_empty() {
-        seen.extend(record.iter().map(|(known, _)| known.clone()));
+        seen.extend(record.iter().map(|(known, _)| known.clone().into_owned()));
     }
-    !seen.insert(name.clone())
+    !seen.insert(name.to_owned())
 }
 
 /// Reads the name of a member, borrowed where it has no escapes.

@@ -22,16 +22,16 @@ pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
 
 /// One page with every command below the main one.
 pub(super) fn man() -> Outcome {
-    fn render(command: clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+    fn render(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
         clap_mangen::Man::new(command.clone()).render(page)?;
         for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
             let name = format!("{}-{}", command.get_name(), inner.get_name());
-            render(inner.clone().name(name), page)?;
+            render(&inner.clone().name(name), page)?;
         }
         Ok(())
     }
     let mut page = Vec::new();
-    render(Cli::command(), &mut page)
+    render(&Cli::command(), &mut page)
         .map_err(|fault| Stop::failure(format!("the manual cannot be made: {fault}")))?;
     output::print(&String::from_utf8_lossy(&page));
     Ok(Exit::Ok)

@@ -50,14 +50,9 @@ impl Settings {
         }
         settings.read_environment(environment);
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
-            if !settings.found.contains_key(&key.path()) {
-                let text = format!("{} = {}", key.name, key.default);
-                if let Ok(table) = DeTable::parse(&text)
-                    && let Some(value) = table.get_ref().values().next()
-                    && let Ok(setting) = of_toml(key, value.get_ref())
-                {
-                    settings.found.insert(key.path(), (setting, "default".to_owned()));
-                }
+            if let Some(setting) = default_of(key) {
+                let default = || (setting, "default".to_owned());
+                settings.found.entry(key.path()).or_insert_with(default);
             }
         }
         settings
@@ -206,6 +201,13 @@ impl Settings {
             _ => T::default(),
         }
     }
+}
+
+/// The default, read as a file would be.
+fn default_of(key: &Key) -> Option<Setting> {
+    let text = format!("{} = {}", key.name, key.default);
+    let table = DeTable::parse(&text).ok()?;
+    of_toml(key, table.get_ref().values().next()?.get_ref()).ok()
 }
 
 fn of_toml(key: &Key, value: &DeValue<'_>) -> Result<Setting, String> {

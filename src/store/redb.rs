@@ -13,6 +13,7 @@ mod transition;
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -131,7 +132,7 @@ impl RedbStore {
     ) -> Result<Self, Failure> {
         let opener: Opener = Box::new(move || {
             let opened = Database::builder().create_with_backend(backend());
-            opened.map_err(|fault| open_failure(Path::new("the storage"), fault.into()))
+            opened.map_err(|fault| open_failure(Path::new("the storage"), &fault.into()))
         });
         Self::with(opener, clock).await
     }
@@ -316,12 +317,18 @@ fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, Failure> {
             let made = make_file(&new).and_then(|()| {
                 fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
             });
-            made.map_err(|fault| open_failure(path, fault))?;
+            made.map_err(|fault| open_failure(path, &fault))?;
         }
         Err(fault) => return Err(refuse(format!("`{}` cannot be read: {fault}", path.display()))),
     }
-    let opened = Database::builder().set_cache_size(cache_bytes).open(path);
-    opened.map_err(|fault| open_failure(path, fault.into()))
+    // A file that was cut off can lead redb into an assertion: that is damage, too.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Database::builder().set_cache_size(cache_bytes).open(path)
+    }));
+    match opened {
+        Ok(opened) => opened.map_err(|fault| open_failure(path, &fault.into())),
+        Err(_) => Err(open_failure(path, &redb::Error::Corrupted("it was cut off".to_owned()))),
+    }
 }
 
 fn make_file(path: &Path) -> Result<(), redb::Error> {
@@ -342,9 +349,9 @@ fn make_file(path: &Path) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn open_failure(path: &Path, fault: redb::Error) -> Failure {
+fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
     let path = path.display();
-    let sentence = match &fault {
+    let sentence = match fault {
         redb::Error::DatabaseAlreadyOpen => format!(
             "the store `{path}` is held by another process: stop that one, or give another --data"
         ),
@@ -355,7 +362,7 @@ fn open_failure(path: &Path, fault: redb::Error) -> Failure {
             "the store `{path}` cannot be opened: {cause}; nothing was changed; restore a backup if the file was cut off"
         ),
         other => format!(
-            "the store `{path}` is damaged ({other}): restore a backup; nothing was changed"
+            "the store `{path}` is damaged ({other}): restore a backup; it was not made anew"
         ),
     };
     Failure::new(Kind::Internal, "store", sentence)

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use kwic_team::admin;
-use kwic_team::app::{App, PolicyStatus};
+use kwic_team::app::App;
 use kwic_team::clock::Clock;
 use kwic_team::config::Config;
 use kwic_team::directory::Directory;
@@ -17,11 +16,9 @@ use kwic_team::http::{Bounds, Listen, Server};
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
 use kwic_team::store::feed::Follower;
-use kwic_team::telemetry::Telemetry;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, RwLock};
 
 /// A sidecar with nothing but its management socket.
 struct Sidecar {
@@ -72,19 +69,9 @@ impl Sidecar {
         let directory = Arc::new(Directory::new());
         let feed = refresh::load(&store, &directory).await.unwrap();
         let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
-        let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
         let folder = tempfile::tempdir().unwrap();
-        let app = Arc::new(App {
-            config: Config::default(),
-            clock,
-            policies: ArcSwap::from_pointee(policies),
-            policy_status: ArcSwap::from_pointee(status),
-            directory,
-            store,
-            telemetry: Telemetry::default(),
-            reloading: Mutex::new(()),
-            roles_given: RwLock::new(()),
-        });
+        let config = Config::default_for(folder.path().to_owned());
+        let app = Arc::new(App::new(config, clock, policies, directory, store));
         let socket = folder.path().join("admin.sock");
         let listen = Listen::Unix { path: socket.clone(), mode: 0o600 };
         let listener = listen.bind().await.unwrap();

@@ -7,10 +7,17 @@
     clippy::string_slice,
     clippy::disallowed_methods,
     clippy::allow_attributes,
+    unreachable_pub,
+    dead_code,
+    missing_docs,
     reason = "a test that meets the unexpected should stop there and say so"
 )]
 
 mod admin_api;
 mod house;
 mod import;
+mod matrix;
+mod reload;
+mod removal;
+mod running;
 mod support;

@@ -258,6 +258,11 @@ impl Sidecar {
     /// Ends it at once, as a power cut would, and starts it again on the same folders.
     pub fn kill_and_restart(&mut self) {
         self.kill();
+        self.restart();
+    }
+
+    /// Starts it again after it has ended.
+    pub fn restart(&mut self) {
         let (child, address, log) = launch(self.home.path());
         self.child = child;
         self.address = address;
@@ -302,11 +307,7 @@ impl Drop for Sidecar {
 fn launch(home: &Path) -> (Child, String, PathBuf) {
     let log = home.join("log");
     let sink = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-    let mut child = command(home)
-        .stdout(Stdio::piped())
-        .stderr(sink)
-        .spawn()
-        .unwrap();
+    let mut child = command(home).stdout(Stdio::piped()).stderr(sink).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut address = String::new();
     for line in &mut lines {

@@ -428,6 +428,7 @@ fn audit_edit(change: &Transition<'_>, before: &Member, after: &Member) -> Resul
 }
 
 /// Where the fields of a whole record belong.
+#[derive(Clone, Copy)]
 enum Side {
     Before,
     After,

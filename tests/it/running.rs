@@ -1,0 +1,209 @@
+//! Starting, refusing to start, stopping, and another company's folder.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::{
+    Connection, Sidecar, Start, binary, command, copy_folder, question, shipped_policies,
+};
+
+#[test]
+fn the_demo_prints_a_line_that_is_allowed_and_one_that_is_denied() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("kwic-team.toml"), "[decision]\nlisten = \"127.0.0.1:0\"\n")
+        .unwrap();
+    let mut child = Command::new(binary())
+        .args(["serve", "--demo"])
+        .current_dir(home.path())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap)
+        .take_while(|line| line != "ready")
+        .collect();
+    let mut answers = Vec::new();
+    for line in lines.iter().filter(|line| line.contains("curl -s http://")) {
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+        let body = line.split('\'').nth(3).unwrap();
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        answers.push(Connection::new(stream).allows(&serde_json::from_str(body).unwrap()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(answers, [true, false], "{lines:?}");
+    assert!(!home.path().join("kwic-data").exists(), "a demonstration leaves nothing behind");
+}
+
+#[test]
+fn another_namespace_other_roles_types_and_actions() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    fs::create_dir_all(policies.join("roles")).unwrap();
+    fs::create_dir_all(policies.join("rules")).unwrap();
+    let write = |path: &str, text: &str| fs::write(policies.join(path), text).unwrap();
+    write(
+        "schema.cedarschema",
+        r#"
+        entity Account;
+        entity Role in [Role];
+        entity Robot in [Role];
+        entity User in [Role, Account] = { account: Account, active: Bool };
+        entity FlightPlan in [Account] = { account?: Account, owner?: User, height: Long };
+        action fly, land appliesTo {
+            principal: [User, Robot], resource: FlightPlan, context: { weather?: String }
+        };
+        "#,
+    );
+    write(
+        "roles/pilot.cedar",
+        r#"@id("pilot") @role("pilot") @title("Pilot") @summary("Flies.") @best_for("Pilots.")
+        permit(principal in Role::"crew", action in [Action::"fly", Action::"land"], resource)
+        when { resource.height < 1000 || context has weather && context.weather == "clear" };"#,
+    );
+    write(
+        "rules/own.cedar",
+        r#"@id("own") forbid(principal is User, action, resource) unless { resource in principal.account && principal.active };
+        @id("grounded") forbid(principal, action == Action::"fly", resource) when { resource has owner && !resource.owner.active };"#,
+    );
+    write(
+        "entities.json",
+        r#"[{"uid":{"type":"Role","id":"pilot"},"attrs":{},"parents":[{"type":"Role","id":"crew"}]},
+            {"uid":{"type":"Role","id":"crew"},"attrs":{},"parents":[]},
+            {"uid":{"type":"Robot","id":"r2"},"attrs":{},"parents":[{"type":"Role","id":"pilot"}]}]"#,
+    );
+    let sidecar = Sidecar::start_with(&Start { policies: Some(policies), ..Start::default() });
+    sidecar.account("air");
+    sidecar.members("air", &[("amelia", "pilot"), ("owner", "pilot")]);
+    let mut unix = sidecar.unix();
+    let mut fly =
+        |subject: (&str, &str), properties: serde_json::Value, context: serde_json::Value| {
+            let answer = unix.post(
+                "/access/v1/evaluation",
+                &json!({
+                    "subject": {"type": subject.0, "id": subject.1},
+                    "action": {"name": "fly"},
+                    "resource": {"type": "flight_plan", "id": "p", "properties": properties},
+                    "context": context,
+                    "options": {"explain": true},
+                }),
+            );
+            let answer = answer.json();
+            (answer["decision"] == true, answer["context"]["reason"].as_str().unwrap().to_owned())
+        };
+    let amelia = ("user", "amelia");
+    let low = json!({"account": "air", "height": 100});
+    assert!(fly(amelia, low.clone(), json!({})).0);
+    assert!(fly(("robot", "r2"), low.clone(), json!({})).0);
+    let high = json!({"account": "air", "height": 9000});
+    assert!(!fly(amelia, high.clone(), json!({})).0);
+    assert!(fly(amelia, high.clone(), json!({"weather": "clear", "ignored": [1]})).0);
+    assert_eq!(fly(amelia, high, json!({"weather": 7})).1, "bad_attributes");
+    assert_eq!(fly(amelia, json!({"account": "air"}), json!({})).1, "bad_attributes");
+    assert_eq!(fly(amelia, json!({"account": "sea", "height": 1}), json!({})).1, "other_account");
+    let owned = json!({"account": "air", "height": 1, "owner": "owner"});
+    assert!(fly(amelia, owned.clone(), json!({})).0);
+    sidecar.ok(&["member", "suspend", "owner"]);
+    assert!(!fly(amelia, owned, json!({})).0);
+    // Whether an owner whom nobody knows is active cannot be said: a forbid that errs denies.
+    let unknown = json!({"account": "air", "height": 1, "owner": "nobody"});
+    assert_eq!(fly(amelia, unknown, json!({})), (false, "forbid_erred".to_owned()));
+    let matrix = sidecar.ok(&["role", "compare"]);
+    assert!(matrix.contains("fly\tflight_plan\tdepends"), "{matrix}");
+}
+
+#[test]
+fn a_second_sidecar_on_the_same_data_is_refused() {
+    let sidecar = Sidecar::start();
+    let output = command(sidecar.home.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("another process answers on"), "{message}");
+}
+
+#[test]
+fn broken_policies_and_no_good_set_refuse_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    copy_folder(&shipped_policies(), &home.path().join("policies"));
+    fs::write(home.path().join("policies/rules/tenancy.cedar"), "forbid(").unwrap();
+    let config = format!(
+        "[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\ndir = \"{}/policies\"\n",
+        home.path().display()
+    );
+    fs::write(home.path().join("kwic-team.toml"), config).unwrap();
+    for arguments in [&[][..], &["--check"]] {
+        let output = command(home.path()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("rules/tenancy.cedar:1: "), "{message}");
+    }
+}
+
+#[test]
+fn a_damaged_store_refuses_the_start_and_is_never_made_anew() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.kill();
+    let file = sidecar.path("data/kwic.redb");
+    let whole = fs::read(&file).unwrap();
+    for (damage, bytes) in [
+        ("empty", Vec::new()),
+        ("cut off", whole[..whole.len() / 2].to_vec()),
+        ("something else", b"not a store at all, just some text".repeat(100)),
+    ] {
+        fs::write(&file, &bytes).unwrap();
+        let output = command(sidecar.home.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{damage}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("restore a backup"), "{damage}: {message}");
+        let left = fs::read(&file).unwrap() == bytes;
+        assert!(left || damage == "cut off", "{damage}: the file was changed");
+    }
+    fs::write(&file, whole).unwrap();
+    sidecar.restart();
+    assert!(sidecar.ok(&["account", "list"]).starts_with("acme"));
+}
+
+#[test]
+fn a_signal_ends_it_with_grace() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.members("acme", &[("ann", "operator")]);
+    let mut warm = sidecar.tcp();
+    assert!(warm.allows(&question("ann", "chats:view", ("chat", "c"), "acme")));
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    assert!(!sidecar.path("data/admin.sock").exists());
+    assert!(!sidecar.path("decide.sock").exists());
+    let output = sidecar.run(&["account", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no sidecar on"));
+}
+
+#[test]
+fn one_bad_line_in_ten_thousand_imports_nothing() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let mut file = String::from("first_name,last_name,email,role\n");
+    for number in 0..10_000 {
+        let role = if number == 7_654 { "wizard" } else { "operator" };
+        file.push_str(&format!("Ann,Example,a{number}@example.org,{role}\n"));
+    }
+    let path = sidecar.path("members.csv");
+    fs::write(&path, &file).unwrap();
+    let output = sidecar.run(&["member", "import", path.to_str().unwrap()]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("line 7656") && message.contains("wizard"), "{message}");
+    assert_eq!(sidecar.ok(&["member", "list"]), "");
+    fs::write(&path, file.replace("wizard", "operator")).unwrap();
+    let done = sidecar.ok(&["member", "import", path.to_str().unwrap()]);
+    assert!(done.starts_with("10000 members"), "{done}");
+    assert_eq!(sidecar.ok(&["member", "list"]).lines().count(), 10_000);
+}
