@@ -11,6 +11,7 @@ mod format;
 mod gather;
 mod load;
 mod matrix;
+mod memory;
 mod names;
 mod policy_tests;
 mod roles;
@@ -18,7 +19,7 @@ mod slices;
 mod stored;
 mod types;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::PolicyId;
 
@@ -69,6 +70,8 @@ pub struct Snapshot {
     names: names::Names,
     stored: stored::Stored,
     slices: slices::Slices,
+    /// The known roles, by name: an index into what is remembered.
+    role_index: HashMap<String, usize>,
     policies: Vec<(cedar_policy::Policy, slices::Scope)>,
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,

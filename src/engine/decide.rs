@@ -5,6 +5,7 @@
 
 use super::evaluate::{Evaluation, Verdict};
 use super::gather::{Case, Gatherer, Principal};
+use super::memory::{self, Memory, Place};
 use super::slices::{Env, Keys};
 use super::types::BadAttribute;
 use super::{Members, Snapshot, World};
@@ -90,12 +91,30 @@ impl Snapshot {
         explain: bool,
     ) -> Result<Decision, Refusal> {
         let (case, env) = self.understand(principal, query, world)?;
+        let place = if explain { None } else { self.place(&case, env) };
+        if let Some((memory, place)) = place
+            && let Some(allowed) = memory.recall(place)
+        {
+            return Ok(Decision { allowed, ..Decision::default() });
+        }
         let verdict = self.ask(&case, env, world)?;
+        if let Some((memory, place)) = place.filter(|_| verdict.erred.is_empty()) {
+            memory.remember(place, verdict.allowed);
+        }
         Ok(Decision {
             allowed: verdict.allowed,
             erred: u32::try_from(verdict.erred.len()).unwrap_or(u32::MAX),
             explanation: explain.then(|| self.explain(&case, env, &verdict, world)),
         })
+    }
+
+    /// Where the answer is remembered, if it may be.
+    fn place<'e>(&self, case: &Case<'_>, env: &'e Env) -> Option<(&'e Memory, Place)> {
+        let Principal::Member(view) = case.principal else { return None };
+        let memory = env.memory.as_ref()?;
+        let role = self.role_index.get(view.role).copied();
+        let is_account = case.resource_type == self.names.account;
+        Some((memory, memory::place(case, role, is_account)?))
     }
 
     /// Finds the action, the resource's type and the environment.

@@ -123,12 +123,14 @@ impl Draft<'_> {
         let mut meta = BTreeMap::new();
         let mut mentioned = HashSet::new();
         let mut policies = Vec::with_capacity(self.live.len());
+        let mut all_determined = Vec::with_capacity(self.live.len());
         for placed in self.live.drain(..) {
             let json = placed.policy.to_json().map_err(|fault| whole(fault.to_string()))?;
             mentions(&json, &mut mentioned);
             let scope = Scope::of(&placed.policy);
             let determined = matrix::determined(&json, &scope, role_type.as_ref());
             let meaning = json.to_string();
+            all_determined.push(determined);
             meta.insert(placed.policy.id().to_string(), PolicyMeta { meaning, determined });
             policies.push((placed.policy, scope));
         }
@@ -140,6 +142,8 @@ impl Draft<'_> {
         let slices = Slices::new(&Parts {
             schema: &self.schema,
             names: &self.names,
+            stored: &self.stored,
+            determined: &all_determined,
             policies: &policies,
             roles: &roles,
             accounts_in_groups,
@@ -162,6 +166,7 @@ impl Draft<'_> {
             names: self.names,
             stored: self.stored,
             slices,
+            role_index: roles.into_iter().enumerate().map(|(at, (role, _))| (role, at)).collect(),
             policies,
             meta,
             roles: self.cards,

@@ -18,7 +18,9 @@ use cedar_policy::{
     ResourceConstraint, Schema,
 };
 
+use super::memory::{self, Memory};
 use super::names::Names;
+use super::stored::Stored;
 
 /// Up to this many policies for everyone are merged into each role's slice; beyond it, the copies
 /// would cost more than the second call of Cedar that they save.
@@ -110,6 +112,8 @@ pub(super) struct Env {
     beyond_roles: bool,
     /// Indices of all policies that fit, for the matrix.
     pub(super) all: Vec<usize>,
+    /// Answers, where role, account and suspension are all that decides.
+    pub(super) memory: Option<Memory>,
 }
 
 /// All environments of a schema.
@@ -139,6 +143,9 @@ pub(super) struct Keys<'k> {
 pub(super) struct Parts<'p> {
     pub(super) schema: &'p Schema,
     pub(super) names: &'p Names,
+    pub(super) stored: &'p Stored,
+    /// By policy: whether role, account and suspension are all that it reads.
+    pub(super) determined: &'p [bool],
     pub(super) policies: &'p [(Policy, Scope)],
     /// Every role that a file, an entity or a scope names, with the groups that it is in.
     pub(super) roles: &'p [(String, Vec<EntityUid>)],
@@ -180,7 +187,10 @@ impl Slices {
             if let Some(cell) = slices.at.get_mut(cell) {
                 *cell = number;
             }
-            slices.envs.push(Env::new(fitting, &mut sets, parts)?);
+            let certain = fitting.iter().all(|&at| parts.determined.get(at) == Some(&true));
+            let memory = (certain && memory::qualifies(names, parts.stored, principal, resource))
+                .then(|| Memory::new(parts.roles.len()));
+            slices.envs.push(Env { memory, ..Env::new(fitting, &mut sets, parts)? });
         }
         Ok(slices)
     }
@@ -235,6 +245,7 @@ impl Env {
             by_principal: sets.buckets(by_principal)?,
             by_resource: sets.buckets(by_resource)?,
             all,
+            memory: None,
         })
     }
 
