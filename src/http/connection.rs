@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waiting for a request.
+    /// Waiting for a request, or for the caller to take the answer to the last one.
     Idle,
     /// Some of a request's head has come.
     Head,
@@ -68,6 +68,13 @@ impl Pulse {
         };
         (phase, self.hands.get().saturating_sub(mark >> 2))
     }
+
+    /// A caller that takes bytes of a long answer is not idle; one that takes none is.
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        if matches!(polled, Poll::Ready(Ok(_))) && self.read().0 == Phase::Idle {
+            self.enter(Phase::Idle);
+        }
+    }
 }
 
 /// A stream that marks the first bytes of a request.
@@ -97,7 +104,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.pulse.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -105,7 +114,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.pulse.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

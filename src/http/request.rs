@@ -135,15 +135,24 @@ impl Request {
     /// `TooLarge`, when it is longer or says so; `Invalid`, when it breaks off.
     pub async fn body(&mut self, max: usize) -> Result<Bytes, Failure> {
         self.check_claim(max)?;
-        let mut whole = match self.chunk().await? {
+        // One mark for the whole of it: a body that drips, however steadily, is swept.
+        self.pulse.enter(Phase::Body);
+        let whole = self.whole(max).await;
+        self.pulse.enter(Phase::Answer);
+        whole
+    }
+
+    async fn whole(&mut self, max: usize) -> Result<Bytes, Failure> {
+        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        if first.len() > max {
+            return Err(too_large(max));
+        }
+        if self.body.is_end_stream() {
             // One piece, as small bodies come: no copy.
-            Some(first) if self.body.is_end_stream() => {
-                return if first.len() > max { Err(too_large(max)) } else { Ok(first) };
-            }
-            Some(first) => first.to_vec(),
-            None => return Ok(Bytes::new()),
-        };
-        while let Some(piece) = self.chunk().await? {
+            return Ok(first);
+        }
+        let mut whole = first.to_vec();
+        while let Some(piece) = self.piece().await? {
             if whole.len() + piece.len() > max {
                 return Err(too_large(max));
             }
@@ -163,28 +172,30 @@ impl Request {
         }
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// The next piece of a long body; `None` at its end. The caller's time runs while we wait for
+    /// a piece, not while we work on one: what streams slowly but steadily is no slow loris.
     ///
     /// # Errors
     /// `Invalid`, when the body breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.pulse.enter(Phase::Body);
+        let piece = self.piece().await;
+        self.pulse.enter(Phase::Answer);
+        piece
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(|fault| {
                 Failure::new(Kind::Invalid, "body_broken", "the body broke off: send it whole")
                     .logged(fault.to_string())
             })?;
-            // Each piece is a sign of life: what streams slowly but steadily is no slow loris.
-            self.pulse.enter(Phase::Body);
             if let Ok(piece) = frame.into_data()
                 && !piece.is_empty()
             {
-                if self.body.is_end_stream() {
-                    self.pulse.enter(Phase::Answer);
-                }
                 return Ok(Some(piece));
             }
         }
-        self.pulse.enter(Phase::Answer);
         Ok(None)
     }
 }

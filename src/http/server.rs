@@ -6,21 +6,26 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use super::connection::{Hands, Phase, Pulse, Watched};
@@ -58,13 +63,13 @@ pub enum Listener {
 /// What a connection may take; milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at once.
+    /// Connections at once, for each listener.
     pub connections: usize,
     /// A head, from its first byte.
     pub head_ms: u64,
-    /// A body, from one piece to the next.
+    /// A whole body, or the wait for the next piece of an upload.
     pub body_ms: u64,
-    /// A warm connection without a request.
+    /// A warm connection without a request, or an answer that nobody takes.
     pub idle_ms: u64,
     /// What runs when the server stops.
     pub drain_ms: u64,
@@ -102,29 +107,14 @@ impl Listen {
 }
 
 /// Bound under a name of its own and moved into place, so that nobody connects before the mode is
-/// set. A socket that a dead process left is replaced; a live one is not.
+/// set. A socket that a dead process left is replaced; nothing else is.
 async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
-    let name = path.display().to_string();
-    match fs::symlink_metadata(path) {
-        Ok(_) if UnixStream::connect(path).await.is_ok() => {
-            return Err(Failure::new(
-                Kind::Conflict,
-                "socket_taken",
-                format!("another process answers on `{name}`: stop it, or configure another path"),
-            ));
-        }
-        Ok(meta) if !std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) => {
-            return Err(Failure::new(
-                Kind::Conflict,
-                "socket_taken",
-                format!(
-                    "`{name}` is there and is no socket: move it away, or configure another path"
-                ),
-            ));
-        }
-        _ => {}
+    if let Ok(there) = fs::symlink_metadata(path) {
+        make_sure_it_is_dead(path, &there).await?;
     }
-    let new = PathBuf::from(format!("{name}.{}", std::process::id()));
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    let new = PathBuf::from(new);
     let bound = || -> io::Result<UnixListener> {
         let _ = fs::remove_file(&new);
         let listener = UnixListener::bind(&new)?;
@@ -134,7 +124,29 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     };
     bound()
         .map(|listener| Listener::Unix(listener, path.to_owned()))
-        .map_err(|fault| taken(&name, &fault))
+        .map_err(|fault| taken(&path.display().to_string(), &fault))
+}
+
+/// Only a refused connection tells that nobody listens: a live process that is too busy to accept
+/// answers otherwise.
+async fn make_sure_it_is_dead(path: &Path, there: &fs::Metadata) -> Result<(), Failure> {
+    let name = path.display();
+    let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
+    if !there.file_type().is_socket() {
+        return refuse(format!(
+            "`{name}` is there and is no socket: move it away, or configure another path"
+        ));
+    }
+    match UnixStream::connect(path).await {
+        Err(fault) if fault.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => refuse(format!(
+            "another process answers on `{name}`: stop it, or configure another path"
+        )),
+        Err(fault) => refuse(format!(
+            "`{name}` may be in use ({fault}): remove it if nothing uses it, or configure another path"
+        )),
+    }
 }
 
 fn taken(place: &str, fault: &io::Error) -> Failure {
@@ -169,16 +181,18 @@ impl Listener {
 struct Entry {
     pulse: Arc<Pulse>,
     task: AbortHandle,
+    /// Tells the connection to close after the request under way; taken once told.
+    close: Option<oneshot::Sender<()>>,
 }
 
 /// What all listeners of a server share.
 struct Shared {
     bounds: Bounds,
-    admission: Arc<Semaphore>,
     connections: Mutex<HashMap<u64, Entry>>,
     next: AtomicU64,
     hands: Arc<Hands>,
     stopping: AtomicBool,
+    panics: AtomicU64,
 }
 
 impl Shared {
@@ -186,20 +200,50 @@ impl Shared {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what is too slow, and when stopping also what is idle.
+    /// Ends what is too slow.
     fn sweep(&self) {
-        let stopping = self.stopping.load(Ordering::Relaxed);
         for entry in self.connections().values() {
             let (phase, for_ms) = entry.pulse.read();
             let most = match phase {
-                Phase::Idle if stopping => 0,
                 Phase::Idle => self.bounds.idle_ms,
                 Phase::Head => self.bounds.head_ms,
                 Phase::Body => self.bounds.body_ms,
                 Phase::Answer => continue,
             };
-            if for_ms > most || (stopping && phase == Phase::Idle) {
+            if for_ms > most {
                 entry.task.abort();
+            }
+        }
+    }
+
+    /// Tells every connection that was not told yet to close as soon as it is idle.
+    fn tell_to_close(&self) {
+        for entry in self.connections().values_mut() {
+            if let Some(close) = entry.close.take() {
+                let _ = close.send(());
+            }
+        }
+    }
+
+    /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
+    async fn guarded(
+        &self,
+        id: &HeaderValue,
+        answer: impl Future<Output = Reply>,
+    ) -> (Reply, bool) {
+        let mut answer = pin!(answer);
+        let caught = poll_fn(|context| {
+            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        match caught.await {
+            Ok(reply) => (reply, self.stopping.load(Ordering::Relaxed)),
+            Err(_) => {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(request_id = id.to_str().unwrap_or_default(), "a handler panicked");
+                (Reply::message(&Failure::internal("a handler panicked")), true)
             }
         }
     }
@@ -230,11 +274,11 @@ impl Server {
     pub fn new(bounds: Bounds) -> Self {
         let shared = Arc::new(Shared {
             bounds,
-            admission: Arc::new(Semaphore::new(bounds.connections)),
             connections: Mutex::default(),
             next: AtomicU64::new(0),
             hands: Arc::default(),
             stopping: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
         });
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
@@ -256,15 +300,23 @@ impl Server {
         self.0.connections().len()
     }
 
+    /// How many handlers panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
+    }
+
     /// Accepts and serves until the task is ended; the handler answers each request.
     pub async fn serve<H, F>(&self, listener: &Listener, handler: H)
     where
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
+        // Of this listener alone: a crowd on the port leaves the socket its places.
+        let admission = Arc::new(Semaphore::new(self.0.bounds.connections));
         loop {
             // Admitted before accepted: who is over the bound waits in the system's queue.
-            let Ok(admitted) = Arc::clone(&self.0.admission).acquire_owned().await else { return };
+            let Ok(admitted) = Arc::clone(&admission).acquire_owned().await else { return };
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream)) => {
                     self.spawn(stream, Peer::Tcp, handler.clone(), admitted);
@@ -280,13 +332,8 @@ impl Server {
         }
     }
 
-    fn spawn<S, H, F>(
-        &self,
-        stream: S,
-        peer: Peer,
-        handler: H,
-        admitted: tokio::sync::OwnedSemaphorePermit,
-    ) where
+    fn spawn<S, H, F>(&self, stream: S, peer: Peer, handler: H, admitted: OwnedSemaphorePermit)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
@@ -295,12 +342,14 @@ impl Server {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
         let watched = Watched { stream, pulse: Arc::clone(&pulse) };
-        let leave = Leave(Arc::clone(&shared), number);
         let own = Arc::clone(&pulse);
+        let (close, told_to_close) = oneshot::channel();
         // Held while the task is made, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
         let task = tokio::spawn(async move {
-            let _leave = leave;
+            // Made here, not before: a runtime that shuts down drops the task while the lock is
+            // held, and what never entered need not leave.
+            let _leave = Leave(Arc::clone(&shared), number);
             let _admitted = admitted;
             let service = service_fn(|request: hyper::Request<Incoming>| {
                 let request = Request::new(request, peer, Arc::clone(&own));
@@ -308,22 +357,33 @@ impl Server {
                 let answer = handler(request);
                 let (own, shared) = (&own, &shared);
                 async move {
-                    let reply = answer.await;
+                    let (reply, closing) = shared.guarded(&id, answer).await;
                     own.enter(Phase::Idle);
-                    Ok::<_, Infallible>(reply.finish(&id, shared.stopping.load(Ordering::Relaxed)))
+                    Ok::<_, Infallible>(reply.finish(&id, closing))
                 }
             });
-            let served = http1::Builder::new()
-                .header_read_timeout(None)
-                .max_buf_size(limits::HEAD_BYTES_MAX)
-                .pipeline_flush(true)
-                .serve_connection(TokioIo::new(watched), service)
-                .await;
+            // Not `pipeline_flush`: it holds answers back while part of a next request is there,
+            // and bounds them by nothing.
+            let mut connection = pin!(
+                http1::Builder::new()
+                    .header_read_timeout(None)
+                    .max_buf_size(limits::HEAD_BYTES_MAX)
+                    .writev(false)
+                    .serve_connection(TokioIo::new(watched), service)
+            );
+            let served = tokio::select! {
+                biased;
+                served = connection.as_mut() => served,
+                _ = told_to_close => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
             if let Err(fault) = served {
                 tracing::debug!(%fault, "a connection ended early");
             }
         });
-        connections.insert(number, Entry { pulse, task: task.abort_handle() });
+        connections.insert(number, Entry { pulse, task: task.abort_handle(), close: Some(close) });
     }
 
     /// Closes what is idle, lets what runs finish, and after the bound ends what is left.
@@ -332,7 +392,8 @@ impl Server {
         self.0.stopping.store(true, Ordering::Relaxed);
         let end = clock::monotonic() + Duration::from_millis(self.0.bounds.drain_ms);
         while self.connections() > 0 && clock::monotonic() < end {
-            self.0.sweep();
+            // Each time round: one may have been accepted just now.
+            self.0.tell_to_close();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.connections();

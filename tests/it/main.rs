@@ -14,6 +14,7 @@
 )]
 
 mod admin_api;
+mod http;
 mod house;
 mod import;
 mod matrix;
