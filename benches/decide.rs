@@ -108,7 +108,7 @@ fn ask(app: &App, members: usize, number: usize) {
         resource: EntityRef { kind: "template", id: &resource, properties: &properties },
         context: &[],
     };
-    assert!(black_box(decide(app, &query, false)).allowed);
+    assert!(black_box(decide(app, &app.policies.load(), &query, false)).allowed);
 }
 
 /// The whole set and one question, ready for Cedar's authorizer.

@@ -8,6 +8,6 @@ pub mod respond;
 pub mod server;
 
 pub use hyper::body::Bytes;
-pub use request::{Method, Peer, Request};
+pub use request::{Method, Peer, Request, Sole};
 pub use respond::Reply;
 pub use server::{Bounds, Listen, Listener, Server};

@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::json;
 use super::wire::{Body, Semantic};
 use crate::app::App;
-use crate::domain::{Decision, Failure, Kind, Revision};
+use crate::domain::{Decision, Failure, Kind, Query, Revision};
+use crate::engine::Snapshot;
 use crate::flows::decide::decide;
-use crate::http::{Bytes, Reply, Request};
+use crate::http::{Bytes, Reply, Request, Sole};
 
 const ALLOW: &[u8] = br#"{"decision":true}"#;
 const DENY: &[u8] = br#"{"decision":false}"#;
@@ -61,8 +62,10 @@ pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failu
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
-    let decision = decide(app, &body.single().query()?, body.explain);
-    Ok(stamp(app, single(&decision)))
+    let policies = app.policies.load();
+    let basis = Basis::now(app, &policies);
+    let decision = basis.decide(&body.single().query()?, body.explain);
+    Ok(basis.stamp(single(&decision)))
 }
 
 /// Answers a batch, or one question where there is no batch.
@@ -75,9 +78,11 @@ pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Fail
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let semantic = body.semantic()?;
+    let policies = app.policies.load();
+    let basis = Basis::now(app, &policies);
     let Some(items) = body.items(app.config.limits.batch_items_max)? else {
-        let decision = decide(app, &body.single().query()?, body.explain);
-        return Ok(stamp(app, single(&decision)));
+        let decision = basis.decide(&body.single().query()?, body.explain);
+        return Ok(basis.stamp(single(&decision)));
     };
     app.telemetry.batched(items.len());
     let mut out = Vec::with_capacity(items.len() * (DENY.len() + 1) + 20);
@@ -89,7 +94,7 @@ pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Fail
         let asked = body.item(item).and_then(|source| source.query());
         let allowed = match asked {
             Ok(query) => {
-                let decision = decide(app, &query, body.explain);
+                let decision = basis.decide(&query, body.explain);
                 write(&mut out, &decision);
                 decision.allowed
             }
@@ -105,7 +110,7 @@ pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Fail
         }
     }
     out.extend_from_slice(b"]}");
-    Ok(stamp(app, Reply::json(out)))
+    Ok(basis.stamp(Reply::json(out)))
 }
 
 async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
@@ -121,8 +126,12 @@ async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
 
 /// `x-kwic-at-least: REVISION`: the caller knows of a change and wants it seen.
 async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
-    let Some(wanted) = request.header("x-kwic-at-least") else { return Ok(()) };
-    let Ok(wanted) = wanted.trim().parse().map(Revision) else {
+    let wanted = match request.sole_header("x-kwic-at-least") {
+        Sole::Absent => return Ok(()),
+        Sole::Text(wanted) => wanted.trim().parse().ok().map(Revision),
+        Sole::Unclear => None,
+    };
+    let Some(wanted) = wanted else {
         return Err(Failure::new(
             Kind::Invalid,
             "bad_revision",
@@ -140,11 +149,28 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
     ))
 }
 
-/// Says what the answer rests on.
-fn stamp(app: &App, reply: Reply) -> Reply {
-    reply
-        .header("x-kwic-revision", app.directory.revision().to_string())
-        .header("x-kwic-policies", app.policies.load().digest_hex().to_owned())
+/// What an answer rests on: read before the first question is decided, so that no answer claims a
+/// change that it did not see, and one for a whole batch.
+struct Basis<'a> {
+    app: &'a App,
+    revision: Revision,
+    policies: &'a Snapshot,
+}
+
+impl<'a> Basis<'a> {
+    fn now(app: &'a App, policies: &'a Snapshot) -> Self {
+        Self { app, revision: app.directory.revision(), policies }
+    }
+
+    fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
+        decide(self.app, self.policies, query, explain)
+    }
+
+    fn stamp(&self, reply: Reply) -> Reply {
+        reply
+            .header("x-kwic-revision", self.revision.to_string())
+            .header("x-kwic-policies", self.policies.digest_hex().to_owned())
+    }
 }
 
 fn single(decision: &Decision) -> Reply {

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{Decision, MemberView, Query};
-use crate::engine::{Members, World};
+use crate::engine::{Members, Snapshot, World};
 
 /// The directory, as the engine asks it.
 struct InDirectory<'d>(&'d Directory);
@@ -18,15 +18,16 @@ impl Members for InDirectory<'_> {
     }
 }
 
-/// Answers one question; `explain` adds why.
+/// Answers one question by these policies; `explain` adds why. Who asks several questions for one
+/// answer, or says by which policies it was given, loads them once.
 #[must_use]
-pub fn decide(app: &App, query: &Query<'_>, explain: bool) -> Decision {
+pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let began = clock::monotonic();
     let world = World {
         members: &InDirectory(&app.directory),
         single_account: app.config.decision.single_account.as_ref().map(|slug| slug.as_str()),
     };
-    let decision = app.policies.load().decide(query, &world, explain);
+    let decision = policies.decide(query, &world, explain);
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
 }

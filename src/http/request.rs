@@ -55,6 +55,17 @@ impl From<&hyper::Method> for Method {
     }
 }
 
+/// A header that means something only where it stands once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sole<'r> {
+    /// It is not there.
+    Absent,
+    /// Its text.
+    Text(&'r str),
+    /// It is there more than once, or is no readable text.
+    Unclear,
+}
+
 /// One request.
 #[derive(Debug)]
 pub struct Request {
@@ -94,10 +105,24 @@ impl Request {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The host that is asked for, by target or header.
+    /// A header that means something only where it stands once.
+    #[must_use]
+    pub fn sole_header(&self, name: &str) -> Sole<'_> {
+        let mut values = self.parts.headers.get_all(name).iter();
+        match (values.next().map(HeaderValue::to_str), values.next()) {
+            (None, _) => Sole::Absent,
+            (Some(Ok(text)), None) => Sole::Text(text),
+            _ => Sole::Unclear,
+        }
+    }
+
+    /// The host that is asked for, by target or header; `None` where it is missing or unclear.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        let named = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let named = || match self.sole_header(HOST.as_str()) {
+            Sole::Text(host) => Some(host),
+            Sole::Absent | Sole::Unclear => None,
+        };
         self.parts.uri.authority().map(|authority| authority.as_str()).or_else(named)
     }
 
