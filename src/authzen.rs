@@ -28,9 +28,10 @@ pub fn admit(app: &App, request: &Request) -> Result<(), Failure> {
     if app.decision_keys.is_empty() {
         return Ok(());
     }
-    let given = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let given = request.header("authorization").and_then(|value| value.split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // Digests are compared, so that the time taken tells nothing of a key.
-    let known = given.map(|key| Digest::of(&[key.trim().as_bytes()]));
+    let known = given.map(|(_, key)| Digest::of(&[key.trim().as_bytes()]));
     if known.is_some_and(|known| app.decision_keys.contains(&known)) {
         return Ok(());
     }
@@ -50,7 +51,7 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(host) = request.host() else {
-        return Err(Failure::new(Kind::Invalid, "no_host", "send a `Host` header"));
+        return Err(Failure::new(Kind::Invalid, "no_host", "send one `Host` header"));
     };
     let name = host_name(host);
     if is_loopback(name)
@@ -68,7 +69,8 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
 /// The host without its port.
 fn host_name(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
+        Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
+        Some(_) => host,
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     }
 }

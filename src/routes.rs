@@ -68,7 +68,7 @@ async fn decision_reply(
         Route::Evaluation => authzen::evaluation(app, request).await,
         Route::Evaluations => authzen::evaluations(app, request).await,
         Route::Metadata => authzen::metadata(app, request.path()),
-        Route::Metrics => Ok(authzen::metrics(app, server.connections())),
+        Route::Metrics => Ok(authzen::metrics(app, server)),
         Route::Health if request.path() == "/livez" => Ok(authzen::livez()),
         Route::Health | Route::Unknown => Ok(authzen::readyz(app)),
     }

@@ -50,17 +50,19 @@ impl<const N: usize> Histogram<N> {
         self.sum.add(value);
     }
 
-    /// `scale` turns the unit of observation into the unit of the metric.
-    fn write(&self, out: &mut String, name: &str, help: &str, scale: f64) {
+    /// So many units of observation are one of the metric: a quotient prints as it is written,
+    /// a product with a fraction does not.
+    fn write(&self, out: &mut String, name: &str, help: &str, units: f64) {
         head(out, name, "histogram", help);
         let mut below = 0;
         for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
             below += bucket.get();
-            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 * scale);
+            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / units);
         }
-        let count = self.count.get();
+        // One may have been observed since the buckets were read, or be half observed.
+        let count = self.count.get().max(below);
         let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
-        let _ = writeln!(out, "{name}_sum {}", self.sum.get() as f64 * scale);
+        let _ = writeln!(out, "{name}_sum {}", self.sum.get() as f64 / units);
         let _ = writeln!(out, "{name}_count {count}");
     }
 }
@@ -103,6 +105,8 @@ pub struct Gauges<'g> {
     pub last_good: bool,
     /// Open connections of the decision listener.
     pub connections: usize,
+    /// Handlers of the decision listener that panicked.
+    pub panics: u64,
 }
 
 /// All counters.
@@ -187,7 +191,7 @@ impl Telemetry {
             &mut out,
             "kwic_decision_duration_seconds",
             "Time from a parsed question to its answer.",
-            1e-9,
+            1e9,
         );
         self.batch.write(&mut out, "kwic_batch_size", "Questions in one batch.", 1.0);
         single(
@@ -207,6 +211,12 @@ impl Telemetry {
             ("kwic_policy_last_success_reload_timestamp_seconds", "gauge"),
             "When a reload was last accepted; 0 for never since the start.",
             self.last_reload.load(Ordering::Relaxed) / 1_000,
+        );
+        single(
+            &mut out,
+            ("kwic_handler_panics_total", "counter"),
+            "Requests that a bug ended; the log says where.",
+            gauges.panics,
         );
         write_gauges(&mut out, gauges);
         out

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::http::Reply;
+use crate::http::{Reply, Server};
 use crate::telemetry::Gauges;
 
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ pub fn readyz(app: &App) -> Reply {
 
 /// Everything that is counted.
 #[must_use]
-pub fn metrics(app: &App, connections: usize) -> Reply {
+pub fn metrics(app: &App, server: &Server) -> Reply {
     let policies = app.policies.load();
     let text = app.telemetry.render(&Gauges {
         members: app.directory.len(),
@@ -51,7 +51,8 @@ pub fn metrics(app: &App, connections: usize) -> Reply {
         policies: policies.policy_count(),
         digest: policies.digest_hex(),
         last_good: app.policy_status.load().last_good,
-        connections,
+        connections: server.connections(),
+        panics: server.panics(),
     });
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

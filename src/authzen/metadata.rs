@@ -28,9 +28,8 @@ pub fn metadata(app: &App, path: &str) -> Result<Reply, Failure> {
     };
     let base = base.trim_end_matches('/');
     let host = base.split_once("://").map_or(base, |(_, rest)| rest);
-    let tenant = host.split_once('/').map_or("", |(_, tenant)| tenant);
-    let asked = path.strip_prefix(WELL_KNOWN).unwrap_or_default();
-    if asked.strip_prefix('/').unwrap_or(asked) != tenant {
+    let tenant = host.find('/').and_then(|slash| host.get(slash..)).unwrap_or_default();
+    if path.strip_prefix(WELL_KNOWN) != Some(tenant) {
         return Err(not_found("this is not the path of the configured `decision.public_url`"));
     }
     let document = Metadata {

@@ -14,6 +14,7 @@
 )]
 
 mod admin_api;
+mod authzen_wire;
 mod http;
 mod house;
 mod import;

@@ -1,0 +1,782 @@
+//! The decision listener word for word: what a service sends, what it gets back.
+//!
+//! A table for each call, one row a point of AuthZEN 1.0 or of our contract. Judges no policy:
+//! two members and one action are enough.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kwic_team::app::App;
+use kwic_team::clock::Clock;
+use kwic_team::config::Config;
+use kwic_team::directory::Directory;
+use kwic_team::domain::{
+    Account, AccountSlug, Change, Digest, Email, Loaded, Member, MemberId, Name, PolicyFiles,
+    Revision, RoleId, Status, Timestamp, Version,
+};
+use kwic_team::engine::Snapshot;
+use kwic_team::http::{Bounds, Listen, Listener, Server};
+use kwic_team::policy_folder;
+use kwic_team::routes;
+use kwic_team::store::Store;
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A sidecar's decision listener, on TCP and on a unix socket.
+struct Sidecar {
+    app: Arc<App>,
+    address: std::net::SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    fn json(&self) -> Json {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// The one string that an error's body is.
+    #[track_caller]
+    fn refused(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not one string: {self:?}"))
+    }
+}
+
+fn member(id: &str, role: &str) -> Member {
+    Member {
+        id: MemberId::parse(id).unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+        email: Email::parse(&format!("{id}@example.org")).unwrap(),
+        first_name: Name::parse("first_name", "Oli").unwrap(),
+        last_name: Name::parse("last_name", "Ray").unwrap(),
+        role: RoleId::parse(role).unwrap(),
+        status: Status::Active,
+        two_step: false,
+        joined: Timestamp(0),
+        version: Version(1),
+    }
+}
+
+impl Sidecar {
+    async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut App)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp(1_795_000_000_000));
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let directory = Arc::new(Directory::new());
+        let account = AccountSlug::parse("acme").unwrap();
+        directory.load_one(Loaded::Account(Account {
+            slug: account,
+            name: "Acme".to_owned(),
+            created: Timestamp(0),
+            version: Version(1),
+        }));
+        directory.load_one(Loaded::Member(member("oli", "operator")));
+        directory.loaded(Revision(7));
+        let policies = Snapshot::load(&untested(), &[]).unwrap();
+        let mut config = Config::default_for(folder.path().to_owned());
+        config.decision.wait_ms = 100;
+        config.limits.evaluation_body_bytes_max = 4_096;
+        config.limits.batch_items_max = 3;
+        let mut app = App::new(config, clock, policies, directory, store);
+        change(&mut app);
+        let app = Arc::new(app);
+        let server = Server::new(Bounds::default());
+        let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap();
+        let Listener::Tcp(socket) = &tcp else { panic!("a TCP listener") };
+        let address = socket.local_addr().unwrap();
+        let path = folder.path().join("kwic.sock");
+        let unix = Listen::Unix { path, mode: 0o600 }.bind().await.unwrap();
+        for listener in [tcp, unix] {
+            let (app, server) = (Arc::clone(&app), server.clone());
+            tokio::spawn(async move {
+                let own = server.clone();
+                let handler =
+                    move |request| routes::decision(Arc::clone(&app), own.clone(), request);
+                server.serve(&listener, handler).await;
+            });
+        }
+        Self { app, address, folder }
+    }
+
+    async fn tcp(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        exchange(TcpStream::connect(self.address).await.unwrap(), bytes.as_ref()).await
+    }
+
+    async fn unix(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        let path = self.folder.path().join("kwic.sock");
+        exchange(UnixStream::connect(path).await.unwrap(), bytes.as_ref()).await
+    }
+
+    /// Posts JSON text with these further header lines.
+    async fn post(&self, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
+        let mut bytes = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}\r\n",
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend_from_slice(body);
+        self.tcp(bytes).await
+    }
+
+    async fn evaluation(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/access/v1/evaluation", JSON, body).await
+    }
+
+    async fn evaluations(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/access/v1/evaluations", JSON, body).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.tcp(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
+            .await
+    }
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Answer {
+    let _ = stream.write_all(bytes).await;
+    let mut read = Vec::new();
+    let patience = std::time::Duration::from_secs(5);
+    let ended = tokio::time::timeout(patience, stream.read_to_end(&mut read)).await;
+    assert!(ended.is_ok(), "no end after {:?}", String::from_utf8_lossy(&read));
+    let text = String::from_utf8(read).unwrap();
+    let (head, text) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), text: text.to_owned() }
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+const ALLOW: &str = r#"{"decision":true}"#;
+const DENY: &str = r#"{"decision":false}"#;
+
+/// The shipped policies without their tests, which cost each start a second.
+fn untested() -> PolicyFiles {
+    let files = policy_folder::shipped().into_files();
+    PolicyFiles::new(files.into_iter().filter(|(path, _)| !path.starts_with("tests/")).collect())
+}
+
+/// A question that is allowed.
+fn granted() -> Json {
+    json!({
+        "subject": {"type": "user", "id": "oli"},
+        "action": {"name": "chats:view"},
+        "resource": {"type": "chat", "id": "c1", "properties": {"account": "acme"}},
+    })
+}
+
+/// The same with one member, named by its path, replaced; a null stands for leaving it out.
+fn with(path: &str, value: Json) -> String {
+    let mut body = granted();
+    let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let parent = if parent.is_empty() { &mut body } else { &mut body[parent] };
+    match value {
+        Json::Null => drop(parent.as_object_mut().unwrap().remove(name)),
+        value => parent[name] = value,
+    }
+    body.to_string()
+}
+
+// === one evaluation ===
+
+#[tokio::test]
+async fn one_question_gets_a_decision_and_nothing_else() {
+    let sidecar = Sidecar::start().await;
+    let reversed = r#"{"resource":{"properties":{"account":"acme"},"id":"c1","type":"chat"},
+        "action":{"name":"chats:view"},"subject":{"id":"oli","type":"user"}}"#;
+    let rows = [
+        ("plain", granted().to_string(), ALLOW),
+        ("another order of members", reversed.to_owned(), ALLOW),
+        ("unknown members", with("colour", json!({"any": ["thing"]})), ALLOW),
+        ("unknown members within", with("subject.colour", json!(1)), ALLOW),
+        ("properties of the subject", with("subject.properties", json!({"d": 1.5})), ALLOW),
+        ("properties of the action", with("action.properties", json!({"m": [{}]})), ALLOW),
+        ("any context", with("context", json!({"time": "now", "deep": {"er": []}})), ALLOW),
+        ("no promotion by the caller", with("action.name", json!("billing:manage")), DENY),
+        (
+            "null counts as left out",
+            r#"{"context":null,"options":null,"#.to_owned() + &granted().to_string()[1..],
+            ALLOW,
+        ),
+        ("evaluations are of another call", with("evaluations", json!(7)), ALLOW),
+        ("an unknown option", with("options", json!({"colour": 7})), ALLOW),
+        ("explain declined", with("options", json!({"explain": false})), ALLOW),
+        ("unknown subject", with("subject.id", json!("nobody")), DENY),
+        ("unknown subject type", with("subject.type", json!("robot")), DENY),
+        ("unknown action", with("action.name", json!("chats:burn")), DENY),
+        ("unknown resource type", with("resource.type", json!("cloud")), DENY),
+        ("empty names", with("subject.id", json!("")), DENY),
+        ("another account", with("resource.properties", json!({"account": "globex"})), DENY),
+        ("the longest name", with("subject.id", json!("i".repeat(1_024))), DENY),
+        ("escapes", granted().to_string().replace("oli", "\\u006fli"), ALLOW),
+        ("numbers of any size", with("context", json!({"n": 1e300, "i": i64::MIN})), ALLOW),
+    ];
+    for (what, body, expected) in rows {
+        let answer = sidecar.evaluation(&body).await;
+        assert_eq!((answer.status, &*answer.text), (200, expected), "{what}: {body}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+        assert_eq!(answer.header("x-kwic-revision"), Some("7"), "{what}");
+        let live = sidecar.app.policies.load();
+        assert_eq!(answer.header("x-kwic-policies"), Some(live.digest_hex()), "{what}");
+        // The same question gets the same answer.
+        assert_eq!(sidecar.evaluation(&body).await.text, expected, "{what}");
+    }
+    let huge = |digits: usize| {
+        let member = format!(r#"{{"n":{},"#, "9".repeat(digits));
+        granted().to_string().replacen('{', &member, 1)
+    };
+    assert_eq!(sidecar.evaluation(huge(300)).await.text, ALLOW);
+    assert!(sidecar.evaluation(huge(2_000)).await.refused(400).contains("out of range"));
+    let promoted = with("subject.properties", json!({"role": "administrator", "active": true}))
+        .replace("chats:view", "billing:manage");
+    assert_eq!(sidecar.evaluation(promoted).await.text, DENY);
+}
+
+#[tokio::test]
+async fn a_body_of_another_shape_is_told_which_member_is_wrong() {
+    let sidecar = Sidecar::start().await;
+    let mut rows = Vec::new();
+    for name in ["subject", "action", "resource"] {
+        rows.push((with(name, Json::Null), format!("`{name}` is missing")));
+        for value in [json!("x"), json!(1), json!([]), json!(true)] {
+            rows.push((with(name, value), format!("`{name}` must be an object, not a")));
+        }
+        let of = format!("{name}.properties");
+        rows.push((with(&of, json!([])), format!("`{of}` must be an object, not an array")));
+    }
+    for name in ["subject.type", "subject.id", "action.name", "resource.type", "resource.id"] {
+        rows.push((with(name, Json::Null), format!("`{name}` is missing")));
+        for value in [json!(1), json!({}), json!([]), json!(false)] {
+            rows.push((with(name, value), format!("`{name}` must be a string, not a")));
+        }
+        let long = json!("x".repeat(1_025));
+        rows.push((with(name, long), format!("`{name}` is longer than 1024 bytes")));
+    }
+    rows.extend([
+        (with("context", json!("x")), "`context` must be an object, not a string".to_owned()),
+        (with("options", json!([])), "`options` must be an object, not an array".to_owned()),
+        (
+            with("options", json!({"explain": "yes"})),
+            "`options.explain` must be true or false, not a string".to_owned(),
+        ),
+        ("{}".to_owned(), "is missing".to_owned()),
+        ("[]".to_owned(), "the body must be a JSON object, not an array".to_owned()),
+        ("\"x\"".to_owned(), "the body must be a JSON object, not a string".to_owned()),
+        ("null".to_owned(), "the body must be a JSON object, not null".to_owned()),
+        (String::new(), "the body is empty".to_owned()),
+        (" \n".to_owned(), "line 2 column".to_owned()),
+        (granted().to_string() + "}", "trailing characters".to_owned()),
+        (granted().to_string().replace('}', ""), "line 1 column".to_owned()),
+        (with("context", json!({"a": "B"})).replace("\"B\"", "1e999"), "line 1 column".to_owned()),
+        (with("context", json!({"a": "B"})).replace('B', "\\ud800"), "line 1 column".to_owned()),
+        (
+            with("context", json!({"a": {"b": 1, "B": 2}})).replace('B', "b"),
+            "the member `b` is there twice".to_owned(),
+        ),
+        (
+            with("colour", json!([{"b": 1, "B": 2}])).replace('B', "b"),
+            "the member `b` is there twice".to_owned(),
+        ),
+        (
+            with("colour", json!("X")).replace("\"X\"", &("[".repeat(32) + &"]".repeat(32))),
+            "nests deeper than 32 levels".to_owned(),
+        ),
+    ]);
+    for path in ["/access/v1/evaluation", "/access/v1/evaluations"] {
+        for (body, expected) in &rows {
+            let answer = sidecar.post(path, JSON, body).await;
+            let message = answer.refused(400);
+            assert!(message.contains(expected), "{path} {body}: {message}");
+            assert!(!message.ends_with('.') && !message.contains('\n'), "{message}");
+            assert!(answer.header("x-request-id").is_some());
+        }
+    }
+    let mut not_utf8 = with("context", json!({"a": "B"})).into_bytes();
+    let at = not_utf8.iter().position(|byte| *byte == b'B').unwrap();
+    not_utf8[at] = 0xff;
+    sidecar.evaluation(not_utf8).await.refused(400);
+    let large = with("context", json!({"a": "x".repeat(4_096)}));
+    assert!(sidecar.evaluation(large).await.refused(413).contains("4096 bytes"));
+}
+
+#[tokio::test]
+async fn a_body_is_json_by_its_content_type_only() {
+    let sidecar = Sidecar::start().await;
+    let body = granted().to_string();
+    for (header, status) in [
+        ("content-type: application/json", 200),
+        ("Content-Type: Application/JSON; charset=UTF-8", 200),
+        ("content-type: application/json ;a=b", 200),
+        ("x: y", 400),
+        ("content-type: text/plain", 400),
+        ("content-type: application/jsonp", 400),
+        ("content-type: application/xml; application/json", 400),
+        ("content-type: application/x-www-form-urlencoded", 400),
+    ] {
+        let answer = sidecar.post("/access/v1/evaluation", &format!("{header}\r\n"), &body).await;
+        assert_eq!(answer.status, status, "{header}: {answer:?}");
+        if status == 400 {
+            assert!(answer.refused(400).contains("`Content-Type: application/json`"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_why_is_told() {
+    let sidecar = Sidecar::start().await;
+    let explain = json!({"explain": true});
+    let allowed = sidecar.evaluation(with("options", explain.clone())).await.json();
+    assert_eq!(allowed["decision"], true);
+    let context = &allowed["context"];
+    assert_eq!(
+        (&context["reason"], &context["policies"], context.get("roles")),
+        (&json!("granted"), &json!(["operator"]), None),
+        "{allowed}"
+    );
+    let mut asked = granted();
+    asked["options"] = explain;
+    asked["action"]["name"] = json!("billing:manage");
+    asked["resource"] = json!({"type": "account", "id": "acme"});
+    let denied = sidecar.evaluation(asked.to_string()).await.json();
+    let context = &denied["context"];
+    assert_eq!(
+        (&denied["decision"], &context["reason"]),
+        (&json!(false), &json!("role_lacks_action"))
+    );
+    assert_eq!(context["roles"], json!(["administrator"]), "{denied}");
+    assert!(!context["message"].as_str().unwrap().is_empty(), "{denied}");
+    // And the same on the call for batches.
+    let single = sidecar.evaluations(asked.to_string()).await.json();
+    assert_eq!(single, denied);
+}
+
+// === batches ===
+
+fn batch(items: &Json, more: &Json) -> String {
+    let mut body = granted();
+    body["evaluations"] = items.clone();
+    if let Some(more) = more.as_object() {
+        for (name, value) in more {
+            body[name] = value.clone();
+        }
+    }
+    body.to_string()
+}
+
+fn answers(decisions: &[bool]) -> String {
+    let items: Vec<_> = decisions.iter().map(|it| format!(r#"{{"decision":{it}}}"#)).collect();
+    format!(r#"{{"evaluations":[{}]}}"#, items.join(","))
+}
+
+#[tokio::test]
+async fn a_batch_keeps_number_and_order_and_inherits_whole_objects() {
+    let sidecar = Sidecar::start().await;
+    let deny = json!({"action": {"name": "billing:manage"}});
+    let no = json!({});
+    let semantic = |word: &str| json!({"options": {"evaluations_semantic": word}});
+    let mut bare = json!({"evaluations": [granted(), granted(), deny]});
+    let rows = [
+        ("inherits everything", batch(&json!([{}, {}]), &no), answers(&[true, true])),
+        ("order", batch(&json!([{}, deny, {}]), &no), answers(&[true, false, true])),
+        ("null inherits", batch(&json!([{"action": null}]), &no), answers(&[true])),
+        (
+            "an object is replaced whole, not merged",
+            batch(&json!([{"resource": {"type": "chat", "id": "c1"}}]), &no),
+            answers(&[false]),
+        ),
+        (
+            "an item that lacks a sub-member does not take the default's",
+            batch(&json!([{}, {"subject": {"type": "user"}}, {}]), &no),
+            answers(&[true, false, true]),
+        ),
+        (
+            "items that are no objects",
+            batch(&json!([1, "x", {}]), &no),
+            answers(&[false, false, true]),
+        ),
+        (
+            "mistyped members of items",
+            batch(&json!([{"subject": 1}, {"context": []}, {"action": {"name": 1}}]), &no),
+            answers(&[false, false, false]),
+        ),
+        ("without defaults", bare.to_string(), answers(&[true, true, false])),
+        (
+            "unknown members and options",
+            batch(&json!([{"x": 1}]), &json!({"options": {"x": {}}, "y": []})),
+            answers(&[true]),
+        ),
+        (
+            "execute_all",
+            batch(&json!([deny, {}, deny]), &semantic("execute_all")),
+            answers(&[false, true, false]),
+        ),
+        (
+            "deny_on_first_deny",
+            batch(&json!([{}, deny, {}]), &semantic("deny_on_first_deny")),
+            answers(&[true, false]),
+        ),
+        (
+            "a malformed item counts as a deny",
+            batch(&json!([{}, {"subject": {}}, {}]), &semantic("deny_on_first_deny")),
+            answers(&[true, false]),
+        ),
+        (
+            "permit_on_first_permit",
+            batch(&json!([deny, {}, deny]), &semantic("permit_on_first_permit")),
+            answers(&[false, true]),
+        ),
+        (
+            "a malformed item is no permit",
+            batch(&json!([7, {}, deny]), &semantic("permit_on_first_permit")),
+            answers(&[false, true]),
+        ),
+        ("absent is one question", granted().to_string(), ALLOW.to_owned()),
+        ("empty is one question", batch(&json!([]), &no), ALLOW.to_owned()),
+        ("null is one question", batch(&json!(null), &no), ALLOW.to_owned()),
+    ];
+    for (what, body, expected) in rows {
+        let answer = sidecar.evaluations(&body).await;
+        assert_eq!((answer.status, &*answer.text), (200, &*expected), "{what}: {body}");
+        assert_eq!(answer.header("x-kwic-revision"), Some("7"), "{what}");
+    }
+    bare["evaluations"] = json!([]);
+    assert!(sidecar.evaluations(bare.to_string()).await.refused(400).contains("is missing"));
+}
+
+#[tokio::test]
+async fn a_batch_of_another_shape_is_refused_as_a_whole() {
+    let sidecar = Sidecar::start().await;
+    let no = json!({});
+    let rows = [
+        (batch(&json!({}), &no), "`evaluations` must be an array, not an object"),
+        (batch(&json!("x"), &no), "`evaluations` must be an array, not a string"),
+        (batch(&json!([{}, {}, {}, {}]), &no), "has 4 items, more than 3"),
+        (
+            batch(&json!([{}]), &json!({"options": {"evaluations_semantic": "first"}})),
+            "`options.evaluations_semantic` must be `execute_all`",
+        ),
+        (
+            batch(&json!([{}]), &json!({"options": {"evaluations_semantic": 1}})),
+            "`options.evaluations_semantic` must be",
+        ),
+        (batch(&json!([{}]), &json!({"options": 1})), "`options` must be an object"),
+        (
+            batch(&json!([{"a": 1, "A": 2}]), &no).replace("\"A\"", "\"a\""),
+            "the member `a` is there twice",
+        ),
+    ];
+    for (body, expected) in rows {
+        let message = sidecar.evaluations(&body).await.refused(400);
+        assert!(message.contains(expected), "{body}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_item_says_why_to_who_asks() {
+    let sidecar = Sidecar::start().await;
+    let explain = json!({"options": {"explain": true}});
+    let body = batch(&json!([{"subject": {"id": "oli"}}, {}]), &explain);
+    let answer = sidecar.evaluations(body).await.json();
+    assert_eq!(
+        answer["evaluations"][0],
+        json!({"decision": false, "context": {"error":
+            {"status": 400, "message": "`subject.type` is missing"}}})
+    );
+    assert_eq!(answer["evaluations"][1]["context"]["reason"], "granted");
+}
+
+// === revisions ===
+
+#[tokio::test]
+async fn an_answer_is_as_fresh_as_the_caller_asks() {
+    let sidecar = Sidecar::start().await;
+    let ask = async |at_least: &str| {
+        let headers = format!("{JSON}x-kwic-at-least: {at_least}\r\n");
+        sidecar.post("/access/v1/evaluation", &headers, granted().to_string()).await
+    };
+    for reached in ["0", "7", " 7 "] {
+        assert_eq!(ask(reached).await.text, ALLOW, "{reached}");
+    }
+    let early = ask("8").await;
+    assert!(early.refused(503).contains("revision 8 is not reached yet, 7 is"), "{early:?}");
+    assert_eq!(early.header("retry-after"), Some("1"));
+    for bad in ["x", "-1", "7.0", "", "99999999999999999999", "caf\u{e9}"] {
+        assert!(ask(bad).await.refused(400).contains("`x-kwic-at-least`"), "{bad}");
+    }
+    let twice = format!("{JSON}x-kwic-at-least: 1\r\nx-kwic-at-least: 8\r\n");
+    let twice = sidecar.post("/access/v1/evaluation", &twice, granted().to_string()).await;
+    twice.refused(400);
+    // One that comes while we wait is waited for.
+    let directory = Arc::clone(&sidecar.app.directory);
+    let (answer, ()) = tokio::join!(ask("8"), async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        directory.apply(&Change { revision: Revision(8), rows: Vec::new() });
+    });
+    assert_eq!((&*answer.text, answer.header("x-kwic-revision")), (ALLOW, Some("8")));
+}
+
+// === who may ask ===
+
+#[tokio::test]
+async fn a_name_that_a_page_could_make_its_own_is_refused_on_tcp() {
+    let sidecar = Sidecar::start_with(|app| {
+        app.config.decision.allowed_hosts = vec!["kwic-team.internal".to_owned()];
+    })
+    .await;
+    let line = |host: &str| format!("GET /livez HTTP/1.1\r\nconnection: close\r\n{host}\r\n");
+    for (host, status) in [
+        ("localhost", 200),
+        ("LocalHost:8181", 200),
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8181", 200),
+        ("127.1.2.3", 200),
+        ("[::1]", 200),
+        ("[::1]:8181", 200),
+        ("kwic-team.internal", 200),
+        ("KWIC-Team.internal:80", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("evil.example:127", 403),
+        ("[::2]", 403),
+        ("[::1].evil.example", 403),
+        ("[::1", 403),
+        ("10.0.0.1", 403),
+        ("0.0.0.0", 403),
+        ("kwic-team.internal.evil.example", 403),
+        ("", 403),
+    ] {
+        let answer = sidecar.tcp(line(&format!("host: {host}\r\n"))).await;
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+        if status == 403 {
+            assert!(answer.refused(403).contains("`decision.allowed_hosts`"), "{host}");
+        }
+        assert_eq!(sidecar.unix(line(&format!("host: {host}\r\n"))).await.status, 200, "{host}");
+    }
+    assert!(sidecar.tcp(line("")).await.refused(400).contains("`Host`"));
+    let twice = "host: localhost\r\nhost: evil.example\r\n";
+    assert!(sidecar.tcp(line(twice)).await.refused(400).contains("`Host`"));
+    assert_eq!(sidecar.unix(line("")).await.status, 200);
+    let absolute = "GET http://evil.example/livez HTTP/1.1\r\nhost: localhost\r\n\
+        connection: close\r\n\r\n";
+    assert_eq!(sidecar.tcp(absolute).await.status, 403);
+    let foreign = "POST /access/v1/evaluation HTTP/1.1\r\nhost: evil.example\r\n\
+        connection: close\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(sidecar.tcp(foreign).await.status, 403);
+}
+
+#[tokio::test]
+async fn where_keys_are_configured_a_caller_brings_one() {
+    let sidecar = Sidecar::start_with(|app| {
+        app.decision_keys = vec![Digest::of(&[b"first-key"]), Digest::of(&[b"second-key"])];
+    })
+    .await;
+    let body = granted().to_string();
+    for (header, status) in [
+        ("authorization: Bearer first-key\r\n", 200),
+        ("authorization: Bearer second-key\r\n", 200),
+        ("authorization: bearer second-key\r\n", 200),
+        ("", 401),
+        ("authorization: Bearer third-key\r\n", 401),
+        ("authorization: Bearer \r\n", 401),
+        ("authorization: Bearer first-ke\r\n", 401),
+        ("authorization: Basic first-key\r\n", 401),
+    ] {
+        let headers = format!("{JSON}{header}x-request-id: r1\r\n");
+        let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
+        assert_eq!(answer.status, status, "{header}: {answer:?}");
+        assert_eq!(answer.header("x-request-id"), Some("r1"));
+        if status == 401 {
+            assert!(answer.refused(401).contains("`decision.keys_file`"));
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    assert_eq!(sidecar.get("/metrics").await.status, 401);
+    assert_eq!(sidecar.get("/livez").await.status, 200);
+    assert_eq!(sidecar.get("/readyz").await.status, 200);
+}
+
+// === the other paths ===
+
+#[tokio::test]
+async fn the_metadata_come_from_the_configuration_alone() {
+    let none = Sidecar::start().await;
+    let path = "/.well-known/authzen-configuration";
+    assert!(none.get(path).await.refused(404).contains("`decision.public_url`"));
+
+    let plain = Sidecar::start_with(|app| {
+        app.config.decision.public_url = Some("https://pdp.example.com/".to_owned());
+        app.config.decision.allowed_hosts = vec!["other.example".to_owned()];
+    })
+    .await;
+    let expected = json!({
+        "policy_decision_point": "https://pdp.example.com",
+        "access_evaluation_endpoint": "https://pdp.example.com/access/v1/evaluation",
+        "access_evaluations_endpoint": "https://pdp.example.com/access/v1/evaluations",
+    });
+    let answer = plain.get(path).await;
+    assert_eq!((answer.status, answer.json()), (200, expected.clone()));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("max-age=3600"));
+    let other = format!("GET {path} HTTP/1.1\r\nhost: other.example\r\nconnection: close\r\n\r\n");
+    assert_eq!(plain.tcp(other).await.json(), expected);
+    for elsewhere in ["/tenant1", "x", "s"] {
+        plain.get(&format!("{path}{elsewhere}")).await.refused(404);
+    }
+
+    let tenant = Sidecar::start_with(|app| {
+        app.config.decision.public_url = Some("https://pdp.example.com/tenant1".to_owned());
+    })
+    .await;
+    let answer = tenant.get(&format!("{path}/tenant1")).await.json();
+    assert_eq!(answer["policy_decision_point"], "https://pdp.example.com/tenant1");
+    assert_eq!(
+        answer["access_evaluation_endpoint"],
+        "https://pdp.example.com/tenant1/access/v1/evaluation"
+    );
+    for elsewhere in ["tenant1", "/tenant2", "/tenant1/x", ""] {
+        tenant.get(&format!("{path}{elsewhere}")).await.refused(404);
+    }
+}
+
+#[tokio::test]
+async fn each_path_has_its_method_and_says_so() {
+    let sidecar = Sidecar::start().await;
+    let ask = async |method: &str, path: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        sidecar.tcp(format!("{head}x-request-id: r1\r\ncontent-length: 0\r\n\r\n")).await
+    };
+    for (path, allow) in [
+        ("/access/v1/evaluation", "POST"),
+        ("/access/v1/evaluations", "POST"),
+        ("/livez", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/.well-known/authzen-configuration", "GET, HEAD"),
+    ] {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+            if allow.split(", ").any(|allowed| allowed == method) {
+                continue;
+            }
+            let answer = ask(method, path).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+            assert_eq!(answer.header("x-request-id"), Some("r1"), "{method} {path}");
+        }
+    }
+    for path in ["/", "/access/v1", "/access/v1/evaluation/", "/access/v1/search/subject", "/x"] {
+        for method in ["GET", "POST"] {
+            let answer = ask(method, path).await;
+            answer.refused(404);
+            assert_eq!(answer.header("x-request-id"), Some("r1"), "{method} {path}");
+        }
+    }
+    let head = ask("HEAD", "/livez").await;
+    assert_eq!((head.status, &*head.text, head.header("content-length")), (200, "", Some("3")));
+    assert_eq!(ask("GET", "/livez?x=y").await.text, "ok\n");
+}
+
+#[tokio::test]
+async fn readiness_and_metrics_tell_how_it_stands() {
+    let sidecar = Sidecar::start().await;
+    let ready = sidecar.get("/readyz").await.json();
+    assert_eq!(
+        (&ready["status"], &ready["policies"], &ready["revision"], &ready["members"]),
+        (&json!("ready"), &json!("live"), &json!(7), &json!(1)),
+        "{ready}"
+    );
+    assert_eq!(ready.get("fault"), None, "{ready}");
+    let mut status = sidecar.app.policy_status.load().as_ref().clone();
+    status.last_good = true;
+    status.fault = Some("roles/x.cedar: line 3".to_owned());
+    sidecar.app.policy_status.store(Arc::new(status));
+    let ready = sidecar.get("/readyz").await.json();
+    assert_eq!(
+        (&ready["policies"], &ready["fault"]),
+        (&json!("last_good"), &json!("roles/x.cedar: line 3"))
+    );
+
+    sidecar.evaluation(granted().to_string()).await;
+    sidecar.evaluation("{}").await;
+    sidecar
+        .evaluations(batch(&json!([{}, {"subject": {"type": "user", "id": "x"}}]), &json!({})))
+        .await;
+    sidecar.get("/nothing/here").await;
+    let metrics = sidecar.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let digest = sidecar.app.policies.load().digest_hex().to_owned();
+    for line in [
+        "kwic_decisions_total{decision=\"allow\"} 2",
+        "kwic_decisions_total{decision=\"deny\"} 1",
+        "kwic_decision_duration_seconds_bucket{le=\"0.000001\"}",
+        "kwic_decision_duration_seconds_bucket{le=\"0.00005\"}",
+        "kwic_decision_duration_seconds_bucket{le=\"0.01\"}",
+        "kwic_decision_duration_seconds_bucket{le=\"+Inf\"} 3",
+        "kwic_decision_duration_seconds_count 3",
+        "kwic_batch_size_bucket{le=\"1\"} 0",
+        "kwic_batch_size_bucket{le=\"5\"} 1",
+        "kwic_batch_size_sum 2",
+        "kwic_http_requests_total{route=\"/access/v1/evaluation\",code=\"200\"} 1",
+        "kwic_http_requests_total{route=\"/access/v1/evaluation\",code=\"400\"} 1",
+        "kwic_http_requests_total{route=\"/access/v1/evaluations\",code=\"200\"} 1",
+        "kwic_http_requests_total{route=\"unknown\",code=\"404\"} 1",
+        "kwic_policy_eval_errors_total 0",
+        "kwic_policy_reloads_total{result=\"accepted\"} 0",
+        "kwic_policy_last_success_reload_timestamp_seconds 0",
+        &format!("kwic_policy_info{{digest=\"{digest}\",state=\"last_good\"}} 1"),
+        "kwic_policies ",
+        "kwic_members 1",
+        "kwic_store_revision 7",
+        "kwic_connections 1",
+        "kwic_handler_panics_total 0",
+    ] {
+        assert!(metrics.text.lines().any(|it| it.starts_with(line)), "{line}\n{}", metrics.text);
+    }
+    check_exposition(&metrics.text);
+}
+
+/// Version 0.0.4: HELP, then TYPE, then the samples of that family; each series once.
+fn check_exposition(text: &str) {
+    let mut family = String::new();
+    let mut typed = false;
+    let (mut families, mut seen) = (HashSet::new(), HashSet::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            rest.split_once(' ').unwrap().0.clone_into(&mut family);
+            assert!(families.insert(family.clone()), "{family} twice");
+            typed = false;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(name, family);
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            typed = true;
+        } else {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(typed && series.starts_with(&family), "{line}");
+            assert!(seen.insert(series.to_owned()), "{series} twice");
+            value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+        }
+    }
+    assert!(text.ends_with('\n'));
+}
