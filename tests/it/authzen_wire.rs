@@ -736,6 +736,7 @@ async fn readiness_and_metrics_tell_how_it_stands() {
         "kwic_decision_duration_seconds_count 3",
         "kwic_batch_size_bucket{le=\"1\"} 0",
         "kwic_batch_size_bucket{le=\"5\"} 1",
+        "kwic_batch_size_bucket{le=\"1000\"} 1",
         "kwic_batch_size_sum 2",
         "kwic_http_requests_total{route=\"/access/v1/evaluation\",code=\"200\"} 1",
         "kwic_http_requests_total{route=\"/access/v1/evaluation\",code=\"400\"} 1",
