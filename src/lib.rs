@@ -19,6 +19,46 @@
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP |
+//!
+//! # One decision
+//!
+//! 1. `http::server` accepts a connection that has been admitted and lets hyper read a request.
+//! 2. `routes::decision` finds the path, the host and, where asked for, the caller's key.
+//! 3. `authzen::evaluation` reads the bounded body; `authzen::json` turns it into values, each
+//!    member once; `authzen::wire` into a [`domain::Query`], or a 400 that names the member.
+//! 4. `flows::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
+//!    here to the answer nothing waits and nothing fails: what is in doubt is a deny.
+//! 5. `engine::decide` finds subject, action and resource type by name. Where only role, account
+//!    and suspension can decide, `engine::memory` may know what Cedar answered before.
+//! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
+//!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
+//! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on.
+//!
+//! # One removal
+//!
+//! 1. `cli::member` asks, and sends `DELETE` to `admin.sock`; `routes::admin` hands it over.
+//! 2. `admin::members` reads the call; `flows::permit` makes the permit of whoever owns the socket.
+//! 3. `flows::members` runs the change in a task of its own, so that nobody can hang up on half
+//!    of it, and calls the one transition, `store::redb::members`.
+//! 4. `store::redb::transition` checks, deletes, writes the audit entry and takes the next
+//!    revision in one durable transaction, then tells the feed.
+//! 5. `flows::refresh` applies the change to the directory, and lets the flow wait for it: only
+//!    then does the caller get the receipt. From that answer on no decision says allow.
+//!
+//! # One reload
+//!
+//! 1. `policy_folder` notices a change, or a signal or a command asks.
+//! 2. `flows::reload` reads the folder and takes it through `engine::load`, the gate, apart from
+//!    the threads that answer, at the lowest priority.
+//! 3. `engine::matrix` says who gains and who loses; the pointer is swapped; the set is kept as
+//!    last good with its audit entry. Any fault before the swap: nothing has changed.
+//!
+//! # Errors
+//!
+//! A [`domain::Failure`] has two messages, for the caller and for the log. Sentences begin in
+//! lower case and have no full stop, put input in backticks, name no Rust type, and say what to
+//! do next. Three ways to fail: a `Failure` is the world's doing, an assertion is a bug of ours,
+//! and doubt about a decision is a deny.
 
 pub mod domain;
 

@@ -218,7 +218,7 @@ fn every_file_says_what_it_is() {
             if line.contains("FIXME") || line.contains("XXX") {
                 faults.push(format!("{file}:{}: finish it or say why not", number + 1));
             }
-            if line.chars().any(|c| !c.is_ascii()) && line.trim_start().starts_with("//") {
+            if !line.is_ascii() && line.trim_start().starts_with("//") {
                 faults.push(format!("{file}:{}: write comments in ASCII", number + 1));
             }
         }
@@ -270,4 +270,44 @@ fn the_only_status_codes_are_in_respond() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_walkthroughs_name_files_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map = fs::read_to_string(root.join("lib.rs")).unwrap();
+    let mut named = 0;
+    for word in map.lines().filter(|line| line.starts_with("//!")).flat_map(|line| line.split('`'))
+    {
+        let is_path =
+            word.contains("::") && word.chars().all(|c| c.is_ascii_lowercase() || "_:".contains(c));
+        if is_path {
+            let file = root.join(format!("{}.rs", word.replace("::", "/")));
+            assert!(file.exists(), "the map names `{word}`, and there is no {}", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 15, "the map names only {named} files");
+}
+
+#[test]
+fn errors_are_written_in_one_style() {
+    let mut faults = Vec::new();
+    for (file, text) in sources() {
+        for (number, line) in code(&text) {
+            let Some(at) = line.find("Failure::new(").or_else(|| line.find("Failure::internal("))
+            else {
+                continue;
+            };
+            for sentence in
+                line[at..].split('"').skip(1).step_by(2).filter(|text| text.contains(' '))
+            {
+                if sentence.ends_with('.') || sentence.starts_with(|c: char| c.is_ascii_uppercase())
+                {
+                    faults.push(format!("{file}:{number}: `{sentence}`"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "lower case, no full stop:\n{}", faults.join("\n"));
 }

@@ -15,8 +15,8 @@
 
 mod admin_api;
 mod authzen_wire;
-mod http;
 mod house;
+mod http;
 mod import;
 mod matrix;
 mod reload;

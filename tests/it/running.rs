@@ -100,7 +100,7 @@ fn another_namespace_other_roles_types_and_actions() {
     let amelia = ("user", "amelia");
     let low = json!({"account": "air", "height": 100});
     assert!(fly(amelia, low.clone(), json!({})).0);
-    assert!(fly(("robot", "r2"), low.clone(), json!({})).0);
+    assert!(fly(("robot", "r2"), low, json!({})).0);
     let high = json!({"account": "air", "height": 9000});
     assert!(!fly(amelia, high.clone(), json!({})).0);
     assert!(fly(amelia, high.clone(), json!({"weather": "clear", "ignored": [1]})).0);
