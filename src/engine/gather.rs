@@ -12,10 +12,10 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 use super::Members;
 use super::names::{ActionInfo, Names};
 use super::stored::{Stored, StoredEntity};
-use super::types::{BadAttribute, Extension, Named, Shape, Type, read, read_shape};
+use super::types::{BadAttribute, Extension, Named, Shape, Type, read, read_entity, read_shape};
 use crate::clock;
 use crate::domain::query::member;
-use crate::domain::{EntityRef, MemberView, Query, Value};
+use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 
 /// How many steps from principal, resource and context a condition may reach; the gate refuses
 /// policies that reach further.
@@ -82,7 +82,7 @@ impl<M: Members> Gatherer<'_, M> {
             entities.extend(resource.entity);
         }
         entities.extend(case.action.entity.clone());
-        self.reach(&named, &mut entities);
+        self.reach(&named, &mut entities)?;
         let request =
             Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
                 .map_err(|fault| broken("the question", &fault))?;
@@ -210,12 +210,16 @@ impl<M: Members> Gatherer<'_, M> {
         let mut lineage = stored.lineage.clone();
         if let Some(account) = case.moved_to
             && case.resource_type != self.names.account
+            && self.names.get(case.resource_type).is_some_and(|info| info.in_account)
         {
             lineage.retain(|uid| Some(uid.type_name()) != self.names.name(self.names.account));
             lineage.extend(self.stored.lineage(self.uid(self.names.account, account)?));
         }
-        let parents = lineage.iter().filter(|parent| **parent != uid).cloned().collect();
-        Ok(Drawn { entity: Some(entity(uid.clone(), attributes, parents)?), uid, lineage })
+        let parents: Vec<_> = lineage.iter().filter(|parent| **parent != uid).cloned().collect();
+        let tags = stored.tags.iter().cloned();
+        let entity = Entity::new_with_tags(uid.clone(), attributes, parents, tags)
+            .map_err(|fault| broken("an attribute", &fault))?;
+        Ok(Drawn { entity: Some(entity), uid, lineage })
     }
 
     /// A resource that only the caller knows.
@@ -226,13 +230,15 @@ impl<M: Members> Gatherer<'_, M> {
         named: &mut Named,
     ) -> Result<Drawn, BadAttribute> {
         let shape = self.names.shape(case.resource_type);
+        let may_be_in_account =
+            self.names.get(case.resource_type).is_some_and(|info| info.in_account);
         let said = &case.query.resource;
         let account = if case.resource_type == self.names.account {
             None
         } else {
             match case.moved_to {
                 Some(account) => Some(Cow::Borrowed(account)),
-                None => said_account(said)?.or(case.default_account.map(Cow::Borrowed)),
+                None => self.said_account(said)?.or(case.default_account.map(Cow::Borrowed)),
             }
         };
         let mut attributes = HashMap::new();
@@ -255,7 +261,8 @@ impl<M: Members> Gatherer<'_, M> {
             attributes.insert(attribute.name.clone(), value);
         }
         let mut lineage = vec![uid.clone()];
-        if let Some(slug) = &account {
+        // Policies are validated for parents that the schema allows; another would be a surprise.
+        if let Some(slug) = account.as_ref().filter(|_| may_be_in_account) {
             lineage.extend(self.stored.lineage(self.uid(self.names.account, slug)?));
         }
         if attributes.is_empty() && lineage.len() == 1 {
@@ -266,10 +273,14 @@ impl<M: Members> Gatherer<'_, M> {
     }
 
     /// Adds what attributes name: stored entities and members, as far as a condition may reach.
-    fn reach(&self, named: &[EntityUid], entities: &mut Vec<Entity>) {
+    ///
+    /// # Errors
+    /// A member that lacks an attribute which only its caller could say: left out, it would be in
+    /// no role and have no attribute, and a `forbid` that asks for one would not see it.
+    fn reach(&self, named: &[EntityUid], entities: &mut Vec<Entity>) -> Result<(), BadAttribute> {
         let user = self.names.name(self.names.user);
         if self.stored.is_empty() && !named.iter().any(|uid| Some(uid.type_name()) == user) {
-            return;
+            return Ok(());
         }
         let mut seen: HashSet<EntityUid> = entities.iter().map(Entity::uid).collect();
         let mut front = named.to_vec();
@@ -280,17 +291,29 @@ impl<M: Members> Gatherer<'_, M> {
                     next.extend(stored.named.iter().cloned());
                     entities.push(stored.entity.clone());
                 } else if Some(uid.type_name()) == user {
-                    // A member that lacks an attribute which only its caller could say is left
-                    // out: reading it then errs, and an error never allows.
                     let drawn = self.members.with(uid.id().unescaped(), |view| {
                         self.member(&view, view.account, &[], &mut next)
                     });
-                    if let Some(Ok((drawn, _))) = drawn {
+                    if let Some(drawn) = drawn {
+                        let (drawn, _) = drawn.map_err(|bad| bad.within(&uid.to_string()))?;
                         entities.extend(drawn.entity);
                     }
                 }
             }
             front = next;
+        }
+        Ok(())
+    }
+
+    /// The account that the caller puts a resource into: a bare slug, or the entity's JSON form.
+    fn said_account<'a>(&self, said: &EntityRef<'a>) -> Result<Option<Cow<'a, str>>, BadAttribute> {
+        let Some(name) = self.names.name(self.names.account) else { return Ok(None) };
+        match member(said.properties, "account") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(slug)) => Ok(Some(slug.clone())),
+            Some(other) => read_entity(name, None, other)
+                .map(|uid| Some(Cow::Owned(uid.id().unescaped().to_owned())))
+                .map_err(|bad| bad.within("account")),
         }
     }
 
@@ -323,21 +346,6 @@ fn context_fields(
             read_shape(shape, &members, named)
         }
         _ => read_shape(shape, query.context, named),
-    }
-}
-
-/// The account that the caller puts a resource into: a bare slug, or the entity's JSON form.
-fn said_account<'a>(resource: &EntityRef<'a>) -> Result<Option<Cow<'a, str>>, BadAttribute> {
-    let Some(value) = member(resource.properties, "account") else { return Ok(None) };
-    let inner = value.as_record().and_then(|members| member(members, "__entity")).unwrap_or(value);
-    let slug = match inner {
-        Value::Record(members) => member(members, "id").and_then(Value::as_str),
-        other => other.as_str(),
-    };
-    match (slug, value) {
-        (Some(slug), _) => Ok(Some(Cow::Borrowed(slug))),
-        (None, Value::Null) => Ok(None),
-        (None, _) => Err(BadAttribute::mistyped("an account's slug", value).within("account")),
     }
 }
 
@@ -380,8 +388,17 @@ fn supplied<'v>(view: &MemberView<'v>, account: &'v str, name: &str, kind: &Type
         ("last_name", _) => text(view.last_name),
         ("two_step", _) => Value::Bool(view.two_step),
         ("joined", Type::Long) => Value::Long(view.joined.0),
-        ("joined", _) => Value::String(clock::rfc3339(view.joined).into()),
+        ("joined", _) => Value::String(datetime(view.joined).into()),
         _ => Value::Null,
+    }
+}
+
+/// A moment as Cedar's `datetime` reads it: the fraction of a second has three digits or is absent.
+fn datetime(at: Timestamp) -> String {
+    let text = clock::rfc3339(at);
+    match text.trim_end_matches('Z').split_once('.') {
+        Some((seconds, fraction)) => format!("{seconds}.{fraction:0<3}Z"),
+        None => text,
     }
 }
 

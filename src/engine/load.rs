@@ -513,10 +513,14 @@ fn mentions(json: &Json, into: &mut HashSet<String>) {
     match json {
         Json::Object(members) => {
             for (key, value) in members {
-                if matches!(key.as_str(), "." | "has")
-                    && let Some(name) = value.get("attr").and_then(Json::as_str)
-                {
-                    into.insert(name.to_owned());
+                if matches!(key.as_str(), "." | "has") {
+                    // `has a.b` asks for a list of names.
+                    let names = match value.get("attr") {
+                        Some(Json::Array(names)) => names.as_slice(),
+                        Some(name) => std::slice::from_ref(name),
+                        None => &[],
+                    };
+                    into.extend(names.iter().filter_map(Json::as_str).map(str::to_owned));
                 }
                 mentions(value, into);
             }

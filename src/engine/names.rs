@@ -19,6 +19,8 @@ pub(super) struct TypeInfo {
     /// The base name in snake case: `bot_flow` for `BotFlow`.
     pub(super) snake: String,
     pub(super) shape: Shape,
+    /// Whether the schema lets such an entity be in an `Account`.
+    pub(super) in_account: bool,
 }
 
 /// One action of the schema.
@@ -57,12 +59,18 @@ impl Names {
             .map(|name| TypeInfo {
                 name: name.clone(),
                 snake: snake(name.basename()),
+                in_account: schema
+                    .ancestors(name)
+                    .is_some_and(|mut groups| groups.any(|group| group.basename() == "Account")),
                 shape: shapes.entities.remove(&name.to_string()).unwrap_or_default(),
             })
             .collect();
         types.sort_by_key(|info| info.name.to_string());
         let type_spellings = spell_types(&types, &mut faults);
         let (user, role, account) = people(&types, &mut faults);
+        if let Some(user) = user.and_then(|at| types.get(at)) {
+            check_parents(schema, &user.name, &mut faults);
+        }
         let actions = read_actions(schema, &mut shapes, &mut faults);
         let mut action_spellings = HashMap::new();
         for (index, action) in actions.iter().enumerate() {
@@ -175,6 +183,20 @@ fn people(
         faults.push("`User`, `Role` and `Account` must be declared in one namespace".to_owned());
     }
     found
+}
+
+/// A member is in a role and in an account: policies must be validated for that.
+fn check_parents(schema: &Schema, user: &EntityTypeName, faults: &mut Vec<String>) {
+    for group in ["Role", "Account"] {
+        let declared = schema
+            .ancestors(user)
+            .is_some_and(|mut groups| groups.any(|found| found.basename() == group));
+        if !declared {
+            faults.push(format!(
+                "every member is in a `{group}`, and the schema does not say so: declare `entity User in [Role, Account]`"
+            ));
+        }
+    }
 }
 
 fn read_actions(schema: &Schema, shapes: &mut Shapes, faults: &mut Vec<String>) -> Vec<ActionInfo> {

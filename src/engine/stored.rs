@@ -4,8 +4,9 @@
 //! Never holds a member: those are the store's.
 
 use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 
-use cedar_policy::{Entities, Entity, EntityUid, EvalResult, Schema};
+use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression, Schema};
 
 /// One stored entity.
 #[derive(Debug)]
@@ -13,7 +14,9 @@ pub(super) struct StoredEntity {
     pub(super) entity: Entity,
     /// The entity itself and all its ancestors.
     pub(super) lineage: Vec<EntityUid>,
-    /// The entities that its attributes name.
+    /// The tags, for whoever makes the entity anew with other attributes.
+    pub(super) tags: Vec<(String, RestrictedExpression)>,
+    /// The entities that its attributes and tags name.
     pub(super) named: Vec<EntityUid>,
 }
 
@@ -42,13 +45,16 @@ impl Stored {
             let uid = entity.uid();
             let mut lineage = vec![uid.clone()];
             lineage.extend(all.ancestors(&uid).into_iter().flatten().cloned());
-            let mut named = Vec::new();
+            let (mut named, mut tags) = (Vec::new(), Vec::new());
             for (_, value) in entity.attrs() {
-                if let Ok(value) = value {
-                    collect(&value, &mut named);
-                }
+                collect(&value.map_err(|fault| fault.to_string())?, &mut named);
             }
-            stored.insert(uid, StoredEntity { entity: entity.clone(), lineage, named });
+            for (name, value) in entity.tags() {
+                let value = value.map_err(|fault| fault.to_string())?;
+                collect(&value, &mut named);
+                tags.push((name.to_owned(), expression(&value)?));
+            }
+            stored.insert(uid, StoredEntity { entity: entity.clone(), lineage, tags, named });
         }
         Ok(Self(stored))
     }
@@ -85,4 +91,27 @@ fn collect(value: &EvalResult, into: &mut Vec<EntityUid>) {
         | EvalResult::String(_)
         | EvalResult::ExtensionValue(_) => {}
     }
+}
+
+/// The expression that a value came from.
+fn expression(value: &EvalResult) -> Result<RestrictedExpression, String> {
+    Ok(match value {
+        EvalResult::Bool(flag) => RestrictedExpression::new_bool(*flag),
+        EvalResult::Long(number) => RestrictedExpression::new_long(*number),
+        EvalResult::String(text) => RestrictedExpression::new_string(text.clone()),
+        EvalResult::EntityUid(uid) => RestrictedExpression::new_entity_uid(uid.clone()),
+        EvalResult::Set(set) => RestrictedExpression::new_set(
+            set.iter().map(expression).collect::<Result<Vec<_>, _>>()?,
+        ),
+        EvalResult::Record(record) => {
+            let fields = record
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), expression(value)?)))
+                .collect::<Result<Vec<_>, String>>()?;
+            RestrictedExpression::new_record(fields).map_err(|fault| fault.to_string())?
+        }
+        EvalResult::ExtensionValue(call) => {
+            RestrictedExpression::from_str(call).map_err(|fault| fault.to_string())?
+        }
+    })
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use serde_json::Value as Json;
 
 use crate::domain::Value;
@@ -147,7 +147,7 @@ pub(super) fn read_shape(
 }
 
 /// An entity as a bare id, as `{"type","id"}` or as `{"__entity":{"type","id"}}`.
-fn read_entity(
+pub(super) fn read_entity(
     name: &EntityTypeName,
     ids: Option<&[String]>,
     value: &Value<'_>,
@@ -179,8 +179,7 @@ fn read_entity(
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
 }
 
-/// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`. The text itself is
-/// checked when the entity or context is made.
+/// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`.
 fn read_extension(
     extension: Extension,
     value: &Value<'_>,
@@ -202,12 +201,20 @@ fn read_extension(
     let Some(text) = text else {
         return Err(BadAttribute::mistyped(&format!("the text of a `{function}`"), value));
     };
-    Ok(match extension {
+    let expression = match extension {
         Extension::Decimal => RestrictedExpression::new_decimal(text),
         Extension::Ip => RestrictedExpression::new_ip(text),
         Extension::DateTime => RestrictedExpression::new_datetime(text),
         Extension::Duration => RestrictedExpression::new_duration(text),
-    })
+    };
+    // Cedar reads the text only when the value is made: here the attribute can still be named.
+    match Context::from_pairs([("value".to_owned(), expression.clone())]) {
+        Ok(_) => Ok(expression),
+        Err(_) => {
+            let text = text.escape_debug();
+            Err(BadAttribute::because(format!("must be the text of a `{function}`, not `{text}`")))
+        }
+    }
 }
 
 /// The shapes of a whole schema, read from its JSON form.
