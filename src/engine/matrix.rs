@@ -234,9 +234,12 @@ impl Snapshot {
             Some(account) if kind == self.names.account => account,
             _ => "matrix-resource",
         };
-        let properties = defaults(self.names.shape(kind), situation.account);
-        let said = defaults(self.names.shape(self.names.user), None);
-        let context = defaults(&info.context, None);
+        let mut properties = defaults(self.names.shape(kind), |name| name == "account");
+        if let Some(account) = situation.account {
+            properties.push((Cow::Borrowed("account"), Value::String(Cow::Borrowed(account))));
+        }
+        let said = defaults(self.names.shape(self.names.user), is_supplied);
+        let context = defaults(&info.context, |_| false);
         let query = Query {
             subject: EntityRef { kind: "", id: "matrix-member", properties: &said },
             action,
@@ -346,6 +349,25 @@ impl Snapshot {
         self.has_role(role).then(|| meanings.collect())
     }
 
+    /// Whether a stored entity could ask something that this policy answers.
+    fn decides_for_stored(&self, id: &str) -> bool {
+        let is_it = |(policy, _): &(cedar_policy::Policy, Scope)| policy.id().to_string() == id;
+        let Some(at) = self.policies.iter().position(is_it) else { return false };
+        let subjects: BTreeSet<usize> = self
+            .stored
+            .iter()
+            .filter_map(|(uid, _)| self.names.index_of(uid.type_name()))
+            .collect();
+        let kinds = 0..self.names.types.len();
+        subjects.into_iter().any(|subject| {
+            (0..self.names.actions.len()).any(|action| {
+                kinds.clone().any(|kind| {
+                    self.slices.env(subject, action, kind).is_some_and(|env| env.all.contains(&at))
+                })
+            })
+        })
+    }
+
     /// Changes that no cell shows.
     fn unseen(&self, before: &Self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -358,6 +380,11 @@ impl Snapshot {
                 (Some(_), None) => "is new",
                 _ => "is gone",
             };
+            if self.decides_for_stored(id) || before.decides_for_stored(id) {
+                notes.push(format!(
+                    "the policy `{id}` {what}, and decides for subjects of `entities.json` too, which the matrix does not show"
+                ));
+            }
             if [now, then].into_iter().flatten().any(|meta| !meta.determined) {
                 notes.push(format!(
                     "the policy `{id}` {what}, and attributes decide what it does: read it to see who gains or loses"
@@ -387,15 +414,12 @@ fn lines(found: &BTreeMap<(&RoleId, &str, &str), Vec<&str>>, verb: &str) -> Vec<
 }
 
 /// The least that conforms to a shape: every required attribute, with a value that no determined
-/// policy reads.
-fn defaults(shape: &Shape, account: Option<&'static str>) -> Record<'static> {
+/// policy reads; `known` are said elsewhere.
+fn defaults(shape: &Shape, known: fn(&str) -> bool) -> Record<'static> {
     let mut record = Record::new();
-    if let Some(account) = account {
-        record.push((Cow::Borrowed("account"), Value::String(Cow::Borrowed(account))));
-    }
     for attribute in &shape.attributes {
         let name = attribute.name.as_str();
-        if attribute.required && name != "account" && !is_supplied(name) {
+        if attribute.required && !known(name) {
             record.push((Cow::Owned(name.to_owned()), default_of(&attribute.kind)));
         }
     }
@@ -468,10 +492,12 @@ fn is_certain(json: &Json, role: &str) -> bool {
                 _ => false,
             }
         }
-        "in" => {
-            let left = matches!(variable(side("left")).as_deref(), Some("principal" | "resource"));
-            (left || is_certain(side("left"), role)) && is_certain(side("right"), role)
-        }
+        "in" => match variable(side("left")).as_deref() {
+            Some("principal") => is_certain(side("right"), role),
+            // Only an account: which role a resource is in, the made-up one cannot show.
+            Some("resource") => side("right").get(".").is_some() && is_certain(side("right"), role),
+            _ => is_certain(side("left"), role) && is_certain(side("right"), role),
+        },
         "is" => variable(side("left")).is_some() && side("in").is_null(),
         "!" => is_certain(side("arg"), role),
         "&&" | "||" | "==" | "!=" => {
