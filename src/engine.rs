@@ -13,6 +13,8 @@ mod load;
 mod matrix;
 mod memory;
 mod names;
+#[cfg(test)]
+mod oracle;
 mod policy_tests;
 mod roles;
 mod slices;

@@ -13,7 +13,7 @@ use crate::domain::decision::Explanation;
 use crate::domain::{Decision, MemberView, Query, Reason, RoleId};
 
 /// Why a question is denied without asking any policy.
-struct Refusal {
+pub(super) struct Refusal {
     reason: Reason,
     sentence: String,
 }
@@ -118,7 +118,7 @@ impl Snapshot {
     }
 
     /// Finds the action, the resource's type and the environment.
-    fn understand<'a, M: Members>(
+    pub(super) fn understand<'a, M: Members>(
         &'a self,
         principal: Principal<'a>,
         query: &'a Query<'a>,

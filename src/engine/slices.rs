@@ -20,11 +20,13 @@ use cedar_policy::{
 
 use super::memory::{self, Memory};
 use super::names::Names;
+#[cfg(test)]
+use super::oracle::{Planted, planted};
 use super::stored::Stored;
 
 /// Up to this many policies for everyone are merged into each role's slice; beyond it, the copies
-/// would cost more than the second call of Cedar that they save.
-const MERGED_MAX: usize = 64;
+/// would cost more than the second call of Cedar that they save. Few in tests, which so try both.
+const MERGED_MAX: usize = if cfg!(test) { 3 } else { 64 };
 
 /// What one side of a policy's scope asks.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub(super) enum Side {
 impl Side {
     /// False where no entity of this type can match.
     pub(super) fn fits(&self, name: &EntityTypeName) -> bool {
+        #[cfg(test)]
+        if planted(Planted::IsIn) && matches!(self, Self::IsIn(..)) {
+            return false;
+        }
         match self {
             Self::Any | Self::In(_) => true,
             Self::Is(wanted) | Self::IsIn(wanted, _) => wanted == name,
@@ -94,6 +100,8 @@ impl Scope {
     /// Takes `action == GROUP` in for the actions of the group, which it does not match: a policy
     /// too many in a slice changes nothing, one too few would.
     pub(super) fn fits_action(&self, lineage: &[EntityUid]) -> bool {
+        #[cfg(test)]
+        let lineage = if planted(Planted::ActionGroups) { &lineage[..1] } else { lineage };
         self.action.as_ref().is_none_or(|wanted| wanted.iter().any(|uid| lineage.contains(uid)))
     }
 }
@@ -228,9 +236,13 @@ impl Env {
         let merged = everyone.len() <= MERGED_MAX;
         let mut roles = HashMap::new();
         for (role, lineage) in parts.roles.iter().filter(|_| merged) {
+            #[cfg(test)]
+            let lineage = if planted(Planted::RoleGroups) { &lineage[..1] } else { lineage };
             let own: Vec<usize> =
                 lineage.iter().filter_map(|uid| by_principal.get(uid)).flatten().copied().collect();
             if !own.is_empty() {
+                #[cfg(test)]
+                let everyone = if planted(Planted::Everyone) { &Vec::new() } else { &everyone };
                 let both = everyone.iter().copied().chain(own).collect();
                 roles.insert(role.clone(), sets.of(both)?);
             }
@@ -263,11 +275,21 @@ impl Env {
                 each(set);
             }
         };
+        #[cfg(test)]
+        let role = if planted(Planted::UnmergedRoles) { keys.role } else { role };
         if role.is_none() && !self.by_principal.is_empty() {
             buckets(&self.by_principal, keys.role_lineage, &mut each);
         }
+        #[cfg(test)]
+        if planted(Planted::Beyond) {
+            return;
+        }
         if role.is_none() || self.beyond_roles {
             buckets(&self.by_principal, keys.principal, &mut each);
+        }
+        #[cfg(test)]
+        if planted(Planted::ResourceBuckets) {
+            return;
         }
         if !self.by_resource.is_empty() {
             buckets(&self.by_resource, keys.resource, &mut each);
