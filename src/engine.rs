@@ -6,6 +6,8 @@
 
 mod decide;
 mod evaluate;
+#[cfg(test)]
+mod examples;
 mod fault;
 mod format;
 mod gather;

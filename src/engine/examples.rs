@@ -1,0 +1,472 @@
+//! The engine by example: small folders and single questions, each with the answer that a reader
+//! of the contract expects. The oracle tries what nobody thought of; this file says what is meant.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::{Value as Json, json};
+
+use super::{Changes, Members, PolicyFault, Snapshot, World, render};
+use crate::domain::decision::Explanation;
+use crate::domain::query::Record;
+use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Reason, RoleId, Timestamp, Value};
+
+const SCHEMA: &str = r#"namespace KWIC {
+  entity Account in [Group] { limit?: Long };
+  entity Group;
+  entity Role in [Role];
+  entity User in [Role, Account] {
+    account: Account, active: Bool, role: String, joined?: datetime, nickname?: String,
+  };
+  entity Service { contact?: User };
+  entity Template in [Account] { account?: Account, owner?: User, n?: Long, due?: datetime } tags String;
+  entity BotFlow in [Account];
+  entity Ticket in [Account] { email: String, role: Role };
+  action view appliesTo { principal: [User, Service], resource: [Template, BotFlow, Account, Ticket] };
+  action edit appliesTo { principal: User, resource: [Template, User, Account], context: { target?: User } };
+  action sweep appliesTo { principal: Service, resource: Account };
+}"#;
+
+const EDITOR: &str = r#"@id("editor") @role("editor") @title("Editor") @summary("Edits.") @best_for("Editors.")
+permit (principal in KWIC::Role::"editor", action in [KWIC::Action::"view", KWIC::Action::"edit"], resource);
+"#;
+
+const VIEWER: &str = r#"@id("viewer") @role("viewer") @title("Viewer") @summary("Views.") @best_for("Viewers.")
+permit (principal in KWIC::Role::"viewer", action == KWIC::Action::"view", resource);
+"#;
+
+const RULES: &str = r#"@id("tenancy")
+forbid (principal is KWIC::User, action, resource) unless { resource in principal.account };
+@id("suspension")
+forbid (principal is KWIC::User, action, resource) unless { principal.active };
+"#;
+
+/// A folder by its files; a later file of the same path takes the place of an earlier one.
+fn files(more: &[(&str, &str)]) -> PolicyFiles {
+    let mut folder: HashMap<&str, &str> = HashMap::from([
+        ("schema.cedarschema", SCHEMA),
+        ("roles/editor.cedar", EDITOR),
+        ("roles/viewer.cedar", VIEWER),
+        ("rules/rules.cedar", RULES),
+    ]);
+    folder.extend(more.iter().copied());
+    let kept = folder.into_iter().filter(|(_, text)| !text.is_empty());
+    PolicyFiles::new(kept.map(|(path, text)| (path.to_owned(), text.into())).collect())
+}
+
+fn snapshot(more: &[(&str, &str)]) -> Snapshot {
+    Snapshot::load(&files(more), &[]).unwrap_or_else(|faults| panic!("{}", render(&faults)))
+}
+
+/// The standard rules and one more.
+fn with_rule(rule: &str) -> Snapshot {
+    snapshot(&[("rules/more.cedar", rule)])
+}
+
+fn faults(more: &[(&str, &str)]) -> Vec<PolicyFault> {
+    Snapshot::load(&files(more), &[]).expect_err("the folder should be refused")
+}
+
+/// Refused, and some fault says `words`.
+fn refused(more: &[(&str, &str)], words: &str) {
+    let said = render(&faults(more));
+    assert!(said.contains(words), "{said}");
+}
+
+/// `anna` edits and `vera` views in `acme`, `gus` edits in `globex`, `sam` is suspended.
+struct Team;
+
+impl Members for Team {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        let (account, role, active) = match id {
+            "anna" => ("acme", "editor", true),
+            "vera" => ("acme", "viewer", true),
+            "gus" => ("globex", "editor", true),
+            "sam" => ("acme", "editor", false),
+            _ => return None,
+        };
+        Some(read(MemberView {
+            id,
+            account,
+            role,
+            active,
+            email_key: "a@example.org",
+            first_name: "A",
+            last_name: "B",
+            two_step: false,
+            joined: Timestamp(1_700_000_000_120),
+        }))
+    }
+}
+
+fn record(json: &Json) -> Record<'static> {
+    let members = json.as_object().into_iter().flatten();
+    members.map(|(name, json)| (Cow::Owned(name.clone()), value(json))).collect()
+}
+
+fn value(json: &Json) -> Value<'static> {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(number) => number.as_i64().map_or(Value::Double(0.5), Value::Long),
+        Json::String(text) => Value::String(Cow::Owned(text.clone())),
+        Json::Array(items) => Value::List(items.iter().map(value).collect()),
+        Json::Object(_) => Value::Record(record(json)),
+    }
+}
+
+/// One question: `TYPE:ID` thrice, and what the caller says.
+#[derive(Clone)]
+struct Ask {
+    subject: &'static str,
+    action: &'static str,
+    resource: &'static str,
+    subject_says: Json,
+    says: Json,
+    context: Json,
+    single_account: Option<&'static str>,
+}
+
+fn ask(subject: &'static str, action: &'static str, resource: &'static str) -> Ask {
+    Ask {
+        subject,
+        action,
+        resource,
+        subject_says: json!({}),
+        says: json!({"account": "acme"}),
+        context: json!({}),
+        single_account: None,
+    }
+}
+
+impl Ask {
+    fn says(self, says: Json) -> Self {
+        Self { says, ..self }
+    }
+
+    fn of(&self, snapshot: &Snapshot) -> Explanation {
+        let records = [&self.subject_says, &self.says, &self.context].map(record);
+        let [subject_says, says, context] = &records;
+        let entity = |name: &'static str, properties| {
+            let (kind, id) = name.rsplit_once(':').unwrap();
+            EntityRef { kind, id, properties }
+        };
+        let query = Query {
+            subject: entity(self.subject, subject_says.as_slice()),
+            action: self.action,
+            action_properties: &[],
+            resource: entity(self.resource, says.as_slice()),
+            context,
+        };
+        let world = World { members: &Team, single_account: self.single_account };
+        let decision = snapshot.decide(&query, &world, true);
+        let explanation = decision.explanation.unwrap();
+        assert_eq!(decision.allowed, explanation.reason == Reason::Granted);
+        assert_eq!(snapshot.decide(&query, &world, false).allowed, decision.allowed);
+        explanation
+    }
+
+    fn reason(&self, snapshot: &Snapshot) -> Reason {
+        self.of(snapshot).reason
+    }
+}
+
+#[test]
+fn each_reason_by_its_name() {
+    let set = snapshot(&[]);
+    let granted = ask("user:anna", "edit", "template:t").of(&set);
+    assert_eq!((granted.reason, granted.policies), (Reason::Granted, vec!["editor".to_owned()]));
+    let lacks = ask("user:vera", "edit", "template:t").of(&set);
+    assert_eq!(lacks.reason, Reason::RoleLacksAction);
+    assert_eq!(lacks.roles, [RoleId::parse("editor").unwrap()]);
+    for (subject, action, resource, reason) in [
+        ("user:sam", "edit", "template:t", Reason::Suspended),
+        ("user:gus", "edit", "template:t", Reason::OtherAccount),
+        ("user:gus", "edit", "account:acme", Reason::OtherAccount),
+        ("user:gus", "edit", "user:vera", Reason::OtherAccount),
+        ("user:nobody", "edit", "template:t", Reason::UnknownSubject),
+        ("robot:anna", "edit", "template:t", Reason::UnknownSubject),
+        ("session:x", "edit", "template:t", Reason::SessionEnded),
+        ("user:anna", "paint", "template:t", Reason::UnknownAction),
+        ("user:anna", "edit", "painting:t", Reason::UnknownResourceType),
+        ("user:anna", "edit", "bot_flow:b", Reason::NotApplicable),
+        ("user:anna", "sweep", "account:acme", Reason::NotApplicable),
+    ] {
+        let found = ask(subject, action, resource).reason(&set);
+        assert_eq!(found, reason, "{subject} {action} {resource}");
+    }
+}
+
+#[test]
+fn an_erring_forbid_denies_and_is_named() {
+    let set = with_rule(
+        r#"@id("overflow") forbid (principal, action, resource is KWIC::Template)
+           when { resource has n && resource.n + 9223372036854775807 > 0 };"#,
+    );
+    let edit =
+        |n: i64| ask("user:anna", "edit", "template:t").says(json!({"account": "acme", "n": n}));
+    assert_eq!(edit(-9_223_372_036_854_775_807).reason(&set), Reason::Granted);
+    let erred = edit(1).of(&set);
+    assert_eq!((erred.reason, erred.policies), (Reason::ForbidErred, vec!["overflow".to_owned()]));
+}
+
+#[test]
+fn bad_attributes_are_named() {
+    let set = snapshot(&[]);
+    for (resource, says, path) in [
+        ("template:t", json!({"account": "acme", "n": "1"}), "resource.properties.n"),
+        ("template:t", json!({"account": "acme", "due": "soon"}), "resource.properties.due"),
+        ("template:t", json!({"account": 7}), "resource.properties.account"),
+        (
+            "template:t",
+            json!({"account": {"type": "KWIC::Group", "id": "acme"}}),
+            "resource.properties.account",
+        ),
+        ("ticket:t", json!({"account": "acme", "role": "x"}), "resource.properties.email"),
+    ] {
+        let found = ask("user:anna", "view", resource).says(says).of(&set);
+        assert_eq!(found.reason, Reason::BadAttributes);
+        assert!(found.sentence.contains(&format!("`{path}`")), "{}", found.sentence);
+    }
+}
+
+#[test]
+fn what_the_store_knows_wins() {
+    let set = with_rule(
+        r#"@id("nick") permit (principal, action, resource) when { principal has nickname && principal.nickname == "boss" };"#,
+    );
+    let mut sam = ask("user:sam", "edit", "template:t");
+    sam.subject_says =
+        json!({"active": true, "role": "editor", "account": "acme", "nickname": "boss"});
+    assert_eq!(sam.reason(&set), Reason::Suspended);
+    let mut gus = ask("user:gus", "edit", "template:t");
+    gus.subject_says = json!({"account": "acme"});
+    assert_eq!(gus.reason(&set), Reason::OtherAccount);
+    // A member as resource is where the store says, not where the caller says.
+    let moved = ask("user:gus", "edit", "user:vera").says(json!({"account": "globex"}));
+    assert_eq!(moved.reason(&set), Reason::OtherAccount);
+    // What only the caller knows is taken.
+    let mut vera = ask("user:vera", "edit", "template:t");
+    assert_eq!(vera.reason(&set), Reason::RoleLacksAction);
+    vera.subject_says = json!({"nickname": "boss"});
+    assert_eq!(vera.reason(&set), Reason::Granted);
+}
+
+#[test]
+fn accounts_by_slug_by_entity_and_by_default() {
+    let set = snapshot(&[]);
+    let edit = ask("user:anna", "edit", "template:t");
+    for says in [
+        json!({"account": "acme"}),
+        json!({"account": {"type": "KWIC::Account", "id": "acme"}}),
+        json!({"account": {"__entity": {"type": "KWIC::Account", "id": "acme"}}}),
+    ] {
+        assert_eq!(edit.clone().says(says).reason(&set), Reason::Granted);
+    }
+    let none = edit.clone().says(json!({}));
+    assert_eq!(none.reason(&set), Reason::OtherAccount);
+    let single = Ask { single_account: Some("acme"), ..none };
+    assert_eq!(single.reason(&set), Reason::Granted);
+    let said = Ask { single_account: Some("acme"), ..edit.says(json!({"account": "globex"})) };
+    assert_eq!(said.reason(&set), Reason::OtherAccount);
+}
+
+#[test]
+fn types_in_every_spelling() {
+    let set = snapshot(&[]);
+    for resource in ["bot_flow:b", "BotFlow:b", "KWIC::BotFlow:b"] {
+        assert_eq!(ask("user:anna", "view", resource).reason(&set), Reason::Granted, "{resource}");
+    }
+    for resource in ["user:vera", "member:vera", "User:vera", "KWIC::User:vera"] {
+        assert_eq!(ask("user:anna", "edit", resource).reason(&set), Reason::Granted, "{resource}");
+    }
+    let schema = SCHEMA.replace("entity BotFlow", "entity bot_flow;\n  entity BotFlow");
+    refused(&[("schema.cedarschema", &schema)], "both called `bot_flow`");
+}
+
+#[test]
+fn a_type_that_is_in_no_account_is_put_into_none() {
+    let schema = SCHEMA.replace("entity BotFlow in [Account]", "entity BotFlow");
+    let set = snapshot(&[("schema.cedarschema", &schema)]);
+    assert_eq!(ask("user:anna", "view", "bot_flow:b").reason(&set), Reason::NotApplicable);
+    let schema = SCHEMA.replace("entity User in [Role, Account]", "entity User in [Account]");
+    refused(&[("schema.cedarschema", &schema)], "every member is in a `Role`");
+}
+
+#[test]
+fn stored_tags_hold() {
+    let entities = r#"[{"uid": {"type": "KWIC::Template", "id": "t"}, "attrs": {}, "tags": {"state": "locked"},
+        "parents": [{"type": "KWIC::Account", "id": "acme"}]}]"#;
+    let rule = r#"@id("locked") forbid (principal, action, resource is KWIC::Template)
+        when { resource.hasTag("state") && resource.getTag("state") == "locked" };"#;
+    let set = snapshot(&[("entities.json", entities), ("rules/more.cedar", rule)]);
+    assert_eq!(ask("user:anna", "edit", "template:t").of(&set).policies, ["locked"]);
+    assert_eq!(ask("user:anna", "edit", "template:u").reason(&set), Reason::Granted);
+}
+
+#[test]
+fn asking_for_an_attribute_of_an_attribute_builds_it() {
+    let entities = r#"[{"uid": {"type": "KWIC::Account", "id": "acme"}, "attrs": {"limit": 1}, "parents": []}]"#;
+    let rule = r#"@id("limited") forbid (principal is KWIC::User, action, resource) when { principal has account.limit };"#;
+    // Nothing else reads `account`.
+    let set = snapshot(&[("entities.json", entities), ("rules/rules.cedar", rule)]);
+    assert_eq!(ask("user:anna", "edit", "template:t").of(&set).policies, ["limited"]);
+    assert_eq!(ask("user:gus", "edit", "template:t").says(json!({})).reason(&set), Reason::Granted);
+}
+
+#[test]
+fn a_named_member_that_cannot_be_made_denies() {
+    let schema = SCHEMA.replace("nickname?: String", "badge: Long");
+    let rule = r#"@id("no-editors") forbid (principal, action == KWIC::Action::"edit", resource)
+        when { context has target && context.target in KWIC::Role::"editor" };"#;
+    let set = snapshot(&[("schema.cedarschema", &schema), ("rules/more.cedar", rule)]);
+    let mut edit = ask("user:anna", "edit", "template:t");
+    edit.subject_says = json!({"badge": 1});
+    assert_eq!(edit.reason(&set), Reason::Granted);
+    edit.context = json!({"target": "gus"});
+    let found = edit.of(&set);
+    assert_eq!(found.reason, Reason::BadAttributes);
+    assert!(found.sentence.contains("badge"), "{}", found.sentence);
+}
+
+#[test]
+fn a_moment_with_a_round_fraction_is_a_datetime() {
+    let set = with_rule(
+        r#"@id("new") forbid (principal is KWIC::User, action, resource)
+           when { principal has joined && principal.joined > datetime("2023-11-14T22:13:20.120Z") };"#,
+    );
+    assert_eq!(ask("user:anna", "edit", "template:t").reason(&set), Reason::Granted);
+}
+
+#[test]
+fn folders_that_are_refused() {
+    let rule = |text: &'static str| [("rules/more.cedar", text)];
+    let slot = r#"@id("s") forbid (principal == ?principal, action, resource);"#;
+    refused(&rule(slot), "has a slot");
+    refused(&rule("permit (principal, action, resource);"), "no `@id`");
+    refused(&rule(r#"@id("tenancy") permit (principal, action, resource);"#), "`tenancy` is taken");
+    refused(&[("roles/viewer.cedar", &VIEWER.replace("@title(\"Viewer\")", ""))], "no `@title`");
+    let far = r#"@id("far") permit (principal, action, resource is KWIC::Template)
+        when { resource has owner && resource.owner.account has limit && resource.owner.account.limit > 1 };"#;
+    refused(&rule(far), "far");
+    let user = r#"[{"uid": {"type": "KWIC::User", "id": "x"}, "attrs": {"account": {"type": "KWIC::Account", "id": "a"}, "active": true, "role": "editor"}, "parents": []}]"#;
+    refused(&[("entities.json", user)], "is a member");
+    let none = [
+        ("schema.cedarschema", ""),
+        ("roles/editor.cedar", ""),
+        ("roles/viewer.cedar", ""),
+        ("rules/rules.cedar", ""),
+    ];
+    let said = render(&faults(&none));
+    assert!(said.contains("no `schema.cedarschema`") && said.contains("no role"), "{said}");
+}
+
+#[test]
+fn every_fault_at_once_with_its_line_underlined() {
+    let found = faults(&[
+        (
+            "roles/viewer.cedar",
+            "@id(\"viewer\")\npermit (principal, action, resource)\nwhen { principle };\n",
+        ),
+        ("rules/a.cedar", "// one\n// two\npermit (principal action, resource);"),
+        ("rules/b.cedar", "permit (principal, action, resource);"),
+    ]);
+    let lines: Vec<_> = found.iter().map(|fault| (fault.file.as_str(), fault.line)).collect();
+    for place in
+        [("roles/viewer.cedar", Some(3)), ("rules/a.cedar", Some(3)), ("rules/b.cedar", Some(1))]
+    {
+        assert!(lines.contains(&place), "{}", render(&found));
+    }
+    let types = faults(&[
+        (
+            "rules/a.cedar",
+            "@id(\"a\")\nforbid (principal, action, resource is KWIC::Template)\nwhen { resource.m == 1 };",
+        ),
+        (
+            "rules/b.cedar",
+            "@id(\"b\") permit (principal is KWIC::User, action, resource) when { principal.active > 3 };",
+        ),
+    ]);
+    let first = types.iter().find(|fault| fault.file == "rules/a.cedar").unwrap();
+    assert_eq!(first.line, Some(3));
+    assert!(first.excerpt.contains("resource.m") && first.excerpt.contains("^^^"), "{first}");
+    assert!(types.iter().any(|fault| fault.file == "rules/b.cedar"), "{}", render(&types));
+}
+
+#[test]
+fn a_held_role_cannot_disappear() {
+    let held = [(RoleId::parse("viewer").unwrap(), 2), (RoleId::parse("old").unwrap(), 0)];
+    assert!(Snapshot::load(&files(&[]), &held).is_ok());
+    let found = Snapshot::load(&files(&[("roles/viewer.cedar", "")]), &held).expect_err("refused");
+    let said = render(&found);
+    assert!(said.contains("`viewer` is gone, and 2 member(s) hold it"), "{said}");
+}
+
+fn changes(before: &[(&str, &str)], after: &[(&str, &str)]) -> Changes {
+    snapshot(after).changes_since(&snapshot(before))
+}
+
+#[test]
+fn who_gains_and_who_loses() {
+    let more = VIEWER.replace(
+        "== KWIC::Action::\"view\"",
+        "in [KWIC::Action::\"view\", KWIC::Action::\"edit\"]",
+    );
+    let wider = [("roles/viewer.cedar", more.as_str())];
+    let gained = changes(&[], &wider);
+    assert_eq!(gained.gains, ["viewer gains edit on account, template, user"]);
+    assert!(gained.loses.is_empty() && gained.notes.is_empty(), "{gained:?}");
+    let lost = changes(&wider, &[]);
+    assert_eq!(lost.loses, ["viewer loses edit on account, template, user"]);
+    let same = changes(&[], &[("rules/rules.cedar", &format!("// a word\n{RULES}"))]);
+    assert_eq!(same.lines(), ["nobody gains", "nobody loses"]);
+}
+
+#[test]
+fn removing_tenancy_is_a_gain_in_another_account() {
+    let (_, suspension) = RULES.split_once("@id(\"suspension\")").unwrap();
+    let open = format!("@id(\"suspension\"){suspension}");
+    let found = changes(&[], &[("rules/rules.cedar", &open)]);
+    let line = "viewer gains view on account, bot_flow, template, ticket in ANOTHER account";
+    assert!(found.gains.iter().any(|gain| gain == line), "{found:#?}");
+    assert!(!found.gains.iter().any(|gain| gain.contains("SUSPENDED")), "{found:#?}");
+}
+
+#[test]
+fn a_policy_that_attributes_decide_is_told() {
+    for rule in [
+        r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::Template) when { resource has n && resource.n > 3 };"#,
+        r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::User) when { resource in KWIC::Role::"viewer" };"#,
+        r#"@id("odd") permit (principal, action == KWIC::Action::"edit", resource == KWIC::Template::"t");"#,
+    ] {
+        let found = changes(&[], &[("rules/more.cedar", rule)]);
+        assert!(found.notes.iter().any(|note| note.contains("`odd` is new")), "{rule}\n{found:?}");
+        assert!(!found.lines().contains(&"nobody gains".to_owned()));
+    }
+}
+
+#[test]
+fn a_policy_for_stored_subjects_is_told() {
+    let bot = r#"[{"uid": {"type": "KWIC::Service", "id": "bot"}, "attrs": {}, "parents": []}]"#;
+    let sweep = r#"@id("sweep") permit (principal is KWIC::Service, action == KWIC::Action::"sweep", resource);"#;
+    let before = [("entities.json", bot)];
+    let after = [("entities.json", bot), ("rules/more.cedar", sweep)];
+    let found = changes(&before, &after);
+    assert!(found.notes.iter().any(|note| note.contains("`sweep` is new")), "{found:?}");
+    assert_eq!(
+        ask("service:bot", "sweep", "account:acme").reason(&snapshot(&after)),
+        Reason::Granted
+    );
+}
+
+#[test]
+fn the_matrix_shows_types_with_required_attributes() {
+    let matrix = snapshot(&[]).matrix();
+    let cell = |action: &str, resource: &str| {
+        let row = matrix.rows.iter().find(|row| row.action == action && row.resource == resource);
+        row.unwrap().cells.iter().map(|cell| cell.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(cell("edit", "template"), ["allowed", "denied"]);
+    assert_eq!(cell("edit", "user"), ["allowed", "denied"]);
+    assert_eq!(cell("view", "ticket"), ["allowed", "allowed"]);
+}
