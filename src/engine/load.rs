@@ -88,7 +88,8 @@ impl Snapshot {
             faults
                 .push(PolicyFault::new("", format!("the folder holds more than {most} policies")));
         }
-        let Some((schema, names)) = schema.filter(|_| faults.is_empty()) else {
+        // A set that is too large is not worth the time that validating it would take.
+        let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
             return Err(faults);
         };
         validate(&schema, &live, &mut folder.notes, &mut faults);
@@ -382,7 +383,8 @@ fn read_cards(
     }
     let mut cards = Vec::new();
     for &(file, _) in &folder.roles {
-        let stem = file.trim_start_matches("roles/").trim_end_matches(".cedar");
+        let stem = file.strip_prefix("roles/").unwrap_or(file);
+        let stem = stem.strip_suffix(".cedar").unwrap_or(stem);
         match introducing.remove(file).as_deref() {
             Some([placed]) => cards.extend(read_card(stem, placed, faults)),
             Some(_) => faults.push(PolicyFault::new(
@@ -463,6 +465,10 @@ fn validate(
     let mut set = PolicySet::new();
     let mut places = HashMap::new();
     for placed in policies {
+        // An id that is taken has been told already; the policy behind it comes next time.
+        if places.contains_key(placed.policy.id()) {
+            continue;
+        }
         places.insert(placed.policy.id().clone(), placed);
         if let Err(fault) = set.add(placed.policy.clone()) {
             faults.push(placed.fault(fault.to_string()));
