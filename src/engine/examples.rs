@@ -394,6 +394,23 @@ fn every_fault_at_once_with_its_line_underlined() {
 }
 
 #[test]
+fn faults_of_spelling_hide_no_faults_of_type() {
+    let found = faults(&[
+        ("rules/a.cedar", "permit (principal action, resource);"),
+        ("rules/b.cedar", "@id(\"b\") forbid (principal, action, resource) when { resource.m };"),
+        ("rules/c.cedar", "@id(\"tenancy\") forbid (principal, action, resource);"),
+        ("entities.json", "{"),
+    ]);
+    let mut places: Vec<_> = found.iter().map(|fault| fault.file.as_str()).collect();
+    places.dedup();
+    for file in ["rules/a.cedar", "rules/b.cedar", "entities.json"] {
+        assert!(places.contains(&file), "{}", render(&found));
+    }
+    assert_eq!(found.iter().filter(|fault| fault.message.contains("tenancy")).count(), 1);
+    refused(&[("roles/viewer.cedar.cedar", VIEWER)], "file's name: `viewer.cedar`");
+}
+
+#[test]
 fn a_held_role_cannot_disappear() {
     let held = [(RoleId::parse("viewer").unwrap(), 2), (RoleId::parse("old").unwrap(), 0)];
     assert!(Snapshot::load(&files(&[]), &held).is_ok());
@@ -438,11 +455,38 @@ fn a_policy_that_attributes_decide_is_told() {
         r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::Template) when { resource has n && resource.n > 3 };"#,
         r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::User) when { resource in KWIC::Role::"viewer" };"#,
         r#"@id("odd") permit (principal, action == KWIC::Action::"edit", resource == KWIC::Template::"t");"#,
+        r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.account == KWIC::Account::"acme" };"#,
     ] {
         let found = changes(&[], &[("rules/more.cedar", rule)]);
         assert!(found.notes.iter().any(|note| note.contains("`odd` is new")), "{rule}\n{found:?}");
         assert!(!found.lines().contains(&"nobody gains".to_owned()));
     }
+}
+
+#[test]
+fn an_account_by_name_is_no_situation_of_the_matrix() {
+    let schema = SCHEMA.replace("account: Account, active", "account: String, active");
+    let tenancy = r#"@id("t") forbid (principal is KWIC::User, action, resource) unless { principal.active };"#;
+    let rule = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.account == "acme" };"#;
+    let before = [("schema.cedarschema", schema.as_str()), ("rules/rules.cedar", tenancy)];
+    let after = [before[0], before[1], ("rules/more.cedar", rule)];
+    let found = changes(&before, &after);
+    assert!(found.notes.iter().any(|note| note.contains("`odd` is new")), "{found:?}");
+    let named = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.role == "viewer" };"#;
+    let found = changes(&[], &[("rules/more.cedar", named)]);
+    assert!(found.notes.is_empty() && !found.gains.is_empty(), "{found:?}");
+}
+
+#[test]
+fn another_account_is_seen_on_stored_resources_too() {
+    let entities = r#"[{"uid": {"type": "KWIC::Template", "id": "t"},
+        "attrs": {"account": {"type": "KWIC::Account", "id": "acme"}}, "parents": []}]"#;
+    let rule = r#"@id("tenancy") forbid (principal is KWIC::User, action, resource is KWIC::Template)
+        unless { resource has account && resource.account == principal.account };"#;
+    let set = snapshot(&[("entities.json", entities), ("rules/rules.cedar", rule)]);
+    let edit = |who| ask(who, "edit", "template:t").says(json!({}));
+    assert_eq!(edit("user:anna").reason(&set), Reason::Granted);
+    assert_eq!(edit("user:gus").reason(&set), Reason::OtherAccount);
 }
 
 #[test]

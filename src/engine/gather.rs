@@ -201,8 +201,16 @@ impl<M: Members> Gatherer<'_, M> {
         named: &mut Named,
     ) -> Result<Drawn, BadAttribute> {
         let (_, mut attributes, _) = stored.entity.clone().into_inner();
+        let moved_to = case
+            .moved_to
+            .filter(|_| case.resource_type != self.names.account)
+            .map(|account| Value::String(Cow::Borrowed(account)));
         for attribute in &self.names.shape(case.resource_type).attributes {
-            if let Some(value) = member(case.query.resource.properties, &attribute.name) {
+            let said = match attribute.name.as_str() {
+                "account" if moved_to.is_some() => moved_to.as_ref(),
+                name => member(case.query.resource.properties, name),
+            };
+            if let Some(value) = said {
                 let value = read(&attribute.kind, value, named)
                     .map_err(|bad| bad.within(&attribute.name))?;
                 attributes.insert(attribute.name.clone(), value);

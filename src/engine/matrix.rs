@@ -481,7 +481,7 @@ fn is_certain(json: &Json, role: &str) -> bool {
     match operator.as_str() {
         "Value" => match inside.get("__entity").or_else(|| inside.get("type").map(|_| inside)) {
             Some(entity) => is_role_or_action(entity, role),
-            None => inside.is_boolean() || inside.is_string() || inside.is_number(),
+            None => inside.is_boolean(),
         },
         "Var" => inside == "action",
         "." | "has" => {
@@ -500,14 +500,30 @@ fn is_certain(json: &Json, role: &str) -> bool {
         },
         "is" => variable(side("left")).is_some() && side("in").is_null(),
         "!" => is_certain(side("arg"), role),
-        "&&" | "||" | "==" | "!=" => {
-            is_certain(side("left"), role) && is_certain(side("right"), role)
-        }
+        "&&" | "||" => is_certain(side("left"), role) && is_certain(side("right"), role),
+        "==" | "!=" => is_comparison(side("left"), side("right"), role),
         "if-then-else" => ["if", "then", "else"].iter().all(|part| is_certain(side(part), role)),
         "Set" => {
             inside.as_array().is_some_and(|items| items.iter().all(|item| is_certain(item, role)))
         }
         _ => false,
+    }
+}
+
+/// Whether the situations vary all that an equality compares: a role with a name, an account only
+/// with another, since the made-up ones stand for every account and not for one of a name.
+fn is_comparison(left: &Json, right: &Json, role: &str) -> bool {
+    let attribute = |json: &Json| {
+        let name = json.get(".").and_then(|inside| inside.get("attr")).and_then(Json::as_str);
+        name.map(str::to_owned)
+    };
+    let is_text = |json: &Json| json.get("Value").is_some_and(Json::is_string);
+    let sides = (attribute(left), attribute(right));
+    match (sides.0.as_deref(), sides.1.as_deref()) {
+        (Some("role"), None) if is_text(right) => is_certain(left, role),
+        (None, Some("role")) if is_text(left) => is_certain(right, role),
+        (a, b) if (a == Some("account")) != (b == Some("account")) => false,
+        _ => is_certain(left, role) && is_certain(right, role),
     }
 }
 
