@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Changes, Members, PolicyFault, Snapshot, World, render};
+use super::{Cell, Changes, Members, PolicyFault, Snapshot, World, render};
 use crate::domain::decision::Explanation;
 use crate::domain::query::Record;
 use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Reason, RoleId, Timestamp, Value};
@@ -513,4 +513,74 @@ fn the_matrix_shows_types_with_required_attributes() {
     assert_eq!(cell("edit", "template"), ["allowed", "denied"]);
     assert_eq!(cell("edit", "user"), ["allowed", "denied"]);
     assert_eq!(cell("view", "ticket"), ["allowed", "allowed"]);
+}
+
+#[test]
+fn conditions_look_into_no_entity_by_name() {
+    // What a question gathers is found from principal, resource and context: Cedar's levels
+    // refuse a condition that starts from anywhere else.
+    for condition in [
+        r#"KWIC::Role::"editor" in KWIC::Role::"leads""#,
+        r#"KWIC::Account::"acme" has limit"#,
+        r#"(if principal.active then KWIC::Account::"acme" else principal.account) has limit"#,
+        r#"{a: KWIC::Account::"acme"}.a has limit"#,
+    ] {
+        let rule = format!(
+            r#"@id("far") forbid (principal is KWIC::User, action, resource) when {{ {condition} }};"#
+        );
+        refused(&[("rules/more.cedar", &rule)], "entity literals cannot be dereferenced");
+    }
+}
+
+#[test]
+fn attributes_of_every_kind_are_read_by_the_schema() {
+    let schema = format!(
+        r#"{}
+          type Money = {{ amount: Long, rate?: decimal }};
+          entity Color enum ["red", "blue"];
+          entity Deal in [Account] {{ price: Money, parts: Set<Money>, color: Color, "odd name"?: ipaddr, stamp?: Stamp::At }};
+          action price appliesTo {{ principal: User, resource: [Deal, Color] }};
+        }}
+        namespace Stamp {{ type At = {{ at: datetime, by?: KWIC::User }}; }}"#,
+        SCHEMA.trim_end_matches('}')
+    );
+    let rules = r#"@id("price") permit (principal, action == KWIC::Action::"price", resource is KWIC::Deal)
+        when { resource.price has rate && resource.price.rate.lessThan(decimal("1.5"))
+            && resource.parts.contains(resource.price) && resource.color == KWIC::Color::"red"
+            && resource has "odd name" && resource["odd name"].isLoopback()
+            && resource has stamp && resource.stamp.at > datetime("2020-01-01")
+            && resource.stamp has by && resource.stamp.by == principal };
+        @id("paint") permit (principal, action == KWIC::Action::"price", resource is KWIC::Color);"#;
+    let set = snapshot(&[("schema.cedarschema", &schema), ("rules/rules.cedar", rules)]);
+    let right = json!({
+        "account": "acme", "price": {"amount": 1, "rate": "1.25", "undeclared": 1}, "parts": [{"amount": 1, "rate": "1.25"}],
+        "color": "red", "odd name": "127.0.0.1", "stamp": {"at": "2024-02-03", "by": {"type": "KWIC::User", "id": "anna"}},
+    });
+    let price = |says| ask("user:anna", "price", "deal:d").says(says);
+    assert_eq!(price(right.clone()).of(&set).policies, ["price"]);
+    for (path, wrong, named) in [
+        ("/price/amount", json!(1.5), "price.amount"),
+        ("/price/rate", json!("much"), "price.rate"),
+        ("/parts/0/amount", json!("2"), "parts[0].amount"),
+        ("/color", json!("green"), "color"),
+        ("/odd name", json!("here"), "odd name"),
+        ("/stamp/at", json!("today"), "stamp.at"),
+        ("/stamp/by", json!({"type": "KWIC::Role", "id": "anna"}), "stamp.by"),
+    ] {
+        let mut says = right.clone();
+        *says.pointer_mut(path).unwrap() = wrong;
+        let found = price(says).of(&set);
+        assert_eq!(found.reason, Reason::BadAttributes, "{path}");
+        let words = format!("`resource.properties.{named}`");
+        assert!(found.sentence.contains(&words), "{}", found.sentence);
+    }
+    assert_eq!(ask("user:anna", "price", "color:red").reason(&set), Reason::Granted);
+    let paint = r#"@id("paint") permit (principal, action == KWIC::Action::"price", resource is KWIC::Color);"#;
+    let open = [("schema.cedarschema", schema.as_str()), ("rules/rules.cedar", paint)];
+    let rows = snapshot(&open).matrix().rows;
+    let row = rows.iter().find(|row| row.resource == "color").unwrap();
+    assert_eq!(row.cells, [Cell::Allowed, Cell::Allowed]);
+    let green = ask("user:anna", "price", "color:green").of(&set);
+    assert_eq!(green.reason, Reason::BadAttributes);
+    assert!(green.sentence.contains("`resource.id`"), "{}", green.sentence);
 }

@@ -14,7 +14,9 @@ use super::names::{ActionInfo, Names};
 #[cfg(test)]
 use super::oracle::{Planted, planted};
 use super::stored::{Stored, StoredEntity};
-use super::types::{BadAttribute, Extension, Named, Shape, Type, read, read_entity, read_shape};
+use super::types::{
+    BadAttribute, Extension, Named, Shape, Type, check_listed, read, read_entity, read_shape,
+};
 use crate::clock;
 use crate::domain::query::member;
 use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
@@ -170,6 +172,8 @@ impl<M: Members> Gatherer<'_, M> {
             _ => asked.id,
         };
         let uid = self.uid(case.resource_type, id)?;
+        let listed = self.names.get(case.resource_type).and_then(|info| info.ids.as_deref());
+        check_listed(uid.type_name(), listed, id).map_err(|bad| bad.within("resource.id"))?;
         if uid == principal.uid && case.moved_to.is_none() {
             let lineage = principal.lineage.iter().chain(role_lineage).cloned().collect();
             return Ok(Drawn { uid, entity: None, lineage });

@@ -230,9 +230,11 @@ impl Snapshot {
         else {
             return Cell::Denied;
         };
+        let listed = self.names.get(kind).and_then(|kind| kind.ids.as_ref()?.first());
+        let listed = listed.map(String::as_str);
         let id = match situation.account {
             Some(account) if kind == self.names.account => account,
-            _ => "matrix-resource",
+            _ => listed.unwrap_or("matrix-resource"),
         };
         let mut properties = defaults(self.names.shape(kind), |name| name == "account");
         if let Some(account) = situation.account {

@@ -19,6 +19,8 @@ pub(super) struct TypeInfo {
     /// The base name in snake case: `bot_flow` for `BotFlow`.
     pub(super) snake: String,
     pub(super) shape: Shape,
+    /// The ids that such an entity may have, where the schema lists them.
+    pub(super) ids: Option<Vec<String>>,
     /// Whether the schema lets such an entity be in an `Account`.
     pub(super) in_account: bool,
 }
@@ -59,6 +61,7 @@ impl Names {
             .map(|name| TypeInfo {
                 name: name.clone(),
                 snake: snake(name.basename()),
+                ids: shapes.listed.remove(&name.to_string()),
                 in_account: schema
                     .ancestors(name)
                     .is_some_and(|mut groups| groups.any(|group| group.basename() == "Account")),

@@ -172,11 +172,22 @@ pub(super) fn read_entity(
             return Err(BadAttribute::mistyped(&wanted, value));
         }
     };
-    if ids.is_some_and(|ids| !ids.iter().any(|known| known == id)) {
-        let why = format!("`{id}` is none of the ids that the schema lists for `{name}`");
-        return Err(BadAttribute::because(why));
-    }
+    check_listed(name, ids, id)?;
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
+}
+
+/// Refuses an id that is not among those that the schema lists, where it lists any.
+pub(super) fn check_listed(
+    name: &EntityTypeName,
+    ids: Option<&[String]>,
+    id: &str,
+) -> Result<(), BadAttribute> {
+    if ids.is_none_or(|ids| ids.iter().any(|known| known == id)) {
+        return Ok(());
+    }
+    let id = id.escape_debug();
+    let why = format!("`{id}` is none of the ids that the schema lists for `{name}`");
+    Err(BadAttribute::because(why))
 }
 
 /// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`.
@@ -222,6 +233,8 @@ fn read_extension(
 pub(super) struct Shapes {
     /// By full type name.
     pub(super) entities: HashMap<String, Shape>,
+    /// The ids that the schema lists, by full type name.
+    pub(super) listed: HashMap<String, Vec<String>>,
     /// By namespace and action id.
     pub(super) contexts: HashMap<(String, String), Shape>,
 }
@@ -241,6 +254,9 @@ impl Shapes {
                     shape => reader.shape(namespace, shape)?,
                 };
                 shapes.entities.insert(qualified(namespace, name), shape);
+                if let Some(ids) = listed(entity) {
+                    shapes.listed.insert(qualified(namespace, name), ids);
+                }
             }
             for (name, action) in members(at(body, "actions")) {
                 let shape = match at(at(action, "appliesTo"), "context") {
@@ -321,15 +337,19 @@ impl Reader<'_> {
             if entity.is_null() {
                 continue;
             }
-            let ids = at(entity, "enum").as_array().map(|ids| {
-                ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect::<Vec<_>>()
-            });
+            let ids = listed(entity);
             let full = qualified(home, local);
             let name = full.parse().map_err(|fault| format!("`{full}`: {fault}"))?;
             return Ok(Type::Entity(name, ids));
         }
         Err(format!("no entity type `{name}`"))
     }
+}
+
+/// The ids that an entity type may have, where the schema lists them.
+fn listed(entity: &Json) -> Option<Vec<String>> {
+    let ids = at(entity, "enum").as_array()?;
+    Some(ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect())
 }
 
 /// Where a name may be declared: qualified names only there, bare ones here or at the top.
