@@ -156,18 +156,16 @@ impl Scene {
         let subject = uid(prefix, kind, id);
         let asked = uid(prefix, question.resource.0, &question.resource.1);
         let mut people = self.population.clone();
-        let mut put = |json: Json| {
-            let entity = Entity::from_json_value(json, Some(&self.schema)).ok()?;
-            people.insert(entity.uid(), entity).map_or(Some(()), |_| Some(()))
-        };
+        let read = |json| Entity::from_json_value(json, Some(&self.schema)).ok();
+        let mut put = |entity: Entity| people.insert(entity.uid(), entity);
         let person = self.team.0.get(id).filter(|_| *kind == "User");
         if let Some(person) = person {
-            put(member(&self.town, person, &question.subject_says))?;
+            put(read(member(&self.town, person, &question.subject_says))?);
         } else if !self.town.stored.iter().any(|entity| entity["uid"] == subject) {
             return None;
         }
         if asked != subject {
-            put(self.resource(question, &asked))?;
+            put(read(self.resource(question, &asked))?);
         }
         let parse = |json: Json| EntityUid::from_json(json).unwrap();
         let action = parse(uid(prefix, "Action", &question.action));
