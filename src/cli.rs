@@ -44,15 +44,34 @@ pub enum Exit {
 struct Stop {
     exit: Exit,
     message: String,
+    /// The code of a problem that the sidecar answered; empty where it did not.
+    code: String,
 }
 
 impl Stop {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), code: String::new() }
+    }
+
     fn failure(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failure, message: message.into() }
+        Self::new(Exit::Failure, message)
     }
 
     fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Whoever closed the pipe does not want the rest: no failure, and nothing to say.
+    fn reader_left() -> Self {
+        Self::new(Exit::Ok, String::new())
+    }
+
+    /// Goes on where the exit code matters more than who reads.
+    fn unless_reader_left(self) -> Result<(), Self> {
+        match self {
+            Self { exit: Exit::Ok, .. } => Ok(()),
+            stop => Err(stop),
+        }
     }
 }
 
@@ -66,7 +85,7 @@ impl From<Failure> for Stop {
         if let Some(private) = failure.private {
             message = format!("{message} ({private})");
         }
-        Self { exit, message }
+        Self::new(exit, message)
     }
 }
 
@@ -143,7 +162,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = dispatch(cli).unwrap_or_else(|stop| {
-        output::complain(&stop.message);
+        if !stop.message.is_empty() {
+            output::complain(&stop.message);
+        }
         stop.exit
     });
     ExitCode::from(exit as u8)

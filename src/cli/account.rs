@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::output::{self, text};
+use super::output::{self, List, text};
 use super::remote::{Call, Remote};
 use super::{Exit, Global, Outcome};
 
@@ -33,27 +33,22 @@ pub(super) fn run(global: &Global, command: AccountCommand) -> Outcome {
             let body = json!({"slug": slug, "name": name});
             let made = remote.json(&Call::new("POST", "/api/v1/accounts").body(&body))?;
             if global.json {
-                output::line(&made.to_string());
+                output::line(&made.to_string())?;
             } else {
                 output::line(&format!(
                     "account {} is there, at revision {}",
                     text(&made, "slug"),
                     text(&made, "revision")
-                ));
+                ))?;
             }
         }
         AccountCommand::List => {
-            let mut rows = Vec::new();
+            let columns = ["slug", "name", "created"];
+            let mut list = List::new(global.json, &columns);
             remote.pages("/api/v1/accounts", &[], |account| {
-                if global.json {
-                    output::line(&account.to_string());
-                } else {
-                    rows.push(
-                        ["slug", "name", "created"].map(|name| text(&account, name)).to_vec(),
-                    );
-                }
+                list.add(&account, |account| columns.map(|name| text(account, name)).to_vec())
             })?;
-            output::table(&["slug", "name", "created"], &rows);
+            list.end()?;
         }
     }
     Ok(Exit::Ok)

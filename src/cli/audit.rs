@@ -2,10 +2,10 @@
 //!
 //! Speaks to the running sidecar.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::Value as Json;
 
-use super::output::{self, text};
+use super::output::{self, List, text};
 use super::remote::{Call, Remote, with_query};
 use super::{Exit, Global, Outcome, Stop};
 
@@ -28,13 +28,19 @@ pub(super) enum AuditCommand {
         event: Option<String>,
     },
     /// Walk the chains and recompute everything; exits 1 where one does not hold
-    #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
+    #[command(
+        after_help = "Example: kwic-team audit verify --account acme --expect HEAD",
+        group = ArgGroup::new("chain").args(["account", "store"])
+    )]
     Verify {
         /// Only this account's chain
         #[arg(long, value_name = "SLUG")]
         account: Option<String>,
+        /// Only the store's own chain: accounts and policies
+        #[arg(long, conflicts_with = "account")]
+        store: bool,
         /// The head that was printed earlier: the chain must still reach it
-        #[arg(long, value_name = "HEAD", requires = "account")]
+        #[arg(long, value_name = "HEAD", requires = "chain")]
         expect: Option<String>,
     },
 }
@@ -49,22 +55,23 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
                 ("member", member.as_deref()),
                 ("event", event.as_deref()),
             ];
-            let mut rows = Vec::new();
-            remote.pages("/api/v1/audit", &parameters, |entry| {
-                if global.json {
-                    output::line(&entry.to_string());
-                } else {
-                    rows.push(row(&entry));
-                }
-            })?;
-            output::table(&["no", "at", "actor", "event", "target", "detail"], &rows);
+            let mut list = List::new(global.json, &ENTRY);
+            remote.long_pages("/api/v1/audit", &parameters, |entry| list.add(&entry, row))?;
+            list.end()?;
             Ok(Exit::Ok)
         }
-        AuditCommand::Verify { account, expect } => {
-            verify(global, &remote, account.as_deref(), expect.as_deref())
+        AuditCommand::Verify { account, store, expect } => {
+            let chain = match (&account, store) {
+                (Some(account), _) => Chain::Account(account),
+                (None, true) => Chain::Store,
+                (None, false) => Chain::Any,
+            };
+            verify(global, &remote, chain, expect.as_deref())
         }
     }
 }
+
+const ENTRY: [&str; 6] = ["no", "at", "actor", "event", "target", "detail"];
 
 fn row(entry: &Json) -> Vec<String> {
     let mut row =
@@ -85,55 +92,79 @@ fn row(entry: &Json) -> Vec<String> {
     row
 }
 
-fn verify(
-    global: &Global,
-    remote: &Remote,
-    account: Option<&str>,
-    expect: Option<&str>,
-) -> Outcome {
-    let path = with_query("/api/v1/audit/verify", &[("account", account)]);
-    let report = remote.json(&Call::new("GET", path))?;
-    let mut rows = Vec::new();
-    let mut heads = Vec::new();
-    let mut whole = true;
-    for chain in report.get("items").and_then(Json::as_array).into_iter().flatten() {
-        let fault = text(chain, "fault");
-        whole &= fault.is_empty();
-        heads.push(text(chain, "head"));
-        if global.json {
-            output::line(&chain.to_string());
+/// Which chains are looked at.
+#[derive(Clone, Copy)]
+enum Chain<'a> {
+    Any,
+    Store,
+    Account(&'a str),
+}
+
+impl<'a> Chain<'a> {
+    fn account(self) -> Option<&'a str> {
+        match self {
+            Self::Account(account) => Some(account),
+            Self::Any | Self::Store => None,
         }
-        let name = match text(chain, "account") {
-            name if name.is_empty() => "(store)".to_owned(),
-            name => name,
-        };
-        let state = if fault.is_empty() { "holds".to_owned() } else { fault };
-        rows.push(vec![name, text(chain, "entries"), text(chain, "head"), state]);
     }
-    if !global.json {
-        output::table(&["chain", "entries", "head", "state"], &rows);
+
+    fn holds(self, chain: &Json) -> bool {
+        !matches!(self, Self::Store) || text(chain, "account").is_empty()
     }
-    if !whole {
+}
+
+fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&str>) -> Outcome {
+    let path = with_query("/api/v1/audit/verify", &[("account", wanted.account())]);
+    let report = remote.json(&Call::new("GET", path))?;
+    let chains = report.get("items").and_then(Json::as_array).into_iter().flatten();
+    let chains: Vec<&Json> = chains.filter(|chain| wanted.holds(chain)).collect();
+    print(global, &chains).or_else(Stop::unless_reader_left)?;
+    if chains.iter().any(|chain| !text(chain, "fault").is_empty()) {
         return Err(Stop::failure(
             "a chain does not hold: keep the file as it is, and find out who could write it",
         ));
     }
     match expect {
-        Some(expect) if !heads.iter().any(|head| head == expect) => {
-            reaches(remote, account, expect)
+        Some(expect) if !chains.iter().any(|chain| text(chain, "head") == expect) => {
+            reaches(remote, wanted, expect)
         }
         _ => Ok(Exit::Ok),
     }
 }
 
+fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
+    let mut list = List::new(global.json, &["chain", "entries", "head", "state"]);
+    for chain in chains {
+        list.add(chain, |chain| {
+            let or = |text: String, other: &str| match text.is_empty() {
+                true => other.to_owned(),
+                false => text,
+            };
+            vec![
+                or(text(chain, "account"), "(store)"),
+                text(chain, "entries"),
+                text(chain, "head"),
+                or(text(chain, "fault"), "holds"),
+            ]
+        })?;
+    }
+    list.end()
+}
+
 /// A head that was kept may have been built upon since: then some entry carries it.
-fn reaches(remote: &Remote, account: Option<&str>, expect: &str) -> Outcome {
+fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
+    let store = matches!(chain, Chain::Store).then_some("store");
     let mut found = false;
-    remote.pages("/api/v1/audit", &[("account", account), ("limit", Some("1000"))], |entry| {
-        found |= text(&entry, "hash") == expect;
-    })?;
+    remote.long_pages(
+        "/api/v1/audit",
+        &[("account", chain.account()), ("chain", store)],
+        |entry| {
+            found |= text(&entry, "hash") == expect;
+            Ok(())
+        },
+    )?;
     if found {
-        output::line("the chain holds, and was built upon what was expected");
+        output::complain("the chain holds, and was built upon what was expected");
         return Ok(Exit::Ok);
     }
     Err(Stop::failure(

@@ -12,10 +12,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::output;
 use super::remote::{Call, Remote};
+use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
 use crate::domain::query::Record;
 use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Timestamp, Value};
-use crate::engine::{Members, Snapshot, World, render};
+use crate::engine::{Members, Snapshot, World};
 
 #[derive(Args, Debug)]
 pub(super) struct DecideArgs {
@@ -78,24 +79,27 @@ pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
             Remote::of(global)?.json(&Call::new("POST", "/access/v1/evaluation").body(&body))?
         }
     };
-    let allowed = answer.get("decision").and_then(Json::as_bool) == Some(true);
+    let Some(allowed) = answer.get("decision").and_then(Json::as_bool) else {
+        return Err(Stop::failure(format!("the answer is no decision: {answer}")));
+    };
     if global.json {
-        output::line(&answer.to_string());
+        output::verdict(&answer.to_string())?;
     } else {
-        print(&answer, allowed);
+        print(&answer, allowed).or_else(Stop::unless_reader_left)?;
     }
     Ok(if allowed { Exit::Ok } else { Exit::Deny })
 }
 
-fn print(answer: &Json, allowed: bool) {
-    output::line(if allowed { "allow" } else { "deny" });
-    let Some(context) = answer.get("context") else { return };
-    output::fields(context, &["reason", "message"]);
-    for list in ["policies", "roles"] {
-        for item in context.get(list).and_then(Json::as_array).into_iter().flatten() {
-            output::line(&format!("{list}\t{}", item.as_str().unwrap_or_default()));
+fn print(answer: &Json, allowed: bool) -> Result<(), Stop> {
+    output::line(if allowed { "allow" } else { "deny" })?;
+    let Some(context) = answer.get("context") else { return Ok(()) };
+    output::fields(context, &["reason", "message"])?;
+    for (list, one) in [("policies", "policy"), ("roles", "role")] {
+        for item in strings(context, list) {
+            output::line(&format!("{one}\t{item}"))?;
         }
     }
+    Ok(())
 }
 
 fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
@@ -136,6 +140,14 @@ fn on_folder(
     (properties, context): (&Map<String, Json>, &Map<String, Json>),
 ) -> Result<Json, Stop> {
     let snapshot = snapshot(args)?;
+    if let Some(role) = &args.role
+        && !snapshot.roles().iter().any(|card| card.id.as_str() == role)
+    {
+        // A deny would say that the role may not, and there is none.
+        let known: Vec<&str> = snapshot.roles().iter().map(|card| card.id.as_str()).collect();
+        let known = known.join("`, `");
+        return Err(Stop::failure(format!("there is no role `{role}`: use one of `{known}`")));
+    }
     let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
     let member = args.role.as_deref().map(|role| MemberView {
         id: subject.1,
@@ -169,8 +181,7 @@ fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
     })?;
     let mut files: Vec<_> = own.into_iter().filter(|(path, _)| path != "entities.json").collect();
     files.push(("entities.json".to_owned(), text));
-    Snapshot::load(&PolicyFiles::new(files), &[])
-        .map_err(|faults| Stop { exit: Exit::PoliciesRefused, message: render(&faults) })
+    policy::gate(&PolicyFiles::new(files))
 }
 
 fn answer(decision: &Decision) -> Json {

@@ -4,12 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value as Json};
 
-use super::output::{self, text};
+use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded, with_query};
 use super::{Exit, Global, Outcome, Stop};
 
@@ -132,7 +132,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
         }
         MemberCommand::Show(who) => {
             let member = find(&remote, &who)?;
-            show(global, &member);
+            show(global, &member)?;
             Ok(Exit::Ok)
         }
         MemberCommand::Edit { who, first_name, last_name, email, role } => {
@@ -153,13 +153,14 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
                 with_query("/api/v1/members/import", &[("account", account.account.as_deref())]);
             let done = remote.upload(path, media, &file)?;
             if global.json {
-                output::line(&done.to_string());
+                output::line(&done.to_string())?;
             } else {
                 output::line(&format!(
-                    "{} members were imported, at revision {}",
+                    "{} members were imported, at revision {}; the file's digest is {}",
                     text(&done, "imported"),
-                    text(&done, "revision")
-                ));
+                    text(&done, "revision"),
+                    text(&done, "digest")
+                ))?;
             }
             Ok(Exit::Ok)
         }
@@ -170,56 +171,60 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
 }
 
 fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -> Outcome {
-    let mut rows = Vec::new();
-    remote.pages("/api/v1/members", parameters, |member| {
-        if global.json {
-            output::line(&member.to_string());
-        } else {
-            rows.push(COLUMNS.map(|name| text(&member, name)).to_vec());
-        }
+    let mut list = List::new(global.json, &COLUMNS);
+    remote.long_pages("/api/v1/members", parameters, |member| {
+        list.add(&member, |member| COLUMNS.map(|name| text(member, name)).to_vec())
     })?;
-    output::table(&COLUMNS, &rows);
+    list.end()?;
     Ok(Exit::Ok)
 }
 
-/// By id, else by address.
+/// Ids that stand for calls below `/members/`.
+const CALLS: [&str; 2] = ["import", "export"];
+
+/// By id, else by address. An id may look like an address, even like another member's.
 fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
-    let account = who.account.account.as_deref();
-    if !who.member.contains('@') {
-        let path = format!("/api/v1/members/{}", encoded(&who.member));
-        return remote.json(&Call::new("GET", with_query(&path, &[("account", account)])));
+    let account = ("account", who.account.account.as_deref());
+    let name = who.member.as_str();
+    if CALLS.contains(&name) {
+        return Err(Stop::failure(format!(
+            "`{name}` cannot be named by its id here: give the member's address"
+        )));
     }
+    let path = format!("/api/v1/members/{}", encoded(name));
+    let by_id = remote.json(&Call::new("GET", with_query(&path, &[account])));
+    let unknown = match by_id {
+        Err(stop) if stop.code == "unknown_member" && name.contains('@') => stop,
+        answered => return answered,
+    };
     let mut found = None;
-    let parameters = [("account", account), ("email", Some(who.member.as_str()))];
-    remote.pages("/api/v1/members", &parameters, |member| found = Some(member))?;
-    if found.is_none() {
-        // An id may hold an `@` as well.
-        let path = format!("/api/v1/members/{}", encoded(&who.member));
-        return remote.json(&Call::new("GET", with_query(&path, &[("account", account)])));
-    }
-    found.ok_or_else(|| Stop::failure("no such member"))
+    remote.pages("/api/v1/members", &[account, ("email", Some(name))], |member| {
+        found = Some(member);
+        Ok(())
+    })?;
+    found.ok_or(unknown)
 }
 
-fn show(global: &Global, member: &Json) {
+fn show(global: &Global, member: &Json) -> Result<(), Stop> {
     if global.json {
-        output::line(&member.to_string());
-    } else {
-        output::fields(
-            member,
-            &[
-                "id",
-                "account",
-                "email",
-                "first_name",
-                "last_name",
-                "role",
-                "status",
-                "two_step",
-                "joined",
-                "version",
-            ],
-        );
+        return output::line(&member.to_string());
     }
+    output::fields(
+        member,
+        &[
+            "id",
+            "account",
+            "email",
+            "first_name",
+            "last_name",
+            "role",
+            "status",
+            "two_step",
+            "joined",
+            "version",
+            "revision",
+        ],
+    )
 }
 
 fn path_of(who: &Who, member: &Json, verb: &str) -> String {
@@ -247,7 +252,7 @@ fn edit(
     let mut call = Call::new("PATCH", path_of(who, &before, "")).body(&body);
     call.if_match = before.get("version").and_then(Json::as_u64);
     let after = remote.json(&call)?;
-    show(global, &after);
+    show(global, &after)?;
     Ok(Exit::Ok)
 }
 
@@ -261,14 +266,14 @@ fn change(
     let member = find(remote, who)?;
     let after = remote.json(&Call::new(method, path_of(who, &member, verb)))?;
     if global.json {
-        output::line(&after.to_string());
+        output::line(&after.to_string())?;
     } else {
         output::line(&format!(
             "{} is {}, at revision {}",
             text(&after, "id"),
             text(&after, "status"),
             text(&after, "revision")
-        ));
+        ))?;
     }
     Ok(Exit::Ok)
 }
@@ -286,7 +291,7 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: bool) -> Outcome {
     }
     let receipt = remote.json(&Call::new("DELETE", path_of(who, &member, "")))?;
     if global.json {
-        output::line(&receipt.to_string());
+        output::line(&receipt.to_string())?;
     } else {
         output::line(&format!(
             "{name} is removed, at revision {}: {} sessions ended, {} tokens revoked, {} invites cancelled",
@@ -294,7 +299,7 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: bool) -> Outcome {
             text(&receipt, "sessions_ended"),
             text(&receipt, "tokens_revoked"),
             text(&receipt, "invites_cancelled")
-        ));
+        ))?;
     }
     Ok(Exit::Ok)
 }
@@ -312,7 +317,7 @@ fn confirmed(question: &str) -> Result<bool, Stop> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn media_of(file: &std::path::Path, format: Option<Format>) -> Result<&'static str, Stop> {
+fn media_of(file: &Path, format: Option<Format>) -> Result<&'static str, Stop> {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     match (format, ending) {
         (Some(Format::Csv), _) | (None, "csv") => Ok("text/csv"),
@@ -336,19 +341,32 @@ fn export(
     };
     let path =
         with_query("/api/v1/members/export", &[("account", account), ("format", Some(format))]);
-    match output {
-        Some(output) => {
-            let mut file = File::create(&output).map_err(|fault| {
-                Stop::failure(format!("`{}` cannot be written: {fault}", output.display()))
-            })?;
-            remote.download(path, |piece| file.write_all(piece))?;
-        }
-        None => remote.download(path, |piece| {
-            let mut out = io::stdout().lock();
-            // Whoever closed the pipe does not want the rest.
-            let _ = out.write_all(piece).and_then(|()| out.flush());
-            Ok(())
-        })?,
+    let Some(output) = output else {
+        remote.download(path, output::bytes)?;
+        return Ok(Exit::Ok);
+    };
+    // Opened with the first piece: a call that is refused must not empty yesterday's file.
+    let mut file = None;
+    let received = remote.download(path, |piece| {
+        let written = opened(&mut file, &output).and_then(|file| file.write_all(piece));
+        written.map_err(|fault| {
+            Stop::failure(format!("`{}` cannot be written: {fault}", output.display()))
+        })
+    });
+    match received {
+        Err(stop) if file.is_some() => Err(Stop::failure(format!(
+            "{}\n`{}` holds only the beginning: do not use it",
+            stop.message,
+            output.display()
+        ))),
+        Err(stop) => Err(stop),
+        Ok(()) => Ok(Exit::Ok),
     }
-    Ok(Exit::Ok)
+}
+
+fn opened<'f>(file: &'f mut Option<File>, path: &Path) -> io::Result<&'f mut File> {
+    match file {
+        Some(file) => Ok(file),
+        none => Ok(none.insert(File::create(path)?)),
+    }
 }

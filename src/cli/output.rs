@@ -1,20 +1,37 @@
 //! What a person or a program gets to see: tables on a terminal, plain lines in a pipe, JSON.
 //!
-//! Never fails: whoever closed the pipe does not want the rest.
+//! Output that cannot be written is a failure, since half a list looks like a whole one; only a
+//! pipe whose reader has left ends the command quietly. Never lets a value move the cursor or
+//! break a line: control characters are shown as escapes.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use serde_json::Value as Json;
 
+use super::Stop;
+
 /// Prints text on standard output.
-pub(super) fn print(text: &str) {
+pub(super) fn print(text: &str) -> Result<(), Stop> {
+    bytes(text.as_bytes())
+}
+
+/// Prints bytes on standard output.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|fault| match fault.kind() {
+        ErrorKind::BrokenPipe => Stop::reader_left(),
+        _ => Stop::failure(format!("standard output cannot be written: {fault}")),
+    })
 }
 
 /// Prints a line on standard output.
-pub(super) fn line(text: &str) {
-    print(&format!("{text}\n"));
+pub(super) fn line(text: &str) -> Result<(), Stop> {
+    print(&format!("{text}\n"))
+}
+
+/// Prints a line whose reader may have left: for commands whose exit code is the answer.
+pub(super) fn verdict(text: &str) -> Result<(), Stop> {
+    line(text).or_else(Stop::unless_reader_left)
 }
 
 /// Prints a message on standard error.
@@ -27,28 +44,83 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Prints rows: aligned under a head on a terminal, else tab-separated without one.
-pub(super) fn table(head: &[&str], rows: &[Vec<String>]) {
-    print(&if is_terminal() { aligned(head, rows) } else { plain(rows) });
+/// A list under way. JSON and plain lines are printed as they come; a table is aligned at the end.
+pub(super) struct List<'h> {
+    head: &'h [&'h str],
+    json: bool,
+    terminal: bool,
+    rows: Vec<Vec<String>>,
 }
 
-fn plain(rows: &[Vec<String>]) -> String {
-    rows.iter().map(|row| row.join("\t") + "\n").collect()
+impl<'h> List<'h> {
+    pub(super) fn new(json: bool, head: &'h [&'h str]) -> Self {
+        Self { head, json, terminal: is_terminal(), rows: Vec::new() }
+    }
+
+    /// Adds an item; `row` says what of it stands in the columns.
+    pub(super) fn add(
+        &mut self,
+        item: &Json,
+        row: impl FnOnce(&Json) -> Vec<String>,
+    ) -> Result<(), Stop> {
+        if self.json {
+            return line(&item.to_string());
+        }
+        if !self.terminal {
+            return line(&plain(&row(item)));
+        }
+        self.rows.push(row(item));
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> Result<(), Stop> {
+        if self.json || !self.terminal {
+            return Ok(());
+        }
+        print(&aligned(self.head, &self.rows))
+    }
+}
+
+/// Prints rows: aligned under a head on a terminal, else tab-separated without one.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Stop> {
+    if is_terminal() {
+        return print(&aligned(head, rows));
+    }
+    print(&rows.iter().map(|row| plain(row) + "\n").collect::<String>())
+}
+
+fn plain(row: &[String]) -> String {
+    row.iter().map(|cell| shown(cell)).collect::<Vec<_>>().join("\t")
 }
 
 fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| cell.to_uppercase()).collect();
-    let all = || std::iter::once(&head).chain(rows);
+    let shown = |row: &Vec<String>| row.iter().map(|cell| shown(cell)).collect::<Vec<_>>();
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().map(shown)).collect();
+    let columns = all.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let cells = all.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    all()
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    all.iter()
         .map(|row| {
             let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
         })
         .collect()
+}
+
+/// Control characters as escapes: values come from files and people.
+fn shown(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// A member of a JSON object as text; empty where there is none.
@@ -60,30 +132,38 @@ pub(super) fn text(json: &Json, name: &str) -> String {
     }
 }
 
-/// Prints the members of a JSON object, one a line.
-pub(super) fn fields(json: &Json, names: &[&str]) {
-    let rows: Vec<Vec<String>> =
-        names.iter().map(|name| vec![(*name).to_owned(), text(json, name)]).collect();
-    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
-    for row in rows {
-        if let [name, value] = row.as_slice() {
-            line(&if is_terminal() {
-                format!("{name:width$}  {value}")
-            } else {
-                format!("{name}\t{value}")
-            });
-        }
-    }
+/// The members of a JSON object that are there, one a line.
+pub(super) fn fields(json: &Json, names: &[&str]) -> Result<(), Stop> {
+    let there = names.iter().filter(|name| json.get(name).is_some());
+    let rows: Vec<[String; 2]> =
+        there.map(|name| [(*name).to_owned(), shown(&text(json, name))]).collect();
+    let width = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
+    let terminal = is_terminal();
+    rows.iter().try_for_each(|[name, value]| match terminal {
+        true => line(format!("{name:width$}  {value}").trim_end()),
+        false => line(&format!("{name}\t{value}")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["a".into(), "longer".into()], vec!["bcd".into(), String::new()]];
+        let rows = [row(&["a", "longer"]), row(&["bcd", ""])];
         assert_eq!(aligned(&["x", "y"], &rows), "X    Y\na    longer\nbcd\n");
-        assert_eq!(plain(&rows), "a\tlonger\nbcd\t\n");
+        assert_eq!(plain(&rows[1]), "bcd\t");
+    }
+
+    #[test]
+    fn no_value_moves_the_cursor_or_breaks_a_line() {
+        let rows = [row(&["a\tb\n", "\u{1b}[2J"])];
+        assert_eq!(aligned(&["x", "y"], &rows), "X       Y\na\\tb\\n  \\u{1b}[2J\n");
+        assert_eq!(plain(&rows[0]), "a\\tb\\n\t\\u{1b}[2J");
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::output::{self, text};
 use super::remote::{Call, Remote};
-use super::role::print_matrix;
+use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::{Exit, Global, Outcome, Stop};
 use crate::domain::PolicyFiles;
 use crate::engine::{self, Snapshot, render};
@@ -65,15 +65,16 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> Outcome {
     match command {
         PolicyCommand::Init { dir } => {
             policy_folder::write_new(&dir, &policy_folder::shipped())?;
-            output::line(&format!("the shipped policies are in `{}`", dir.display()));
+            output::line(&format!("the shipped policies are in `{}`", dir.display()))?;
             Ok(Exit::Ok)
         }
         PolicyCommand::Check(folder) => check(global, folder.dir.as_deref()),
         PolicyCommand::Test(folder) => {
             let snapshot = load(folder.dir.as_deref())?;
             match snapshot.test_count() {
-                0 => output::line("the folder has no tests: write cases into `tests/*.json`"),
-                count => output::line(&format!("{count} tests passed")),
+                count if global.json => output::line(&json!({"tests": count}).to_string())?,
+                0 => output::line("the folder has no tests: write cases into `tests/*.json`")?,
+                count => output::line(&format!("{count} tests passed"))?,
             }
             Ok(Exit::Ok)
         }
@@ -92,8 +93,11 @@ pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, Stop> {
 
 /// A folder that passes the gate.
 pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
-    Snapshot::load(&files(dir)?, &[])
-        .map_err(|faults| Stop { exit: Exit::PoliciesRefused, message: render(&faults) })
+    gate(&files(dir)?)
+}
+
+pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
+    Snapshot::load(files, &[]).map_err(|faults| Stop::new(Exit::PoliciesRefused, render(&faults)))
 }
 
 fn check(global: &Global, dir: Option<&Path>) -> Outcome {
@@ -110,11 +114,11 @@ fn check(global: &Global, dir: Option<&Path>) -> Outcome {
             "administering_roles": administering,
             "notes": snapshot.notes(),
         });
-        output::line(&document.to_string());
+        output::line(&document.to_string())?;
         return Ok(Exit::Ok);
     }
     for note in snapshot.notes() {
-        output::line(&format!("note: {note}"));
+        output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
         "the folder is in order: {} policies, {} roles, {} guards, {} tests passed; administering: {}",
@@ -123,7 +127,7 @@ fn check(global: &Global, dir: Option<&Path>) -> Outcome {
         snapshot.guard_count(),
         snapshot.test_count(),
         if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
-    ));
+    ))?;
     Ok(Exit::Ok)
 }
 
@@ -134,67 +138,62 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
         if global.json {
             let document =
                 json!({"gains": changes.gains, "loses": changes.loses, "notes": changes.notes});
-            output::line(&document.to_string());
+            output::line(&document.to_string())?;
         } else {
-            changes.lines().iter().for_each(|line| output::line(line));
+            changes.lines().iter().try_for_each(|line| output::line(line))?;
         }
         return Ok(Exit::Ok);
     }
     let matrix = snapshot.matrix();
-    let roles: Vec<&str> = matrix.roles.iter().map(|role| role.as_str()).collect();
-    let cells =
-        |row: &engine::MatrixRow| row.cells.iter().map(|cell| cell.as_str()).collect::<Vec<_>>();
-    if global.json {
-        let rows: Vec<Json> = matrix
-            .rows
-            .iter()
-            .map(|row| json!({"action": row.action, "resource": row.resource, "cells": cells(row)}))
-            .collect();
-        output::line(&json!({"roles": roles, "rows": rows}).to_string());
-    } else {
-        let rows = matrix.rows.iter();
-        print_matrix(
-            &roles,
-            rows.map(|row| (row.action.as_str(), row.resource.as_str(), cells(row))),
-        );
-    }
+    let row = |row: engine::MatrixRow| MatrixRow {
+        action: row.action,
+        resource: row.resource,
+        cells: row.cells.into_iter().map(|cell| cell.as_str().to_owned()).collect(),
+    };
+    let matrix = Matrix {
+        roles: matrix.roles.iter().map(ToString::to_string).collect(),
+        rows: matrix.rows.into_iter().map(row).collect(),
+    };
+    print_matrix(global.json, &matrix)?;
     Ok(Exit::Ok)
 }
 
-/// Formats every policy file; one that does not parse is named and left alone.
+/// Formats every policy file, once all of them are understood; else names those that are not and
+/// writes nothing.
 fn format_all(dir: &Path, check: bool) -> Outcome {
-    let mut exit = Exit::Ok;
-    for (path, bytes) in files(Some(dir))?.iter() {
-        if !path.ends_with(".cedar") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        match engine::format(&text) {
-            Ok(formatted) if formatted == text => {}
-            Ok(_) if check => {
-                output::line(&format!("{path} would change"));
-                exit = Exit::Failure;
-            }
-            Ok(formatted) => {
-                let place = dir.join(path);
-                fs::write(&place, formatted).map_err(|fault| {
-                    Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
-                })?;
-                output::line(&format!("{path} is formatted"));
-            }
-            Err(fault) => {
-                output::complain(&format!("{path}: {fault}"));
-                exit = Exit::PoliciesRefused;
-            }
+    let mut changed = Vec::new();
+    let mut faults = Vec::new();
+    for (path, bytes) in files(Some(dir))?.iter().filter(|(path, _)| path.ends_with(".cedar")) {
+        match std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()) {
+            Ok(text) => match engine::format(text) {
+                Ok(formatted) if formatted == text => {}
+                Ok(formatted) => changed.push((path.to_owned(), formatted)),
+                Err(fault) => faults.push(format!("{path}: {fault}")),
+            },
+            Err(fault) => faults.push(format!("{path}: {fault}")),
         }
     }
-    Ok(exit)
+    if !faults.is_empty() {
+        return Err(Stop::new(Exit::PoliciesRefused, faults.join("\n")));
+    }
+    for (path, formatted) in &changed {
+        if check {
+            output::verdict(&format!("{path} would change"))?;
+            continue;
+        }
+        let place = dir.join(path);
+        fs::write(&place, formatted).map_err(|fault| {
+            Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
+        })?;
+        output::verdict(&format!("{path} is formatted"))?;
+    }
+    Ok(if check && !changed.is_empty() { Exit::Failure } else { Exit::Ok })
 }
 
 fn reload(global: &Global) -> Outcome {
     let report = Remote::of(global)?.json(&Call::new("POST", "/api/v1/policies/reload"))?;
     if global.json {
-        output::line(&report.to_string());
+        output::line(&report.to_string())?;
         return Ok(Exit::Ok);
     }
     let changed = report.get("changed").and_then(Json::as_bool) == Some(true);
@@ -203,11 +202,9 @@ fn reload(global: &Global) -> Outcome {
         "{} policies {what}, digest {}",
         text(&report, "policies"),
         text(&report, "digest")
-    ));
+    ))?;
     for list in ["gains", "loses", "notes"] {
-        for line in report.get(list).and_then(Json::as_array).into_iter().flatten() {
-            output::line(line.as_str().unwrap_or_default());
-        }
+        strings(&report, list).iter().try_for_each(|line| output::line(line))?;
     }
     Ok(Exit::Ok)
 }

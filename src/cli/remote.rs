@@ -3,9 +3,10 @@
 //! The only place where the command line speaks HTTP. Never speaks to anything but the socket in
 //! the data folder.
 
-use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,6 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Exit, Global, Stop};
 
 const PIECE_BYTES: usize = 64 << 10;
+/// The largest page that the API gives: a long list is few calls.
+const PAGE_ITEMS: &str = "1000";
 
 /// The running sidecar of a data folder.
 pub(super) struct Remote {
@@ -91,11 +94,7 @@ impl Remote {
                 self.send(call, "application/json", Either::Left(Full::from(body))).await?;
             whole(response).await
         })?;
-        if bytes.is_empty() {
-            return Ok(Json::Null);
-        }
-        serde_json::from_slice(&bytes)
-            .map_err(|fault| Stop::failure(format!("the sidecar's answer cannot be read: {fault}")))
+        document(&bytes)
     }
 
     /// All pages of a list, each item through `each`.
@@ -103,23 +102,31 @@ impl Remote {
         &self,
         path: &str,
         parameters: &[(&str, Option<&str>)],
-        mut each: impl FnMut(Json),
+        mut each: impl FnMut(Json) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let mut after: Option<String> = None;
         loop {
             let mut all = parameters.to_vec();
-            if after.is_some() {
-                all.push(("after", after.as_deref()));
-            }
+            all.push(("after", after.as_deref()));
             let mut page = self.json(&Call::new("GET", with_query(path, &all)))?;
             if let Some(Json::Array(items)) = page.get_mut("items").map(Json::take) {
-                items.into_iter().for_each(&mut each);
+                items.into_iter().try_for_each(&mut each)?;
             }
             match page.get("next").and_then(Json::as_str) {
                 Some(next) => after = Some(next.to_owned()),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// All pages of a list that may be long.
+    pub(super) fn long_pages(
+        &self,
+        path: &str,
+        parameters: &[(&str, Option<&str>)],
+        each: impl FnMut(Json) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.pages(path, &[parameters, &[("limit", Some(PAGE_ITEMS))]].concat(), each)
     }
 
     /// Sends a file as it is read, showing progress to a person.
@@ -129,41 +136,31 @@ impl Remote {
         media: &'static str,
         file: &Path,
     ) -> Result<Json, Stop> {
-        let opened = File::open(file).and_then(|open| Ok((open.metadata()?.len(), open)));
-        let (length, open) = opened.map_err(|fault| {
+        let body = Upload::of(file).map_err(|fault| {
             Stop::failure(format!("`{}` cannot be read: {fault}", file.display()))
         })?;
-        let progress = if super::output::is_terminal() {
-            ProgressBar::new(length)
-        } else {
-            ProgressBar::hidden()
-        };
-        let body = Upload { file: open, progress };
         let call = Call::new("POST", path);
         let bytes = self.runtime.block_on(async {
             let response = self.send(&call, media, Either::Right(body)).await?;
             whole(response).await
         })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|fault| Stop::failure(format!("the sidecar's answer cannot be read: {fault}")))
+        document(&bytes)
     }
 
-    /// Receives a body piece by piece.
+    /// Receives a body piece by piece; nothing reaches `each` unless the call is a success.
     pub(super) fn download(
         &self,
         path: String,
-        mut each: impl FnMut(&[u8]) -> std::io::Result<()>,
+        mut each: impl FnMut(&[u8]) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let call = Call::new("GET", path);
         self.runtime.block_on(async {
             let body = Either::Left(Full::default());
             let mut response = accepted(self.send(&call, "application/json", body).await?).await?;
             while let Some(frame) = response.body_mut().frame().await {
-                let frame = frame
-                    .map_err(|fault| Stop::failure(format!("the answer broke off: {fault}")))?;
+                let frame = frame.map_err(|fault| broke_off(&fault))?;
                 if let Some(piece) = frame.data_ref() {
-                    each(piece)
-                        .map_err(|fault| Stop::failure(format!("cannot be written: {fault}")))?;
+                    each(piece)?;
                 }
             }
             Ok(())
@@ -176,14 +173,21 @@ impl Remote {
         media: &'static str,
         body: Either<Full<Bytes>, Upload>,
     ) -> Result<hyper::Response<Incoming>, Stop> {
-        let broken = |fault: &dyn std::fmt::Display| {
-            Stop::failure(format!("the sidecar hung up: {fault}; see its log, then try again"))
+        let broken = |fault: &(dyn Error + 'static)| {
+            let causes = causes(fault);
+            Stop::failure(format!("the sidecar hung up: {causes}; see its log, then try again"))
         };
-        let stream = UnixStream::connect(&self.socket).await.map_err(|_| {
-            Stop::failure(format!(
-                "no sidecar on `{}`: start it with `kwic-team serve`, or give its --data",
-                self.socket.display()
-            ))
+        let stream = UnixStream::connect(&self.socket).await.map_err(|fault| {
+            let place = self.socket.display();
+            Stop::failure(match fault.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
+                    "no sidecar on `{place}`: start it with `kwic-team serve`, or give its --data"
+                ),
+                ErrorKind::PermissionDenied => format!(
+                    "`{place}` may not be opened: run this as the user who runs the sidecar"
+                ),
+                _ => format!("`{place}` cannot be opened: {fault}"),
+            })
         })?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
@@ -205,8 +209,22 @@ impl Remote {
 async fn whole(response: hyper::Response<Incoming>) -> Result<Bytes, Stop> {
     let response = accepted(response).await?;
     let body = response.into_body().collect().await;
-    body.map(|body| body.to_bytes())
-        .map_err(|fault| Stop::failure(format!("the answer broke off: {fault}")))
+    body.map(|body| body.to_bytes()).map_err(|fault| broke_off(&fault))
+}
+
+fn document(bytes: &[u8]) -> Result<Json, Stop> {
+    serde_json::from_slice(bytes)
+        .map_err(|fault| Stop::failure(format!("the sidecar's answer cannot be read: {fault}")))
+}
+
+fn broke_off(fault: &(dyn Error + 'static)) -> Stop {
+    Stop::failure(format!("the answer broke off: {}; try again", causes(fault)))
+}
+
+/// A fault with what caused it: hyper's own sentences leave that out.
+fn causes(fault: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(fault), |&fault| fault.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A problem becomes what a person reads: the detail, and a line for each field.
@@ -217,56 +235,99 @@ async fn accepted(response: hyper::Response<Incoming>) -> Result<hyper::Response
     }
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
+    // The face that answers decisions says what is wrong as one JSON string.
     let detail = match problem.get("detail").and_then(Json::as_str) {
         Some(detail) => detail.to_owned(),
         None => problem.as_str().map_or_else(|| status.to_string(), str::to_owned),
     };
     let mut message = detail.clone();
     for field in problem.get("fields").and_then(Json::as_array).into_iter().flatten() {
-        let text = |name| field.get(name).and_then(Json::as_str).unwrap_or_default();
-        if text("message") != detail {
-            message.push_str(&format!("\n  {}: {}", text("field"), text("message")));
+        let (name, reason) = (text_of(field, "field"), text_of(field, "message"));
+        if reason != detail {
+            message.push_str(&format!("\n  {name}: {reason}"));
         }
     }
-    let refused = problem.get("code").and_then(Json::as_str) == Some("policies_refused");
-    let exit = if refused { Exit::PoliciesRefused } else { Exit::Failure };
-    Err(Stop { exit, message })
+    let code = text_of(&problem, "code");
+    if code == "internal" {
+        message.push_str(&format!("\n  request id: {}", text_of(&problem, "request_id")));
+    }
+    let exit = if code == "policies_refused" { Exit::PoliciesRefused } else { Exit::Failure };
+    Err(Stop { exit, message, code: code.to_owned() })
+}
+
+fn text_of<'j>(json: &'j Json, name: &str) -> &'j str {
+    json.get(name).and_then(Json::as_str).unwrap_or_default()
 }
 
 /// A file as a body.
 struct Upload {
     file: File,
+    /// Unknown where the file is a pipe.
+    length: Option<u64>,
     progress: ProgressBar,
+}
+
+impl Upload {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if meta.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        let length = meta.is_file().then_some(meta.len());
+        // Drawn on standard error, and only where that is a terminal.
+        let progress = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        Ok(Self { file, length, progress })
+    }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Unread;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Unread>>> {
         let mut piece = vec![0; PIECE_BYTES];
-        // Reading a file blocks for moments only, and nothing else runs in a command. A file that
-        // breaks off ends the body short of its length, which the sidecar refuses.
-        match self.file.read(&mut piece) {
-            Ok(read) if read > 0 => {
+        // Reading a file blocks for moments only, and nothing else runs in a command.
+        let read = loop {
+            match self.file.read(&mut piece) {
+                Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
+            Ok(0) => {
+                self.progress.finish_and_clear();
+                Poll::Ready(None)
+            }
+            Ok(read) => {
                 piece.truncate(read);
                 self.progress.inc(u64::try_from(read).unwrap_or(0));
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
-            _ => {
-                self.progress.finish_and_clear();
-                Poll::Ready(None)
-            }
+            // An end here would make half a file look like a whole one.
+            Err(fault) => Poll::Ready(Some(Err(Unread(fault)))),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.progress.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+/// The file could not be read to its end.
+#[derive(Debug)]
+struct Unread(io::Error);
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file cannot be read: {}", self.0)
+    }
+}
+
+impl Error for Unread {}
 
 #[cfg(test)]
 mod tests {

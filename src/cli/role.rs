@@ -3,9 +3,10 @@
 //! Speaks to the running sidecar; knows no role itself.
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::output::{self, text};
+use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
 use super::{Exit, Global, Outcome, Stop};
 
@@ -32,90 +33,107 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
         RoleCommand::List => {
-            let mut rows = Vec::new();
+            let mut list = List::new(global.json, &["role", "title", "best for"]);
             remote.pages("/api/v1/roles", &[], |role| {
-                if global.json {
-                    output::line(&role.to_string());
-                } else {
-                    rows.push(["id", "title", "best_for"].map(|name| text(&role, name)).to_vec());
-                }
+                let row = |role: &Json| ["id", "title", "best_for"].map(|name| text(role, name));
+                list.add(&role, |role| row(role).to_vec())
             })?;
-            output::table(&["role", "title", "best for"], &rows);
+            list.end()?;
         }
         RoleCommand::Show { role } => {
             let path = format!("/api/v1/roles/{}", encoded(&role));
             let role = remote.json(&Call::new("GET", path))?;
             if global.json {
-                output::line(&role.to_string());
+                output::line(&role.to_string())?;
             } else {
-                output::fields(&role, &["id", "title", "summary", "best_for"]);
-                for action in role.get("actions").and_then(Json::as_array).into_iter().flatten() {
-                    output::line(&format!("action\t{}", action.as_str().unwrap_or_default()));
+                output::fields(&role, &["id", "title", "summary", "best_for"])?;
+                for action in strings(&role, "actions") {
+                    output::line(&format!("action\t{action}"))?;
                 }
             }
         }
         RoleCommand::Compare { roles } => {
             let matrix = remote.json(&Call::new("GET", "/api/v1/roles/compare"))?;
-            if global.json {
-                output::line(&matrix.to_string());
-            } else {
-                compare(&matrix, &roles)?;
-            }
+            print_matrix(global.json, &Matrix::of(&matrix).only(&roles)?)?;
         }
     }
     Ok(Exit::Ok)
 }
 
-fn strings(json: &Json, name: &str) -> Vec<String> {
+/// The texts of an array.
+pub(super) fn strings(json: &Json, name: &str) -> Vec<String> {
     let items = json.get(name).and_then(Json::as_array).into_iter().flatten();
     items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-fn compare(matrix: &Json, wanted: &[String]) -> Result<(), Stop> {
-    let roles = strings(matrix, "roles");
-    if let Some(unknown) = wanted.iter().find(|role| !roles.contains(role)) {
-        return Err(Stop::failure(format!(
-            "there is no role `{unknown}`: there are `{}`",
-            roles.join("`, `")
-        )));
+/// Roles side by side, from the sidecar or from a folder.
+#[derive(Serialize)]
+pub(super) struct Matrix {
+    pub(super) roles: Vec<String>,
+    pub(super) rows: Vec<MatrixRow>,
+}
+
+/// One action on one type of resource; a cell is `allowed`, `denied` or `depends`.
+#[derive(Serialize)]
+pub(super) struct MatrixRow {
+    pub(super) action: String,
+    pub(super) resource: String,
+    pub(super) cells: Vec<String>,
+}
+
+impl Matrix {
+    fn of(document: &Json) -> Self {
+        let rows = document.get("rows").and_then(Json::as_array).into_iter().flatten();
+        let row = |row: &Json| MatrixRow {
+            action: text(row, "action"),
+            resource: text(row, "resource"),
+            cells: strings(row, "cells"),
+        };
+        Self { roles: strings(document, "roles"), rows: rows.map(row).collect() }
     }
-    let shown: Vec<usize> = (0..roles.len())
-        .filter(|&at| wanted.is_empty() || roles.get(at).is_some_and(|role| wanted.contains(role)))
-        .collect();
-    let rows: Vec<(String, String, Vec<String>)> = matrix
-        .get("rows")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-        .map(|row| (text(row, "action"), text(row, "resource"), strings(row, "cells")))
-        .collect();
-    let heads: Vec<&str> =
-        shown.iter().filter_map(|&at| roles.get(at).map(String::as_str)).collect();
-    print_matrix(
-        &heads,
-        rows.iter().map(|(action, resource, cells)| {
-            let cells = shown.iter().filter_map(|&at| cells.get(at).map(String::as_str)).collect();
-            (action.as_str(), resource.as_str(), cells)
-        }),
-    );
-    Ok(())
+
+    /// The columns of these roles, in the order they are named; all where none is.
+    fn only(self, wanted: &[String]) -> Result<Self, Stop> {
+        if wanted.is_empty() {
+            return Ok(self);
+        }
+        let column = |role: &String| {
+            self.roles.iter().position(|known| known == role).ok_or_else(|| {
+                let known = self.roles.join("`, `");
+                Stop::failure(format!("there is no role `{role}`: use one of `{known}`"))
+            })
+        };
+        let columns = wanted.iter().map(column).collect::<Result<Vec<usize>, Stop>>()?;
+        let cut = |row: MatrixRow| MatrixRow {
+            cells: columns.iter().filter_map(|&at| row.cells.get(at).cloned()).collect(),
+            ..row
+        };
+        Ok(Self { roles: wanted.to_vec(), rows: self.rows.into_iter().map(cut).collect() })
+    }
 }
 
 /// Prints a matrix: `yes`, `-` or `depends` in each cell.
-pub(super) fn print_matrix<'m>(
-    roles: &[&str],
-    rows: impl Iterator<Item = (&'m str, &'m str, Vec<&'m str>)>,
-) {
-    let rows: Vec<Vec<String>> = rows
-        .map(|(action, resource, cells)| {
-            let words = cells.into_iter().map(|cell| match cell {
-                "allowed" => "yes",
-                "denied" => "-",
-                other => other,
-            });
-            [action, resource].into_iter().chain(words).map(str::to_owned).collect()
-        })
-        .collect();
-    let head: Vec<&str> = ["action", "on"].into_iter().chain(roles.iter().copied()).collect();
-    output::table(&head, &rows);
+pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
+    if json {
+        let document = serde_json::to_string(matrix)
+            .map_err(|fault| Stop::failure(format!("the matrix cannot be written: {fault}")))?;
+        return output::line(&document);
+    }
+    let word = |cell: &String| match cell.as_str() {
+        "allowed" => "yes".to_owned(),
+        "denied" => "-".to_owned(),
+        other => other.to_owned(),
+    };
+    let row = |row: &MatrixRow| {
+        let names = [row.action.clone(), row.resource.clone()];
+        names.into_iter().chain(row.cells.iter().map(word)).collect()
+    };
+    let rows: Vec<Vec<String>> = matrix.rows.iter().map(row).collect();
+    let roles = matrix.roles.iter().map(String::as_str);
+    let head: Vec<&str> = ["action", "on"].into_iter().chain(roles).collect();
+    if !output::is_terminal() {
+        // Without its roles no cell says anything, in a pipe either.
+        output::line(&head.join("\t"))?;
+    }
+    output::table(&head, &rows)
 }

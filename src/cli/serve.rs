@@ -24,7 +24,7 @@ pub(super) struct ServeArgs {
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     let config = configured(global, args.demo)?;
     if args.check {
-        output::line(&serve::check(&config)?);
+        output::line(&serve::check(&config)?)?;
         return Ok(Exit::Ok);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

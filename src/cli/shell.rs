@@ -16,7 +16,7 @@ pub(super) struct CompletionsArgs {
 pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "kwic-team", &mut script);
-    output::print(&String::from_utf8_lossy(&script));
+    output::print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }
 
@@ -33,6 +33,6 @@ pub(super) fn man() -> Outcome {
     let mut page = Vec::new();
     render(&Cli::command(), &mut page)
         .map_err(|fault| Stop::failure(format!("the manual cannot be made: {fault}")))?;
-    output::print(&String::from_utf8_lossy(&page));
+    output::print(&String::from_utf8_lossy(&page))?;
     Ok(Exit::Ok)
 }
