@@ -7,7 +7,7 @@ mod keys;
 mod read;
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ pub struct ConfigFault {
     pub key: String,
     /// What is wrong and what to write instead.
     pub message: String,
+}
+
+impl ConfigFault {
+    /// The line of the file, where the place is one.
+    fn line(&self) -> usize {
+        self.place.rsplit_once(':').and_then(|(_, line)| line.parse().ok()).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for ConfigFault {
@@ -189,10 +196,12 @@ pub struct Limits {
     pub drain_ms_max: u64,
 }
 
-/// The process's environment, for [`Config::load`].
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+/// The process's environment, for [`Config::load`]. What is no text is none of ours, or becomes
+/// text that names no file: a stray byte elsewhere must not stop the sidecar.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars()
+    std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    })
 }
 
 impl Config {
@@ -314,18 +323,35 @@ fn check(config: &Config, settings: &mut Settings) {
             "is beyond loopback, where anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
         );
     }
-    if let Some(url) = &decision.public_url
-        && (!url.starts_with("https://") || url.contains(['?', '#']))
-    {
+    if decision.public_url.as_deref().is_some_and(|url| !is_public_url(url, false)) {
         settings
             .fault_of("decision.public_url", "must be an `https://` address without `?` and `#`");
     }
-    if let Some(url) = &config.console.public_url
-        && (!is_public_url(url) || url.contains(['?', '#']))
-    {
+    if config.console.public_url.as_deref().is_some_and(|url| !is_public_url(url, true)) {
         settings.fault_of(
             "console.public_url",
             "must be an `https://` address, or `http://` to loopback, without `?` and `#`",
+        );
+    }
+    if decision.listen.port() != 0 && decision.listen == config.console.listen {
+        settings.fault_of(
+            "console.listen",
+            "is `decision.listen` as well: give one of them another port",
+        );
+    }
+    if decision.socket.as_ref().is_some_and(|socket| *socket == config.data.join("admin.sock")) {
+        settings.fault_of(
+            "decision.socket",
+            "is the socket of the management API, where anybody who asks could manage: name another",
+        );
+    }
+    if let Some(proxy) = config.console.trusted_proxies.iter().find(|text| !is_network(text)) {
+        let proxy = proxy.escape_debug();
+        settings.fault_of(
+            "console.trusted_proxies",
+            format!(
+                "has `{proxy}`: write addresses or networks, such as `10.0.0.1` or `10.0.0.0/8`"
+            ),
         );
     }
     let tls = ["console.tls_certificate", "console.tls_key"];
@@ -362,42 +388,82 @@ fn check(config: &Config, settings: &mut Settings) {
 
 fn check_mail(config: &Config, settings: &mut Settings) {
     let mail = &config.mail;
-    match (mail.kind.as_deref(), &mail.url) {
-        (Some("smtp"), None) => settings.fault_of("mail.kind", "is `smtp`, which needs `mail.url`"),
-        (Some("smtp"), Some(url)) => {
-            let plain = url
-                .strip_prefix("smtp://")
-                .map(|rest| rest.rsplit_once('@').map_or(rest, |(_, host)| host));
-            let ciphered = url.starts_with("smtps://") || url.contains("tls=required");
-            if plain.is_some_and(|host| !is_loopback_host(host)) && !ciphered {
-                settings.fault_of(
-                    "mail.url",
-                    "is plain SMTP beyond loopback, which would show every password: use `smtps://`, or `smtp://...?tls=required`",
-                );
-            } else if plain.is_none() && !url.starts_with("smtps://") {
-                settings.fault_of("mail.url", "must begin with `smtps://` or `smtp://`");
-            }
-            if mail.from.is_none() {
-                settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
+    if mail.kind.as_deref() != Some("smtp") {
+        if mail.url.is_some() {
+            // Somebody who gave an address expects mail to go out.
+            settings.fault_of("mail.url", "is set, so set `mail.kind = \"smtp\"` as well");
+        }
+        return;
+    }
+    match &mail.url {
+        None => settings.fault_of("mail.kind", "is `smtp`, which needs `mail.url`"),
+        Some(url) => {
+            if let Some(sentence) = mail_url_fault(url) {
+                settings.fault_of("mail.url", sentence);
             }
         }
-        _ => {}
+    }
+    if mail.from.is_none() {
+        settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
     }
 }
 
-fn is_public_url(url: &str) -> bool {
-    url.starts_with("https://") || url.strip_prefix("http://").is_some_and(is_loopback_host)
+fn mail_url_fault(url: &str) -> Option<&'static str> {
+    let (ciphered, rest) = match (url.strip_prefix("smtps://"), url.strip_prefix("smtp://")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return Some("must begin with `smtps://` or `smtp://`"),
+    };
+    let asks_for_tls = || {
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|pair| pair == "tls=required")
+    };
+    if host_of(rest).is_empty() {
+        return Some("names no host: write `smtps://USER:PASSWORD@HOST`");
+    }
+    (!ciphered && !is_loopback(host_of(rest)) && !asks_for_tls()).then_some(
+        "is plain SMTP beyond loopback, which would show every password: use `smtps://`, or `smtp://...?tls=required`",
+    )
 }
 
-/// Whether `HOST[:PORT][/PATH]` is this machine.
-fn is_loopback_host(rest: &str) -> bool {
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+/// Whether links may begin with it: `https`, or `http` to this machine where that is offered.
+fn is_public_url(url: &str, plain_loopback: bool) -> bool {
+    let host = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => host_of(rest),
+        (_, Some(rest)) if plain_loopback && is_loopback(host_of(rest)) => host_of(rest),
+        _ => return false,
     };
-    name == "localhost"
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "?#@\"<>\\".contains(c);
+    !host.is_empty() && !url.contains(odd)
+}
+
+/// The host of `[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`. The path and the query go first: an
+/// `@` in them divides nothing.
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => place.rsplit_once(':').map_or(place, |(host, _)| host),
+    }
+}
+
+/// Whether a host is this machine.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a text is an address, or a network as `ADDRESS/BITS`.
+fn is_network(text: &str) -> bool {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, bits.parse::<u8>().ok()),
+        None => (text, Some(0)),
+    };
+    match (address.parse::<IpAddr>(), bits) {
+        (Ok(IpAddr::V4(_)), Some(bits)) => bits <= 32,
+        (Ok(IpAddr::V6(_)), Some(bits)) => bits <= 128,
+        _ => false,
+    }
 }
 
 /// A whole file with every key at its default, and why one would set it.

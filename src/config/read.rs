@@ -48,6 +48,8 @@ impl Settings {
                 ),
             }
         }
+        // Keys come sorted by name; whoever mends a file goes from its top to its end.
+        settings.faults.sort_by_key(ConfigFault::line);
         settings.read_environment(environment);
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
             if let Some(setting) = default_of(key) {
@@ -114,7 +116,16 @@ impl Settings {
     }
 
     fn read_environment(&mut self, environment: impl Iterator<Item = (String, String)>) {
-        for (variable, value) in environment.filter(|(name, _)| name.starts_with("KWIC_TEAM_")) {
+        let ours = environment.filter(|(name, _)| name.starts_with("KWIC_TEAM_"));
+        let ours: BTreeMap<String, String> = ours.collect();
+        for key in KEYS.iter().filter(|key| key.secret) {
+            let (direct, file) = (key.variable(), format!("{}_FILE", key.variable()));
+            if ours.contains_key(&direct) && ours.contains_key(&file) {
+                let sentence = format!("`{direct}` and `{file}` are both set: unset one");
+                self.fault(direct, &key.path(), sentence);
+            }
+        }
+        for (variable, value) in ours {
             let direct = KEYS.iter().find(|key| key.variable() == variable);
             let from_file = || {
                 let name = variable.strip_suffix("_FILE")?;
@@ -132,8 +143,11 @@ impl Settings {
                 },
                 (None, None) => {
                     let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
-                    let near = nearest(&variable, names.iter().map(String::as_str));
-                    let sentence = format!("there is no variable `{variable}`{near}: unset it");
+                    let near = match nearest(&variable, names.iter().map(String::as_str)) {
+                        near if near.is_empty() => ": unset it".to_owned(),
+                        near => near,
+                    };
+                    let sentence = format!("there is no variable `{variable}`{near}");
                     self.fault(variable, "", sentence);
                     continue;
                 }

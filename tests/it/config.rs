@@ -1,0 +1,359 @@
+//! The configuration as its writer meets it: a file, an environment, and every fault at once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kwic_team::config::{self, Config, ConfigFault, StoreKind};
+use kwic_team::domain::limits;
+
+const HERE: &str = "/data";
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<ConfigFault>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kwic-team.toml");
+    fs::write(&file, text).unwrap();
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(Some(&file), PathBuf::from(HERE), environment)
+}
+
+/// The faults as lines, each file's place cut down to `LINE: `.
+fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let faults = load(text, environment).expect_err("the configuration was taken");
+    let line = |fault: &ConfigFault| {
+        let text = fault.to_string();
+        text.rsplit_once("kwic-team.toml:").map_or(text.clone(), |(_, rest)| rest.to_owned())
+    };
+    faults.iter().map(line).collect()
+}
+
+/// The only fault there is.
+#[track_caller]
+fn fault(text: &str) -> String {
+    let faults = faults(text, &[]);
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    faults.into_iter().next().unwrap()
+}
+
+#[track_caller]
+fn taken(text: &str) -> Config {
+    load(text, &[]).unwrap_or_else(|faults| panic!("{text}: {faults:#?}"))
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line_from_top_to_bottom() {
+    let text = r#"lonely = 1
+
+[store]
+cache_mb = 0
+kind = "mysql"
+
+[decision]
+listen = "localhost"
+wait_mss = 5
+socket_mode = "0999"
+allowed_hosts = "a"
+
+[decisions]
+listen = "x"
+
+[sessions]
+idle = "soon"
+
+[policies]
+watch = "yes"
+managed_by = "Not A Slug"
+"#;
+    let found = faults(text, &[("KWIC_TEAM_LIMITS_BATCH_ITEMS_MAX", "none")]);
+    let wanted = [
+        "1: `lonely` stands outside every section: put it under one, such as `[decision]`",
+        "4: `store.cache_mb` must be a whole number from 1 to 1048576",
+        "5: `store.kind` must be one of `redb`, `etcd`",
+        "8: `decision.listen` must be an address and a port, such as `\"127.0.0.1:8181\"`",
+        "9: there is no key `decision.wait_mss`: did you mean `wait_ms`?",
+        "10: `decision.socket_mode` must be permissions in octal, such as `\"0660\"`",
+        "11: `decision.allowed_hosts` must be a list of texts, such as `[\"a\", \"b\"]`",
+        "13: there is no section `[decisions]`: did you mean `decision`?",
+        "17: `sessions.idle` must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`",
+        "20: `policies.watch` must be `true` or `false`",
+        "21: `policies.managed_by` must be an account's slug: `a-z`, `0-9` and `-`",
+    ];
+    assert_eq!(found[..wanted.len()], wanted);
+    assert_eq!(
+        found[wanted.len()..],
+        [
+            "KWIC_TEAM_LIMITS_BATCH_ITEMS_MAX: `KWIC_TEAM_LIMITS_BATCH_ITEMS_MAX` must be a whole number from 1 to 100000"
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let found = faults("[store]\ncache_mb = 64\n[decision\n", &[]);
+    assert!(found.iter().any(|line| line.starts_with("3: ")), "{found:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_fault_that_names_it() {
+    let missing = Path::new("/nowhere/kwic-team.toml");
+    let faults = Config::load(Some(missing), PathBuf::from(HERE), std::iter::empty()).unwrap_err();
+    let line = faults[0].to_string();
+    assert!(line.starts_with("/nowhere/kwic-team.toml: ") && line.contains("--config"), "{line}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    assert_eq!(taken("").decision.wait_ms, 500);
+    assert_eq!(taken("[decision]\nwait_ms = 7").decision.wait_ms, 7);
+    let environment = [
+        ("KWIC_TEAM_DECISION_WAIT_MS", "8"),
+        ("KWIC_TEAM_DECISION_ALLOWED_HOSTS", "a.example, b.example"),
+        ("KWIC_TEAM_INVITES_LIFETIME", "30m"),
+        ("KWIC_TEAM_POLICIES_WATCH", "false"),
+        ("KWIC_TEAM_DECISION_SOCKET_MODE", "0600"),
+        ("PATH", "/bin"),
+        ("KWIC_OTHER", "x"),
+    ];
+    let config = load("[decision]\nwait_ms = 7", &environment).unwrap();
+    assert_eq!(config.decision.wait_ms, 8);
+    assert_eq!(config.decision.allowed_hosts, ["a.example", "b.example"]);
+    assert_eq!(config.invite_lifetime, Duration::from_secs(30 * 60));
+    assert!(!config.policies.watch);
+    assert_eq!(config.decision.socket_mode, 0o600);
+}
+
+#[test]
+fn the_environment_mends_a_key_but_not_a_fault_of_the_file() {
+    let found = faults("[decision]\nwait_ms = -1", &[("KWIC_TEAM_DECISION_WAIT_MS", "8")]);
+    assert_eq!(found, ["2: `decision.wait_ms` must be a whole number from 0 to 60000"]);
+}
+
+#[test]
+fn an_unknown_variable_is_refused() {
+    let found = faults("", &[("KWIC_TEAM_DECISION_LISTENS", "127.0.0.1:1")]);
+    assert_eq!(
+        found,
+        [
+            "KWIC_TEAM_DECISION_LISTENS: there is no variable `KWIC_TEAM_DECISION_LISTENS`: did you mean `KWIC_TEAM_DECISION_LISTEN`?"
+        ]
+    );
+    let found = faults("", &[("KWIC_TEAM_ZZZ", "1")]);
+    assert_eq!(found, ["KWIC_TEAM_ZZZ: there is no variable `KWIC_TEAM_ZZZ`: unset it"]);
+    // Only secrets come from files.
+    assert_eq!(faults("", &[("KWIC_TEAM_STORE_PATH_FILE", "/x")]).len(), 1);
+}
+
+#[test]
+fn a_secret_comes_from_a_file_and_never_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    fs::write(&file, "smtps://team:hunter2@mail.example\n").unwrap();
+    let named = ("KWIC_TEAM_MAIL_URL_FILE", file.to_str().unwrap());
+    let text = "[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"";
+    let config = load(text, &[named]).unwrap();
+    assert_eq!(config.mail.url.as_deref(), Some("smtps://team:hunter2@mail.example"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+
+    let both = faults(text, &[named, ("KWIC_TEAM_MAIL_URL", "smtps://team:hunter2@b.example")]);
+    assert_eq!(both.len(), 1);
+    assert!(both[0].contains("are both set") && !both[0].contains("hunter2"), "{both:?}");
+
+    let missing = faults(text, &[("KWIC_TEAM_MAIL_URL_FILE", "/nowhere/url")]);
+    assert!(missing[0].contains("`/nowhere/url` cannot be read"), "{missing:?}");
+
+    fs::write(&file, "http://team:hunter2@mail.example").unwrap();
+    let wrong = faults(text, &[named]);
+    assert!(!wrong.join("").contains("hunter2"), "{wrong:?}");
+}
+
+#[test]
+fn all_names_in_the_environment_are_distinct() {
+    let names = config::variables();
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    assert!(names.len() > 50);
+    assert_eq!(distinct.len(), names.len());
+    assert!(names.iter().all(|name| name.starts_with("KWIC_TEAM_")));
+}
+
+#[test]
+fn the_reference_reads_as_the_defaults() {
+    let reference = config::reference();
+    let defaults = Config::default_for(PathBuf::from(HERE));
+    assert_eq!(format!("{:?}", taken(&reference)), format!("{defaults:?}"));
+    for (section, keys) in PROMISED {
+        let own = reference.split(&format!("[{section}]\n")).nth(1).unwrap();
+        let own: Vec<&str> = own.lines().take_while(|line| !line.starts_with('[')).collect();
+        for key in keys.split(' ') {
+            let named =
+                |line: &&str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+            assert!(
+                own.iter().any(|line| named(&line)),
+                "the reference leaves out {section}.{key}"
+            );
+        }
+    }
+}
+
+/// The sections and keys of the published configuration.
+const PROMISED: &[(&str, &str)] = &[
+    (
+        "decision",
+        "listen socket socket_mode public_url single_account wait_ms allowed_hosts keys_file cross_check",
+    ),
+    ("console", "listen public_url trusted_proxies tls_certificate tls_key"),
+    ("store", "kind path cache_mb endpoints prefix max_staleness on_stale"),
+    ("policies", "dir watch managed_by hold_widening demand_proof shadow"),
+    ("mail", "kind url from bounce_domain bounce_maildir"),
+    ("invites", "lifetime"),
+    ("sessions", "idle absolute"),
+    ("passwords", "memory_kib iterations"),
+    ("audit", "retention"),
+    ("decision_log", "sink sample mask"),
+    ("telemetry", "log_format otlp_endpoint"),
+];
+
+#[test]
+fn every_promised_key_is_there() {
+    let names: BTreeSet<String> = config::variables().into_iter().collect();
+    for (section, keys) in PROMISED {
+        for key in keys.split(' ') {
+            let name = format!("KWIC_TEAM_{section}_{key}").to_uppercase();
+            assert!(names.contains(&name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_limits_default_to_the_domain() {
+    let found = taken("").limits;
+    assert_eq!(found.evaluation_body_bytes_max, limits::EVALUATION_BODY_BYTES_MAX);
+    assert_eq!(found.batch_body_bytes_max, limits::BATCH_BODY_BYTES_MAX);
+    assert_eq!(found.batch_items_max, limits::BATCH_ITEMS_MAX);
+    assert_eq!(found.connections_max, limits::CONNECTIONS_MAX);
+    assert_eq!(found.head_ms_max, limits::HEAD_MS_MAX);
+    assert_eq!(found.body_ms_max, limits::BODY_MS_MAX);
+    assert_eq!(found.idle_ms_max, limits::IDLE_MS_MAX);
+    assert_eq!(found.drain_ms_max, limits::DRAIN_MS_MAX);
+    assert_eq!(taken("").decision.wait_ms, limits::AT_LEAST_WAIT_MS);
+}
+
+#[test]
+fn decisions_beyond_loopback_need_keys() {
+    let open = "[decision]\nlisten = \"0.0.0.0:8181\"";
+    assert!(fault(open).starts_with("2: `decision.listen` is beyond loopback"));
+    taken(&format!("{open}\nkeys_file = \"/keys\""));
+    taken("[decision]\nlisten = \"[::1]:8181\"");
+}
+
+#[test]
+fn a_console_beyond_loopback_needs_tls_or_a_proxy() {
+    let open = "[console]\nlisten = \"0.0.0.0:8180\"";
+    assert!(fault(open).starts_with("2: `console.listen` is beyond loopback without TLS"));
+    taken(&format!("{open}\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]"));
+    taken(&format!("{open}\ntls_certificate = \"/c\"\ntls_key = \"/k\""));
+    assert!(fault("[console]\ntls_key = \"/k\"").starts_with("2: `console.tls_key` needs"));
+    for proxy in ["everybody", "10.0.0.0/33", "10.0.0.0/", "::1/129"] {
+        let found = fault(&format!("[console]\ntrusted_proxies = [\"{proxy}\"]"));
+        assert!(found.contains(proxy), "{found}");
+    }
+}
+
+#[test]
+fn two_listeners_cannot_share_a_place() {
+    let found = fault("[decision]\nlisten = \"127.0.0.1:8180\"");
+    assert!(found.contains("is `decision.listen` as well"), "{found}");
+    taken("[decision]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"");
+    let found = fault(&format!("[decision]\nsocket = \"{HERE}/admin.sock\""));
+    assert!(found.contains("management API"), "{found}");
+}
+
+#[test]
+fn public_addresses_are_https_and_nothing_else() {
+    for good in ["https://a.example", "https://a.example/team", "https://a.example:444"] {
+        taken(&format!("[decision]\npublic_url = \"{good}\"\n[console]\npublic_url = \"{good}\""));
+    }
+    for good in ["http://localhost:8180", "http://127.0.0.1/team", "http://[::1]:8180"] {
+        taken(&format!("[console]\npublic_url = \"{good}\""));
+        assert!(fault(&format!("[decision]\npublic_url = \"{good}\"")).starts_with("2: "));
+    }
+    for bad in [
+        "https://",
+        "https:///team",
+        "a.example",
+        "http://a.example",
+        "https://a.example/?x",
+        "https://a.example/#x",
+        "https://a.example/a b",
+        "http://localhost:80@evil.example/",
+        "http://localhost@evil.example/",
+        "http://localhost.evil.example/",
+    ] {
+        for section in ["decision", "console"] {
+            let found = fault(&format!("[{section}]\npublic_url = \"{bad}\""));
+            assert!(found.starts_with(&format!("2: `{section}.public_url`")), "{bad}: {found}");
+        }
+    }
+}
+
+#[test]
+fn mail_never_goes_out_in_the_clear() {
+    let mail = |url: &str| {
+        format!("[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"\nurl = \"{url}\"")
+    };
+    for good in [
+        "smtps://u:p@mail.example",
+        "smtp://127.0.0.1:25",
+        "smtp://[::1]:25",
+        "smtp://u:p@localhost",
+        "smtp://u:p@mail.example?tls=required",
+    ] {
+        taken(&mail(good));
+    }
+    for bad in [
+        "smtp://mail.example",
+        "smtp://u:p@mail.example:25",
+        "smtp://mail.example/?x=@localhost",
+        "smtp://mail.example#@localhost",
+        "smtp://u:tls=required@mail.example",
+        "smtp://localhost:25@mail.example",
+        "smtp://localhost.example",
+    ] {
+        assert!(fault(&mail(bad)).contains("plain SMTP beyond loopback"), "{bad}");
+    }
+    assert!(fault(&mail("mail.example")).contains("must begin with"));
+    assert!(fault(&mail("smtps://")).contains("names no host"));
+    assert_eq!(faults("[mail]\nkind = \"smtp\"", &[]).len(), 2);
+    assert!(fault("[mail]\nurl = \"smtps://mail.example\"").contains("set `mail.kind"));
+}
+
+#[test]
+fn what_cannot_be_together_is_refused() {
+    let found = fault("[store]\nkind = \"etcd\"");
+    assert!(found.starts_with("2: `store.kind` is `etcd`, which needs"), "{found}");
+    let etcd = taken("[store]\nkind = \"etcd\"\nendpoints = [\"https://a:2379\"]");
+    assert_eq!(etcd.store.kind, StoreKind::Etcd);
+    let found = fault("[sessions]\nidle = \"8d\"");
+    assert!(found.starts_with("2: `sessions.idle` is longer"), "{found}");
+    let found = fault("[limits]\nevaluation_body_bytes_max = 2000000");
+    assert!(found.contains("limits.batch_body_bytes_max"), "{found}");
+}
+
+#[test]
+fn times_and_numbers_at_their_edges() {
+    for (text, seconds) in [("15s", 15), ("30m", 1_800), ("72h", 259_200), ("2d", 172_800)] {
+        let config = taken(&format!("[invites]\nlifetime = \"{text}\""));
+        assert_eq!(config.invite_lifetime, Duration::from_secs(seconds), "{text}");
+    }
+    for text in ["0s", "", "h", "-1h", "1.5h", "72", "99999999999999999999d", "999999999999999999d"]
+    {
+        assert!(fault(&format!("[invites]\nlifetime = \"{text}\"")).starts_with("2: "), "{text}");
+    }
+    assert!(fault("[invites]\nlifetime = 72").starts_with("2: "));
+    assert_eq!(taken("[store]\ncache_mb = 0x40").store.cache_mb, 64);
+    assert!(fault("[store]\ncache_mb = 64.0").starts_with("2: "));
+    assert!(fault("[store]\ncache_mb = \"64\"").starts_with("2: "));
+    assert!(fault("[store]\npath = \"\"").contains("is empty"));
+    assert_eq!(taken("[decision]\nsocket_mode = \"0600\"").decision.socket_mode, 0o600);
+}
