@@ -186,12 +186,9 @@ fn the_reference_reads_as_the_defaults() {
         let own = reference.split(&format!("[{section}]\n")).nth(1).unwrap();
         let own: Vec<&str> = own.lines().take_while(|line| !line.starts_with('[')).collect();
         for key in keys.split(' ') {
-            let named =
-                |line: &&str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
-            assert!(
-                own.iter().any(|line| named(&line)),
-                "the reference leaves out {section}.{key}"
-            );
+            let wanted = format!("{key} =");
+            let named = own.iter().any(|line| line.trim_start_matches("# ").starts_with(&wanted));
+            assert!(named, "the reference leaves out {section}.{key}");
         }
     }
 }

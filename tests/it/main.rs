@@ -15,6 +15,8 @@
 
 mod admin_api;
 mod authzen_wire;
+mod cli_parse;
+mod config;
 mod house;
 mod http;
 mod import;

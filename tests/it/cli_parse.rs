@@ -1,0 +1,916 @@
+//! The command line as a person types it: the real binary, beside a made-up sidecar.
+//!
+//! The made-up sidecar answers `admin.sock` from a script, so that each text, table and exit code
+//! is held without a store.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+use super::support::{binary, copy_folder, shipped_policies};
+
+const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// What a command did.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("ended by a signal"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ran {
+    /// Must end with this code; what was printed on standard output.
+    #[track_caller]
+    fn ends(self, code: i32) -> String {
+        assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
+        self.out
+    }
+
+    /// Must end with this code; what was printed on standard error.
+    #[track_caller]
+    fn complains(self, code: i32) -> String {
+        assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
+        assert_eq!(self.out, "");
+        self.err
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    command(arguments).output().unwrap().into()
+}
+
+/// A request as the made-up sidecar heard it.
+#[derive(Clone, Debug)]
+struct Heard {
+    line: String,
+    head: String,
+    body: String,
+}
+
+/// One scripted answer: status, media type, body.
+type Scripted = (u16, &'static str, String);
+
+fn ok(body: &Json) -> Scripted {
+    (200, "application/json", body.to_string())
+}
+
+fn problem(status: u16, body: &Json) -> Scripted {
+    (status, "application/problem+json", body.to_string())
+}
+
+fn unknown_member() -> Scripted {
+    let body = json!({"status": 404, "code": "unknown_member", "detail": "there is no such member: `kwic-team member list` shows them"});
+    problem(404, &body)
+}
+
+/// A socket that answers from a script and remembers what it heard.
+struct MadeUp {
+    folder: TempDir,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl MadeUp {
+    fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("admin.sock")).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (mut script, kept): (VecDeque<_>, _) = (script.into_iter().collect(), heard.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                while let Some(request) = hear(&mut stream) {
+                    kept.lock().unwrap().push(request);
+                    let (status, media, body) = script.pop_front().unwrap_or_else(|| {
+                        problem(500, &json!({"code": "internal", "detail": "the script is over"}))
+                    });
+                    answer(stream.get_mut(), status, media, &body);
+                }
+            }
+        });
+        Self { folder, heard }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&[]);
+        command.arg("--data").arg(self.folder.path()).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// The request lines, without the version.
+    fn lines(&self) -> Vec<String> {
+        self.heard().into_iter().map(|heard| heard.line).collect()
+    }
+}
+
+fn hear(stream: &mut BufReader<UnixStream>) -> Option<Heard> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let field = |name: &str| {
+        head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    };
+    let body = match (field("content-length"), field("transfer-encoding")) {
+        (Some(length), _) => {
+            let mut body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut body).ok()?;
+            String::from_utf8(body).unwrap()
+        }
+        (None, Some(_)) => chunks(stream)?,
+        (None, None) => String::new(),
+    };
+    let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    Some(Heard { line, head, body })
+}
+
+/// A body in chunks; `None` where it breaks off.
+fn chunks(stream: &mut BufReader<UnixStream>) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let mut size = String::new();
+        stream.read_line(&mut size).ok().filter(|read| *read > 0)?;
+        let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16).unwrap() + 2];
+        stream.read_exact(&mut chunk).ok()?;
+        if chunk.len() == 2 {
+            return Some(body);
+        }
+        body.push_str(std::str::from_utf8(&chunk[..chunk.len() - 2]).unwrap());
+    }
+}
+
+fn answer(stream: &mut UnixStream, status: u16, media: &str, body: &str) {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status} Status\r\ncontent-type: {media}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    // A command that has gone does not want it.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+}
+
+fn member(id: &str, email: &str) -> Json {
+    json!({
+        "id": id, "account": "acme", "email": email, "first_name": "Ann", "last_name": "Lee",
+        "role": "writer", "status": "active", "two_step": false,
+        "joined": "2026-01-02T03:04:05Z", "version": 7,
+    })
+}
+
+fn page(items: &[Json], next: Option<&str>) -> Scripted {
+    ok(&json!({"items": items, "next": next}))
+}
+
+/// Every command that does something.
+const COMMANDS: &[&str] = &[
+    "serve",
+    "account create",
+    "account list",
+    "member list",
+    "member show",
+    "member edit",
+    "member suspend",
+    "member restore",
+    "member remove",
+    "member import",
+    "member export",
+    "role list",
+    "role show",
+    "role compare",
+    "policy init",
+    "policy check",
+    "policy test",
+    "policy matrix",
+    "policy fmt",
+    "policy reload",
+    "decide",
+    "audit list",
+    "audit verify",
+    "completions",
+    "man",
+];
+
+#[test]
+fn the_help_of_every_command_shows_an_example_of_it() {
+    for name in COMMANDS {
+        let arguments: Vec<&str> = name.split(' ').chain(["--help"]).collect();
+        let help = run(&arguments).ends(0);
+        assert!(help.contains(&format!("Example: kwic-team {name}")), "{name}: {help}");
+        assert!(help.contains("--data <DIR>") && help.contains("--json"), "{name}: {help}");
+    }
+}
+
+#[test]
+fn a_command_that_is_not_understood_ends_with_64_and_never_with_a_deny() {
+    let lines: &[&[&str]] = &[
+        &[],
+        &["member"],
+        &["fly"],
+        &["member", "show"],
+        &["member", "list", "--fast"],
+        &["serve", "surplus"],
+        &["account", "create", "--slug", "a"],
+        &["decide", "--subject", "user:a", "--action", "x"],
+        &["decide", "--subject", "ann", "--action", "x", "--resource", "doc:1"],
+        &[
+            "decide",
+            "--subject",
+            "user:a",
+            "--action",
+            "x",
+            "--resource",
+            "doc:1",
+            "--context",
+            "[",
+        ],
+        &[
+            "decide",
+            "--subject",
+            "user:a",
+            "--action",
+            "x",
+            "--resource",
+            "doc:1",
+            "--context",
+            "1",
+        ],
+        &["decide", "--subject", "user:a", "--action", "x", "--resource", "doc:1", "--role", "w"],
+        &["audit", "verify", "--expect", HEAD],
+        &["audit", "list", "--store", "--account", "acme"],
+        &["completions", "tcsh"],
+        &["member", "edit", "ann"],
+        &["member", "import", "members.txt"],
+    ];
+    for line in lines {
+        let ran = run(line);
+        assert_eq!(ran.code, 64, "{line:?}: {}", ran.err);
+        assert!(!ran.err.is_empty(), "{line:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    assert!(run(&["--version"]).ends(0).starts_with("kwic-team "));
+    let help = run(&["--help"]).ends(0);
+    for word in ["serve", "account", "member", "role", "policy", "decide", "audit", "man"] {
+        assert!(help.contains(&format!("\n  {word} ")), "{word}: {help}");
+    }
+    assert!(run(&["help", "member", "import"]).ends(0).contains("first_name,last_name,email,role"));
+}
+
+#[test]
+fn completions_and_manual_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]).ends(0);
+        assert!(script.contains("suspend") && script.contains("member-account"), "{shell}");
+    }
+    let page = run(&["man"]).ends(0);
+    assert!(page.contains(".TH kwic-team") && page.contains("kwic-team-member-suspend"));
+}
+
+#[test]
+fn global_flags_stand_before_and_after_the_command() {
+    let item = json!({"slug": "acme", "name": "Acme", "created": "2026-01-02T03:04:05Z"});
+    let sidecar = MadeUp::answering((0..3).map(|_| page(std::slice::from_ref(&item), None)));
+    let data = sidecar.folder.path().to_str().unwrap().to_owned();
+    let lines: [&[&str]; 3] = [
+        &["--data", &data, "--json", "account", "list"],
+        &["account", "--json", "list", "--data", &data],
+        &["account", "list", "--json", "--data", &data],
+    ];
+    for line in lines {
+        let out = run(line).ends(0);
+        assert_eq!(serde_json::from_str::<Json>(&out).unwrap(), item, "{line:?}");
+    }
+}
+
+#[test]
+fn without_a_sidecar_the_command_says_where_it_looked_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let socket = format!("{data}/admin.sock");
+    let looked =
+        format!("no sidecar on `{socket}`: start it with `kwic-team serve`, or give its --data\n");
+    for line in ["member list", "account list", "policy reload", "audit verify", "role list"] {
+        let arguments: Vec<&str> = line.split(' ').chain(["--data", data]).collect();
+        assert_eq!(run(&arguments).complains(1), looked, "{line}");
+    }
+    // A socket that a dead process left behind.
+    fs::create_dir(data).unwrap();
+    drop(UnixListener::bind(&socket).unwrap());
+    assert_eq!(run(&["account", "list", "--data", data]).complains(1), looked);
+    // A decision that could not be asked is no deny.
+    let question =
+        ["decide", "--subject", "user:a", "--action", "x", "--resource", "doc:1", "--data", data];
+    run(&question).complains(1);
+}
+
+#[test]
+fn a_list_is_plain_in_a_pipe_and_json_on_demand_page_by_page() {
+    let script = || {
+        let (ann, bo) = (member("m1", "ann@example.org"), member("m2", "bo@example.org"));
+        [page(&[ann], Some("a/b c")), page(&[bo], None)]
+    };
+    let sidecar = MadeUp::answering(script());
+    let out = sidecar.run(&["member", "list", "--account", "acme", "--search", "ä &"]).ends(0);
+    assert_eq!(
+        out,
+        "m1\tann@example.org\tAnn\tLee\twriter\tactive\nm2\tbo@example.org\tAnn\tLee\twriter\tactive\n"
+    );
+    let first = "GET /api/v1/members?account=acme&search=%C3%A4%20%26&limit=1000";
+    assert_eq!(sidecar.lines(), [first.to_owned(), format!("{first}&after=a%2Fb%20c")]);
+
+    let sidecar = MadeUp::answering(script());
+    let out = sidecar.run(&["member", "list", "--json"]).ends(0);
+    let items: Vec<Json> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(items, [member("m1", "ann@example.org"), member("m2", "bo@example.org")]);
+}
+
+#[test]
+fn a_member_is_named_by_id_and_else_by_address() {
+    // By id.
+    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org"))]);
+    let out = sidecar.run(&["member", "show", "m1"]).ends(0);
+    assert!(out.contains("email\tann@example.org\n") && out.contains("version\t7\n"), "{out}");
+    assert_eq!(sidecar.lines(), ["GET /api/v1/members/m1"]);
+
+    // An id that looks like an address is an id first.
+    let sidecar = MadeUp::answering([ok(&member("ann@example.org", "other@example.org"))]);
+    let out = sidecar.run(&["member", "show", "ann@example.org"]).ends(0);
+    assert!(out.contains("email\tother@example.org\n"), "{out}");
+
+    // By address.
+    let found = page(&[member("m1", "ann@example.org")], None);
+    let sidecar = MadeUp::answering([unknown_member(), found]);
+    sidecar.run(&["member", "show", "ann@example.org", "--account", "acme"]).ends(0);
+    assert_eq!(
+        sidecar.lines(),
+        [
+            "GET /api/v1/members/ann%40example.org?account=acme",
+            "GET /api/v1/members?account=acme&email=ann%40example.org"
+        ]
+    );
+
+    // Nobody.
+    let sidecar = MadeUp::answering([unknown_member(), page(&[], None)]);
+    let err = sidecar.run(&["member", "show", "no@example.org"]).complains(1);
+    assert!(err.contains("there is no such member"), "{err}");
+    let sidecar = MadeUp::answering([unknown_member()]);
+    sidecar.run(&["member", "show", "m9"]).complains(1);
+    assert_eq!(sidecar.lines().len(), 1);
+
+    // A name that the API keeps for a call of its own.
+    let sidecar = MadeUp::answering([]);
+    let err = sidecar.run(&["member", "remove", "export", "--yes"]).complains(1);
+    assert!(err.contains("give the member's address"), "{err}");
+    assert!(sidecar.lines().is_empty());
+}
+
+#[test]
+fn an_edit_rests_on_the_version_that_was_read() {
+    let mut after = member("m1", "ann@example.org");
+    after["role"] = json!("editor");
+    after["revision"] = json!(12);
+    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
+    let out = sidecar.run(&["member", "edit", "m1", "--role", "editor"]).ends(0);
+    assert!(out.contains("role\teditor\n") && out.contains("revision\t12\n"), "{out}");
+    let patch = &sidecar.heard()[1];
+    assert_eq!(patch.line, "PATCH /api/v1/members/m1");
+    assert!(patch.head.to_lowercase().contains("\r\nif-match: \"7\"\r\n"), "{}", patch.head);
+    assert_eq!(patch.body, r#"{"role":"editor"}"#);
+}
+
+#[test]
+fn a_problem_is_its_detail_and_a_line_for_each_field() {
+    let body = json!({
+        "status": 400, "code": "import_refused", "request_id": "r1",
+        "detail": "nothing was imported: the file has 2 faults; mend it and import it again",
+        "fields": [
+            {"field": "line 2", "message": "the address is taken"},
+            {"field": "line 17", "message": "there is no role `x`"},
+        ],
+    });
+    let sidecar = MadeUp::answering([problem(400, &body)]);
+    let file = sidecar.folder.path().join("members.csv");
+    fs::write(&file, "first_name,last_name,email,role\n").unwrap();
+    let err = sidecar.run(&["member", "import", file.to_str().unwrap()]).complains(1);
+    assert_eq!(
+        err,
+        "nothing was imported: the file has 2 faults; mend it and import it again\n  line 2: the address is taken\n  line 17: there is no role `x`\n"
+    );
+    // A field that repeats the detail says nothing new; a fault of ours names the request.
+    let body = json!({
+        "status": 500, "code": "internal", "request_id": "r2", "detail": "something broke",
+        "fields": [{"field": "x", "message": "something broke"}],
+    });
+    let sidecar = MadeUp::answering([problem(500, &body)]);
+    let err = sidecar.run(&["account", "list"]).complains(1);
+    assert_eq!(err, "something broke\n  request id: r2\n");
+}
+
+#[test]
+fn a_file_is_imported_as_its_name_or_its_flag_says() {
+    let receipt = json!({"imported": 2, "digest": HEAD, "revision": 3});
+    let sidecar = MadeUp::answering((0..4).map(|_| ok(&receipt)));
+    let place = |name: &str| sidecar.folder.path().join(name).to_str().unwrap().to_owned();
+    let text = "x".repeat(200_000);
+    for name in ["a.csv", "a.jsonl", "a.txt"] {
+        fs::write(place(name), &text).unwrap();
+    }
+    let out = sidecar.run(&["member", "import", "--account", "acme", &place("a.csv")]).ends(0);
+    assert!(out.contains("2 members were imported, at revision 3") && out.contains(HEAD), "{out}");
+    sidecar.run(&["member", "import", &place("a.jsonl")]).ends(0);
+    sidecar.run(&["member", "import", &place("a.txt"), "--format", "jsonl"]).ends(0);
+    // From a pipe, whose length nobody knows.
+    let mut piped = sidecar
+        .command(&["member", "import", "/dev/stdin", "--format", "csv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    piped.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(piped.wait().unwrap().success());
+
+    let heard = sidecar.heard();
+    assert_eq!(heard[0].line, "POST /api/v1/members/import?account=acme");
+    let media = ["text/csv", "application/jsonl", "application/jsonl", "text/csv"];
+    assert_eq!(heard.len(), media.len());
+    for (heard, media) in heard.iter().zip(media) {
+        assert!(heard.head.contains(&format!("content-type: {media}\r\n")), "{}", heard.head);
+        assert_eq!(heard.body.len(), text.len());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_import() {
+    let sidecar = MadeUp::answering([]);
+    let err = sidecar.run(&["member", "import", "/nowhere/members.csv"]).complains(1);
+    assert!(err.starts_with("`/nowhere/members.csv` cannot be read"), "{err}");
+    let folder = sidecar.folder.path().join("folder.csv");
+    fs::create_dir(&folder).unwrap();
+    let err = sidecar.run(&["member", "import", folder.to_str().unwrap()]).complains(1);
+    assert!(err.contains("cannot be read"), "{err}");
+    assert!(sidecar.lines().is_empty());
+}
+
+#[test]
+fn an_export_that_is_refused_leaves_the_old_file_alone() {
+    let text = "id,email\nm1,ann@example.org\n";
+    let refused = problem(404, &json!({"code": "unknown_account", "detail": "no such account"}));
+    let csv = || (200, "text/csv", text.to_owned());
+    let sidecar = MadeUp::answering([refused, csv(), csv()]);
+    let file = sidecar.folder.path().join("members.csv");
+    fs::write(&file, "yesterday").unwrap();
+    let arguments = ["member", "export", "--output", file.to_str().unwrap()];
+    sidecar.run(&arguments).complains(1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "yesterday");
+    assert_eq!(sidecar.run(&arguments).ends(0), "");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(sidecar.run(&["member", "export", "--format", "jsonl"]).ends(0), text);
+    assert_eq!(sidecar.lines()[2], "GET /api/v1/members/export?format=jsonl");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("admin.sock")).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            hear(&mut stream);
+            let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nid,\r\n";
+            stream.get_mut().write_all(half).unwrap();
+        }
+    });
+    let output = folder.path().join("members.csv");
+    let ran = command(&["member", "export", "--output", output.to_str().unwrap()])
+        .arg("--data")
+        .arg(folder.path())
+        .output();
+    let err = Ran::from(ran.unwrap()).complains(1);
+    assert!(err.contains("broke off") && err.contains("do not use it"), "{err}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let sidecar = MadeUp::answering([
+        page(&[member("m1", "a@example.org")], None),
+        (200, "text/csv", "x".repeat(10_000)),
+    ]);
+    for line in [["member", "list"], ["member", "export"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = sidecar.command(&line).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be written"));
+    }
+}
+
+/// Runs a command whose reader has left before it begins.
+fn unread(sidecar: &MadeUp, arguments: &[&str]) -> Ran {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    sidecar.command(arguments).stdout(writer).output().unwrap().into()
+}
+
+#[test]
+fn a_reader_who_leaves_ends_a_list_quietly_and_changes_no_verdict() {
+    let chain =
+        |fault: Option<&str>| json!({"account": null, "entries": 3, "head": HEAD, "fault": fault});
+    let sidecar = MadeUp::answering([
+        page(&[member("m1", "a@example.org")], Some("more")),
+        ok(&json!({"decision": false})),
+        ok(&json!({"decision": true})),
+        page(&[chain(Some("entry 2: another hash"))], None),
+    ]);
+    assert_eq!(unread(&sidecar, &["member", "list"]).complains(0), "");
+    assert_eq!(sidecar.lines().len(), 1, "it went on reading pages for nobody");
+    let question = ["decide", "--subject", "user:a", "--action", "x", "--resource", "doc:1"];
+    unread(&sidecar, &question).complains(2);
+    unread(&sidecar, &question).complains(0);
+    unread(&sidecar, &["audit", "verify"]).complains(1);
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let policies = folder.path().join("p");
+    run(&["policy", "init", policies.to_str().unwrap()]).ends(0);
+    let check = command(&["policy", "check", policies.to_str().unwrap()]).stdout(writer).output();
+    assert_eq!(check.unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_removal_needs_a_yes_where_nobody_can_be_asked() {
+    let receipt = json!({
+        "id": "m1", "sessions_ended": 2, "tokens_revoked": 1, "invites_cancelled": 0, "revision": 9,
+    });
+    let ann = || ok(&member("m1", "ann@example.org"));
+    let sidecar = MadeUp::answering([ann(), ann(), ok(&receipt)]);
+    let err = sidecar.run(&["member", "remove", "m1"]).complains(64);
+    assert!(err.contains("--yes"), "{err}");
+    assert!(sidecar.lines().iter().all(|line| line.starts_with("GET ")));
+    let out = sidecar.run(&["member", "remove", "m1", "--yes"]).ends(0);
+    assert!(out.contains("ann@example.org") && out.contains("2 sessions ended"), "{out}");
+    assert_eq!(sidecar.lines()[2], "DELETE /api/v1/members/m1");
+}
+
+#[test]
+fn suspend_and_restore_do_not_ask() {
+    let mut after = member("m1", "ann@example.org");
+    after["status"] = json!("suspended");
+    after["revision"] = json!(9);
+    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
+    let out = sidecar.run(&["member", "suspend", "m1", "--account", "acme"]).ends(0);
+    assert_eq!(out, "m1 is suspended, at revision 9\n");
+    assert_eq!(sidecar.lines()[1], "POST /api/v1/members/m1/suspend?account=acme");
+}
+
+#[test]
+fn roles_are_compared_in_the_order_they_are_named() {
+    let matrix = json!({
+        "roles": ["editor", "reader", "writer"],
+        "rows": [
+            {"action": "docs:edit", "resource": "doc", "cells": ["allowed", "denied", "depends"]},
+            {"action": "docs:read", "resource": "doc", "cells": ["allowed", "allowed", "allowed"]},
+        ],
+    });
+    let sidecar = MadeUp::answering((0..4).map(|_| ok(&matrix)));
+    assert_eq!(
+        sidecar.run(&["role", "compare"]).ends(0),
+        "action\ton\teditor\treader\twriter\ndocs:edit\tdoc\tyes\t-\tdepends\ndocs:read\tdoc\tyes\tyes\tyes\n"
+    );
+    assert_eq!(
+        sidecar.run(&["role", "compare", "writer", "editor"]).ends(0),
+        "action\ton\twriter\teditor\ndocs:edit\tdoc\tdepends\tyes\ndocs:read\tdoc\tyes\tyes\n"
+    );
+    let out = sidecar.run(&["role", "compare", "reader", "--json"]).ends(0);
+    let one: Json = serde_json::from_str(&out).unwrap();
+    assert_eq!(one["roles"], json!(["reader"]));
+    assert_eq!(one["rows"][0]["cells"], json!(["denied"]));
+    let err = sidecar.run(&["role", "compare", "typist"]).complains(1);
+    assert!(err.contains("`typist`: use one of `editor`, `reader`, `writer`"), "{err}");
+}
+
+#[test]
+fn a_refused_reload_prints_the_faults_as_they_are_and_ends_with_3() {
+    let faults =
+        "roles/writer.cedar:3: unexpected token\n    permit (principla)\n            ^^^^^^^^^";
+    let body = json!({"status": 422, "code": "policies_refused", "detail": faults});
+    let report = json!({
+        "digest": HEAD, "policies": 9, "changed": true, "gains": ["writer gains docs:edit"],
+        "loses": [], "notes": ["a note"],
+    });
+    let sidecar = MadeUp::answering([problem(422, &body), ok(&report)]);
+    assert_eq!(sidecar.run(&["policy", "reload"]).complains(3), format!("{faults}\n"));
+    assert_eq!(
+        sidecar.run(&["policy", "reload"]).ends(0),
+        format!("9 policies are live, digest {HEAD}\nwriter gains docs:edit\na note\n")
+    );
+}
+
+#[test]
+fn a_decision_ends_with_0_or_2_and_says_why_on_demand() {
+    let why = json!({"decision": false, "context": {
+        "reason": "role_lacks_action", "message": "the role may not", "policies": [], "roles": ["editor"],
+    }});
+    let sidecar = MadeUp::answering([
+        ok(&json!({"decision": true})),
+        ok(&why),
+        ok(&json!({"decision": false})),
+        ok(&json!({"verdict": 1})),
+        (400, "application/json", "\"`subject.id` is missing\"".to_owned()),
+    ]);
+    let question = |more: &[&'static str]| {
+        let asked =
+            ["decide", "--subject", "A::User:ann", "--action", "x", "--resource", "doc:u:1"];
+        sidecar.run(&[&asked, more].concat())
+    };
+    let more = ["--account", "acme", "--properties", r#"{"size":3}"#, "--context", r#"{"a":[1]}"#];
+    assert_eq!(question(&more).ends(0), "allow\n");
+    assert_eq!(
+        question(&["--explain"]).ends(2),
+        "deny\nreason\trole_lacks_action\nmessage\tthe role may not\nrole\teditor\n"
+    );
+    assert_eq!(question(&["--json"]).ends(2), "{\"decision\":false}\n");
+    question(&[]).complains(1);
+    assert_eq!(question(&[]).complains(1), "`subject.id` is missing\n");
+
+    let heard = sidecar.heard();
+    assert_eq!(heard[0].line, "POST /access/v1/evaluation");
+    let asked: Json = serde_json::from_str(&heard[0].body).unwrap();
+    assert_eq!(
+        asked,
+        json!({
+            "subject": {"type": "A::User", "id": "ann"},
+            "action": {"name": "x"},
+            "resource": {"type": "doc", "id": "u:1", "properties": {"size": 3, "account": "acme"}},
+            "context": {"a": [1]},
+            "options": {"explain": false},
+        })
+    );
+}
+
+#[test]
+fn the_audit_log_is_listed_and_verified_against_a_head() {
+    let entry = json!({
+        "sequence": 4, "revision": 9, "at": "2026-01-02T03:04:05Z", "actor": "sidecar:0",
+        "event": "user_updated", "target": "m1", "hash": "b".repeat(64),
+        "detail": [{"field": "role", "before": "reader", "after": "writer"}],
+    });
+    let chain = |account: Option<&str>, fault: Option<&str>| json!({"account": account, "entries": 4, "head": HEAD, "fault": fault});
+    let sidecar = MadeUp::answering([
+        page(std::slice::from_ref(&entry), None),
+        page(&[chain(Some("acme"), None), chain(None, None)], None),
+        page(&[chain(Some("acme"), None)], None),
+        page(&[chain(Some("acme"), None)], None),
+        page(std::slice::from_ref(&entry), None),
+        page(&[chain(Some("acme"), None)], None),
+        page(&[entry], None),
+        page(&[chain(Some("acme"), Some("entry 2: another hash")), chain(None, None)], None),
+        page(&[chain(Some("acme"), Some("entry 2: another hash")), chain(None, None)], None),
+    ]);
+    assert_eq!(
+        sidecar.run(&["audit", "list", "--store", "--event", "user_updated"]).ends(0),
+        "4\t2026-01-02T03:04:05Z\tsidecar:0\tuser_updated\tm1\trole: reader -> writer\n"
+    );
+    assert_eq!(
+        sidecar.run(&["audit", "verify"]).ends(0),
+        format!("acme\t4\t{HEAD}\tholds\n(store)\t4\t{HEAD}\tholds\n")
+    );
+    let expect =
+        |head: &str| sidecar.run(&["audit", "verify", "--account", "acme", "--expect", head]);
+    expect(HEAD).ends(0);
+    // Built upon since: some entry carries the head.
+    expect(&"b".repeat(64)).ends(0);
+    let cut = expect(&"c".repeat(64));
+    assert!(cut.err.contains("nowhere has the head"), "{}", cut.err);
+    cut.ends(1);
+    // A chain at fault, whichever is looked at; the other one holds.
+    let broken = sidecar.run(&["audit", "verify"]);
+    assert!(broken.out.contains("entry 2: another hash"), "{}", broken.out);
+    broken.ends(1);
+    let store = sidecar.run(&["audit", "verify", "--store", "--expect", HEAD]).ends(0);
+    assert_eq!(store, format!("(store)\t4\t{HEAD}\tholds\n"));
+    assert_eq!(sidecar.lines()[0], "GET /api/v1/audit?chain=store&event=user_updated&limit=1000");
+}
+
+#[test]
+fn no_value_from_the_sidecar_moves_the_cursor() {
+    let item = json!({"slug": "acme", "name": "A\u{1b}[2J\tB\n", "created": "now"});
+    let sidecar = MadeUp::answering([page(&[item], None)]);
+    assert_eq!(sidecar.run(&["account", "list"]).ends(0), "acme\tA\\u{1b}[2J\\tB\\n\tnow\n");
+}
+
+/// The shipped folder, copied.
+fn folder() -> (TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let policies = home.path().join("policies");
+    copy_folder(&shipped_policies(), &policies);
+    (home, policies)
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_folder_is_written_checked_tested_and_compared_without_a_sidecar() {
+    let home = tempfile::tempdir().unwrap();
+    let policies = home.path().join("policies");
+    run(&["policy", "init", path(&policies)]).ends(0);
+    run(&["policy", "init", path(&policies)]).complains(1);
+    assert!(run(&["policy", "check", path(&policies)]).ends(0).contains("in order"));
+    let checked: Json =
+        serde_json::from_str(&run(&["policy", "check", "--json", path(&policies)]).ends(0))
+            .unwrap();
+    assert_eq!(checked["roles"], 7);
+    assert!(run(&["policy", "test", path(&policies)]).ends(0).contains("tests passed"));
+    let matrix = run(&["policy", "matrix", path(&policies)]).ends(0);
+    assert!(matrix.starts_with("action\ton\t") && matrix.contains("\tyes"), "{matrix}");
+    let document: Json =
+        serde_json::from_str(&run(&["policy", "matrix", "--json", path(&policies)]).ends(0))
+            .unwrap();
+    assert_eq!(document["roles"].as_array().unwrap().len(), 7);
+    assert_eq!(document["rows"][0]["cells"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn a_folder_at_fault_ends_with_3_and_names_file_and_line() {
+    let (_home, policies) = folder();
+    let file = policies.join("rules/tenancy.cedar");
+    fs::write(&file, "\n\npermit (principla, action, resource);\n").unwrap();
+    let lines: [&[&str]; 3] = [&["policy", "check"], &["policy", "test"], &["policy", "matrix"]];
+    for line in lines {
+        let err = run(&[line, &[path(&policies)]].concat()).complains(3);
+        assert!(err.contains("rules/tenancy.cedar:3"), "{err}");
+    }
+    let err = run(&["policy", "check", "/nowhere"]).complains(3);
+    assert!(err.contains("/nowhere"), "{err}");
+}
+
+#[test]
+fn formatting_changes_all_files_or_none() {
+    let (_home, policies) = folder();
+    run(&["policy", "fmt", path(&policies)]).ends(0);
+    assert_eq!(run(&["policy", "fmt", "--check", path(&policies)]).ends(0), "");
+    let good = policies.join("guards/zz.cedar");
+    let untidy = "@id(\"zz\")@guard(\"at_most\")permit(principal,action,resource);";
+    fs::write(&good, untidy).unwrap();
+    assert_eq!(
+        run(&["policy", "fmt", "--check", path(&policies)]).ends(1),
+        "guards/zz.cedar would change\n"
+    );
+    assert_eq!(fs::read_to_string(&good).unwrap(), untidy);
+
+    let bad = policies.join("rules/bad.cedar");
+    for text in [&b"permit ("[..], b"// \xff\npermit(principal,action,resource);"] {
+        fs::write(&bad, text).unwrap();
+        let err = run(&["policy", "fmt", path(&policies)]).complains(3);
+        assert!(err.starts_with("rules/bad.cedar: "), "{err}");
+        assert_eq!(fs::read(&bad).unwrap(), text);
+        assert_eq!(fs::read_to_string(&good).unwrap(), untidy);
+    }
+    fs::remove_file(&bad).unwrap();
+    assert_eq!(run(&["policy", "fmt", path(&policies)]).ends(0), "guards/zz.cedar is formatted\n");
+    assert_ne!(fs::read_to_string(&good).unwrap(), untidy);
+}
+
+#[test]
+fn a_folder_decides_about_a_made_up_member() {
+    let (_home, policies) = folder();
+    let ask = |action: &'static str, more: &[&'static str]| {
+        let asked = [
+            "decide",
+            "--policies",
+            path(&policies),
+            "--subject",
+            "user:ann",
+            "--action",
+            action,
+            "--resource",
+            "account:acme",
+            "--account",
+            "acme",
+            "--explain",
+        ];
+        run(&[&asked, more].concat())
+    };
+    let administers = ["--role", "administrator"];
+    assert!(ask("team:view", &administers).ends(0).starts_with("allow\nreason\tgranted\n"));
+    let suspended = ask("team:view", &[&administers[..], &["--suspended"]].concat()).ends(2);
+    assert!(suspended.starts_with("deny\nreason\tsuspended\n"), "{suspended}");
+    let elsewhere = ask("team:view", &[&administers[..], &["--member-account", "zeta"]].concat());
+    assert!(elsewhere.ends(2).contains("other_account"));
+    let nobody = ask("team:view", &[]).ends(2);
+    assert!(nobody.contains("unknown_subject"), "{nobody}");
+    // A role that does not exist is a mistake, not a deny.
+    let err = ask("team:view", &["--role", "emperor"]).complains(1);
+    assert!(err.contains("there is no role `emperor`: use one of"), "{err}");
+    // A folder at fault is no deny either.
+    fs::remove_file(policies.join("schema.cedarschema")).unwrap();
+    ask("team:view", &administers).complains(3);
+}
+
+#[test]
+fn other_entities_may_stand_in_for_the_folders_own() {
+    let (home, policies) = folder();
+    let entities = home.path().join("entities.json");
+    fs::write(&entities, "[").unwrap();
+    let ask = || {
+        run(&[
+            "decide",
+            "--policies",
+            path(&policies),
+            "--entities",
+            path(&entities),
+            "--subject",
+            "user:ann",
+            "--action",
+            "team:view",
+            "--resource",
+            "account:acme",
+            "--role",
+            "administrator",
+            "--account",
+            "acme",
+        ])
+    };
+    assert!(ask().complains(3).contains("entities.json"));
+    fs::write(&entities, "[]").unwrap();
+    ask().ends(0);
+    fs::remove_file(&entities).unwrap();
+    ask().complains(1);
+}
+
+#[test]
+fn a_configuration_at_fault_refuses_the_start_with_every_fault() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("kwic-team.toml");
+    fs::write(&file, "[decision]\nwait_mss = 1\n[store]\ncache_mb = 0\n").unwrap();
+    let data = home.path().join("data");
+    let arguments = ["serve", "--check", "--config", path(&file), "--data", path(&data)];
+    let err = run(&arguments).complains(1);
+    assert!(err.contains(":2: ") && err.contains("did you mean `wait_ms`?"), "{err}");
+    assert!(err.contains(":4: "), "{err}");
+    // Checking makes nothing.
+    fs::write(&file, "").unwrap();
+    run(&arguments).ends(0);
+    assert!(!data.exists());
+    // A stray byte in a variable of somebody else.
+    use std::os::unix::ffi::OsStrExt;
+    let stray = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    let ran: Ran = command(&arguments).env("LC_ODD", stray).output().unwrap().into();
+    ran.ends(0);
+    let ran: Ran =
+        command(&arguments).env("KWIC_TEAM_STORE_KINDS", "redb").output().unwrap().into();
+    assert!(ran.complains(1).contains("did you mean `KWIC_TEAM_STORE_KIND`?"));
+}
+
+#[test]
+fn a_socket_that_may_not_be_opened_says_so() {
+    let sidecar = MadeUp::answering([]);
+    let socket = sidecar.folder.path().join("admin.sock");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = sidecar.run(&["account", "list"]);
+    // Root opens everything; then the script is simply over.
+    if ran.err.contains("may not be opened") {
+        ran.complains(1);
+    } else {
+        assert!(ran.complains(1).contains("the script is over"));
+    }
+}
