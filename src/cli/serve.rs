@@ -2,6 +2,8 @@
 //!
 //! Reads the configuration and hands over to the composition root.
 
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -22,7 +24,18 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
-    let config = configured(global, args.demo)?;
+    // A demonstration leaves nothing behind, unless somebody says where.
+    let passing = args.demo && !args.check && global.data == Path::new("./kwic-data");
+    let data = if passing { passing_folder()? } else { global.data.clone() };
+    let ended = checked_or_served(global, args, &data);
+    if passing {
+        let _ = fs::remove_dir_all(&data);
+    }
+    ended
+}
+
+fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome {
+    let config = configured(global, data)?;
     if args.check {
         output::line(&serve::check(&config)?)?;
         return Ok(Exit::Ok);
@@ -32,27 +45,29 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         .thread_name("decisions")
         .build()
         .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
-    let data = config.data.clone();
     let served = runtime.block_on(serve::run(config, args.demo));
     // What still runs apart has nothing left to say to anybody.
     runtime.shutdown_background();
-    if args.demo && global.data == Path::new("./kwic-data") {
-        let _ = std::fs::remove_dir_all(data);
-    }
     served?;
     Ok(Exit::Ok)
 }
 
+/// A folder of our own among everybody's. It must be new: whatever stands there already may be
+/// somebody's link to a folder whose permissions we would then change.
+fn passing_folder() -> Result<PathBuf, Stop> {
+    let folder = std::env::temp_dir().join(format!("kwic-team-demo-{}", std::process::id()));
+    fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|fault| {
+        let place = folder.display();
+        Stop::failure(format!("`{place}` cannot be made: {fault}; name a folder with --data"))
+    })?;
+    Ok(folder)
+}
+
 /// The configuration; `kwic-team.toml` in this folder where none is named.
-fn configured(global: &Global, demo: bool) -> Result<Config, Stop> {
+fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
     let here = PathBuf::from("kwic-team.toml");
     let file = global.config.clone().or_else(|| here.exists().then_some(here));
-    // A demonstration leaves nothing behind, unless somebody says where.
-    let data = if demo && global.data == Path::new("./kwic-data") {
-        std::env::temp_dir().join(format!("kwic-team-demo-{}", std::process::id()))
-    } else {
-        global.data.clone()
-    };
+    let data = data.to_owned();
     Config::load(file.as_deref(), data, config::environment()).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Stop::failure(lines.join("\n"))

@@ -914,3 +914,21 @@ fn a_socket_that_may_not_be_opened_says_so() {
         assert!(ran.complains(1).contains("the script is over"));
     }
 }
+
+#[test]
+fn a_demonstration_touches_no_folder_that_is_there_already() {
+    // The process that a shell becomes has the shell's number, so the folder's name is known. No
+    // configuration, so that nothing serves should the folder be taken.
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("own")).unwrap();
+    let script = "ln -s \"$TMPDIR/own\" \"$TMPDIR/kwic-team-demo-$$\"; exec \"$0\" serve --demo --config /nowhere";
+    let output = Command::new("/bin/sh")
+        .args(["-c", script, binary()])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TMPDIR", home.path())
+        .output()
+        .unwrap();
+    let err = Ran::from(output).complains(1);
+    assert!(err.contains("cannot be made") && err.contains("--data"), "{err}");
+}
