@@ -30,9 +30,9 @@ entity BotFlow in [Account] { owner?: User, editors?: Set<User>, reviewers?: Rol
 entity Secret in [Account] { account: Account };
 action manage;
 action edit_all in [manage] appliesTo { principal: User, resource: Template, context: Ctx };
-action "templates:view" in [edit_all]
+action "papers:view" in [edit_all]
   appliesTo { principal: [User, Service], resource: [Template, BotFlow, Account, Shelf], context: Ctx };
-action "templates:edit" in [edit_all]
+action "papers:edit" in [edit_all]
   appliesTo { principal: [User, Service], resource: [Template, BotFlow, Secret], context: Ctx };
 action "team:edit" in [manage]
   appliesTo { principal: User, resource: [User, Account], context: Ctx };
@@ -48,13 +48,13 @@ type ActionRow =
 const ACTIONS: [ActionRow; 6] = [
     ("edit_all", &["manage"], &["User"], &["Template"]),
     (
-        "templates:view",
+        "papers:view",
         &["edit_all", "manage"],
         &["User", "Service"],
         &["Template", "BotFlow", "Account", "Shelf"],
     ),
     (
-        "templates:edit",
+        "papers:edit",
         &["edit_all", "manage"],
         &["User", "Service"],
         &["Template", "BotFlow", "Secret"],
@@ -182,7 +182,7 @@ const CONDITIONS: [&str; 64] = [
     "resource in [~AccountGroup::\"world\", ~AccountGroup::\"eu\"]",
     "action in ~Action::\"manage\"",
     "action in [~Action::\"edit_all\", ~Action::\"plain\"]",
-    "action == ~Action::\"templates:view\"",
+    "action == ~Action::\"papers:view\"",
     "context has n && context.n * 9223372036854775807 > 0",
     "context has role && context.role in ~Role::\"staff\"",
     "context has target && context.target.active && context.target.account.limit > 3",
