@@ -117,6 +117,17 @@ impl Snapshot {
         Some((memory, memory::place(case, role, is_account)?))
     }
 
+    /// Whether the answer to this question of a member is remembered.
+    #[cfg(test)]
+    pub(super) fn remembers<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) -> bool {
+        let recalled = world.members.with(query.subject.id, |view| {
+            let (case, env) = self.understand(Principal::Member(view), query, world).ok()?;
+            let (memory, place) = self.place(&case, env)?;
+            memory.recall(place)
+        });
+        recalled.flatten().is_some()
+    }
+
     /// Finds the action, the resource's type and the environment.
     pub(super) fn understand<'a, M: Members>(
         &'a self,
