@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicySet, Request, Schema};
-use criterion::{BenchmarkId, Criterion};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 use kwic_team::app::App;
 use kwic_team::clock::Clock;
 use kwic_team::config::Config;
@@ -31,6 +32,8 @@ use kwic_team::flows::decide::decide;
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
 use kwic_team::store::feed::Loaded;
+
+type Group<'g> = BenchmarkGroup<'g, WallTime>;
 
 /// What the scopes of the policies that are not relevant name.
 #[derive(Clone, Copy)]
@@ -150,31 +153,37 @@ fn cedar(policies: &PolicyFiles) -> (PolicySet, Request, Entities) {
     (set, request, entities)
 }
 
+/// Times questions to one app, whose members and resources differ each time.
+fn time(group: &mut Group<'_>, id: BenchmarkId, app: &App, members: usize) {
+    let mut number = 0;
+    group.bench_function(id, |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            ask(app, members, number);
+        });
+    });
+}
+
+/// What of a folder's questions is asked how: where scopes name only roles, role, account and
+/// suspension decide, and Cedar's answer is remembered; where one names an account or a resource,
+/// Cedar is asked each time.
+const WAYS: [(&str, Named); 3] = [
+    ("remembered", Named::Role),
+    ("asked, scopes by account", Named::Account),
+    ("asked, scopes by resource", Named::Resource),
+];
+
 fn policies(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     let mut group = criterion.benchmark_group("decision, 1,000 members, policies");
     for total in [10, 1_000, 10_000] {
-        let app = app(runtime, &folder(total, Named::Role), 1_000);
-        let mut number = 0;
-        group.bench_function(BenchmarkId::new("ours", total), |bencher| {
-            bencher.iter(|| {
-                number += 1;
-                ask(&app, 1_000, number);
-            });
-        });
+        for (way, named) in WAYS {
+            let app = app(runtime, &folder(total, named), 1_000);
+            time(&mut group, BenchmarkId::new(way, total), &app, 1_000);
+        }
         let (set, request, entities) = cedar(&folder(total, Named::Role));
         let authorizer = Authorizer::new();
         group.bench_function(BenchmarkId::new("cedar's authorizer", total), |bencher| {
             bencher.iter(|| black_box(authorizer.is_authorized(&request, &set, &entities)));
-        });
-    }
-    for (what, named) in [("by account", Named::Account), ("by resource", Named::Resource)] {
-        let app = app(runtime, &folder(10_000, named), 1_000);
-        let mut number = 0;
-        group.bench_function(BenchmarkId::new(format!("ours, scopes {what}"), 10_000), |bencher| {
-            bencher.iter(|| {
-                number += 1;
-                ask(&app, 1_000, number);
-            });
         });
     }
     group.finish();
@@ -183,14 +192,10 @@ fn policies(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
 fn members(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     let mut group = criterion.benchmark_group("decision, 10 policies, members");
     for members in [1_000, 1_000_000] {
-        let app = app(runtime, &folder(10, Named::Role), members);
-        let mut number = 0;
-        group.bench_function(BenchmarkId::new("ours", members), |bencher| {
-            bencher.iter(|| {
-                number += 1;
-                ask(&app, members, number);
-            });
-        });
+        for (way, named) in WAYS.into_iter().take(2) {
+            let app = app(runtime, &folder(10, named), members);
+            time(&mut group, BenchmarkId::new(way, members), &app, members);
+        }
     }
     group.finish();
 }

@@ -5,12 +5,66 @@
 //! words name, are shared by all. Never asked who may see a member.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::{Change, Loaded, Member, MemberView, Revision, RoleId, Row, Status, Timestamp};
+use crate::domain::{
+    Change, Loaded, Member, MemberView, Revision, RoleId, Row, Status, Texts, Timestamp,
+};
+
+/// Ids up to this length, which all of ours are, stand in the table's own record of a member.
+const SHORT_ID: usize = 31;
+
+/// An id as the table keeps it: finding a member must not look into memory once more than needed,
+/// since with a million members each such look is a miss of every cache.
+#[derive(Debug, PartialEq, Eq)]
+enum Key {
+    /// The id, and zeros, which no id contains, up to the full length.
+    Short([u8; SHORT_ID]),
+    Long(Box<str>),
+}
+
+impl Key {
+    fn new(id: &str) -> Self {
+        let mut short = [0; SHORT_ID];
+        match short.get_mut(..id.len()) {
+            Some(begin) => {
+                begin.copy_from_slice(id.as_bytes());
+                Self::Short(short)
+            }
+            None => Self::Long(id.into()),
+        }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Short(bytes) => Wanted(id_in(bytes)).hash(state),
+            Self::Long(id) => Wanted(id.as_bytes()).hash(state),
+        }
+    }
+}
+
+fn id_in(short: &[u8; SHORT_ID]) -> &[u8] {
+    short.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// An id to be found.
+#[derive(Hash)]
+struct Wanted<'i>(&'i [u8]);
+
+impl papaya::Equivalent<Key> for Wanted<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        match key {
+            Key::Short(bytes) => id_in(bytes) == self.0,
+            Key::Long(id) => id.as_bytes() == self.0,
+        }
+    }
+}
 
 /// One member, compact: about 200 bytes with everything around it.
 #[derive(Debug)]
@@ -28,15 +82,16 @@ struct Entry {
 
 impl Entry {
     fn view<'e>(&'e self, id: &'e str) -> MemberView<'e> {
-        let (email, first) = (usize::from(self.email_end), usize::from(self.first_name_end));
         MemberView {
             id,
             account: &self.account,
             role: &self.role,
             active: self.active,
-            email_key: self.text.get(..email).unwrap_or_default(),
-            first_name: self.text.get(email..first).unwrap_or_default(),
-            last_name: self.text.get(first..).unwrap_or_default(),
+            texts: Texts::Joined {
+                text: &self.text,
+                email_end: self.email_end,
+                first_name_end: self.first_name_end,
+            },
             two_step: self.two_step,
             joined: self.joined,
         }
@@ -73,7 +128,7 @@ impl Ledger {
 /// All members, by id.
 #[derive(Debug)]
 pub struct Directory {
-    members: papaya::HashMap<Box<str>, Entry>,
+    members: papaya::HashMap<Key, Entry>,
     ledger: Mutex<Ledger>,
     revision: watch::Sender<Revision>,
 }
@@ -98,7 +153,7 @@ impl Directory {
     /// Calls `read` with the member of this id, where there is one.
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
-        members.get_key_value(id).map(|(id, entry)| read(entry.view(id)))
+        members.get(&Wanted(id.as_bytes())).map(|entry| read(entry.view(id)))
     }
 
     /// Takes one record while loading.
@@ -127,7 +182,8 @@ impl Directory {
                 }
                 Row::Member(member) => self.put(&mut ledger, member),
                 Row::MemberGone(id) => {
-                    if let Some(entry) = self.members.pin().remove(id.as_str()) {
+                    if let Some(entry) = self.members.pin().remove(&Wanted(id.as_str().as_bytes()))
+                    {
                         ledger.forget_role(&entry.role);
                     }
                 }
@@ -153,7 +209,7 @@ impl Directory {
             two_step: member.two_step,
             joined: member.joined,
         };
-        if let Some(before) = self.members.pin().insert(member.id.as_str().into(), entry) {
+        if let Some(before) = self.members.pin().insert(Key::new(member.id.as_str()), entry) {
             ledger.forget_role(&before.role);
         }
     }

@@ -24,7 +24,7 @@ pub use decision::{Decision, Reason};
 pub use digest::Digest;
 pub use email::Email;
 pub use failure::{Failure, Kind};
-pub use member::{Member, MemberId, MemberView, Name, Status};
+pub use member::{Member, MemberId, MemberView, Name, Status, Texts};
 pub use policy_files::PolicyFiles;
 pub use query::{EntityRef, Query, Value};
 pub use revision::{Revision, Timestamp, Version};

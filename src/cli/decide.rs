@@ -15,7 +15,7 @@ use super::remote::{Call, Remote};
 use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
 use crate::domain::query::Record;
-use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Timestamp, Value};
+use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
 use crate::engine::{Members, Snapshot, World};
 
 #[derive(Args, Debug)]
@@ -154,9 +154,11 @@ fn on_folder(
         account,
         role,
         active: !args.suspended,
-        email_key: "made.up@example.org",
-        first_name: "Made",
-        last_name: "Up",
+        texts: Texts::Apart {
+            email_key: "made.up@example.org",
+            first_name: "Made",
+            last_name: "Up",
+        },
         two_step: false,
         joined: Timestamp(0),
     });

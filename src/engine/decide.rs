@@ -60,7 +60,8 @@ impl Snapshot {
     ) -> Result<Decision, Refusal> {
         let subject = &query.subject;
         let kind = self.names.type_index(subject.kind);
-        if let Some(uid) = kind.and_then(|kind| self.names.uid(kind, subject.id))
+        if !self.stored.is_empty()
+            && let Some(uid) = kind.and_then(|kind| self.names.uid(kind, subject.id))
             && let Some(stored) = self.stored.get(&uid)
         {
             return self.judge(Principal::Stored(&uid, stored), query, world, explain);

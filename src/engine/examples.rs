@@ -9,7 +9,9 @@ use serde_json::{Value as Json, json};
 use super::{Cell, Changes, Members, PolicyFault, Snapshot, World, render};
 use crate::domain::decision::Explanation;
 use crate::domain::query::Record;
-use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Reason, RoleId, Timestamp, Value};
+use crate::domain::{
+    EntityRef, MemberView, PolicyFiles, Query, Reason, RoleId, Texts, Timestamp, Value,
+};
 
 const SCHEMA: &str = r#"namespace KWIC {
   entity Account in [Group] { limit?: Long };
@@ -90,9 +92,7 @@ impl Members for Team {
             account,
             role,
             active,
-            email_key: "a@example.org",
-            first_name: "A",
-            last_name: "B",
+            texts: Texts::Apart { email_key: "a@example.org", first_name: "A", last_name: "B" },
             two_step: false,
             joined: Timestamp(1_700_000_000_120),
         }))

@@ -17,7 +17,7 @@ use super::slices::{Keys, Scope, Side};
 use super::types::{Extension, Shape, Type};
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
-use crate::domain::{EntityRef, MemberView, Query, RoleId, Timestamp, Value};
+use crate::domain::{EntityRef, MemberView, Query, RoleId, Texts, Timestamp, Value};
 
 /// What a role may do with one action on one type of resource, in the own account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -254,9 +254,11 @@ impl Snapshot {
             account: OWN,
             role: role.as_str(),
             active: situation.active,
-            email_key: "matrix@example.org",
-            first_name: "Matrix",
-            last_name: "Member",
+            texts: Texts::Apart {
+                email_key: "matrix@example.org",
+                first_name: "Matrix",
+                last_name: "Member",
+            },
             two_step: true,
             joined: Timestamp(0),
         };

@@ -115,7 +115,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use crate::domain::query::Record;
-    use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Timestamp, Value};
+    use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
     use crate::engine::{Members, Snapshot, World};
 
     const SCHEMA: &str = r#"
@@ -238,9 +238,7 @@ mod tests {
                 account: self.account,
                 role: self.role,
                 active: self.active,
-                email_key: self.email,
-                first_name: "A",
-                last_name: "B",
+                texts: Texts::Apart { email_key: self.email, first_name: "A", last_name: "B" },
                 two_step: false,
                 joined: Timestamp(0),
             }))

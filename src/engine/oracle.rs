@@ -23,7 +23,7 @@ use super::slices::Keys;
 use super::{Members, Snapshot, World, render};
 use crate::clock;
 use crate::domain::query::Record;
-use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Timestamp, Value};
+use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
 use generate::{Dice, Person, Question, Said, Town, uid};
 
 const SEED: u64 = 20_261_124;
@@ -73,9 +73,7 @@ impl Members for Team {
                 account: person.account,
                 role: person.role,
                 active: person.active,
-                email_key: &person.email,
-                first_name: "A",
-                last_name: "B",
+                texts: Texts::Apart { email_key: &person.email, first_name: "A", last_name: "B" },
                 two_step: person.two_step,
                 joined: Timestamp(person.joined_ms),
             })
