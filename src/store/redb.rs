@@ -62,8 +62,15 @@ struct Inner {
     database: RwLock<Option<Database>>,
     /// Held from the beginning of a change until its followers are told, so that the feed's order
     /// is the order of revisions.
-    writer: Mutex<Followers>,
+    writer: Mutex<Writer>,
     clock: Clock,
+}
+
+#[derive(Default)]
+struct Writer {
+    followers: Followers,
+    /// A change whose commit broke off: the disk may have kept it all the same.
+    unsettled: Option<Change>,
 }
 
 impl std::fmt::Debug for RedbStore {
@@ -169,7 +176,7 @@ impl RedbStore {
     /// Follows every change from now on.
     #[must_use]
     pub fn subscribe(&self) -> Follower {
-        self.writer().subscribe()
+        self.writer().followers.subscribe()
     }
 
     /// Reads all accounts, then all members.
@@ -202,7 +209,13 @@ impl RedbStore {
         work: impl FnOnce(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Failure> {
         let store = self.clone();
-        blocking(move || store.guarded(|database| work(&database.begin_read()?))).await
+        blocking(move || {
+            if let Ok(mut writer) = store.0.writer.try_lock() {
+                store.settle(&mut writer)?;
+            }
+            store.guarded(|database| work(&database.begin_read()?))
+        })
+        .await
     }
 
     /// Runs one transition: all of it or nothing, then tells the followers.
@@ -213,9 +226,10 @@ impl RedbStore {
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
         blocking(move || {
-            let mut followers = store.writer();
+            let mut writer = store.writer();
+            store.settle(&mut writer)?;
             let now = store.0.clock.now();
-            let mut told = None;
+            let mut sealed = None;
             let committed = store.guarded(|database| {
                 let tx = transition::begin(database)?;
                 let mut transition = Transition::new(&tx, actor, now)?;
@@ -227,19 +241,41 @@ impl RedbStore {
                         return Ok(Committed { revision, value });
                     }
                 };
+                sealed = Some(Change { revision, rows });
                 tx.commit()?;
-                told = Some(Change { revision, rows });
                 Ok(Committed { revision, value })
             });
-            if let Some(change) = told {
-                followers.publish(change);
+            match (&committed, sealed) {
+                (Ok(_), Some(change)) => writer.followers.publish(change),
+                (Err(fault), Some(change)) => {
+                    writer.unsettled = Some(change);
+                    // Where this fails too, the next call finds out.
+                    let _ = store.settle(&mut writer);
+                    return Err(unclear(fault));
+                }
+                (_, None) => {}
             }
             committed
         })
         .await
     }
 
-    fn writer(&self) -> MutexGuard<'_, Followers> {
+    /// Finds out what became of a change whose commit broke off; followers hear of it if it was
+    /// made, so that they never know less than the file.
+    fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
+        let Some(change) = writer.unsettled.take() else { return Ok(()) };
+        match self.guarded(|database| revision(&database.begin_read()?)) {
+            Ok(found) if found >= change.revision => writer.followers.publish(change),
+            Ok(_) => {}
+            Err(fault) => {
+                writer.unsettled = Some(change);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
         // A panic while the lock was held has committed and told, or done neither.
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,6 +325,16 @@ fn busy(cause: &str) -> Failure {
         "the store could not be read or written, and nothing was changed: see the log, free space on its disk, then try again",
     )
     .logged(cause)
+}
+
+/// The disk broke off in the middle of a commit: no caller may take that for a change, or for none.
+fn unclear(fault: &Failure) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "store_unavailable",
+        "the store broke off while it kept this change, which was made whole or not at all: see the log, free space on its disk, then look before you try again",
+    )
+    .logged(fault.private.as_deref().unwrap_or_default())
 }
 
 /// Apart from the threads that answer decisions.

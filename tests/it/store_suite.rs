@@ -1,0 +1,520 @@
+//! What every store must do, run through each backend: rules, revisions, feed, audit, pages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kwic_team::clock::Clock;
+use kwic_team::domain::{
+    AccountSlug, Actor, AuditDetail, AuditEvent, Change, Digest, Email, Failure, Kind, Member,
+    MemberId, Name, Revision, RoleId, Row, Status, Timestamp, Version,
+};
+use kwic_team::store::feed::Follower;
+use kwic_team::store::{
+    AuditFilter, ImportPart, ImportRow, MemberEdit, MemberFilter, Store, StoredPolicies, Target,
+};
+use redb::{ReadableDatabase, ReadableTable};
+use tokio::sync::mpsc;
+
+const NOW: Timestamp = Timestamp(1_764_000_000_000);
+const ACTOR: Actor = Actor::Sidecar { uid: 7 };
+
+fn slug(text: &str) -> AccountSlug {
+    AccountSlug::parse(text).unwrap()
+}
+
+fn id(text: &str) -> MemberId {
+    MemberId::parse(text).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    Name::parse("first_name", text).unwrap()
+}
+
+fn member(account: &str, name: &str) -> Member {
+    Member {
+        id: id(name),
+        account: slug(account),
+        email: Email::parse(&format!("{name}@example.org")).unwrap(),
+        first_name: self::name("Ann"),
+        last_name: Name::parse("last_name", "Lee").unwrap(),
+        role: RoleId::parse("operator").unwrap(),
+        status: Status::Active,
+        two_step: false,
+        joined: NOW,
+        version: Version::FIRST,
+    }
+}
+
+/// A store with the accounts `acme` and `globex`, and who follows it from the beginning.
+struct Stage {
+    store: Store,
+    follower: Follower,
+    acme: AccountSlug,
+}
+
+impl Stage {
+    async fn new(store: Store) -> Self {
+        let follower = store.subscribe();
+        for account in ["acme", "globex"] {
+            store.account_create(&ACTOR, slug(account), account.into()).await.unwrap();
+        }
+        let mut stage = Self { store, follower, acme: slug("acme") };
+        assert_eq!(stage.told().iter().map(|change| change.revision.0).collect::<Vec<_>>(), [1, 2]);
+        stage
+    }
+
+    /// What the follower was told since it was last asked.
+    fn told(&mut self) -> Vec<Arc<Change>> {
+        std::iter::from_fn(|| self.follower.try_recv().ok()).collect()
+    }
+
+    async fn create(&self, name: &str) -> Member {
+        self.store.member_create(&ACTOR, member("acme", name)).await.unwrap().value
+    }
+
+    fn target<'t>(&'t self, id: &'t MemberId) -> Target<'t> {
+        Target { account: &self.acme, id, expected: None }
+    }
+
+    async fn events(&self) -> Vec<(u64, String, String)> {
+        let acme = slug("acme");
+        let page =
+            self.store.audit(Some(&acme), &AuditFilter::default(), None, 1_000).await.unwrap();
+        page.items.into_iter().map(|entry| (entry.revision.0, entry.event, entry.target)).collect()
+    }
+
+    async fn import(&self, rows: Vec<Vec<ImportRow>>, ends: bool) -> Result<u64, Failure> {
+        let (sender, parts) = mpsc::channel(rows.len() + 1);
+        for rows in rows {
+            sender.send(ImportPart::Rows(rows)).await.unwrap();
+        }
+        if ends {
+            sender.send(ImportPart::End { digest: Digest::of(&[b"file"]) }).await.unwrap();
+        }
+        drop(sender);
+        self.store.member_import(&ACTOR, &self.acme, parts).await.map(|done| done.value)
+    }
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Kind, &'static str) {
+    let failure = result.expect_err("was taken");
+    assert!(failure.public.len() > 20, "{failure}");
+    (failure.kind, failure.code)
+}
+
+async fn accounts_are_made_once_and_listed_in_order(stage: Stage) {
+    let again = stage.store.account_create(&ACTOR, slug("acme"), "Other".into()).await;
+    assert_eq!(refused(again), (Kind::Conflict, "account_exists"));
+    let listed = stage.store.accounts().await.unwrap();
+    let slugs: Vec<&str> = listed.iter().map(|account| account.slug.as_str()).collect();
+    assert_eq!(slugs, ["acme", "globex"]);
+    let found = stage.store.account(&stage.acme).await.unwrap().unwrap();
+    assert_eq!((found.name.as_str(), found.created, found.version), ("acme", NOW, Version::FIRST));
+    assert_eq!(stage.store.account(&slug("nobody")).await.unwrap(), None);
+    assert_eq!(stage.store.revision().await.unwrap(), Revision(2), "a refusal took a revision");
+}
+
+async fn ids_are_unique_everywhere_and_addresses_in_their_account(stage: Stage) {
+    stage.create("anna").await;
+    let same_id =
+        Member { email: Email::parse("x@example.org").unwrap(), ..member("globex", "anna") };
+    assert_eq!(
+        refused(stage.store.member_create(&ACTOR, same_id).await),
+        (Kind::Conflict, "id_taken")
+    );
+    let same_address = Member { id: id("other"), ..member("acme", "anna") };
+    let same_address = Member { email: Email::parse("ANNA@Example.org").unwrap(), ..same_address };
+    assert_eq!(
+        refused(stage.store.member_create(&ACTOR, same_address.clone()).await),
+        (Kind::Conflict, "already_member")
+    );
+    let elsewhere = Member { account: slug("globex"), ..same_address };
+    stage.store.member_create(&ACTOR, elsewhere).await.unwrap();
+    let nowhere = stage.store.member_create(&ACTOR, member("nobody", "bert")).await;
+    assert_eq!(refused(nowhere), (Kind::NotFound, "unknown_account"));
+}
+
+async fn each_change_takes_one_revision_one_entry_and_one_word_to_followers(mut stage: Stage) {
+    let anna = id("anna");
+    stage.create("anna").await;
+    let edit = MemberEdit { first_name: Some(name("Anna")), ..MemberEdit::default() };
+    stage.store.member_edit(&ACTOR, stage.target(&anna), edit.clone()).await.unwrap();
+    stage.store.member_suspend(&ACTOR, stage.target(&anna)).await.unwrap();
+    stage.store.member_restore(&ACTOR, stage.target(&anna)).await.unwrap();
+    // What changes nothing is none of the three.
+    let same = stage.store.member_edit(&ACTOR, stage.target(&anna), edit).await.unwrap();
+    assert_eq!(same.revision, Revision(6));
+    let removed = stage.store.member_remove(&ACTOR, stage.target(&anna)).await.unwrap();
+    assert_eq!((removed.revision, removed.value.member.version), (Revision(7), Version(4)));
+    let told = stage.told();
+    assert_eq!(told.iter().map(|change| change.revision.0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    assert!(told.iter().all(|change| change.rows.len() == 1));
+    assert!(
+        matches!(&told[2].rows[..], [Row::Member(member)] if member.status == Status::Suspended)
+    );
+    assert!(matches!(&told[4].rows[..], [Row::MemberGone(gone)] if *gone == anna));
+    let events = stage.events().await;
+    let expected =
+        ["user_created", "user_updated", "user_suspended", "user_restored", "user_deleted"];
+    for ((revision, event, target), (at, expected)) in events.iter().zip((3..).zip(expected)) {
+        assert_eq!((*revision, event.as_str(), target.as_str()), (at, expected, "anna"));
+    }
+    assert_eq!(events.len(), expected.len());
+    assert_eq!(stage.store.member(&anna).await.unwrap(), None);
+}
+
+async fn a_member_is_touched_only_in_its_account_and_its_state(stage: Stage) {
+    let (anna, globex) = (id("anna"), slug("globex"));
+    let first = stage.create("anna").await;
+    let edit = MemberEdit { last_name: Some(name("Mei")), ..MemberEdit::default() };
+    stage.store.member_edit(&ACTOR, stage.target(&anna), edit).await.unwrap();
+    let before = stage.store.member(&anna).await.unwrap().unwrap();
+    assert_eq!(before.version, first.version.next());
+    let stranger = Target { account: &globex, id: &anna, expected: None };
+    let stale = Target { expected: Some(first.version), ..stage.target(&anna) };
+    let unheard_of = Target { expected: Some(Version(9)), ..stage.target(&anna) };
+    let ghost = id("ghost");
+    for (target, answer) in [
+        (stranger, (Kind::NotFound, "unknown_member")),
+        (stage.target(&ghost), (Kind::NotFound, "unknown_member")),
+        (stale, (Kind::Stale, "stale")),
+        (unheard_of, (Kind::Stale, "stale")),
+    ] {
+        let edit = MemberEdit { first_name: Some(name("X")), ..MemberEdit::default() };
+        assert_eq!(refused(stage.store.member_edit(&ACTOR, target, edit).await), answer);
+        assert_eq!(refused(stage.store.member_suspend(&ACTOR, target).await), answer);
+        assert_eq!(refused(stage.store.member_restore(&ACTOR, target).await), answer);
+        assert_eq!(refused(stage.store.member_remove(&ACTOR, target).await), answer);
+    }
+    assert_eq!(stage.store.member(&anna).await.unwrap(), Some(before.clone()));
+    let active = stage.store.member_restore(&ACTOR, stage.target(&anna)).await;
+    assert_eq!(refused(active), (Kind::Conflict, "already_active"));
+    let fresh = Target { expected: Some(before.version), ..stage.target(&anna) };
+    stage.store.member_suspend(&ACTOR, fresh).await.unwrap();
+    let again = stage.store.member_suspend(&ACTOR, stage.target(&anna)).await;
+    assert_eq!(refused(again), (Kind::Conflict, "already_suspended"));
+}
+
+async fn an_address_moves_with_its_member_and_is_free_again(stage: Stage) {
+    let (anna, bert) = (id("anna"), id("bert"));
+    stage.create("anna").await;
+    stage.create("bert").await;
+    let to = |address: &str| MemberEdit {
+        email: Some(Email::parse(address).unwrap()),
+        ..MemberEdit::default()
+    };
+    let taken = stage.store.member_edit(&ACTOR, stage.target(&anna), to("bert@example.org")).await;
+    assert_eq!(refused(taken), (Kind::Conflict, "already_member"));
+    stage.store.member_edit(&ACTOR, stage.target(&anna), to("a2@example.org")).await.unwrap();
+    // A spelling of the same address is nobody else's.
+    stage.store.member_edit(&ACTOR, stage.target(&anna), to("A2@example.org")).await.unwrap();
+    stage.store.member_edit(&ACTOR, stage.target(&bert), to("anna@example.org")).await.unwrap();
+    let of = |address: &'static str| stage.store.member_by_email(&stage.acme, address);
+    assert_eq!(of("anna@example.org").await.unwrap().unwrap().id, bert);
+    assert_eq!(of("a2@example.org").await.unwrap().unwrap().email.as_str(), "A2@example.org");
+    assert_eq!(of("bert@example.org").await.unwrap(), None);
+    stage.store.member_remove(&ACTOR, stage.target(&bert)).await.unwrap();
+    assert_eq!(of("anna@example.org").await.unwrap(), None);
+    stage.create("bert").await;
+}
+
+async fn pages_hold_everybody_once_in_order(stage: Stage) {
+    for number in 0..25 {
+        stage.create(&format!("m{number:02}")).await;
+        let other = Member {
+            role: RoleId::parse("viewer").unwrap(),
+            ..member("globex", &format!("g{number}"))
+        };
+        stage.store.member_create(&ACTOR, other).await.unwrap();
+    }
+    let (mut after, mut seen, mut pages) = (None::<String>, Vec::new(), 0);
+    loop {
+        let page = stage
+            .store
+            .members(&stage.acme, &MemberFilter::default(), after.as_deref(), 10)
+            .await
+            .unwrap();
+        pages += 1;
+        seen.extend(page.items.into_iter().map(|member| member.id.as_str().to_owned()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((pages, seen.len()), (3, 25));
+    assert!(seen.is_sorted());
+    let of = |filter: MemberFilter| {
+        let store = stage.store.clone();
+        async move { store.members(&slug("globex"), &filter, None, 100).await.unwrap().items.len() }
+    };
+    let search = |text: &str| MemberFilter { search: Some(text.into()), ..MemberFilter::default() };
+    assert_eq!(of(search("G2")).await, 6, "g2 and g20 to g24");
+    assert_eq!(of(search("lee")).await, 25);
+    let role = RoleId::parse("operator").unwrap();
+    assert_eq!(of(MemberFilter { role: Some(role), ..MemberFilter::default() }).await, 0);
+    let suspended = Some(Status::Suspended);
+    assert_eq!(of(MemberFilter { status: suspended, ..MemberFilter::default() }).await, 0);
+}
+
+async fn an_import_is_one_change_or_none(mut stage: Stage) {
+    stage.create("anna").await;
+    stage.told();
+    let row = |line: u64, name: &str| ImportRow { line, member: member("acme", name) };
+    let clash = vec![vec![row(2, "bert"), row(3, "anna")], vec![row(4, "carl"), row(5, "bert")]];
+    let refusal = stage.import(clash, true).await.expect_err("a clash was taken");
+    assert_eq!((refusal.kind, refusal.code), (Kind::Invalid, "import_refused"));
+    let lines: Vec<&str> = refusal.fields.iter().map(|(line, _)| line.as_str()).collect();
+    assert_eq!(lines, ["line 3", "line 5"]);
+    let open_ended = stage.import(vec![vec![row(2, "bert")]], false).await;
+    assert_eq!(refused(open_ended), (Kind::Invalid, "import_refused"));
+    assert!(stage.told().is_empty(), "followers heard of an import that was refused");
+    assert_eq!(stage.store.revision().await.unwrap(), Revision(3));
+    let taken = stage.import(vec![vec![row(2, "bert")], vec![row(3, "carl")]], true).await;
+    assert_eq!(taken.unwrap(), 2);
+    let told = stage.told();
+    assert_eq!((told.len(), told[0].revision, told[0].rows.len()), (1, Revision(4), 2));
+    let last = stage.events().await.pop().unwrap();
+    assert_eq!(last, (4, "users_imported".to_owned(), "acme".to_owned()));
+    let unknown = Stage { acme: slug("nobody"), ..stage };
+    let refusal = unknown.import(vec![vec![row(2, "dora")]], true).await;
+    assert_eq!(refused(refusal), (Kind::NotFound, "unknown_account"));
+}
+
+async fn the_audit_log_is_paged_filtered_and_verified(stage: Stage) {
+    let anna = id("anna");
+    stage.create("anna").await;
+    for number in 0..6 {
+        let edit =
+            MemberEdit { first_name: Some(name(&format!("A{number}"))), ..MemberEdit::default() };
+        stage.store.member_edit(&ACTOR, stage.target(&anna), edit).await.unwrap();
+    }
+    stage.create("bert").await;
+    let read = |filter: AuditFilter, after: Option<u64>, limit| {
+        let store = stage.store.clone();
+        async move { store.audit(Some(&slug("acme")), &filter, after, limit).await.unwrap() }
+    };
+    let first = read(AuditFilter::default(), None, 5).await;
+    assert_eq!(first.next.as_deref(), Some("5"));
+    let rest = read(AuditFilter::default(), Some(5), 5).await;
+    assert_eq!((rest.items.len(), rest.next), (3, None));
+    let detail = first.items[1].detail.clone().unwrap();
+    assert_eq!(
+        detail.fields,
+        [("first_name".to_owned(), Some("Ann".to_owned()), Some("A0".to_owned()))]
+    );
+    assert_eq!((first.items[0].actor.as_str(), first.items[0].at), ("sidecar:7", NOW));
+    let of_bert = AuditFilter { member: Some("bert".into()), ..AuditFilter::default() };
+    assert_eq!(read(of_bert, None, 5).await.items.len(), 1);
+    let edits = AuditFilter { event: Some(AuditEvent::UserUpdated), ..AuditFilter::default() };
+    assert_eq!(read(edits, None, 100).await.items.len(), 6);
+    let chains: BTreeSet<Option<String>> = stage
+        .store
+        .audit_chains()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|chain| chain.map(|slug| slug.as_str().to_owned()))
+        .collect();
+    assert_eq!(chains, [None, Some("acme".to_owned())].into());
+    for (chain, entries) in [(None, 2), (Some(&stage.acme), 8)] {
+        let report = stage.store.audit_verify(chain).await.unwrap();
+        assert_eq!((report.entries, report.fault), (entries, None));
+    }
+}
+
+async fn the_last_good_policies_are_kept_as_they_were(stage: Stage) {
+    assert_eq!(stage.store.policies_last_good().await.unwrap(), None);
+    for content in ["one", "two"] {
+        let files = vec![("roles/a.cedar".to_owned(), content.as_bytes().to_vec())];
+        let digest = Digest::of(&[content.as_bytes()]);
+        let policies = StoredPolicies { digest, at: NOW, files };
+        stage
+            .store
+            .policies_installed(&Actor::System, policies.clone(), AuditDetail::default())
+            .await
+            .unwrap();
+        assert_eq!(stage.store.policies_last_good().await.unwrap(), Some(policies));
+    }
+    let own = stage.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
+    let last = own.items.last().unwrap();
+    assert_eq!((last.actor.as_str(), last.event.as_str()), ("system", "policies_reloaded"));
+}
+
+async fn many_writers_get_revisions_without_gaps(mut stage: Stage) {
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let store = stage.store.clone();
+        writers.push(tokio::spawn(async move {
+            for number in 0..10 {
+                let new = member("acme", &format!("w{writer}n{number}"));
+                store.member_create(&ACTOR, new).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let told: Vec<u64> = stage.told().iter().map(|change| change.revision.0).collect();
+    assert_eq!(told, (3..43).collect::<Vec<_>>());
+    assert_eq!(stage.store.audit_verify(Some(&stage.acme)).await.unwrap().fault, None);
+}
+
+/// Runs every rule on a fresh store that `fresh` makes.
+async fn suite<S: Future<Output = Store>>(fresh: impl Fn() -> S) {
+    macro_rules! all {
+        ($($rule:ident),* $(,)?) => {
+            $(
+                println!("{}", stringify!($rule));
+                $rule(Stage::new(fresh().await).await).await;
+            )*
+        };
+    }
+    all!(
+        accounts_are_made_once_and_listed_in_order,
+        ids_are_unique_everywhere_and_addresses_in_their_account,
+        each_change_takes_one_revision_one_entry_and_one_word_to_followers,
+        a_member_is_touched_only_in_its_account_and_its_state,
+        an_address_moves_with_its_member_and_is_free_again,
+        pages_hold_everybody_once_in_order,
+        an_import_is_one_change_or_none,
+        the_audit_log_is_paged_filtered_and_verified,
+        the_last_good_policies_are_kept_as_they_were,
+        many_writers_get_revisions_without_gaps,
+    );
+}
+
+#[tokio::test]
+async fn a_store_in_memory_conforms() {
+    suite(|| async { Store::in_memory(Clock::fixed(NOW)).await.unwrap() }).await;
+}
+
+#[tokio::test]
+async fn a_store_in_a_file_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    suite(|| async {
+        number.set(number.get() + 1);
+        let file = folder.path().join(format!("{}.redb", number.get()));
+        Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap()
+    })
+    .await;
+}
+
+/// Opens a store's file as whoever tampers with it would.
+fn tamper(file: &std::path::Path, work: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(file).unwrap();
+    let tx = database.begin_write().unwrap();
+    work(&tx);
+    tx.commit().unwrap();
+}
+
+/// What is done to the file, at which entry it shows, and a word of the sentence.
+type Tampering = (&'static str, Box<dyn Fn(&redb::WriteTransaction)>, u64, &'static str);
+
+const AUDIT: redb::TableDefinition<'_, (&str, u64), &[u8]> = redb::TableDefinition::new("audit");
+const PERSONAL: redb::TableDefinition<'_, (&str, u64), &[u8]> =
+    redb::TableDefinition::new("audit_personal");
+const HEADS: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("audit_heads");
+
+#[tokio::test]
+async fn a_changed_audit_log_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.redb");
+    let stage = Stage::new(Store::open(&whole, 8, Clock::fixed(NOW)).await.unwrap()).await;
+    for name in ["anna", "bert", "carl"] {
+        stage.create(name).await;
+    }
+    drop(stage);
+    let replace = |tx: &redb::WriteTransaction, sequence: u64, from: &[u8], to: &[u8]| {
+        let mut audit = tx.open_table(AUDIT).unwrap();
+        let mut bytes = audit.get(("acme", sequence)).unwrap().unwrap().value().to_vec();
+        let at = bytes.windows(from.len()).position(|part| part == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        audit.insert(("acme", sequence), bytes.as_slice()).unwrap();
+    };
+    let cases: [Tampering; 6] = [
+        ("a name in an entry", Box::new(move |tx| replace(tx, 2, b"bert", b"eve!")), 2, "changed"),
+        ("the actor", Box::new(move |tx| replace(tx, 1, b"sidecar:7", b"sidecar:0")), 1, "changed"),
+        (
+            "an entry taken out",
+            Box::new(|tx| drop(tx.open_table(AUDIT).unwrap().remove(("acme", 2)).unwrap())),
+            3,
+            "entry 2 is missing",
+        ),
+        (
+            "the last entry taken off",
+            Box::new(|tx| drop(tx.open_table(AUDIT).unwrap().remove(("acme", 3)).unwrap())),
+            2,
+            "the chain ends at 2",
+        ),
+        (
+            "another personal part",
+            Box::new(|tx| {
+                let mut personal = tx.open_table(PERSONAL).unwrap();
+                let other = personal.get(("acme", 1)).unwrap().unwrap().value().to_vec();
+                personal.insert(("acme", 2), other.as_slice()).unwrap();
+            }),
+            2,
+            "personal part",
+        ),
+        (
+            "the head of another chain",
+            Box::new(|tx| {
+                let mut heads = tx.open_table(HEADS).unwrap();
+                let other = heads.get("").unwrap().unwrap().value().to_vec();
+                heads.insert("acme", other.as_slice()).unwrap();
+            }),
+            3,
+            "head",
+        ),
+    ];
+    for (what, work, at, why) in cases {
+        let file = folder.path().join("tampered.redb");
+        std::fs::copy(&whole, &file).unwrap();
+        tamper(&file, work);
+        let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();
+        let report = store.audit_verify(Some(&slug("acme"))).await.unwrap();
+        let (found_at, sentence) = report.fault.unwrap_or_else(|| panic!("{what} goes unseen"));
+        assert_eq!(found_at, at, "{what}: {sentence}");
+        assert!(sentence.contains(why), "{what}: {sentence}");
+    }
+    // A personal part that is erased is no fault: that is what erasure does.
+    let file = folder.path().join("erased.redb");
+    std::fs::copy(&whole, &file).unwrap();
+    tamper(&file, |tx| {
+        tx.open_table(PERSONAL).unwrap().remove(("acme", 2)).unwrap();
+    });
+    let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();
+    assert_eq!(store.audit_verify(Some(&slug("acme"))).await.unwrap().fault, None);
+}
+
+#[tokio::test]
+async fn personal_data_stands_only_where_it_can_be_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.redb");
+    let stage = Stage::new(Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap()).await;
+    let anna = id("anna");
+    let person = Member {
+        email: Email::parse("unmistakable@example.org").unwrap(),
+        first_name: name("Zaphodia"),
+        ..member("acme", "anna")
+    };
+    stage.store.member_create(&ACTOR, person).await.unwrap();
+    stage.store.member_remove(&ACTOR, stage.target(&anna)).await.unwrap();
+    drop(stage);
+    let database = redb::Database::open(&file).unwrap();
+    let tx = database.begin_read().unwrap();
+    let said = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.contains("unmistakable") || text.contains("Zaphodia")
+    };
+    let mut rows = 0;
+    for row in tx.open_table(AUDIT).unwrap().iter().unwrap() {
+        let (_, bytes) = row.unwrap();
+        assert!(!said(bytes.value()), "a header names a person");
+        rows += 1;
+    }
+    assert_eq!(rows, 4);
+    let personal = tx.open_table(PERSONAL).unwrap();
+    assert!(personal.iter().unwrap().any(|row| said(row.unwrap().1.value())));
+}
