@@ -3,12 +3,14 @@
 //! A decision that becomes due takes the core from it at once. Never for work that a request
 //! waits for on the decision listener.
 
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::sync::oneshot;
 
 use crate::domain::Failure;
-
-/// The weakest claim to a core that a thread can have.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// Runs `work` to its end, also when the caller stops waiting.
 ///
@@ -30,7 +32,9 @@ pub async fn run<T: Send + 'static>(
     answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
 }
 
-/// On Linux a priority belongs to a thread. Where it cannot be lowered the work is done anyway.
+/// Only an idle thread gives its core away at once: one of a low nice value may still finish its
+/// slice of some milliseconds. Where it cannot be made idle the work is done anyway.
 fn yield_to_others() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST_PRIORITY);
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
 }

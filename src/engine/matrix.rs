@@ -353,28 +353,30 @@ impl Snapshot {
         self.has_role(role).then(|| meanings.collect())
     }
 
-    /// Whether a stored entity could ask something that this policy answers.
-    fn decides_for_stored(&self, id: &str) -> bool {
-        let is_it = |(policy, _): &(cedar_policy::Policy, Scope)| policy.id().to_string() == id;
-        let Some(at) = self.policies.iter().position(is_it) else { return false };
+    /// The ids of all policies that could decide what a stored entity asks.
+    fn decide_for_stored(&self) -> BTreeSet<&str> {
         let subjects: BTreeSet<usize> = self
             .stored
             .iter()
             .filter_map(|(uid, _)| self.names.index_of(uid.type_name()))
             .collect();
-        let kinds = 0..self.names.types.len();
-        subjects.into_iter().any(|subject| {
-            (0..self.names.actions.len()).any(|action| {
-                kinds.clone().any(|kind| {
-                    self.slices.env(subject, action, kind).is_some_and(|env| env.all.contains(&at))
-                })
-            })
-        })
+        let mut found = BTreeSet::new();
+        for subject in subjects {
+            for action in 0..self.names.actions.len() {
+                let kinds = 0..self.names.types.len();
+                let envs = kinds.filter_map(|kind| self.slices.env(subject, action, kind));
+                let policies =
+                    envs.flat_map(|env| &env.all).filter_map(|&at| self.policies.get(at));
+                found.extend(policies.map(|(policy, _)| AsRef::<str>::as_ref(policy.id())));
+            }
+        }
+        found
     }
 
     /// Changes that no cell shows.
     fn unseen(&self, before: &Self) -> Vec<String> {
         let mut notes = Vec::new();
+        let (stored_now, stored_then) = (self.decide_for_stored(), before.decide_for_stored());
         let ids: BTreeSet<&String> = self.meta.keys().chain(before.meta.keys()).collect();
         for id in ids {
             let (now, then) = (self.meta.get(id), before.meta.get(id));
@@ -384,7 +386,7 @@ impl Snapshot {
                 (Some(_), None) => "is new",
                 _ => "is gone",
             };
-            if self.decides_for_stored(id) || before.decides_for_stored(id) {
+            if stored_now.contains(id.as_str()) || stored_then.contains(id.as_str()) {
                 notes.push(format!(
                     "the policy `{id}` {what}, and decides for subjects of `entities.json` too, which the matrix does not show"
                 ));

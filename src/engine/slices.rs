@@ -172,6 +172,8 @@ impl Slices {
         let mut slices =
             Self { envs: Vec::new(), at: vec![u32::MAX; types * actions * types], actions, types };
         let mut sets = Sets { policies, made: HashMap::new() };
+        let role_index: HashMap<&str, usize> =
+            parts.roles.iter().enumerate().map(|(at, (role, _))| (role.as_str(), at)).collect();
         for env in schema.request_envs() {
             let found = (
                 names.index_of(env.principal()),
@@ -195,9 +197,9 @@ impl Slices {
             if let Some(cell) = slices.at.get_mut(cell) {
                 *cell = number;
             }
-            let certain = fitting.iter().all(|&at| parts.determined.get(at) == Some(&true));
-            let memory = (certain && memory::qualifies(names, parts.stored, principal, resource))
-                .then(|| Memory::new(parts.roles.len()));
+            let memory = memory::qualifies(names, parts.stored, principal, resource)
+                .then(|| remembering(parts, &role_index, &fitting))
+                .flatten();
             slices.envs.push(Env { memory, ..Env::new(fitting, &mut sets, parts)? });
         }
         Ok(slices)
@@ -218,6 +220,23 @@ impl Slices {
         let size = |env: &Env| env.everyone.as_ref().map_or(0, |set| set.policies().count());
         self.envs.iter().map(size).max().unwrap_or(0)
     }
+}
+
+/// A memory for the roles that only determined policies concern; `None` where that is no role.
+fn remembering(
+    parts: &Parts<'_>,
+    role_index: &HashMap<&str, usize>,
+    fitting: &[usize],
+) -> Option<Memory> {
+    let role_type = parts.names.name(parts.names.role);
+    let mut memory = Memory::new(parts.roles.len());
+    for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
+        // Nothing is stored where answers are remembered, so no role is in another one.
+        let (_, scope) = parts.policies.get(at)?;
+        let role = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
+        memory.leave_out(*role_index.get(role.id().unescaped())?);
+    }
+    Some(memory)
 }
 
 impl Env {

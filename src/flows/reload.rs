@@ -17,6 +17,9 @@ use crate::flows::refresh;
 use crate::policy_folder::{self, Watch};
 use crate::store::{Store, StoredPolicies};
 
+/// How many lines of change the log gets; the audit log gets all.
+const LOGGED_CHANGES: usize = 200;
+
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadReport {
@@ -178,19 +181,24 @@ async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failur
         (Arc::new(snapshot), changes)
     })
     .await?;
-    {
+    let retired = {
         // While the swap is under way nobody is given a role, so none can be given that is
         // about to disappear.
         let _no_role_is_given = app.roles_given.write().await;
         still_held(&snapshot, &app.directory.roles_held())?;
-        app.policies.store(Arc::clone(&snapshot));
+        let retired = app.policies.swap(Arc::clone(&snapshot));
         app.policy_status.store(Arc::new(status));
-    }
-    log_live(&snapshot);
-    for line in changes.lines() {
-        tracing::info!(change = %line, "policies");
-    }
+        retired
+    };
     let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &changes).await;
+    let (live, lines) = (Arc::clone(&snapshot), changes.lines());
+    // To give back the memory of a large set takes long enough to hold up decisions.
+    apart(move || {
+        log_live(&live);
+        log_changes(&lines);
+        drop(retired);
+    })
+    .await?;
     match kept {
         Ok(revision) => refresh::settled(app, revision).await?,
         Err(fault) => {
@@ -248,6 +256,18 @@ fn log_live(snapshot: &Snapshot) {
     );
     for note in snapshot.notes() {
         tracing::info!(%note, "policies");
+    }
+}
+
+fn log_changes(lines: &[String]) {
+    for line in lines.iter().take(LOGGED_CHANGES) {
+        tracing::info!(change = %line, "policies");
+    }
+    if lines.len() > LOGGED_CHANGES {
+        tracing::info!(
+            more = lines.len() - LOGGED_CHANGES,
+            "policies: further changes are in the audit log, see `kwic-team audit list`"
+        );
     }
 }
 

@@ -51,7 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("miette", &["engine/fault.rs"]),
     ("papaya", &["directory"]),
     ("redb", &["store"]),
-    ("rustix", &["background.rs", "http"]),
+    ("thread_priority", &["background.rs"]),
     (
         "serde",
         &[

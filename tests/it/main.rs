@@ -24,6 +24,7 @@ mod house;
 mod http;
 mod import;
 mod matrix;
+mod readme;
 mod records;
 mod reload;
 mod removal;

@@ -1,0 +1,172 @@
+//! The README's lines for callers, run as they stand: each allows, denies, and denies on failure.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::support::{Sidecar, question};
+
+const README: &str = include_str!("../../README.md");
+
+/// What stands between the README's lines and an answer a line for each question a line.
+struct Caller {
+    /// As the fence names it.
+    language: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+    file: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+const PYTHON: Caller = Caller {
+    language: "python",
+    program: "python3",
+    arguments: &["ask.py"],
+    file: "ask.py",
+    before: "",
+    after: "import sys\nfor line in sys.stdin: print(allowed(json.loads(line)))\n",
+};
+
+const NODE: Caller = Caller {
+    language: "js",
+    program: "node",
+    arguments: &["ask.js"],
+    file: "ask.js",
+    before: "",
+    after: r#"
+        const lines = require("node:fs").readFileSync(0, "utf8").trim().split("\n");
+        (async () => { for (const line of lines) console.log(await allowed(JSON.parse(line))); agent.destroy(); })();
+    "#,
+};
+
+const GO: Caller = Caller {
+    language: "go",
+    program: "go",
+    arguments: &["run", "ask.go"],
+    file: "ask.go",
+    before: "package main\nimport (\"bufio\"; \"bytes\"; \"context\"; \"encoding/json\"; \"fmt\"; \"net\"; \"net/http\"; \"os\"; \"time\")\n",
+    after: r#"
+        func main() {
+            lines := bufio.NewScanner(os.Stdin)
+            for lines.Scan() { fmt.Println(allowed(json.RawMessage(lines.Text()))) }
+        }
+    "#,
+};
+
+/// The lines of the first fence in a language after the heading.
+fn lines_of(language: &str) -> &'static str {
+    let (_, section) = README.split_once("## Asking from a service").unwrap();
+    let (_, fence) = section.split_once(&format!("```{language}\n")).unwrap();
+    fence.split_once("```").unwrap().0
+}
+
+fn is_installed(program: &str) -> bool {
+    let found = Command::new("which").arg(program).stdout(Stdio::null()).status().unwrap();
+    assert!(
+        found.success() || std::env::var_os("CI").is_none(),
+        "`{program}` is needed and missing"
+    );
+    if !found.success() {
+        eprintln!("skipped: needs {program}");
+    }
+    found.success()
+}
+
+/// Asks from a folder with a `decide.sock` in it.
+fn ask(caller: &Caller, folder: &Path, questions: &[Json]) -> Vec<bool> {
+    let text = format!("{}{}{}", caller.before, lines_of(caller.language), caller.after);
+    fs::write(folder.join(caller.file), text).unwrap();
+    let mut child = Command::new(caller.program)
+        .args(caller.arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for question in questions {
+        writeln!(input, "{question}").unwrap();
+    }
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let answers = String::from_utf8(output.stdout).unwrap().to_lowercase();
+    answers.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// A sidecar where Ann may view chats and Vic may not create a template.
+fn sidecar() -> Sidecar {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.members("acme", &[("ann", "operator"), ("vic", "operator")]);
+    sidecar
+}
+
+fn ann() -> Json {
+    question("ann", "chats:view", ("chat", "1"), "acme")
+}
+
+fn holds(caller: &Caller) {
+    assert!(lines_of(caller.language).lines().count() <= 10, "{}", caller.language);
+    if !is_installed(caller.program) {
+        return;
+    }
+    let sidecar = sidecar();
+    let vic = question("vic", "templates:edit", ("template", "1"), "acme");
+    let nobody = question("nobody", "chats:view", ("chat", "1"), "acme");
+    let broken = serde_json::json!({"subject": 5});
+    let answers = ask(caller, sidecar.home.path(), &[ann(), vic, broken, nobody, ann()]);
+    assert_eq!(answers, [true, false, false, false, true], "{}", caller.language);
+
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(ask(caller, empty.path(), &[ann()]), [false], "{}: no socket", caller.language);
+
+    let mute = tempfile::tempdir().unwrap();
+    let _never_answers = UnixListener::bind(mute.path().join("decide.sock")).unwrap();
+    let answers = ask(caller, mute.path(), &[ann(), ann()]);
+    assert_eq!(answers, [false, false], "{}: no answer", caller.language);
+}
+
+#[test]
+fn the_lines_in_python_hold() {
+    holds(&PYTHON);
+}
+
+#[test]
+fn the_lines_in_node_hold() {
+    holds(&NODE);
+}
+
+#[test]
+fn the_lines_in_go_hold() {
+    holds(&GO);
+}
+
+#[test]
+fn the_lines_for_curl_hold() {
+    if !is_installed("curl") {
+        return;
+    }
+    assert!(lines_of("sh").lines().count() <= 10);
+    let sidecar = sidecar();
+    let run = |lines: &str, folder: &Path| {
+        let output = Command::new("sh").args(["-c", lines]).current_dir(folder).output().unwrap();
+        let answer: Json = serde_json::from_slice(&output.stdout).unwrap();
+        answer["decision"].as_bool().unwrap()
+    };
+    assert!(run(lines_of("sh"), sidecar.home.path()));
+    assert!(!run(&lines_of("sh").replace("\"ann\"", "\"nobody\""), sidecar.home.path()));
+    assert!(!run(&lines_of("sh").replace("\"type\"", "\"tipe\""), sidecar.home.path()));
+    let mute = tempfile::tempdir().unwrap();
+    assert!(!run(lines_of("sh"), mute.path()));
+    let _never_answers = UnixListener::bind(mute.path().join("decide.sock")).unwrap();
+    let began = Instant::now();
+    assert!(!run(lines_of("sh"), mute.path()));
+    assert!(began.elapsed() < Duration::from_secs(5), "no bound on the time");
+}
