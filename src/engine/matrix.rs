@@ -501,7 +501,10 @@ fn is_certain(json: &Json, role: &str) -> bool {
         "in" => match variable(side("left")).as_deref() {
             Some("principal") => is_certain(side("right"), role),
             // Only an account: which role a resource is in, the made-up one cannot show.
-            Some("resource") => side("right").get(".").is_some() && is_certain(side("right"), role),
+            Some("resource") => {
+                let attribute = side("right").get(".").and_then(|inside| inside.get("attr"));
+                attribute.is_some_and(|name| name == "account") && is_certain(side("right"), role)
+            }
             _ => is_certain(side("left"), role) && is_certain(side("right"), role),
         },
         "is" => variable(side("left")).is_some() && side("in").is_null(),

@@ -307,4 +307,40 @@ mod tests {
             "a mix that tries little"
         );
     }
+
+    /// No place tells which role a resource is in.
+    #[test]
+    fn what_compares_a_resource_with_a_role_is_not_remembered() {
+        let schema = "entity Account; entity Role; \
+            entity User in [Role, Account] { account: Account, role: Role, active: Bool }; \
+            action look appliesTo { principal: User, resource: Role };";
+        let role = |role: &str| {
+            format!(
+                "@id(\"{role}\") @role(\"{role}\") @title(\"t\") @summary(\"s\") @best_for(\"b\") \
+                 permit (principal in Role::\"{role}\", action, resource) \
+                 when {{ resource in principal.role }};"
+            )
+        };
+        let files = [
+            ("schema.cedarschema", schema.to_owned()),
+            ("roles/reader.cedar", role("reader")),
+            ("roles/writer.cedar", role("writer")),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.into_bytes()));
+        let snapshot = Snapshot::load(&PolicyFiles::new(files.into()), &[]).unwrap();
+        let anna =
+            Somebody { account: "acme", role: "reader", active: true, email: "anna@example.org" };
+        let world = World { members: &anna, single_account: None };
+        let allowed = |role| {
+            let query = Query {
+                subject: EntityRef { kind: "User", id: "anna", properties: &[] },
+                action: "look",
+                action_properties: &[],
+                resource: EntityRef { kind: "Role", id: role, properties: &[] },
+                context: &[],
+            };
+            snapshot.decide(&query, &world, false).allowed
+        };
+        assert_eq!(["reader", "writer"].map(allowed), [true, false]);
+    }
 }
