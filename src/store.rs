@@ -399,6 +399,24 @@ impl Store {
         }
     }
 
+    /// Finds out what became of a change whose commit broke off, where there is one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk still fails.
+    pub async fn mend(&self) -> Result<(), Failure> {
+        match self {
+            Self::Redb(store) => store.mend().await,
+        }
+    }
+
+    /// Whether a change may have been made that followers have not heard of.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        match self {
+            Self::Redb(store) => store.is_unsettled(),
+        }
+    }
+
     /// Reads all accounts and then all members, in no order, each through `each`; answers the
     /// revision that they were read at.
     ///

@@ -58,8 +58,8 @@ struct ItemError<'f> {
 /// `Invalid`, when the body is none; `TooLarge`; `Busy`, when the revision that the caller asks
 /// for is not reached.
 pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failure> {
-    wait_for_revision(app, request).await?;
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
+    wait_for_revision(app, request).await?;
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let policies = app.policies.load();
@@ -73,8 +73,8 @@ pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failu
 /// # Errors
 /// As [`evaluation`]; a malformed item is a deny of that item alone.
 pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
-    wait_for_revision(app, request).await?;
     let body = read(request, app.config.limits.batch_body_bytes_max).await?;
+    wait_for_revision(app, request).await?;
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let semantic = body.semantic()?;

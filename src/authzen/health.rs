@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::app::App;
+use crate::domain::{Failure, Kind};
 use crate::http::{Reply, Server};
 use crate::telemetry::Gauges;
 
@@ -25,12 +26,19 @@ pub fn livez() -> Reply {
     Reply::text("text/plain; charset=utf-8", "ok\n")
 }
 
-/// The sidecar decides, and by which policies. A sidecar listens only once it has members and
-/// policies, so whoever gets an answer gets a ready one; the detail says how good.
+/// The sidecar decides, and by which policies; 503 while decisions may not know what is in the
+/// store. A sidecar listens only once it has members and policies.
 #[must_use]
 pub fn readyz(app: &App) -> Reply {
     let status = app.policy_status.load();
     let policies = app.policies.load();
+    if app.store.is_unsettled() {
+        return Reply::message(&Failure::new(
+            Kind::Busy,
+            "not_followed",
+            "the store broke off in a change, and decisions do not know yet whether it was made: free space on its disk",
+        ));
+    }
     Reply::json_of(&Ready {
         status: "ready",
         policies: if status.last_good { "last_good" } else { "live" },

@@ -50,6 +50,8 @@ pub const POLICY_FILES_MAX: usize = 20_000;
 /// Most policies in a set.
 pub const POLICIES_MAX: usize = 100_000;
 
+/// Most bytes of a file of members: the most members, with room for long names.
+pub const IMPORT_FILE_BYTES_MAX: usize = 1 << 30;
 /// Most bytes of one line of an import.
 pub const IMPORT_LINE_BYTES_MAX: usize = 16 << 10;
 /// Most members of one import.

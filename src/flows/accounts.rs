@@ -28,9 +28,7 @@ pub async fn create(
     let name = checked_name(name)?;
     let app = Arc::clone(app);
     whole(async move {
-        let made = app.store.account_create(permit.actor(), slug, name).await?;
-        refresh::settled(&app, made.revision).await?;
-        Ok(made)
+        refresh::seen(&app, app.store.account_create(permit.actor(), slug, name).await).await
     })
     .await
 }

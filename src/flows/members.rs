@@ -72,9 +72,7 @@ pub async fn create(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, [&member.role]).await?;
-        let made = app.store.member_create(permit.actor(), member).await?;
-        refresh::settled(&app, made.revision).await?;
-        Ok(made)
+        refresh::seen(&app, app.store.member_create(permit.actor(), member).await).await
     })
     .await
 }
@@ -132,9 +130,11 @@ pub async fn edit(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, &edit.role).await?;
-        let edited = app.store.member_edit(permit.actor(), chosen.target(&permit), edit).await?;
-        refresh::settled(&app, edited.revision).await?;
-        Ok(edited)
+        refresh::seen(
+            &app,
+            app.store.member_edit(permit.actor(), chosen.target(&permit), edit).await,
+        )
+        .await
     })
     .await
 }
@@ -150,9 +150,8 @@ pub async fn suspend(
 ) -> Result<Committed<Member>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        let done = app.store.member_suspend(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await?;
-        Ok(done)
+        refresh::seen(&app, app.store.member_suspend(permit.actor(), chosen.target(&permit)).await)
+            .await
     })
     .await
 }
@@ -168,9 +167,8 @@ pub async fn restore(
 ) -> Result<Committed<Member>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        let done = app.store.member_restore(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await?;
-        Ok(done)
+        refresh::seen(&app, app.store.member_restore(permit.actor(), chosen.target(&permit)).await)
+            .await
     })
     .await
 }
@@ -186,9 +184,8 @@ pub async fn remove(
 ) -> Result<Committed<Removal>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        let done = app.store.member_remove(permit.actor(), chosen.target(&permit)).await?;
-        refresh::settled(&app, done.revision).await?;
-        Ok(done)
+        refresh::seen(&app, app.store.member_remove(permit.actor(), chosen.target(&permit)).await)
+            .await
     })
     .await
 }

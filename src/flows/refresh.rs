@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::directory::Directory;
-use crate::domain::{Failure, Revision};
-use crate::store::Store;
+use crate::domain::{Failure, Kind, Revision};
 use crate::store::feed::Follower;
+use crate::store::{Committed, Store};
 
 /// The feed comes from this process: a change that is not seen after this long is a bug, and is
 /// reported as one instead of being waited for.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// How long decisions may not know whether a change was made, once the disk works again.
+const MEND_EVERY: Duration = Duration::from_secs(1);
 
 /// Fills the directory from the store; answers the feed that goes on from there.
 ///
@@ -35,6 +37,35 @@ pub async fn follow(directory: Arc<Directory>, mut follower: Follower) {
         if change.revision > directory.revision() {
             directory.apply(&change);
         }
+    }
+}
+
+/// Waits until decisions see what a change made; where it was refused for what somebody else has
+/// done already, until they see that. Answers what it was given.
+///
+/// # Errors
+/// Those of the change; `Internal` as [`settled`].
+pub async fn seen<T>(
+    app: &App,
+    changed: Result<Committed<T>, Failure>,
+) -> Result<Committed<T>, Failure> {
+    match &changed {
+        Ok(done) => settled(app, done.revision).await?,
+        Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Conflict | Kind::Stale) => {
+            settled(app, app.store.revision().await?).await?;
+        }
+        Err(_) => {}
+    }
+    changed
+}
+
+/// Finds out again and again what became of a change whose commit broke off, until the task is
+/// ended: decisions must not wait for the next change to see it.
+pub async fn mend(store: Store) {
+    loop {
+        tokio::time::sleep(MEND_EVERY).await;
+        // The disk still fails: readiness tells so, and the next look comes.
+        let _ = store.mend().await;
     }
 }
 

@@ -15,7 +15,8 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use redb::backends::FileBackend;
 use redb::{
@@ -49,8 +50,8 @@ const POLICIES: TableDefinition<&str, &[u8]> = TableDefinition::new("policies");
 /// The layout of the tables above.
 const FORMAT: u64 = 1;
 
-/// How the database comes to be opened, and opened again.
-type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send + Sync>;
+/// How the database comes to be opened, and opened again; whether it may be made is the argument.
+type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
 
 /// A handle; clones share the file.
 #[derive(Clone)]
@@ -63,13 +64,18 @@ struct Inner {
     /// Held from the beginning of a change until its followers are told, so that the feed's order
     /// is the order of revisions.
     writer: Mutex<Writer>,
+    /// The last revision that is known to stand in the file.
+    reached: AtomicU64,
+    /// Whether the last change is not known to have been made or not.
+    unsettled: AtomicBool,
     clock: Clock,
 }
 
 #[derive(Default)]
 struct Writer {
     followers: Followers,
-    /// A change whose commit broke off: the disk may have kept it all the same.
+    /// A change whose commit has begun and is not known to have ended: the disk may have kept it
+    /// all the same.
     unsettled: Option<Change>,
 }
 
@@ -117,7 +123,7 @@ impl RedbStore {
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
         let path = path.to_owned();
         let cache_bytes = cache_mb.saturating_mul(1 << 20);
-        let opener: Opener = Box::new(move || open_file(&path, cache_bytes));
+        let opener: Opener = Box::new(move |may_make| open_file(&path, may_make, cache_bytes));
         Self::with(opener, clock).await
     }
 
@@ -137,7 +143,7 @@ impl RedbStore {
         backend: impl Fn() -> B + Send + Sync + 'static,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        let opener: Opener = Box::new(move || {
+        let opener: Opener = Box::new(move |_| {
             let opened = Database::builder().create_with_backend(backend());
             opened.map_err(|fault| open_failure(Path::new("the storage"), &fault.into()))
         });
@@ -146,7 +152,14 @@ impl RedbStore {
 
     async fn with(opener: Opener, clock: Clock) -> Result<Self, Failure> {
         let database = RwLock::new(None);
-        let store = Self(Arc::new(Inner { opener, database, writer: Mutex::default(), clock }));
+        let store = Self(Arc::new(Inner {
+            opener,
+            database,
+            writer: Mutex::default(),
+            reached: AtomicU64::new(0),
+            unsettled: AtomicBool::new(false),
+            clock,
+        }));
         let opening = store.clone();
         blocking(move || opening.prepare()).await?;
         Ok(store)
@@ -169,6 +182,8 @@ impl RedbStore {
             }
             transition::open_all(&tx)?;
             tx.commit()?;
+            let found = revision(&database.begin_read()?)?;
+            self.0.reached.fetch_max(found.0, Ordering::AcqRel);
             Ok(())
         })
     }
@@ -203,6 +218,21 @@ impl RedbStore {
         self.read(revision).await
     }
 
+    /// Finds out what became of a change whose commit broke off, where there is one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk still fails.
+    pub async fn mend(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.settle_if_free()).await
+    }
+
+    /// Whether a change may have been made that followers have not heard of.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.0.unsettled.load(Ordering::Acquire)
+    }
+
     /// Reads in one transaction.
     async fn read<T: Send + 'static>(
         &self,
@@ -210,9 +240,7 @@ impl RedbStore {
     ) -> Result<T, Failure> {
         let store = self.clone();
         blocking(move || {
-            if let Ok(mut writer) = store.0.writer.try_lock() {
-                store.settle(&mut writer)?;
-            }
+            store.settle_if_free()?;
             store.guarded(|database| work(&database.begin_read()?))
         })
         .await
@@ -229,7 +257,7 @@ impl RedbStore {
             let mut writer = store.writer();
             store.settle(&mut writer)?;
             let now = store.0.clock.now();
-            let mut sealed = None;
+            let unsettled = &mut writer.unsettled;
             let committed = store.guarded(|database| {
                 let tx = transition::begin(database)?;
                 let mut transition = Transition::new(&tx, actor, now)?;
@@ -241,42 +269,62 @@ impl RedbStore {
                         return Ok(Committed { revision, value });
                     }
                 };
-                sealed = Some(Change { revision, rows });
+                // Before the commit: also one that panics has begun.
+                *unsettled = Some(Change { revision, rows });
                 tx.commit()?;
                 Ok(Committed { revision, value })
             });
-            match (&committed, sealed) {
-                (Ok(_), Some(change)) => writer.followers.publish(change),
-                (Err(fault), Some(change)) => {
-                    writer.unsettled = Some(change);
-                    // Where this fails too, the next call finds out.
-                    let _ = store.settle(&mut writer);
-                    return Err(unclear(fault));
+            match committed {
+                Ok(committed) => {
+                    store.tell(&mut writer);
+                    Ok(committed)
                 }
-                (_, None) => {}
+                Err(fault) if writer.unsettled.is_some() => {
+                    store.0.unsettled.store(true, Ordering::Release);
+                    // Where this fails too, it is tried again until it is known.
+                    let _ = store.settle(&mut writer);
+                    Err(unclear(&fault))
+                }
+                Err(fault) => Err(fault),
             }
-            committed
         })
         .await
+    }
+
+    fn settle_if_free(&self) -> Result<(), Failure> {
+        match self.0.writer.try_lock() {
+            Ok(mut writer) => self.settle(&mut writer),
+            Err(TryLockError::Poisoned(writer)) => self.settle(&mut writer.into_inner()),
+            // A change is under way; it settles before it begins and when it ends.
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
     }
 
     /// Finds out what became of a change whose commit broke off; followers hear of it if it was
     /// made, so that they never know less than the file.
     fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
-        let Some(change) = writer.unsettled.take() else { return Ok(()) };
-        match self.guarded(|database| revision(&database.begin_read()?)) {
-            Ok(found) if found >= change.revision => writer.followers.publish(change),
-            Ok(_) => {}
-            Err(fault) => {
-                writer.unsettled = Some(change);
-                return Err(fault);
-            }
+        let Some(change) = &writer.unsettled else { return Ok(()) };
+        let expected = change.revision;
+        if self.guarded(|database| revision(&database.begin_read()?))? >= expected {
+            self.tell(writer);
+        } else {
+            writer.unsettled = None;
+            self.0.unsettled.store(false, Ordering::Release);
         }
         Ok(())
     }
 
+    /// Tells the followers of the change that was made.
+    fn tell(&self, writer: &mut Writer) {
+        if let Some(change) = writer.unsettled.take() {
+            self.0.reached.fetch_max(change.revision.0, Ordering::AcqRel);
+            writer.followers.publish(change);
+        }
+        self.0.unsettled.store(false, Ordering::Release);
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic while the lock was held has committed and told, or done neither.
+        // A change that panicked is left unsettled, and settled before the next.
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -305,10 +353,37 @@ impl RedbStore {
         }
         let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
         if !is_open(&slot) {
-            *slot = Some((self.0.opener)()?);
+            let reached = self.0.reached.load(Ordering::Acquire);
+            let database = (self.0.opener)(reached == 0)?;
+            if reached > 0 {
+                check_known(&database, reached)?;
+            }
+            *slot = Some(database);
         }
         Ok(())
     }
+}
+
+/// Refuses a file that does not know what was acknowledged: it is another one.
+fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
+    let found = database.begin_read().map_err(Fault::from).and_then(|tx| revision(&tx));
+    match found {
+        Ok(Revision(found)) if found >= reached => Ok(()),
+        Ok(Revision(found)) => {
+            Err(replaced().logged(format!("it is at revision {found}, {reached} was reached")))
+        }
+        Err(Fault::Disk(redb::Error::TableDoesNotExist(_))) => Err(replaced()),
+        Err(Fault::Disk(error)) => Err(busy(&error.to_string())),
+        Err(Fault::Rule(failure)) => Err(failure),
+    }
+}
+
+fn replaced() -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "store_replaced",
+        "the store's file is gone or was replaced while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
+    )
 }
 
 fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
@@ -348,7 +423,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Opens the file; a new one is made beside its name and moved there whole, so that an empty file
 /// is never one that was cut off while it was made.
-fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, Failure> {
+fn open_file(path: &Path, may_make: bool, cache_bytes: usize) -> Result<Database, Failure> {
     let refuse = |what: String| Failure::new(Kind::Internal, "store", what);
     match fs::metadata(path) {
         Ok(meta) if meta.len() == 0 => {
@@ -358,6 +433,9 @@ fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, Failure> {
             )));
         }
         Ok(_) => {}
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound && !may_make => {
+            return Err(replaced());
+        }
         Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
             let new = PathBuf::from(format!("{}.new", path.display()));
             let made = make_file(&new).and_then(|()| {

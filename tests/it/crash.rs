@@ -363,6 +363,57 @@ async fn break_everywhere(furnished: &Disk, transition: Transition) {
 }
 
 #[test]
+fn a_file_that_was_replaced_meanwhile_is_refused() {
+    run(async {
+        let older = furnished().await;
+        let disk = older.copy();
+        let in_its_place = Arc::new(std::sync::Mutex::new(disk.clone()));
+        let opened = Arc::clone(&in_its_place);
+        let store = RedbStore::on(move || opened.lock().unwrap().clone(), Clock::fixed(NOW));
+        let store = Store::Redb(store.await.unwrap());
+        store.member_create(&ACTOR, member("dora")).await.unwrap();
+        for other in [older, Disk::default()] {
+            disk.break_at_call(1);
+            let broken = store.member_create(&ACTOR, member("emil")).await.unwrap_err();
+            assert_eq!(broken.code, "store_unavailable");
+            *in_its_place.lock().unwrap() = other;
+            let refused = store.member_create(&ACTOR, member("emil")).await.unwrap_err();
+            assert_eq!((refused.kind, refused.code), (Kind::Busy, "store_replaced"));
+            assert_eq!(store.member(&id("dora")).await.unwrap_err().code, "store_replaced");
+            disk.heal();
+            *in_its_place.lock().unwrap() = disk.clone();
+            assert!(store.member(&id("dora")).await.unwrap().is_some(), "the right file is back");
+        }
+    });
+}
+
+#[test]
+fn what_a_broken_commit_left_open_is_found_out_though_nobody_asks() {
+    run(async {
+        let disk = furnished().await;
+        let store = open(&disk).await;
+        let directory = Arc::new(Directory::new());
+        let follower = refresh::load(&store, &directory).await.unwrap();
+        tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+        tokio::spawn(refresh::mend(store.clone()));
+        let before = directory.revision();
+        let undisturbed = disk.copy();
+        let probe = open(&undisturbed).await;
+        let opened = undisturbed.calls();
+        Transition::Remove.run(&probe).await.unwrap();
+        // The last call of the commit breaks off, when the change stands in the file already.
+        disk.break_at_call(undisturbed.calls() - opened);
+        let broken = Transition::Remove.run(&store).await.unwrap_err();
+        assert_eq!(broken.code, "store_unavailable");
+        assert!(store.is_unsettled(), "readiness does not tell");
+        disk.heal();
+        let told = directory.reached(before.next(), std::time::Duration::from_secs(5)).await;
+        assert!(told && !store.is_unsettled());
+        assert!(directory.with("anna", |_| ()).is_none(), "removed, and decisions may allow");
+    });
+}
+
+#[test]
 fn a_full_disk_refuses_changes_keeps_all_and_goes_on_when_freed() {
     run(async {
         let disk = furnished().await;
