@@ -9,5 +9,5 @@ pub mod server;
 
 pub use hyper::body::Bytes;
 pub use request::{Method, Peer, Request, Sole};
-pub use respond::Reply;
+pub use respond::{Piece, Reply};
 pub use server::{Bounds, Listen, Listener, Server};

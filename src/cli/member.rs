@@ -155,9 +155,10 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
             if global.json {
                 output::line(&done.to_string())?;
             } else {
+                let imported = text(&done, "imported");
+                let members = if imported == "1" { "member was" } else { "members were" };
                 output::line(&format!(
-                    "{} members were imported, at revision {}; the file's digest is {}",
-                    text(&done, "imported"),
+                    "{imported} {members} imported, at revision {}; the file's digest is {}",
                     text(&done, "revision"),
                     text(&done, "digest")
                 ))?;

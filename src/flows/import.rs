@@ -1,25 +1,28 @@
 //! Import: makes members of a file, streamed, all or nothing, in one revision.
 //!
-//! The file is never held whole: bytes become records, records rows, and rows go to the store in
-//! parts while the next bytes arrive. The store commits only after the last line was read and
-//! found in order; until then nothing has changed, whoever hangs up. Faults of lines and clashes
-//! with members there are come back together, by line. Writes nothing itself, and sends no mail.
+//! The file waits on disk until all of it has arrived, so that nobody waits for who sends it. Then
+//! bytes become records, records rows, and rows go to the store in parts; it is never held whole in
+//! memory. The store commits only after the last line was read and found in order. Faults of lines
+//! and clashes with members there are come back together, by line. Sends no mail.
 
 mod records;
 mod rows;
+mod spool;
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use self::records::{Cut, Cutter, Record};
 pub use self::rows::Row;
+pub(super) use self::rows::begins_like_a_formula;
 use self::rows::{Columns, json_row};
+use self::spool::Spool;
 use super::permit::Permit;
 use super::refresh;
-use super::roles::{self, Giving};
+use super::roles;
 use super::whole::whole;
 use crate::app::App;
 use crate::domain::digest::Hasher;
@@ -45,10 +48,6 @@ pub enum Format {
 const PART_ROWS: usize = 1_000;
 /// Parts that may wait for the store: it writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
-/// Bytes of a refused file that are still read: a caller that is cut off while it sends sees a
-/// broken pipe in place of the reasons.
-const REFUSED_BYTES_READ_MAX: usize = 1 << 30;
-
 /// What an import did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
@@ -70,64 +69,27 @@ pub async fn run(
     format: Format,
     request: &mut Request,
 ) -> Result<Committed<Imported>, Failure> {
+    let file = Spool::fill(&app.config.data, request).await?;
+    let app = Arc::clone(app);
+    whole(async move { store(&app, permit, format, file).await }).await
+}
+
+async fn store(
+    app: &App,
+    permit: Permit,
+    format: Format,
+    mut file: impl Source,
+) -> Result<Committed<Imported>, Failure> {
+    // Before the store begins, as with every change that gives a role: who held the store and
+    // waited for this would wait for a reload that waits for who waits for the store.
+    let _giving = roles::giving(app, []).await?;
     let roles = app.policies.load().roles().iter().map(|card| card.id.clone()).collect();
     let mut reader = Reader::new(format, roles);
     let maker = Maker { account: permit.account().clone(), joined: app.clock.now() };
     let (parts, receiver) = mpsc::channel(PARTS_AHEAD);
-    let (ready, told) = oneshot::channel();
-    let ending = Ending { parts: parts.clone(), told };
-    // The reading is part of the connection and ends with it, which aborts the import. The storing
-    // is not: once the file was told to be in order, the change is made whole.
-    let storing = whole(store(Arc::clone(app), permit, receiver, ending));
-    let outlet = Outlet { parts, ready };
-    let (read, stored) = tokio::join!(read(request, &mut reader, &maker, outlet), storing);
-    outcome(read, reader.finish(), stored)
-}
-
-/// Where the reading sends what it reads.
-struct Outlet {
-    parts: mpsc::Sender<ImportPart>,
-    /// Told once, when the file is in order.
-    ready: oneshot::Sender<InOrder>,
-}
-
-/// A file that was read to its end without a fault.
-#[derive(Debug)]
-struct InOrder {
-    digest: Digest,
-    /// The roles that its members are given.
-    roles: BTreeSet<RoleId>,
-}
-
-/// What ends an import once the file is in order. Dropped untold, it aborts the import.
-struct Ending {
-    parts: mpsc::Sender<ImportPart>,
-    told: oneshot::Receiver<InOrder>,
-}
-
-async fn store(
-    app: Arc<App>,
-    permit: Permit,
-    parts: mpsc::Receiver<ImportPart>,
-    ending: Ending,
-) -> Result<Committed<u64>, Failure> {
-    let storing = app.store.member_import(permit.actor(), permit.account(), parts);
-    let (stored, giving) = tokio::join!(storing, end(&app, ending));
-    // A role that disappeared meanwhile is the cause of whatever the store says after it.
-    let _giving = giving?;
-    let done = stored?;
-    refresh::settled(&app, done.revision).await?;
-    Ok(done)
-}
-
-/// Ends the import when the file is in order. Only then are its roles kept from disappearing: a
-/// reload must not wait for a file that arrives slowly.
-async fn end(app: &App, ending: Ending) -> Result<Option<Giving<'_>>, Failure> {
-    let Ok(InOrder { digest, roles }) = ending.told.await else { return Ok(None) };
-    let giving = roles::giving(app, &roles).await?;
-    // Whether the store still listens is told by what it answers.
-    let _ = ending.parts.send(ImportPart::End { digest }).await;
-    Ok(Some(giving))
+    let storing = app.store.member_import(permit.actor(), permit.account(), receiver);
+    let (read, stored) = tokio::join!(read(&mut file, &mut reader, &maker, parts), storing);
+    outcome(read, reader.finish(), refresh::seen(app, stored).await)
 }
 
 /// Where a file comes from, piece by piece.
@@ -136,32 +98,26 @@ trait Source {
     fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
 }
 
-impl Source for Request {
-    fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send {
-        self.chunk()
-    }
-}
-
 /// Reads the file to its end and hands its rows to the store, and, when all is in order, the end.
+/// Dropped without it, the parts abort the import.
 async fn read(
     file: &mut impl Source,
     reader: &mut Reader,
     maker: &Maker,
-    outlet: Outlet,
+    parts: mpsc::Sender<ImportPart>,
 ) -> Result<(), Failure> {
     while let Some(bytes) = file.piece().await? {
         reader.feed(&bytes);
         let gone_wrong = reader.faults.full()
-            || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &outlet.parts).await?;
+            || reader.rows.len() >= PART_ROWS && !hand_over(reader, maker, &parts).await?;
         if gone_wrong {
-            drop(outlet);
-            return skip(file).await;
+            return Ok(());
         }
     }
     reader.end();
-    if hand_over(reader, maker, &outlet.parts).await? && reader.faults.list.is_empty() {
-        let roles = mem::take(&mut reader.given);
-        let _ = outlet.ready.send(InOrder { digest: reader.digest(), roles });
+    if hand_over(reader, maker, &parts).await? && reader.faults.list.is_empty() {
+        // Whether the store still listens is told by what it answers.
+        let _ = parts.send(ImportPart::End { digest: reader.digest() }).await;
     }
     Ok(())
 }
@@ -183,13 +139,9 @@ async fn hand_over(
 /// # Errors
 /// `Timeout` when the file stops arriving.
 pub async fn hear_out(request: &mut Request) -> Result<(), Failure> {
-    skip(request).await
-}
-
-async fn skip(file: &mut impl Source) -> Result<(), Failure> {
     let mut skipped = 0_usize;
-    while skipped < REFUSED_BYTES_READ_MAX
-        && let Some(bytes) = file.piece().await?
+    while skipped < limits::IMPORT_FILE_BYTES_MAX
+        && let Some(bytes) = request.chunk().await?
     {
         skipped = skipped.saturating_add(bytes.len());
     }
@@ -314,8 +266,6 @@ pub struct Reader {
     cutter: Cutter,
     layout: Layout,
     roles: BTreeSet<RoleId>,
-    /// The roles that the members read so far are given.
-    given: BTreeSet<RoleId>,
     hasher: Hasher,
     digest: Digest,
     members: usize,
@@ -344,7 +294,6 @@ impl Reader {
             cutter: Cutter::new(cut),
             layout,
             roles,
-            given: BTreeSet::new(),
             hasher: Hasher::default(),
             digest: Digest::default(),
             members: 0,
@@ -405,9 +354,6 @@ impl Reader {
             }
             Ok(Some(row)) => {
                 self.members += 1;
-                if !self.given.contains(&row.role) {
-                    self.given.insert(row.role.clone());
-                }
                 self.rows.push((line, row));
             }
             Ok(None) => {}
@@ -466,21 +412,21 @@ mod tests {
         let mut reader = Reader::new(Format::Csv, roles);
         let maker = Maker { account: AccountSlug::parse("acme").unwrap(), joined: Timestamp(0) };
         let (parts, mut receiver) = mpsc::channel(PARTS_AHEAD);
-        let (ready, told) = oneshot::channel();
         let store = async move {
             let mut sent = Sent::default();
             while sent.parts.len() < parts_taken
-                && let Some(ImportPart::Rows(rows)) = receiver.recv().await
+                && let Some(part) = receiver.recv().await
             {
-                sent.parts.push(rows.iter().map(|row| row.line).collect());
+                match part {
+                    ImportPart::Rows(rows) => {
+                        sent.parts.push(rows.iter().map(|row| row.line).collect());
+                    }
+                    ImportPart::End { digest } => sent.end = Some(digest),
+                }
             }
-            drop(receiver);
-            sent.end = told.await.ok().map(|in_order: InOrder| in_order.digest);
             sent
         };
-        let (read, sent) =
-            tokio::join!(read(&mut file, &mut reader, &maker, Outlet { parts, ready }), store);
-        assert!(file.is_empty() || read.is_err(), "a caller must be heard to the end");
+        let (read, sent) = tokio::join!(read(&mut file, &mut reader, &maker, parts), store);
         (read, reader.finish(), sent)
     }
 

@@ -44,11 +44,20 @@ pub struct Reply {
     body: ReplyBody,
 }
 
+/// One piece of an answer that is written while it is sent.
+#[derive(Debug)]
+pub enum Piece {
+    /// Some of it.
+    Bytes(Bytes),
+    /// That was all.
+    Last,
+}
+
 /// What is sent: all at once, or piece by piece.
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Whole(Option<Bytes>),
-    Pieces(mpsc::Receiver<Bytes>),
+    Pieces(mpsc::Receiver<Piece>),
 }
 
 impl Reply {
@@ -84,9 +93,10 @@ impl Reply {
         )
     }
 
-    /// Pieces as they come, until the sender is gone.
+    /// Pieces as they come, until the last. A sender that is gone before it breaks the answer off,
+    /// so that half of it never passes for the whole.
     #[must_use]
-    pub fn stream(media: &'static str, pieces: mpsc::Receiver<Bytes>) -> Self {
+    pub fn stream(media: &'static str, pieces: mpsc::Receiver<Piece>) -> Self {
         Self::new(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Pieces(pieces))
     }
 
@@ -184,7 +194,7 @@ impl Reply {
 
 impl hyper::body::Body for ReplyBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -192,9 +202,11 @@ impl hyper::body::Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Pieces(pieces) => {
-                pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-            }
+            Self::Pieces(pieces) => pieces.poll_recv(context).map(|piece| match piece {
+                Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
+                Some(Piece::Last) => None,
+                None => Some(Err(std::io::Error::other("the answer was not written to its end"))),
+            }),
         }
     }
 

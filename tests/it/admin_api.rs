@@ -186,6 +186,25 @@ async fn nobody_is_given_a_role_while_the_policies_are_swapped() {
 }
 
 #[tokio::test]
+async fn who_comes_too_late_hears_of_it_when_decisions_see_why() {
+    let (sidecar, feed) = Sidecar::start_without_following().await;
+    let app = Arc::clone(&sidecar.app);
+    let follow = |feed| tokio::spawn(refresh::follow(Arc::clone(&app.directory), feed));
+    let following = follow(feed);
+    sidecar.account("acme").await;
+    sidecar.member("acme", "a1").await;
+    following.abort();
+    let feed = app.store.subscribe();
+    let mut first = Box::pin(sidecar.send("DELETE /members/a1", "", b""));
+    assert!(waits(&mut first).await);
+    let mut second = Box::pin(sidecar.send("DELETE /members/a1", "", b""));
+    assert!(waits(&mut second).await, "gone, and decisions may still allow");
+    follow(feed);
+    first.await.is(200);
+    second.await.problem(404, "unknown_member");
+}
+
+#[tokio::test]
 async fn an_edit_needs_the_latest_version_and_a_role_that_exists() {
     let sidecar = Sidecar::start().await;
     sidecar.account("acme").await;
@@ -284,9 +303,12 @@ async fn a_file_that_breaks_off_changes_nothing_and_holds_nobody_up() {
         content-type: text/csv\r\ncontent-length: 1000\r\n\r\n\
         first_name,last_name,email,role,id\nBo,Lee,bo@example.org,operator,b2\n";
     stream.write_all(head.as_bytes()).await.unwrap();
-    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // While it arrives, however slowly, others go on.
+    let made = tokio::time::timeout(Duration::from_secs(3), sidecar.member("acme", "a1"));
+    made.await.expect("a file that arrives slowly holds up others");
     drop(stream);
-    sidecar.member("acme", "a1").await;
+    sidecar.member("acme", "a2").await;
     sidecar.get("/members/b2").await.problem(404, "unknown_member");
 }
 

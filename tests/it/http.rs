@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwic_team::domain::{Failure, Kind};
-use kwic_team::http::{Bounds, Bytes, Listen, Listener, Peer, Reply, Request, Server};
+use kwic_team::http::{Bounds, Bytes, Listen, Listener, Peer, Piece, Reply, Request, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc};
@@ -397,8 +397,9 @@ async fn an_answer_that_takes_long_is_not_idle() {
         tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_millis(40)).await;
-                let _ = sender.send(Bytes::from_static(b"piece ")).await;
+                let _ = sender.send(Piece::Bytes(Bytes::from_static(b"piece "))).await;
             }
+            let _ = sender.send(Piece::Last).await;
         });
         Reply::stream("text/plain", pieces)
     })
@@ -408,6 +409,20 @@ async fn an_answer_that_takes_long_is_not_idle() {
     let text = wire.rest().await;
     assert_eq!(text.matches("piece ").count(), 10, "{text}");
     assert!(text.ends_with("0\r\n\r\n"), "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_whose_writer_gives_up_is_never_whole() {
+    let served = serve(small(), |_| async {
+        let (sender, pieces) = mpsc::channel(1);
+        sender.send(Piece::Bytes(Bytes::from_static(b"half"))).await.unwrap();
+        Reply::stream("text/plain", pieces)
+    })
+    .await;
+    let mut wire = served.connect().await;
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let text = wire.rest().await;
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
 }
 
 // === how many ===
@@ -540,7 +555,7 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
     .await;
     let mut wire = served.connect().await;
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    sender.send(Bytes::from_static(b"first")).await.unwrap();
+    sender.send(Piece::Bytes(Bytes::from_static(b"first"))).await.unwrap();
     while !wire.text().contains("first") {
         assert!(wire.more().await);
     }
@@ -548,8 +563,8 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
     let server = served.server.clone();
     let draining = tokio::spawn(async move { server.drain().await });
     tokio::time::sleep(Duration::from_millis(60)).await;
-    let _ = sender.send(Bytes::from_static(b"last")).await;
-    drop(sender);
+    let _ = sender.send(Piece::Bytes(Bytes::from_static(b"last"))).await;
+    let _ = sender.send(Piece::Last).await;
     let text = wire.rest().await;
     assert!(text.contains("last") && text.ends_with("0\r\n\r\n"), "{text}");
     assert_eq!(timeout(PATIENCE, draining).await.unwrap().unwrap(), 0);

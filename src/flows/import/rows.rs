@@ -109,10 +109,23 @@ impl Columns {
         for (column, cell) in self.0.iter().zip(&cells) {
             // An empty cell of a column that may be left out says no more than no column.
             if !cell.is_empty() || REQUIRED.contains(column) {
-                texts.put(column, cell.to_owned());
+                texts.put(column, as_meant(cell).to_owned());
             }
         }
         checked(&texts)
+    }
+}
+
+/// Whether a spreadsheet would run a cell.
+pub(in crate::flows) fn begins_like_a_formula(cell: &str) -> bool {
+    cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+/// A cell without the apostrophe that made it text.
+fn as_meant(cell: &str) -> &str {
+    match cell.strip_prefix('\'') {
+        Some(text) if begins_like_a_formula(text.trim_start_matches('\'')) => text,
+        _ => cell,
     }
 }
 

@@ -1,0 +1,91 @@
+//! A file on its way in, kept on disk until all of it is there.
+//!
+//! While a caller sends, however slowly, nothing is locked and nobody waits. The file has no name,
+//! so it ends with whoever holds it. Reads nothing into its bytes.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::Source;
+use crate::domain::{Failure, Kind, limits};
+use crate::entropy;
+use crate::http::{Bytes, Request};
+
+/// Bytes read back at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A file that has arrived whole.
+#[derive(Debug)]
+pub(super) struct Spool(File);
+
+impl Spool {
+    /// Keeps the body of `request` in `folder`.
+    ///
+    /// # Errors
+    /// `TooLarge`; `Timeout` or `Invalid` when the body breaks off; `Busy` when the disk is full.
+    pub(super) async fn fill(folder: &Path, request: &mut Request) -> Result<Self, Failure> {
+        let mut file = File::from_std(nameless(folder)?);
+        let mut length = 0_usize;
+        while let Some(bytes) = request.chunk().await? {
+            length = length.saturating_add(bytes.len());
+            if length > limits::IMPORT_FILE_BYTES_MAX {
+                return Err(too_large());
+            }
+            if let Err(fault) = file.write_all(&bytes).await {
+                // A caller that is cut off while it sends sees a broken pipe, not this.
+                super::hear_out(request).await?;
+                return Err(no_room(&fault));
+            }
+        }
+        file.flush().await.map_err(|fault| no_room(&fault))?;
+        file.rewind().await.map_err(|fault| no_room(&fault))?;
+        Ok(Self(file))
+    }
+}
+
+impl Source for Spool {
+    async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let read = self.0.read_buf(&mut piece).await.map_err(|fault| no_room(&fault))?;
+        Ok((read > 0).then(|| piece.into()))
+    }
+}
+
+/// A file of mode 0600 that has lost its name already.
+fn nameless(folder: &Path) -> Result<fs::File, Failure> {
+    let name = format!("import-{:016x}", u64::from_le_bytes(entropy::random()?));
+    let path = folder.join(name);
+    let open = || {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    };
+    open().map_err(|fault| no_room(&fault))
+}
+
+fn no_room(fault: &std::io::Error) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "import_unreadable",
+        format!(
+            "the file could not be kept while it was read ({fault}), and nothing was changed: free space in the data folder, then import it again"
+        ),
+    )
+}
+
+fn too_large() -> Failure {
+    Failure::new(
+        Kind::TooLarge,
+        "import_too_large",
+        format!("the file is larger than {} MiB: split it", limits::IMPORT_FILE_BYTES_MAX >> 20),
+    )
+}
