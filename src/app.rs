@@ -46,8 +46,9 @@ pub struct App {
     /// Digests of the bearer keys that callers of the decision listener must bring; empty where
     /// none are asked for.
     pub decision_keys: Vec<Digest>,
-    /// One reload at a time.
-    pub reloading: Mutex<()>,
+    /// One reload at a time. Holds what changed where the live set could not be kept for the next
+    /// start.
+    pub reloading: Mutex<Option<Vec<String>>>,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.
     pub roles_given: RwLock<()>,
@@ -73,7 +74,7 @@ impl App {
             store,
             telemetry: Telemetry::default(),
             decision_keys: Vec::new(),
-            reloading: Mutex::new(()),
+            reloading: Mutex::new(None),
             roles_given: RwLock::new(()),
         }
     }

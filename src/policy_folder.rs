@@ -92,9 +92,13 @@ fn list(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
             continue;
         }
         for (inner, path) in entries(&path)? {
-            if !fs::metadata(&path)?.is_dir() {
-                files.push((format!("{name}/{inner}"), path));
+            // Passed over, a `forbid` in it would silently be none.
+            if fs::metadata(&path)?.is_dir() {
+                return Err(io::Error::other(format!(
+                    "`{name}/{inner}` is a folder in a folder: move its files up into `{name}`"
+                )));
             }
+            files.push((format!("{name}/{inner}"), path));
         }
     }
     Ok(files)

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::app::App;
@@ -34,6 +34,9 @@ use crate::telemetry::log::{self, LogFormat};
 pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
     log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
     let sockets = Sockets::bind(&config).await?;
+    let signals = Signals::listen()?;
+    // Before the folder is read: what changes while it is read must not count as seen.
+    let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let app = open(config, demo).await?;
     let server = Server::new(bounds(&app.config));
     let mut tasks = JoinSet::new();
@@ -56,17 +59,18 @@ pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
             server.serve(&sockets.admin, handler).await;
         });
     }
-    if let (Some(dir), true) = (&app.config.policies.dir, app.config.policies.watch) {
-        tasks.spawn(reload::watch(Arc::clone(&app), Watch::new(dir)));
+    if let Some(watch) = watch {
+        tasks.spawn(reload::watch(Arc::clone(&app), watch));
     }
     announce(&app, &places);
     if demo {
         demo::introduce(&app, &places);
     }
     say("ready");
-    until_told(&app).await?;
+    signals.until_told(&app).await;
     tasks.abort_all();
-    let cut_off = server.drain().await + management.drain().await;
+    let cut_off = tokio::join!(server.drain(), management.drain());
+    let cut_off = cut_off.0 + cut_off.1;
     sockets.paths.iter().for_each(|path| drop(fs::remove_file(path)));
     tracing::info!(cut_off, "stopped");
     Ok(())
@@ -101,6 +105,19 @@ fn usable(config: &Config) -> Result<(), Failure> {
             "not_offered",
             "`store.kind = \"etcd\"` is not offered by this version: use `redb`",
         ));
+    }
+    // Accepted and not kept, they would promise a safety that is not there.
+    for (key, asked) in [
+        ("hold_widening", config.policies.hold_widening),
+        ("demand_proof", config.policies.demand_proof),
+    ] {
+        if asked {
+            return Err(Failure::new(
+                Kind::Invalid,
+                "not_offered",
+                format!("`policies.{key}` is not offered by this version: leave it out"),
+            ));
+        }
     }
     Ok(())
 }
@@ -158,6 +175,7 @@ async fn open(config: Config, demo: bool) -> Result<Arc<App>, Failure> {
     let directory = Arc::new(Directory::new());
     let follower = refresh::load(&store, &directory).await?;
     tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+    tokio::spawn(refresh::mend(store.clone()));
     let keys = read_keys(config.decision.keys_file.as_deref())?;
     let held = directory.roles_held();
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
@@ -231,23 +249,37 @@ fn announce(app: &App, places: &[(&str, String)]) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP reloads the policies.
-async fn until_told(app: &Arc<App>) -> Result<(), Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|fault| Failure::internal(format!("signals cannot be heard: {fault}")))
-    };
-    let (mut terminate, mut interrupt, mut hangup) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-        listen(SignalKind::hangup())?,
-    );
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {
-                // The outcome is in the log and the status.
-                let _ = reload::now(app, StorePermit::system()).await;
+/// The signals that the sidecar hears, from before it says that it is ready.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|fault| Failure::internal(format!("signals cannot be heard: {fault}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP reloads the policies.
+    async fn until_told(mut self, app: &Arc<App>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    let app = Arc::clone(app);
+                    // The outcome is in the log and the status; an end is heard meanwhile.
+                    tokio::spawn(async move { reload::now(&app, StorePermit::system()).await });
+                }
             }
         }
     }

@@ -105,7 +105,7 @@ pub(super) async fn edit(
 ) -> Result<Reply, Failure> {
     let app = call.app;
     let permit = call.permit().await?;
-    let expected = Precondition::read(request.header("if-match"))?.demanded()?;
+    let expected = Precondition::read(request.sole_header("if-match"))?.demanded()?;
     let edit = member_edit(Form::read(request).await?)?;
     members::edit(app, permit, Chosen { id, expected }, edit).await.map(changed)
 }
@@ -167,7 +167,7 @@ async fn chosen<'a>(
     id: MemberId,
 ) -> Result<(&'a Arc<App>, Permit, Chosen), Failure> {
     let app = call.app;
-    let expected = Precondition::read(request.header("if-match"))?.expected();
+    let expected = Precondition::read(request.sole_header("if-match"))?.expected();
     let permit = call.permit().await?;
     Ok((app, permit, Chosen { id, expected }))
 }

@@ -4,6 +4,7 @@
 //! transaction that makes the change.
 
 use crate::domain::{Failure, Kind, Version};
+use crate::http::Sole;
 
 /// The tag of a version: `"7"`.
 pub(super) fn tag(version: Version) -> String {
@@ -26,8 +27,12 @@ impl Precondition {
     ///
     /// # Errors
     /// `Invalid` for what is neither `*` nor one tag that this API gave out.
-    pub(super) fn read(if_match: Option<&str>) -> Result<Self, Failure> {
-        let Some(text) = if_match.map(str::trim) else { return Ok(Self::None) };
+    pub(super) fn read(if_match: Sole<'_>) -> Result<Self, Failure> {
+        let text = match if_match {
+            Sole::Absent => return Ok(Self::None),
+            Sole::Text(text) => text.trim(),
+            Sole::Unclear => "",
+        };
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -75,21 +80,21 @@ mod tests {
     #[test]
     fn a_tag_reads_back_as_the_version_it_was_made_of() {
         let tag = tag(Version(7));
-        assert_eq!(Precondition::read(Some(&tag)), Ok(Precondition::Exactly(Version(7))));
+        assert_eq!(Precondition::read(Sole::Text(&tag)), Ok(Precondition::Exactly(Version(7))));
     }
 
     #[test]
     fn what_no_tag_of_ours_looks_like_is_refused() {
         for text in ["7", "W/\"7\"", "\"7\", \"8\"", "\"\"", "\"+7\"", "\"x\"", ""] {
-            assert!(Precondition::read(Some(text)).is_err(), "{text}");
+            assert!(Precondition::read(Sole::Text(text)).is_err(), "{text}");
         }
     }
 
     #[test]
     fn silence_is_taken_where_it_may_be_and_demanded_away_where_not() {
-        let none = Precondition::read(None).unwrap();
+        let none = Precondition::read(Sole::Absent).unwrap();
         assert_eq!(none.expected(), None);
         assert_eq!(none.demanded().unwrap_err().kind, Kind::PreconditionRequired);
-        assert_eq!(Precondition::read(Some("*")).unwrap().demanded(), Ok(None));
+        assert_eq!(Precondition::read(Sole::Text("*")).unwrap().demanded(), Ok(None));
     }
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::app::{App, PolicyStatus};
 use crate::background;
 use crate::clock;
-use crate::domain::{Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, RoleId, Timestamp};
+use crate::domain::{
+    Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp,
+};
 use crate::engine::{Changes, Snapshot, render};
 use crate::flows::permit::StorePermit;
 use crate::flows::refresh;
@@ -122,7 +124,7 @@ async fn begin(
             None => None,
         };
         let changes = before.map(|before| snapshot.changes_since(&before)).unwrap_or_default();
-        keep(store, Actor::System, (&snapshot, files), now, &changes).await?;
+        keep(store, Actor::System, (&snapshot, files), now, &changes.lines()).await?;
     }
     log_live(&snapshot);
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: now };
@@ -142,14 +144,17 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
 }
 
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
-    let _one_at_a_time = app.reloading.lock().await;
-    match try_once(app, permit).await {
+    let mut unkept = app.reloading.lock().await;
+    match try_once(app, permit, &mut unkept).await {
         Ok(report) => {
             app.telemetry.reloaded(true, app.clock.now());
             Ok(report)
         }
         Err(fault) => {
             app.telemetry.reloaded(false, app.clock.now());
+            if fault.kind != Kind::PoliciesRefused {
+                tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
+            }
             if fault.kind == Kind::PoliciesRefused {
                 let before = app.policy_status.load();
                 app.policy_status.store(Arc::new(PolicyStatus {
@@ -166,7 +171,11 @@ async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     }
 }
 
-async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
+async fn try_once(
+    app: &App,
+    permit: StorePermit,
+    unkept: &mut Option<Vec<String>>,
+) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let Loaded { files, snapshot } = gate(dir, app.directory.roles_held()).await?;
     let before = app.policies.load_full();
@@ -174,6 +183,10 @@ async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failur
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
     if before.digest() == snapshot.digest() {
         app.policy_status.store(Arc::new(status));
+        if let Some(lines) = unkept.take() {
+            let kept = keep(&app.store, permit.into_actor(), (&before, files), at, &lines).await;
+            settle(app, kept, lines, unkept).await?;
+        }
         return Ok(report(&before, false, Changes::default()));
     }
     let (snapshot, changes) = apart(move || {
@@ -190,22 +203,41 @@ async fn try_once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failur
         app.policy_status.store(Arc::new(status));
         retired
     };
-    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &changes).await;
-    let (live, lines) = (Arc::clone(&snapshot), changes.lines());
+    let mut lines = unkept.take().unwrap_or_default();
+    lines.extend(changes.lines());
+    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &lines).await;
+    let (live, told) = (Arc::clone(&snapshot), changes.lines());
     // To give back the memory of a large set takes long enough to hold up decisions.
     apart(move || {
         log_live(&live);
-        log_changes(&lines);
+        log_changes(&told);
         drop(retired);
     })
     .await?;
+    settle(app, kept, lines, unkept).await?;
+    Ok(report(&snapshot, true, changes))
+}
+
+/// Ends a reload whose set is live: whether it is kept for the next start is told, and remembered
+/// until it is.
+async fn settle(
+    app: &App,
+    kept: Result<Revision, Failure>,
+    lines: Vec<String>,
+    unkept: &mut Option<Vec<String>>,
+) -> Result<(), Failure> {
     match kept {
-        Ok(revision) => refresh::settled(app, revision).await?,
+        Ok(revision) => refresh::settled(app, revision).await,
         Err(fault) => {
-            tracing::error!(%fault, "the new set answers, but could not be kept for the next start")
+            *unkept = Some(lines);
+            Err(Failure::new(
+                Kind::Busy,
+                "policies_not_kept",
+                "the new policies are live, but could not be kept for the next start, which would begin with those before: see the log, free space on the store's disk, then reload again",
+            )
+            .logged(fault.to_string()))
         }
     }
-    Ok(report(&snapshot, true, changes))
 }
 
 fn report(snapshot: &Snapshot, changed: bool, changes: Changes) -> ReloadReport {
@@ -234,12 +266,12 @@ async fn keep(
     actor: Actor,
     (snapshot, files): (&Snapshot, PolicyFiles),
     at: Timestamp,
-    changes: &Changes,
-) -> Result<crate::domain::Revision, Failure> {
+    changes: &[String],
+) -> Result<Revision, Failure> {
     let mut detail = AuditDetail::default();
     detail.fields.push(("policies".into(), None, Some(snapshot.policy_count().to_string())));
-    for line in changes.lines() {
-        detail.fields.push(("change".into(), None, Some(line)));
+    for line in changes {
+        detail.fields.push(("change".into(), None, Some(line.clone())));
     }
     let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
     store.policies_installed(&actor, stored, detail).await.map(|committed| committed.revision)

@@ -4,8 +4,22 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kwic_team::app::App;
+use kwic_team::clock::Clock;
+use kwic_team::config::Config;
+use kwic_team::directory::Directory;
+use kwic_team::domain::{Kind, Timestamp};
+use kwic_team::engine::Snapshot;
+use kwic_team::flows::permit::StorePermit;
+use kwic_team::flows::{refresh, reload};
+use kwic_team::policy_folder;
+use kwic_team::store::redb::RedbStore;
+use kwic_team::store::{AuditFilter, Store};
+
+use crate::disk::Disk;
 use crate::support::{Sidecar, Start, copy_folder, eventually, question, shipped_policies};
 
 fn with_ann(start: &Start) -> Sidecar {
@@ -258,4 +272,55 @@ fn no_request_notices_a_reload() {
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(hammer.join().unwrap() > 100);
+}
+
+#[tokio::test]
+async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    copy_folder(&shipped_policies(), &policies);
+    let disk = Disk::default();
+    let opened = disk.clone();
+    let clock = Clock::fixed(Timestamp(1_764_000_000_000));
+    let store = RedbStore::on(move || opened.clone(), clock.clone()).await.unwrap();
+    let store = Store::Redb(store);
+    let directory = Arc::new(Directory::new());
+    let follower = refresh::load(&store, &directory).await.unwrap();
+    tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+    let mut config = Config::default_for(folder.path().to_owned());
+    config.policies.dir = Some(policies.clone());
+    let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+    let app = Arc::new(App::new(config, clock, begun, directory, store));
+    let kept = async || app.store.policies_last_good().await.unwrap().map(|kept| kept.digest);
+
+    let role = policies.join("roles/operator.cedar");
+    let text = fs::read_to_string(&role).unwrap();
+    fs::write(&role, format!("// Another set.\n{text}")).unwrap();
+    disk.break_at_call(1);
+    let refused = reload::now(&app, StorePermit::system()).await.unwrap_err();
+    assert_eq!((refused.kind, refused.code), (Kind::Busy, "policies_not_kept"));
+    let live = app.policies.load().digest();
+    disk.heal();
+    assert_ne!(kept().await, Some(live));
+
+    let report = reload::now(&app, StorePermit::system()).await.unwrap();
+    assert!(!report.changed);
+    assert_eq!((report.digest, kept().await), (live, Some(live)));
+    let log = app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
+    let reloads = log.items.iter().filter(|entry| entry.event == "policies_reloaded").count();
+    assert_eq!(reloads, 1);
+    reload::now(&app, StorePermit::system()).await.unwrap();
+    assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
+}
+
+#[test]
+fn a_folder_in_a_folder_is_refused_and_never_passed_over() {
+    let sidecar = with_ann(&Start { unwatched: true, ..Start::default() });
+    fs::create_dir(sidecar.path("policies/rules/more")).unwrap();
+    let rule = "@id(\"nobody\") forbid (principal, action, resource);";
+    fs::write(sidecar.path("policies/rules/more/nobody.cedar"), rule).unwrap();
+    let output = sidecar.run(&["policy", "reload"]);
+    assert_eq!(output.status.code(), Some(3));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("`rules/more` is a folder in a folder"), "{message}");
 }

@@ -207,3 +207,16 @@ fn one_bad_line_in_ten_thousand_imports_nothing() {
     assert!(done.starts_with("10000 members"), "{done}");
     assert_eq!(sidecar.ok(&["member", "list"]).lines().count(), 10_000);
 }
+
+#[test]
+fn a_safety_that_is_not_there_yet_is_not_promised() {
+    let home = tempfile::tempdir().unwrap();
+    for key in ["hold_widening", "demand_proof"] {
+        let config = format!("[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\n{key} = true\n");
+        fs::write(home.path().join("kwic-team.toml"), config).unwrap();
+        let output = command(home.path()).arg("--check").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{key}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(&format!("`policies.{key}` is not offered")), "{message}");
+    }
+}
