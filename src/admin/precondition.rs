@@ -88,6 +88,7 @@ mod tests {
         for text in ["7", "W/\"7\"", "\"7\", \"8\"", "\"\"", "\"+7\"", "\"x\"", ""] {
             assert!(Precondition::read(Sole::Text(text)).is_err(), "{text}");
         }
+        assert!(Precondition::read(Sole::Unclear).is_err(), "sent twice");
     }
 
     #[test]
