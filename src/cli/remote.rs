@@ -10,12 +10,13 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
@@ -23,6 +24,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Exit, Global, Stop};
 
 const PIECE_BYTES: usize = 64 << 10;
+/// How often a waiting person sees a move.
+const TICK: Duration = Duration::from_millis(100);
 /// The largest page that the API gives: a long list is few calls.
 const PAGE_ITEMS: &str = "1000";
 
@@ -140,11 +143,13 @@ impl Remote {
             Stop::failure(format!("`{}` cannot be read: {fault}", file.display()))
         })?;
         let call = Call::new("POST", path);
+        let progress = body.progress.clone();
         let bytes = self.runtime.block_on(async {
             let response = self.send(&call, media, Either::Right(body)).await?;
             whole(response).await
-        })?;
-        document(&bytes)
+        });
+        progress.finish_and_clear();
+        document(&bytes?)
     }
 
     /// Receives a body piece by piece; nothing reaches `each` unless the call is a success.
@@ -279,6 +284,13 @@ impl Upload {
         let progress = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
         Ok(Self { file, length, progress })
     }
+
+    /// The file is on its way; what is waited for now is the answer.
+    fn is_sent(&self) {
+        self.progress.set_style(ProgressStyle::default_spinner());
+        self.progress.set_message("the sidecar checks the file and keeps it");
+        self.progress.enable_steady_tick(TICK);
+    }
 }
 
 impl Body for Upload {
@@ -299,12 +311,16 @@ impl Body for Upload {
         };
         match read {
             Ok(0) => {
-                self.progress.finish_and_clear();
+                self.is_sent();
                 Poll::Ready(None)
             }
             Ok(read) => {
                 piece.truncate(read);
                 self.progress.inc(u64::try_from(read).unwrap_or(0));
+                // A body of known length is not asked for its end.
+                if self.length == Some(self.progress.position()) {
+                    self.is_sent();
+                }
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
             // An end here would make half a file look like a whole one.
