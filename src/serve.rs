@@ -172,12 +172,15 @@ async fn open(config: Config, demo: bool) -> Result<Arc<App>, Failure> {
     } else {
         Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
     };
+    // With many members or policies either takes seconds: whoever waits sees for what.
+    tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
     let follower = refresh::load(&store, &directory).await?;
     tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
     tokio::spawn(refresh::mend(store.clone()));
     let keys = read_keys(config.decision.keys_file.as_deref())?;
     let held = directory.roles_held();
+    tracing::info!(members = directory.len(), "checking the policies");
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mut app = App::new(config, clock, start.snapshot, directory, store);
     app.policy_status.store(Arc::new(start.status));

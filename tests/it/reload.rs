@@ -324,3 +324,25 @@ fn a_folder_in_a_folder_is_refused_and_never_passed_over() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("`rules/more` is a folder in a folder"), "{message}");
 }
+
+#[test]
+fn what_changes_while_it_starts_is_seen_once_it_has_started() {
+    let mut sidecar = with_ann(&Start::default());
+    sidecar.kill();
+    let begun = "checking the policies";
+    let before = sidecar.log_text().matches(begun).count();
+    let (log, rule) = (sidecar.log.clone(), sidecar.path("policies/rules/tenancy.cedar"));
+    let editor = std::thread::spawn(move || {
+        eventually("the policies are being checked", || {
+            fs::read_to_string(&log).unwrap().matches(begun).count() > before
+        });
+        // Read by now, and checked for a while yet.
+        std::thread::sleep(Duration::from_millis(150));
+        let text = fs::read_to_string(&rule).unwrap();
+        fs::write(&rule, format!("{text}\n// Edited.\n")).unwrap();
+    });
+    sidecar.restart();
+    editor.join().unwrap();
+    let edited = policy_folder::read(&sidecar.path("policies")).unwrap().digest().hex();
+    eventually("the edit is live", || readiness(&sidecar)["digest"] == edited.as_str());
+}
