@@ -53,3 +53,21 @@ pub fn monotonic() -> Instant {
 pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
+
+/// A moment as people read it, to the minute and in UTC, such as `24 November 2026, 12:00 UTC`.
+#[must_use]
+pub fn written_out(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%-d %B %Y, %H:%M UTC").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_out() {
+        assert_eq!(written_out(Timestamp(0)), "1 January 1970, 00:00 UTC");
+        assert_eq!(written_out(Timestamp(1_795_521_659_999)), "24 November 2026, 12:00 UTC");
+    }
+}

@@ -10,12 +10,21 @@ pub mod decision;
 pub mod digest;
 pub mod email;
 pub mod failure;
+mod hidden;
+pub mod invite;
+pub mod letter;
 pub mod limits;
+pub mod link;
 pub mod member;
+pub mod near;
+pub mod network;
 pub mod policy_files;
 pub mod query;
+mod random_id;
 pub mod revision;
 pub mod role;
+pub mod session;
+pub mod token;
 
 pub use account::{Account, AccountSlug};
 pub use audit::{Actor, AuditDetail, AuditEntry, AuditEvent};
@@ -24,8 +33,16 @@ pub use decision::{Decision, Reason};
 pub use digest::Digest;
 pub use email::Email;
 pub use failure::{Failure, Kind};
+pub use invite::{Fate, Generation, Invite, InviteId, InviteState, KeyId};
+pub use letter::{
+    Delivery, DeliveryState, Handover, Letter, LetterId, LetterKind, MailStop, Notice,
+};
+pub use link::{EmailEnd, Link, LinkId, LinkPurpose};
 pub use member::{Member, MemberId, MemberView, Name, Status, Texts};
+pub use network::Network;
 pub use policy_files::PolicyFiles;
 pub use query::{EntityRef, Query, Value};
 pub use revision::{Revision, Timestamp, Version};
 pub use role::RoleId;
+pub use session::{Session, SessionId, SessionLimits};
+pub use token::{Token, TokenHash};

@@ -3,6 +3,7 @@
 //! Knows how a slug is spelled; never whether the account exists.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::limits;
@@ -66,6 +67,10 @@ pub struct Account {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// How long its invites may be accepted; `None` takes `invites.lifetime` of the configuration.
+    pub invite_lifetime: Option<Duration>,
+    /// Whether everybody needs a second factor to sign in.
+    pub two_step_enforced: bool,
     /// Rises with every change.
     pub version: Version,
 }

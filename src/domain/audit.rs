@@ -5,6 +5,8 @@
 
 use super::account::AccountSlug;
 use super::digest::Digest;
+use super::invite::InviteId;
+use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
 
 /// Who did it.
@@ -15,17 +17,49 @@ pub enum Actor {
         /// The peer's user id.
         uid: u32,
     },
-    /// The sidecar itself: a reload by file watch or signal, a last good set at start.
+    /// The sidecar itself: a reload by file watch or signal, a last good set at start, the mail
+    /// that it sends.
     System,
+    /// A member, signed in or by a link that was sent to the member.
+    Member(MemberId),
+    /// Whoever holds the link of an invite.
+    Invitee(InviteId),
+    /// Whoever holds the set-up link of an empty store.
+    Setup,
 }
 
 impl Actor {
-    /// As it stands in the audit log: `sidecar:UID`, `system`.
+    /// As it stands in the audit log: `sidecar:UID`, `system`, `member:ID`, `invite:ID`, `setup`.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
             Self::Sidecar { uid } => format!("sidecar:{uid}"),
             Self::System => "system".to_owned(),
+            Self::Member(id) => format!("member:{id}"),
+            Self::Invitee(id) => format!("invite:{id}"),
+            Self::Setup => "setup".to_owned(),
+        }
+    }
+
+    /// Reads a label back.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        match label.split_once(':') {
+            None if label == "system" => Some(Self::System),
+            None if label == "setup" => Some(Self::Setup),
+            Some(("sidecar", uid)) => uid.parse().ok().map(|uid| Self::Sidecar { uid }),
+            Some(("member", id)) => MemberId::parse(id).ok().map(Self::Member),
+            Some(("invite", id)) => InviteId::parse(id).map(Self::Invitee),
+            _ => None,
+        }
+    }
+
+    /// The member, where one acts.
+    #[must_use]
+    pub fn member(&self) -> Option<&MemberId> {
+        match self {
+            Self::Member(id) => Some(id),
+            _ => None,
         }
     }
 }
@@ -51,11 +85,51 @@ pub enum AuditEvent {
     UsersImported,
     /// A policy set went live.
     PoliciesReloaded,
+    /// An invite was made.
+    InviteCreated,
+    /// An invite got a new link, and the old one ended.
+    InviteResent,
+    /// An invite's address, name or role changed.
+    InviteUpdated,
+    /// The valid link of an invite was shown to somebody.
+    InviteLinkShown,
+    /// An invite was taken back, or its inviter lost the right to send it.
+    InviteRevoked,
+    /// Somebody joined with an invite.
+    InviteAccepted,
+    /// Somebody with a dead link asked for a new one.
+    InviteWanted,
+    /// A mail server took a letter.
+    MailHandedOver,
+    /// The other end said that a letter arrived.
+    MailDelivered,
+    /// A letter came back.
+    MailBounced,
+    /// A letter was refused, or given up.
+    MailFailed,
+    /// No mail goes out until something is mended.
+    MailStopped,
+    /// Mail goes out again.
+    MailResumed,
+    /// Somebody signed in.
+    AuthnLoginSuccess,
+    /// Somebody signed in after failed tries.
+    AuthnLoginSuccessAfterFail,
+    /// Tries to sign in are slowed down.
+    AuthnLoginLock,
+    /// A password was set or changed.
+    AuthnPasswordChange,
+    /// A link to a new password or a new address was made.
+    AuthnTokenCreated,
+    /// Sessions were ended by somebody.
+    SessionLogout,
+    /// An account's name or settings changed.
+    AccountUpdated,
 }
 
 impl AuditEvent {
     /// Every event, for whoever reads a name back.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 29] = [
         Self::AccountCreated,
         Self::UserCreated,
         Self::UserUpdated,
@@ -65,6 +139,26 @@ impl AuditEvent {
         Self::UserDeleted,
         Self::UsersImported,
         Self::PoliciesReloaded,
+        Self::InviteCreated,
+        Self::InviteResent,
+        Self::InviteUpdated,
+        Self::InviteLinkShown,
+        Self::InviteRevoked,
+        Self::InviteAccepted,
+        Self::InviteWanted,
+        Self::MailHandedOver,
+        Self::MailDelivered,
+        Self::MailBounced,
+        Self::MailFailed,
+        Self::MailStopped,
+        Self::MailResumed,
+        Self::AuthnLoginSuccess,
+        Self::AuthnLoginSuccessAfterFail,
+        Self::AuthnLoginLock,
+        Self::AuthnPasswordChange,
+        Self::AuthnTokenCreated,
+        Self::SessionLogout,
+        Self::AccountUpdated,
     ];
 
     /// The event's name in the log.
@@ -80,6 +174,26 @@ impl AuditEvent {
             Self::UserDeleted => "user_deleted",
             Self::UsersImported => "users_imported",
             Self::PoliciesReloaded => "policies_reloaded",
+            Self::InviteCreated => "invite_created",
+            Self::InviteResent => "invite_resent",
+            Self::InviteUpdated => "invite_updated",
+            Self::InviteLinkShown => "invite_link_shown",
+            Self::InviteRevoked => "invite_revoked",
+            Self::InviteAccepted => "invite_accepted",
+            Self::InviteWanted => "invite_wanted",
+            Self::MailHandedOver => "mail_handed_over",
+            Self::MailDelivered => "mail_delivered",
+            Self::MailBounced => "mail_bounced",
+            Self::MailFailed => "mail_failed",
+            Self::MailStopped => "mail_stopped",
+            Self::MailResumed => "mail_resumed",
+            Self::AuthnLoginSuccess => "authn_login_success",
+            Self::AuthnLoginSuccessAfterFail => "authn_login_successafterfail",
+            Self::AuthnLoginLock => "authn_login_lock",
+            Self::AuthnPasswordChange => "authn_password_change",
+            Self::AuthnTokenCreated => "authn_token_created",
+            Self::SessionLogout => "session_logout",
+            Self::AccountUpdated => "account_updated",
         }
     }
 }

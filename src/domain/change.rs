@@ -2,9 +2,12 @@
 //!
 //! Never says who may see a record, nor why it changed: that is the audit log's.
 
-use super::account::Account;
+use super::account::{Account, AccountSlug};
+use super::letter::MailStop;
 use super::member::{Member, MemberId};
 use super::revision::Revision;
+use super::session::Session;
+use super::token::TokenHash;
 
 /// One committed change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +26,20 @@ pub enum Row {
     /// A member, made or changed.
     Member(Member),
     /// A member that is no more.
-    MemberGone(MemberId),
+    MemberGone {
+        /// Who it was.
+        id: MemberId,
+        /// Whose it was.
+        account: AccountSlug,
+    },
+    /// A session, begun or used.
+    Session(Session),
+    /// A session that is no more.
+    SessionGone(TokenHash),
+    /// A letter waits for its turn.
+    LetterQueued,
+    /// Mail was stopped or goes out again.
+    Mail(Option<MailStop>),
 }
 
 /// One record read while loading.
@@ -33,4 +49,6 @@ pub enum Loaded {
     Account(Account),
     /// A member.
     Member(Member),
+    /// A session.
+    Session(Session),
 }

@@ -1,11 +1,16 @@
 //! An e-mail address: as typed for sending, and a canonical key for comparing.
 //!
-//! Folds no Gmail dots and no plus parts; never asks a name server.
+//! Folds no Gmail dots and no plus parts; never asks a name server. Look-alike letters stand only
+//! in domains, and there as `xn--`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::failure::Failure;
+use super::hidden::hidden_in_address;
 use super::limits;
+
+const TOO_LONG: &str = "it is longer than 254 bytes";
 
 /// An address that may be compared and written to.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,7 +20,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// Checks the shape and makes the canonical key: ASCII letters lower-cased.
+    /// Checks the shape and makes the canonical key: ASCII letters lower-cased. A domain in other
+    /// letters is kept in its `xn--` form (RFC 5890), so that a look-alike shows.
     ///
     /// # Errors
     /// `Invalid` with what is wrong, when the text is not an address.
@@ -26,34 +32,39 @@ impl Email {
                 format!("`{}` is not an e-mail address: {why}", text.escape_default()),
             ))
         };
+        // Before anything else, so that nothing below works on a long text.
         if text.len() > limits::EMAIL_BYTES_MAX {
-            return refuse("it is longer than 254 bytes");
+            return refuse(TOO_LONG);
         }
-        if !text.is_ascii() {
-            return refuse("use ASCII only, and the `xn--` form for the domain");
+        if text.chars().any(hidden_in_address) {
+            return refuse("it has a control or invisible character: remove it");
         }
-        if text.chars().any(|c| c.is_ascii_control() || c == ' ' || "<>()[],;:\\\"".contains(c)) {
-            return refuse("it has a space, a quote, a bracket or a control character");
+        if text.chars().any(|c| c.is_whitespace() || "<>()[],;:\\\"".contains(c)) {
+            return refuse("it has a space, a quote or a bracket");
         }
         let Some((local, domain)) = text.rsplit_once('@') else {
             return refuse("write it as `name@example.org`");
         };
+        if !local.is_ascii() {
+            return refuse(
+                "the part before the `@` has a letter that many mail servers refuse: use ASCII only",
+            );
+        }
         if local.is_empty() || local.len() > 64 || local.contains('@') {
             return refuse("the part before the `@` must have 1 to 64 characters and no other `@`");
         }
         if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
             return refuse("dots before the `@` must stand between other characters");
         }
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if !domain.split('.').all(label) {
+        let Some(domain) = host_name(domain) else {
             return refuse("the domain after the `@` is not a host name");
+        };
+        let typed = format!("{local}@{domain}");
+        if typed.len() > limits::EMAIL_BYTES_MAX {
+            return refuse(TOO_LONG);
         }
-        Ok(Self { typed: text.into(), key: text.to_ascii_lowercase().into() })
+        let key = typed.to_ascii_lowercase().into();
+        Ok(Self { typed: typed.into(), key })
     }
 
     /// The address as typed.
@@ -62,11 +73,36 @@ impl Email {
         &self.typed
     }
 
+    /// The address for logs: its first letter and its domain.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let domain = self.typed.rsplit_once('@').map_or("", |(_, domain)| domain);
+        format!("{}***@{domain}", self.typed.chars().next().unwrap_or('?'))
+    }
+
     /// The canonical key: two addresses are the same person's when their keys are equal.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
+}
+
+/// A text of somebody else's, such as a mail server's answer, without the addresses in it.
+#[must_use]
+pub fn hide(text: &str) -> String {
+    let is_part = |c: char| !c.is_whitespace() && !"<>()[],;:\"".contains(c);
+    let mut hidden = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find(is_part) {
+        let (before, from) = rest.split_at(begin);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        hidden.push_str(before);
+        hidden.push_str(if word.contains('@') { "***" } else { word });
+        rest = after;
+    }
+    hidden.push_str(rest);
+    hidden
 }
 
 impl fmt::Display for Email {
@@ -78,7 +114,137 @@ impl fmt::Display for Email {
 /// Logs print only a masked address.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let domain = self.typed.rsplit_once('@').map_or("", |(_, domain)| domain);
-        write!(f, "{}***@{domain}", self.typed.chars().next().unwrap_or('?'))
+        f.write_str(&self.masked())
+    }
+}
+
+/// A domain as it is typed where that is ASCII, else in its `xn--` form; `None` for what no name
+/// server knows (RFC 1123 section 2.1; UTS 46 with all its checks).
+fn host_name(domain: &str) -> Option<Cow<'_, str>> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let encoded = |label: &str| {
+        label.as_bytes().get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--"))
+    };
+    // An ASCII name needs the checks of UTS 46 only where it says that it is none. They would
+    // refuse hyphens that real names have.
+    let name = if !domain.is_ascii() {
+        Cow::Owned(idna::domain_to_ascii_strict(domain).ok()?)
+    } else if domain.split('.').any(encoded) {
+        idna::domain_to_ascii_strict(domain).ok().map(|_| Cow::Borrowed(domain))?
+    } else {
+        Cow::Borrowed(domain)
+    };
+    name.split('.').all(label).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Email::parse(text).unwrap_err().public
+    }
+
+    #[test]
+    fn an_ascii_address_is_kept_as_typed_and_compared_in_lower_case() {
+        let email = Email::parse("Ann.Lee+kwic@Example.ORG").unwrap();
+        assert_eq!(email.as_str(), "Ann.Lee+kwic@Example.ORG");
+        assert_eq!(email.key(), "ann.lee+kwic@example.org");
+        assert!(Email::parse("a@r3---sn-4g5e.example").is_ok(), "a real name with its hyphens");
+    }
+
+    #[test]
+    fn a_domain_in_other_letters_is_kept_as_xn() {
+        for typed in
+            ["bo@b\u{fc}cher.example", "bo@BU\u{308}CHER.example", "bo@xn--bcher-kva.example"]
+        {
+            let email = Email::parse(typed).unwrap();
+            assert_eq!(email.key(), "bo@xn--bcher-kva.example", "{typed}");
+        }
+        let typed = Email::parse("bo@XN--bcher-KVA.example").unwrap();
+        assert_eq!(typed.as_str(), "bo@XN--bcher-KVA.example");
+        // Cyrillic letters that look like Latin ones, and a full stop of another script.
+        let fake = Email::parse("bo@\u{435}xample.org").unwrap();
+        assert_eq!(fake.as_str(), "bo@xn--xample-2of.org");
+        assert_eq!(Email::parse("bo@example\u{3002}org").unwrap().as_str(), "bo@example.org");
+    }
+
+    #[test]
+    fn a_domain_that_no_server_knows_is_refused() {
+        let long = format!("bo@{}.example", "\u{fc}".repeat(60));
+        for typed in [
+            "bo@xn--\u{fc}.example",
+            "bo@xn--a.example",
+            "bo@XN--0.example",
+            "bo@-b\u{fc}cher.example",
+            "bo@b\u{fc}_cher.example",
+            "bo@b\u{fc}cher..example",
+            "bo@b\u{fc}cher.example.",
+            "bo@\u{5d0}a.example",
+            "bo@",
+            "bo@a_b.example",
+            &long,
+        ] {
+            assert!(refused(typed).contains("not a host name"), "{typed}: {}", refused(typed));
+        }
+        let long = format!("{}@{}example", "b".repeat(64), "\u{fc}.".repeat(25));
+        assert!(long.len() < limits::EMAIL_BYTES_MAX);
+        assert!(refused(&long).contains(TOO_LONG), "as `xn--`");
+    }
+
+    #[test]
+    fn a_local_part_in_other_letters_is_refused_with_what_to_do() {
+        // KELVIN SIGN, which lower-cases to `k`, and Cyrillic.
+        for typed in ["\u{212a}im@example.org", "b\u{43e}@example.org"] {
+            assert!(refused(typed).contains("use ASCII only"), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_refused_anywhere() {
+        for c in [
+            '\0',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{fe0f}',
+            '\u{e0061}',
+        ] {
+            for typed in [
+                format!("b{c}o@example.org"),
+                format!("bo@exam{c}ple.org"),
+                format!("bo@example.org{c}"),
+            ] {
+                assert!(refused(&typed).contains("invisible"), "{}", typed.escape_unicode());
+            }
+        }
+    }
+
+    #[test]
+    fn logs_see_the_first_letter_and_the_domain() {
+        let email = Email::parse("anna@example.org").unwrap();
+        assert_eq!(email.masked(), "a***@example.org");
+        assert_eq!(format!("{email:?}"), "a***@example.org");
+    }
+
+    #[test]
+    fn addresses_in_a_text_are_hidden() {
+        let said = "550 5.1.1 <bo@example.org>: unknown, see https://x.example/?a@b (bo@x.y)";
+        let hidden = hide(said);
+        assert_eq!(hidden, "550 5.1.1 <***>: unknown, see https:*** (***)");
+        assert_eq!(hide("nothing to hide: 1 < 2"), "nothing to hide: 1 < 2");
     }
 }

@@ -32,6 +32,8 @@ pub enum Kind {
     Timeout,
     /// Too much at once: try again.
     Busy,
+    /// Too many tries: the failure says when the next one counts.
+    TooMany,
     /// A policy set was refused.
     PoliciesRefused,
     /// A bug or a broken disk.
@@ -51,13 +53,22 @@ pub struct Failure {
     pub private: Option<String>,
     /// Faults of single inputs: field and message.
     pub fields: Vec<(String, String)>,
+    /// Seconds until it is worth trying again, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl Failure {
     /// A failure of this kind.
     #[must_use]
     pub fn new(kind: Kind, code: &'static str, public: impl Into<String>) -> Self {
-        Self { kind, code, public: public.into(), private: None, fields: Vec::new() }
+        Self {
+            kind,
+            code,
+            public: public.into(),
+            private: None,
+            fields: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// An input that does not fit; `field` names it.
@@ -68,6 +79,12 @@ impl Failure {
             fields: vec![(field.to_owned(), public.clone())],
             ..Self::new(Kind::Invalid, "invalid", public)
         }
+    }
+
+    /// Too many tries; the next one is looked at in so many seconds.
+    #[must_use]
+    pub fn too_many(code: &'static str, public: impl Into<String>, wait_seconds: u64) -> Self {
+        Self { retry_after: Some(wait_seconds), ..Self::new(Kind::TooMany, code, public) }
     }
 
     /// A bug or a broken disk: the caller hears nothing of the cause.

@@ -1,6 +1,8 @@
 //! Every bound in one place, each with its reason. Bounds that an operator may move are the
 //! defaults of `limits.*` in the configuration.
 
+use std::time::Duration;
+
 /// Longest account slug: a DNS label.
 pub const ACCOUNT_SLUG_CHARS_MAX: usize = 63;
 /// Longest account name: fits a line of a page.
@@ -13,6 +15,35 @@ pub const MEMBER_ID_CHARS_MAX: usize = 128;
 pub const NAME_CHARS_MAX: usize = 64;
 /// Longest address: RFC 5321 section 4.5.3.1.3 less the angle brackets.
 pub const EMAIL_BYTES_MAX: usize = 254;
+
+/// Shortest password that is the only factor: NIST SP 800-63B-4 section 3.1.1.2.
+pub const PASSWORD_CHARS_MIN: usize = 15;
+/// Shortest password beside an enforced second factor: same section.
+pub const PASSWORD_CHARS_MIN_WITH_SECOND_FACTOR: usize = 8;
+/// Longest password in code points after normalizing: a long passphrase, four times what the
+/// standard asks to take.
+pub const PASSWORD_CHARS_MAX: usize = 256;
+/// Longest password in bytes before normalizing: the above in the longest letters.
+pub const PASSWORD_BYTES_MAX: usize = 1 << 10;
+/// Most KiB of one run of argon2id, also where a stored hash asks for more: 4 GiB.
+pub const PASSWORD_MEMORY_KIB_MAX: u32 = 1 << 22;
+/// Most passes of argon2id, also where a stored hash asks for more.
+pub const PASSWORD_ITERATIONS_MAX: u32 = 20;
+/// Most runs of argon2id that wait: twice a storm of 32 sign-ins; the last waits some seconds.
+pub const PASSWORD_RUNS_WAITING_MAX: usize = 64;
+
+/// Most logins whose failures are counted: some 15 MiB. What holds when they are full stands in
+/// `throttle`.
+pub const THROTTLED_LOGINS_MAX: usize = 100_000;
+/// Most networks whose failures are counted, each with its few logins: some 15 MiB.
+pub const THROTTLED_NETWORKS_MAX: usize = 20_000;
+/// Most logins whose networks are known: every member who signs in, in most houses.
+pub const KNOWN_LOGINS_MAX: usize = 100_000;
+/// Most networks known of one login: home, work, the telephone, and the old ones of each. Each is
+/// one more counter for whoever sits in it.
+pub const KNOWN_NETWORKS_PER_LOGIN_MAX: usize = 8;
+/// Most keys of quotas.
+pub const QUOTA_KEYS_MAX: usize = 100_000;
 
 /// Largest body of one evaluation: attributes are small; what is larger is a mistake.
 pub const EVALUATION_BODY_BYTES_MAX: usize = 64 << 10;
@@ -58,13 +89,97 @@ pub const IMPORT_LINE_BYTES_MAX: usize = 16 << 10;
 pub const IMPORT_MEMBERS_MAX: usize = 2_000_000;
 /// Most faults that one import reports: enough to see the pattern.
 pub const IMPORT_FAULTS_MAX: usize = 100;
+/// Most items of one bulk call: a list that somebody still reads through.
+pub const BULK_ITEMS_MAX: usize = 100;
 /// Most items of one page of a list.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Items of one page where the caller does not say.
 pub const PAGE_ITEMS_DEFAULT: usize = 100;
 /// Largest body of a management call, imports apart.
 pub const ADMIN_BODY_BYTES_MAX: usize = 1 << 20;
+/// Invites to one address of an account in a minute: a second click is a slip of the hand.
+pub const INVITES_TO_ADDRESS_A_MINUTE: u64 = 1;
+/// Invites to one address of an account in a day: nobody's mailbox is filled from here.
+pub const INVITES_TO_ADDRESS_A_DAY: u64 = 5;
+/// Invites by one inviter in an hour: two bulks of the largest size.
+pub const INVITES_BY_INVITER_AN_HOUR: u64 = 200;
+/// Invites of one account in a day: larger teams are imported.
+pub const INVITES_OF_ACCOUNT_A_DAY: u64 = 500;
+/// Hours for which a repeated call with an idempotency key is known as one.
+pub const IDEMPOTENCY_HOURS: i64 = 24;
+/// Most sessions of one member: more than anybody has devices; the oldest ends.
+pub const SESSIONS_OF_MEMBER_MAX: usize = 100;
+/// Days for which letters, links and invites that are over can still be looked up.
+pub const OVER_DAYS: i64 = 90;
+/// Most things that are forgotten at once: a change stays in the low milliseconds.
+pub const FORGOTTEN_AT_ONCE_MAX: usize = 1_000;
+
+/// Shortest lifetime of an invite that an account may choose.
+pub const INVITE_LIFETIME_MIN: Duration = Duration::from_secs(3_600);
+/// Longest lifetime of an invite: a link in an old mail must not open doors.
+pub const INVITE_LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Largest whole number that every reader of JSON keeps exact (RFC 8259 section 6).
+pub const JSON_WHOLE_MAX: u64 = (1 << 53) - 1;
+/// Most actions that a role is looked for: more than any policy folder has is a mistake.
+pub const SUGGESTED_ACTIONS_MAX: usize = 1_000;
+/// Longest idempotency key: any scheme's, short enough for an index.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+/// How often the holder of a dead link may ask for a new one.
+pub const INVITE_WANTED_MAX: usize = 1;
+/// In so long.
+pub const INVITE_WANTED_PER: Duration = Duration::from_secs(3_600);
+/// How long a letter that only tells of something is worth sending.
+pub const NOTICE_LIFETIME: Duration = Duration::from_secs(3 * 24 * 3_600);
+/// How long a link to a new password opens (OWASP Forgot Password: as short as is practical).
+pub const RESET_LIFETIME: Duration = Duration::from_secs(3_600);
+/// How long the two links of a change of address open: both ends must read their mail.
+pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+/// Most links to a new password that one network may ask for.
+pub const RESETS_BY_NETWORK_MAX: usize = 30;
+/// In so long.
+pub const RESETS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
+/// Most links to a new password that one address gets, each in so long: a stranger must not fill
+/// a mailbox.
+pub const RESETS_BY_ADDRESS: [(usize, Duration); 2] =
+    [(1, Duration::from_secs(60)), (5, Duration::from_secs(24 * 3_600))];
+/// Most tries to set the first account up from one network.
+pub const SET_UPS_BY_NETWORK_MAX: usize = 30;
+/// In so long.
+pub const SET_UPS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
+/// After so many failed tries to sign in, the member's audit log hears of it, once.
+pub const SIGN_IN_FAILURES_TOLD: u32 = 10;
+/// Longest name of a browser that is kept with a session.
+pub const AGENT_CHARS_MAX: usize = 256;
+/// Letters that are handed over on one connection: mail servers count what comes on one.
+pub const LETTERS_A_CONNECTION: usize = 50;
+/// How long one sender has a letter to itself: longer than any try takes.
+pub const LETTER_LEASE: Duration = Duration::from_secs(600);
+/// Events that a listener may be behind before it is let go.
+pub const EVENTS_AHEAD_MAX: usize = 256;
+/// Longest subject of a mail: what RFC 5322 section 2.1.1 asks of a line.
+pub const MAIL_SUBJECT_CHARS_MAX: usize = 78;
+/// Longest name that a mail shows: a first name, a last name and a space.
+pub const MAIL_NAME_CHARS_MAX: usize = 2 * NAME_CHARS_MAX + 1;
+/// Longest `Message-ID`: fits a header line (RFC 5322 section 2.1.1).
+pub const MAIL_ID_CHARS_MAX: usize = 255;
+/// Longest text of a role that a mail shows: two lines.
+pub const MAIL_ROLE_CHARS_MAX: usize = 160;
+/// Most that is kept of a mail server's words: room for an answer and a page to read about it.
+pub const MAIL_ANSWER_CHARS_MAX: usize = 300;
+/// Milliseconds that one step of a talk with a mail server may take.
+pub const MAIL_STEP_MS_MAX: u64 = 30_000;
+/// Milliseconds that a mail server may take over a whole mail: who hangs up sooner may give it
+/// twice (RFC 5321 section 4.5.3.2.6).
+pub const MAIL_DATA_MS_MAX: u64 = 120_000;
+/// Milliseconds that handing one mail over can take, with every step at its slowest: whoever has a
+/// letter to itself must have it for longer.
+pub const MAIL_HANDOVER_MS_MAX: u64 = 11 * MAIL_STEP_MS_MAX + MAIL_DATA_MS_MAX;
+/// Most of a returned mail that is read: its report stands before what is returned.
+pub const BOUNCE_BYTES_MAX: usize = 256 << 10;
+/// Most returned mails that are listed at once.
+pub const BOUNCES_MAX: usize = 1_000;
 
 const _: () = assert!(EVALUATION_BODY_BYTES_MAX <= BATCH_BODY_BYTES_MAX);
+const _: () = assert!(PASSWORD_CHARS_MAX * 4 <= PASSWORD_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(IDLE_MS_MAX >= 300_000);

@@ -7,9 +7,10 @@ use std::fmt;
 use super::account::AccountSlug;
 use super::email::Email;
 use super::failure::Failure;
-use super::limits;
+use super::hidden::hidden;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
+use super::{limits, random_id};
 
 /// Names a member in the whole store: 1 to 128 printable ASCII without space and `/?#%`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,19 +37,10 @@ impl MemberId {
         ))
     }
 
-    /// A new id from 16 random bytes: `m` and 26 base-32 digits (Crockford's alphabet, lower case).
+    /// A new id from 16 random bytes: `m` and 26 base-32 digits.
     #[must_use]
     pub fn from_random(bytes: [u8; 16]) -> Self {
-        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        let mut rest = u128::from_be_bytes(bytes);
-        let mut text = String::with_capacity(27);
-        text.push('m');
-        for _ in 0..26 {
-            let digit = usize::try_from(rest & 31).unwrap_or(0);
-            text.push(DIGITS.get(digit).copied().map_or('0', char::from));
-            rest >>= 5;
-        }
-        Self(text.into())
+        Self(random_id::spell('m', bytes).into())
     }
 
     /// The id as text.
@@ -122,13 +114,6 @@ impl Name {
     }
 }
 
-/// Control, zero-width and bidi characters: they make one name look like another. The joiners
-/// U+200C and U+200D stay, since Persian and Indic names are written with them.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 /// Names are personal: logs show none.
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,6 +168,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// Both names.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.first_name.as_str(), self.last_name.as_str())
+    }
+
     /// What a decision reads of this member.
     #[must_use]
     pub fn view(&self) -> MemberView<'_> {

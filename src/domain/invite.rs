@@ -1,0 +1,255 @@
+//! An invite: a pending member, as a state machine of pure functions.
+//!
+//! Says when an invite may be accepted, renewed or changed. Never reads a clock, and never knows
+//! whether the inviter may still give the role: that is judged anew when it is accepted.
+
+use super::account::AccountSlug;
+use super::audit::Actor;
+use super::email::Email;
+use super::failure::{Failure, Kind};
+use super::letter::LetterId;
+use super::member::{MemberId, Name};
+use super::random_id::random_id;
+use super::revision::{Timestamp, Version};
+use super::role::RoleId;
+
+random_id! {
+    /// Names an invite in the whole store: `i` and 26 base-32 digits.
+    InviteId, 'i'
+}
+
+/// Which link of an invite: rises with each new one, so that only the last opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// The first link.
+    pub const FIRST: Self = Self(1);
+
+    /// The link after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// Which key a link's token was derived with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u32);
+
+/// What became of an invite, as it is stored: that it has expired is told by the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not answered yet.
+    Open,
+    /// Somebody joined with it.
+    Accepted {
+        /// The member that it became.
+        member: MemberId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody took it back, or the inviter lost the right to send it.
+    Revoked {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The states of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InviteState {
+    /// May be accepted.
+    Pending,
+    /// Became a member.
+    Accepted,
+    /// Its time is over.
+    Expired,
+    /// Taken back.
+    Revoked,
+}
+
+impl InviteState {
+    /// Every state, for whoever reads a word back.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Accepted, Self::Expired, Self::Revoked];
+
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// A pending member, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Unique in the whole store.
+    pub id: InviteId,
+    /// The account that it is for.
+    pub account: AccountSlug,
+    /// Where the link goes; unique in its account among members and open invites.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The role that it gives.
+    pub role: RoleId,
+    /// Who sent it.
+    pub inviter: Actor,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When its last link was made.
+    pub sent: Timestamp,
+    /// From when on it cannot be accepted.
+    pub expires: Timestamp,
+    /// Which link is the valid one.
+    pub generation: Generation,
+    /// The key that the valid link was derived with.
+    pub key: KeyId,
+    /// What became of it.
+    pub fate: Fate,
+    /// The mail that carries the valid link; `None` where no mail is sent.
+    pub letter: Option<LetterId>,
+    /// Rises with every change.
+    pub version: Version,
+}
+
+impl Invite {
+    /// Both names.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.first_name.as_str(), self.last_name.as_str())
+    }
+
+    /// The state at a moment.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> InviteState {
+        match self.fate {
+            Fate::Accepted { .. } => InviteState::Accepted,
+            Fate::Revoked { .. } => InviteState::Revoked,
+            Fate::Open if now >= self.expires => InviteState::Expired,
+            Fate::Open => InviteState::Pending,
+        }
+    }
+
+    /// Whether it keeps its address from others at a moment: an expired one does not.
+    #[must_use]
+    pub fn holds_address(&self, now: Timestamp) -> bool {
+        self.state(now) == InviteState::Pending
+    }
+
+    /// Whether the link of this generation may be accepted at a moment.
+    ///
+    /// # Errors
+    /// `Gone` with what to do: `invite_replaced`, `invite_accepted`, `invite_revoked`,
+    /// `invite_expired`.
+    pub fn may_be_accepted(&self, generation: Generation, now: Timestamp) -> Result<(), Failure> {
+        let gone = |code, sentence: &str| Err(Failure::new(Kind::Gone, code, sentence));
+        match self.state(now) {
+            InviteState::Accepted => gone(
+                "invite_accepted",
+                "this invitation was accepted already: sign in with your address and password, or reset the password",
+            ),
+            InviteState::Revoked => gone(
+                "invite_revoked",
+                "this invitation was taken back: ask whoever invited you for a new one",
+            ),
+            _ if generation != self.generation => gone(
+                "invite_replaced",
+                "this link was replaced by a newer one: open the link in the newest mail, or ask for a new one",
+            ),
+            InviteState::Expired => gone(
+                "invite_expired",
+                "this invitation has expired: ask whoever invited you for a new one",
+            ),
+            InviteState::Pending => Ok(()),
+        }
+    }
+
+    /// Whether somebody who wants to see the link needs a new one: where it has expired, and where
+    /// a member did not send it, since the invite must end with the right of whoever holds its
+    /// link.
+    #[must_use]
+    pub fn needs_own_link(&self, who: &Actor, now: Timestamp) -> bool {
+        let of_another = who.member().is_some() && self.inviter != *who;
+        of_another || self.state(now) != InviteState::Pending
+    }
+
+    /// Whether it can still be resent, corrected or revoked: an expired one can.
+    ///
+    /// # Errors
+    /// `Conflict` with what to do: `invite_accepted`, `invite_revoked`.
+    pub fn may_be_changed(&self) -> Result<(), Failure> {
+        let over = |code, sentence: String| Err(Failure::new(Kind::Conflict, code, sentence));
+        match &self.fate {
+            Fate::Open => Ok(()),
+            Fate::Accepted { member, .. } => over(
+                "invite_accepted",
+                format!("this invite was accepted already: edit the member `{member}` instead"),
+            ),
+            Fate::Revoked { .. } => over(
+                "invite_revoked",
+                "this invite was revoked already: send a new one instead".to_owned(),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite() -> Invite {
+        Invite {
+            id: InviteId::from_random([1; 16]),
+            account: AccountSlug::parse("acme").unwrap(),
+            email: Email::parse("bo@example.org").unwrap(),
+            first_name: Name::parse("first_name", "Bo").unwrap(),
+            last_name: Name::parse("last_name", "Lee").unwrap(),
+            role: RoleId::parse("writer").unwrap(),
+            inviter: Actor::System,
+            created: Timestamp(0),
+            sent: Timestamp(0),
+            expires: Timestamp(100),
+            generation: Generation(2),
+            key: KeyId(1),
+            fate: Fate::Open,
+            letter: None,
+            version: Version::FIRST,
+        }
+    }
+
+    fn code(result: Result<(), Failure>) -> &'static str {
+        result.map_or_else(|failure| failure.code, |()| "")
+    }
+
+    #[test]
+    fn only_the_last_link_opens_and_only_until_its_time_is_over() {
+        let invite = invite();
+        assert_eq!(code(invite.may_be_accepted(Generation(2), Timestamp(99))), "");
+        assert_eq!(code(invite.may_be_accepted(Generation(2), Timestamp(100))), "invite_expired");
+        assert_eq!(code(invite.may_be_accepted(Generation(1), Timestamp(99))), "invite_replaced");
+        assert_eq!(invite.state(Timestamp(100)), InviteState::Expired);
+        assert!(invite.holds_address(Timestamp(99)) && !invite.holds_address(Timestamp(100)));
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        let member = MemberId::parse("m1").unwrap();
+        let accepted = Invite { fate: Fate::Accepted { member, at: Timestamp(5) }, ..invite() };
+        let revoked = Invite { fate: Fate::Revoked { at: Timestamp(5) }, ..invite() };
+        for now in [Timestamp(6), Timestamp(1_000)] {
+            assert_eq!(code(accepted.may_be_accepted(Generation(2), now)), "invite_accepted");
+            assert_eq!(code(revoked.may_be_accepted(Generation(2), now)), "invite_revoked");
+        }
+        assert_eq!(code(accepted.may_be_changed()), "invite_accepted");
+        assert_eq!(code(revoked.may_be_changed()), "invite_revoked");
+        assert_eq!(code(invite().may_be_changed()), "");
+    }
+}

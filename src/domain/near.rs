@@ -1,0 +1,40 @@
+//! The name that somebody may have meant: the nearest of those that there are.
+//!
+//! Compares letters; knows no meaning.
+
+/// The known name that is nearest, where one is near enough to be a slip of the hand.
+#[must_use]
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let best = known.into_iter().map(|known| (distance(name, known), known)).min();
+    best.filter(|(steps, _)| *steps <= 1 + name.len() / 4).map(|(_, known)| known)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, &above) in b.chars().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            diagonal = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_hand_is_near_and_another_word_is_not() {
+        let known = ["docs:view", "docs:edit", "team:view"];
+        assert_eq!(nearest("doc:view", known), Some("docs:view"));
+        assert_eq!(nearest("docs:eidt", known), Some("docs:edit"));
+        assert_eq!(nearest("fly", known), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! A network: the addresses that share their first bits.
+//!
+//! Knows how one is written and what belongs to it; never who lives there.
+
+use std::net::IpAddr;
+
+/// One address, or all that begin like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Reads `ADDRESS` or `ADDRESS/BITS`; `None` for what is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let most = width(address);
+        let bits = bits.unwrap_or(most);
+        (bits <= most).then_some(Self { address, bits })
+    }
+
+    /// Whether an address is one of it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        width(address) == width(self.address)
+            && begins(address, self.bits) == begins(self.address, self.bits)
+    }
+}
+
+/// How many bits an address of this family has.
+const fn width(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// The first bits of an address.
+fn begins(address: IpAddr, bits: u8) -> u128 {
+    let whole = match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    whole.checked_shr(u32::from(width(address) - bits)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_what_begins_like_it() {
+        let holds = |network: &str, address: &str| {
+            Network::parse(network).unwrap().contains(address.parse().unwrap())
+        };
+        assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));
+        assert!(holds("10.0.0.1", "10.0.0.1") && !holds("10.0.0.1", "10.0.0.2"));
+        assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "::1"));
+        assert!(holds("2001:db8::/32", "2001:db8:9::1") && !holds("2001:db8::/32", "2001:db9::1"));
+        assert!(holds("::/0", "2001:db8::1") && holds("::1", "::1"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_none() {
+        for text in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "host"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Tokens: what a link or a session is known by, shown once; and their hashes, which are kept.
+//!
+//! A token never prints: no `Display`, and a `Debug` that shows nothing. Only who puts it into a
+//! mail, an answer or a cookie calls [`Token::expose`].
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::digest::Digest;
+
+/// How many characters a token has: 32 bytes in base64url (RFC 4648 section 5) without padding.
+const CHARS: usize = 43;
+
+/// 256 bits that open something.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// The token of 32 secret bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    /// Reads a token that somebody brings; `None` for what cannot be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = text.len() == CHARS && URL_SAFE_NO_PAD.decode(text).is_ok();
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The text, for the one place that hands it out.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it, and what it is found by.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Digest::of(&[b"token", self.0.as_bytes()]))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// SHA-256 of a token. A token of 256 bits needs no slow hash (ASVS 5.0, 6.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenHash(pub Digest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_and_never_prints() {
+        let token = Token::from_bytes([7; 32]);
+        assert_eq!(token.expose().len(), CHARS);
+        assert_eq!(Token::parse(token.expose()), Some(token.clone()));
+        assert_eq!(Token::parse(&format!(" {}\n", token.expose())), Some(token.clone()));
+        assert!(!format!("{token:?}").contains(token.expose()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_token_is_none() {
+        let token = Token::from_bytes([7; 32]);
+        for text in [
+            "",
+            "x",
+            token.expose().get(1..).unwrap(),
+            &format!("{}A", token.expose()),
+            &"*".repeat(43),
+        ] {
+            assert_eq!(Token::parse(text), None, "{text}");
+        }
+    }
+}
