@@ -1,0 +1,258 @@
+//! Mail: writes messages, hands them to a mail server, and reads what comes back.
+//!
+//! Knows no store and no flow: it is given every fact that a mail says, and answers what became of
+//! it. Never retries by itself, never reads the clock, and never logs a link or a password.
+
+pub mod bounce;
+mod fault;
+mod folder;
+mod maildir;
+mod memory;
+mod message;
+mod place;
+mod retry;
+mod shown;
+mod smtp;
+mod words;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config;
+use crate::domain::{Email, Failure, Kind, LetterId, Timestamp};
+
+pub use bounce::BounceReport;
+pub use fault::{Class, SendFault, Step, Taken};
+pub use maildir::Maildir;
+pub use memory::Memory;
+pub use message::{ActionLink, Content, Outgoing};
+pub use retry::next_try;
+
+/// Where mail goes out, and in whose name.
+pub struct Mailer {
+    from: Email,
+    bounce_domain: Option<String>,
+    way: Way,
+}
+
+/// The ways in which mail goes out.
+enum Way {
+    Smtp(Box<smtp::Smtp>),
+    Folder(folder::Folder),
+    Links,
+    Memory(Memory),
+}
+
+/// One step of a walk to the mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// The step.
+    pub step: Step,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What happened, in plain words.
+    pub detail: String,
+}
+
+/// The steps that a test mail took; only the last one can have failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestReport {
+    /// In the order in which they were walked.
+    pub steps: Vec<Walked>,
+}
+
+impl TestReport {
+    /// Whether the mail was handed over.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        !self.steps.is_empty() && self.steps.iter().all(|step| step.passed)
+    }
+}
+
+impl Mailer {
+    /// The way out that section `mail` of the configuration names; `folder` writes below `data`.
+    ///
+    /// # Errors
+    /// `Invalid`, when an address cannot be used; `Internal`, when the folder cannot be made.
+    pub fn from_config(mail: &config::Mail, data: &Path) -> Result<Self, Failure> {
+        let from = match &mail.from {
+            Some(text) => Email::parse(text).map_err(|failure| {
+                refuse(format!("`mail.from` cannot be used: {}", failure.public))
+            })?,
+            None => Email::parse("kwic-team@localhost")?,
+        };
+        let bounce_domain = mail.bounce_domain.clone();
+        if let Some(domain) = &bounce_domain
+            && bounce::return_path(domain, LetterId(u64::MAX), &"f".repeat(16)).is_none()
+        {
+            return Err(refuse(
+                "`mail.bounce_domain` is no domain: write it as `example.org`".to_owned(),
+            ));
+        }
+        let way = match (mail.kind.as_deref(), &mail.url) {
+            (None | Some("links"), _) => Way::Links,
+            (Some("folder"), _) => Way::Folder(folder::Folder::open(data.join("outbox"))?),
+            (Some("smtp"), Some(url)) => Way::Smtp(Box::new(smtp::Smtp::new(url, &from)?)),
+            (Some("smtp"), None) => {
+                return Err(refuse("`mail.kind` is `smtp`, which needs `mail.url`".to_owned()));
+            }
+            (Some(_), _) => {
+                return Err(refuse("`mail.kind` must be `smtp`, `folder` or `links`".to_owned()));
+            }
+        };
+        Ok(Self { from, bounce_domain, way })
+    }
+
+    /// A way out that ends in memory, for simulations.
+    ///
+    /// # Errors
+    /// Never: the address is a constant.
+    pub fn memory(memory: &Memory) -> Result<Self, Failure> {
+        let from = Email::parse("kwic-team@localhost")?;
+        let bounce_domain = Some("bounce.localhost".to_owned());
+        Ok(Self { from, bounce_domain, way: Way::Memory(memory.clone()) })
+    }
+
+    /// Waits no longer than this for any step of a talk with a mail server, for tests.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        if let Way::Smtp(smtp) = &mut self.way {
+            smtp.set_patience(patience);
+        }
+        self
+    }
+
+    /// The word of the configuration for the way out.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.way {
+            Way::Smtp(_) => "smtp",
+            Way::Folder(_) => "folder",
+            Way::Links => "links",
+            Way::Memory(_) => "memory",
+        }
+    }
+
+    /// Whether mail is sent at all; where not, links are shown instead.
+    #[must_use]
+    pub const fn sends(&self) -> bool {
+        !matches!(self.way, Way::Links)
+    }
+
+    /// The domain of the sender's address, for the ids of messages.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.from.as_str().rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Where notices about a letter go; `None` where no domain for them is configured.
+    #[must_use]
+    pub fn return_path(&self, letter: LetterId, mark: &str) -> Option<Email> {
+        bounce::return_path(self.bounce_domain.as_deref()?, letter, mark)
+    }
+
+    /// Hands one mail over.
+    ///
+    /// # Errors
+    /// A [`SendFault`] with its class: try again, give up, or stop and mend.
+    pub async fn send(&self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
+        let mut batch = self.batch();
+        let outcome = batch.send(outgoing).await;
+        batch.close().await;
+        outcome
+    }
+
+    /// Hands several mails over, one after the other, over one connection where that is possible.
+    #[must_use]
+    pub const fn batch(&self) -> Batch<'_> {
+        Batch { mailer: self, line: None }
+    }
+
+    /// Hands a test mail over on a connection of its own, and says how far it got.
+    pub async fn test(&self, to: &Email, message_id: &str, date: Timestamp) -> TestReport {
+        let outgoing = Outgoing {
+            to: to.clone(),
+            to_name: String::new(),
+            message_id: message_id.to_owned(),
+            return_path: None,
+            date,
+            content: Content::Test,
+        };
+        let mut steps = Vec::new();
+        let mut batch = self.batch();
+        match batch.walk(&outgoing, &mut steps).await {
+            // Over SMTP the last step says it already.
+            Ok(_) if !steps.is_empty() => {}
+            Ok(Taken(detail)) => steps.push(Walked { step: Step::Write, passed: true, detail }),
+            Err(fault) => {
+                let detail = fault.sentence();
+                steps.push(Walked { step: fault.step, passed: false, detail });
+            }
+        }
+        batch.close().await;
+        TestReport { steps }
+    }
+}
+
+/// What the flows ask of a mailer beside sending.
+impl Mailer {
+    /// A mailer that sends nothing.
+    ///
+    /// # Errors
+    /// Never: the address is a constant.
+    pub fn links() -> Result<Self, Failure> {
+        let from = Email::parse("kwic-team@localhost")?;
+        Ok(Self { from, bounce_domain: None, way: Way::Links })
+    }
+}
+
+/// The address of a mail server carries a password: it never prints.
+impl std::fmt::Debug for Mailer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mailer({})", self.kind())
+    }
+}
+
+/// Mails that share a connection. Dropped without [`Batch::close`], the connection just ends.
+pub struct Batch<'a> {
+    mailer: &'a Mailer,
+    line: Option<smtp::Line>,
+}
+
+impl Batch<'_> {
+    /// Hands one mail over.
+    ///
+    /// # Errors
+    /// As [`Mailer::send`].
+    pub async fn send(&mut self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
+        self.walk(outgoing, &mut Vec::new()).await
+    }
+
+    /// Hands one mail over, and writes down the steps that passed.
+    async fn walk(
+        &mut self,
+        outgoing: &Outgoing,
+        steps: &mut Vec<Walked>,
+    ) -> Result<Taken, SendFault> {
+        let unwritten = |class, text: &str| SendFault::without_answer(class, Step::Write, text);
+        let message = message::write(outgoing, &self.mailer.from)
+            .map_err(|text| unwritten(Class::Permanent, &text))?;
+        match &self.mailer.way {
+            Way::Smtp(smtp) => smtp.send(&mut self.line, &message, steps).await,
+            Way::Folder(folder) => folder.send(&outgoing.message_id, message.formatted()).await,
+            Way::Memory(memory) => memory.send(outgoing),
+            Way::Links => Err(unwritten(Class::Configuration, "links are shown instead")),
+        }
+    }
+
+    /// Ends the connection politely.
+    pub async fn close(self) {
+        if let (Way::Smtp(smtp), Some(line)) = (&self.mailer.way, self.line) {
+            smtp.close(line).await;
+        }
+    }
+}
+
+fn refuse(sentence: String) -> Failure {
+    Failure::new(Kind::Invalid, "config", sentence)
+}

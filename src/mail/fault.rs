@@ -1,0 +1,335 @@
+//! How one try to hand a mail over ended: taken, or a fault with its class, its step, and a
+//! sentence for whoever runs the sidecar.
+//!
+//! Never holds a link, a token or a password: the words of a mail server are cleaned first.
+
+use super::shown;
+
+/// What a fault asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Try again later.
+    Temporary,
+    /// This mail will never be taken.
+    Permanent,
+    /// No mail will be taken until somebody mends the configuration.
+    Configuration,
+}
+
+/// Where on the way to the mail server it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Looking the mail server's name up.
+    Dns,
+    /// Connecting to it.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Its greeting, and its answer to ours.
+    Greeting,
+    /// Asking for TLS on an open connection.
+    StartTls,
+    /// Signing in.
+    Auth,
+    /// Naming the sender.
+    MailFrom,
+    /// Naming the recipient.
+    Rcpt,
+    /// Giving the mail itself.
+    Data,
+    /// Writing the mail, or its file.
+    Write,
+}
+
+impl Step {
+    /// The step as a word, for lists.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Greeting => "greeting",
+            Self::StartTls => "starttls",
+            Self::Auth => "auth",
+            Self::MailFrom => "mail_from",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// A mail was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken(pub(super) String);
+
+impl Taken {
+    /// In plain words, with the mail server's own answer.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A mail was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendFault {
+    /// What it asks for.
+    pub class: Class,
+    /// Where it happened.
+    pub step: Step,
+    /// The code of the answer (RFC 5321 section 4.2), where the mail server answered.
+    pub code: Option<u16>,
+    /// The enhanced status code of the answer (RFC 3463), such as `5.1.1`.
+    pub enhanced: Option<String>,
+    /// The mail server's own words, or what the system says.
+    pub text: String,
+}
+
+impl SendFault {
+    /// A mail server that said no.
+    #[must_use]
+    pub fn answered(step: Step, code: u16, text: &str) -> Self {
+        let text = shown::answer(text);
+        let enhanced = enhanced(&text).map(str::to_owned);
+        let class = class_of(step, code, enhanced.as_deref(), &text);
+        Self { class, step, code: Some(code), enhanced, text }
+    }
+
+    /// A fault without an answer.
+    #[must_use]
+    pub fn without_answer(class: Class, step: Step, text: &str) -> Self {
+        Self { class, step, code: None, enhanced: None, text: shown::answer(text) }
+    }
+
+    /// In plain words: what happened, the mail server's own answer, and what comes next.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let what = match self.class {
+            Class::Configuration => self.misconfigured(),
+            _ if self.code.is_none() => self.interrupted(),
+            _ => reason(self.code, self.enhanced.as_deref()),
+        };
+        let answer = self.code.map_or_else(
+            || self.text.clone(),
+            |code| format!("{code} {}", self.text).trim_end().to_owned(),
+        );
+        match self.class {
+            Class::Temporary => format!("{what} ({answer}); it will be tried again"),
+            Class::Permanent => format!("{what} ({answer})"),
+            Class::Configuration => {
+                format!("{what} ({answer}): mend {}, then `kwic-team mail resume`", self.to_mend())
+            }
+        }
+    }
+
+    /// What is wrong with the configuration.
+    fn misconfigured(&self) -> &'static str {
+        match (self.step, self.code) {
+            (Step::Tls, _) => "no safe connection to the mail server",
+            (Step::Greeting, _) => "the mail server refuses this machine",
+            (Step::StartTls, _) => "the mail server does not take up TLS",
+            (Step::Auth, Some(_)) => "the mail server refused the password",
+            (Step::Auth, None) => "the mail server offers no way to sign in that is known here",
+            (_, Some(530)) => "the mail server wants TLS or a password first",
+            (Step::MailFrom, _) => "the mail server refuses the sender",
+            (Step::Rcpt | Step::Data, _) => "the mail server takes no mail to others from here",
+            (Step::Dns | Step::Connect | Step::Write, _) => "no mail is sent",
+        }
+    }
+
+    /// The keys that may be wrong.
+    const fn to_mend(&self) -> &'static str {
+        match self.step {
+            Step::MailFrom => "`mail.from` or `mail.url`",
+            Step::Write => "`mail.kind`",
+            _ => "`mail.url`",
+        }
+    }
+
+    /// What was going on when no answer came.
+    const fn interrupted(&self) -> &'static str {
+        match self.step {
+            Step::Dns => "the name of the mail server was not found",
+            Step::Connect => "the mail server could not be reached",
+            Step::Tls => "the TLS handshake with the mail server broke off",
+            Step::Greeting => "the mail server did not greet",
+            Step::StartTls | Step::Auth | Step::MailFrom | Step::Rcpt => {
+                "the mail server stopped answering"
+            }
+            Step::Data => {
+                "the mail server stopped answering after it was given the mail, and may have taken it"
+            }
+            Step::Write => "the mail could not be written",
+        }
+    }
+}
+
+/// What an answer that says no asks for. A sender or a password that is refused stops every mail,
+/// so that a fault of ours burns none; a recipient that is refused stops one.
+fn class_of(step: Step, code: u16, enhanced: Option<&str>, text: &str) -> Class {
+    if code < 500 {
+        return Class::Temporary;
+    }
+    match step {
+        Step::Rcpt | Step::Data if !is_about_us(code, enhanced, text) => Class::Permanent,
+        Step::Write => Class::Permanent,
+        _ => Class::Configuration,
+    }
+}
+
+/// Whether a refusal of a recipient or a mail is about whoever sends: sign-in and TLS (RFC 4954
+/// section 6), and what a sender's domain must publish (the IANA registry of enhanced status
+/// codes).
+///
+/// Servers echo the recipient, whose name may hold any of these words: addresses do not count. A
+/// plain 5.7.0 is how filters refuse one mail.
+fn is_about_us(code: u16, enhanced: Option<&str>, text: &str) -> bool {
+    let text = without_addresses(text).to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    matches!(code, 530 | 534 | 535 | 538)
+        || matches!(
+            enhanced,
+            Some(
+                "5.7.3"
+                    | "5.7.8"
+                    | "5.7.9"
+                    | "5.7.10"
+                    | "5.7.11"
+                    | "5.7.14"
+                    | "5.7.20"
+                    | "5.7.21"
+                    | "5.7.22"
+                    | "5.7.23"
+                    | "5.7.24"
+                    | "5.7.25"
+                    | "5.7.26"
+                    | "5.7.60"
+            )
+        )
+        || (enhanced.is_none_or(|status| status == "5.7.1")
+            && says(&["relay", "authenticat", "starttls", "auth first"]))
+}
+
+/// The words that hold no `@` and stand in no angle brackets.
+fn without_addresses(text: &str) -> String {
+    let is_word = |word: &&str| !word.contains(['@', '<', '>']);
+    text.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ")
+}
+
+/// The enhanced status code that an answer begins with.
+pub(super) fn enhanced(text: &str) -> Option<&str> {
+    let word = text.split(' ').next()?;
+    let mut parts = word.split('.');
+    let digits = |part: Option<&str>, most: usize| {
+        part.is_some_and(|part| {
+            (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let whole = matches!(parts.next(), Some("2" | "4" | "5"))
+        && digits(parts.next(), 3)
+        && digits(parts.next(), 3)
+        && parts.next().is_none();
+    whole.then_some(word)
+}
+
+/// Why a mail server refuses or returns a mail, by the enhanced status code (RFC 3463 and its
+/// IANA registry), else by the code of the answer.
+pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str {
+    let class = enhanced
+        .and_then(|status| status.bytes().next())
+        .map_or_else(|| code.map_or(5, |code| code / 100), |digit| u16::from(digit - b'0'));
+    let detail = enhanced.and_then(|status| status.split_once('.')).map_or("", |(_, rest)| rest);
+    match (detail, class, code) {
+        ("1.1", ..) => "the other mail server says this mailbox does not exist",
+        ("1.2", ..) => "the domain of this address does not exist",
+        ("1.3", ..) => "the other mail server says this is not an address",
+        ("1.6", ..) => "the other mail server says this mailbox has moved away",
+        ("1.10", ..) => "the domain of this address takes no mail",
+        ("2.1", ..) => "the other mail server says this mailbox is disabled",
+        ("2.2", ..) => "the other mail server says this mailbox is full",
+        ("2.3" | "3.4", ..) => "the other mail server says the mail is too large",
+        ("4.1" | "4.2", ..) => "the other mail server could not be reached",
+        ("4.3" | "4.4", ..) => "no mail server was found for the domain of this address",
+        ("4.6", ..) => "the mail went round in circles",
+        ("4.7", ..) => "the mail could not be delivered in time",
+        (_, 4, _) => "the mail server asks to try again later",
+        (detail, ..) if detail.starts_with("7.") => "the other mail server refuses the mail",
+        (_, _, Some(550 | 551 | 553)) => {
+            "the other mail server says it takes no mail for this address"
+        }
+        (_, _, Some(552)) => "the other mail server says this mailbox is full",
+        _ => "the other mail server refuses the mail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_classed_by_code_and_step() {
+        use Class::{Configuration, Permanent, Temporary};
+        for (step, code, text, class) in [
+            (Step::Greeting, 421, "4.3.2 closing", Temporary),
+            (Step::Greeting, 554, "no mail from you", Configuration),
+            (Step::Auth, 454, "4.7.0 later", Temporary),
+            (Step::Auth, 535, "5.7.8 wrong", Configuration),
+            (Step::Auth, 534, "5.7.9 too weak", Configuration),
+            (Step::MailFrom, 530, "5.7.0 Must issue a STARTTLS command first", Configuration),
+            (Step::MailFrom, 553, "5.7.1 sender not owned by user", Configuration),
+            (Step::MailFrom, 451, "4.3.0 later", Temporary),
+            (Step::Rcpt, 450, "4.2.0 greylisted", Temporary),
+            (Step::Rcpt, 550, "5.1.1 no such user", Permanent),
+            (Step::Rcpt, 550, "no such user", Permanent),
+            (Step::Rcpt, 550, "5.7.1 blocked by the recipient", Permanent),
+            (Step::Rcpt, 554, "5.7.1 <bo@example.org>: Relay access denied", Configuration),
+            (Step::Rcpt, 530, "5.7.0 Authentication required", Configuration),
+            (Step::Rcpt, 550, "authentication required", Configuration),
+            (Step::Data, 554, "5.6.0 looks odd", Permanent),
+            (Step::Data, 550, "5.7.26 SPF and DKIM fail", Configuration),
+            (Step::Data, 452, "4.3.1 disk full", Temporary),
+        ] {
+            let fault = SendFault::answered(step, code, text);
+            assert_eq!(fault.class, class, "{step:?} {code} {text}");
+        }
+    }
+
+    #[test]
+    fn an_enhanced_code_is_one_only_at_the_beginning() {
+        assert_eq!(enhanced("5.1.1 no"), Some("5.1.1"));
+        assert_eq!(enhanced("5.7.26"), Some("5.7.26"));
+        for text in ["", "5.1", "5.1.1.1 x", "6.1.1 x", "5.1.x", "no 5.1.1", "5.1.1234", "5..1"] {
+            assert_eq!(enhanced(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sentences_say_what_happened_and_what_comes_next() {
+        for (fault, sentence) in [
+            (
+                SendFault::answered(Step::Rcpt, 550, "5.1.1 <bo@example.org>: unknown"),
+                "the other mail server says this mailbox does not exist (550 5.1.1 <bo@example.org>: unknown)",
+            ),
+            (
+                SendFault::answered(Step::Rcpt, 450, "4.2.0 greylisted"),
+                "the mail server asks to try again later (450 4.2.0 greylisted); it will be tried again",
+            ),
+            (
+                SendFault::without_answer(Class::Temporary, Step::Connect, "connection refused"),
+                "the mail server could not be reached (connection refused); it will be tried again",
+            ),
+            (
+                SendFault::answered(Step::Auth, 535, "5.7.8 wrong"),
+                "the mail server refused the password (535 5.7.8 wrong): mend `mail.url`, then `kwic-team mail resume`",
+            ),
+            (
+                SendFault::answered(Step::Data, 554, ""),
+                "the other mail server refuses the mail (554)",
+            ),
+        ] {
+            assert_eq!(fault.sentence(), sentence);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A mail server in memory: takes every mail, or answers what it was told to. For simulations.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::fault::{Class, SendFault, Step, Taken};
+use super::message::Outgoing;
+
+/// A handle on the mail server; clones share it.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    sent: Vec<Outgoing>,
+    next: VecDeque<Turn>,
+}
+
+enum Turn {
+    Refuse(SendFault),
+    LoseAnswer,
+}
+
+impl Memory {
+    /// The next mail, after those already told of, meets this fault.
+    pub fn fail_next(&self, fault: SendFault) {
+        self.script().next.push_back(Turn::Refuse(fault));
+    }
+
+    /// The next mail, after those already told of, is taken, but the answer is lost.
+    pub fn lose_next_answer(&self) {
+        self.script().next.push_back(Turn::LoseAnswer);
+    }
+
+    /// Takes every mail from now on; what it was told and no mail has met is forgotten.
+    pub fn recover(&self) {
+        self.script().next.clear();
+    }
+
+    /// The mails that were taken, in order; they are forgotten then.
+    #[must_use]
+    pub fn take_sent(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.script().sent)
+    }
+
+    pub(super) fn send(&self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
+        let mut script = self.script();
+        let turn = script.next.pop_front();
+        if let Some(Turn::Refuse(fault)) = turn {
+            return Err(fault);
+        }
+        script.sent.push(outgoing.clone());
+        match turn {
+            None => Ok(Taken("handed to your mail server (250 in memory)".to_owned())),
+            Some(_) => Err(SendFault::without_answer(
+                Class::Temporary,
+                Step::Data,
+                "the connection was closed",
+            )),
+        }
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,406 @@
+//! A mail: what it is about, and the message that says so, as text and as HTML.
+//!
+//! Never asks what time it is, and never makes a random number: each try is the same message.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use lettre::Address;
+use lettre::Message;
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+
+use super::shown;
+use super::words::Words;
+use crate::domain::{Digest, Email, EmailEnd, Timestamp, Token, limits};
+
+/// What opens something once: the link of a mail.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ActionLink {
+    /// The whole address, with the token in its fragment.
+    pub url: String,
+    /// The token, for whoever has to paste it.
+    pub code: Token,
+    /// From when on it does not open.
+    pub expires: Timestamp,
+}
+
+/// A link opens something: it never prints.
+impl fmt::Debug for ActionLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActionLink(..)")
+    }
+}
+
+/// What a mail is about, with every fact that it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The link of an invite, to the invitee.
+    Invite {
+        /// The account's name.
+        account_name: String,
+        /// Who invites, where it is a person.
+        inviter_name: Option<String>,
+        /// The inviter's address.
+        inviter_email: Option<Email>,
+        /// The role's title.
+        role_title: String,
+        /// One line on what the role can do; may be empty.
+        role_summary: String,
+        /// The link to the page that accepts.
+        link: ActionLink,
+    },
+    /// Somebody with a dead link asks for a new one; to the inviter.
+    InviteWanted {
+        /// The account's name.
+        account_name: String,
+        /// The invitee's name.
+        invitee_name: String,
+        /// The invitee's address.
+        invitee_email: Email,
+        /// The address of the page where it can be sent again.
+        team_link: String,
+    },
+    /// The link to a new password, to the member.
+    PasswordReset {
+        /// The account's name.
+        account_name: String,
+        /// The link to the page that takes the password.
+        link: ActionLink,
+    },
+    /// The password was changed, to the member.
+    PasswordChanged {
+        /// The account's name.
+        account_name: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The link that confirms a new address, to the new address or to the old one.
+    EmailChange {
+        /// The account's name.
+        account_name: String,
+        /// The new address.
+        new_email: Email,
+        /// Whom it goes to.
+        end: EmailEnd,
+        /// The link to the page that confirms.
+        link: ActionLink,
+    },
+    /// The address was changed, to the old address.
+    EmailChanged {
+        /// The account's name.
+        account_name: String,
+        /// The new address.
+        new_email: Email,
+        /// When.
+        at: Timestamp,
+    },
+    /// A test that somebody asked for.
+    Test,
+}
+
+/// One mail, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Whom it goes to.
+    pub to: Email,
+    /// The name of whom it goes to; may be empty.
+    pub to_name: String,
+    /// The `Message-ID` without angle brackets; the same on every try.
+    pub message_id: String,
+    /// Where a notice of what became of it goes; the sender's own address where there is none.
+    pub return_path: Option<Email>,
+    /// The `Date`; the same on every try as well.
+    pub date: Timestamp,
+    /// What it says.
+    pub content: Content,
+}
+
+/// From 1970 to the end of the year 9999, beyond which no `Date` can be written.
+const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
+
+#[derive(Template)]
+#[template(config = ".askama.toml", path = "mail/templates/letter.txt")]
+struct Text<'a> {
+    name: &'a str,
+    words: &'a Words,
+}
+
+#[derive(Template)]
+#[template(config = ".askama.toml", path = "mail/templates/letter.html")]
+struct Html<'a> {
+    name: &'a str,
+    words: &'a Words,
+}
+
+/// The message of a mail.
+///
+/// # Errors
+/// A sentence, for an address or an id that no message can carry.
+pub(super) fn write(outgoing: &Outgoing, from: &Email) -> Result<Message, String> {
+    let name = shown::name(&outgoing.to_name, limits::MAIL_NAME_CHARS_MAX);
+    let words = Words::of(&outgoing.content);
+    let text = Text { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
+    let html = Html { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
+    let return_path = outgoing.return_path.as_ref().unwrap_or(from);
+    let envelope = Envelope::new(Some(address(return_path)?), vec![address(&outgoing.to)?])
+        .map_err(|fault| fault.to_string())?;
+    let to = Mailbox::new(Some(name).filter(|name| !name.is_empty()), address(&outgoing.to)?);
+    let id = shown::line(&outgoing.message_id, limits::MAIL_ID_CHARS_MAX);
+    let since_1970 = Duration::from_millis(u64::try_from(outgoing.date.0).unwrap_or(0));
+    let date = SystemTime::UNIX_EPOCH + since_1970.min(YEARS_OF_FOUR_DIGITS);
+    Message::builder()
+        .from(Mailbox::new(Some("KWIC".to_owned()), address(from)?))
+        .to(to)
+        .subject(&words.subject)
+        .date(date)
+        .message_id(Some(format!("<{id}>")))
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("X-Auto-Response-Suppress", "All"))
+        .envelope(envelope)
+        .multipart(
+            MultiPart::alternative()
+                .boundary(boundary(&id))
+                .singlepart(SinglePart::plain(text))
+                .singlepart(SinglePart::html(html)),
+        )
+        .map_err(|fault| fault.to_string())
+}
+
+/// Keeps answering machines away: RFC 3834 section 5, and the same for Exchange.
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// The line between the parts: the same on every try, and known to nobody who chose words of the
+/// mail, since the id was made after them.
+fn boundary(id: &str) -> String {
+    Digest::of(&[b"boundary", id.as_bytes()]).hex()
+}
+
+fn address(email: &Email) -> Result<Address, String> {
+    email.as_str().parse().map_err(|fault| format!("`{email}`: {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{MessageParser, MimeHeaders as _};
+
+    use super::*;
+
+    const URL: &str = "https://team.example.org/join#";
+
+    fn link() -> ActionLink {
+        let code = Token::from_bytes([7; 32]);
+        let url = format!("{URL}{}", code.expose());
+        ActionLink { url, code, expires: Timestamp(1_795_521_600_000) }
+    }
+
+    fn email(text: &str) -> Email {
+        Email::parse(text).unwrap()
+    }
+
+    /// An invite in which every word that a stranger chose is `odd`.
+    fn invite(odd: &str) -> Content {
+        Content::Invite {
+            account_name: odd.to_owned(),
+            inviter_name: Some(odd.to_owned()),
+            inviter_email: Some(email("asha@example.org")),
+            role_title: odd.to_owned(),
+            role_summary: odd.to_owned(),
+            link: link(),
+        }
+    }
+
+    fn every_content(odd: &str) -> Vec<Content> {
+        let account_name = odd.to_owned();
+        let (at, new_email) = (Timestamp(0), email("new@example.org"));
+        vec![
+            invite(odd),
+            Content::InviteWanted {
+                account_name: account_name.clone(),
+                invitee_name: odd.to_owned(),
+                invitee_email: new_email.clone(),
+                team_link: "https://team.example.org/team?a=1&b=2".to_owned(),
+            },
+            Content::PasswordReset { account_name: account_name.clone(), link: link() },
+            Content::PasswordChanged { account_name: account_name.clone(), at },
+            Content::EmailChange {
+                account_name: account_name.clone(),
+                new_email: new_email.clone(),
+                end: EmailEnd::Old,
+                link: link(),
+            },
+            Content::EmailChanged { account_name, new_email, at },
+            Content::Test,
+        ]
+    }
+
+    /// The raw mail, its text and its HTML, as a reader sees them.
+    fn mail(content: Content, to_name: &str) -> (String, String, String) {
+        let outgoing = Outgoing {
+            to: email("bo@example.org"),
+            to_name: to_name.to_owned(),
+            message_id: "invite-1@example.org".to_owned(),
+            return_path: Some(email("bounce+1.ff@example.org")),
+            date: Timestamp(1_795_521_600_000),
+            content,
+        };
+        let message = write(&outgoing, &email("no-reply@example.org")).unwrap();
+        assert_eq!(message.envelope().from().unwrap().to_string(), "bounce+1.ff@example.org");
+        let raw = message.formatted();
+        let parsed = MessageParser::default().parse(&raw).unwrap();
+        let kinds: Vec<_> = parsed
+            .parts
+            .iter()
+            .map(|part| part.content_type().unwrap().subtype().unwrap())
+            .collect();
+        assert_eq!(kinds, ["alternative", "plain", "html"]);
+        let text = parsed.body_text(0).unwrap().replace('\r', "");
+        let html = parsed.body_html(0).unwrap().into_owned();
+        (String::from_utf8(raw).unwrap(), text, html)
+    }
+
+    fn subject_of(raw: &str) -> String {
+        MessageParser::default().parse(raw).unwrap().subject().unwrap().to_owned()
+    }
+
+    const ODD: [&str; 12] = [
+        "Acme",
+        "",
+        " ",
+        "Bo\r\nBcc: evil@example.org\r\n\r\nHi",
+        "<a href='https://evil.example/'>Acme</a><script>",
+        "https://evil.example/join, www.evil.example",
+        "\"; \\ <a@evil.example>, c@evil.example (",
+        "=?utf-8?q?=0d=0aBcc:_x@evil.example?=",
+        "--boundary--\n.\n",
+        "\u{202e}gro.elpmaxe\0\u{1b}[31m\u{feff}",
+        "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} S\u{f6}hne \u{0645}\u{0631}\u{062d}\u{0628}\u{0627}",
+        "{{ code }} {% include \"x\" %} %s $1",
+    ];
+
+    #[test]
+    fn an_invite_says_who_where_what_and_until_when() {
+        let content = Content::Invite {
+            account_name: "Acme".to_owned(),
+            inviter_name: Some("Asha Rao".to_owned()),
+            inviter_email: Some(email("asha@example.org")),
+            role_title: "Writer".to_owned(),
+            role_summary: "answers chats and writes templates.".to_owned(),
+            link: link(),
+        };
+        let (raw, text, _) = mail(content, "Bo Lee");
+        let code = link().code;
+        let code = code.expose();
+        assert_eq!(
+            text,
+            format!(
+                "Hello Bo Lee,\n\nAsha Rao (asha@example.org) invites you to the team of Acme on KWIC.\n\n\
+                 Your role will be Writer: answers chats and writes templates.\n\n\
+                 To join, open this link and choose a password:\n\n{URL}{code}\n\n\
+                 It works once, until 24 November 2026, 12:00 UTC.\n\
+                 If the page asks for a code, paste this one:\n\n{code}\n\n\
+                 Not expecting this? Ignore this mail: nobody joins without the link.\n\nKWIC"
+            )
+        );
+        for header in [
+            "From: KWIC <no-reply@example.org>\r\n",
+            "To: \"Bo Lee\" <bo@example.org>\r\n",
+            "Subject: Join the team of Acme on KWIC\r\n",
+            "Date: Tue, 24 Nov 2026 12:00:00 +0000\r\n",
+            "Message-ID: <invite-1@example.org>\r\n",
+            "Auto-Submitted: auto-generated\r\n",
+            "X-Auto-Response-Suppress: All\r\n",
+        ] {
+            assert_eq!(raw.matches(header).count(), 1, "{header}{raw}");
+        }
+    }
+
+    #[test]
+    fn no_words_of_strangers_become_a_header_a_link_or_a_tag() {
+        let long = "x".repeat(5_000);
+        let wide = "\u{1f600}.".repeat(500);
+        for odd in ODD.iter().copied().chain([long.as_str(), wide.as_str()]) {
+            for content in every_content(odd) {
+                let links = usize::from(!matches!(
+                    content,
+                    Content::PasswordChanged { .. } | Content::EmailChanged { .. } | Content::Test
+                ));
+                let (raw, text, html) = mail(content, odd);
+                let (head, _) = raw.split_once("\r\n\r\n").unwrap();
+                let names: Vec<_> = head
+                    .split("\r\n")
+                    .filter(|line| !line.starts_with(' '))
+                    .map(|line| line.split_once(": ").unwrap().0)
+                    .collect();
+                assert_eq!(
+                    names,
+                    [
+                        "From",
+                        "To",
+                        "Subject",
+                        "Date",
+                        "Message-ID",
+                        "Auto-Submitted",
+                        "X-Auto-Response-Suppress",
+                        "MIME-Version",
+                        "Content-Type",
+                    ],
+                    "{head}"
+                );
+                assert!(raw.is_ascii() && raw.split("\r\n").all(|line| line.len() <= 998));
+                assert!(!raw.replace("\r\n", "").contains(['\r', '\n']));
+                let subject = subject_of(&raw);
+                assert!(subject.chars().count() <= limits::MAIL_SUBJECT_CHARS_MAX, "{subject}");
+                assert!(!subject.contains(link().code.expose()));
+                assert!(subject.contains("KWIC"), "{subject}");
+                assert!(!text.contains("evil.example") && !html.contains("evil.example"), "{text}");
+                let whole = |text: &str| {
+                    text.split("://").skip(1).filter(|rest| !rest.starts_with('\u{200b}')).count()
+                };
+                assert_eq!((whole(&text), whole(&html)), (links, 2 * links), "{text}");
+                assert_eq!(html.matches("<a ").count(), links);
+                if links == 1 {
+                    let (_, anchor) = html.split_once("<a href=\"").unwrap();
+                    let (href, shown) = anchor.split_once("\">").unwrap();
+                    assert!(shown.starts_with(&format!("{href}</a>")), "{anchor}");
+                    let url = href.replace("&#38;", "&");
+                    assert_eq!(text.lines().filter(|line| *line == url).count(), 1, "{text}");
+                }
+                assert!(!html.contains("<script") && text.chars().count() < 2_000);
+            }
+        }
+    }
+
+    #[test]
+    fn every_try_is_the_same_mail() {
+        assert_eq!(mail(invite("Acme"), "Bo"), mail(invite("Acme"), "Bo"));
+    }
+
+    #[test]
+    fn nothing_that_opens_something_prints() {
+        let printed = format!("{:?}", invite("Acme"));
+        assert!(!printed.contains(link().code.expose()), "{printed}");
+    }
+
+    #[test]
+    fn a_mail_without_a_name_an_id_or_a_sensible_date_is_still_a_mail() {
+        for date in [i64::MIN, i64::MAX] {
+            let outgoing = Outgoing {
+                to: email("bo@b"),
+                to_name: "\u{200b}".to_owned(),
+                message_id: String::new(),
+                return_path: None,
+                date: Timestamp(date),
+                content: Content::Test,
+            };
+            let message = write(&outgoing, &email("a@b")).unwrap();
+            assert_eq!(message.envelope().from().unwrap().to_string(), "a@b");
+            let raw = String::from_utf8(message.formatted()).unwrap();
+            assert!(raw.contains("To: bo@b\r\n") && raw.contains("\r\nHello,\r\n"), "{raw}");
+        }
+    }
+}

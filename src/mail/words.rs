@@ -1,0 +1,208 @@
+//! What each mail says.
+//!
+//! Names, account names and the texts of roles are strangers' words: they are made fit to show
+//! before they stand anywhere. A mail carries one link at most, and its subject never a token.
+
+use super::message::{ActionLink, Content};
+use super::shown;
+use crate::clock::written_out;
+use crate::domain::{Email, EmailEnd, limits};
+
+/// The parts of a mail, before they become text and HTML.
+pub(super) struct Words {
+    pub(super) subject: String,
+    /// What happened, and what it means.
+    pub(super) paragraphs: Vec<String>,
+    /// What the link is for, and the link.
+    pub(super) link: Option<(&'static str, String)>,
+    /// The token, and until when it opens something.
+    pub(super) code: Option<(String, String)>,
+    /// What to do if it was not expected.
+    pub(super) unexpected: &'static str,
+}
+
+impl Words {
+    pub(super) fn of(content: &Content) -> Self {
+        match content {
+            Content::Invite {
+                account_name,
+                inviter_name,
+                inviter_email,
+                role_title,
+                role_summary,
+                link,
+            } => {
+                let who = inviter(inviter_name.as_deref(), inviter_email.as_ref());
+                let account = account(account_name);
+                Self::new(
+                    subject("Join the team of ", account_name),
+                    vec![
+                        format!("{who} to the team of {account} on KWIC."),
+                        role(role_title, role_summary),
+                    ],
+                    "Not expecting this? Ignore this mail: nobody joins without the link.",
+                )
+                .with(link, "To join, open this link and choose a password:")
+            }
+            Content::InviteWanted { account_name, invitee_name, invitee_email, team_link } => {
+                Self::invite_wanted(account_name, invitee_name, invitee_email, team_link)
+            }
+            Content::PasswordReset { account_name, link } => Self::new(
+                subject("A new password for ", account_name),
+                vec![format!(
+                    "Somebody asked for a new password for your sign-in to {} on KWIC.",
+                    account(account_name)
+                )],
+                "Not expecting this? Ignore this mail: your password stays as it is.",
+            )
+            .with(link, "To choose a new password, open this link:"),
+            Content::PasswordChanged { account_name, at } => Self::new(
+                subject("Your password was changed: ", account_name),
+                vec![format!(
+                    "The password of your sign-in to {} on KWIC was changed on {}. \
+                     Sessions elsewhere were ended.",
+                    account(account_name),
+                    written_out(*at),
+                )],
+                "Was it not you? Ask for a new password on the sign-in page now, and tell an \
+                 administrator of your team.",
+            ),
+            Content::EmailChange { account_name, new_email, end, link } => {
+                Self::email_change(account_name, new_email, *end)
+                    .with(link, "To confirm, open this link:")
+            }
+            Content::EmailChanged { account_name, new_email, at } => Self::new(
+                subject("Your address was changed: ", account_name),
+                vec![format!(
+                    "The address of your sign-in to {} on KWIC became {} on {}. \
+                     No more mail about it comes here.",
+                    account(account_name),
+                    shown::address(new_email),
+                    written_out(*at),
+                )],
+                "Was it not you? Tell an administrator of your team now.",
+            ),
+            Content::Test => Self::new(
+                "A test of the mail of KWIC Team".to_owned(),
+                vec![
+                    "Whoever runs KWIC Team sent this mail to see whether mail arrives. It did."
+                        .to_owned(),
+                ],
+                "Not expecting this? Ignore this mail.",
+            ),
+        }
+    }
+
+    fn invite_wanted(account_name: &str, name: &str, email: &Email, team_link: &str) -> Self {
+        let words = Self::new(
+            subject("A new link is wanted: ", account_name),
+            vec![format!(
+                "{} ({}) opened an invitation to the team of {} on KWIC that is not valid any \
+                 more, and asks for a new link.",
+                person(name),
+                shown::address(email),
+                account(account_name),
+            )],
+            "Not expecting this? Ignore this mail: nothing is sent without you.",
+        );
+        let link = ("To send the invitation again, open this page:", shown::url(team_link));
+        Self { link: Some(link), ..words }
+    }
+
+    fn email_change(account_name: &str, new_email: &Email, end: EmailEnd) -> Self {
+        let (which, unexpected) = match end {
+            EmailEnd::Old => (
+                "the address so far",
+                "Not expecting this? Do not open the link, and choose a new password: somebody \
+                 may know yours.",
+            ),
+            EmailEnd::New => (
+                "the new address",
+                "Not expecting this? Ignore this mail: nothing changes without the link.",
+            ),
+        };
+        Self::new(
+            subject("Confirm the new address: ", account_name),
+            vec![
+                format!(
+                    "The address of a sign-in to {} on KWIC is to become {}.",
+                    account(account_name),
+                    shown::address(new_email),
+                ),
+                format!("This is {which}. Nothing changes until both addresses are confirmed."),
+            ],
+            unexpected,
+        )
+    }
+
+    fn new(subject: String, paragraphs: Vec<String>, unexpected: &'static str) -> Self {
+        Self { subject, paragraphs, link: None, code: None, unexpected }
+    }
+
+    fn with(self, link: &ActionLink, what_for: &'static str) -> Self {
+        Self {
+            link: Some((what_for, shown::url(&link.url))),
+            code: Some((link.code.expose().to_owned(), written_out(link.expires))),
+            ..self
+        }
+    }
+}
+
+/// Fixed words around an account's name, which gives way.
+fn subject(before: &str, account_name: &str) -> String {
+    const AFTER: &str = " on KWIC";
+    let room = limits::MAIL_SUBJECT_CHARS_MAX.saturating_sub(before.len() + AFTER.len());
+    format!("{before}{}{AFTER}", shown::name(account_name, room))
+}
+
+fn account(name: &str) -> String {
+    shown::name(name, limits::ACCOUNT_NAME_CHARS_MAX)
+}
+
+fn person(name: &str) -> String {
+    shown::name(name, limits::MAIL_NAME_CHARS_MAX)
+}
+
+/// Who invites, where anybody is to be named.
+fn inviter(name: Option<&str>, email: Option<&Email>) -> String {
+    let name = name.map(person).filter(|name| !name.is_empty());
+    match (name, email.map(shown::address)) {
+        (Some(name), Some(email)) => format!("{name} ({email}) invites you"),
+        (Some(one), None) | (None, Some(one)) => format!("{one} invites you"),
+        (None, None) => "You are invited".to_owned(),
+    }
+}
+
+fn role(title: &str, summary: &str) -> String {
+    let title = shown::name(title, limits::MAIL_ROLE_CHARS_MAX);
+    let summary = shown::name(summary, limits::MAIL_ROLE_CHARS_MAX);
+    match summary.trim_end_matches('.') {
+        "" => format!("Your role will be {title}."),
+        summary => format!("Your role will be {title}: {summary}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invite_names_whoever_can_be_named() {
+        let email = Email::parse("asha@example.org").unwrap();
+        for (name, email, words) in [
+            (Some("Asha"), Some(&email), "Asha (asha@example.org) invites you"),
+            (Some("Asha"), None, "Asha invites you"),
+            (Some("\u{200b} "), Some(&email), "asha@example.org invites you"),
+            (Some(""), None, "You are invited"),
+            (None, None, "You are invited"),
+        ] {
+            assert_eq!(inviter(name, email), words);
+        }
+    }
+
+    #[test]
+    fn a_role_is_one_sentence() {
+        assert_eq!(role("Writer", ""), "Your role will be Writer.");
+        assert_eq!(role("Writer", "writes."), "Your role will be Writer: writes.");
+    }
+}
