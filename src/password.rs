@@ -1,0 +1,96 @@
+//! Passwords: what they must be, and how they are kept.
+//!
+//! A password is normalized once, here, and never prints. Rules apply where one is chosen; where
+//! one is only tried, bounds do. Never reads the store, and never holds whose password it is.
+
+mod common;
+mod easy;
+mod hasher;
+mod rules;
+
+use std::fmt;
+use std::sync::Arc;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::domain::{Failure, limits};
+
+pub use hasher::{Hasher, Verified};
+pub use rules::{Context, chars_min, check};
+
+/// A password as typed, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the
+/// same password on every device.
+#[derive(Clone)]
+pub struct Password(Arc<str>);
+
+impl Password {
+    /// Bounds and normalizes; nothing is cut off. Enough for one that is tried; [`check`] judges
+    /// one that is chosen.
+    ///
+    /// # Errors
+    /// `Invalid`, when it is longer than 1 KiB, or than 256 characters once normalized.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if text.len() > limits::PASSWORD_BYTES_MAX {
+            return Err(too_long());
+        }
+        let text: Arc<str> = text.nfkc().collect::<String>().into();
+        if text.chars().count() > limits::PASSWORD_CHARS_MAX {
+            return Err(too_long());
+        }
+        Ok(Self(text))
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn too_long() -> Failure {
+    Failure::invalid(
+        "password",
+        format!(
+            "this password has more than {} characters: use a shorter one",
+            limits::PASSWORD_CHARS_MAX
+        ),
+    )
+}
+
+/// Not even its length.
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_keys_give_the_same_password() {
+        // A letter with its accent as one and as two code points; a ligature; full-width letters.
+        let typed = ["caf\u{e9} of\u{fb01}ce ABC", "cafe\u{301} office \u{ff21}\u{ff22}\u{ff23}"];
+        let [one, other] = typed.map(|text| Password::parse(text).unwrap());
+        assert_eq!(one.as_str(), other.as_str());
+        assert_eq!(Password::parse(" Aa ").unwrap().as_str(), " Aa ", "case and spaces count");
+    }
+
+    #[test]
+    fn a_password_is_bounded_before_and_after_it_is_normalized() {
+        assert!(Password::parse(&"\u{1f511}".repeat(256)).is_ok(), "256 of 4 bytes");
+        assert!(Password::parse(&"a".repeat(257)).is_err());
+        assert!(Password::parse(&"\u{1f511}".repeat(257)).is_err());
+        // Three code points, five bytes, that become one.
+        assert!(Password::parse(&"u\u{308}\u{304}".repeat(204)).is_ok());
+        assert!(Password::parse(&"u\u{308}\u{304}".repeat(205)).is_err());
+        // One code point that becomes eighteen.
+        assert!(Password::parse(&"\u{fdfa}".repeat(14)).is_ok());
+        assert!(Password::parse(&"\u{fdfa}".repeat(15)).is_err());
+        assert!(Password::parse("").is_ok(), "it will match nothing");
+    }
+
+    #[test]
+    fn a_password_never_prints() {
+        assert_eq!(format!("{:?}", Password::parse("sesame").unwrap()), "Password(***)");
+    }
+}

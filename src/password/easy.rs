@@ -1,0 +1,198 @@
+//! How little a password may come down to: what it is worth once that is taken out of it which
+//! an attacker tries anyway.
+//!
+//! A password is cut into pieces, in the way that makes it worth least. A piece is worth
+//!
+//! | piece | worth |
+//! | --- | --- |
+//! | any character by itself | 1 |
+//! | a word of the context, however long | 1 |
+//! | a common password of 4 characters or more | 3 |
+//! | 4 or more characters along the alphabet, the digits or a row of keys, either way | 1 |
+//! | what stands just before it, again and again as far as it goes | 1 |
+//! | digits and punctuation beside one of the two kinds of words, however many | 2 |
+//!
+//! so that `password1234567` is worth 4 and `correct horse battery staple` 15. It never judges by
+//! kinds of characters: random digits are worth as much as random letters.
+
+use super::common::{Standing, look_up};
+
+/// Fewer characters in a row are chance: `pin` and `tree` hold three and two.
+const RUN_MIN: usize = 4;
+
+/// What runs follow, either way: the alphabet, the digits, and rows of keys of the QWERTY, QWERTZ
+/// and AZERTY layouts.
+const RUNS: [&str; 9] = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "qwertzuiop",
+    "yxcvbnm",
+    "azertyuiop",
+    "qsdfghjklm",
+];
+
+/// What a password is worth, and what was found in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Worth {
+    /// In characters that nobody could foresee.
+    pub(super) worth: usize,
+    /// Some of it are common passwords.
+    pub(super) listed: bool,
+    /// Some of it are words of the context.
+    pub(super) context: bool,
+    /// Some of it runs along the alphabet, the digits or a row of keys.
+    pub(super) run: bool,
+    /// Some of it is there again and again.
+    pub(super) again: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Character,
+    Context,
+    Listed,
+    Run,
+    Again,
+    Padding,
+}
+
+/// A piece of a text, to (and without) the character at `end`.
+#[derive(Clone, Copy)]
+struct Piece {
+    end: usize,
+    kind: Kind,
+}
+
+impl Worth {
+    fn and(self, kind: Kind) -> Self {
+        let worth = match kind {
+            Kind::Character | Kind::Context | Kind::Run | Kind::Again => 1,
+            Kind::Padding => 2,
+            Kind::Listed => 3,
+        };
+        Self {
+            worth: self.worth + worth,
+            listed: self.listed || kind == Kind::Listed,
+            context: self.context || kind == Kind::Context,
+            run: self.run || kind == Kind::Run,
+            again: self.again || kind == Kind::Again,
+        }
+    }
+}
+
+/// What a text is worth, both it and the words of the context in lower case.
+pub(super) fn worth(text: &[char], context: &[Vec<char>]) -> Worth {
+    let words: Vec<Vec<Piece>> =
+        (0..text.len()).map(|start| words_at(tail(text, start), start, context)).collect();
+    let beside = beside_words(text, &words);
+    let repeats = repeats(text);
+    // The least that all before a place is worth. A place is final when its turn comes, since
+    // pieces only go on.
+    let mut least: Vec<Option<Worth>> = vec![None; text.len() + 1];
+    if let Some(first) = least.first_mut() {
+        *first = Some(Worth::default());
+    }
+    for (start, (words, repeats)) in words.iter().zip(&repeats).enumerate() {
+        let Some(here) = least.get(start).copied().flatten() else { continue };
+        let others = [Piece { end: start + 1, kind: Kind::Character }]
+            .into_iter()
+            .chain(runs_at(text, start))
+            .chain(padding_at(text, start, &beside));
+        for piece in words.iter().chain(repeats).copied().chain(others) {
+            let there = here.and(piece.kind);
+            if let Some(known) = least.get_mut(piece.end)
+                && known.is_none_or(|known| there.worth < known.worth)
+            {
+                *known = Some(there);
+            }
+        }
+    }
+    least.last().copied().flatten().unwrap_or_default()
+}
+
+fn tail(text: &[char], start: usize) -> &[char] {
+    text.get(start..).unwrap_or_default()
+}
+
+/// Words of the context and common passwords that begin here.
+fn words_at(rest: &[char], start: usize, context: &[Vec<char>]) -> Vec<Piece> {
+    let mut words: Vec<Piece> = context
+        .iter()
+        .filter(|word| rest.starts_with(word))
+        .map(|word| Piece { end: start + word.len(), kind: Kind::Context })
+        .collect();
+    let mut begun = String::new();
+    for (end, c) in (start + 1..).zip(rest) {
+        begun.push(*c);
+        match look_up(&begun) {
+            Standing::Listed => words.push(Piece { end, kind: Kind::Listed }),
+            Standing::Begins => {}
+            Standing::Unknown => break,
+        }
+    }
+    words
+}
+
+/// Places where a word with a letter begins or ends. Common passwords of digits alone are left
+/// out, or else nearly every number would be padding of one.
+fn beside_words(text: &[char], words: &[Vec<Piece>]) -> Vec<bool> {
+    let mut beside = vec![false; text.len() + 1];
+    for (start, words) in words.iter().enumerate() {
+        for word in words {
+            let own = tail(text, start).iter().take(word.end - start);
+            if own.copied().any(char::is_alphabetic) {
+                for place in [start, word.end] {
+                    if let Some(place) = beside.get_mut(place) {
+                        *place = true;
+                    }
+                }
+            }
+        }
+    }
+    beside
+}
+
+/// Runs along the alphabet, the digits or a row of keys.
+fn runs_at(text: &[char], start: usize) -> impl Iterator<Item = Piece> {
+    let rest = tail(text, start);
+    let along = |row: &mut dyn Iterator<Item = char>| {
+        let mut row = row.skip_while(|key| rest.first() != Some(key));
+        rest.iter().take_while(|c| row.next() == Some(**c)).count()
+    };
+    let longest = RUNS
+        .iter()
+        .map(|row| along(&mut row.chars()).max(along(&mut row.chars().rev())))
+        .max()
+        .unwrap_or(0);
+    (RUN_MIN..=longest).map(move |length| Piece { end: start + length, kind: Kind::Run })
+}
+
+/// By where they begin: what stands just before, again at least once, as far as it goes.
+fn repeats(text: &[char]) -> Vec<Vec<Piece>> {
+    let mut repeats = vec![Vec::new(); text.len()];
+    for period in 1..text.len() {
+        // How far the text goes on as it did a period before: known from right to left.
+        let mut length = 0;
+        for (start, repeats) in repeats.iter_mut().enumerate().skip(period).rev() {
+            let same = text.get(start) == text.get(start - period);
+            length = if same { length + 1 } else { 0 };
+            if length >= period {
+                repeats.push(Piece { end: start + length, kind: Kind::Again });
+            }
+        }
+    }
+    repeats
+}
+
+/// Digits and punctuation with a word before or behind them.
+fn padding_at(text: &[char], start: usize, beside: &[bool]) -> impl Iterator<Item = Piece> {
+    let is_beside = |place: usize| beside.get(place).copied().unwrap_or(false);
+    let follows = is_beside(start);
+    let others = tail(text, start).iter().take_while(|c| !c.is_alphabetic()).count();
+    (start + 1..=start + others)
+        .filter(move |end| follows || is_beside(*end))
+        .map(|end| Piece { end, kind: Kind::Padding })
+}

@@ -1,0 +1,568 @@
+//! Growing delays between tries to sign in, and quotas for what costs mail.
+//!
+//! Failures are counted by login, whether or not there is such a login, so that an answer tells
+//! nothing; passwords and second factors share the counter. Nobody is locked out for good: a delay
+//! is an hour at most, and a network from which the person signed in before is counted by itself,
+//! so that a stranger's failures delay strangers. All in memory, all bounded; knows no clock, no
+//! password, and keeps digests instead of addresses.
+//!
+//! # When the table is full
+//!
+//! A login that is new to a full table takes the place of the one with the fewest failures, and goes
+//! on from that one's count (Metwally, Agrawal and El Abbadi, 2005: "space saving"): a count may be
+//! too high, never too low. Whoever floods the table to be forgotten needs failures for 100,000
+//! other logins, each of which costs a hash behind the gate and, by network, a place in the spray
+//! guard; what it buys is one try, since the login comes back to where it was. A restart forgets
+//! everything.
+
+mod network;
+mod quota;
+mod table;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
+use network::{Known, Networks};
+use table::Table;
+
+pub use quota::{Quota, Quotas};
+
+/// So many failures of a login cost nothing: people mistype.
+const FREE: u32 = 3;
+/// Seconds before each further try. At most 36 failures fit a day, far below the 100 that NIST
+/// SP 800-63B-4 section 3.2.2 allows in a row.
+const DELAYS: [u64; 11] = [1, 3, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
+/// Failures are forgotten after so long without one.
+const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+/// How often a full table is searched for what is forgotten.
+const SWEEP_MS: i64 = 60_000;
+
+/// Names a login, also one that there is not: an account and an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login(Digest);
+
+impl Login {
+    /// The same login however the address is written.
+    #[must_use]
+    pub fn new(account: &AccountSlug, email: &Email) -> Self {
+        Self(Digest::of(&[b"login", account.as_str().as_bytes(), email.key().as_bytes()]))
+    }
+}
+
+/// Counts failures to sign in; clones share the counts.
+#[derive(Clone, Default)]
+pub struct Throttle(Arc<Mutex<State>>);
+
+struct State {
+    failures: Table<Failures, ()>,
+    swept: Timestamp,
+    /// Tries that are being checked, by counter: as many as there are requests under way.
+    under_way: HashMap<Digest, u32>,
+    networks: Networks,
+    known: Known,
+}
+
+/// The fewest go first, then the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Failures {
+    count: u32,
+    last: Timestamp,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new(limits::THROTTLED_LOGINS_MAX)
+    }
+}
+
+/// A try that may be checked. Say how it ended; one that is dropped before counts for nothing, as
+/// where the hasher was busy.
+#[must_use = "a try that is dropped counts for nothing"]
+pub struct Try {
+    throttle: Throttle,
+    login: Login,
+    network: Option<Digest>,
+    /// The login's own, or its own from a network that is known.
+    counter: Digest,
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Throttle")
+    }
+}
+
+impl fmt::Debug for Try {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Try")
+    }
+}
+
+impl Throttle {
+    /// Lets a try be checked, or says how long to wait. Ask before anything is looked up or hashed.
+    ///
+    /// # Errors
+    /// `TooMany` with the code `too_many_tries`. A try that is refused is not counted.
+    pub fn admit(
+        &self,
+        login: Login,
+        network: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Try, Failure> {
+        let network = network.map(network::key);
+        let mut state = self.state();
+        let known = network.filter(|network| state.known.knows(login, network));
+        let counter = known.map_or(login.0, |network| from_known(login, network));
+        let guarded = if known.is_none() { network } else { None };
+        let wait = state
+            .wait(&counter, now)
+            .max(guarded.map_or(0, |network| state.networks.wait(&network, now)));
+        if wait > 0 {
+            return Err(too_many("too_many_tries", "tries", wait));
+        }
+        *state.under_way.entry(counter).or_default() += 1;
+        Ok(Try { throttle: self.clone(), login, network, counter })
+    }
+
+    /// The person was there: says so where a link from mail was followed to a new password, so that
+    /// a guesser cannot keep the person out, and for each session of the store at a start, since a
+    /// restart forgets.
+    pub fn recognize(&self, login: Login, network: IpAddr, at: Timestamp) {
+        self.state().known.remember(login, network::key(network), at);
+    }
+
+    /// Forgets the failures of a login: after a new password was set through a link in mail, say.
+    pub fn forget(&self, login: Login) {
+        let state = &mut *self.state();
+        state.failures.remove(&login.0);
+        for network in state.known.networks(login) {
+            state.failures.remove(&from_known(login, network));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Counts are whole at every step: a panic elsewhere is no reason to stop counting.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Try {
+    /// It was wrong; says how many failures in a row that makes.
+    pub fn failed(self, now: Timestamp) -> u32 {
+        let mut state = self.throttle.state();
+        if let Some(network) = self.network
+            && self.counter == self.login.0
+        {
+            state.networks.failed(network, self.login, now);
+        }
+        state.count(self.counter, now)
+    }
+
+    /// It was right; says how many failures there were since the last time, strangers' included.
+    /// From now on the network is known, and the failures before count no more; a stranger's stay
+    /// where they are.
+    pub fn succeeded(self, now: Timestamp) -> u32 {
+        let mut state = self.throttle.state();
+        let before = state.failures(&self.counter, now);
+        let strangers =
+            if self.counter == self.login.0 { 0 } else { state.failures(&self.login.0, now) };
+        state.failures.remove(&self.counter);
+        if let Some(network) = self.network {
+            state.networks.succeeded(&network, self.login);
+            state.known.remember(self.login, network, now);
+        }
+        before.saturating_add(strangers)
+    }
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        let mut state = self.throttle.state();
+        if let Some(under_way) = state.under_way.get_mut(&self.counter) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                state.under_way.remove(&self.counter);
+            }
+        }
+    }
+}
+
+impl State {
+    fn new(logins_max: usize) -> Self {
+        Self {
+            failures: Table::new(logins_max),
+            swept: Timestamp(i64::MIN),
+            under_way: HashMap::new(),
+            networks: Networks::default(),
+            known: Known::default(),
+        }
+    }
+
+    fn failures(&self, counter: &Digest, now: Timestamp) -> u32 {
+        match self.failures.get(counter) {
+            Some((failures, ())) if !failures.forgotten(now) => failures.count,
+            _ => 0,
+        }
+    }
+
+    /// Seconds to wait. Tries under way count as failures, or a thousand at once would all be the
+    /// first.
+    fn wait(&self, counter: &Digest, now: Timestamp) -> u64 {
+        let failures = self.failures(counter, now);
+        let under_way = self.under_way.get(counter).copied().unwrap_or(0);
+        if failures.saturating_add(under_way) < FREE {
+            return 0;
+        }
+        if under_way > 0 {
+            return 1;
+        }
+        let last = self.failures.get(counter).map_or(now, |(failures, ())| failures.last);
+        left(delay(&DELAYS, failures.saturating_sub(FREE)), last, now)
+    }
+
+    fn count(&mut self, counter: Digest, now: Timestamp) -> u32 {
+        let mut before = self.failures(&counter, now);
+        if self.failures.get(&counter).is_none() && self.failures.is_full() {
+            self.sweep(now);
+            if self.failures.is_full() {
+                before = self.failures.lowest().map_or(0, |lowest| lowest.count);
+            }
+        }
+        let count = before.saturating_add(1);
+        self.failures.put(counter, Failures { count, last: now }, ());
+        count
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        if now.0.saturating_sub(self.swept.0) >= SWEEP_MS {
+            self.swept = now;
+            self.failures.retain(|failures| !failures.forgotten(now));
+        }
+    }
+}
+
+impl Failures {
+    fn forgotten(self, now: Timestamp) -> bool {
+        now.0.saturating_sub(self.last.0) >= FORGOTTEN_MS
+    }
+}
+
+/// A login's counter for what comes from a network that it is known from.
+fn from_known(login: Login, network: Digest) -> Digest {
+    Digest::of(&[b"known", &login.0.0, &network.0])
+}
+
+/// The delay of a step of a ladder; the last goes on for ever.
+fn delay(ladder: &[u64], step: u32) -> u64 {
+    let step = usize::try_from(step).unwrap_or(usize::MAX);
+    ladder.get(step).or(ladder.last()).copied().unwrap_or(0)
+}
+
+/// Whole seconds that are left of a delay; never more than the delay, whatever the clock did.
+fn left(delay: u64, last: Timestamp, now: Timestamp) -> u64 {
+    let since = u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0);
+    (delay * 1_000).saturating_sub(since).div_ceil(1_000)
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn too_many(code: &'static str, of: &str, wait: u64) -> Failure {
+    Failure::too_many(code, format!("too many {of}: wait {}, then try again", in_words(wait)), wait)
+}
+
+/// A wait for people, rounded up.
+fn in_words(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds.div_ceil(60), "minute"),
+        _ => (seconds.div_ceil(3_600), "hour"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Kind;
+
+    const HOME: &str = "192.0.2.7";
+    const STRANGER: &str = "198.51.100.9";
+
+    fn login(name: &str) -> Login {
+        let account = AccountSlug::parse("acme").unwrap();
+        Login::new(&account, &Email::parse(&format!("{name}@example.org")).unwrap())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(seconds * 1_000)
+    }
+
+    fn from(address: &str) -> Option<IpAddr> {
+        Some(address.parse().unwrap())
+    }
+
+    /// Seconds to wait, or how many failures in a row a wrong try makes.
+    fn wrong(throttle: &Throttle, name: &str, address: &str, now: i64) -> Result<u32, u64> {
+        let admitted = throttle.admit(login(name), from(address), at(now)).map_err(|failure| {
+            assert_eq!((failure.kind, failure.code), (Kind::TooMany, "too_many_tries"));
+            failure.retry_after.unwrap()
+        })?;
+        Ok(admitted.failed(at(now)))
+    }
+
+    fn right(throttle: &Throttle, name: &str, address: &str, now: i64) -> u32 {
+        throttle.admit(login(name), from(address), at(now)).unwrap().succeeded(at(now))
+    }
+
+    #[test]
+    fn three_failures_are_free_and_then_delays_grow_to_an_hour() {
+        let throttle = Throttle::default();
+        let mut now = 0;
+        for count in 1..=3 {
+            assert_eq!(wrong(&throttle, "ann", STRANGER, now), Ok(count));
+        }
+        for (step, delay) in (4..).zip(DELAYS.into_iter().chain([3_600, 3_600])) {
+            assert_eq!(wrong(&throttle, "ann", STRANGER, now), Err(delay), "try {step}");
+            let delay = i64::try_from(delay).unwrap();
+            assert_eq!(wrong(&throttle, "ann", STRANGER, now + delay - 1), Err(1), "try {step}");
+            now += delay;
+            assert_eq!(wrong(&throttle, "ann", STRANGER, now), Ok(step));
+        }
+    }
+
+    #[test]
+    fn some_dozens_of_failures_fit_a_day_and_never_a_hundred() {
+        let throttle = Throttle::default();
+        let mut count = 0;
+        let mut now = 0;
+        while now < 24 * 3_600 {
+            match wrong(&throttle, "ann", STRANGER, now) {
+                Ok(_) => count += 1,
+                Err(wait) => now += i64::try_from(wait).unwrap(),
+            }
+        }
+        assert_eq!(count, 36);
+    }
+
+    #[test]
+    fn a_refused_try_is_not_counted_and_moves_nothing() {
+        let throttle = Throttle::default();
+        for _ in 0..7 {
+            let _ = wrong(&throttle, "ann", STRANGER, 0);
+        }
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 1), Ok(4));
+    }
+
+    #[test]
+    fn a_success_forgets_and_so_does_a_day_and_so_does_a_reset() {
+        let throttle = Throttle::default();
+        for _ in 0..3 {
+            wrong(&throttle, "ann", STRANGER, 0).unwrap();
+        }
+        assert_eq!(right(&throttle, "ann", STRANGER, 1), 3);
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 1), Ok(1));
+
+        let day = 24 * 3_600;
+        assert_eq!(wrong(&throttle, "ann", STRANGER, day), Ok(2));
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 2 * day - 1), Ok(3));
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 3 * day - 1), Ok(1));
+
+        for _ in 0..2 {
+            wrong(&throttle, "bo", HOME, 0).unwrap();
+        }
+        throttle.recognize(login("bo"), HOME.parse().unwrap(), at(0));
+        for _ in 0..3 {
+            wrong(&throttle, "bo", HOME, 0).unwrap();
+        }
+        throttle.forget(login("bo"));
+        assert_eq!(wrong(&throttle, "bo", HOME, 0), Ok(1));
+        assert_eq!(wrong(&throttle, "bo", STRANGER, 0), Ok(1));
+    }
+
+    #[test]
+    fn logins_are_counted_apart_and_however_the_address_is_written() {
+        let throttle = Throttle::default();
+        for _ in 0..3 {
+            wrong(&throttle, "ann", STRANGER, 0).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "ANN", STRANGER, 0), Err(1));
+        assert_eq!(wrong(&throttle, "bo", STRANGER, 0), Ok(1));
+        let other = AccountSlug::parse("globex").unwrap();
+        let elsewhere = Login::new(&other, &Email::parse("ann@example.org").unwrap());
+        assert_eq!(throttle.admit(elsewhere, None, at(0)).unwrap().failed(at(0)), 1);
+    }
+
+    #[test]
+    fn strangers_never_keep_the_owner_out() {
+        let throttle = Throttle::default();
+        right(&throttle, "ann", HOME, 0);
+        let mut now = 0;
+        for _ in 0..20 {
+            match wrong(&throttle, "ann", STRANGER, now) {
+                Ok(_) => {}
+                Err(wait) => now += i64::try_from(wait).unwrap(),
+            }
+        }
+        let strangers = wrong(&throttle, "ann", STRANGER, now).unwrap();
+        assert_eq!(wrong(&throttle, "ann", HOME, now), Ok(1), "a counter of its own");
+        assert_eq!(right(&throttle, "ann", HOME, now), strangers + 1, "and the owner hears of it");
+        assert!(wrong(&throttle, "ann", STRANGER, now).is_err(), "who gained nothing by it");
+        assert_eq!(wrong(&throttle, "ann", HOME, now), Ok(1));
+
+        // From home as well only so many.
+        for _ in 0..2 {
+            wrong(&throttle, "ann", HOME, now).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "ann", HOME, now), Err(1));
+    }
+
+    #[test]
+    fn a_thousand_tries_at_once_are_no_thousand_tries() {
+        let throttle = Throttle::default();
+        let admit = || throttle.admit(login("ann"), None, at(0));
+        let mut tries: Vec<Try> = (0..1_000).filter_map(|_| admit().ok()).collect();
+        assert_eq!(tries.len(), 3);
+        // One that came to nothing, as where the hasher was busy, makes room.
+        tries.pop();
+        tries.push(admit().unwrap());
+        assert_eq!(admit().err().and_then(|failure| failure.retry_after), Some(1));
+        for admitted in tries {
+            admitted.failed(at(0));
+        }
+        assert!(admit().is_err());
+        let fourth = throttle.admit(login("ann"), None, at(1)).unwrap();
+        assert!(throttle.admit(login("ann"), None, at(100)).is_err(), "one at a time by now");
+        drop(fourth);
+        assert!(throttle.admit(login("ann"), None, at(1)).is_ok());
+        assert!(throttle.state().under_way.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn who_floods_the_table_gets_one_try_and_no_new_start() {
+        let throttle = Throttle(Arc::new(Mutex::new(State::new(100))));
+        let flood = |turn: u32| {
+            for number in 0..100 {
+                let _ = wrong(&throttle, &format!("x{turn}-{number}"), &address(number), 0);
+            }
+        };
+        for count in 1..=3 {
+            assert_eq!(wrong(&throttle, "ann", STRANGER, 0), Ok(count));
+        }
+        for turn in 0..3 {
+            flood(turn);
+        }
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 0), Err(1), "300 failures later");
+        flood(3);
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 0), Ok(5), "pushed out, and back on top");
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 0), Err(5));
+
+        // A day later all is forgotten, and room is made.
+        assert_eq!(wrong(&throttle, "new", STRANGER, 24 * 3_600), Ok(1));
+        assert_eq!(throttle.state().failures.lowest().map(|lowest| lowest.count), Some(1));
+    }
+
+    #[test]
+    fn a_spraying_network_waits_and_whoever_is_known_there_does_not() {
+        let throttle = Throttle::default();
+        right(&throttle, "ann", STRANGER, 0);
+        for number in 0..15 {
+            assert_eq!(wrong(&throttle, &format!("x{number}"), STRANGER, 0), Ok(1), "{number}");
+        }
+        assert_eq!(right(&throttle, "ann", STRANGER, 0), 0, "which clears nobody else");
+        let mut now = 0;
+        for (number, delay) in [30, 60, 120, 300, 600, 900, 900].into_iter().enumerate() {
+            let name = format!("y{number}");
+            assert_eq!(wrong(&throttle, &name, STRANGER, now), Err(delay), "{number}");
+            assert_eq!(wrong(&throttle, &name, HOME, now), Ok(1), "only there");
+            now += i64::try_from(delay).unwrap();
+            assert_eq!(wrong(&throttle, &format!("z{number}"), STRANGER, now), Ok(1));
+        }
+        assert_eq!(wrong(&throttle, "ann", STRANGER, now), Ok(1), "known there");
+        assert_eq!(right(&throttle, "ann", STRANGER, now), 1);
+        assert_eq!(wrong(&throttle, "bo", STRANGER, now + 3 * 3_600), Ok(1), "hours later");
+        assert_eq!(wrong(&throttle, "cy", STRANGER, now + 3 * 3_600), Ok(1), "from the start");
+    }
+
+    #[test]
+    fn an_office_that_mistypes_is_no_spray() {
+        let throttle = Throttle::default();
+        for number in 0..40 {
+            let name = format!("x{number}");
+            assert_eq!(wrong(&throttle, &name, HOME, 0), Ok(1), "{number}");
+            assert_eq!(right(&throttle, &name, HOME, 0), 1);
+        }
+        // The same few logins again and again are theirs to wait for, not the network's.
+        for number in 0..18 {
+            wrong(&throttle, &format!("y{}", number % 6), HOME, 0).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "bo", HOME, 0), Ok(1));
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_network() {
+        let throttle = Throttle::default();
+        right(&throttle, "ann", "2001:db8:1:2::1", 0);
+        for _ in 0..3 {
+            wrong(&throttle, "ann", STRANGER, 0).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "ann", "2001:db8:1:2:ffff::9", 0), Ok(1), "the same /64");
+        assert_eq!(wrong(&throttle, "ann", "2001:db8:1:3::1", 0), Err(1), "the next one");
+        right(&throttle, "bo", "192.0.2.1", 0);
+        for _ in 0..3 {
+            wrong(&throttle, "bo", STRANGER, 0).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "bo", "::ffff:192.0.2.1", 0), Ok(1), "IPv4 in IPv6's clothes");
+    }
+
+    #[test]
+    fn few_networks_are_known_of_a_login() {
+        let throttle = Throttle::default();
+        // In any order: records of sessions have none.
+        for number in (0..9).rev() {
+            throttle.recognize(login("ann"), address(number).parse().unwrap(), at(number.into()));
+        }
+        assert_eq!(limits::KNOWN_NETWORKS_PER_LOGIN_MAX, 8);
+        for _ in 0..3 {
+            wrong(&throttle, "ann", STRANGER, 9).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "ann", &address(0), 9), Err(1), "the oldest is not");
+        assert_eq!(wrong(&throttle, "ann", &address(1), 9), Ok(1));
+        assert_eq!(wrong(&throttle, "ann", &address(8), 9), Ok(1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_costs_one_delay_at_most() {
+        let throttle = Throttle::default();
+        for _ in 0..3 {
+            wrong(&throttle, "ann", STRANGER, 1_000_000).unwrap();
+        }
+        assert_eq!(wrong(&throttle, "ann", STRANGER, 0), Err(1));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_words() {
+        let said = [1, 30, 119, 120, 301, 3_600, 7_200].map(in_words);
+        let expected = [
+            "1 second",
+            "30 seconds",
+            "119 seconds",
+            "2 minutes",
+            "6 minutes",
+            "60 minutes",
+            "2 hours",
+        ];
+        assert_eq!(said, expected);
+        let failure = too_many("too_many_tries", "tries", 30);
+        assert_eq!(failure.public, "too many tries: wait 30 seconds, then try again");
+    }
+
+    fn address(number: u32) -> String {
+        format!("203.0.113.{number}")
+    }
+}

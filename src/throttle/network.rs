@@ -1,0 +1,123 @@
+//! Networks: which spray guesses over many logins, and which a login is known from.
+//!
+//! An IPv4 address is a network, and so are the 64 leading bits of an IPv6 address, which is the
+//! least that one customer is given (RFC 6177 section 2). Never counts what a login that is known
+//! there does, so that one bad guest of an office does not lock the office out.
+
+use std::net::IpAddr;
+
+use super::table::Table;
+use super::{Login, delay, left};
+use crate::domain::{Digest, Timestamp, limits};
+
+/// So many logins may fail from one network within [`SPRAY_MS`]: an office on a Monday.
+const LOGINS_MAX: usize = 15;
+const SPRAY_MS: i64 = 3 * 3_600_000;
+/// Seconds before each further try from there.
+const DELAYS: [u64; 6] = [30, 60, 120, 300, 600, 900];
+
+/// The network of an address.
+pub(super) fn key(address: IpAddr) -> Digest {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Digest::of(&[b"4", &address.octets()]),
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() >> 64;
+            Digest::of(&[b"6", &prefix.to_be_bytes()])
+        }
+    }
+}
+
+/// Failures by network. Where there are too many networks the one that failed longest ago goes:
+/// whoever has as many of them needs no second turn in one.
+pub(super) struct Networks(Table<Timestamp, Failed>);
+
+#[derive(Default)]
+struct Failed {
+    /// Each once, the oldest first, at most [`LOGINS_MAX`].
+    logins: Vec<(Login, Timestamp)>,
+    /// Failures since there were as many.
+    over: u32,
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self(Table::new(limits::THROTTLED_NETWORKS_MAX))
+    }
+}
+
+impl Networks {
+    /// Seconds that a login which is not known there has to wait. Tries under way do not count: all
+    /// of an office may come at once, and the gate of the hasher bounds what slips through.
+    pub(super) fn wait(&self, network: &Digest, now: Timestamp) -> u64 {
+        match self.0.get(network) {
+            Some((last, failed)) if failed.lately(now) >= LOGINS_MAX => {
+                left(delay(&DELAYS, failed.over), *last, now)
+            }
+            _ => 0,
+        }
+    }
+
+    pub(super) fn failed(&mut self, network: Digest, login: Login, now: Timestamp) {
+        let (_, mut failed) = self.0.remove(&network).unwrap_or_default();
+        failed.over =
+            if failed.lately(now) >= LOGINS_MAX { failed.over.saturating_add(1) } else { 0 };
+        failed.logins.retain(|(other, at)| *other != login && is_late(*at, now));
+        if failed.logins.len() >= LOGINS_MAX {
+            failed.logins.remove(0);
+        }
+        failed.logins.push((login, now));
+        self.0.put(network, now, failed);
+    }
+
+    /// Who mistyped and then signed in was no guesser.
+    pub(super) fn succeeded(&mut self, network: &Digest, login: Login) {
+        if let Some((last, mut failed)) = self.0.remove(network) {
+            failed.logins.retain(|(other, _)| *other != login);
+            if !failed.logins.is_empty() {
+                self.0.put(*network, last, failed);
+            }
+        }
+    }
+}
+
+impl Failed {
+    /// How many logins failed lately.
+    fn lately(&self, now: Timestamp) -> usize {
+        self.logins.iter().filter(|(_, at)| is_late(*at, now)).count()
+    }
+}
+
+fn is_late(at: Timestamp, now: Timestamp) -> bool {
+    now.0.saturating_sub(at.0) < SPRAY_MS
+}
+
+/// The networks that logins signed in from. Where there are too many the oldest go: they are
+/// known again after the next sign-in.
+pub(super) struct Known(Table<Timestamp, Vec<(Digest, Timestamp)>>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(Table::new(limits::KNOWN_LOGINS_MAX))
+    }
+}
+
+impl Known {
+    pub(super) fn knows(&self, login: Login, network: &Digest) -> bool {
+        self.networks(login).any(|known| known == *network)
+    }
+
+    pub(super) fn networks(&self, login: Login) -> impl Iterator<Item = Digest> + use<'_> {
+        self.0.get(&login.0).into_iter().flat_map(|(_, known)| known).map(|(network, _)| *network)
+    }
+
+    pub(super) fn remember(&mut self, login: Login, network: Digest, at: Timestamp) {
+        let (last, mut known) = self.0.remove(&login.0).unwrap_or((at, Vec::new()));
+        known.retain(|(other, _)| *other != network);
+        known.push((network, at));
+        known.sort_by_key(|(_, at)| *at);
+        if known.len() > limits::KNOWN_NETWORKS_PER_LOGIN_MAX {
+            known.remove(0);
+        }
+        self.0.put(login.0, last.max(at), known);
+    }
+}
