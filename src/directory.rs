@@ -1,18 +1,21 @@
-//! The members in memory: what decisions read.
+//! The members and their sessions in memory: what decisions read.
 //!
-//! Follows the store's feed and is never written by anybody else. Reading takes no lock that a
-//! writer can hold. Strings of one member share one allocation; roles and accounts, which few
-//! words name, are shared by all. Never asked who may see a member.
+//! Follows the store's feed and is never written by anybody else, but for one thing: when a session
+//! was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
+//! member share one allocation; roles and accounts, which few words name, are shared by all. Never
+//! asked who may see a member, nor how long a session lives.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::domain::{
-    Change, Loaded, Member, MemberView, Revision, RoleId, Row, Status, Texts, Timestamp,
+    AccountSlug, Change, Loaded, Member, MemberId, MemberView, Revision, RoleId, Row, Session,
+    SessionId, Status, Texts, Timestamp, TokenHash,
 };
 
 /// Ids up to this length, which all of ours are, stand in the table's own record of a member.
@@ -98,6 +101,63 @@ impl Entry {
     }
 }
 
+/// A session, as it is known by its token.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionView<'s> {
+    /// Names it to people.
+    pub id: &'s SessionId,
+    /// Who is signed in.
+    pub member: &'s MemberId,
+    /// The member's account.
+    pub account: &'s AccountSlug,
+    /// When the person signed in.
+    pub created: Timestamp,
+    /// When it was used last.
+    pub used: Timestamp,
+}
+
+/// One session. What it was signed in from is nobody's question here.
+#[derive(Debug)]
+struct Live {
+    id: SessionId,
+    member: MemberId,
+    account: AccountSlug,
+    created: Timestamp,
+    /// When it was used last, in milliseconds; only rises.
+    used: AtomicI64,
+    /// What of this stands in the store.
+    written: AtomicI64,
+}
+
+impl Live {
+    fn new(session: Session) -> Self {
+        Self {
+            id: session.id,
+            member: session.member,
+            account: session.account,
+            created: session.created,
+            used: AtomicI64::new(session.used.0),
+            written: AtomicI64::new(session.used.0),
+        }
+    }
+
+    fn view(&self) -> SessionView<'_> {
+        SessionView {
+            id: &self.id,
+            member: &self.member,
+            account: &self.account,
+            created: self.created,
+            used: Timestamp(self.used.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// When it was used last, where the store does not know it yet.
+    fn unwritten(&self) -> Option<Timestamp> {
+        let used = self.used.load(Ordering::Relaxed);
+        (used > self.written.load(Ordering::Relaxed)).then_some(Timestamp(used))
+    }
+}
+
 /// What only writers touch.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -125,10 +185,11 @@ impl Ledger {
     }
 }
 
-/// All members, by id.
+/// All members by id, and all sessions by the hash of their token.
 #[derive(Debug)]
 pub struct Directory {
     members: papaya::HashMap<Key, Entry>,
+    sessions: papaya::HashMap<TokenHash, Live>,
     ledger: Mutex<Ledger>,
     revision: watch::Sender<Revision>,
 }
@@ -145,6 +206,7 @@ impl Directory {
     pub fn new() -> Self {
         Self {
             members: papaya::HashMap::new(),
+            sessions: papaya::HashMap::new(),
             ledger: Mutex::default(),
             revision: watch::Sender::new(Revision(0)),
         }
@@ -156,6 +218,37 @@ impl Directory {
         members.get(&Wanted(id.as_bytes())).map(|entry| read(entry.view(id)))
     }
 
+    /// Calls `read` with the session that a token opens, where there is one.
+    pub fn session<R>(
+        &self,
+        token: &TokenHash,
+        read: impl FnOnce(SessionView<'_>) -> R,
+    ) -> Option<R> {
+        let sessions = self.sessions.pin();
+        sessions.get(token).map(|live| read(live.view()))
+    }
+
+    /// Notes that a session was used; a moment before its last use changes nothing.
+    pub fn session_used(&self, token: &TokenHash, now: Timestamp) {
+        if let Some(live) = self.sessions.pin().get(token) {
+            live.used.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// The sessions whose last use the store does not know yet, with that moment.
+    #[must_use]
+    pub fn sessions_used(&self) -> Vec<(TokenHash, Timestamp)> {
+        let sessions = self.sessions.pin();
+        let unwritten = |(token, live): (&TokenHash, &Live)| Some((*token, live.unwritten()?));
+        sessions.iter().filter_map(unwritten).collect()
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions_len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Takes one record while loading.
     pub fn load_one(&self, record: Loaded) {
         let mut ledger = self.ledger();
@@ -164,6 +257,7 @@ impl Directory {
                 ledger.accounts.insert(account.slug.as_str().to_owned());
             }
             Loaded::Member(member) => self.put(&mut ledger, &member),
+            Loaded::Session(session) => self.put_session(session),
         }
     }
 
@@ -181,12 +275,17 @@ impl Directory {
                     ledger.accounts.insert(account.slug.as_str().to_owned());
                 }
                 Row::Member(member) => self.put(&mut ledger, member),
-                Row::MemberGone(id) => {
+                Row::MemberGone { id, .. } => {
                     if let Some(entry) = self.members.pin().remove(&Wanted(id.as_str().as_bytes()))
                     {
                         ledger.forget_role(&entry.role);
                     }
                 }
+                Row::Session(session) => self.put_session(session.clone()),
+                Row::SessionGone(token) => {
+                    self.sessions.pin().remove(token);
+                }
+                Row::LetterQueued | Row::Mail(_) => {}
             }
         }
         drop(ledger);
@@ -211,6 +310,20 @@ impl Directory {
         };
         if let Some(before) = self.members.pin().insert(Key::new(member.id.as_str()), entry) {
             ledger.forget_role(&before.role);
+        }
+    }
+
+    /// A session that is known already was used since: nothing else of one changes.
+    fn put_session(&self, session: Session) {
+        let sessions = self.sessions.pin();
+        match sessions.get(&session.token) {
+            Some(live) => {
+                live.used.fetch_max(session.used.0, Ordering::Relaxed);
+                live.written.fetch_max(session.used.0, Ordering::Relaxed);
+            }
+            None => {
+                sessions.insert(session.token, Live::new(session));
+            }
         }
     }
 

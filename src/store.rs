@@ -1,17 +1,28 @@
-//! The store: accounts, members, the audit log and the last good policies.
+//! The store: accounts, members, invites, letters, sessions, the audit log and the last good
+//! policies.
 //!
 //! Offers whole transitions, not tables: each checks its preconditions, writes the rows and the
 //! audit entry, all or nothing, and gets the next revision. Every change is told to the feed, in
 //! the order of revisions and without gaps. Knows no Cedar, no HTTP, and judges nobody's right to
 //! do anything: whoever calls holds a permit.
 
+pub mod by;
 pub mod feed;
+pub mod invites;
+pub mod letters;
+pub mod links;
 pub mod record;
 pub mod redb;
+pub mod sessions;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+
+pub use by::By;
+use invites::{InviteView, NewInvite};
 
 use crate::clock::Clock;
 use crate::domain::audit::ChainReport;
@@ -51,6 +62,20 @@ pub struct MemberEdit {
     pub email: Option<Email>,
     /// The role.
     pub role: Option<RoleId>,
+    /// Looked at where the role changes: the roles that the member may still invite for with the
+    /// new one. Open invites that the member sent for others end.
+    pub still_invites: BTreeSet<RoleId>,
+}
+
+/// What an edit of an account changes; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct AccountEdit {
+    /// The name for people.
+    pub name: Option<String>,
+    /// How long its invites may be accepted.
+    pub invite_lifetime: Option<Duration>,
+    /// Whether everybody needs a second factor.
+    pub two_step_enforced: Option<bool>,
 }
 
 /// What a removal ended.
@@ -162,7 +187,7 @@ impl Store {
         }
     }
 
-    /// Makes an account.
+    /// Makes an account, and where wanted the invite of its first member, in one transaction.
     ///
     /// # Errors
     /// `Conflict` `account_exists`; `Busy`, when the disk fails.
@@ -171,9 +196,27 @@ impl Store {
         actor: &Actor,
         slug: AccountSlug,
         name: String,
+        first: Option<NewInvite>,
+    ) -> Result<Committed<(Account, Option<InviteView>)>, Failure> {
+        match self {
+            Self::Redb(store) => store.account_create(actor, slug, name, first).await,
+        }
+    }
+
+    /// Edits an account. An edit that changes nothing answers the account as it is.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Stale`; `Conflict` [`by::MOVED_ON`]; `Busy`, when the disk
+    /// fails.
+    pub async fn account_edit(
+        &self,
+        by: &By,
+        slug: &AccountSlug,
+        expected: Option<Version>,
+        edit: AccountEdit,
     ) -> Result<Committed<Account>, Failure> {
         match self {
-            Self::Redb(store) => store.account_create(actor, slug, name).await,
+            Self::Redb(store) => store.account_edit(by, slug, expected, edit).await,
         }
     }
 
@@ -200,7 +243,8 @@ impl Store {
     /// Makes an active member.
     ///
     /// # Errors
-    /// `NotFound` `unknown_account`; `Conflict` `id_taken` or `already_member`; `Busy`, when the disk fails.
+    /// `NotFound` `unknown_account`; `Conflict` `id_taken`, `already_member` or `already_invited`;
+    /// `Busy`, when the disk fails.
     pub async fn member_create(
         &self,
         actor: &Actor,
@@ -255,57 +299,62 @@ impl Store {
     /// revision there was, and writes no audit entry.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`; `Busy`, when the disk fails.
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
+    /// `own_role`, `last_administrator`, or [`by::MOVED_ON`]; `Busy`, when the disk fails.
     pub async fn member_edit(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
         match self {
-            Self::Redb(store) => store.member_edit(actor, target, edit).await,
+            Self::Redb(store) => store.member_edit(by, target, edit).await,
         }
     }
 
-    /// Suspends a member.
+    /// Suspends a member, and ends the sessions and links.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`; `Busy`, when the disk fails.
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
+    /// or [`by::MOVED_ON`]; `Busy`, when the disk fails.
     pub async fn member_suspend(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
         match self {
-            Self::Redb(store) => store.member_suspend(actor, target).await,
+            Self::Redb(store) => store.member_suspend(by, target).await,
         }
     }
 
     /// Restores a suspended member.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`; `Busy`, when the disk fails.
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`, or [`by::MOVED_ON`];
+    /// `Busy`, when the disk fails.
     pub async fn member_restore(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
         match self {
-            Self::Redb(store) => store.member_restore(actor, target).await,
+            Self::Redb(store) => store.member_restore(by, target).await,
         }
     }
 
-    /// Removes a member for good.
+    /// Removes a member for good, and with it the sessions, the links, and the open invites that
+    /// the member sent.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Busy`, when the disk fails.
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or [`by::MOVED_ON`];
+    /// `Busy`, when the disk fails.
     pub async fn member_remove(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Removal>, Failure> {
         match self {
-            Self::Redb(store) => store.member_remove(actor, target).await,
+            Self::Redb(store) => store.member_remove(by, target).await,
         }
     }
 
@@ -417,7 +466,7 @@ impl Store {
         }
     }
 
-    /// Reads all accounts and then all members, in no order, each through `each`; answers the
+    /// Reads all accounts, then all members, then all sessions, each through `each`; answers the
     /// revision that they were read at.
     ///
     /// # Errors

@@ -4,14 +4,23 @@
 //! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a
 //! decision about everybody's data, never an accident.
 
+pub mod invites;
+pub mod letters;
+pub mod links;
+pub mod sessions;
+
+use std::time::Duration;
+
 use crate::domain::{
-    Account, AccountSlug, AuditDetail, Digest, Email, Failure, Member, MemberId, Name, Revision,
-    RoleId, Status, Timestamp, Version,
+    Account, AccountSlug, Actor, AuditDetail, Digest, Email, Failure, Member, MemberId, Name,
+    Revision, RoleId, Status, Timestamp, Version,
 };
 use crate::store::StoredPolicies;
 
-/// The version of every kind of record that this code writes.
+/// The version of every kind of record that this code writes, but for those that say otherwise.
 const VERSION: u8 = 1;
+/// The second version of an account has settings, and who changed it last.
+const ACCOUNT_VERSION: u8 = 2;
 
 /// Who changed a record last, and when: for whoever comes with an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +29,15 @@ pub struct LastChange {
     pub actor: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// An account as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The account.
+    pub account: Account,
+    /// Who changed it last.
+    pub last_change: LastChange,
 }
 
 /// A member as it is stored.
@@ -92,6 +110,10 @@ impl Writer {
         Self(vec![VERSION])
     }
 
+    fn of_version(version: u8) -> Self {
+        Self(vec![version])
+    }
+
     fn byte(mut self, value: u8) -> Self {
         self.0.push(value);
         self
@@ -123,10 +145,19 @@ impl Writer {
     }
 
     fn option(self, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.byte(1).text(text),
+        self.perhaps(text, Self::text)
+    }
+
+    /// A byte that says whether something is there, and what is.
+    fn perhaps<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            Some(value) => write(self.byte(1), value),
             None => self.byte(0),
         }
+    }
+
+    fn change(self, change: &LastChange) -> Self {
+        self.time(change.at).text(&change.actor)
     }
 }
 
@@ -138,25 +169,40 @@ struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     fn new(kind: &'static str, bytes: &'r [u8]) -> Result<Self, Failure> {
+        Self::up_to(VERSION, kind, bytes).map(|(_, reader)| reader)
+    }
+
+    /// For a kind of record that has had several versions: which one it is, and the rest.
+    fn up_to(newest: u8, kind: &'static str, bytes: &'r [u8]) -> Result<(u8, Self), Failure> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => Ok(Self { rest, kind }),
-            Some((&version, _)) if version > VERSION => Err(newer(kind)),
+            Some((&version, rest)) if (1..=newest).contains(&version) => {
+                Ok((version, Self { rest, kind }))
+            }
+            Some((&version, _)) if version > newest => Err(newer(kind)),
             _ => Err(damaged(kind)),
         }
     }
 
     fn take(&mut self, count: usize) -> Result<&'r [u8], Failure> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| damaged(self.kind))?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| self.damaged())?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
-        self.take(N)?.try_into().map_err(|_| damaged(self.kind))
+        self.take(N)?.try_into().map_err(|_| self.damaged())
     }
 
     fn byte(&mut self) -> Result<u8, Failure> {
         self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn flag(&mut self) -> Result<bool, Failure> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.damaged()),
+        }
     }
 
     fn long(&mut self) -> Result<u64, Failure> {
@@ -173,20 +219,40 @@ impl<'r> Reader<'r> {
     }
 
     fn text(&mut self) -> Result<&'r str, Failure> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| damaged(self.kind))
+        std::str::from_utf8(self.bytes()?).map_err(|_| self.damaged())
     }
 
     fn option(&mut self) -> Result<Option<&'r str>, Failure> {
+        self.perhaps(Self::text)
+    }
+
+    fn perhaps<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
         match self.byte()? {
             0 => Ok(None),
-            1 => self.text().map(Some),
-            _ => Err(damaged(self.kind)),
+            1 => read(self).map(Some),
+            _ => Err(self.damaged()),
         }
+    }
+
+    fn change(&mut self) -> Result<LastChange, Failure> {
+        Ok(LastChange { at: self.time()?, actor: self.text()?.to_owned() })
+    }
+
+    /// A number that must fit.
+    fn short(&mut self) -> Result<u32, Failure> {
+        u32::try_from(self.long()?).map_err(|_| self.damaged())
+    }
+
+    fn damaged(&self) -> Failure {
+        damaged(self.kind)
     }
 
     /// Nothing may be left over.
     fn end<T>(self, value: T) -> Result<T, Failure> {
-        if self.rest.is_empty() { Ok(value) } else { Err(damaged(self.kind)) }
+        if self.rest.is_empty() { Ok(value) } else { Err(self.damaged()) }
     }
 }
 
@@ -206,25 +272,45 @@ fn as_damage<T>(kind: &str, checked: Result<T, Failure>) -> Result<T, Failure> {
     checked.map_err(|_| damaged(kind))
 }
 
-/// An account's record.
-#[must_use]
-pub fn encode_account(account: &Account) -> Vec<u8> {
-    Writer::new().time(account.created).long(account.version.0).text(&account.name).0
-}
+impl AccountRecord {
+    /// The record; the slug is the key that it is stored under.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let account = &self.account;
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Writer::of_version(ACCOUNT_VERSION)
+            .time(account.created)
+            .long(account.version.0)
+            .text(&account.name)
+            .byte(account.two_step_enforced.into())
+            .perhaps(account.invite_lifetime.map(ms), Writer::long)
+            .change(&self.last_change)
+            .0
+    }
 
-/// Reads an account's record.
-///
-/// # Errors
-/// `Internal`, when it is damaged or of a newer version.
-pub fn decode_account(slug: &str, bytes: &[u8]) -> Result<Account, Failure> {
-    let mut reader = Reader::new("account", bytes)?;
-    let account = Account {
-        slug: as_damage("account", AccountSlug::parse(slug))?,
-        created: reader.time()?,
-        version: Version(reader.long()?),
-        name: reader.text()?.to_owned(),
-    };
-    reader.end(account)
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(slug: &str, bytes: &[u8]) -> Result<Self, Failure> {
+        let (version, mut reader) = Reader::up_to(ACCOUNT_VERSION, "account", bytes)?;
+        let mut account = Account {
+            slug: as_damage("account", AccountSlug::parse(slug))?,
+            created: reader.time()?,
+            version: Version(reader.long()?),
+            name: reader.text()?.to_owned(),
+            invite_lifetime: None,
+            two_step_enforced: false,
+        };
+        // Nothing could change an account of the first version.
+        let mut last_change = LastChange { actor: Actor::System.label(), at: account.created };
+        if version > VERSION {
+            account.two_step_enforced = reader.flag()?;
+            account.invite_lifetime = reader.perhaps(Reader::long)?.map(Duration::from_millis);
+            last_change = reader.change()?;
+        }
+        reader.end(Self { account, last_change })
+    }
 }
 
 impl MemberRecord {

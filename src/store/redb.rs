@@ -7,9 +7,19 @@
 
 mod accounts;
 mod audit;
+mod counts;
+mod guards;
+mod invites;
+mod leaving;
+mod letters;
+mod links;
 mod members;
 mod policies;
+mod rates;
+mod rows;
+mod sessions;
 mod transition;
+mod upgrade;
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,25 +40,76 @@ use super::record::newer;
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
-/// `format` and `revision`.
+/// A table of records.
+type Records<K> = TableDefinition<'static, K, &'static [u8]>;
+/// The hash of a token.
+type Hash = &'static [u8; 32];
+
+/// `format`, `revision`, and `letter`: the last id that a letter got.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
-const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
+const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
 /// By id.
-const MEMBERS: TableDefinition<&str, &[u8]> = TableDefinition::new("members");
-/// Account, a zero byte, canonical address: whose it is. Open invites will share it.
-const ADDRESSES: TableDefinition<&str, &[u8]> = TableDefinition::new("addresses");
+const MEMBERS: Records<&str> = TableDefinition::new("members");
+/// Account, a zero byte, canonical address: the member or the open invite that holds it.
+const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
+/// By account and role: how many active members hold it; no row for none.
+const ROLE_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("role_counts");
+/// As addresses: when a member with it was removed last.
+const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
+/// By member: the password.
+const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
+/// By the hash of the token.
+const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
+/// Member, when it began, hash.
+const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
+    TableDefinition::new("sessions_by_member");
+/// By id.
+const INVITES: Records<&str> = TableDefinition::new("invites");
+/// Account, when it was made, id.
+const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
+    TableDefinition::new("invites_by_account");
+/// The member that sent it, id; open ones only.
+const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
+    TableDefinition::new("invites_by_inviter");
+/// By the hash of the token, of dead links too: the invite, and which link it is.
+const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
+/// Invite and generation: the hash of the token.
+const INVITE_LINKS: TableDefinition<(&str, u32), Hash> = TableDefinition::new("invite_links");
+/// Account, a zero byte, caller, a zero byte, idempotency key.
+const CALLS: Records<&str> = TableDefinition::new("calls");
+/// By what is bounded: when its window began, and how often it happened since.
+const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
+/// By id.
+const LINKS: Records<&str> = TableDefinition::new("links");
+/// By the hash of the token: the link.
+const LINK_TOKENS: TableDefinition<Hash, &str> = TableDefinition::new("link_tokens");
+/// Member, link.
+const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> = TableDefinition::new("links_by_member");
+/// By id.
+const LETTERS: Records<u64> = TableDefinition::new("letters");
+/// When a letter is due or its lease ends, and its id.
+const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
+/// Account, id.
+const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
+    TableDefinition::new("letters_by_account");
+/// By account and delivery state: how many letters; no row for none.
+const LETTER_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("letter_counts");
+/// `stop`: why no mail goes out.
+const MAIL: Records<&str> = TableDefinition::new("mail");
+/// When something may be forgotten at the earliest, which kind of thing, and its key.
+const LEAVING: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
 /// By chain (an account's slug; empty for the store's own) and sequence.
-const AUDIT: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit");
+const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
 /// The same keys; a missing row is an erased one.
-const AUDIT_PERSONAL: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit_personal");
+const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
 /// By chain.
-const AUDIT_HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("audit_heads");
+const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
 /// `last_good`.
-const POLICIES: TableDefinition<&str, &[u8]> = TableDefinition::new("policies");
+const POLICIES: Records<&str> = TableDefinition::new("policies");
 
 /// The layout of the tables above.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// How the database comes to be opened, and opened again; whether it may be made is the argument.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
@@ -165,22 +226,20 @@ impl RedbStore {
         Ok(store)
     }
 
-    /// Makes the tables of a new file; refuses one of a newer layout.
+    /// Makes the tables of a new file, brings one of an older layout up to date, and refuses one
+    /// of a newer layout.
     fn prepare(&self) -> Result<(), Failure> {
         self.guarded(|database| {
             let tx = transition::begin(database)?;
-            {
-                let mut meta = tx.open_table(META)?;
-                let format = meta.get("format")?.map(|found| found.value());
-                match format {
-                    Some(format) if format > FORMAT => return Err(newer("database").into()),
-                    Some(_) => {}
-                    None => {
-                        meta.insert("format", FORMAT)?;
-                    }
-                }
+            let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
+            if format.is_some_and(|format| format > FORMAT) {
+                return Err(newer("database").into());
             }
             transition::open_all(&tx)?;
+            if format == Some(1) {
+                upgrade::from_1(&tx)?;
+            }
+            tx.open_table(META)?.insert("format", FORMAT)?;
             tx.commit()?;
             let found = revision(&database.begin_read()?)?;
             self.0.reached.fetch_max(found.0, Ordering::AcqRel);
@@ -194,7 +253,7 @@ impl RedbStore {
         self.writer().followers.subscribe()
     }
 
-    /// Reads all accounts, then all members.
+    /// Reads all accounts, then all members, then all sessions.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -205,6 +264,7 @@ impl RedbStore {
         self.read(move |tx| {
             accounts::all(tx, |account| each(Loaded::Account(account)))?;
             members::all(tx, |member| each(Loaded::Member(member)))?;
+            sessions::all(tx, |session| each(Loaded::Session(session)))?;
             revision(tx)
         })
         .await
@@ -258,19 +318,25 @@ impl RedbStore {
             store.settle(&mut writer)?;
             let now = store.0.clock.now();
             let unsettled = &mut writer.unsettled;
+            let mut commit_begun = false;
             let committed = store.guarded(|database| {
                 let tx = transition::begin(database)?;
                 let mut transition = Transition::new(&tx, actor, now)?;
-                let (value, revision, rows) = match work(&mut transition)? {
-                    Ends::Changed(value) => transition.seal(value)?,
+                let (value, revision) = match work(&mut transition)? {
+                    Ends::Changed(value) => {
+                        let (revision, rows) = transition.seal()?;
+                        // Before the commit: also one that panics has begun.
+                        *unsettled = Some(Change { revision, rows });
+                        (value, revision)
+                    }
+                    Ends::Quietly(value) => (value, transition.before()),
                     Ends::AsItWas(value) => {
                         let revision = transition.before();
                         tx.abort()?;
                         return Ok(Committed { revision, value });
                     }
                 };
-                // Before the commit: also one that panics has begun.
-                *unsettled = Some(Change { revision, rows });
+                commit_begun = true;
                 tx.commit()?;
                 Ok(Committed { revision, value })
             });
@@ -279,8 +345,9 @@ impl RedbStore {
                     store.tell(&mut writer);
                     Ok(committed)
                 }
-                Err(fault) if writer.unsettled.is_some() => {
-                    store.0.unsettled.store(true, Ordering::Release);
+                Err(fault) if commit_begun => {
+                    let is_told = writer.unsettled.is_some();
+                    store.0.unsettled.store(is_told, Ordering::Release);
                     // Where this fails too, it is tried again until it is known.
                     let _ = store.settle(&mut writer);
                     Err(unclear(&fault))

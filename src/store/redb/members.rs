@@ -2,29 +2,38 @@
 //!
 //! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
 
-use redb::{ReadTransaction, ReadableTable, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 use tokio::sync::mpsc;
 
+use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{ACCOUNTS, ADDRESSES, Fault, MEMBERS, RedbStore, accounts};
+use super::{
+    ADDRESSES, CREDENTIALS, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, accounts, counts,
+    guards, invites, links, sessions,
+};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Failure, Kind, Member, MemberId, Row,
-    Status, limits,
+    AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Email, Failure, Invite, Kind, Member,
+    MemberId, RoleId, Row, Status, Version, limits,
 };
+use crate::store::record::invites::InviteRecord;
 use crate::store::record::{LastChange, MemberRecord};
 use crate::store::{
-    Committed, ImportPart, ImportRow, MemberEdit, MemberFilter, Page, Removal, Target,
+    By, Committed, ImportPart, ImportRow, MemberEdit, MemberFilter, Page, Removal, Target,
 };
 
-/// An address belongs to a member: this byte, then the id.
+/// An address is held by a member: this byte, then the id.
 const OF_MEMBER: u8 = b'm';
+/// An address is held by an open invite: this byte, then the id.
+const OF_INVITE: u8 = b'i';
 
 /// A target that outlives its caller.
-struct OwnedTarget {
-    account: AccountSlug,
-    id: MemberId,
-    expected: Option<crate::domain::Version>,
+pub(super) struct OwnedTarget {
+    pub(super) account: AccountSlug,
+    pub(super) id: MemberId,
+    pub(super) expected: Option<Version>,
 }
 
 impl From<Target<'_>> for OwnedTarget {
@@ -40,10 +49,11 @@ impl RedbStore {
         member: Member,
     ) -> Result<Committed<Member>, Failure> {
         self.write(actor, move |change| {
-            need_account(change, &member.account)?;
+            accounts::need(change.tx, &member.account)?;
             let mut tables = Tables::open(change)?;
-            tables.check_free(&member)?;
-            tables.put(change, &member)?;
+            tables.need_free_id(&member.id)?;
+            tables.need_free_address(change, &member)?;
+            tables.put(change, None, &member)?;
             drop(tables);
             change.audit(
                 member.account.as_str(),
@@ -59,7 +69,7 @@ impl RedbStore {
 
     pub(in crate::store) async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
         let id = id.clone();
-        self.read(move |tx| read_member(tx, id.as_str())).await
+        self.read(move |tx| read(tx, id.as_str())).await
     }
 
     pub(in crate::store) async fn member_by_email(
@@ -71,9 +81,9 @@ impl RedbStore {
         self.read(move |tx| {
             let addresses = tx.open_table(ADDRESSES)?;
             let found = addresses.get(key.as_str())?;
-            match found.as_ref().and_then(|found| owner(found.value())) {
-                Some(id) => read_member(tx, id),
-                None => Ok(None),
+            match found.as_ref().and_then(|found| Owner::decode(found.value())) {
+                Some(Owner::Member(id)) => read(tx, id),
+                _ => Ok(None),
             }
         })
         .await
@@ -93,38 +103,30 @@ impl RedbStore {
 
     pub(in crate::store) async fn member_edit(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
-        let target = OwnedTarget::from(target);
-        self.write(actor, move |change| {
-            let mut tables = Tables::open(change)?;
-            let before = tables.find(&target)?;
-            let mut after = before.clone();
-            if let Some(name) = edit.first_name {
-                after.first_name = name;
-            }
-            if let Some(name) = edit.last_name {
-                after.last_name = name;
-            }
-            if let Some(email) = edit.email {
-                after.email = email;
-            }
-            if let Some(role) = edit.role {
-                after.role = role;
-            }
+        let (by, target) = (by.clone(), OwnedTarget::from(target));
+        self.write(&by.actor.clone(), move |change| {
+            guards::by(change, &by, &target.account)?;
+            let before = find(change, &target)?;
+            let after = edited(&before, &edit);
             if after == before {
                 return Ok(Ends::AsItWas(before));
             }
+            guards::own_role(&by, &before, &after)?;
+            guards::administrator_stays(change, &by, &before, Some(&after))?;
             if after.email.key() != before.email.key() {
-                tables.check_address_free(&after)?;
-                tables.forget_address(&before)?;
+                move_address(change, &before, &after)?;
             }
-            after.version = before.version.next();
-            tables.put(change, &after)?;
-            drop(tables);
+            Tables::open(change)?.put(change, Some(&before), &after)?;
             audit_edit(change, &before, &after)?;
+            if after.role != before.role {
+                // Who could see a link to the password of the role before must not get the new one.
+                links::end_all(change, &after.id)?;
+                invites::revoke_sent_by(change, &after.id, &edit.still_invites)?;
+            }
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
         })
@@ -133,30 +135,30 @@ impl RedbStore {
 
     pub(in crate::store) async fn member_suspend(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
-        self.set_status(actor, target, Status::Suspended).await
+        self.set_status(by, target, Status::Suspended).await
     }
 
     pub(in crate::store) async fn member_restore(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
-        self.set_status(actor, target, Status::Active).await
+        self.set_status(by, target, Status::Active).await
     }
 
     async fn set_status(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
         status: Status,
     ) -> Result<Committed<Member>, Failure> {
-        let target = OwnedTarget::from(target);
-        self.write(actor, move |change| {
-            let mut tables = Tables::open(change)?;
-            let before = tables.find(&target)?;
+        let (by, target) = (by.clone(), OwnedTarget::from(target));
+        self.write(&by.actor.clone(), move |change| {
+            guards::by(change, &by, &target.account)?;
+            let before = find(change, &target)?;
             let (event, code) = match status {
                 Status::Suspended => (AuditEvent::UserSuspended, "already_suspended"),
                 Status::Active => (AuditEvent::UserRestored, "already_active"),
@@ -167,8 +169,12 @@ impl RedbStore {
                 return Err(Failure::new(Kind::Conflict, code, sentence).into());
             }
             let after = Member { status, version: before.version.next(), ..before.clone() };
-            tables.put(change, &after)?;
-            drop(tables);
+            guards::administrator_stays(change, &by, &before, Some(&after))?;
+            Tables::open(change)?.put(change, Some(&before), &after)?;
+            if status == Status::Suspended {
+                sessions::end_all(change, &after.id)?;
+                links::end_all(change, &after.id)?;
+            }
             let field = |status: Status| Some(status.as_str().to_owned());
             let fields = vec![("status".to_owned(), field(before.status), field(after.status))];
             change.audit(
@@ -185,28 +191,33 @@ impl RedbStore {
 
     pub(in crate::store) async fn member_remove(
         &self,
-        actor: &Actor,
+        by: &By,
         target: Target<'_>,
     ) -> Result<Committed<Removal>, Failure> {
-        let target = OwnedTarget::from(target);
-        self.write(actor, move |change| {
-            let mut tables = Tables::open(change)?;
-            let member = tables.find(&target)?;
-            tables.members.remove(member.id.as_str())?;
-            tables.forget_address(&member)?;
-            drop(tables);
+        let (by, target) = (by.clone(), OwnedTarget::from(target));
+        self.write(&by.actor.clone(), move |change| {
+            guards::by(change, &by, &target.account)?;
+            let member = find(change, &target)?;
+            guards::administrator_stays(change, &by, &member, None)?;
+            Tables::open(change)?.remove(change, &member)?;
+            change.tx.open_table(CREDENTIALS)?.remove(member.id.as_str())?;
+            let key = address_key(&member.account, member.email.key());
+            change.tx.open_table(REMOVED)?.insert(key.as_str(), change.now.0)?;
+            let sessions_ended = sessions::end_all(change, &member.id)?;
+            links::end_all(change, &member.id)?;
             change.audit(
                 member.account.as_str(),
                 AuditEvent::UserDeleted,
                 member.id.as_str(),
                 all_fields(&member, Side::Before),
             )?;
-            change.tell(Row::MemberGone(member.id.clone()));
+            let invites_cancelled = invites::revoke_sent_by(change, &member.id, &BTreeSet::new())?;
+            change.tell(Row::MemberGone { id: member.id.clone(), account: member.account.clone() });
             Ok(Ends::Changed(Removal {
                 member,
-                sessions_ended: 0,
+                sessions_ended,
                 tokens_revoked: 0,
-                invites_cancelled: 0,
+                invites_cancelled,
             }))
         })
         .await
@@ -220,7 +231,7 @@ impl RedbStore {
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
         self.write(actor, move |change| {
-            need_account(change, &account)?;
+            accounts::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
             let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
             let fields =
@@ -244,15 +255,20 @@ fn import(
 ) -> Result<(u64, Digest), Fault> {
     let mut faults = Vec::new();
     let mut count = 0;
+    let mut held = Held::default();
     while let Some(part) = parts.blocking_recv() {
         let rows = match part {
             ImportPart::Rows(rows) => rows,
-            ImportPart::End { digest } if faults.is_empty() => return Ok((count, digest)),
+            ImportPart::End { digest } if faults.is_empty() => {
+                held.write(change.tx)?;
+                return Ok((count, digest));
+            }
             ImportPart::End { .. } => return Err(refused(faults).into()),
         };
         let mut tables = Tables::open(change)?;
         for ImportRow { line, member } in rows {
-            match tables.check_free(&member) {
+            let free = tables.need_free_id(&member.id);
+            match free.and_then(|()| tables.need_free_address(change, &member)) {
                 Ok(()) => {}
                 Err(Fault::Rule(clash)) => {
                     if faults.len() < limits::IMPORT_FAULTS_MAX {
@@ -262,7 +278,8 @@ fn import(
                 }
                 Err(disk) => return Err(disk),
             }
-            tables.put_as(&change.actor, change.now, &member)?;
+            tables.put_row(change.as_last(), &member)?;
+            held.add(&member);
             count += 1;
             if faults.is_empty() {
                 change.tell(Row::Member(member));
@@ -284,101 +301,319 @@ fn refused(faults: Vec<(String, String)>) -> Failure {
     }
 }
 
-/// The two tables that know a member.
-struct Tables<'t> {
+/// How many active members hold each role of each account, counted before it is written.
+#[derive(Default)]
+pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
+
+impl Held {
+    pub(super) fn add(&mut self, member: &Member) {
+        self.shift(member, 1);
+    }
+
+    fn shift(&mut self, member: &Member, by: i64) {
+        if member.status == Status::Active {
+            let key = (member.account.clone(), member.role.clone());
+            *self.0.entry(key).or_default() += by;
+        }
+    }
+
+    /// Adds it to what stands in the file.
+    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
+        for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
+            counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who an address belongs to, as it is stored.
+pub(super) enum Owner<'o> {
+    Member(&'o str),
+    Invite(&'o str),
+}
+
+impl<'o> Owner<'o> {
+    fn decode(bytes: &'o [u8]) -> Option<Self> {
+        let (kind, id) = bytes.split_first()?;
+        let id = std::str::from_utf8(id).ok()?;
+        match *kind {
+            OF_MEMBER => Some(Self::Member(id)),
+            OF_INVITE => Some(Self::Invite(id)),
+            _ => None,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (kind, id) = match self {
+            Self::Member(id) => (OF_MEMBER, id),
+            Self::Invite(id) => (OF_INVITE, id),
+        };
+        [&[kind], id.as_bytes()].concat()
+    }
+}
+
+/// What is found under an address.
+enum Found {
+    Nobody,
+    Held(Holder),
+    Expired(Box<InviteRecord>),
+}
+
+/// Who keeps an address from others.
+pub(super) enum Holder {
+    Member(Box<Member>),
+    Invite(Box<Invite>),
+}
+
+impl Holder {
+    /// The refusal of another member with the address. Names nobody: also somebody who may not see
+    /// the team meets it.
+    pub(super) fn refuse_member(&self, email: &Email) -> Failure {
+        let (code, sentence) = match self {
+            Self::Member(_) => (
+                "already_member",
+                format!(
+                    "`{email}` is a member's address in this account already: edit that member instead"
+                ),
+            ),
+            Self::Invite(_) => (
+                "already_invited",
+                format!(
+                    "`{email}` has an open invite to this account: wait until it is accepted, or revoke it"
+                ),
+            ),
+        };
+        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
+    }
+
+    /// The refusal of an invite to the address, for whoever may invite: names who holds it.
+    pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
+        let (code, sentence) = match self {
+            Self::Member(member) if member.status == Status::Suspended => (
+                "suspended_member",
+                format!(
+                    "`{email}` is the address of {}, a suspended member: restore the member instead",
+                    member.full_name()
+                ),
+            ),
+            Self::Member(member) => (
+                "already_member",
+                format!(
+                    "`{email}` is the address of {}, a member with the role `{}`: change that role instead",
+                    member.full_name(),
+                    member.role
+                ),
+            ),
+            Self::Invite(invite) => (
+                "already_invited",
+                format!(
+                    "`{email}` was invited at {}, and may accept until {}: resend that invite or edit it instead",
+                    clock::rfc3339(invite.created),
+                    clock::rfc3339(invite.expires)
+                ),
+            ),
+        };
+        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
+    }
+}
+
+/// The two tables that know a member. While they are open, nothing else may open them.
+pub(super) struct Tables<'t> {
     members: Table<'t, &'static str, &'static [u8]>,
     addresses: Table<'t, &'static str, &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
-    fn open(change: &Transition<'t>) -> Result<Self, Fault> {
+    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
         Ok(Self {
             members: change.tx.open_table(MEMBERS)?,
             addresses: change.tx.open_table(ADDRESSES)?,
         })
     }
 
-    /// The member that a caller means, in the state that the caller believes it to be in.
-    fn find(&self, target: &OwnedTarget) -> Result<Member, Fault> {
-        let found = self.members.get(target.id.as_str())?;
-        let record = match found {
-            Some(found) => MemberRecord::decode(target.id.as_str(), found.value())?,
-            None => return Err(unknown(&target.id).into()),
-        };
-        if record.member.account != target.account {
-            return Err(unknown(&target.id).into());
-        }
-        match target.expected {
-            Some(expected) if expected != record.member.version => Err(stale(&record).into()),
-            _ => Ok(record.member),
-        }
-    }
-
-    fn check_free(&self, member: &Member) -> Result<(), Fault> {
-        if self.members.get(member.id.as_str())?.is_some() {
-            return Err(Failure {
-                kind: Kind::Conflict,
-                code: "id_taken",
-                ..Failure::invalid(
-                    "id",
-                    format!("the id `{}` is taken: an id is unique in the whole store", member.id),
-                )
-            }
-            .into());
-        }
-        self.check_address_free(member)
-    }
-
-    fn check_address_free(&self, member: &Member) -> Result<(), Fault> {
-        let key = address_key(&member.account, member.email.key());
-        if self.addresses.get(key.as_str())?.is_none() {
+    pub(super) fn need_free_id(&self, id: &MemberId) -> Result<(), Fault> {
+        if self.members.get(id.as_str())?.is_none() {
             return Ok(());
         }
         Err(Failure {
             kind: Kind::Conflict,
-            code: "already_member",
+            code: "id_taken",
             ..Failure::invalid(
-                "email",
-                format!(
-                    "`{}` is a member's address in this account already: edit that member instead",
-                    member.email
-                ),
+                "id",
+                format!("the id `{id}` is taken: an id is unique in the whole store"),
             )
         }
         .into())
     }
 
-    fn forget_address(&mut self, member: &Member) -> Result<(), Fault> {
-        self.addresses.remove(address_key(&member.account, member.email.key()).as_str())?;
+    fn need_free_address(&self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
+        match self.make_way(change, &member.account, &member.email)? {
+            Some(holder) => Err(holder.refuse_member(&member.email).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn owner(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Found, Fault> {
+        let found = self.addresses.get(address_key(account, email.key()).as_str())?;
+        let Some(found) = found else { return Ok(Found::Nobody) };
+        match Owner::decode(found.value()) {
+            Some(Owner::Member(id)) => {
+                let found = self.members.get(id)?.ok_or_else(damaged_address)?;
+                let record = MemberRecord::decode(id, found.value())?;
+                Ok(Found::Held(Holder::Member(Box::new(record.member))))
+            }
+            Some(Owner::Invite(id)) => {
+                let record = invites::read(change.tx, id)?.ok_or_else(damaged_address)?;
+                Ok(match record.invite.holds_address(change.now) {
+                    true => Found::Held(Holder::Invite(Box::new(record.invite))),
+                    false => Found::Expired(Box::new(record)),
+                })
+            }
+            None => Err(damaged_address().into()),
+        }
+    }
+
+    /// Who keeps an address from others; an invite that has expired does not.
+    pub(super) fn holder(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Option<Holder>, Fault> {
+        Ok(match self.owner(change, account, email)? {
+            Found::Held(holder) => Some(holder),
+            Found::Nobody | Found::Expired(_) => None,
+        })
+    }
+
+    /// Who keeps an address from others. Where that is nobody, an expired invite to it is ended,
+    /// and whoever asked must take the address in the same change.
+    pub(super) fn make_way(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Option<Holder>, Fault> {
+        match self.owner(change, account, email)? {
+            Found::Held(holder) => return Ok(Some(holder)),
+            Found::Nobody => {}
+            Found::Expired(record) => {
+                invites::revoke(change, *record)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives an address to an invite.
+    pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), Fault> {
+        let key = address_key(&invite.account, invite.email.key());
+        let owner = Owner::Invite(invite.id.as_str()).encode();
+        self.addresses.insert(key.as_str(), owner.as_slice())?;
         Ok(())
     }
 
-    fn put(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        self.put_as(&change.actor, change.now, member)
+    /// Takes an address from an invite, where that has it.
+    pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
+        if self.is_held_by(invite)? {
+            self.addresses.remove(address_key(&invite.account, invite.email.key()).as_str())?;
+        }
+        Ok(())
     }
 
-    fn put_as(
+    /// Whether an invite has its address.
+    pub(super) fn is_held_by(&self, invite: &Invite) -> Result<bool, Fault> {
+        let key = address_key(&invite.account, invite.email.key());
+        let found = self.addresses.get(key.as_str())?;
+        let owner = found.as_ref().and_then(|found| Owner::decode(found.value()));
+        Ok(matches!(owner, Some(Owner::Invite(id)) if id == invite.id.as_str()))
+    }
+
+    /// Writes a member, made or changed.
+    pub(super) fn put(
         &mut self,
-        actor: &str,
-        at: crate::domain::Timestamp,
-        member: &Member,
+        change: &Transition<'_>,
+        before: Option<&Member>,
+        after: &Member,
     ) -> Result<(), Fault> {
-        let last_change = LastChange { actor: actor.to_owned(), at };
+        let mut held = Held::default();
+        if let Some(before) = before {
+            held.shift(before, -1);
+        }
+        held.add(after);
+        held.write(change.tx)?;
+        self.put_row(change.as_last(), after)
+    }
+
+    /// Writes a member whose role is counted elsewhere.
+    fn put_row(&mut self, last_change: LastChange, member: &Member) -> Result<(), Fault> {
         let record = MemberRecord { member: member.clone(), last_change };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
-        let mut owner = vec![OF_MEMBER];
-        owner.extend_from_slice(member.id.as_str().as_bytes());
         let key = address_key(&member.account, member.email.key());
+        let owner = Owner::Member(member.id.as_str()).encode();
         self.addresses.insert(key.as_str(), owner.as_slice())?;
+        Ok(())
+    }
+
+    fn remove(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
+        let mut held = Held::default();
+        held.shift(member, -1);
+        held.write(change.tx)?;
+        self.members.remove(member.id.as_str())?;
+        self.addresses.remove(address_key(&member.account, member.email.key()).as_str())?;
         Ok(())
     }
 }
 
-fn need_account(change: &Transition<'_>, account: &AccountSlug) -> Result<(), Fault> {
-    match change.tx.open_table(ACCOUNTS)?.get(account.as_str())? {
-        Some(_) => Ok(()),
-        None => Err(accounts::unknown(account).into()),
+/// The member that a caller means, in the state that the caller believes it to be in.
+pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
+    let id = target.id.as_str();
+    let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    let record = found
+        .filter(|record| record.member.account == target.account)
+        .ok_or_else(|| unknown(&target.id))?;
+    if target.expected.is_some_and(|expected| expected != record.member.version) {
+        return Err(stale("member", record.member.version, &record.last_change).into());
     }
+    Ok(record.member)
+}
+
+fn edited(before: &Member, edit: &MemberEdit) -> Member {
+    let mut after = before.clone();
+    if let Some(name) = &edit.first_name {
+        after.first_name = name.clone();
+    }
+    if let Some(name) = &edit.last_name {
+        after.last_name = name.clone();
+    }
+    if let Some(email) = &edit.email {
+        after.email = email.clone();
+    }
+    if let Some(role) = &edit.role {
+        after.role = role.clone();
+    }
+    if after != *before {
+        after.version = before.version.next();
+    }
+    after
+}
+
+/// Frees the old address and makes way for the new one, which the caller writes. Links that were
+/// mailed to the old one die.
+pub(super) fn move_address(
+    change: &mut Transition<'_>,
+    before: &Member,
+    after: &Member,
+) -> Result<(), Fault> {
+    let mut tables = Tables::open(change)?;
+    tables.need_free_address(change, after)?;
+    tables.addresses.remove(address_key(&before.account, before.email.key()).as_str())?;
+    drop(tables);
+    links::end_all(change, &before.id)
 }
 
 fn unknown(id: &MemberId) -> Failure {
@@ -391,21 +626,25 @@ fn unknown(id: &MemberId) -> Failure {
     )
 }
 
-fn stale(record: &MemberRecord) -> Failure {
-    let LastChange { actor, at } = &record.last_change;
+/// The refusal of a change to a record that has moved on.
+pub(super) fn stale(what: &str, version: Version, last_change: &LastChange) -> Failure {
+    let LastChange { actor, at } = last_change;
     Failure::new(
         Kind::Stale,
         "stale",
         format!(
-            "this member was changed by `{actor}` at {} and is at version {}: read it again, then repeat your change",
-            clock::rfc3339(*at),
-            record.member.version
+            "this {what} was changed by `{actor}` at {} and is at version {version}: read it again, then repeat your change",
+            clock::rfc3339(*at)
         ),
     )
 }
 
 /// A change of the role is an event of its own.
-fn audit_edit(change: &Transition<'_>, before: &Member, after: &Member) -> Result<(), Fault> {
+pub(super) fn audit_edit(
+    change: &Transition<'_>,
+    before: &Member,
+    after: &Member,
+) -> Result<(), Fault> {
     let (chain, target) = (after.account.as_str(), after.id.as_str());
     let field = |name: &str, before: &str, after: &str| {
         (name.to_owned(), Some(before.to_owned()), Some(after.to_owned()))
@@ -429,12 +668,13 @@ fn audit_edit(change: &Transition<'_>, before: &Member, after: &Member) -> Resul
 
 /// Where the fields of a whole record belong.
 #[derive(Clone, Copy)]
-enum Side {
+pub(super) enum Side {
     Before,
     After,
 }
 
-fn all_fields(member: &Member, side: Side) -> AuditDetail {
+/// All of what people can change of a member, made or gone.
+pub(super) fn all_fields(member: &Member, side: Side) -> AuditDetail {
     let fields = texts(member).into_iter().map(|(name, value)| {
         let value = Some(value.to_owned());
         match side {
@@ -455,25 +695,20 @@ fn texts(member: &Member) -> [(&'static str, &str); 4] {
     ]
 }
 
-fn address_key(account: &AccountSlug, email_key: &str) -> String {
+/// An address that belongs to nobody who is there must not be given away.
+fn damaged_address() -> Failure {
+    Failure::internal("a stored address belongs to nobody: restore a backup")
+}
+
+/// The key of an address in its account.
+pub(super) fn address_key(account: &AccountSlug, email_key: &str) -> String {
     format!("{account}\0{email_key}")
 }
 
-/// The member that an address belongs to.
-fn owner(bytes: &[u8]) -> Option<&str> {
-    match bytes.split_first() {
-        Some((&OF_MEMBER, id)) => std::str::from_utf8(id).ok(),
-        _ => None,
-    }
-}
-
-fn read_member(tx: &ReadTransaction, id: &str) -> Result<Option<Member>, Fault> {
-    let members = tx.open_table(MEMBERS)?;
-    let found = members.get(id)?;
-    Ok(found
-        .map(|found| MemberRecord::decode(id, found.value()))
-        .transpose()?
-        .map(|found| found.member))
+/// A member, in whichever account.
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
+    let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    Ok(found.map(|record| record.member))
 }
 
 /// One page in the order of addresses; the cursor is the last address that was looked at.
@@ -493,11 +728,8 @@ fn page(
         if after == Some(key.value()) {
             continue;
         }
-        let Some(member) =
-            owner(bytes.value()).map(|id| read_member(tx, id)).transpose()?.flatten()
-        else {
-            continue;
-        };
+        let Some(Owner::Member(id)) = Owner::decode(bytes.value()) else { continue };
+        let Some(member) = read(tx, id)? else { continue };
         if !wanted(&member, filter, search.as_deref()) {
             continue;
         }
@@ -512,11 +744,11 @@ fn page(
 }
 
 fn wanted(member: &Member, filter: &MemberFilter, search: Option<&str>) -> bool {
-    let name = || format!("{} {}", member.first_name.as_str(), member.last_name.as_str());
     filter.role.as_ref().is_none_or(|role| *role == member.role)
         && filter.status.is_none_or(|status| status == member.status)
         && search.is_none_or(|search| {
-            member.email.key().contains(search) || name().to_lowercase().contains(search)
+            member.email.key().contains(search)
+                || member.full_name().to_lowercase().contains(search)
         })
 }
 

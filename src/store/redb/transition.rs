@@ -6,14 +6,21 @@
 use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::{
-    ACCOUNTS, ADDRESSES, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, Fault, MEMBERS, META, POLICIES, audit,
+    ACCOUNTS, ADDRESSES, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, CALLS, CREDENTIALS, Fault,
+    INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING,
+    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LINK_TOKENS, LINKS, LINKS_BY_MEMBER,
+    MAIL, MEMBERS, META, POLICIES, RATES, REMOVED, ROLE_COUNTS, SESSIONS, SESSIONS_BY_MEMBER,
+    audit,
 };
-use crate::domain::{AuditDetail, AuditEvent, Revision, Row, Timestamp};
+use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
+use crate::store::record::LastChange;
 
 /// How a transition ended well.
 pub(super) enum Ends<T> {
     /// Something changed: commit.
     Changed(T),
+    /// Something changed that nobody follows: commit, without a revision.
+    Quietly(T),
     /// Nothing had to change: no revision, no audit entry.
     AsItWas(T),
 }
@@ -43,6 +50,16 @@ impl<'t> Transition<'t> {
         Revision(self.revision.0.saturating_sub(1))
     }
 
+    /// Says who it is, where that is found out only under way.
+    pub(super) fn acts(&mut self, actor: &Actor) {
+        self.actor = actor.label();
+    }
+
+    /// This change, for whoever comes with an older version.
+    pub(super) fn as_last(&self) -> LastChange {
+        LastChange { actor: self.actor.clone(), at: self.now }
+    }
+
     /// Says what a record has become.
     pub(super) fn tell(&mut self, row: Row) {
         self.rows.push(row);
@@ -60,9 +77,9 @@ impl<'t> Transition<'t> {
     }
 
     /// Takes the revision; what was told goes to the followers after the commit.
-    pub(super) fn seal<T>(self, value: T) -> Result<(T, Revision, Vec<Row>), Fault> {
+    pub(super) fn seal(self) -> Result<(Revision, Vec<Row>), Fault> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
-        Ok((value, self.revision, self.rows))
+        Ok((self.revision, self.rows))
     }
 }
 
@@ -77,11 +94,39 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
 
 /// Makes every table, so that reading never meets a missing one.
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
-    tx.open_table(META)?;
-    for table in [ACCOUNTS, MEMBERS, ADDRESSES, AUDIT_HEADS, POLICIES] {
-        tx.open_table(table)?;
+    macro_rules! open {
+        ($($table:ident),* $(,)?) => { $(tx.open_table($table)?;)* };
     }
-    tx.open_table(AUDIT)?;
-    tx.open_table(AUDIT_PERSONAL)?;
+    open!(
+        META,
+        ACCOUNTS,
+        MEMBERS,
+        ADDRESSES,
+        ROLE_COUNTS,
+        REMOVED,
+        CREDENTIALS,
+        SESSIONS,
+        SESSIONS_BY_MEMBER,
+        INVITES,
+        INVITES_BY_ACCOUNT,
+        INVITES_BY_INVITER,
+        INVITE_TOKENS,
+        INVITE_LINKS,
+        CALLS,
+        RATES,
+        LINKS,
+        LINK_TOKENS,
+        LINKS_BY_MEMBER,
+        LETTERS,
+        LETTERS_DUE,
+        LETTERS_BY_ACCOUNT,
+        LETTER_COUNTS,
+        MAIL,
+        LEAVING,
+        AUDIT,
+        AUDIT_PERSONAL,
+        AUDIT_HEADS,
+        POLICIES,
+    );
     Ok(())
 }

@@ -1,0 +1,161 @@
+//! Records of invites: the invite, what its links are found by, and calls that may be repeated.
+//!
+//! Holds no token: its hash is a key, never a value that opens anything.
+
+use super::{LastChange, Reader, Writer, as_damage};
+use crate::domain::{
+    AccountSlug, Actor, Digest, Email, Failure, Fate, Generation, Invite, InviteId, KeyId,
+    LetterId, MemberId, Name, RoleId, Timestamp, Version,
+};
+
+const KIND: &str = "invite";
+const OPEN: u8 = 0;
+const ACCEPTED: u8 = 1;
+const REVOKED: u8 = 2;
+
+/// An invite as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InviteRecord {
+    /// The invite.
+    pub invite: Invite,
+    /// The letter that asks for a new link, where one was written last.
+    pub wanted: Option<LetterId>,
+    /// Who changed it last.
+    pub last_change: LastChange,
+}
+
+impl InviteRecord {
+    /// The record; the id is the key that it is stored under.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let invite = &self.invite;
+        let writer = Writer::new()
+            .text(invite.account.as_str())
+            .text(invite.email.as_str())
+            .text(invite.first_name.as_str())
+            .text(invite.last_name.as_str())
+            .text(invite.role.as_str())
+            .text(&invite.inviter.label())
+            .time(invite.created)
+            .time(invite.sent)
+            .time(invite.expires)
+            .long(invite.generation.0.into())
+            .long(invite.key.0.into());
+        let writer = match &invite.fate {
+            Fate::Open => writer.byte(OPEN),
+            Fate::Accepted { member, at } => writer.byte(ACCEPTED).text(member.as_str()).time(*at),
+            Fate::Revoked { at } => writer.byte(REVOKED).time(*at),
+        };
+        writer
+            .perhaps(invite.letter.map(|letter| letter.0), Writer::long)
+            .perhaps(self.wanted.map(|letter| letter.0), Writer::long)
+            .long(invite.version.0)
+            .change(&self.last_change)
+            .0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(id: &str, bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new(KIND, bytes)?;
+        let invite = Invite {
+            id: InviteId::parse(id).ok_or_else(|| reader.damaged())?,
+            account: as_damage(KIND, AccountSlug::parse(reader.text()?))?,
+            email: as_damage(KIND, Email::parse(reader.text()?))?,
+            first_name: as_damage(KIND, Name::parse("first_name", reader.text()?))?,
+            last_name: as_damage(KIND, Name::parse("last_name", reader.text()?))?,
+            role: as_damage(KIND, RoleId::parse(reader.text()?))?,
+            inviter: Actor::from_label(reader.text()?).ok_or_else(|| reader.damaged())?,
+            created: reader.time()?,
+            sent: reader.time()?,
+            expires: reader.time()?,
+            generation: Generation(reader.short()?),
+            key: KeyId(reader.short()?),
+            fate: fate(&mut reader)?,
+            letter: reader.perhaps(Reader::long)?.map(LetterId),
+            version: Version(0),
+        };
+        let wanted = reader.perhaps(Reader::long)?.map(LetterId);
+        let invite = Invite { version: Version(reader.long()?), ..invite };
+        let last_change = reader.change()?;
+        reader.end(Self { invite, wanted, last_change })
+    }
+}
+
+fn fate(reader: &mut Reader<'_>) -> Result<Fate, Failure> {
+    match reader.byte()? {
+        OPEN => Ok(Fate::Open),
+        ACCEPTED => Ok(Fate::Accepted {
+            member: as_damage(KIND, MemberId::parse(reader.text()?))?,
+            at: reader.time()?,
+        }),
+        REVOKED => Ok(Fate::Revoked { at: reader.time()? }),
+        _ => Err(reader.damaged()),
+    }
+}
+
+/// What a token of an invite belongs to; kept when the link was replaced, so that a dead link is
+/// told from nonsense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InviteTokenRecord {
+    /// The invite.
+    pub invite: InviteId,
+    /// Which of its links.
+    pub generation: Generation,
+}
+
+impl InviteTokenRecord {
+    /// The record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().text(self.invite.as_str()).long(self.generation.0.into()).0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new("invite's link", bytes)?;
+        let record = Self {
+            invite: InviteId::parse(reader.text()?).ok_or_else(|| reader.damaged())?,
+            generation: Generation(reader.short()?),
+        };
+        reader.end(record)
+    }
+}
+
+/// What a call that may be repeated was, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The digest of the call.
+    pub request: Digest,
+    /// The invite that it made.
+    pub invite: InviteId,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl CallRecord {
+    /// The record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().raw(&self.request.0).text(self.invite.as_str()).time(self.at).0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new("idempotency key", bytes)?;
+        let record = Self {
+            request: Digest(reader.array()?),
+            invite: InviteId::parse(reader.text()?).ok_or_else(|| reader.damaged())?,
+            at: reader.time()?,
+        };
+        reader.end(record)
+    }
+}

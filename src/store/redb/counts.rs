@@ -1,0 +1,23 @@
+//! Counts that are kept beside the rows they count, so that nobody has to scan.
+//!
+//! Each is changed only by the one function that writes the rows.
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::Fault;
+
+/// Adds to a count, or takes away; one that falls to nothing has no row.
+pub(super) fn shift(
+    tx: &WriteTransaction,
+    table: TableDefinition<'static, (&'static str, &'static str), u64>,
+    key: (&str, &str),
+    by: i64,
+) -> Result<(), Fault> {
+    let mut counts = tx.open_table(table)?;
+    let before = counts.get(key)?.map_or(0, |found| found.value());
+    match before.saturating_add_signed(by) {
+        0 => counts.remove(key)?,
+        after => counts.insert(key, after)?,
+    };
+    Ok(())
+}

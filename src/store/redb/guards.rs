@@ -1,0 +1,96 @@
+//! Guards that stand on every path: by whom a change is made, and who must be left after it.
+//!
+//! Holds what was judged against what the transaction finds. Judges nobody's right itself.
+
+use redb::ReadableTable;
+
+use super::transition::Transition;
+use super::{Fault, ROLE_COUNTS, members};
+use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, MemberId, Status, Version};
+use crate::store::By;
+use crate::store::by::moved_on;
+
+/// A member who acts is active, in the account, and as it was when its right was judged.
+pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Result<(), Fault> {
+    match by.actor.member() {
+        Some(member) => acting(change, member, by.version, account),
+        None if by.version.is_some() => Err(moved_on().into()),
+        None => Ok(()),
+    }
+}
+
+/// Whoever sent an invite may still do so, as it was judged.
+pub(super) fn inviter(
+    change: &Transition<'_>,
+    inviter: &Actor,
+    judged: Option<&(MemberId, Version)>,
+    account: &AccountSlug,
+) -> Result<(), Fault> {
+    match (inviter.member(), judged) {
+        (None, None) => Ok(()),
+        (Some(member), Some((judged, version))) if member == judged => {
+            acting(change, member, Some(*version), account)
+        }
+        _ => Err(moved_on().into()),
+    }
+}
+
+fn acting(
+    change: &Transition<'_>,
+    id: &MemberId,
+    version: Option<Version>,
+    account: &AccountSlug,
+) -> Result<(), Fault> {
+    let stands = members::read(change.tx, id.as_str())?.is_some_and(|member| {
+        member.account == *account
+            && member.status == Status::Active
+            && version.is_none_or(|version| version == member.version)
+    });
+    if stands { Ok(()) } else { Err(moved_on().into()) }
+}
+
+/// Nobody changes the own role.
+pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), Fault> {
+    if before.role == after.role || by.actor.member() != Some(&before.id) {
+        return Ok(());
+    }
+    Err(Failure {
+        kind: Kind::Conflict,
+        code: "own_role",
+        ..Failure::invalid(
+            "role",
+            "nobody changes the own role: ask another administrator of this account to do it",
+        )
+    }
+    .into())
+}
+
+/// The last active administrator stays one; `after` is `None` where the member goes.
+pub(super) fn administrator_stays(
+    change: &Transition<'_>,
+    by: &By,
+    before: &Member,
+    after: Option<&Member>,
+) -> Result<(), Fault> {
+    let administers = |member: &Member| {
+        member.status == Status::Active && by.administering.contains(&member.role)
+    };
+    if !administers(before) || after.is_some_and(administers) {
+        return Ok(());
+    }
+    let counts = change.tx.open_table(ROLE_COUNTS)?;
+    let mut administrators = 0;
+    for role in &by.administering {
+        let key = (before.account.as_str(), role.as_str());
+        administrators += counts.get(key)?.map_or(0, |found| found.value());
+    }
+    if administrators > 1 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Conflict,
+        "last_administrator",
+        "this is the last active administrator of the account, and nothing was changed: make somebody else an administrator first",
+    )
+    .into())
+}

@@ -1,0 +1,466 @@
+//! Letters in the embedded backend: queued, claimed, settled, noticed, forgotten.
+//!
+//! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters. Sends
+//! nothing.
+
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableTable};
+
+use super::leaving::{self, OVER_MS, after};
+use super::rows::Rows;
+use super::transition::{Ends, Transition};
+use super::{
+    Fault, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, MAIL, META, RedbStore, counts,
+};
+use crate::domain::{
+    AccountSlug, Actor, AuditDetail, AuditEvent, Delivery, DeliveryState, Email, Failure, Handover,
+    Letter, LetterId, LetterKind, MailStop, Notice, Row, Timestamp,
+};
+use crate::store::letters::{MailStatus, NewLetter};
+use crate::store::record::letters::{LetterRecord, decode_mail_stop, encode_mail_stop};
+use crate::store::{Committed, Page};
+
+const STOP: &str = "stop";
+/// How far a letter steps back behind others when it met a fault of the configuration.
+const STEP_BACK_MS: i64 = 60_000;
+/// The target of entries about mail as a whole.
+const ALL_MAIL: &str = "mail";
+
+/// A letter to be.
+pub(super) struct Outgoing {
+    pub(super) account: AccountSlug,
+    pub(super) kind: LetterKind,
+    /// Whom the audit log names: the id of an invite or of a member.
+    pub(super) subject: String,
+    pub(super) to: Email,
+    pub(super) to_name: String,
+    pub(super) new: NewLetter,
+}
+
+impl RedbStore {
+    pub(in crate::store) async fn letters_claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Letter>, Failure> {
+        let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let claim = move |change: &mut Transition<'_>| claim(change, limit, lease_ms);
+        self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
+    }
+
+    pub(in crate::store) async fn letters_release(&self) -> Result<(), Failure> {
+        self.write(&Actor::System, |change| {
+            let mut released = false;
+            for id in due_until(change, Timestamp(i64::MAX), usize::MAX)? {
+                let Some(before) = read(change.tx, id)? else { continue };
+                if before.letter.delivery.state == DeliveryState::Sending {
+                    let detail = before.letter.delivery.detail.clone();
+                    let queued = over(&before, DeliveryState::Queued, detail);
+                    replace(change, Some(&before), Some(&queued))?;
+                    released = true;
+                }
+            }
+            Ok(if released { Ends::Quietly(()) } else { Ends::AsItWas(()) })
+        })
+        .await
+        .map(|released| released.value)
+    }
+
+    pub(in crate::store) async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
+        self.read(|tx| {
+            if stop(tx)?.is_some() {
+                return Ok(None);
+            }
+            let queue = tx.open_table(LETTERS_DUE)?;
+            let first = queue.first()?;
+            Ok(first.map(|(key, _)| Timestamp(key.value().0)))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn letter(&self, id: LetterId) -> Result<Option<Letter>, Failure> {
+        self.read(move |tx| Ok(read(tx, id)?.map(|record| record.letter))).await
+    }
+
+    pub(in crate::store) async fn letters(
+        &self,
+        account: Option<&AccountSlug>,
+        after: Option<LetterId>,
+        limit: usize,
+    ) -> Result<Page<Letter>, Failure> {
+        let (account, end) = (account.cloned(), after.map_or(u64::MAX, |after| after.0));
+        self.read(move |tx| {
+            let mut page = Page { items: Vec::new(), next: None };
+            for id in newest(tx, account.as_ref(), end, limit.saturating_add(1))? {
+                let Some(record) = read(tx, id)? else { continue };
+                if page.items.len() == limit {
+                    page.next = page.items.last().map(|last: &Letter| last.id.to_string());
+                    break;
+                }
+                page.items.push(record.letter);
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn letter_settle(
+        &self,
+        claimed: &Letter,
+        handover: Handover,
+    ) -> Result<Committed<()>, Failure> {
+        let claimed = claimed.clone();
+        self.write(&Actor::System, move |change| {
+            let held = read(change.tx, claimed.id)?.filter(|record| {
+                record.letter.delivery.state == DeliveryState::Sending
+                    && record.letter.delivery.attempts == claimed.delivery.attempts
+                    && record.letter.leased_until == claimed.leased_until
+            });
+            match held {
+                Some(before) => settle(change, &before, handover),
+                None => Ok(Ends::AsItWas(())),
+            }
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn letter_notice(
+        &self,
+        notice: Notice,
+    ) -> Result<Committed<bool>, Failure> {
+        self.write(&Actor::System, move |change| {
+            let Some(before) = read(change.tx, notice.letter)? else {
+                return Ok(Ends::AsItWas(false));
+            };
+            let delivery = &before.letter.delivery;
+            let is_news = (delivery.state, &delivery.detail) != (notice.state, &notice.detail);
+            if !is_news || !may_be_told(&before.letter, notice.state) {
+                return Ok(Ends::AsItWas(false));
+            }
+            let event = match notice.state {
+                DeliveryState::Bounced => Some(AuditEvent::MailBounced),
+                DeliveryState::Delivered => Some(AuditEvent::MailDelivered),
+                _ => None,
+            };
+            let Notice { state, detail, .. } = notice;
+            let told = over(&before, state, detail);
+            replace(change, Some(&before), Some(&told))?;
+            Ok(match event {
+                Some(event) => {
+                    audit(change, event, &told)?;
+                    Ends::Changed(true)
+                }
+                None => Ends::Quietly(true),
+            })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn mail_status(
+        &self,
+        account: Option<&AccountSlug>,
+    ) -> Result<MailStatus, Failure> {
+        let account = account.cloned();
+        self.read(move |tx| {
+            let table = tx.open_table(LETTER_COUNTS)?;
+            let mut sums = DeliveryState::ALL.map(|state| (state, 0));
+            for row in table.range((account.as_ref().map_or("", AccountSlug::as_str), "")..)? {
+                let (key, count) = row?;
+                let (of, state) = key.value();
+                if account.as_ref().is_some_and(|account| account.as_str() != of) {
+                    break;
+                }
+                if let Some(sum) = sums.iter_mut().find(|(known, _)| known.as_str() == state) {
+                    sum.1 += count.value();
+                }
+            }
+            let counts = sums.into_iter().filter(|(_, count)| *count > 0).collect();
+            Ok(MailStatus { stopped: stop(tx)?, counts })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn mail_resume(
+        &self,
+        actor: &Actor,
+    ) -> Result<Committed<bool>, Failure> {
+        self.write(actor, |change| {
+            if change.tx.open_table(MAIL)?.remove(STOP)?.is_none() {
+                return Ok(Ends::AsItWas(false));
+            }
+            change.audit("", AuditEvent::MailResumed, ALL_MAIL, AuditDetail::default())?;
+            change.tell(Row::Mail(None));
+            Ok(Ends::Changed(true))
+        })
+        .await
+    }
+}
+
+/// Queues a letter, in the transition that it tells of.
+pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
+    let id = next_id(change)?;
+    let Outgoing { account, kind, subject, to, to_name, new } = out;
+    let delivery = Delivery { state: DeliveryState::Queued, ..Delivery::default() };
+    let letter = Letter {
+        id,
+        account,
+        kind,
+        to,
+        to_name,
+        message_id: new.message_id,
+        created: change.now,
+        expires: new.expires,
+        delivery,
+        leased_until: None,
+    };
+    let key = (letter.account.as_str(), id.0);
+    change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
+    let forgotten = after(letter.expires, OVER_MS);
+    leaving::note(change, forgotten, leaving::Kind::Letter, &id.to_string())?;
+    replace(change, None, Some(&LetterRecord { letter, subject }))?;
+    change.tell(Row::LetterQueued);
+    Ok(id)
+}
+
+fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
+    let mut meta = change.tx.open_table(META)?;
+    let next = meta.get("letter")?.map_or(0, |found| found.value()).saturating_add(1);
+    meta.insert("letter", next)?;
+    Ok(LetterId(next))
+}
+
+/// Takes back a letter that has not gone out. One that is on its way goes too: how that ends is
+/// nobody's business any more.
+pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
+    let Some(letter) = letter else { return Ok(()) };
+    match read(change.tx, letter)? {
+        Some(waiting) if due(&waiting.letter).is_some() => replace(change, Some(&waiting), None),
+        _ => Ok(()),
+    }
+}
+
+/// When somebody must look at a letter again: when it is due, or its lease ends. `None` once no
+/// sender has anything left to do.
+fn due(letter: &Letter) -> Option<Timestamp> {
+    match letter.delivery.state {
+        DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
+        DeliveryState::Sending => letter.leased_until,
+        // Without a next try, somebody else's mail server is the one that tries.
+        DeliveryState::Deferred => letter.delivery.next_attempt,
+        _ => None,
+    }
+}
+
+/// Writes a letter, or takes it away, with its place in the queue and in the counts.
+fn replace(
+    change: &Transition<'_>,
+    before: Option<&LetterRecord>,
+    after: Option<&LetterRecord>,
+) -> Result<(), Fault> {
+    let mut letters = change.tx.open_table(LETTERS)?;
+    let mut queue = change.tx.open_table(LETTERS_DUE)?;
+    let count = |letter: &Letter, by: i64| {
+        let key = (letter.account.as_str(), letter.delivery.state.as_str());
+        counts::shift(change.tx, LETTER_COUNTS, key, by)
+    };
+    if let Some(LetterRecord { letter, .. }) = before {
+        count(letter, -1)?;
+        if let Some(due) = due(letter) {
+            queue.remove((due.0, letter.id.0))?;
+        }
+        if after.is_none() {
+            letters.remove(letter.id.0)?;
+            let key = (letter.account.as_str(), letter.id.0);
+            change.tx.open_table(LETTERS_BY_ACCOUNT)?.remove(key)?;
+        }
+    }
+    if let Some(record) = after {
+        count(&record.letter, 1)?;
+        if let Some(due) = due(&record.letter) {
+            queue.insert((due.0, record.letter.id.0), ())?;
+        }
+        letters.insert(record.letter.id.0, record.encode().as_slice())?;
+    }
+    Ok(())
+}
+
+/// Takes what is due. A letter whose time is over is given up.
+fn claim(
+    change: &mut Transition<'_>,
+    limit: usize,
+    lease_ms: i64,
+) -> Result<Ends<Vec<Letter>>, Fault> {
+    if stop(change.tx)?.is_some() {
+        return Ok(Ends::AsItWas(Vec::new()));
+    }
+    let (mut claimed, mut given_up) = (Vec::new(), false);
+    for id in due_until(change, change.now, limit)? {
+        let Some(before) = read(change.tx, id)? else { continue };
+        if change.now >= before.letter.expires {
+            let detail = "its time was over before the mail server took it".to_owned();
+            let failed = over(&before, DeliveryState::Failed, detail);
+            replace(change, Some(&before), Some(&failed))?;
+            audit(change, AuditEvent::MailFailed, &failed)?;
+            given_up = true;
+            continue;
+        }
+        let mut sending = before.clone();
+        sending.letter.leased_until = Some(after(change.now, lease_ms));
+        let delivery = &mut sending.letter.delivery;
+        delivery.state = DeliveryState::Sending;
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.last_attempt = Some(change.now);
+        delivery.next_attempt = None;
+        replace(change, Some(&before), Some(&sending))?;
+        claimed.push(sending.letter);
+    }
+    Ok(match (given_up, claimed.is_empty()) {
+        (true, _) => Ends::Changed(claimed),
+        (false, false) => Ends::Quietly(claimed),
+        (false, true) => Ends::AsItWas(claimed),
+    })
+}
+
+fn due_until(
+    change: &Transition<'_>,
+    end: Timestamp,
+    limit: usize,
+) -> Result<Vec<LetterId>, Fault> {
+    let queue = change.tx.open_table(LETTERS_DUE)?;
+    let due = queue.range(..=(end.0, u64::MAX))?.take(limit);
+    due.map(|row| Ok(LetterId(row?.0.value().1))).collect()
+}
+
+/// Writes down how the try of whoever holds the lease ended.
+fn settle(
+    change: &mut Transition<'_>,
+    before: &LetterRecord,
+    handover: Handover,
+) -> Result<Ends<()>, Fault> {
+    let (settled, event) = match handover {
+        Handover::Taken { detail } => {
+            (over(before, DeliveryState::HandedOver, detail), AuditEvent::MailHandedOver)
+        }
+        Handover::Refused { detail } => {
+            (over(before, DeliveryState::Failed, detail), AuditEvent::MailFailed)
+        }
+        Handover::Later { detail, at } => {
+            let mut deferred = over(before, DeliveryState::Deferred, detail);
+            deferred.letter.delivery.next_attempt = Some(at);
+            replace(change, Some(before), Some(&deferred))?;
+            return Ok(Ends::Quietly(()));
+        }
+        Handover::Void => {
+            replace(change, Some(before), None)?;
+            return Ok(Ends::Quietly(()));
+        }
+        Handover::Misconfigured { detail } => return stop_all(change, before, detail),
+    };
+    replace(change, Some(before), Some(&settled))?;
+    audit(change, event, &settled)?;
+    Ok(Ends::Changed(()))
+}
+
+/// A letter that its sender has done with.
+fn over(before: &LetterRecord, state: DeliveryState, detail: String) -> LetterRecord {
+    let mut record = before.clone();
+    record.letter.leased_until = None;
+    let delivery = &mut record.letter.delivery;
+    delivery.state = state;
+    delivery.detail = detail;
+    delivery.next_attempt = None;
+    record
+}
+
+/// Queues a letter as it was before the try, and lets no mail out until somebody mends the cause.
+fn stop_all(
+    change: &mut Transition<'_>,
+    before: &LetterRecord,
+    cause: String,
+) -> Result<Ends<()>, Fault> {
+    let mut queued = over(before, DeliveryState::Queued, cause.clone());
+    let delivery = &mut queued.letter.delivery;
+    delivery.attempts = delivery.attempts.saturating_sub(1);
+    // Behind the others: were it the letter that is at fault, it must not stop them again first.
+    delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
+    replace(change, Some(before), Some(&queued))?;
+    if stop(change.tx)?.is_some() {
+        return Ok(Ends::Quietly(()));
+    }
+    let stop = MailStop { cause, since: change.now };
+    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(&stop).as_slice())?;
+    let fields = vec![("cause".to_owned(), None, Some(stop.cause.clone()))];
+    change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
+    change.tell(Row::Mail(Some(stop)));
+    Ok(Ends::Changed(()))
+}
+
+/// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
+/// come between the mail server's yes and ours. That delivery takes longer, or that another server
+/// took it, says nothing about a letter that is still ours to send, that arrived or came back.
+fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
+    let is_out = due(letter).is_none() && letter.delivery.attempts > 0;
+    match state {
+        DeliveryState::Deferred | DeliveryState::HandedOver => {
+            is_out
+                && matches!(
+                    letter.delivery.state,
+                    DeliveryState::HandedOver | DeliveryState::Deferred
+                )
+        }
+        DeliveryState::Bounced | DeliveryState::Delivered => letter.delivery.attempts > 0,
+        _ => false,
+    }
+}
+
+fn audit(change: &Transition<'_>, event: AuditEvent, record: &LetterRecord) -> Result<(), Fault> {
+    let letter = &record.letter;
+    let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
+    let fields = vec![
+        field("letter", letter.id.to_string()),
+        field("kind", letter.kind.as_str().to_owned()),
+        field("to", letter.to.as_str().to_owned()),
+        field("detail", letter.delivery.detail.clone()),
+    ];
+    change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
+}
+
+/// A letter.
+pub(super) fn read(rows: &impl Rows, id: LetterId) -> Result<Option<LetterRecord>, Fault> {
+    rows.record(LETTERS, id.0, |bytes| LetterRecord::decode(id, bytes))
+}
+
+fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
+    rows.record(MAIL, STOP, decode_mail_stop)
+}
+
+/// Ids before `end`, newest first.
+fn newest(
+    tx: &ReadTransaction,
+    account: Option<&AccountSlug>,
+    end: u64,
+    limit: usize,
+) -> Result<Vec<LetterId>, Fault> {
+    match account {
+        Some(account) => {
+            let index = tx.open_table(LETTERS_BY_ACCOUNT)?;
+            let range = index.range((account.as_str(), 0)..(account.as_str(), end))?;
+            range.rev().take(limit).map(|row| Ok(LetterId(row?.0.value().1))).collect()
+        }
+        None => {
+            let letters = tx.open_table(LETTERS)?;
+            let range = letters.range(..end)?;
+            range.rev().take(limit).map(|row| Ok(LetterId(row?.0.value()))).collect()
+        }
+    }
+}
+
+/// Forgets a letter, whose time has been over for long.
+pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+    let Ok(id) = id.parse() else { return Ok(None) };
+    if let Some(record) = read(change.tx, LetterId(id))? {
+        replace(change, Some(&record), None)?;
+    }
+    Ok(None)
+}

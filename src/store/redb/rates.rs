@@ -1,0 +1,97 @@
+//! How often something may happen: fixed windows, counted in the transaction that it happens in.
+//!
+//! What is refused does not count. Knows bounds, never who is asking for what.
+
+use redb::ReadableTable;
+
+use super::leaving::{self, after};
+use super::transition::Transition;
+use super::{Fault, RATES};
+use crate::clock;
+use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits};
+
+/// So often in so long a time.
+struct Bound {
+    most: u64,
+    window_ms: i64,
+}
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+const OF_ACCOUNT: Bound = Bound { most: limits::INVITES_OF_ACCOUNT_A_DAY, window_ms: DAY_MS };
+const BY_INVITER: Bound = Bound { most: limits::INVITES_BY_INVITER_AN_HOUR, window_ms: HOUR_MS };
+const TO_ADDRESS: [Bound; 2] = [
+    Bound { most: limits::INVITES_TO_ADDRESS_A_DAY, window_ms: DAY_MS },
+    Bound { most: limits::INVITES_TO_ADDRESS_A_MINUTE, window_ms: MINUTE_MS },
+];
+
+/// Counts one more link that goes to an address. The operator of the sidecar is bound only by what
+/// the person at the address has to bear.
+pub(super) fn invite(
+    change: &Transition<'_>,
+    actor: &Actor,
+    account: &AccountSlug,
+    email: &Email,
+) -> Result<(), Fault> {
+    let refuse = |until: Option<Timestamp>, what: String| match until {
+        Some(until) => Err(too_many(change, &what, until)),
+        None => Ok(()),
+    };
+    if !matches!(actor, Actor::Sidecar { .. }) {
+        let full = count(change, &OF_ACCOUNT, &format!("account\0{account}"))?;
+        refuse(full, format!("this account has sent {} invites in a day", OF_ACCOUNT.most))?;
+        let full = count(change, &BY_INVITER, &format!("inviter\0{}", actor.label()))?;
+        refuse(full, format!("you have sent {} invites in an hour", BY_INVITER.most))?;
+    }
+    for bound in &TO_ADDRESS {
+        let key = format!("address\0{}\0{account}\0{}", bound.window_ms, email.key());
+        let full = count(change, bound, &key)?;
+        refuse(full, format!("`{email}` was sent as many invites as one address may get"))?;
+    }
+    Ok(())
+}
+
+/// Counts one more; where the bound is reached, counts none and answers until when.
+fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Timestamp>, Fault> {
+    let mut rates = change.tx.open_table(RATES)?;
+    let found = rates.get(key)?.map(|found| found.value());
+    // A window that begins later was begun by a clock that was put back since.
+    let is_running = |(start, _): &(i64, u64)| {
+        (*start..start.saturating_add(bound.window_ms)).contains(&change.now.0)
+    };
+    let (start, times) = found.filter(is_running).unwrap_or((change.now.0, 0));
+    let until = after(Timestamp(start), bound.window_ms);
+    if times >= bound.most {
+        return Ok(Some(until));
+    }
+    rates.insert(key, (start, times + 1))?;
+    drop(rates);
+    if times == 0 {
+        // The longest window is over by then, whichever this one is.
+        leaving::note(change, after(Timestamp(start), DAY_MS), leaving::Kind::Rate, key)?;
+    }
+    Ok(None)
+}
+
+fn too_many(change: &Transition<'_>, what: &str, until: Timestamp) -> Failure {
+    let wait_ms = u64::try_from(until.0.saturating_sub(change.now.0)).unwrap_or(0);
+    Failure::too_many(
+        "too_many_invites",
+        format!("{what}, and nothing was sent: try again after {}", clock::rfc3339(until)),
+        wait_ms.div_ceil(1_000),
+    )
+}
+
+/// Forgets a window that is over, unless a new one began since.
+pub(super) fn forget(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
+    let mut rates = change.tx.open_table(RATES)?;
+    let Some((start, _)) = rates.get(key)?.map(|found| found.value()) else { return Ok(None) };
+    let over = after(Timestamp(start), DAY_MS);
+    if change.now < over {
+        return Ok(Some(over));
+    }
+    rates.remove(key)?;
+    Ok(None)
+}

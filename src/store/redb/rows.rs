@@ -1,0 +1,61 @@
+//! Reading rows: the same in a transaction that reads and in one that writes.
+//!
+//! Never changes any.
+
+use std::borrow::Borrow;
+
+use redb::{
+    Key, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, Value,
+    WriteTransaction,
+};
+
+use super::{Fault, Records};
+use crate::domain::Failure;
+
+/// A transaction that rows can be read in.
+pub(super) trait Rows {
+    /// An open table. In a transaction that writes, a table is open once at a time.
+    type Open<'t, K: Key + 'static, V: Value + 'static>: ReadableTable<K, V>
+    where
+        Self: 't;
+
+    /// Opens a table.
+    fn open<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<Self::Open<'_, K, V>, Fault>;
+
+    /// One record, where there is one.
+    fn record<'k, K: Key + 'static, T>(
+        &self,
+        table: Records<K>,
+        key: impl Borrow<K::SelfType<'k>>,
+        decode: impl FnOnce(&[u8]) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Fault> {
+        let table = self.open(table)?;
+        let found = table.get(key)?;
+        Ok(found.map(|found| decode(found.value())).transpose()?)
+    }
+}
+
+impl Rows for ReadTransaction {
+    type Open<'t, K: Key + 'static, V: Value + 'static> = ReadOnlyTable<K, V>;
+
+    fn open<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<Self::Open<'_, K, V>, Fault> {
+        Ok(self.open_table(table)?)
+    }
+}
+
+impl Rows for WriteTransaction {
+    type Open<'t, K: Key + 'static, V: Value + 'static> = Table<'t, K, V>;
+
+    fn open<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<Self::Open<'_, K, V>, Fault> {
+        Ok(self.open_table(table)?)
+    }
+}
