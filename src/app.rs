@@ -8,12 +8,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, RwLock};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Passwords};
 use crate::directory::Directory;
-use crate::domain::{Digest, Timestamp};
+use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash};
 use crate::engine::Snapshot;
+use crate::keys::Keys;
+use crate::mail::Mailer;
+use crate::password::Hasher;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
+use crate::throttle::{Quotas, Throttle};
 
 /// How the live policies stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,31 @@ pub struct PolicyStatus {
     pub fault: Option<String>,
     /// When the set went live.
     pub loaded_at: Timestamp,
+}
+
+/// Where links in mail lead: the console's address to the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links(String);
+
+impl Links {
+    /// The console's own address, with or without a path; never made from a request's `Host`.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        Self(base.trim_end_matches('/').to_owned())
+    }
+
+    /// The address itself.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.0
+    }
+
+    /// A page of it, with a token in the fragment: a mail scanner that opens the link never sends
+    /// it anywhere (ASVS 5.0, 14.2.1).
+    #[must_use]
+    pub fn to(&self, page: &str, token: &Token) -> String {
+        format!("{}/{page}#{}", self.0, token.expose())
+    }
 }
 
 /// Everything that is shared by the requests of one sidecar.
@@ -46,6 +75,20 @@ pub struct App {
     /// Digests of the bearer keys that callers of the decision listener must bring; empty where
     /// none are asked for.
     pub decision_keys: Vec<Digest>,
+    /// Secret keys, and what is derived from them.
+    pub keys: Keys,
+    /// How mail goes out.
+    pub mailer: Mailer,
+    /// Hashes passwords, few at once.
+    pub hasher: Hasher,
+    /// Slows down who tries too often.
+    pub throttle: Throttle,
+    /// Bounds what costs mail.
+    pub quotas: Quotas,
+    /// Where links in mail lead.
+    pub links: Links,
+    /// The hash of the set-up link's token, while the store is empty.
+    pub set_up: std::sync::Mutex<Option<TokenHash>>,
     /// One reload at a time. Holds what changed where the live set could not be kept for the next
     /// start.
     pub reloading: Mutex<Option<Vec<String>>>,
@@ -55,17 +98,24 @@ pub struct App {
 }
 
 impl App {
-    /// The handles, with a live policy set and nothing counted yet.
-    #[must_use]
+    /// The handles, with a live policy set and nothing counted yet. Keys end with the process and
+    /// no mail is sent until somebody puts others in.
+    ///
+    /// # Errors
+    /// `Internal`, when the operating system has no randomness.
     pub fn new(
         config: Config,
         clock: Clock,
         policies: Snapshot,
         directory: Arc<Directory>,
         store: Store,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
+        let Passwords { memory_kib, iterations } = config.passwords;
+        let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
+        let own = format!("http://{}", config.console.listen);
+        let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
         let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
-        Self {
+        Ok(Self {
             config,
             clock,
             policies: ArcSwap::from_pointee(policies),
@@ -74,8 +124,15 @@ impl App {
             store,
             telemetry: Telemetry::default(),
             decision_keys: Vec::new(),
+            keys: Keys::passing()?,
+            mailer: Mailer::links()?,
+            hasher,
+            throttle: Throttle::default(),
+            quotas: Quotas::default(),
+            links,
+            set_up: std::sync::Mutex::default(),
             reloading: Mutex::new(None),
             roles_given: RwLock::new(()),
-        }
+        })
     }
 }

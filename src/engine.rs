@@ -23,7 +23,7 @@ mod slices;
 mod stored;
 mod types;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cedar_policy::PolicyId;
 
@@ -80,6 +80,7 @@ pub struct Snapshot {
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,
     roles: Vec<RoleCard>,
+    administering: BTreeSet<RoleId>,
     guards: usize,
     tests: usize,
     notes: Vec<String>,
@@ -108,10 +109,23 @@ impl Snapshot {
         &self.roles
     }
 
+    /// The roles whose active members may manage members and give roles on the own account,
+    /// whatever their attributes: the administrators. Empty where the folder has none.
+    #[must_use]
+    pub fn administering(&self) -> &BTreeSet<RoleId> {
+        &self.administering
+    }
+
     /// Whether the catalogue has this role.
     #[must_use]
     pub fn has_role(&self, role: &RoleId) -> bool {
         self.roles.iter().any(|card| card.id == *role)
+    }
+
+    /// Whether the schema has a type of entity by this spelling.
+    #[must_use]
+    pub fn knows_type(&self, spelling: &str) -> bool {
+        self.names.type_index(spelling).is_some()
     }
 
     /// How many policies decide; guards are not among them.

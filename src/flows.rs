@@ -7,12 +7,20 @@
 pub mod accounts;
 pub mod audit;
 pub mod decide;
+pub mod events;
 pub mod export;
 pub mod import;
+pub mod invites;
+pub mod letters;
+pub mod me;
 pub mod members;
+pub mod passwords;
 pub mod permit;
 pub mod refresh;
 pub mod reload;
+pub mod sessions;
+pub mod set_up;
+pub mod sign_in;
 
 mod roles;
 mod whole;

@@ -4,7 +4,7 @@
 //! everything that is wrong. Nothing is repaired, nothing is skipped: a file that is not
 //! understood is a fault. Never looks at the live set and never swaps anything.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use cedar_policy::{
@@ -65,6 +65,9 @@ impl Placed<'_> {
         }
     }
 }
+
+/// Whoever may do both in the own account administers it.
+const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
 
 impl Snapshot {
     /// Takes a folder through the gate. `held` are the roles that members hold, with how many
@@ -171,6 +174,7 @@ impl Draft<'_> {
             policies,
             meta,
             roles: self.cards,
+            administering: BTreeSet::new(),
             guards: self.guards,
             tests: 0,
             notes: self.folder.notes,
@@ -178,6 +182,7 @@ impl Draft<'_> {
             digest,
             digest_hex: digest.hex(),
         };
+        snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();
         snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema)?;
         Ok(snapshot)
     }

@@ -197,6 +197,13 @@ impl Snapshot {
         names.into_iter().collect()
     }
 
+    /// Every action that members may ask on some type, sorted.
+    #[must_use]
+    pub fn actions(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.asked().into_iter().map(|(action, _)| action).collect();
+        names.into_iter().collect()
+    }
+
     /// Every action with every type of resource that members may ask it on.
     fn asked(&self) -> Vec<(String, String)> {
         let mut asked = Vec::new();

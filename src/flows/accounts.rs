@@ -1,34 +1,149 @@
-//! Accounts: make one, list them, find the one a caller means.
+//! Accounts: make one, list them, find the one a caller means, change its settings.
 //!
-//! Makes no member: an account's first member is an import or a member created on it.
+//! Makes no member: an account's first one is invited, imported, or made by the set-up.
 
 use std::sync::Arc;
 
-use super::permit::StorePermit;
-use super::refresh;
+use super::invites::{self, Invitation};
+use super::permit::{Caller, Permit, Right, StorePermit};
 use super::whole::whole;
+use super::{refresh, roles};
 use crate::app::App;
-use crate::domain::{Account, AccountSlug, Failure, Kind, limits};
-use crate::store::Committed;
+use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits};
+use crate::store::invites::InviteView;
+use crate::store::{AccountEdit, Committed};
 
 /// How many accounts a failure names before it says that there are more.
 const ACCOUNTS_NAMED_MAX: usize = 20;
 
-/// Makes an account.
+/// Makes an account, and where somebody is named the invite of its first administrator.
 ///
 /// # Errors
-/// `Invalid` when the name is empty, too long or holds control characters; `Conflict`, code
-/// `account_exists`; `Internal`.
+/// `Invalid` when the name is empty, too long or holds control characters, `unknown_role`, or
+/// `role_missing`; `Conflict` `account_exists`; `Busy`.
 pub async fn create(
     app: &Arc<App>,
     permit: StorePermit,
-    slug: AccountSlug,
-    name: &str,
-) -> Result<Committed<Account>, Failure> {
+    (slug, name): (AccountSlug, &str),
+    first: Option<FirstMember>,
+) -> Result<Committed<Created>, Failure> {
     let name = checked_name(name)?;
+    let first = first.map(|first| first.invitation(app)).transpose()?;
     let app = Arc::clone(app);
     whole(async move {
-        refresh::seen(&app, app.store.account_create(permit.actor(), slug, name).await).await
+        let _giving = roles::giving(&app, first.iter().map(|first| &first.role)).await?;
+        let account = Account {
+            slug,
+            name,
+            created: app.clock.now(),
+            invite_lifetime: None,
+            two_step_enforced: false,
+            version: Version::FIRST,
+        };
+        let first = first.map(|first| invites::draft(&app, &account, first, None)).transpose()?;
+        let made =
+            app.store.account_create(permit.actor(), account.slug, account.name, first).await;
+        let Committed { revision, value: (account, invite) } = refresh::seen(&app, made).await?;
+        let link = invite.as_ref().and_then(|view| invites::valid_link(&app, &view.invite).ok());
+        Ok(Committed { revision, value: Created { account, invite: invite.zip(link) } })
+    })
+    .await
+}
+
+/// Who is to administer a new account.
+#[derive(Debug)]
+pub struct FirstMember {
+    /// Where the link goes.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The role; the only administering one where it is left out.
+    pub role: Option<RoleId>,
+}
+
+impl FirstMember {
+    fn invitation(self, app: &App) -> Result<Invitation, Failure> {
+        let Self { email, first_name, last_name, role } = self;
+        let role = match role {
+            Some(role) => role,
+            None => only_administering_role(app)?,
+        };
+        Ok(Invitation { email, first_name, last_name, role })
+    }
+}
+
+/// A new account, and the invite of its first member with its link.
+#[derive(Debug)]
+pub struct Created {
+    /// The account.
+    pub account: Account,
+    /// The invite.
+    pub invite: Option<(InviteView, String)>,
+}
+
+/// The role that administers, where there is just one.
+///
+/// # Errors
+/// `Invalid` `role_missing`, naming those that there are.
+pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
+    let live = app.policies.load();
+    let mut roles = live.administering().iter();
+    if let (Some(role), None) = (roles.next(), roles.next()) {
+        return Ok(role.clone());
+    }
+    let named: Vec<&str> = live.administering().iter().map(|role| role.as_str()).collect();
+    let sentence = match named.is_empty() {
+        true => "`role` is missing, and no role of the live policies administers an account: name the role to give".to_owned(),
+        false => format!("`role` is missing, and several administer an account: name one of `{}`", named.join("`, `")),
+    };
+    Err(Failure { code: "role_missing", ..Failure::invalid("role", sentence) })
+}
+
+/// The caller's account.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_account`; `Busy`.
+pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
+    found(app, permit.account()).await
+}
+
+/// One account.
+///
+/// # Errors
+/// `NotFound` `unknown_account`; `Busy`.
+pub(super) async fn found(app: &App, slug: &AccountSlug) -> Result<Account, Failure> {
+    app.store.account(slug).await?.ok_or_else(|| unknown(slug))
+}
+
+/// Changes the caller's account.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Invalid`; `Stale`; `Conflict` `not_offered`, `moved_on`; `Busy`.
+pub async fn edit(
+    app: &Arc<App>,
+    caller: Caller,
+    expected: Option<Version>,
+    edit: AccountEdit,
+) -> Result<Committed<Account>, Failure> {
+    if edit.two_step_enforced == Some(true) {
+        // Accepted and not kept, it would promise a safety that is not there.
+        return Err(Failure::new(
+            Kind::Conflict,
+            "not_offered",
+            "two-step verification is not offered by this version: leave `two_step_enforced` out",
+        ));
+    }
+    let app = Arc::clone(app);
+    whole(async move {
+        let permit = Permit::authorize(&app, caller, [Right::EDIT_SETTINGS]).await?;
+        let (store, slug, edit) = (&app.store, &permit.account().clone(), &edit);
+        let change =
+            move |by| async move { store.account_edit(&by, slug, expected, edit.clone()).await };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
     })
     .await
 }
@@ -111,13 +226,15 @@ fn only(mut accounts: Vec<Account>) -> Result<AccountSlug, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Timestamp, Version};
+    use crate::domain::Timestamp;
 
     fn accounts(slugs: &[&str]) -> Vec<Account> {
         let account = |slug: &&str| Account {
             slug: AccountSlug::parse(slug).unwrap(),
             name: (*slug).to_owned(),
             created: Timestamp(0),
+            invite_lifetime: None,
+            two_step_enforced: false,
             version: Version::FIRST,
         };
         slugs.iter().map(account).collect()

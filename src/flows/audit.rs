@@ -2,7 +2,7 @@
 //!
 //! Never writes: each transition of the store writes its own entry.
 
-use super::permit::{Permit, StorePermit};
+use super::permit::{Caller, Permit, Right, StorePermit};
 use crate::app::App;
 use crate::domain::audit::ChainReport;
 use crate::domain::{AuditEntry, Failure};
@@ -11,14 +11,15 @@ use crate::store::{AuditFilter, Page};
 /// One page of an account's chain, newest last, after the entry with sequence `after`.
 ///
 /// # Errors
-/// `Internal`, when the disk fails.
+/// `Denied` `not_allowed`; `Busy`, when the disk fails.
 pub async fn list(
     app: &App,
-    permit: &Permit,
+    caller: Caller,
     filter: &AuditFilter,
     after: Option<u64>,
     limit: usize,
 ) -> Result<Page<AuditEntry>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     app.store.audit(Some(permit.account()), filter, after, limit).await
 }
 
@@ -39,8 +40,10 @@ pub async fn list_store(
 /// Checks one account's chain from its first entry to its last.
 ///
 /// # Errors
-/// `Internal`, when the disk fails; a chain that does not hold is a report, not an error.
-pub async fn verify(app: &App, permit: &Permit) -> Result<ChainReport, Failure> {
+/// `Denied` `not_allowed`; `Busy`, when the disk fails; a chain that does not hold is a report, not
+/// an error.
+pub async fn verify(app: &App, caller: Caller) -> Result<ChainReport, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     app.store.audit_verify(Some(permit.account())).await
 }
 

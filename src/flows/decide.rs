@@ -6,8 +6,12 @@
 use crate::app::App;
 use crate::clock;
 use crate::directory::Directory;
-use crate::domain::{Decision, MemberView, Query};
+use crate::domain::{Decision, EntityRef, MemberView, Query};
 use crate::engine::{Members, Snapshot, World};
+use crate::flows::sessions::{self, SignedIn};
+
+/// The type of a subject that is a session's token.
+const SESSION: &str = "session";
 
 /// The directory, as the engine asks it.
 struct InDirectory<'d>(&'d Directory);
@@ -27,7 +31,19 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
         members: &InDirectory(&app.directory),
         single_account: app.config.decision.single_account.as_ref().map(|slug| slug.as_str()),
     };
-    let decision = policies.decide(query, &world, explain);
+    let signed_in = (query.subject.kind == SESSION)
+        .then(|| sessions::authenticate(app, query.subject.id))
+        .flatten();
+    let decision = match &signed_in {
+        Some(signed_in) => policies.decide(&as_member(query, signed_in), &world, explain),
+        None => policies.decide(query, &world, explain),
+    };
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
+}
+
+/// The same question about the member who is signed in.
+fn as_member<'q>(query: &Query<'q>, signed_in: &'q SignedIn) -> Query<'q> {
+    let subject = EntityRef { kind: "user", id: signed_in.member().as_str(), properties: &[] };
+    Query { subject, ..*query }
 }

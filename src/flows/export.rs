@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::import::{Format, begins_like_a_formula};
-use super::permit::Permit;
+use super::permit::{Caller, Permit, Right};
 use crate::app::App;
 use crate::domain::{Failure, Member, limits};
 use crate::http::Piece;
@@ -24,18 +24,18 @@ const PAGES_AHEAD: usize = 2;
 /// it runs may be missed or told twice, since it moves in the order.
 ///
 /// # Errors
-/// `Internal`, when the first page cannot be read. What fails later breaks the stream off, and is
+/// `Denied` `not_allowed`; `Busy`, when the first page cannot be read. What fails later breaks the stream off, and is
 /// told to the log.
 pub async fn run(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     format: Format,
 ) -> Result<mpsc::Receiver<Piece>, Failure> {
-    let first = page(app, &permit, None).await?;
+    let first = page(app, &caller, None).await?;
     let (pieces, receiver) = mpsc::channel(PAGES_AHEAD);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(failure) = send(&app, &permit, format, first, &pieces).await {
+        if let Err(failure) = send(&app, &caller, format, first, &pieces).await {
             tracing::error!(%failure, "an export ended early");
             return;
         }
@@ -45,14 +45,16 @@ pub async fn run(
     Ok(receiver)
 }
 
-async fn page(app: &App, permit: &Permit, after: Option<&str>) -> Result<Page<Member>, Failure> {
+/// One page, for whoever may still see it.
+async fn page(app: &App, caller: &Caller, after: Option<&str>) -> Result<Page<Member>, Failure> {
+    let permit = Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await?;
     let all = MemberFilter::default();
     app.store.members(permit.account(), &all, after, limits::PAGE_ITEMS_MAX).await
 }
 
 async fn send(
     app: &App,
-    permit: &Permit,
+    caller: &Caller,
     format: Format,
     first: Page<Member>,
     pieces: &mpsc::Sender<Piece>,
@@ -64,7 +66,7 @@ async fn send(
         let piece = Piece::Bytes(std::mem::take(&mut text).into());
         let heard = pieces.send(piece).await.is_ok();
         let Some(after) = next_page.next.filter(|_| heard) else { return Ok(()) };
-        next_page = page(app, permit, Some(&after)).await?;
+        next_page = page(app, caller, Some(&after)).await?;
     }
 }
 
@@ -147,7 +149,7 @@ fn unwritten(fault: &impl std::fmt::Display) -> Failure {
 mod tests {
     use super::*;
     use crate::domain::{AccountSlug, Email, MemberId, Name, RoleId, Status, Timestamp, Version};
-    use crate::flows::import::Reader;
+    use crate::flows::import::{Becomes, Reader};
 
     fn member(id: &str, first_name: &str, status: Status) -> Member {
         Member {
@@ -191,7 +193,7 @@ mod tests {
         ];
         for format in [Format::Csv, Format::JsonLines] {
             let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
-            let mut reader = Reader::new(format, roles);
+            let mut reader = Reader::new(format, Becomes::Members, roles);
             reader.feed(&exported(format, &members));
             reader.end();
             let rows = reader.take_rows();

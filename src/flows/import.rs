@@ -16,11 +16,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::records::{Cut, Cutter, Record};
-pub use self::rows::Row;
 pub(super) use self::rows::begins_like_a_formula;
+pub use self::rows::{Becomes, Row};
 use self::rows::{Columns, json_row};
 use self::spool::Spool;
-use super::permit::Permit;
+use super::permit::Caller;
 use super::refresh;
 use super::roles;
 use super::whole::whole;
@@ -57,26 +57,28 @@ pub struct Imported {
     pub digest: Digest,
 }
 
-/// Imports the body of `request` into the permit's account.
+/// Imports the body of `request` into the account, for the operator of the sidecar.
 ///
 /// # Errors
+/// `Denied` `operator_only`;
 /// `Invalid`, code `import_refused`, with a reason for each faulty line, up to
 /// [`limits::IMPORT_FAULTS_MAX`] of them; `NotFound`, code `unknown_account`; `Timeout` when the
 /// file stops arriving; `Internal`. Nothing has changed after any of them.
 pub async fn run(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     format: Format,
     request: &mut Request,
 ) -> Result<Committed<Imported>, Failure> {
+    caller.must_be_sidecar()?;
     let file = Spool::fill(&app.config.data, request).await?;
     let app = Arc::clone(app);
-    whole(async move { store(&app, permit, format, file).await }).await
+    whole(async move { store(&app, &caller, format, file).await }).await
 }
 
 async fn store(
     app: &App,
-    permit: Permit,
+    caller: &Caller,
     format: Format,
     mut file: impl Source,
 ) -> Result<Committed<Imported>, Failure> {
@@ -84,10 +86,11 @@ async fn store(
     // waited for this would wait for a reload that waits for who waits for the store.
     let _giving = roles::giving(app, []).await?;
     let roles = app.policies.load().roles().iter().map(|card| card.id.clone()).collect();
-    let mut reader = Reader::new(format, roles);
-    let maker = Maker { account: permit.account().clone(), joined: app.clock.now() };
+    let mut reader = Reader::new(format, Becomes::Members, roles);
+    let maker = Maker { account: caller.account().clone(), joined: app.clock.now() };
     let (parts, receiver) = mpsc::channel(PARTS_AHEAD);
-    let storing = app.store.member_import(permit.actor(), permit.account(), receiver);
+    let actor = caller.actor();
+    let storing = app.store.member_import(&actor, caller.account(), receiver);
     let (read, stored) = tokio::join!(read(&mut file, &mut reader, &maker, parts), storing);
     outcome(read, reader.finish(), refresh::seen(app, stored).await)
 }
@@ -265,10 +268,11 @@ impl Faults {
 pub struct Reader {
     cutter: Cutter,
     layout: Layout,
+    becomes: Becomes,
     roles: BTreeSet<RoleId>,
     hasher: Hasher,
     digest: Digest,
-    members: usize,
+    people: usize,
     rows: Vec<(u64, Row)>,
     faults: Faults,
     /// Nothing after this can be made sense of.
@@ -285,7 +289,7 @@ enum Layout {
 impl Reader {
     /// A reader of a file whose roles must be among `roles`.
     #[must_use]
-    pub fn new(format: Format, roles: BTreeSet<RoleId>) -> Self {
+    pub fn new(format: Format, becomes: Becomes, roles: BTreeSet<RoleId>) -> Self {
         let (cut, layout) = match format {
             Format::Csv => (Cut::Csv, Layout::Csv(None)),
             Format::JsonLines => (Cut::Lines, Layout::JsonLines),
@@ -293,10 +297,11 @@ impl Reader {
         Self {
             cutter: Cutter::new(cut),
             layout,
+            becomes,
             roles,
             hasher: Hasher::default(),
             digest: Digest::default(),
-            members: 0,
+            people: 0,
             rows: Vec::new(),
             faults: Faults::default(),
             over: false,
@@ -316,8 +321,8 @@ impl Reader {
         let mut records = Vec::new();
         self.cutter.finish(|record| records.push(record));
         records.into_iter().for_each(|record| self.record(record));
-        if self.members == 0 && self.faults.list.is_empty() {
-            self.faults.add(1, "the file holds no member: add a line for each".to_owned());
+        if self.people == 0 && self.faults.list.is_empty() {
+            self.faults.add(1, "the file names nobody: add a line for each person".to_owned());
         }
         self.digest = mem::take(&mut self.hasher).finish();
     }
@@ -347,13 +352,13 @@ impl Reader {
         }
         let line = record.line;
         match record.bytes.and_then(|bytes| self.read(&bytes)) {
-            Ok(Some(_)) if self.members == limits::IMPORT_MEMBERS_MAX => {
+            Ok(Some(_)) if self.people == self.becomes.people_max() => {
                 self.over = true;
-                let most = limits::IMPORT_MEMBERS_MAX;
-                self.faults.add(line, format!("the file has more than {most} members: split it"));
+                let most = self.becomes.people_max();
+                self.faults.add(line, format!("the file names more than {most} people: split it"));
             }
             Ok(Some(row)) => {
-                self.members += 1;
+                self.people += 1;
                 self.rows.push((line, row));
             }
             Ok(None) => {}
@@ -364,12 +369,12 @@ impl Reader {
     /// One record as a row; `None` for the header line.
     fn read(&mut self, bytes: &[u8]) -> Result<Option<Row>, String> {
         let row = match &mut self.layout {
-            Layout::JsonLines => json_row(bytes)?,
+            Layout::JsonLines => json_row(bytes, self.becomes)?,
             Layout::Csv(Some(columns)) => columns.row(bytes)?,
             Layout::Csv(columns) => {
                 // Without its columns, no line of the file says anything.
                 self.over = true;
-                *columns = Some(Columns::read(bytes)?);
+                *columns = Some(Columns::read(bytes, self.becomes)?);
                 self.over = false;
                 return Ok(None);
             }
@@ -409,7 +414,7 @@ mod tests {
         parts_taken: usize,
     ) -> (Result<(), Failure>, Result<Digest, Faults>, Sent) {
         let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
-        let mut reader = Reader::new(Format::Csv, roles);
+        let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
         let maker = Maker { account: AccountSlug::parse("acme").unwrap(), joined: Timestamp(0) };
         let (parts, mut receiver) = mpsc::channel(PARTS_AHEAD);
         let store = async move {
@@ -496,8 +501,8 @@ mod tests {
     #[test]
     fn one_member_too_many_is_a_fault() {
         let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
-        let mut reader = Reader::new(Format::Csv, roles);
-        reader.members = limits::IMPORT_MEMBERS_MAX - 1;
+        let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
+        reader.people = limits::IMPORT_MEMBERS_MAX - 1;
         reader.feed(HEADER.as_bytes());
         reader.feed(b"Ann,Lee,ann@example.org,writer\n");
         assert_eq!(reader.faults, Faults::default());

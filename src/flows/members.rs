@@ -1,15 +1,18 @@
-//! Members: create, show, find, list, edit, suspend, restore, remove.
+//! Members: create, show, find, list, edit, suspend, restore, remove, several at once.
 //!
-//! Each change is one transition of the store, which alone guards what must hold; here are only
-//! the checks that need the live policies. Decisions see a change before the caller's answer.
+//! Each flow asks for its own right first. Each change is one transition of the store, which alone
+//! guards what must hold; here are only the checks that need the live policies. Decisions see a
+//! change before the caller's answer.
 
 use std::sync::Arc;
 
-use super::permit::Permit;
+use super::permit::{Caller, Permit, Right, may_invite_as};
 use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;
-use crate::domain::{Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version};
+use crate::domain::{
+    AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version,
+};
 use crate::entropy;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page, Removal, Target};
 
@@ -38,28 +41,30 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    fn target<'a>(&'a self, permit: &'a Permit) -> Target<'a> {
-        Target { account: permit.account(), id: &self.id, expected: self.expected }
+    pub(super) fn target<'a>(&'a self, account: &'a AccountSlug) -> Target<'a> {
+        Target { account, id: &self.id, expected: self.expected }
     }
 }
 
-/// Makes one active member, as an import of one line does.
+/// Makes one active member, as an import of one line does. For the operator of the sidecar:
+/// everybody else invites.
 ///
 /// # Errors
-/// `Invalid`, code `unknown_role`; `Conflict`, code `already_member` or `id_taken`; `NotFound`,
-/// code `unknown_account`; `Internal`.
+/// `Denied` `operator_only`; `Invalid` `unknown_role`; `Conflict` `already_member`,
+/// `already_invited` or `id_taken`; `NotFound` `unknown_account`; `Busy`.
 pub async fn create(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     new: NewMember,
 ) -> Result<Committed<Member>, Failure> {
+    caller.must_be_sidecar()?;
     let id = match new.id {
         Some(id) => id,
         None => MemberId::from_random(entropy::random()?),
     };
     let member = Member {
         id,
-        account: permit.account().clone(),
+        account: caller.account().clone(),
         email: new.email,
         first_name: new.first_name,
         last_name: new.last_name,
@@ -72,86 +77,130 @@ pub async fn create(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, [&member.role]).await?;
-        refresh::seen(&app, app.store.member_create(permit.actor(), member).await).await
+        refresh::seen(&app, app.store.member_create(&caller.actor(), member).await).await
     })
     .await
 }
 
-/// One member of the permit's account.
+/// One member of the caller's account.
 ///
 /// # Errors
-/// `NotFound`, code `unknown_member`, also for a member of another account; `Internal`.
-pub async fn show(app: &App, permit: &Permit, id: &MemberId) -> Result<Member, Failure> {
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`, also for a member of another account;
+/// `Busy`.
+pub async fn show(app: &App, caller: Caller, id: &MemberId) -> Result<Member, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    found(app, permit.account(), id).await
+}
+
+/// A member of an account.
+pub(super) async fn found(
+    app: &App,
+    account: &AccountSlug,
+    id: &MemberId,
+) -> Result<Member, Failure> {
     let member = app.store.member(id).await?;
-    member.filter(|member| member.account == *permit.account()).ok_or_else(unknown)
+    member.filter(|member| member.account == *account).ok_or_else(unknown)
 }
 
 /// The member with this address, where there is one.
 ///
 /// # Errors
-/// `Internal`, when the disk fails.
-pub async fn by_email(
-    app: &App,
-    permit: &Permit,
-    email: &Email,
-) -> Result<Option<Member>, Failure> {
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn by_email(app: &App, caller: Caller, email: &Email) -> Result<Option<Member>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     app.store.member_by_email(permit.account(), email.key()).await
 }
 
 /// One page of the account's members, ordered by address.
 ///
 /// # Errors
-/// `Invalid`, code `unknown_role`, since a filter by a role that does not exist is a slip of the
-/// hand, and an empty list would hide it; `Invalid` for a cursor that is none; `Internal`.
+/// `Denied` `not_allowed`; `Invalid` `unknown_role`, since a filter by a role that does not exist
+/// is a slip of the hand, and an empty list would hide it; `Invalid` for a cursor that is none;
+/// `Busy`.
 pub async fn list(
     app: &App,
-    permit: &Permit,
+    caller: Caller,
     filter: &MemberFilter,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Page<Member>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     if let Some(role) = &filter.role {
         roles::known(app, role)?;
     }
     app.store.members(permit.account(), filter, after, limit).await
 }
 
-/// Changes names, address or role.
+/// Changes names or role; the address is the member's own to change, and the operator's of the
+/// sidecar.
 ///
 /// # Errors
-/// `Invalid`, code `unknown_role`; `NotFound`, code `unknown_member`; `Stale`; `Conflict`, code
-/// `already_member`; `Internal`.
+/// `Denied` `not_allowed`, `operator_only`; `Invalid` `unknown_role`; `NotFound`
+/// `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`, `own_role`,
+/// `last_administrator`, `moved_on`; `Busy`.
 pub async fn edit(
     app: &Arc<App>,
-    permit: Permit,
-    chosen: Chosen,
-    edit: MemberEdit,
+    caller: Caller,
+    mut chosen: Chosen,
+    mut edit: MemberEdit,
 ) -> Result<Committed<Member>, Failure> {
+    if edit.email.is_some() && !caller.is_sidecar() {
+        return Err(Failure {
+            kind: Kind::Denied,
+            code: "operator_only",
+            ..Failure::invalid(
+                "email",
+                "an address is changed by its owner, who confirms it at both ends: ask the member to, or remove the member and invite the new address",
+            )
+        });
+    }
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, &edit.role).await?;
-        refresh::seen(
-            &app,
-            app.store.member_edit(permit.actor(), chosen.target(&permit), edit).await,
-        )
-        .await
+        let before = found(&app, caller.account(), &chosen.id).await;
+        let mut rights = vec![Right::edit(chosen.id.clone())];
+        if let (Ok(before), Some(role)) = (&before, &edit.role)
+            && before.role != *role
+        {
+            // Who may not give a role may not take it away either: else a role with fewer rights
+            // could demote one with more.
+            rights.extend([Right::assign(role.clone()), Right::assign(before.role.clone())]);
+            edit.still_invites = may_invite_as(&app, before, role);
+            // What was judged is this version and no later one.
+            chosen.expected = chosen.expected.or(Some(before.version));
+        }
+        let permit = Permit::authorize(&app, caller, rights).await?;
+        before?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let (chosen, edit) = (&chosen, &edit);
+        let change = move |by| async move {
+            store.member_edit(&by, chosen.target(account), edit.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
     })
     .await
 }
 
-/// Suspends: the member may do nothing until restored.
+/// Suspends: the member may do nothing until restored, and every session ends.
 ///
 /// # Errors
-/// `NotFound`, code `unknown_member`; `Stale`; `Conflict`, code `already_suspended`; `Internal`.
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`,
+/// `last_administrator`, `moved_on`; `Busy`.
 pub async fn suspend(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     chosen: Chosen,
 ) -> Result<Committed<Member>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        refresh::seen(&app, app.store.member_suspend(permit.actor(), chosen.target(&permit)).await)
-            .await
+        let (_still, permit) = may_end(&app, caller, &chosen, Right::edit).await?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let chosen = &chosen;
+        let change =
+            move |by| async move { store.member_suspend(&by, chosen.target(account)).await };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
     })
     .await
 }
@@ -159,16 +208,22 @@ pub async fn suspend(
 /// Restores a suspended member.
 ///
 /// # Errors
-/// `NotFound`, code `unknown_member`; `Stale`; `Conflict`, code `already_active`; `Internal`.
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`,
+/// `moved_on`; `Busy`.
 pub async fn restore(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     chosen: Chosen,
 ) -> Result<Committed<Member>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        refresh::seen(&app, app.store.member_restore(permit.actor(), chosen.target(&permit)).await)
-            .await
+        let (_still, permit) = may_end(&app, caller, &chosen, Right::edit).await?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let chosen = &chosen;
+        let change =
+            move |by| async move { store.member_restore(&by, chosen.target(account)).await };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
     })
     .await
 }
@@ -176,18 +231,37 @@ pub async fn restore(
 /// Removes a member, and with it all that the member could still act by.
 ///
 /// # Errors
-/// `NotFound`, code `unknown_member`; `Stale`; `Internal`.
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`,
+/// `moved_on`; `Busy`.
 pub async fn remove(
     app: &Arc<App>,
-    permit: Permit,
+    caller: Caller,
     chosen: Chosen,
 ) -> Result<Committed<Removal>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        refresh::seen(&app, app.store.member_remove(permit.actor(), chosen.target(&permit)).await)
-            .await
+        let (_still, permit) = may_end(&app, caller, &chosen, Right::remove).await?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let chosen = &chosen;
+        let change =
+            move |by| async move { store.member_remove(&by, chosen.target(account)).await };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
     })
     .await
+}
+
+/// The permit for what takes a member's access away or gives it back. The right is asked before
+/// anything is told of the member, and the policies stand still until the change is made.
+async fn may_end<'a>(
+    app: &'a App,
+    caller: Caller,
+    chosen: &Chosen,
+    right: impl FnOnce(MemberId) -> Right,
+) -> Result<(roles::Giving<'a>, Permit), Failure> {
+    let still = roles::giving(app, []).await?;
+    let permit = Permit::authorize(app, caller, [right(chosen.id.clone())]).await?;
+    Ok((still, permit))
 }
 
 /// The failure for an id that names nobody here.

@@ -3,37 +3,325 @@
 //! The fields are private and every maker is in this file, so a flow that takes a permit cannot
 //! be called by a face that forgot to ask: there is nothing it could pass. Changing flows take the
 //! permit by value, and it is neither `Clone` nor `Copy`: one question asked, one change made.
-//! Never judges by itself beyond what its makers say, and never reads the store.
+//! A member's permit is the engine's answer about the record as the store has it, and carries that
+//! record's version: a transaction that finds another one refuses, and the question is asked again.
 
-use crate::domain::{AccountSlug, Actor};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-/// The right to manage the people of one account.
-#[derive(Debug)]
-pub struct Permit {
-    actor: Actor,
-    account: AccountSlug,
+use super::sessions::SignedIn;
+use crate::app::App;
+use crate::domain::query::Record;
+use crate::domain::{
+    AccountSlug, Actor, EntityRef, Failure, InviteId, Kind, Member, MemberId, MemberView, Query,
+    RoleId, Status, Value, Version,
+};
+use crate::engine::{Members, World};
+use crate::store::{By, Committed, by};
+
+/// Who wants something done.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// The operator of the sidecar: whoever may open `admin.sock` (mode 0600, in a folder of mode
+    /// 0700) may do everything, on any account.
+    Sidecar {
+        /// What the kernel says of the connection, never what the caller says of itself.
+        uid: u32,
+        /// The account that the call is about.
+        account: AccountSlug,
+    },
+    /// A member, signed in.
+    Member(SignedIn),
 }
 
-impl Permit {
-    /// For the operator of the sidecar: whoever may open `admin.sock` (mode 0600, in a folder of
-    /// mode 0700) may do everything, on any account. `peer_uid` is what the kernel says of the
-    /// connection, never what the caller says of itself.
+impl Caller {
+    /// The account that the call is about.
     #[must_use]
-    pub fn sidecar(peer_uid: u32, account: AccountSlug) -> Self {
-        Self { actor: Actor::Sidecar { uid: peer_uid }, account }
+    pub fn account(&self) -> &AccountSlug {
+        match self {
+            Self::Sidecar { account, .. } => account,
+            Self::Member(signed_in) => signed_in.account(),
+        }
+    }
+
+    /// Whether this is the operator of the sidecar.
+    #[must_use]
+    pub const fn is_sidecar(&self) -> bool {
+        matches!(self, Self::Sidecar { .. })
+    }
+
+    /// Refuses everybody else.
+    ///
+    /// # Errors
+    /// `Denied` `operator_only`.
+    pub(super) fn must_be_sidecar(&self) -> Result<(), Failure> {
+        if self.is_sidecar() { Ok(()) } else { Err(operator_only()) }
     }
 
     /// Who acts, for the audit log.
     #[must_use]
-    pub fn actor(&self) -> &Actor {
-        &self.actor
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Sidecar { uid, .. } => Actor::Sidecar { uid: *uid },
+            Self::Member(signed_in) => Actor::Member(signed_in.member().clone()),
+        }
+    }
+}
+
+/// The refusal of everybody but the operator of the sidecar.
+#[must_use]
+pub fn operator_only() -> Failure {
+    Failure::new(
+        Kind::Denied,
+        "operator_only",
+        "only the operator of the sidecar may do this, through `admin.sock`: ask whoever runs it",
+    )
+}
+
+/// What a right is asked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The caller's account.
+    Account,
+    /// A member.
+    Member(MemberId),
+    /// An invite.
+    Invite(InviteId),
+}
+
+/// One right: an action on something, and for `roles:assign` the role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    action: &'static str,
+    on: On,
+    role: Option<RoleId>,
+}
+
+impl Right {
+    /// `team:view` on the account.
+    pub const VIEW_TEAM: Self = Self::on_account("team:view");
+    /// `team:invite` on the account.
+    pub const INVITE: Self = Self::on_account("team:invite");
+    /// `team:edit` on the account.
+    pub const EDIT_TEAM: Self = Self::on_account("team:edit");
+    /// `settings:view` on the account.
+    pub const VIEW_SETTINGS: Self = Self::on_account("settings:view");
+    /// `settings:edit` on the account.
+    pub const EDIT_SETTINGS: Self = Self::on_account("settings:edit");
+
+    const fn on_account(action: &'static str) -> Self {
+        Self { action, on: On::Account, role: None }
+    }
+
+    /// `team:edit` on a member.
+    #[must_use]
+    pub const fn edit(id: MemberId) -> Self {
+        Self { action: "team:edit", on: On::Member(id), role: None }
+    }
+
+    /// `team:remove` on a member.
+    #[must_use]
+    pub const fn remove(id: MemberId) -> Self {
+        Self { action: "team:remove", on: On::Member(id), role: None }
+    }
+
+    /// `team:invite` on an invite.
+    #[must_use]
+    pub const fn change_invite(id: InviteId) -> Self {
+        Self { action: "team:invite", on: On::Invite(id), role: None }
+    }
+
+    /// `roles:assign` of a role, on the account.
+    #[must_use]
+    pub const fn assign(role: RoleId) -> Self {
+        Self { action: "roles:assign", on: On::Account, role: Some(role) }
+    }
+}
+
+/// The right to manage the people of one account.
+#[derive(Debug)]
+pub struct Permit {
+    caller: Caller,
+    version: Option<Version>,
+    rights: Vec<Right>,
+}
+
+impl Permit {
+    /// For whoever may do all of this by the live policies, and for the operator of the sidecar.
+    ///
+    /// # Errors
+    /// `Denied` `not_allowed`, naming the action; `Unauthenticated` `session_ended`, when the
+    /// member is gone; `Busy`, when the disk fails.
+    pub async fn authorize(
+        app: &App,
+        caller: Caller,
+        rights: impl IntoIterator<Item = Right>,
+    ) -> Result<Self, Failure> {
+        let rights: Vec<Right> = rights.into_iter().collect();
+        let version = match &caller {
+            Caller::Sidecar { .. } => None,
+            Caller::Member(signed_in) => Some(judge(app, signed_in, &rights).await?),
+        };
+        Ok(Self { caller, version, rights })
+    }
+
+    /// The same rights, judged by what holds now.
+    async fn again(self, app: &App) -> Result<Self, Failure> {
+        Self::authorize(app, self.caller, self.rights).await
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The one account that this permit is about.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
-        &self.account
+        self.caller.account()
     }
+
+    /// Who acts, for the audit log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.caller.actor()
+    }
+
+    /// By whom, as the store holds it against what it finds.
+    fn by(&self, app: &App) -> By {
+        let administering = app.policies.load().administering().clone();
+        By { actor: self.actor(), version: self.version, administering }
+    }
+
+    /// Runs a change; where what was judged has moved on meanwhile, judges anew, once. The caller
+    /// keeps the policies from being swapped, since the store cannot see that.
+    ///
+    /// # Errors
+    /// Those of the change and of judging.
+    pub(super) async fn run<T, F>(
+        self,
+        app: &App,
+        change: impl Fn(By) -> F,
+    ) -> Result<Committed<T>, Failure>
+    where
+        F: Future<Output = Result<Committed<T>, Failure>>,
+    {
+        match change(self.by(app)).await {
+            Err(failure) if failure.code == by::MOVED_ON => {
+                change(self.again(app).await?.by(app)).await
+            }
+            done => done,
+        }
+    }
+}
+
+/// By a member who does something to the own record that needs no right: nobody else can be meant.
+pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> By {
+    let administering = app.policies.load().administering().clone();
+    By { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
+}
+
+/// Asks the live policies about a member's record as the store has it; answers its version.
+async fn judge(app: &App, signed_in: &SignedIn, rights: &[Right]) -> Result<Version, Failure> {
+    let member = signed_in.record(app).await?;
+    match first_denied(app, &member, rights) {
+        None => Ok(member.version),
+        Some(right) => {
+            tracing::warn!(
+                event = "authz_fail",
+                member = %member.id,
+                account = %member.account,
+                action = right.action,
+                "a right is lacking"
+            );
+            Err(lacking(&member, right))
+        }
+    }
+}
+
+/// The first of the rights that a member does not have, by the live policies.
+pub(super) fn first_denied<'r>(
+    app: &App,
+    member: &Member,
+    rights: &'r [Right],
+) -> Option<&'r Right> {
+    rights.iter().find(|right| !holds(app, member, right))
+}
+
+/// The roles that a member could invite for with another role.
+pub(super) fn may_invite_as(app: &App, member: &Member, role: &RoleId) -> BTreeSet<RoleId> {
+    let member = Member { role: role.clone(), ..member.clone() };
+    if !holds(app, &member, &Right::INVITE) {
+        return BTreeSet::new();
+    }
+    let live = app.policies.load();
+    let roles = live.roles().iter().map(|card| card.id.clone());
+    roles.filter(|role| holds(app, &member, &Right::assign(role.clone()))).collect()
+}
+
+fn lacking(member: &Member, right: &Right) -> Failure {
+    let (role, action) = (&member.role, right.action);
+    let sentence = match &right.role {
+        Some(given) => format!(
+            "your role `{role}` may not give the role `{given}` (`{action}`): ask an administrator of the account"
+        ),
+        None => format!(
+            "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
+        ),
+    };
+    Failure::new(Kind::Denied, "not_allowed", sentence)
+}
+
+/// One member as the store has it; everybody else as decisions see them.
+struct Judged<'a> {
+    app: &'a App,
+    member: &'a Member,
+}
+
+impl Members for Judged<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        if id == self.member.id.as_str() {
+            return Some(read(self.member.view()));
+        }
+        self.app.directory.with(id, read)
+    }
+}
+
+fn holds(app: &App, member: &Member, right: &Right) -> bool {
+    // Also where a policy folder has no rule about suspension.
+    if member.status != Status::Active {
+        return false;
+    }
+    let live = app.policies.load();
+    let text = |text: &str| Value::String(Cow::Owned(text.to_owned()));
+    let account: Record<'_> = vec![(Cow::Borrowed("account"), text(member.account.as_str()))];
+    let on_account = ("account", member.account.as_str());
+    let (kind, id) = match &right.on {
+        On::Account => on_account,
+        // Another account's member is answered like nobody at all: who has the right on the own
+        // account is told that there is no such member, everybody else that the right is lacking.
+        On::Member(id) if !is_of(app, id, &member.account) => on_account,
+        On::Member(id) => ("user", id.as_str()),
+        // A folder may have no invites; its account stands for them then.
+        On::Invite(_) if !live.knows_type("invite") => on_account,
+        On::Invite(id) => ("invite", id.as_str()),
+    };
+    let role = right.role.as_ref().map(|role| (Cow::Borrowed("role"), text(role.as_str())));
+    let context: Record<'_> = role.into_iter().collect();
+    let query = Query {
+        subject: EntityRef { kind: "user", id: member.id.as_str(), properties: &[] },
+        action: right.action,
+        action_properties: &[],
+        resource: EntityRef { kind, id, properties: &account },
+        context: &context,
+    };
+    let world = World { members: &Judged { app, member }, single_account: None };
+    live.decide(&query, &world, false).allowed
+}
+
+fn is_of(app: &App, id: &MemberId, account: &AccountSlug) -> bool {
+    app.directory.with(id.as_str(), |found| found.account == account.as_str()) == Some(true)
 }
 
 /// The right to manage what is one for all accounts: the accounts themselves, and the policies.
@@ -47,6 +335,20 @@ impl StorePermit {
     #[must_use]
     pub fn sidecar(peer_uid: u32) -> Self {
         Self { actor: Actor::Sidecar { uid: peer_uid } }
+    }
+
+    /// For a member who may edit the settings of the account that manages the policies.
+    ///
+    /// # Errors
+    /// `Denied` `operator_only` on another account, or where none is named; else as
+    /// [`Permit::authorize`].
+    pub async fn managing_policies(app: &App, signed_in: SignedIn) -> Result<Self, Failure> {
+        if app.config.policies.managed_by.as_ref() != Some(signed_in.account()) {
+            return Err(operator_only());
+        }
+        let caller = Caller::Member(signed_in);
+        let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
+        Ok(Self { actor: permit.actor() })
     }
 
     /// For the sidecar itself: a reload by file watch or signal.

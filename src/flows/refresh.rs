@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::directory::Directory;
-use crate::domain::{Failure, Kind, Revision};
+use crate::domain::{Failure, Kind, Loaded, Revision, Session};
 use crate::store::feed::Follower;
 use crate::store::{Committed, Store};
 
@@ -23,10 +23,28 @@ const MEND_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// `Internal`, when the store cannot be read.
 pub async fn load(store: &Store, directory: &Arc<Directory>) -> Result<Follower, Failure> {
+    load_and(store, directory, |_| {}).await
+}
+
+/// The same, and shows each session that there is to `each`.
+///
+/// # Errors
+/// `Internal`, when the store cannot be read.
+pub async fn load_and(
+    store: &Store,
+    directory: &Arc<Directory>,
+    mut each: impl FnMut(&Session) + Send + 'static,
+) -> Result<Follower, Failure> {
     // Subscribing first: a change between the two is told twice, never missed.
     let follower = store.subscribe();
     let filling = Arc::clone(directory);
-    let revision = store.load(move |record| filling.load_one(record)).await?;
+    let take = move |record| {
+        if let Loaded::Session(session) = &record {
+            each(session);
+        }
+        filling.load_one(record);
+    };
+    let revision = store.load(take).await?;
     directory.loaded(revision);
     Ok(follower)
 }

@@ -1,21 +1,51 @@
-//! Reads one record of an import file into the fields of a member.
+//! Reads one record of a file of people into the fields of one of them.
 //!
 //! Two formats, CSV and JSON lines, one [`Row`]. Every fault of a line is told at once, in one
 //! sentence. Never asks the store or the policies: that a role exists is the caller's to check.
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
-use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status};
+use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status, limits};
 
-/// The fields that a line of an import may have.
+/// The fields that a line may have.
 const FIELDS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
 /// Those that it must have.
 const REQUIRED: [&str; 4] = ["first_name", "last_name", "email", "role"];
 
-/// One line of an import, checked by itself.
+/// What becomes of the people in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Becomes {
+    /// Members at once.
+    Members,
+    /// Invites: who has not joined yet has neither an id nor a status.
+    Invites,
+}
+
+impl Becomes {
+    /// The fields that a line may have beyond those that it must.
+    const fn optional(self) -> &'static [&'static str] {
+        match self {
+            Self::Members => &["id", "status"],
+            Self::Invites => &[],
+        }
+    }
+
+    fn takes(self, field: &str) -> bool {
+        REQUIRED.contains(&field) || self.optional().contains(&field)
+    }
+
+    /// The most people that one file may name.
+    pub(super) const fn people_max(self) -> usize {
+        match self {
+            Self::Members => limits::IMPORT_MEMBERS_MAX,
+            Self::Invites => limits::BULK_ITEMS_MAX,
+        }
+    }
+}
+
+/// One line of a file, checked by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The id that services know the person by already.
@@ -65,11 +95,11 @@ impl Columns {
     ///
     /// # Errors
     /// The reason: unknown, doubled and missing columns, each named.
-    pub(super) fn read(header: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(header: &[u8], becomes: Becomes) -> Result<Self, String> {
         let mut columns = Vec::new();
         let mut faults = Vec::new();
         for name in cells(header)?.iter().map(str::trim) {
-            match FIELDS.iter().find(|field| **field == name) {
+            match FIELDS.iter().find(|field| **field == name && becomes.takes(field)) {
                 None => faults.push(format!("unknown column `{}`", name.escape_debug())),
                 Some(field) if columns.contains(field) => {
                     faults.push(format!("column `{field}` stands there twice"));
@@ -85,8 +115,12 @@ impl Columns {
         if faults.is_empty() {
             return Ok(Self(columns));
         }
+        let wanted = match becomes.optional() {
+            [] => String::new(),
+            optional => format!(" and, if wanted, `{}`", optional.join("` and `")),
+        };
         Err(format!(
-            "{}: the first line must name the columns, `{}` and, if wanted, `id` and `status`",
+            "{}: the first line must name the columns, `{}`{wanted}",
             faults.join("; "),
             REQUIRED.join("`, `")
         ))
@@ -157,10 +191,11 @@ fn not_utf8() -> String {
 ///
 /// # Errors
 /// The reason, all faults of the line in one sentence.
-pub(super) fn json_row(line: &[u8]) -> Result<Row, String> {
+pub(super) fn json_row(line: &[u8], becomes: Becomes) -> Result<Row, String> {
     let line = str::from_utf8(line).map_err(|_| not_utf8())?;
-    let texts: Texts = serde_json::from_str(line).map_err(|fault| json_fault(&fault))?;
-    checked(&texts)
+    let mut texts = serde_json::Deserializer::from_str(line);
+    let read = TextsOf(becomes).deserialize(&mut texts).and_then(|read| texts.end().map(|()| read));
+    checked(&read.map_err(|fault| json_fault(&fault))?)
 }
 
 /// A parser's message without its own line number, which is always 1.
@@ -174,15 +209,18 @@ fn json_fault(fault: &serde_json::Error) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Texts {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TextsVisitor)
+/// Reads the fields that what becomes of the people takes.
+struct TextsOf(Becomes);
+
+impl<'de> DeserializeSeed<'de> for TextsOf {
+    type Value = Texts;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Texts, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct TextsVisitor;
-
-impl<'de> Visitor<'de> for TextsVisitor {
+impl<'de> Visitor<'de> for TextsOf {
     type Value = Texts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,8 +237,9 @@ impl<'de> Visitor<'de> for TextsVisitor {
             let serde_json::Value::String(text) = members.next_value()? else {
                 return Err(A::Error::custom(format!("`{shown}` must be a string")));
             };
-            if !texts.put(&field, text) {
-                let fields = FIELDS.join("`, `");
+            if !self.0.takes(&field) || !texts.put(&field, text) {
+                let known = FIELDS.into_iter().filter(|field| self.0.takes(field));
+                let fields = known.collect::<Vec<_>>().join("`, `");
                 return Err(A::Error::custom(format!("unknown member `{shown}`: use `{fields}`")));
             }
         }
@@ -264,7 +303,7 @@ mod tests {
     use super::*;
 
     fn columns(header: &str) -> Columns {
-        Columns::read(header.as_bytes()).unwrap()
+        Columns::read(header.as_bytes(), Becomes::Members).unwrap()
     }
 
     #[test]
@@ -279,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_header_tells_all_its_faults_at_once() {
-        let fault = Columns::read(b"first_name,last_name,mail,role,role").unwrap_err();
+        let fault =
+            Columns::read(b"first_name,last_name,mail,role,role", Becomes::Members).unwrap_err();
         for part in ["unknown column `mail`", "`role` stands there twice", "`email` is missing"] {
             assert!(fault.contains(part), "{fault}");
         }
@@ -320,7 +360,7 @@ mod tests {
             let text = format!(
                 r#"{{"first_name":"Ann","last_name":"Lee","email":"ann@example.org"{extra}}}"#
             );
-            json_row(text.as_bytes())
+            json_row(text.as_bytes(), Becomes::Members)
         };
         assert_eq!(line(r#","role":"writer","id":"a1""#).unwrap().id.unwrap().as_str(), "a1");
         let cases = [
@@ -335,9 +375,26 @@ mod tests {
             assert!(fault.contains(expected), "{expected} in {fault}");
         }
         for text in [&b"[1]"[..], b"{", b"{} {}", b"x"] {
-            let fault = json_row(text).unwrap_err();
+            let fault = json_row(text, Becomes::Members).unwrap_err();
             assert!(fault.contains("JSON object"), "{fault}");
             assert!(!fault.contains("line 1"), "{fault}");
         }
+    }
+
+    #[test]
+    fn who_is_invited_has_no_id_yet() {
+        let header = b"id,first_name,last_name,email,role";
+        assert!(Columns::read(header, Becomes::Members).is_ok());
+        assert_eq!(
+            Columns::read(header, Becomes::Invites).unwrap_err(),
+            "unknown column `id`: the first line must name the columns, `first_name`, `last_name`, `email`, `role`"
+        );
+        let line = br#"{"first_name":"Ann","last_name":"Lee","email":"a@b.c","role":"r","status":"active"}"#;
+        assert!(json_row(line, Becomes::Members).is_ok());
+        let fault = json_row(line, Becomes::Invites).unwrap_err();
+        assert_eq!(
+            fault,
+            "unknown member `status`: use `first_name`, `last_name`, `email`, `role`"
+        );
     }
 }

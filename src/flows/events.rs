@@ -1,0 +1,117 @@
+//! Events: members of an account that changed or left, told to the product as it happens.
+//!
+//! What is told is seen by decisions already. A listener that does not keep up, whose session has
+//! ended or who lost the right is let go, and begins anew with a full look.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::permit::{Caller, Permit, Right};
+use super::sessions;
+use crate::app::App;
+use crate::domain::{AccountSlug, Change, Failure, Member, MemberId, Revision, Row, limits};
+use crate::store::feed::Follower;
+
+/// How often a quiet listener is looked at, and gets a sign of life.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// From here on everything is told.
+    Begins(Revision),
+    /// A member was made or changed.
+    MemberChanged(Revision, Box<Member>),
+    /// A member is no more.
+    MemberRemoved(Revision, MemberId),
+    /// Nothing happened for a while.
+    Beat,
+}
+
+impl Event {
+    /// The revision of the change that it tells of.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Begins(revision)
+            | Self::MemberChanged(revision, _)
+            | Self::MemberRemoved(revision, _) => Some(*revision),
+            Self::Beat => None,
+        }
+    }
+}
+
+/// Begins to tell of the caller's account. The channel closes when the listener is let go.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn listen(app: &Arc<App>, caller: Caller) -> Result<mpsc::Receiver<Event>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    let caller = permit.caller().clone();
+    let feed = app.store.subscribe();
+    let (events, receiver) = mpsc::channel(limits::EVENTS_AHEAD_MAX);
+    let _ = events.try_send(Event::Begins(app.directory.revision()));
+    let app = Arc::clone(app);
+    tokio::spawn(async move { tell(&app, &caller, feed, &events).await });
+    Ok(receiver)
+}
+
+async fn tell(app: &App, caller: &Caller, mut feed: Follower, events: &mpsc::Sender<Event>) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.reset();
+    loop {
+        let goes_on = tokio::select! {
+            change = feed.recv() => match change {
+                Some(change) => tell_change(app, caller, &change, events).await,
+                None => false,
+            },
+            _ = beat.tick() => may_listen(app, caller).await && events.try_send(Event::Beat).is_ok(),
+            () = events.closed() => false,
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Tells what a change did on the caller's account; false where the listener is to be let go.
+async fn tell_change(
+    app: &App,
+    caller: &Caller,
+    change: &Change,
+    events: &mpsc::Sender<Event>,
+) -> bool {
+    let account = caller.account();
+    let mut told = change.rows.iter().filter_map(|row| event_of(account, change.revision, row));
+    let Some(first) = told.next() else { return true };
+    // Whoever hears of a change and asks at once must get an answer that knows it.
+    if !app.directory.reached(change.revision, BEAT).await || !may_listen(app, caller).await {
+        return false;
+    }
+    // One by one: an import is far larger than what a listener may be behind.
+    std::iter::once(first).chain(told).all(|event| events.try_send(event).is_ok())
+}
+
+async fn may_listen(app: &App, caller: &Caller) -> bool {
+    match caller {
+        Caller::Sidecar { .. } => true,
+        Caller::Member(signed_in) => {
+            sessions::is_live(app, signed_in)
+                && Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
+        }
+    }
+}
+
+fn event_of(account: &AccountSlug, revision: Revision, row: &Row) -> Option<Event> {
+    match row {
+        Row::Member(member) if member.account == *account => {
+            Some(Event::MemberChanged(revision, Box::new(member.clone())))
+        }
+        Row::MemberGone { id, account: whose } if whose == account => {
+            Some(Event::MemberRemoved(revision, id.clone()))
+        }
+        _ => None,
+    }
+}

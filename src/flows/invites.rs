@@ -1,0 +1,587 @@
+//! Invites: sent, renewed, corrected, revoked; and what their links do.
+//!
+//! The role must be one that the inviter may give, judged when it is sent and again when it is
+//! accepted. A token is derived when it is needed and stands nowhere; who may see a link by other
+//! ways than the mail is decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::letters::new_letter;
+use super::permit::{Caller, Permit, Right, first_denied};
+use super::whole::whole;
+use super::{refresh, roles};
+use crate::app::App;
+use crate::domain::{
+    Account, AccountSlug, DeliveryState, Digest, Email, Failure, Generation, Invite, InviteId,
+    InviteState, Kind, Member, MemberId, Name, RoleId, Timestamp, Token, Version, limits, link,
+};
+use crate::entropy;
+use crate::password::Password;
+use crate::store::invites::{
+    Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
+    NewInviteLink,
+};
+use crate::store::{Committed, Page, by};
+use crate::throttle::Quota;
+
+/// Who is to be invited.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Where the link goes.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The role.
+    pub role: RoleId,
+}
+
+impl Invitation {
+    fn digest(&self) -> Digest {
+        Digest::of(&[
+            self.email.as_str().as_bytes(),
+            self.first_name.as_str().as_bytes(),
+            self.last_name.as_str().as_bytes(),
+            self.role.as_str().as_bytes(),
+        ])
+    }
+}
+
+/// What a correction changes; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Correction {
+    /// Another address: the old link dies, and a new one goes there.
+    pub email: Option<Email>,
+    /// Given name.
+    pub first_name: Option<Name>,
+    /// Family name.
+    pub last_name: Option<Name>,
+    /// The role.
+    pub role: Option<RoleId>,
+}
+
+/// Which invite a change is about, and in which version the caller saw it.
+#[derive(Clone, Debug)]
+pub struct ChosenInvite {
+    /// The invite.
+    pub id: InviteId,
+    /// `If-Match`; `None` takes the invite as it is.
+    pub expected: Option<Version>,
+}
+
+impl ChosenInvite {
+    /// In the version that was judged, where the caller names none.
+    fn at(self, judged: &InviteView) -> Self {
+        Self { expected: self.expected.or(Some(judged.invite.version)), ..self }
+    }
+
+    fn target<'a>(&'a self, account: &'a AccountSlug) -> InviteTarget<'a> {
+        InviteTarget { account, id: &self.id, expected: self.expected }
+    }
+}
+
+/// An invite, and its link where the caller may see it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The invite.
+    pub view: InviteView,
+    /// Who sent it, by name; `None` where that is no member any more.
+    pub inviter: Option<Member>,
+    /// The valid link.
+    pub link: Option<String>,
+    /// What whoever sends this again should know.
+    pub warning: Option<String>,
+    /// An earlier call under the same idempotency key has made it.
+    pub repeated: bool,
+}
+
+/// What the holder of a link sees before joining.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The invite.
+    pub invite: Invite,
+    /// The account that it is for.
+    pub account: Account,
+    /// Who sent it; `None` where that is no member.
+    pub inviter: Option<Member>,
+}
+
+/// Sends an invite.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Invalid` `unknown_role`; `NotFound` `unknown_account`; `Conflict`
+/// `already_member`, `suspended_member`, `already_invited`, `idempotency_key_reused`, `moved_on`;
+/// `TooMany` `too_many_invites`; `Busy`.
+pub async fn send(
+    app: &Arc<App>,
+    caller: Caller,
+    invitation: Invitation,
+    idempotency_key: Option<String>,
+) -> Result<Committed<Shown>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _giving = roles::giving(&app, [&invitation.role]).await?;
+        let rights = [Right::INVITE, Right::assign(invitation.role.clone())];
+        let permit = Permit::authorize(&app, caller, rights).await?;
+        let seen_by = permit.caller().clone();
+        let account = account(&app, permit.account()).await?;
+        let idempotency =
+            idempotency_key.map(|key| Idempotency { key, request: invitation.digest() });
+        let new = draft(&app, &account, invitation, idempotency)?;
+        let (store, new) = (&app.store, &new);
+        let change = move |by| async move { store.invite_create(&by, new.clone()).await };
+        let done = permit.run(&app, change).await;
+        let done = refresh::seen(&app, done).await?;
+        let repeated = done.value.invite.id != new.id;
+        let Committed { revision, value } = shown(&app, &seen_by, done).await?;
+        Ok(Committed { revision, value: Shown { repeated, ..value } })
+    })
+    .await
+}
+
+/// One page of the account's invites, newest first.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Invalid` `unknown_role`; `Busy`.
+pub async fn list(
+    app: &App,
+    caller: Caller,
+    filter: &InviteFilter,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Shown>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    if let Some(role) = &filter.role {
+        roles::known(app, role)?;
+    }
+    let page = app.store.invites(permit.account(), filter, after, limit).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for view in page.items {
+        let inviter = inviter(app, &view.invite).await?;
+        items.push(Shown { view, inviter, link: None, warning: None, repeated: false });
+    }
+    Ok(Page { items, next: page.next })
+}
+
+/// One invite of the caller's account.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Busy`.
+pub async fn show(app: &App, caller: Caller, id: &InviteId) -> Result<Shown, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    let view = found(app, permit.account(), id).await?;
+    let inviter = inviter(app, &view.invite).await?;
+    Ok(Shown { view, inviter, link: None, warning: None, repeated: false })
+}
+
+/// Gives an invite a new link, and sends it: the old link dies.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`,
+/// `invite_revoked`, `already_member`, `already_invited`, `moved_on`; `TooMany`
+/// `too_many_invites`; `Busy`.
+pub async fn resend(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: ChosenInvite,
+) -> Result<Committed<Shown>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let Change { _giving, permit, before, account } =
+            Change::begin(&app, caller, &chosen, None).await?;
+        let chosen = chosen.at(&before);
+        let seen_by = permit.caller().clone();
+        let warning = warning(&before);
+        let link = renewal(&app, &account, &before.invite)?;
+        let (store, slug) = (&app.store, &account.slug);
+        let (chosen, link) = (&chosen, &link);
+        let change = move |by| async move {
+            store.invite_renew(&by, chosen.target(slug), link.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        let done = refresh::seen(&app, done).await?;
+        let mut done = shown(&app, &seen_by, done).await?;
+        done.value.warning = warning;
+        Ok(done)
+    })
+    .await
+}
+
+/// Corrects an invite: names, role, or the address, which sends a new link there.
+///
+/// # Errors
+/// As [`resend`], and `Invalid` `unknown_role`.
+pub async fn correct(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: ChosenInvite,
+    correction: Correction,
+) -> Result<Committed<Shown>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let Change { _giving, permit, before, account } =
+            Change::begin(&app, caller, &chosen, correction.role.as_ref()).await?;
+        let chosen = chosen.at(&before);
+        let seen_by = permit.caller().clone();
+        let edit = InviteEdit {
+            first_name: correction.first_name,
+            last_name: correction.last_name,
+            role: correction.role,
+            email: correction.email,
+            link: Some(renewal(&app, &account, &before.invite)?),
+        };
+        let (store, slug) = (&app.store, &account.slug);
+        let (chosen, edit) = (&chosen, &edit);
+        let change = move |by| async move {
+            store.invite_edit(&by, chosen.target(slug), edit.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        let done = refresh::seen(&app, done).await?;
+        shown(&app, &seen_by, done).await
+    })
+    .await
+}
+
+/// The valid link, for who wants to hand it over by another way than mail. It stays as it is, but
+/// for an invite that has expired, or that another member sent: its new link makes the caller the
+/// one who answers for it.
+///
+/// # Errors
+/// As [`resend`]; `Conflict` `link_key_gone`, when the keys that it was made with are gone.
+pub async fn link(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: ChosenInvite,
+) -> Result<Committed<Shown>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let Change { _giving, permit, before, account } =
+            Change::begin(&app, caller, &chosen, None).await?;
+        let chosen = chosen.at(&before);
+        let actor = permit.actor();
+        let renewed = match before.invite.needs_own_link(&actor, app.clock.now()) {
+            true => {
+                Some(NewInviteLink { letter: None, ..renewal(&app, &account, &before.invite)? })
+            }
+            false => None,
+        };
+        let (store, slug) = (&app.store, &account.slug);
+        let (chosen, renewed) = (&chosen, &renewed);
+        let change = move |by| async move {
+            store.invite_link_shown(&by, chosen.target(slug), renewed.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        let Committed { revision, value: view } = refresh::seen(&app, done).await?;
+        let link = Some(valid_link(&app, &view.invite)?);
+        let inviter = inviter(&app, &view.invite).await?;
+        Ok(Committed {
+            revision,
+            value: Shown { view, inviter, link, warning: None, repeated: false },
+        })
+    })
+    .await
+}
+
+/// Takes an invite back.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`,
+/// `invite_revoked`, `moved_on`; `Busy`.
+pub async fn revoke(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: ChosenInvite,
+) -> Result<Committed<Shown>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let permit =
+            Permit::authorize(&app, caller, [Right::change_invite(chosen.id.clone())]).await?;
+        let (store, slug) = (&app.store, &permit.account().clone());
+        let chosen = &chosen;
+        let change = move |by| async move { store.invite_revoke(&by, chosen.target(slug)).await };
+        let done = permit.run(&app, change).await;
+        let Committed { revision, value: view } = refresh::seen(&app, done).await?;
+        let inviter = inviter(&app, &view.invite).await?;
+        Ok(Committed {
+            revision,
+            value: Shown { view, inviter, link: None, warning: None, repeated: false },
+        })
+    })
+    .await
+}
+
+/// What the holder of a link is invited to. Changes nothing.
+///
+/// # Errors
+/// `Gone` with what to do: `link_dead`, `invite_expired`, `invite_replaced`, `invite_accepted`,
+/// `invite_revoked`, `inviter_lost_right`; `Busy`.
+pub async fn inspect(app: &App, token: &str) -> Result<Inspected, Failure> {
+    let token = Token::parse(token).ok_or_else(link::dead)?;
+    let (invite, generation) =
+        app.store.invite_by_token(token.hash()).await?.ok_or_else(link::dead)?;
+    invite.may_be_accepted(generation, app.clock.now())?;
+    inviter_still_may(app, &invite).await?;
+    let account = account(app, &invite.account).await?;
+    let inviter = inviter(app, &invite).await?;
+    Ok(Inspected { invite, account, inviter })
+}
+
+/// Joins: makes the member that an invite is for. The token is used up only once the password
+/// passed every rule.
+///
+/// # Errors
+/// As [`inspect`]; `Invalid` for a password that is refused, with the rule; `Conflict`
+/// `already_member`, `moved_on`; `Busy`.
+pub async fn accept(
+    app: &Arc<App>,
+    token: &str,
+    password: &str,
+) -> Result<Committed<Member>, Failure> {
+    let Inspected { invite, account, .. } = inspect(app, token).await?;
+    let token = Token::parse(token).ok_or_else(link::dead)?;
+    let password = Password::parse(password)?;
+    let person = [invite.first_name.as_str(), invite.last_name.as_str()];
+    super::passwords::check(&password, &account, &invite.email, person)?;
+    let hash = app.hasher.hash(&password).await?;
+    let member = MemberId::from_random(entropy::random()?);
+    let app = Arc::clone(app);
+    whole(async move {
+        // Judged anew by what holds now: hashing took its time.
+        for last_try in [false, true] {
+            let Inspected { invite, .. } = inspect(&app, token.expose()).await?;
+            let _giving = roles::giving(&app, [&invite.role]).await?;
+            let acceptance = Acceptance {
+                token: token.hash(),
+                member: member.clone(),
+                password: hash.clone(),
+                judged: Some(invite.version),
+                inviter: inviter_still_may(&app, &invite).await?,
+            };
+            let done = app.store.invite_accept(acceptance).await;
+            match done {
+                Err(failure) if failure.code == by::MOVED_ON && !last_try => {}
+                done => return refresh::seen(&app, done).await,
+            }
+        }
+        Err(by::moved_on())
+    })
+    .await
+}
+
+/// Asks whoever sent an invite for a new one, by its dead link. Says nothing about the invite.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn want(app: &Arc<App>, token: &str) -> Result<(), Failure> {
+    let Some(token) = Token::parse(token) else { return Ok(()) };
+    let Some((invite, _)) = app.store.invite_by_token(token.hash()).await? else { return Ok(()) };
+    if !matches!(invite.state(app.clock.now()), InviteState::Pending | InviteState::Expired) {
+        return Ok(());
+    }
+    // By invite, so that one dead link cannot fill the inviter's mailbox.
+    let quota = Quota {
+        of: &[b"invite wanted", invite.id.as_str().as_bytes()],
+        most: limits::INVITE_WANTED_MAX,
+        per: limits::INVITE_WANTED_PER,
+    };
+    if app.quotas.take(&[quota], app.clock.now()).is_err() {
+        // The inviter was asked a moment ago.
+        return Ok(());
+    }
+    let app = Arc::clone(app);
+    whole(async move {
+        let letter = match inviter(&app, &invite).await? {
+            Some(inviter) if app.mailer.sends() => {
+                let expires = later(&app, limits::NOTICE_LIFETIME);
+                Some((inviter, new_letter(&app, "wanted", expires)?))
+            }
+            _ => None,
+        };
+        refresh::seen(&app, app.store.invite_wanted(token.hash(), letter).await).await
+    })
+    .await?;
+    Ok(())
+}
+
+/// What a new invite is made of, with its first link.
+pub(super) fn draft(
+    app: &App,
+    account: &Account,
+    invitation: Invitation,
+    idempotency: Option<Idempotency>,
+) -> Result<NewInvite, Failure> {
+    let id = InviteId::from_random(entropy::random()?);
+    let link = new_link(app, account, &id, Generation::FIRST)?;
+    let Invitation { email, first_name, last_name, role } = invitation;
+    let account = account.slug.clone();
+    Ok(NewInvite { id, account, email, first_name, last_name, role, link, idempotency })
+}
+
+fn renewal(app: &App, account: &Account, invite: &Invite) -> Result<NewInviteLink, Failure> {
+    new_link(app, account, &invite.id, invite.generation.next())
+}
+
+fn new_link(
+    app: &App,
+    account: &Account,
+    id: &InviteId,
+    generation: Generation,
+) -> Result<NewInviteLink, Failure> {
+    let key = app.keys.current();
+    let token = app
+        .keys
+        .invite_token(key, &account.slug, id, generation)
+        .ok_or_else(|| Failure::internal("the current key derives no token"))?;
+    let expires = later(app, account.invite_lifetime.unwrap_or(app.config.invite_lifetime));
+    let letter = match app.mailer.sends() {
+        true => Some(new_letter(app, "invite", expires)?),
+        false => None,
+    };
+    Ok(NewInviteLink { generation, key, token: token.hash(), expires, letter })
+}
+
+/// The moment that is so long from now.
+pub(super) fn later(app: &App, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp(app.clock.now().0.saturating_add(by))
+}
+
+/// The valid link of an invite.
+///
+/// # Errors
+/// `Conflict` `link_key_gone`.
+pub(super) fn valid_link(app: &App, invite: &Invite) -> Result<String, Failure> {
+    valid_token(app, invite).map(|token| app.links.to("join", &token))
+}
+
+/// The valid token of an invite.
+///
+/// # Errors
+/// `Conflict` `link_key_gone`.
+pub(super) fn valid_token(app: &App, invite: &Invite) -> Result<Token, Failure> {
+    app.keys
+        .invite_token(invite.key, &invite.account, &invite.id, invite.generation)
+        .ok_or_else(key_gone)
+}
+
+/// The code of a link that cannot be made again.
+pub(super) const KEY_GONE: &str = "link_key_gone";
+
+/// The failure for a link whose key is gone, as after a restore without keys.
+pub(super) fn key_gone() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        KEY_GONE,
+        "the key that this link was made with is gone: send it again, which makes a new link",
+    )
+}
+
+/// A change of an invite that gives out its role again, under way.
+struct Change<'a> {
+    _giving: roles::Giving<'a>,
+    permit: Permit,
+    before: InviteView,
+    account: Account,
+}
+
+impl<'a> Change<'a> {
+    /// The right to change this invite, and to give its role, or the one that it will have.
+    async fn begin(
+        app: &'a App,
+        caller: Caller,
+        chosen: &ChosenInvite,
+        role: Option<&RoleId>,
+    ) -> Result<Self, Failure> {
+        let slug = caller.account().clone();
+        let found = found(app, &slug, &chosen.id).await;
+        let role = role.or(found.as_ref().ok().map(|view| &view.invite.role)).cloned();
+        let giving = roles::giving(app, &role).await?;
+        let change = Right::change_invite(chosen.id.clone());
+        let rights = std::iter::once(change).chain(role.map(Right::assign));
+        // The right is asked before anything is told of the invite.
+        let permit = Permit::authorize(app, caller, rights).await?;
+        Ok(Self { _giving: giving, permit, before: found?, account: account(app, &slug).await? })
+    }
+}
+
+async fn found(app: &App, account: &AccountSlug, id: &InviteId) -> Result<InviteView, Failure> {
+    app.store.invite(account, id).await?.ok_or_else(unknown)
+}
+
+/// The failure for an id that names no invite here.
+#[must_use]
+pub fn unknown() -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "unknown_invite",
+        "there is no such invite on this account: `kwic-team invite list` shows the invites",
+    )
+}
+
+async fn account(app: &App, slug: &AccountSlug) -> Result<Account, Failure> {
+    super::accounts::found(app, slug).await
+}
+
+/// The member who sent an invite, where there is one still.
+pub(super) async fn inviter(app: &App, invite: &Invite) -> Result<Option<Member>, Failure> {
+    match invite.inviter.member() {
+        Some(id) => app.store.member(id).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether the inviter may still invite for this role; answers the version that this was judged
+/// by, where the right rests on a member.
+///
+/// # Errors
+/// `Gone` `inviter_lost_right`.
+async fn inviter_still_may(
+    app: &App,
+    invite: &Invite,
+) -> Result<Option<(MemberId, Version)>, Failure> {
+    if invite.inviter.member().is_none() {
+        return Ok(None);
+    }
+    let rights = [Right::INVITE, Right::assign(invite.role.clone())];
+    match inviter(app, invite).await? {
+        Some(inviter) if first_denied(app, &inviter, &rights).is_none() => {
+            Ok(Some((inviter.id, inviter.version)))
+        }
+        _ => Err(Failure::new(
+            Kind::Gone,
+            "inviter_lost_right",
+            "whoever sent this invitation may not invite you any more: ask an administrator of the account for a new one",
+        )),
+    }
+}
+
+/// An invite after a change, with its link where nobody else brings it: to the operator of the
+/// sidecar, and where no mail is sent.
+async fn shown(
+    app: &App,
+    caller: &Caller,
+    done: Committed<InviteView>,
+) -> Result<Committed<Shown>, Failure> {
+    let Committed { revision, value: view } = done;
+    let open = view.invite.state(app.clock.now()) == InviteState::Pending;
+    let link = match open && (caller.is_sidecar() || !app.mailer.sends()) {
+        true => valid_link(app, &view.invite).ok(),
+        false => None,
+    };
+    let inviter = inviter(app, &view.invite).await?;
+    Ok(Committed { revision, value: Shown { view, inviter, link, warning: None, repeated: false } })
+}
+
+/// What whoever sends an invite again should know about the mail before.
+fn warning(before: &InviteView) -> Option<String> {
+    let delivery = &before.delivery;
+    (delivery.state == DeliveryState::Bounced).then(|| {
+        format!(
+            "the mail before this one came back: {}; if the address is wrong, correct it",
+            delivery.detail
+        )
+    })
+}

@@ -1,0 +1,388 @@
+//! Letters: written when they are due, handed to the mail server, and what comes back about them.
+//!
+//! A letter is claimed under a lease, so that a crash while it is on its way has it tried again,
+//! under the same message id. Its link is made here and stands in the mail alone. A fault of the
+//! configuration stops the queue and costs no letter anything.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::invites::{KEY_GONE, inviter, key_gone, later, valid_token};
+use super::permit::{Caller, Permit, Right, StorePermit};
+use super::refresh;
+use crate::app::App;
+use crate::domain::{
+    Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId, LinkPurpose, Notice,
+    Row, Timestamp, Token, email, limits,
+};
+use crate::entropy;
+use crate::mail::{
+    self, ActionLink, Batch, Content, Maildir, Outgoing, SendFault, Step, TestReport, bounce,
+};
+use crate::store::Committed;
+use crate::store::feed::Follower;
+use crate::store::letters::{MailStatus, NewLetter};
+use crate::throttle::Quota;
+
+/// How long to wait after the store failed.
+const REST: Duration = Duration::from_secs(5);
+/// How long to leave a mail server alone that was not reached.
+const UNREACHED_REST: Duration = Duration::from_secs(30);
+/// How often the folder of bounces is looked at.
+const BOUNCES_EVERY: Duration = Duration::from_secs(30);
+
+/// What a transition needs to queue a letter; `what` begins the message id.
+pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewLetter, Failure> {
+    let random = crate::domain::Digest::of(&[&entropy::random::<16>()?]).hex();
+    let random = random.get(..32).unwrap_or_default().to_owned();
+    Ok(NewLetter { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
+}
+
+/// A letter that tells of something that happened; `None` where no mail is sent.
+pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure> {
+    if !app.mailer.sends() {
+        return Ok(None);
+    }
+    new_letter(app, what, later(app, limits::NOTICE_LIFETIME)).map(Some)
+}
+
+/// Sends whatever becomes due, until it is told to stop: not between the mail server's answer and
+/// writing it down.
+pub async fn deliver(app: Arc<App>, mut feed: Follower, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        // What was told until now is looked for in the queue itself.
+        while feed.try_recv().is_ok() {}
+        let rest = match deliver_some(&app, &stop).await {
+            Ok(Round { reached: false, .. }) => UNREACHED_REST,
+            Ok(Round { tried, .. }) if tried > 0 => continue,
+            Ok(_) => until_due(&app).await,
+            Err(failure) => {
+                tracing::error!(%failure, "letters could not be taken from the queue");
+                REST
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            alive = news(&mut feed), if rest != UNREACHED_REST => if !alive { return },
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// How long until a letter is due; long where nothing waits.
+async fn until_due(app: &App) -> Duration {
+    let due = app.store.letter_due().await.ok().flatten();
+    let wait = due.map_or(i64::MAX, |due| due.0.saturating_sub(app.clock.now().0));
+    let most = limits::LETTER_LEASE;
+    u64::try_from(wait)
+        .map_or(Duration::ZERO, Duration::from_millis)
+        .clamp(Duration::from_millis(1), most)
+}
+
+/// Waits until something about letters changes; false once the store is closed.
+async fn news(feed: &mut Follower) -> bool {
+    while let Some(change) = feed.recv().await {
+        if change.rows.iter().any(|row| matches!(row, Row::LetterQueued | Row::Mail(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Takes what is due now, and tries each once; answers how many were tried.
+///
+/// # Errors
+/// `Busy`, when the disk fails: the lease of what was taken runs out, and it is tried again.
+pub async fn deliver_due(app: &Arc<App>) -> Result<usize, Failure> {
+    let (_going_on, stop) = watch::channel(false);
+    deliver_some(app, &stop).await.map(|round| round.tried)
+}
+
+/// What one round came to.
+struct Round {
+    tried: usize,
+    /// Whether there is a mail server to talk to.
+    reached: bool,
+}
+
+/// Tries what is due over one connection, where that is possible. A mail server that is away ends
+/// the round: each further letter would wait for it as long.
+async fn deliver_some(app: &Arc<App>, stop: &watch::Receiver<bool>) -> Result<Round, Failure> {
+    let mut round = Round { tried: 0, reached: true };
+    if !app.mailer.sends() {
+        return Ok(round);
+    }
+    let mut batch = app.mailer.batch();
+    // Claimed one by one, so that a slow one does not use up the lease of the next.
+    while round.reached
+        && round.tried < limits::LETTERS_A_CONNECTION
+        && !*stop.borrow()
+        && let Some(letter) = app.store.letters_claim(1, limits::LETTER_LEASE).await?.pop()
+    {
+        let (handover, reached) = attempt(app, &mut batch, &letter).await?;
+        tell(&letter, &handover);
+        app.store.letter_settle(&letter, handover).await?;
+        round.tried += 1;
+        round.reached = reached;
+    }
+    batch.close().await;
+    Ok(round)
+}
+
+/// Writes one letter and hands it over; answers also whether a mail server was reached.
+async fn attempt(
+    app: &App,
+    batch: &mut Batch<'_>,
+    letter: &Letter,
+) -> Result<(Handover, bool), Failure> {
+    let content = match write(app, letter).await {
+        Ok(Some(content)) => content,
+        Ok(None) => return Ok((Handover::Void, true)),
+        Err(failure) if failure.code == KEY_GONE => {
+            return Ok((Handover::Refused { detail: failure.public }, true));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let outgoing = Outgoing {
+        to: letter.to.clone(),
+        to_name: letter.to_name.clone(),
+        message_id: letter.message_id.clone(),
+        return_path: return_path(app, letter),
+        date: letter.created,
+        content,
+    };
+    match batch.send(&outgoing).await {
+        Ok(taken) => Ok((Handover::Taken { detail: taken.sentence() }, true)),
+        Err(fault) => {
+            let away = matches!(fault.step, Step::Dns | Step::Connect | Step::Tls | Step::Greeting)
+                && fault.class == mail::Class::Temporary;
+            Ok((refused(app, letter, &fault)?, !away))
+        }
+    }
+}
+
+fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Failure> {
+    let detail = fault.sentence();
+    Ok(match fault.class {
+        mail::Class::Permanent => Handover::Refused { detail },
+        // Every account sees why mail is stopped, and nobody's address in it.
+        mail::Class::Configuration => Handover::Misconfigured { detail: email::hide(&detail) },
+        mail::Class::Temporary => {
+            let [jitter] = entropy::random()?;
+            let at = mail::next_try(letter.delivery.attempts, app.clock.now(), jitter);
+            match at < letter.expires {
+                true => Handover::Later { detail, at },
+                false => Handover::Refused {
+                    detail: format!("{detail}; given up, since its time is over"),
+                },
+            }
+        }
+    })
+}
+
+fn tell(letter: &Letter, handover: &Handover) {
+    let (how, detail) = match handover {
+        Handover::Taken { detail } => ("handed over", detail.as_str()),
+        Handover::Later { detail, .. } => ("deferred", detail.as_str()),
+        Handover::Refused { detail } => ("failed", detail.as_str()),
+        Handover::Misconfigured { detail } => ("stopped", detail.as_str()),
+        Handover::Void => ("void", ""),
+    };
+    let (to, kind, detail) = (letter.to.masked(), letter.kind.as_str(), email::hide(detail));
+    match handover {
+        Handover::Misconfigured { .. } => tracing::error!(
+            letter = letter.id.0,
+            kind,
+            to,
+            detail,
+            "no mail goes out: mend it, then `kwic-team mail resume`"
+        ),
+        _ => tracing::info!(letter = letter.id.0, kind, to, detail, "a letter was {how}"),
+    }
+}
+
+/// Where notices about a letter go back to; `None` where nobody reads them.
+fn return_path(app: &App, letter: &Letter) -> Option<Email> {
+    let mark = app.keys.bounce_mark(letter.id)?;
+    app.mailer.return_path(letter.id, &mark)
+}
+
+/// What a letter says, by what holds now; `None` where what it is about is over.
+async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
+    let account_name = match app.store.account(&letter.account).await? {
+        Some(account) => account.name,
+        None => return Ok(None),
+    };
+    match &letter.kind {
+        LetterKind::Invite { invite, generation } => {
+            let Some(view) = app.store.invite(&letter.account, invite).await? else {
+                return Ok(None);
+            };
+            let invite = view.invite;
+            let open = invite.state(app.clock.now()) == InviteState::Pending;
+            if !open || invite.generation != *generation {
+                return Ok(None);
+            }
+            let token = valid_token(app, &invite)?;
+            let inviter = inviter(app, &invite).await?;
+            let live = app.policies.load();
+            let card = live.roles().iter().find(|card| card.id == invite.role);
+            Ok(Some(Content::Invite {
+                account_name,
+                inviter_name: inviter.as_ref().map(|member| member.full_name()),
+                inviter_email: inviter.map(|member| member.email),
+                role_title: card.map_or(invite.role.to_string(), |card| card.title.clone()),
+                role_summary: card.map_or(String::new(), |card| card.summary.clone()),
+                link: action(app, "join", token, invite.expires),
+            }))
+        }
+        LetterKind::InviteWanted { invite } => {
+            let view = app.store.invite(&letter.account, invite).await?;
+            Ok(view.map(|view| Content::InviteWanted {
+                account_name,
+                invitee_name: view.invite.full_name(),
+                invitee_email: view.invite.email,
+                team_link: app.links.base().to_owned(),
+            }))
+        }
+        LetterKind::PasswordReset { link } | LetterKind::EmailChange { link } => {
+            write_link(app, letter, account_name, link).await
+        }
+        LetterKind::PasswordChanged { .. } => {
+            Ok(Some(Content::PasswordChanged { account_name, at: letter.created }))
+        }
+        LetterKind::EmailChanged { member } => {
+            let member = app.store.member(member).await?;
+            Ok(member.map(|member| Content::EmailChanged {
+                account_name,
+                new_email: member.email,
+                at: letter.created,
+            }))
+        }
+    }
+}
+
+async fn write_link(
+    app: &App,
+    letter: &Letter,
+    account_name: String,
+    id: &LinkId,
+) -> Result<Option<Content>, Failure> {
+    let Some(link) = app.store.link(id).await? else { return Ok(None) };
+    if link.may_be_used(app.clock.now()).is_err() {
+        return Ok(None);
+    }
+    let token = app.keys.link_token(link.key, &letter.account, id).ok_or_else(key_gone)?;
+    Ok(Some(match link.purpose {
+        LinkPurpose::PasswordReset => {
+            Content::PasswordReset { account_name, link: action(app, "reset", token, link.expires) }
+        }
+        LinkPurpose::EmailChange { to, end } => Content::EmailChange {
+            account_name,
+            new_email: to,
+            end,
+            link: action(app, "confirm-email", token, link.expires),
+        },
+    }))
+}
+
+fn action(app: &App, page: &str, token: Token, expires: Timestamp) -> ActionLink {
+    ActionLink { url: app.links.to(page, &token), code: token, expires }
+}
+
+/// How mail stands on the caller's account.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn status(app: &App, caller: Caller) -> Result<MailStatus, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
+    app.store.mail_status(Some(permit.account())).await
+}
+
+/// Sends a test mail, and says which step failed.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Conflict` `mail_not_sent`, where no mail is sent at all; `TooMany`
+/// `too_many_requests`.
+pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, Failure> {
+    Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
+    if !app.mailer.sends() {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "mail_not_sent",
+            "no mail is sent: set `mail.kind` and, for `smtp`, `mail.url` and `mail.from`, then restart the sidecar",
+        ));
+    }
+    may_write_to(app, to)?;
+    let now = app.clock.now();
+    let message_id = new_letter(app, "test", now)?.message_id;
+    Ok(app.mailer.test(to, &message_id, now).await)
+}
+
+/// Bounds what somebody who is signed in can have sent to an address.
+///
+/// # Errors
+/// `TooMany` `too_many_requests`.
+pub(super) fn may_write_to(app: &App, to: &Email) -> Result<(), Failure> {
+    let of = [b"mail to".as_slice(), to.key().as_bytes()];
+    let quotas = limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &of, most, per });
+    app.quotas.take(&quotas, app.clock.now())
+}
+
+/// Lets mail go out again; answers whether it was stopped.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
+    app.store.mail_resume(&permit.actor()).await
+}
+
+/// Takes a notice that came back, as raw mail; answers whether it told anything new. A notice
+/// without the mark of its letter tells nothing.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<bool, Failure> {
+    let Some(report) = bounce::parse(raw) else { return Ok(false) };
+    if !app.keys.is_bounce_mark(report.letter, &report.mark) {
+        tracing::warn!(letter = report.letter.0, "a notice without the mark of its letter came");
+        return Ok(false);
+    }
+    let notice = Notice { letter: report.letter, state: report.state, detail: report.detail };
+    let told = app.store.letter_notice(notice).await?;
+    refresh::settled(app, told.revision).await?;
+    Ok(told.value)
+}
+
+/// Reads the folder of bounces again and again, until the task is ended.
+pub async fn watch_bounces(app: Arc<App>) {
+    let Some(folder) = app.config.mail.bounce_maildir.clone() else { return };
+    loop {
+        match read_bounces(&app, &folder).await {
+            Ok(0) => {}
+            Ok(told) => tracing::info!(told, "notices about letters came back"),
+            Err(failure) => tracing::warn!(%failure, "the folder of bounces could not be read"),
+        }
+        tokio::time::sleep(BOUNCES_EVERY).await;
+    }
+}
+
+/// Reads what lies in a Maildir now; answers how many notices told anything new.
+///
+/// # Errors
+/// `Internal`, when the folder cannot be read; `Busy`, when the store's disk fails.
+pub async fn read_bounces(app: &App, folder: &Path) -> Result<usize, Failure> {
+    let maildir = Maildir::new(folder.to_owned());
+    let mut told = 0;
+    for mail in maildir.list().await? {
+        let raw = maildir.read(&mail).await?;
+        told += usize::from(came_back(app, &StorePermit::system(), &raw).await?);
+        // Only now: a notice that could not be written down is read again.
+        maildir.take(&mail).await?;
+    }
+    Ok(told)
+}

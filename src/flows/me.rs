@@ -1,0 +1,114 @@
+//! What a member does with the own record: names, address, leaving.
+//!
+//! Needs no right but to be signed in, and touches nobody else. What must not be done from a
+//! screen that was left open asks for the password again.
+
+use std::sync::Arc;
+
+use super::letters::{may_write_to, notice};
+use super::passwords::new_link;
+use super::permit::by_self;
+use super::sessions::SignedIn;
+use super::sign_in::{From, check_own_password};
+use super::whole::whole;
+use super::{refresh, roles};
+use crate::app::App;
+use crate::domain::{Email, Failure, Kind, Member, Name, Timestamp, Token, Version, limits, link};
+use crate::store::links::EmailConfirmed;
+use crate::store::{Committed, MemberEdit, Removal, Target};
+
+/// Changes the own name.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Stale`; `Busy`.
+pub async fn edit(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    expected: Option<Version>,
+    (first_name, last_name): (Option<Name>, Option<Name>),
+) -> Result<Committed<Member>, Failure> {
+    let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
+    let app = Arc::clone(app);
+    whole(async move {
+        let by = by_self(&app, &signed_in);
+        let target = Target { expected, ..signed_in.target() };
+        refresh::seen(&app, app.store.member_edit(&by, target, edit).await).await
+    })
+    .await
+}
+
+/// Leaves the account for good. The last administrator stays.
+///
+/// # Errors
+/// `Denied` `wrong_password`; `TooMany` `too_many_tries`; `Conflict` `last_administrator`;
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn leave(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    password: &str,
+    from: From,
+) -> Result<Committed<Removal>, Failure> {
+    let member = signed_in.record(app).await?;
+    check_own_password(app, &member, password, &from).await?;
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let by = by_self(&app, &signed_in);
+        refresh::seen(&app, app.store.member_remove(&by, signed_in.target()).await).await
+    })
+    .await
+}
+
+/// Begins a change of the own address: both the old one and the new one get a link, and the
+/// change is made when both were opened. Answers until when.
+///
+/// # Errors
+/// `Denied` `wrong_password`; `TooMany` `too_many_tries`, `too_many_requests`; `Conflict` `mail_not_sent`,
+/// `already_member`, `already_invited`, `same_address`; `Busy`.
+pub async fn change_email(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    to: Email,
+    password: &str,
+    from: From,
+) -> Result<Timestamp, Failure> {
+    let member = signed_in.record(app).await?;
+    check_own_password(app, &member, password, &from).await?;
+    if !app.mailer.sends() {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "mail_not_sent",
+            "no mail is sent here, so an address cannot be confirmed: ask the operator of the sidecar to change it with `kwic-team member edit`",
+        ));
+    }
+    may_write_to(app, &to)?;
+    let lifetime = limits::EMAIL_CHANGE_LIFETIME;
+    let (old, _) = new_link(app, &member.account, lifetime, "email-old")?;
+    let (new, _) = new_link(app, &member.account, lifetime, "email-new")?;
+    let expires = new.expires;
+    let app = Arc::clone(app);
+    whole(async move {
+        let done = app.store.email_change_begin(signed_in.target(), to, old, new).await;
+        refresh::seen(&app, done).await
+    })
+    .await?;
+    Ok(expires)
+}
+
+/// Confirms one end of a change of address, by whoever holds its link.
+///
+/// # Errors
+/// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited`; `Busy`.
+pub async fn confirm_email(
+    app: &Arc<App>,
+    token: &str,
+) -> Result<Committed<EmailConfirmed>, Failure> {
+    let token = Token::parse(token).ok_or_else(link::dead)?;
+    let letter = notice(app, "email-changed")?;
+    let app = Arc::clone(app);
+    whole(async move {
+        let done = app.store.email_change_confirm(token.hash(), letter).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}

@@ -1,0 +1,289 @@
+//! Passwords: changed by their owner, or set anew by a link.
+//!
+//! Nobody else ever learns or chooses a member's password: an administrator can only have a link
+//! sent. A new password ends every session but the one that it was changed in, which goes on under
+//! a new token.
+
+use std::sync::Arc;
+
+use super::invites::later;
+use super::letters::{may_write_to, new_letter, notice};
+use super::members::{self, Chosen};
+use super::permit::{Caller, Permit, Right};
+use super::sessions::SignedIn;
+use super::sign_in::{Entered, From, check_own_password, new_session};
+use super::whole::whole;
+use super::{accounts, refresh, roles};
+use crate::app::App;
+use crate::domain::{
+    Account, AccountSlug, Actor, Delivery, DeliveryState, Email, Failure, Kind, Link, LinkId,
+    Member, Status, Timestamp, Token, limits, link,
+};
+use crate::entropy;
+use crate::password::{Context, Password};
+use crate::store::links::NewLink;
+use crate::store::sessions::PasswordChange;
+use crate::store::{By, Committed};
+use crate::throttle::{Login, Quota};
+
+/// A link to a new password that was made for somebody.
+#[derive(Clone, Debug)]
+pub struct Reset {
+    /// Whose.
+    pub member: Member,
+    /// From when on it does not open.
+    pub expires: Timestamp,
+    /// The link, where the caller may see it.
+    pub link: Option<String>,
+    /// How far its mail got.
+    pub delivery: Delivery,
+}
+
+/// Holds a new password to the rules, for one person on one account.
+///
+/// # Errors
+/// `Invalid` for `password`, with the rule and what to do.
+pub(super) fn check(
+    password: &Password,
+    account: &Account,
+    email: &Email,
+    [first_name, last_name]: [&str; 2],
+) -> Result<(), Failure> {
+    let context = Context {
+        second_factor: false,
+        account: &account.slug,
+        account_name: &account.name,
+        first_name,
+        last_name,
+        email,
+    };
+    crate::password::check(password, &context)
+}
+
+async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<String, Failure> {
+    let password = Password::parse(password)?;
+    let account = accounts::found(app, &member.account).await?;
+    let names = [member.first_name.as_str(), member.last_name.as_str()];
+    check(&password, &account, &member.email, names)?;
+    app.hasher.hash(&password).await
+}
+
+/// Changes the caller's own password. Every other session ends, and this one goes on under a new
+/// token. Answers that, and how many ended.
+///
+/// # Errors
+/// `Denied` `wrong_password`; `Invalid` for a new password that is refused; `TooMany`
+/// `too_many_tries`; `Unauthenticated` `session_ended`; `Conflict` `moved_on`; `Busy`.
+pub async fn change_own(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    current: &str,
+    new: &str,
+    from: From,
+) -> Result<Committed<(Entered, u64)>, Failure> {
+    let member = signed_in.record(app).await?;
+    let checked = check_own_password(app, &member, current, &from).await?;
+    let password = checked_hash(app, &member, new).await?;
+    let (token, session) = new_session(app, &member, &from)?;
+    let change = PasswordChange {
+        member: member.id.clone(),
+        checked,
+        password,
+        renewed: (signed_in.token(), session.clone()),
+        letter: notice(app, "password-changed")?,
+    };
+    let app = Arc::clone(app);
+    let changed =
+        whole(async move { refresh::seen(&app, app.store.password_change(change).await).await })
+            .await?;
+    let entered = Entered { token, session, member };
+    Ok(Committed { revision: changed.revision, value: (entered, changed.value) })
+}
+
+/// Sends a link to a new password to a member.
+///
+/// Who may not give the member's role gets no link to see: it would open the rights of that role.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `suspended_member`,
+/// `moved_on`; `TooMany` `too_many_requests`; `Busy`.
+pub async fn reset(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: Chosen,
+) -> Result<Committed<Reset>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let found = members::found(&app, caller.account(), &chosen.id).await;
+        let mut rights = vec![Right::edit(chosen.id.clone())];
+        let shows = caller.is_sidecar() || !app.mailer.sends();
+        if let (true, Ok(member)) = (shows, &found) {
+            rights.push(Right::assign(member.role.clone()));
+        }
+        let permit = Permit::authorize(&app, caller, rights).await?;
+        let member = found?;
+        if !permit.caller().is_sidecar() {
+            may_write_to(&app, &member.email)?;
+        }
+        let chosen = Chosen { expected: chosen.expected.or(Some(member.version)), ..chosen };
+        let (new, token) = new_link(&app, &member.account, limits::RESET_LIFETIME, "reset")?;
+        let (store, account) = (&app.store, &member.account);
+        let (chosen, new) = (&chosen, &new);
+        let change = move |by| async move {
+            store.reset_begin(&by, chosen.target(account), new.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        let done = refresh::seen(&app, done).await?;
+        let link = shows.then(|| app.links.to("reset", &token));
+        Ok(Committed { revision: done.revision, value: made(&app, member, &done.value, link) })
+    })
+    .await
+}
+
+/// A link for an administrator who cannot sign in, for the operator of the sidecar.
+///
+/// # Errors
+/// `Denied` `operator_only`; `NotFound` `unknown_member`; `Conflict` `not_an_administrator`,
+/// `suspended_member`; `Busy`.
+pub async fn recover(
+    app: &Arc<App>,
+    caller: Caller,
+    email: &Email,
+) -> Result<Committed<Reset>, Failure> {
+    caller.must_be_sidecar()?;
+    let found = app.store.member_by_email(caller.account(), email.key()).await?;
+    let member = found.ok_or_else(members::unknown)?;
+    if !app.policies.load().administering().contains(&member.role) {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "not_an_administrator",
+            format!(
+                "this member has the role `{}`, which does not administer the account: use `kwic-team member reset-password`, or an administrator's address",
+                member.role
+            ),
+        ));
+    }
+    reset(app, caller, Chosen { id: member.id, expected: None }).await
+}
+
+fn made(app: &App, member: Member, link: &Link, shown: Option<String>) -> Reset {
+    let state = match app.mailer.sends() {
+        true => DeliveryState::Queued,
+        false => DeliveryState::None,
+    };
+    let delivery = Delivery { state, ..Delivery::default() };
+    Reset { member, expires: link.expires, link: shown, delivery }
+}
+
+/// A new link of an account, with the letter that carries it.
+pub(super) fn new_link(
+    app: &App,
+    account: &AccountSlug,
+    lifetime: std::time::Duration,
+    what: &str,
+) -> Result<(NewLink, Token), Failure> {
+    let id = LinkId::from_random(entropy::random()?);
+    let key = app.keys.current();
+    let token = app
+        .keys
+        .link_token(key, account, &id)
+        .ok_or_else(|| Failure::internal("the current key derives no token"))?;
+    let expires = later(app, lifetime);
+    let letter = match app.mailer.sends() {
+        true => Some(new_letter(app, what, expires)?),
+        false => None,
+    };
+    Ok((NewLink { id, key, token: token.hash(), expires, letter }, token))
+}
+
+/// Asks for a link to a new password by somebody who cannot sign in. Ends before anything about
+/// the address is looked up, so that neither the answer nor its time tells whether there is such
+/// a member.
+///
+/// # Errors
+/// `TooMany` `too_many_requests`.
+pub fn request(
+    app: &Arc<App>,
+    account: AccountSlug,
+    email: Email,
+    from: &From,
+) -> Result<(), Failure> {
+    let network = from.place();
+    let to = [b"reset to".as_slice(), account.as_str().as_bytes(), email.key().as_bytes()];
+    let by = [b"reset from".as_slice(), network.as_bytes()];
+    let mut quotas = vec![Quota {
+        of: &by,
+        most: limits::RESETS_BY_NETWORK_MAX,
+        per: limits::RESETS_BY_NETWORK_PER,
+    }];
+    quotas.extend(limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &to, most, per }));
+    app.quotas.take(&quotas, app.clock.now())?;
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        if let Err(failure) = send_link(&app, &account, &email).await {
+            tracing::warn!(%failure, email = email.masked(), "a link could not be made");
+        }
+    });
+    Ok(())
+}
+
+/// Sends the link, where there is a member who can use it.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn send_link(
+    app: &Arc<App>,
+    account: &AccountSlug,
+    email: &Email,
+) -> Result<(), Failure> {
+    let member = app.store.member_by_email(account, email.key()).await?;
+    let Some(member) = member.filter(|member| member.status == Status::Active) else {
+        tracing::info!(%account, email = email.masked(), "nobody to send a link to");
+        return Ok(());
+    };
+    if !app.mailer.sends() {
+        tracing::warn!(
+            member = %member.id,
+            "a member asked for a new password and no mail is sent: `kwic-team member reset-password` prints a link"
+        );
+        return Ok(());
+    }
+    let (new, _) = new_link(app, account, limits::RESET_LIFETIME, "reset")?;
+    let by = By::actor(Actor::Member(member.id.clone()));
+    let chosen = Chosen { id: member.id, expected: None };
+    let done = app.store.reset_begin(&by, chosen.target(account), new).await;
+    refresh::seen(app, done).await.map(|_| ())
+}
+
+/// Sets a new password by a link. Ends every session, and begins none: who set it signs in.
+///
+/// # Errors
+/// `Gone` `link_dead`, `link_expired`; `Invalid` for a password that is refused; `Conflict`
+/// `suspended_member`; `Busy`.
+pub async fn reset_by_link(
+    app: &Arc<App>,
+    token: &str,
+    password: &str,
+    from: &From,
+) -> Result<Committed<(Member, u64)>, Failure> {
+    let token = Token::parse(token).ok_or_else(link::dead)?;
+    let found = app.store.link_by_token(token.hash()).await?.ok_or_else(link::dead)?;
+    found.may_be_used(app.clock.now())?;
+    let member = app.store.member(&found.member).await?.ok_or_else(link::dead)?;
+    let hash = checked_hash(app, &member, password).await?;
+    let letter = notice(app, "password-changed")?;
+    let own = Arc::clone(app);
+    let done = whole(async move {
+        let done = own.store.reset_end(token.hash(), hash, letter).await;
+        refresh::seen(&own, done).await
+    })
+    .await?;
+    // A guesser must not keep the owner from the new password.
+    let login = Login::new(&member.account, &member.email);
+    app.throttle.forget(login);
+    if let Some(address) = from.address {
+        app.throttle.recognize(login, address, app.clock.now());
+    }
+    Ok(done)
+}

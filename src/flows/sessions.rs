@@ -1,0 +1,229 @@
+//! Sessions: who a token stands for, which sessions there are, and their end.
+//!
+//! What a session may do is asked of its member each time; nothing about it stands in the token.
+//! Reads memory only to know a token. Begins no session: that is a sign-in's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::members::{self, Chosen};
+use super::permit::{Caller, Permit, Right, by_self};
+use super::whole::whole;
+use super::{refresh, roles};
+use crate::app::App;
+use crate::domain::{
+    AccountSlug, Email, Failure, Member, MemberId, Session, SessionId, SessionLimits, Token,
+    TokenHash,
+};
+use crate::store::sessions::Which;
+use crate::store::{Committed, Target};
+use crate::throttle::Login;
+
+pub use crate::domain::session::ended;
+
+/// The name of the cookie that carries a session's token. The prefix makes browsers hold it to
+/// `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3).
+pub const COOKIE: &str = "__Host-kwic_session";
+/// How often the last use of sessions is written down.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+
+/// Somebody who is signed in. Made only by [`authenticate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    session: SessionId,
+    token: TokenHash,
+    member: MemberId,
+    account: AccountSlug,
+}
+
+impl SignedIn {
+    /// Which session.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// Who.
+    #[must_use]
+    pub fn member(&self) -> &MemberId {
+        &self.member
+    }
+
+    /// On which account.
+    #[must_use]
+    pub fn account(&self) -> &AccountSlug {
+        &self.account
+    }
+
+    /// What the session is found by.
+    pub(super) fn token(&self) -> TokenHash {
+        self.token
+    }
+
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { account: &self.account, id: &self.member, expected: None }
+    }
+
+    /// The member's record as the store has it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, when there is none; `Busy`, when the disk fails.
+    pub async fn record(&self, app: &App) -> Result<Member, Failure> {
+        // It may have ended since the request began.
+        if !is_live(app, self) {
+            return Err(ended());
+        }
+        app.store.member(&self.member).await?.ok_or_else(ended)
+    }
+}
+
+/// When sessions end by themselves, as configured.
+#[must_use]
+pub fn limits(app: &App) -> SessionLimits {
+    SessionLimits { idle: app.config.sessions.idle, absolute: app.config.sessions.absolute }
+}
+
+/// Who a token stands for; counts as use of the session.
+#[must_use]
+pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
+    let token = Token::parse(token)?.hash();
+    let now = app.clock.now();
+    let live = app.directory.session(&token, |session| {
+        limits(app).lives(session.created, session.used, now).then(|| SignedIn {
+            session: session.id.clone(),
+            token,
+            member: session.member.clone(),
+            account: session.account.clone(),
+        })
+    })??;
+    // A suspension ends the sessions; this holds also where it comes between two looks.
+    let active = app.directory.with(live.member.as_str(), |member| member.active);
+    if active != Some(true) {
+        return None;
+    }
+    app.directory.session_used(&token, now);
+    Some(live)
+}
+
+/// Whether a session that was live still is; does not count as use.
+#[must_use]
+pub fn is_live(app: &App, signed_in: &SignedIn) -> bool {
+    let now = app.clock.now();
+    app.directory
+        .session(&signed_in.token, |session| limits(app).lives(session.created, session.used, now))
+        .unwrap_or(false)
+}
+
+/// Tells the throttle that a member signs in from the place of a session.
+pub fn recognize(app: &App, session: &Session) {
+    let Ok(address) = session.address.parse() else { return };
+    let email = app
+        .directory
+        .with(session.member.as_str(), |member| Email::parse(member.texts.email_key()));
+    if let Some(Ok(email)) = email {
+        app.throttle.recognize(Login::new(&session.account, &email), address, session.created);
+    }
+}
+
+/// The caller's own live sessions, newest first.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Vec<Session>, Failure> {
+    live_of(app, &signed_in.member).await
+}
+
+/// A member's live sessions, newest first.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`, when the disk fails.
+pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Vec<Session>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::edit(id.clone())]).await?;
+    let member = members::found(app, permit.account(), id).await?;
+    live_of(app, &member.id).await
+}
+
+/// The sessions that live, with their last use as memory knows it.
+async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>, Failure> {
+    let (now, limits) = (app.clock.now(), limits(app));
+    let mut sessions = app.store.sessions_of(member).await?;
+    for session in &mut sessions {
+        if let Some(used) = app.directory.session(&session.token, |live| live.used) {
+            session.used = session.used.max(used);
+        }
+    }
+    sessions.retain(|session| limits.lives(session.created, session.used, now));
+    Ok(sessions)
+}
+
+/// Ends a member's sessions; answers how many.
+///
+/// # Errors
+/// `NotFound` `unknown_member`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk fails.
+pub async fn end_of_member(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: Chosen,
+) -> Result<Committed<u64>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let permit = Permit::authorize(&app, caller, [Right::edit(chosen.id.clone())]).await?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let chosen = &chosen;
+        let change = move |by| async move {
+            store.sessions_end(&by, chosen.target(account), Which::All).await
+        };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}
+
+/// Ends one of the caller's own sessions, or all others; answers how many.
+///
+/// # Errors
+/// `NotFound` `unknown_session`; `Busy`, when the disk fails.
+pub async fn end_own(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    one: Option<SessionId>,
+) -> Result<Committed<u64>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let which = one.map_or(Which::AllBut(signed_in.token), Which::One);
+        let by = by_self(&app, &signed_in);
+        refresh::seen(&app, app.store.sessions_end(&by, signed_in.target(), which).await).await
+    })
+    .await
+}
+
+/// Ends the session of whoever signs out; answers whether there was one.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn sign_out(app: &Arc<App>, token: Token) -> Result<Committed<bool>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move { refresh::seen(&app, app.store.session_sign_out(token.hash()).await).await })
+        .await
+}
+
+/// Writes down the last use of sessions again and again, until the task is ended.
+pub async fn tend(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        if let Err(failure) = tend_once(&app).await {
+            tracing::warn!(%failure, "the last use of sessions could not be written down");
+        }
+    }
+}
+
+/// Writes down the last use of sessions, and takes away those that have ended by themselves.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn tend_once(app: &App) -> Result<(), Failure> {
+    let used = app.directory.sessions_used();
+    let done = app.store.sessions_tend(used, limits(app)).await?;
+    refresh::settled(app, done.revision).await
+}

@@ -1,0 +1,130 @@
+//! The first account of an empty store, and its first administrator, by a link that opens once.
+//!
+//! The token lives in memory only: a new start prints a new one. Does nothing once there is any
+//! account.
+
+use std::sync::{Arc, PoisonError};
+
+use super::sign_in::From;
+use super::whole::whole;
+use super::{accounts, passwords, refresh, roles};
+use crate::app::App;
+use crate::domain::{
+    Account, AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Token,
+    Version, limits, link,
+};
+use crate::entropy;
+use crate::password::Password;
+use crate::store::Committed;
+use crate::store::links::Setup;
+use crate::throttle::Quota;
+
+/// What the first account is made of.
+#[derive(Debug)]
+pub struct First {
+    /// The account's slug.
+    pub slug: AccountSlug,
+    /// The account's name.
+    pub name: String,
+    /// The administrator's address.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Name,
+    /// Family name.
+    pub last_name: Name,
+    /// The role; the only administering one where it is left out.
+    pub role: Option<RoleId>,
+}
+
+/// Makes the token of the set-up link, where there is no account yet.
+///
+/// # Errors
+/// `Busy`, when the disk fails; `Internal` without randomness.
+pub async fn offer(app: &App) -> Result<Option<Token>, Failure> {
+    if !app.store.accounts().await?.is_empty() {
+        return Ok(None);
+    }
+    let token = Token::from_bytes(entropy::random()?);
+    *app.set_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.hash());
+    Ok(Some(token))
+}
+
+/// Makes the first account and its administrator.
+///
+/// # Errors
+/// `Gone` `link_dead`; `Invalid` for a password that is refused, or `role_missing`; `Conflict`
+/// `set_up_already`; `TooMany` `too_many_requests`; `Busy`.
+pub async fn set_up(
+    app: &Arc<App>,
+    token: &str,
+    first: First,
+    password: &str,
+    from: &From,
+) -> Result<Committed<(Account, Member)>, Failure> {
+    let now = app.clock.now();
+    let network = from.place();
+    let quota = Quota {
+        of: &[b"set-up from", network.as_bytes()],
+        most: limits::SET_UPS_BY_NETWORK_MAX,
+        per: limits::SET_UPS_BY_NETWORK_PER,
+    };
+    app.quotas.take(&[quota], now)?;
+    let offered = *app.set_up.lock().unwrap_or_else(PoisonError::into_inner);
+    // Hashes are compared, so that the time taken tells nothing of the token.
+    if Token::parse(token).map(|token| token.hash()).is_none_or(|hash| Some(hash) != offered) {
+        return Err(link::dead());
+    }
+    let role = match first.role {
+        Some(role) => role,
+        None => accounts::only_administering_role(app)?,
+    };
+    let account = Account {
+        slug: first.slug,
+        name: first.name,
+        created: now,
+        invite_lifetime: None,
+        two_step_enforced: false,
+        version: Version::FIRST,
+    };
+    let password = Password::parse(password)?;
+    let names = [first.first_name.as_str(), first.last_name.as_str()];
+    passwords::check(&password, &account, &first.email, names)?;
+    let hash = app.hasher.hash(&password).await?;
+    let member = Member {
+        id: MemberId::from_random(entropy::random()?),
+        account: account.slug.clone(),
+        email: first.email,
+        first_name: first.first_name,
+        last_name: first.last_name,
+        role,
+        status: Status::Active,
+        two_step: false,
+        joined: now,
+        version: Version::FIRST,
+    };
+    let app = Arc::clone(app);
+    whole(async move {
+        let _giving = roles::giving(&app, [&member.role]).await?;
+        if !app.policies.load().administering().contains(&member.role) {
+            return Err(not_administering(&member.role));
+        }
+        let (slug, name) = (account.slug.clone(), account.name.clone());
+        let done = app.store.set_up(Setup { slug, name, member, password: hash }).await;
+        let Committed { revision, value } = refresh::seen(&app, done).await?;
+        *app.set_up.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(Committed { revision, value: (account, value) })
+    })
+    .await
+}
+
+/// Nobody could manage an account whose first member does not administer it.
+fn not_administering(role: &RoleId) -> Failure {
+    Failure {
+        kind: Kind::Invalid,
+        code: "not_administering",
+        ..Failure::invalid(
+            "role",
+            format!("the role `{role}` does not administer an account: choose one that does"),
+        )
+    }
+}
