@@ -4,20 +4,20 @@
 //! store's side of a member.
 
 mod evaluation;
+mod forward_auth;
 mod health;
 mod json;
 mod metadata;
 mod wire;
 
 pub use evaluation::{evaluation, evaluations};
+pub use forward_auth::forward_auth;
 pub use health::{livez, metrics, readyz};
 pub use metadata::metadata;
 
-use std::net::IpAddr;
-
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind};
-use crate::http::{Peer, Request};
+use crate::http::{Peer, Request, is_loopback};
 
 /// Whether this caller may ask at all: by host on TCP, and by key where keys are configured.
 ///
@@ -47,13 +47,12 @@ pub fn admit(app: &App, request: &Request) -> Result<(), Failure> {
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one.
 pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
-    if request.peer != Peer::Tcp {
+    if matches!(request.peer, Peer::Unix { .. }) {
         return Ok(());
     }
-    let Some(host) = request.host() else {
+    let Some(name) = request.host_name() else {
         return Err(Failure::new(Kind::Invalid, "no_host", "send one `Host` header"));
     };
-    let name = host_name(host);
     if is_loopback(name)
         || app.config.decision.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     {
@@ -64,18 +63,4 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
         "foreign_host",
         "this `Host` is neither loopback nor in `decision.allowed_hosts`: add it there if callers use it",
     ))
-}
-
-/// The host without its port.
-fn host_name(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
-        Some(_) => host,
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
-}
-
-fn is_loopback(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

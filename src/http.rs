@@ -3,11 +3,12 @@
 //! Knows no route and no flow. Bounds everything that a stranger could make large or slow.
 
 mod connection;
+pub mod query;
 pub mod request;
 pub mod respond;
 pub mod server;
 
 pub use hyper::body::Bytes;
-pub use request::{Method, Peer, Request, Sole};
-pub use respond::{Piece, Reply};
+pub use request::{Method, Peer, Request, Sole, host_name, is_loopback};
+pub use respond::{Piece, Reply, status};
 pub use server::{Bounds, Listen, Listener, Server};

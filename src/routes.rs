@@ -16,6 +16,7 @@ fn decision_route(path: &str) -> (Route, Method) {
     match path {
         "/access/v1/evaluation" => (Route::Evaluation, Method::Post),
         "/access/v1/evaluations" => (Route::Evaluations, Method::Post),
+        "/forward-auth" => (Route::ForwardAuth, Method::Get),
         "/livez" | "/readyz" => (Route::Health, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
         _ if path.starts_with("/.well-known/authzen-configuration") => {
@@ -51,7 +52,10 @@ async fn decision_reply(
     (route, method): (Route, Method),
 ) -> Result<Reply, Failure> {
     match route {
-        Route::Health | Route::Unknown | Route::Metadata => authzen::check_host(app, request)?,
+        // What is asked by a session needs no key beside it.
+        Route::Health | Route::Unknown | Route::Metadata | Route::ForwardAuth => {
+            authzen::check_host(app, request)?;
+        }
         Route::Evaluation | Route::Evaluations | Route::Metrics => authzen::admit(app, request)?,
     }
     if route == Route::Unknown {
@@ -68,10 +72,16 @@ async fn decision_reply(
         Route::Evaluation => authzen::evaluation(app, request).await,
         Route::Evaluations => authzen::evaluations(app, request).await,
         Route::Metadata => authzen::metadata(app, request.path()),
+        Route::ForwardAuth => authzen::forward_auth(app, request),
         Route::Metrics => Ok(authzen::metrics(app, server)),
         Route::Health if request.path() == "/livez" => Ok(authzen::livez()),
         Route::Health | Route::Unknown => Ok(authzen::readyz(app)),
     }
+}
+
+/// The console's port: the management API, for members who are signed in.
+pub async fn management(app: Arc<App>, request: Request) -> Reply {
+    admin::route(&app, request).await
 }
 
 /// `admin.sock`: the management API, and one decision for `kwic-team decide`.

@@ -74,21 +74,23 @@ pub enum Route {
     Evaluation,
     Evaluations,
     Metadata,
+    ForwardAuth,
     Health,
     Metrics,
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 6] = [
+const ROUTES: [(Route, &str); 7] = [
     (Route::Evaluation, "/access/v1/evaluation"),
     (Route::Evaluations, "/access/v1/evaluations"),
     (Route::Metadata, "/.well-known/authzen-configuration"),
+    (Route::ForwardAuth, "/forward-auth"),
     (Route::Health, "health"),
     (Route::Metrics, "/metrics"),
     (Route::Unknown, "unknown"),
 ];
 
-const CODES: [u16; 12] = [200, 400, 401, 403, 404, 405, 408, 413, 422, 500, 503, 0];
+const CODES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 503, 0];
 
 /// What changes between two looks and is read where it lives, not counted here.
 #[derive(Clone, Copy, Debug)]

@@ -1,26 +1,88 @@
-//! `/accounts`: list and create.
+//! `/accounts` and `/account`: list and create, and the settings of one.
 
+use std::time::Duration;
+
+use super::call::{Answer, Call};
 use super::form::Form;
-use super::wire::{self, Changed, List};
-use super::{Call, Request};
-use crate::domain::{AccountSlug, Failure};
-use crate::flows::accounts;
+use super::precondition::tag;
+use super::wire::{Account, Changed, Founded, Invite, List};
+use crate::domain::{AccountSlug, Email, Failure, Name, RoleId, limits};
+use crate::flows::accounts::{self, Created, FirstMember};
+use crate::flows::invites::Shown;
 use crate::http::Reply;
+use crate::store::{AccountEdit, Committed};
 
-pub(super) async fn list(call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.store_permit()?;
-    let found = accounts::list(app, &permit).await?;
-    Ok(Reply::json_of(&List::<wire::Account>::whole(found)))
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+    let permit = call.operator()?;
+    let found = accounts::list(call.app, &permit).await?;
+    let items = found.into_iter().map(|account| Account::of(call.app, account)).collect();
+    Ok(Reply::json_of(&List { items, next: None }))
 }
 
-pub(super) async fn create(call: Call<'_>, request: &mut Request) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.store_permit()?;
-    let mut form = Form::read(request).await?;
+pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+    let permit = call.operator()?;
+    let mut form = call.form().await?;
     let slug = form.required("slug", AccountSlug::parse);
     let name = form.required("name", accounts::checked_name);
+    let first = first_member(&mut form);
     let (slug, name) = form.done(slug.zip(name))?;
-    let made = accounts::create(app, permit, slug, &name).await?;
-    Ok(Reply::json_of(&Changed::<wire::Account>::from(made)).status(super::CREATED))
+    let made = accounts::create(call.app, permit, (slug, &name), first).await?;
+    let Committed { revision, value: Created { account, invite } } = made;
+    let invite = invite.map(|(view, link)| {
+        let link = Some(link);
+        let shown = Shown { view, inviter: None, link, warning: None, repeated: false };
+        Invite::of(call.app, shown)
+    });
+    let record = Founded { account: Account::of(call.app, account), invite };
+    Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
+}
+
+/// Whoever is to administer the account: all of it or none.
+fn first_member(form: &mut Form) -> Option<FirstMember> {
+    let email = form.optional("email", Email::parse);
+    let first_name = form.optional("first_name", |text| Name::parse("first_name", text));
+    let last_name = form.optional("last_name", |text| Name::parse("last_name", text));
+    let role = form.optional("role", RoleId::parse);
+    let given = [email.is_some(), first_name.is_some(), last_name.is_some()];
+    if (given.contains(&true) || role.is_some()) && given.contains(&false) {
+        let reason = "`email`, `first_name` and `last_name` name the first administrator: give all three, or none";
+        form.fault("email", reason.to_owned());
+    }
+    let (email, (first_name, last_name)) = email.zip(first_name.zip(last_name))?;
+    Some(FirstMember { email, first_name, last_name, role })
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let caller = call.caller().await?;
+    let account = accounts::show(call.app, caller).await?;
+    let etag = tag(account.version);
+    Ok(Reply::json_of(&Account::of(call.app, account)).header("etag", etag))
+}
+
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let expected = call.demanded()?;
+    let caller = call.caller().await?;
+    let edit = account_edit(call.form().await?)?;
+    let Committed { revision, value } = accounts::edit(call.app, caller, expected, edit).await?;
+    let etag = tag(value.version);
+    let record = Changed::new(Account::of(call.app, value), revision);
+    Ok(Reply::json_of(&record).header("etag", etag))
+}
+
+/// Seconds of an hour.
+const HOUR: u64 = 3_600;
+/// Hours that an invite may live.
+pub(super) const INVITE_HOURS: std::ops::RangeInclusive<u64> =
+    limits::INVITE_LIFETIME_MIN.as_secs() / HOUR..=limits::INVITE_LIFETIME_MAX.as_secs() / HOUR;
+
+fn account_edit(mut form: Form) -> Result<AccountEdit, Failure> {
+    let hours = form.whole("invite_lifetime_hours", INVITE_HOURS);
+    let edit = AccountEdit {
+        name: form.optional("name", accounts::checked_name),
+        invite_lifetime: hours.map(|hours| Duration::from_secs(hours * HOUR)),
+        two_step_enforced: form.flag("two_step_enforced"),
+    };
+    let changes =
+        edit.name.is_some() || edit.invite_lifetime.is_some() || edit.two_step_enforced.is_some();
+    form.changing(edit, changes)
 }

@@ -1,6 +1,6 @@
 //! `/audit`: who did what when, and whether the chains hold.
 
-use super::Call;
+use super::call::{Answer, Call, Who};
 use super::wire::{self, List};
 use crate::domain::{AuditEvent, Failure, MemberId};
 use crate::flows::audit;
@@ -8,12 +8,11 @@ use crate::http::Reply;
 use crate::store::AuditFilter;
 
 /// The events, each with its name.
-fn events() -> [(&'static str, AuditEvent); AuditEvent::ALL.len()] {
+pub(super) fn events() -> [(&'static str, AuditEvent); AuditEvent::ALL.len()] {
     AuditEvent::ALL.map(|event| (event.as_str(), event))
 }
 
-pub(super) async fn list(mut call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let of_store = call.params.one_of("chain", &[("store", ())]).is_some();
     let filter = AuditFilter {
         member: call.params.read_as("member", MemberId::parse).map(|id| id.to_string()),
@@ -23,11 +22,11 @@ pub(super) async fn list(mut call: Call<'_>) -> Result<Reply, Failure> {
     let limit = call.params.limit();
     // The store's chain is no account's, so that `account` beside it is a fault.
     let page = if of_store {
-        let permit = call.store_permit()?;
-        audit::list_store(app, &permit, &filter, after, limit).await?
+        let permit = call.operator()?;
+        audit::list_store(call.app, &permit, &filter, after, limit).await?
     } else {
-        let permit = call.permit().await?;
-        audit::list(app, &permit, &filter, after, limit).await?
+        let caller = call.caller().await?;
+        audit::list(call.app, caller, &filter, after, limit).await?
     };
     Ok(Reply::json_of(&List::<wire::Entry>::from(page)))
 }
@@ -38,15 +37,15 @@ fn sequence(text: &str) -> Result<u64, Failure> {
     })
 }
 
-/// One account's chain where one is named, else every chain.
-pub(super) async fn verify(call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
-    let reports = if call.params.names("account") {
-        let permit = call.permit().await?;
-        vec![audit::verify(app, &permit).await?]
+/// The caller's chain; for the operator of the sidecar, who names no account, every chain.
+pub(super) async fn verify(call: &mut Call<'_>) -> Answer {
+    let every = matches!(call.who, Some(Who::Sidecar { .. })) && !call.params.names("account");
+    let reports = if every {
+        let permit = call.operator()?;
+        audit::verify_all(call.app, &permit).await?
     } else {
-        let permit = call.store_permit()?;
-        audit::verify_all(app, &permit).await?
+        let caller = call.caller().await?;
+        vec![audit::verify(call.app, caller).await?]
     };
     Ok(Reply::json_of(&List::<wire::Chain>::whole(reports)))
 }

@@ -2,32 +2,31 @@
 //!
 //! Knows which media type is which format; the formats themselves are the flows'.
 
+use super::call::{Answer, Call};
 use super::wire::{self, Changed};
-use super::{Call, Request};
 use crate::domain::{Failure, Kind};
 use crate::flows::import::Format;
-use crate::flows::permit::Permit;
+use crate::flows::permit::Caller;
 use crate::flows::{export, import};
 use crate::http::Reply;
 
-pub(super) async fn import(call: Call<'_>, request: &mut Request) -> Result<Reply, Failure> {
-    let app = call.app;
-    match understood(call, request).await {
-        Ok((permit, format)) => {
-            let done = import::run(app, permit, format, request).await?;
+pub(super) async fn import(call: &mut Call<'_>) -> Answer {
+    match understood(call).await {
+        Ok((caller, format)) => {
+            let done = import::run(call.app, caller, format, call.request).await?;
             Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
         }
         Err(failure) => {
             // A caller that is cut off while it sends a long file sees a broken pipe, not this.
-            import::hear_out(request).await?;
+            import::hear_out(call.request).await?;
             Err(failure)
         }
     }
 }
 
-async fn understood(call: Call<'_>, request: &Request) -> Result<(Permit, Format), Failure> {
-    let format = format_of(request.header("content-type"))?;
-    Ok((call.permit().await?, format))
+async fn understood(call: &mut Call<'_>) -> Result<(Caller, Format), Failure> {
+    let format = format_of(call.request.header("content-type"))?;
+    Ok((call.caller().await?, format))
 }
 
 /// The format that a media type names; its parameters do not matter.
@@ -44,16 +43,18 @@ fn format_of(content_type: Option<&str>) -> Result<Format, Failure> {
     }
 }
 
-pub(super) async fn export(mut call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
-    let formats = [("csv", Format::Csv), ("jsonl", Format::JsonLines)];
-    let format = call.params.one_of("format", &formats).unwrap_or(Format::Csv);
-    let permit = call.permit().await?;
+/// The formats of an export, each with its name.
+pub(super) const FORMATS: [(&str, Format); 2] =
+    [("csv", Format::Csv), ("jsonl", Format::JsonLines)];
+
+pub(super) async fn export(call: &mut Call<'_>) -> Answer {
+    let format = call.params.one_of("format", &FORMATS).unwrap_or(Format::Csv);
+    let caller = call.caller().await?;
     let (media_type, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "members.csv"),
         Format::JsonLines => ("application/jsonl", "members.jsonl"),
     };
-    let pieces = export::run(app, permit, format).await?;
+    let pieces = export::run(call.app, caller, format).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(Reply::stream(media_type, pieces).header("content-disposition", disposition))
 }

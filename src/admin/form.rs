@@ -1,22 +1,25 @@
 //! JSON bodies: one object whose members each stand once, read field by field.
 //!
-//! All faults of a form are told at once: wrong types, missing and unknown fields, and what a
-//! field's own rule says. Never guesses: a number is no string, and `null` is nothing.
+//! All faults of a form are told at once, under the names of its fields (`items[3].email`): wrong
+//! types, missing and unknown fields, and what a field's own rule says. Never guesses: a number is
+//! no string, and `null` is nothing.
 
 use std::fmt;
+use std::mem;
+use std::ops::RangeInclusive;
 
-use serde::Deserialize;
-use serde::de::{Error, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::query::faulty;
 use crate::domain::{Failure, Kind, limits};
 use crate::http::Request;
 
-/// The fields of a body, each taken out by the call that knows it.
+/// The fields of an object, each taken out by the call that knows it.
 #[derive(Debug)]
 pub(super) struct Form {
-    given: Vec<(String, Value)>,
+    /// What stands before the names of its fields.
+    place: String,
+    given: Vec<(String, Given)>,
     known: Vec<&'static str>,
     faults: Vec<(String, String)>,
 }
@@ -39,43 +42,158 @@ impl Form {
         Self::parse(&body)
     }
 
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
-        let Fields(given) = serde_json::from_slice(body).map_err(|fault| {
-            Failure::new(Kind::Invalid, "body", format!("the body is not one JSON object: {fault}"))
-        })?;
-        Ok(Self { given, known: Vec::new(), faults: Vec::new() })
+    /// Reads the body of a call that takes none: what somebody sends must not be lost unsaid.
+    ///
+    /// # Errors
+    /// `Invalid`, when there is anything in it.
+    pub(super) async fn nothing(request: &mut Request) -> Result<(), Failure> {
+        if !request.has_body() {
+            return Ok(());
+        }
+        Self::read(request).await?.done(Some(()))
     }
 
-    /// A field that may be left out.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
+        match serde_json::from_slice(body) {
+            Ok(Given::Object(given)) => Ok(Self::of(String::new(), given)),
+            Ok(_) => Err(unreadable("it is something else")),
+            Err(fault) => Err(unreadable(&fault.to_string())),
+        }
+    }
+
+    fn of(place: String, given: Vec<(String, Given)>) -> Self {
+        Self { place, given, known: Vec::new(), faults: Vec::new() }
+    }
+
+    /// A text that may be left out.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Failure>,
     ) -> Option<T> {
-        self.known.push(name);
-        let place = self.given.iter().position(|(given, _)| given == name)?;
-        let (_, value) = self.given.swap_remove(place);
-        let Value::String(text) = value else {
-            self.fault(name, format!("`{name}` must be a string"));
-            return None;
-        };
-        parse(&text).map_err(|failure| self.fault(name, failure.public)).ok()
+        match self.take(name)? {
+            Given::Text(text) => {
+                parse(&text).map_err(|failure| self.fault(name, failure.public)).ok()
+            }
+            _ => self.refuse(name, "must be a string"),
+        }
     }
 
-    /// A field that must stand there.
+    /// A text that must stand there.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Failure>,
     ) -> Option<T> {
-        if !self.given.iter().any(|(given, _)| given == name) {
-            self.fault(name, format!("`{name}` is missing"));
-        }
+        self.insist(name);
         self.optional(name, parse)
     }
 
-    fn fault(&mut self, name: &str, reason: String) {
-        self.faults.push((name.to_owned(), reason));
+    /// Yes or no; may be left out.
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
+            Given::Flag(flag) => Some(flag),
+            _ => self.refuse(name, "must be `true` or `false`"),
+        }
+    }
+
+    /// A whole number; may be left out.
+    pub(super) fn whole(&mut self, name: &'static str, within: RangeInclusive<u64>) -> Option<u64> {
+        match self.take(name)? {
+            Given::Whole(number) if within.contains(&number) => Some(number),
+            _ => {
+                let (least, most) = within.into_inner();
+                self.refuse(name, &format!("must be a whole number from {least} to {most}"))
+            }
+        }
+    }
+
+    /// One of a few words; must stand there.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.required(name, |text| {
+            let known = words.iter().find(|(word, _)| *word == text);
+            known.map(|(_, meant)| *meant).ok_or_else(|| {
+                let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let (text, words) = (text.escape_debug(), words.join("`, `"));
+                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+            })
+        })
+    }
+
+    /// Texts; must stand there, and be at least one.
+    pub(super) fn texts<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        parse: impl Fn(&str) -> Result<T, Failure>,
+    ) -> Option<Vec<T>> {
+        let mut read = Vec::new();
+        for (index, given) in self.list(name, most)?.into_iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            match given {
+                Given::Text(text) => match parse(&text) {
+                    Ok(value) => read.push(value),
+                    Err(failure) => self.fault(&place, failure.public),
+                },
+                _ => self.fault(&place, format!("`{place}` must be a string")),
+            }
+        }
+        Some(read)
+    }
+
+    /// Objects; must stand there, and be at least one. `read` takes the fields out of each.
+    pub(super) fn items<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        read: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut items = Vec::new();
+        for (index, given) in self.list(name, most)?.into_iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            let Given::Object(given) = given else {
+                self.fault(&place, format!("`{place}` must be an object"));
+                continue;
+            };
+            let mut item = Self::of(format!("{}{place}.", self.place), given);
+            items.extend(read(&mut item));
+            self.faults.extend(item.end());
+        }
+        Some(items)
+    }
+
+    fn list(&mut self, name: &'static str, most: usize) -> Option<Vec<Given>> {
+        self.insist(name);
+        match self.take(name)? {
+            Given::List(list) if (1..=most).contains(&list.len()) => Some(list),
+            _ => self.refuse(name, &format!("must be an array of 1 to {most}")),
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Given> {
+        self.known.push(name);
+        let place = self.given.iter().position(|(given, _)| given == name)?;
+        Some(self.given.swap_remove(place).1)
+    }
+
+    fn insist(&mut self, name: &'static str) {
+        if !self.given.iter().any(|(given, _)| given == name) {
+            self.fault(name, format!("`{}{name}` is missing", self.place));
+        }
+    }
+
+    fn refuse<T>(&mut self, name: &str, why: &str) -> Option<T> {
+        self.fault(name, format!("`{}{name}` {why}", self.place));
+        None
+    }
+
+    /// Something that is wrong with a field beyond its own rule.
+    pub(super) fn fault(&mut self, name: &str, reason: String) {
+        self.faults.push((format!("{}{name}", self.place), reason));
     }
 
     /// All fields were taken out: `value` if nothing is wrong. It is `None` only where a required
@@ -84,56 +202,132 @@ impl Form {
     /// # Errors
     /// `Invalid` with every fault.
     pub(super) fn done<T>(mut self, value: Option<T>) -> Result<T, Failure> {
-        for (name, _) in std::mem::take(&mut self.given) {
-            let (shown, known) = (name.escape_debug().to_string(), self.known.join("`, `"));
-            self.fault(&shown, format!("there is no field `{shown}`: use `{known}`"));
-        }
-        faulty(self.faults)?;
+        faulty(self.end())?;
         value.ok_or_else(|| Failure::internal("a form without faults and without value"))
     }
-}
 
-/// The members of one object, in order, each name once.
-struct Fields(Vec<(String, Value)>);
+    /// The same for a correction, which must correct something.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault, or `no_change`.
+    pub(super) fn changing<T>(mut self, value: T, changes: bool) -> Result<T, Failure> {
+        let fields = self.known.join("`, `");
+        faulty(self.end())?;
+        if changes {
+            return Ok(value);
+        }
+        let text = format!("the body changes nothing: give one of `{fields}`");
+        Err(Failure::new(Kind::Invalid, "no_change", text))
+    }
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+    /// Every fault; fields that nobody took out are unknown.
+    fn end(&mut self) -> Vec<(String, String)> {
+        let known = match self.known.as_slice() {
+            [] => "leave it out".to_owned(),
+            known => format!("use `{}`", known.join("`, `")),
+        };
+        for (name, _) in mem::take(&mut self.given) {
+            let shown = name.escape_debug().to_string();
+            self.fault(&shown, format!("there is no field `{}{shown}`: {known}", self.place));
+        }
+        mem::take(&mut self.faults)
     }
 }
 
-struct FieldsVisitor;
+fn unreadable(why: &str) -> Failure {
+    Failure::new(Kind::Invalid, "body", format!("the body is not one JSON object: {why}"))
+}
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+/// A value of a body.
+#[derive(Debug, PartialEq)]
+enum Given {
+    Text(String),
+    Flag(bool),
+    /// Zero or more; `1.0` is as whole as `1` (JSON Schema, section 6.1.1).
+    Whole(u64),
+    List(Vec<Self>),
+    /// Its members in order, each name once.
+    Object(Vec<(String, Self)>),
+    /// What no field takes.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GivenVisitor)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("a value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields, A::Error> {
-        let mut fields: Vec<(String, Value)> = Vec::new();
+    fn visit_str<E>(self, text: &str) -> Result<Given, E> {
+        Ok(Given::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Given, E> {
+        Ok(Given::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Given, E> {
+        Ok(Given::Whole(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Given, E> {
+        Ok(Given::Other)
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Given, E> {
+        let whole =
+            number.fract() == 0.0 && (0.0..=limits::JSON_WHOLE_MAX as f64).contains(&number);
+        Ok(if whole { Given::Whole(number as u64) } else { Given::Other })
+    }
+
+    fn visit_unit<E>(self) -> Result<Given, E> {
+        Ok(Given::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Given::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Given, A::Error> {
+        let mut fields: Vec<(String, Given)> = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
             if fields.iter().any(|(given, _)| *given == name) {
                 let shown = name.escape_debug();
                 return Err(A::Error::custom(format!("`{shown}` stands there twice")));
             }
             if fields.len() == FIELDS_MAX {
-                return Err(A::Error::custom("it has too many members"));
+                return Err(A::Error::custom("an object has too many members"));
             }
             fields.push((name, members.next_value()?));
         }
-        Ok(Fields(fields))
+        Ok(Given::Object(fields))
     }
 }
 
-/// Most members of a body: far above any form, and it bounds the search for doubled ones.
+/// Most members of an object: far above any form, and it bounds the search for doubled ones.
 const FIELDS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::{Email, Name, RoleId};
+
+    fn names(failure: &Failure) -> Vec<&str> {
+        failure.fields.iter().map(|(name, _)| name.as_str()).collect()
+    }
 
     #[test]
     fn every_fault_of_a_form_is_told_at_once() {
@@ -145,8 +339,7 @@ mod tests {
         let role = form.optional("role", RoleId::parse);
         assert!(first.is_none() && last.is_none() && email.is_none() && role.is_some());
         let failure = form.done(Some(())).unwrap_err();
-        let names: Vec<&str> = failure.fields.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["first_name", "last_name", "email", "phone"]);
+        assert_eq!(names(&failure), ["first_name", "last_name", "email", "phone"]);
         assert!(failure.public.contains("`first_name` must be a string"), "{failure}");
         assert!(failure.public.contains("`last_name` is missing"), "{failure}");
     }
@@ -162,8 +355,62 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_flags_are_what_they_say() {
+        let read = |body: &str| {
+            let mut form = Form::parse(body.as_bytes()).unwrap();
+            let read = (form.whole("hours", 1..=720), form.flag("on"));
+            form.done(Some(())).map(|()| read)
+        };
+        assert_eq!(read(r#"{"hours":72,"on":true}"#), Ok((Some(72), Some(true))));
+        assert_eq!(read(r#"{"hours":72.0}"#), Ok((Some(72), None)));
+        for body in [
+            r#"{"hours":0}"#,
+            r#"{"hours":721}"#,
+            r#"{"hours":-1}"#,
+            r#"{"hours":1.5}"#,
+            r#"{"hours":"72"}"#,
+            r#"{"hours":1e300}"#,
+            r#"{"on":1}"#,
+            r#"{"on":"true"}"#,
+        ] {
+            assert_eq!(read(body).unwrap_err().kind, Kind::Invalid, "{body}");
+        }
+    }
+
+    #[test]
+    fn faults_of_items_are_told_by_their_places() {
+        let body = br#"{"items":[{"email":"a@b.c"},{"email":"x","to":1},7,{}],"more":1}"#;
+        let mut form = Form::parse(body).unwrap();
+        let items = form.items("items", 4, |item| item.required("email", Email::parse));
+        assert_eq!(items.unwrap().len(), 1);
+        let failure = form.done(Some(())).unwrap_err();
+        let expected = ["items[1].email", "items[1].to", "items[2]", "items[3].email", "more"];
+        assert_eq!(names(&failure), expected);
+        assert!(failure.public.contains("`items[3].email` is missing"), "{failure}");
+        let texts = |body: &[u8]| {
+            let mut form = Form::parse(body).unwrap();
+            let read = form.texts("actions", 2, |text| Ok(text.to_owned()));
+            form.done(read)
+        };
+        assert_eq!(texts(br#"{"actions":["a","b"]}"#).unwrap(), ["a", "b"]);
+        for body in [r#"{"actions":[]}"#, r#"{"actions":["a","b","c"]}"#, r#"{"actions":"a"}"#] {
+            assert_eq!(names(&texts(body.as_bytes()).unwrap_err()), ["actions"], "{body}");
+        }
+        assert_eq!(names(&texts(br#"{"actions":["a",1]}"#).unwrap_err()), ["actions[1]"]);
+    }
+
+    #[test]
     fn what_is_not_one_object_is_refused() {
-        for body in ["", "[]", "7", "{", "{} {}", r#"{"a":"1","a":"1"}"#, "\"x\""] {
+        for body in [
+            "",
+            "[]",
+            "7",
+            "{",
+            "{} {}",
+            r#"{"a":"1","a":"1"}"#,
+            r#"{"a":[{"b":1,"b":1}]}"#,
+            "\"x\"",
+        ] {
             let failure = Form::parse(body.as_bytes()).unwrap_err();
             assert_eq!((failure.kind, failure.code), (Kind::Invalid, "body"), "{body}");
         }

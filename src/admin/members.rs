@@ -1,26 +1,27 @@
-//! `/members`: list, show, create, edit, suspend, restore, remove.
+//! `/members`: list, show, create, edit, suspend, restore, remove, several at once; their
+//! sessions and permissions.
 //!
 //! An edit must say which version it was made of; the rest may.
 
-use std::sync::Arc;
-
+use super::call::{Answer, Call};
 use super::form::Form;
-use super::precondition::{Precondition, tag};
+use super::precondition::tag;
 use super::query::Params;
-use super::wire::{self, Changed, List};
-use super::{Call, Request};
+use super::wire::{self, Changed, Ended, List, Outcome};
+use super::{roles, wire::Receipt};
 use crate::app::App;
-use crate::domain::{Email, Failure, Kind, Member, MemberId, Name, RoleId, Status};
+use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
 use crate::flows::members::{self, Chosen, NewMember};
-use crate::flows::permit::Permit;
+use crate::flows::permit::Caller;
+use crate::flows::sessions;
 use crate::http::Reply;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
+use std::sync::Arc;
 
-pub(super) async fn list(mut call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let wanted = Wanted::read(&mut call.params);
-    let permit = call.permit().await?;
-    let page = wanted.page(app, &permit).await?;
+    let caller = call.caller().await?;
+    let page = wanted.page(call.app, caller).await?;
     Ok(Reply::json_of(&List::<wire::Member>::from(page)))
 }
 
@@ -50,27 +51,26 @@ impl Wanted {
         Self { filter, email, after: params.text("after"), limit: params.limit() }
     }
 
-    async fn page(&self, app: &App, permit: &Permit) -> Result<Page<Member>, Failure> {
+    async fn page(&self, app: &App, caller: Caller) -> Result<Page<Member>, Failure> {
         match &self.email {
             Some(email) => {
-                let found = members::by_email(app, permit, email).await?;
+                let found = members::by_email(app, caller, email).await?;
                 Ok(Page { items: found.into_iter().collect(), next: None })
             }
             None => {
-                members::list(app, permit, &self.filter, self.after.as_deref(), self.limit).await
+                members::list(app, caller, &self.filter, self.after.as_deref(), self.limit).await
             }
         }
     }
 }
 
-const STATUSES: [(&str, Status); 2] =
+pub(super) const STATUSES: [(&str, Status); 2] =
     [(Status::Active.as_str(), Status::Active), (Status::Suspended.as_str(), Status::Suspended)];
 
-pub(super) async fn create(call: Call<'_>, request: &mut Request) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.permit().await?;
-    let new = new_member(Form::read(request).await?)?;
-    let made = members::create(app, permit, new).await?;
+pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+    let caller = call.caller().await?;
+    let new = new_member(call.form().await?)?;
+    let made = members::create(call.app, caller, new).await?;
     Ok(changed(made).status(super::CREATED))
 }
 
@@ -90,24 +90,19 @@ fn new_member(mut form: Form) -> Result<NewMember, Failure> {
     }))
 }
 
-pub(super) async fn show(call: Call<'_>, id: MemberId) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.permit().await?;
-    let member = members::show(app, &permit, &id).await?;
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let id = call.member_id()?;
+    let caller = call.caller().await?;
+    let member = members::show(call.app, caller, &id).await?;
     let etag = tag(member.version);
     Ok(Reply::json_of(&wire::Member::from(member)).header("etag", etag))
 }
 
-pub(super) async fn edit(
-    call: Call<'_>,
-    request: &mut Request,
-    id: MemberId,
-) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.permit().await?;
-    let expected = Precondition::read(request.sole_header("if-match"))?.demanded()?;
-    let edit = member_edit(Form::read(request).await?)?;
-    members::edit(app, permit, Chosen { id, expected }, edit).await.map(changed)
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let chosen = Chosen { id: call.member_id()?, expected: call.demanded()? };
+    let caller = call.caller().await?;
+    let edit = member_edit(call.form().await?)?;
+    members::edit(call.app, caller, chosen, edit).await.map(changed)
 }
 
 fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
@@ -116,60 +111,137 @@ fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
         last_name: form.optional("last_name", |text| Name::parse("last_name", text)),
         email: form.optional("email", Email::parse),
         role: form.optional("role", RoleId::parse),
+        ..MemberEdit::default()
     };
-    let edit = form.done(Some(edit))?;
-    let nothing = edit.first_name.is_none()
-        && edit.last_name.is_none()
-        && edit.email.is_none()
-        && edit.role.is_none();
-    if nothing {
-        return Err(Failure::new(
-            Kind::Invalid,
-            "no_change",
-            "the body changes nothing: give `first_name`, `last_name`, `email` or `role`",
-        ));
+    let changes = edit.first_name.is_some()
+        || edit.last_name.is_some()
+        || edit.email.is_some()
+        || edit.role.is_some();
+    form.changing(edit, changes)
+}
+
+pub(super) async fn suspend(call: &mut Call<'_>) -> Answer {
+    let (caller, chosen) = chosen(call).await?;
+    members::suspend(call.app, caller, chosen).await.map(changed)
+}
+
+pub(super) async fn restore(call: &mut Call<'_>) -> Answer {
+    let (caller, chosen) = chosen(call).await?;
+    members::restore(call.app, caller, chosen).await.map(changed)
+}
+
+pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+    let (caller, chosen) = chosen(call).await?;
+    let removed = members::remove(call.app, caller, chosen).await?;
+    Ok(Reply::json_of(&Changed::<Receipt>::from(removed)))
+}
+
+pub(super) async fn end_sessions(call: &mut Call<'_>) -> Answer {
+    let (caller, chosen) = chosen(call).await?;
+    let id = chosen.id.clone();
+    let ended = sessions::end_of_member(call.app, caller, chosen).await?;
+    Ok(Reply::json_of(&Ended::of_member(&id, &ended)))
+}
+
+/// Whom a call is about, and in which version, where that was said.
+pub(super) async fn chosen(call: &mut Call<'_>) -> Result<(Caller, Chosen), Failure> {
+    let chosen = Chosen { id: call.member_id()?, expected: call.expected()? };
+    Ok((call.caller().await?, chosen))
+}
+
+pub(super) async fn sessions(call: &mut Call<'_>) -> Answer {
+    let id = call.member_id()?;
+    let caller = call.caller().await?;
+    // An administrator who looks at the own sessions finds the one that asks.
+    let current = match &caller {
+        Caller::Member(signed_in) => Some(signed_in.session().clone()),
+        Caller::Sidecar { .. } => None,
+    };
+    let found = sessions::of_member(call.app, caller, &id).await?;
+    Ok(Reply::json_of(&wire::Session::list(call.app, found, current.as_ref())))
+}
+
+pub(super) async fn permissions(call: &mut Call<'_>) -> Answer {
+    let id = call.member_id()?;
+    let caller = call.caller().await?;
+    let member = members::show(call.app, caller, &id).await?;
+    roles::permissions(call.app, &member).await
+}
+
+/// One of several changes.
+struct OneOfSeveral {
+    chosen: Chosen,
+    change: Change,
+}
+
+/// What is done to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Suspend,
+    Restore,
+    Remove,
+    EndSessions,
+    Role,
+}
+
+/// The words for what can be done to several members.
+const CHANGES: [(&str, Change); 5] = [
+    ("suspend", Change::Suspend),
+    ("restore", Change::Restore),
+    ("remove", Change::Remove),
+    ("end_sessions", Change::EndSessions),
+    ("role", Change::Role),
+];
+
+pub(super) async fn change_several(call: &mut Call<'_>) -> Answer {
+    let caller = call.caller().await?;
+    let mut form = call.form().await?;
+    let items = form.items("items", limits::BULK_ITEMS_MAX, one_of_several);
+    let mut outcomes = Vec::new();
+    // One after the other, each whole: what is refused for one is no reason to refuse the next.
+    for (one, role) in form.done(items)? {
+        let id = one.chosen.id.clone();
+        let done = change(call.app, caller.clone(), one, role).await;
+        outcomes.push(Outcome::of_member(&id, done));
     }
-    Ok(edit)
+    Ok(Reply::json_of(&List { items: outcomes, next: None }))
 }
 
-pub(super) async fn suspend(
-    call: Call<'_>,
-    request: &Request,
-    id: MemberId,
-) -> Result<Reply, Failure> {
-    let (app, permit, chosen) = chosen(call, request, id).await?;
-    members::suspend(app, permit, chosen).await.map(changed)
+fn one_of_several(form: &mut Form) -> Option<(OneOfSeveral, Option<RoleId>)> {
+    let id = form.required("id", MemberId::parse);
+    let change = form.word("do", &CHANGES);
+    let role = match change {
+        Some(Change::Role) => form.required("role", RoleId::parse),
+        _ => None,
+    };
+    let expected = form.whole("version", 0..=limits::JSON_WHOLE_MAX).map(Version);
+    let (id, change) = id.zip(change)?;
+    Some((OneOfSeveral { chosen: Chosen { id, expected }, change }, role))
 }
 
-pub(super) async fn restore(
-    call: Call<'_>,
-    request: &Request,
-    id: MemberId,
-) -> Result<Reply, Failure> {
-    let (app, permit, chosen) = chosen(call, request, id).await?;
-    members::restore(app, permit, chosen).await.map(changed)
+/// What became of one of several changes.
+pub(super) enum Done {
+    Member(Committed<Member>),
+    Removed(Committed<crate::store::Removal>),
+    Ended(Committed<u64>),
 }
 
-pub(super) async fn remove(
-    call: Call<'_>,
-    request: &Request,
-    id: MemberId,
-) -> Result<Reply, Failure> {
-    let (app, permit, chosen) = chosen(call, request, id).await?;
-    let removed = members::remove(app, permit, chosen).await?;
-    Ok(Reply::json_of(&Changed::<wire::Receipt>::from(removed)))
-}
-
-/// `If-Match` is honoured when sent: who removes or suspends in haste need not read first.
-async fn chosen<'a>(
-    call: Call<'a>,
-    request: &Request,
-    id: MemberId,
-) -> Result<(&'a Arc<App>, Permit, Chosen), Failure> {
-    let app = call.app;
-    let expected = Precondition::read(request.sole_header("if-match"))?.expected();
-    let permit = call.permit().await?;
-    Ok((app, permit, Chosen { id, expected }))
+async fn change(
+    app: &Arc<App>,
+    caller: Caller,
+    OneOfSeveral { chosen, change }: OneOfSeveral,
+    role: Option<RoleId>,
+) -> Result<Done, Failure> {
+    Ok(match change {
+        Change::Suspend => Done::Member(members::suspend(app, caller, chosen).await?),
+        Change::Restore => Done::Member(members::restore(app, caller, chosen).await?),
+        Change::Remove => Done::Removed(members::remove(app, caller, chosen).await?),
+        Change::EndSessions => Done::Ended(sessions::end_of_member(app, caller, chosen).await?),
+        Change::Role => {
+            let edit = MemberEdit { role, ..MemberEdit::default() };
+            Done::Member(members::edit(app, caller, chosen, edit).await?)
+        }
+    })
 }
 
 fn changed(member: Committed<Member>) -> Reply {
@@ -191,7 +263,9 @@ mod tests {
         assert_eq!(edited.role.unwrap().as_str(), "writer");
         assert!(edited.first_name.is_none() && edited.last_name.is_none());
         assert!(edited.email.is_none());
-        assert_eq!(edit("{}").unwrap_err().code, "no_change");
+        let nothing = edit("{}").unwrap_err();
+        assert_eq!(nothing.code, "no_change");
+        assert!(nothing.public.contains("`first_name`, `last_name`, `email`, `role`"), "{nothing}");
     }
 
     #[test]
@@ -210,5 +284,24 @@ mod tests {
         let failure = new_member(Form::parse(br#"{"id":"a b"}"#).unwrap()).unwrap_err();
         let names: Vec<&str> = failure.fields.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["id", "first_name", "last_name", "email", "role"]);
+    }
+
+    #[test]
+    fn only_a_change_of_role_takes_a_role() {
+        let read = |body: &str| {
+            let mut form = Form::parse(body.as_bytes()).unwrap();
+            let read = one_of_several(&mut form);
+            form.done(read).map(|(one, role)| (one.change, role.is_some()))
+        };
+        assert_eq!(read(r#"{"id":"a","do":"role","role":"w"}"#), Ok((Change::Role, true)));
+        assert_eq!(read(r#"{"id":"a","do":"suspend","version":3}"#), Ok((Change::Suspend, false)));
+        for body in [
+            r#"{"id":"a","do":"role"}"#,
+            r#"{"id":"a","do":"suspend","role":"w"}"#,
+            r#"{"id":"a","do":"fly"}"#,
+            r#"{"do":"suspend"}"#,
+        ] {
+            assert!(read(body).is_err(), "{body}");
+        }
     }
 }

@@ -1,21 +1,31 @@
 //! `/policies`: which set is live, and the command to load the folder again.
 
-use super::Call;
+use super::call::{Answer, Call, Who};
 use super::wire;
-use crate::domain::Failure;
+use crate::flows::permit::{Caller, Permit, Right, StorePermit};
 use crate::flows::reload;
 use crate::http::Reply;
 
-pub(super) fn show(call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
-    call.store_permit()?;
-    let (live, status) = (app.policies.load(), app.policy_status.load());
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    match call.who {
+        Some(Who::Member(_)) => {
+            let caller = Caller::Member(call.signed_in()?);
+            Permit::authorize(call.app, caller, [Right::VIEW_SETTINGS]).await?;
+        }
+        _ => drop(call.operator()?),
+    }
+    let (live, status) = (call.app.policies.load(), call.app.policy_status.load());
     Ok(Reply::json_of(&wire::Policies::new(&live, &status)))
 }
 
-pub(super) async fn reload(call: Call<'_>) -> Result<Reply, Failure> {
-    let app = call.app;
-    let permit = call.store_permit()?;
-    let report = reload::now(app, permit).await?;
+pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
+    let permit = match call.who {
+        Some(Who::Member(_)) => {
+            let signed_in = call.signed_in()?;
+            StorePermit::managing_policies(call.app, signed_in).await?
+        }
+        _ => call.operator()?,
+    };
+    let report = reload::now(call.app, permit).await?;
     Ok(Reply::json_of(&wire::Reload::from(report)))
 }

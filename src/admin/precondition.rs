@@ -43,7 +43,7 @@ impl Precondition {
                 Failure::new(
                     Kind::Invalid,
                     "if_match",
-                    "`if-match` is not one tag: send the `etag` of the member as it was answered, such as `\"7\"`",
+                    "`if-match` is not one tag: send the `etag` of the record as it was answered, such as `\"7\"`",
                 )
             },
         )
@@ -66,7 +66,7 @@ impl Precondition {
             Self::None => Err(Failure::new(
                 Kind::PreconditionRequired,
                 "if_match_missing",
-                "`if-match` is missing: read the member and send its `etag` as `if-match`",
+                "`if-match` is missing: read the record and send its `etag` as `if-match`",
             )),
             Self::Any | Self::Exactly(_) => Ok(self.expected()),
         }

@@ -1,9 +1,10 @@
-//! Query strings and paths: percent-decoding, and parameters that a call knows.
+//! Query strings: parameters that a call knows.
 //!
 //! Strict, since a misspelt filter that is ignored answers with everybody: an unknown or doubled
 //! parameter is a fault that names it, and all faults are told at once.
 
 use crate::domain::{Failure, Kind, limits};
+use crate::http::query;
 
 /// The parameters of a request, each taken out by the call that knows it.
 #[derive(Debug, Default)]
@@ -17,14 +18,15 @@ impl Params {
     /// Reads a query string as forms write it: `a=b&c=d`, `+` for a space, percent-encoding.
     pub(super) fn read(query: Option<&str>) -> Self {
         let mut params = Self::default();
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match (decoded(&name.replace('+', " ")), decoded(&value.replace('+', " "))) {
-                (Some(name), Some(value)) => params.add(name, value),
-                _ => params.fault(
-                    name,
-                    format!("`{}` is not percent-encoded UTF-8: encode it", pair.escape_debug()),
-                ),
+        for pair in query::pairs(query.unwrap_or_default()) {
+            match pair {
+                Ok((name, value)) => params.add(name, value),
+                Err(pair) => {
+                    let (name, shown) =
+                        (pair.split('=').next().unwrap_or_default(), pair.escape_debug());
+                    params
+                        .fault(name, format!("`{shown}` is not percent-encoded UTF-8: encode it"));
+                }
             }
         }
         params
@@ -123,25 +125,6 @@ pub(super) fn faulty(faults: Vec<(String, String)>) -> Result<(), Failure> {
     Err(Failure { fields: faults, ..Failure::new(Kind::Invalid, "invalid", text) })
 }
 
-/// Percent-decodes; `None` for a broken escape or what is not UTF-8.
-pub(super) fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-            bytes.push(high << 4 | low);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,14 +164,6 @@ mod tests {
         assert_eq!(limit(""), Ok(limits::PAGE_ITEMS_DEFAULT));
         for query in ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit=1.5"] {
             assert!(limit(query).is_err(), "{query}");
-        }
-    }
-
-    #[test]
-    fn escapes_decode_or_are_refused() {
-        assert_eq!(decoded("a%2Fb").as_deref(), Some("a/b"));
-        for broken in ["%", "%4", "%g0", "%ff", "%+1"] {
-            assert_eq!(decoded(broken), None, "{broken}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -43,12 +43,14 @@ impl Hands {
 #[derive(Debug)]
 pub(super) struct Pulse {
     mark: AtomicU64,
+    /// The answer under way has no end of its own.
+    endless: AtomicBool,
     hands: Arc<Hands>,
 }
 
 impl Pulse {
     pub(super) fn new(hands: Arc<Hands>) -> Self {
-        let pulse = Self { mark: AtomicU64::new(0), hands };
+        let pulse = Self { mark: AtomicU64::new(0), endless: AtomicBool::new(false), hands };
         pulse.enter(Phase::Idle);
         pulse
     }
@@ -67,6 +69,15 @@ impl Pulse {
             _ => Phase::Answer,
         };
         (phase, self.hands.get().saturating_sub(mark >> 2))
+    }
+
+    /// Nothing else comes over a connection after an answer that never ends.
+    pub(super) fn never_ends(&self) {
+        self.endless.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.endless.load(Ordering::Relaxed)
     }
 
     /// A caller that takes bytes of a long answer is not idle; one that takes none is.

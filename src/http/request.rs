@@ -2,13 +2,14 @@
 //!
 //! Never trusts a length that the other end only claims, and makes an id only when asked for one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue};
 
 use super::connection::{Phase, Pulse};
 use crate::domain::{Failure, Kind, limits};
@@ -18,7 +19,10 @@ use crate::entropy;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Somebody who can reach the port.
-    Tcp,
+    Tcp {
+        /// The address that the connection comes from: the caller's, or a proxy's.
+        address: IpAddr,
+    },
     /// A process on this host, as the kernel names it.
     Unix {
         /// Its user id.
@@ -38,6 +42,23 @@ pub enum Method {
     Delete,
     Options,
     Other,
+}
+
+impl Method {
+    /// Its name; what is none of ours has none.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "",
+        }
+    }
 }
 
 impl From<&hyper::Method> for Method {
@@ -116,6 +137,35 @@ impl Request {
         }
     }
 
+    /// Every line of a header, in order; one that is no readable text is empty, so that nothing
+    /// moves up into its place.
+    pub fn lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.parts.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default())
+    }
+
+    /// The value of a cookie; `None` where it is missing or there are two of the name, since
+    /// nobody can tell which of them a neighbour on another host has planted.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let mut values = self.cookies(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// Whether any cookie of this name was sent.
+    #[must_use]
+    pub fn has_cookie(&self, name: &str) -> bool {
+        self.cookies(name).next().is_some()
+    }
+
+    /// RFC 6265 section 5.4: pairs divided by `;`.
+    fn cookies(&self, name: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.lines(COOKIE.as_str()).flat_map(|line| line.split(';'));
+        pairs.filter_map(move |pair| {
+            let (given, value) = pair.split_once('=')?;
+            (given.trim() == name).then(|| value.trim())
+        })
+    }
+
     /// The host that is asked for, by target or header; `None` where it is missing or unclear.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
@@ -124,6 +174,12 @@ impl Request {
             Sole::Absent | Sole::Unclear => None,
         };
         self.parts.uri.authority().map(|authority| authority.as_str()).or_else(named)
+    }
+
+    /// The same without its port.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        self.host().map(host_name)
     }
 
     /// The caller's `x-request-id` where it is printable and short, else one of our own.
@@ -152,6 +208,12 @@ impl Request {
         given
             .get(..end)
             .is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+    }
+
+    /// Whether there is a body to read.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        !self.body.is_end_stream()
     }
 
     /// The whole body, of at most `max` bytes.
@@ -223,6 +285,23 @@ impl Request {
         }
         Ok(None)
     }
+}
+
+/// A host without its port.
+#[must_use]
+pub fn host_name(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
+        Some(_) => host,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+/// Whether a host's name is this machine's own.
+#[must_use]
+pub fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn too_large(max: usize) -> Failure {

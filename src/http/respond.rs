@@ -33,7 +33,14 @@ fn status_of(kind: Kind) -> StatusCode {
         Kind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
     }
+}
+
+/// What HTTP calls a kind of failure, for who tells of several in one answer.
+#[must_use]
+pub fn status(kind: Kind) -> u16 {
+    status_of(kind).as_u16()
 }
 
 /// A response under way.
@@ -58,6 +65,8 @@ pub enum Piece {
 pub(super) enum ReplyBody {
     Whole(Option<Bytes>),
     Pieces(mpsc::Receiver<Piece>),
+    /// The same, for as long as both ends like: a server that stops does not wait for it.
+    Endless(mpsc::Receiver<Piece>),
 }
 
 impl Reply {
@@ -98,6 +107,17 @@ impl Reply {
     #[must_use]
     pub fn stream(media: &'static str, pieces: mpsc::Receiver<Piece>) -> Self {
         Self::new(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Pieces(pieces))
+    }
+
+    /// Events as they come, for as long as somebody listens (HTML, section 9.2).
+    #[must_use]
+    pub fn events(pieces: mpsc::Receiver<Piece>) -> Self {
+        let media = HeaderValue::from_static("text/event-stream");
+        Self::new(StatusCode::OK, media, ReplyBody::Endless(pieces))
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.body, ReplyBody::Endless(_))
     }
 
     /// RFC 9457: a failure for programs and for people.
@@ -146,8 +166,9 @@ impl Reply {
 
     fn failed(mut self, failure: &Failure) -> Self {
         self.status = status_of(failure.kind);
-        if failure.kind == Kind::Busy {
-            self.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let busy = (failure.kind == Kind::Busy).then_some(1);
+        if let Some(seconds) = failure.retry_after.or(busy) {
+            self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if failure.kind == Kind::Unauthenticated {
             self = self.header("www-authenticate", "Bearer".to_owned());
@@ -169,6 +190,15 @@ impl Reply {
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
             self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// Headers whose values are known beforehand.
+    #[must_use]
+    pub fn headers(mut self, headers: &[(&'static str, &'static str)]) -> Self {
+        for (name, value) in headers {
+            self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         self
     }
@@ -202,11 +232,15 @@ impl hyper::body::Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Pieces(pieces) => pieces.poll_recv(context).map(|piece| match piece {
-                Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
-                Some(Piece::Last) => None,
-                None => Some(Err(std::io::Error::other("the answer was not written to its end"))),
-            }),
+            Self::Pieces(pieces) | Self::Endless(pieces) => {
+                pieces.poll_recv(context).map(|piece| match piece {
+                    Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
+                    Some(Piece::Last) => None,
+                    None => {
+                        Some(Err(std::io::Error::other("the answer was not written to its end")))
+                    }
+                })
+            }
         }
     }
 
@@ -220,7 +254,26 @@ impl hyper::body::Body for ReplyBody {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
             }
             Self::Whole(None) => SizeHint::with_exact(0),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Pieces(_) | Self::Endless(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_when_to_try_again() {
+        let told = |failure: &Failure| {
+            let reply = Reply::problem(failure, "r1");
+            let wait = reply.headers.get(RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
+            (reply.code(), wait)
+        };
+        let many = Failure::too_many("too_many_tries", "too many tries", 3_600);
+        assert_eq!(told(&many), (429, Some("3600".to_owned())));
+        let busy = Failure::new(Kind::Busy, "busy", "too much at once: try again");
+        assert_eq!(told(&busy), (503, Some("1".to_owned())));
+        assert_eq!(told(&Failure::invalid("email", "no address")), (400, None));
     }
 }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -318,8 +318,8 @@ impl Server {
             // Admitted before accepted: who is over the bound waits in the system's queue.
             let Ok(admitted) = Arc::clone(&admission).acquire_owned().await else { return };
             match accept(listener).await {
-                Ok(Accepted::Tcp(stream)) => {
-                    self.spawn(stream, Peer::Tcp, handler.clone(), admitted);
+                Ok(Accepted::Tcp(stream, address)) => {
+                    self.spawn(stream, Peer::Tcp { address }, handler.clone(), admitted);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
                     self.spawn(stream, Peer::Unix { uid }, handler.clone(), admitted);
@@ -343,6 +343,7 @@ impl Server {
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
         let watched = Watched { stream, pulse: Arc::clone(&pulse) };
         let own = Arc::clone(&pulse);
+        let pulse_at_end = Arc::clone(&pulse);
         let (close, told_to_close) = oneshot::channel();
         // Held while the task is made, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
@@ -358,6 +359,9 @@ impl Server {
                 let (own, shared) = (&own, &shared);
                 async move {
                     let (reply, closing) = shared.guarded(&id, answer).await;
+                    if reply.is_endless() {
+                        own.never_ends();
+                    }
                     own.enter(Phase::Idle);
                     Ok::<_, Infallible>(reply.finish(&id, closing))
                 }
@@ -375,6 +379,9 @@ impl Server {
                 biased;
                 served = connection.as_mut() => served,
                 _ = told_to_close => {
+                    if pulse_at_end.is_endless() {
+                        return;
+                    }
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -405,16 +412,17 @@ impl Server {
 }
 
 enum Accepted {
-    Tcp(tokio::net::TcpStream),
+    Tcp(tokio::net::TcpStream, IpAddr),
     Unix(UnixStream, u32),
 }
 
 async fn accept(listener: &Listener) -> io::Result<Accepted> {
     match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, from) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Accepted::Tcp(stream))
+            // A listener of both families sees an IPv4 caller in IPv6's clothes.
+            Ok(Accepted::Tcp(stream, from.ip().to_canonical()))
         }
         Listener::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;

@@ -1,0 +1,201 @@
+//! What a browser is held to, and what it is told: host, origin, cookie, the headers of answers.
+//!
+//! A browser sends a session's cookie for whichever page asks it to. So a call that changes
+//! something must come from a page of our own (OWASP CSRF Prevention, fetch metadata), and a name
+//! that somebody else points here is refused (DNS rebinding). None of it concerns `admin.sock`,
+//! which no browser reaches. Judges nobody's rights.
+
+use std::net::IpAddr;
+
+use crate::app::App;
+use crate::domain::{Failure, Kind, Network, Token};
+use crate::flows::sessions::COOKIE;
+use crate::http::{Method, Peer, Reply, Request, Sole, host_name, is_loopback};
+
+/// Nothing of an answer is kept, guessed at, framed, or run as a page (OWASP ASVS 5.0, 3.4 and
+/// 14.3.2). `Referrer-Policy` is not `no-referrer`, with which browsers send `Origin: null`.
+const HEADERS: [(&str, &str); 7] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'",
+    ),
+    ("vary", "Sec-Fetch-Site, Origin"),
+];
+/// A year, as ASVS 5.0, 3.4.1 asks at least.
+const HSTS: [(&str, &str); 1] =
+    [("strict-transport-security", "max-age=31536000; includeSubDomains")];
+/// The browser forgets all that it kept (ASVS 5.0, 14.3.1).
+const FORGET: [(&str, &str); 1] = [("clear-site-data", r#""cache", "cookies", "storage""#)];
+
+/// The console's address to the outside, in parts.
+pub(super) struct Outside<'a> {
+    ciphered: bool,
+    authority: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Outside<'a> {
+    pub(super) fn of(app: &'a App) -> Self {
+        let (scheme, rest) = app.links.base().split_once("://").unwrap_or_default();
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).unwrap_or_default();
+        Self { ciphered: scheme == "https", authority, path }
+    }
+
+    /// A path below the address, where the proxy in front leaves the address' own path there.
+    pub(super) fn below<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(self.path).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
+
+    /// The origin as browsers write it (RFC 6454 section 6.2).
+    fn origin(&self) -> String {
+        let (scheme, usual) = if self.ciphered { ("https", ":443") } else { ("http", ":80") };
+        let authority = self.authority.to_ascii_lowercase();
+        format!("{scheme}://{}", authority.strip_suffix(usual).unwrap_or(&authority))
+    }
+}
+
+/// Refuses a name that is neither the console's own nor this machine's.
+///
+/// # Errors
+/// `Invalid` `no_host`; `Denied` `foreign_host`.
+pub(super) fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
+    if matches!(request.peer, Peer::Unix { .. }) {
+        return Ok(());
+    }
+    let Some(name) = request.host_name() else {
+        return Err(Failure::new(Kind::Invalid, "no_host", "send one `Host` header"));
+    };
+    if is_loopback(name) || name.eq_ignore_ascii_case(host_name(Outside::of(app).authority)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Denied,
+        "foreign_host",
+        "this `Host` is neither loopback nor that of `console.public_url`: use the console's own address, or set `console.public_url` to this one",
+    ))
+}
+
+/// Refuses what a page of another site has a browser do. Also for calls that need nobody signed
+/// in: somebody could be signed in as somebody else.
+///
+/// # Errors
+/// `Denied` `cross_site`.
+pub(super) fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
+    let reads = matches!(request.method, Method::Get | Method::Head | Method::Options);
+    if reads || matches!(request.peer, Peer::Unix { .. }) {
+        return Ok(());
+    }
+    let site = request.sole_header("sec-fetch-site");
+    let origin = request.sole_header("origin");
+    let ours = match (site, origin) {
+        (Sole::Text("same-origin" | "none"), _) => true,
+        (Sole::Absent, Sole::Text(origin)) => is_ours(app, request, origin),
+        // No browser leaves both out, and a program has no cookie that it did not mean to send.
+        (Sole::Absent, Sole::Absent) => !request.has_cookie(COOKIE),
+        _ => false,
+    };
+    if ours {
+        return Ok(());
+    }
+    tracing::warn!(
+        event = "csrf_refused",
+        request_id = request.id(),
+        path = request.path(),
+        site = ?site,
+        origin = ?origin,
+        "a call from another site was refused"
+    );
+    Err(Failure::new(
+        Kind::Denied,
+        "cross_site",
+        "this call does not come from a page of the console: open the console and do it there; a program sends `Sec-Fetch-Site: same-origin`, or the console's own address as `Origin`",
+    ))
+}
+
+fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
+    let plain = |host| origin == format!("http://{host}");
+    origin == Outside::of(app).origin()
+        || request.host().is_some_and(|host| is_loopback(host_name(host)) && plain(host))
+}
+
+/// Where a call comes from: the other end of the connection, or what the proxies in front say of
+/// it, as far as each of them is trusted.
+pub(super) fn client(app: &App, request: &Request) -> Option<IpAddr> {
+    let Peer::Tcp { address } = request.peer else { return None };
+    let hops = request.lines("x-forwarded-for").rev().flat_map(|line| line.rsplit(','));
+    Some(behind(&app.config.console.trusted_proxies, address, hops))
+}
+
+/// The last address before the trusted ones, seen from here; what cannot be read ends the search.
+fn behind<'h>(trusted: &[Network], peer: IpAddr, hops: impl Iterator<Item = &'h str>) -> IpAddr {
+    let mut address = peer;
+    for hop in hops {
+        if !trusted.iter().any(|network| network.contains(address)) {
+            break;
+        }
+        match host_name_of_hop(hop.trim()).parse::<IpAddr>() {
+            Ok(hop) => address = hop.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+/// Some proxies write the port behind the address; a bare IPv6 address has colons of its own.
+fn host_name_of_hop(hop: &str) -> &str {
+    if hop.parse::<IpAddr>().is_ok() { hop } else { host_name(hop) }
+}
+
+/// Adds the headers that every answer to a browser has.
+pub(super) fn dressed(app: &App, reply: Reply) -> Reply {
+    let reply = reply.headers(&HEADERS);
+    if Outside::of(app).ciphered { reply.headers(&HSTS) } else { reply }
+}
+
+/// Gives the browser the token of a session. No `Domain` and no lifetime: the prefix of the name
+/// forbids the one, and the other is the sidecar's to know.
+pub(super) fn keeping(reply: Reply, token: &Token) -> Reply {
+    reply.header("set-cookie", format!("{COOKIE}={}; {ATTRIBUTES}", token.expose()))
+}
+
+/// Takes the token away again.
+pub(super) fn dropping(reply: Reply) -> Reply {
+    reply.header("set-cookie", format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
+}
+
+/// Takes away all that the browser kept of us.
+pub(super) fn forgetting(reply: Reply) -> Reply {
+    dropping(reply).headers(&FORGET)
+}
+
+const ATTRIBUTES: &str = "Secure; HttpOnly; SameSite=Strict; Path=/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_believed_only_where_it_is_trusted() {
+        let trusted: Vec<Network> =
+            ["10.0.0.0/8", "::1"].iter().filter_map(|text| Network::parse(text)).collect();
+        let client = |peer: &str, header: &str| {
+            behind(&trusted, peer.parse().unwrap(), header.rsplit(',')).to_string()
+        };
+        assert_eq!(client("203.0.113.9", "198.51.100.1"), "203.0.113.9", "nobody's proxy");
+        assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "192.0.2.1, 198.51.100.1"), "198.51.100.1", "made up");
+        assert_eq!(client("10.0.0.1", "198.51.100.1, 10.9.9.9"), "198.51.100.1", "two proxies");
+        assert_eq!(client("10.0.0.1", "10.0.0.7, 10.0.0.8"), "10.0.0.7");
+        assert_eq!(client("10.0.0.1", "198.51.100.1, nobody"), "10.0.0.1", "unreadable");
+        assert_eq!(client("::1", "198.51.100.1:4711"), "198.51.100.1");
+        assert_eq!(client("::1", "[2001:db8::1]:4711"), "2001:db8::1");
+        assert_eq!(client("::1", "2001:db8::1"), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", ""), "10.0.0.1");
+    }
+}

@@ -1,0 +1,213 @@
+//! One call: who makes it, with which parameters, about what.
+//!
+//! Knows who somebody is; what they may do is asked by the flows.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::browser;
+use super::form::Form;
+use super::precondition::Precondition;
+use super::query::Params;
+use crate::app::App;
+use crate::domain::{AccountSlug, Failure, InviteId, Kind, MemberId, SessionId, Version};
+use crate::flows::permit::{Caller, StorePermit, operator_only};
+use crate::flows::sessions::{self, COOKIE, SignedIn};
+use crate::flows::sign_in::From;
+use crate::flows::{accounts, invites, members};
+use crate::http::{Peer, Reply, Request};
+
+/// What a call comes to.
+pub(super) type Answer = Result<Reply, Failure>;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// The operator of the sidecar, by the user id of the connection.
+    Sidecar { uid: u32 },
+    /// A member, signed in.
+    Member(SignedIn),
+}
+
+impl Who {
+    /// Finds out who calls; counts as use of the session.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `not_signed_in`, `session_ended`, `token_not_offered`.
+    pub(super) fn of(app: &App, request: &Request) -> Result<Self, Failure> {
+        if let Peer::Unix { uid } = request.peer {
+            return Ok(Self::Sidecar { uid });
+        }
+        if brings_a_key(request) {
+            return Err(Failure::new(
+                Kind::Unauthenticated,
+                "token_not_offered",
+                "API tokens are not offered by this version: leave `Authorization` out, sign in at `/api/v1/sign-in`, and send the cookie",
+            ));
+        }
+        if !request.has_cookie(COOKIE) {
+            return Err(Failure::new(
+                Kind::Unauthenticated,
+                "not_signed_in",
+                "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives",
+            ));
+        }
+        let signed_in = request.cookie(COOKIE).and_then(|token| sessions::authenticate(app, token));
+        signed_in.map(Self::Member).ok_or_else(sessions::ended)
+    }
+}
+
+/// Only `Bearer` is meant for us: a proxy in front may have had its own `Authorization`.
+fn brings_a_key(request: &Request) -> bool {
+    let scheme = request.header("authorization").and_then(|value| value.split(' ').next());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// One call.
+pub(super) struct Call<'r> {
+    pub(super) app: &'r Arc<App>,
+    pub(super) request: &'r mut Request,
+    pub(super) params: Params,
+    /// `None` where the call takes anybody.
+    pub(super) who: Option<Who>,
+    /// What stands in the path for `{id}`, decoded; empty for what cannot be.
+    pub(super) id: String,
+}
+
+impl Call<'_> {
+    /// All parameters were taken out.
+    ///
+    /// # Errors
+    /// `Invalid` with every faulty parameter.
+    pub(super) fn done(&mut self) -> Result<(), Failure> {
+        mem::take(&mut self.params).done()
+    }
+
+    /// The end of the parameters of a call about one account: who makes it, and about which. A
+    /// session's is its own; the operator of the sidecar names one.
+    ///
+    /// # Errors
+    /// `Invalid` with every faulty parameter; what [`accounts::meant`] says.
+    pub(super) async fn caller(&mut self) -> Result<Caller, Failure> {
+        match self.who.clone() {
+            Some(Who::Sidecar { uid }) => {
+                let named = self.params.read_as("account", AccountSlug::parse);
+                self.done()?;
+                Ok(Caller::Sidecar { uid, account: accounts::meant(self.app, named).await? })
+            }
+            Some(Who::Member(signed_in)) => {
+                self.done()?;
+                Ok(Caller::Member(signed_in))
+            }
+            None => Err(sessions::ended()),
+        }
+    }
+
+    /// The end of the parameters of a call about whoever is signed in.
+    ///
+    /// # Errors
+    /// `Invalid` with every faulty parameter; `Denied` `session_needed` on `admin.sock`.
+    pub(super) fn signed_in(&mut self) -> Result<SignedIn, Failure> {
+        self.done()?;
+        self.member()
+    }
+
+    /// Whoever is signed in.
+    ///
+    /// # Errors
+    /// `Denied` `session_needed` on `admin.sock`.
+    pub(super) fn member(&self) -> Result<SignedIn, Failure> {
+        match &self.who {
+            Some(Who::Member(signed_in)) => Ok(signed_in.clone()),
+            _ => Err(Failure::new(
+                Kind::Denied,
+                "session_needed",
+                "this is about whoever is signed in, and on `admin.sock` nobody is: name a member with `kwic-team member`",
+            )),
+        }
+    }
+
+    /// The end of the parameters of a call about what is one for all accounts.
+    ///
+    /// # Errors
+    /// `Invalid` with every faulty parameter; `Denied` `operator_only`.
+    pub(super) fn operator(&mut self) -> Result<StorePermit, Failure> {
+        self.done()?;
+        self.uid().map(StorePermit::sidecar)
+    }
+
+    /// The user id of the operator of the sidecar.
+    ///
+    /// # Errors
+    /// `Denied` `operator_only`.
+    pub(super) fn uid(&self) -> Result<u32, Failure> {
+        match self.who {
+            Some(Who::Sidecar { uid }) => Ok(uid),
+            _ => Err(operator_only()),
+        }
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// As [`Form::read`].
+    pub(super) async fn form(&mut self) -> Result<Form, Failure> {
+        Form::read(self.request).await
+    }
+
+    /// Where the call comes from.
+    pub(super) fn from(&self) -> From {
+        let agent = self.request.header("user-agent").unwrap_or_default().to_owned();
+        From { address: browser::client(self.app, self.request), agent }
+    }
+
+    /// `If-Match`, honoured where it is sent: who removes or suspends in haste need not read first.
+    ///
+    /// # Errors
+    /// `Invalid` `if_match`.
+    pub(super) fn expected(&self) -> Result<Option<Version>, Failure> {
+        self.precondition().map(Precondition::expected)
+    }
+
+    /// `If-Match`, where nobody may change what they have not seen.
+    ///
+    /// # Errors
+    /// `Invalid` `if_match`; `PreconditionRequired` `if_match_missing`.
+    pub(super) fn demanded(&self) -> Result<Option<Version>, Failure> {
+        self.precondition()?.demanded()
+    }
+
+    fn precondition(&self) -> Result<Precondition, Failure> {
+        Precondition::read(self.request.sole_header("if-match"))
+    }
+
+    /// The member that the path names. What cannot be an id is an id that nobody has.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`.
+    pub(super) fn member_id(&self) -> Result<MemberId, Failure> {
+        MemberId::parse(&self.id).map_err(|_| members::unknown())
+    }
+
+    /// The invite that the path names.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_invite`.
+    pub(super) fn invite_id(&self) -> Result<InviteId, Failure> {
+        InviteId::parse(&self.id).ok_or_else(invites::unknown)
+    }
+
+    /// The session that the path names.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_session`.
+    pub(super) fn session_id(&self) -> Result<SessionId, Failure> {
+        SessionId::parse(&self.id).ok_or_else(|| {
+            Failure::new(
+                Kind::NotFound,
+                "unknown_session",
+                "there is no such session: `/api/v1/me/sessions` lists yours",
+            )
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! `/events`: members of the account that changed or left, as server-sent events (HTML, section
+//! 9.2), so that a product can end what it still has open for them.
+
+use tokio::sync::mpsc;
+
+use super::call::{Answer, Call};
+use super::wire;
+use crate::flows::events::{self, Event};
+use crate::http::{Piece, Reply};
+
+/// Pieces that may wait for the listener to take them; the flow holds back more.
+const PIECES_AHEAD: usize = 1;
+
+pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
+    let caller = call.caller().await?;
+    let told = events::listen(call.app, caller).await?;
+    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
+    tokio::spawn(pass_on(told, pieces));
+    Ok(Reply::events(receiver))
+}
+
+/// Until either end is gone. The answer ends in order then: whoever listens begins anew.
+async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>) {
+    loop {
+        let event = tokio::select! {
+            event = told.recv() => event,
+            () = pieces.closed() => return,
+        };
+        let piece = match event {
+            Some(event) => Piece::Bytes(wire::event(&event).into()),
+            None => Piece::Last,
+        };
+        let last = matches!(piece, Piece::Last);
+        if pieces.send(piece).await.is_err() || last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Each call in words: what it does, takes and answers, and what it may be refused for beyond the
+//! usual.
+
+use serde_json::{Value, json};
+
+use super::inputs::{self, Inputs, json_body, some};
+use super::object::{Object, count, reference, text, word};
+use super::records;
+use crate::admin::calls::Operation;
+use crate::admin::{ACCEPTED, CREATED, OK};
+use crate::admin::{audit, files, invites, members};
+use crate::domain::limits;
+
+/// One call.
+pub(super) struct About {
+    pub(super) summary: &'static str,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    /// The status of success, and the answer.
+    pub(super) answer: (u16, Value),
+    /// The status of the same answer to a call that was repeated.
+    pub(super) repeated: Option<u16>,
+    pub(super) problems: &'static [u16],
+    /// On `admin.sock` it takes an account.
+    pub(super) of_account: bool,
+}
+
+impl About {
+    fn new(summary: &'static str, answer: Value) -> Self {
+        let (parameters, body) = (Vec::new(), None);
+        let answer = (OK, answer);
+        let (repeated, problems) = (None, [].as_slice());
+        Self { summary, parameters, body, answer, repeated, problems, of_account: false }
+    }
+
+    /// Of what is answered under a schema's name.
+    fn answering(summary: &'static str, name: &str) -> Self {
+        Self::new(summary, records::answer(reference(name)))
+    }
+
+    fn of_account(self) -> Self {
+        Self { of_account: true, ..self }
+    }
+
+    fn taking(self, schema: Value) -> Self {
+        Self { body: Some(json_body(schema)), ..self }
+    }
+
+    fn with(mut self, parameter: Value) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
+
+    fn answered(self, status: u16) -> Self {
+        Self { answer: (status, self.answer.1), ..self }
+    }
+
+    fn repeatable(self) -> Self {
+        Self { repeated: Some(OK), ..self }
+    }
+
+    fn refused(self, problems: &'static [u16]) -> Self {
+        Self { problems, ..self }
+    }
+
+    /// The answer has a header of its own.
+    fn header(mut self, name: &str, header: Value) -> Self {
+        if let Some(headers) = self.answer.1.get_mut("headers").and_then(Value::as_object_mut) {
+            headers.insert(name.to_owned(), header);
+        }
+        self
+    }
+
+    /// A record with its tag.
+    fn tagged(self) -> Self {
+        let schema = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
+        self.header("etag", json!({"required": true, "schema": schema}))
+    }
+
+    /// Gives or takes a cookie.
+    fn baking(self) -> Self {
+        self.header("set-cookie", json!({"required": true, "schema": text()}))
+    }
+
+    /// Has the browser forget.
+    fn forgetting(self) -> Self {
+        let text = json!({"required": true, "schema": text()});
+        self.baking().header("clear-site-data", text)
+    }
+
+    /// Must say which version it changes.
+    fn of_version(self) -> Self {
+        let problems = &[404, 409, 412, 428, 429];
+        self.with(inputs::if_match(true)).refused(problems).tagged()
+    }
+
+    /// May say which version it changes.
+    fn of_any_version(self) -> Self {
+        self.with(inputs::if_match(false)).refused(&[409, 412, 429])
+    }
+}
+
+/// Whoever is at the other end of a link, or without a session.
+const BY_LINK: &[u16] = &[409, 410, 429];
+/// Whoever gives the own password again.
+const BY_PASSWORD: &[u16] = &[409, 429];
+
+pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
+    use Operation as Op;
+    let own = About::answering;
+    let of = |summary, name| About::answering(summary, name).of_account();
+    match operation {
+        Op::SignIn => own("Sign in", "SignedIn")
+            .taking(credentials().with("password", text()).schema())
+            .refused(&[401, 429])
+            .baking(),
+        Op::SignOut => own("Sign out", "SignedOut").forgetting(),
+        Op::SetUp => own("Make the first account and its administrator", "FirstAccount")
+            .taking(inputs.first_account())
+            .answered(CREATED)
+            .refused(BY_LINK),
+
+        Op::Me => own("Whoever is signed in", "Me").tagged(),
+        Op::MeEdit => own("Change the own name", "MemberChanged")
+            .taking(names().correction())
+            .of_version(),
+        Op::MeLeave => own("Leave the account for good", "Receipt")
+            .taking(Object::new().with("password", text()).schema())
+            .refused(BY_PASSWORD)
+            .forgetting(),
+        Op::MePermissions => own("What I may do", "Permissions"),
+        Op::MePassword => own("Change the own password", "SessionsEnded")
+            .taking(
+                Object::new()
+                    .with("current", text())
+                    .with("password", inputs::new_password())
+                    .schema(),
+            )
+            .refused(BY_PASSWORD)
+            .baking(),
+        Op::MeEmail => own("Begin to change the own address", "EmailChangeBegun")
+            .taking(
+                Object::new().with("email", inputs::email()).with("password", text()).schema(),
+            )
+            .answered(ACCEPTED)
+            .refused(BY_PASSWORD),
+        Op::MeEmailConfirm => own("Confirm one end of a change of address", "EmailConfirmed")
+            .taking(Object::new().with("token", inputs::token()).schema())
+            .refused(BY_LINK),
+        Op::MeSessions => own("The own sessions", "SessionList"),
+        Op::MeSessionsEnd => own("End all other sessions of one's own", "SessionsEnded"),
+        Op::MeSessionEnd => own("End one of the own sessions", "SessionsEnded"),
+
+        Op::PasswordReset => own("Ask for a link to a new password", "ResetAsked")
+            .taking(credentials().schema())
+            .answered(ACCEPTED)
+            .refused(&[429]),
+        Op::PasswordResetConfirm => own("Set a new password by a link", "PasswordSet")
+            .taking(
+                Object::new()
+                    .with("token", inputs::token())
+                    .with("password", inputs::new_password())
+                    .schema(),
+            )
+            .refused(BY_LINK),
+        Op::Recover => own("A link for an administrator who cannot sign in", "Recovery")
+            .taking(Object::new().with("email", inputs::email()).may("account", inputs::slug()).schema())
+            .refused(&[404, 409, 429]),
+
+        Op::MemberList => of("One page of the members, ordered by address", "MemberList")
+            .with(inputs.query("search", "Part of a name or an address.", text()))
+            .with(inputs.query("role", "Only this role.", inputs.role()))
+            .with(inputs.query("status", "Only this status.", words(&members::STATUSES)))
+            .with(inputs.query(
+                "email",
+                "The one member with this address; without `search`, `role` and `status`.",
+                inputs::email(),
+            ))
+            .with(inputs.query("sort", "The order.", word(&["email"])))
+            .with(inputs.query("after", "The `next` of the page before.", text()))
+            .with(inputs.limit()),
+        Op::MemberCreate => of("Make a member", "MemberChanged")
+            .taking(inputs.person().may("id", inputs::member_id()).schema())
+            .answered(CREATED)
+            .refused(&[409])
+            .tagged(),
+        Op::MembersImport => About { body: Some(inputs::member_file()), ..of("Import members of a file, all or nothing", "Imported") }
+            .refused(&[409]),
+        Op::MembersExport => About::new("Export all members", records::member_file())
+            .of_account()
+            .with(inputs.query("format", "CSV where it is left out.", words(&files::FORMATS))),
+        Op::MembersChange => of("Change several members, each by itself", "MemberOutcomes")
+            .taking(items(inputs::change(inputs.role())))
+            .refused(&[409]),
+        Op::MemberShow => of("One member", "Member").tagged(),
+        Op::MemberEdit => of("Change a member's name or role", "MemberChanged")
+            .taking(
+                names().may("email", inputs::email()).may("role", inputs.role()).correction(),
+            )
+            .of_version(),
+        Op::MemberRemove => of("Remove a member for good", "Receipt").of_any_version(),
+        Op::MemberSuspend => of("Suspend a member", "MemberChanged").of_any_version().tagged(),
+        Op::MemberRestore => {
+            of("Restore a suspended member", "MemberChanged").of_any_version().tagged()
+        }
+        Op::MemberSessions => of("A member's sessions", "SessionList"),
+        Op::MemberSessionsEnd => {
+            of("End a member's sessions", "MemberSessionsEnded").of_any_version()
+        }
+        Op::MemberPasswordReset => {
+            of("Send a member a link to a new password", "Reset").of_any_version()
+        }
+        Op::MemberPermissions => of("What a member may do", "Permissions"),
+
+        Op::InviteList => of("One page of the invites, newest first", "InviteList")
+            .with(inputs.query("search", "Part of a name or an address.", text()))
+            .with(inputs.query("role", "Only this role.", inputs.role()))
+            .with(inputs.query("state", "Only this state.", words(&invites::states())))
+            .with(inputs.query("after", "The `next` of the page before.", inputs::invite_cursor()))
+            .with(inputs.limit()),
+        Op::InviteSend => of("Invite somebody", "InviteChanged")
+            .taking(inputs.person().schema())
+            .with(inputs::idempotency_key())
+            .answered(CREATED)
+            .repeatable()
+            .refused(&[409, 429])
+            .tagged(),
+        Op::InvitesSend => of("Invite several, each by itself", "InviteOutcomes")
+            .taking(items(inputs.person().schema()))
+            .refused(&[409, 429]),
+        Op::InviteInspect => own("What a link invites to", "Inspected")
+            .taking(Object::new().with("token", inputs::token()).schema())
+            .refused(BY_LINK),
+        Op::InviteAccept => own("Join by a link", "MemberChanged")
+            .taking(
+                Object::new()
+                    .with("token", inputs::token())
+                    .with("password", inputs::new_password())
+                    .schema(),
+            )
+            .answered(CREATED)
+            .refused(BY_LINK),
+        Op::InviteWant => own("Ask the inviter for a new link, by a dead one", "InviteWanted")
+            .taking(Object::new().with("token", inputs::token()).schema())
+            .answered(ACCEPTED)
+            .refused(BY_LINK),
+        Op::InviteShow => of("One invite", "Invite").tagged(),
+        Op::InviteEdit => of("Correct an invite", "InviteChanged")
+            .taking(
+                names().may("email", inputs::email()).may("role", inputs.role()).correction(),
+            )
+            .of_version(),
+        Op::InviteRevoke => of("Take an invite back", "InviteChanged").of_any_version().tagged(),
+        Op::InviteResend => {
+            of("Send a new link; the old one dies", "InviteChanged").of_any_version().tagged()
+        }
+        Op::InviteLink => {
+            of("Show the link that opens", "InviteChanged").of_any_version().tagged()
+        }
+
+        Op::AccountList => own("Every account", "AccountList"),
+        Op::AccountCreate => own("Make an account, and invite its administrator", "Founded")
+            .taking(inputs.account())
+            .answered(CREATED)
+            .refused(&[409]),
+        Op::AccountShow => of("The account", "Account").tagged(),
+        Op::AccountEdit => of("Change the account's settings", "AccountChanged")
+            .taking(inputs::account_edit())
+            .of_version(),
+
+        Op::RoleList => own("The roles", "RoleList"),
+        Op::RoleCompare => own("Roles and actions side by side", "Comparison"),
+        Op::RoleSuggest => own("The smallest role that allows all of these", "Suggestion")
+            .taking(Object::new().with("actions", inputs.actions()).schema()),
+        Op::RoleShow => own("One role", "Role"),
+
+        Op::Audit => of("One page of who did what when, oldest first", "EntryList")
+            .with(inputs.query("member", "Only what was done to this member.", inputs::member_id()))
+            .with(inputs.query("event", "Only this event.", words(&audit::events())))
+            .with(inputs.query(
+                "chain",
+                "The store's own chain; for the operator of the sidecar.",
+                word(&["store"]),
+            ))
+            .with(inputs.query("after", "The `next` of the page before.", count()))
+            .with(inputs.limit()),
+        Op::AuditVerify => of("Whether the audit log is whole", "ChainList"),
+        Op::Events => About::new(
+            "Members who changed or left, as it happens: `begins`, then `member_changed` and `member_removed`",
+            records::events(),
+        )
+        .of_account(),
+
+        Op::MailStatus => of("How mail stands", "Mail"),
+        Op::MailTest => of("Send a test mail", "MailTest")
+            .taking(Object::new().with("to", inputs::email()).schema())
+            .refused(&[409, 429]),
+        Op::MailResume => of("Let mail go out again", "Mail"),
+        Op::MailBounce => About {
+            body: Some(inputs::mail_file()),
+            ..own("A mail that came back", "BounceTaken").answered(ACCEPTED)
+        },
+
+        Op::Policies => own("The live policies", "Policies"),
+        Op::PoliciesReload => own("Load the policy folder again", "Reload").refused(&[409, 422]),
+
+        Op::OpenApi => About::new("This document", records::answer(json!({"type": "object"}))),
+    }
+}
+
+fn words<T>(words: &[(&'static str, T)]) -> Value {
+    word(&words.iter().map(|(word, _)| *word).collect::<Vec<&str>>())
+}
+
+fn names() -> Object {
+    Object::new().may("first_name", inputs::name()).may("last_name", inputs::name())
+}
+
+fn credentials() -> Object {
+    Object::new().with("account", inputs::slug()).with("email", inputs::email())
+}
+
+fn items(item: Value) -> Value {
+    Object::new().with("items", some(item, limits::BULK_ITEMS_MAX)).schema()
+}

@@ -1,0 +1,395 @@
+//! What comes out: the documents of `wire`, as JSON Schema.
+
+use serde_json::{Map, Value, json};
+
+use super::inputs::Inputs;
+use super::object::{Object, count, flag, keyed, list, moment, or_null, reference, text, word};
+use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
+use crate::engine::Cell;
+
+/// A success with this document.
+pub(super) fn answer(schema: Value) -> Value {
+    success(keyed([("application/json", keyed([("schema", schema)]))]))
+}
+
+/// Members as a file.
+pub(super) fn member_file() -> Value {
+    success(json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}}))
+}
+
+/// Server-sent events, without end.
+pub(super) fn events() -> Value {
+    success(json!({"text/event-stream": {"schema": text()}}))
+}
+
+fn success(content: Value) -> Value {
+    keyed([
+        ("description", json!("Done.")),
+        ("headers", keyed([("x-request-id", request_id())])),
+        ("content", content),
+    ])
+}
+
+/// The header that names a request in the log.
+pub(super) fn request_id() -> Value {
+    json!({"required": true, "schema": text(), "description": "Names the request in the log."})
+}
+
+/// Every schema that has a name.
+pub(super) fn schemas(inputs: &Inputs) -> Value {
+    let mut schemas = Map::new();
+    let mut add = |name: &str, schema: Value| {
+        schemas.insert(name.to_owned(), schema);
+    };
+    add("Problem", problem());
+
+    add("Account", account().schema());
+    add("AccountChanged", account().changed().schema());
+    add("AccountList", page("Account"));
+    add("Founded", account().may("invite", reference("Invite")).changed().schema());
+    add("FirstAccount", first_account());
+
+    add("Member", member().schema());
+    add("MemberChanged", member().changed().schema());
+    add("MemberList", page("Member"));
+    add("Me", member().with("session", reference("Session")).schema());
+    add("Receipt", receipt());
+    add("Imported", imported());
+    add("MemberOutcomes", lists(member_outcome()));
+
+    add("Session", session());
+    add("SessionList", page("Session"));
+    let ended = || Object::new().with("sessions_ended", count()).changed();
+    add("SessionsEnded", ended().schema());
+    add("MemberSessionsEnded", ended().with("id", text()).schema());
+    add("SignedIn", signed_in());
+    add("SignedOut", state(&["signed_out"]).schema());
+    add("ResetAsked", state(&["mail_sent_if_known"]).schema());
+    add("PasswordSet", state(&["changed"]).with("sessions_ended", count()).schema());
+    add("EmailChangeBegun", state(&["confirm_both"]).with("expires", moment()).schema());
+    add("EmailConfirmed", state(&["waiting_for_other", "changed"]).may("email", text()).schema());
+    add("Reset", reset());
+    add("Recovery", recovery());
+
+    add("Invite", invite().schema());
+    add("InviteChanged", invite().changed().schema());
+    add("InviteList", page("Invite"));
+    add("InviteOutcomes", lists(invite_outcome()));
+    add("InviteWanted", state(&["requested"]).schema());
+    add("Inspected", inspected());
+    add("Delivery", delivery());
+
+    add("Role", role(inputs));
+    add("RoleList", page("Role"));
+    add("Comparison", comparison());
+    add("Permissions", permissions());
+    add("Suggestion", suggestion());
+
+    add("Entry", entry());
+    add("EntryList", page("Entry"));
+    add("ChainList", lists(chain()));
+    add("Mail", mail());
+    add("MailTest", mail_test());
+    add("BounceTaken", state(&["told", "nothing_new"]).schema());
+    add("Policies", policies());
+    add("Reload", reload());
+    Value::Object(schemas)
+}
+
+fn page(name: &str) -> Value {
+    lists(reference(name))
+}
+
+fn lists(item: Value) -> Value {
+    Object::new().with("items", list(item)).with("next", or_null(text())).schema()
+}
+
+fn state(words: &[&str]) -> Object {
+    Object::new().with("state", word(words))
+}
+
+fn fields() -> Value {
+    list(Object::new().with("field", text()).with("message", text()).schema())
+}
+
+fn problem() -> Value {
+    let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
+    Object::new()
+        .with("type", text())
+        .with("title", text())
+        .with("status", status)
+        .with("code", json!({"type": "string", "pattern": "^[a-z0-9_]+$"}))
+        .with("detail", text())
+        .with("request_id", text())
+        .may("fields", fields())
+        .schema()
+}
+
+fn account() -> Object {
+    Object::new()
+        .with("slug", text())
+        .with("name", text())
+        .with("created", moment())
+        .with("invite_lifetime_hours", json!({"type": "number", "minimum": 0}))
+        .with("two_step_enforced", flag())
+        .with("version", count())
+}
+
+fn first_account() -> Value {
+    Object::new()
+        .with("account", reference("Account"))
+        .with("member", reference("Member"))
+        .changed()
+        .schema()
+}
+
+fn member() -> Object {
+    Object::new()
+        .with("id", text())
+        .with("account", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("status", word(&[Status::Active.as_str(), Status::Suspended.as_str()]))
+        .with("two_step", flag())
+        .with("joined", moment())
+        .with("version", count())
+}
+
+fn receipt() -> Value {
+    Object::new()
+        .with("id", text())
+        .with("sessions_ended", count())
+        .with("tokens_revoked", count())
+        .with("invites_cancelled", count())
+        .changed()
+        .schema()
+}
+
+fn imported() -> Value {
+    Object::new().with("imported", count()).with("digest", text()).changed().schema()
+}
+
+fn session() -> Value {
+    Object::new()
+        .with("id", text())
+        .with("created", moment())
+        .with("used", moment())
+        .with("expires", moment())
+        .with("address", text())
+        .with("agent", text())
+        .with("current", flag())
+        .schema()
+}
+
+fn signed_in() -> Value {
+    state(&["signed_in"]).with("member", reference("Member")).with("expires", moment()).schema()
+}
+
+fn link() -> Value {
+    json!({"type": "string", "format": "uri"})
+}
+
+fn reset() -> Value {
+    Object::new()
+        .with("id", text())
+        .with("expires", moment())
+        .may("link", link())
+        .with("delivery", reference("Delivery"))
+        .changed()
+        .schema()
+}
+
+fn recovery() -> Value {
+    Object::new()
+        .with("id", text())
+        .with("email", text())
+        .may("link", link())
+        .with("expires", moment())
+        .changed()
+        .schema()
+}
+
+fn invite() -> Object {
+    let inviter = Object::new()
+        .with("kind", word(&["member", "sidecar", "system"]))
+        .may("id", text())
+        .may("name", text());
+    Object::new()
+        .with("id", text())
+        .with("account", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
+        .with("inviter", inviter.schema())
+        .with("created", moment())
+        .with("sent", moment())
+        .with("expires", moment())
+        .with("version", count())
+        .with("delivery", reference("Delivery"))
+        .may("member", text())
+        .may("link", link())
+        .may("previously_removed", moment())
+        .may("warning", text())
+}
+
+fn delivery() -> Value {
+    Object::new()
+        .with("state", word(&DeliveryState::ALL.map(DeliveryState::as_str)))
+        .with("detail", text())
+        .with("attempts", count())
+        .with("last_attempt", or_null(moment()))
+        .with("next_attempt", or_null(moment()))
+        .schema()
+}
+
+fn inspected() -> Value {
+    let role = Object::new().with("id", text()).with("title", text()).with("summary", text());
+    let password = Object::new().with("min", count()).with("max", count());
+    state(&[InviteState::Pending.as_str()])
+        .with("account", text())
+        .with("account_name", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", role.schema())
+        .may("inviter_name", text())
+        .with("expires", moment())
+        .with("two_step_enforced", flag())
+        .with("password", password.schema())
+        .schema()
+}
+
+fn refused() -> Value {
+    Object::new().with("code", text()).with("detail", text()).may("fields", fields()).schema()
+}
+
+fn invite_outcome() -> Value {
+    let outcome = || Object::new().with("status", count());
+    json!({"oneOf": [
+        outcome().with("invite", reference("InviteChanged")).schema(),
+        outcome().with("problem", refused()).schema(),
+    ]})
+}
+
+fn member_outcome() -> Value {
+    let outcome = || Object::new().with("id", text()).with("status", count());
+    let receipt = json!({"oneOf": [reference("Receipt"), reference("MemberSessionsEnded")]});
+    json!({"oneOf": [
+        outcome().with("member", reference("MemberChanged")).schema(),
+        outcome().with("receipt", receipt).schema(),
+        outcome().with("problem", refused()).schema(),
+    ]})
+}
+
+fn role(inputs: &Inputs) -> Value {
+    Object::new()
+        .with("id", inputs.role())
+        .with("title", text())
+        .with("summary", text())
+        .with("best_for", text())
+        .with("actions", list(text()))
+        .schema()
+}
+
+fn cell() -> Value {
+    word(&[Cell::Allowed, Cell::Denied, Cell::Depends].map(Cell::as_str))
+}
+
+fn comparison() -> Value {
+    let row = Object::new()
+        .with("action", text())
+        .with("resource", text())
+        .with("cells", list(cell()))
+        .schema();
+    Object::new().with("roles", list(text())).with("rows", list(row)).schema()
+}
+
+fn permissions() -> Value {
+    let item = Object::new()
+        .with("action", text())
+        .with("resource", text())
+        .with("allowed", cell())
+        .schema();
+    Object::new().with("role", text()).with("items", list(item)).schema()
+}
+
+fn suggestion() -> Value {
+    Object::new()
+        .with("role", or_null(reference("Role")))
+        .with("extra", list(text()))
+        .with("reason", text())
+        .with("others", list(text()))
+        .schema()
+}
+
+fn entry() -> Value {
+    let field = Object::new()
+        .with("field", text())
+        .with("before", or_null(text()))
+        .with("after", or_null(text()))
+        .schema();
+    Object::new()
+        .with("sequence", count())
+        .with("revision", count())
+        .with("at", moment())
+        .with("actor", text())
+        .with("event", word(&AuditEvent::ALL.map(AuditEvent::as_str)))
+        .with("target", text())
+        .with("hash", text())
+        .with("detail", or_null(list(field)))
+        .schema()
+}
+
+fn chain() -> Value {
+    Object::new()
+        .with("account", or_null(text()))
+        .with("entries", count())
+        .with("head", text())
+        .with("fault", or_null(text()))
+        .schema()
+}
+
+fn mail() -> Value {
+    let stopped = Object::new().with("cause", text()).with("since", moment()).schema();
+    Object::new()
+        .with("kind", text())
+        .with("sends", flag())
+        .with("stopped", or_null(stopped))
+        .with("queued", count())
+        .with("deferred", count())
+        .with("handed_over", count())
+        .with("bounced", count())
+        .with("failed", count())
+        .with("banner", or_null(text()))
+        .schema()
+}
+
+fn mail_test() -> Value {
+    let step = Object::new().with("step", text()).with("ok", flag()).with("detail", text());
+    Object::new().with("ok", flag()).with("steps", list(step.schema())).schema()
+}
+
+fn policies() -> Value {
+    Object::new()
+        .with("digest", text())
+        .with("policies", count())
+        .with("state", word(&["live", "last_good"]))
+        .with("fault", or_null(text()))
+        .with("loaded_at", moment())
+        .schema()
+}
+
+fn reload() -> Value {
+    Object::new()
+        .with("digest", text())
+        .with("policies", count())
+        .with("changed", flag())
+        .with("gains", list(text()))
+        .with("loses", list(text()))
+        .with("notes", list(text()))
+        .schema()
+}

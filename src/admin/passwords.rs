@@ -1,0 +1,64 @@
+//! Passwords: changed by their owner, or set anew by a link.
+
+use super::browser;
+use super::call::{Answer, Call};
+use super::invites::{password, token};
+use super::members::chosen;
+use super::wire::{Changed, Ended, Recovery, Reset};
+use crate::domain::{AccountSlug, Email};
+use crate::flows::permit::Caller;
+use crate::flows::{accounts, passwords};
+use crate::http::Reply;
+use crate::store::Committed;
+
+pub(super) async fn change(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = password(&mut form, "current").zip(password(&mut form, "password"));
+    let (current, new) = form.done(given)?;
+    let from = call.from();
+    let done = passwords::change_own(call.app, signed_in, &current, &new, from).await?;
+    let Committed { revision, value: (entered, ended) } = done;
+    let reply = Reply::json_of(&Ended::new(ended, revision));
+    Ok(browser::keeping(reply, &entered.token))
+}
+
+/// One answer, whether there is such a member or not.
+pub(super) async fn request(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let account = form.required("account", AccountSlug::parse);
+    let email = form.required("email", Email::parse);
+    let (account, email) = form.done(account.zip(email))?;
+    passwords::request(call.app, account, email, &call.from())?;
+    Ok(Reply::json(r#"{"state":"mail_sent_if_known"}"#).status(super::ACCEPTED))
+}
+
+pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let given = token(&mut form).zip(password(&mut form, "password"));
+    let (token, password) = form.done(given)?;
+    let done = passwords::reset_by_link(call.app, &token, &password, &call.from()).await?;
+    let (_, ended) = done.value;
+    Ok(Reply::json(format!(r#"{{"state":"changed","sessions_ended":{ended}}}"#)))
+}
+
+pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
+    let (caller, chosen) = chosen(call).await?;
+    let Committed { revision, value } = passwords::reset(call.app, caller, chosen).await?;
+    Ok(Reply::json_of(&Changed::new(Reset::from(value), revision)))
+}
+
+pub(super) async fn recover(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let uid = call.uid()?;
+    let mut form = call.form().await?;
+    let account = form.optional("account", AccountSlug::parse);
+    let email = form.required("email", Email::parse);
+    let email = form.done(email)?;
+    let account = accounts::meant(call.app, account).await?;
+    let caller = Caller::Sidecar { uid, account };
+    let Committed { revision, value } = passwords::recover(call.app, caller, &email).await?;
+    Ok(Reply::json_of(&Changed::new(Recovery::from(value), revision)))
+}

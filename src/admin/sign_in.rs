@@ -1,0 +1,66 @@
+//! `/sign-in`, `/sign-out` and `/setup`: where a session begins and ends, and where the first
+//! account comes from.
+
+use super::browser;
+use super::call::{Answer, Call};
+use super::invites::{password, token};
+use super::wire::{self, Account, Changed, FirstAccount, SignedIn};
+use crate::domain::{AccountSlug, Email, Name, RoleId, Token};
+use crate::flows::accounts::checked_name;
+use crate::flows::sessions::{self, COOKIE};
+use crate::flows::set_up::{self, First};
+use crate::flows::sign_in::{self, Attempt};
+use crate::http::Reply;
+use crate::store::Committed;
+
+pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let account = form.required("account", AccountSlug::parse);
+    let email = form.required("email", Email::parse);
+    let given = account.zip(email).zip(password(&mut form, "password"));
+    let ((account, email), password) = form.done(given)?;
+    let attempt = Attempt { account, email, password, from: call.from() };
+    let entered = sign_in::sign_in(call.app, attempt).await?.value;
+    // The session that this browser had goes: nothing of it may live on beside the new one.
+    if let Some(token) = brought(call) {
+        sessions::sign_out(call.app, token).await?;
+    }
+    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
+    Ok(browser::keeping(reply, &entered.token))
+}
+
+fn brought(call: &Call<'_>) -> Option<Token> {
+    call.request.cookie(COOKIE).and_then(Token::parse)
+}
+
+/// Also for who is not signed in any more: the browser must be able to forget.
+pub(super) async fn sign_out(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    if let Some(token) = brought(call) {
+        sessions::sign_out(call.app, token).await?;
+    }
+    Ok(browser::forgetting(Reply::json(r#"{"state":"signed_out"}"#)))
+}
+
+pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let token = token(&mut form);
+    let slug = form.required("slug", AccountSlug::parse);
+    let name = form.required("name", checked_name);
+    let email = form.required("email", Email::parse);
+    let first_name = form.required("first_name", |text| Name::parse("first_name", text));
+    let last_name = form.required("last_name", |text| Name::parse("last_name", text));
+    let role = form.optional("role", RoleId::parse);
+    let password = password(&mut form, "password");
+    let account = slug.zip(name).zip(email);
+    let given = account.zip(first_name.zip(last_name)).zip(token.zip(password));
+    let ((((slug, name), email), (first_name, last_name)), (token, password)) = form.done(given)?;
+    let first = First { slug, name, email, first_name, last_name, role };
+    let made = set_up::set_up(call.app, &token, first, &password, &call.from()).await?;
+    let Committed { revision, value: (account, member) } = made;
+    let account = Account::of(call.app, account);
+    let record = FirstAccount { account, member: wire::Member::from(member) };
+    Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
+}

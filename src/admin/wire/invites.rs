@@ -1,0 +1,202 @@
+//! Invites and links, to those who send them and to those who hold them.
+
+use serde::Serialize;
+
+use super::policies::RoleName;
+use crate::app::App;
+use crate::clock::rfc3339;
+use crate::domain::{self, Actor, Fate, limits};
+use crate::flows::invites::Shown;
+use crate::flows::{invites, passwords};
+use crate::password;
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Invite {
+    id: String,
+    account: String,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: String,
+    state: &'static str,
+    inviter: Inviter,
+    created: String,
+    sent: String,
+    expires: String,
+    version: u64,
+    delivery: Delivery,
+    /// Whom it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    /// When a member with this address was removed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previously_removed: Option<String>,
+    /// What whoever sends it again should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+impl Invite {
+    pub(in crate::admin) fn of(app: &App, shown: Shown) -> Self {
+        let Shown { view, inviter, link, warning, repeated: _ } = shown;
+        let invite = view.invite;
+        Self {
+            state: invite.state(app.clock.now()).as_str(),
+            inviter: Inviter::of(&invite.inviter, inviter.as_ref()),
+            id: invite.id.to_string(),
+            account: invite.account.to_string(),
+            email: invite.email.to_string(),
+            first_name: invite.first_name.as_str().to_owned(),
+            last_name: invite.last_name.as_str().to_owned(),
+            role: invite.role.to_string(),
+            created: rfc3339(invite.created),
+            sent: rfc3339(invite.sent),
+            expires: rfc3339(invite.expires),
+            version: invite.version.0,
+            delivery: Delivery::from(view.delivery),
+            member: match invite.fate {
+                Fate::Accepted { member, .. } => Some(member.to_string()),
+                Fate::Open | Fate::Revoked { .. } => None,
+            },
+            link,
+            previously_removed: view.previously_removed.map(rfc3339),
+            warning,
+        }
+    }
+}
+
+/// Who sent an invite; without a name where that is no member any more.
+#[derive(Debug, Serialize)]
+struct Inviter {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+impl Inviter {
+    fn of(actor: &Actor, member: Option<&domain::Member>) -> Self {
+        let kind = match actor {
+            Actor::Member(_) => "member",
+            Actor::Sidecar { .. } => "sidecar",
+            Actor::System | Actor::Setup | Actor::Invitee(_) => "system",
+        };
+        let id = actor.member().map(ToString::to_string);
+        Self { kind, id, name: member.map(domain::Member::full_name) }
+    }
+}
+
+/// How far a mail got.
+#[derive(Debug, Serialize)]
+struct Delivery {
+    state: &'static str,
+    detail: String,
+    attempts: u32,
+    last_attempt: Option<String>,
+    next_attempt: Option<String>,
+}
+
+impl From<domain::Delivery> for Delivery {
+    fn from(delivery: domain::Delivery) -> Self {
+        Self {
+            state: delivery.state.as_str(),
+            detail: delivery.detail,
+            attempts: delivery.attempts,
+            last_attempt: delivery.last_attempt.map(rfc3339),
+            next_attempt: delivery.next_attempt.map(rfc3339),
+        }
+    }
+}
+
+/// What the holder of a link is invited to. The address is masked: whoever holds the link may be
+/// somebody whom it was passed on to.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Inspected {
+    state: &'static str,
+    account: String,
+    account_name: String,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: RoleName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inviter_name: Option<String>,
+    expires: String,
+    two_step_enforced: bool,
+    password: PasswordLength,
+}
+
+#[derive(Debug, Serialize)]
+struct PasswordLength {
+    min: usize,
+    max: usize,
+}
+
+impl Inspected {
+    pub(in crate::admin) fn of(app: &App, inspected: invites::Inspected) -> Self {
+        let invites::Inspected { invite, account, inviter } = inspected;
+        let live = app.policies.load();
+        Self {
+            state: invite.state(app.clock.now()).as_str(),
+            account: account.slug.to_string(),
+            account_name: account.name,
+            email: invite.email.masked(),
+            first_name: invite.first_name.as_str().to_owned(),
+            last_name: invite.last_name.as_str().to_owned(),
+            role: RoleName::of(&live, &invite.role),
+            inviter_name: inviter.as_ref().map(domain::Member::full_name),
+            expires: rfc3339(invite.expires),
+            two_step_enforced: account.two_step_enforced,
+            // As long as no second factor is offered, the password is the only one.
+            password: PasswordLength {
+                min: password::chars_min(false),
+                max: limits::PASSWORD_CHARS_MAX,
+            },
+        }
+    }
+}
+
+/// A link to a new password.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Reset {
+    id: String,
+    expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    delivery: Delivery,
+}
+
+impl From<passwords::Reset> for Reset {
+    fn from(reset: passwords::Reset) -> Self {
+        Self {
+            id: reset.member.id.to_string(),
+            expires: rfc3339(reset.expires),
+            link: reset.link,
+            delivery: Delivery::from(reset.delivery),
+        }
+    }
+}
+
+/// The same, for an administrator who cannot sign in.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Recovery {
+    id: String,
+    email: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    expires: String,
+}
+
+impl From<passwords::Reset> for Recovery {
+    fn from(reset: passwords::Reset) -> Self {
+        Self {
+            id: reset.member.id.to_string(),
+            email: reset.member.email.to_string(),
+            link: reset.link,
+            expires: rfc3339(reset.expires),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What happened: entries of the audit log, their chains, and events as they happen.
+
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::domain::audit::ChainReport;
+use crate::domain::{AuditDetail, AuditEntry};
+use crate::flows::events::Event;
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Entry {
+    sequence: u64,
+    revision: u64,
+    at: String,
+    actor: String,
+    event: String,
+    target: String,
+    hash: String,
+    detail: Option<Vec<EntryField>>,
+}
+
+#[derive(Debug, Serialize)]
+struct EntryField {
+    field: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl From<AuditEntry> for Entry {
+    fn from(entry: AuditEntry) -> Self {
+        let fields = |detail: AuditDetail| {
+            let field = |(field, before, after)| EntryField { field, before, after };
+            detail.fields.into_iter().map(field).collect()
+        };
+        Self {
+            sequence: entry.sequence,
+            revision: entry.revision.0,
+            at: rfc3339(entry.at),
+            actor: entry.actor,
+            event: entry.event,
+            target: entry.target,
+            hash: entry.hash.hex(),
+            detail: entry.detail.map(fields),
+        }
+    }
+}
+
+/// One chain, verified; `account` is null for the store's own.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Chain {
+    account: Option<String>,
+    entries: u64,
+    head: String,
+    fault: Option<String>,
+}
+
+impl From<ChainReport> for Chain {
+    fn from(report: ChainReport) -> Self {
+        Self {
+            account: report.account.map(|account| account.to_string()),
+            entries: report.entries,
+            head: report.head.hex(),
+            fault: report.fault.map(|(sequence, reason)| format!("entry {sequence}: {reason}")),
+        }
+    }
+}
+
+/// An event's data; what is not told of a removed member is left out.
+#[derive(Debug, Serialize)]
+struct Told<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'e str>,
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'e str>,
+}
+
+/// An event as it is sent: its name, its revision as the id, its data as JSON. A sign of life is a
+/// comment.
+pub(in crate::admin) fn event(event: &Event) -> String {
+    let (name, told) = match event {
+        Event::Beat => return ": beat\n\n".to_owned(),
+        Event::Begins(revision) => {
+            ("begins", Told { id: None, revision: revision.0, role: None, status: None })
+        }
+        Event::MemberChanged(revision, member) => {
+            let told = Told {
+                id: Some(member.id.as_str()),
+                revision: revision.0,
+                role: Some(member.role.as_str()),
+                status: Some(member.status.as_str()),
+            };
+            ("member_changed", told)
+        }
+        Event::MemberRemoved(revision, id) => {
+            let told =
+                Told { id: Some(id.as_str()), revision: revision.0, role: None, status: None };
+            ("member_removed", told)
+        }
+    };
+    // One line, whatever stands in it: JSON writes every line break as an escape.
+    let data = serde_json::to_string(&told).unwrap_or_default();
+    format!("event: {name}\nid: {}\ndata: {data}\n\n", told.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MemberId, Revision};
+
+    #[test]
+    fn an_event_is_three_lines_and_an_empty_one() {
+        let gone = Event::MemberRemoved(Revision(7), MemberId::parse("a\"1").unwrap());
+        let text = "event: member_removed\nid: 7\ndata: {\"id\":\"a\\\"1\",\"revision\":7}\n\n";
+        assert_eq!(event(&gone), text);
+        assert_eq!(event(&Event::Beat), ": beat\n\n");
+        assert!(event(&Event::Begins(Revision(3))).contains("data: {\"revision\":3}"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Roles, what they allow, and the live policies.
+
+use serde::Serialize;
+
+use crate::app::PolicyStatus;
+use crate::clock::rfc3339;
+use crate::domain::RoleId;
+use crate::engine::{self, Cell, Matrix, Snapshot};
+use crate::flows::reload::ReloadReport;
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Role {
+    id: String,
+    title: String,
+    summary: String,
+    best_for: String,
+    actions: Vec<String>,
+}
+
+impl Role {
+    pub(in crate::admin) fn new(card: &engine::RoleCard, actions: Vec<String>) -> Self {
+        Self {
+            id: card.id.to_string(),
+            title: card.title.clone(),
+            summary: card.summary.clone(),
+            best_for: card.best_for.clone(),
+            actions,
+        }
+    }
+}
+
+/// Roles side by side; a cell is `allowed`, `denied` or `depends`.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Comparison {
+    roles: Vec<String>,
+    rows: Vec<ComparisonRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct ComparisonRow {
+    action: String,
+    resource: String,
+    cells: Vec<&'static str>,
+}
+
+impl From<Matrix> for Comparison {
+    fn from(matrix: Matrix) -> Self {
+        let row = |row: engine::MatrixRow| ComparisonRow {
+            action: row.action,
+            resource: row.resource,
+            cells: row.cells.into_iter().map(engine::Cell::as_str).collect(),
+        };
+        Self {
+            roles: matrix.roles.iter().map(ToString::to_string).collect(),
+            rows: matrix.rows.into_iter().map(row).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Policies {
+    digest: String,
+    policies: usize,
+    state: &'static str,
+    fault: Option<String>,
+    loaded_at: String,
+}
+
+impl Policies {
+    pub(in crate::admin) fn new(live: &Snapshot, status: &PolicyStatus) -> Self {
+        Self {
+            digest: live.digest().hex(),
+            policies: live.policy_count(),
+            state: if status.last_good { "last_good" } else { "live" },
+            fault: status.fault.clone(),
+            loaded_at: rfc3339(status.loaded_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Reload {
+    digest: String,
+    policies: usize,
+    changed: bool,
+    gains: Vec<String>,
+    loses: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl From<ReloadReport> for Reload {
+    fn from(report: ReloadReport) -> Self {
+        Self {
+            digest: report.digest.hex(),
+            policies: report.policies,
+            changed: report.changed,
+            gains: report.changes.gains,
+            loses: report.changes.loses,
+            notes: [report.notes, report.changes.notes].concat(),
+        }
+    }
+}
+
+/// A role to somebody who is about to have it.
+#[derive(Debug, Serialize)]
+pub(super) struct RoleName {
+    id: String,
+    title: String,
+    summary: String,
+}
+
+impl RoleName {
+    /// The card of the live policies; the bare name where they do not have the role any more.
+    pub(super) fn of(live: &Snapshot, role: &RoleId) -> Self {
+        let card = live.roles().iter().find(|card| card.id == *role);
+        Self {
+            id: role.to_string(),
+            title: card.map_or_else(|| role.to_string(), |card| card.title.clone()),
+            summary: card.map_or_else(String::new, |card| card.summary.clone()),
+        }
+    }
+}
+
+/// The smallest role for a task; `role` is null where no one role will do.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Suggestion {
+    pub(in crate::admin) role: Option<Role>,
+    pub(in crate::admin) extra: Vec<String>,
+    pub(in crate::admin) reason: String,
+    pub(in crate::admin) others: Vec<String>,
+}
+
+/// What a member may do; `depends` is for an attribute, an identity or the context to decide.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Permissions {
+    role: String,
+    items: Vec<Permission>,
+}
+
+#[derive(Debug, Serialize)]
+struct Permission {
+    action: String,
+    resource: String,
+    allowed: &'static str,
+}
+
+impl Permissions {
+    /// Of rows of the matrix: action, type of resource, cell.
+    pub(in crate::admin) fn new<'m>(
+        role: &RoleId,
+        rows: impl Iterator<Item = (&'m str, &'m str, Cell)>,
+    ) -> Self {
+        let items = rows.map(|(action, resource, cell)| Permission {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            allowed: cell.as_str(),
+        });
+        Self { role: role.to_string(), items: items.collect() }
+    }
+}

@@ -1,0 +1,131 @@
+//! `GET /forward-auth`: may whoever is signed in pass? For nginx `auth_request`, Traefik, Caddy.
+//!
+//! The person comes from the session cookie or a bearer token, the account from the session; a
+//! caller names only the action and the resource. Tells nothing of a member but to who holds the
+//! member's session.
+
+use std::borrow::Cow;
+
+use crate::app::App;
+use crate::domain::{EntityRef, Failure, Kind, Query, Value};
+use crate::flows::decide::decide;
+use crate::flows::sessions;
+use crate::http::{Reply, Request, query};
+
+/// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it says
+/// only who it is.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
+/// unknown, doubled, or half given.
+pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
+    let asked = Asked::read(request.query().unwrap_or_default())?;
+    // A product may send a bearer token of its own beside the cookie.
+    let known = |token| sessions::authenticate(app, token);
+    let by_cookie = || request.cookie(sessions::COOKIE).and_then(known);
+    let signed_in = bearer(request).and_then(known).or_else(by_cookie);
+    let signed_in = signed_in.ok_or_else(sessions::ended)?;
+    let account = signed_in.account().as_str();
+    if let Some((action, kind, id)) = asked.question() {
+        let own = Value::String(Cow::Borrowed(account));
+        let properties = [(Cow::Borrowed("account"), own)];
+        let question = Query {
+            subject: EntityRef { kind: "user", id: signed_in.member().as_str(), properties: &[] },
+            action,
+            action_properties: &[],
+            resource: EntityRef { kind, id, properties: &properties },
+            context: &[],
+        };
+        if !decide(app, &app.policies.load(), &question, false).allowed {
+            return Err(Failure::new(
+                Kind::Denied,
+                "not_allowed",
+                "your role may not do this: ask an administrator of the account",
+            ));
+        }
+    }
+    let role = app.directory.with(signed_in.member().as_str(), |member| member.role.to_owned());
+    Ok(Reply::text("text/plain; charset=utf-8", "ok\n")
+        .header("x-kwic-user", signed_in.member().to_string())
+        .header("x-kwic-account", account.to_owned())
+        .header("x-kwic-role", role.unwrap_or_default())
+        .header("cache-control", "no-store".to_owned()))
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The parameters.
+#[derive(Debug, Default)]
+struct Asked {
+    action: Option<String>,
+    resource_type: Option<String>,
+    resource_id: Option<String>,
+}
+
+impl Asked {
+    fn read(text: &str) -> Result<Self, Failure> {
+        let bad = |sentence: String| Failure::new(Kind::Invalid, "bad_parameters", sentence);
+        let mut asked = Self::default();
+        for pair in query::pairs(text) {
+            let (name, value) = pair.map_err(|pair| {
+                bad(format!("`{}` is not percent-encoded UTF-8: encode it", pair.escape_debug()))
+            })?;
+            let place = match name.as_str() {
+                "action" => &mut asked.action,
+                "resource_type" => &mut asked.resource_type,
+                "resource_id" => &mut asked.resource_id,
+                _ => {
+                    let name = name.escape_debug();
+                    return Err(bad(format!(
+                        "there is no parameter `{name}`: use `action`, `resource_type` and `resource_id`"
+                    )));
+                }
+            };
+            if place.replace(value).is_some() {
+                return Err(bad(format!("`{name}` is given twice: give it once")));
+            }
+        }
+        let given = [&asked.action, &asked.resource_type, &asked.resource_id];
+        // Half a question must never pass for none.
+        match given.iter().filter(|given| given.is_some()).count() {
+            0 | 3 => Ok(asked),
+            _ => Err(bad(
+                "give `action`, `resource_type` and `resource_id` together, or none of them"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn question(&self) -> Option<(&str, &str, &str)> {
+        Some((
+            self.action.as_deref()?,
+            self.resource_type.as_deref()?,
+            self.resource_id.as_deref()?,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_question_is_refused() {
+        assert!(Asked::read("").unwrap().question().is_none());
+        let whole = Asked::read("action=a%3Ab&resource_type=doc&resource_id=1").unwrap();
+        assert_eq!(whole.question(), Some(("a:b", "doc", "1")));
+        for half in [
+            "action=a",
+            "action=a&resource_type=doc",
+            "resource_id=1",
+            "action=a&action=b&resource_type=doc&resource_id=1",
+            "action=a&resource_type=doc&resource_id=1&account=x",
+            "action=%zz&resource_type=doc&resource_id=1",
+        ] {
+            assert_eq!(Asked::read(half).unwrap_err().kind, Kind::Invalid, "{half}");
+        }
+    }
+}
