@@ -5,11 +5,17 @@
 //! only the sidecar can make a removal visible to decisions before it answers.
 
 mod account;
+mod ask;
 mod audit;
 mod decide;
+mod edit;
+mod invite;
+mod mail;
 mod member;
 mod output;
+mod people_file;
 mod policy;
+mod recover;
 mod remote;
 mod role;
 mod serve;
@@ -120,12 +126,15 @@ enum Command {
     /// Answer decisions until a signal ends it
     #[command(after_help = "Example: kwic-team serve --demo")]
     Serve(serve::ServeArgs),
-    /// Accounts: create and list
+    /// Accounts: create, list and change
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Members: list, change, remove, import and export
     #[command(subcommand)]
     Member(member::MemberCommand),
+    /// Invites: send, list, change, send again, take back
+    #[command(subcommand)]
+    Invite(invite::InviteCommand),
     /// Roles of the live policies
     #[command(subcommand)]
     Role(role::RoleCommand),
@@ -140,6 +149,12 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Mail: how it stands, a test of each step, and going on after a stop
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
+    /// Print a link with which an administrator who is locked out sets a new password
+    #[command(after_help = "Example: kwic-team recover --account acme ann@example.org")]
+    Recover(recover::RecoverArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
@@ -176,10 +191,13 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&global, &args),
         Command::Account(command) => account::run(&global, command),
         Command::Member(command) => member::run(&global, command),
+        Command::Invite(command) => invite::run(&global, command),
         Command::Role(command) => role::run(&global, command),
         Command::Policy(command) => policy::run(&global, command),
         Command::Decide(args) => decide::run(&global, &args),
         Command::Audit(command) => audit::run(&global, command),
+        Command::Mail(command) => mail::run(&global, &command),
+        Command::Recover(args) => recover::run(&global, &args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man => shell::man(),
     }

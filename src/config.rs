@@ -11,9 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::AccountSlug;
+use crate::domain::{AccountSlug, Email, Network, limits};
 use keys::{KEYS, Key};
 use read::Settings;
+
+pub use read::duration;
 
 /// One thing wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,7 @@ pub struct Decision {
 pub struct Console {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: Vec<Network>,
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
@@ -251,7 +253,10 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
         console: Console {
             listen: address("console.listen", 8180),
             public_url: settings.text("console.public_url"),
-            trusted_proxies: settings.list("console.trusted_proxies"),
+            trusted_proxies: {
+                let listed = settings.list("console.trusted_proxies");
+                listed.iter().filter_map(|text| Network::parse(text)).collect()
+            },
             tls,
         },
         store: Store {
@@ -345,7 +350,8 @@ fn check(config: &Config, settings: &mut Settings) {
             "is the socket of the management API, where anybody who asks could manage: name another",
         );
     }
-    if let Some(proxy) = config.console.trusted_proxies.iter().find(|text| !is_network(text)) {
+    let proxies = settings.list("console.trusted_proxies");
+    if let Some(proxy) = proxies.iter().find(|text| Network::parse(text).is_none()) {
         let proxy = proxy.escape_debug();
         settings.fault_of(
             "console.trusted_proxies",
@@ -377,6 +383,10 @@ fn check(config: &Config, settings: &mut Settings) {
     if config.sessions.idle > config.sessions.absolute {
         settings.fault_of("sessions.idle", "is longer than `sessions.absolute`: make it shorter");
     }
+    let lifetimes = limits::INVITE_LIFETIME_MIN..=limits::INVITE_LIFETIME_MAX;
+    if !lifetimes.contains(&config.invite_lifetime) {
+        settings.fault_of("invites.lifetime", "must be from `1h` to `720h`, which is 30 days");
+    }
     if config.limits.evaluation_body_bytes_max > config.limits.batch_body_bytes_max {
         settings.fault_of(
             "limits.evaluation_body_bytes_max",
@@ -388,6 +398,9 @@ fn check(config: &Config, settings: &mut Settings) {
 
 fn check_mail(config: &Config, settings: &mut Settings) {
     let mail = &config.mail;
+    if let Some(Err(failure)) = mail.from.as_deref().map(Email::parse) {
+        settings.fault_of("mail.from", format!("cannot send: {}", failure.public));
+    }
     if mail.kind.as_deref() != Some("smtp") {
         if mail.url.is_some() {
             // Somebody who gave an address expects mail to go out.
@@ -405,6 +418,13 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     }
     if mail.from.is_none() {
         settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
+    }
+    if config.console.public_url.is_none() {
+        // Links to this machine would be dead for everybody who gets the mail.
+        settings.fault_of(
+            "mail.kind",
+            "is `smtp`, which needs `console.public_url`: links in mail lead there",
+        );
     }
 }
 
@@ -451,19 +471,6 @@ fn host_of(rest: &str) -> &str {
 /// Whether a host is this machine.
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether a text is an address, or a network as `ADDRESS/BITS`.
-fn is_network(text: &str) -> bool {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, bits.parse::<u8>().ok()),
-        None => (text, Some(0)),
-    };
-    match (address.parse::<IpAddr>(), bits) {
-        (Ok(IpAddr::V4(_)), Some(bits)) => bits <= 32,
-        (Ok(IpAddr::V6(_)), Some(bits)) => bits <= 128,
-        _ => false,
-    }
 }
 
 /// A whole file with every key at its default, and why one would set it.

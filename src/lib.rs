@@ -14,9 +14,9 @@
 //! | 7 | [`serve`] | the composition root: open, wire, listen, drain |
 //! | 6 | [`routes`] | the whole surface on one screen |
 //! | 5 | [`authzen`] [`admin`] | faces: JSON for services, JSON for programs |
-//! | 4 | [`flows`] | the verbs; the only floor where engine, directory and store meet |
+//! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`telemetry`] | tools; none knows another |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`throttle`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP |
 //!
@@ -37,13 +37,30 @@
 //! # One removal
 //!
 //! 1. `cli::member` asks, and sends `DELETE` to `admin.sock`; `routes::admin` hands it over.
-//! 2. `admin::members` reads the call; `flows::permit` makes the permit of whoever owns the socket.
+//! 2. `admin::members` reads the call; `flows::permit` makes the permit of whoever owns the socket,
+//!    or asks the live policies about the member who is signed in.
 //! 3. `flows::members` runs the change in a task of its own, so that nobody can hang up on half
 //!    of it, and calls the one transition, `store::redb::members`.
-//! 4. `store::redb::transition` checks, deletes, writes the audit entry and takes the next
-//!    revision in one durable transaction, then tells the feed.
+//! 4. `store::redb::guards` holds what was judged against what is there: the last administrator
+//!    stays. `store::redb::leaving` ends sessions, links and invites; `store::redb::transition`
+//!    writes the audit entry and takes the next revision, all in one durable transaction, then
+//!    tells the feed.
 //! 5. `flows::refresh` applies the change to the directory, and lets the flow wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
+//!
+//! # One invite
+//!
+//! 1. `routes::management` hands a call over; `admin::browser` refuses what another site sent;
+//!    `flows::sessions::authenticate` knows the person by the cookie; `admin::invites` reads the form.
+//! 2. `flows::invites::send` asks for the rights to invite and to give the role, derives the token
+//!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
+//!    audit entry in one transaction.
+//! 3. `flows::letters::deliver` claims the letter under a lease, writes it by what holds now, with
+//!    the link in it, and [`mail::Mailer`] hands it over. What came of it is settled in the store.
+//! 4. The invitee opens the link, which changes nothing, and posts token and password:
+//!    `flows::invites::accept` holds the password to `password::rules`, judges once more whether
+//!    the inviter may give the role, and makes the member in one transaction.
+//! 5. `flows::sign_in` begins a session; `flows::decide` knows it as the member from then on.
 //!
 //! # One reload
 //!
@@ -69,9 +86,13 @@ pub mod entropy;
 
 pub mod directory;
 pub mod engine;
+pub mod keys;
+pub mod mail;
+pub mod password;
 pub mod policy_folder;
 pub mod store;
 pub mod telemetry;
+pub mod throttle;
 
 pub mod app;
 pub mod http;

@@ -9,19 +9,23 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::app::App;
+use crate::app::{App, Links};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind};
 use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
-use crate::flows::{refresh, reload};
+use crate::flows::{letters, refresh, reload, sessions, set_up};
 use crate::http::{Bounds, Listen, Listener, Server};
+use crate::keys::Keys;
+use crate::mail::Mailer;
 use crate::policy_folder::{self, Watch};
 use crate::routes;
 use crate::store::Store;
@@ -31,13 +35,16 @@ use crate::telemetry::log::{self, LogFormat};
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
-pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
+pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
+    if demo {
+        config.mail.kind = Some("folder".to_owned());
+    }
     log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
     let sockets = Sockets::bind(&config).await?;
     let signals = Signals::listen()?;
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
-    let app = open(config, demo).await?;
+    let app = open(config, demo, &sockets.console).await?;
     let server = Server::new(bounds(&app.config));
     let mut tasks = JoinSet::new();
     let mut places = Vec::new();
@@ -51,7 +58,15 @@ pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
         });
     }
     let management = Server::new(bounds(&app.config));
-    places.push(("management", sockets.admin.place()));
+    places.push(("management", sockets.console.place()));
+    places.push(("management for its operator", sockets.admin.place()));
+    {
+        let (app, server) = (Arc::clone(&app), management.clone());
+        tasks.spawn(async move {
+            let handler = move |request| routes::management(Arc::clone(&app), request);
+            server.serve(&sockets.console, handler).await;
+        });
+    }
     {
         let (app, server) = (Arc::clone(&app), management.clone());
         tasks.spawn(async move {
@@ -62,15 +77,25 @@ pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
     if let Some(watch) = watch {
         tasks.spawn(reload::watch(Arc::clone(&app), watch));
     }
+    let (stop_mail, told_to_stop) = watch::channel(false);
+    let mail = letters::deliver(Arc::clone(&app), app.store.subscribe(), told_to_stop);
+    let mail = tokio::spawn(mail);
+    tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
+    tasks.spawn(sessions::tend(Arc::clone(&app)));
     announce(&app, &places);
+    offer_set_up(&app).await?;
     if demo {
         demo::introduce(&app, &places);
     }
     say("ready");
     signals.until_told(&app).await;
     tasks.abort_all();
+    let _ = stop_mail.send(true);
     let cut_off = tokio::join!(server.drain(), management.drain());
     let cut_off = cut_off.0 + cut_off.1;
+    // A letter that is being handed over is written down, or sent again at the next start.
+    let patience = Duration::from_millis(app.config.limits.drain_ms_max);
+    let _ = tokio::time::timeout(patience, mail).await;
     sockets.paths.iter().for_each(|path| drop(fs::remove_file(path)));
     tracing::info!(cut_off, "stopped");
     Ok(())
@@ -106,6 +131,13 @@ fn usable(config: &Config) -> Result<(), Failure> {
             "`store.kind = \"etcd\"` is not offered by this version: use `redb`",
         ));
     }
+    if config.console.tls.is_some() {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "not_offered",
+            "`console.tls_certificate` is not offered by this version: put a proxy in front, and name it in `console.trusted_proxies`",
+        ));
+    }
     // Accepted and not kept, they would promise a safety that is not there.
     for (key, asked) in [
         ("hold_widening", config.policies.hold_widening),
@@ -125,6 +157,9 @@ fn usable(config: &Config) -> Result<(), Failure> {
 /// Every socket, bound before anything slow is begun: a second sidecar finds out at once.
 struct Sockets {
     decision: Vec<Listener>,
+    /// The management API on its port.
+    console: Listener,
+    /// The same for the operator of the sidecar.
     admin: Listener,
     /// Socket files to remove at the end.
     paths: Vec<std::path::PathBuf>,
@@ -137,13 +172,14 @@ impl Sockets {
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await?;
         let mut paths = vec![path];
+        let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![Listen::Tcp(config.decision.listen).bind().await?];
         if let Some(path) = &config.decision.socket {
             let mode = config.decision.socket_mode;
             decision.push(Listen::Unix { path: path.clone(), mode }.bind().await?);
             paths.push(path.clone());
         }
-        Ok(Self { decision, admin, paths })
+        Ok(Self { decision, console, admin, paths })
     }
 }
 
@@ -164,27 +200,40 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// Store, directory, policies: everything that answers rest on.
-async fn open(config: Config, demo: bool) -> Result<Arc<App>, Failure> {
+/// Store, directory, policies, keys, mail: everything that answers rest on.
+async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>, Failure> {
     let clock = Clock::System;
     let store = if demo {
         Store::in_memory(clock.clone()).await?
     } else {
         Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
     };
+    store.letters_release().await?;
     // With many members or policies either takes seconds: whoever waits sees for what.
     tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
-    let follower = refresh::load(&store, &directory).await?;
+    let (seen, places) = std::sync::mpsc::channel();
+    let follower = refresh::load_and(&store, &directory, move |session| {
+        let _ = seen.send(session.clone());
+    })
+    .await?;
     tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
     tokio::spawn(refresh::mend(store.clone()));
     let keys = read_keys(config.decision.keys_file.as_deref())?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
-    let mut app = App::new(config, clock, start.snapshot, directory, store);
+    let mailer = Mailer::from_config(&config.mail, &config.data)?;
+    let links = Links::new(config.console.public_url.as_deref().unwrap_or(&console.place()));
+    let link_keys = Keys::open(&config.data.join("keys"))?;
+    let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
     app.decision_keys = keys;
+    app.keys = link_keys;
+    app.mailer = mailer;
+    app.links = links;
+    // Places that people sign in from are known again after a restart.
+    places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
     if demo {
         demo::populate(&app).await?;
@@ -245,11 +294,27 @@ fn announce(app: &App, places: &[(&str, String)]) {
         store = %app.config.store.path.display(),
         "started"
     );
+    if app.config.mail.kind.is_none() {
+        tracing::warn!(
+            "`mail.kind` is not set, so no mail is sent: links are shown to whoever invites"
+        );
+    }
     if let Some(slug) = &app.config.decision.single_account
         && !app.directory.has_account(slug.as_str())
     {
         tracing::warn!(account = %slug, "`decision.single_account` names an account that does not exist yet");
     }
+}
+
+/// On an empty store, a link that makes the first account and its administrator, once.
+async fn offer_set_up(app: &App) -> Result<(), Failure> {
+    if let Some(token) = set_up::offer(app).await? {
+        say(
+            "there is no account yet: open this link to make one, or use `kwic-team account create`",
+        );
+        say(&format!("  {}", app.links.to("setup", &token)));
+    }
+    Ok(())
 }
 
 /// The signals that the sidecar hears, from before it says that it is ready.

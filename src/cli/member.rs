@@ -3,24 +3,20 @@
 //! Speaks to the running sidecar. What cannot be undone asks first.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Map, Value as Json};
+use clap::{Args, Subcommand};
+use serde_json::Value as Json;
 
+use super::account::Account;
+use super::ask::Yes;
 use super::output::{self, List, text};
+use super::people_file::Format;
 use super::remote::{Call, Remote, encoded, with_query};
-use super::{Exit, Global, Outcome, Stop};
+use super::{Exit, Global, Outcome, Stop, edit, mail};
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
-
-#[derive(Args, Debug)]
-pub(super) struct Account {
-    /// The account; may be left out while there is only one
-    #[arg(long, value_name = "SLUG")]
-    account: Option<String>,
-}
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
@@ -28,12 +24,6 @@ pub(super) struct Who {
     member: String,
     #[command(flatten)]
     account: Account,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Csv,
-    Jsonl,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,18 +51,8 @@ pub(super) enum MemberCommand {
     Edit {
         #[command(flatten)]
         who: Who,
-        /// The new first name
-        #[arg(long)]
-        first_name: Option<String>,
-        /// The new last name
-        #[arg(long)]
-        last_name: Option<String>,
-        /// The new address
-        #[arg(long)]
-        email: Option<String>,
-        /// The new role
-        #[arg(long)]
-        role: Option<String>,
+        #[command(flatten)]
+        person: edit::Person,
     },
     /// Suspend a member: nothing is allowed until restored
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
@@ -80,14 +60,19 @@ pub(super) enum MemberCommand {
     /// Restore a suspended member
     #[command(after_help = "Example: kwic-team member restore ann@example.org")]
     Restore(Who),
+    /// End all sessions of a member, who may sign in again
+    #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
+    EndSessions(Who),
+    /// Let a member set a new password: print the link, or mail it
+    #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
+    ResetPassword(Who),
     /// Remove a member for good
     #[command(after_help = "Example: kwic-team member remove ann@example.org --yes")]
     Remove {
         #[command(flatten)]
         who: Who,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Make members from a file, all or nothing
     #[command(
@@ -123,7 +108,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
     match command {
         MemberCommand::List { account, search, role, status } => {
             let parameters = [
-                ("account", account.account.as_deref()),
+                account.parameter(),
                 ("search", search.as_deref()),
                 ("role", role.as_deref()),
                 ("status", status.as_deref()),
@@ -132,41 +117,34 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
         }
         MemberCommand::Show(who) => {
             let member = find(&remote, &who)?;
-            show(global, &member)?;
-            Ok(Exit::Ok)
+            output::answer(global, &member, show)
         }
-        MemberCommand::Edit { who, first_name, last_name, email, role } => {
-            let given = [
-                ("first_name", first_name),
-                ("last_name", last_name),
-                ("email", email),
-                ("role", role),
-            ];
-            edit(global, &remote, &who, given)
+        MemberCommand::Edit { who, person } => {
+            let changes = person.changes()?;
+            let before = find(&remote, &who)?;
+            let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
+            output::answer(global, &after, show)
         }
         MemberCommand::Suspend(who) => change(global, &remote, &who, "POST", "/suspend"),
         MemberCommand::Restore(who) => change(global, &remote, &who, "POST", "/restore"),
-        MemberCommand::Remove { who, yes } => remove(global, &remote, &who, yes),
+        MemberCommand::EndSessions(who) => end_sessions(global, &remote, &who),
+        MemberCommand::ResetPassword(who) => reset_password(global, &remote, &who),
+        MemberCommand::Remove { who, yes } => remove(global, &remote, &who, &yes),
         MemberCommand::Import { account, file, format } => {
-            let media = media_of(&file, format)?;
-            let path =
-                with_query("/api/v1/members/import", &[("account", account.account.as_deref())]);
-            let done = remote.upload(path, media, &file)?;
-            if global.json {
-                output::line(&done.to_string())?;
-            } else {
-                let imported = text(&done, "imported");
+            let media = Format::of(&file, format)?.media();
+            let done = remote.upload(account.path("/api/v1/members/import"), media, &file)?;
+            output::answer(global, &done, |done| {
+                let imported = text(done, "imported");
                 let members = if imported == "1" { "member was" } else { "members were" };
                 output::line(&format!(
                     "{imported} {members} imported, at revision {}; the file's digest is {}",
-                    text(&done, "revision"),
-                    text(&done, "digest")
-                ))?;
-            }
-            Ok(Exit::Ok)
+                    text(done, "revision"),
+                    text(done, "digest")
+                ))
+            })
         }
         MemberCommand::Export { account, format, output } => {
-            export(&remote, account.account.as_deref(), format, output)
+            export(&remote, &account, format, output)
         }
     }
 }
@@ -185,15 +163,15 @@ const CALLS: [&str; 2] = ["import", "export"];
 
 /// By id, else by address. An id may look like an address, even like another member's.
 fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
-    let account = ("account", who.account.account.as_deref());
+    let account = who.account.parameter();
     let name = who.member.as_str();
     if CALLS.contains(&name) {
         return Err(Stop::failure(format!(
             "`{name}` cannot be named by its id here: give the member's address"
         )));
     }
-    let path = format!("/api/v1/members/{}", encoded(name));
-    let by_id = remote.json(&Call::new("GET", with_query(&path, &[account])));
+    let path = who.account.path(&format!("/api/v1/members/{}", encoded(name)));
+    let by_id = remote.json(&Call::new("GET", path));
     let unknown = match by_id {
         Err(stop) if stop.code == "unknown_member" && name.contains('@') => stop,
         answered => return answered,
@@ -206,10 +184,7 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     found.ok_or(unknown)
 }
 
-fn show(global: &Global, member: &Json) -> Result<(), Stop> {
-    if global.json {
-        return output::line(&member.to_string());
-    }
+fn show(member: &Json) -> Result<(), Stop> {
     output::fields(
         member,
         &[
@@ -229,32 +204,7 @@ fn show(global: &Global, member: &Json) -> Result<(), Stop> {
 }
 
 fn path_of(who: &Who, member: &Json, verb: &str) -> String {
-    let path = format!("/api/v1/members/{}{verb}", encoded(&text(member, "id")));
-    with_query(&path, &[("account", who.account.account.as_deref())])
-}
-
-fn edit(
-    global: &Global,
-    remote: &Remote,
-    who: &Who,
-    given: [(&str, Option<String>); 4],
-) -> Outcome {
-    let body: Map<String, Json> = given
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), Json::String(value?))))
-        .collect();
-    if body.is_empty() {
-        return Err(Stop::usage(
-            "nothing to change: give --first-name, --last-name, --email or --role",
-        ));
-    }
-    let before = find(remote, who)?;
-    let body = Json::Object(body);
-    let mut call = Call::new("PATCH", path_of(who, &before, "")).body(&body);
-    call.if_match = before.get("version").and_then(Json::as_u64);
-    let after = remote.json(&call)?;
-    show(global, &after)?;
-    Ok(Exit::Ok)
+    who.account.path(&format!("/api/v1/members/{}{verb}", encoded(&text(member, "id"))))
 }
 
 fn change(
@@ -266,82 +216,69 @@ fn change(
 ) -> Outcome {
     let member = find(remote, who)?;
     let after = remote.json(&Call::new(method, path_of(who, &member, verb)))?;
-    if global.json {
-        output::line(&after.to_string())?;
-    } else {
-        output::line(&format!(
+    output::answer(global, &after, |after| {
+        output::say(&format!(
             "{} is {}, at revision {}",
-            text(&after, "id"),
-            text(&after, "status"),
-            text(&after, "revision")
-        ))?;
-    }
-    Ok(Exit::Ok)
+            text(after, "id"),
+            text(after, "status"),
+            text(after, "revision")
+        ))
+    })
 }
 
-fn remove(global: &Global, remote: &Remote, who: &Who, yes: bool) -> Outcome {
+fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let member = find(remote, who)?;
-    let name = format!(
-        "{} {} ({})",
-        text(&member, "first_name"),
-        text(&member, "last_name"),
-        text(&member, "email")
-    );
-    if !yes && !confirmed(&format!("remove {name} for good? [y/N] "))? {
-        return Err(Stop::failure("nothing was changed"));
-    }
-    let receipt = remote.json(&Call::new("DELETE", path_of(who, &member, "")))?;
-    if global.json {
-        output::line(&receipt.to_string())?;
-    } else {
-        output::line(&format!(
-            "{name} is removed, at revision {}: {} sessions ended, {} tokens revoked, {} invites cancelled",
-            text(&receipt, "revision"),
-            text(&receipt, "sessions_ended"),
-            text(&receipt, "tokens_revoked"),
-            text(&receipt, "invites_cancelled")
+    let ended = remote.json(&Call::new("POST", path_of(who, &member, "/end-sessions")))?;
+    output::answer(global, &ended, |ended| {
+        output::say(&format!(
+            "{} is signed out everywhere, at revision {}: {} sessions ended",
+            output::person(&member),
+            text(ended, "revision"),
+            text(ended, "sessions_ended")
+        ))
+    })
+}
+
+fn reset_password(global: &Global, remote: &Remote, who: &Who) -> Outcome {
+    let member = find(remote, who)?;
+    let reset = remote.json(&Call::new("POST", path_of(who, &member, "/reset-password")))?;
+    output::answer(global, &reset, |reset| print_reset(&output::person(&member), reset))
+}
+
+/// How somebody sets a new password: with the link that is printed, else with the one in the mail.
+pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
+    let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
+    if text(reset, "link").is_empty() {
+        output::say(&format!(
+            "mail brings {name} a link that opens until {expires}, at revision {revision}"
         ))?;
+        return output::say(&format!("mail: {}", mail::words(reset)));
     }
-    Ok(Exit::Ok)
+    output::say(&format!(
+        "with this link, which opens until {expires}, {name} sets a new password, at revision {revision}"
+    ))?;
+    output::link(reset)
 }
 
-/// Asks a person; elsewhere there is nobody to ask.
-fn confirmed(question: &str) -> Result<bool, Stop> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Stop::usage("this cannot be undone: give --yes where nobody can be asked"));
-    }
-    let _ = write!(io::stderr(), "{question}");
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .map_err(|fault| Stop::failure(format!("no answer: {fault}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
+    let member = find(remote, who)?;
+    let name = output::person(&member);
+    yes.or_ask(&format!("remove {name} for good?"))?;
+    let receipt = remote.json(&Call::new("DELETE", path_of(who, &member, "")))?;
+    output::answer(global, &receipt, |receipt| {
+        output::say(&format!(
+            "{name} is removed, at revision {}: {} sessions ended, {} tokens revoked, {} invites cancelled",
+            text(receipt, "revision"),
+            text(receipt, "sessions_ended"),
+            text(receipt, "tokens_revoked"),
+            text(receipt, "invites_cancelled")
+        ))
+    })
 }
 
-fn media_of(file: &Path, format: Option<Format>) -> Result<&'static str, Stop> {
-    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    match (format, ending) {
-        (Some(Format::Csv), _) | (None, "csv") => Ok("text/csv"),
-        (Some(Format::Jsonl), _) | (None, "jsonl" | "ndjson") => Ok("application/jsonl"),
-        _ => Err(Stop::usage(format!(
-            "`{}` ends in neither `.csv` nor `.jsonl`: give --format csv or --format jsonl",
-            file.display()
-        ))),
-    }
-}
-
-fn export(
-    remote: &Remote,
-    account: Option<&str>,
-    format: Format,
-    output: Option<PathBuf>,
-) -> Outcome {
-    let format = match format {
-        Format::Csv => "csv",
-        Format::Jsonl => "jsonl",
-    };
-    let path =
-        with_query("/api/v1/members/export", &[("account", account), ("format", Some(format))]);
+fn export(remote: &Remote, account: &Account, format: Format, output: Option<PathBuf>) -> Outcome {
+    let parameters = [account.parameter(), ("format", Some(format.name()))];
+    let path = with_query("/api/v1/members/export", &parameters);
     let Some(output) = output else {
         remote.download(path, output::bytes)?;
         return Ok(Exit::Ok);

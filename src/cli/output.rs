@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use serde_json::Value as Json;
 
-use super::Stop;
+use super::{Exit, Global, Outcome, Stop};
 
 /// Prints text on standard output.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
@@ -27,6 +27,32 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Stop> {
 /// Prints a line on standard output.
 pub(super) fn line(text: &str) -> Result<(), Stop> {
     print(&format!("{text}\n"))
+}
+
+/// Prints a sentence on standard output, in which no value breaks the line.
+pub(super) fn say(sentence: &str) -> Result<(), Stop> {
+    line(&shown(sentence))
+}
+
+/// Prints an answer: as it came for a program, else as `print` does.
+pub(super) fn answer(
+    global: &Global,
+    answer: &Json,
+    print: impl FnOnce(&Json) -> Result<(), Stop>,
+) -> Outcome {
+    match global.json {
+        true => line(&answer.to_string())?,
+        false => print(answer)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints the link of an answer on a line of its own, where the answer has one.
+pub(super) fn link(answer: &Json) -> Result<(), Stop> {
+    match text(answer, "link") {
+        link if link.is_empty() => Ok(()),
+        link => say(&link),
+    }
 }
 
 /// Prints a line whose reader may have left: for commands whose exit code is the answer.
@@ -112,7 +138,7 @@ fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Control characters as escapes: values come from files and people.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();
     }
@@ -121,6 +147,12 @@ fn shown(text: &str) -> String {
         false => c.to_string(),
     };
     text.chars().map(escaped).collect()
+}
+
+/// A person as a sentence names one.
+pub(super) fn person(json: &Json) -> String {
+    let [first, last, email] = ["first_name", "last_name", "email"].map(|name| text(json, name));
+    format!("{first} {last} ({email})")
 }
 
 /// A member of a JSON object as text; empty where there is none.

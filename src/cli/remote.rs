@@ -40,12 +40,14 @@ pub(super) struct Call<'c> {
     pub(super) method: &'static str,
     pub(super) path: String,
     pub(super) if_match: Option<u64>,
+    /// Printable ASCII.
+    pub(super) idempotency_key: Option<&'c str>,
     pub(super) body: Option<&'c Json>,
 }
 
 impl<'c> Call<'c> {
     pub(super) fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), if_match: None, body: None }
+        Self { method, path: path.into(), if_match: None, idempotency_key: None, body: None }
     }
 
     pub(super) fn body(mut self, body: &'c Json) -> Self {
@@ -205,6 +207,9 @@ impl Remote {
         if let Some(version) = call.if_match {
             request = request.header("if-match", format!("\"{version}\""));
         }
+        if let Some(key) = call.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
         let request = request.body(body).map_err(|fault| broken(&fault))?;
         sender.send_request(request).await.map_err(|fault| broken(&fault))
     }
@@ -240,24 +245,28 @@ async fn accepted(response: hyper::Response<Incoming>) -> Result<hyper::Response
     }
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
-    // The face that answers decisions says what is wrong as one JSON string.
-    let detail = match problem.get("detail").and_then(Json::as_str) {
-        Some(detail) => detail.to_owned(),
-        None => problem.as_str().map_or_else(|| status.to_string(), str::to_owned),
+    let mut message = match reasons(&problem) {
+        reasons if reasons.is_empty() => status.to_string(),
+        reasons => reasons.join("\n  "),
     };
-    let mut message = detail.clone();
-    for field in problem.get("fields").and_then(Json::as_array).into_iter().flatten() {
-        let (name, reason) = (text_of(field, "field"), text_of(field, "message"));
-        if reason != detail {
-            message.push_str(&format!("\n  {name}: {reason}"));
-        }
-    }
     let code = text_of(&problem, "code");
     if code == "internal" {
         message.push_str(&format!("\n  request id: {}", text_of(&problem, "request_id")));
     }
     let exit = if code == "policies_refused" { Exit::PoliciesRefused } else { Exit::Failure };
     Err(Stop { exit, message, code: code.to_owned() })
+}
+
+/// What a problem says: its detail, and each field that says more.
+pub(super) fn reasons(problem: &Json) -> Vec<String> {
+    // The face that answers decisions says what is wrong as one JSON string.
+    let Some(detail) = problem.get("detail").unwrap_or(problem).as_str() else { return Vec::new() };
+    let fields = problem.get("fields").and_then(Json::as_array).into_iter().flatten();
+    let more = fields.filter_map(|field| {
+        let (name, reason) = (text_of(field, "field"), text_of(field, "message"));
+        (reason != detail).then(|| format!("{name}: {reason}"))
+    });
+    std::iter::once(detail.to_owned()).chain(more).collect()
 }
 
 fn text_of<'j>(json: &'j Json, name: &str) -> &'j str {

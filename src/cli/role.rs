@@ -4,7 +4,7 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
@@ -26,6 +26,13 @@ pub(super) enum RoleCommand {
     Compare {
         /// The roles; all where none is named
         roles: Vec<String>,
+    },
+    /// Find the smallest role that allows these actions; exits 1 where there is none
+    #[command(after_help = "Example: kwic-team role suggest docs:read docs:edit")]
+    Suggest {
+        /// The actions
+        #[arg(required = true, value_name = "ACTION")]
+        actions: Vec<String>,
     },
 }
 
@@ -56,6 +63,35 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
             let matrix = remote.json(&Call::new("GET", "/api/v1/roles/compare"))?;
             print_matrix(global.json, &Matrix::of(&matrix).only(&roles)?)?;
         }
+        RoleCommand::Suggest { actions } => {
+            let body = json!({"actions": actions});
+            let call = Call::new("POST", "/api/v1/roles/suggest").body(&body);
+            return suggest(global, &remote.json(&call)?);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn suggest(global: &Global, suggestion: &Json) -> Outcome {
+    let role = suggestion.get("role").filter(|role| !role.is_null());
+    let reason = text(suggestion, "reason");
+    if global.json {
+        output::line(&suggestion.to_string()).or_else(Stop::unless_reader_left)?;
+    }
+    let Some(role) = role else { return Err(Stop::failure(output::shown(&reason))) };
+    if !global.json {
+        let listed = |name: &str| match strings(suggestion, name) {
+            texts if texts.is_empty() => "none".to_owned(),
+            texts => texts.join(", "),
+        };
+        let shown = json!({
+            "role": text(role, "id"),
+            "title": text(role, "title"),
+            "reason": reason,
+            "allows beyond": listed("extra"),
+            "other roles": listed("others"),
+        });
+        output::fields(&shown, &["role", "title", "reason", "allows beyond", "other roles"])?;
     }
     Ok(Exit::Ok)
 }

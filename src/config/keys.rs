@@ -3,6 +3,8 @@
 //! One table, from which reading, the environment's names and the reference text are made. Keys
 //! whose feature comes later are here as well, so that a file is checked whole from the start.
 
+use crate::domain::limits;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
@@ -200,16 +202,22 @@ pub(super) const KEYS: &[Key] = &[
     key("mail", "bounce_domain", Takes::Text, "", "the domain of return paths"),
     key("mail", "bounce_maildir", Takes::Path, "", "where bounces arrive"),
     key("invites", "lifetime", Takes::Duration, "\"72h\"", "how long an invite may be accepted"),
-    key("sessions", "idle", Takes::Duration, "\"12h\"", "a session ends after so long without use"),
-    key("sessions", "absolute", Takes::Duration, "\"168h\"", "and after so long in any case"),
+    key("sessions", "idle", Takes::Duration, "\"30m\"", "a session ends after so long without use"),
+    key("sessions", "absolute", Takes::Duration, "\"12h\"", "and after so long in any case"),
     key(
         "passwords",
         "memory_kib",
-        Takes::Number(19_456, 1 << 22),
+        Takes::Number(19_456, limits::PASSWORD_MEMORY_KIB_MAX as i64),
         "19456",
         "argon2id: memory of one hash",
     ),
-    key("passwords", "iterations", Takes::Number(2, 20), "2", "argon2id: passes"),
+    key(
+        "passwords",
+        "iterations",
+        Takes::Number(2, limits::PASSWORD_ITERATIONS_MAX as i64),
+        "2",
+        "argon2id: passes",
+    ),
     key("audit", "retention", Takes::Duration, "\"87600h\"", "how long entries are kept"),
     key(
         "decision_log",

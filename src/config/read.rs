@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::ConfigFault;
 use super::keys::{KEYS, Key, Takes};
-use crate::domain::AccountSlug;
+use crate::domain::{AccountSlug, near};
 
 /// A value that its key takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -293,7 +293,9 @@ fn wanted(key: &Key) -> String {
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A time such as `72h`, `30m` or `15s`; `None` for what is none.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, seconds) = match text.char_indices().next_back()? {
         (at, 's') => (text.get(..at)?, 1),
         (at, 'm') => (text.get(..at)?, 60),
@@ -307,26 +309,6 @@ fn duration(text: &str) -> Option<Duration> {
 
 /// `: did you mean ...?`, where some name is near.
 fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let best = known.map(|known| (distance(name, known), known)).min();
-    match best {
-        Some((steps, known)) if steps <= 1 + name.len() / 4 => format!(": did you mean `{known}`?"),
-        _ => String::new(),
-    }
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (y, &above) in b.chars().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
-            diagonal = above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    near::nearest(name, known)
+        .map_or_else(String::new, |known| format!(": did you mean `{known}`?"))
 }

@@ -7,12 +7,19 @@ use std::sync::Arc;
 use super::say;
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, Actor, Email, Failure, Member, MemberId, Name, RoleId, Status, Version,
+    AccountSlug, Actor, Email, Failure, LinkId, Member, MemberId, Name, Revision, RoleId, Status,
+    Timestamp, Token, Version,
 };
 use crate::engine::{Cell, Matrix};
+use crate::entropy;
 use crate::flows::refresh;
+use crate::password::Password;
+use crate::store::links::NewLink;
+use crate::store::{By, Target};
 
 const ACCOUNT: &str = "demo";
+/// Printed beside the members: it guards nothing but a demonstration.
+const PASSWORD: &str = "only for a look around";
 
 /// Makes the account and its members.
 ///
@@ -21,13 +28,15 @@ const ACCOUNT: &str = "demo";
 pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
     let account = AccountSlug::parse(ACCOUNT)?;
     let name = "Demo".to_owned();
-    let mut last = app.store.account_create(&Actor::System, account.clone(), name).await?.revision;
+    let mut last =
+        app.store.account_create(&Actor::System, account.clone(), name, None).await?.revision;
+    let password = app.hasher.hash(&Password::parse(PASSWORD)?).await?;
     let policies = app.policies.load_full();
     for card in policies.roles() {
         let member = Member {
             id: MemberId::parse(&member_of(&card.id))?,
             account: account.clone(),
-            email: Email::parse(&format!("{}@demo.example", card.id))?,
+            email: Email::parse(&email_of(&card.id))?,
             first_name: Name::parse("first_name", "Demo")?,
             last_name: Name::parse("last_name", &card.title)?,
             role: card.id.clone(),
@@ -36,9 +45,30 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
             joined: app.clock.now(),
             version: Version::FIRST,
         };
-        last = app.store.member_create(&Actor::System, member).await?.revision;
+        let id = app.store.member_create(&Actor::System, member).await?.value.id;
+        last = give_password(app, &account, &id, &password).await?;
     }
     refresh::settled(app, last).await
+}
+
+/// Gives a member the demonstration's password, the way a link does, with no mail about it.
+async fn give_password(
+    app: &App,
+    account: &AccountSlug,
+    id: &MemberId,
+    password: &str,
+) -> Result<Revision, Failure> {
+    let token = Token::from_bytes(entropy::random()?).hash();
+    let expires = Timestamp(app.clock.now().0.saturating_add(1_000));
+    let link = LinkId::from_random(entropy::random()?);
+    let link = NewLink { id: link, key: app.keys.current(), token, expires, letter: None };
+    let target = Target { account, id, expected: None };
+    app.store.reset_begin(&By::actor(Actor::System), target, link).await?;
+    Ok(app.store.reset_end(token, password.to_owned(), None).await?.revision)
+}
+
+fn email_of(role: &RoleId) -> String {
+    format!("{role}@demo.example")
 }
 
 fn member_of(role: &RoleId) -> String {
@@ -51,8 +81,11 @@ pub(super) fn introduce(app: &App, places: &[(&str, String)]) {
     say("");
     say("everything is in memory, in the account `demo`, with these members:");
     for card in policies.roles() {
-        say(&format!("  {:<24} {}", member_of(&card.id), card.title));
+        let email = email_of(&card.id);
+        say(&format!("  {:<28} {:<36} {}", member_of(&card.id), email, card.title));
     }
+    say(&format!("each signs in with the password `{PASSWORD}`"));
+    say(&format!("mail is written to {}", app.config.data.join("outbox").display()));
     let place = places.iter().find(|(what, _)| *what == "decisions").map(|(_, place)| place);
     let (Some(place), Some([yes, no])) = (place, examples(&policies.matrix())) else { return };
     for (what, (role, action, resource)) in [("allow", yes), ("deny", no)] {

@@ -1,0 +1,71 @@
+//! What an edit changes, and on what it rests.
+//!
+//! Every edit names the version that was read before it, so that two people who edit at once do
+//! not undo each other. Reads nothing itself.
+
+use clap::Args;
+use serde_json::{Map, Value as Json};
+
+use super::Stop;
+use super::remote::{Call, Remote};
+
+/// What can be changed about a person, member or invited.
+#[derive(Args, Debug)]
+pub(super) struct Person {
+    /// The new first name
+    #[arg(long)]
+    first_name: Option<String>,
+    /// The new last name
+    #[arg(long)]
+    last_name: Option<String>,
+    /// The new address
+    #[arg(long)]
+    email: Option<String>,
+    /// The new role
+    #[arg(long)]
+    role: Option<String>,
+}
+
+impl Person {
+    /// The body of the call; a usage error where nothing is to change.
+    pub(super) fn changes(self) -> Result<Json, Stop> {
+        let given = [
+            ("first_name", self.first_name.map(Json::from)),
+            ("last_name", self.last_name.map(Json::from)),
+            ("email", self.email.map(Json::from)),
+            ("role", self.role.map(Json::from)),
+        ];
+        changes(given, "--first-name, --last-name, --email or --role")
+    }
+}
+
+/// An object of what was given; a usage error naming the `flags` where nothing was.
+pub(super) fn changes<const N: usize>(
+    given: [(&str, Option<Json>); N],
+    flags: &str,
+) -> Result<Json, Stop> {
+    match object(given) {
+        Json::Object(members) if members.is_empty() => {
+            Err(Stop::usage(format!("nothing to change: give {flags}")))
+        }
+        changes => Ok(changes),
+    }
+}
+
+/// An object of what was given.
+pub(super) fn object<const N: usize>(given: [(&str, Option<Json>); N]) -> Json {
+    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Json::Object(given.collect::<Map<_, _>>())
+}
+
+/// Changes what was read as `before`, if it is still as it was read.
+pub(super) fn patch(
+    remote: &Remote,
+    path: String,
+    before: &Json,
+    changes: &Json,
+) -> Result<Json, Stop> {
+    let mut call = Call::new("PATCH", path).body(changes);
+    call.if_match = before.get("version").and_then(Json::as_u64);
+    remote.json(&call)
+}

@@ -1,0 +1,386 @@
+//! `kwic-team invite`.
+//!
+//! Speaks to the running sidecar. A link is printed where the sidecar shows it, on a line of its
+//! own; never made up or kept.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::account::Account;
+use super::ask::Yes;
+use super::output::{self, List, text};
+use super::people_file::{self, Format};
+use super::remote::{Call, Remote, reasons};
+use super::{Exit, Global, Outcome, Stop, edit, mail};
+use crate::domain::{Email, InviteId, RoleId};
+use crate::flows::import::Row;
+
+#[derive(Args, Debug)]
+pub(super) struct Who {
+    /// The invite's id, else the address
+    invite: String,
+    #[command(flatten)]
+    account: Account,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum InviteCommand {
+    /// Invite one person, or up to 100 that a file names
+    #[command(
+        after_help = "Example: kwic-team invite send --email ann@example.org --first-name Ann --last-name Lee --role ROLE\n         kwic-team invite send --file team.csv\n\nCSV with the columns first_name,last_name,email,role, or the same as JSON lines."
+    )]
+    Send(SendArgs),
+    /// List invites, newest first
+    #[command(after_help = "Example: kwic-team invite list --state pending")]
+    List {
+        #[command(flatten)]
+        account: Account,
+        /// Only `pending`, `accepted`, `expired` or `revoked` ones
+        #[arg(long)]
+        state: Option<String>,
+        /// Only this role
+        #[arg(long)]
+        role: Option<String>,
+        /// Part of a name or an address
+        #[arg(long)]
+        search: Option<String>,
+    },
+    /// Change name, address or role
+    #[command(
+        after_help = "Example: kwic-team invite edit ann@example.org --email anna@example.org"
+    )]
+    Edit {
+        #[command(flatten)]
+        who: Who,
+        #[command(flatten)]
+        person: edit::Person,
+    },
+    /// Send a new link; the old one opens no more
+    #[command(after_help = "Example: kwic-team invite resend ann@example.org")]
+    Resend(Who),
+    /// Print the link that opens, to pass it on
+    #[command(after_help = "Example: kwic-team invite link ann@example.org")]
+    Link(Who),
+    /// Take an invite back
+    #[command(after_help = "Example: kwic-team invite revoke ann@example.org --yes")]
+    Revoke {
+        #[command(flatten)]
+        who: Who,
+        #[command(flatten)]
+        yes: Yes,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SendArgs {
+    #[command(flatten)]
+    account: Account,
+    /// The address
+    #[arg(long, required_unless_present = "file")]
+    email: Option<String>,
+    /// The first name
+    #[arg(long, required_unless_present = "file")]
+    first_name: Option<String>,
+    /// The last name
+    #[arg(long, required_unless_present = "file")]
+    last_name: Option<String>,
+    /// The role
+    #[arg(long, required_unless_present = "file")]
+    role: Option<String>,
+    /// A name for this call: sent again under it, it invites nobody twice
+    #[arg(long, value_name = "KEY", value_parser = printable)]
+    idempotency_key: Option<String>,
+    /// CSV or JSON lines with everybody to invite
+    #[arg(
+        long,
+        conflicts_with_all = ["email", "first_name", "last_name", "role", "idempotency_key"]
+    )]
+    file: Option<PathBuf>,
+    /// The file's format, where its name does not end in `.csv` or `.jsonl`
+    #[arg(long, conflicts_with = "email")]
+    format: Option<Format>,
+}
+
+/// What can stand in a header field.
+fn printable(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("use printable ASCII characters without space".to_owned()),
+    }
+}
+
+pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
+    let remote = Remote::of(global)?;
+    match command {
+        InviteCommand::Send(SendArgs { file: Some(file), format, account, .. }) => {
+            send_all(global, &remote, &account, &file, Format::of(&file, format)?)
+        }
+        InviteCommand::Send(args) => send(global, &remote, args),
+        InviteCommand::List { account, state, role, search } => {
+            let parameters = [
+                account.parameter(),
+                ("state", state.as_deref()),
+                ("role", role.as_deref()),
+                ("search", search.as_deref()),
+            ];
+            list(global, &remote, &parameters)
+        }
+        InviteCommand::Edit { who, person } => {
+            let changes = person.changes()?;
+            let before = find(&remote, &who)?;
+            let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
+            output::answer(global, &after, show)
+        }
+        InviteCommand::Resend(who) => {
+            let invite = find(&remote, &who)?;
+            let sent = remote.json(&Call::new("POST", path_of(&who, &invite, "/resend")))?;
+            output::answer(global, &sent, print_sent)
+        }
+        InviteCommand::Link(who) => {
+            let invite = find(&remote, &who)?;
+            let shown = remote.json(&Call::new("POST", path_of(&who, &invite, "/link")))?;
+            output::answer(global, &shown, print_link)
+        }
+        InviteCommand::Revoke { who, yes } => {
+            let invite = find(&remote, &who)?;
+            yes.or_ask(&format!("take back the invite of {}?", output::person(&invite)))?;
+            let revoked = remote.json(&Call::new("DELETE", path_of(&who, &invite, "")))?;
+            output::answer(global, &revoked, |revoked| {
+                output::say(&format!(
+                    "the invite of {} is {}, at revision {}",
+                    output::person(revoked),
+                    text(revoked, "state"),
+                    text(revoked, "revision")
+                ))
+            })
+        }
+    }
+}
+
+fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
+    let body = edit::object([
+        ("first_name", args.first_name.map(Json::from)),
+        ("last_name", args.last_name.map(Json::from)),
+        ("email", args.email.map(Json::from)),
+        ("role", args.role.map(Json::from)),
+    ]);
+    let mut call = Call::new("POST", args.account.path("/api/v1/invites")).body(&body);
+    call.idempotency_key = args.idempotency_key.as_deref();
+    output::answer(global, &remote.json(&call)?, print_sent)
+}
+
+/// What somebody who has just invited needs to know.
+pub(super) fn print_sent(invite: &Json) -> Result<(), Stop> {
+    let revision = match text(invite, "revision") {
+        revision if revision.is_empty() => revision,
+        revision => format!(", at revision {revision}"),
+    };
+    output::say(&format!(
+        "{} is invited as {} until {}{revision}",
+        output::person(invite),
+        text(invite, "role"),
+        text(invite, "expires")
+    ))?;
+    output::say(&format!("mail: {}", mail::words(invite)))?;
+    let removed = text(invite, "previously_removed");
+    if !removed.is_empty() {
+        output::say(&format!("note: this address was a member's before, removed at {removed}"))?;
+    }
+    let warning = text(invite, "warning");
+    if !warning.is_empty() {
+        output::say(&format!("note: {warning}"))?;
+    }
+    output::link(invite)
+}
+
+fn print_link(invite: &Json) -> Result<(), Stop> {
+    if text(invite, "link").is_empty() {
+        return Err(Stop::failure(
+            "the sidecar shows no link for this invite: send a new one with `kwic-team invite resend`",
+        ));
+    }
+    output::say(&format!(
+        "the link of {} opens until {}",
+        output::person(invite),
+        text(invite, "expires")
+    ))?;
+    output::link(invite)
+}
+
+fn show(invite: &Json) -> Result<(), Stop> {
+    let mut shown = invite.clone();
+    if let Some(delivery) = shown.get_mut("delivery") {
+        *delivery = mail::words(invite).into();
+    }
+    let names = [
+        "id",
+        "account",
+        "email",
+        "first_name",
+        "last_name",
+        "role",
+        "state",
+        "delivery",
+        "created",
+        "sent",
+        "expires",
+        "version",
+        "revision",
+    ];
+    output::fields(&shown, &names)?;
+    output::link(invite)
+}
+
+fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -> Outcome {
+    let head = ["id", "email", "name", "role", "state", "delivery", "expires"];
+    let mut list = List::new(global.json, &head);
+    remote.long_pages("/api/v1/invites", parameters, |invite| {
+        list.add(&invite, |invite| {
+            vec![
+                text(invite, "id"),
+                text(invite, "email"),
+                format!("{} {}", text(invite, "first_name"), text(invite, "last_name")),
+                text(invite, "role"),
+                text(invite, "state"),
+                mail::words(invite),
+                text(invite, "expires"),
+            ]
+        })
+    })?;
+    list.end()?;
+    Ok(Exit::Ok)
+}
+
+/// By id, else by address.
+fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
+    let name = who.invite.as_str();
+    if let Some(id) = InviteId::parse(name) {
+        let path = who.account.path(&format!("/api/v1/invites/{id}"));
+        return remote.json(&Call::new("GET", path));
+    }
+    if name.contains('@') {
+        return find_by_address(remote, who, &Email::parse(name)?);
+    }
+    let name = name.escape_debug();
+    Err(Stop::failure(format!(
+        "`{name}` is neither the id of an invite nor an address: `kwic-team invite list` shows both"
+    )))
+}
+
+/// The invite that can still be accepted, else the newest that has expired.
+fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, Stop> {
+    let address = email.as_str();
+    let mut all = Vec::new();
+    let parameters = [who.account.parameter(), ("search", Some(email.key()))];
+    remote.pages("/api/v1/invites", &parameters, |invite| {
+        let other = Email::parse(&text(&invite, "email"));
+        if other.is_ok_and(|other| other.key() == email.key()) {
+            all.push(invite);
+        }
+        Ok(())
+    })?;
+    let mut pending = all.iter().filter(|invite| text(invite, "state") == "pending");
+    let expired = || all.iter().find(|invite| text(invite, "state") == "expired");
+    let open = pending.next();
+    if open.is_some() && pending.next().is_some() {
+        return Err(Stop::failure(format!(
+            "several open invites are for `{address}`: `kwic-team invite list --search {address}` shows their ids"
+        )));
+    }
+    open.or_else(expired).cloned().ok_or_else(|| {
+        Stop::failure(match all.first() {
+            None => {
+                format!("`{address}` is not invited: `kwic-team invite list` shows who is")
+            }
+            Some(last) => format!(
+                "no open invite is for `{address}`, and the last one is {}: `kwic-team invite list --search {address}` shows it",
+                text(last, "state")
+            ),
+        })
+    })
+}
+
+fn path_of(who: &Who, invite: &Json, verb: &str) -> String {
+    who.account.path(&format!("/api/v1/invites/{}{verb}", text(invite, "id")))
+}
+
+/// Invites everybody in a file with one call; each gets a verdict.
+fn send_all(
+    global: &Global,
+    remote: &Remote,
+    account: &Account,
+    file: &Path,
+    format: Format,
+) -> Outcome {
+    let mut roles = BTreeSet::new();
+    remote.pages("/api/v1/roles", &[], |role| {
+        roles.extend(RoleId::parse(&text(&role, "id")).ok());
+        Ok(())
+    })?;
+    let people = people_file::invited(file, format, roles)?;
+    let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
+    let body = json!({"items": items});
+    let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
+    let mut answer = remote.json(&call)?;
+    let verdicts = match answer.get_mut("items").map(Json::take) {
+        Some(Json::Array(verdicts)) if verdicts.len() == people.len() => verdicts,
+        _ => {
+            return Err(Stop::failure(
+                "the sidecar's answer does not tell of each line: `kwic-team invite list` shows who is invited",
+            ));
+        }
+    };
+    let verdicts: Vec<Json> = people
+        .iter()
+        .zip(verdicts)
+        .map(|((line, row), mut verdict)| {
+            if let Json::Object(members) = &mut verdict {
+                members.insert("line".to_owned(), (*line).into());
+                members.insert("email".to_owned(), row.email.as_str().into());
+            }
+            verdict
+        })
+        .collect();
+    print_verdicts(global, &verdicts).or_else(Stop::unless_reader_left)?;
+    let refused = verdicts.iter().filter(|verdict| verdict.get("invite").is_none());
+    let lines: Vec<String> = refused.map(|verdict| text(verdict, "line")).collect();
+    match lines.as_slice() {
+        [] => Ok(Exit::Ok),
+        [line] => Err(Stop::failure(format!(
+            "line {line} was refused: mend it, and send no other line again"
+        ))),
+        lines => Err(Stop::failure(format!(
+            "lines {} were refused: mend them, and send no other line again",
+            lines.join(", ")
+        ))),
+    }
+}
+
+fn wire(row: &Row) -> Json {
+    json!({
+        "first_name": row.first_name.as_str(),
+        "last_name": row.last_name.as_str(),
+        "email": row.email.as_str(),
+        "role": row.role.as_str(),
+    })
+}
+
+fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), Stop> {
+    let mut list = List::new(global.json, &["line", "email", "verdict", "detail", "link"]);
+    for verdict in verdicts {
+        list.add(verdict, |verdict| {
+            let (word, detail, link) = match verdict.get("invite") {
+                Some(invite) => ("invited", mail::words(invite), text(invite, "link")),
+                None => {
+                    let problem = verdict.get("problem").unwrap_or(&Json::Null);
+                    ("refused", reasons(problem).join("; "), String::new())
+                }
+            };
+            vec![text(verdict, "line"), text(verdict, "email"), word.to_owned(), detail, link]
+        })?;
+    }
+    list.end()
+}

@@ -1,0 +1,105 @@
+//! `kwic-team mail`: what leaves, what does not, and why.
+//!
+//! Speaks to the running sidecar; sends nothing itself.
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use super::account::Account;
+use super::output::{self, text};
+use super::remote::{Call, Remote};
+use super::{Exit, Global, Outcome, Stop};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MailCommand {
+    /// Show how mail is sent, whether it is stopped and why, and what waits
+    #[command(after_help = "Example: kwic-team mail status")]
+    Status(Account),
+    /// Send one mail, naming each step; exits 1 where a step fails
+    #[command(after_help = "Example: kwic-team mail test ann@example.org")]
+    Test {
+        /// Where to
+        address: String,
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Go on sending, once the cause of a stop is mended
+    #[command(after_help = "Example: kwic-team mail resume")]
+    Resume(Account),
+}
+
+pub(super) fn run(global: &Global, command: &MailCommand) -> Outcome {
+    let remote = Remote::of(global)?;
+    let call = match command {
+        MailCommand::Status(account) => Call::new("GET", account.path("/api/v1/mail")),
+        MailCommand::Resume(account) => Call::new("POST", account.path("/api/v1/mail/resume")),
+        MailCommand::Test { address, account } => return test(global, &remote, address, account),
+    };
+    output::answer(global, &remote.json(&call)?, print_status)
+}
+
+fn print_status(status: &Json) -> Result<(), Stop> {
+    let mut shown = status.clone();
+    if let Some(stopped) = shown.get_mut("stopped") {
+        *stopped = match stopped.is_null() {
+            true => "no".into(),
+            false => format!("since {}: {}", text(stopped, "since"), text(stopped, "cause")).into(),
+        };
+    }
+    let names = ["kind", "stopped", "queued", "deferred", "handed_over", "bounced", "failed"];
+    output::fields(&shown, &names)?;
+    match text(status, "banner") {
+        banner if banner.is_empty() => Ok(()),
+        banner => output::say(&banner),
+    }
+}
+
+fn test(global: &Global, remote: &Remote, address: &str, account: &Account) -> Outcome {
+    let body = json!({"to": address});
+    let report = remote.json(&Call::new("POST", account.path("/api/v1/mail/test")).body(&body))?;
+    let steps = report.get("steps").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let printed = if global.json {
+        output::line(&report.to_string())
+    } else {
+        let row = |step: &Json| {
+            let result = if passed(step) { "ok" } else { "failed" };
+            vec![text(step, "step"), result.to_owned(), text(step, "detail")]
+        };
+        output::table(&["step", "result", "detail"], &steps.iter().map(row).collect::<Vec<_>>())
+    };
+    printed.or_else(Stop::unless_reader_left)?;
+    match steps.iter().find(|step| !passed(step)) {
+        Some(step) => Err(Stop::failure(output::shown(&format!(
+            "the step `{}` failed: {}",
+            text(step, "step"),
+            text(step, "detail")
+        )))),
+        None if passed(&report) => Ok(Exit::Ok),
+        None => Err(Stop::failure("the mail was not sent: `kwic-team mail status` may say why")),
+    }
+}
+
+fn passed(step: &Json) -> bool {
+    step.get("ok").and_then(Json::as_bool) == Some(true)
+}
+
+/// How far the mail of an answer got, in plain words.
+pub(super) fn words(answer: &Json) -> String {
+    let Some(delivery) = answer.get("delivery") else { return String::new() };
+    let state = text(delivery, "state");
+    let mut words = match state.as_str() {
+        "none" => "no mail is sent".to_owned(),
+        "sending" => "is being sent".to_owned(),
+        "handed_over" => "handed to the mail server".to_owned(),
+        _ => state,
+    };
+    for (before, part) in
+        [(": ", text(delivery, "detail")), ("; next try at ", text(delivery, "next_attempt"))]
+    {
+        if !part.is_empty() {
+            words.push_str(before);
+            words.push_str(&part);
+        }
+    }
+    words
+}

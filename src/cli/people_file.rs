@@ -1,0 +1,93 @@
+//! A file of people: how it is written, and its lines for whoever sends them one by one.
+//!
+//! Reads files only; what the lines become is told by the command.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use super::Stop;
+use crate::domain::{RoleId, limits};
+use crate::flows::import::{self, Becomes, Reader, Row};
+
+/// How a file of people is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    Csv,
+    Jsonl,
+}
+
+impl Format {
+    /// As the flag says, else as the file's name does.
+    pub(super) fn of(file: &Path, flag: Option<Self>) -> Result<Self, Stop> {
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        match (flag, ending) {
+            (Some(format), _) => Ok(format),
+            (None, "csv") => Ok(Self::Csv),
+            (None, "jsonl" | "ndjson") => Ok(Self::Jsonl),
+            _ => Err(Stop::usage(format!(
+                "`{}` ends in neither `.csv` nor `.jsonl`: give --format csv or --format jsonl",
+                file.display()
+            ))),
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+        }
+    }
+
+    pub(super) const fn media(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv",
+            Self::Jsonl => "application/jsonl",
+        }
+    }
+}
+
+/// More bytes than the longest lines of as many people as may be invited at once.
+const BYTES_MAX: u64 = ((limits::BULK_ITEMS_MAX + 1) * limits::IMPORT_LINE_BYTES_MAX) as u64;
+
+/// The people to invite that a file names, each with the line; all of its faults at once.
+pub(super) fn invited(
+    file: &Path,
+    format: Format,
+    roles: BTreeSet<RoleId>,
+) -> Result<Vec<(u64, Row)>, Stop> {
+    let format = match format {
+        Format::Csv => import::Format::Csv,
+        Format::Jsonl => import::Format::JsonLines,
+    };
+    let mut reader = Reader::new(format, Becomes::Invites, roles);
+    reader.feed(&bytes(file)?);
+    reader.end();
+    let rows = reader.take_rows();
+    let Err(faults) = reader.finish() else { return Ok(rows) };
+    let mut message = "nobody was invited: mend the file and send it again".to_owned();
+    for (line, reason) in &faults.list {
+        message.push_str(&format!("\n  line {line}: {reason}"));
+    }
+    if faults.more {
+        message.push_str("\n  and more: further faults are not listed");
+    }
+    Err(Stop::failure(message))
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|open| open.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|fault| Stop::failure(format!("`{}` cannot be read: {fault}", file.display())))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= BYTES_MAX) {
+        return Ok(bytes);
+    }
+    let most = limits::BULK_ITEMS_MAX;
+    Err(Stop::failure(format!(
+        "`{}` is too large for the {most} people who can be invited at once: split it",
+        file.display()
+    )))
+}
