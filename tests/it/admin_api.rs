@@ -71,7 +71,7 @@ impl Sidecar {
         let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = Config::default_for(folder.path().to_owned());
-        let app = Arc::new(App::new(config, clock, policies, directory, store));
+        let app = Arc::new(App::new(config, clock, policies, directory, store).unwrap());
         let socket = folder.path().join("admin.sock");
         let listen = Listen::Unix { path: socket.clone(), mode: 0o600 };
         let listener = listen.bind().await.unwrap();

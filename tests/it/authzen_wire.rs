@@ -89,6 +89,8 @@ impl Sidecar {
             slug: account,
             name: "Acme".to_owned(),
             created: Timestamp(0),
+            invite_lifetime: None,
+            two_step_enforced: false,
             version: Version(1),
         }));
         directory.load_one(Loaded::Member(member("oli", "operator")));
@@ -98,7 +100,7 @@ impl Sidecar {
         config.decision.wait_ms = 100;
         config.limits.evaluation_body_bytes_max = 4_096;
         config.limits.batch_items_max = 3;
-        let mut app = App::new(config, clock, policies, directory, store);
+        let mut app = App::new(config, clock, policies, directory, store).unwrap();
         change(&mut app);
         let app = Arc::new(app);
         let server = Server::new(Bounds::default());

@@ -110,7 +110,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let environment = [
         ("KWIC_TEAM_DECISION_WAIT_MS", "8"),
         ("KWIC_TEAM_DECISION_ALLOWED_HOSTS", "a.example, b.example"),
-        ("KWIC_TEAM_INVITES_LIFETIME", "30m"),
+        ("KWIC_TEAM_INVITES_LIFETIME", "90m"),
         ("KWIC_TEAM_POLICIES_WATCH", "false"),
         ("KWIC_TEAM_DECISION_SOCKET_MODE", "0600"),
         ("PATH", "/bin"),
@@ -119,7 +119,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let config = load("[decision]\nwait_ms = 7", &environment).unwrap();
     assert_eq!(config.decision.wait_ms, 8);
     assert_eq!(config.decision.allowed_hosts, ["a.example", "b.example"]);
-    assert_eq!(config.invite_lifetime, Duration::from_secs(30 * 60));
+    assert_eq!(config.invite_lifetime, Duration::from_secs(90 * 60));
     assert!(!config.policies.watch);
     assert_eq!(config.decision.socket_mode, 0o600);
 }
@@ -151,7 +151,7 @@ fn a_secret_comes_from_a_file_and_never_shows() {
     let file = folder.path().join("url");
     fs::write(&file, "smtps://team:hunter2@mail.example\n").unwrap();
     let named = ("KWIC_TEAM_MAIL_URL_FILE", file.to_str().unwrap());
-    let text = "[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"";
+    let text = "[console]\npublic_url = \"https://team.example\"\n[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"";
     let config = load(text, &[named]).unwrap();
     assert_eq!(config.mail.url.as_deref(), Some("smtps://team:hunter2@mail.example"));
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -297,7 +297,9 @@ fn public_addresses_are_https_and_nothing_else() {
 #[test]
 fn mail_never_goes_out_in_the_clear() {
     let mail = |url: &str| {
-        format!("[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"\nurl = \"{url}\"")
+        format!(
+            "[console]\npublic_url = \"https://team.example\"\n[mail]\nkind = \"smtp\"\nfrom = \"team@example.org\"\nurl = \"{url}\""
+        )
     };
     for good in [
         "smtps://u:p@mail.example",
@@ -321,7 +323,12 @@ fn mail_never_goes_out_in_the_clear() {
     }
     assert!(fault(&mail("mail.example")).contains("must begin with"));
     assert!(fault(&mail("smtps://")).contains("names no host"));
-    assert_eq!(faults("[mail]\nkind = \"smtp\"", &[]).len(), 2);
+    assert_eq!(faults("[mail]\nkind = \"smtp\"", &[]).len(), 3);
+    assert!(fault("[mail]\nfrom = \"nobody\"").contains("`mail.from` cannot send"));
+    for lifetime in ["59m", "721h"] {
+        let found = fault(&format!("[invites]\nlifetime = \"{lifetime}\""));
+        assert!(found.contains("`invites.lifetime` must be from `1h` to `720h`"), "{found}");
+    }
     assert!(fault("[mail]\nurl = \"smtps://mail.example\"").contains("set `mail.kind"));
 }
 
@@ -340,8 +347,8 @@ fn what_cannot_be_together_is_refused() {
 #[test]
 fn times_and_numbers_at_their_edges() {
     for (text, seconds) in [("15s", 15), ("30m", 1_800), ("72h", 259_200), ("2d", 172_800)] {
-        let config = taken(&format!("[invites]\nlifetime = \"{text}\""));
-        assert_eq!(config.invite_lifetime, Duration::from_secs(seconds), "{text}");
+        let config = taken(&format!("[audit]\nretention = \"{text}\""));
+        assert_eq!(config.audit_retention, Duration::from_secs(seconds), "{text}");
     }
     for text in ["0s", "", "h", "-1h", "1.5h", "72", "99999999999999999999d", "999999999999999999d"]
     {

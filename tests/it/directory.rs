@@ -1,12 +1,12 @@
-//! The members in memory: what a change does to them, and when it counts as seen.
+//! The members and sessions in memory: what a change does to them, and when it counts as seen.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    AccountSlug, Change, Email, Member, MemberId, Name, Revision, RoleId, Row, Status, Timestamp,
-    Version,
+    AccountSlug, Change, Digest, Email, Member, MemberId, Name, Revision, RoleId, Row, Session,
+    SessionId, Status, Timestamp, TokenHash, Version,
 };
 use kwic_team::store::feed::Loaded;
 
@@ -33,6 +33,74 @@ fn held(directory: &Directory) -> Vec<(String, usize)> {
     directory.roles_held().into_iter().map(|(role, count)| (role.to_string(), count)).collect()
 }
 
+/// A member that is no more.
+fn gone(id: &str) -> Row {
+    Row::MemberGone {
+        id: MemberId::parse(id).unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+    }
+}
+
+fn token(byte: u8) -> TokenHash {
+    TokenHash(Digest([byte; 32]))
+}
+
+/// A session of `a` that began at 5 and was used last then.
+fn session(byte: u8, used: i64) -> Session {
+    Session {
+        id: SessionId::from_random([byte; 16]),
+        token: token(byte),
+        member: MemberId::parse("a").unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+        created: Timestamp(5),
+        used: Timestamp(used),
+        address: "192.0.2.7".into(),
+        agent: "Lynx".into(),
+    }
+}
+
+fn used(directory: &Directory, byte: u8) -> Option<i64> {
+    directory.session(&token(byte), |live| live.used.0)
+}
+
+#[test]
+fn a_session_is_found_by_its_token_until_the_feed_ends_it() {
+    let directory = Directory::new();
+    directory.load_one(Loaded::Session(session(1, 5)));
+    apply(&directory, 1, vec![Row::Session(session(2, 6))]);
+    assert_eq!(directory.sessions_len(), 2);
+    let seen = directory.session(&token(2), |live| {
+        (live.id.clone(), live.member.to_string(), live.account.to_string(), live.created)
+    });
+    let id = SessionId::from_random([2; 16]);
+    assert_eq!(seen, Some((id, "a".to_owned(), "acme".to_owned(), Timestamp(5))));
+    assert_eq!(used(&directory, 3), None);
+    // The member and all sessions go in one change.
+    let gone = vec![Row::SessionGone(token(1)), Row::SessionGone(token(2)), gone("a")];
+    apply(&directory, 2, gone);
+    assert_eq!((used(&directory, 1), used(&directory, 2)), (None, None));
+    directory.session_used(&token(1), Timestamp(9));
+    assert_eq!((directory.sessions_len(), directory.sessions_used()), (0, vec![]));
+}
+
+#[test]
+fn use_only_rises_and_waits_until_it_is_written_down() {
+    let directory = Directory::new();
+    apply(&directory, 1, vec![Row::Session(session(1, 5)), Row::Session(session(2, 5))]);
+    assert_eq!(directory.sessions_used(), [], "the store knows it all");
+    directory.session_used(&token(1), Timestamp(20));
+    directory.session_used(&token(1), Timestamp(10));
+    assert_eq!((used(&directory, 1), used(&directory, 2)), (Some(20), Some(5)));
+    assert_eq!(directory.sessions_used(), [(token(1), Timestamp(20))]);
+    // It is used again while the store writes it down: that is still to be written.
+    directory.session_used(&token(1), Timestamp(30));
+    apply(&directory, 2, vec![Row::Session(session(1, 20))]);
+    assert_eq!((used(&directory, 1), directory.sessions_len()), (Some(30), 2));
+    assert_eq!(directory.sessions_used(), [(token(1), Timestamp(30))]);
+    apply(&directory, 3, vec![Row::Session(session(1, 30))]);
+    assert_eq!(directory.sessions_used(), []);
+}
+
 #[test]
 fn a_member_is_seen_as_the_store_holds_it() {
     let directory = Directory::new();
@@ -54,7 +122,7 @@ fn a_member_is_seen_as_the_store_holds_it() {
             let found = directory.with(other, |view| view.id.len());
             assert_eq!(found, None, "{other:?} finds an id of {length} characters");
         }
-        apply(&directory, 1, vec![Row::MemberGone(MemberId::parse(&id).unwrap())]);
+        apply(&directory, 1, vec![gone(&id)]);
         assert!(directory.with(&id, |_| ()).is_none());
     }
     assert!(directory.is_empty());
@@ -69,8 +137,8 @@ fn roles_are_counted_through_every_change() {
     assert_eq!(held(&directory), [("viewer".to_owned(), 2)], "suspended members hold a role too");
     apply(&directory, 2, vec![Row::Member(member("a", "operator"))]);
     assert_eq!(held(&directory), [("operator".to_owned(), 1), ("viewer".to_owned(), 1)]);
-    apply(&directory, 3, vec![Row::MemberGone(MemberId::parse("b").unwrap())]);
-    apply(&directory, 4, vec![Row::MemberGone(MemberId::parse("b").unwrap())]);
+    apply(&directory, 3, vec![gone("b")]);
+    apply(&directory, 4, vec![gone("b")]);
     assert_eq!(held(&directory), [("operator".to_owned(), 1)]);
     assert_eq!((directory.len(), directory.revision()), (1, Revision(4)));
 }

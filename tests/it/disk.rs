@@ -1,14 +1,15 @@
 //! Storage under redb that fails as disks do: it loses power, fills up, breaks off and heals.
 //!
 //! What was written since the last sync survives a power cut not at all, whole, or as a random
-//! half. Never waits, never touches a real disk.
+//! half. Waits only where it is told to, and never touches a real disk.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redb::StorageBackend;
+use tokio::sync::Notify;
 
 /// What of the writes since the last sync is there after a power cut.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,34 @@ struct State {
     /// The storage does not grow beyond this.
     size_max: Option<u64>,
     off: bool,
+    /// The sync from now, from 1, at which whoever syncs waits.
+    waits_at_sync: Option<(usize, Arc<Wait>)>,
+}
+
+/// A sync that waits until it is let go.
+#[derive(Debug, Default)]
+pub struct Wait {
+    begun: Notify,
+    over: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Wait {
+    /// Ends once the sync waits; never, where it is not made.
+    pub async fn begun(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Lets it go.
+    pub fn end(&self) {
+        *self.over.lock().unwrap() = true;
+        self.told.notify_all();
+    }
+
+    fn wait(&self) {
+        self.begun.notify_one();
+        drop(self.told.wait_while(self.over.lock().unwrap(), |over| !*over).unwrap());
+    }
 }
 
 /// A disk; clones are the same disk.
@@ -122,6 +151,18 @@ impl Disk {
         self.with(|state| state.cut_at_sync = Some(state.syncs + nth));
     }
 
+    /// Whether the power is gone.
+    pub fn is_off(&self) -> bool {
+        self.with(|state| state.off)
+    }
+
+    /// Lets the `nth` sync from now, from 1, wait before it does anything.
+    pub fn wait_at_sync(&self, nth: usize) -> Arc<Wait> {
+        let wait = Arc::<Wait>::default();
+        self.with(|state| state.waits_at_sync = Some((state.syncs + nth, Arc::clone(&wait))));
+        wait
+    }
+
     /// Lets every write, growth and sync fail, from the `nth` from now on, from 1.
     pub fn break_at_call(&self, nth: usize) {
         self.with(|state| state.breaks_at_call = Some(state.calls + nth));
@@ -193,6 +234,13 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
+        let waits = self.with(|state| {
+            let next = state.syncs + 1;
+            state.waits_at_sync.take_if(|(at, _)| *at == next)
+        });
+        if let Some((_, wait)) = waits {
+            wait.wait();
+        }
         self.with(|state| {
             state.call()?;
             state.syncs += 1;

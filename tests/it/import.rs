@@ -3,12 +3,12 @@
 //! Every file is read in pieces of every length, since a network cuts where it likes.
 
 use kwic_team::domain::RoleId;
-use kwic_team::flows::import::{Format, Reader};
+use kwic_team::flows::import::{Becomes, Format, Reader};
 
 /// What is read of a file: `LINE ID ADDRESS ROLE STATUS` for a row, `LINE: REASON` for a fault.
 fn outline(format: Format, file: &[u8], piece: usize) -> Vec<String> {
     let roles = ["reader", "writer"].map(|role| RoleId::parse(role).unwrap());
-    let mut reader = Reader::new(format, roles.into_iter().collect());
+    let mut reader = Reader::new(format, Becomes::Members, roles.into_iter().collect());
     for bytes in file.chunks(piece) {
         reader.feed(bytes);
     }
@@ -115,17 +115,17 @@ fn json_lines() {
 #[test]
 fn a_file_without_members_is_a_slip_of_the_hand() {
     for file in ["", "\n\n", "\u{feff}"] {
-        check(Format::JsonLines, file.as_bytes(), &["1: the file holds no member"]);
-        check(Format::Csv, file.as_bytes(), &["1: the file holds no member"]);
+        check(Format::JsonLines, file.as_bytes(), &["1: the file names nobody"]);
+        check(Format::Csv, file.as_bytes(), &["1: the file names nobody"]);
     }
-    check(Format::Csv, b"first_name,last_name,email,role\n", &["1: the file holds no member"]);
+    check(Format::Csv, b"first_name,last_name,email,role\n", &["1: the file names nobody"]);
 }
 
 #[test]
 fn the_digest_is_that_of_the_bytes_as_they_came() {
     let file = b"first_name,last_name,email,role\nAnn,Lee,ann@example.org,writer\n";
     let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
-    let mut reader = Reader::new(Format::Csv, roles);
+    let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
     reader.feed(file);
     reader.end();
     // As `sha256sum` says it.

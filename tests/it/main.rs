@@ -7,6 +7,7 @@
     clippy::string_slice,
     clippy::disallowed_methods,
     clippy::allow_attributes,
+    clippy::large_futures,
     unreachable_pub,
     dead_code,
     missing_docs,
@@ -16,18 +17,32 @@
 mod admin_api;
 mod authzen_wire;
 mod cli_parse;
+mod cli_people;
 mod config;
+mod console;
 mod crash;
 mod directory;
 mod disk;
+mod guards;
 mod house;
 mod http;
 mod import;
+mod joining;
+mod made_up;
+mod mail;
+mod management;
 mod matrix;
+mod openapi;
+mod people;
+mod postfix;
 mod readme;
 mod records;
 mod reload;
 mod removal;
 mod running;
+mod simulation;
+mod smtp;
+mod stage;
 mod store_suite;
 mod support;
+mod team;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{Sidecar, question};
+use crate::support::{Sidecar, is_installed, question};
 
 const README: &str = include_str!("../../README.md");
 
@@ -64,18 +64,6 @@ fn lines_of(language: &str) -> &'static str {
     let (_, section) = README.split_once("## Asking from a service").unwrap();
     let (_, fence) = section.split_once(&format!("```{language}\n")).unwrap();
     fence.split_once("```").unwrap().0
-}
-
-fn is_installed(program: &str) -> bool {
-    let found = Command::new("which").arg(program).stdout(Stdio::null()).status().unwrap();
-    assert!(
-        found.success() || std::env::var_os("CI").is_none(),
-        "`{program}` is needed and missing"
-    );
-    if !found.success() {
-        eprintln!("skipped: needs {program}");
-    }
-    found.success()
 }
 
 /// Asks from a folder with a `decide.sock` in it.

@@ -2,22 +2,40 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use kwic_team::domain::{
-    Account, AccountSlug, AuditDetail, Digest, Email, Failure, Member, MemberId, Name, Revision,
-    RoleId, Status, Timestamp, Version,
+    Account, AccountSlug, Actor, AuditDetail, Delivery, DeliveryState, Digest, Email, EmailEnd,
+    Failure, Fate, Generation, Invite, InviteId, KeyId, Letter, LetterId, LetterKind, Link, LinkId,
+    LinkPurpose, MailStop, Member, MemberId, Name, Revision, RoleId, Session, SessionId, Status,
+    Timestamp, TokenHash, Version,
 };
 use kwic_team::store::StoredPolicies;
-use kwic_team::store::record::{
-    AuditHead, AuditHeader, LastChange, MemberRecord, Personal, decode_account, decode_policies,
-    encode_account, encode_policies,
+use kwic_team::store::record::invites::{CallRecord, InviteRecord, InviteTokenRecord};
+use kwic_team::store::record::letters::{LetterRecord, decode_mail_stop, encode_mail_stop};
+use kwic_team::store::record::links::LinkRecord;
+use kwic_team::store::record::sessions::{
+    decode_credential, decode_session, encode_credential, encode_session,
 };
+use kwic_team::store::record::{
+    AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, Personal, decode_policies,
+    encode_policies,
+};
+use kwic_team::store::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
 
-fn account() -> Account {
+fn account() -> AccountRecord {
     let slug = AccountSlug::parse("acme").unwrap();
-    Account { slug, name: "Acme Ø".into(), created: AT, version: Version(3) }
+    let account = Account {
+        slug,
+        name: "Acme Ø".into(),
+        created: AT,
+        invite_lifetime: Some(Duration::from_millis(86_400_001)),
+        two_step_enforced: true,
+        version: Version(3),
+    };
+    AccountRecord { account, last_change: LastChange { actor: "member:m1".into(), at: AT } }
 }
 
 fn member() -> MemberRecord {
@@ -69,13 +87,164 @@ fn policies() -> StoredPolicies {
     StoredPolicies { digest: Digest::of(&[b"set"]), at: AT, files }
 }
 
-/// A kind of record: its file, its bytes now, and whether bytes are read as the example.
-type Kind = (&'static str, Vec<u8>, fn(&[u8]) -> Result<bool, Failure>);
+fn last_change() -> LastChange {
+    LastChange { actor: "system".into(), at: AT }
+}
 
-fn kinds() -> [Kind; 6] {
+fn invite_id() -> InviteId {
+    InviteId::from_random([3; 16])
+}
+
+fn invite(fate: Fate) -> InviteRecord {
+    let invite = Invite {
+        id: invite_id(),
+        account: AccountSlug::parse("acme").unwrap(),
+        email: Email::parse("Bo.Lee@Example.org").unwrap(),
+        first_name: Name::parse("first_name", "Bo").unwrap(),
+        last_name: Name::parse("last_name", "Léé").unwrap(),
+        role: RoleId::parse("viewer").unwrap(),
+        inviter: Actor::Member(MemberId::parse("m1").unwrap()),
+        created: AT,
+        sent: Timestamp(AT.0 + 1),
+        expires: Timestamp(AT.0 + 2),
+        generation: Generation(2),
+        key: KeyId(7),
+        fate,
+        letter: Some(LetterId(5)),
+        version: Version(4),
+    };
+    InviteRecord { invite, wanted: None, last_change: last_change() }
+}
+
+fn accepted() -> InviteRecord {
+    let member = MemberId::parse("m2").unwrap();
+    let record = invite(Fate::Accepted { member, at: AT });
+    InviteRecord { wanted: Some(LetterId(9)), ..record }
+}
+
+fn token() -> InviteTokenRecord {
+    InviteTokenRecord { invite: invite_id(), generation: Generation(2) }
+}
+
+fn call() -> CallRecord {
+    CallRecord { request: Digest::of(&[b"call"]), invite: invite_id(), at: AT }
+}
+
+/// One letter of each kind, and of every other state of delivery.
+fn letters() -> [LetterRecord; 6] {
+    let (invite, member) = (invite_id(), MemberId::parse("m1").unwrap());
+    let link = LinkId::from_random([4; 16]);
     [
-        ("account", encode_account(&account()), |bytes| {
-            Ok(decode_account("acme", bytes)? == account())
+        (LetterKind::Invite { invite: invite.clone(), generation: Generation(2) }, 1),
+        (LetterKind::InviteWanted { invite }, 2),
+        (LetterKind::PasswordReset { link: link.clone() }, 3),
+        (LetterKind::PasswordChanged { member: member.clone() }, 5),
+        (LetterKind::EmailChange { link }, 6),
+        (LetterKind::EmailChanged { member }, 7),
+    ]
+    .map(|(kind, state)| LetterRecord { letter: letter(kind, state), subject: "m1".into() })
+}
+
+fn letter(kind: LetterKind, state: usize) -> Letter {
+    Letter {
+        id: LetterId(5),
+        account: AccountSlug::parse("acme").unwrap(),
+        kind,
+        to: Email::parse("Bo.Lee@Example.org").unwrap(),
+        to_name: "Bo Léé".into(),
+        message_id: "invite-1@example.org".into(),
+        created: AT,
+        expires: Timestamp(AT.0 + 2),
+        delivery: Delivery {
+            state: DeliveryState::ALL[state],
+            detail: "the mail server said: 421".into(),
+            attempts: 3,
+            last_attempt: Some(Timestamp(AT.0 + 1)),
+            next_attempt: None,
+        },
+        leased_until: Some(Timestamp(AT.0 + 9)),
+    }
+}
+
+fn stop() -> MailStop {
+    MailStop { cause: "the password of the mail server is wrong".into(), since: AT }
+}
+
+fn link(purpose: LinkPurpose) -> LinkRecord {
+    let link = Link {
+        id: LinkId::from_random([4; 16]),
+        account: AccountSlug::parse("acme").unwrap(),
+        member: MemberId::parse("m1").unwrap(),
+        purpose,
+        key: KeyId(7),
+        created: AT,
+        expires: Timestamp(AT.0 + 2),
+        confirmed: Some(Timestamp(AT.0 + 1)),
+    };
+    LinkRecord { link, token: TokenHash(Digest::of(&[b"token"])), letter: None }
+}
+
+fn change(end: EmailEnd) -> LinkRecord {
+    let to = Email::parse("New@Example.org").unwrap();
+    let record = link(LinkPurpose::EmailChange { to, end });
+    LinkRecord { letter: Some(LetterId(6)), ..record }
+}
+
+fn session() -> Session {
+    Session {
+        id: SessionId::from_random([5; 16]),
+        token: TokenHash(Digest([8; 32])),
+        member: MemberId::parse("m1").unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+        created: AT,
+        used: Timestamp(AT.0 + 1),
+        address: "2001:db8::1".into(),
+        agent: "Lynx/2.9".into(),
+    }
+}
+
+fn credential() -> Credential {
+    Credential { password: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(), changed: AT }
+}
+
+/// Whether bytes are read as the example.
+type Reads = fn(&[u8]) -> Result<bool, Failure>;
+
+/// A kind of record: its file, and its bytes now.
+type Kind = (&'static str, Vec<u8>, Reads);
+
+fn read_letter<const N: usize>(bytes: &[u8]) -> Result<bool, Failure> {
+    Ok(LetterRecord::decode(LetterId(5), bytes)? == letters()[N])
+}
+
+fn read_invite(bytes: &[u8], expected: &InviteRecord) -> Result<bool, Failure> {
+    Ok(InviteRecord::decode(invite_id().as_str(), bytes)? == *expected)
+}
+
+fn read_link(bytes: &[u8], expected: &LinkRecord) -> Result<bool, Failure> {
+    Ok(LinkRecord::decode(expected.link.id.as_str(), bytes)? == *expected)
+}
+
+fn kinds() -> Vec<Kind> {
+    let letters = letters().map(|record| record.encode());
+    let letter_kinds: [(&str, Reads); 6] = [
+        ("letter_invite", read_letter::<0>),
+        ("letter_invite_wanted", read_letter::<1>),
+        ("letter_password_reset", read_letter::<2>),
+        ("letter_password_changed", read_letter::<3>),
+        ("letter_email_change", read_letter::<4>),
+        ("letter_email_changed", read_letter::<5>),
+    ];
+    let letters = letters.into_iter().zip(letter_kinds);
+    let mut kinds: Vec<Kind> = letters.map(|(bytes, (kind, reads))| (kind, bytes, reads)).collect();
+    kinds.extend(other_kinds());
+    kinds
+}
+
+fn other_kinds() -> [Kind; 17] {
+    [
+        ("account", account().encode(), |bytes| {
+            Ok(AccountRecord::decode("acme", bytes)? == account())
         }),
         ("member", member().encode(), |bytes| Ok(MemberRecord::decode("m1", bytes)? == member())),
         ("audit_header", header().encode_with(hash()), |bytes| {
@@ -87,6 +256,33 @@ fn kinds() -> [Kind; 6] {
         ("personal", personal().encode(), |bytes| Ok(Personal::decode(bytes)? == personal())),
         ("policies", encode_policies(&policies()), |bytes| {
             Ok(decode_policies(bytes)? == policies())
+        }),
+        ("invite", invite(Fate::Open).encode(), |bytes| read_invite(bytes, &invite(Fate::Open))),
+        ("invite_accepted", accepted().encode(), |bytes| read_invite(bytes, &accepted())),
+        ("invite_revoked", invite(Fate::Revoked { at: AT }).encode(), |bytes| {
+            read_invite(bytes, &invite(Fate::Revoked { at: AT }))
+        }),
+        (
+            "invite_token",
+            token().encode(),
+            |bytes| Ok(InviteTokenRecord::decode(bytes)? == token()),
+        ),
+        ("call", call().encode(), |bytes| Ok(CallRecord::decode(bytes)? == call())),
+        ("mail_stop", encode_mail_stop(&stop()), |bytes| Ok(decode_mail_stop(bytes)? == stop())),
+        ("link_reset", link(LinkPurpose::PasswordReset).encode(), |bytes| {
+            read_link(bytes, &link(LinkPurpose::PasswordReset))
+        }),
+        ("link_old_address", change(EmailEnd::Old).encode(), |bytes| {
+            read_link(bytes, &change(EmailEnd::Old))
+        }),
+        ("link_new_address", change(EmailEnd::New).encode(), |bytes| {
+            read_link(bytes, &change(EmailEnd::New))
+        }),
+        ("session", encode_session(&session()), |bytes| {
+            Ok(decode_session(&[8; 32], bytes)? == session())
+        }),
+        ("credential", encode_credential(&credential()), |bytes| {
+            Ok(decode_credential(bytes)? == credential())
         }),
     ]
 }
@@ -101,14 +297,25 @@ fn every_record_is_written_and_read_as_it_always_was() {
     for (kind, bytes, reads) in kinds() {
         assert_eq!(bytes, golden(kind), "the bytes of a stored {kind} have changed");
         assert!(reads(&golden(kind)).unwrap(), "a stored {kind} is read as another one");
-        assert_eq!(bytes.first(), Some(&1), "a {kind} begins with its version");
+        let version = if kind == "account" { 2 } else { 1 };
+        assert_eq!(bytes.first(), Some(&version), "a {kind} begins with its version");
     }
+}
+
+#[test]
+fn an_account_of_the_first_version_is_read_without_settings() {
+    let read = AccountRecord::decode("acme", &golden("account_1")).unwrap();
+    let Account { invite_lifetime, two_step_enforced, .. } = read.account;
+    assert_eq!((invite_lifetime, two_step_enforced), (None, false));
+    let settings = Account { invite_lifetime: None, two_step_enforced: false, ..account().account };
+    assert_eq!(read.account, settings);
+    assert_eq!(read.last_change, last_change(), "nobody could change it since it was made");
 }
 
 #[test]
 fn a_record_of_a_newer_version_says_so() {
     for (kind, mut bytes, reads) in kinds() {
-        bytes[0] = 2;
+        bytes[0] += 1;
         let fault = reads(&bytes).expect_err(kind).to_string();
         assert!(fault.contains("newer kwic-team"), "{kind}: {fault}");
     }

@@ -290,7 +290,7 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     let mut config = Config::default_for(folder.path().to_owned());
     config.policies.dir = Some(policies.clone());
     let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
-    let app = Arc::new(App::new(config, clock, begun, directory, store));
+    let app = Arc::new(App::new(config, clock, begun, directory, store).unwrap());
     let kept = async || app.store.policies_last_good().await.unwrap().map(|kept| kept.digest);
 
     let role = policies.join("roles/operator.cedar");

@@ -13,8 +13,11 @@ use crate::support::{
 #[test]
 fn the_demo_prints_a_line_that_is_allowed_and_one_that_is_denied() {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join("kwic-team.toml"), "[decision]\nlisten = \"127.0.0.1:0\"\n")
-        .unwrap();
+    fs::write(
+        home.path().join("kwic-team.toml"),
+        "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
     let mut child = Command::new(binary())
         .args(["serve", "--demo"])
         .current_dir(home.path())
@@ -133,7 +136,7 @@ fn broken_policies_and_no_good_set_refuse_the_start() {
     copy_folder(&shipped_policies(), &home.path().join("policies"));
     fs::write(home.path().join("policies/rules/tenancy.cedar"), "forbid(").unwrap();
     let config = format!(
-        "[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\ndir = \"{}/policies\"\n",
+        "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\ndir = \"{}/policies\"\n",
         home.path().display()
     );
     fs::write(home.path().join("kwic-team.toml"), config).unwrap();
@@ -212,7 +215,9 @@ fn one_bad_line_in_ten_thousand_imports_nothing() {
 fn a_safety_that_is_not_there_yet_is_not_promised() {
     let home = tempfile::tempdir().unwrap();
     for key in ["hold_widening", "demand_proof"] {
-        let config = format!("[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\n{key} = true\n");
+        let config = format!(
+            "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\n{key} = true\n"
+        );
         fs::write(home.path().join("kwic-team.toml"), config).unwrap();
         let output = command(home.path()).arg("--check").output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{key}");

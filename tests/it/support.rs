@@ -49,6 +49,23 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a program is there. A test that needs one that is not says so and passes, except where
+/// everything must be there.
+pub fn is_installed(program: &str) -> bool {
+    is_there(program, Command::new("which").arg(program))
+}
+
+/// As [`is_installed`], for what a command finds.
+pub fn is_there(what: &str, finds: &mut Command) -> bool {
+    let found = finds.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = found.is_ok_and(|status| status.success());
+    assert!(found || std::env::var_os("CI").is_none(), "`{what}` is needed and missing");
+    if !found {
+        eprintln!("skipped: needs {what}");
+    }
+    found
+}
+
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -156,8 +173,12 @@ pub fn question(member: &str, action: &str, resource: (&str, &str), account: &st
 pub struct Start {
     /// Lines of configuration beside those that the fixture writes; sections not named twice.
     pub config: String,
+    /// Lines of the section `console`.
+    pub console: String,
     /// Whether the folder is watched.
     pub unwatched: bool,
+    /// What stands in the environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
     /// The policy folder to copy; the shipped one by default.
     pub policies: Option<PathBuf>,
 }
@@ -167,6 +188,11 @@ pub struct Sidecar {
     child: Child,
     pub home: TempDir,
     pub address: String,
+    /// Where the management API is spoken over TCP.
+    pub console: String,
+    environment: Vec<(&'static str, PathBuf)>,
+    /// What it printed before it was ready.
+    pub said: Vec<String>,
     pub log: PathBuf,
 }
 
@@ -182,14 +208,17 @@ impl Sidecar {
         let shipped = shipped_policies();
         copy_folder(start.policies.as_deref().unwrap_or(&shipped), &home.path().join("policies"));
         let config = format!(
-            "[decision]\nlisten = \"127.0.0.1:0\"\nsocket = \"{0}/decide.sock\"\n\n[policies]\ndir = \"{0}/policies\"\nwatch = {1}\n\n{2}\n",
+            "[decision]\nlisten = \"127.0.0.1:0\"\nsocket = \"{0}/decide.sock\"\n\n[console]\nlisten = \"127.0.0.1:0\"\n{3}\n\n[policies]\ndir = \"{0}/policies\"\nwatch = {1}\n\n{2}\n",
             home.path().display(),
             !start.unwatched,
-            start.config
+            start.config,
+            start.console
         );
         fs::write(home.path().join("kwic-team.toml"), config).unwrap();
-        let (child, address, log) = launch(home.path());
-        Self { child, home, address, log }
+        let Launched { child, address, console, said, log } =
+            launch(home.path(), &start.environment);
+        let environment = start.environment.clone();
+        Self { child, home, address, console, environment, said, log }
     }
 
     pub fn path(&self, inside: &str) -> PathBuf {
@@ -263,9 +292,12 @@ impl Sidecar {
 
     /// Starts it again after it has ended.
     pub fn restart(&mut self) {
-        let (child, address, log) = launch(self.home.path());
+        let Launched { child, address, console, said, log } =
+            launch(self.home.path(), &self.environment);
         self.child = child;
         self.address = address;
+        self.console = console;
+        self.said = said;
         self.log = log;
     }
 
@@ -304,21 +336,38 @@ impl Drop for Sidecar {
     }
 }
 
+/// A sidecar that is ready.
+struct Launched {
+    child: Child,
+    address: String,
+    console: String,
+    said: Vec<String>,
+    log: PathBuf,
+}
+
 /// Starts the binary in a folder; answers once it says that it is ready.
-fn launch(home: &Path) -> (Child, String, PathBuf) {
+fn launch(home: &Path, environment: &[(&str, PathBuf)]) -> Launched {
     let log = home.join("log");
     let sink = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-    let mut child = command(home).stdout(Stdio::piped()).stderr(sink).spawn().unwrap();
+    let mut command = command(home);
+    command.envs(environment.iter().cloned());
+    let mut child = command.stdout(Stdio::piped()).stderr(sink).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut address = String::new();
+    let (mut address, mut console, mut said) = (String::new(), String::new(), Vec::new());
     for line in &mut lines {
         let line = line.unwrap();
-        if let Some(at) = line.split("http://").nth(1) {
+        if let Some(at) = line.strip_prefix("decisions on http://") {
             address = at.trim().to_owned();
         }
-        if line == "ready" {
-            return (child, address, log);
+        if let Some(at) = line.strip_prefix("management on http://") {
+            console = at.trim().to_owned();
         }
+        if line == "ready" {
+            // Read on, so that a line printed later does not break the pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Launched { child, address, console, said, log };
+        }
+        said.push(line);
     }
     let status = child.wait().unwrap();
     panic!("not ready, {status}:\n{}", fs::read_to_string(&log).unwrap());

@@ -1,0 +1,363 @@
+//! Every change of a store, as something that can be tried on a furnished one.
+//!
+//! A transition that the store offers and that is missing here is a hole: add it.
+
+use std::time::Duration;
+
+use kwic_team::domain::{
+    AuditDetail, DeliveryState, Digest, Failure, Handover, Letter, Member, Name, Notice,
+    SessionLimits,
+};
+use kwic_team::store::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
+use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
+use kwic_team::store::{AccountEdit, ImportPart, ImportRow, MemberEdit, StoredPolicies, Target};
+use tokio::sync::mpsc;
+
+use crate::store_suite::stage::{
+    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, hash, id, invite_id, member,
+    password, role, session_id, slug, to_address, to_role,
+};
+
+macro_rules! transitions {
+    ($($name:ident),* $(,)?) => {
+        /// A change of the store.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Transition {
+            $($name),*
+        }
+
+        pub(super) const TRANSITIONS: &[Transition] = &[$(Transition::$name),*];
+    };
+}
+
+transitions!(
+    AccountCreate,
+    AccountCreateWithInvite,
+    AccountEdit,
+    MemberCreate,
+    MemberCreateOverExpiredInvite,
+    EditName,
+    EditAddress,
+    EditRole,
+    Suspend,
+    Restore,
+    Remove,
+    Import,
+    PoliciesInstalled,
+    InviteCreate,
+    InviteRenew,
+    InviteEditAddress,
+    InviteLinkShown,
+    InviteRevoke,
+    InviteAccept,
+    InviteWanted,
+    ResetBegin,
+    ResetEnd,
+    EmailChangeBegin,
+    EmailChangeConfirmFirst,
+    EmailChangeConfirmSecond,
+    SessionBegin,
+    SessionsEnd,
+    SignOut,
+    SessionsTend,
+    Forget,
+    PasswordChange,
+    SignInSlowed,
+    LettersClaim,
+    LettersRelease,
+    LettersGivenUp,
+    LetterTaken,
+    LetterDeferred,
+    LetterVoid,
+    LetterMisconfigured,
+    LetterBounced,
+    MailResume,
+);
+
+/// Two accounts. `anna` joined, is signed in twice, has links to a new password and a new address,
+/// and sent three invites, one of which has expired; `bert` is suspended. Letters wait.
+pub(super) async fn furnish(stage: &Stage) {
+    let anna = stage.join("anna").await;
+    let bert = stage.create("bert").await;
+    stage.store.member_suspend(&BY, stage.target(&bert.id)).await.unwrap();
+    for token in ["one", "two"] {
+        stage.signed_in(&anna, token).await;
+    }
+    stage.store.reset_begin(&BY, stage.target(&anna.id), stage.link("reset")).await.unwrap();
+    let (old, new) = (stage.link("old"), stage.link("new"));
+    let to = address("anna2");
+    stage.store.email_change_begin(stage.target(&anna.id), to, old, new).await.unwrap();
+    for (name, given) in [("bo", "operator"), ("cy", "viewer")] {
+        let new = NewInvite { role: role(given), ..stage.new_invite(name) };
+        stage.store.invite_create(&by(&anna), new).await.unwrap();
+    }
+    stage.invite("dee").await;
+    let expired = stage.new_invite("exp");
+    let link = NewInviteLink { expires: NOW, ..expired.link.clone() };
+    stage.store.invite_create(&by(&anna), NewInvite { link, ..expired }).await.unwrap();
+}
+
+/// The letter to `dee`, whom the operator of the sidecar invited.
+async fn letter(stage: &Stage) -> Letter {
+    stage.letters().await.into_iter().find(|letter| letter.to == address("dee")).unwrap()
+}
+
+async fn settle(stage: &Stage, handover: Handover) -> Result<(), Failure> {
+    let claimed = letter(stage).await;
+    stage.store.letter_settle(&claimed, handover).await.map(|_| ())
+}
+
+fn misconfigured() -> Handover {
+    Handover::Misconfigured { detail: "535".into() }
+}
+
+async fn tend(stage: &Stage, minutes: u64) -> Result<(), Failure> {
+    let limit = Duration::from_secs(minutes * 60);
+    let limits = SessionLimits { idle: limit, absolute: 100 * limit };
+    let used = vec![(hash("one"), stage.clock.now())];
+    stage.store.sessions_tend(used, limits).await.map(|_| ())
+}
+
+async fn import(stage: &Stage) -> Result<(), Failure> {
+    let (sender, parts) = mpsc::channel(4);
+    for part in 0..2 {
+        let row = |n: u64| {
+            let member = member("acme", &format!("m{part}{n}"));
+            ImportRow { line: n, member }
+        };
+        let mut rows: Vec<_> = (0..40).map(row).collect();
+        if part == 1 {
+            rows.push(ImportRow { line: 90, member: member("acme", "exp") });
+        }
+        sender.send(ImportPart::Rows(rows)).await.unwrap();
+    }
+    sender.send(ImportPart::End { digest: Digest::of(&[b"file"]) }).await.unwrap();
+    stage.store.member_import(&ACTOR, &stage.acme, parts).await.map(|_| ())
+}
+
+impl Transition {
+    /// What must be so before it.
+    pub(super) async fn prepare(self, stage: &Stage) {
+        let store = &stage.store;
+        match self {
+            Self::EmailChangeConfirmSecond => {
+                store.email_change_confirm(hash("old"), None).await.unwrap();
+            }
+            Self::LettersRelease
+            | Self::LetterTaken
+            | Self::LetterDeferred
+            | Self::LetterVoid
+            | Self::LetterMisconfigured
+            | Self::LetterBounced => {
+                stage.claim().await;
+            }
+            Self::MailResume => {
+                stage.claim().await;
+                settle(stage, misconfigured()).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    /// How long after everything else it happens.
+    pub(super) fn wait(self) -> i64 {
+        match self {
+            Self::InviteCreate | Self::InviteRenew | Self::SessionsTend => 2 * MINUTE,
+            Self::LettersGivenUp => 10 * DAY,
+            Self::Forget => 200 * DAY,
+            _ => 0,
+        }
+    }
+
+    pub(super) async fn run(self, stage: &Stage) -> Result<(), Failure> {
+        match self {
+            Self::AccountCreate
+            | Self::AccountCreateWithInvite
+            | Self::AccountEdit
+            | Self::PoliciesInstalled => self.run_on_accounts(stage).await,
+            Self::MemberCreate
+            | Self::MemberCreateOverExpiredInvite
+            | Self::EditName
+            | Self::EditAddress
+            | Self::EditRole
+            | Self::Suspend
+            | Self::Restore
+            | Self::Remove
+            | Self::Import => self.run_on_members(stage).await,
+            Self::InviteCreate
+            | Self::InviteRenew
+            | Self::InviteEditAddress
+            | Self::InviteLinkShown
+            | Self::InviteRevoke
+            | Self::InviteAccept
+            | Self::InviteWanted => self.run_on_invites(stage).await,
+            Self::LettersClaim
+            | Self::LettersRelease
+            | Self::LettersGivenUp
+            | Self::LetterTaken
+            | Self::LetterDeferred
+            | Self::LetterVoid
+            | Self::LetterMisconfigured
+            | Self::LetterBounced
+            | Self::MailResume => self.run_on_letters(stage).await,
+            _ => self.run_on_sessions(stage).await,
+        }
+    }
+
+    async fn run_on_accounts(self, stage: &Stage) -> Result<(), Failure> {
+        let store = &stage.store;
+        match self {
+            Self::AccountCreate => {
+                store.account_create(&ACTOR, slug("initech"), "I".into(), None).await.map(|_| ())
+            }
+            Self::AccountCreateWithInvite => {
+                let first = NewInvite { account: slug("initech"), ..stage.new_invite("first") };
+                let made = store.account_create(&ACTOR, slug("initech"), "I".into(), Some(first));
+                made.await.map(|_| ())
+            }
+            Self::AccountEdit => {
+                let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
+                store.account_edit(&BY, &stage.acme, None, edit).await.map(|_| ())
+            }
+            _ => {
+                let files = vec![("schema.cedarschema".to_owned(), b"entity A;".repeat(3000))];
+                let policies = StoredPolicies { digest: Digest::of(&[b"set"]), at: NOW, files };
+                store.policies_installed(&ACTOR, policies, AuditDetail::default()).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn run_on_members(self, stage: &Stage) -> Result<(), Failure> {
+        let store = &stage.store;
+        let (anna, bert) = (id("anna"), id("bert"));
+        let target = stage.target(&anna);
+        let done = match self {
+            Self::MemberCreate => store.member_create(&ACTOR, member("acme", "carl")).await,
+            Self::MemberCreateOverExpiredInvite => {
+                store.member_create(&ACTOR, member("acme", "exp")).await
+            }
+            Self::EditName => {
+                let first_name = Some(Name::parse("first_name", "Anna").unwrap());
+                let edit = MemberEdit { first_name, ..MemberEdit::default() };
+                store.member_edit(&BY, target, edit).await
+            }
+            Self::EditAddress => store.member_edit(&BY, target, to_address("other")).await,
+            Self::EditRole => {
+                let still_invites = [role("viewer")].into();
+                let edit = MemberEdit { still_invites, ..to_role("viewer") };
+                store.member_edit(&BY, target, edit).await
+            }
+            Self::Suspend => store.member_suspend(&BY, target).await,
+            Self::Restore => store.member_restore(&BY, stage.target(&bert)).await,
+            Self::Remove => return store.member_remove(&BY, target).await.map(|_| ()),
+            _ => return import(stage).await,
+        };
+        done.map(|_| ())
+    }
+
+    async fn run_on_invites(self, stage: &Stage) -> Result<(), Failure> {
+        let store = &stage.store;
+        let dee = invite_id("dee");
+        let target = stage.invite_target(&dee);
+        let done = match self {
+            Self::InviteCreate => {
+                let idempotency =
+                    Some(Idempotency { key: "k".into(), request: Digest::of(&[b"call"]) });
+                let new =
+                    NewInvite { email: address("exp"), idempotency, ..stage.new_invite("new") };
+                store.invite_create(&BY, new).await
+            }
+            Self::InviteRenew => store.invite_renew(&BY, target, stage.invite_link("dee", 2)).await,
+            Self::InviteEditAddress => {
+                let email = Some(address("dee2"));
+                let link = Some(stage.invite_link("dee", 2));
+                let edit = InviteEdit { email, link, ..InviteEdit::default() };
+                store.invite_edit(&BY, target, edit).await
+            }
+            Self::InviteLinkShown => store.invite_link_shown(&BY, target, None).await,
+            Self::InviteRevoke => store.invite_revoke(&BY, target).await,
+            Self::InviteAccept => {
+                return store.invite_accept(stage.acceptance("dee")).await.map(|_| ());
+            }
+            _ => {
+                let anna = stage.get("anna").await;
+                let letter = stage.notice().map(|letter| (anna, letter));
+                return store.invite_wanted(hash("exp 1"), letter).await.map(|_| ());
+            }
+        };
+        done.map(|_| ())
+    }
+
+    async fn run_on_letters(self, stage: &Stage) -> Result<(), Failure> {
+        let detail = "as the mail server said".to_owned();
+        match self {
+            Self::LettersClaim => stage.store.letters_claim(3, LEASE).await.map(|_| ()),
+            Self::LettersRelease => stage.store.letters_release().await,
+            Self::LettersGivenUp => stage.store.letters_claim(100, LEASE).await.map(|_| ()),
+            Self::LetterTaken => settle(stage, Handover::Taken { detail }).await,
+            Self::LetterDeferred => {
+                settle(stage, Handover::Later { detail, at: stage.later(HOUR) }).await
+            }
+            Self::LetterVoid => settle(stage, Handover::Void).await,
+            Self::LetterMisconfigured => settle(stage, misconfigured()).await,
+            Self::LetterBounced => {
+                let letter = letter(stage).await.id;
+                let notice = Notice { letter, state: DeliveryState::Bounced, detail };
+                stage.store.letter_notice(notice).await.map(|_| ())
+            }
+            _ => stage.store.mail_resume(&ACTOR).await.map(|_| ()),
+        }
+    }
+
+    async fn run_on_sessions(self, stage: &Stage) -> Result<(), Failure> {
+        let store = &stage.store;
+        let anna = &id("anna");
+        let target: Target<'_> = stage.target(anna);
+        match self {
+            Self::ResetBegin => {
+                store.reset_begin(&BY, target, stage.link("reset2")).await.map(|_| ())
+            }
+            Self::ResetEnd => {
+                store.reset_end(hash("reset"), password("new"), stage.notice()).await.map(|_| ())
+            }
+            Self::EmailChangeBegin => {
+                let (old, new) = (stage.link("old2"), stage.link("new2"));
+                store.email_change_begin(target, address("anna3"), old, new).await.map(|_| ())
+            }
+            Self::EmailChangeConfirmFirst => {
+                store.email_change_confirm(hash("old"), stage.notice()).await.map(|_| ())
+            }
+            Self::EmailChangeConfirmSecond => {
+                store.email_change_confirm(hash("new"), stage.notice()).await.map(|_| ())
+            }
+            Self::SessionBegin => {
+                let sign_in = stage.sign_in(&of_anna(), "three");
+                let sign_in = SignIn { rehashed: Some(password("anew")), ..sign_in };
+                store.session_begin(sign_in).await.map(|_| ())
+            }
+            Self::SessionsEnd => {
+                let one = Which::One(session_id("one"));
+                store.sessions_end(&BY, target, one).await.map(|_| ())
+            }
+            Self::SignOut => store.session_sign_out(hash("one")).await.map(|_| ()),
+            Self::SessionsTend => tend(stage, 1).await,
+            // Nobody's session ends by it, so that all it does is forget.
+            Self::Forget => tend(stage, 10_000_000).await,
+            Self::PasswordChange => {
+                let change = PasswordChange {
+                    member: anna.clone(),
+                    checked: password("anna"),
+                    password: password("new"),
+                    renewed: (hash("one"), stage.session(&of_anna(), "next")),
+                    letter: stage.notice(),
+                };
+                store.password_change(change).await.map(|_| ())
+            }
+            _ => store.sign_in_slowed(&of_anna(), 10).await.map(|_| ()),
+        }
+    }
+}
+
+fn of_anna() -> Member {
+    member("acme", "anna")
+}

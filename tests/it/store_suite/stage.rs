@@ -1,0 +1,352 @@
+//! The stage of the suite: a store with two accounts, its clock, who follows it, and short words
+//! for what rules do to it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kwic_team::clock::Clock;
+use kwic_team::domain::{
+    AccountSlug, Actor, Change, Digest, Email, Failure, Generation, InviteId, KeyId, Kind, Letter,
+    LinkId, Member, MemberId, Name, RoleId, Session, SessionId, Status, Timestamp, TokenHash,
+    Version,
+};
+use kwic_team::store::feed::Follower;
+use kwic_team::store::invites::{Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink};
+use kwic_team::store::letters::NewLetter;
+use kwic_team::store::links::NewLink;
+use kwic_team::store::sessions::SignIn;
+use kwic_team::store::{AuditFilter, By, ImportPart, ImportRow, MemberEdit, Store, Target};
+use tokio::sync::mpsc;
+
+pub(crate) const NOW: Timestamp = Timestamp(1_764_000_000_000);
+pub(crate) const ACTOR: Actor = Actor::Sidecar { uid: 7 };
+pub(crate) static BY: By = By::actor(ACTOR);
+pub(crate) const MINUTE: i64 = 60_000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
+/// How long invites and links of the suite open.
+pub(crate) const LIFETIME: i64 = 72 * HOUR;
+/// How long a claimed letter belongs to its sender.
+pub(crate) const LEASE: Duration = Duration::from_secs(300);
+
+pub(crate) fn slug(text: &str) -> AccountSlug {
+    AccountSlug::parse(text).unwrap()
+}
+
+pub(crate) fn id(text: &str) -> MemberId {
+    MemberId::parse(text).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse("first_name", text).unwrap()
+}
+
+pub(crate) fn role(text: &str) -> RoleId {
+    RoleId::parse(text).unwrap()
+}
+
+pub(crate) fn email(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
+
+/// The address of somebody of this name.
+pub(crate) fn address(name: &str) -> Email {
+    email(&format!("{name}@example.org"))
+}
+
+/// 16 bytes that are another's for no other text.
+pub(crate) fn bytes(text: &str) -> [u8; 16] {
+    let Digest(digest) = Digest::of(&[text.as_bytes()]);
+    *digest.first_chunk().unwrap()
+}
+
+/// What a token of this text is found by.
+pub(crate) fn hash(text: &str) -> TokenHash {
+    TokenHash(Digest::of(&[b"token", text.as_bytes()]))
+}
+
+pub(crate) fn member(account: &str, name: &str) -> Member {
+    Member {
+        id: id(name),
+        account: slug(account),
+        email: address(name),
+        first_name: self::name("Ann"),
+        last_name: Name::parse("last_name", "Lee").unwrap(),
+        role: role("operator"),
+        status: Status::Active,
+        two_step: false,
+        joined: NOW,
+        version: Version::FIRST,
+    }
+}
+
+pub(crate) fn to_role(text: &str) -> MemberEdit {
+    MemberEdit { role: Some(role(text)), ..MemberEdit::default() }
+}
+
+pub(crate) fn to_address(text: &str) -> MemberEdit {
+    MemberEdit { email: Some(address(text)), ..MemberEdit::default() }
+}
+
+/// By the operator of the sidecar, where these roles administer.
+pub(crate) fn where_administer(roles: &[&str]) -> By {
+    By { administering: roles.iter().map(|text| role(text)).collect(), ..BY.clone() }
+}
+
+/// By a member, as its record stands.
+pub(crate) fn by(member: &Member) -> By {
+    By {
+        actor: Actor::Member(member.id.clone()),
+        version: Some(member.version),
+        administering: BTreeSet::new(),
+    }
+}
+
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Kind, &'static str) {
+    let failure = result.expect_err("was taken");
+    assert!(failure.public.len() > 20, "{failure}");
+    (failure.kind, failure.code)
+}
+
+/// A store with the accounts `acme` and `globex`, and who follows it from the beginning.
+pub(crate) struct Stage {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    follower: Mutex<Follower>,
+    pub(crate) acme: AccountSlug,
+}
+
+impl Stage {
+    pub(crate) async fn new(store: Store, clock: Clock) -> Self {
+        let follower = store.subscribe();
+        for account in ["acme", "globex"] {
+            store.account_create(&ACTOR, slug(account), account.into(), None).await.unwrap();
+        }
+        let stage = Self { store, clock, follower: Mutex::new(follower), acme: slug("acme") };
+        assert_eq!(stage.told().iter().map(|change| change.revision.0).collect::<Vec<_>>(), [1, 2]);
+        stage
+    }
+
+    /// A store that is furnished already.
+    pub(crate) fn on(store: Store, clock: Clock) -> Self {
+        let follower = Mutex::new(store.subscribe());
+        Self { store, clock, follower, acme: slug("acme") }
+    }
+
+    /// What the follower was told since it was last asked.
+    pub(crate) fn told(&self) -> Vec<Arc<Change>> {
+        let mut follower = self.follower.lock().unwrap();
+        std::iter::from_fn(|| follower.try_recv().ok()).collect()
+    }
+
+    pub(crate) fn later(&self, ms: i64) -> Timestamp {
+        Timestamp(self.clock.now().0 + ms)
+    }
+
+    pub(crate) async fn create(&self, name: &str) -> Member {
+        self.store.member_create(&ACTOR, member("acme", name)).await.unwrap().value
+    }
+
+    /// An active member of this role.
+    pub(crate) async fn create_as(&self, name: &str, role: &str) -> Member {
+        let new = Member { role: self::role(role), ..member("acme", name) };
+        self.store.member_create(&ACTOR, new).await.unwrap().value
+    }
+
+    pub(crate) async fn get(&self, name: &str) -> Member {
+        self.store.member(&id(name)).await.unwrap().unwrap()
+    }
+
+    pub(crate) fn target<'t>(&'t self, id: &'t MemberId) -> Target<'t> {
+        Target { account: &self.acme, id, expected: None }
+    }
+
+    /// Revision, event and target of every entry of `acme`.
+    pub(crate) async fn events(&self) -> Vec<(u64, String, String)> {
+        let page = self
+            .store
+            .audit(Some(&self.acme), &AuditFilter::default(), None, 10_000)
+            .await
+            .unwrap();
+        page.items.into_iter().map(|entry| (entry.revision.0, entry.event, entry.target)).collect()
+    }
+
+    /// The last entry of `acme`: who, what, to whom.
+    pub(crate) async fn last_event(&self) -> (String, String, String) {
+        let page = self
+            .store
+            .audit(Some(&self.acme), &AuditFilter::default(), None, 10_000)
+            .await
+            .unwrap();
+        let last = page.items.into_iter().next_back().unwrap();
+        (last.actor, last.event, last.target)
+    }
+
+    pub(crate) async fn revision(&self) -> u64 {
+        self.store.revision().await.unwrap().0
+    }
+
+    pub(crate) async fn import(
+        &self,
+        rows: Vec<Vec<ImportRow>>,
+        ends: bool,
+    ) -> Result<u64, Failure> {
+        let (sender, parts) = mpsc::channel(rows.len() + 1);
+        for rows in rows {
+            sender.send(ImportPart::Rows(rows)).await.unwrap();
+        }
+        if ends {
+            sender.send(ImportPart::End { digest: Digest::of(&[b"file"]) }).await.unwrap();
+        }
+        drop(sender);
+        self.store.member_import(&ACTOR, &self.acme, parts).await.map(|done| done.value)
+    }
+
+    fn new_letter(&self, what: &str) -> NewLetter {
+        NewLetter { message_id: format!("{what}@example.org"), expires: self.later(LIFETIME) }
+    }
+
+    /// A letter that tells of something.
+    pub(crate) fn notice(&self) -> Option<NewLetter> {
+        Some(self.new_letter("notice"))
+    }
+
+    /// The link of this generation to somebody, found by `hash("NAME GENERATION")`.
+    pub(crate) fn invite_link(&self, name: &str, generation: u32) -> NewInviteLink {
+        NewInviteLink {
+            generation: Generation(generation),
+            key: KeyId(1),
+            token: hash(&format!("{name} {generation}")),
+            expires: self.later(LIFETIME),
+            letter: Some(self.new_letter(name)),
+        }
+    }
+
+    /// An invite to somebody, who is to be an operator.
+    pub(crate) fn new_invite(&self, name: &str) -> NewInvite {
+        NewInvite {
+            id: invite_id(name),
+            account: self.acme.clone(),
+            email: address(name),
+            first_name: self::name("Bo"),
+            last_name: Name::parse("last_name", "Ray").unwrap(),
+            role: role("operator"),
+            link: self.invite_link(name, 1),
+            idempotency: None,
+        }
+    }
+
+    pub(crate) async fn invite_by(&self, by: &By, name: &str) -> InviteView {
+        self.store.invite_create(by, self.new_invite(name)).await.unwrap().value
+    }
+
+    pub(crate) async fn invite(&self, name: &str) -> InviteView {
+        self.invite_by(&BY, name).await
+    }
+
+    /// The invite to somebody, as it stands.
+    pub(crate) async fn invited(&self, name: &str) -> InviteView {
+        self.store.invite(&self.acme, &invite_id(name)).await.unwrap().unwrap()
+    }
+
+    pub(crate) fn invite_target<'t>(&'t self, id: &'t InviteId) -> InviteTarget<'t> {
+        InviteTarget { account: &self.acme, id, expected: None }
+    }
+
+    /// Joining by the first link, as the member of that name.
+    pub(crate) fn acceptance(&self, name: &str) -> Acceptance {
+        Acceptance {
+            token: hash(&format!("{name} 1")),
+            member: id(name),
+            password: password(name),
+            judged: None,
+            inviter: None,
+        }
+    }
+
+    /// A member who joined by an invite and can sign in.
+    pub(crate) async fn join(&self, name: &str) -> Member {
+        self.invite(name).await;
+        self.store.invite_accept(self.acceptance(name)).await.unwrap().value
+    }
+
+    /// A session of a member, found by `hash(token)`.
+    pub(crate) fn session(&self, member: &Member, token: &str) -> Session {
+        Session {
+            id: session_id(token),
+            token: hash(token),
+            member: member.id.clone(),
+            account: member.account.clone(),
+            created: self.clock.now(),
+            used: self.clock.now(),
+            address: "192.0.2.7".into(),
+            agent: "Lynx".into(),
+        }
+    }
+
+    pub(crate) fn sign_in(&self, member: &Member, token: &str) -> SignIn {
+        SignIn {
+            session: self.session(member, token),
+            checked: password(member.id.as_str()),
+            rehashed: None,
+            failures_before: 0,
+        }
+    }
+
+    pub(crate) async fn signed_in(&self, member: &Member, token: &str) -> Session {
+        self.store.session_begin(self.sign_in(member, token)).await.unwrap().value
+    }
+
+    /// The tokens of a member's sessions, newest first.
+    pub(crate) async fn sessions(&self, name: &str) -> Vec<TokenHash> {
+        let sessions = self.store.sessions_of(&id(name)).await.unwrap();
+        sessions.into_iter().map(|session| session.token).collect()
+    }
+
+    /// A link found by `hash(token)`.
+    pub(crate) fn link(&self, token: &str) -> NewLink {
+        NewLink {
+            id: link_id(token),
+            key: KeyId(1),
+            token: hash(token),
+            expires: self.later(HOUR),
+            letter: Some(self.new_letter(token)),
+        }
+    }
+
+    pub(crate) async fn is_link(&self, token: &str) -> bool {
+        let by_token = self.store.link_by_token(hash(token)).await.unwrap();
+        assert_eq!(by_token, self.store.link(&link_id(token)).await.unwrap());
+        by_token.is_some()
+    }
+
+    /// Every letter there is, oldest first.
+    pub(crate) async fn letters(&self) -> Vec<Letter> {
+        let mut letters = self.store.letters(None, None, 10_000).await.unwrap().items;
+        letters.reverse();
+        letters
+    }
+
+    pub(crate) async fn claim(&self) -> Vec<Letter> {
+        self.store.letters_claim(1_000, LEASE).await.unwrap()
+    }
+}
+
+/// What stands for the password of the member of this name.
+pub(crate) fn password(name: &str) -> String {
+    format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA${name}")
+}
+
+pub(crate) fn invite_id(name: &str) -> InviteId {
+    InviteId::from_random(bytes(name))
+}
+
+pub(crate) fn link_id(token: &str) -> LinkId {
+    LinkId::from_random(bytes(token))
+}
+
+pub(crate) fn session_id(token: &str) -> SessionId {
+    SessionId::from_random(bytes(token))
+}
