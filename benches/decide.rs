@@ -96,6 +96,7 @@ fn app(runtime: &tokio::runtime::Runtime, policies: &PolicyFiles, members: usize
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();
     let snapshot = Snapshot::load(policies, &[]).unwrap();
     App::new(Config::default_for("unused".into()), Clock::System, snapshot, directory, store)
+        .unwrap()
 }
 
 /// Asks about a member and a resource that differ each time.

@@ -21,6 +21,8 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,7 +41,12 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("bare") => bare(),
         Some("reload") => measure(&[reload]),
-        _ => measure(&[start, throughput, reload]),
+        Some("sign-ins") => measure(&[sign_ins]),
+        Some("mail") => mail(),
+        _ => {
+            measure(&[start, throughput, sign_ins, reload]);
+            mail();
+        }
     }
 }
 
@@ -61,7 +68,7 @@ fn prepare(home: &Path) {
     fs::write(
         home.join("kwic-team.toml"),
         format!(
-            "[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\ndir = \"{}/policies\"\nwatch = false\n",
+            "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\ndir = \"{}/policies\"\nwatch = false\n",
             home.display()
         ),
     )
@@ -113,6 +120,7 @@ fn run(home: &Path, arguments: &[&str]) {
 struct Server {
     child: Child,
     address: SocketAddr,
+    console: Option<SocketAddr>,
 }
 
 impl Server {
@@ -138,17 +146,19 @@ impl Server {
 
     fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut address = None;
+        let mut places = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some(at) = line.split("http://").nth(1) {
-                address = Some(at.trim().parse().unwrap());
+                // A set-up link has a path behind its place.
+                places.extend(at.trim().parse::<SocketAddr>());
             }
             if line == "ready" {
                 break;
             }
         }
-        Self { child, address: address.unwrap() }
+        // Decisions first, then the management API, which the bare server does not have.
+        Self { child, address: places[0], console: places.get(1).copied() }
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -292,6 +302,129 @@ fn closed_loop(address: SocketAddr) -> f64 {
         }
         answered as f64 / ROUND.as_secs_f64()
     })
+}
+
+// === sign-ins: open loop at half of the maximum ===
+
+/// How many people sign in at once.
+const PEOPLE: usize = 32;
+const PASSWORD: &str = "seven green bicycles";
+
+fn sign_ins(home: &Path) {
+    let server = Server::start(home);
+    let console = server.console.unwrap();
+    for number in 0..PEOPLE {
+        give_password(home, console, number);
+    }
+    let rate = (0..3).map(|_| closed_loop(server.address)).fold(0.0, f64::max) / 2.0;
+    let measured = || {
+        let end = Instant::now() + QUIET;
+        p99_us(open_loop(server.address, rate, || Instant::now() < end))
+    };
+    let quiet_before = measured();
+    let storm = Arc::new(AtomicBool::new(true));
+    let people: Vec<_> = (0..PEOPLE)
+        .map(|number| {
+            let storm = Arc::clone(&storm);
+            std::thread::spawn(move || {
+                let mut signed_in = 0_u64;
+                while storm.load(Ordering::Relaxed) {
+                    let body = format!(
+                        r#"{{"account":"acme","email":"member.{number}@example.org","password":"{PASSWORD}"}}"#
+                    );
+                    assert!(post(console, "sign-in", &body).starts_with("HTTP/1.1 200"));
+                    signed_in += 1;
+                }
+                signed_in
+            })
+        })
+        .collect();
+    let busy = measured();
+    storm.store(false, Ordering::Relaxed);
+    let signed_in: u64 = people.into_iter().map(|person| person.join().unwrap()).sum();
+    let quiet = f64::midpoint(quiet_before, measured());
+    println!(
+        "| p99 while {PEOPLE} people sign in at once, against quiet ({rate:.0} a second, open loop; {:.0} sign-ins a second) | {:.2} ({busy:.0} against {quiet:.0} µs), none refused | 1.5 |",
+        signed_in as f64 / QUIET.as_secs_f64(),
+        busy / quiet
+    );
+    server.kill();
+}
+
+/// A member's first password, by the link that the operator of the sidecar gets.
+fn give_password(home: &Path, console: SocketAddr, number: usize) {
+    let output = Command::new(BINARY)
+        .arg("--data")
+        .arg(home.join("data"))
+        .args(["member", "reset-password", &format!("m{number:07}"), "--json"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let token = text.split_once("/reset#").unwrap().1.get(..43).unwrap();
+    let body = format!(r#"{{"token":"{token}","password":"{PASSWORD}"}}"#);
+    assert!(post(console, "password-reset/confirm", &body).starts_with("HTTP/1.1 200"));
+}
+
+/// One call to the management API on a connection of its own.
+fn post(console: SocketAddr, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(console).unwrap();
+    write!(
+        stream,
+        "POST /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+// === mail: a queue that drains ===
+
+/// How many letters wait.
+const LETTERS: usize = 10_000;
+/// As many as one call invites.
+const INVITED_AT_ONCE: usize = 100;
+
+/// Letters are queued while the mail server refuses the sidecar, and go out once it is mended.
+fn mail() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let configure = |mail: &str| {
+        let text = format!(
+            "[console]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://localhost\"\n[decision]\nlisten = \"127.0.0.1:0\"\n[mail]\n{mail}\n"
+        );
+        fs::write(home.join("kwic-team.toml"), text).unwrap();
+    };
+    // Nobody listens there: each letter is tried once and waits.
+    configure("kind = \"smtp\"\nurl = \"smtp://127.0.0.1:1\"\nfrom = \"a@example.org\"");
+    let server = Server::start(home);
+    run(home, &["account", "create", "--slug", "acme", "--name", "Acme"]);
+    for call in 0..LETTERS / INVITED_AT_ONCE {
+        let mut file = String::from("first_name,last_name,email,role\n");
+        for number in 0..INVITED_AT_ONCE {
+            writeln!(file, "Bo,Lee,bo.{call}.{number}@example.org,operator").unwrap();
+        }
+        fs::write(home.join("invites.csv"), file).unwrap();
+        run(home, &["invite", "send", "--file", home.join("invites.csv").to_str().unwrap()]);
+    }
+    server.kill();
+    configure("kind = \"folder\"");
+    let server = Server::start(home);
+    let (began, quiet) = (Instant::now(), server.resident_bytes());
+    let mut most = quiet;
+    let sent = || fs::read_dir(home.join("data/outbox")).map_or(0, Iterator::count);
+    while sent() < LETTERS {
+        most = most.max(server.resident_bytes());
+        assert!(began.elapsed() < Duration::from_secs(900), "only {} were sent", sent());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!(
+        "| {LETTERS} queued letters drain | {:.0} s, {:.1} MiB above rest | bounded |",
+        began.elapsed().as_secs_f64(),
+        (most - quiet) as f64 / f64::from(1 << 20)
+    );
+    server.kill();
 }
 
 // === reload: open loop at half of the maximum ===
