@@ -23,8 +23,10 @@ pub mod query;
 mod random_id;
 pub mod revision;
 pub mod role;
+pub mod sealed;
 pub mod session;
 pub mod token;
+pub mod two_step;
 
 pub use account::{Account, AccountSlug};
 pub use audit::{Actor, AuditDetail, AuditEntry, AuditEvent};
@@ -44,5 +46,7 @@ pub use policy_files::PolicyFiles;
 pub use query::{EntityRef, Query, Value};
 pub use revision::{Revision, Timestamp, Version};
 pub use role::RoleId;
+pub use sealed::Sealed;
 pub use session::{Session, SessionId, SessionLimits};
 pub use token::{Token, TokenHash};
+pub use two_step::{Factors, TwoStepNews};

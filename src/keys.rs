@@ -1,37 +1,35 @@
-//! Secret keys of the sidecar, and what is derived from them: the tokens of links in mail, and the
-//! mark that a bounce must carry.
+//! Secret keys of the sidecar, and what is made with them: the tokens of links in mail, the mark
+//! that a bounce must carry, and the sealing of secrets that the store keeps.
 //!
 //! A derived token stands in no store: who holds the keys can make it again, nobody else. Keys
-//! never leave this file, and never print.
+//! never leave this folder, and never print.
 
-use std::collections::BTreeMap;
+mod ring;
+mod seal;
+
 use std::fmt;
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use self::ring::Ring;
 use crate::domain::{
-    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, Kind, LetterId, LinkId, Token,
+    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, LetterId, LinkId, Sealed, Token,
 };
-use crate::entropy;
 
-/// Bytes of a key: as many as the hash has (RFC 2104 section 3).
-const KEY_BYTES: usize = 32;
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
 const MARK_BYTES: usize = 8;
 
-/// All keys there are; the one with the highest number makes new links.
+/// All keys there are; of each kind the one with the highest number makes what is new.
 pub struct Keys {
-    ring: BTreeMap<KeyId, [u8; KEY_BYTES]>,
+    links: Ring,
+    seals: Ring,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({})", self.ring.len())
+        f.write_str("Keys(..)")
     }
 }
 
@@ -41,50 +39,55 @@ impl Keys {
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
     pub fn passing() -> Result<Self, Failure> {
-        Ok(Self { ring: BTreeMap::from([(KeyId(1), entropy::random()?)]) })
+        Ok(Self { links: Ring::passing()?, seals: Ring::passing()? })
     }
 
-    /// Reads `link-NUMBER.key` files of a folder; makes the folder (mode 0700) and the first key
-    /// (mode 0600) where there is none.
+    /// Reads the `link-NUMBER.key` and `seal-NUMBER.key` files of a folder; makes the folder (mode
+    /// 0700) and the first key of each kind (mode 0600) where there is none.
     ///
     /// # Errors
     /// `Internal` with a sentence that says what to do, when the folder or a key cannot be read or
     /// made, or a key is damaged.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
-        let refuse = |what: &Path, why: &dyn fmt::Display| {
-            Failure::new(
-                Kind::Internal,
-                "keys",
-                format!("the key `{}` cannot be used: {why}", what.display()),
-            )
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|fault| refuse(folder, &fault))?;
-        let mut ring = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(|fault| refuse(folder, &fault))? {
-            let path = entry.map_err(|fault| refuse(folder, &fault))?.path();
-            let Some(number) = number_of(&path) else { continue };
-            let text = fs::read_to_string(&path).map_err(|fault| refuse(&path, &fault))?;
-            let key = Digest::from_hex(text.trim())
-                .ok_or_else(|| refuse(&path, &"it is damaged; restore it from a backup"))?;
-            ring.insert(KeyId(number), key.0);
-        }
-        if ring.is_empty() {
-            let key: [u8; KEY_BYTES] = entropy::random()?;
-            let path = folder.join("link-1.key");
-            write_new(&path, &key).map_err(|fault| refuse(&path, &fault))?;
-            ring.insert(KeyId(1), key);
-        }
-        Ok(Self { ring })
+        Ok(Self { links: Ring::open(folder, "link")?, seals: Ring::open(folder, "seal")? })
+    }
+
+    /// Adds a new key of each kind to a folder; the next start works with them. Answers what it
+    /// wrote.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn rotate(folder: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {
+        let Self { links, seals } = Self::open(folder)?;
+        Ok(vec![links.extend(folder, "link")?, seals.extend(folder, "seal")?])
     }
 
     /// The key that new links are derived with.
     #[must_use]
     pub fn current(&self) -> KeyId {
-        self.ring.last_key_value().map_or(KeyId(0), |(id, _)| *id)
+        self.links.current()
+    }
+
+    /// Encrypts a secret for one purpose: `of` names what it is and whose, and must be named again
+    /// to open it.
+    ///
+    /// # Errors
+    /// `Internal`, when the operating system has no randomness.
+    pub fn seal(&self, of: &[&[u8]], secret: &[u8]) -> Result<Sealed, Failure> {
+        seal::seal(&self.seals, of, secret)
+    }
+
+    /// Opens what was sealed for this purpose; `None` where its key is gone, as after a restore
+    /// without keys, or where somebody changed it.
+    #[must_use]
+    pub fn unseal(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {
+        seal::unseal(&self.seals, of, sealed)
+    }
+
+    /// Whether a newer key seals what is new.
+    #[must_use]
+    pub fn is_old(&self, sealed: &Sealed) -> bool {
+        sealed.key < self.seals.current()
     }
 
     /// The token of an invite's link; `None` where its key is gone, as after a restore without
@@ -123,10 +126,10 @@ impl Keys {
     pub fn is_bounce_mark(&self, letter: LetterId, mark: &str) -> bool {
         // Digests are compared, so that the time taken tells nothing of a mark.
         let given = Digest::of(&[mark.as_bytes()]);
-        let is_it = |key: &KeyId| {
-            self.mark(*key, letter).is_some_and(|mark| Digest::of(&[mark.as_bytes()]) == given)
+        let is_it = |key: KeyId| {
+            self.mark(key, letter).is_some_and(|mark| Digest::of(&[mark.as_bytes()]) == given)
         };
-        self.ring.keys().any(is_it)
+        self.links.ids().any(is_it)
     }
 
     fn mark(&self, key: KeyId, letter: LetterId) -> Option<String> {
@@ -137,7 +140,7 @@ impl Keys {
 
     /// HMAC-SHA-256 (RFC 2104) over parts, each led by its length.
     fn derive(&self, key: KeyId, parts: &[&[u8]]) -> Option<[u8; 32]> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.ring.get(&key)?).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.links.get(key)?).ok()?;
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
@@ -146,23 +149,10 @@ impl Keys {
     }
 }
 
-fn number_of(path: &Path) -> Option<u32> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix("link-")?.strip_suffix(".key")?.parse().ok()
-}
-
-/// Written beside its name and moved there whole: half a key must never be read as one.
-fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    writeln!(file, "{}", Digest(*key).hex())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -187,6 +177,35 @@ mod tests {
         assert!(!other.is_bounce_mark(LetterId(5), &mark));
         fs::write(folder.join("link-1.key"), "broken").unwrap();
         assert!(Keys::open(&folder).unwrap_err().public.contains("damaged"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_sealed_opens_for_its_purpose_only_and_after_a_rotation_too() {
+        let folder = std::env::temp_dir().join(format!("kwic-seals-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let before = Keys::open(&folder).unwrap();
+        let sealed = before.seal(&[b"totp", b"ann"], b"secret").unwrap();
+        assert!(!sealed.bytes.windows(6).any(|bytes| bytes == b"secret"));
+        assert_ne!(before.seal(&[b"totp", b"ann"], b"secret").unwrap(), sealed, "a new nonce");
+        assert_eq!(before.unseal(&[b"totp", b"ann"], &sealed).unwrap(), b"secret");
+        for of in [&[b"totp".as_slice(), b"bo"][..], &[b"ticket", b"ann"], &[b"totpann"], &[]] {
+            assert_eq!(before.unseal(of, &sealed), None);
+        }
+        let mut changed = sealed.clone();
+        changed.bytes[30] ^= 1;
+        assert_eq!(before.unseal(&[b"totp", b"ann"], &changed), None);
+        let cut = Sealed { bytes: sealed.bytes[..10].to_vec(), ..sealed.clone() };
+        assert_eq!(before.unseal(&[b"totp", b"ann"], &cut), None);
+
+        let made = Keys::rotate(&folder).unwrap();
+        assert!(made.iter().all(|path| path.exists()) && made.len() == 2, "{made:?}");
+        let after = Keys::open(&folder).unwrap();
+        assert_eq!((before.current(), after.current()), (KeyId(1), KeyId(2)));
+        assert!(after.is_old(&sealed) && !before.is_old(&sealed));
+        assert_eq!(after.unseal(&[b"totp", b"ann"], &sealed).unwrap(), b"secret");
+        let anew = after.seal(&[b"totp", b"ann"], b"secret").unwrap();
+        assert_eq!((anew.key, before.unseal(&[b"totp", b"ann"], &anew)), (KeyId(2), None));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -81,6 +81,8 @@ pub enum AuditEvent {
     UserRestored,
     /// A member was removed.
     UserDeleted,
+    /// What was personal of a removed member was taken away for good.
+    UserErased,
     /// Members were imported: one entry for all.
     UsersImported,
     /// A policy set went live.
@@ -121,6 +123,16 @@ pub enum AuditEvent {
     AuthnPasswordChange,
     /// A link to a new password or a new address was made.
     AuthnTokenCreated,
+    /// A member set an authenticator app up.
+    TwoStepEnabled,
+    /// A member switched two-step verification off.
+    TwoStepDisabled,
+    /// Somebody took a member's second factor away.
+    TwoStepReset,
+    /// A member made new recovery codes.
+    RecoveryCodesCreated,
+    /// A member used a recovery code.
+    RecoveryCodeUsed,
     /// Sessions were ended by somebody.
     SessionLogout,
     /// An account's name or settings changed.
@@ -129,7 +141,7 @@ pub enum AuditEvent {
 
 impl AuditEvent {
     /// Every event, for whoever reads a name back.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountCreated,
         Self::UserCreated,
         Self::UserUpdated,
@@ -137,6 +149,7 @@ impl AuditEvent {
         Self::UserSuspended,
         Self::UserRestored,
         Self::UserDeleted,
+        Self::UserErased,
         Self::UsersImported,
         Self::PoliciesReloaded,
         Self::InviteCreated,
@@ -157,6 +170,11 @@ impl AuditEvent {
         Self::AuthnLoginLock,
         Self::AuthnPasswordChange,
         Self::AuthnTokenCreated,
+        Self::TwoStepEnabled,
+        Self::TwoStepDisabled,
+        Self::TwoStepReset,
+        Self::RecoveryCodesCreated,
+        Self::RecoveryCodeUsed,
         Self::SessionLogout,
         Self::AccountUpdated,
     ];
@@ -172,6 +190,7 @@ impl AuditEvent {
             Self::UserSuspended => "user_suspended",
             Self::UserRestored => "user_restored",
             Self::UserDeleted => "user_deleted",
+            Self::UserErased => "user_erased",
             Self::UsersImported => "users_imported",
             Self::PoliciesReloaded => "policies_reloaded",
             Self::InviteCreated => "invite_created",
@@ -192,6 +211,11 @@ impl AuditEvent {
             Self::AuthnLoginLock => "authn_login_lock",
             Self::AuthnPasswordChange => "authn_password_change",
             Self::AuthnTokenCreated => "authn_token_created",
+            Self::TwoStepEnabled => "two_step_enabled",
+            Self::TwoStepDisabled => "two_step_disabled",
+            Self::TwoStepReset => "two_step_reset",
+            Self::RecoveryCodesCreated => "recovery_codes_created",
+            Self::RecoveryCodeUsed => "recovery_code_used",
             Self::SessionLogout => "session_logout",
             Self::AccountUpdated => "account_updated",
         }

@@ -11,6 +11,7 @@ use super::invite::{Generation, InviteId};
 use super::link::LinkId;
 use super::member::MemberId;
 use super::revision::Timestamp;
+use super::two_step::TwoStepNews;
 
 /// Names a letter in the whole store: from 1, in the order in which letters were queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,13 @@ pub enum LetterKind {
         /// The member.
         member: MemberId,
     },
+    /// Something happened to the second factor, to the member.
+    TwoStep {
+        /// The member.
+        member: MemberId,
+        /// What.
+        news: TwoStepNews,
+    },
 }
 
 impl LetterKind {
@@ -70,6 +78,7 @@ impl LetterKind {
             Self::PasswordChanged { .. } => "password_changed",
             Self::EmailChange { .. } => "email_change",
             Self::EmailChanged { .. } => "email_changed",
+            Self::TwoStep { .. } => "two_step",
         }
     }
 }

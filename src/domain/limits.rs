@@ -109,6 +109,14 @@ pub const INVITES_OF_ACCOUNT_A_DAY: u64 = 500;
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 /// Most sessions of one member: more than anybody has devices; the oldest ends.
 pub const SESSIONS_OF_MEMBER_MAX: usize = 100;
+/// Most audit entries, and most invites, of one member's data: a document that one reader still
+/// opens.
+pub const DATA_ITEMS_MAX: usize = 10_000;
+/// Days without a sign-in after which an access review asks whether somebody still needs access,
+/// and asks more loudly.
+pub const REVIEW_DAYS: [i64; 2] = [30, 90];
+/// Most members that one finding of an access review names.
+pub const REVIEW_NAMED_MAX: usize = 100;
 /// Days for which letters, links and invites that are over can still be looked up.
 pub const OVER_DAYS: i64 = 90;
 /// Most things that are forgotten at once: a change stays in the low milliseconds.
@@ -148,6 +156,20 @@ pub const SET_UPS_BY_NETWORK_MAX: usize = 30;
 pub const SET_UPS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
 /// After so many failed tries to sign in, the member's audit log hears of it, once.
 pub const SIGN_IN_FAILURES_TOLD: u32 = 10;
+/// How long a right password waits for its second factor: long enough to find the telephone.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
+/// Longest ticket: the longest member id and a hash, sealed, in base64url.
+pub const TICKET_BYTES_MAX: usize = 1_024;
+/// How long a new authenticator app may take to show its first code.
+pub const TWO_STEP_SETUP_LIFETIME: Duration = Duration::from_secs(900);
+/// Recovery codes that a member gets.
+pub const RECOVERY_CODES: usize = 10;
+/// Longest code as typed: a recovery code with room between its characters.
+pub const CODE_BYTES_MAX: usize = 128;
+/// Most wrong codes in a row, each of which needs the password: NIST SP 800-63B-4 section 3.2.2.
+pub const CODE_FAILURES_MAX: u32 = 100;
+/// After so many wrong codes in a row the member gets a mail, once.
+pub const CODE_FAILURES_TOLD: u32 = 10;
 /// Longest name of a browser that is kept with a session.
 pub const AGENT_CHARS_MAX: usize = 256;
 /// Letters that are handed over on one connection: mail servers count what comes on one.

@@ -14,7 +14,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::shown;
 use super::words::Words;
-use crate::domain::{Digest, Email, EmailEnd, Timestamp, Token, limits};
+use crate::domain::{Digest, Email, EmailEnd, Timestamp, Token, TwoStepNews, limits};
 
 /// What opens something once: the link of a mail.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,6 +94,15 @@ pub enum Content {
         account_name: String,
         /// The new address.
         new_email: Email,
+        /// When.
+        at: Timestamp,
+    },
+    /// Something happened to the second factor, to the member.
+    TwoStep {
+        /// The account's name.
+        account_name: String,
+        /// What.
+        news: TwoStepNews,
         /// When.
         at: Timestamp,
     },
@@ -233,7 +242,9 @@ mod tests {
                 end: EmailEnd::Old,
                 link: link(),
             },
-            Content::EmailChanged { account_name, new_email, at },
+            Content::EmailChanged { account_name: account_name.clone(), new_email, at },
+            Content::TwoStep { account_name: account_name.clone(), news: TwoStepNews::On, at },
+            Content::TwoStep { account_name, news: TwoStepNews::Guessed, at },
             Content::Test,
         ]
     }
@@ -327,7 +338,10 @@ mod tests {
             for content in every_content(odd) {
                 let links = usize::from(!matches!(
                     content,
-                    Content::PasswordChanged { .. } | Content::EmailChanged { .. } | Content::Test
+                    Content::PasswordChanged { .. }
+                        | Content::EmailChanged { .. }
+                        | Content::TwoStep { .. }
+                        | Content::Test
                 ));
                 let (raw, text, html) = mail(content, odd);
                 let (head, _) = raw.split_once("\r\n\r\n").unwrap();

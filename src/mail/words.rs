@@ -6,7 +6,7 @@
 use super::message::{ActionLink, Content};
 use super::shown;
 use crate::clock::written_out;
-use crate::domain::{Email, EmailEnd, limits};
+use crate::domain::{Email, EmailEnd, Timestamp, TwoStepNews, limits};
 
 /// The parts of a mail, before they become text and HTML.
 pub(super) struct Words {
@@ -82,6 +82,7 @@ impl Words {
                 )],
                 "Was it not you? Tell an administrator of your team now.",
             ),
+            Content::TwoStep { account_name, news, at } => Self::two_step(account_name, *news, *at),
             Content::Test => Self::new(
                 "A test of the mail of KWIC Team".to_owned(),
                 vec![
@@ -91,6 +92,48 @@ impl Words {
                 "Not expecting this? Ignore this mail.",
             ),
         }
+    }
+
+    fn two_step(account_name: &str, news: TwoStepNews, at: Timestamp) -> Self {
+        let (title, told) = match news {
+            TwoStepNews::On => (
+                "Two-step verification is on: ",
+                "An authenticator app was set up for your sign-in to",
+            ),
+            TwoStepNews::Off => (
+                "Two-step verification is off: ",
+                "Two-step verification was switched off for your sign-in to",
+            ),
+            TwoStepNews::Reset => (
+                "Two-step verification was reset: ",
+                "An administrator took the second factor away from your sign-in to",
+            ),
+            TwoStepNews::NewCodes => (
+                "New recovery codes: ",
+                "New recovery codes were made, and the old ones ended, for your sign-in to",
+            ),
+            TwoStepNews::CodeUsed => (
+                "A recovery code was used: ",
+                "A recovery code, which works once, was used for your sign-in to",
+            ),
+            TwoStepNews::Guessed => (
+                "Somebody knows your password: ",
+                "Somebody who knows your password typed many wrong codes at your sign-in to",
+            ),
+        };
+        let paragraph =
+            format!("{told} {} on KWIC, on {}.", account(account_name), written_out(at));
+        let advice = match news {
+            TwoStepNews::Guessed => {
+                "Was it not you? Nobody came in. Choose a new password by mail now: the sign-in \
+                 page sends the link."
+            }
+            _ => {
+                "Was it not you? Choose a new password by mail now, and tell an administrator of \
+                 your team."
+            }
+        };
+        Self::new(subject(title, account_name), vec![paragraph], advice)
     }
 
     fn invite_wanted(account_name: &str, name: &str, email: &Email, team_link: &str) -> Self {

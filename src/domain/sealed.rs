@@ -1,0 +1,56 @@
+//! A secret, encrypted under a key that is not in the store.
+//!
+//! Says which key opens it; opens nothing itself, and never prints.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::invite::KeyId;
+
+/// A sealed secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key opens it.
+    pub key: KeyId,
+    /// Nonce and ciphertext.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed(key {})", self.key.0)
+    }
+}
+
+impl Sealed {
+    /// As text, for whoever carries it: base64url (RFC 4648 section 5) without padding.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode([self.key.0.to_le_bytes().as_slice(), &self.bytes].concat())
+    }
+
+    /// Reads the text back; `None` for what cannot be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
+        let (key, bytes) = bytes.split_first_chunk()?;
+        Some(Self { key: KeyId(u32::from_le_bytes(*key)), bytes: bytes.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_back_and_never_prints() {
+        let sealed = Sealed { key: KeyId(7), bytes: b"ciphertext".to_vec() };
+        assert_eq!(Sealed::parse(&sealed.to_text()), Some(sealed.clone()));
+        assert_eq!(format!("{sealed:?}"), "Sealed(key 7)");
+        for text in ["", "AAA", "*", "\u{e4}"] {
+            assert_eq!(Sealed::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Two-step verification: what a member has beside the password, and what a member shows of it.
+//!
+//! Knows how codes are spelled, never whether one is right. Secrets are sealed here: only who
+//! holds the keys can open them. Nothing in this file prints a secret or a code.
+
+use std::fmt;
+
+use super::digest::Digest;
+use super::failure::{Failure, Kind};
+use super::limits;
+use super::revision::Timestamp;
+use super::sealed::Sealed;
+
+/// The second factors of one member.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Factors {
+    /// The authenticator app in use; two-step verification is on while there is one.
+    pub authenticator: Option<Authenticator>,
+    /// One that is being set up, and opens nothing yet.
+    pub pending: Option<Pending>,
+    /// The recovery codes that were not used.
+    pub recovery: Vec<RecoveryHash>,
+    /// Wrong codes in a row.
+    pub failures: u32,
+    /// Rises with every factor that is shown and every change of one: a ticket of an earlier round
+    /// is used up. No clock can turn it back.
+    pub round: u64,
+}
+
+impl Factors {
+    /// Refuses any more tries, where there were too many in a row.
+    ///
+    /// # Errors
+    /// `Denied` `codes_locked`.
+    pub fn may_try(&self) -> Result<(), Failure> {
+        if self.failures < limits::CODE_FAILURES_MAX {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::Denied,
+            "codes_locked",
+            "too many wrong codes in a row, by somebody who knows the password: set a new password by mail, then sign in with it",
+        ))
+    }
+}
+
+/// An authenticator app that makes codes by time (RFC 6238).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticator {
+    /// The secret that it shares with us.
+    pub secret: Sealed,
+    /// The last time step whose code was taken: each works once (RFC 6238 section 5.2).
+    pub step: u64,
+    /// Since when it is in use.
+    pub since: Timestamp,
+}
+
+/// An authenticator app that is being set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The secret that was shown.
+    pub secret: Sealed,
+    /// From when on it cannot be confirmed any more.
+    pub expires: Timestamp,
+}
+
+/// A code that a person types.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Code {
+    /// Six digits of an authenticator app.
+    Digits(String),
+    /// A recovery code.
+    Recovery(RecoveryCode),
+}
+
+impl Code {
+    /// Reads what was typed: spaces and dashes do not count.
+    ///
+    /// # Errors
+    /// `Denied` `wrong_code`: what cannot be a code is a wrong one.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if text.len() > limits::CODE_BYTES_MAX {
+            return Err(wrong_code());
+        }
+        let typed: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        if typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Self::Digits(typed));
+        }
+        RecoveryCode::parse(&typed).map(Self::Recovery).ok_or_else(wrong_code)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+/// Digits of a code of an authenticator app (RFC 4226 section 5.3: six at least).
+pub const DIGITS: usize = 6;
+/// RFC 4648 section 6.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// Characters of a recovery code: 15 bytes.
+const RECOVERY_CHARS: usize = 24;
+/// How many stand together when a person reads it.
+const RECOVERY_GROUP: usize = 4;
+
+/// A code for who has lost the authenticator app: 120 bits, shown once, works once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecoveryCode(String);
+
+impl RecoveryCode {
+    /// The code of 15 secret bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 15]) -> Self {
+        let mut text = String::with_capacity(RECOVERY_CHARS);
+        for five in bytes.chunks(5) {
+            let bits = five.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            for place in (0..8).rev() {
+                let digit = usize::try_from(bits >> (place * 5) & 31).unwrap_or(0);
+                text.push(BASE32.get(digit).copied().map_or('A', char::from));
+            }
+        }
+        Self(text)
+    }
+
+    fn parse(typed: &str) -> Option<Self> {
+        let text = typed.to_ascii_uppercase();
+        let fits = text.len() == RECOVERY_CHARS && text.bytes().all(|b| BASE32.contains(&b));
+        fits.then_some(Self(text))
+    }
+
+    /// The code in groups, for the one place that shows it.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut shown = String::with_capacity(RECOVERY_CHARS + RECOVERY_CHARS / RECOVERY_GROUP);
+        for (place, c) in self.0.chars().enumerate() {
+            if place > 0 && place % RECOVERY_GROUP == 0 {
+                shown.push('-');
+            }
+            shown.push(c);
+        }
+        shown
+    }
+
+    /// What is kept of it. 120 bits need no slow hash (ASVS 5.0, 6.5.2: 112 are enough).
+    #[must_use]
+    pub fn hash(&self) -> RecoveryHash {
+        RecoveryHash(Digest::of(&[b"recovery code", self.0.as_bytes()]))
+    }
+}
+
+impl fmt::Debug for RecoveryCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecoveryCode(..)")
+    }
+}
+
+/// SHA-256 of a recovery code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryHash(pub Digest);
+
+/// What happened to a member's second factor: the word of a mail that tells the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TwoStepNews {
+    /// An authenticator app was set up.
+    On,
+    /// Two-step verification was switched off by the member.
+    Off,
+    /// It was switched off by an administrator or the operator of the sidecar.
+    Reset,
+    /// New recovery codes were made.
+    NewCodes,
+    /// A recovery code was used.
+    CodeUsed,
+    /// Somebody who knows the password typed many wrong codes.
+    Guessed,
+}
+
+/// The refusal of a code that is not right, used already, or too old.
+#[must_use]
+pub fn wrong_code() -> Failure {
+    Failure {
+        kind: Kind::Denied,
+        code: "wrong_code",
+        ..Failure::invalid(
+            "code",
+            "this code is not right, or was used already: wait for the next one of your authenticator app, check the clock of its device, or use a recovery code",
+        )
+    }
+}
+
+/// The refusal where a code is needed and none came.
+#[must_use]
+pub fn code_missing() -> Failure {
+    Failure {
+        kind: Kind::Denied,
+        code: "code_missing",
+        ..Failure::invalid(
+            "code",
+            "your account has two-step verification: give the code of your authenticator app, or a recovery code, as `code`",
+        )
+    }
+}
+
+/// The refusal where the account asks for a second factor and the member has none.
+#[must_use]
+pub fn set_up_first() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "two_step_needed",
+        "this account asks everybody for two-step verification: set it up first",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_code_is_120_bits_in_base_32_and_reads_back_however_it_is_typed() {
+        // RFC 4648 section 10: "foobar" is MZXW6YTBOI; its first five bytes make eight digits.
+        let code = RecoveryCode::from_bytes(*b"foobafoobafooba");
+        assert_eq!(code.expose(), "MZXW-6YTB-MZXW-6YTB-MZXW-6YTB");
+        for typed in ["MZXW-6YTB-MZXW-6YTB-MZXW-6YTB", " mzxw6ytb mzxw6ytb\tmzxw6ytb\n"] {
+            assert_eq!(Code::parse(typed), Ok(Code::Recovery(code.clone())), "{typed}");
+        }
+        assert!(!format!("{code:?}{:?}", Code::Recovery(code.clone())).contains("MZXW"));
+        assert_ne!(code.hash(), RecoveryCode::from_bytes([0; 15]).hash());
+    }
+
+    #[test]
+    fn six_digits_are_a_code_of_an_app_and_anything_else_is_wrong() {
+        assert_eq!(Code::parse("123 456"), Ok(Code::Digits("123456".to_owned())));
+        let long = "1".repeat(1_000);
+        for typed in ["", "12345", "1234567", "12345x", "MZXW-6YTB", "\u{661}23456", &long] {
+            assert_eq!(Code::parse(typed).unwrap_err().code, "wrong_code", "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_wrong_codes_in_a_row_end_the_tries() {
+        let with = |failures| Factors { failures, ..Factors::default() };
+        assert!(with(limits::CODE_FAILURES_MAX - 1).may_try().is_ok());
+        assert_eq!(with(limits::CODE_FAILURES_MAX).may_try().unwrap_err().code, "codes_locked");
+    }
+}

@@ -1,0 +1,92 @@
+//! The keys of one kind, as files: `KIND-NUMBER.key`, 64 hexadecimal digits each.
+//!
+//! Never changes or removes a key that is there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::domain::{Digest, Failure, KeyId, Kind};
+use crate::entropy;
+
+/// Bytes of a key: as many as the hash has (RFC 2104 section 3), and what `ChaCha20` takes (RFC 8439
+/// section 2.3).
+pub(super) const KEY_BYTES: usize = 32;
+
+/// The keys of one kind by number.
+pub(super) struct Ring(BTreeMap<KeyId, [u8; KEY_BYTES]>);
+
+impl Ring {
+    /// One key that ends with the process.
+    pub(super) fn passing() -> Result<Self, Failure> {
+        Ok(Self(BTreeMap::from([(KeyId(1), entropy::random()?)])))
+    }
+
+    /// Reads the keys of a kind; makes the folder and the first key where there is none.
+    pub(super) fn open(folder: &Path, kind: &str) -> Result<Self, Failure> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|fault| refuse(folder, &fault))?;
+        let mut keys = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(|fault| refuse(folder, &fault))? {
+            let path = entry.map_err(|fault| refuse(folder, &fault))?.path();
+            let Some(number) = number_of(&path, kind) else { continue };
+            let text = fs::read_to_string(&path).map_err(|fault| refuse(&path, &fault))?;
+            let key = Digest::from_hex(text.trim())
+                .ok_or_else(|| refuse(&path, &"it is damaged; restore it from a backup"))?;
+            keys.insert(KeyId(number), key.0);
+        }
+        let ring = Self(keys);
+        if ring.0.is_empty() {
+            ring.extend(folder, kind)?;
+            return Self::open(folder, kind);
+        }
+        Ok(ring)
+    }
+
+    /// Writes one more key.
+    pub(super) fn extend(&self, folder: &Path, kind: &str) -> Result<PathBuf, Failure> {
+        let number = self.current().0.saturating_add(1);
+        let path = folder.join(format!("{kind}-{number}.key"));
+        write_new(&path, &entropy::random()?).map_err(|fault| refuse(&path, &fault))?;
+        Ok(path)
+    }
+
+    /// The highest number; 0 for none.
+    pub(super) fn current(&self) -> KeyId {
+        self.0.last_key_value().map_or(KeyId(0), |(id, _)| *id)
+    }
+
+    pub(super) fn get(&self, id: KeyId) -> Option<&[u8; KEY_BYTES]> {
+        self.0.get(&id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.0.keys().copied()
+    }
+}
+
+fn refuse(what: &Path, why: &dyn fmt::Display) -> Failure {
+    let sentence = format!("the key `{}` cannot be used: {why}", what.display());
+    Failure::new(Kind::Internal, "keys", sentence)
+}
+
+fn number_of(path: &Path, kind: &str) -> Option<u32> {
+    let name = path.file_name()?.to_str()?.strip_prefix(kind)?;
+    name.strip_prefix('-')?.strip_suffix(".key")?.parse().ok()
+}
+
+/// Written beside its name and moved there whole: half a key must never be read as one.
+fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    writeln!(file, "{}", Digest(*key).hex())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
