@@ -11,9 +11,11 @@ pub mod feed;
 pub mod invites;
 pub mod letters;
 pub mod links;
+pub mod personal;
 pub mod record;
 pub mod redb;
 pub mod sessions;
+pub mod two_step;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! A link is found by the hash of its token, opens once, and ends with its member.
 
 use super::letters::NewLetter;
+use super::two_step::StepUp;
 use super::{By, Committed, Store, Target};
 use crate::domain::{
     AccountSlug, Email, EmailEnd, Failure, KeyId, Link, LinkId, Member, Timestamp, TokenHash,
@@ -102,17 +103,17 @@ impl Store {
     /// Begins a change of address: one link to the old one, one to the new. Older ones die.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`; `Conflict` `already_member`, `already_invited`,
+    /// `NotFound` `unknown_member`; `Denied` `wrong_code`, `code_missing`; `Conflict` `already_member`, `already_invited`,
     /// `same_address`; `Busy`, when the disk fails.
     pub async fn email_change_begin(
         &self,
         target: Target<'_>,
+        shown: StepUp,
         to: Email,
-        old: NewLink,
-        new: NewLink,
+        [old, new]: [NewLink; 2],
     ) -> Result<Committed<()>, Failure> {
         match self {
-            Self::Redb(store) => store.email_change_begin(target, to, old, new).await,
+            Self::Redb(store) => store.email_change_begin(target, shown, to, [old, new]).await,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod invites;
 pub mod letters;
 pub mod links;
 pub mod sessions;
+pub mod two_step;
 
 use std::time::Duration;
 

@@ -8,6 +8,8 @@
 mod accounts;
 mod audit;
 mod counts;
+mod data;
+mod erasure;
 mod guards;
 mod invites;
 mod leaving;
@@ -16,9 +18,12 @@ mod links;
 mod members;
 mod policies;
 mod rates;
+mod rewrite;
 mod rows;
+mod seen;
 mod sessions;
 mod transition;
+mod two_step;
 mod upgrade;
 
 use std::fs;
@@ -31,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use redb::backends::FileBackend;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 
 use self::transition::{Ends, Transition};
@@ -45,7 +51,8 @@ type Records<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
 type Hash = &'static [u8; 32];
 
-/// `format`, `revision`, and `letter`: the last id that a letter got.
+/// `format`, `revision`, `letter`: the last id that a letter got, and `rewrite`: there while freed
+/// pages of the file may still hold what was erased.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
 const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
@@ -59,6 +66,10 @@ const ROLE_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("ro
 const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
 /// By member: the password.
 const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
+/// By member: the second factors.
+const FACTORS: Records<&str> = TableDefinition::new("factors");
+/// By member: when a session of theirs began last.
+const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
 /// By the hash of the token.
 const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
 /// Member, when it began, hash.
@@ -103,13 +114,15 @@ const LEAVING: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leav
 const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
 /// The same keys; a missing row is an erased one.
 const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
+/// Chain and target: of whom nothing personal is written any more.
+const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
 /// By chain.
 const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
 /// `last_good`.
 const POLICIES: Records<&str> = TableDefinition::new("policies");
 
 /// The layout of the tables above.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// How the database comes to be opened, and opened again; whether it may be made is the argument.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
@@ -184,7 +197,14 @@ impl RedbStore {
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
         let path = path.to_owned();
         let cache_bytes = cache_mb.saturating_mul(1 << 20);
-        let opener: Opener = Box::new(move |may_make| open_file(&path, may_make, cache_bytes));
+        let opener: Opener = Box::new(move |may_make| {
+            let database = open_file(&path, may_make, cache_bytes)?;
+            // Only at the start: while the sidecar runs, the file stays the one that it is.
+            if !may_make {
+                return Ok(database);
+            }
+            rewrite::where_due(database, &path, || open_file(&path, false, cache_bytes))
+        });
         Self::with(opener, clock).await
     }
 
@@ -238,6 +258,9 @@ impl RedbStore {
             transition::open_all(&tx)?;
             if format == Some(1) {
                 upgrade::from_1(&tx)?;
+            }
+            if format.is_some_and(|format| format <= 2) {
+                upgrade::from_2(&tx)?;
             }
             tx.open_table(META)?.insert("format", FORMAT)?;
             tx.commit()?;
@@ -504,7 +527,7 @@ fn open_file(path: &Path, may_make: bool, cache_bytes: usize) -> Result<Database
             return Err(replaced());
         }
         Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
-            let new = PathBuf::from(format!("{}.new", path.display()));
+            let new = beside(path);
             let made = make_file(&new).and_then(|()| {
                 fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
             });
@@ -522,7 +545,20 @@ fn open_file(path: &Path, may_make: bool, cache_bytes: usize) -> Result<Database
     }
 }
 
+/// Where a new file is made before it takes the name.
+fn beside(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.new", path.display()))
+}
+
 fn make_file(path: &Path) -> Result<(), redb::Error> {
+    fill_file(path, |_| Ok(()))
+}
+
+/// Makes a file with mode 0600, and writes what `work` writes, all of it or nothing.
+fn fill_file(
+    path: &Path,
+    work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<(), redb::Error> {
     let file = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -532,12 +568,14 @@ fn make_file(path: &Path) -> Result<(), redb::Error> {
         .open(path)
         .map_err(redb::StorageError::Io)?;
     let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
-    let tx = transition::begin(&database).map_err(|fault| match fault {
+    let filled = transition::begin(&database).and_then(|tx| {
+        work(&tx)?;
+        Ok(tx.commit()?)
+    });
+    filled.map_err(|fault| match fault {
         Fault::Disk(error) => error,
         Fault::Rule(failure) => redb::Error::Corrupted(failure.to_string()),
-    })?;
-    tx.commit()?;
-    Ok(())
+    })
 }
 
 fn open_failure(path: &Path, fault: &redb::Error) -> Failure {

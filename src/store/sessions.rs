@@ -4,6 +4,7 @@
 //! same transaction. Holds no token and no password: hashes of both.
 
 use super::letters::NewLetter;
+use super::two_step::{Checked, Proof, StepUp};
 use super::{By, Committed, Store, Target};
 use crate::domain::{
     Actor, Failure, Member, MemberId, Session, SessionId, SessionLimits, Timestamp, TokenHash,
@@ -29,10 +30,12 @@ impl std::fmt::Debug for Credential {
 pub struct SignIn {
     /// The new session.
     pub session: Session,
-    /// The PHC string that the password was checked against: another one by now refuses.
-    pub checked: String,
+    /// What the password was checked against: another one by now refuses.
+    pub checked: Checked,
     /// The same password hashed anew, where its parameters were below target.
     pub rehashed: Option<String>,
+    /// The second factor, and the round of its ticket; `None` for who has none.
+    pub proof: Option<(Proof, u64)>,
     /// How many tries failed before.
     pub failures_before: u32,
 }
@@ -42,8 +45,8 @@ pub struct SignIn {
 pub struct PasswordChange {
     /// Whose.
     pub member: MemberId,
-    /// The PHC string that the current password was checked against.
-    pub checked: String,
+    /// The current password, and the second factor of who has one.
+    pub shown: StepUp,
     /// The PHC string of the new one.
     pub password: String,
     /// The session that it was made in, and the one that takes its place under a new token.
@@ -78,7 +81,8 @@ impl Store {
     ///
     /// # Errors
     /// `Unauthenticated` `sign_in_refused`, when the member is gone, suspended, or has another
-    /// password by now; `Busy`, when the disk fails.
+    /// password by now, or the ticket is used up; `Denied` `wrong_code`, `code_missing`,
+    /// `codes_locked`; `Conflict` `two_step_needed`; `Busy`, when the disk fails.
     pub async fn session_begin(&self, sign_in: SignIn) -> Result<Committed<Session>, Failure> {
         match self {
             Self::Redb(store) => store.session_begin(sign_in).await,
@@ -139,8 +143,8 @@ impl Store {
     /// Changes a password by its owner; every other session ends. Answers how many.
     ///
     /// # Errors
-    /// `Unauthenticated` `session_ended`, when the session is gone; `Conflict`
-    /// [`super::by::MOVED_ON`], when the password is another one by now; `Busy`, when the disk
+    /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
+    /// `code_missing`; `Conflict` `two_step_needed`, or [`super::by::MOVED_ON`], when the password is another one by now; `Busy`, when the disk
     /// fails.
     pub async fn password_change(&self, change: PasswordChange) -> Result<Committed<u64>, Failure> {
         match self {

@@ -5,7 +5,7 @@
 use super::{Reader, Writer, as_damage};
 use crate::domain::{
     AccountSlug, Delivery, DeliveryState, Email, Failure, Generation, InviteId, Letter, LetterId,
-    LetterKind, LinkId, MailStop, MemberId, Timestamp,
+    LetterKind, LinkId, MailStop, MemberId, Timestamp, TwoStepNews,
 };
 
 const KIND: &str = "letter";
@@ -102,6 +102,9 @@ fn write_kind(writer: Writer, kind: &LetterKind) -> Writer {
         LetterKind::PasswordChanged { member } => writer.byte(3).text(member.as_str()),
         LetterKind::EmailChange { link } => writer.byte(4).text(link.as_str()),
         LetterKind::EmailChanged { member } => writer.byte(5).text(member.as_str()),
+        LetterKind::TwoStep { member, news } => {
+            writer.byte(6).text(member.as_str()).byte(news_byte(*news))
+        }
     }
 }
 
@@ -117,8 +120,32 @@ fn read_kind(reader: &mut Reader<'_>) -> Result<LetterKind, Failure> {
         3 => Ok(LetterKind::PasswordChanged { member: member()? }),
         4 => Ok(LetterKind::EmailChange { link: link()? }),
         5 => Ok(LetterKind::EmailChanged { member: member()? }),
+        6 => Ok(LetterKind::TwoStep { member: member()?, news: read_news(reader)? }),
         _ => Err(reader.damaged()),
     }
+}
+
+const fn news_byte(news: TwoStepNews) -> u8 {
+    match news {
+        TwoStepNews::On => 0,
+        TwoStepNews::Off => 1,
+        TwoStepNews::Reset => 2,
+        TwoStepNews::NewCodes => 3,
+        TwoStepNews::CodeUsed => 4,
+        TwoStepNews::Guessed => 5,
+    }
+}
+
+fn read_news(reader: &mut Reader<'_>) -> Result<TwoStepNews, Failure> {
+    Ok(match reader.byte()? {
+        0 => TwoStepNews::On,
+        1 => TwoStepNews::Off,
+        2 => TwoStepNews::Reset,
+        3 => TwoStepNews::NewCodes,
+        4 => TwoStepNews::CodeUsed,
+        5 => TwoStepNews::Guessed,
+        _ => return Err(reader.damaged()),
+    })
 }
 
 /// The record of a stop of all mail.

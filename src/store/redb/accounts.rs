@@ -151,6 +151,11 @@ fn changed(before: &Account, after: &Account) -> Vec<(String, Option<String>, Op
         .collect()
 }
 
+/// Whether an account asks everybody for a second factor.
+pub(super) fn asks_two_step(rows: &impl Rows, slug: &AccountSlug) -> Result<bool, Fault> {
+    Ok(read(rows, slug)?.is_some_and(|record| record.account.two_step_enforced))
+}
+
 /// Refuses an account that nobody made.
 pub(super) fn need(rows: &impl Rows, slug: &AccountSlug) -> Result<(), Fault> {
     match rows.open(ACCOUNTS)?.get(slug.as_str())? {

@@ -4,8 +4,9 @@
 
 use redb::ReadableTable;
 
+use super::rows::Rows;
 use super::transition::Transition;
-use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, Fault, RedbStore};
+use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, RedbStore};
 use crate::domain::audit::ChainReport;
 use crate::domain::{AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision};
 use crate::entropy;
@@ -31,7 +32,11 @@ pub(super) fn append(
         Some(found) => AuditHead::decode(found.value())?,
         None => AuditHead::default(),
     };
-    let personal = Personal { salt: entropy::random()?, detail: new.detail };
+    // What is written late about somebody who was erased stays out, whichever way it comes.
+    let is_erased = new.event != AuditEvent::UserErased
+        && change.tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
+    let detail = if is_erased { AuditDetail::default() } else { new.detail };
+    let personal = Personal { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence + 1,
         revision,
@@ -44,7 +49,9 @@ pub(super) fn append(
     let hash = header.hash(head.hash);
     let key = (new.chain, header.sequence);
     change.tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
-    change.tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
+    if !is_erased {
+        change.tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
+    }
     let head = AuditHead { sequence: header.sequence, hash };
     heads.insert(new.chain, head.encode().as_slice())?;
     Ok(())
@@ -53,6 +60,65 @@ pub(super) fn append(
 /// The name of a chain: the account's, or none for the store's own.
 fn chain_of(account: Option<&AccountSlug>) -> String {
     account.map(|slug| slug.as_str().to_owned()).unwrap_or_default()
+}
+
+/// One chain, open to be read.
+pub(super) struct Reader<'t, R: Rows + 't> {
+    chain: &'t str,
+    headers: R::Open<'t, (&'static str, u64), &'static [u8]>,
+    personal: R::Open<'t, (&'static str, u64), &'static [u8]>,
+}
+
+impl<'t, R: Rows> Reader<'t, R> {
+    pub(super) fn open(rows: &'t R, chain: &'t str) -> Result<Self, Fault> {
+        Ok(Self { chain, headers: rows.open(AUDIT)?, personal: rows.open(AUDIT_PERSONAL)? })
+    }
+
+    /// The headers behind a sequence, oldest first, each with the chain's hash.
+    pub(super) fn headers(
+        &self,
+        after: u64,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<(AuditHeader, Digest), Fault>> + '_, Fault>
+    {
+        let first = after.saturating_add(1);
+        let rows = self.headers.range((self.chain, first)..=(self.chain, u64::MAX))?;
+        Ok(rows.map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
+    }
+
+    /// The personal part of an entry, unless it was erased.
+    pub(super) fn personal(&self, sequence: u64) -> Result<Option<Personal>, Fault> {
+        let found = self.personal.get((self.chain, sequence))?;
+        Ok(found.map(|found| Personal::decode(found.value())).transpose()?)
+    }
+}
+
+/// An entry as it is handed out.
+pub(super) fn entry(
+    account: Option<&AccountSlug>,
+    header: AuditHeader,
+    hash: Digest,
+    detail: Option<AuditDetail>,
+) -> AuditEntry {
+    AuditEntry {
+        account: account.cloned(),
+        sequence: header.sequence,
+        revision: header.revision,
+        at: header.at,
+        actor: header.actor,
+        event: header.event,
+        target: header.target,
+        hash,
+        detail,
+    }
+}
+
+/// The invite by which somebody joined, where an entry says that. It stands in the header, so that
+/// it is known for ever.
+pub(super) fn joined_by(header: &AuditHeader) -> Option<&str> {
+    match header.event == AuditEvent::UserCreated.as_str() {
+        true => header.actor.strip_prefix("invite:"),
+        false => None,
+    }
 }
 
 impl RedbStore {
@@ -66,13 +132,10 @@ impl RedbStore {
         let (account, filter) = (account.cloned(), filter.clone());
         self.read(move |tx| {
             let chain = chain_of(account.as_ref());
-            let headers = tx.open_table(AUDIT)?;
-            let personal = tx.open_table(AUDIT_PERSONAL)?;
+            let reader = Reader::open(tx, &chain)?;
             let mut page = Page { items: Vec::new(), next: None };
-            let first = after.unwrap_or(0).saturating_add(1);
-            for row in headers.range((chain.as_str(), first)..=(chain.as_str(), u64::MAX))? {
-                let (_, bytes) = row?;
-                let (header, hash) = AuditHeader::decode(bytes.value())?;
+            for row in reader.headers(after.unwrap_or(0))? {
+                let (header, hash) = row?;
                 if !matches(&filter, &header) {
                     continue;
                 }
@@ -81,21 +144,8 @@ impl RedbStore {
                         page.items.last().map(|entry: &AuditEntry| entry.sequence.to_string());
                     break;
                 }
-                let detail = match personal.get((chain.as_str(), header.sequence))? {
-                    Some(found) => Some(Personal::decode(found.value())?.detail),
-                    None => None,
-                };
-                page.items.push(AuditEntry {
-                    account: account.clone(),
-                    sequence: header.sequence,
-                    revision: header.revision,
-                    at: header.at,
-                    actor: header.actor,
-                    event: header.event,
-                    target: header.target,
-                    hash,
-                    detail,
-                });
+                let detail = reader.personal(header.sequence)?.map(|personal| personal.detail);
+                page.items.push(entry(account.as_ref(), header, hash, detail));
             }
             Ok(page)
         })

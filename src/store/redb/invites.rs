@@ -671,7 +671,14 @@ pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timesta
     if change.now < at {
         return Ok(Some(at));
     }
-    Tables::open(change)?.release(&invite)?;
+    take_away(change, &invite)?;
+    Ok(None)
+}
+
+/// Takes an invite away with all its links.
+pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), Fault> {
+    Tables::open(change)?.release(invite)?;
+    let id = invite.id.as_str();
     change.tx.open_table(INVITES)?.remove(id)?;
     let key = (invite.account.as_str(), invite.created.0, id);
     change.tx.open_table(INVITES_BY_ACCOUNT)?.remove(key)?;
@@ -685,7 +692,7 @@ pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timesta
             tokens.remove(hash.value())?;
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Forgets a call that could be repeated, unless its key was used again since.

@@ -389,11 +389,17 @@ fn stop_all(
         return Ok(Ends::Quietly(()));
     }
     let stop = MailStop { cause, since: change.now };
-    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(&stop).as_slice())?;
+    put_stop(change, &stop)?;
     let fields = vec![("cause".to_owned(), None, Some(stop.cause.clone()))];
     change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
-    change.tell(Row::Mail(Some(stop)));
     Ok(Ends::Changed(()))
+}
+
+/// Writes down why no mail goes out.
+pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(), Fault> {
+    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
+    change.tell(Row::Mail(Some(stop.clone())));
+    Ok(())
 }
 
 /// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
@@ -431,7 +437,7 @@ pub(super) fn read(rows: &impl Rows, id: LetterId) -> Result<Option<LetterRecord
     rows.record(LETTERS, id.0, |bytes| LetterRecord::decode(id, bytes))
 }
 
-fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
+pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
     rows.record(MAIL, STOP, decode_mail_stop)
 }
 

@@ -13,6 +13,7 @@ use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
     ACCOUNTS, Fault, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, RedbStore, accounts, guards, sessions,
+    two_step,
 };
 use crate::clock;
 use crate::domain::{
@@ -22,6 +23,7 @@ use crate::domain::{
 use crate::store::letters::NewLetter;
 use crate::store::links::{EmailConfirmed, NewLink, Setup};
 use crate::store::record::links::LinkRecord;
+use crate::store::two_step::StepUp;
 use crate::store::{By, Committed, Target};
 
 impl RedbStore {
@@ -66,6 +68,7 @@ impl RedbStore {
             let opened = open(change, &token, |purpose| *purpose == LinkPurpose::PasswordReset)?;
             let member = opened.member;
             sessions::set_password(change, &member.id, password)?;
+            two_step::forgive(change, &member.id)?;
             let ended = sessions::end_all(change, &member.id)?;
             end_all(change, &member.id)?;
             sessions::audit_password(change, &member, ended)?;
@@ -80,9 +83,9 @@ impl RedbStore {
     pub(in crate::store) async fn email_change_begin(
         &self,
         target: Target<'_>,
+        shown: StepUp,
         to: Email,
-        old: NewLink,
-        new: NewLink,
+        [old, new]: [NewLink; 2],
     ) -> Result<Committed<()>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
@@ -93,6 +96,7 @@ impl RedbStore {
             if let Some(holder) = Tables::open(change)?.holder(change, &member.account, &to)? {
                 return Err(holder.refuse_member(&to).into());
             }
+            two_step::step_up(change, &member, shown)?;
             end_some(change, &member.id, |purpose| *purpose != LinkPurpose::PasswordReset)?;
             let purpose = |end| LinkPurpose::EmailChange { to: to.clone(), end };
             make(change, &member, purpose(EmailEnd::Old), old)?;

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    ADDRESSES, CREDENTIALS, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, accounts, counts,
-    guards, invites, links, sessions,
+    ADDRESSES, CREDENTIALS, ERASED, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, SIGNED_IN,
+    accounts, counts, guards, invites, links, sessions, two_step,
 };
 use crate::clock;
 use crate::domain::{
@@ -201,6 +201,8 @@ impl RedbStore {
             guards::administrator_stays(change, &by, &member, None)?;
             Tables::open(change)?.remove(change, &member)?;
             change.tx.open_table(CREDENTIALS)?.remove(member.id.as_str())?;
+            two_step::forget(change, &member.id)?;
+            change.tx.open_table(SIGNED_IN)?.remove(member.id.as_str())?;
             let key = address_key(&member.account, member.email.key());
             change.tx.open_table(REMOVED)?.insert(key.as_str(), change.now.0)?;
             let sessions_ended = sessions::end_all(change, &member.id)?;
@@ -278,7 +280,7 @@ fn import(
                 }
                 Err(disk) => return Err(disk),
             }
-            tables.put_row(change.as_last(), &member)?;
+            tables.put_row(change, &member)?;
             held.add(&member);
             count += 1;
             if faults.is_empty() {
@@ -546,12 +548,14 @@ impl<'t> Tables<'t> {
         }
         held.add(after);
         held.write(change.tx)?;
-        self.put_row(change.as_last(), after)
+        self.put_row(change, after)
     }
 
     /// Writes a member whose role is counted elsewhere.
-    fn put_row(&mut self, last_change: LastChange, member: &Member) -> Result<(), Fault> {
-        let record = MemberRecord { member: member.clone(), last_change };
+    fn put_row(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
+        // An id that comes back is somebody who is here, and the log tells of them again.
+        change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
+        let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
         let key = address_key(&member.account, member.email.key());
         let owner = Owner::Member(member.id.as_str()).encode();
@@ -616,7 +620,7 @@ pub(super) fn move_address(
     links::end_all(change, &before.id)
 }
 
-fn unknown(id: &MemberId) -> Failure {
+pub(super) fn unknown(id: &MemberId) -> Failure {
     Failure::new(
         Kind::NotFound,
         "unknown_member",

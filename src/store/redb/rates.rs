@@ -45,12 +45,17 @@ pub(super) fn invite(
         let full = count(change, &BY_INVITER, &format!("inviter\0{}", actor.label()))?;
         refuse(full, format!("you have sent {} invites in an hour", BY_INVITER.most))?;
     }
-    for bound in &TO_ADDRESS {
-        let key = format!("address\0{}\0{account}\0{}", bound.window_ms, email.key());
+    for (bound, key) in TO_ADDRESS.iter().zip(of_address(account, email.key())) {
         let full = count(change, bound, &key)?;
         refuse(full, format!("`{email}` was sent as many invites as one address may get"))?;
     }
     Ok(())
+}
+
+/// What is counted of an address.
+pub(super) fn of_address(account: &AccountSlug, email_key: &str) -> [String; 2] {
+    TO_ADDRESS
+        .map(|Bound { window_ms, .. }| format!("address\0{window_ms}\0{account}\0{email_key}"))
 }
 
 /// Counts one more; where the bound is reached, counts none and answers until when.

@@ -9,18 +9,20 @@ use super::links;
 use super::members::{self, OwnedTarget};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{CREDENTIALS, Fault, RedbStore, SESSIONS, SESSIONS_BY_MEMBER, guards, leaving};
+use super::{
+    CREDENTIALS, Fault, RedbStore, SESSIONS, SESSIONS_BY_MEMBER, guards, leaving, seen, two_step,
+};
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::{
     Actor, AuditDetail, AuditEvent, Failure, Kind, LetterKind, Member, MemberId, Row, Session,
     SessionLimits, Status, Timestamp, TokenHash, limits,
 };
-use crate::store::by::moved_on;
 use crate::store::letters::NewLetter;
 use crate::store::record::sessions::{
     decode_credential, decode_session, encode_credential, encode_session,
 };
 use crate::store::sessions::{Credential, PasswordChange, SignIn, Which};
+use crate::store::two_step::Checked;
 use crate::store::{By, Committed, Target};
 
 impl RedbStore {
@@ -36,7 +38,7 @@ impl RedbStore {
         &self,
         sign_in: SignIn,
     ) -> Result<Committed<Session>, Failure> {
-        let SignIn { session, checked, rehashed, failures_before } = sign_in;
+        let SignIn { session, checked, rehashed, proof, failures_before } = sign_in;
         self.write(&Actor::Member(session.member.clone()), move |change| {
             let member = members::read(change.tx, session.member.as_str())?.filter(|member| {
                 member.status == Status::Active && member.account == session.account
@@ -45,9 +47,11 @@ impl RedbStore {
             let (Some(member), Some(credential)) = (member, credential) else {
                 return Err(sign_in_refused().into());
             };
-            if credential.password != checked {
+            if Checked::of(&credential.password) != checked {
                 return Err(sign_in_refused().into());
             }
+            let (proof, round) = proof.unzip();
+            let factor = two_step::need(change, &member, proof, round)?;
             if let Some(password) = rehashed {
                 // The same password: it was not changed by this.
                 let credential = Credential { password, changed: credential.changed };
@@ -55,7 +59,7 @@ impl RedbStore {
             }
             make_room(change, &member.id)?;
             begin(change, &session)?;
-            audit_sign_in(change, &session, failures_before)?;
+            audit_sign_in(change, &session, failures_before, factor)?;
             Ok(Ends::Changed(session))
         })
         .await
@@ -163,21 +167,16 @@ impl RedbStore {
         &self,
         change: PasswordChange,
     ) -> Result<Committed<u64>, Failure> {
-        let PasswordChange { member, checked, password, renewed, letter } = change;
+        let PasswordChange { member, shown, password, renewed, letter } = change;
         self.write(&Actor::Member(member.clone()), move |change| {
             let (token, next) = renewed;
-            let own = read(change.tx, &token)?.filter(|session| session.member == member);
-            let Some(own) = own else { return Err(ended().into()) };
+            need_own(change, &member, &token)?;
             let record = members::read(change.tx, member.as_str())?;
             let record = record.filter(|record| record.status == Status::Active);
             let Some(member) = record else { return Err(ended().into()) };
-            let credential = read_credential(change.tx, &member.id)?;
-            if credential.is_none_or(|credential| credential.password != checked) {
-                return Err(moved_on().into());
-            }
+            two_step::step_up(change, &member, shown)?;
             set_password(change, &member.id, password)?;
-            end(change, &own)?;
-            let others = end_all(change, &member.id)?;
+            let others = end_all(change, &member.id)?.saturating_sub(1);
             links::end_all(change, &member.id)?;
             begin(change, &next)?;
             audit_password(change, &member, others)?;
@@ -229,12 +228,25 @@ fn put_credential(
     Ok(())
 }
 
-fn read_credential(rows: &impl Rows, member: &MemberId) -> Result<Option<Credential>, Fault> {
+pub(super) fn read_credential(
+    rows: &impl Rows,
+    member: &MemberId,
+) -> Result<Option<Credential>, Fault> {
     rows.record(CREDENTIALS, member.as_str(), decode_credential)
 }
 
 fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session>, Fault> {
     rows.record(SESSIONS, &token.0.0, |bytes| decode_session(&token.0.0, bytes))
+}
+
+/// Refuses whoever does not hold a session of this member any more.
+pub(super) fn need_own(
+    change: &Transition<'_>,
+    member: &MemberId,
+    token: &TokenHash,
+) -> Result<(), Fault> {
+    let own = read(change.tx, token)?.is_some_and(|session| session.member == *member);
+    if own { Ok(()) } else { Err(ended().into()) }
 }
 
 /// A member's sessions, oldest first.
@@ -259,8 +271,9 @@ fn put(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
     Ok(())
 }
 
-fn begin(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
+pub(super) fn begin(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
     change.tx.open_table(SESSIONS_BY_MEMBER)?.insert(index_key(session), ())?;
+    seen::note(change.tx, session)?;
     put(change, session)
 }
 
@@ -359,10 +372,12 @@ pub(super) fn audit_password(
     )
 }
 
-fn audit_sign_in(
+/// An entry about a session that began, and by which second factor.
+pub(super) fn audit_sign_in(
     change: &Transition<'_>,
     session: &Session,
     failures_before: u32,
+    factor: Option<&str>,
 ) -> Result<(), Fault> {
     let field = |name: &str, value: &str| (name.to_owned(), None, Some(value.to_owned()));
     let mut fields = vec![
@@ -370,6 +385,7 @@ fn audit_sign_in(
         field("address", &session.address),
         field("agent", &session.agent),
     ];
+    fields.extend(factor.map(|factor| field("factor", factor)));
     let event = match failures_before {
         0 => AuditEvent::AuthnLoginSuccess,
         failures => {

@@ -3,14 +3,14 @@
 //! Whatever a transition writes goes through here or is told here, so that none forgets its
 //! audit entry or its followers. Never commits: that is the store's, when all is well.
 
-use redb::{Database, ReadableTable, WriteTransaction};
+use redb::{Database, Key, ReadableTable, TableDefinition, Value, WriteTransaction};
 
 use super::{
-    ACCOUNTS, ADDRESSES, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, CALLS, CREDENTIALS, Fault,
-    INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING,
+    ACCOUNTS, ADDRESSES, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, CALLS, CREDENTIALS, ERASED, FACTORS,
+    Fault, INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING,
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LINK_TOKENS, LINKS, LINKS_BY_MEMBER,
     MAIL, MEMBERS, META, POLICIES, RATES, REMOVED, ROLE_COUNTS, SESSIONS, SESSIONS_BY_MEMBER,
-    audit,
+    SIGNED_IN, audit,
 };
 use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
 use crate::store::record::LastChange;
@@ -94,10 +94,33 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
 
 /// Makes every table, so that reading never meets a missing one.
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
-    macro_rules! open {
-        ($($table:ident),* $(,)?) => { $(tx.open_table($table)?;)* };
+    struct Open<'t>(&'t WriteTransaction);
+    impl EachTable for Open<'_> {
+        fn table<K: Key + 'static, V: Value + 'static>(
+            &mut self,
+            table: TableDefinition<'static, K, V>,
+        ) -> Result<(), Fault> {
+            self.0.open_table(table)?;
+            Ok(())
+        }
     }
-    open!(
+    each_table(&mut Open(tx))
+}
+
+/// What is done to a table, whatever it holds.
+pub(super) trait EachTable {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Fault>;
+}
+
+/// Does it to every table there is.
+pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
+    macro_rules! each {
+        ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };
+    }
+    each!(
         META,
         ACCOUNTS,
         MEMBERS,
@@ -105,6 +128,8 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
         ROLE_COUNTS,
         REMOVED,
         CREDENTIALS,
+        FACTORS,
+        SIGNED_IN,
         SESSIONS,
         SESSIONS_BY_MEMBER,
         INVITES,
@@ -125,6 +150,7 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
         LEAVING,
         AUDIT,
         AUDIT_PERSONAL,
+        ERASED,
         AUDIT_HEADS,
         POLICIES,
     );

@@ -4,8 +4,9 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::{Fault, MEMBERS, members};
+use super::{Fault, MEMBERS, SESSIONS, members, seen};
 use crate::store::record::MemberRecord;
+use crate::store::record::sessions::decode_session;
 
 /// The first layout counted no roles; everything else that is new begins empty.
 pub(super) fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
@@ -15,4 +16,13 @@ pub(super) fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
         held.add(&MemberRecord::decode(id.value(), bytes.value())?.member);
     }
     held.write(tx)
+}
+
+/// The second layout did not know when members signed in last: sessions that live still tell.
+pub(super) fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
+    for row in tx.open_table(SESSIONS)?.iter()? {
+        let (token, bytes) = row?;
+        seen::note(tx, &decode_session(token.value(), bytes.value())?)?;
+    }
+    Ok(())
 }

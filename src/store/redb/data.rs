@@ -1,0 +1,98 @@
+//! What is kept of one member, read for whoever asks for it.
+//!
+//! Reads one account, once from its end to its beginning; changes nothing.
+
+use redb::ReadTransaction;
+
+use super::audit::{Reader, entry, joined_by};
+use super::{Fault, INVITES_BY_ACCOUNT, RedbStore, SIGNED_IN, invites, members};
+use crate::domain::{AccountSlug, Actor, Failure, Fate, Invite, Member, MemberId, Timestamp};
+use crate::store::personal::{MemberData, Seen};
+
+impl RedbStore {
+    pub(in crate::store) async fn member_data(
+        &self,
+        account: &AccountSlug,
+        id: &MemberId,
+        limit: usize,
+    ) -> Result<Option<MemberData>, Failure> {
+        let (account, id) = (account.clone(), id.clone());
+        self.read(move |tx| {
+            let member = members::read(tx, id.as_str())?;
+            let member = member.filter(|member| member.account == account);
+            member.map(|member| of(tx, member, limit)).transpose()
+        })
+        .await
+    }
+}
+
+fn of(tx: &ReadTransaction, member: Member, limit: usize) -> Result<MemberData, Fault> {
+    let signed_in = tx.open_table(SIGNED_IN)?.get(member.id.as_str())?;
+    let signed_in = signed_in.map(|found| Timestamp(found.value()));
+    let mut data = MemberData {
+        seen: Seen { member, signed_in },
+        came_by: None,
+        invites_sent: Vec::new(),
+        entries: Vec::new(),
+        cut: false,
+    };
+    take_invites(tx, &mut data, limit)?;
+    take_entries(tx, &mut data, limit)?;
+    Ok(data)
+}
+
+fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Result<(), Fault> {
+    let member = data.seen.member.clone();
+    let sender = Actor::Member(member.id.clone());
+    let index = tx.open_table(INVITES_BY_ACCOUNT)?;
+    let account = member.account.as_str();
+    // No id sorts behind this one.
+    for row in index.range((account, i64::MIN, "")..(account, i64::MAX, "~"))?.rev() {
+        let (key, _) = row?;
+        let (_, _, id) = key.value();
+        let Some(invite) = invites::read(tx, id)?.map(|record| record.invite) else { continue };
+        if data.came_by.is_none() && is_of(&invite, &member.id) {
+            data.came_by = Some(invite.clone());
+        }
+        if invite.inviter == sender {
+            match data.invites_sent.len() < limit {
+                true => data.invites_sent.push(invite),
+                false => data.cut = true,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody became this member by an invite.
+fn is_of(invite: &Invite, id: &MemberId) -> bool {
+    matches!(&invite.fate, Fate::Accepted { member, .. } if member == id)
+}
+
+fn take_entries(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Result<(), Fault> {
+    let member = &data.seen.member;
+    let id = member.id.as_str();
+    let by = Actor::Member(member.id.clone()).label();
+    let reader = Reader::open(tx, member.account.as_str())?;
+    let mut came_by: Option<String> = None;
+    for row in reader.headers(0)?.rev() {
+        let (header, hash) = row?;
+        // The entry that made the member names the invite, and stands behind what led to it.
+        if header.target == id {
+            came_by = joined_by(&header).map(str::to_owned).or(came_by);
+        }
+        let about = header.target == id || came_by.as_ref() == Some(&header.target);
+        if !about && header.actor != by {
+            continue;
+        }
+        if data.entries.len() == limit {
+            data.cut = true;
+            break;
+        }
+        let personal = if about { reader.personal(header.sequence)? } else { None };
+        let detail = personal.map(|personal| personal.detail);
+        data.entries.push(entry(Some(&member.account), header, hash, detail));
+    }
+    data.entries.reverse();
+    Ok(())
+}

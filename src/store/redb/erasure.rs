@@ -1,0 +1,463 @@
+//! Erasing what is personal of a removed member, in the embedded backend.
+//!
+//! What is to go is looked for apart from the change, so that nobody waits while a long log is
+//! read; the change looks at what came since, and looks for all of it once more where any of that
+//! matters. Headers of the log stay as they are, so that every chain still verifies.
+
+use std::collections::BTreeSet;
+
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, Value};
+
+use super::audit::{Reader, joined_by};
+use super::rows::Rows;
+use super::transition::{Ends, Transition};
+use super::{
+    AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, Fault, LEAVING, LETTERS_BY_ACCOUNT, META, RATES,
+    REMOVED, RedbStore, guards, invites, leaving, letters, members, rates, rewrite,
+};
+use crate::domain::{
+    AccountSlug, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId, LetterKind,
+    MailStop, MemberId, Timestamp,
+};
+use crate::store::personal::Erasure;
+use crate::store::record::invites::CallRecord;
+use crate::store::record::letters::LetterRecord;
+use crate::store::record::{AuditHead, AuditHeader, Personal};
+use crate::store::{By, Committed};
+
+/// The store's own chain.
+const STORE: &str = "";
+/// Stands in the place of an address.
+const ERASED_WORD: &str = "(erased)";
+
+impl RedbStore {
+    pub(in crate::store) async fn member_erase(
+        &self,
+        by: &By,
+        account: &AccountSlug,
+        id: &MemberId,
+    ) -> Result<Committed<Erasure>, Failure> {
+        let (whom, now) = (Whom { account: account.clone(), id: id.clone() }, self.0.clock.now());
+        let found = self.read(move |tx| search(tx, whom, now)).await?;
+        let by = by.clone();
+        self.write(&by.actor.clone(), move |change| {
+            guards::by(change, &by, &found.whom.account)?;
+            if is_member(change, &found.whom)? {
+                return Err(not_removed().into());
+            }
+            let found = match found.is_all(change)? {
+                true => found,
+                false => search(change.tx, found.whom, change.now)?,
+            };
+            if !found.removed {
+                return Err(members::unknown(&found.whom.id).into());
+            }
+            erase(change, &found)
+        })
+        .await
+    }
+}
+
+fn is_member(change: &Transition<'_>, whom: &Whom) -> Result<bool, Fault> {
+    let found = members::read(change.tx, whom.id.as_str())?;
+    Ok(found.is_some_and(|found| found.account == whom.account))
+}
+
+/// Who is to be erased.
+struct Whom {
+    account: AccountSlug,
+    id: MemberId,
+}
+
+/// What there is of somebody, and how far it was looked for.
+struct Found {
+    whom: Whom,
+    /// Whether the account's log tells of the removal.
+    removed: bool,
+    /// The canonical addresses that the person had.
+    addresses: BTreeSet<String>,
+    /// Invites by which the person came; and those to one of the addresses that are over and that
+    /// nobody else accepted.
+    invites: BTreeSet<String>,
+    /// Entries of the account's chain, and of the store's, whose personal part is the person's.
+    entries: Vec<u64>,
+    store_entries: Vec<u64>,
+    letters: Vec<LetterId>,
+    /// The last entry of either chain, and the last letter, that there was.
+    reached: Reached,
+}
+
+#[derive(PartialEq, Eq)]
+struct Reached {
+    entry: u64,
+    store_entry: u64,
+    letter: u64,
+}
+
+impl Reached {
+    fn now(rows: &impl Rows, account: &AccountSlug) -> Result<Self, Fault> {
+        let head = |chain: &str| {
+            let found = rows.record(AUDIT_HEADS, chain, AuditHead::decode)?;
+            Ok::<_, Fault>(found.unwrap_or_default().sequence)
+        };
+        let letter = rows.open(META)?.get("letter")?.map_or(0, |found| found.value());
+        Ok(Self { entry: head(account.as_str())?, store_entry: head(STORE)?, letter })
+    }
+}
+
+/// Looks for everything that is personal of somebody who was removed.
+fn search(rows: &impl Rows, whom: Whom, now: Timestamp) -> Result<Found, Fault> {
+    let reached = Reached::now(rows, &whom.account)?;
+    let mut found = Found {
+        whom,
+        removed: false,
+        addresses: BTreeSet::new(),
+        invites: BTreeSet::new(),
+        entries: Vec::new(),
+        store_entries: Vec::new(),
+        letters: Vec::new(),
+        reached,
+    };
+    let of_others = found.take_person(rows)?;
+    if found.removed {
+        found.take_invites(rows, &of_others, now)?;
+        found.take_entries(rows)?;
+        found.letters = found.letters_after(rows, 0)?;
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// Which addresses the person had and by which invites they came. Answers the invites by which
+    /// others did.
+    fn take_person(&mut self, rows: &impl Rows) -> Result<BTreeSet<String>, Fault> {
+        let mut of_others = BTreeSet::new();
+        let reader = Reader::open(rows, self.whom.account.as_str())?;
+        for row in reader.headers(0)? {
+            let (header, _) = row?;
+            let invite = joined_by(&header).map(str::to_owned);
+            if header.target != self.whom.id.as_str() {
+                of_others.extend(invite);
+                continue;
+            }
+            self.invites.extend(invite);
+            self.removed |= header.event == AuditEvent::UserDeleted.as_str();
+            if let Some(personal) = reader.personal(header.sequence)? {
+                self.addresses.extend(values(&personal.detail).filter_map(address));
+            }
+        }
+        // The same invite cannot have made two people; what says so is not to be believed.
+        self.invites.retain(|invite| !of_others.contains(invite));
+        Ok(of_others)
+    }
+
+    /// Invites to an address of the person, as the log tells of them.
+    fn take_invites(
+        &mut self,
+        rows: &impl Rows,
+        of_others: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let reader = Reader::open(rows, self.whom.account.as_str())?;
+        let mut open = BTreeSet::new();
+        for row in reader.headers(0)? {
+            let (header, _) = row?;
+            let id = &header.target;
+            if !header.event.starts_with("invite_")
+                || [of_others, &self.invites, &open].iter().any(|known| known.contains(id))
+            {
+                continue;
+            }
+            let Some(personal) = reader.personal(header.sequence)? else { continue };
+            if !values(&personal.detail).any(|value| self.is_address(value)) {
+                continue;
+            }
+            let record = invites::read(rows, id)?;
+            let is_open = record.is_some_and(|it| it.invite.state(now) == InviteState::Pending);
+            let kept = if is_open { &mut open } else { &mut self.invites };
+            kept.insert(id.clone());
+        }
+        Ok(())
+    }
+
+    fn take_entries(&mut self, rows: &impl Rows) -> Result<(), Fault> {
+        self.entries = self.entries_after(rows, 0)?;
+        self.store_entries = self.store_entries_after(rows, 0)?;
+        Ok(())
+    }
+
+    /// Entries of the account's chain behind a sequence that have a personal part of the person's.
+    fn entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, Fault> {
+        let reader = Reader::open(rows, self.whom.account.as_str())?;
+        let mut found = Vec::new();
+        for row in reader.headers(after)? {
+            let (header, _) = row?;
+            let is_mail = header.event.starts_with("mail_");
+            if !self.is_about(&header) && !is_mail {
+                continue;
+            }
+            let Some(personal) = reader.personal(header.sequence)? else { continue };
+            if self.is_about(&header) || self.is_to_inviter(&personal.detail) {
+                found.push(header.sequence);
+            }
+        }
+        Ok(found)
+    }
+
+    fn store_entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, Fault> {
+        let reader = Reader::open(rows, STORE)?;
+        let mut found = Vec::new();
+        for row in reader.headers(after)? {
+            let (header, _) = row?;
+            let personal = reader.personal(header.sequence)?;
+            let mentions =
+                |personal: Personal| values(&personal.detail).any(|value| self.is_mentioned(value));
+            if personal.is_some_and(mentions) {
+                found.push(header.sequence);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Letters of the account behind an id that went to the person or tell of such an invite.
+    fn letters_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<LetterId>, Fault> {
+        let account = self.whom.account.as_str();
+        let index = rows.open(LETTERS_BY_ACCOUNT)?;
+        let mut found = Vec::new();
+        let behind = (account, after.saturating_add(1))..=(account, u64::MAX);
+        for row in index.range(behind)? {
+            let (key, _) = row?;
+            let id = LetterId(key.value().1);
+            if letters::read(rows, id)?.is_some_and(|record| self.is_letter(&record)) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_letter(&self, LetterRecord { letter, subject }: &LetterRecord) -> bool {
+        let to_inviter = matches!(letter.kind, LetterKind::InviteWanted { .. });
+        self.is_id(subject) || (to_inviter && self.addresses.contains(letter.to.key()))
+    }
+
+    /// Whether an id is the person's, or that of such an invite.
+    fn is_id(&self, id: &str) -> bool {
+        id == self.whom.id.as_str() || self.invites.contains(id)
+    }
+
+    /// Whether an entry tells of the person. The entry of an erasure holds only numbers.
+    fn is_about(&self, header: &AuditHeader) -> bool {
+        self.is_id(&header.target) && header.event != AuditEvent::UserErased.as_str()
+    }
+
+    /// Whether an entry tells of a letter that asked the person, who had invited somebody, for a
+    /// new link: it stands in the log as the other one's.
+    fn is_to_inviter(&self, detail: &AuditDetail) -> bool {
+        let is = |wanted: &str, fits: &dyn Fn(&str) -> bool| {
+            detail
+                .fields
+                .iter()
+                .any(|(field, _, after)| field == wanted && after.as_deref().is_some_and(fits))
+        };
+        is("kind", &|kind| kind == "invite_wanted") && is("to", &|to| self.is_address(to))
+    }
+
+    fn is_address(&self, text: &str) -> bool {
+        address(text).is_some_and(|key| self.addresses.contains(&key))
+    }
+
+    /// Whether a mail server's words name an address of the person.
+    fn is_mentioned(&self, text: &str) -> bool {
+        text.split(is_between_words).any(|word| self.is_address(bare(word)))
+    }
+
+    /// A mail server's words without an address of the person.
+    fn without_address(&self, text: &str) -> String {
+        let word = |piece: &str| {
+            let word = bare(piece.trim_end_matches(is_between_words));
+            match self.is_address(word) {
+                true => piece.replace(word, ERASED_WORD),
+                false => piece.to_owned(),
+            }
+        };
+        text.split_inclusive(is_between_words).map(word).collect()
+    }
+
+    /// Whether nothing that matters came since it was looked for.
+    fn is_all(&self, change: &Transition<'_>) -> Result<bool, Fault> {
+        let rows = change.tx;
+        let Reached { entry, store_entry, letter } = &self.reached;
+        if Reached::now(rows, &self.whom.account)? == self.reached {
+            return Ok(true);
+        }
+        Ok(!self.is_named_after(rows, *entry)?
+            && self.store_entries_after(rows, *store_entry)?.is_empty()
+            && self.letters_after(rows, *letter)?.is_empty())
+    }
+
+    /// Whether the account's chain names the person behind a sequence, or an address of theirs.
+    fn is_named_after(&self, rows: &impl Rows, after: u64) -> Result<bool, Fault> {
+        let reader = Reader::open(rows, self.whom.account.as_str())?;
+        for row in reader.headers(after)? {
+            let (header, _) = row?;
+            let personal = reader.personal(header.sequence)?;
+            let named = personal.is_some_and(|personal| {
+                values(&personal.detail).any(|value| self.is_address(value))
+            });
+            if named || self.is_about(&header) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn values(detail: &AuditDetail) -> impl Iterator<Item = &str> {
+    detail.fields.iter().flat_map(|(_, before, after)| [before, after]).filter_map(Option::as_deref)
+}
+
+/// The canonical address that a text is.
+fn address(text: &str) -> Option<String> {
+    // Most texts are none: asked before anything that costs.
+    if !text.contains('@') {
+        return None;
+    }
+    Email::parse(text).ok().map(|email| email.key().to_owned())
+}
+
+fn is_between_words(c: char) -> bool {
+    c.is_whitespace() || "<>()[]{},;\"'`".contains(c)
+}
+
+fn bare(word: &str) -> &str {
+    word.trim_matches(|c| ".:!?".contains(c))
+}
+
+/// Takes it away; where there was nothing, changes nothing.
+fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fault> {
+    let account = found.whom.account.as_str();
+    let erased = Erasure {
+        entries: take_personal(change, account, &found.entries)?
+            + take_personal(change, STORE, &found.store_entries)?,
+        invites: take_invites(change, found)?,
+        letters: take_letters(change, found)?,
+    };
+    let further =
+        [take_addresses(change, found)?, take_calls(change, found)?, mend_stop(change, found)?];
+    if erased == Erasure::default() && further == [false; 3] {
+        return Ok(Ends::AsItWas(erased));
+    }
+    {
+        let mut table = change.tx.open_table(ERASED)?;
+        table.insert((account, found.whom.id.as_str()), ())?;
+        for invite in &found.invites {
+            table.insert((account, invite.as_str()), ())?;
+        }
+    }
+    rewrite::ask(change.tx)?;
+    let field = |name: &str, count: u64| (name.to_owned(), None, Some(count.to_string()));
+    let fields = vec![
+        field("entries", erased.entries),
+        field("invites", erased.invites),
+        field("letters", erased.letters),
+    ];
+    let id = found.whom.id.as_str();
+    change.audit(account, AuditEvent::UserErased, id, AuditDetail { fields })?;
+    Ok(Ends::Changed(erased))
+}
+
+fn take_personal(change: &Transition<'_>, chain: &str, entries: &[u64]) -> Result<u64, Fault> {
+    let mut table = change.tx.open_table(AUDIT_PERSONAL)?;
+    let mut taken = 0;
+    for sequence in entries {
+        taken += u64::from(table.remove((chain, *sequence))?.is_some());
+    }
+    Ok(taken)
+}
+
+fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
+    let mut taken = 0;
+    for id in &found.invites {
+        if let Some(record) = invites::read(change.tx, id)? {
+            invites::take_away(change, &record.invite)?;
+            taken += 1;
+        }
+    }
+    Ok(taken)
+}
+
+/// One that is on its way goes too: how that ends is nobody's business any more.
+fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
+    let mut taken = 0;
+    for id in &found.letters {
+        taken += u64::from(letters::read(change.tx, *id)?.is_some());
+        letters::forget(change, &id.to_string())?;
+    }
+    Ok(taken)
+}
+
+/// What is kept under an address: that a member had it, and how often it was invited.
+fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
+    let account = &found.whom.account;
+    let mut counted = BTreeSet::new();
+    let mut taken = false;
+    for key in &found.addresses {
+        let removed = members::address_key(account, key);
+        taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?.is_some();
+        counted.extend(rates::of_address(account, key));
+    }
+    Ok(take_keys(change, RATES, leaving::Kind::Rate, &counted)? || taken)
+}
+
+/// What is remembered of calls that made such an invite, or whose key names an address.
+fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
+    let mut keys = BTreeSet::new();
+    for row in change.tx.open_table(CALLS)?.iter()? {
+        let (key, bytes) = row?;
+        let (key, call) = (key.value(), CallRecord::decode(bytes.value())?);
+        let named = key.split('\0').any(|part| found.is_mentioned(part));
+        if named || found.invites.contains(call.invite.as_str()) {
+            keys.insert(key.to_owned());
+        }
+    }
+    take_keys(change, CALLS, leaving::Kind::Call, &keys)
+}
+
+/// Takes rows away by their keys, and says no more when they may be forgotten.
+fn take_keys<V: Value + 'static>(
+    change: &Transition<'_>,
+    table: TableDefinition<'static, &'static str, V>,
+    kind: leaving::Kind,
+    keys: &BTreeSet<String>,
+) -> Result<bool, Fault> {
+    let mut taken = false;
+    let mut table = change.tx.open_table(table)?;
+    for key in keys {
+        taken |= table.remove(key.as_str())?.is_some();
+    }
+    let mut leaving = change.tx.open_table(LEAVING)?;
+    let before = leaving.len()?;
+    if !keys.is_empty() {
+        leaving.retain(|(_, of, key), ()| of != kind as u8 || !keys.contains(key))?;
+    }
+    Ok(taken || leaving.len()? != before)
+}
+
+/// A stop of all mail stays until it is mended; what it says of the person does not.
+fn mend_stop(change: &mut Transition<'_>, found: &Found) -> Result<bool, Fault> {
+    let Some(MailStop { cause, since }) = letters::stop(change.tx)? else { return Ok(false) };
+    if !found.is_mentioned(&cause) {
+        return Ok(false);
+    }
+    let cause = found.without_address(&cause);
+    letters::put_stop(change, &MailStop { cause, since })?;
+    Ok(true)
+}
+
+fn not_removed() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_removed",
+        "this is a member of the account, and nothing was erased: remove the member first",
+    )
+}

@@ -1,0 +1,102 @@
+//! Writing the file anew after an erasure.
+//!
+//! A freed page keeps its bytes until something else is written into it, and so does the unused
+//! end of a page that lives on: neither taking a row away nor compacting the file takes its bytes
+//! away. A new file holds only what is there. Never leaves a file that is not whole under the name.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    Value, WriteTransaction,
+};
+
+use super::transition::{EachTable, each_table};
+use super::{Fault, META, beside, fill_file, open_failure};
+use crate::domain::Failure;
+
+/// The row of [`META`] that is there while the file must be written anew.
+const DUE: &str = "rewrite";
+
+/// Says that the file must be written anew.
+pub(super) fn ask(tx: &WriteTransaction) -> Result<(), Fault> {
+    tx.open_table(META)?.insert(DUE, 1)?;
+    Ok(())
+}
+
+/// The database, written anew where that is due. Where it cannot be, for want of space, the old
+/// file goes on, and the next start tries again.
+pub(super) fn where_due(
+    database: Database,
+    path: &Path,
+    open: impl FnOnce() -> Result<Database, Failure>,
+) -> Result<Database, Failure> {
+    match is_due(&database) {
+        Ok(false) => return Ok(database),
+        Ok(true) => {}
+        Err(Fault::Rule(failure)) => return Err(failure),
+        Err(Fault::Disk(fault)) => return Err(open_failure(path, &fault)),
+    }
+    let new = beside(path);
+    let made = copy(&database, &new).and_then(|()| {
+        fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
+    });
+    if let Err(fault) = made {
+        let _ = fs::remove_file(&new);
+        tracing::warn!(
+            %fault,
+            "what was erased may still lie in freed pages of the store: free as much space as its file takes, then restart the sidecar"
+        );
+        return Ok(database);
+    }
+    // The name must outlive a loss of power, too; the file itself is on the disk already.
+    if let Some(Err(fault)) = path.parent().map(|folder| File::open(folder)?.sync_all()) {
+        tracing::warn!(%fault, "the folder of the store could not be synced");
+    }
+    drop(database);
+    tracing::info!("the store was written anew, without what was erased");
+    open()
+}
+
+fn is_due(database: &Database) -> Result<bool, Fault> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(DUE)?.is_some()),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn copy(from: &Database, path: &Path) -> Result<(), redb::Error> {
+    let from = from.begin_read()?;
+    fill_file(path, |to| {
+        each_table(&mut Copy { from: &from, to })?;
+        to.open_table(META)?.remove(DUE)?;
+        Ok(())
+    })
+}
+
+struct Copy<'t> {
+    from: &'t ReadTransaction,
+    to: &'t WriteTransaction,
+}
+
+impl EachTable for Copy<'_> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Fault> {
+        let from = match self.from.open_table(table) {
+            Ok(from) => from,
+            // Of a layout before this one.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(fault) => return Err(fault.into()),
+        };
+        let mut to = self.to.open_table(table)?;
+        for row in from.iter()? {
+            let (key, value) = row?;
+            to.insert(key.value(), value.value())?;
+        }
+        Ok(())
+    }
+}

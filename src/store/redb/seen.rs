@@ -1,0 +1,32 @@
+//! When members signed in last, in the embedded backend.
+//!
+//! Written where a session begins, and gone with the member.
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::{Fault, RedbStore, SIGNED_IN};
+use crate::domain::{Failure, Member, Session, Timestamp};
+use crate::store::personal::Seen;
+
+impl RedbStore {
+    pub(in crate::store) async fn seen(&self, members: Vec<Member>) -> Result<Vec<Seen>, Failure> {
+        self.read(move |tx| {
+            let table = tx.open_table(SIGNED_IN)?;
+            let seen = |member: Member| {
+                let found = table.get(member.id.as_str())?;
+                let signed_in = found.map(|found| Timestamp(found.value()));
+                Ok(Seen { member, signed_in })
+            };
+            members.into_iter().map(seen).collect()
+        })
+        .await
+    }
+}
+
+/// Notes that a session began, unless a later one is known of.
+pub(super) fn note(tx: &WriteTransaction, session: &Session) -> Result<(), Fault> {
+    let mut table = tx.open_table(SIGNED_IN)?;
+    let before = table.get(session.member.as_str())?.map_or(i64::MIN, |found| found.value());
+    table.insert(session.member.as_str(), session.created.0.max(before))?;
+    Ok(())
+}
