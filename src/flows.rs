@@ -16,11 +16,16 @@ pub mod me;
 pub mod members;
 pub mod passwords;
 pub mod permit;
+pub mod personal;
 pub mod refresh;
 pub mod reload;
+pub mod review;
 pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
+pub mod step_up;
+pub mod ticket;
+pub mod two_step;
 
 mod roles;
 mod whole;

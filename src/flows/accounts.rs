@@ -121,24 +121,21 @@ pub(super) async fn found(app: &App, slug: &AccountSlug) -> Result<Account, Fail
 /// Changes the caller's account.
 ///
 /// # Errors
-/// `Denied` `not_allowed`; `Invalid`; `Stale`; `Conflict` `not_offered`, `moved_on`; `Busy`.
+/// `Denied` `not_allowed`; `Invalid`; `Stale`; `Conflict` `own_factor_first`, `moved_on`; `Busy`.
 pub async fn edit(
     app: &Arc<App>,
     caller: Caller,
     expected: Option<Version>,
     edit: AccountEdit,
 ) -> Result<Committed<Account>, Failure> {
-    if edit.two_step_enforced == Some(true) {
-        // Accepted and not kept, it would promise a safety that is not there.
-        return Err(Failure::new(
-            Kind::Conflict,
-            "not_offered",
-            "two-step verification is not offered by this version: leave `two_step_enforced` out",
-        ));
-    }
     let app = Arc::clone(app);
     whole(async move {
         let permit = Permit::authorize(&app, caller, [Right::EDIT_SETTINGS]).await?;
+        if let (Some(true), Caller::Member(signed_in)) = (edit.two_step_enforced, permit.caller())
+            && !signed_in.record(&app).await?.two_step
+        {
+            return Err(own_factor_first());
+        }
         let (store, slug, edit) = (&app.store, &permit.account().clone(), &edit);
         let change =
             move |by| async move { store.account_edit(&by, slug, expected, edit.clone()).await };
@@ -146,6 +143,15 @@ pub async fn edit(
         refresh::seen(&app, done).await
     })
     .await
+}
+
+/// Who asks everybody for a second factor has shown that it works.
+fn own_factor_first() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "own_factor_first",
+        "who asks everybody for two-step verification has it already: set it up for yourself first",
+    )
 }
 
 /// Every account, ordered by slug.

@@ -254,6 +254,9 @@ async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
         LetterKind::PasswordChanged { .. } => {
             Ok(Some(Content::PasswordChanged { account_name, at: letter.created }))
         }
+        LetterKind::TwoStep { news, .. } => {
+            Ok(Some(Content::TwoStep { account_name, news: *news, at: letter.created }))
+        }
         LetterKind::EmailChanged { member } => {
             let member = app.store.member(member).await?;
             Ok(member.map(|member| Content::EmailChanged {

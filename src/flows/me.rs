@@ -9,7 +9,8 @@ use super::letters::{may_write_to, notice};
 use super::passwords::new_link;
 use super::permit::by_self;
 use super::sessions::SignedIn;
-use super::sign_in::{From, check_own_password};
+use super::sign_in::From;
+use super::step_up::{Shown, check_own};
 use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;
@@ -40,16 +41,17 @@ pub async fn edit(
 /// Leaves the account for good. The last administrator stays.
 ///
 /// # Errors
-/// `Denied` `wrong_password`; `TooMany` `too_many_tries`; `Conflict` `last_administrator`;
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`; `Conflict` `last_administrator`;
 /// `Unauthenticated` `session_ended`; `Busy`.
 pub async fn leave(
     app: &Arc<App>,
     signed_in: SignedIn,
-    password: &str,
+    shown: &Shown,
     from: From,
 ) -> Result<Committed<Removal>, Failure> {
     let member = signed_in.record(app).await?;
-    check_own_password(app, &member, password, &from).await?;
+    // Spent by the removal itself: nothing is left that the code could be used for again.
+    check_own(app, &member, shown, &from).await?;
     let app = Arc::clone(app);
     whole(async move {
         let _still = roles::giving(&app, []).await?;
@@ -63,17 +65,17 @@ pub async fn leave(
 /// change is made when both were opened. Answers until when.
 ///
 /// # Errors
-/// `Denied` `wrong_password`; `TooMany` `too_many_tries`, `too_many_requests`; `Conflict` `mail_not_sent`,
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`, `too_many_requests`; `Conflict` `mail_not_sent`,
 /// `already_member`, `already_invited`, `same_address`; `Busy`.
 pub async fn change_email(
     app: &Arc<App>,
     signed_in: SignedIn,
     to: Email,
-    password: &str,
+    shown: &Shown,
     from: From,
 ) -> Result<Timestamp, Failure> {
     let member = signed_in.record(app).await?;
-    check_own_password(app, &member, password, &from).await?;
+    let shown = check_own(app, &member, shown, &from).await?;
     if !app.mailer.sends() {
         return Err(Failure::new(
             Kind::Conflict,
@@ -88,7 +90,7 @@ pub async fn change_email(
     let expires = new.expires;
     let app = Arc::clone(app);
     whole(async move {
-        let done = app.store.email_change_begin(signed_in.target(), to, old, new).await;
+        let done = app.store.email_change_begin(signed_in.target(), shown, to, [old, new]).await;
         refresh::seen(&app, done).await
     })
     .await?;

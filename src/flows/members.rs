@@ -14,6 +14,7 @@ use crate::domain::{
     AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version,
 };
 use crate::entropy;
+use crate::store::personal::Seen;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page, Removal, Target};
 
 /// What a new member is made of.
@@ -129,6 +130,22 @@ pub async fn list(
         roles::known(app, role)?;
     }
     app.store.members(permit.account(), filter, after, limit).await
+}
+
+/// When the members of a page signed in last, for whoever was given the page.
+///
+/// # Errors
+/// `Busy`.
+pub async fn seen(app: &App, page: Page<Member>) -> Result<Page<Seen>, Failure> {
+    Ok(Page { items: app.store.seen(page.items).await?, next: page.next })
+}
+
+/// When a member signed in last, for whoever was given the member.
+///
+/// # Errors
+/// `NotFound` `unknown_member`, never in practice; `Busy`.
+pub async fn seen_one(app: &App, member: Member) -> Result<Seen, Failure> {
+    app.store.seen(vec![member]).await?.pop().ok_or_else(unknown)
 }
 
 /// Changes names or role; the address is the member's own to change, and the operator's of the

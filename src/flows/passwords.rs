@@ -11,7 +11,8 @@ use super::letters::{may_write_to, new_letter, notice};
 use super::members::{self, Chosen};
 use super::permit::{Caller, Permit, Right};
 use super::sessions::SignedIn;
-use super::sign_in::{Entered, From, check_own_password, new_session};
+use super::sign_in::{Entered, From, new_session};
+use super::step_up::{Shown, check_own};
 use super::whole::whole;
 use super::{accounts, refresh, roles};
 use crate::app::App;
@@ -50,7 +51,7 @@ pub(super) fn check(
     [first_name, last_name]: [&str; 2],
 ) -> Result<(), Failure> {
     let context = Context {
-        second_factor: false,
+        second_factor: account.two_step_enforced,
         account: &account.slug,
         account_name: &account.name,
         first_name,
@@ -72,22 +73,23 @@ async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<Stri
 /// token. Answers that, and how many ended.
 ///
 /// # Errors
-/// `Denied` `wrong_password`; `Invalid` for a new password that is refused; `TooMany`
-/// `too_many_tries`; `Unauthenticated` `session_ended`; `Conflict` `moved_on`; `Busy`.
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `Invalid` for a new password that is
+/// refused; `TooMany` `too_many_tries`; `Unauthenticated` `session_ended`; `Conflict`
+/// `two_step_needed`, `moved_on`; `Busy`.
 pub async fn change_own(
     app: &Arc<App>,
     signed_in: SignedIn,
-    current: &str,
+    shown: &Shown,
     new: &str,
     from: From,
 ) -> Result<Committed<(Entered, u64)>, Failure> {
     let member = signed_in.record(app).await?;
-    let checked = check_own_password(app, &member, current, &from).await?;
+    let shown = check_own(app, &member, shown, &from).await?;
     let password = checked_hash(app, &member, new).await?;
     let (token, session) = new_session(app, &member, &from)?;
     let change = PasswordChange {
         member: member.id.clone(),
-        checked,
+        shown,
         password,
         renewed: (signed_in.token(), session.clone()),
         letter: notice(app, "password-changed")?,

@@ -144,7 +144,7 @@ pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Vec<S
 }
 
 /// The sessions that live, with their last use as memory knows it.
-async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>, Failure> {
+pub(super) async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>, Failure> {
     let (now, limits) = (app.clock.now(), limits(app));
     let mut sessions = app.store.sessions_of(member).await?;
     for session in &mut sessions {

@@ -1,23 +1,28 @@
 //! Signing in: one answer for an unknown address, a wrong password, a suspended member and one
-//! without a password, at the same cost.
+//! without a password, at the same cost; then the second factor, where there is one.
 //!
 //! Each way costs one hash run. Failed tries slow the next one down, by login and by network, and
-//! lock nobody out for good. Never says which of the four it was.
+//! lock nobody out for good. Never says which of the four it was. A right password alone begins no
+//! session of who has a factor, nor on an account that asks for one: it gets a ticket.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::step_up::check_code;
+use super::ticket::{self, Ticket, Waiting};
 use super::whole::whole;
-use super::{refresh, sessions};
+use super::{accounts, refresh};
 use crate::app::App;
 use crate::domain::session::sign_in_refused;
+use crate::domain::two_step::set_up_first;
 use crate::domain::{
-    AccountSlug, Email, Failure, Kind, Member, Session, SessionId, Status, Token, limits,
+    AccountSlug, Email, Failure, Member, Session, SessionId, Status, Token, limits,
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::Committed;
 use crate::store::sessions::SignIn;
+use crate::store::two_step::Proof;
+use crate::store::{self, Committed};
 use crate::throttle::Login;
 
 /// Stands for what is too long to be hashed.
@@ -73,31 +78,88 @@ pub struct Entered {
     pub member: Member,
 }
 
-/// Signs in.
+/// What a right password comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A session.
+    Entered(Box<Committed<Entered>>),
+    /// The second factor must be shown.
+    SecondFactor(Waiting),
+    /// The account asks everybody for a second factor, and this member has none yet.
+    SetUp(Waiting),
+}
+
+/// Signs in, or goes half the way.
 ///
 /// # Errors
 /// `Unauthenticated` `sign_in_refused`, one answer for every cause; `TooMany` `too_many_tries`;
 /// `Busy`.
-pub async fn sign_in(app: &Arc<App>, attempt: Attempt) -> Result<Committed<Entered>, Failure> {
+pub async fn sign_in(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> {
     let app = Arc::clone(app);
     // To its end: who hangs up while the password is hashed has still tried it.
     whole(async move { try_once(&app, attempt).await }).await
 }
 
-async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Committed<Entered>, Failure> {
+async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> {
     let login = Login::new(&attempt.account, &attempt.email);
     let admitted = app.throttle.admit(login, attempt.from.address, app.clock.now())?;
-    match checked(app, &attempt).await? {
-        Some(checked) => {
-            let failures_before = admitted.succeeded(app.clock.now());
-            begin(app, checked, failures_before, &attempt.from).await
-        }
-        None => {
-            let failures = admitted.failed(app.clock.now());
-            tell_failed(app, (&attempt.account, &attempt.email), &attempt.from, failures);
-            Err(sign_in_refused())
-        }
+    let Some(checked) = checked(app, &attempt).await? else {
+        let failures = admitted.failed(app.clock.now());
+        tell_failed(app, (&attempt.account, &attempt.email), &attempt.from, failures);
+        return Err(sign_in_refused());
+    };
+    let Checked { member, password, rehashed } = checked;
+    let factors = app.store.factors(&member.id).await?;
+    let mut ticket = Ticket {
+        member: member.id.clone(),
+        checked: store::two_step::Checked::of(&password),
+        rehashed,
+        round: factors.round,
+        failures_before: 0,
+    };
+    if factors.authenticator.is_some() {
+        // The person is known by halves: this try counts as neither, and the failures before go on
+        // counting until the second factor is shown.
+        return Ok(Outcome::SecondFactor(ticket.seal(app)?));
     }
+    ticket.failures_before = admitted.succeeded(app.clock.now());
+    if accounts::found(app, &member.account).await?.two_step_enforced {
+        return Ok(Outcome::SetUp(ticket.seal(app)?));
+    }
+    begin(app, member, ticket, None, &attempt.from)
+        .await
+        .map(|entered| Outcome::Entered(Box::new(entered)))
+}
+
+/// Shows the second factor for a ticket, and signs in.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`; `Denied` `wrong_code`, `codes_locked`; `Conflict`
+/// `factor_unreadable`, `two_step_needed`; `TooMany` `too_many_tries`; `Busy`.
+pub async fn second_factor(
+    app: &Arc<App>,
+    ticket: &str,
+    code: &str,
+    from: From,
+) -> Result<Committed<Entered>, Failure> {
+    let (app, ticket, code) = (Arc::clone(app), ticket.to_owned(), code.to_owned());
+    // To its end: who hangs up while a code is checked has still tried it.
+    whole(async move {
+        let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
+        let login = Login::new(&member.account, &member.email);
+        let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
+        let factors = app.store.factors(&member.id).await?;
+        if factors.round != ticket.round {
+            return Err(ticket::dead());
+        }
+        if factors.authenticator.is_none() {
+            return Err(set_up_first());
+        }
+        let (proof, before) = check_code(&app, &member, &factors, &code, admitted).await?;
+        ticket.failures_before = before;
+        begin(&app, member, ticket, Some(proof), &from).await
+    })
+    .await
 }
 
 /// A member whose password was right.
@@ -137,25 +199,32 @@ async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failur
 
 async fn begin(
     app: &Arc<App>,
-    checked: Checked,
-    failures_before: u32,
+    member: Member,
+    ticket: Ticket,
+    proof: Option<Proof>,
     from: &From,
 ) -> Result<Committed<Entered>, Failure> {
-    let Checked { member, password, rehashed } = checked;
     let (token, session) = new_session(app, &member, from)?;
-    let sign_in = SignIn { session, checked: password, rehashed, failures_before };
+    let Ticket { checked, rehashed, round, failures_before, .. } = ticket;
+    let proof = proof.map(|proof| (proof, round));
+    let sign_in = SignIn { session, checked, rehashed, proof, failures_before };
     let app = Arc::clone(app);
     let Committed { revision, value: session } =
         whole(async move { refresh::seen(&app, app.store.session_begin(sign_in).await).await })
             .await?;
+    tell_entered(&session);
+    Ok(Committed { revision, value: Entered { token, session, member } })
+}
+
+/// Tells the log that somebody signed in.
+pub(super) fn tell_entered(session: &Session) {
     tracing::info!(
         event = "authn_login_success",
-        member = %member.id,
-        account = %member.account,
+        member = %session.member,
+        account = %session.account,
         session = %session.id,
         "somebody signed in"
     );
-    Ok(Committed { revision, value: Entered { token, session, member } })
 }
 
 /// A new token, and the session that it opens.
@@ -187,7 +256,7 @@ fn bounded(agent: &str) -> String {
 /// Tells the log of a failed try; where many in a row begin to slow a member's sign-in down, the
 /// member's audit log hears of it, once. The answer does not wait for that: its time would tell
 /// whether there is such a member.
-fn tell_failed(
+pub(super) fn tell_failed(
     app: &Arc<App>,
     (account, email): (&AccountSlug, &Email),
     from: &From,
@@ -206,37 +275,4 @@ fn tell_failed(
             let _ = app.store.sign_in_slowed(&member, failures).await;
         }
     });
-}
-
-/// Checks the password of somebody who is signed in, before something that must not be done from
-/// a screen that was left open. Slowed down like a sign-in. Answers the hash that it was checked
-/// against.
-///
-/// # Errors
-/// `Denied` `wrong_password`; `TooMany` `too_many_tries`; `Unauthenticated` `session_ended`;
-/// `Busy`.
-pub(super) async fn check_own_password(
-    app: &Arc<App>,
-    member: &Member,
-    password: &str,
-    from: &From,
-) -> Result<String, Failure> {
-    let login = Login::new(&member.account, &member.email);
-    let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
-    let credential = app.store.credential(&member.id).await?.ok_or_else(sessions::ended)?;
-    let matches = match Password::parse(password) {
-        Ok(password) => app.hasher.verify(&password, &credential.password).await?.matches,
-        Err(_) => false,
-    };
-    if !matches {
-        let failures = admitted.failed(app.clock.now());
-        tell_failed(app, (&member.account, &member.email), from, failures);
-        return Err(Failure {
-            kind: Kind::Denied,
-            code: "wrong_password",
-            ..Failure::invalid("password", "this is not your current password: type it again")
-        });
-    }
-    admitted.succeeded(app.clock.now());
-    Ok(credential.password)
 }

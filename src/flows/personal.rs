@@ -1,0 +1,76 @@
+//! A person's data: erased once the member is removed, handed out while there is one.
+//!
+//! What is handed out holds no secret and no hash of one, and of other people ids only. Looks
+//! nobody's right over but its own caller's.
+
+use std::sync::Arc;
+
+use super::permit::{Caller, Permit, Right};
+use super::sessions::{self, SignedIn};
+use super::two_step::{self, Standing};
+use super::whole::whole;
+use super::{members, refresh, roles};
+use crate::app::App;
+use crate::domain::{AccountSlug, Failure, MemberId, Session, limits};
+use crate::store::Committed;
+use crate::store::personal::{Erasure, MemberData};
+
+/// Takes away for good what is personal of a member who was removed. The file of the store holds
+/// the bytes until the next start, which writes it anew.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Conflict` `not_removed`, `moved_on`;
+/// `Busy`.
+pub async fn erase(
+    app: &Arc<App>,
+    caller: Caller,
+    id: MemberId,
+) -> Result<Committed<Erasure>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let permit = Permit::authorize(&app, caller, [Right::remove(id.clone())]).await?;
+        let (store, account, id) = (&app.store, &permit.account().clone(), &id);
+        let change = move |by| async move { store.member_erase(&by, account, id).await };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}
+
+/// Everything that is kept of one member.
+#[derive(Debug)]
+pub struct Data {
+    /// Record, invites and audit entries.
+    pub kept: MemberData,
+    /// The sessions that live, newest first.
+    pub sessions: Vec<Session>,
+    /// How two-step verification stands; no secret of it.
+    pub two_step: Standing,
+}
+
+/// What is kept of a member of the caller's account. Needs the right to edit the member, since it
+/// tells from where the person signs in.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`.
+pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Data, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::edit(id.clone())]).await?;
+    gathered(app, permit.account(), id).await
+}
+
+/// What is kept of whoever is signed in.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Data, Failure> {
+    let member = signed_in.record(app).await?;
+    gathered(app, &member.account, &member.id).await
+}
+
+async fn gathered(app: &App, account: &AccountSlug, id: &MemberId) -> Result<Data, Failure> {
+    let kept = app.store.member_data(account, id, limits::DATA_ITEMS_MAX).await?;
+    let kept = kept.ok_or_else(members::unknown)?;
+    let two_step = two_step::standing_of(app, &kept.seen.member).await?;
+    Ok(Data { kept, sessions: sessions::live_of(app, id).await?, two_step })
+}

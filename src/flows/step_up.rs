@@ -1,0 +1,139 @@
+//! Showing again who one is, before something that must not be done from a screen that was left
+//! open: the password, and the second factor of who has one.
+//!
+//! Slowed down like a sign-in, by the same counter. Spends nothing: that is the transaction's.
+
+use std::sync::Arc;
+
+use super::letters::notice;
+use super::sessions;
+use super::sign_in::{From, tell_failed};
+use crate::app::App;
+use crate::authenticator;
+use crate::domain::two_step::{Code, code_missing, wrong_code};
+use crate::domain::{Factors, Failure, Kind, Member, Sealed};
+use crate::password::Password;
+use crate::store::two_step::{Checked, Proof, StepUp};
+use crate::throttle::{Login, Try};
+
+/// What somebody who is signed in shows. Never prints.
+#[derive(Clone)]
+pub struct Shown {
+    /// The password as typed.
+    pub password: String,
+    /// A code of the authenticator app, or a recovery code; may be left out by who has no factor.
+    pub code: Option<String>,
+}
+
+impl Shown {
+    /// The password alone, of who has no second factor.
+    #[must_use]
+    pub fn password(password: &str) -> Self {
+        Self { password: password.to_owned(), code: None }
+    }
+}
+
+/// Checks what a member shows.
+///
+/// # Errors
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`; `TooMany`
+/// `too_many_tries`; `Conflict` `factor_unreadable`; `Unauthenticated` `session_ended`; `Busy`.
+pub(super) async fn check_own(
+    app: &Arc<App>,
+    member: &Member,
+    shown: &Shown,
+    from: &From,
+) -> Result<StepUp, Failure> {
+    let login = Login::new(&member.account, &member.email);
+    let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
+    let credential = app.store.credential(&member.id).await?.ok_or_else(sessions::ended)?;
+    let matches = match Password::parse(&shown.password) {
+        Ok(password) => app.hasher.verify(&password, &credential.password).await?.matches,
+        Err(_) => false,
+    };
+    if !matches {
+        let failures = admitted.failed(app.clock.now());
+        tell_failed(app, (&member.account, &member.email), from, failures);
+        return Err(wrong_password());
+    }
+    let checked = Checked::of(&credential.password);
+    let factors = app.store.factors(&member.id).await?;
+    if factors.authenticator.is_none() {
+        admitted.succeeded(app.clock.now());
+        return Ok(StepUp { checked, proof: None });
+    }
+    let code = shown.code.as_deref().ok_or_else(code_missing)?;
+    let (proof, _) = check_code(app, member, &factors, code, admitted).await?;
+    Ok(StepUp { checked, proof: Some(proof) })
+}
+
+/// Checks a code of a member who has a factor. A wrong one is counted with the wrong passwords, and
+/// by itself for good: whoever types it knows the password. Answers also how many tries failed
+/// before.
+///
+/// # Errors
+/// `Denied` `wrong_code`, `codes_locked`; `Conflict` `factor_unreadable`; `Busy`.
+pub(super) async fn check_code(
+    app: &App,
+    member: &Member,
+    factors: &Factors,
+    code: &str,
+    admitted: Try,
+) -> Result<(Proof, u32), Failure> {
+    factors.may_try()?;
+    match proof_of(app, member, factors, code) {
+        Ok(proof) => Ok((proof, admitted.succeeded(app.clock.now()))),
+        Err(failure) if failure.code == wrong_code().code => {
+            let failures = admitted.failed(app.clock.now());
+            let (id, account) = (&member.id, &member.account);
+            tracing::warn!(event = "authn_login_fail", member = %id, %account, failures, "a code was refused");
+            app.store.code_failed(member, notice(app, "two-step")?).await?;
+            Err(failure)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What a code proves. That it was not used yet is looked at here and held by the transaction.
+fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result<Proof, Failure> {
+    match Code::parse(code)? {
+        Code::Recovery(code) => {
+            let hash = code.hash();
+            if !factors.recovery.contains(&hash) {
+                return Err(wrong_code());
+            }
+            Ok(Proof::Recovery { hash, letter: notice(app, "two-step")? })
+        }
+        Code::Digits(digits) => {
+            let it = factors.authenticator.as_ref().ok_or_else(wrong_code)?;
+            let secret = unsealed(app, member, &it.secret)?;
+            let step = authenticator::step_of(&secret, &digits, app.clock.now());
+            let step = step.filter(|step| *step > it.step).ok_or_else(wrong_code)?;
+            Ok(Proof::Step { secret: it.secret.clone(), step })
+        }
+    }
+}
+
+/// What the secret of a member's authenticator app is sealed for.
+pub(super) fn purpose(member: &Member) -> [&[u8]; 3] {
+    [b"totp", member.account.as_str().as_bytes(), member.id.as_str().as_bytes()]
+}
+
+/// The secret of an authenticator app.
+pub(super) fn unsealed(app: &App, member: &Member, sealed: &Sealed) -> Result<Vec<u8>, Failure> {
+    app.keys.unseal(&purpose(member), sealed).ok_or_else(|| {
+        Failure::new(
+            Kind::Conflict,
+            "factor_unreadable",
+            "the key that keeps the secret of your authenticator app is not there, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
+        )
+    })
+}
+
+fn wrong_password() -> Failure {
+    Failure {
+        kind: Kind::Denied,
+        code: "wrong_password",
+        ..Failure::invalid("password", "this is not your current password: type it again")
+    }
+}

@@ -1,0 +1,98 @@
+//! A ticket: the proof that a password was right, for the moment until the second factor is shown.
+//!
+//! Sealed and kept nowhere: whoever holds one holds a right password and nothing more. It ends with
+//! its time, with the password, and with the next factor that is shown or changed, so that one that
+//! was stolen is dead once its owner has signed in.
+
+use super::invites::later;
+use crate::app::App;
+use crate::domain::{Digest, Failure, Kind, Member, MemberId, Sealed, Status, Timestamp, limits};
+use crate::store::two_step::Checked;
+
+/// What a ticket is sealed for.
+const PURPOSE: &[&[u8]] = &[b"ticket"];
+
+/// A right password, waiting for its second factor.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// Whose.
+    pub(super) member: MemberId,
+    /// Against which stored password.
+    pub(super) checked: Checked,
+    /// The password hashed anew, where its parameters were below target.
+    pub(super) rehashed: Option<String>,
+    /// The round of the factors that it was made in.
+    pub(super) round: u64,
+    /// How many tries failed before.
+    pub(super) failures_before: u32,
+}
+
+/// A ticket, for the one who showed the password.
+#[derive(Clone)]
+pub struct Waiting {
+    /// Opaque.
+    pub ticket: String,
+    /// From when on it opens nothing.
+    pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waiting(until {})", self.expires.0)
+    }
+}
+
+impl Ticket {
+    /// Seals it.
+    pub(super) fn seal(self, app: &App) -> Result<Waiting, Failure> {
+        let expires = later(app, limits::TICKET_LIFETIME);
+        let plain = [
+            expires.0.to_string(),
+            self.round.to_string(),
+            self.failures_before.to_string(),
+            self.checked.0.hex(),
+            self.member.to_string(),
+            self.rehashed.unwrap_or_default(),
+        ];
+        let sealed = app.keys.seal(PURPOSE, plain.join("\n").as_bytes())?;
+        Ok(Waiting { ticket: sealed.to_text(), expires })
+    }
+
+    /// Opens one that somebody brings, with the member as it is now.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `ticket_dead`; `Busy`, when the disk fails.
+    pub(super) async fn open(app: &App, text: &str) -> Result<(Self, Member), Failure> {
+        let ticket = Self::read(app, text).ok_or_else(dead)?;
+        let member = app.store.member(&ticket.member).await?;
+        let member = member.filter(|member| member.status == Status::Active).ok_or_else(dead)?;
+        Ok((ticket, member))
+    }
+
+    fn read(app: &App, text: &str) -> Option<Self> {
+        if text.len() > limits::TICKET_BYTES_MAX {
+            return None;
+        }
+        let plain = app.keys.unseal(PURPOSE, &Sealed::parse(text)?)?;
+        let plain = String::from_utf8(plain).ok()?;
+        let mut parts = plain.split('\n');
+        let expires = Timestamp(parts.next()?.parse().ok()?);
+        let ticket = Self {
+            round: parts.next()?.parse().ok()?,
+            failures_before: parts.next()?.parse().ok()?,
+            checked: Checked(Digest::from_hex(parts.next()?)?),
+            member: MemberId::parse(parts.next()?).ok()?,
+            rehashed: parts.next().filter(|phc| !phc.is_empty()).map(str::to_owned),
+        };
+        (app.clock.now() < expires).then_some(ticket)
+    }
+}
+
+/// The failure for a ticket that opens nothing any more.
+pub(super) fn dead() -> Failure {
+    Failure::new(
+        Kind::Unauthenticated,
+        "ticket_dead",
+        "this sign-in took too long, or was finished or replaced by another one: begin again with address and password",
+    )
+}

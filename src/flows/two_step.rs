@@ -1,0 +1,336 @@
+//! Two-step verification: set up, confirmed, switched off, reset, and its recovery codes.
+//!
+//! A secret is shown once, when an app is set up; recovery codes once, when they are made. An
+//! administrator can take another's factor away, never learn or choose it.
+
+use std::sync::Arc;
+
+use super::invites::later;
+use super::letters::notice;
+use super::members::{self, Chosen};
+use super::permit::{Caller, Permit, Right};
+use super::sessions::SignedIn;
+use super::sign_in::{Entered, From, new_session, tell_entered};
+use super::step_up::{Shown, check_own, purpose, unsealed};
+use super::ticket::Ticket;
+use super::whole::whole;
+use super::{accounts, refresh, roles};
+use crate::app::App;
+use crate::authenticator::{self, Enrolment, SECRET_BYTES};
+use crate::domain::two_step::{RecoveryCode, wrong_code};
+use crate::domain::{Factors, Failure, Kind, Member, Sealed, Timestamp, limits};
+use crate::entropy;
+use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
+use crate::store::{Committed, Target};
+
+/// How a member's own two-step verification stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Since when there is an authenticator app; `None` where there is none.
+    pub since: Option<Timestamp>,
+    /// Recovery codes that were not used.
+    pub recovery_left: usize,
+    /// Whether the account asks everybody for it.
+    pub enforced: bool,
+}
+
+/// A factor that was taken into use: the session that goes on, how many others ended, and the
+/// recovery codes, shown once. Never prints them.
+#[derive(Debug)]
+pub struct SetUp {
+    /// The session, under a new token.
+    pub entered: Entered,
+    /// How many sessions ended.
+    pub ended: u64,
+    /// New recovery codes.
+    pub recovery: Vec<RecoveryCode>,
+}
+
+/// How the caller's own two-step verification stands.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn standing(app: &App, signed_in: &SignedIn) -> Result<Standing, Failure> {
+    standing_of(app, &signed_in.record(app).await?).await
+}
+
+pub(super) async fn standing_of(app: &App, member: &Member) -> Result<Standing, Failure> {
+    let Factors { authenticator, recovery, .. } = app.store.factors(&member.id).await?;
+    Ok(Standing {
+        since: authenticator.map(|it| it.since),
+        recovery_left: recovery.len(),
+        enforced: accounts::found(app, &member.account).await?.two_step_enforced,
+    })
+}
+
+/// Begins to set an authenticator app up, for the first time or in the place of another one.
+///
+/// # Errors
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`;
+/// `Unauthenticated` `session_ended`; `Conflict` `moved_on`; `Busy`.
+pub async fn begin(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    shown: &Shown,
+    from: &From,
+) -> Result<Enrolment, Failure> {
+    let member = signed_in.record(app).await?;
+    let shown = check_own(app, &member, shown, from).await?;
+    enrol(app, &member, shown).await
+}
+
+/// The same for who has shown the password on an account that asks for a factor.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`; `Denied` `code_missing`, for who has a factor; `Busy`.
+pub async fn begin_by_ticket(app: &Arc<App>, ticket: &str) -> Result<Enrolment, Failure> {
+    let (ticket, member) = Ticket::open(app, ticket).await?;
+    enrol(app, &member, StepUp { checked: ticket.checked, proof: None }).await
+}
+
+async fn enrol(app: &Arc<App>, member: &Member, shown: StepUp) -> Result<Enrolment, Failure> {
+    let secret: [u8; SECRET_BYTES] = entropy::random()?;
+    let issuer = format!("KWIC {}", member.account);
+    let enrolment = authenticator::enrolment(&secret, &issuer, &member.email)?;
+    let sealed = app.keys.seal(&purpose(member), &secret)?;
+    let expires = later(app, limits::TWO_STEP_SETUP_LIFETIME);
+    let (app, member) = (Arc::clone(app), member.clone());
+    whole(async move {
+        let target = target(&member);
+        refresh::seen(&app, app.store.two_step_begin(target, shown, sealed, expires).await).await
+    })
+    .await?;
+    Ok(enrolment)
+}
+
+const fn target(member: &Member) -> Target<'_> {
+    Target { account: &member.account, id: &member.id, expected: None }
+}
+
+/// Takes the app that was begun into use, by its first code. Every other session ends, and this one
+/// goes on under a new token.
+///
+/// # Errors
+/// `Denied` `wrong_code`; `Conflict` `not_set_up`; `Unauthenticated` `session_ended`; `Busy`.
+pub async fn confirm(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    code: &str,
+    from: &From,
+) -> Result<Committed<SetUp>, Failure> {
+    let member = signed_in.record(app).await?;
+    take_into_use(app, member, Through::Session(signed_in.token()), code, from).await
+}
+
+/// The same for who has shown the password on an account that asks for a factor, who is signed in
+/// by it.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
+/// `not_set_up`; `Busy`.
+pub async fn confirm_by_ticket(
+    app: &Arc<App>,
+    ticket: &str,
+    code: &str,
+    from: &From,
+) -> Result<Committed<SetUp>, Failure> {
+    let (ticket, member) = Ticket::open(app, ticket).await?;
+    let Ticket { checked, round, failures_before, .. } = ticket;
+    let through = Through::Ticket { checked, round, failures_before };
+    let done = take_into_use(app, member, through, code, from).await?;
+    tell_entered(&done.value.entered.session);
+    Ok(done)
+}
+
+async fn take_into_use(
+    app: &Arc<App>,
+    member: Member,
+    through: Through,
+    code: &str,
+    from: &From,
+) -> Result<Committed<SetUp>, Failure> {
+    let pending = app.store.factors(&member.id).await?.pending.ok_or_else(nothing_pending)?;
+    let secret = unsealed(app, &member, &pending.secret)?;
+    let digits: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let step = authenticator::step_of(&secret, &digits, app.clock.now());
+    let step = step.ok_or_else(wrong_code)?;
+    let recovery = new_codes()?;
+    let (token, session) = new_session(app, &member, from)?;
+    let confirmed = Confirmed {
+        through,
+        secret: pending.secret,
+        step,
+        recovery: recovery.iter().map(RecoveryCode::hash).collect(),
+        session: session.clone(),
+        letter: notice(app, "two-step")?,
+    };
+    let (own, id) = (Arc::clone(app), member.clone());
+    let done = whole(async move {
+        let done = own.store.two_step_confirm(target(&id), confirmed).await;
+        refresh::seen(&own, done).await
+    })
+    .await?;
+    let member = Member { two_step: true, ..member };
+    let entered = Entered { token, session, member };
+    Ok(Committed { revision: done.revision, value: SetUp { entered, ended: done.value, recovery } })
+}
+
+fn new_codes() -> Result<Vec<RecoveryCode>, Failure> {
+    let code = |_| entropy::random().map(RecoveryCode::from_bytes);
+    (0..limits::RECOVERY_CODES).map(code).collect()
+}
+
+/// Switches the own factor off. Every other session ends, and this one goes on under a new token.
+/// Answers that, and how many ended.
+///
+/// # Errors
+/// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `Conflict` `not_set_up`,
+/// `two_step_enforced`, `moved_on`; `TooMany` `too_many_tries`; `Unauthenticated` `session_ended`;
+/// `Busy`.
+pub async fn switch_off(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    shown: &Shown,
+    from: &From,
+) -> Result<Committed<(Entered, u64)>, Failure> {
+    let member = signed_in.record(app).await?;
+    let shown = check_own(app, &member, shown, from).await?;
+    let (token, session) = new_session(app, &member, from)?;
+    let renewed = (signed_in.token(), session.clone());
+    let letter = notice(app, "two-step")?;
+    let (own, id) = (Arc::clone(app), member.clone());
+    let done = whole(async move {
+        let done = own.store.two_step_off(target(&id), shown, renewed, letter).await;
+        refresh::seen(&own, done).await
+    })
+    .await?;
+    let member = Member { two_step: false, ..member };
+    let entered = Entered { token, session, member };
+    Ok(Committed { revision: done.revision, value: (entered, done.value) })
+}
+
+/// New recovery codes in the place of the old ones, shown once.
+///
+/// # Errors
+/// As [`switch_off`], but for `two_step_enforced`.
+pub async fn recovery_codes(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    shown: &Shown,
+    from: &From,
+) -> Result<Committed<Vec<RecoveryCode>>, Failure> {
+    let member = signed_in.record(app).await?;
+    let shown = check_own(app, &member, shown, from).await?;
+    let recovery = new_codes()?;
+    let hashes = recovery.iter().map(RecoveryCode::hash).collect();
+    let letter = notice(app, "two-step")?;
+    let app = Arc::clone(app);
+    let done = whole(async move {
+        let done = app.store.recovery_codes(target(&member), shown, hashes, letter).await;
+        refresh::seen(&app, done).await
+    })
+    .await?;
+    Ok(Committed { revision: done.revision, value: recovery })
+}
+
+/// Takes another member's factor away, ends the sessions, and tells the member. A member who does
+/// it shows the own factor; the operator of the sidecar has none to show. Answers how many sessions
+/// ended.
+///
+/// # Errors
+/// `Denied` `not_allowed`, `wrong_password`, `wrong_code`, `code_missing`; `NotFound`
+/// `unknown_member`; `Stale`; `Conflict` `own_factor`, `own_factor_first`, `not_set_up`,
+/// `moved_on`; `TooMany` `too_many_tries`; `Busy`.
+pub async fn reset(
+    app: &Arc<App>,
+    caller: Caller,
+    chosen: Chosen,
+    shown: Option<Shown>,
+    from: From,
+) -> Result<Committed<u64>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        let permit = Permit::authorize(&app, caller, [Right::edit(chosen.id.clone())]).await?;
+        members::found(&app, permit.account(), &chosen.id).await?;
+        let shown = match permit.caller() {
+            Caller::Sidecar { .. } => None,
+            Caller::Member(signed_in) => {
+                let own = signed_in.record(&app).await?;
+                let shown = shown.ok_or_else(own_password_missing)?;
+                Some(check_own(&app, &own, &shown, &from).await?)
+            }
+        };
+        let letter = notice(&app, "two-step")?;
+        let (store, account) = (&app.store, &permit.account().clone());
+        let (chosen, shown, letter) = (&chosen, &shown, &letter);
+        let change = move |by| async move {
+            let target = chosen.target(account);
+            store.two_step_reset(&by, target, shown.clone(), letter.clone()).await
+        };
+        let done = permit.run(&app, change).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}
+
+/// Puts every secret under the newest key, so that older ones can be taken away. Answers how many,
+/// and how many could not be opened.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn reseal(app: &App) -> Result<(usize, usize), Failure> {
+    let mut resealed = Vec::new();
+    let mut unreadable = 0;
+    for (id, account, factors) in app.store.sealed_factors().await? {
+        let of: [&[u8]; 3] = [b"totp", account.as_str().as_bytes(), id.as_str().as_bytes()];
+        let secrets =
+            [factors.authenticator.map(|it| it.secret), factors.pending.map(|it| it.secret)];
+        for before in secrets.into_iter().flatten() {
+            match again(app, &of, &before)? {
+                Again::Is(after) => resealed.push(Resealed { member: id.clone(), before, after }),
+                Again::IsNew => {}
+                Again::Cannot => unreadable += 1,
+            }
+        }
+    }
+    let count = resealed.len();
+    for some in resealed.chunks(limits::FORGOTTEN_AT_ONCE_MAX) {
+        app.store.factors_reseal(some.to_vec()).await?;
+    }
+    Ok((count, unreadable))
+}
+
+/// What became of a secret that was to be sealed anew.
+enum Again {
+    Is(Sealed),
+    IsNew,
+    Cannot,
+}
+
+fn again(app: &App, of: &[&[u8]], sealed: &Sealed) -> Result<Again, Failure> {
+    match app.keys.unseal(of, sealed) {
+        None => Ok(Again::Cannot),
+        Some(secret) if app.keys.is_old(sealed) => app.keys.seal(of, &secret).map(Again::Is),
+        Some(_) => Ok(Again::IsNew),
+    }
+}
+
+fn nothing_pending() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_set_up",
+        "no authenticator app is being set up: begin with its secret first",
+    )
+}
+
+fn own_password_missing() -> Failure {
+    Failure {
+        kind: Kind::Denied,
+        code: "password_missing",
+        ..Failure::invalid(
+            "password",
+            "who takes away somebody's second factor shows who they are again: give your own `password` and `code`",
+        )
+    }
+}
