@@ -23,11 +23,13 @@ mod me;
 mod members;
 mod openapi;
 mod passwords;
+mod personal;
 mod policies;
 mod precondition;
 mod query;
 mod roles;
 mod sign_in;
+mod two_step;
 mod wire;
 
 use std::sync::Arc;

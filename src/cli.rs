@@ -8,8 +8,10 @@ mod account;
 mod ask;
 mod audit;
 mod decide;
+mod doctor;
 mod edit;
 mod invite;
+mod keys;
 mod mail;
 mod member;
 mod output;
@@ -152,9 +154,15 @@ enum Command {
     /// Mail: how it stands, a test of each step, and going on after a stop
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// Secret keys in the data folder
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a link with which an administrator who is locked out sets a new password
     #[command(after_help = "Example: kwic-team recover --account acme ann@example.org")]
     Recover(recover::RecoverArgs),
+    /// Say what is in order, what is not, and what to do next; exits 1 where something fails
+    #[command(after_help = "Example: kwic-team doctor")]
+    Doctor,
     /// Print a completion script for a shell
     #[command(
         after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
@@ -197,7 +205,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Decide(args) => decide::run(&global, &args),
         Command::Audit(command) => audit::run(&global, command),
         Command::Mail(command) => mail::run(&global, &command),
+        Command::Keys(command) => keys::run(&global, &command),
         Command::Recover(args) => recover::run(&global, &args),
+        Command::Doctor => doctor::run(&global),
         Command::Completions(args) => shell::completions(&args),
         Command::Man => shell::man(),
     }

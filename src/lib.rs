@@ -16,7 +16,7 @@
 //! | 5 | [`authzen`] [`admin`] | faces: JSON for services, JSON for programs |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`throttle`] [`telemetry`] | tools; none knows another |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`throttle`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP |
 //!
@@ -62,6 +62,16 @@
 //!    the inviter may give the role, and makes the member in one transaction.
 //! 5. `flows::sign_in` begins a session; `flows::decide` knows it as the member from then on.
 //!
+//! # One second factor
+//!
+//! 1. `flows::sign_in` finds the password right and a factor in the store: no session, but a sealed
+//!    `flows::ticket`, which nobody keeps.
+//! 2. `flows::step_up` opens the secret with [`keys::Keys`], finds the time step of the code with
+//!    [`authenticator`], and counts what is wrong in [`throttle`] and in the store.
+//! 3. `store::redb::two_step` spends the code in the transaction that begins the session: the step
+//!    must be later than the last one, the ticket of this round. Every way to a session, and every
+//!    change of how somebody signs in, comes through there.
+//!
 //! # One reload
 //!
 //! 1. `policy_folder` notices a change, or a signal or a command asks.
@@ -84,6 +94,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 
+pub mod authenticator;
 pub mod directory;
 pub mod engine;
 pub mod keys;

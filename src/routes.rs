@@ -84,11 +84,15 @@ pub async fn management(app: Arc<App>, request: Request) -> Reply {
     admin::route(&app, request).await
 }
 
-/// `admin.sock`: the management API, and one decision for `kwic-team decide`.
+/// `admin.sock`: the management API, one decision for `kwic-team decide`, and for `kwic-team doctor`
+/// whether the sidecar is ready.
 pub async fn admin(app: Arc<App>, mut request: Request) -> Reply {
     if request.path() == "/access/v1/evaluation" && request.method == Method::Post {
         let answered = authzen::evaluation(&app, &mut request).await;
         return answered.unwrap_or_else(|failure| Reply::problem(&failure, request.id()));
+    }
+    if request.path() == "/readyz" && request.method == Method::Get {
+        return authzen::readyz(&app);
     }
     admin::route(&app, request).await
 }

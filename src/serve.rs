@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind};
 use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
-use crate::flows::{letters, refresh, reload, sessions, set_up};
+use crate::flows::{letters, refresh, reload, sessions, set_up, two_step};
 use crate::http::{Bounds, Listen, Listener, Server};
 use crate::keys::Keys;
 use crate::mail::Mailer;
@@ -235,10 +235,24 @@ async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>
     // Places that people sign in from are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
+    tell_resealed(two_step::reseal(&app).await?);
     if demo {
         demo::populate(&app).await?;
     }
     Ok(app)
+}
+
+/// Tells what became of the secrets in the store when they were put under the newest key.
+fn tell_resealed((resealed, unreadable): (usize, usize)) {
+    if resealed > 0 {
+        tracing::info!(resealed, "secrets of second factors are under the newest key now");
+    }
+    if unreadable > 0 {
+        tracing::error!(
+            unreadable,
+            "secrets of second factors cannot be opened: put their keys back into the folder `keys`, or let members use a recovery code, or reset them with `kwic-team member reset-two-step`"
+        );
+    }
 }
 
 /// The digests of the keys in a file, one a line.

@@ -4,8 +4,8 @@
 
 use super::call::{Answer, Call};
 use super::{
-    accounts, audit, events, files, invites, mail, me, members, openapi, passwords, policies,
-    roles, sign_in,
+    accounts, audit, events, files, invites, mail, me, members, openapi, passwords, personal,
+    policies, roles, sign_in, two_step,
 };
 use crate::http::Method;
 use crate::http::query::decoded;
@@ -71,16 +71,25 @@ macro_rules! calls {
 
 calls! {
     SignIn: Post "/sign-in" Open Json => sign_in::sign_in,
+    SignInSecondFactor: Post "/sign-in/second-factor" Open Json => two_step::second_factor,
+    SignInTwoStep: Post "/sign-in/two-step" Open Json => two_step::begin_by_ticket,
+    SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json => two_step::confirm_by_ticket,
     SignOut: Post "/sign-out" Open Empty => sign_in::sign_out,
     SetUp: Post "/setup" Open Json => sign_in::set_up,
 
     Me: Get "/me" Member Empty => me::show,
     MeEdit: Patch "/me" Member Json => me::edit,
     MeLeave: Post "/me/leave" Member Json => me::leave,
+    MeData: Get "/me/data" Member Empty => personal::own,
     MePermissions: Get "/me/permissions" Member Empty => me::permissions,
     MePassword: Post "/me/password" Member Json => passwords::change,
     MeEmail: Post "/me/email" Member Json => me::change_email,
     MeEmailConfirm: Post "/me/email/confirm" Open Json => me::confirm_email,
+    TwoStep: Get "/me/two-step" Member Empty => two_step::show,
+    TwoStepBegin: Post "/me/two-step" Member Json => two_step::begin,
+    TwoStepOff: Delete "/me/two-step" Member Json => two_step::switch_off,
+    TwoStepConfirm: Post "/me/two-step/confirm" Member Json => two_step::confirm,
+    RecoveryCodes: Post "/me/recovery-codes" Member Json => two_step::recovery_codes,
     MeSessions: Get "/me/sessions" Member Empty => me::sessions,
     MeSessionsEnd: Delete "/me/sessions" Member Empty => me::end_others,
     MeSessionEnd: Delete "/me/sessions/{id}" Member Empty => me::end_session,
@@ -93,15 +102,19 @@ calls! {
     MemberCreate: Post "/members" Operator Json => members::create,
     MembersImport: Post "/members/import" Operator File => files::import,
     MembersExport: Get "/members/export" Anyone Empty => files::export,
+    MembersReview: Get "/members/review" Anyone Empty => personal::review,
     MembersChange: Post "/members/bulk" Anyone Json => members::change_several,
     MemberShow: Get "/members/{id}" Anyone Empty => members::show,
     MemberEdit: Patch "/members/{id}" Anyone Json => members::edit,
     MemberRemove: Delete "/members/{id}" Anyone Empty => members::remove,
     MemberSuspend: Post "/members/{id}/suspend" Anyone Empty => members::suspend,
     MemberRestore: Post "/members/{id}/restore" Anyone Empty => members::restore,
+    MemberErase: Post "/members/{id}/erase" Anyone Empty => personal::erase,
+    MemberData: Get "/members/{id}/data" Anyone Empty => personal::of_member,
     MemberSessions: Get "/members/{id}/sessions" Anyone Empty => members::sessions,
     MemberSessionsEnd: Post "/members/{id}/end-sessions" Anyone Empty => members::end_sessions,
     MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty => passwords::reset,
+    MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json => two_step::reset,
     MemberPermissions: Get "/members/{id}/permissions" Anyone Empty => members::permissions,
 
     InviteList: Get "/invites" Anyone Empty => invites::list,

@@ -3,13 +3,14 @@
 use super::browser;
 use super::call::{Answer, Call};
 use super::form::Form;
-use super::invites::{password, token};
+use super::invites::token;
 use super::precondition::tag;
 use super::roles;
+use super::two_step::shown;
 use super::wire::{self, Changed, Ended, Receipt, Session};
 use crate::clock::rfc3339;
 use crate::domain::{Email, Failure, Name, SessionId};
-use crate::flows::{me, sessions};
+use crate::flows::{me, members, sessions};
 use crate::http::Reply;
 use crate::store::Committed;
 use crate::store::links::EmailConfirmed;
@@ -22,7 +23,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let session = session.ok_or_else(sessions::ended)?;
     let etag = tag(member.version);
     let session = Session::of(call.app, session, Some(signed_in.session()));
-    let me = wire::Me { member: wire::Member::from(member), session };
+    let member = members::seen_one(call.app, member).await?;
+    let me = wire::Me { member: wire::Seen::from(member), session };
     Ok(Reply::json_of(&me).header("etag", etag))
 }
 
@@ -45,9 +47,9 @@ fn names(mut form: Form) -> Result<(Option<Name>, Option<Name>), Failure> {
 pub(super) async fn leave(call: &mut Call<'_>) -> Answer {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
-    let password = password(&mut form, "password");
-    let password = form.done(password)?;
-    let left = me::leave(call.app, signed_in, &password, call.from()).await?;
+    let shown = shown(&mut form, "password");
+    let shown = form.done(shown)?;
+    let left = me::leave(call.app, signed_in, &shown, call.from()).await?;
     Ok(browser::forgetting(Reply::json_of(&Changed::<Receipt>::from(left))))
 }
 
@@ -59,9 +61,9 @@ pub(super) async fn permissions(call: &mut Call<'_>) -> Answer {
 pub(super) async fn change_email(call: &mut Call<'_>) -> Answer {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
-    let given = form.required("email", Email::parse).zip(password(&mut form, "password"));
-    let (email, password) = form.done(given)?;
-    let expires = me::change_email(call.app, signed_in, email, &password, call.from()).await?;
+    let given = form.required("email", Email::parse).zip(shown(&mut form, "password"));
+    let (email, shown) = form.done(given)?;
+    let expires = me::change_email(call.app, signed_in, email, &shown, call.from()).await?;
     let text = format!(r#"{{"state":"confirm_both","expires":"{}"}}"#, rfc3339(expires));
     Ok(Reply::json(text).status(super::ACCEPTED))
 }

@@ -22,7 +22,8 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let wanted = Wanted::read(&mut call.params);
     let caller = call.caller().await?;
     let page = wanted.page(call.app, caller).await?;
-    Ok(Reply::json_of(&List::<wire::Member>::from(page)))
+    let page = members::seen(call.app, page).await?;
+    Ok(Reply::json_of(&List::<wire::Seen>::from(page)))
 }
 
 /// Which members a list asks for.
@@ -95,7 +96,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let caller = call.caller().await?;
     let member = members::show(call.app, caller, &id).await?;
     let etag = tag(member.version);
-    Ok(Reply::json_of(&wire::Member::from(member)).header("etag", etag))
+    let member = members::seen_one(call.app, member).await?;
+    Ok(Reply::json_of(&wire::Seen::from(member)).header("etag", etag))
 }
 
 pub(super) async fn edit(call: &mut Call<'_>) -> Answer {

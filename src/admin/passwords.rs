@@ -4,6 +4,7 @@ use super::browser;
 use super::call::{Answer, Call};
 use super::invites::{password, token};
 use super::members::chosen;
+use super::two_step::shown;
 use super::wire::{Changed, Ended, Recovery, Reset};
 use crate::domain::{AccountSlug, Email};
 use crate::flows::permit::Caller;
@@ -14,7 +15,7 @@ use crate::store::Committed;
 pub(super) async fn change(call: &mut Call<'_>) -> Answer {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
-    let given = password(&mut form, "current").zip(password(&mut form, "password"));
+    let given = shown(&mut form, "current").zip(password(&mut form, "password"));
     let (current, new) = form.done(given)?;
     let from = call.from();
     let done = passwords::change_own(call.app, signed_in, &current, &new, from).await?;

@@ -4,12 +4,12 @@
 use super::browser;
 use super::call::{Answer, Call};
 use super::invites::{password, token};
-use super::wire::{self, Account, Changed, FirstAccount, SignedIn};
+use super::wire::{self, Account, Changed, FirstAccount, SignedIn, Waiting};
 use crate::domain::{AccountSlug, Email, Name, RoleId, Token};
 use crate::flows::accounts::checked_name;
 use crate::flows::sessions::{self, COOKIE};
 use crate::flows::set_up::{self, First};
-use crate::flows::sign_in::{self, Attempt};
+use crate::flows::sign_in::{self, Attempt, Outcome};
 use crate::http::Reply;
 use crate::store::Committed;
 
@@ -21,13 +21,26 @@ pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
     let given = account.zip(email).zip(password(&mut form, "password"));
     let ((account, email), password) = form.done(given)?;
     let attempt = Attempt { account, email, password, from: call.from() };
-    let entered = sign_in::sign_in(call.app, attempt).await?.value;
-    // The session that this browser had goes: nothing of it may live on beside the new one.
+    let entered = match sign_in::sign_in(call.app, attempt).await? {
+        Outcome::Entered(entered) => entered.value,
+        Outcome::SecondFactor(waiting) => {
+            return Ok(Reply::json_of(&Waiting::new("second_factor", waiting)));
+        }
+        Outcome::SetUp(waiting) => {
+            return Ok(Reply::json_of(&Waiting::new("set_up_second_factor", waiting)));
+        }
+    };
+    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
+    replace(call, reply, &entered.token).await
+}
+
+/// Gives the browser a new session in the place of the one that it had: nothing of that may live on
+/// beside the new one.
+pub(super) async fn replace(call: &Call<'_>, reply: Reply, token: &Token) -> Answer {
     if let Some(token) = brought(call) {
         sessions::sign_out(call.app, token).await?;
     }
-    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
-    Ok(browser::keeping(reply, &entered.token))
+    Ok(browser::keeping(reply, token))
 }
 
 fn brought(call: &Call<'_>) -> Option<Token> {

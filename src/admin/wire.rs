@@ -7,7 +7,9 @@ mod invites;
 mod log;
 mod mail;
 mod people;
+mod personal;
 mod policies;
+mod two_step;
 
 use serde::Serialize;
 
@@ -18,7 +20,9 @@ pub(super) use people::{
     Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt,
     Session, SignedIn,
 };
+pub(super) use personal::{Erasure, Finding, MemberData, Seen};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
+pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
 
 use super::members::Done;
 use crate::app::App;

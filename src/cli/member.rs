@@ -66,6 +66,9 @@ pub(super) enum MemberCommand {
     /// Let a member set a new password: print the link, or mail it
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(Who),
+    /// Take a member's second factor away, and end the sessions: the member sets up a new one
+    #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
+    ResetTwoStep(Who),
     /// Remove a member for good
     #[command(after_help = "Example: kwic-team member remove ann@example.org --yes")]
     Remove {
@@ -74,6 +77,22 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         yes: Yes,
     },
+    /// Erase what is personal of a member who was removed
+    #[command(
+        after_help = "Example: kwic-team member erase m42 --yes\n\nA removed member is named by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that the file of the store is written anew."
+    )]
+    Erase {
+        /// The id of the removed member
+        #[arg(value_name = "MEMBER")]
+        id: String,
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        yes: Yes,
+    },
+    /// Show who has access and may not need it
+    #[command(after_help = "Example: kwic-team member review")]
+    Review(Account),
     /// Make members from a file, all or nothing
     #[command(
         after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines."
@@ -87,15 +106,17 @@ pub(super) enum MemberCommand {
         #[arg(long)]
         format: Option<Format>,
     },
-    /// Write all members to a file or standard output
+    /// Write all members, or everything that is kept of one, to a file or standard output
     #[command(
-        after_help = "Example: kwic-team member export --format jsonl --output members.jsonl"
+        after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
     Export {
+        /// The id, else the address, of the one member whose data is wanted, as JSON
+        member: Option<String>,
         #[command(flatten)]
         account: Account,
         /// CSV or JSON lines
-        #[arg(long, default_value = "csv")]
+        #[arg(long, default_value = "csv", conflicts_with = "member")]
         format: Format,
         /// The file to write
         #[arg(long, value_name = "FILE")]
@@ -129,6 +150,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
         MemberCommand::Restore(who) => change(global, &remote, &who, "POST", "/restore"),
         MemberCommand::EndSessions(who) => end_sessions(global, &remote, &who),
         MemberCommand::ResetPassword(who) => reset_password(global, &remote, &who),
+        MemberCommand::ResetTwoStep(who) => reset_two_step(global, &remote, &who),
         MemberCommand::Remove { who, yes } => remove(global, &remote, &who, &yes),
         MemberCommand::Import { account, file, format } => {
             let media = Format::of(&file, format)?.media();
@@ -143,8 +165,16 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
                 ))
             })
         }
-        MemberCommand::Export { account, format, output } => {
-            export(&remote, &account, format, output)
+        MemberCommand::Erase { id, account, yes } => erase(global, &remote, (&id, &account), &yes),
+        MemberCommand::Review(account) => review(global, &remote, &account),
+        MemberCommand::Export { member: Some(member), account, output, .. } => {
+            let who = Who { member, account };
+            let member = find(&remote, &who)?;
+            received(&remote, path_of(&who, &member, "/data"), output)
+        }
+        MemberCommand::Export { member: None, account, format, output } => {
+            let parameters = [account.parameter(), ("format", Some(format.name()))];
+            received(&remote, with_query("/api/v1/members/export", &parameters), output)
         }
     }
 }
@@ -159,7 +189,7 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
 }
 
 /// Ids that stand for calls below `/members/`.
-const CALLS: [&str; 2] = ["import", "export"];
+const CALLS: [&str; 3] = ["import", "export", "review"];
 
 /// By id, else by address. An id may look like an address, even like another member's.
 fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
@@ -197,6 +227,7 @@ fn show(member: &Json) -> Result<(), Stop> {
             "status",
             "two_step",
             "joined",
+            "signed_in",
             "version",
             "revision",
         ],
@@ -232,6 +263,22 @@ fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     output::answer(global, &ended, |ended| {
         output::say(&format!(
             "{} is signed out everywhere, at revision {}: {} sessions ended",
+            output::person(&member),
+            text(ended, "revision"),
+            text(ended, "sessions_ended")
+        ))
+    })
+}
+
+fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
+    let member = find(remote, who)?;
+    // A member would show an own factor here.
+    let shown = edit::object([]);
+    let path = path_of(who, &member, "/reset-two-step");
+    let ended = remote.json(&Call::new("POST", path).body(&shown))?;
+    output::answer(global, &ended, |ended| {
+        output::say(&format!(
+            "{} has no second factor any more, at revision {}: {} sessions ended; the password stays as it is",
             output::person(&member),
             text(ended, "revision"),
             text(ended, "sessions_ended")
@@ -276,9 +323,66 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
     })
 }
 
-fn export(remote: &Remote, account: &Account, format: Format, output: Option<PathBuf>) -> Outcome {
-    let parameters = [account.parameter(), ("format", Some(format.name()))];
-    let path = with_query("/api/v1/members/export", &parameters);
+fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes: &Yes) -> Outcome {
+    yes.or_ask(&format!("erase what is personal of the removed member `{id}` for good?"))?;
+    let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
+    let erased = remote.json(&Call::new("POST", path)).map_err(|mut stop| {
+        if stop.code == "unknown_member" {
+            stop.message = format!(
+                "no member `{id}` was ever removed from this account: `kwic-team audit list --event user_deleted` shows the ids"
+            );
+        }
+        stop
+    })?;
+    output::answer(global, &erased, |erased| {
+        output::say(&format!(
+            "{id} is erased, at revision {}: {} audit entries, {} invites, {} letters",
+            text(erased, "revision"),
+            text(erased, "entries_erased"),
+            text(erased, "invites_erased"),
+            text(erased, "letters_erased")
+        ))?;
+        output::say(
+            "the file of the store is written anew when the sidecar starts next; backups and the outbox keep what they have",
+        )
+    })
+}
+
+/// How many members a finding names on one line.
+const NAMED_MAX: usize = 5;
+
+fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
+    let mut list = List::new(global.json, &["severity", "finding", "members"]);
+    let mut found = false;
+    remote.pages("/api/v1/members/review", &[account.parameter()], |finding| {
+        found = true;
+        list.add(&finding, |finding| {
+            vec![text(finding, "severity"), text(finding, "sentence"), named(finding)]
+        })
+    })?;
+    list.end()?;
+    if !found {
+        output::complain("the access review finds nothing");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whom a finding is about; `--json` names more.
+fn named(finding: &Json) -> String {
+    let members = finding.get("members").and_then(Json::as_array).map(Vec::as_slice);
+    let one = |member: &Json| format!("{} ({})", text(member, "name"), text(member, "email"));
+    let names: Vec<String> = members.unwrap_or_default().iter().take(NAMED_MAX).map(one).collect();
+    let count = finding.get("count").and_then(Json::as_u64).unwrap_or(0);
+    let named = u64::try_from(names.len()).unwrap_or(0);
+    let more = match count.saturating_sub(named) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    names.join(", ") + &more
+}
+
+/// Receives a file.
+fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     let Some(output) = output else {
         remote.download(path, output::bytes)?;
         return Ok(Exit::Ok);

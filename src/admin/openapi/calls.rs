@@ -102,6 +102,8 @@ impl About {
 
 /// Whoever is at the other end of a link, or without a session.
 const BY_LINK: &[u16] = &[409, 410, 429];
+/// Whoever is between the password and the second factor.
+const BY_TICKET: &[u16] = &[401, 409, 429];
 /// Whoever gives the own password again.
 const BY_PASSWORD: &[u16] = &[409, 429];
 
@@ -112,8 +114,24 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
     match operation {
         Op::SignIn => own("Sign in", "SignedIn")
             .taking(credentials().with("password", text()).schema())
-            .refused(&[401, 429])
+            .refused(&[401, 409, 429])
+            .header("set-cookie", json!({"required": false, "schema": text()})),
+        Op::SignInSecondFactor => own("Show the second factor, and sign in", "Entered")
+            .taking(by_ticket().with("code", text()).schema())
+            .refused(BY_TICKET)
             .baking(),
+        Op::SignInTwoStep => own(
+            "Set a second factor up by a ticket, where the account asks for one",
+            "Enrolment",
+        )
+        .taking(by_ticket().schema())
+        .refused(BY_TICKET),
+        Op::SignInTwoStepConfirm => {
+            own("Show the first code of the new factor, and sign in", "EnteredFirst")
+                .taking(by_ticket().with("code", text()).schema())
+                .refused(BY_TICKET)
+                .baking()
+        }
         Op::SignOut => own("Sign out", "SignedOut").forgetting(),
         Op::SetUp => own("Make the first account and its administrator", "FirstAccount")
             .taking(inputs.first_account())
@@ -125,28 +143,39 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(names().correction())
             .of_version(),
         Op::MeLeave => own("Leave the account for good", "Receipt")
-            .taking(Object::new().with("password", text()).schema())
+            .taking(shown("password").schema())
             .refused(BY_PASSWORD)
             .forgetting(),
+        Op::MeData => own("Everything that is kept of whoever is signed in", "MemberData"),
         Op::MePermissions => own("What I may do", "Permissions"),
         Op::MePassword => own("Change the own password", "SessionsEnded")
             .taking(
-                Object::new()
-                    .with("current", text())
-                    .with("password", inputs::new_password())
-                    .schema(),
+                shown("current").with("password", inputs::new_password()).schema(),
             )
             .refused(BY_PASSWORD)
             .baking(),
         Op::MeEmail => own("Begin to change the own address", "EmailChangeBegun")
-            .taking(
-                Object::new().with("email", inputs::email()).with("password", text()).schema(),
-            )
+            .taking(shown("password").with("email", inputs::email()).schema())
             .answered(ACCEPTED)
             .refused(BY_PASSWORD),
         Op::MeEmailConfirm => own("Confirm one end of a change of address", "EmailConfirmed")
             .taking(Object::new().with("token", inputs::token()).schema())
             .refused(BY_LINK),
+        Op::TwoStep => own("How the own two-step verification stands", "TwoStep"),
+        Op::TwoStepBegin => own("Begin to set an authenticator app up", "Enrolment")
+            .taking(shown("password").schema())
+            .refused(BY_PASSWORD),
+        Op::TwoStepOff => own("Switch the own two-step verification off", "SessionsEnded")
+            .taking(shown("password").schema())
+            .refused(BY_PASSWORD)
+            .baking(),
+        Op::TwoStepConfirm => own("Show the first code of the new app", "RecoveryCodes")
+            .taking(Object::new().with("code", text()).schema())
+            .refused(BY_PASSWORD)
+            .baking(),
+        Op::RecoveryCodes => own("Make new recovery codes; the old ones end", "RecoveryCodes")
+            .taking(shown("password").schema())
+            .refused(BY_PASSWORD),
         Op::MeSessions => own("The own sessions", "SessionList"),
         Op::MeSessionsEnd => own("End all other sessions of one's own", "SessionsEnded"),
         Op::MeSessionEnd => own("End one of the own sessions", "SessionsEnded"),
@@ -189,10 +218,11 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
         Op::MembersExport => About::new("Export all members", records::member_file())
             .of_account()
             .with(inputs.query("format", "CSV where it is left out.", words(&files::FORMATS))),
+        Op::MembersReview => of("Who has access and may not need it", "Review"),
         Op::MembersChange => of("Change several members, each by itself", "MemberOutcomes")
             .taking(items(inputs::change(inputs.role())))
             .refused(&[409]),
-        Op::MemberShow => of("One member", "Member").tagged(),
+        Op::MemberShow => of("One member", "SeenMember").tagged(),
         Op::MemberEdit => of("Change a member's name or role", "MemberChanged")
             .taking(
                 names().may("email", inputs::email()).may("role", inputs.role()).correction(),
@@ -203,12 +233,21 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
         Op::MemberRestore => {
             of("Restore a suspended member", "MemberChanged").of_any_version().tagged()
         }
+        Op::MemberErase => {
+            of("Erase what is personal of a removed member", "Erased").refused(&[409])
+        }
+        Op::MemberData => of("Everything that is kept of one member", "MemberData"),
         Op::MemberSessions => of("A member's sessions", "SessionList"),
         Op::MemberSessionsEnd => {
             of("End a member's sessions", "MemberSessionsEnded").of_any_version()
         }
         Op::MemberPasswordReset => {
             of("Send a member a link to a new password", "Reset").of_any_version()
+        }
+        Op::MemberTwoStepReset => {
+            of("Take a member's second factor away, by an own one", "MemberSessionsEnded")
+                .taking(Object::new().may("password", text()).may("code", text()).schema())
+                .of_any_version()
         }
         Op::MemberPermissions => of("What a member may do", "Permissions"),
 
@@ -314,6 +353,15 @@ fn words<T>(words: &[(&'static str, T)]) -> Value {
 
 fn names() -> Object {
     Object::new().may("first_name", inputs::name()).may("last_name", inputs::name())
+}
+
+/// Who one is, shown again: the code by who has a second factor.
+fn shown(password: &'static str) -> Object {
+    Object::new().with(password, text()).may("code", text())
+}
+
+fn by_ticket() -> Object {
+    Object::new().with("ticket", text())
 }
 
 fn credentials() -> Object {

@@ -3,9 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::inputs::Inputs;
-use super::object::{Object, count, flag, keyed, list, moment, or_null, reference, text, word};
+use super::object::{
+    Object, any_of, count, flag, keyed, list, moment, or_null, reference, text, word,
+};
 use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
 use crate::engine::Cell;
+use crate::flows::review::{FindingKind, Severity};
 
 /// A success with this document.
 pub(super) fn answer(schema: Value) -> Value {
@@ -51,8 +54,12 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
 
     add("Member", member().schema());
     add("MemberChanged", member().changed().schema());
-    add("MemberList", page("Member"));
-    add("Me", member().with("session", reference("Session")).schema());
+    add("SeenMember", seen().schema());
+    add("MemberList", page("SeenMember"));
+    add("Me", seen().with("session", reference("Session")).schema());
+    add("Erased", erased());
+    add("MemberData", member_data());
+    add("Review", lists(finding()));
     add("Receipt", receipt());
     add("Imported", imported());
     add("MemberOutcomes", lists(member_outcome()));
@@ -62,7 +69,12 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     let ended = || Object::new().with("sessions_ended", count()).changed();
     add("SessionsEnded", ended().schema());
     add("MemberSessionsEnded", ended().with("id", text()).schema());
-    add("SignedIn", signed_in());
+    add("SignedIn", any_of([reference("Entered"), waiting()]));
+    add("Entered", entered().schema());
+    add("EnteredFirst", entered().with("recovery_codes", list(text())).schema());
+    add("TwoStep", two_step());
+    add("Enrolment", enrolment());
+    add("RecoveryCodes", ended().with("recovery_codes", list(text())).schema());
     add("SignedOut", state(&["signed_out"]).schema());
     add("ResetAsked", state(&["mail_sent_if_known"]).schema());
     add("PasswordSet", state(&["changed"]).with("sessions_ended", count()).schema());
@@ -157,6 +169,65 @@ fn member() -> Object {
         .with("version", count())
 }
 
+/// A member, and when the person signed in last.
+fn seen() -> Object {
+    member().with("signed_in", or_null(moment()))
+}
+
+fn erased() -> Value {
+    Object::new()
+        .with("id", text())
+        .with("entries_erased", count())
+        .with("invites_erased", count())
+        .with("letters_erased", count())
+        .changed()
+        .schema()
+}
+
+fn member_data() -> Value {
+    let came_by = Object::new()
+        .with("id", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("inviter", text())
+        .with("created", moment())
+        .with("sent", moment());
+    let sent = Object::new()
+        .with("id", text())
+        .with("role", text())
+        .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
+        .with("created", moment());
+    Object::new()
+        .with("at", moment())
+        .with("member", reference("SeenMember"))
+        .with("sessions", list(reference("Session")))
+        .with("two_step", reference("TwoStep"))
+        .with("came_by", or_null(came_by.schema()))
+        .with("invites_sent", list(sent.schema()))
+        .with("entries", list(reference("Entry")))
+        .with("cut", flag())
+        .schema()
+}
+
+fn finding() -> Value {
+    let named = Object::new()
+        .with("id", text())
+        .with("name", text())
+        .with("email", text())
+        .with("role", text())
+        .with("joined", moment())
+        .with("signed_in", or_null(moment()));
+    Object::new()
+        .with("kind", word(&FindingKind::ALL.map(FindingKind::as_str)))
+        .with("severity", word(&Severity::ALL.map(Severity::as_str)))
+        .with("sentence", text())
+        .with("members", list(named.schema()))
+        .with("count", count())
+        .schema()
+}
+
 fn receipt() -> Value {
     Object::new()
         .with("id", text())
@@ -183,8 +254,28 @@ fn session() -> Value {
         .schema()
 }
 
-fn signed_in() -> Value {
-    state(&["signed_in"]).with("member", reference("Member")).with("expires", moment()).schema()
+fn entered() -> Object {
+    state(&["signed_in"]).with("member", reference("Member")).with("expires", moment())
+}
+
+fn waiting() -> Value {
+    state(&["second_factor", "set_up_second_factor"])
+        .with("ticket", text())
+        .with("expires", moment())
+        .schema()
+}
+
+fn two_step() -> Value {
+    Object::new()
+        .with("on", flag())
+        .with("since", or_null(moment()))
+        .with("recovery_codes_left", count())
+        .with("enforced", flag())
+        .schema()
+}
+
+fn enrolment() -> Value {
+    Object::new().with("secret", text()).with("url", link()).with("qr", text()).schema()
 }
 
 fn link() -> Value {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Invite, List};
+use super::{Invite, List, Seen};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, Revision, SessionId, Timestamp};
@@ -96,7 +96,7 @@ impl From<domain::Member> for Member {
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Me {
     #[serde(flatten)]
-    pub(in crate::admin) member: Member,
+    pub(in crate::admin) member: Seen,
     pub(in crate::admin) session: Session,
 }
 

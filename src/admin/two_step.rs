@@ -1,0 +1,120 @@
+//! Two-step verification: one's own, that of another member, and the second half of a sign-in.
+
+use super::browser;
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::invites::password;
+use super::members::chosen;
+use super::sign_in::replace;
+use super::wire::{Ended, Enrolment, RecoveryCodes, SetUp, SignedIn, Standing};
+use crate::domain::Failure;
+use crate::flows::step_up::Shown;
+use crate::flows::{sign_in, two_step};
+use crate::http::Reply;
+use crate::store::Committed;
+
+/// What somebody shows again: `password`, and `code` where there is a second factor.
+pub(super) fn shown(form: &mut Form, name: &'static str) -> Option<Shown> {
+    let code = code_if_any(form);
+    password(form, name).map(|password| Shown { password, code })
+}
+
+fn code(form: &mut Form) -> Option<String> {
+    form.required("code", |text| Ok::<_, Failure>(text.to_owned()))
+}
+
+fn code_if_any(form: &mut Form) -> Option<String> {
+    form.optional("code", |text| Ok::<_, Failure>(text.to_owned()))
+}
+
+fn ticket(form: &mut Form) -> Option<String> {
+    form.required("ticket", |text| Ok::<_, Failure>(text.to_owned()))
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let standing = two_step::standing(call.app, &signed_in).await?;
+    Ok(Reply::json_of(&Standing::from(standing)))
+}
+
+pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = shown(&mut form, "password");
+    let given = form.done(given)?;
+    let enrolment = two_step::begin(call.app, &signed_in, &given, &call.from()).await?;
+    Ok(Reply::json_of(&Enrolment::from(enrolment)))
+}
+
+pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let code = code(&mut form);
+    let code = form.done(code)?;
+    let done = two_step::confirm(call.app, &signed_in, &code, &call.from()).await?;
+    let token = done.value.entered.token.clone();
+    Ok(browser::keeping(Reply::json_of(&RecoveryCodes::of_set_up(&done)), &token))
+}
+
+pub(super) async fn switch_off(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = shown(&mut form, "password");
+    let given = form.done(given)?;
+    let done = two_step::switch_off(call.app, &signed_in, &given, &call.from()).await?;
+    let Committed { revision, value: (entered, ended) } = done;
+    Ok(browser::keeping(Reply::json_of(&Ended::new(ended, revision)), &entered.token))
+}
+
+pub(super) async fn recovery_codes(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = shown(&mut form, "password");
+    let given = form.done(given)?;
+    let done = two_step::recovery_codes(call.app, &signed_in, &given, &call.from()).await?;
+    Ok(Reply::json_of(&RecoveryCodes::new(&done.value, 0, done.revision)))
+}
+
+/// A member shows the own factor; the operator of the sidecar sends nothing.
+pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
+    let from = call.from();
+    let (caller, chosen) = chosen(call).await?;
+    let id = chosen.id.clone();
+    let mut form = call.form().await?;
+    let code = code_if_any(&mut form);
+    let password = form.optional("password", |text| Ok::<_, Failure>(text.to_owned()));
+    form.done(Some(()))?;
+    let shown = password.map(|password| Shown { password, code });
+    let done = two_step::reset(call.app, caller, chosen, shown, from).await?;
+    Ok(Reply::json_of(&Ended::of_member(&id, &done)))
+}
+
+pub(super) async fn second_factor(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let given = ticket(&mut form).zip(code(&mut form));
+    let (ticket, code) = form.done(given)?;
+    let entered = sign_in::second_factor(call.app, &ticket, &code, call.from()).await?.value;
+    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
+    replace(call, reply, &entered.token).await
+}
+
+pub(super) async fn begin_by_ticket(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let ticket = ticket(&mut form);
+    let ticket = form.done(ticket)?;
+    let enrolment = two_step::begin_by_ticket(call.app, &ticket).await?;
+    Ok(Reply::json_of(&Enrolment::from(enrolment)))
+}
+
+pub(super) async fn confirm_by_ticket(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let given = ticket(&mut form).zip(code(&mut form));
+    let (ticket, code) = form.done(given)?;
+    let done = two_step::confirm_by_ticket(call.app, &ticket, &code, &call.from()).await?;
+    let token = done.value.entered.token.clone();
+    let reply = Reply::json_of(&SetUp::of(call.app, done.value));
+    replace(call, reply, &token).await
+}

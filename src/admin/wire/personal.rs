@@ -1,0 +1,162 @@
+//! One person's data, what an erasure took away, and the access review.
+//!
+//! Of other people it holds ids only. No token, no password and no hash of either has a field.
+
+use serde::Serialize;
+
+use super::people::Session;
+use super::{Entry, Member, Standing};
+use crate::app::App;
+use crate::clock::rfc3339;
+use crate::domain::{self, MemberId, SessionId};
+use crate::flows::personal::Data;
+use crate::flows::review;
+use crate::store::personal as store;
+
+/// A member, and when the person signed in last.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Seen {
+    #[serde(flatten)]
+    member: Member,
+    signed_in: Option<String>,
+}
+
+impl From<store::Seen> for Seen {
+    fn from(seen: store::Seen) -> Self {
+        Self { signed_in: seen.signed_in.map(rfc3339), member: Member::from(seen.member) }
+    }
+}
+
+/// What an erasure took away.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Erasure {
+    id: String,
+    entries_erased: u64,
+    invites_erased: u64,
+    letters_erased: u64,
+}
+
+impl Erasure {
+    pub(in crate::admin) fn of(id: &MemberId, erasure: store::Erasure) -> Self {
+        Self {
+            id: id.to_string(),
+            entries_erased: erasure.entries,
+            invites_erased: erasure.invites,
+            letters_erased: erasure.letters,
+        }
+    }
+}
+
+/// Everything that is kept of one member. A thing of the member's that is kept elsewhere gets a
+/// field here.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct MemberData {
+    at: String,
+    member: Seen,
+    sessions: Vec<Session>,
+    two_step: Standing,
+    came_by: Option<CameBy>,
+    invites_sent: Vec<InviteSent>,
+    entries: Vec<Entry>,
+    cut: bool,
+}
+
+impl MemberData {
+    pub(in crate::admin) fn of(app: &App, data: Data, current: Option<&SessionId>) -> Self {
+        let (now, Data { kept, sessions, two_step }) = (app.clock.now(), data);
+        let sent = |invite: &domain::Invite| InviteSent {
+            id: invite.id.to_string(),
+            role: invite.role.to_string(),
+            state: invite.state(now).as_str(),
+            created: rfc3339(invite.created),
+        };
+        Self {
+            at: rfc3339(now),
+            sessions: Session::list(app, sessions, current).items,
+            two_step: Standing::from(two_step),
+            came_by: kept.came_by.map(CameBy::from),
+            invites_sent: kept.invites_sent.iter().map(sent).collect(),
+            entries: kept.entries.into_iter().map(Entry::from).collect(),
+            cut: kept.cut,
+            member: Seen::from(kept.seen),
+        }
+    }
+}
+
+/// The invite by which somebody joined, as it stood then.
+#[derive(Debug, Serialize)]
+struct CameBy {
+    id: String,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: String,
+    inviter: String,
+    created: String,
+    sent: String,
+}
+
+impl From<domain::Invite> for CameBy {
+    fn from(invite: domain::Invite) -> Self {
+        Self {
+            id: invite.id.to_string(),
+            email: invite.email.to_string(),
+            first_name: invite.first_name.as_str().to_owned(),
+            last_name: invite.last_name.as_str().to_owned(),
+            role: invite.role.to_string(),
+            inviter: invite.inviter.label(),
+            created: rfc3339(invite.created),
+            sent: rfc3339(invite.sent),
+        }
+    }
+}
+
+/// An invite to somebody else, whose name and address are not the sender's data.
+#[derive(Debug, Serialize)]
+struct InviteSent {
+    id: String,
+    role: String,
+    state: &'static str,
+    created: String,
+}
+
+/// One thing that an access review found.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Finding {
+    kind: &'static str,
+    severity: &'static str,
+    sentence: String,
+    members: Vec<Named>,
+    count: usize,
+}
+
+/// A member, as a finding names one.
+#[derive(Debug, Serialize)]
+struct Named {
+    id: String,
+    name: String,
+    email: String,
+    role: String,
+    joined: String,
+    signed_in: Option<String>,
+}
+
+impl From<review::Finding> for Finding {
+    fn from(found: review::Finding) -> Self {
+        let named = |store::Seen { member, signed_in }| Named {
+            id: member.id.to_string(),
+            name: member.full_name(),
+            email: member.email.to_string(),
+            role: member.role.to_string(),
+            joined: rfc3339(member.joined),
+            signed_in: signed_in.map(rfc3339),
+        };
+        Self {
+            kind: found.kind.as_str(),
+            severity: found.kind.severity().as_str(),
+            sentence: found.sentence,
+            members: found.members.into_iter().map(named).collect(),
+            count: found.count,
+        }
+    }
+}

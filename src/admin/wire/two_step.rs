@@ -1,0 +1,103 @@
+//! Two-step verification. A secret and recovery codes stand here once, when they are made.
+
+use serde::Serialize;
+
+use super::SignedIn;
+use crate::app::App;
+use crate::authenticator;
+use crate::clock::rfc3339;
+use crate::domain::Revision;
+use crate::domain::two_step::RecoveryCode;
+use crate::flows::{ticket, two_step};
+use crate::store::Committed;
+
+/// A right password that waits for its second factor. Never prints.
+#[derive(Serialize)]
+pub(in crate::admin) struct Waiting {
+    state: &'static str,
+    ticket: String,
+    expires: String,
+}
+
+impl Waiting {
+    pub(in crate::admin) fn new(state: &'static str, waiting: ticket::Waiting) -> Self {
+        Self { state, ticket: waiting.ticket, expires: rfc3339(waiting.expires) }
+    }
+}
+
+/// How one's own stands.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Standing {
+    on: bool,
+    since: Option<String>,
+    recovery_codes_left: usize,
+    enforced: bool,
+}
+
+impl From<two_step::Standing> for Standing {
+    fn from(standing: two_step::Standing) -> Self {
+        Self {
+            on: standing.since.is_some(),
+            since: standing.since.map(rfc3339),
+            recovery_codes_left: standing.recovery_left,
+            enforced: standing.enforced,
+        }
+    }
+}
+
+/// What an authenticator app is told. Never prints.
+#[derive(Serialize)]
+pub(in crate::admin) struct Enrolment {
+    secret: String,
+    url: String,
+    qr: String,
+}
+
+impl From<authenticator::Enrolment> for Enrolment {
+    fn from(enrolment: authenticator::Enrolment) -> Self {
+        let authenticator::Enrolment { secret, url, qr } = enrolment;
+        Self { secret, url, qr }
+    }
+}
+
+/// New recovery codes. Never prints.
+#[derive(Serialize)]
+pub(in crate::admin) struct RecoveryCodes {
+    recovery_codes: Vec<String>,
+    sessions_ended: u64,
+    revision: u64,
+}
+
+impl RecoveryCodes {
+    pub(in crate::admin) fn new(
+        codes: &[RecoveryCode],
+        sessions_ended: u64,
+        Revision(revision): Revision,
+    ) -> Self {
+        Self { recovery_codes: exposed(codes), sessions_ended, revision }
+    }
+
+    pub(in crate::admin) fn of_set_up(done: &Committed<two_step::SetUp>) -> Self {
+        Self::new(&done.value.recovery, done.value.ended, done.revision)
+    }
+}
+
+/// Somebody who set a second factor up to sign in, and is signed in. Never prints.
+#[derive(Serialize)]
+pub(in crate::admin) struct SetUp {
+    #[serde(flatten)]
+    signed_in: SignedIn,
+    recovery_codes: Vec<String>,
+}
+
+impl SetUp {
+    pub(in crate::admin) fn of(app: &App, set_up: two_step::SetUp) -> Self {
+        let two_step::SetUp { entered, recovery, .. } = set_up;
+        let signed_in = SignedIn::of(app, &entered.session, entered.member);
+        Self { signed_in, recovery_codes: exposed(&recovery) }
+    }
+}
+
+fn exposed(codes: &[RecoveryCode]) -> Vec<String> {
+    codes.iter().map(RecoveryCode::expose).collect()
+}

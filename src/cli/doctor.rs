@@ -1,0 +1,340 @@
+//! `kwic-team doctor`: what is in order, what is not, and what to do next.
+//!
+//! Asks the running sidecar through `admin.sock`, and looks at the data folder itself. Changes
+//! nothing.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::output::{self, text};
+use super::remote::{Call, Remote, with_query};
+use super::{Exit, Global, Outcome, Stop};
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One line.
+struct Line {
+    state: State,
+    about: &'static str,
+    sentence: String,
+}
+
+impl Line {
+    fn ok(about: &'static str, sentence: impl Into<String>) -> Self {
+        Self { state: State::Ok, about, sentence: sentence.into() }
+    }
+
+    fn warn(about: &'static str, sentence: impl Into<String>) -> Self {
+        Self { state: State::Warn, about, sentence: sentence.into() }
+    }
+
+    fn fail(about: &'static str, sentence: impl Into<String>) -> Self {
+        Self { state: State::Fail, about, sentence: sentence.into() }
+    }
+}
+
+pub(super) fn run(global: &Global) -> Outcome {
+    let mut lines = vec![data_folder(&global.data)];
+    lines.extend(keys_folder(&global.data.join("keys")));
+    let remote = Remote::of(global)?;
+    match remote.json(&Call::new("GET", "/readyz")) {
+        Ok(ready) => {
+            lines.push(Line::ok(
+                "sidecar",
+                format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
+            ));
+            lines.push(policies(&ready));
+            lines.extend(running(&remote));
+        }
+        Err(stop) => lines.push(Line::fail("sidecar", stop.message)),
+    }
+    lines.iter().try_for_each(|line| print(global, line)).or_else(Stop::unless_reader_left)?;
+    match lines.iter().any(|line| line.state == State::Fail) {
+        true => Ok(Exit::Failure),
+        false => Ok(Exit::Ok),
+    }
+}
+
+fn print(global: &Global, line: &Line) -> Result<(), Stop> {
+    let Line { state, about, sentence } = line;
+    match global.json {
+        true => {
+            let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
+            output::line(&line.to_string())
+        }
+        false => output::say(&format!("{}: {sentence}", state.as_str())),
+    }
+}
+
+/// The permission bits of a file or folder.
+fn mode(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o777)
+}
+
+fn data_folder(data: &Path) -> Line {
+    let place = data.display();
+    match mode(data) {
+        Ok(mode) if mode & 0o077 == 0 => {
+            Line::ok("data", format!("the data folder `{place}` is its owner's alone"))
+        }
+        Ok(mode) => Line::fail(
+            "data",
+            format!(
+                "others may enter the data folder `{place}` (mode {mode:04o}), where `admin.sock` and the keys lie: run `chmod 700 {place}`"
+            ),
+        ),
+        Err(fault) => Line::fail(
+            "data",
+            format!("the data folder `{place}` cannot be looked at: {fault}; give another --data"),
+        ),
+    }
+}
+
+/// Every key must be readable: a link that was made with one that is not opens nothing.
+fn keys_folder(keys: &Path) -> Vec<Line> {
+    let unreadable = |path: &Path, fault: &io::Error| {
+        let place = path.display();
+        Line::fail(
+            "keys",
+            format!(
+                "`{place}` cannot be read: {fault}; run this as the user who runs the sidecar, or put the backup of `keys/` back"
+            ),
+        )
+    };
+    let found: Vec<_> = match fs::read_dir(keys) {
+        Ok(found) => found.flatten().map(|file| file.path()).collect(),
+        Err(fault) => return vec![unreadable(keys, &fault)],
+    };
+    let mut lines = Vec::new();
+    for path in &found {
+        let place = path.display();
+        match fs::read(path).and_then(|_| mode(path)) {
+            Ok(mode) if mode & 0o077 == 0 => {}
+            Ok(mode) => lines.push(Line::fail(
+                "keys",
+                format!(
+                    "others may read the key `{place}` (mode {mode:04o}): run `chmod 600 {place}`"
+                ),
+            )),
+            Err(fault) => lines.push(unreadable(path, &fault)),
+        }
+    }
+    if lines.is_empty() {
+        let place = keys.display();
+        lines.push(match found.len() {
+            0 => Line::warn(
+                "keys",
+                format!("there is no key in `{place}`: the sidecar makes one when it starts"),
+            ),
+            count => Line::ok(
+                "keys",
+                format!("{count} keys in `{place}`, which their owner alone can read"),
+            ),
+        });
+    }
+    lines
+}
+
+fn policies(ready: &Json) -> Line {
+    match text(ready, "fault") {
+        fault if fault.is_empty() => Line::ok("policies", "the policies of the folder are live"),
+        fault => {
+            let answers = match text(ready, "policies").as_str() {
+                "last_good" => "the last good set answers",
+                _ => "the set before it answers",
+            };
+            Line::fail(
+                "policies",
+                format!(
+                    "the policy folder was refused, and {answers}: {fault}; mend it, then run `kwic-team policy reload`"
+                ),
+            )
+        }
+    }
+}
+
+/// What only the running sidecar knows. What it does not answer is a line, too.
+fn running(remote: &Remote) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let accounts = match items(remote, "/api/v1/accounts") {
+        Ok(accounts) => accounts,
+        Err(stop) => return vec![Line::fail("accounts", stop.message)],
+    };
+    if accounts.is_empty() {
+        lines.push(Line::warn(
+            "accounts",
+            "there is no account yet: open the set-up link that the sidecar printed at its start, or run `kwic-team account create`",
+        ));
+    }
+    let slugs: Vec<String> = accounts.iter().map(|account| text(account, "slug")).collect();
+    lines.extend(mail(remote, &slugs));
+    slugs.iter().for_each(|slug| lines.extend(review(remote, slug)));
+    lines.extend(chains(remote));
+    lines
+}
+
+fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
+    let mut found = Vec::new();
+    remote.pages(path, &[], |item| {
+        found.push(item);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// How mail goes out is one for all accounts; what came back is each one's own.
+fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (index, slug) in slugs.iter().enumerate() {
+        let path = with_query("/api/v1/mail", &[("account", Some(slug))]);
+        let status = match remote.json(&Call::new("GET", path)) {
+            Ok(status) => status,
+            Err(stop) => {
+                lines.push(Line::fail("mail", stop.message));
+                continue;
+            }
+        };
+        if index == 0 {
+            lines.push(mail_itself(&status));
+        }
+        let count = |name: &str| status.get(name).and_then(Json::as_u64).unwrap_or(0);
+        let (failed, bounced) = (count("failed"), count("bounced"));
+        if failed + bounced > 0 {
+            lines.push(Line::warn(
+                "mail",
+                format!("`{slug}`: {failed} letters were refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct"),
+            ));
+        }
+    }
+    lines
+}
+
+fn mail_itself(status: &Json) -> Line {
+    let stopped = status.get("stopped").is_some_and(|stopped| !stopped.is_null());
+    match text(status, "banner") {
+        banner if banner.is_empty() => {
+            Line::ok("mail", format!("mail goes out by `{}`", text(status, "kind")))
+        }
+        banner if stopped => Line::fail("mail", banner),
+        banner => Line::warn("mail", banner),
+    }
+}
+
+fn review(remote: &Remote, slug: &str) -> Vec<Line> {
+    let path = with_query("/api/v1/members/review", &[("account", Some(slug))]);
+    match items(remote, &path) {
+        Err(stop) => vec![Line::fail("access", format!("`{slug}`: {}", stop.message))],
+        Ok(found) if found.is_empty() => {
+            vec![Line::ok("access", format!("`{slug}`: the access review finds nothing"))]
+        }
+        Ok(found) => found
+            .iter()
+            .map(|finding| {
+                let sentence = text(finding, "sentence");
+                Line::warn(
+                    "access",
+                    format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn chains(remote: &Remote) -> Vec<Line> {
+    let chains = match items(remote, "/api/v1/audit/verify") {
+        Ok(chains) => chains,
+        Err(stop) => return vec![Line::fail("audit", stop.message)],
+    };
+    let line = |chain: &Json| {
+        let name = match text(chain, "account") {
+            account if account.is_empty() => "the store's own audit chain".to_owned(),
+            account => format!("the audit chain of `{account}`"),
+        };
+        match text(chain, "fault") {
+            fault if fault.is_empty() => {
+                Line::ok("audit", format!("{name} holds, with {} entries", text(chain, "entries")))
+            }
+            fault => Line::fail(
+                "audit",
+                format!(
+                    "{name} does not hold: {fault}; keep the file as it is, and find out who could write it"
+                ),
+            ),
+        }
+    };
+    chains.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(lines: &[Line]) -> Vec<State> {
+        lines.iter().map(|line| line.state).collect()
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_fails() {
+        let data = std::env::temp_dir().join(format!("kwic-doctor-{}", std::process::id()));
+        let keys = data.join("keys");
+        fs::create_dir_all(&keys).unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(&data, 0o700);
+        assert_eq!(data_folder(&data).state, State::Ok);
+        set(&data, 0o750);
+        let open = data_folder(&data);
+        assert_eq!(open.state, State::Fail);
+        assert!(open.sentence.contains("mode 0750") && open.sentence.contains("chmod 700"));
+        assert_eq!(states(&keys_folder(&keys)), [State::Warn]);
+        let key = keys.join("1.key");
+        fs::write(&key, b"k").unwrap();
+        set(&key, 0o600);
+        assert_eq!(states(&keys_folder(&keys)), [State::Ok]);
+        set(&key, 0o640);
+        assert_eq!(states(&keys_folder(&keys)), [State::Fail]);
+        fs::remove_dir_all(&data).unwrap();
+        assert_eq!(data_folder(&data).state, State::Fail);
+        assert_eq!(states(&keys_folder(&keys)), [State::Fail]);
+    }
+
+    #[test]
+    fn a_refused_folder_and_a_stop_of_mail_fail() {
+        let live = json!({"policies": "live"});
+        assert_eq!(policies(&live).state, State::Ok);
+        for set in ["live", "last_good"] {
+            let refused = policies(&json!({"policies": set, "fault": "no roles"}));
+            assert_eq!(refused.state, State::Fail);
+            assert!(refused.sentence.contains("no roles"), "{}", refused.sentence);
+        }
+        assert_eq!(
+            mail_itself(&json!({"kind": "smtp", "stopped": null, "banner": null})).state,
+            State::Ok
+        );
+        let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
+        assert_eq!(mail_itself(&links).state, State::Warn);
+        let stopped = json!({"stopped": {"cause": "535"}, "banner": "no mail goes out: 535"});
+        assert_eq!(mail_itself(&stopped).state, State::Fail);
+    }
+}

@@ -1,0 +1,47 @@
+//! `kwic-team keys`: the secret keys in the data folder.
+//!
+//! Only ever adds one. Never prints a key.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Exit, Global, Outcome, Stop, output};
+use crate::keys::Keys;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Add new keys; the next start puts every secret under them
+    #[command(
+        after_help = "Example: kwic-team keys rotate\n\nOld keys stay: links in mail that went out open by them. When the sidecar was restarted and 30 days have passed, the longest that a link lives, the old files may be removed; keep them with the backups from before."
+    )]
+    Rotate,
+}
+
+pub(super) fn run(global: &Global, command: &KeysCommand) -> Outcome {
+    match command {
+        KeysCommand::Rotate => rotate(global),
+    }
+}
+
+fn rotate(global: &Global) -> Outcome {
+    let folder = global.data.join("keys");
+    if !folder.is_dir() {
+        return Err(Stop::failure(format!(
+            "there are no keys in `{}`: give the data folder of a sidecar that has run, with --data",
+            global.data.display()
+        )));
+    }
+    let made = Keys::rotate(&folder)?;
+    let paths: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
+    if global.json {
+        output::line(&json!({"made": paths}).to_string())?;
+        return Ok(Exit::Ok);
+    }
+    for path in &paths {
+        output::line(path)?;
+    }
+    output::line(
+        "restart the sidecar: what is new is made with these, and what is stored is put under them",
+    )?;
+    Ok(Exit::Ok)
+}
