@@ -6,6 +6,7 @@ use kwic_team::domain::{EmailEnd, InviteState, Kind, TokenHash};
 use kwic_team::flows::invites::{self, ChosenInvite, Correction};
 use kwic_team::flows::members::{self, Chosen};
 use kwic_team::flows::sign_in::From;
+use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{me, passwords, sessions};
 use kwic_team::mail::Content;
 use kwic_team::password::Hasher;
@@ -297,7 +298,8 @@ async fn the_own_password_is_changed_under_a_new_token() {
     let new = "eleven purple kettles";
     let change = |current: &'static str| {
         let (app, signed_in) = (&stage.app, stage.signed_in(&here).unwrap());
-        async move { passwords::change_own(app, signed_in, current, new, From::default()).await }
+        let shown = Shown::password(current);
+        async move { passwords::change_own(app, signed_in, &shown, new, From::default()).await }
     };
     assert_eq!(refused(change("wrong wrong wrong").await), (Kind::Denied, "wrong_password"));
     let done = change(PASSWORD).await.unwrap().value;
@@ -319,9 +321,10 @@ async fn an_address_changes_when_both_ends_said_so() {
     let stage = Stage::new().await;
     let ann = stage.member("ann", "operator").await;
     let entered = stage.sign_in("ann").await;
+    let shown = Shown::password(PASSWORD);
     let begin = || {
         let (app, signed_in) = (&stage.app, stage.signed_in(&entered).unwrap());
-        me::change_email(app, signed_in, email("anna"), PASSWORD, From::default())
+        me::change_email(app, signed_in, email("anna"), &shown, From::default())
     };
     begin().await.unwrap();
     let mails = stage.mails().await;

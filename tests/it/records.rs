@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use kwic_team::domain::two_step::{Authenticator, Pending, RecoveryHash};
 use kwic_team::domain::{
     Account, AccountSlug, Actor, AuditDetail, Delivery, DeliveryState, Digest, Email, EmailEnd,
-    Failure, Fate, Generation, Invite, InviteId, KeyId, Letter, LetterId, LetterKind, Link, LinkId,
-    LinkPurpose, MailStop, Member, MemberId, Name, Revision, RoleId, Session, SessionId, Status,
-    Timestamp, TokenHash, Version,
+    Factors, Failure, Fate, Generation, Invite, InviteId, KeyId, Letter, LetterId, LetterKind,
+    Link, LinkId, LinkPurpose, MailStop, Member, MemberId, Name, Revision, RoleId, Sealed, Session,
+    SessionId, Status, Timestamp, TokenHash, TwoStepNews, Version,
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::record::invites::{CallRecord, InviteRecord, InviteTokenRecord};
@@ -17,6 +18,7 @@ use kwic_team::store::record::links::LinkRecord;
 use kwic_team::store::record::sessions::{
     decode_credential, decode_session, encode_credential, encode_session,
 };
+use kwic_team::store::record::two_step::{decode_factors, encode_factors};
 use kwic_team::store::record::{
     AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, Personal, decode_policies,
     encode_policies,
@@ -131,7 +133,7 @@ fn call() -> CallRecord {
 }
 
 /// One letter of each kind, and of every other state of delivery.
-fn letters() -> [LetterRecord; 6] {
+fn letters() -> [LetterRecord; 7] {
     let (invite, member) = (invite_id(), MemberId::parse("m1").unwrap());
     let link = LinkId::from_random([4; 16]);
     [
@@ -140,7 +142,8 @@ fn letters() -> [LetterRecord; 6] {
         (LetterKind::PasswordReset { link: link.clone() }, 3),
         (LetterKind::PasswordChanged { member: member.clone() }, 5),
         (LetterKind::EmailChange { link }, 6),
-        (LetterKind::EmailChanged { member }, 7),
+        (LetterKind::EmailChanged { member: member.clone() }, 7),
+        (LetterKind::TwoStep { member, news: TwoStepNews::CodeUsed }, 4),
     ]
     .map(|(kind, state)| LetterRecord { letter: letter(kind, state), subject: "m1".into() })
 }
@@ -203,6 +206,17 @@ fn session() -> Session {
     }
 }
 
+fn factors() -> Factors {
+    let secret = |byte| Sealed { key: KeyId(2), bytes: vec![byte; 60] };
+    Factors {
+        authenticator: Some(Authenticator { secret: secret(3), step: 58_800_000, since: AT }),
+        pending: Some(Pending { secret: secret(4), expires: Timestamp(AT.0 + 1) }),
+        recovery: vec![RecoveryHash(Digest([6; 32])), RecoveryHash(Digest([7; 32]))],
+        failures: 3,
+        round: 9,
+    }
+}
+
 fn credential() -> Credential {
     Credential { password: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(), changed: AT }
 }
@@ -227,13 +241,14 @@ fn read_link(bytes: &[u8], expected: &LinkRecord) -> Result<bool, Failure> {
 
 fn kinds() -> Vec<Kind> {
     let letters = letters().map(|record| record.encode());
-    let letter_kinds: [(&str, Reads); 6] = [
+    let letter_kinds: [(&str, Reads); 7] = [
         ("letter_invite", read_letter::<0>),
         ("letter_invite_wanted", read_letter::<1>),
         ("letter_password_reset", read_letter::<2>),
         ("letter_password_changed", read_letter::<3>),
         ("letter_email_change", read_letter::<4>),
         ("letter_email_changed", read_letter::<5>),
+        ("letter_two_step", read_letter::<6>),
     ];
     let letters = letters.into_iter().zip(letter_kinds);
     let mut kinds: Vec<Kind> = letters.map(|(bytes, (kind, reads))| (kind, bytes, reads)).collect();
@@ -241,7 +256,7 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 17] {
+fn other_kinds() -> [Kind; 18] {
     [
         ("account", account().encode(), |bytes| {
             Ok(AccountRecord::decode("acme", bytes)? == account())
@@ -278,6 +293,7 @@ fn other_kinds() -> [Kind; 17] {
         ("link_new_address", change(EmailEnd::New).encode(), |bytes| {
             read_link(bytes, &change(EmailEnd::New))
         }),
+        ("factors", encode_factors(&factors()), |bytes| Ok(decode_factors(bytes)? == factors())),
         ("session", encode_session(&session()), |bytes| {
             Ok(decode_session(&[8; 32], bytes)? == session())
         }),

@@ -13,7 +13,7 @@ use kwic_team::domain::{
 use kwic_team::engine::Snapshot;
 use kwic_team::flows::invites::{self, Invitation, Shown};
 use kwic_team::flows::permit::{Caller, StorePermit};
-use kwic_team::flows::sign_in::{self, Attempt, Entered, From};
+use kwic_team::flows::sign_in::{self, Attempt, Entered, From, Outcome};
 use kwic_team::flows::{accounts, letters, refresh, sessions};
 use kwic_team::mail::{ActionLink, Content, Mailer, Memory};
 use kwic_team::password::Hasher;
@@ -145,7 +145,7 @@ impl Stage {
     ) -> Result<Committed<Entered>, Failure> {
         let password = password.to_owned();
         let attempt = Attempt { account: self.acme.clone(), email: email(who), password, from };
-        sign_in::sign_in(&self.app, attempt).await
+        sign_in::sign_in(&self.app, attempt).await.map(entered)
     }
 
     pub async fn sign_in(&self, who: &str) -> Entered {
@@ -163,6 +163,15 @@ impl Stage {
 
     pub async fn stored(&self, id: &MemberId) -> Option<Member> {
         self.app.store.member(id).await.unwrap()
+    }
+}
+
+/// The session of who has no second factor.
+#[track_caller]
+pub fn entered(outcome: Outcome) -> Committed<Entered> {
+    match outcome {
+        Outcome::Entered(entered) => *entered,
+        waiting => panic!("a second factor is asked for: {waiting:?}"),
     }
 }
 

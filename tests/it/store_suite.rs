@@ -13,6 +13,7 @@ macro_rules! run_all {
 }
 
 mod accounts;
+mod erasure;
 mod guards;
 mod invites;
 mod letters;
@@ -20,6 +21,7 @@ mod links;
 mod sessions;
 pub(crate) mod stage;
 pub(crate) mod story;
+mod two_step;
 
 use std::collections::BTreeSet;
 
@@ -307,11 +309,13 @@ async fn suite<S: Future<Output = Store>>(fresh: impl Fn(Clock) -> S) {
     // At once: a disk that is waited for is not waited for one after the other.
     tokio::join!(
         accounts::all(&fresh),
+        erasure::all(&fresh),
         guards::all(&fresh),
         invites::all(&fresh),
         letters::all(&fresh),
         links::all(&fresh),
         sessions::all(&fresh),
+        two_step::all(&fresh),
     );
 }
 

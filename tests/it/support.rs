@@ -324,6 +324,34 @@ impl Sidecar {
         code.unwrap().code()
     }
 
+    /// Everything that it leaves on its disk but the keys, and its log, are without what must not
+    /// stand there.
+    #[track_caller]
+    pub fn holds_no_secret(&self, secrets: &[impl AsRef<[u8]>]) {
+        let mut files = vec![self.log.clone()];
+        let mut folders = vec![self.path("data")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let kind = entry.file_type().unwrap();
+                if kind.is_file() {
+                    files.push(entry.path());
+                } else if kind.is_dir() && entry.file_name() != "keys" {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        assert!(files.iter().any(|file| file.ends_with("kwic.redb")), "{files:?}");
+        for file in files {
+            let bytes = fs::read(&file).unwrap();
+            for secret in secrets.iter().map(AsRef::as_ref) {
+                let found = bytes.windows(secret.len()).any(|window| window == secret);
+                let shown = String::from_utf8_lossy(secret);
+                assert!(!found, "`{}` holds `{shown}`", file.display());
+            }
+        }
+    }
+
     pub fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

@@ -12,6 +12,7 @@ use kwic_team::store::record::invites::{InviteRecord, InviteTokenRecord};
 use kwic_team::store::record::letters::LetterRecord;
 use kwic_team::store::record::links::LinkRecord;
 use kwic_team::store::record::sessions::decode_session;
+use kwic_team::store::record::two_step::decode_factors;
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value,
 };
@@ -49,21 +50,31 @@ where
 /// Every row, but for the audit log, whose salts are another's each time.
 fn rows(tx: &ReadTransaction) -> BTreeSet<String> {
     let mut rows = said::<&str, u64>(tx, "meta");
-    for name in
-        ["accounts", "members", "addresses", "credentials", "invites", "calls", "links", "mail"]
-    {
+    for name in [
+        "accounts",
+        "members",
+        "addresses",
+        "credentials",
+        "factors",
+        "invites",
+        "calls",
+        "links",
+        "mail",
+    ] {
         rows.extend(said::<&str, Bytes>(tx, name));
     }
     for name in ["role_counts", "letter_counts"] {
         rows.extend(said::<(&str, &str), u64>(tx, name));
     }
-    for name in ["invites_by_inviter", "links_by_member"] {
+    for name in ["invites_by_inviter", "links_by_member", "erased"] {
         rows.extend(said::<(&str, &str), ()>(tx, name));
     }
     for name in ["sessions", "invite_tokens"] {
         rows.extend(said::<Hash, Bytes>(tx, name));
     }
-    rows.extend(said::<&str, i64>(tx, "removed"));
+    for name in ["removed", "signed_in"] {
+        rows.extend(said::<&str, i64>(tx, name));
+    }
     rows.extend(said::<(&str, i64, Hash), ()>(tx, "sessions_by_member"));
     rows.extend(said::<(&str, i64, &str), ()>(tx, "invites_by_account"));
     rows.extend(said::<(&str, u32), Hash>(tx, "invite_links"));
@@ -81,7 +92,7 @@ pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
     let database = Database::builder().create_with_backend(disk.copy()).unwrap();
     let tx = database.begin_read().unwrap();
     let known = tx.list_tables().unwrap().count();
-    assert_eq!(known, 29, "a table that this file does not know");
+    assert_eq!(known, 32, "a table that this file does not know");
     let members: BTreeMap<String, MemberRecord> =
         read::<&str, Bytes, _>(&tx, "members", |id, bytes| {
             (id.to_owned(), MemberRecord::decode(id, bytes).unwrap())
@@ -95,6 +106,7 @@ pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
     addresses_agree(&tx, &members, &invites);
     invites_agree(&tx, &invites);
     sessions_agree(&tx, &members);
+    factors_agree(&tx, &members);
     links_agree(&tx, &members);
     letters_agree(&tx);
     rows(&tx)
@@ -198,8 +210,27 @@ fn sessions_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>
         let status = members.get(member).map(|record| record.member.status);
         assert_eq!(status, Some(Status::Active), "`{member}` is signed in");
     }
+    for member in read::<&str, i64, _>(tx, "signed_in", |member, _| member.to_owned()) {
+        assert!(members.contains_key(&member), "`{member}` is gone and was seen");
+    }
     for member in read::<&str, Bytes, _>(tx, "credentials", |member, _| member.to_owned()) {
         assert!(members.contains_key(&member), "`{member}` is gone and has a password");
+    }
+}
+
+fn factors_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>) {
+    let factors = read::<&str, Bytes, _>(tx, "factors", |member, bytes| {
+        (member.to_owned(), decode_factors(bytes).unwrap())
+    });
+    let on: BTreeSet<_> = factors
+        .iter()
+        .filter(|(_, factors)| factors.authenticator.is_some())
+        .map(|(member, _)| member)
+        .collect();
+    let said = members.iter().filter(|(_, record)| record.member.two_step);
+    assert_eq!(on, said.map(|(id, _)| id).collect(), "who has a second factor");
+    for (member, _) in &factors {
+        assert!(members.contains_key(member), "`{member}` is gone and has a second factor");
     }
 }
 

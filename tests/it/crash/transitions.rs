@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use kwic_team::domain::{
     AuditDetail, DeliveryState, Digest, Failure, Handover, Letter, Member, Name, Notice,
-    SessionLimits,
+    SessionLimits, limits,
 };
 use kwic_team::store::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
 use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
+use kwic_team::store::two_step::{Resealed, StepUp};
 use kwic_team::store::{AccountEdit, ImportPart, ImportRow, MemberEdit, StoredPolicies, Target};
 use tokio::sync::mpsc;
 
 use crate::store_suite::stage::{
-    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, hash, id, invite_id, member,
-    password, role, session_id, slug, to_address, to_role,
+    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, code, hash, id, invite_id,
+    member, password, recovery, recovery_code, role, sealed, session_id, shown, slug, to_address,
+    to_role,
 };
 
 macro_rules! transitions {
@@ -42,6 +44,7 @@ transitions!(
     Suspend,
     Restore,
     Remove,
+    Erase,
     Import,
     PoliciesInstalled,
     InviteCreate,
@@ -63,6 +66,14 @@ transitions!(
     Forget,
     PasswordChange,
     SignInSlowed,
+    SessionBeginByCode,
+    TwoStepBegin,
+    TwoStepConfirm,
+    TwoStepOff,
+    TwoStepReset,
+    RecoveryCodes,
+    CodeFailed,
+    FactorsReseal,
     LettersClaim,
     LettersRelease,
     LettersGivenUp,
@@ -86,7 +97,8 @@ pub(super) async fn furnish(stage: &Stage) {
     stage.store.reset_begin(&BY, stage.target(&anna.id), stage.link("reset")).await.unwrap();
     let (old, new) = (stage.link("old"), stage.link("new"));
     let to = address("anna2");
-    stage.store.email_change_begin(stage.target(&anna.id), to, old, new).await.unwrap();
+    let target = stage.target(&anna.id);
+    stage.store.email_change_begin(target, shown("anna"), to, [old, new]).await.unwrap();
     for (name, given) in [("bo", "operator"), ("cy", "viewer")] {
         let new = NewInvite { role: role(given), ..stage.new_invite(name) };
         stage.store.invite_create(&by(&anna), new).await.unwrap();
@@ -151,6 +163,27 @@ impl Transition {
             | Self::LetterBounced => {
                 stage.claim().await;
             }
+            Self::TwoStepConfirm => stage.pending(&of_anna()).await,
+            Self::CodeFailed => {
+                stage.pending(&of_anna()).await;
+                stage.confirmed(&of_anna(), hash("one"), "own").await;
+                for _ in 1..limits::CODE_FAILURES_TOLD {
+                    store.code_failed(&of_anna(), None).await.unwrap();
+                }
+            }
+            Self::SessionBeginByCode
+            | Self::TwoStepBegin
+            | Self::TwoStepOff
+            | Self::TwoStepReset
+            | Self::RecoveryCodes
+            | Self::FactorsReseal => {
+                stage.pending(&of_anna()).await;
+                stage.confirmed(&of_anna(), hash("one"), "own").await;
+            }
+            Self::Erase => {
+                let anna = id("anna");
+                store.member_remove(&BY, stage.target(&anna)).await.unwrap();
+            }
             Self::MailResume => {
                 stage.claim().await;
                 settle(stage, misconfigured()).await.unwrap();
@@ -183,6 +216,7 @@ impl Transition {
             | Self::Suspend
             | Self::Restore
             | Self::Remove
+            | Self::Erase
             | Self::Import => self.run_on_members(stage).await,
             Self::InviteCreate
             | Self::InviteRenew
@@ -249,6 +283,9 @@ impl Transition {
             }
             Self::Suspend => store.member_suspend(&BY, target).await,
             Self::Restore => store.member_restore(&BY, stage.target(&bert)).await,
+            Self::Erase => {
+                return store.member_erase(&BY, &stage.acme, &anna).await.map(|_| ());
+            }
             Self::Remove => return store.member_remove(&BY, target).await.map(|_| ()),
             _ => return import(stage).await,
         };
@@ -322,7 +359,8 @@ impl Transition {
             }
             Self::EmailChangeBegin => {
                 let (old, new) = (stage.link("old2"), stage.link("new2"));
-                store.email_change_begin(target, address("anna3"), old, new).await.map(|_| ())
+                let to = address("anna3");
+                store.email_change_begin(target, shown("anna"), to, [old, new]).await.map(|_| ())
             }
             Self::EmailChangeConfirmFirst => {
                 store.email_change_confirm(hash("old"), stage.notice()).await.map(|_| ())
@@ -346,14 +384,54 @@ impl Transition {
             Self::PasswordChange => {
                 let change = PasswordChange {
                     member: anna.clone(),
-                    checked: password("anna"),
+                    shown: shown("anna"),
                     password: password("new"),
                     renewed: (hash("one"), stage.session(&of_anna(), "next")),
                     letter: stage.notice(),
                 };
                 store.password_change(change).await.map(|_| ())
             }
-            _ => store.sign_in_slowed(&of_anna(), 10).await.map(|_| ()),
+            Self::SignInSlowed => store.sign_in_slowed(&of_anna(), 10).await.map(|_| ()),
+            _ => self.run_on_factors(stage).await,
+        }
+    }
+
+    async fn run_on_factors(self, stage: &Stage) -> Result<(), Failure> {
+        let (store, anna) = (&stage.store, of_anna());
+        let target: Target<'_> = stage.target(&anna.id);
+        match self {
+            Self::SessionBeginByCode => {
+                let sign_in = stage.sign_in_by(&anna, "three", Some(code(2)), 1);
+                store.session_begin(sign_in).await.map(|_| ())
+            }
+            Self::TwoStepBegin => {
+                let expires = stage.later(HOUR);
+                let shown = StepUp { proof: Some(code(2)), ..shown("anna") };
+                store.two_step_begin(target, shown, sealed("other"), expires).await.map(|_| ())
+            }
+            Self::TwoStepConfirm => {
+                let confirmed = stage.confirmation(&anna, hash("one"), "own");
+                store.two_step_confirm(target, confirmed).await.map(|_| ())
+            }
+            Self::TwoStepOff => {
+                let shown = StepUp { proof: Some(code(2)), ..shown("anna") };
+                let renewed = (hash("own"), stage.session(&anna, "next"));
+                store.two_step_off(target, shown, renewed, stage.notice()).await.map(|_| ())
+            }
+            Self::TwoStepReset => {
+                store.two_step_reset(&BY, target, None, stage.notice()).await.map(|_| ())
+            }
+            Self::RecoveryCodes => {
+                let shown = StepUp { proof: Some(recovery(1, stage.notice())), ..shown("anna") };
+                let codes = vec![recovery_code(7).hash()];
+                store.recovery_codes(target, shown, codes, stage.notice()).await.map(|_| ())
+            }
+            Self::CodeFailed => store.code_failed(&anna, stage.notice()).await.map(|_| ()),
+            _ => {
+                let (before, after) = (sealed("anna"), sealed("anew"));
+                let resealed = Resealed { member: anna.id.clone(), before, after };
+                store.factors_reseal(vec![resealed]).await.map(|_| ())
+            }
         }
     }
 }

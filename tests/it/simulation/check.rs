@@ -352,7 +352,7 @@ impl Sim {
                 let known = self.model.links.iter().find(|known| known.id.as_ref() == Some(link));
                 known.is_none_or(|known| known.dead || now >= known.expires)
             }
-            LetterKind::PasswordChanged { .. } => false,
+            LetterKind::PasswordChanged { .. } | LetterKind::TwoStep { .. } => false,
             LetterKind::EmailChanged { member } => self.model.person(member).is_none(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kwic_team::domain::{Actor, AuditEvent, Digest, Member, MemberId, Status, Timestamp, Version};
 use kwic_team::flows::members::{self, Chosen, NewMember};
 use kwic_team::flows::sign_in::From;
+use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{accounts, me, refresh};
 use kwic_team::store::{AccountEdit, Committed, ImportPart, ImportRow, MemberEdit, Store};
 use tokio::sync::mpsc;
@@ -280,10 +281,12 @@ impl Sim {
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
         let call = async {
-            me::leave(&app, signed_in, &password, From::default()).await.map(|done| {
-                let counts = (done.value.sessions_ended, done.value.invites_cancelled);
-                Committed { revision: done.revision, value: Some(counts) }
-            })
+            me::leave(&app, signed_in, &Shown::password(&password), From::default()).await.map(
+                |done| {
+                    let counts = (done.value.sessions_ended, done.value.invites_cancelled);
+                    Committed { revision: done.revision, value: Some(counts) }
+                },
+            )
         };
         let look = look_gone(&person.id);
         let made = self.change(&reasons, call, look).await?;

@@ -6,6 +6,7 @@ use kwic_team::domain::{AuditEvent, Email, EmailEnd, Status, Token, Version};
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::permit::Caller;
 use kwic_team::flows::sign_in::From;
+use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{me, passwords};
 use kwic_team::store::links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
@@ -29,7 +30,9 @@ impl Sim {
         let app = self.world.app.clone();
         let from = From::default();
         let call = async {
-            let changed = passwords::change_own(&app, signed_in, &current, &new, from).await;
+            let changed =
+                passwords::change_own(&app, signed_in, &Shown::password(&current), &new, from)
+                    .await;
             changed.map(|done| {
                 let (entered, _) = done.value;
                 with_token(Committed { revision: done.revision, value: entered })
@@ -283,7 +286,8 @@ impl Sim {
         let call = async {
             let revision = app.store.revision().await?;
             let from = From::default();
-            let begun = me::change_email(&app, signed_in, wanted, &password, from).await;
+            let begun =
+                me::change_email(&app, signed_in, wanted, &Shown::password(&password), from).await;
             begun.map(|expires| Committed { revision, value: Some(expires.0) })
         };
         let look = self.look_letter::<Option<i64>>(None);

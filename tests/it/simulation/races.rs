@@ -20,6 +20,7 @@ use super::act::{name, role};
 use super::model::{ACCOUNTS, Lot, Model, Reasons, Who};
 use super::policies::Right;
 use super::{Held, Sim, slug};
+use crate::stage::entered;
 
 /// One of the two.
 #[derive(Clone, Debug)]
@@ -378,7 +379,7 @@ async fn play(
                 password: person.password.clone().unwrap(),
                 from: From::default(),
             };
-            let done = sign_in::sign_in(app, attempt).await?;
+            let done = entered(sign_in::sign_in(app, attempt).await?);
             let token = done.value.token.expose().to_owned();
             Ok(came(done.revision, Of::SignIn(Box::new(done.value.session), token)))
         }

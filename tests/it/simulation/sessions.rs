@@ -11,6 +11,7 @@ use kwic_team::store::{Committed, Store};
 use super::model::{ACCOUNTS, Person, Reasons};
 use super::policies::Right;
 use super::{Held, Sim, slug};
+use crate::stage::entered;
 
 impl Sim {
     pub(super) async fn sign_in(&mut self) -> Held {
@@ -51,7 +52,7 @@ impl Sim {
             from: From { address: None, agent: "a simulation".to_owned() },
         };
         let app = self.world.app.clone();
-        let call = async { sign_in::sign_in(&app, attempt).await.map(with_token) };
+        let call = async { sign_in::sign_in(&app, attempt).await.map(entered).map(with_token) };
         let look = self.look_session(member.clone());
         let before = self.model.failed_tries(&person);
         match self.change(&reasons, call, look).await? {

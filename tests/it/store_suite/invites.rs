@@ -13,7 +13,7 @@ use kwic_team::store::{By, ImportRow, MemberEdit, Store};
 
 use super::stage::{
     BY, DAY, HOUR, LIFETIME, MINUTE, NOW, Stage, address, by, email, hash, id, invite_id, member,
-    name, password, refused, role, slug, to_address,
+    name, password, refused, role, shown, slug, to_address,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -89,7 +89,11 @@ async fn taken(stage: &Stage, wanted: &str) -> Vec<(Kind, &'static str)> {
         refused(store.member_create(&super::stage::ACTOR, new).await),
         refused(imported),
         refused(store.member_edit(&BY, target, to_address(wanted)).await),
-        refused(store.email_change_begin(target, address(wanted), old, mail).await),
+        refused(
+            store
+                .email_change_begin(target, shown(target.id.as_str()), address(wanted), [old, mail])
+                .await,
+        ),
     ]
 }
 
@@ -127,7 +131,7 @@ async fn an_address_is_a_members_or_an_open_invites(stage: Stage) {
 }
 
 async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
-    stage.create("anna").await;
+    stage.join("anna").await;
     let names = ["a", "b", "c", "d", "e", "f"];
     for name in names {
         stage.invite(name).await;
@@ -149,7 +153,12 @@ async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
     };
     store.invite_edit(&BY, stage.invite_target(&x), edit).await.unwrap();
     store
-        .email_change_begin(target, address("f"), stage.link("old"), stage.link("new"))
+        .email_change_begin(
+            target,
+            shown(target.id.as_str()),
+            address("f"),
+            [stage.link("old"), stage.link("new")],
+        )
         .await
         .unwrap();
     assert_eq!(stage.invited("f").await.invite.fate, Fate::Open, "ended before anybody confirmed");

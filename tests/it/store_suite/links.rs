@@ -5,7 +5,9 @@ use kwic_team::domain::{Actor, EmailEnd, Kind, LetterKind, MemberId, Row};
 use kwic_team::store::links::EmailConfirmed;
 use kwic_team::store::{By, Store};
 
-use super::stage::{BY, HOUR, NOW, Stage, address, email, hash, id, link_id, password, refused};
+use super::stage::{
+    BY, HOUR, NOW, Stage, address, email, hash, id, link_id, password, refused, shown,
+};
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
@@ -61,7 +63,7 @@ async fn only_the_last_link_to_a_new_password_opens(stage: Stage) {
     let anna = stage.join("anna").await;
     let (store, target) = (&stage.store, stage.target(&anna.id));
     let (old, new) = (stage.link("old"), stage.link("new"));
-    store.email_change_begin(target, address("anna2"), old, new).await.unwrap();
+    store.email_change_begin(target, shown("anna"), address("anna2"), [old, new]).await.unwrap();
     for token in ["first", "second"] {
         store.reset_begin(&BY, target, stage.link(token)).await.unwrap();
     }
@@ -76,7 +78,9 @@ async fn only_the_last_link_to_a_new_password_opens(stage: Stage) {
 async fn begin(stage: &Stage, anna: &MemberId, to: &str, suffix: &str) {
     let (old, new) = (format!("old{suffix}"), format!("new{suffix}"));
     let (old, new) = (stage.link(&old), stage.link(&new));
-    stage.store.email_change_begin(stage.target(anna), address(to), old, new).await.unwrap();
+    let shown = shown(anna.as_str());
+    let target = stage.target(anna);
+    stage.store.email_change_begin(target, shown, address(to), [old, new]).await.unwrap();
 }
 
 async fn both_ends_confirm_a_new_address(stage: Stage) {
@@ -121,7 +125,12 @@ async fn a_new_address_is_still_free_when_it_is_confirmed(stage: Stage) {
     let store = &stage.store;
     let same = email("ANNA@example.org");
     let same = store
-        .email_change_begin(stage.target(&anna.id), same, stage.link("a"), stage.link("b"))
+        .email_change_begin(
+            stage.target(&anna.id),
+            shown("anna"),
+            same,
+            [stage.link("a"), stage.link("b")],
+        )
         .await;
     assert_eq!(refused(same), (Kind::Conflict, "same_address"));
     begin(&stage, &anna.id, "wanted", "").await;

@@ -6,9 +6,12 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{Kind, Row, Session, SessionLimits, Status};
 use kwic_team::store::by::MOVED_ON;
 use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
+use kwic_team::store::two_step::Checked;
 use kwic_team::store::{Store, feed::Loaded};
 
-use super::stage::{BY, MINUTE, NOW, Stage, hash, id, member, password, refused, session_id, slug};
+use super::stage::{
+    BY, MINUTE, NOW, Stage, hash, id, member, password, refused, session_id, shown, slug,
+};
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
@@ -37,7 +40,7 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
     let after_failures = SignIn { failures_before: 3, ..stage.sign_in(&anna, "two") };
     store.session_begin(after_failures).await.unwrap();
     assert_eq!(stage.last_event().await.1, "authn_login_successafterfail");
-    let other = SignIn { checked: password("other"), ..stage.sign_in(&anna, "x") };
+    let other = SignIn { checked: Checked::of(&password("other")), ..stage.sign_in(&anna, "x") };
     let unknown = stage.sign_in(&member("acme", "ghost"), "x");
     let without = stage.sign_in(&member("acme", "nobody"), "x");
     let strange = Session { account: slug("globex"), ..stage.session(&anna, "x") };
@@ -59,7 +62,7 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
     assert_eq!((credential.password, credential.changed), (password("anew"), NOW));
     assert!(!format!("{:?}", store.credential(&anna.id).await.unwrap()).contains("argon2"));
     store.member_suspend(&BY, stage.target(&anna.id)).await.unwrap();
-    let asleep = SignIn { checked: password("anew"), ..stage.sign_in(&anna, "x") };
+    let asleep = SignIn { checked: Checked::of(&password("anew")), ..stage.sign_in(&anna, "x") };
     assert_eq!(
         refused(store.session_begin(asleep).await),
         (Kind::Unauthenticated, "sign_in_refused")
@@ -182,7 +185,7 @@ async fn a_new_password_ends_every_other_session(stage: Stage) {
     stage.told();
     let change = |checked: &str| PasswordChange {
         member: anna.id.clone(),
-        checked: password(checked),
+        shown: shown(checked),
         password: password("new"),
         renewed: (hash("own"), stage.session(&anna, "next")),
         letter: stage.notice(),

@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kwic_team::clock::Clock;
+use kwic_team::domain::two_step::RecoveryCode;
 use kwic_team::domain::{
     AccountSlug, Actor, Change, Digest, Email, Failure, Generation, InviteId, KeyId, Kind, Letter,
-    LinkId, Member, MemberId, Name, RoleId, Session, SessionId, Status, Timestamp, TokenHash,
-    Version,
+    LinkId, Member, MemberId, Name, RoleId, Sealed, Session, SessionId, Status, Timestamp,
+    TokenHash, Version,
 };
 use kwic_team::store::feed::Follower;
 use kwic_team::store::invites::{Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink};
 use kwic_team::store::letters::NewLetter;
 use kwic_team::store::links::NewLink;
 use kwic_team::store::sessions::SignIn;
+use kwic_team::store::two_step::{Checked, Confirmed, Proof, StepUp, Through};
 use kwic_team::store::{AuditFilter, By, ImportPart, ImportRow, MemberEdit, Store, Target};
 use tokio::sync::mpsc;
 
@@ -289,14 +291,50 @@ impl Stage {
     pub(crate) fn sign_in(&self, member: &Member, token: &str) -> SignIn {
         SignIn {
             session: self.session(member, token),
-            checked: password(member.id.as_str()),
+            checked: Checked::of(&password(member.id.as_str())),
             rehashed: None,
+            proof: None,
             failures_before: 0,
         }
     }
 
     pub(crate) async fn signed_in(&self, member: &Member, token: &str) -> Session {
         self.store.session_begin(self.sign_in(member, token)).await.unwrap().value
+    }
+
+    /// A sign-in with what was shown beside the password, by a ticket of a round.
+    pub(crate) fn sign_in_by(
+        &self,
+        member: &Member,
+        token: &str,
+        proof: Option<Proof>,
+        round: u64,
+    ) -> SignIn {
+        SignIn { proof: proof.map(|proof| (proof, round)), ..self.sign_in(member, token) }
+    }
+
+    /// Has a member's authenticator app shown its secret.
+    pub(crate) async fn pending(&self, member: &Member) {
+        let (shown, secret) = (shown(member.id.as_str()), sealed(member.id.as_str()));
+        let target = self.target(&member.id);
+        self.store.two_step_begin(target, shown, secret, self.later(HOUR)).await.unwrap();
+    }
+
+    /// The first code of that app, in a session that goes on as another one.
+    pub(crate) fn confirmation(&self, member: &Member, from: TokenHash, to: &str) -> Confirmed {
+        Confirmed {
+            through: Through::Session(from),
+            secret: sealed(member.id.as_str()),
+            step: 1,
+            recovery: vec![recovery_code(1).hash(), recovery_code(2).hash()],
+            session: self.session(member, to),
+            letter: self.notice(),
+        }
+    }
+
+    pub(crate) async fn confirmed(&self, member: &Member, from: TokenHash, to: &str) {
+        let confirmation = self.confirmation(member, from, to);
+        self.store.two_step_confirm(self.target(&member.id), confirmation).await.unwrap();
     }
 
     /// The tokens of a member's sessions, newest first.
@@ -332,6 +370,29 @@ impl Stage {
     pub(crate) async fn claim(&self) -> Vec<Letter> {
         self.store.letters_claim(1_000, LEASE).await.unwrap()
     }
+}
+
+/// The password of the member of this name, shown again by who has no second factor.
+pub(crate) fn shown(name: &str) -> StepUp {
+    StepUp { checked: Checked::of(&password(name)), proof: None }
+}
+
+/// The sealed secret of the member of this name.
+pub(crate) fn sealed(name: &str) -> Sealed {
+    Sealed { key: KeyId(1), bytes: name.as_bytes().to_vec() }
+}
+
+/// A code of anna's app.
+pub(crate) fn code(step: u64) -> Proof {
+    Proof::Step { secret: sealed("anna"), step }
+}
+
+pub(crate) fn recovery_code(number: u8) -> RecoveryCode {
+    RecoveryCode::from_bytes([number; 15])
+}
+
+pub(crate) fn recovery(number: u8, letter: Option<NewLetter>) -> Proof {
+    Proof::Recovery { hash: recovery_code(number).hash(), letter }
 }
 
 /// What stands for the password of the member of this name.

@@ -14,8 +14,8 @@ use kwic_team::store::{Store, record};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::stage::{
-    BY, MINUTE, NOW, Stage, by, bytes, id, invite_id, name, password, refused, slug, to_address,
-    to_role, where_administer,
+    BY, MINUTE, NOW, Stage, by, bytes, id, invite_id, name, password, refused, shown, slug,
+    to_address, to_role, where_administer,
 };
 
 fn token(text: &str) -> Token {
@@ -46,8 +46,7 @@ async fn begin(stage: &Stage, member: &Member, text: &str) {
         token: token(text).hash(),
         ..stage.session(member, text)
     };
-    let checked = password("zed");
-    let sign_in = SignIn { session, checked, rehashed: None, failures_before: 1 };
+    let sign_in = SignIn { session, failures_before: 1, ..stage.sign_in(member, text) };
     stage.store.session_begin(sign_in).await.unwrap();
 }
 
@@ -89,7 +88,8 @@ async fn story(stage: &Stage) -> Vec<Token> {
         .await
         .unwrap();
     let to = Email::parse("unmistakable.new@example.org").unwrap();
-    store.email_change_begin(target, to, link(stage, "old"), link(stage, "new")).await.unwrap();
+    let links = [link(stage, "old"), link(stage, "new")];
+    store.email_change_begin(target, shown("zed"), to, links).await.unwrap();
     store.email_change_confirm(token("old").hash(), None).await.unwrap();
     store.email_change_confirm(token("new").hash(), stage.notice()).await.unwrap();
     store.reset_begin(&BY, target, link(stage, "reset")).await.unwrap();
@@ -162,6 +162,9 @@ pub(crate) fn of_layout_1(database: &redb::Database) {
         open("accounts").insert("acme", golden("account_1").as_slice()).unwrap();
         // The member of the example, and two like it: one suspended, one with another address.
         let example = record::MemberRecord::decode("m1", &golden("member")).unwrap();
+        // Nobody had a second factor then.
+        let member = Member { two_step: false, ..example.member.clone() };
+        let example = record::MemberRecord { member, ..example };
         let member = |name: &str, status| {
             let email = Email::parse(&format!("{name}@example.org")).unwrap();
             let id = MemberId::parse(name).unwrap();
