@@ -1,21 +1,23 @@
-//! The members and their sessions in memory: what decisions read.
+//! The members, their sessions and their API tokens in memory: what decisions read.
 //!
 //! Follows the store's feed and is never written by anybody else, but for one thing: when a session
-//! was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
+//! or a token was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
 //! member share one allocation; roles and accounts, which few words name, are shared by all. Never
 //! asked who may see a member, nor how long a session lives.
 
+mod by_token;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::by_token::ByToken;
 use crate::domain::{
-    AccountSlug, Change, Loaded, Member, MemberId, MemberView, Revision, RoleId, Row, Session,
-    SessionId, Status, Texts, Timestamp, TokenHash,
+    AccountSlug, ApiToken, ApiTokenId, Change, Loaded, Member, MemberId, MemberView, Revision,
+    RoleId, Row, Session, SessionId, Status, Texts, Timestamp, TokenHash,
 };
 
 /// Ids up to this length, which all of ours are, stand in the table's own record of a member.
@@ -123,39 +125,21 @@ struct Live {
     member: MemberId,
     account: AccountSlug,
     created: Timestamp,
-    /// When it was used last, in milliseconds; only rises.
-    used: AtomicI64,
-    /// What of this stands in the store.
-    written: AtomicI64,
 }
 
-impl Live {
-    fn new(session: Session) -> Self {
-        Self {
-            id: session.id,
-            member: session.member,
-            account: session.account,
-            created: session.created,
-            used: AtomicI64::new(session.used.0),
-            written: AtomicI64::new(session.used.0),
-        }
-    }
-
-    fn view(&self) -> SessionView<'_> {
-        SessionView {
-            id: &self.id,
-            member: &self.member,
-            account: &self.account,
-            created: self.created,
-            used: Timestamp(self.used.load(Ordering::Relaxed)),
-        }
-    }
-
-    /// When it was used last, where the store does not know it yet.
-    fn unwritten(&self) -> Option<Timestamp> {
-        let used = self.used.load(Ordering::Relaxed);
-        (used > self.written.load(Ordering::Relaxed)).then_some(Timestamp(used))
-    }
+/// An API token, as it is known by its secret.
+#[derive(Clone, Debug)]
+pub struct ApiTokenView {
+    /// Names it to people.
+    pub id: ApiTokenId,
+    /// What it may do.
+    pub role: RoleId,
+    /// Whom it acts as.
+    pub member: MemberId,
+    /// The maker's account.
+    pub account: AccountSlug,
+    /// From when on it opens nothing.
+    pub expires: Timestamp,
 }
 
 /// What only writers touch.
@@ -185,11 +169,12 @@ impl Ledger {
     }
 }
 
-/// All members by id, and all sessions by the hash of their token.
+/// All members by id, and all sessions and API tokens by the hash of what opens them.
 #[derive(Debug)]
 pub struct Directory {
     members: papaya::HashMap<Key, Entry>,
-    sessions: papaya::HashMap<TokenHash, Live>,
+    sessions: ByToken<Live>,
+    api_tokens: ByToken<ApiTokenView>,
     ledger: Mutex<Ledger>,
     revision: watch::Sender<Revision>,
 }
@@ -206,7 +191,8 @@ impl Directory {
     pub fn new() -> Self {
         Self {
             members: papaya::HashMap::new(),
-            sessions: papaya::HashMap::new(),
+            sessions: ByToken::new(),
+            api_tokens: ByToken::new(),
             ledger: Mutex::default(),
             revision: watch::Sender::new(Revision(0)),
         }
@@ -224,23 +210,45 @@ impl Directory {
         token: &TokenHash,
         read: impl FnOnce(SessionView<'_>) -> R,
     ) -> Option<R> {
-        let sessions = self.sessions.pin();
-        sessions.get(token).map(|live| read(live.view()))
+        self.sessions.with(token, |live, used| {
+            let Live { id, member, account, created } = live;
+            let used = used.unwrap_or(*created);
+            read(SessionView { id, member, account, created: *created, used })
+        })
     }
 
     /// Notes that a session was used; a moment before its last use changes nothing.
     pub fn session_used(&self, token: &TokenHash, now: Timestamp) {
-        if let Some(live) = self.sessions.pin().get(token) {
-            live.used.fetch_max(now.0, Ordering::Relaxed);
-        }
+        self.sessions.note_use(token, now);
     }
 
     /// The sessions whose last use the store does not know yet, with that moment.
     #[must_use]
     pub fn sessions_used(&self) -> Vec<(TokenHash, Timestamp)> {
-        let sessions = self.sessions.pin();
-        let unwritten = |(token, live): (&TokenHash, &Live)| Some((*token, live.unwritten()?));
-        sessions.iter().filter_map(unwritten).collect()
+        self.sessions.unwritten(|token, _| *token)
+    }
+
+    /// The API token that a secret opens, where there is one.
+    #[must_use]
+    pub fn api_token(&self, token: &TokenHash) -> Option<ApiTokenView> {
+        self.api_tokens.with(token, |known, _| known.clone())
+    }
+
+    /// When an API token was used last, as far as is known.
+    #[must_use]
+    pub fn api_token_last_used(&self, token: &TokenHash) -> Option<Timestamp> {
+        self.api_tokens.with(token, |_, used| used).flatten()
+    }
+
+    /// Notes that an API token was used; a moment before its last use changes nothing.
+    pub fn api_token_used(&self, token: &TokenHash, now: Timestamp) {
+        self.api_tokens.note_use(token, now);
+    }
+
+    /// The API tokens whose last use the store does not know yet, with that moment.
+    #[must_use]
+    pub fn api_tokens_used(&self) -> Vec<(ApiTokenId, Timestamp)> {
+        self.api_tokens.unwritten(|_, known| known.id.clone())
     }
 
     /// How many sessions there are.
@@ -258,6 +266,7 @@ impl Directory {
             }
             Loaded::Member(member) => self.put(&mut ledger, &member),
             Loaded::Session(session) => self.put_session(session),
+            Loaded::ApiToken(token) => self.put_api_token(&token),
         }
     }
 
@@ -282,9 +291,9 @@ impl Directory {
                     }
                 }
                 Row::Session(session) => self.put_session(session.clone()),
-                Row::SessionGone(token) => {
-                    self.sessions.pin().remove(token);
-                }
+                Row::SessionGone(token) => self.sessions.remove(token),
+                Row::ApiToken(token) => self.put_api_token(token),
+                Row::ApiTokenGone(token) => self.api_tokens.remove(token),
                 Row::LetterQueued | Row::Mail(_) => {}
             }
         }
@@ -313,18 +322,19 @@ impl Directory {
         }
     }
 
-    /// A session that is known already was used since: nothing else of one changes.
     fn put_session(&self, session: Session) {
-        let sessions = self.sessions.pin();
-        match sessions.get(&session.token) {
-            Some(live) => {
-                live.used.fetch_max(session.used.0, Ordering::Relaxed);
-                live.written.fetch_max(session.used.0, Ordering::Relaxed);
-            }
-            None => {
-                sessions.insert(session.token, Live::new(session));
-            }
-        }
+        let Session { id, token, member, account, created, used, .. } = session;
+        self.sessions.put(token, Some(used), || Live { id, member, account, created });
+    }
+
+    fn put_api_token(&self, token: &ApiToken) {
+        self.api_tokens.put(token.token, token.used, || ApiTokenView {
+            id: token.id.clone(),
+            role: token.role.clone(),
+            member: token.member.clone(),
+            account: token.account.clone(),
+            expires: token.expires,
+        });
     }
 
     /// The revision that decisions see.

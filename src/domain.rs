@@ -4,6 +4,7 @@
 //! Cedar and no HTTP: wire, record and file types are twins that live beside their format.
 
 pub mod account;
+pub mod api_token;
 pub mod audit;
 pub mod change;
 pub mod decision;
@@ -18,6 +19,7 @@ pub mod link;
 pub mod member;
 pub mod near;
 pub mod network;
+pub mod passkey;
 pub mod policy_files;
 pub mod query;
 mod random_id;
@@ -29,6 +31,7 @@ pub mod token;
 pub mod two_step;
 
 pub use account::{Account, AccountSlug};
+pub use api_token::{ApiToken, ApiTokenId};
 pub use audit::{Actor, AuditDetail, AuditEntry, AuditEvent};
 pub use change::{Change, Loaded, Row};
 pub use decision::{Decision, Reason};
@@ -42,6 +45,7 @@ pub use letter::{
 pub use link::{EmailEnd, Link, LinkId, LinkPurpose};
 pub use member::{Member, MemberId, MemberView, Name, Status, Texts};
 pub use network::Network;
+pub use passkey::{Passkey, PasskeyId};
 pub use policy_files::PolicyFiles;
 pub use query::{EntityRef, Query, Value};
 pub use revision::{Revision, Timestamp, Version};

@@ -16,9 +16,9 @@
 //! | 5 | [`authzen`] [`admin`] | faces: JSON for services, JSON for programs |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`throttle`] [`telemetry`] | tools; none knows another |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`throttle`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
-//! | 0 | [`domain`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP |
+//! | 0 | [`domain`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; a table of the tests by OWASP ASVS |
 //!
 //! # One decision
 //!
@@ -87,6 +87,7 @@
 //! do next. Three ways to fail: a `Failure` is the world's doing, an assertion is a bug of ours,
 //! and doubt about a decision is a deny.
 
+pub mod asvs;
 pub mod domain;
 
 pub mod background;
@@ -99,6 +100,7 @@ pub mod directory;
 pub mod engine;
 pub mod keys;
 pub mod mail;
+pub mod passkeys;
 pub mod password;
 pub mod policy_folder;
 pub mod store;

@@ -1,4 +1,4 @@
-//! The store: accounts, members, invites, letters, sessions, the audit log and the last good
+//! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last good
 //! policies.
 //!
 //! Offers whole transitions, not tables: each checks its preconditions, writes the rows and the
@@ -6,11 +6,13 @@
 //! the order of revisions and without gaps. Knows no Cedar, no HTTP, and judges nobody's right to
 //! do anything: whoever calls holds a permit.
 
+pub mod api_tokens;
 pub mod by;
 pub mod feed;
 pub mod invites;
 pub mod letters;
 pub mod links;
+pub mod passkeys;
 pub mod personal;
 pub mod record;
 pub mod redb;
@@ -67,6 +69,9 @@ pub struct MemberEdit {
     /// Looked at where the role changes: the roles that the member may still invite for with the
     /// new one. Open invites that the member sent for others end.
     pub still_invites: BTreeSet<RoleId>,
+    /// Looked at where the role changes: the roles that the member may still make API tokens for
+    /// with the new one. Tokens for others end.
+    pub still_makes_tokens: BTreeSet<RoleId>,
 }
 
 /// What an edit of an account changes; `None` leaves a field as it is.
@@ -314,7 +319,7 @@ impl Store {
         }
     }
 
-    /// Suspends a member, and ends the sessions and links.
+    /// Suspends a member, and ends the sessions, links and API tokens.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
@@ -344,8 +349,8 @@ impl Store {
         }
     }
 
-    /// Removes a member for good, and with it the sessions, the links, and the open invites that
-    /// the member sent.
+    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
+    /// invites that the member sent.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or [`by::MOVED_ON`];
@@ -468,7 +473,7 @@ impl Store {
         }
     }
 
-    /// Reads all accounts, then all members, then all sessions, each through `each`; answers the
+    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`; answers the
     /// revision that they were read at.
     ///
     /// # Errors

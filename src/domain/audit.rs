@@ -4,6 +4,7 @@
 //! person's data can be erased and the chain still verifies. Never holds a secret.
 
 use super::account::AccountSlug;
+use super::api_token::ApiTokenId;
 use super::digest::Digest;
 use super::invite::InviteId;
 use super::member::MemberId;
@@ -22,6 +23,13 @@ pub enum Actor {
     System,
     /// A member, signed in or by a link that was sent to the member.
     Member(MemberId),
+    /// A program with an API token, which acts as the member who made it.
+    Token {
+        /// The token.
+        id: ApiTokenId,
+        /// Its maker.
+        member: MemberId,
+    },
     /// Whoever holds the link of an invite.
     Invitee(InviteId),
     /// Whoever holds the set-up link of an empty store.
@@ -29,13 +37,15 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// As it stands in the audit log: `sidecar:UID`, `system`, `member:ID`, `invite:ID`, `setup`.
+    /// As it stands in the audit log: `sidecar:UID`, `system`, `member:ID`,
+    /// `token:ID:MEMBER`, `invite:ID`, `setup`.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
             Self::Sidecar { uid } => format!("sidecar:{uid}"),
             Self::System => "system".to_owned(),
             Self::Member(id) => format!("member:{id}"),
+            Self::Token { id, member } => format!("token:{id}:{member}"),
             Self::Invitee(id) => format!("invite:{id}"),
             Self::Setup => "setup".to_owned(),
         }
@@ -49,16 +59,31 @@ impl Actor {
             None if label == "setup" => Some(Self::Setup),
             Some(("sidecar", uid)) => uid.parse().ok().map(|uid| Self::Sidecar { uid }),
             Some(("member", id)) => MemberId::parse(id).ok().map(Self::Member),
+            // An id of ours has no colon; a member's may.
+            Some(("token", rest)) => {
+                let (id, member) = rest.split_once(':')?;
+                let member = MemberId::parse(member).ok()?;
+                Some(Self::Token { id: ApiTokenId::parse(id)?, member })
+            }
             Some(("invite", id)) => InviteId::parse(id).map(Self::Invitee),
             _ => None,
         }
     }
 
-    /// The member, where one acts.
+    /// Whether both are one: a member and the member's tokens are.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.member(), other.member()) {
+            (Some(one), Some(other)) => one == other,
+            _ => self == other,
+        }
+    }
+
+    /// The member, where one acts, or a token of one.
     #[must_use]
     pub fn member(&self) -> Option<&MemberId> {
         match self {
-            Self::Member(id) => Some(id),
+            Self::Member(id) | Self::Token { member: id, .. } => Some(id),
             _ => None,
         }
     }
@@ -121,7 +146,7 @@ pub enum AuditEvent {
     AuthnLoginLock,
     /// A password was set or changed.
     AuthnPasswordChange,
-    /// A link to a new password or a new address was made.
+    /// A link to a new password or a new address was made, or an API token: its purpose says which.
     AuthnTokenCreated,
     /// A member set an authenticator app up.
     TwoStepEnabled,
@@ -133,6 +158,14 @@ pub enum AuditEvent {
     RecoveryCodesCreated,
     /// A member used a recovery code.
     RecoveryCodeUsed,
+    /// An API token was revoked, or ended with its maker's right to give its role.
+    AuthnTokenRevoked,
+    /// A member added a passkey.
+    PasskeyAdded,
+    /// A member removed a passkey.
+    PasskeyRemoved,
+    /// A passkey counted backwards, and was refused.
+    PasskeyCopied,
     /// Sessions were ended by somebody.
     SessionLogout,
     /// An account's name or settings changed.
@@ -141,7 +174,7 @@ pub enum AuditEvent {
 
 impl AuditEvent {
     /// Every event, for whoever reads a name back.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::AccountCreated,
         Self::UserCreated,
         Self::UserUpdated,
@@ -175,6 +208,10 @@ impl AuditEvent {
         Self::TwoStepReset,
         Self::RecoveryCodesCreated,
         Self::RecoveryCodeUsed,
+        Self::AuthnTokenRevoked,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
+        Self::PasskeyCopied,
         Self::SessionLogout,
         Self::AccountUpdated,
     ];
@@ -216,6 +253,10 @@ impl AuditEvent {
             Self::TwoStepReset => "two_step_reset",
             Self::RecoveryCodesCreated => "recovery_codes_created",
             Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::AuthnTokenRevoked => "authn_token_revoked",
+            Self::PasskeyAdded => "passkey_added",
+            Self::PasskeyRemoved => "passkey_removed",
+            Self::PasskeyCopied => "passkey_copied",
             Self::SessionLogout => "session_logout",
             Self::AccountUpdated => "account_updated",
         }

@@ -3,6 +3,7 @@
 //! Never says who may see a record, nor why it changed: that is the audit log's.
 
 use super::account::{Account, AccountSlug};
+use super::api_token::ApiToken;
 use super::letter::MailStop;
 use super::member::{Member, MemberId};
 use super::revision::Revision;
@@ -36,6 +37,10 @@ pub enum Row {
     Session(Session),
     /// A session that is no more.
     SessionGone(TokenHash),
+    /// An API token, made or used.
+    ApiToken(ApiToken),
+    /// An API token that is no more.
+    ApiTokenGone(TokenHash),
     /// A letter waits for its turn.
     LetterQueued,
     /// Mail was stopped or goes out again.
@@ -51,4 +56,6 @@ pub enum Loaded {
     Member(Member),
     /// A session.
     Session(Session),
+    /// An API token.
+    ApiToken(ApiToken),
 }

@@ -177,7 +177,7 @@ impl Invite {
     /// link.
     #[must_use]
     pub fn needs_own_link(&self, who: &Actor, now: Timestamp) -> bool {
-        let of_another = who.member().is_some() && self.inviter != *who;
+        let of_another = who.member().is_some() && !who.is_same(&self.inviter);
         of_another || self.state(now) != InviteState::Pending
     }
 

@@ -117,6 +117,12 @@ pub const DATA_ITEMS_MAX: usize = 10_000;
 pub const REVIEW_DAYS: [i64; 2] = [30, 90];
 /// Most members that one finding of an access review names.
 pub const REVIEW_NAMED_MAX: usize = 100;
+/// Most API tokens of one member: one a program, with room to exchange each.
+pub const API_TOKENS_OF_MEMBER_MAX: usize = 50;
+/// Most API tokens of one account: more than anybody reviews.
+pub const API_TOKENS_OF_ACCOUNT_MAX: usize = 1_000;
+/// Longest time that an API token opens, in days: nothing opens for ever.
+pub const API_TOKEN_DAYS_MAX: u64 = 365;
 /// Days for which letters, links and invites that are over can still be looked up.
 pub const OVER_DAYS: i64 = 90;
 /// Most things that are forgotten at once: a change stays in the low milliseconds.
@@ -166,6 +172,19 @@ pub const TWO_STEP_SETUP_LIFETIME: Duration = Duration::from_secs(900);
 pub const RECOVERY_CODES: usize = 10;
 /// Longest code as typed: a recovery code with room between its characters.
 pub const CODE_BYTES_MAX: usize = 128;
+/// Most passkeys of one member: a telephone, a computer, a key on the ring and one in the drawer,
+/// twice over.
+pub const PASSKEYS_MAX: usize = 10;
+/// How long an authenticator may take to answer: what is recommended for one that asks for a
+/// PIN or a finger (Web Authentication Level 3, section 15.1).
+pub const PASSKEY_LIFETIME: Duration = Duration::from_secs(300);
+/// Largest answer of an authenticator as JSON: several times the largest attestation in use, that of
+/// a TPM with its certificates.
+pub const PASSKEY_ANSWER_BYTES_MAX: usize = 16 << 10;
+/// Largest credential that is kept; one without certificates, which nobody asks for, is below 1 KiB.
+pub const PASSKEY_BYTES_MAX: usize = 4 << 10;
+/// Longest challenge: every credential that a member may have, sealed, in base64url.
+pub const PASSKEY_CHALLENGE_BYTES_MAX: usize = 64 << 10;
 /// Most wrong codes in a row, each of which needs the password: NIST SP 800-63B-4 section 3.2.2.
 pub const CODE_FAILURES_MAX: u32 = 100;
 /// After so many wrong codes in a row the member gets a mail, once.

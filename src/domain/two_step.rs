@@ -8,6 +8,7 @@ use std::fmt;
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
 use super::limits;
+use super::passkey::Passkey;
 use super::revision::Timestamp;
 use super::sealed::Sealed;
 
@@ -20,7 +21,9 @@ pub struct Factors {
     pub pending: Option<Pending>,
     /// The recovery codes that were not used.
     pub recovery: Vec<RecoveryHash>,
-    /// Wrong codes in a row.
+    /// Passkeys, which may be shown in the place of a code while there is an app.
+    pub passkeys: Vec<Passkey>,
+    /// Wrong codes and wrong passkeys in a row.
     pub failures: u32,
     /// Rises with every factor that is shown and every change of one: a ticket of an earlier round
     /// is used up. No clock can turn it back.
@@ -175,6 +178,12 @@ pub enum TwoStepNews {
     CodeUsed,
     /// Somebody who knows the password typed many wrong codes.
     Guessed,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
+    /// A passkey counted backwards, as a copy of one does.
+    PasskeyCopied,
 }
 
 /// The refusal of a code that is not right, used already, or too old.

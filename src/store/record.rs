@@ -4,6 +4,7 @@
 //! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a
 //! decision about everybody's data, never an accident.
 
+pub mod api_tokens;
 pub mod invites;
 pub mod letters;
 pub mod links;

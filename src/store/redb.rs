@@ -6,6 +6,7 @@
 //! call, so that freed space is all it takes to go on.
 
 mod accounts;
+mod api_tokens;
 mod audit;
 mod counts;
 mod data;
@@ -16,6 +17,7 @@ mod leaving;
 mod letters;
 mod links;
 mod members;
+mod passkeys;
 mod policies;
 mod rates;
 mod rewrite;
@@ -68,6 +70,8 @@ const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
 const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
 /// By member: the second factors.
 const FACTORS: Records<&str> = TableDefinition::new("factors");
+/// By passkey: the member that has it.
+const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
 /// By member: when a session of theirs began last.
 const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
 /// By the hash of the token.
@@ -75,6 +79,11 @@ const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
 /// Member, when it began, hash.
 const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
     TableDefinition::new("sessions_by_member");
+/// By id.
+const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
+/// Account, maker, when it was made, id.
+const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
+    TableDefinition::new("api_tokens_by_member");
 /// By id.
 const INVITES: Records<&str> = TableDefinition::new("invites");
 /// Account, when it was made, id.
@@ -276,7 +285,7 @@ impl RedbStore {
         self.writer().followers.subscribe()
     }
 
-    /// Reads all accounts, then all members, then all sessions.
+    /// Reads all accounts, members, sessions and API tokens, in this order.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -288,6 +297,7 @@ impl RedbStore {
             accounts::all(tx, |account| each(Loaded::Account(account)))?;
             members::all(tx, |member| each(Loaded::Member(member)))?;
             sessions::all(tx, |session| each(Loaded::Session(session)))?;
+            api_tokens::all(tx, |token| each(Loaded::ApiToken(token)))?;
             revision(tx)
         })
         .await

@@ -8,7 +8,8 @@ use super::letters::NewLetter;
 use super::{By, Committed, Store, Target};
 use crate::domain::two_step::RecoveryHash;
 use crate::domain::{
-    AccountSlug, Digest, Factors, Failure, Member, MemberId, Sealed, Session, Timestamp, TokenHash,
+    AccountSlug, Digest, Factors, Failure, Member, MemberId, PasskeyId, Sealed, Session, Timestamp,
+    TokenHash,
 };
 
 /// Which stored password somebody's password was checked against, as a digest of the PHC string:
@@ -40,6 +41,15 @@ pub enum Proof {
         hash: RecoveryHash,
         /// Tells the member.
         letter: Option<NewLetter>,
+    },
+    /// An answer of a passkey.
+    Passkey {
+        /// Which.
+        id: PasskeyId,
+        /// The credential that it was checked against.
+        before: Vec<u8>,
+        /// The same, with the counter and the flags of the answer.
+        after: Vec<u8>,
     },
 }
 

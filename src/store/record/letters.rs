@@ -133,6 +133,9 @@ const fn news_byte(news: TwoStepNews) -> u8 {
         TwoStepNews::NewCodes => 3,
         TwoStepNews::CodeUsed => 4,
         TwoStepNews::Guessed => 5,
+        TwoStepNews::PasskeyAdded => 6,
+        TwoStepNews::PasskeyRemoved => 7,
+        TwoStepNews::PasskeyCopied => 8,
     }
 }
 
@@ -144,6 +147,9 @@ fn read_news(reader: &mut Reader<'_>) -> Result<TwoStepNews, Failure> {
         3 => TwoStepNews::NewCodes,
         4 => TwoStepNews::CodeUsed,
         5 => TwoStepNews::Guessed,
+        6 => TwoStepNews::PasskeyAdded,
+        7 => TwoStepNews::PasskeyRemoved,
+        8 => TwoStepNews::PasskeyCopied,
         _ => return Err(reader.damaged()),
     })
 }

@@ -4,13 +4,16 @@
 
 use super::{Reader, Writer};
 use crate::domain::two_step::{Authenticator, Pending, RecoveryHash};
-use crate::domain::{Digest, Factors, Failure, KeyId, Sealed};
+use crate::domain::{Digest, Factors, Failure, KeyId, Name, Passkey, PasskeyId, Sealed};
+
+/// The second version of the record has passkeys.
+const FACTORS_VERSION: u8 = 2;
 
 /// The record of a member's factors.
 #[must_use]
 pub fn encode_factors(factors: &Factors) -> Vec<u8> {
     let count = u64::try_from(factors.recovery.len()).unwrap_or(u64::MAX);
-    let writer = Writer::new()
+    let writer = Writer::of_version(FACTORS_VERSION)
         .long(factors.round)
         .long(factors.failures.into())
         .perhaps(factors.authenticator.as_ref(), |writer, it| {
@@ -18,7 +21,18 @@ pub fn encode_factors(factors: &Factors) -> Vec<u8> {
         })
         .perhaps(factors.pending.as_ref(), |writer, it| sealed(writer, &it.secret).time(it.expires))
         .long(count);
-    factors.recovery.iter().fold(writer, |writer, hash| writer.raw(&hash.0.0)).0
+    let writer = factors.recovery.iter().fold(writer, |writer, hash| writer.raw(&hash.0.0));
+    let count = u64::try_from(factors.passkeys.len()).unwrap_or(u64::MAX);
+    factors.passkeys.iter().fold(writer.long(count), passkey).0
+}
+
+fn passkey(writer: Writer, passkey: &Passkey) -> Writer {
+    writer
+        .text(passkey.id.as_str())
+        .text(passkey.name.as_str())
+        .bytes(&passkey.credential)
+        .time(passkey.created)
+        .perhaps(passkey.used, Writer::time)
 }
 
 fn sealed(writer: Writer, sealed: &Sealed) -> Writer {
@@ -30,7 +44,7 @@ fn sealed(writer: Writer, sealed: &Sealed) -> Writer {
 /// # Errors
 /// `Internal`, when it is damaged or of a newer version.
 pub fn decode_factors(bytes: &[u8]) -> Result<Factors, Failure> {
-    let mut reader = Reader::new("second factor", bytes)?;
+    let (version, mut reader) = Reader::up_to(FACTORS_VERSION, "second factor", bytes)?;
     let mut factors =
         Factors { round: reader.long()?, failures: reader.short()?, ..Factors::default() };
     factors.authenticator = reader.perhaps(|reader| {
@@ -42,7 +56,21 @@ pub fn decode_factors(bytes: &[u8]) -> Result<Factors, Failure> {
     for _ in 0..reader.long()? {
         factors.recovery.push(RecoveryHash(Digest(reader.array()?)));
     }
+    let passkeys = if version == FACTORS_VERSION { reader.long()? } else { 0 };
+    for _ in 0..passkeys {
+        factors.passkeys.push(read_passkey(&mut reader)?);
+    }
     reader.end(factors)
+}
+
+fn read_passkey(reader: &mut Reader<'_>) -> Result<Passkey, Failure> {
+    Ok(Passkey {
+        id: PasskeyId::parse(reader.text()?).ok_or_else(|| reader.damaged())?,
+        name: Name::parse("name", reader.text()?).map_err(|_| reader.damaged())?,
+        credential: reader.bytes()?.to_vec(),
+        created: reader.time()?,
+        used: reader.perhaps(Reader::time)?,
+    })
 }
 
 fn read_sealed(reader: &mut Reader<'_>) -> Result<Sealed, Failure> {

@@ -43,7 +43,6 @@ fn of(tx: &ReadTransaction, member: Member, limit: usize) -> Result<MemberData, 
 
 fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Result<(), Fault> {
     let member = data.seen.member.clone();
-    let sender = Actor::Member(member.id.clone());
     let index = tx.open_table(INVITES_BY_ACCOUNT)?;
     let account = member.account.as_str();
     // No id sorts behind this one.
@@ -54,7 +53,7 @@ fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Re
         if data.came_by.is_none() && is_of(&invite, &member.id) {
             data.came_by = Some(invite.clone());
         }
-        if invite.inviter == sender {
+        if invite.inviter.member() == Some(&member.id) {
             match data.invites_sent.len() < limit {
                 true => data.invites_sent.push(invite),
                 false => data.cut = true,

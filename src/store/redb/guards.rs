@@ -5,13 +5,19 @@
 use redb::ReadableTable;
 
 use super::transition::Transition;
-use super::{Fault, ROLE_COUNTS, members};
+use super::{Fault, ROLE_COUNTS, api_tokens, members};
 use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, MemberId, Status, Version};
 use crate::store::By;
 use crate::store::by::moved_on;
 
-/// A member who acts is active, in the account, and as it was when its right was judged.
+/// A member who acts is active, in the account, and as it was when its right was judged; a token
+/// that acts has not ended either.
 pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Result<(), Fault> {
+    if let Actor::Token { id, member } = &by.actor
+        && !api_tokens::still_acts(change, id, member)?
+    {
+        return Err(moved_on().into());
+    }
     match by.actor.member() {
         Some(member) => acting(change, member, by.version, account),
         None if by.version.is_some() => Err(moved_on().into()),
@@ -35,7 +41,8 @@ pub(super) fn inviter(
     }
 }
 
-fn acting(
+/// A member is active, in the account, and as it was judged.
+pub(super) fn acting(
     change: &Transition<'_>,
     id: &MemberId,
     version: Option<Version>,

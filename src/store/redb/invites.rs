@@ -127,7 +127,8 @@ impl RedbStore {
             invite.role = role.unwrap_or_else(|| before.role.clone());
             let moves = email.filter(|email| *email != before.email);
             // Whoever saw the old link, or answers for it, must not pass on another role by it.
-            let gives_more = record.invite.role != before.role && by.actor != before.inviter;
+            let gives_more =
+                record.invite.role != before.role && !by.actor.is_same(&before.inviter);
             let renews = moves.is_some() || gives_more;
             match moves {
                 Some(email) => readdress(change, by, &mut record, email)?,

@@ -6,7 +6,7 @@
 use redb::ReadableTable;
 
 use super::transition::Transition;
-use super::{Fault, LEAVING, invites, letters, links, rates};
+use super::{Fault, LEAVING, api_tokens, invites, letters, links, rates};
 use crate::domain::{Timestamp, limits};
 
 /// Milliseconds for which what is over is still known.
@@ -21,10 +21,12 @@ pub(super) enum Kind {
     Rate = b'r',
     Link = b'k',
     Letter = b'l',
+    ApiToken = b't',
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Invite, Self::Call, Self::Rate, Self::Link, Self::Letter];
+    const ALL: [Self; 6] =
+        [Self::Invite, Self::Call, Self::Rate, Self::Link, Self::Letter, Self::ApiToken];
 }
 
 /// A moment so long after another one.
@@ -44,7 +46,7 @@ pub(super) fn note(
 }
 
 /// Forgets some of what has had its time; answers whether there was any.
-pub(super) fn forget_some(change: &Transition<'_>) -> Result<bool, Fault> {
+pub(super) fn forget_some(change: &mut Transition<'_>) -> Result<bool, Fault> {
     let due = due(change)?;
     for (at, kind, key) in &due {
         change.tx.open_table(LEAVING)?.remove((*at, *kind, key.as_str()))?;
@@ -57,6 +59,7 @@ pub(super) fn forget_some(change: &Transition<'_>) -> Result<bool, Fault> {
             Kind::Rate => rates::forget(change, key)?,
             Kind::Link => links::forget(change, key)?,
             Kind::Letter => letters::forget(change, key)?,
+            Kind::ApiToken => api_tokens::forget(change, key)?,
         };
         if let Some(later) = not_yet {
             note(change, later, kind, key)?;

@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
     ADDRESSES, CREDENTIALS, ERASED, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, SIGNED_IN,
-    accounts, counts, guards, invites, links, sessions, two_step,
+    accounts, api_tokens, counts, guards, invites, links, sessions, two_step,
 };
 use crate::clock;
 use crate::domain::{
@@ -126,6 +126,7 @@ impl RedbStore {
                 // Who could see a link to the password of the role before must not get the new one.
                 links::end_all(change, &after.id)?;
                 invites::revoke_sent_by(change, &after.id, &edit.still_invites)?;
+                api_tokens::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
             }
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
@@ -174,6 +175,7 @@ impl RedbStore {
             if status == Status::Suspended {
                 sessions::end_all(change, &after.id)?;
                 links::end_all(change, &after.id)?;
+                api_tokens::revoke_made_by(change, &after, &BTreeSet::new())?;
             }
             let field = |status: Status| Some(status.as_str().to_owned());
             let fields = vec![("status".to_owned(), field(before.status), field(after.status))];
@@ -214,13 +216,9 @@ impl RedbStore {
                 all_fields(&member, Side::Before),
             )?;
             let invites_cancelled = invites::revoke_sent_by(change, &member.id, &BTreeSet::new())?;
+            let tokens_revoked = api_tokens::revoke_made_by(change, &member, &BTreeSet::new())?;
             change.tell(Row::MemberGone { id: member.id.clone(), account: member.account.clone() });
-            Ok(Ends::Changed(Removal {
-                member,
-                sessions_ended,
-                tokens_revoked: 0,
-                invites_cancelled,
-            }))
+            Ok(Ends::Changed(Removal { member, sessions_ended, tokens_revoked, invites_cancelled }))
         })
         .await
     }

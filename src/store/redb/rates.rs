@@ -42,7 +42,12 @@ pub(super) fn invite(
     if !matches!(actor, Actor::Sidecar { .. }) {
         let full = count(change, &OF_ACCOUNT, &format!("account\0{account}"))?;
         refuse(full, format!("this account has sent {} invites in a day", OF_ACCOUNT.most))?;
-        let full = count(change, &BY_INVITER, &format!("inviter\0{}", actor.label()))?;
+        // A member's tokens count as the member: else each would have a bound of its own.
+        let inviter = match actor.member() {
+            Some(member) => Actor::Member(member.clone()).label(),
+            None => actor.label(),
+        };
+        let full = count(change, &BY_INVITER, &format!("inviter\0{inviter}"))?;
         refuse(full, format!("you have sent {} invites in an hour", BY_INVITER.most))?;
     }
     for (bound, key) in TO_ADDRESS.iter().zip(of_address(account, email.key())) {

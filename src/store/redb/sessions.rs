@@ -148,13 +148,12 @@ impl RedbStore {
             })
             .await?;
         self.write(&Actor::System, move |change| {
-            let mut changed = false;
             for token in tended {
                 let used = used.get(&token).copied();
-                changed |= tend(change, &token, used, &limits)?;
+                tend(change, &token, used, &limits)?;
             }
             let forgotten = leaving::forget_some(change)?;
-            Ok(match (changed, forgotten) {
+            Ok(match (change.tells(), forgotten) {
                 (true, _) => Ends::Changed(()),
                 (false, true) => Ends::Quietly(()),
                 (false, false) => Ends::AsItWas(()),
@@ -297,6 +296,20 @@ pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<
     Ok(count(&sessions))
 }
 
+/// Ends every session of a member but one; answers how many.
+pub(super) fn end_others(
+    change: &mut Transition<'_>,
+    member: &MemberId,
+    own: &TokenHash,
+) -> Result<u64, Fault> {
+    let mut others = of_member(change.tx, member)?;
+    others.retain(|session| session.token != *own);
+    for session in &others {
+        end(change, session)?;
+    }
+    Ok(count(&others))
+}
+
 /// Ends the oldest sessions of a member, where there are as many as there may be.
 fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let sessions = of_member(change.tx, member)?;
@@ -313,18 +326,16 @@ fn tend(
     token: &TokenHash,
     used: Option<Timestamp>,
     limits: &SessionLimits,
-) -> Result<bool, Fault> {
-    let Some(before) = read(change.tx, token)? else { return Ok(false) };
+) -> Result<(), Fault> {
+    let Some(before) = read(change.tx, token)? else { return Ok(()) };
     let used = used.map_or(before.used, |used| used.max(before.used));
     if !limits.lives(before.created, used, change.now) {
-        end(change, &before)?;
-        return Ok(true);
+        return end(change, &before);
     }
     if used == before.used {
-        return Ok(false);
+        return Ok(());
     }
-    put(change, &Session { used, ..before })?;
-    Ok(true)
+    put(change, &Session { used, ..before })
 }
 
 /// Reads every session, in no order.

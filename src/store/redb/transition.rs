@@ -6,11 +6,11 @@
 use redb::{Database, Key, ReadableTable, TableDefinition, Value, WriteTransaction};
 
 use super::{
-    ACCOUNTS, ADDRESSES, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, CALLS, CREDENTIALS, ERASED, FACTORS,
-    Fault, INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING,
-    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LINK_TOKENS, LINKS, LINKS_BY_MEMBER,
-    MAIL, MEMBERS, META, POLICIES, RATES, REMOVED, ROLE_COUNTS, SESSIONS, SESSIONS_BY_MEMBER,
-    SIGNED_IN, audit,
+    ACCOUNTS, ADDRESSES, API_TOKENS, API_TOKENS_BY_MEMBER, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL,
+    CALLS, CREDENTIALS, ERASED, FACTORS, Fault, INVITE_LINKS, INVITE_TOKENS, INVITES,
+    INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT,
+    LETTERS_DUE, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, MAIL, MEMBERS, META, PASSKEYS, POLICIES,
+    RATES, REMOVED, ROLE_COUNTS, SESSIONS, SESSIONS_BY_MEMBER, SIGNED_IN, audit,
 };
 use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
 use crate::store::record::LastChange;
@@ -63,6 +63,11 @@ impl<'t> Transition<'t> {
     /// Says what a record has become.
     pub(super) fn tell(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// Whether followers hear of anything.
+    pub(super) fn tells(&self) -> bool {
+        !self.rows.is_empty()
     }
 
     /// Adds an entry to a chain.
@@ -129,9 +134,12 @@ pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
         REMOVED,
         CREDENTIALS,
         FACTORS,
+        PASSKEYS,
         SIGNED_IN,
         SESSIONS,
         SESSIONS_BY_MEMBER,
+        API_TOKENS,
+        API_TOKENS_BY_MEMBER,
         INVITES,
         INVITES_BY_ACCOUNT,
         INVITES_BY_INVITER,

@@ -9,7 +9,9 @@ use super::letters::{self, Outgoing};
 use super::members::{self, OwnedTarget, Tables};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{FACTORS, Fault, RedbStore, accounts, guards, links, sessions};
+use super::{FACTORS, Fault, RedbStore, accounts, guards, links, passkeys, sessions};
+use crate::clock;
+use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::two_step::{
     Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, set_up_first, wrong_code,
@@ -42,12 +44,14 @@ impl RedbStore {
             let member = acting(change, &target)?;
             check_password(change, &member.id, shown.checked)?;
             let mut factors = read(change.tx, &member.id)?;
-            if factors.authenticator.is_some() {
+            let replaces = factors.authenticator.is_some();
+            if replaces {
                 spend(change, &member, &mut factors, shown.proof)?;
             }
             factors.pending = Some(Pending { secret, expires });
             put(change.tx, &member.id, &factors)?;
-            Ok(Ends::Quietly(()))
+            // A recovery code that was spent is in the audit, and its mail waits.
+            Ok(if replaces { Ends::Changed(()) } else { Ends::Quietly(()) })
         })
         .await
     }
@@ -76,7 +80,7 @@ impl RedbStore {
             let member = set_two_step(change, &member, true)?;
             let own = u64::from(matches!(confirmed.through, Through::Session(_)));
             let others = renew(change, &member, own, &confirmed.session)?;
-            let was = before.map(|before| format!("an app of {}", before.since.0));
+            let was = before.map(|before| format!("an app of {}", clock::rfc3339(before.since)));
             audit(change, &member, AuditEvent::TwoStepEnabled, ("replaced", was))?;
             if let Through::Ticket { failures_before, .. } = confirmed.through {
                 sessions::audit_sign_in(
@@ -114,7 +118,8 @@ impl RedbStore {
             take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let others = renew(change, &member, 1, &next)?;
-            audit(change, &member, AuditEvent::TwoStepDisabled, ("sessions_ended", None))?;
+            let count = Some(others.to_string());
+            audit(change, &member, AuditEvent::TwoStepDisabled, ("sessions_ended", count))?;
             tell(change, &member, TwoStepNews::Off, letter)?;
             Ok(Ends::Changed(others))
         })
@@ -264,6 +269,7 @@ pub(super) fn need(
     }
     let named = match &proof {
         Some(Proof::Recovery { .. }) => "recovery code",
+        Some(Proof::Passkey { .. }) => "passkey",
         Some(Proof::Step { .. }) | None => "authenticator",
     };
     spend(change, member, &mut factors, proof)?;
@@ -314,6 +320,13 @@ fn spend(
             let left = factors.recovery.len().to_string();
             audit(change, member, AuditEvent::RecoveryCodeUsed, ("unused", Some(left)))?;
             tell(change, member, TwoStepNews::CodeUsed, letter)?;
+        }
+        Proof::Passkey { id, before, after } => {
+            let known = factors.passkeys.iter_mut();
+            let mut known = known.filter(|it| it.id == id && it.credential == before);
+            let passkey = known.next().ok_or_else(wrong_passkey)?;
+            passkey.credential = after;
+            passkey.used = Some(change.now);
         }
     }
     factors.failures = 0;
@@ -369,7 +382,7 @@ fn check_password(
     if same { Ok(()) } else { Err(moved_on().into()) }
 }
 
-fn acting(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
+pub(super) fn acting(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
     let found = members::read(change.tx, target.id.as_str())?;
     let found =
         found.filter(|member| member.account == target.account && member.status == Status::Active);
@@ -391,23 +404,30 @@ fn set_two_step(
     Ok(after)
 }
 
-fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Fault> {
+pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Fault> {
     Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())
 }
 
-fn put(tx: &WriteTransaction, member: &MemberId, factors: &Factors) -> Result<(), Fault> {
+pub(super) fn put(
+    tx: &WriteTransaction,
+    member: &MemberId,
+    factors: &Factors,
+) -> Result<(), Fault> {
     tx.open_table(FACTORS)?.insert(member.as_str(), encode_factors(factors).as_slice())?;
     Ok(())
 }
 
 /// Takes a member's factors away; the round stays and rises, so that old tickets stay dead.
 fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    let round = read(change.tx, member)?.round + 1;
+    let factors = read(change.tx, member)?;
+    passkeys::release(change.tx, &factors)?;
+    let round = factors.round + 1;
     put(change.tx, member, &Factors { round, ..Factors::default() })
 }
 
 /// Forgets the factors of a member who goes.
 pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+    passkeys::release(change.tx, &read(change.tx, member)?)?;
     change.tx.open_table(FACTORS)?.remove(member.as_str())?;
     Ok(())
 }
@@ -421,7 +441,7 @@ pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), 
     Ok(())
 }
 
-fn tell(
+pub(super) fn tell(
     change: &mut Transition<'_>,
     member: &Member,
     news: TwoStepNews,
@@ -439,7 +459,7 @@ fn tell(
     letters::queue(change, out).map(|_| ())
 }
 
-fn audit(
+pub(super) fn audit(
     change: &Transition<'_>,
     member: &Member,
     event: AuditEvent,
@@ -449,7 +469,7 @@ fn audit(
     change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
 }
 
-fn not_set_up() -> Failure {
+pub(super) fn not_set_up() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",

@@ -1,0 +1,92 @@
+//! Passkeys: what is kept of a Web Authentication credential that a member shows beside the password.
+//!
+//! A public key and what was seen of its authenticator: nothing here is secret, and nothing here
+//! knows how to check an answer.
+
+use super::digest::Digest;
+use super::failure::{Failure, Kind};
+use super::limits;
+use super::member::Name;
+use super::random_id::random_id;
+use super::revision::Timestamp;
+
+random_id! {
+    /// Names a passkey in the whole store: `p` and 26 base-32 digits. Made of the credential's own
+    /// id, so that the same credential has the same name whoever brings it.
+    PasskeyId, 'p'
+}
+
+impl PasskeyId {
+    /// The name of the credential that an authenticator calls so: half a SHA-256 of it.
+    #[must_use]
+    pub fn of_credential(id: &[u8]) -> Self {
+        let Digest(digest) = Digest::of(&[b"passkey", id]);
+        Self::from_random(digest.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// One passkey of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passkey {
+    /// Which.
+    pub id: PasskeyId,
+    /// What its owner calls it.
+    pub name: Name,
+    /// The credential: its public key, its counter and its flags, as `passkeys` writes them.
+    pub credential: Vec<u8>,
+    /// When it was added.
+    pub created: Timestamp,
+    /// When it last signed in; `None` before it first does.
+    pub used: Option<Timestamp>,
+}
+
+/// The refusal of an answer that does not prove that the authenticator is there.
+#[must_use]
+pub fn wrong_passkey() -> Failure {
+    Failure::new(
+        Kind::Denied,
+        "wrong_passkey",
+        "this passkey was not accepted: begin again with it, or use a code of your authenticator app or a recovery code",
+    )
+}
+
+/// The refusal of a challenge that is not open any more.
+#[must_use]
+pub fn challenge_dead() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "challenge_dead",
+        "the question to this passkey is not open any more, as it took too long or you signed in meanwhile: begin again",
+    )
+}
+
+/// The refusal of the name of a passkey that the caller does not have.
+#[must_use]
+pub fn unknown() -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "unknown_passkey",
+        "you have no such passkey: `/api/v1/me/passkeys` lists yours",
+    )
+}
+
+/// The refusal of one more passkey than a member may have.
+#[must_use]
+pub fn too_many() -> Failure {
+    let most = limits::PASSKEYS_MAX;
+    let text = format!("you have {most} passkeys, and more are not kept: remove one first");
+    Failure::new(Kind::Conflict, "too_many_passkeys", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_credential_has_the_same_name() {
+        let id = PasskeyId::of_credential(b"one");
+        assert_eq!(id, PasskeyId::of_credential(b"one"));
+        assert_ne!(id, PasskeyId::of_credential(b"two"));
+        assert_eq!(PasskeyId::parse(id.as_str()), Some(id));
+    }
+}

@@ -1,0 +1,274 @@
+//! Passkeys: the questions to an authenticator (Web Authentication), and the judging of its answers.
+//!
+//! Knows the console by its configured address, never by what a request says of it. Keeps nothing:
+//! what a question must be judged by goes back to whoever asked it, to be sealed. Never writes an
+//! answer to the log.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use webauthn_rs::prelude::{
+    CredentialID, PublicKeyCredential, RegisterPublicKeyCredential, SecurityKey,
+    SecurityKeyAuthentication, SecurityKeyRegistration, Url, Uuid, WebauthnError,
+};
+use webauthn_rs::{Webauthn, WebauthnBuilder};
+
+use crate::domain::passkey::wrong_passkey;
+use crate::domain::{Digest, Failure, Kind, Member, Passkey, PasskeyId, limits};
+
+/// What an authenticator shows as the name of the other side.
+const NAME: &str = "KWIC";
+
+/// The console as authenticators know it: its host is the relying party id, its origin the only one
+/// that an answer may come from.
+#[derive(Debug)]
+pub struct RelyingParty(Webauthn);
+
+/// What a browser is asked, as the JSON forms of Web Authentication Level 3 section 5.1 have it: an
+/// object whose `publicKey` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or
+/// `parseRequestOptionsFromJSON`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Options(serde_json::Value);
+
+/// A question to an authenticator.
+#[derive(Debug)]
+pub struct Question {
+    /// For the browser.
+    pub options: Options,
+    /// What the answer is judged by. Whoever could change it could have any answer taken.
+    pub state: Vec<u8>,
+}
+
+/// A credential that an authenticator has made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its name.
+    pub id: PasskeyId,
+    /// What is kept of it.
+    pub credential: Vec<u8>,
+}
+
+/// An answer that proves that an authenticator is there.
+#[derive(Debug)]
+pub struct Answered {
+    /// Which passkey.
+    pub id: PasskeyId,
+    /// The credential that it was judged by.
+    pub before: Vec<u8>,
+    /// The same with the counter and the flags of this answer.
+    pub after: Vec<u8>,
+}
+
+/// An answer that proves nothing.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It is no answer at all, or a fault on this side.
+    Failed(Failure),
+    /// It is not the answer of one of these passkeys to this question.
+    Wrong,
+    /// Its counter went back: there are two of this passkey.
+    Copied(PasskeyId),
+}
+
+impl RelyingParty {
+    /// The console at its own address, with or without a path.
+    ///
+    /// # Errors
+    /// `Conflict` `passkeys_not_offered`, where that is no name that a browser trusts: passkeys
+    /// need `https`, or `http` to `localhost`, and no bare IP address (Web Authentication Level 3,
+    /// section 5.1.3: the relying party id is a domain).
+    pub fn at(base: &str) -> Result<Self, Failure> {
+        Self::build(base).ok_or_else(not_offered)
+    }
+
+    fn build(base: &str) -> Option<Self> {
+        let url = Url::parse(base).ok()?;
+        let host = url.domain()?;
+        if url.scheme() != "https" && host != "localhost" {
+            return None;
+        }
+        // Neither subdomains nor other ports: the builder refuses both where nobody allows them.
+        let origin = Url::parse(&url.origin().ascii_serialization()).ok()?;
+        let builder = WebauthnBuilder::new(host, &origin).ok()?;
+        builder.rp_name(NAME).timeout(limits::PASSKEY_LIFETIME).build().ok().map(Self)
+    }
+
+    /// Asks for a new credential for a member, of an authenticator that has none of these.
+    ///
+    /// # Errors
+    /// `Internal`, when a credential that is kept cannot be read.
+    pub fn ask_new(&self, member: &Member, known: &[Passkey]) -> Result<Question, Failure> {
+        let known: Vec<SecurityKey> = read_all(known)?;
+        let known: Vec<CredentialID> = known.iter().map(|key| key.cred_id().clone()).collect();
+        let (handle, email, name) =
+            (user_handle(member), member.email.as_str(), member.full_name());
+        // The crate's kind for a second factor: it asks for user verification where there is any,
+        // and insists on presence. Any kind of authenticator will do, so the hint that only those
+        // with a plug come into question goes.
+        let asked =
+            self.0.start_securitykey_registration(handle, email, &name, Some(known), None, None);
+        let (mut options, state) = asked.map_err(broken)?;
+        options.public_key.hints = None;
+        question(&options, &state)
+    }
+
+    /// Judges the answer to [`Self::ask_new`].
+    ///
+    /// # Errors
+    /// [`Refusal::Wrong`]; [`Refusal::Failed`] with `Invalid` `credential`, for what is no answer,
+    /// and for a credential above [`limits::PASSKEY_BYTES_MAX`].
+    pub fn judge_new(&self, state: &[u8], answer: &str) -> Result<Made, Refusal> {
+        let state: SecurityKeyRegistration = own(state).map_err(Refusal::Failed)?;
+        let answer: RegisterPublicKeyCredential = read(answer)?;
+        let made = self.0.finish_securitykey_registration(&answer, &state);
+        let key = made.map_err(|fault| refused(&fault))?;
+        let credential = written(&key).map_err(Refusal::Failed)?;
+        if credential.len() > limits::PASSKEY_BYTES_MAX {
+            return Err(Refusal::Failed(unreadable("its credential is too large to be kept")));
+        }
+        Ok(Made { id: PasskeyId::of_credential(key.cred_id().as_slice()), credential })
+    }
+
+    /// Asks any of these passkeys to show that it is there.
+    ///
+    /// # Errors
+    /// `Internal`, when a credential that is kept cannot be read.
+    pub fn ask(&self, known: &[Passkey]) -> Result<Question, Failure> {
+        let asked = self.0.start_securitykey_authentication(&read_all(known)?);
+        let (mut options, state) = asked.map_err(broken)?;
+        options.public_key.hints = None;
+        question(&options, &state)
+    }
+
+    /// Judges the answer to [`Self::ask`].
+    ///
+    /// # Errors
+    /// [`Refusal::Wrong`], [`Refusal::Copied`]; [`Refusal::Failed`] with `Invalid` `credential`, for
+    /// what is no answer.
+    pub fn judge(
+        &self,
+        state: &[u8],
+        answer: &str,
+        known: &[Passkey],
+    ) -> Result<Answered, Refusal> {
+        let state: SecurityKeyAuthentication = own(state).map_err(Refusal::Failed)?;
+        let answer: PublicKeyCredential = read(answer)?;
+        let id = PasskeyId::of_credential(answer.get_credential_id());
+        let passkey = known.iter().find(|passkey| passkey.id == id).ok_or(Refusal::Wrong)?;
+        let result = match self.0.finish_securitykey_authentication(&answer, &state) {
+            Ok(result) => result,
+            Err(WebauthnError::CredentialPossibleCompromise) => return Err(Refusal::Copied(id)),
+            Err(fault) => return Err(refused(&fault)),
+        };
+        let mut key: SecurityKey = own(&passkey.credential).map_err(Refusal::Failed)?;
+        key.update_credential(&result).ok_or(Refusal::Wrong)?;
+        let after = written(&key).map_err(Refusal::Failed)?;
+        Ok(Answered { id, before: passkey.credential.clone(), after })
+    }
+}
+
+/// What an authenticator knows a member by: nothing that tells who it is (Web Authentication Level
+/// 3, section 14.6.1).
+fn user_handle(member: &Member) -> Uuid {
+    let (account, id) = (member.account.as_str(), member.id.as_str());
+    let Digest(digest) = Digest::of(&[b"user handle", account.as_bytes(), id.as_bytes()]);
+    Uuid::from_bytes(digest.first_chunk().copied().unwrap_or_default())
+}
+
+fn question(options: &impl Serialize, state: &impl Serialize) -> Result<Question, Failure> {
+    let options = Options(serde_json::to_value(options).map_err(broken)?);
+    Ok(Question { options, state: written(state)? })
+}
+
+fn written(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(value).map_err(broken)
+}
+
+/// Reads what was written here.
+fn own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(broken)
+}
+
+fn read_all<T: DeserializeOwned>(known: &[Passkey]) -> Result<Vec<T>, Failure> {
+    known.iter().map(|passkey| own(&passkey.credential)).collect()
+}
+
+/// Reads what a browser sends. Members that nobody asked for are left alone: browsers may send
+/// more than an earlier standard knew.
+fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Refusal> {
+    serde_json::from_str(answer).map_err(|fault| Refusal::Failed(unreadable(&fault.to_string())))
+}
+
+fn refused(fault: &WebauthnError) -> Refusal {
+    tracing::info!(%fault, "the answer of an authenticator was refused");
+    Refusal::Wrong
+}
+
+fn broken(fault: impl std::fmt::Display) -> Failure {
+    Failure::internal(format!("a passkey cannot be worked with: {fault}"))
+}
+
+fn unreadable(why: &str) -> Failure {
+    Failure::invalid(
+        "credential",
+        format!(
+            "this is not what an authenticator answers ({why}): send the `toJSON()` of what `navigator.credentials` gave"
+        ),
+    )
+}
+
+fn not_offered() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "passkeys_not_offered",
+        "passkeys need a name that browsers trust: have `console.public_url` set to the console's `https` address with a host name in it, not a bare IP address",
+    )
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(failure) => failure,
+            Refusal::Wrong => wrong_passkey(),
+            Refusal::Copied(_) => Self::new(
+                Kind::Denied,
+                "passkey_copied",
+                "this passkey counted backwards, as a copy of it would, so it was refused: sign in with a code, remove it, and choose a new password",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passkeys_are_offered_at_names_that_browsers_trust() {
+        for base in [
+            "https://team.example.org",
+            "https://team.example.org:8443/console",
+            "http://localhost:8080",
+            "https://localhost",
+        ] {
+            RelyingParty::at(base).unwrap();
+        }
+        for base in [
+            "https://192.0.2.7",
+            "https://[2001:db8::1]/console",
+            "http://127.0.0.1:8080",
+            "http://team.example.org",
+            "http://localhost.example.org",
+            "team.example.org",
+            "data:,x",
+            "",
+        ] {
+            let failure = RelyingParty::at(base).unwrap_err();
+            assert_eq!(
+                (failure.kind, failure.code),
+                (Kind::Conflict, "passkeys_not_offered"),
+                "{base}"
+            );
+        }
+    }
+}
