@@ -5,6 +5,7 @@
 //! or a status code.
 
 pub mod accounts;
+pub mod api_tokens;
 pub mod audit;
 pub mod decide;
 pub mod events;
@@ -14,6 +15,7 @@ pub mod invites;
 pub mod letters;
 pub mod me;
 pub mod members;
+pub mod passkeys;
 pub mod passwords;
 pub mod permit;
 pub mod personal;

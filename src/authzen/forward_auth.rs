@@ -1,42 +1,41 @@
 //! `GET /forward-auth`: may whoever is signed in pass? For nginx `auth_request`, Traefik, Caddy.
 //!
-//! The person comes from the session cookie or a bearer token, the account from the session; a
-//! caller names only the action and the resource. Tells nothing of a member but to who holds the
-//! member's session.
+//! The person comes from the session cookie or a bearer token, which may be an API token; so does
+//! the account; a caller names only the action and the resource. Tells nothing of a member but to
+//! who holds the member's session or token.
 
 use std::borrow::Cow;
 
 use crate::app::App;
-use crate::domain::{EntityRef, Failure, Kind, Query, Value};
-use crate::flows::decide::decide;
-use crate::flows::sessions;
+use crate::domain::{
+    AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Value, api_token,
+};
+use crate::flows::api_tokens::{self, Holder};
+use crate::flows::decide::{decide, decide_for};
+use crate::flows::sessions::{self, SignedIn};
 use crate::http::{Reply, Request, query};
 
 /// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it says
 /// only who it is.
 ///
 /// # Errors
-/// `Unauthenticated` `session_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
+/// `Unauthenticated` `session_ended`, `token_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
 /// unknown, doubled, or half given.
 pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
     let asked = Asked::read(request.query().unwrap_or_default())?;
-    // A product may send a bearer token of its own beside the cookie.
-    let known = |token| sessions::authenticate(app, token);
-    let by_cookie = || request.cookie(sessions::COOKIE).and_then(known);
-    let signed_in = bearer(request).and_then(known).or_else(by_cookie);
-    let signed_in = signed_in.ok_or_else(sessions::ended)?;
-    let account = signed_in.account().as_str();
+    let who = Who::of(app, request)?;
+    let (member, account) = (who.member().as_str(), who.account().as_str());
     if let Some((action, kind, id)) = asked.question() {
         let own = Value::String(Cow::Borrowed(account));
         let properties = [(Cow::Borrowed("account"), own)];
         let question = Query {
-            subject: EntityRef { kind: "user", id: signed_in.member().as_str(), properties: &[] },
+            subject: EntityRef { kind: "user", id: member, properties: &[] },
             action,
             action_properties: &[],
             resource: EntityRef { kind, id, properties: &properties },
             context: &[],
         };
-        if !decide(app, &app.policies.load(), &question, false).allowed {
+        if !who.asks(app, &question).allowed {
             return Err(Failure::new(
                 Kind::Denied,
                 "not_allowed",
@@ -44,12 +43,64 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
             ));
         }
     }
-    let role = app.directory.with(signed_in.member().as_str(), |member| member.role.to_owned());
     Ok(Reply::text("text/plain; charset=utf-8", "ok\n")
-        .header("x-kwic-user", signed_in.member().to_string())
+        .header("x-kwic-user", member.to_owned())
         .header("x-kwic-account", account.to_owned())
-        .header("x-kwic-role", role.unwrap_or_default())
+        .header("x-kwic-role", who.role(app))
         .header("cache-control", "no-store".to_owned()))
+}
+
+/// Who wants to pass.
+enum Who {
+    Session(SignedIn),
+    Program(Holder),
+}
+
+impl Who {
+    fn of(app: &App, request: &Request) -> Result<Self, Failure> {
+        let bearer = bearer(request);
+        if let Some(secret) = bearer.filter(|text| api_tokens::is_meant(text)) {
+            let holder = api_tokens::authenticate(app, secret);
+            return holder.map(Self::Program).ok_or_else(api_token::ended);
+        }
+        // A product may send a bearer token of its own beside the cookie.
+        let known = |token| sessions::authenticate(app, token);
+        let by_cookie = || request.cookie(sessions::COOKIE).and_then(known);
+        let signed_in = bearer.and_then(known).or_else(by_cookie);
+        signed_in.map(Self::Session).ok_or_else(sessions::ended)
+    }
+
+    fn member(&self) -> &MemberId {
+        match self {
+            Self::Session(signed_in) => signed_in.member(),
+            Self::Program(holder) => holder.member(),
+        }
+    }
+
+    fn account(&self) -> &AccountSlug {
+        match self {
+            Self::Session(signed_in) => signed_in.account(),
+            Self::Program(holder) => holder.account(),
+        }
+    }
+
+    /// The role that counts: a member's, or the token's.
+    fn role(&self, app: &App) -> String {
+        match self {
+            Self::Session(signed_in) => {
+                let role = |member: MemberView<'_>| member.role.to_owned();
+                app.directory.with(signed_in.member().as_str(), role).unwrap_or_default()
+            }
+            Self::Program(holder) => holder.role().to_string(),
+        }
+    }
+
+    fn asks(&self, app: &App, question: &Query<'_>) -> Decision {
+        match self {
+            Self::Session(_) => decide(app, &app.policies.load(), question, false),
+            Self::Program(holder) => decide_for(app, holder, question),
+        }
+    }
 }
 
 fn bearer(request: &Request) -> Option<&str> {

@@ -8,17 +8,34 @@ use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{Decision, EntityRef, MemberView, Query};
 use crate::engine::{Members, Snapshot, World};
+use crate::flows::api_tokens::Holder;
 use crate::flows::sessions::{self, SignedIn};
 
 /// The type of a subject that is a session's token.
 const SESSION: &str = "session";
 
 /// The directory, as the engine asks it.
-struct InDirectory<'d>(&'d Directory);
+pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
 
 impl Members for InDirectory<'_> {
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         self.0.with(id, read)
+    }
+}
+
+/// The same, where one member has the role of the API token that a program acts by.
+struct ActingAs<'d> {
+    directory: &'d Directory,
+    holder: &'d Holder,
+}
+
+impl Members for ActingAs<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        if id != self.holder.member().as_str() {
+            return self.directory.with(id, read);
+        }
+        let role = self.holder.role().as_str();
+        self.directory.with(id, |maker| read(MemberView { role, ..maker }))
     }
 }
 
@@ -27,10 +44,8 @@ impl Members for InDirectory<'_> {
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let began = clock::monotonic();
-    let world = World {
-        members: &InDirectory(&app.directory),
-        single_account: app.config.decision.single_account.as_ref().map(|slug| slug.as_str()),
-    };
+    let members = InDirectory(&app.directory);
+    let world = world(app, &members);
     let signed_in = (query.subject.kind == SESSION)
         .then(|| sessions::authenticate(app, query.subject.id))
         .flatten();
@@ -40,6 +55,21 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     };
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
+}
+
+/// Answers one question about the program that holds an API token.
+#[must_use]
+pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
+    let began = clock::monotonic();
+    let members = ActingAs { directory: &app.directory, holder };
+    let decision = app.policies.load().decide(query, &world(app, &members), false);
+    app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
+    decision
+}
+
+fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {
+    let single_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
+    World { members, single_account }
 }
 
 /// The same question about the member who is signed in.

@@ -101,6 +101,9 @@ async fn may_listen(app: &App, caller: &Caller) -> bool {
             sessions::is_live(app, signed_in)
                 && Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
         }
+        Caller::Token(_) => {
+            Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
+        }
     }
 }
 

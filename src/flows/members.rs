@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::permit::{Caller, Permit, Right, may_invite_as};
+use super::permit::{Caller, Permit, Right, could_give};
 use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;
@@ -182,7 +182,8 @@ pub async fn edit(
             // Who may not give a role may not take it away either: else a role with fewer rights
             // could demote one with more.
             rights.extend([Right::assign(role.clone()), Right::assign(before.role.clone())]);
-            edit.still_invites = may_invite_as(&app, before, role);
+            edit.still_invites = could_give(&app, before, role, &Right::INVITE);
+            edit.still_makes_tokens = could_give(&app, before, role, &Right::EDIT_TEAM);
             // What was judged is this version and no later one.
             chosen.expected = chosen.expected.or(Some(before.version));
         }

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::api_tokens::Holder;
+use super::decide::InDirectory;
 use super::sessions::SignedIn;
 use crate::app::App;
 use crate::domain::query::Record;
@@ -16,7 +18,7 @@ use crate::domain::{
     AccountSlug, Actor, EntityRef, Failure, InviteId, Kind, Member, MemberId, MemberView, Query,
     RoleId, Status, Value, Version,
 };
-use crate::engine::{Members, World};
+use crate::engine::{Members, Snapshot, World};
 use crate::store::{By, Committed, by};
 
 /// Who wants something done.
@@ -32,6 +34,8 @@ pub enum Caller {
     },
     /// A member, signed in.
     Member(SignedIn),
+    /// A program, by a member's API token.
+    Token(Holder),
 }
 
 impl Caller {
@@ -41,6 +45,7 @@ impl Caller {
         match self {
             Self::Sidecar { account, .. } => account,
             Self::Member(signed_in) => signed_in.account(),
+            Self::Token(holder) => holder.account(),
         }
     }
 
@@ -64,6 +69,9 @@ impl Caller {
         match self {
             Self::Sidecar { uid, .. } => Actor::Sidecar { uid: *uid },
             Self::Member(signed_in) => Actor::Member(signed_in.member().clone()),
+            Self::Token(holder) => {
+                Actor::Token { id: holder.id().clone(), member: holder.member().clone() }
+            }
         }
     }
 }
@@ -150,8 +158,8 @@ impl Permit {
     /// For whoever may do all of this by the live policies, and for the operator of the sidecar.
     ///
     /// # Errors
-    /// `Denied` `not_allowed`, naming the action; `Unauthenticated` `session_ended`, when the
-    /// member is gone; `Busy`, when the disk fails.
+    /// `Denied` `not_allowed`, naming the action; `Unauthenticated` `session_ended`, `token_ended`,
+    /// when the member is gone, or may not give the token's role any more; `Busy`, when the disk fails.
     pub async fn authorize(
         app: &App,
         caller: Caller,
@@ -160,7 +168,12 @@ impl Permit {
         let rights: Vec<Right> = rights.into_iter().collect();
         let version = match &caller {
             Caller::Sidecar { .. } => None,
-            Caller::Member(signed_in) => Some(judge(app, signed_in, &rights).await?),
+            Caller::Member(signed_in) => Some(judge(app, &signed_in.record(app).await?, &rights)?),
+            Caller::Token(holder) => {
+                let maker = holder.maker(app).await?;
+                let acting = Member { role: holder.role().clone(), ..maker };
+                Some(judge(app, &acting, &rights)?)
+            }
         };
         Ok(Self { caller, version, rights })
     }
@@ -223,9 +236,8 @@ pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> By {
 }
 
 /// Asks the live policies about a member's record as the store has it; answers its version.
-async fn judge(app: &App, signed_in: &SignedIn, rights: &[Right]) -> Result<Version, Failure> {
-    let member = signed_in.record(app).await?;
-    match first_denied(app, &member, rights) {
+fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failure> {
+    match first_denied(app, member, rights) {
         None => Ok(member.version),
         Some(right) => {
             tracing::warn!(
@@ -235,7 +247,7 @@ async fn judge(app: &App, signed_in: &SignedIn, rights: &[Right]) -> Result<Vers
                 action = right.action,
                 "a right is lacking"
             );
-            Err(lacking(&member, right))
+            Err(lacking(member, right))
         }
     }
 }
@@ -249,15 +261,42 @@ pub(super) fn first_denied<'r>(
     rights.iter().find(|right| !holds(app, member, right))
 }
 
-/// The roles that a member could invite for with another role.
-pub(super) fn may_invite_as(app: &App, member: &Member, role: &RoleId) -> BTreeSet<RoleId> {
+/// The roles that a member could give with another role of its own, if that one has `also`.
+pub(super) fn could_give(
+    app: &App,
+    member: &Member,
+    role: &RoleId,
+    also: &Right,
+) -> BTreeSet<RoleId> {
     let member = Member { role: role.clone(), ..member.clone() };
-    if !holds(app, &member, &Right::INVITE) {
+    if !holds(app, &member, also) {
         return BTreeSet::new();
     }
     let live = app.policies.load();
     let roles = live.roles().iter().map(|card| card.id.clone());
     roles.filter(|role| holds(app, &member, &Right::assign(role.clone()))).collect()
+}
+
+/// Whether a member may make API tokens with a role: who edits the team and gives the role.
+pub(super) fn may_give(app: &App, maker: &Member, role: &RoleId) -> bool {
+    app.policies.load().has_role(role) && giving(role).iter().all(|right| holds(app, maker, right))
+}
+
+/// The same of the member as decisions see it now.
+pub(super) fn may_give_now(
+    app: &App,
+    maker: &MemberId,
+    account: &AccountSlug,
+    role: &RoleId,
+) -> bool {
+    let (live, members) = (app.policies.load(), InDirectory(&app.directory));
+    let may = |right: &Right| allows(&live, &members, (app, maker, account), right);
+    live.has_role(role) && giving(role).iter().all(may)
+}
+
+/// What making a token with a role needs.
+pub(super) fn giving(role: &RoleId) -> [Right; 2] {
+    [Right::EDIT_TEAM, Right::assign(role.clone())]
 }
 
 fn lacking(member: &Member, right: &Right) -> Failure {
@@ -293,15 +332,25 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
     if member.status != Status::Active {
         return false;
     }
-    let live = app.policies.load();
+    let members = Judged { app, member };
+    allows(&app.policies.load(), &members, (app, &member.id, &member.account), right)
+}
+
+/// Asks the policies about a member of an account, which `members` knows.
+fn allows(
+    live: &Snapshot,
+    members: &impl Members,
+    (app, member, of): (&App, &MemberId, &AccountSlug),
+    right: &Right,
+) -> bool {
     let text = |text: &str| Value::String(Cow::Owned(text.to_owned()));
-    let account: Record<'_> = vec![(Cow::Borrowed("account"), text(member.account.as_str()))];
-    let on_account = ("account", member.account.as_str());
+    let account: Record<'_> = vec![(Cow::Borrowed("account"), text(of.as_str()))];
+    let on_account = ("account", of.as_str());
     let (kind, id) = match &right.on {
         On::Account => on_account,
         // Another account's member is answered like nobody at all: who has the right on the own
         // account is told that there is no such member, everybody else that the right is lacking.
-        On::Member(id) if !is_of(app, id, &member.account) => on_account,
+        On::Member(id) if !is_of(app, id, of) => on_account,
         On::Member(id) => ("user", id.as_str()),
         // A folder may have no invites; its account stands for them then.
         On::Invite(_) if !live.knows_type("invite") => on_account,
@@ -310,13 +359,13 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
     let role = right.role.as_ref().map(|role| (Cow::Borrowed("role"), text(role.as_str())));
     let context: Record<'_> = role.into_iter().collect();
     let query = Query {
-        subject: EntityRef { kind: "user", id: member.id.as_str(), properties: &[] },
+        subject: EntityRef { kind: "user", id: member.as_str(), properties: &[] },
         action: right.action,
         action_properties: &[],
         resource: EntityRef { kind, id, properties: &account },
         context: &context,
     };
-    let world = World { members: &Judged { app, member }, single_account: None };
+    let world = World { members, single_account: None };
     live.decide(&query, &world, false).allowed
 }
 
@@ -342,11 +391,10 @@ impl StorePermit {
     /// # Errors
     /// `Denied` `operator_only` on another account, or where none is named; else as
     /// [`Permit::authorize`].
-    pub async fn managing_policies(app: &App, signed_in: SignedIn) -> Result<Self, Failure> {
-        if app.config.policies.managed_by.as_ref() != Some(signed_in.account()) {
+    pub async fn managing_policies(app: &App, caller: Caller) -> Result<Self, Failure> {
+        if app.config.policies.managed_by.as_ref() != Some(caller.account()) {
             return Err(operator_only());
         }
-        let caller = Caller::Member(signed_in);
         let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
         Ok(Self { actor: permit.actor() })
     }

@@ -9,9 +9,9 @@ use super::permit::{Caller, Permit, Right};
 use super::sessions::{self, SignedIn};
 use super::two_step::{self, Standing};
 use super::whole::whole;
-use super::{members, refresh, roles};
+use super::{api_tokens, members, refresh, roles};
 use crate::app::App;
-use crate::domain::{AccountSlug, Failure, MemberId, Session, limits};
+use crate::domain::{AccountSlug, ApiToken, Failure, MemberId, Session, limits};
 use crate::store::Committed;
 use crate::store::personal::{Erasure, MemberData};
 
@@ -45,6 +45,8 @@ pub struct Data {
     pub kept: MemberData,
     /// The sessions that live, newest first.
     pub sessions: Vec<Session>,
+    /// The API tokens that the member made and that live.
+    pub tokens: Vec<ApiToken>,
     /// How two-step verification stands; no secret of it.
     pub two_step: Standing,
 }
@@ -72,5 +74,6 @@ async fn gathered(app: &App, account: &AccountSlug, id: &MemberId) -> Result<Dat
     let kept = app.store.member_data(account, id, limits::DATA_ITEMS_MAX).await?;
     let kept = kept.ok_or_else(members::unknown)?;
     let two_step = two_step::standing_of(app, &kept.seen.member).await?;
-    Ok(Data { kept, sessions: sessions::live_of(app, id).await?, two_step })
+    let tokens = api_tokens::of(app, account, id).await?;
+    Ok(Data { kept, sessions: sessions::live_of(app, id).await?, tokens, two_step })
 }

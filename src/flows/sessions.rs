@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::members::{self, Chosen};
 use super::permit::{Caller, Permit, Right, by_self};
 use super::whole::whole;
-use super::{refresh, roles};
+use super::{api_tokens, refresh, roles};
 use crate::app::App;
 use crate::domain::{
     AccountSlug, Email, Failure, Member, MemberId, Session, SessionId, SessionLimits, Token,
@@ -208,12 +208,15 @@ pub async fn sign_out(app: &Arc<App>, token: Token) -> Result<Committed<bool>, F
         .await
 }
 
-/// Writes down the last use of sessions again and again, until the task is ended.
+/// Writes down the last use of sessions and API tokens again and again, until the task is ended.
 pub async fn tend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
         if let Err(failure) = tend_once(&app).await {
             tracing::warn!(%failure, "the last use of sessions could not be written down");
+        }
+        if let Err(failure) = api_tokens::tend_once(&app).await {
+            tracing::warn!(%failure, "the last use of API tokens could not be written down");
         }
     }
 }

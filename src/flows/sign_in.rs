@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::step_up::check_code;
 use super::ticket::{self, Ticket, Waiting};
 use super::whole::whole;
-use super::{accounts, refresh};
+use super::{accounts, passkeys, refresh};
 use crate::app::App;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::set_up_first;
@@ -120,7 +120,8 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
     if factors.authenticator.is_some() {
         // The person is known by halves: this try counts as neither, and the failures before go on
         // counting until the second factor is shown.
-        return Ok(Outcome::SecondFactor(ticket.seal(app)?));
+        let passkeys = passkeys::can_sign_in(app, &factors);
+        return Ok(Outcome::SecondFactor(Waiting { passkeys, ..ticket.seal(app)? }));
     }
     ticket.failures_before = admitted.succeeded(app.clock.now());
     if accounts::found(app, &member.account).await?.two_step_enforced {
@@ -197,7 +198,8 @@ async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failur
     Ok(Some(Checked { member, password: credential.password, rehashed }))
 }
 
-async fn begin(
+/// Begins the session.
+pub(super) async fn begin(
     app: &Arc<App>,
     member: Member,
     ticket: Ticket,

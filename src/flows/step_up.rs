@@ -84,14 +84,23 @@ pub(super) async fn check_code(
     match proof_of(app, member, factors, code) {
         Ok(proof) => Ok((proof, admitted.succeeded(app.clock.now()))),
         Err(failure) if failure.code == wrong_code().code => {
-            let failures = admitted.failed(app.clock.now());
-            let (id, account) = (&member.id, &member.account);
-            tracing::warn!(event = "authn_login_fail", member = %id, %account, failures, "a code was refused");
-            app.store.code_failed(member, notice(app, "two-step")?).await?;
+            count_failure(app, member, admitted).await?;
             Err(failure)
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Counts a wrong code, or a wrong answer of a passkey, of whoever knows the password.
+pub(super) async fn count_failure(
+    app: &App,
+    member: &Member,
+    admitted: Try,
+) -> Result<(), Failure> {
+    let failures = admitted.failed(app.clock.now());
+    let (id, account) = (&member.id, &member.account);
+    tracing::warn!(event = "authn_login_fail", member = %id, %account, failures, "a second factor was refused");
+    app.store.code_failed(member, notice(app, "two-step")?).await.map(|_| ())
 }
 
 /// What a code proves. That it was not used yet is looked at here and held by the transaction.
@@ -135,5 +144,17 @@ fn wrong_password() -> Failure {
         kind: Kind::Denied,
         code: "wrong_password",
         ..Failure::invalid("password", "this is not your current password: type it again")
+    }
+}
+
+/// The refusal of who shows nothing where something must be shown.
+pub(super) fn own_password_missing() -> Failure {
+    Failure {
+        kind: Kind::Denied,
+        code: "password_missing",
+        ..Failure::invalid(
+            "password",
+            "whoever does this shows again who they are: give your own `password`, and `code` where you have a second factor",
+        )
     }
 }

@@ -34,6 +34,8 @@ pub struct Waiting {
     pub ticket: String,
     /// From when on it opens nothing.
     pub expires: Timestamp,
+    /// Whether a passkey may be shown in the place of a code.
+    pub passkeys: bool,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -55,7 +57,7 @@ impl Ticket {
             self.rehashed.unwrap_or_default(),
         ];
         let sealed = app.keys.seal(PURPOSE, plain.join("\n").as_bytes())?;
-        Ok(Waiting { ticket: sealed.to_text(), expires })
+        Ok(Waiting { ticket: sealed.to_text(), expires, passkeys: false })
     }
 
     /// Opens one that somebody brings, with the member as it is now.

@@ -5,20 +5,21 @@
 
 use std::sync::Arc;
 
+use super::api_tokens::person_needed;
 use super::invites::later;
 use super::letters::notice;
 use super::members::{self, Chosen};
 use super::permit::{Caller, Permit, Right};
 use super::sessions::SignedIn;
 use super::sign_in::{Entered, From, new_session, tell_entered};
-use super::step_up::{Shown, check_own, purpose, unsealed};
+use super::step_up::{Shown, check_own, own_password_missing, purpose, unsealed};
 use super::ticket::Ticket;
 use super::whole::whole;
 use super::{accounts, refresh, roles};
 use crate::app::App;
 use crate::authenticator::{self, Enrolment, SECRET_BYTES};
 use crate::domain::two_step::{RecoveryCode, wrong_code};
-use crate::domain::{Factors, Failure, Kind, Member, Sealed, Timestamp, limits};
+use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits};
 use crate::entropy;
 use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
 use crate::store::{Committed, Target};
@@ -30,6 +31,8 @@ pub struct Standing {
     pub since: Option<Timestamp>,
     /// Recovery codes that were not used.
     pub recovery_left: usize,
+    /// Passkeys that sign in in the place of a code, oldest first.
+    pub passkeys: Vec<Passkey>,
     /// Whether the account asks everybody for it.
     pub enforced: bool,
 }
@@ -55,10 +58,11 @@ pub async fn standing(app: &App, signed_in: &SignedIn) -> Result<Standing, Failu
 }
 
 pub(super) async fn standing_of(app: &App, member: &Member) -> Result<Standing, Failure> {
-    let Factors { authenticator, recovery, .. } = app.store.factors(&member.id).await?;
+    let Factors { authenticator, recovery, passkeys, .. } = app.store.factors(&member.id).await?;
     Ok(Standing {
         since: authenticator.map(|it| it.since),
         recovery_left: recovery.len(),
+        passkeys,
         enforced: accounts::found(app, &member.account).await?.two_step_enforced,
     })
 }
@@ -103,7 +107,7 @@ async fn enrol(app: &Arc<App>, member: &Member, shown: StepUp) -> Result<Enrolme
     Ok(enrolment)
 }
 
-const fn target(member: &Member) -> Target<'_> {
+pub(super) const fn target(member: &Member) -> Target<'_> {
     Target { account: &member.account, id: &member.id, expected: None }
 }
 
@@ -260,6 +264,7 @@ pub async fn reset(
                 let shown = shown.ok_or_else(own_password_missing)?;
                 Some(check_own(&app, &own, &shown, &from).await?)
             }
+            Caller::Token(_) => return Err(person_needed()),
         };
         let letter = notice(&app, "two-step")?;
         let (store, account) = (&app.store, &permit.account().clone());
@@ -322,15 +327,4 @@ fn nothing_pending() -> Failure {
         "not_set_up",
         "no authenticator app is being set up: begin with its secret first",
     )
-}
-
-fn own_password_missing() -> Failure {
-    Failure {
-        kind: Kind::Denied,
-        code: "password_missing",
-        ..Failure::invalid(
-            "password",
-            "who takes away somebody's second factor shows who they are again: give your own `password` and `code`",
-        )
-    }
 }

@@ -120,6 +120,16 @@ impl Words {
                 "Somebody knows your password: ",
                 "Somebody who knows your password typed many wrong codes at your sign-in to",
             ),
+            TwoStepNews::PasskeyAdded => {
+                ("A passkey was added: ", "A passkey was added to your sign-in to")
+            }
+            TwoStepNews::PasskeyRemoved => {
+                ("A passkey was removed: ", "A passkey was removed from your sign-in to")
+            }
+            TwoStepNews::PasskeyCopied => (
+                "A passkey may have been copied: ",
+                "A passkey counted backwards, as a copy of it would, at the sign-in to",
+            ),
         };
         let paragraph =
             format!("{told} {} on KWIC, on {}.", account(account_name), written_out(at));
@@ -127,6 +137,10 @@ impl Words {
             TwoStepNews::Guessed => {
                 "Was it not you? Nobody came in. Choose a new password by mail now: the sign-in \
                  page sends the link."
+            }
+            TwoStepNews::PasskeyCopied => {
+                "Nobody came in with it. Sign in with a code, remove the passkey, and choose a new \
+                 password: whoever tried knows yours."
             }
             _ => {
                 "Was it not you? Choose a new password by mail now, and tell an administrator of \

@@ -1,0 +1,326 @@
+//! API tokens: a program acts as the member who made the token, with the token's role.
+//!
+//! At each use two things are asked of the live policies: whether the maker may still give the
+//! role, and what the role may do. A token makes and revokes no token and does nothing that is
+//! about the person who made it. The secret is told once and kept nowhere.
+
+use std::sync::Arc;
+
+use super::members;
+use super::permit::{Caller, Permit, Right, giving, may_give, may_give_now};
+use super::sessions::SignedIn;
+use super::sign_in::From;
+use super::step_up::{Shown, check_own, own_password_missing};
+use super::whole::whole;
+use super::{refresh, roles};
+use crate::app::App;
+use crate::domain::api_token::{self, ended};
+use crate::domain::{
+    AccountSlug, ApiToken, ApiTokenId, Failure, Kind, Member, MemberId, MemberView, Name, RoleId,
+    Status, Timestamp, Token, TokenHash, limits,
+};
+use crate::entropy;
+use crate::store::api_tokens::{Maker, NewApiToken};
+use crate::store::two_step::StepUp;
+use crate::store::{Committed, Page};
+
+pub use crate::domain::api_token::unknown;
+
+/// A day in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// A program that has shown a token which lives. Made only by [`authenticate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    id: ApiTokenId,
+    token: TokenHash,
+    member: MemberId,
+    account: AccountSlug,
+    role: RoleId,
+}
+
+impl Holder {
+    /// Which token.
+    #[must_use]
+    pub fn id(&self) -> &ApiTokenId {
+        &self.id
+    }
+
+    /// Whom it acts as.
+    #[must_use]
+    pub fn member(&self) -> &MemberId {
+        &self.member
+    }
+
+    /// On which account.
+    #[must_use]
+    pub fn account(&self) -> &AccountSlug {
+        &self.account
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn role(&self) -> &RoleId {
+        &self.role
+    }
+
+    /// Its maker as the store has it, who may still give the role by the live policies.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `token_ended`; `Busy`, when the disk fails.
+    pub(super) async fn maker(&self, app: &App) -> Result<Member, Failure> {
+        let maker = app.store.member(&self.member).await?;
+        let maker = maker.filter(|maker| maker.account == self.account);
+        let maker = maker.filter(|maker| may_give(app, maker, &self.role));
+        maker.filter(|_| is_live(app, self)).ok_or_else(ended)
+    }
+}
+
+/// Whether this is meant to be an API token, whatever it opens.
+#[must_use]
+pub fn is_meant(text: &str) -> bool {
+    text.starts_with(api_token::PREFIX)
+}
+
+/// Who a secret stands for; counts as use of the token. Reads memory only.
+#[must_use]
+pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
+    let token = api_token::parse(text)?.hash();
+    let known = app.directory.api_token(&token)?;
+    let (id, member, account, role) = (known.id, known.member, known.account, known.role);
+    let holder = Holder { id, token, member, account, role };
+    if !is_live(app, &holder) || !may_give_now(app, &holder.member, &holder.account, &holder.role) {
+        return None;
+    }
+    app.directory.api_token_used(&token, app.clock.now());
+    Some(holder)
+}
+
+/// Whether a token that was live still is, and its maker active; does not count as use.
+#[must_use]
+pub fn is_live(app: &App, holder: &Holder) -> bool {
+    let known = app.directory.api_token(&holder.token);
+    let lives = known.is_some_and(|known| app.clock.now() < known.expires);
+    let active = |maker: MemberView<'_>| maker.active && maker.account == holder.account.as_str();
+    lives && app.directory.with(holder.member.as_str(), active) == Some(true)
+}
+
+/// What a token is made of.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it is for.
+    pub name: Name,
+    /// What it may do.
+    pub role: RoleId,
+    /// For how many days, from 1 to [`limits::API_TOKEN_DAYS_MAX`].
+    pub days: i64,
+}
+
+/// A token, and what opens it. Never prints.
+pub struct Made {
+    /// The token.
+    pub token: ApiToken,
+    /// Told once.
+    pub secret: String,
+}
+
+/// Makes a token for the member who is signed in, and who shows again who it is.
+///
+/// # Errors
+/// `Denied` `not_allowed`, `password_missing`, `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`;
+/// `TooMany` `too_many_tries`; `Invalid` `unknown_role`; `Conflict` `too_many_tokens`,
+/// `factor_unreadable`, `moved_on`; `Unauthenticated` `session_ended`; `Busy`.
+pub async fn create_own(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+    wanted: Wanted,
+    shown: Option<Shown>,
+    from: From,
+) -> Result<Committed<Made>, Failure> {
+    let app = Arc::clone(app);
+    whole(async move {
+        let _giving = roles::giving(&app, [&wanted.role]).await?;
+        let maker = signed_in.record(&app).await?;
+        // The right first: who lacks it need show nothing, and spends no code.
+        let permit = giver(&app, Caller::Member(signed_in), &wanted.role).await?;
+        let shown = shown.ok_or_else(own_password_missing)?;
+        let shown = check_own(&app, &maker, &shown, &from).await?;
+        make(&app, permit, (maker, wanted), |_| Maker::Own(StepUp::clone(&shown))).await
+    })
+    .await
+}
+
+/// Makes a token for a member whom the operator of the sidecar names.
+///
+/// # Errors
+/// `Denied` `operator_only`; `NotFound` `unknown_member`; `Invalid` `unknown_role`; `Conflict`
+/// `maker_may_not`, `too_many_tokens`, `moved_on`; `Busy`.
+pub async fn create_for(
+    app: &Arc<App>,
+    caller: Caller,
+    wanted: Wanted,
+    maker: MemberId,
+) -> Result<Committed<Made>, Failure> {
+    caller.must_be_sidecar()?;
+    let app = Arc::clone(app);
+    whole(async move {
+        let _giving = roles::giving(&app, [&wanted.role]).await?;
+        let maker = members::found(&app, caller.account(), &maker).await?;
+        if maker.status != Status::Active || !may_give(&app, &maker, &wanted.role) {
+            return Err(maker_may_not(&maker, &wanted.role));
+        }
+        let permit = giver(&app, caller, &wanted.role).await?;
+        make(&app, permit, (maker, wanted), |maker| Maker::Named(maker.version)).await
+    })
+    .await
+}
+
+async fn giver(app: &App, caller: Caller, role: &RoleId) -> Result<Permit, Failure> {
+    Permit::authorize(app, caller, giving(role)).await
+}
+
+async fn make(
+    app: &App,
+    permit: Permit,
+    (maker, wanted): (Member, Wanted),
+    as_maker: impl Fn(&Member) -> Maker,
+) -> Result<Committed<Made>, Failure> {
+    let (secret, now) = (Token::from_bytes(entropy::random()?), app.clock.now());
+    let token = ApiToken {
+        id: ApiTokenId::from_random(entropy::random()?),
+        token: secret.hash(),
+        name: wanted.name,
+        role: wanted.role,
+        member: maker.id.clone(),
+        account: maker.account.clone(),
+        created: now,
+        expires: Timestamp(now.0.saturating_add(wanted.days.saturating_mul(DAY))),
+        used: None,
+    };
+    let (store, token, by_whom) = (&app.store, &token, &as_maker(&maker));
+    let change = move |by| async move {
+        let new = NewApiToken { token: token.clone(), maker: by_whom.clone() };
+        store.api_token_create(&by, new).await
+    };
+    let done = refresh::seen(app, permit.run(app, change).await).await?;
+    let made = Made { token: done.value, secret: api_token::secret(&secret) };
+    Ok(Committed { value: made, revision: done.revision })
+}
+
+/// A token, and who made it.
+#[derive(Debug)]
+pub struct Listed {
+    /// The token, with its last use as memory knows it.
+    pub token: ApiToken,
+    /// Its maker.
+    pub maker: Option<Member>,
+}
+
+/// One page of the account's tokens, or of one maker's; those that live.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Invalid` for a cursor that is none; `Busy`.
+pub async fn list(
+    app: &App,
+    caller: Caller,
+    member: Option<&MemberId>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Listed>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::EDIT_TEAM]).await?;
+    let page = app.store.api_tokens(permit.account(), member, after, limit).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for token in live(app, page.items) {
+        let maker = app.store.member(&token.member).await?;
+        items.push(Listed { token, maker });
+    }
+    Ok(Page { items, next: page.next })
+}
+
+/// A member's tokens that live.
+pub(super) async fn of(
+    app: &App,
+    account: &AccountSlug,
+    member: &MemberId,
+) -> Result<Vec<ApiToken>, Failure> {
+    let most = limits::API_TOKENS_OF_MEMBER_MAX;
+    let page = app.store.api_tokens(account, Some(member), None, most).await?;
+    Ok(live(app, page.items).collect())
+}
+
+fn live(app: &App, tokens: Vec<ApiToken>) -> impl Iterator<Item = ApiToken> {
+    let now = app.clock.now();
+    tokens.into_iter().filter(move |token| now < token.expires).map(|token| {
+        let used = token.used.max(app.directory.api_token_last_used(&token.token));
+        ApiToken { used, ..token }
+    })
+}
+
+/// Revokes a token of the account. Needs the rights that making it does, so that nobody takes away
+/// what only others may give.
+///
+/// # Errors
+/// `Denied` `not_allowed`, `session_needed`; `NotFound` `unknown_token`; `Conflict` `moved_on`;
+/// `Busy`.
+pub async fn revoke(
+    app: &Arc<App>,
+    caller: Caller,
+    id: ApiTokenId,
+) -> Result<Committed<ApiToken>, Failure> {
+    if matches!(caller, Caller::Token(_)) {
+        return Err(person_needed());
+    }
+    let app = Arc::clone(app);
+    whole(async move {
+        let _still = roles::giving(&app, []).await?;
+        // Whether there is such a token is told only to who may know.
+        Permit::authorize(&app, caller.clone(), [Right::EDIT_TEAM]).await?;
+        let found = app.store.api_token(caller.account(), &id).await?.ok_or_else(unknown)?;
+        let permit = revoker(&app, caller, &found).await?;
+        let (store, account, id) = (&app.store, &permit.account().clone(), &id);
+        let change = move |by| async move { store.api_token_revoke(&by, account, id).await };
+        refresh::seen(&app, permit.run(&app, change).await).await
+    })
+    .await
+}
+
+/// One's own may always go; another's by whoever may give its role.
+async fn revoker(app: &App, caller: Caller, token: &ApiToken) -> Result<Permit, Failure> {
+    let own = matches!(&caller, Caller::Member(signed_in) if *signed_in.member() == token.member);
+    let assign = (!own).then(|| Right::assign(token.role.clone()));
+    Permit::authorize(app, caller, [Right::EDIT_TEAM].into_iter().chain(assign)).await
+}
+
+/// Writes down when tokens were used last.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn tend_once(app: &App) -> Result<(), Failure> {
+    let used = app.directory.api_tokens_used();
+    if used.is_empty() {
+        return Ok(());
+    }
+    let done = app.store.api_tokens_used(used).await?;
+    refresh::settled(app, done.revision).await
+}
+
+/// The refusal of a program where a person must act.
+#[must_use]
+pub fn person_needed() -> Failure {
+    Failure::new(
+        Kind::Denied,
+        "session_needed",
+        "an API token does not do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
+    )
+}
+
+fn maker_may_not(maker: &Member, role: &RoleId) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "maker_may_not",
+        format!(
+            "`{}` may not give the role `{role}` (`team:edit` and `roles:assign`), and a token ends with that right: name a member who may, or another role",
+            maker.id
+        ),
+    )
+}

@@ -1,0 +1,297 @@
+//! Passkeys: added, listed and removed by their owner, and shown in the place of a code to sign in.
+//!
+//! Only beside an authenticator app: whoever loses a passkey still has codes. A passkey signs in;
+//! it is not shown again before a change, which takes a code.
+
+use std::sync::Arc;
+
+use super::invites::later;
+use super::letters::notice;
+use super::refresh;
+use super::sessions::SignedIn;
+use super::sign_in::{self, Entered, From};
+use super::step_up::{Shown, check_own, count_failure};
+use super::ticket::{self, Ticket};
+use super::two_step::target;
+use super::whole::whole;
+use crate::app::App;
+use crate::domain::passkey::{challenge_dead, too_many, unknown};
+use crate::domain::{
+    Factors, Failure, Kind, Member, Name, Passkey, PasskeyId, Sealed, Timestamp, limits,
+};
+use crate::passkeys::{Answered, Options, Question, Refusal, RelyingParty};
+use crate::store::Committed;
+use crate::store::passkeys::NewPasskey;
+use crate::store::two_step::{Proof, StepUp};
+use crate::throttle::{Login, Try};
+
+/// A question to an authenticator, for the browser to carry.
+#[derive(Debug)]
+pub struct Asked {
+    /// Comes back with the answer. Opaque.
+    pub challenge: String,
+    /// What the browser is to ask.
+    pub options: Options,
+    /// From when on no answer is taken.
+    pub expires: Timestamp,
+}
+
+/// The answer of an authenticator to a challenge. Never prints.
+pub struct Answer {
+    /// The challenge as it was given out.
+    pub challenge: String,
+    /// JSON, as the browser gives it.
+    pub credential: String,
+}
+
+/// The own passkeys, oldest first.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn list(app: &App, signed_in: &SignedIn) -> Result<Vec<Passkey>, Failure> {
+    let member = signed_in.record(app).await?;
+    Ok(app.store.factors(&member.id).await?.passkeys)
+}
+
+/// Whether a member can sign in with a passkey.
+pub(super) fn can_sign_in(app: &App, factors: &Factors) -> bool {
+    !factors.passkeys.is_empty() && here(app).is_ok()
+}
+
+fn here(app: &App) -> Result<RelyingParty, Failure> {
+    RelyingParty::at(app.links.base())
+}
+
+/// Begins to add a passkey: password and code are shown again.
+///
+/// # Errors
+/// `Conflict` `passkeys_not_offered`, `not_set_up`, `too_many_passkeys`, `moved_on`; `Denied`
+/// `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`; `TooMany` `too_many_tries`;
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn begin(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    shown: &Shown,
+    from: &From,
+) -> Result<Asked, Failure> {
+    let party = here(app)?;
+    let member = signed_in.record(app).await?;
+    let known = app.store.factors(&member.id).await?.passkeys;
+    if known.len() >= limits::PASSKEYS_MAX {
+        return Err(too_many());
+    }
+    let shown = check_own(app, &member, shown, from).await?;
+    let (own, id) = (Arc::clone(app), member.clone());
+    let begun = whole(async move {
+        let begun = own.store.passkey_begin(target(&id), shown).await;
+        refresh::seen(&own, begun).await
+    })
+    .await?;
+    let question = party.ask_new(&member, &known)?;
+    asked(app, &member, (ADD, begun.value), question)
+}
+
+/// Adds the passkey that answered, under a name. Every other session ends.
+///
+/// # Errors
+/// `Denied` `wrong_passkey`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkey_known`,
+/// `too_many_passkeys`, `not_set_up`, `passkeys_not_offered`; `Unauthenticated` `session_ended`;
+/// `Busy`.
+pub async fn confirm(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    answer: &Answer,
+    name: Name,
+) -> Result<Committed<Passkey>, Failure> {
+    let party = here(app)?;
+    let member = signed_in.record(app).await?;
+    let challenge = Challenge::open(app, ADD, &member, &answer.challenge)?;
+    let made = party.judge_new(&challenge.state, &answer.credential)?;
+    let passkey = Passkey {
+        id: made.id,
+        name,
+        credential: made.credential,
+        created: app.clock.now(),
+        used: None,
+    };
+    let (session, round) = (signed_in.token(), challenge.round);
+    let new = NewPasskey { session, round, passkey, letter: notice(app, "two-step")? };
+    let app = Arc::clone(app);
+    whole(async move {
+        let done = app.store.passkey_add(target(&member), new).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}
+
+/// Removes one of the own passkeys: password and code are shown again. Every other session ends.
+///
+/// # Errors
+/// `NotFound` `unknown_passkey`; `Denied` `wrong_password`, `wrong_code`, `code_missing`,
+/// `codes_locked`; `TooMany` `too_many_tries`; `Conflict` `moved_on`; `Unauthenticated`
+/// `session_ended`; `Busy`.
+pub async fn remove(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    id: PasskeyId,
+    shown: &Shown,
+    from: &From,
+) -> Result<Committed<Passkey>, Failure> {
+    let member = signed_in.record(app).await?;
+    let known = app.store.factors(&member.id).await?.passkeys;
+    if known.iter().all(|passkey| passkey.id != id) {
+        return Err(unknown());
+    }
+    let shown: StepUp = check_own(app, &member, shown, from).await?;
+    let letter = notice(app, "two-step")?;
+    let (app, own) = (Arc::clone(app), (signed_in.token(), id));
+    whole(async move {
+        let done = app.store.passkey_remove(target(&member), own, shown, letter).await;
+        refresh::seen(&app, done).await
+    })
+    .await
+}
+
+/// Asks the passkeys of whoever has shown the password.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`; `Denied` `codes_locked`; `Conflict` `no_passkey`,
+/// `passkeys_not_offered`; `Busy`.
+pub async fn ask(app: &App, ticket: &str) -> Result<Asked, Failure> {
+    let (ticket, member) = Ticket::open(app, ticket).await?;
+    let factors = app.store.factors(&member.id).await?;
+    if factors.round != ticket.round {
+        return Err(ticket::dead());
+    }
+    factors.may_try()?;
+    if factors.passkeys.is_empty() {
+        return Err(none_there());
+    }
+    let question = here(app)?.ask(&factors.passkeys)?;
+    asked(app, &member, (SIGN_IN, factors.round), question)
+}
+
+/// Signs in by a ticket and the answer of a passkey.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_passkey`, `passkey_copied`,
+/// `codes_locked`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkeys_not_offered`;
+/// `TooMany` `too_many_tries`; `Busy`.
+pub async fn sign_in(
+    app: &Arc<App>,
+    ticket: &str,
+    answer: Answer,
+    from: From,
+) -> Result<Committed<Entered>, Failure> {
+    let (app, ticket) = (Arc::clone(app), ticket.to_owned());
+    // To its end: who hangs up while an answer is judged has still tried it.
+    whole(async move {
+        let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
+        let login = Login::new(&member.account, &member.email);
+        let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
+        let factors = app.store.factors(&member.id).await?;
+        if factors.round != ticket.round {
+            return Err(ticket::dead());
+        }
+        let (proof, before) = check(&app, &member, &factors, &answer, admitted).await?;
+        ticket.failures_before = before;
+        sign_in::begin(&app, member, ticket, Some(proof), &from).await
+    })
+    .await
+}
+
+/// Checks an answer to sign in. A wrong one counts as a wrong code does. Answers also how many tries
+/// failed before.
+async fn check(
+    app: &App,
+    member: &Member,
+    factors: &Factors,
+    answer: &Answer,
+    admitted: Try,
+) -> Result<(Proof, u32), Failure> {
+    factors.may_try()?;
+    let party = here(app)?;
+    let challenge = Challenge::open(app, SIGN_IN, member, &answer.challenge)?;
+    if challenge.round != factors.round {
+        return Err(challenge_dead());
+    }
+    match party.judge(&challenge.state, &answer.credential, &factors.passkeys) {
+        Ok(Answered { id, before, after }) => {
+            let proof = Proof::Passkey { id, before, after };
+            Ok((proof, admitted.succeeded(app.clock.now())))
+        }
+        Err(refusal) => {
+            match &refusal {
+                Refusal::Failed(_) => {}
+                Refusal::Wrong => count_failure(app, member, admitted).await?,
+                Refusal::Copied(id) => {
+                    admitted.failed(app.clock.now());
+                    tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "a passkey counted backwards");
+                    app.store.passkey_copied(member, id, notice(app, "two-step")?).await?;
+                }
+            }
+            Err(refusal.into())
+        }
+    }
+}
+
+/// What a challenge is for: one for adding is none for signing in.
+const ADD: &[u8] = b"add passkey";
+const SIGN_IN: &[u8] = b"sign in by passkey";
+
+/// A question that waits for its answer, with what the answer is judged by.
+///
+/// The crate calls it dangerous to let the state go, for two reasons: whoever could write it would
+/// choose what is asked and of which credential, and whoever brings it twice could have one answer
+/// taken twice. Here it leaves sealed (XChaCha20-Poly1305, under a key that stays on this machine,
+/// for one purpose of one member), so nobody but us writes one; and it names the round of the
+/// member's factors, which the transaction that takes the answer compares and raises, so that it
+/// works once, and not at all after anything else was done with a factor.
+struct Challenge {
+    round: u64,
+    state: Vec<u8>,
+}
+
+/// Seals a question.
+fn asked(
+    app: &App,
+    member: &Member,
+    (what, round): (&[u8], u64),
+    Question { options, state }: Question,
+) -> Result<Asked, Failure> {
+    let expires = later(app, limits::PASSKEY_LIFETIME);
+    let plain = [&expires.0.to_le_bytes(), &round.to_le_bytes(), state.as_slice()].concat();
+    let challenge = app.keys.seal(&purpose(what, member), &plain)?.to_text();
+    Ok(Asked { challenge, options, expires })
+}
+
+impl Challenge {
+    /// Opens one that somebody brings.
+    fn open(app: &App, what: &[u8], member: &Member, text: &str) -> Result<Self, Failure> {
+        Self::read(app, what, member, text).ok_or_else(challenge_dead)
+    }
+
+    fn read(app: &App, what: &[u8], member: &Member, text: &str) -> Option<Self> {
+        if text.len() > limits::PASSKEY_CHALLENGE_BYTES_MAX {
+            return None;
+        }
+        let plain = app.keys.unseal(&purpose(what, member), &Sealed::parse(text)?)?;
+        let (expires, rest) = plain.split_first_chunk()?;
+        let (round, state) = rest.split_first_chunk()?;
+        let expires = Timestamp(i64::from_le_bytes(*expires));
+        let challenge = Self { round: u64::from_le_bytes(*round), state: state.to_vec() };
+        (app.clock.now() < expires).then_some(challenge)
+    }
+}
+
+fn purpose<'a>(what: &'a [u8], member: &'a Member) -> [&'a [u8]; 3] {
+    [what, member.account.as_str().as_bytes(), member.id.as_str().as_bytes()]
+}
+
+fn none_there() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "no_passkey",
+        "you have no passkey here: use a code of your authenticator app, or a recovery code",
+    )
+}
