@@ -22,6 +22,7 @@ mod mail;
 mod me;
 mod members;
 mod openapi;
+mod passkeys;
 mod passwords;
 mod personal;
 mod policies;
@@ -29,6 +30,7 @@ mod precondition;
 mod query;
 mod roles;
 mod sign_in;
+mod tokens;
 mod two_step;
 mod wire;
 

@@ -22,6 +22,7 @@ mod remote;
 mod role;
 mod serve;
 mod shell;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -134,6 +135,9 @@ enum Command {
     /// Members: list, change, remove, import and export
     #[command(subcommand)]
     Member(member::MemberCommand),
+    /// API tokens: programs that act as a member
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Invites: send, list, change, send again, take back
     #[command(subcommand)]
     Invite(invite::InviteCommand),
@@ -199,6 +203,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&global, &args),
         Command::Account(command) => account::run(&global, command),
         Command::Member(command) => member::run(&global, command),
+        Command::Token(command) => token::run(&global, command),
         Command::Invite(command) => invite::run(&global, command),
         Command::Role(command) => role::run(&global, command),
         Command::Policy(command) => policy::run(&global, command),

@@ -10,7 +10,11 @@ use super::form::Form;
 use super::precondition::Precondition;
 use super::query::Params;
 use crate::app::App;
-use crate::domain::{AccountSlug, Failure, InviteId, Kind, MemberId, SessionId, Version};
+use crate::domain::api_token;
+use crate::domain::{
+    AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version,
+};
+use crate::flows::api_tokens::{self, Holder};
 use crate::flows::permit::{Caller, StorePermit, operator_only};
 use crate::flows::sessions::{self, COOKIE, SignedIn};
 use crate::flows::sign_in::From;
@@ -27,29 +31,28 @@ pub(super) enum Who {
     Sidecar { uid: u32 },
     /// A member, signed in.
     Member(SignedIn),
+    /// A program, by an API token.
+    Token(Holder),
 }
 
 impl Who {
-    /// Finds out who calls; counts as use of the session.
+    /// Finds out who calls; counts as use of the session or the token.
     ///
     /// # Errors
-    /// `Unauthenticated` `not_signed_in`, `session_ended`, `token_not_offered`.
+    /// `Unauthenticated` `not_signed_in`, `session_ended`, `token_ended`.
     pub(super) fn of(app: &App, request: &Request) -> Result<Self, Failure> {
         if let Peer::Unix { uid } = request.peer {
             return Ok(Self::Sidecar { uid });
         }
-        if brings_a_key(request) {
-            return Err(Failure::new(
-                Kind::Unauthenticated,
-                "token_not_offered",
-                "API tokens are not offered by this version: leave `Authorization` out, sign in at `/api/v1/sign-in`, and send the cookie",
-            ));
+        if let Some(secret) = bearer(request) {
+            let holder = api_tokens::authenticate(app, secret.trim());
+            return holder.map(Self::Token).ok_or_else(api_token::ended);
         }
         if !request.has_cookie(COOKIE) {
             return Err(Failure::new(
                 Kind::Unauthenticated,
                 "not_signed_in",
-                "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives",
+                "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives; a program sends `Authorization: Bearer` with its API token",
             ));
         }
         let signed_in = request.cookie(COOKIE).and_then(|token| sessions::authenticate(app, token));
@@ -58,9 +61,10 @@ impl Who {
 }
 
 /// Only `Bearer` is meant for us: a proxy in front may have had its own `Authorization`.
-fn brings_a_key(request: &Request) -> bool {
-    let scheme = request.header("authorization").and_then(|value| value.split(' ').next());
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+fn bearer(request: &Request) -> Option<&str> {
+    let value = request.header("authorization")?;
+    let (scheme, secret) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret)
 }
 
 /// One call.
@@ -99,6 +103,10 @@ impl Call<'_> {
                 self.done()?;
                 Ok(Caller::Member(signed_in))
             }
+            Some(Who::Token(holder)) => {
+                self.done()?;
+                Ok(Caller::Token(holder))
+            }
             None => Err(sessions::ended()),
         }
     }
@@ -106,7 +114,7 @@ impl Call<'_> {
     /// The end of the parameters of a call about whoever is signed in.
     ///
     /// # Errors
-    /// `Invalid` with every faulty parameter; `Denied` `session_needed` on `admin.sock`.
+    /// `Invalid` with every faulty parameter; `Denied` `session_needed` on `admin.sock`, and by an API token.
     pub(super) fn signed_in(&mut self) -> Result<SignedIn, Failure> {
         self.done()?;
         self.member()
@@ -115,10 +123,11 @@ impl Call<'_> {
     /// Whoever is signed in.
     ///
     /// # Errors
-    /// `Denied` `session_needed` on `admin.sock`.
+    /// `Denied` `session_needed` on `admin.sock`, and by an API token.
     pub(super) fn member(&self) -> Result<SignedIn, Failure> {
         match &self.who {
             Some(Who::Member(signed_in)) => Ok(signed_in.clone()),
+            Some(Who::Token(_)) => Err(api_tokens::person_needed()),
             _ => Err(Failure::new(
                 Kind::Denied,
                 "session_needed",
@@ -195,6 +204,14 @@ impl Call<'_> {
     /// `NotFound` `unknown_invite`.
     pub(super) fn invite_id(&self) -> Result<InviteId, Failure> {
         InviteId::parse(&self.id).ok_or_else(invites::unknown)
+    }
+
+    /// The API token that the path names.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_token`.
+    pub(super) fn api_token_id(&self) -> Result<ApiTokenId, Failure> {
+        ApiTokenId::parse(&self.id).ok_or_else(api_tokens::unknown)
     }
 
     /// The session that the path names.

@@ -4,8 +4,8 @@
 
 use super::call::{Answer, Call};
 use super::{
-    accounts, audit, events, files, invites, mail, me, members, openapi, passwords, personal,
-    policies, roles, sign_in, two_step,
+    accounts, audit, events, files, invites, mail, me, members, openapi, passkeys, passwords,
+    personal, policies, roles, sign_in, tokens, two_step,
 };
 use crate::http::Method;
 use crate::http::query::decoded;
@@ -72,6 +72,8 @@ macro_rules! calls {
 calls! {
     SignIn: Post "/sign-in" Open Json => sign_in::sign_in,
     SignInSecondFactor: Post "/sign-in/second-factor" Open Json => two_step::second_factor,
+    SignInPasskey: Post "/sign-in/passkey" Open Json => passkeys::ask,
+    SignInPasskeyConfirm: Post "/sign-in/passkey/confirm" Open Json => passkeys::sign_in,
     SignInTwoStep: Post "/sign-in/two-step" Open Json => two_step::begin_by_ticket,
     SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json => two_step::confirm_by_ticket,
     SignOut: Post "/sign-out" Open Empty => sign_in::sign_out,
@@ -90,6 +92,10 @@ calls! {
     TwoStepOff: Delete "/me/two-step" Member Json => two_step::switch_off,
     TwoStepConfirm: Post "/me/two-step/confirm" Member Json => two_step::confirm,
     RecoveryCodes: Post "/me/recovery-codes" Member Json => two_step::recovery_codes,
+    PasskeyList: Get "/me/passkeys" Member Empty => passkeys::list,
+    PasskeyBegin: Post "/me/passkeys" Member Json => passkeys::begin,
+    PasskeyConfirm: Post "/me/passkeys/confirm" Member Json => passkeys::confirm,
+    PasskeyRemove: Delete "/me/passkeys/{id}" Member Json => passkeys::remove,
     MeSessions: Get "/me/sessions" Member Empty => me::sessions,
     MeSessionsEnd: Delete "/me/sessions" Member Empty => me::end_others,
     MeSessionEnd: Delete "/me/sessions/{id}" Member Empty => me::end_session,
@@ -128,6 +134,10 @@ calls! {
     InviteRevoke: Delete "/invites/{id}" Anyone Empty => invites::revoke,
     InviteResend: Post "/invites/{id}/resend" Anyone Empty => invites::resend,
     InviteLink: Post "/invites/{id}/link" Anyone Empty => invites::link,
+
+    TokenList: Get "/tokens" Anyone Empty => tokens::list,
+    TokenCreate: Post "/tokens" Anyone Json => tokens::create,
+    TokenRevoke: Delete "/tokens/{id}" Anyone Empty => tokens::revoke,
 
     AccountList: Get "/accounts" Operator Empty => accounts::list,
     AccountCreate: Post "/accounts" Operator Json => accounts::create,

@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use serde_json::Value;
+
 use super::query::faulty;
 use crate::domain::{Failure, Kind, limits};
 use crate::http::Request;
@@ -108,6 +110,16 @@ impl Form {
         }
     }
 
+    /// A whole number that must stand there.
+    pub(super) fn required_whole(
+        &mut self,
+        name: &'static str,
+        within: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        self.insist(name);
+        self.whole(name, within)
+    }
+
     /// One of a few words; must stand there.
     pub(super) fn word<T: Copy>(
         &mut self,
@@ -143,6 +155,22 @@ impl Form {
             }
         }
         Some(read)
+    }
+
+    /// An object that is not ours to read; must stand there. Handed on as JSON, of at most so many
+    /// bytes.
+    pub(super) fn object(&mut self, name: &'static str, most: usize) -> Option<String> {
+        self.insist(name);
+        match self.take(name)? {
+            given @ Given::Object(_) => {
+                let text = Value::from(given).to_string();
+                if text.len() <= most {
+                    return Some(text);
+                }
+                self.refuse(name, &format!("must not be longer than {most} bytes of JSON"))
+            }
+            _ => self.refuse(name, "must be an object"),
+        }
     }
 
     /// Objects; must stand there, and be at least one. `read` takes the fields out of each.
@@ -248,8 +276,23 @@ enum Given {
     List(Vec<Self>),
     /// Its members in order, each name once.
     Object(Vec<(String, Self)>),
-    /// What no field takes.
-    Other,
+    /// What no field takes by itself: `null` and all other numbers.
+    Other(Value),
+}
+
+impl From<Given> for Value {
+    fn from(given: Given) -> Self {
+        match given {
+            Given::Text(text) => Self::String(text),
+            Given::Flag(flag) => Self::Bool(flag),
+            Given::Whole(number) => Self::from(number),
+            Given::List(list) => list.into_iter().map(Self::from).collect(),
+            Given::Object(members) => {
+                members.into_iter().map(|(name, given)| (name, Self::from(given))).collect()
+            }
+            Given::Other(value) => value,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Given {
@@ -279,18 +322,18 @@ impl<'de> Visitor<'de> for GivenVisitor {
         Ok(Given::Whole(number))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Given, E> {
-        Ok(Given::Other)
+    fn visit_i64<E>(self, number: i64) -> Result<Given, E> {
+        Ok(Given::Other(Value::from(number)))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Given, E> {
         let whole =
             number.fract() == 0.0 && (0.0..=limits::JSON_WHOLE_MAX as f64).contains(&number);
-        Ok(if whole { Given::Whole(number as u64) } else { Given::Other })
+        Ok(if whole { Given::Whole(number as u64) } else { Given::Other(Value::from(number)) })
     }
 
     fn visit_unit<E>(self) -> Result<Given, E> {
-        Ok(Given::Other)
+        Ok(Given::Other(Value::Null))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
@@ -397,6 +440,27 @@ mod tests {
             assert_eq!(names(&texts(body.as_bytes()).unwrap_err()), ["actions"], "{body}");
         }
         assert_eq!(names(&texts(br#"{"actions":["a",1]}"#).unwrap_err()), ["actions[1]"]);
+    }
+
+    #[test]
+    fn an_object_is_handed_on_as_it_came_within_its_bound() {
+        let object = r#"{"a":[null,-7,1.5,true,"x"],"b":{"c":18446744073709551615}}"#;
+        let read = |credential: &str, most| {
+            let mut form = Form::parse(format!(r#"{{"credential":{credential}}}"#).as_bytes())?;
+            let read = form.object("credential", most);
+            form.done(read)
+        };
+        assert_eq!(read(object, object.len()).unwrap(), object);
+        for other in ["null", "[]", "\"{}\"", "7"] {
+            assert_eq!(names(&read(other, 100).unwrap_err()), ["credential"], "{other}");
+        }
+        assert_eq!(names(&read(object, object.len() - 1).unwrap_err()), ["credential"]);
+        assert_eq!(read(r#"{"a":1,"a":2}"#, 100).unwrap_err().code, "body");
+        let missing = Form::parse(b"{}").map(|mut form| {
+            let read = form.object("credential", 100);
+            form.done(read)
+        });
+        assert_eq!(names(&missing.unwrap().unwrap_err()), ["credential"]);
     }
 
     #[test]

@@ -157,7 +157,7 @@ pub(super) async fn sessions(call: &mut Call<'_>) -> Answer {
     // An administrator who looks at the own sessions finds the one that asks.
     let current = match &caller {
         Caller::Member(signed_in) => Some(signed_in.session().clone()),
-        Caller::Sidecar { .. } => None,
+        Caller::Sidecar { .. } | Caller::Token(_) => None,
     };
     let found = sessions::of_member(call.app, caller, &id).await?;
     Ok(Reply::json_of(&wire::Session::list(call.app, found, current.as_ref())))

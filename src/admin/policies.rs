@@ -2,14 +2,14 @@
 
 use super::call::{Answer, Call, Who};
 use super::wire;
-use crate::flows::permit::{Caller, Permit, Right, StorePermit};
+use crate::flows::permit::{Permit, Right, StorePermit};
 use crate::flows::reload;
 use crate::http::Reply;
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     match call.who {
-        Some(Who::Member(_)) => {
-            let caller = Caller::Member(call.signed_in()?);
+        Some(Who::Member(_) | Who::Token(_)) => {
+            let caller = call.caller().await?;
             Permit::authorize(call.app, caller, [Right::VIEW_SETTINGS]).await?;
         }
         _ => drop(call.operator()?),
@@ -20,9 +20,9 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
 
 pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
     let permit = match call.who {
-        Some(Who::Member(_)) => {
-            let signed_in = call.signed_in()?;
-            StorePermit::managing_policies(call.app, signed_in).await?
+        Some(Who::Member(_) | Who::Token(_)) => {
+            let caller = call.caller().await?;
+            StorePermit::managing_policies(call.app, caller).await?
         }
         _ => call.operator()?,
     };

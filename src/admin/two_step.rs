@@ -19,6 +19,13 @@ pub(super) fn shown(form: &mut Form, name: &'static str) -> Option<Shown> {
     password(form, name).map(|password| Shown { password, code })
 }
 
+/// The same, where whoever must show something is told so by the flow.
+pub(super) fn shown_if_any(form: &mut Form) -> Option<Shown> {
+    let code = code_if_any(form);
+    let password = form.optional("password", |text| Ok::<_, Failure>(text.to_owned()));
+    password.map(|password| Shown { password, code })
+}
+
 fn code(form: &mut Form) -> Option<String> {
     form.required("code", |text| Ok::<_, Failure>(text.to_owned()))
 }
@@ -27,7 +34,7 @@ fn code_if_any(form: &mut Form) -> Option<String> {
     form.optional("code", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
-fn ticket(form: &mut Form) -> Option<String> {
+pub(super) fn ticket(form: &mut Form) -> Option<String> {
     form.required("ticket", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
@@ -81,10 +88,8 @@ pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
     let (caller, chosen) = chosen(call).await?;
     let id = chosen.id.clone();
     let mut form = call.form().await?;
-    let code = code_if_any(&mut form);
-    let password = form.optional("password", |text| Ok::<_, Failure>(text.to_owned()));
+    let shown = shown_if_any(&mut form);
     form.done(Some(()))?;
-    let shown = password.map(|password| Shown { password, code });
     let done = two_step::reset(call.app, caller, chosen, shown, from).await?;
     Ok(Reply::json_of(&Ended::of_member(&id, &done)))
 }

@@ -6,9 +6,11 @@
 mod invites;
 mod log;
 mod mail;
+mod passkeys;
 mod people;
 mod personal;
 mod policies;
+mod tokens;
 mod two_step;
 
 use serde::Serialize;
@@ -16,12 +18,14 @@ use serde::Serialize;
 pub(super) use invites::{Inspected, Invite, Recovery, Reset};
 pub(super) use log::{Chain, Entry, event};
 pub(super) use mail::{Mail, MailTest};
+pub(super) use passkeys::{Asked, Passkey};
 pub(super) use people::{
     Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt,
     Session, SignedIn,
 };
 pub(super) use personal::{Erasure, Finding, MemberData, Seen};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
+pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
 
 use super::members::Done;

@@ -12,7 +12,7 @@ use super::{Exit, Global, Outcome, invite};
 use crate::config;
 
 /// Which account a command is about.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Account {
     /// The account; may be left out while there is only one
     #[arg(long, value_name = "SLUG")]

@@ -191,6 +191,11 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
 /// Ids that stand for calls below `/members/`.
 const CALLS: [&str; 3] = ["import", "export", "review"];
 
+/// The member of an account whom somebody names.
+pub(super) fn named(remote: &Remote, member: String, account: &Account) -> Result<Json, Stop> {
+    find(remote, &Who { member, account: account.clone() })
+}
+
 /// By id, else by address. An id may look like an address, even like another member's.
 fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     let account = who.account.parameter();
@@ -357,7 +362,7 @@ fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
     remote.pages("/api/v1/members/review", &[account.parameter()], |finding| {
         found = true;
         list.add(&finding, |finding| {
-            vec![text(finding, "severity"), text(finding, "sentence"), named(finding)]
+            vec![text(finding, "severity"), text(finding, "sentence"), concerned(finding)]
         })
     })?;
     list.end()?;
@@ -368,7 +373,7 @@ fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
 }
 
 /// Whom a finding is about; `--json` names more.
-fn named(finding: &Json) -> String {
+fn concerned(finding: &Json) -> String {
     let members = finding.get("members").and_then(Json::as_array).map(Vec::as_slice);
     let one = |member: &Json| format!("{} ({})", text(member, "name"), text(member, "email"));
     let names: Vec<String> = members.unwrap_or_default().iter().take(NAMED_MAX).map(one).collect();

@@ -120,6 +120,13 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(by_ticket().with("code", text()).schema())
             .refused(BY_TICKET)
             .baking(),
+        Op::SignInPasskey => own("Ask a passkey in the place of a code", "PasskeyAsked")
+            .taking(by_ticket().schema())
+            .refused(BY_TICKET),
+        Op::SignInPasskeyConfirm => own("Show a passkey, and sign in", "Entered")
+            .taking(answer().with("ticket", text()).schema())
+            .refused(BY_TICKET)
+            .baking(),
         Op::SignInTwoStep => own(
             "Set a second factor up by a ticket, where the account asks for one",
             "Enrolment",
@@ -174,6 +181,17 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .refused(BY_PASSWORD)
             .baking(),
         Op::RecoveryCodes => own("Make new recovery codes; the old ones end", "RecoveryCodes")
+            .taking(shown("password").schema())
+            .refused(BY_PASSWORD),
+        Op::PasskeyList => own("The own passkeys", "PasskeyList"),
+        Op::PasskeyBegin => own("Begin to add a passkey", "PasskeyAsked")
+            .taking(shown("password").schema())
+            .refused(BY_PASSWORD),
+        Op::PasskeyConfirm => own("Add the passkey that answered", "PasskeyChanged")
+            .taking(answer().with("name", inputs::name()).schema())
+            .answered(CREATED)
+            .refused(&[409]),
+        Op::PasskeyRemove => own("Remove one of the own passkeys", "PasskeyChanged")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD),
         Op::MeSessions => own("The own sessions", "SessionList"),
@@ -297,6 +315,16 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             of("Show the link that opens", "InviteChanged").of_any_version().tagged()
         }
 
+        Op::TokenList => of("One page of the API tokens", "ApiTokenList")
+            .with(inputs.query("member", "Only those of this member.", inputs::member_id()))
+            .with(inputs.query("after", "The `next` of the page before.", inputs::token_cursor()))
+            .with(inputs.limit()),
+        Op::TokenCreate => of("Make an API token", "ApiTokenMade")
+            .taking(inputs.api_token())
+            .answered(CREATED)
+            .refused(&[409, 429]),
+        Op::TokenRevoke => of("Revoke an API token", "ApiTokenChanged").refused(&[409]),
+
         Op::AccountList => own("Every account", "AccountList"),
         Op::AccountCreate => own("Make an account, and invite its administrator", "Founded")
             .taking(inputs.account())
@@ -362,6 +390,11 @@ fn shown(password: &'static str) -> Object {
 
 fn by_ticket() -> Object {
     Object::new().with("ticket", text())
+}
+
+/// The answer of an authenticator.
+fn answer() -> Object {
+    Object::new().with("challenge", text()).with("credential", json!({"type": "object"}))
 }
 
 fn credentials() -> Object {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::object::{Object, any_of, flag, keyed, list, text, word};
 use crate::admin::accounts::INVITE_HOURS;
+use crate::admin::tokens::DAYS;
 use crate::domain::limits;
 use crate::engine::Snapshot;
 
@@ -43,10 +44,14 @@ impl Inputs {
 
     /// What stands in a path for `{id}`. What is none names nothing, and is not found.
     pub(super) fn id_in(&self, path: &str) -> Value {
+        if path.contains("/passkeys/") {
+            return random_id('p');
+        }
         match path.split('/').nth(1) {
             Some("members") => member_id(),
             Some("roles") => self.role(),
             Some("invites") => random_id('i'),
+            Some("tokens") => random_id('t'),
             _ => random_id('s'),
         }
     }
@@ -60,6 +65,19 @@ impl Inputs {
     pub(super) fn limit(&self) -> Value {
         let schema = json!({"type": "integer", "minimum": 1, "maximum": limits::PAGE_ITEMS_MAX});
         self.query("limit", "How many items at most.", schema)
+    }
+
+    /// An API token: a member shows who it is, the operator of the sidecar names a member.
+    pub(super) fn api_token(&self) -> Value {
+        let days = json!({"type": "integer", "minimum": DAYS.start(), "maximum": DAYS.end()});
+        Object::new()
+            .with("name", name())
+            .with("role", self.role())
+            .with("expires_days", days)
+            .may("member", member_id())
+            .may("password", text())
+            .may("code", text())
+            .schema()
     }
 
     /// A person to invite, or to make a member.
@@ -115,6 +133,11 @@ pub(super) fn random_id(kind: char) -> Value {
 /// Where a page of invites ends.
 pub(super) fn invite_cursor() -> Value {
     pattern("^[0-9]{1,18}\\.i[0-9a-hjkmnp-tv-z]{26}$")
+}
+
+/// Where a page of API tokens ends.
+pub(super) fn token_cursor() -> Value {
+    pattern("^[0-9]{1,18}\\.t[0-9a-hjkmnp-tv-z]{26}$")
 }
 
 /// A name, with white space around it or not.

@@ -64,6 +64,11 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Imported", imported());
     add("MemberOutcomes", lists(member_outcome()));
 
+    add("ApiToken", api_token().schema());
+    add("ApiTokenMade", api_token().with("secret", text()).changed().schema());
+    add("ApiTokenChanged", api_token().changed().schema());
+    add("ApiTokenList", page("ApiToken"));
+
     add("Session", session());
     add("SessionList", page("Session"));
     let ended = || Object::new().with("sessions_ended", count()).changed();
@@ -73,6 +78,10 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Entered", entered().schema());
     add("EnteredFirst", entered().with("recovery_codes", list(text())).schema());
     add("TwoStep", two_step());
+    add("PasskeyAsked", passkey_asked());
+    add("Passkey", passkey().schema());
+    add("PasskeyChanged", passkey().changed().schema());
+    add("PasskeyList", page("Passkey"));
     add("Enrolment", enrolment());
     add("RecoveryCodes", ended().with("recovery_codes", list(text())).schema());
     add("SignedOut", state(&["signed_out"]).schema());
@@ -203,12 +212,25 @@ fn member_data() -> Value {
         .with("at", moment())
         .with("member", reference("SeenMember"))
         .with("sessions", list(reference("Session")))
+        .with("tokens", list(reference("ApiToken")))
         .with("two_step", reference("TwoStep"))
         .with("came_by", or_null(came_by.schema()))
         .with("invites_sent", list(sent.schema()))
         .with("entries", list(reference("Entry")))
         .with("cut", flag())
         .schema()
+}
+
+fn api_token() -> Object {
+    let maker = Object::new().with("id", text()).may("name", text());
+    Object::new()
+        .with("id", text())
+        .with("name", text())
+        .with("role", text())
+        .with("member", maker.schema())
+        .with("created", moment())
+        .with("expires", moment())
+        .with("used", or_null(moment()))
 }
 
 fn finding() -> Value {
@@ -262,6 +284,7 @@ fn waiting() -> Value {
     state(&["second_factor", "set_up_second_factor"])
         .with("ticket", text())
         .with("expires", moment())
+        .with("passkeys", flag())
         .schema()
 }
 
@@ -270,7 +293,25 @@ fn two_step() -> Value {
         .with("on", flag())
         .with("since", or_null(moment()))
         .with("recovery_codes_left", count())
+        .with("passkeys", list(reference("Passkey")))
         .with("enforced", flag())
+        .schema()
+}
+
+fn passkey() -> Object {
+    Object::new()
+        .with("id", text())
+        .with("name", text())
+        .with("created", moment())
+        .with("used", or_null(moment()))
+}
+
+fn passkey_asked() -> Value {
+    let options = json!({"type": "object", "required": ["publicKey"]});
+    Object::new()
+        .with("challenge", text())
+        .with("options", options)
+        .with("expires", moment())
         .schema()
 }
 

@@ -80,7 +80,7 @@ struct Inviter {
 impl Inviter {
     fn of(actor: &Actor, member: Option<&domain::Member>) -> Self {
         let kind = match actor {
-            Actor::Member(_) => "member",
+            Actor::Member(_) | Actor::Token { .. } => "member",
             Actor::Sidecar { .. } => "sidecar",
             Actor::System | Actor::Setup | Actor::Invitee(_) => "system",
         };

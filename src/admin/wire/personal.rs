@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::people::Session;
-use super::{Entry, Member, Standing};
+use super::{ApiToken, Entry, Member, Standing};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, SessionId};
@@ -54,6 +54,7 @@ pub(in crate::admin) struct MemberData {
     at: String,
     member: Seen,
     sessions: Vec<Session>,
+    tokens: Vec<ApiToken>,
     two_step: Standing,
     came_by: Option<CameBy>,
     invites_sent: Vec<InviteSent>,
@@ -63,7 +64,7 @@ pub(in crate::admin) struct MemberData {
 
 impl MemberData {
     pub(in crate::admin) fn of(app: &App, data: Data, current: Option<&SessionId>) -> Self {
-        let (now, Data { kept, sessions, two_step }) = (app.clock.now(), data);
+        let (now, Data { kept, sessions, tokens, two_step }) = (app.clock.now(), data);
         let sent = |invite: &domain::Invite| InviteSent {
             id: invite.id.to_string(),
             role: invite.role.to_string(),
@@ -73,6 +74,7 @@ impl MemberData {
         Self {
             at: rfc3339(now),
             sessions: Session::list(app, sessions, current).items,
+            tokens: tokens.into_iter().map(ApiToken::from).collect(),
             two_step: Standing::from(two_step),
             came_by: kept.came_by.map(CameBy::from),
             invites_sent: kept.invites_sent.iter().map(sent).collect(),

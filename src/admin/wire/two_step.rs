@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::SignedIn;
+use super::{Passkey, SignedIn};
 use crate::app::App;
 use crate::authenticator;
 use crate::clock::rfc3339;
@@ -17,11 +17,13 @@ pub(in crate::admin) struct Waiting {
     state: &'static str,
     ticket: String,
     expires: String,
+    passkeys: bool,
 }
 
 impl Waiting {
     pub(in crate::admin) fn new(state: &'static str, waiting: ticket::Waiting) -> Self {
-        Self { state, ticket: waiting.ticket, expires: rfc3339(waiting.expires) }
+        let ticket::Waiting { ticket, expires, passkeys } = waiting;
+        Self { state, ticket, expires: rfc3339(expires), passkeys }
     }
 }
 
@@ -31,6 +33,7 @@ pub(in crate::admin) struct Standing {
     on: bool,
     since: Option<String>,
     recovery_codes_left: usize,
+    passkeys: Vec<Passkey>,
     enforced: bool,
 }
 
@@ -40,6 +43,7 @@ impl From<two_step::Standing> for Standing {
             on: standing.since.is_some(),
             since: standing.since.map(rfc3339),
             recovery_codes_left: standing.recovery_left,
+            passkeys: standing.passkeys.into_iter().map(Passkey::from).collect(),
             enforced: standing.enforced,
         }
     }

@@ -1,0 +1,72 @@
+//! `/me/passkeys` and `/sign-in/passkey`: passkeys beside the authenticator app.
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::sign_in::replace;
+use super::two_step::{shown, ticket};
+use super::wire::{Asked, Changed, List, Passkey, SignedIn};
+use crate::domain::passkey::unknown;
+use crate::domain::{Failure, Name, PasskeyId, limits};
+use crate::flows::passkeys;
+use crate::http::Reply;
+
+/// What an authenticator answered, and to what.
+fn answer(form: &mut Form) -> Option<passkeys::Answer> {
+    let challenge = form.required("challenge", |text| Ok::<_, Failure>(text.to_owned()));
+    let credential = form.object("credential", limits::PASSKEY_ANSWER_BYTES_MAX);
+    let (challenge, credential) = challenge.zip(credential)?;
+    Some(passkeys::Answer { challenge, credential })
+}
+
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let found = passkeys::list(call.app, &signed_in).await?;
+    Ok(Reply::json_of(&List::<Passkey>::whole(found)))
+}
+
+pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = shown(&mut form, "password");
+    let given = form.done(given)?;
+    let asked = passkeys::begin(call.app, &signed_in, &given, &call.from()).await?;
+    Ok(Reply::json_of(&Asked::from(asked)))
+}
+
+pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let name = form.required("name", |text| Name::parse("name", text));
+    let given = name.zip(answer(&mut form));
+    let (name, answer) = form.done(given)?;
+    let added = passkeys::confirm(call.app, &signed_in, &answer, name).await?;
+    Ok(Reply::json_of(&Changed::<Passkey>::from(added)).status(super::CREATED))
+}
+
+pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+    let id = PasskeyId::parse(&call.id).ok_or_else(unknown)?;
+    let signed_in = call.signed_in()?;
+    let mut form = call.form().await?;
+    let given = shown(&mut form, "password");
+    let given = form.done(given)?;
+    let removed = passkeys::remove(call.app, &signed_in, id, &given, &call.from()).await?;
+    Ok(Reply::json_of(&Changed::<Passkey>::from(removed)))
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let ticket = ticket(&mut form);
+    let ticket = form.done(ticket)?;
+    Ok(Reply::json_of(&Asked::from(passkeys::ask(call.app, &ticket).await?)))
+}
+
+pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let mut form = call.form().await?;
+    let given = ticket(&mut form).zip(answer(&mut form));
+    let (ticket, answer) = form.done(given)?;
+    let entered = passkeys::sign_in(call.app, &ticket, answer, call.from()).await?.value;
+    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
+    replace(call, reply, &entered.token).await
+}

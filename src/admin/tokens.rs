@@ -1,0 +1,67 @@
+//! `/tokens`: list, make, revoke API tokens.
+//!
+//! A secret stands in one answer, the one that makes it. A token makes and revokes none.
+
+use super::CREATED;
+use super::call::{Answer, Call, Who};
+use super::form::Form;
+use super::two_step::shown_if_any;
+use super::wire::{ApiToken, ApiTokenMade, Changed, List};
+use crate::domain::{MemberId, Name, RoleId, limits};
+use crate::flows::api_tokens::{self, Wanted};
+use crate::flows::permit::operator_only;
+use crate::http::Reply;
+
+/// For how many days a token may open something.
+pub(super) const DAYS: std::ops::RangeInclusive<u64> = 1..=limits::API_TOKEN_DAYS_MAX;
+
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+    let member = call.params.read_as("member", MemberId::parse);
+    let (after, limit) = (call.params.text("after"), call.params.limit());
+    let caller = call.caller().await?;
+    let page = api_tokens::list(call.app, caller, member.as_ref(), after.as_deref(), limit).await?;
+    Ok(Reply::json_of(&List::<ApiToken>::from(page)))
+}
+
+/// A member shows again who it is; the operator of the sidecar names the member.
+pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+    let done = match call.who {
+        Some(Who::Sidecar { .. }) => {
+            let caller = call.caller().await?;
+            let mut form = call.form().await?;
+            let given = wanted(&mut form).zip(form.required("member", MemberId::parse));
+            let (wanted, member) = form.done(given)?;
+            api_tokens::create_for(call.app, caller, wanted, member).await?
+        }
+        _ => {
+            let signed_in = call.signed_in()?;
+            let mut form = call.form().await?;
+            let wanted = wanted(&mut form);
+            let (member, shown) =
+                (form.optional("member", MemberId::parse), shown_if_any(&mut form));
+            let wanted = form.done(wanted)?;
+            if member.is_some_and(|member| member != *signed_in.member()) {
+                return Err(operator_only());
+            }
+            api_tokens::create_own(call.app, signed_in, wanted, shown, call.from()).await?
+        }
+    };
+    let made = ApiTokenMade::from(done.value);
+    Ok(Reply::json_of(&Changed::new(made, done.revision)).status(CREATED))
+}
+
+fn wanted(form: &mut Form) -> Option<Wanted> {
+    let name = form.required("name", |text| Name::parse("name", text));
+    let role = form.required("role", RoleId::parse);
+    let days = form.required_whole("expires_days", DAYS);
+    let ((name, role), days) = name.zip(role).zip(days)?;
+    Some(Wanted { name, role, days: i64::try_from(days).ok()? })
+}
+
+pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
+    let id = call.api_token_id()?;
+    let caller = call.caller().await?;
+    let done = api_tokens::revoke(call.app, caller, id).await?;
+    let token = ApiToken::from(done.value);
+    Ok(Reply::json_of(&Changed::new(token, done.revision)))
+}

@@ -1,0 +1,43 @@
+//! Passkeys as their owner sees them, and the questions to their authenticators.
+
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::domain;
+use crate::flows::passkeys;
+
+/// One passkey. Its key is nobody's business.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Passkey {
+    id: String,
+    name: String,
+    created: String,
+    used: Option<String>,
+}
+
+impl From<domain::Passkey> for Passkey {
+    fn from(passkey: domain::Passkey) -> Self {
+        let domain::Passkey { id, name, created, used, .. } = passkey;
+        Self {
+            id: id.to_string(),
+            name: name.as_str().to_owned(),
+            created: rfc3339(created),
+            used: used.map(rfc3339),
+        }
+    }
+}
+
+/// What the browser is to ask, and what comes back with the answer.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Asked {
+    challenge: String,
+    options: crate::passkeys::Options,
+    expires: String,
+}
+
+impl From<passkeys::Asked> for Asked {
+    fn from(asked: passkeys::Asked) -> Self {
+        let passkeys::Asked { challenge, options, expires } = asked;
+        Self { challenge, options, expires: rfc3339(expires) }
+    }
+}

@@ -1,0 +1,63 @@
+//! API tokens. A secret stands here once, when the token is made.
+
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::domain;
+use crate::flows::api_tokens::{Listed, Made};
+
+/// A token.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct ApiToken {
+    id: String,
+    name: String,
+    role: String,
+    member: Maker,
+    created: String,
+    expires: String,
+    used: Option<String>,
+}
+
+/// Whom a token acts as.
+#[derive(Debug, Serialize)]
+struct Maker {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+impl From<domain::ApiToken> for ApiToken {
+    fn from(token: domain::ApiToken) -> Self {
+        Self {
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+            role: token.role.to_string(),
+            member: Maker { id: token.member.to_string(), name: None },
+            created: rfc3339(token.created),
+            expires: rfc3339(token.expires),
+            used: token.used.map(rfc3339),
+        }
+    }
+}
+
+impl From<Listed> for ApiToken {
+    fn from(listed: Listed) -> Self {
+        let mut token = Self::from(listed.token);
+        token.member.name = listed.maker.map(|maker| maker.full_name());
+        token
+    }
+}
+
+/// A token that was made, with what opens it. Never prints.
+#[derive(Serialize)]
+pub(in crate::admin) struct ApiTokenMade {
+    #[serde(flatten)]
+    token: ApiToken,
+    secret: String,
+}
+
+impl From<Made> for ApiTokenMade {
+    fn from(made: Made) -> Self {
+        Self { token: ApiToken::from(made.token), secret: made.secret }
+    }
+}

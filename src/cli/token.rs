@@ -1,0 +1,112 @@
+//! `kwic-team token`.
+//!
+//! Speaks to the running sidecar. A secret is printed once, by the command that makes it.
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use super::account::Account;
+use super::ask::Yes;
+use super::output::{self, List, text};
+use super::remote::{Call, Remote, encoded};
+use super::{Exit, Global, Outcome, member};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make an API token, which acts as a member with a role until it ends
+    #[command(
+        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be one who may give the role."
+    )]
+    Create {
+        /// What it is for
+        name: String,
+        /// The id, else the address, of the member it acts as
+        #[arg(long)]
+        member: String,
+        /// What it may do
+        #[arg(long)]
+        role: String,
+        /// For how many days, at most 365
+        #[arg(long)]
+        days: u64,
+        #[command(flatten)]
+        account: Account,
+    },
+    /// List API tokens
+    #[command(after_help = "Example: kwic-team token list")]
+    List {
+        /// Only those of this member, by id or address
+        #[arg(long)]
+        member: Option<String>,
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Revoke an API token: it opens nothing from then on
+    #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
+    Revoke {
+        /// The id, as `kwic-team token list` shows it
+        id: String,
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        yes: Yes,
+    },
+}
+
+pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
+    let remote = Remote::of(global)?;
+    match command {
+        TokenCommand::Create { name, member, role, days, account } => {
+            let maker = text(&member::named(&remote, member, &account)?, "id");
+            let body = json!({"name": name, "member": maker, "role": role, "expires_days": days});
+            let call = Call::new("POST", account.path("/api/v1/tokens"));
+            let made = remote.json(&call.body(&body))?;
+            output::answer(global, &made, |made| {
+                output::say(&format!(
+                    "{} acts as {} with the role {} until {}, at revision {}; its secret, which is shown this once:",
+                    text(made, "id"),
+                    maker,
+                    text(made, "role"),
+                    text(made, "expires"),
+                    text(made, "revision")
+                ))?;
+                output::line(&text(made, "secret"))
+            })
+        }
+        TokenCommand::List { member, account } => list(global, &remote, member, &account),
+        TokenCommand::Revoke { id, account, yes } => {
+            yes.or_ask(&format!("revoke the API token `{id}` for good?"))?;
+            let path = account.path(&format!("/api/v1/tokens/{}", encoded(&id)));
+            let revoked = remote.json(&Call::new("DELETE", path))?;
+            output::answer(global, &revoked, |revoked| {
+                output::say(&format!(
+                    "{} opens nothing any more, at revision {}",
+                    text(revoked, "id"),
+                    text(revoked, "revision")
+                ))
+            })
+        }
+    }
+}
+
+fn list(global: &Global, remote: &Remote, member: Option<String>, account: &Account) -> Outcome {
+    let maker = member.map(|member| member::named(remote, member, account)).transpose()?;
+    let maker = maker.map(|maker| text(&maker, "id"));
+    let parameters = [account.parameter(), ("member", maker.as_deref())];
+    let columns = ["id", "name", "role", "acts as", "expires", "last used"];
+    let mut list = List::new(global.json, &columns);
+    remote.long_pages("/api/v1/tokens", &parameters, |token| {
+        list.add(&token, |token| {
+            let maker = token.get("member").unwrap_or(&Json::Null);
+            let acts_as = format!("{} ({})", text(maker, "name"), text(maker, "id"));
+            let used = match text(token, "used") {
+                used if used.is_empty() => "never".to_owned(),
+                used => used,
+            };
+            let shown = ["id", "name", "role"].map(|name| text(token, name));
+            shown.into_iter().chain([acts_as, text(token, "expires"), used]).collect()
+        })
+    })?;
+    list.end()?;
+    Ok(Exit::Ok)
+}
