@@ -9,6 +9,7 @@ mod act;
 mod around;
 mod check;
 mod dice;
+mod factors;
 mod invites;
 mod mail;
 mod members;
@@ -18,6 +19,7 @@ mod plant;
 mod policies;
 mod races;
 mod sessions;
+mod tokens;
 mod world;
 
 use std::cell::RefCell;
@@ -242,10 +244,12 @@ fn run(seed: u64, steps: usize, plant: Option<Fault>) -> Result<(Vec<String>, Ta
     Err(Broken { seed, steps, what, trace: trace.take() })
 }
 
+/// Futures of a debug build are large, and one step nests many.
+const STACK_BYTES: usize = 16 << 20;
 /// How much of the way to a fault is told at once.
 const TOLD_LINES: usize = 12;
 /// Seeds of the usual run; more by `SIM_SEEDS`, one of them by `SIM_SEED`.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 26;
 /// Steps of each; others by `SIM_STEPS`.
 const STEPS: usize = 300;
 
@@ -279,7 +283,10 @@ fn run_all(seeds: u64, steps: usize) -> Result<Tally, Broken> {
     let side_by_side = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     std::thread::scope(|scope| {
         for _ in 0..side_by_side {
-            scope.spawn(worker);
+            std::thread::Builder::new()
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, worker)
+                .unwrap();
         }
     });
     let (tally, mut faults) = all.into_inner().unwrap();
@@ -308,11 +315,12 @@ fn seeds() {
 }
 
 /// What the usual seeds meet together.
-const REFUSALS: [&str; 32] = [
+const REFUSALS: [&str; 40] = [
     "already_active",
     "already_invited",
     "already_member",
     "already_suspended",
+    "code_missing",
     "idempotency_key_reused",
     "import_refused",
     "invalid",
@@ -325,9 +333,12 @@ const REFUSALS: [&str; 32] = [
     "link_dead",
     "link_expired",
     "made unheard",
+    "maker_may_not",
     "not_allowed",
     "not_an_administrator",
+    "not_set_up",
     "operator_only",
+    "own_factor_first",
     "own_role",
     "policies_refused",
     "same_address",
@@ -336,10 +347,14 @@ const REFUSALS: [&str; 32] = [
     "suspended_member",
     "too_many_invites",
     "too_many_tries",
+    "two_step_enforced",
+    "two_step_needed",
     "undone unheard",
     "unknown_invite",
     "unknown_member",
     "unknown_role",
+    "unknown_token",
+    "wrong_code",
     "wrong_password",
 ];
 
@@ -375,6 +390,16 @@ fn finds(fault: Fault, words: &[&str]) {
 #[test]
 fn finds_a_session_left_after_a_removal() {
     finds(Fault::SessionLeft, &["the session", "decisions see the ended"]);
+}
+
+#[test]
+fn finds_an_api_token_that_outlives_its_maker() {
+    finds(Fault::TokenOutlivesMaker, &["outlives"]);
+}
+
+#[test]
+fn finds_a_session_past_the_factor() {
+    finds(Fault::FactorBypass, &["began past the factor"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use kwic_team::domain::{AccountSlug, AuditEvent, Email, Failure, Name, RoleId, Token, Version};
 use kwic_team::flows::permit::Caller;
-use kwic_team::flows::sessions;
+use kwic_team::flows::{api_tokens, sessions};
 use kwic_team::store::{Committed, Store};
 
 use super::dice::Kind;
@@ -50,6 +50,8 @@ impl Sim {
             Kind::Want => self.want().await,
             Kind::SignIn => self.sign_in().await,
             Kind::SignOut => self.sign_out().await,
+            Kind::MakeToken => self.make_token().await,
+            Kind::RevokeToken => self.revoke_token().await,
             Kind::EndOwn => self.end_own().await,
             Kind::EndOfMember => self.end_of_member().await,
             Kind::Decide => self.decide().await,
@@ -72,6 +74,10 @@ impl Sim {
             Kind::ConfirmAddress => self.confirm_address().await,
             Kind::OwnNames => self.own_names().await,
             Kind::EditAccount => self.edit_account().await,
+            Kind::SetUpFactor => self.set_up_factor().await,
+            Kind::SwitchFactorOff => self.switch_factor_off().await,
+            Kind::ResetFactor => self.reset_factor().await,
+            Kind::Enforce => self.enforce().await,
             Kind::Deliver => self.deliver().await,
             Kind::Bounce => self.bounce().await,
             Kind::Resume => self.resume().await,
@@ -102,6 +108,10 @@ impl Sim {
             .copied()
             .filter(|seat| self.model.person_may(self.model.owner(*seat), Right::Invite))
             .collect();
+        let programs = self.programs_to_take(account);
+        if let (true, Some(at)) = (self.dice.percent(15), self.dice.perhaps(&programs)) {
+            return Who::Program(at);
+        }
         let seat = match self.dice.percent(75) {
             true => self.dice.perhaps(&managing),
             false => self.dice.perhaps(&seats),
@@ -127,13 +137,39 @@ impl Sim {
         (0..self.model.seats.len()).filter(known).collect()
     }
 
+    /// The API tokens that act for an account; now and then those that do not as well.
+    fn programs_to_take(&mut self, account: usize) -> Vec<usize> {
+        let all = self.dice.percent(10);
+        let here = |at: &usize| {
+            let program = &self.model.programs[*at];
+            program.account == account && program.secret.is_some() && (all || self.model.acts(*at))
+        };
+        (0..self.model.programs.len()).filter(here).collect()
+    }
+
     /// The caller as the flows know it; `None` where the session is over, which the real thing
     /// must know as well.
     pub(super) fn caller(&mut self, who: Who) -> Result<Option<Caller>, String> {
         match who {
             Who::Sidecar(account) => Ok(Some(Caller::Sidecar { uid: UID, account: slug(account) })),
             Who::Seat(seat) => Ok(self.signed_in(seat)?.map(Caller::Member)),
+            Who::Program(at) => Ok(self.program(at)?.map(Caller::Token)),
         }
+    }
+
+    /// Who holds an API token; the real thing and the model must agree on whether it opens.
+    pub(super) fn program(&self, at: usize) -> Result<Option<api_tokens::Holder>, String> {
+        let program = &self.model.programs[at];
+        let secret = program.secret.as_deref().unwrap();
+        let found = api_tokens::authenticate(&self.world.app, secret);
+        holds(found.is_some() == self.model.acts(at), || {
+            format!("the token {} of {} opens: {found:?}", program.id, program.member)
+        })?;
+        let same = found.as_ref().is_none_or(|holder| {
+            *holder.member() == program.member && holder.role().as_str() == program.role
+        });
+        holds(same, || format!("{program:?} opens as {found:?}"))?;
+        Ok(found)
     }
 
     pub(super) fn signed_in(&mut self, at: usize) -> Result<Option<sessions::SignedIn>, String> {
@@ -297,7 +333,8 @@ impl Sim {
                 if found.is_some() && !must.is_empty() {
                     return Err(format!("was made unheard, though {must:?}"));
                 }
-                if found.is_none() && begun {
+                // A refusal may write as well: it counts wrong codes.
+                if found.is_none() && begun && must.is_empty() {
                     return Err("was lost when its caller hung up in the middle".to_owned());
                 }
                 Ok(found)

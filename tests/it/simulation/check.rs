@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kwic_team::domain::{
-    DeliveryState, InviteId, InviteState, Letter, LetterKind, Status, Timestamp,
+    AuditEvent, DeliveryState, InviteId, InviteState, Letter, LetterKind, Status, Timestamp,
 };
 use kwic_team::flows::{invites, refresh};
 use kwic_team::store::{AuditFilter, MemberFilter};
@@ -22,6 +22,8 @@ impl Sim {
         self.audit_is_whole().await?;
         self.members_are_as_told().await?;
         self.sessions_are_as_told().await?;
+        self.tokens_are_as_told().await?;
+        self.factors_are_as_told().await?;
         self.invites_are_as_told().await?;
         self.letters_are_kept().await?;
         self.nobody_else_is_allowed()?;
@@ -92,6 +94,9 @@ impl Sim {
                 })?;
             }
         }
+        for (account, maker) in std::mem::take(&mut self.model.revoked) {
+            self.audits(account, AuditEvent::AuthnTokenRevoked, maker.as_str());
+        }
         let mut wanted: Vec<_> = std::mem::take(&mut self.expected.audits)
             .into_iter()
             .map(|(chain, event, target)| (chain, event.to_owned(), target))
@@ -110,13 +115,14 @@ impl Sim {
             let mut found = BTreeMap::new();
             for member in page.unwrap().items {
                 let text = format!(
-                    "{} {} {} {} {} v{}",
+                    "{} {} {} {} {} v{} {}",
                     member.email.as_str(),
                     member.first_name.as_str(),
                     member.last_name.as_str(),
                     member.role,
                     member.status.as_str(),
-                    member.version
+                    member.version,
+                    member.two_step
                 );
                 let seen = self.world.app.directory.with(member.id.as_str(), |view| {
                     view.account == *name
@@ -138,13 +144,14 @@ impl Sim {
                 .map(|at| {
                     let person = &self.model.people[at];
                     let text = format!(
-                        "{} {} {} {} {} v{}",
+                        "{} {} {} {} {} v{} {}",
                         person.email.as_str(),
                         person.first_name,
                         person.last_name,
                         person.role,
                         person.status.as_str(),
-                        person.version
+                        person.version,
+                        person.factor.is_some()
                     );
                     (person.id.as_str().to_owned(), text)
                 })
@@ -166,6 +173,9 @@ impl Sim {
             let found = self.world.store().sessions_of(member).await.unwrap();
             for session in &found {
                 let seat = seats.iter().find(|seat| seat.hash == session.token);
+                holds(seat.is_some() || !self.model.owes_factor(member), || {
+                    format!("the session {} of {member} began past the factor", session.id)
+                })?;
                 let there = seat.is_some_and(|seat| !seat.ended && session.id == seat.id);
                 holds(there, || {
                     format!("the session {} of {member} should not be there", session.id)
@@ -192,6 +202,51 @@ impl Sim {
                     format!("decisions see {} as {live:?}, not used at {}", seat.id, seat.used)
                 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Store and directory have the API tokens that nobody ended, and none outlives its maker or
+    /// its maker's right.
+    pub(super) async fn tokens_are_as_told(&mut self) -> Held {
+        for account in 0..ACCOUNTS.len() {
+            let page = self.world.store().api_tokens(&slug(account), None, None, 1_000).await;
+            let found = page.unwrap().items;
+            for token in &found {
+                let known = self.model.programs.iter().find(|known| known.id == token.id);
+                let there = known.is_some_and(|known| {
+                    !known.ended && known.hash == token.token && known.expires == token.expires.0
+                });
+                holds(there, || format!("the token {} outlives {}", token.id, token.member))?;
+            }
+            let (model, now) = (&self.model, self.model.now);
+            for known in model.programs.iter().filter(|known| known.account == account) {
+                let there = found.iter().any(|token| token.id == known.id);
+                let lives = !known.ended && now < known.expires;
+                holds(there || !lives, || format!("the token {} is lost", known.id))?;
+                let seen = self.world.app.directory.api_token(&known.hash).is_some();
+                holds(seen == there, || format!("decisions see the token {}: {seen}", known.id))?;
+            }
+        }
+        for at in 0..self.model.programs.len() {
+            if self.model.programs[at].secret.is_some() {
+                self.program(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The store has the factors of the model: the last code that was taken, and the codes left.
+    pub(super) async fn factors_are_as_told(&mut self) -> Held {
+        for person in self.model.people.iter_mut().filter(|person| !person.gone) {
+            let Some(known) = &mut person.factor else { continue };
+            let found = self.world.app.store.factors(&person.id).await.unwrap();
+            let stands = (found.authenticator.map(|it| it.step), found.recovery.len());
+            holds(stands == (Some(known.step), known.recovery.len()), || {
+                format!("the factor of {} is at {stands:?}, not {known:?}", person.id)
+            })?;
+            // A wrong code that nobody heard the end of was counted or not.
+            known.failures = found.failures;
         }
         Ok(())
     }

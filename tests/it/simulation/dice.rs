@@ -60,6 +60,8 @@ pub enum Kind {
     Want,
     SignIn,
     SignOut,
+    MakeToken,
+    RevokeToken,
     EndOwn,
     EndOfMember,
     Decide,
@@ -82,6 +84,10 @@ pub enum Kind {
     ConfirmAddress,
     OwnNames,
     EditAccount,
+    SetUpFactor,
+    SwitchFactorOff,
+    ResetFactor,
+    Enforce,
     Deliver,
     Bounce,
     Resume,
@@ -91,7 +97,7 @@ pub enum Kind {
     Reload,
 }
 
-const USUAL: [(Kind, usize); 38] = [
+const USUAL: [(Kind, usize); 44] = [
     (Kind::Invite, 12),
     (Kind::Resend, 4),
     (Kind::Correct, 4),
@@ -101,6 +107,8 @@ const USUAL: [(Kind, usize); 38] = [
     (Kind::Want, 3),
     (Kind::SignIn, 12),
     (Kind::SignOut, 2),
+    (Kind::MakeToken, 6),
+    (Kind::RevokeToken, 2),
     (Kind::EndOwn, 2),
     (Kind::EndOfMember, 2),
     (Kind::Decide, 8),
@@ -123,6 +131,10 @@ const USUAL: [(Kind, usize); 38] = [
     (Kind::ConfirmAddress, 6),
     (Kind::OwnNames, 2),
     (Kind::EditAccount, 1),
+    (Kind::SetUpFactor, 6),
+    (Kind::SwitchFactorOff, 2),
+    (Kind::ResetFactor, 2),
+    (Kind::Enforce, 2),
     (Kind::Deliver, 14),
     (Kind::Bounce, 4),
     (Kind::Resume, 3),

@@ -6,12 +6,12 @@ use std::time::Duration;
 use kwic_team::domain::{Actor, AuditEvent, Digest, Member, MemberId, Status, Timestamp, Version};
 use kwic_team::flows::members::{self, Chosen, NewMember};
 use kwic_team::flows::sign_in::From;
-use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{accounts, me, refresh};
 use kwic_team::store::{AccountEdit, Committed, ImportPart, ImportRow, MemberEdit, Store};
 use tokio::sync::mpsc;
 
 use super::act::{MEMBERS_MAX, UID, name, role};
+use super::factors::Which;
 use super::model::{ACCOUNTS, HOUR_MS, Holder, Person, Reasons, Who, account_at};
 use super::policies::Right;
 use super::{Held, Sim, slug};
@@ -140,7 +140,7 @@ impl Sim {
         let email = self.address();
         self.note(format_args!("{who:?} gives {} the address {email}", person.id));
         let reasons = self.about_member(who, target, expected, Right::Edit);
-        let mut reasons = reasons.when(matches!(who, Who::Seat(_)), "operator_only");
+        let mut reasons = reasons.when(!matches!(who, Who::Sidecar(_)), "operator_only");
         if email.key() != person.email.key() {
             let holder = self.model.holder(person.account, &email);
             reasons.must.extend(holder.map(Holder::refuses_member));
@@ -271,17 +271,20 @@ impl Sim {
 
     pub(super) async fn leave(&mut self) -> Held {
         let Some(at) = self.somebodys_seat() else { return Ok(()) };
+        let showing = self.shows(&self.model.seats[at].member.clone());
         let Some(signed_in) = self.signed_in(at)? else { return Ok(()) };
         let person = self.model.owner(at).clone();
         let target = self.model.people.iter().position(|other| other.id == person.id).unwrap();
         let (password, right) = self.own_password(&person);
         self.note(format_args!("{} leaves, right: {right}", person.id));
         let last = self.model.is_last_administrator(&person);
-        let reasons = self.about_password(&person, right).when(last, "last_administrator");
+        let refused = showing.refused().filter(|_| showing.which != Which::Owed);
+        let mut reasons = self.about_password(&person, right).when(last, "last_administrator");
+        reasons.must.extend(refused);
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
         let call = async {
-            me::leave(&app, signed_in, &Shown::password(&password), From::default()).await.map(
+            me::leave(&app, signed_in, &showing.with(&password), From::default()).await.map(
                 |done| {
                     let counts = (done.value.sessions_ended, done.value.invites_cancelled);
                     Committed { revision: done.revision, value: Some(counts) }
@@ -290,7 +293,7 @@ impl Sim {
         };
         let look = look_gone(&person.id);
         let made = self.change(&reasons, call, look).await?;
-        self.tried(&person, right);
+        self.tried(&person, right && refused != Some("wrong_code"));
         match made {
             Some(told) => self.goes(target, told),
             None => Ok(()),
@@ -351,7 +354,7 @@ impl Sim {
         self.note(format_args!("{who:?} makes {} {} {}", member.id, member.email, member.role));
         let holder = self.model.holder(account, &member.email);
         let reasons = Reasons::of(holder.map(Holder::refuses_member))
-            .when(matches!(who, Who::Seat(_)), "operator_only")
+            .when(!matches!(who, Who::Sidecar(_)), "operator_only")
             .when(!self.model.set.has_role(member.role.as_str()), "unknown_role");
         let new = NewMember {
             id: Some(member.id.clone()),

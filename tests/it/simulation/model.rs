@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kwic_team::domain::{
-    Email, Fate, Generation, Invite, InviteId, LinkId, Member, MemberId, Session, SessionId,
-    SessionLimits, Status, Timestamp, TokenHash,
+    ApiToken, ApiTokenId, Email, Fate, Generation, Invite, InviteId, LinkId, Member, MemberId,
+    Session, SessionId, SessionLimits, Status, Timestamp, TokenHash,
 };
 
 use super::policies::{Right, Set};
@@ -31,6 +31,7 @@ pub struct Person {
     pub status: Status,
     pub version: u64,
     pub password: Option<String>,
+    pub factor: Option<Factor>,
     pub gone: bool,
 }
 
@@ -38,6 +39,19 @@ impl Person {
     pub fn active(&self) -> bool {
         !self.gone && self.status == Status::Active
     }
+}
+
+/// A second factor, as its owner holds it.
+#[derive(Clone, Debug)]
+pub struct Factor {
+    pub secret: Vec<u8>,
+    /// The time step of the last code that was taken.
+    pub step: u64,
+    /// Recovery codes that were not used, and those that were.
+    pub recovery: Vec<String>,
+    pub spent: Vec<String>,
+    /// Wrong codes in a row, as the store counted them last.
+    pub failures: u32,
 }
 
 /// An invite, and the tokens that were seen of it.
@@ -95,6 +109,21 @@ pub struct Seat {
     pub ended: bool,
 }
 
+/// A program with an API token.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub id: ApiTokenId,
+    pub hash: TokenHash,
+    /// Where its maker got it.
+    pub secret: Option<String>,
+    pub member: MemberId,
+    pub account: usize,
+    pub role: String,
+    pub expires: i64,
+    /// Ended by somebody, or with its maker's right.
+    pub ended: bool,
+}
+
 /// What a link is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -127,6 +156,8 @@ pub enum Who {
     Sidecar(usize),
     /// Whoever holds this session's token.
     Seat(usize),
+    /// Whoever holds this API token.
+    Program(usize),
 }
 
 /// Why something must be refused, and why it may be.
@@ -175,9 +206,14 @@ pub struct Model {
     pub people: Vec<Person>,
     pub invites: Vec<Invited>,
     pub seats: Vec<Seat>,
+    pub programs: Vec<Program>,
+    /// Makers whose tokens were revoked, of which the audit log must still tell.
+    pub revoked: Vec<(usize, MemberId)>,
     pub links: Vec<Sent>,
     /// How long an invite may be accepted, by account.
     pub lifetimes_ms: [i64; 2],
+    /// Whether an account asks everybody for a second factor.
+    pub enforced: [bool; 2],
     /// The hours that somebody chose for that.
     pub chosen_lifetimes: [Option<u64>; 2],
     /// Links sent to an address, by account and key.
@@ -237,7 +273,10 @@ impl Model {
             people: Vec::new(),
             invites: Vec::new(),
             seats: Vec::new(),
+            programs: Vec::new(),
+            revoked: Vec::new(),
             links: Vec::new(),
+            enforced: [false; 2],
             lifetimes_ms: [72 * HOUR_MS; 2],
             chosen_lifetimes: [None; 2],
             sent_to: BTreeMap::new(),
@@ -304,10 +343,17 @@ impl Model {
         self.invites.iter().position(pending).map(Holder::Pending)
     }
 
+    /// Whether no session of somebody begins without a second factor.
+    pub fn owes_factor(&self, id: &MemberId) -> bool {
+        self.person(id)
+            .is_some_and(|person| person.factor.is_some() || self.enforced[person.account])
+    }
+
     pub fn account_of(&self, who: Who) -> usize {
         match who {
             Who::Sidecar(account) => account,
             Who::Seat(seat) => self.owner(seat).account,
+            Who::Program(at) => self.programs[at].account,
         }
     }
 
@@ -317,15 +363,38 @@ impl Model {
         self.people.iter().find(|person| person.id == *id).unwrap()
     }
 
+    /// Who made a token, also where that person is gone.
+    pub fn maker(&self, at: usize) -> &Person {
+        let id = &self.programs[at].member;
+        self.people.iter().find(|person| person.id == *id).unwrap()
+    }
+
+    /// Whether a token's maker may still give its role.
+    pub fn may_make(&self, person: &Person, role: &str) -> bool {
+        self.set.has_role(role)
+            && self.person_may(person, Right::Edit)
+            && self.person_may(person, Right::Assign(role))
+    }
+
+    /// Whether a token still opens anything.
+    pub fn acts(&self, at: usize) -> bool {
+        let program = &self.programs[at];
+        !program.ended && self.now < program.expires && self.may_make(self.maker(at), &program.role)
+    }
+
     /// The member who acts.
     pub fn actor(&self, who: Who) -> Option<&Person> {
         match who {
             Who::Sidecar(_) => None,
             Who::Seat(seat) => Some(self.owner(seat)),
+            Who::Program(at) => Some(self.maker(at)),
         }
     }
 
     pub fn may(&self, who: Who, right: Right<'_>) -> bool {
+        if let Who::Program(at) = who {
+            return self.acts(at) && self.set.may(&self.programs[at].role, right);
+        }
         self.actor(who).is_none_or(|person| self.person_may(person, right))
     }
 
@@ -453,6 +522,7 @@ impl Model {
             status: member.status,
             version: member.version.0,
             password,
+            factor: None,
             gone: false,
         });
     }
@@ -490,6 +560,32 @@ impl Model {
             written: session.used.0,
             ended: false,
         });
+    }
+
+    /// A token that was made, as it came back; the secret where its maker got it.
+    pub fn makes(&mut self, token: &ApiToken, secret: Option<String>) {
+        self.programs.push(Program {
+            id: token.id.clone(),
+            hash: token.token,
+            secret,
+            member: token.member.clone(),
+            account: account_at(token.account.as_str()),
+            role: token.role.as_str().to_owned(),
+            expires: token.expires.0,
+            ended: false,
+        });
+    }
+
+    /// A member makes no more tokens but with these roles: those with others end.
+    fn ends_programs(&mut self, id: &MemberId, still: &BTreeSet<&str>) {
+        for program in &mut self.programs {
+            let over = self.now >= program.expires;
+            if program.member != *id || program.ended || over || still.contains(&*program.role) {
+                continue;
+            }
+            program.ended = true;
+            self.revoked.push((program.account, id.clone()));
+        }
     }
 
     /// Somebody takes an address: expired invites to it end. Answers which.
@@ -583,6 +679,10 @@ impl Model {
         known.role = given.to_owned();
         known.version += 1;
         self.ends_links(&person.id);
+        let as_given = Person { role: given.to_owned(), ..person.clone() };
+        let roles = self.set.roles();
+        let makes = roles.into_iter().filter(|role| self.may_make(&as_given, role)).collect();
+        self.ends_programs(&person.id, &makes);
         self.revokes_sent_by(&person.id, &still)
     }
 
@@ -593,6 +693,7 @@ impl Model {
         let id = person.id.clone();
         self.ends_seats(&id, None);
         self.ends_links(&id);
+        self.ends_programs(&id, &BTreeSet::new());
     }
 
     /// A member goes; answers how many sessions and which invites end by it.
@@ -600,6 +701,7 @@ impl Model {
         self.people[target].gone = true;
         let id = self.people[target].id.clone();
         self.ends_links(&id);
+        self.ends_programs(&id, &BTreeSet::new());
         (self.ends_seats(&id, None), self.revokes_sent_by(&id, &BTreeSet::new()))
     }
 

@@ -6,12 +6,12 @@ use kwic_team::domain::{AuditEvent, Email, EmailEnd, Status, Token, Version};
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::permit::Caller;
 use kwic_team::flows::sign_in::From;
-use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{me, passwords};
 use kwic_team::store::links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
 
 use super::act::{BAD_PASSWORD, UID};
+use super::factors::Showing;
 use super::model::{ACCOUNTS, DAY_MS, HOUR_MS, Holder, Person, Purpose, Reasons, Sent, Who};
 use super::policies::Right;
 use super::sessions::with_token;
@@ -20,19 +20,19 @@ use super::{Held, Sim, slug};
 impl Sim {
     pub(super) async fn change_password(&mut self) -> Held {
         let Some(at) = self.somebodys_seat() else { return Ok(()) };
+        let showing = self.shows(&self.model.seats[at].member.clone());
         let Some(signed_in) = self.signed_in(at)? else { return Ok(()) };
         let person = self.model.owner(at).clone();
         let (current, right) = self.own_password(&person);
         let good = !self.dice.percent(10);
         let new = if good { self.new_password() } else { BAD_PASSWORD.to_owned() };
         self.note(format_args!("{} changes the password: {right} {good}", person.id));
-        let reasons = self.about_password(&person, right).when(!good, "invalid");
+        let reasons = self.about_step_up(&person, right, &showing).when(!good, "invalid");
         let app = self.world.app.clone();
         let from = From::default();
         let call = async {
             let changed =
-                passwords::change_own(&app, signed_in, &Shown::password(&current), &new, from)
-                    .await;
+                passwords::change_own(&app, signed_in, &showing.with(&current), &new, from).await;
             changed.map(|done| {
                 let (entered, _) = done.value;
                 with_token(Committed { revision: done.revision, value: entered })
@@ -40,8 +40,9 @@ impl Sim {
         };
         let look = self.look_session(Some(person.id.clone()));
         let made = self.change(&reasons, call, look).await?;
-        self.tried(&person, right);
+        self.tried(&person, right && showing.refused() != Some("wrong_code"));
         if let Some((session, token)) = made {
+            self.spends(&person.id, &showing);
             self.model.ends_seats(&person.id, None);
             self.model.ends_links(&person.id);
             self.model.seats(&session, token);
@@ -64,6 +65,13 @@ impl Sim {
         Reasons::default()
             .when(!right, "wrong_password")
             .perhaps(self.model.failed_tries(person) >= 3, "too_many_tries")
+    }
+
+    /// The same, with the second factor of who has one or owes one.
+    pub(super) fn about_step_up(&self, person: &Person, right: bool, showing: &Showing) -> Reasons {
+        let mut reasons = self.about_password(person, right);
+        reasons.must.extend(showing.refused());
+        reasons
     }
 
     /// Counts what a try with the own password counts for.
@@ -97,10 +105,10 @@ impl Sim {
         self.note(format_args!("{who:?} lets {} set a new password", person.id));
         let reasons = self.about_member(who, target, expected, Right::Edit);
         let suspended = person.status == Status::Suspended && !person.gone;
-        let asked = matches!(who, Who::Seat(_)) && self.model.wrote_lately(&person.email);
+        let asked = !matches!(who, Who::Sidecar(_)) && self.model.wrote_lately(&person.email);
         let reasons =
             reasons.when(suspended, "suspended_member").perhaps(asked, "too_many_requests");
-        if matches!(who, Who::Seat(_)) {
+        if !matches!(who, Who::Sidecar(_)) {
             self.model.writes_to(&person.email);
         }
         let app = self.world.app.clone();
@@ -266,13 +274,15 @@ impl Sim {
 
     pub(super) async fn change_address(&mut self) -> Held {
         let Some(at) = self.somebodys_seat() else { return Ok(()) };
+        let showing = self.shows(&self.model.seats[at].member.clone());
         let Some(signed_in) = self.signed_in(at)? else { return Ok(()) };
         let person = self.model.owner(at).clone();
         let (password, right) = self.own_password(&person);
         let to = self.address();
         self.note(format_args!("{} wants the address {to}, right: {right}", person.id));
         let lately = self.model.wrote_lately(&to);
-        let mut reasons = self.about_password(&person, right).perhaps(lately, "too_many_requests");
+        let mut reasons =
+            self.about_step_up(&person, right, &showing).perhaps(lately, "too_many_requests");
         self.model.writes_to(&to);
         match to.key() == person.email.key() {
             true => reasons = reasons.when(true, "same_address"),
@@ -287,13 +297,14 @@ impl Sim {
             let revision = app.store.revision().await?;
             let from = From::default();
             let begun =
-                me::change_email(&app, signed_in, wanted, &Shown::password(&password), from).await;
+                me::change_email(&app, signed_in, wanted, &showing.with(&password), from).await;
             begun.map(|expires| Committed { revision, value: Some(expires.0) })
         };
         let look = self.look_letter::<Option<i64>>(None);
         let made = self.change(&reasons, call, look).await?;
-        self.tried(&person, right);
+        self.tried(&person, right && showing.refused() != Some("wrong_code"));
         let Some(told) = made else { return Ok(()) };
+        self.spends(&person.id, &showing);
         let expires = self.model.now + DAY_MS;
         if told.is_some_and(|told| told != expires) {
             return Err(format!("a change of address ends at {told:?}, not {expires}"));

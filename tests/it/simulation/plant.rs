@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use kwic_team::domain::MemberId;
+use kwic_team::domain::{ApiToken, MemberId};
+use kwic_team::store::record::api_tokens::{decode_api_token, encode_api_token};
+use kwic_team::store::record::two_step::decode_factors;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::dice::{Kind, Swarm};
@@ -15,6 +17,10 @@ type Hash = &'static [u8; 32];
 const SESSIONS: TableDefinition<Hash, &[u8]> = TableDefinition::new("sessions");
 const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
     TableDefinition::new("sessions_by_member");
+const API_TOKENS: TableDefinition<&str, &[u8]> = TableDefinition::new("api_tokens");
+const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
+    TableDefinition::new("api_tokens_by_member");
+const FACTORS: TableDefinition<&str, &[u8]> = TableDefinition::new("factors");
 const INVITES: TableDefinition<&str, &[u8]> = TableDefinition::new("invites");
 const LETTERS: TableDefinition<u64, &[u8]> = TableDefinition::new("letters");
 const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
@@ -26,6 +32,10 @@ const AUDIT: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit")
 pub enum Fault {
     /// A session is there again after its member was removed.
     SessionLeft,
+    /// An API token is there again after its maker was removed.
+    TokenOutlivesMaker,
+    /// A session is there that began past the second factor of its member.
+    FactorBypass,
     /// A letter is gone before it went out.
     LetterLost,
     /// An invite is open again after it was accepted.
@@ -37,8 +47,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::SessionLeft,
+        Self::TokenOutlivesMaker,
+        Self::FactorBypass,
         Self::LetterLost,
         Self::InviteTwice,
         Self::AdministratorMiscounted,
@@ -53,6 +65,10 @@ impl Fault {
             Self::SessionLeft => {
                 swarm.often(Kind::SignIn, 30).often(Kind::Remove, 20).often(Kind::Deliver, 30)
             }
+            Self::TokenOutlivesMaker => {
+                swarm.often(Kind::MakeToken, 40).often(Kind::SignIn, 20).often(Kind::Remove, 30)
+            }
+            Self::FactorBypass => swarm.often(Kind::SignIn, 30).often(Kind::SetUpFactor, 40),
             Self::LetterLost | Self::AuditGap => swarm,
             Self::InviteTwice => swarm.often(Kind::Deliver, 30),
             Self::AdministratorMiscounted => {
@@ -68,6 +84,8 @@ pub struct Plant {
     planted: bool,
     /// Session rows of members who were about to go.
     kept: BTreeMap<String, Vec<Row>>,
+    /// API tokens of members who were about to go.
+    kept_tokens: BTreeMap<String, Vec<ApiToken>>,
     /// Invites as they were while they were open.
     open: BTreeMap<String, Vec<u8>>,
 }
@@ -84,11 +102,20 @@ fn open(disk: &Disk) -> Database {
 
 impl Plant {
     pub fn new(fault: Fault) -> Self {
-        Self { fault, planted: false, kept: BTreeMap::new(), open: BTreeMap::new() }
+        Self {
+            fault,
+            planted: false,
+            kept: BTreeMap::new(),
+            kept_tokens: BTreeMap::new(),
+            open: BTreeMap::new(),
+        }
     }
 
     /// Keeps what a removal is about to take away.
     pub fn before_leaving(&mut self, disk: &Disk, member: &MemberId) {
+        if self.fault == Fault::TokenOutlivesMaker {
+            self.keep_tokens(disk, member);
+        }
         if self.fault != Fault::SessionLeft {
             return;
         }
@@ -110,6 +137,20 @@ impl Plant {
         }
     }
 
+    fn keep_tokens(&mut self, disk: &Disk, member: &MemberId) {
+        let copy = open(&disk.copy());
+        let tx = copy.begin_read().unwrap();
+        let rows = tx.open_table(API_TOKENS).unwrap();
+        let tokens = rows.iter().unwrap().map(|row| {
+            let (id, bytes) = row.unwrap();
+            decode_api_token(id.value(), bytes.value()).unwrap()
+        });
+        let tokens: Vec<_> = tokens.filter(|token| token.member == *member).collect();
+        if !tokens.is_empty() {
+            self.kept_tokens.insert(member.as_str().to_owned(), tokens);
+        }
+    }
+
     /// Plants the fault where there is ground for it; answers what was done.
     pub fn sow(&mut self, disk: &Disk) -> Option<String> {
         if self.planted {
@@ -119,6 +160,8 @@ impl Plant {
         let tx = database.begin_write().unwrap();
         let planted = match self.fault {
             Fault::SessionLeft => self.put_session_back(&tx),
+            Fault::TokenOutlivesMaker => self.put_token_back(&tx),
+            Fault::FactorBypass => begin_past_factor(&tx),
             Fault::LetterLost => lose_letter(&tx),
             Fault::InviteTwice => self.reopen_invite(&tx),
             Fault::AdministratorMiscounted => count_one_more(&tx),
@@ -141,6 +184,20 @@ impl Plant {
             tx.open_table(SESSIONS_BY_MEMBER).unwrap().insert(key, ()).unwrap();
         }
         Some(format!("a session of {id}, who is gone"))
+    }
+
+    fn put_token_back(&mut self, tx: &WriteTransaction) -> Option<String> {
+        let members: TableDefinition<&str, &[u8]> = TableDefinition::new("members");
+        let members = tx.open_table(members).unwrap();
+        let gone = |id: &&String| members.get(id.as_str()).unwrap().is_none();
+        let id = self.kept_tokens.keys().find(gone)?.clone();
+        for token in &self.kept_tokens[&id] {
+            let (record, own) = (encode_api_token(token), token.id.as_str());
+            tx.open_table(API_TOKENS).unwrap().insert(own, record.as_slice()).unwrap();
+            let key = (token.account.as_str(), id.as_str(), token.created.0, own);
+            tx.open_table(API_TOKENS_BY_MEMBER).unwrap().insert(key, ()).unwrap();
+        }
+        Some(format!("an API token of {id}, who is gone"))
     }
 
     /// An invite that was open at one crash and accepted at the next is open again.
@@ -173,6 +230,27 @@ impl Plant {
         }
         None
     }
+}
+
+/// A second session beside one of a member who has a factor, as no sign-in has begun it.
+fn begin_past_factor(tx: &WriteTransaction) -> Option<String> {
+    let factors = tx.open_table(FACTORS).unwrap();
+    let guarded = |id: &str| {
+        let row = factors.get(id).unwrap();
+        row.is_some_and(|row| decode_factors(row.value()).unwrap().authenticator.is_some())
+    };
+    let mut index = tx.open_table(SESSIONS_BY_MEMBER).unwrap();
+    let (id, begun, hash) = index.iter().unwrap().find_map(|row| {
+        let (key, _) = row.unwrap();
+        let (id, begun, hash) = key.value();
+        guarded(id).then(|| (id.to_owned(), begun, *hash))
+    })?;
+    let mut sessions = tx.open_table(SESSIONS).unwrap();
+    let bytes = sessions.get(&hash).unwrap().unwrap().value().to_vec();
+    let other = hash.map(|byte| !byte);
+    sessions.insert(&other, bytes.as_slice()).unwrap();
+    index.insert((id.as_str(), begun, &other), ()).unwrap();
+    Some(format!("a session of {id} past the factor"))
 }
 
 fn lose_letter(tx: &WriteTransaction) -> Option<String> {

@@ -126,7 +126,8 @@ impl Sim {
         let mut others = self.model.members(account);
         others.retain(|at| {
             let person = &self.model.people[*at];
-            *at != own && person.active() && person.password.is_some()
+            let alone = person.password.is_some() && !self.model.owes_factor(&person.id);
+            *at != own && person.active() && alone
         });
         let target = self.dice.perhaps(&others)?;
         if self.model.failed_tries(&self.model.people[target]) > 0 {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use kwic_team::domain::{AuditEvent, MemberId, Session, Token};
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::sessions;
-use kwic_team::flows::sign_in::{self, Attempt, Entered, From};
+use kwic_team::flows::sign_in::{Attempt, Entered, From};
 use kwic_team::store::{Committed, Store};
 
+use super::factors::Which;
 use super::model::{ACCOUNTS, Person, Reasons};
 use super::policies::Right;
 use super::{Held, Sim, slug};
-use crate::stage::entered;
 
 impl Sim {
     pub(super) async fn sign_in(&mut self) -> Held {
@@ -23,7 +23,7 @@ impl Sim {
             false => self.some_member(account),
         };
         let Some(at) = some else { return Ok(()) };
-        let right = !self.dice.percent(20);
+        let right = !self.dice.percent(30);
         self.sign_in_as(at, right).await
     }
 
@@ -37,32 +37,41 @@ impl Sim {
         let same = |other: &&Person| {
             other.account == person.account && other.email.key() == person.email.key()
         };
-        let owner = self.model.people.iter().filter(|other| !other.gone).find(same);
-        let fits =
-            owner.is_some_and(|owner| owner.active() && owner.password.as_ref() == Some(&password));
+        let owner = self.model.people.iter().filter(|other| !other.gone).find(same).cloned();
+        let showing = self.shows(owner.as_ref().map_or(&person.id, |owner| &owner.id));
+        let fits = owner
+            .as_ref()
+            .is_some_and(|owner| owner.active() && owner.password.as_ref() == Some(&password));
         let failures = self.model.failed_tries(&person);
-        let reasons = Reasons::default()
+        let refused = showing.refused().filter(|_| fits);
+        let reasons = Reasons::of(refused)
             .when(!fits, "sign_in_refused")
             .perhaps(failures >= 3, "too_many_tries");
-        let member = owner.map(|owner| owner.id.clone());
+        let member = owner.as_ref().map(|owner| owner.id.clone());
         let attempt = Attempt {
             account: slug(person.account),
             email: person.email.clone(),
             password: password.clone(),
             from: From { address: None, agent: "a simulation".to_owned() },
         };
-        let app = self.world.app.clone();
-        let call = async { sign_in::sign_in(&app, attempt).await.map(entered).map(with_token) };
+        if let (true, Some(owner), Which::Owed) = (fits, &owner, showing.which)
+            && self.dice.percent(60)
+        {
+            return self.set_up_on_the_way(owner, attempt).await;
+        }
+        let token = Token::parse(&self.forged()).unwrap();
+        let call = Self::enter(self.world.app.clone(), attempt, showing.code.clone(), token);
         let look = self.look_session(member.clone());
         let before = self.model.failed_tries(&person);
         match self.change(&reasons, call, look).await? {
             Some((session, token)) => {
+                self.spends(&session.member, &showing);
                 self.model.seats(&session, token);
                 self.model.forgets_failures(person.account, &person.email);
                 let event = AuditEvent::AuthnLoginSuccess;
                 self.audits(person.account, event, session.member.as_str());
             }
-            None if !fits && !self.crashed => {
+            None if (!fits || refused == Some("wrong_code")) && !self.crashed => {
                 let key = (person.account, person.email.key().to_owned());
                 self.model.failures.insert(key, before + 1);
             }
