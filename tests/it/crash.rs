@@ -91,15 +91,21 @@ async fn contents(store: &Store, disk: &Disk) -> Contents {
     }
     let (told, reader) = std::sync::mpsc::channel();
     let revision = store.load(move |record| told.send(record).unwrap()).await.unwrap();
-    let (mut loaded, mut sessions) = (0, Vec::new());
+    let (mut loaded, mut sessions, mut tokens) = (0, Vec::new(), 0);
     for record in reader {
         match record {
             Loaded::Account(_) => {}
             Loaded::Member(_) => loaded += 1,
             Loaded::Session(session) => sessions.push(session),
+            Loaded::ApiToken(_) => tokens += 1,
         }
     }
     assert_eq!(loaded, members.len(), "rows and the index of addresses differ");
+    let mut listed = 0;
+    for account in &accounts {
+        listed += store.api_tokens(&account.slug, None, None, 1_000).await.unwrap().items.len();
+    }
+    assert_eq!(listed, tokens, "rows and the index of API tokens differ");
     for chain in store.audit_chains().await.unwrap() {
         let report = store.audit_verify(chain.as_ref()).await.unwrap();
         assert_eq!(report.fault, None, "{chain:?}");

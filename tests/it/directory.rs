@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    AccountSlug, Change, Digest, Email, Member, MemberId, Name, Revision, RoleId, Row, Session,
-    SessionId, Status, Timestamp, TokenHash, Version,
+    AccountSlug, ApiToken, ApiTokenId, Change, Digest, Email, Member, MemberId, Name, Revision,
+    RoleId, Row, Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
 use kwic_team::store::feed::Loaded;
 
@@ -99,6 +99,39 @@ fn use_only_rises_and_waits_until_it_is_written_down() {
     assert_eq!(directory.sessions_used(), [(token(1), Timestamp(30))]);
     apply(&directory, 3, vec![Row::Session(session(1, 30))]);
     assert_eq!(directory.sessions_used(), []);
+}
+
+#[test]
+fn an_api_token_is_found_by_its_secret_and_its_use_is_known_here_first() {
+    let made = ApiToken {
+        id: ApiTokenId::from_random([4; 16]),
+        token: token(4),
+        name: Name::parse("name", "t").unwrap(),
+        role: RoleId::parse("viewer").unwrap(),
+        member: MemberId::parse("a").unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+        created: Timestamp(5),
+        expires: Timestamp(50),
+        used: None,
+    };
+    let directory = Directory::new();
+    directory.load_one(Loaded::ApiToken(made.clone()));
+    let found = directory.api_token(&token(4)).unwrap();
+    assert_eq!((found.id.clone(), found.role.as_str()), (made.id.clone(), "viewer"));
+    assert_eq!((found.member.as_str(), found.expires), ("a", Timestamp(50)));
+    assert!(directory.session(&token(4), |_| ()).is_none(), "it passes for a session");
+    assert_eq!(
+        (directory.api_token_last_used(&token(4)), directory.api_tokens_used()),
+        (None, vec![])
+    );
+    directory.api_token_used(&token(4), Timestamp(9));
+    assert_eq!(directory.api_tokens_used(), [(made.id.clone(), Timestamp(9))]);
+    let written = ApiToken { used: Some(Timestamp(9)), ..made };
+    apply(&directory, 1, vec![Row::ApiToken(written)]);
+    assert_eq!(directory.api_token_last_used(&token(4)), Some(Timestamp(9)));
+    assert_eq!(directory.api_tokens_used(), []);
+    apply(&directory, 2, vec![Row::ApiTokenGone(token(4))]);
+    assert!(directory.api_token(&token(4)).is_none());
 }
 
 #[test]

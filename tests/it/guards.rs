@@ -1,5 +1,6 @@
 //! What must never happen to a team, on every path and by everybody: the last administrator gone,
-//! somebody changing the own role, somebody giving a role that is not theirs to give.
+//! somebody changing the own role, somebody giving a role that is not theirs to give. And that the
+//! log tells of who tried.
 
 use std::sync::Barrier;
 use std::thread;
@@ -168,4 +169,47 @@ fn another_account_is_not_there() {
     assert_eq!(gil.get(&format!("/invites/{theirs}"))["state"], "pending");
     // Nobody at all is nobody.
     assert_eq!(problem(&call(&sidecar, "GET /members", "", None), 401), "not_signed_in");
+}
+
+#[test]
+fn who_is_refused_stands_in_the_log_and_no_secret_does() {
+    let sidecar = sidecar();
+    let ann = Person::of_import(&sidecar, "acme", "ann");
+    let bo = Person::of_import(&sidecar, "acme", "bo");
+    let guess = "a wrong guess entirely";
+    let body = json!({"account": "acme", "email": "ann@example.org", "password": guess});
+    assert_eq!(problem(&call(&sidecar, "POST /sign-in", "", Some(&body)), 401), "sign_in_refused");
+    assert_eq!(problem(&bo.call("DELETE /members/ann", None), 403), "not_allowed");
+    // What a stranger sends stays a value, however much it looks like an event.
+    let made_up = "event=\"authn_login_success\" member=zed";
+    let headers = format!("x-request-id: a\" {made_up}\r\norigin: https://b\" {made_up}\r\n");
+    assert_eq!(problem(&call(&sidecar, "POST /sign-out", &headers, None), 403), "cross_site");
+    let log = sidecar.log_text();
+    let line = |event: &str| {
+        let found = log.lines().find(|line| line.contains(&format!(" event=\"{event}\"")));
+        found.unwrap_or_else(|| panic!("no {event}: {log}"))
+    };
+    for (event, parts) in [
+        ("authn_login_success", &["member=ann", "account=acme", "session="][..]),
+        (
+            "authn_login_fail",
+            &["account=acme", "email=\"a***@example.org\"", "address=\"127.0.0.1"],
+        ),
+        ("authz_fail", &["member=bo", "account=acme", "action=\"team:remove\""]),
+        ("csrf_refused", &["request_id=", "path=\"/api/v1/sign-out\"", "zed"]),
+    ] {
+        for part in parts {
+            assert!(line(event).contains(part), "{part}: {}", line(event));
+        }
+    }
+    assert!(!log.contains(made_up), "{log}");
+    for line in log.lines() {
+        let (moment, _) = line.split_once(' ').unwrap();
+        let is_utc = moment.starts_with("20") && moment.contains('T') && moment.ends_with('Z');
+        assert!(is_utc, "a line without its time: {line}");
+    }
+    let secrets = [guess, crate::people::PASSWORD, ann.token(), bo.token(), "ann@example.org"];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
 }

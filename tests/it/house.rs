@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate, from the ground to the roof.
 const FLOORS: &[(&str, u32)] = &[
+    ("asvs", 0),
     ("domain", 0),
     ("background", 1),
     ("config", 1),
@@ -20,6 +21,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("telemetry", 2),
     ("keys", 2),
     ("authenticator", 2),
+    ("passkeys", 2),
     ("password", 2),
     ("throttle", 2),
     ("mail", 2),
@@ -78,6 +80,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "flows/export",
             "http/respond.rs",
             "cli",
+            "passkeys.rs",
         ],
     ),
     (
@@ -91,6 +94,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "http/respond.rs",
             "cli",
             "store/record",
+            "passkeys.rs",
         ],
     ),
     ("sha2", &["domain/digest.rs", "keys.rs"]),
@@ -100,6 +104,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing", &["*"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["password"]),
+    ("webauthn_rs", &["passkeys.rs"]),
 ];
 
 fn sources() -> Vec<(String, String)> {

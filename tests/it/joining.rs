@@ -102,6 +102,15 @@ async fn failed_tries_slow_down_and_never_lock_the_owner_out() {
 }
 
 #[tokio::test]
+async fn a_password_does_not_grow_old() {
+    let stage = Stage::new().await;
+    stage.member("ann", "operator").await;
+    stage.later(3 * 365 * 24 * HOUR);
+    let entered = stage.sign_in("ann").await;
+    assert!(stage.signed_in(&entered).is_some());
+}
+
+#[tokio::test]
 async fn a_session_ends_when_idle_and_after_its_time() {
     let stage = Stage::new().await;
     stage.member("ann", "operator").await;

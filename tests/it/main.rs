@@ -15,12 +15,15 @@
 )]
 
 mod admin_api;
+mod api_tokens;
+mod asvs;
 mod authzen_wire;
 mod cli_parse;
 mod cli_people;
 mod config;
 mod console;
 mod crash;
+mod device;
 mod directory;
 mod disk;
 mod erasure;
@@ -35,6 +38,7 @@ mod management;
 mod matrix;
 mod oathtool;
 mod openapi;
+mod passkeys;
 mod people;
 mod postfix;
 mod readme;

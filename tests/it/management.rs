@@ -32,6 +32,15 @@ fn is_dressed(answer: &Answer) {
         let value = answer.header(name).unwrap_or_else(|| panic!("no {name}: {}", answer.head));
         assert!(value.starts_with(begins), "{name}: {value}");
     }
+    assert_eq!(answer.header("access-control-allow-origin"), None, "{}", answer.head);
+    match answer.header("content-type") {
+        Some("application/json") => drop(answer.is(200)),
+        Some("application/problem+json") => assert_eq!(answer.json()["status"], answer.status),
+        Some("text/csv; charset=utf-8") => {
+            assert!(answer.text.contains("\r\nid,first_name,"), "{answer:?}")
+        }
+        other => panic!("{other:?}: {answer:?}"),
+    }
 }
 
 /// The calls of the document: method, path with an id that nobody has, and the operation.
@@ -303,6 +312,8 @@ async fn nobody_calls_without_a_session_but_what_is_open() {
         "POST /password-reset/confirm",
         "POST /setup",
         "POST /sign-in",
+        "POST /sign-in/passkey",
+        "POST /sign-in/passkey/confirm",
         "POST /sign-in/second-factor",
         "POST /sign-in/two-step",
         "POST /sign-in/two-step/confirm",
@@ -313,7 +324,7 @@ async fn nobody_calls_without_a_session_but_what_is_open() {
     console.raw("GET /me", &made_up, "").await.problem(401, "session_ended");
     let ann = console.person("ann", "administrator").await;
     let key = "authorization: Bearer kwt_x\r\n";
-    ann.send("GET /me", key, &NONE).await.problem(401, "token_not_offered");
+    ann.send("GET /me", key, &NONE).await.problem(401, "token_ended");
     ann.send("GET /me", "authorization: Basic eDp5\r\n", &NONE).await.is(200);
 }
 
@@ -333,7 +344,7 @@ async fn what_the_document_says_of_callers_holds() {
             members += 1;
         }
     }
-    assert_eq!((operators, members), (6, 15));
+    assert_eq!((operators, members), (6, 19));
     ann.call("POST /policies/reload", &NONE).await.problem(403, "operator_only");
 }
 
@@ -687,6 +698,38 @@ async fn own_sessions_are_listed_and_ended() {
     let ended = ann.call(&format!("DELETE /me/sessions/{own}"), &NONE).await;
     assert!(ended.header("clear-site-data").is_some(), "{ended:?}");
     ann.get("/me").await.problem(401, "session_ended");
+}
+
+#[tokio::test]
+async fn an_administrator_signs_somebody_out_everywhere() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let bo = console.person("bo", "operator").await;
+    let other = console.sign_in("acme", "bo").await;
+    let id = bo.get("/me").await.is(200)["id"].as_str().unwrap().to_owned();
+    let ended = ann.call(&format!("POST /members/{id}/end-sessions"), &NONE).await.is(200);
+    assert_eq!(ended["sessions_ended"], 2);
+    for dead in [&bo, &other] {
+        dead.get("/me").await.problem(401, "session_ended");
+    }
+    ann.get("/me").await.is(200);
+}
+
+#[tokio::test]
+async fn an_administrator_sends_a_link_and_chooses_nobodys_password() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let bo = console.stage.member("bo", "operator").await;
+    let line = format!("POST /members/{}/reset-password", bo.id);
+    let chosen = json!({"password": "eleven blue umbrellas"});
+    ann.call(&line, &chosen).await.problem(400, "invalid");
+    console.stage.mails().await;
+    let sent = ann.call(&line, &NONE).await;
+    sent.is(200);
+    let link = super::stage::Stage::link_of(&console.stage.mails().await);
+    assert!(!sent.text.contains(link.code.expose()), "the link is the member's: {sent:?}");
+    let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
+    console.anybody("POST /password-reset/confirm", &set).await.is(200);
 }
 
 #[tokio::test]

@@ -150,6 +150,16 @@ fn the_story_of_a_second_factor() {
     let off = by(&sidecar, &bo_in, "DELETE /me/two-step", Some(&off));
     assert_eq!(problem(&off, 409), "two_step_enforced");
 
+    // A program acts as an administrator.
+    let made = sidecar.ok(&[
+        "token", "create", "--member", "chief", "--role", "operator", "--days", "1", "job",
+        "--json",
+    ]);
+    let made: Json = serde_json::from_str(&made).unwrap();
+    let program = made["secret"].as_str().unwrap().to_owned();
+    let bearer = format!("authorization: Bearer {program}\r\n");
+    document(&call(&sidecar, "GET /roles", &bearer, None), 200);
+
     // A power cut, and new keys: what was used stays used, what was not is good.
     let used = recovery[0].clone();
     let waiting = sign_in(&sidecar, "ann");
@@ -161,6 +171,7 @@ fn the_story_of_a_second_factor() {
     assert!(made.contains("seal-2.key") && made.contains("link-2.key"), "{made}");
     sidecar.restart();
     assert!(sidecar.log_text().contains("newest key"), "{}", sidecar.log_text());
+    document(&call(&sidecar, "GET /roles", &bearer, None), 200);
     let waiting = sign_in(&sidecar, "ann");
     assert_eq!(problem(&show(&sidecar, &waiting["ticket"], &used), 403), "wrong_code");
     assert_eq!(problem(&show(&sidecar, &waiting["ticket"], &code), 403), "wrong_code");
@@ -174,6 +185,7 @@ fn the_story_of_a_second_factor() {
     assert_eq!(problem(&by(&sidecar, &ann_in, "GET /me", None), 401), "session_ended");
     assert_eq!(sign_in(&sidecar, "ann")["state"], "set_up_second_factor");
 
+    secrets.extend([program.clone(), program.replace("kwt_", "")]);
     for cookie in [&ann_in, &bo_in] {
         secrets.push(cookie.split_once('=').unwrap().1.to_owned());
     }

@@ -13,11 +13,13 @@ macro_rules! run_all {
 }
 
 mod accounts;
+mod api_tokens;
 mod erasure;
 mod guards;
 mod invites;
 mod letters;
 mod links;
+mod passkeys;
 mod sessions;
 pub(crate) mod stage;
 pub(crate) mod story;
@@ -309,12 +311,14 @@ async fn suite<S: Future<Output = Store>>(fresh: impl Fn(Clock) -> S) {
     // At once: a disk that is waited for is not waited for one after the other.
     tokio::join!(
         accounts::all(&fresh),
+        api_tokens::all(&fresh),
         erasure::all(&fresh),
         guards::all(&fresh),
         invites::all(&fresh),
         letters::all(&fresh),
         links::all(&fresh),
         sessions::all(&fresh),
+        passkeys::all(&fresh),
         two_step::all(&fresh),
     );
 }

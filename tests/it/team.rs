@@ -242,7 +242,11 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
         assert!(delivery.detail.contains(words), "{script}: {}", delivery.detail);
         assert_eq!(delivery.next_attempt.is_some(), state == DeliveryState::Deferred);
         assert_eq!(delivery.attempts, 1);
-        let first_try = server.has_mail();
+        // A server that hangs up late has the mail, which then comes twice.
+        match script["END"] == "drop" {
+            true => drop(server.mail()),
+            false => assert!(!server.has_mail(), "{script}"),
+        }
         // Repaired: what waits goes out by itself, what failed when it is sent again.
         server.answer(&json!({}));
         stage.later(10 * 60_000);
@@ -257,7 +261,6 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
         let mail = server.mail();
         let token = link_in(&mail);
         invites::accept(&stage.app, token_of(&token), PASSWORD).await.unwrap();
-        assert_eq!(first_try, script["END"] == "drop");
     }
 }
 

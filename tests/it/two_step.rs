@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kwic_team::domain::{Kind, Member, Token, TwoStepNews, limits};
+use kwic_team::flows::api_tokens::{self, Wanted};
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::permit::Caller;
 use kwic_team::flows::sign_in::{self, Attempt, Entered, From, Outcome};
@@ -18,47 +19,47 @@ use totp_rs::{Builder, Secret};
 use crate::stage::{HOUR, PASSWORD, Stage, email, link_in, refused};
 
 const STEP: i64 = 30_000;
-const WRONG: &str = "000000";
+pub const WRONG: &str = "000000";
 
 /// An authenticator app, as its owner holds it.
-struct Phone(Vec<u8>);
+pub struct Phone(Vec<u8>);
 
 impl Phone {
-    fn of(secret: &str) -> Self {
+    pub fn of(secret: &str) -> Self {
         Self(Secret::try_from_base32(secret).unwrap().as_ref().to_vec())
     }
 
     /// The code that it shows `steps` from now.
-    fn shows(&self, stage: &Stage, steps: i64) -> String {
+    pub fn shows(&self, stage: &Stage, steps: i64) -> String {
         let seconds = (stage.app.clock.now().0 + steps * STEP) / 1_000;
         let totp = Builder::new().with_secret(self.0.as_slice()).build_noncompliant();
         totp.generate(u64::try_from(seconds).unwrap()).to_string()
     }
 
     /// A code that was not used: a step has passed.
-    fn next(&self, stage: &Stage) -> String {
+    pub fn next(&self, stage: &Stage) -> String {
         stage.later(STEP);
         self.shows(stage, 0)
     }
 }
 
 /// A member with a second factor.
-struct Guarded {
-    member: Member,
-    phone: Phone,
-    recovery: Vec<String>,
-    entered: Entered,
+pub struct Guarded {
+    pub member: Member,
+    pub phone: Phone,
+    pub recovery: Vec<String>,
+    pub entered: Entered,
 }
 
-fn here() -> From {
+pub fn here() -> From {
     From { address: Some(IpAddr::from([192, 0, 2, 7])), agent: "Lynx".to_owned() }
 }
 
-fn shown(code: &str) -> Shown {
+pub fn shown(code: &str) -> Shown {
     Shown { password: PASSWORD.to_owned(), code: Some(code.to_owned()) }
 }
 
-async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded {
+pub async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded {
     let signed_in = stage.signed_in(entered).unwrap();
     let app = &stage.app;
     let told = two_step::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await.unwrap();
@@ -69,7 +70,7 @@ async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded {
     Guarded { member, phone, recovery, entered: done.entered }
 }
 
-async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
+pub async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
     let member = stage.member(who, role).await;
     let entered = stage.sign_in(who).await;
     let guarded = set_up(stage, member, &entered).await;
@@ -77,7 +78,7 @@ async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
     guarded
 }
 
-async fn try_password(stage: &Stage, who: &str, password: &str) -> Outcome {
+pub async fn try_password(stage: &Stage, who: &str, password: &str) -> Outcome {
     let attempt = Attempt {
         account: stage.acme.clone(),
         email: email(who),
@@ -88,14 +89,14 @@ async fn try_password(stage: &Stage, who: &str, password: &str) -> Outcome {
 }
 
 /// The ticket that a right password gets.
-async fn ticket(stage: &Stage, who: &str) -> String {
+pub async fn ticket(stage: &Stage, who: &str) -> String {
     match try_password(stage, who, PASSWORD).await {
         Outcome::SecondFactor(Waiting { ticket, .. }) => ticket,
         other => panic!("{other:?}"),
     }
 }
 
-async fn show(
+pub async fn show(
     stage: &Stage,
     ticket: &str,
     code: &str,
@@ -103,17 +104,38 @@ async fn show(
     sign_in::second_factor(&stage.app, ticket, code, here()).await.map(|done| done.value)
 }
 
-async fn enforce(stage: &Stage) {
+pub async fn enforce(stage: &Stage) {
     let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
     accounts::edit(&stage.app, stage.operator(), None, edit).await.unwrap();
 }
 
-fn news(mails: &[(kwic_team::domain::Email, Content)]) -> Vec<TwoStepNews> {
+pub fn news(mails: &[(kwic_team::domain::Email, Content)]) -> Vec<TwoStepNews> {
     let news = mails.iter().filter_map(|(_, content)| match content {
         Content::TwoStep { news, .. } => Some(*news),
         _ => None,
     });
     news.collect()
+}
+
+#[tokio::test]
+async fn an_api_token_is_made_by_who_shows_the_factor() {
+    let stage = Stage::new().await;
+    let ann = guarded(&stage, "ann", "administrator").await;
+    let signed_in = stage.signed_in(&ann.entered).unwrap();
+    let make = |shown: Shown| {
+        let (app, signed_in) = (&stage.app, signed_in.clone());
+        let (name, role) = (crate::stage::name("job"), crate::stage::role("operator"));
+        let wanted = Wanted { name, role, days: 1 };
+        async move { api_tokens::create_own(app, signed_in, wanted, Some(shown), here()).await }
+    };
+    let missing = make(Shown::password(PASSWORD)).await;
+    assert_eq!(refused(missing), (Kind::Denied, "code_missing"));
+    let used = ann.phone.shows(&stage, 0);
+    assert_eq!(refused(make(shown(&used)).await), (Kind::Denied, "wrong_code"));
+    let code = ann.phone.next(&stage);
+    let made = make(shown(&code)).await.unwrap().value;
+    assert!(api_tokens::authenticate(&stage.app, &made.secret).is_some());
+    assert_eq!(refused(make(shown(&code)).await), (Kind::Denied, "wrong_code"));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 use kwic_team::domain::{DeliveryState, Fate, Letter, LetterId, Status};
 use kwic_team::store::record::MemberRecord;
+use kwic_team::store::record::api_tokens::decode_api_token;
 use kwic_team::store::record::invites::{InviteRecord, InviteTokenRecord};
 use kwic_team::store::record::letters::LetterRecord;
 use kwic_team::store::record::links::LinkRecord;
@@ -56,6 +57,7 @@ fn rows(tx: &ReadTransaction) -> BTreeSet<String> {
         "addresses",
         "credentials",
         "factors",
+        "api_tokens",
         "invites",
         "calls",
         "links",
@@ -77,8 +79,10 @@ fn rows(tx: &ReadTransaction) -> BTreeSet<String> {
     }
     rows.extend(said::<(&str, i64, Hash), ()>(tx, "sessions_by_member"));
     rows.extend(said::<(&str, i64, &str), ()>(tx, "invites_by_account"));
+    rows.extend(said::<(&str, &str, i64, &str), ()>(tx, "api_tokens_by_member"));
     rows.extend(said::<(&str, u32), Hash>(tx, "invite_links"));
     rows.extend(said::<&str, (i64, u64)>(tx, "rates"));
+    rows.extend(said::<&str, &str>(tx, "passkeys"));
     rows.extend(said::<Hash, &str>(tx, "link_tokens"));
     rows.extend(said::<u64, Bytes>(tx, "letters"));
     rows.extend(said::<(i64, u64), ()>(tx, "letters_due"));
@@ -92,7 +96,7 @@ pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
     let database = Database::builder().create_with_backend(disk.copy()).unwrap();
     let tx = database.begin_read().unwrap();
     let known = tx.list_tables().unwrap().count();
-    assert_eq!(known, 32, "a table that this file does not know");
+    assert_eq!(known, 35, "a table that this file does not know");
     let members: BTreeMap<String, MemberRecord> =
         read::<&str, Bytes, _>(&tx, "members", |id, bytes| {
             (id.to_owned(), MemberRecord::decode(id, bytes).unwrap())
@@ -107,6 +111,7 @@ pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
     invites_agree(&tx, &invites);
     sessions_agree(&tx, &members);
     factors_agree(&tx, &members);
+    api_tokens_agree(&tx, &members);
     links_agree(&tx, &members);
     letters_agree(&tx);
     rows(&tx)
@@ -232,6 +237,39 @@ fn factors_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>)
     for (member, _) in &factors {
         assert!(members.contains_key(member), "`{member}` is gone and has a second factor");
     }
+    let owned: BTreeSet<_> = factors
+        .iter()
+        .flat_map(|(member, factors)| {
+            factors.passkeys.iter().map(|it| (it.id.to_string(), member.clone()))
+        })
+        .collect();
+    let index =
+        read::<&str, &str, _>(tx, "passkeys", |id, member| (id.to_owned(), member.to_owned()));
+    assert_eq!(owned, index.into_iter().collect(), "who has which passkey");
+}
+
+fn api_tokens_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>) {
+    let tokens =
+        read::<&str, Bytes, _>(tx, "api_tokens", |id, bytes| decode_api_token(id, bytes).unwrap());
+    let made: BTreeSet<_> = tokens
+        .into_iter()
+        .map(|token| {
+            let maker = members.get(token.member.as_str()).map(|record| record.member.status);
+            assert_eq!(maker, Some(Status::Active), "`{}` outlives its maker", token.id);
+            let (account, member) = (token.account.to_string(), token.member.to_string());
+            (account, member, token.created.0, token.id.to_string())
+        })
+        .collect();
+    let kept: BTreeSet<_> = read::<(&str, &str, i64, &str), (), _>(
+        tx,
+        "api_tokens_by_member",
+        |(account, member, created, id), ()| {
+            (account.to_owned(), member.to_owned(), created, id.to_owned())
+        },
+    )
+    .into_iter()
+    .collect();
+    assert_eq!(kept, made, "api_tokens_by_member");
 }
 
 fn links_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>) {

@@ -2,6 +2,7 @@
 //!
 //! A transition that the store offers and that is missing here is a hole: add it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
@@ -15,9 +16,9 @@ use kwic_team::store::{AccountEdit, ImportPart, ImportRow, MemberEdit, StoredPol
 use tokio::sync::mpsc;
 
 use crate::store_suite::stage::{
-    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, code, hash, id, invite_id,
-    member, password, recovery, recovery_code, role, sealed, session_id, shown, slug, to_address,
-    to_role,
+    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, by_passkey, code, hash, id,
+    invite_id, member, passkey_id, password, recovery, recovery_code, role, sealed, session_id,
+    shown, slug, to_address, to_role, token_id,
 };
 
 macro_rules! transitions {
@@ -74,6 +75,14 @@ transitions!(
     RecoveryCodes,
     CodeFailed,
     FactorsReseal,
+    ApiTokenCreate,
+    ApiTokenRevoke,
+    ApiTokensUsed,
+    PasskeyBegin,
+    PasskeyAdd,
+    PasskeyRemove,
+    PasskeyCopied,
+    SessionBeginByPasskey,
     LettersClaim,
     LettersRelease,
     LettersGivenUp,
@@ -86,7 +95,8 @@ transitions!(
 );
 
 /// Two accounts. `anna` joined, is signed in twice, has links to a new password and a new address,
-/// and sent three invites, one of which has expired; `bert` is suspended. Letters wait.
+/// sent three invites, one of which has expired, and made two
+/// API tokens; `bert` is suspended. Letters wait.
 pub(super) async fn furnish(stage: &Stage) {
     let anna = stage.join("anna").await;
     let bert = stage.create("bert").await;
@@ -102,6 +112,10 @@ pub(super) async fn furnish(stage: &Stage) {
     for (name, given) in [("bo", "operator"), ("cy", "viewer")] {
         let new = NewInvite { role: role(given), ..stage.new_invite(name) };
         stage.store.invite_create(&by(&anna), new).await.unwrap();
+    }
+    for (name, given) in [("work", "operator"), ("view", "viewer")] {
+        let new = stage.api_token(&anna, name, given);
+        stage.store.api_token_create(&by(&anna), new).await.unwrap();
     }
     stage.invite("dee").await;
     let expired = stage.new_invite("exp");
@@ -176,9 +190,18 @@ impl Transition {
             | Self::TwoStepOff
             | Self::TwoStepReset
             | Self::RecoveryCodes
-            | Self::FactorsReseal => {
+            | Self::FactorsReseal
+            | Self::PasskeyBegin => {
                 stage.pending(&of_anna()).await;
                 stage.confirmed(&of_anna(), hash("one"), "own").await;
+            }
+            Self::PasskeyAdd
+            | Self::PasskeyRemove
+            | Self::PasskeyCopied
+            | Self::SessionBeginByPasskey => {
+                stage.pending(&of_anna()).await;
+                stage.confirmed(&of_anna(), hash("one"), "own").await;
+                stage.with_passkey(&of_anna(), "ring", 2).await;
             }
             Self::Erase => {
                 let anna = id("anna");
@@ -277,8 +300,9 @@ impl Transition {
             }
             Self::EditAddress => store.member_edit(&BY, target, to_address("other")).await,
             Self::EditRole => {
-                let still_invites = [role("viewer")].into();
-                let edit = MemberEdit { still_invites, ..to_role("viewer") };
+                let still_invites: BTreeSet<_> = [role("viewer")].into();
+                let still_makes_tokens = still_invites.clone();
+                let edit = MemberEdit { still_invites, still_makes_tokens, ..to_role("viewer") };
                 store.member_edit(&BY, target, edit).await
             }
             Self::Suspend => store.member_suspend(&BY, target).await,
@@ -426,7 +450,42 @@ impl Transition {
                 let codes = vec![recovery_code(7).hash()];
                 store.recovery_codes(target, shown, codes, stage.notice()).await.map(|_| ())
             }
+            Self::ApiTokenCreate => {
+                let new = stage.api_token(&anna, "new", "viewer");
+                store.api_token_create(&by(&anna), new).await.map(|_| ())
+            }
+            Self::ApiTokenRevoke => {
+                store.api_token_revoke(&BY, &stage.acme, &token_id("work")).await.map(|_| ())
+            }
+            Self::ApiTokensUsed => {
+                let used = vec![(token_id("work"), stage.later(MINUTE))];
+                store.api_tokens_used(used).await.map(|_| ())
+            }
             Self::CodeFailed => store.code_failed(&anna, stage.notice()).await.map(|_| ()),
+            Self::PasskeyBegin => {
+                let shown = StepUp { proof: Some(code(2)), ..shown("anna") };
+                store.passkey_begin(target, shown).await.map(|_| ())
+            }
+            Self::PasskeyAdd => {
+                let round = store.factors(&anna.id).await?.round;
+                let new = stage.new_passkey("another", round);
+                store.passkey_add(target, new).await.map(|_| ())
+            }
+            Self::PasskeyRemove => {
+                let shown = StepUp { proof: Some(code(3)), ..shown("anna") };
+                let ring = (hash("own"), passkey_id("ring"));
+                store.passkey_remove(target, ring, shown, stage.notice()).await.map(|_| ())
+            }
+            Self::PasskeyCopied => {
+                let ring = passkey_id("ring");
+                store.passkey_copied(&anna, &ring, stage.notice()).await.map(|_| ())
+            }
+            Self::SessionBeginByPasskey => {
+                let (round, proof) =
+                    (store.factors(&anna.id).await?.round, by_passkey("ring", "0", "1"));
+                let sign_in = stage.sign_in_by(&anna, "three", Some(proof), round);
+                store.session_begin(sign_in).await.map(|_| ())
+            }
             _ => {
                 let (before, after) = (sealed("anna"), sealed("anew"));
                 let resealed = Resealed { member: anna.id.clone(), before, after };

@@ -8,14 +8,16 @@ use std::time::Duration;
 use kwic_team::clock::Clock;
 use kwic_team::domain::two_step::RecoveryCode;
 use kwic_team::domain::{
-    AccountSlug, Actor, Change, Digest, Email, Failure, Generation, InviteId, KeyId, Kind, Letter,
-    LinkId, Member, MemberId, Name, RoleId, Sealed, Session, SessionId, Status, Timestamp,
-    TokenHash, Version,
+    AccountSlug, Actor, ApiToken, ApiTokenId, Change, Digest, Email, Failure, Generation, InviteId,
+    KeyId, Kind, Letter, LinkId, Member, MemberId, Name, Passkey, PasskeyId, RoleId, Sealed,
+    Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
+use kwic_team::store::api_tokens::{Maker, NewApiToken};
 use kwic_team::store::feed::Follower;
 use kwic_team::store::invites::{Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink};
 use kwic_team::store::letters::NewLetter;
 use kwic_team::store::links::NewLink;
+use kwic_team::store::passkeys::NewPasskey;
 use kwic_team::store::sessions::SignIn;
 use kwic_team::store::two_step::{Checked, Confirmed, Proof, StepUp, Through};
 use kwic_team::store::{AuditFilter, By, ImportPart, ImportRow, MemberEdit, Store, Target};
@@ -337,6 +339,37 @@ impl Stage {
         self.store.two_step_confirm(self.target(&member.id), confirmation).await.unwrap();
     }
 
+    /// A token that a member makes, for thirty days; found by `hash("token NAME")`.
+    pub(crate) fn api_token(&self, member: &Member, called: &str, as_role: &str) -> NewApiToken {
+        let token = ApiToken {
+            id: token_id(called),
+            token: hash(&format!("token {called}")),
+            name: name(called),
+            role: role(as_role),
+            member: member.id.clone(),
+            account: member.account.clone(),
+            created: self.clock.now(),
+            expires: self.later(30 * DAY),
+            used: None,
+        };
+        NewApiToken { token, maker: Maker::Own(shown(member.id.as_str())) }
+    }
+
+    /// A passkey that answered in a round, added in the session `own`.
+    pub(crate) fn new_passkey(&self, name: &str, round: u64) -> NewPasskey {
+        let (session, passkey) = (hash("own"), passkey(name));
+        NewPasskey { session, round, passkey, letter: self.notice() }
+    }
+
+    /// Has a member add a passkey, by the code of a step.
+    pub(crate) async fn with_passkey(&self, member: &Member, name: &str, step: u64) {
+        let target = self.target(&member.id);
+        let code = Proof::Step { secret: sealed(member.id.as_str()), step };
+        let shown = StepUp { proof: Some(code), ..shown(member.id.as_str()) };
+        let round = self.store.passkey_begin(target, shown).await.unwrap().value;
+        self.store.passkey_add(target, self.new_passkey(name, round)).await.unwrap();
+    }
+
     /// The tokens of a member's sessions, newest first.
     pub(crate) async fn sessions(&self, name: &str) -> Vec<TokenHash> {
         let sessions = self.store.sessions_of(&id(name)).await.unwrap();
@@ -387,6 +420,27 @@ pub(crate) fn code(step: u64) -> Proof {
     Proof::Step { secret: sealed("anna"), step }
 }
 
+pub(crate) fn passkey_id(name: &str) -> PasskeyId {
+    PasskeyId::of_credential(name.as_bytes())
+}
+
+/// A passkey that has counted to nothing yet.
+pub(crate) fn passkey(name: &str) -> Passkey {
+    Passkey {
+        id: passkey_id(name),
+        name: Name::parse("name", name).unwrap(),
+        credential: b"0".to_vec(),
+        created: NOW,
+        used: None,
+    }
+}
+
+/// An answer of a passkey, judged by one credential, which makes it another.
+pub(crate) fn by_passkey(name: &str, before: &str, after: &str) -> Proof {
+    let (before, after) = (before.as_bytes().to_vec(), after.as_bytes().to_vec());
+    Proof::Passkey { id: passkey_id(name), before, after }
+}
+
 pub(crate) fn recovery_code(number: u8) -> RecoveryCode {
     RecoveryCode::from_bytes([number; 15])
 }
@@ -402,6 +456,10 @@ pub(crate) fn password(name: &str) -> String {
 
 pub(crate) fn invite_id(name: &str) -> InviteId {
     InviteId::from_random(bytes(name))
+}
+
+pub(crate) fn token_id(name: &str) -> ApiTokenId {
+    ApiTokenId::from_random(bytes(name))
 }
 
 pub(crate) fn link_id(token: &str) -> LinkId {

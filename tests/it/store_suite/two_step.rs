@@ -18,6 +18,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
         a_confirmed_app_is_said_by_the_record_and_renews_the_session,
         a_code_is_spent_once_and_a_session_needs_one,
         what_touches_the_sign_in_asks_for_the_factor,
+        a_recovery_code_that_begins_another_app_is_a_change_like_any_other,
         where_it_is_enforced_no_session_begins_without_a_factor,
         a_factor_is_reset_by_who_shows_an_own_one,
         wrong_codes_are_counted_for_good_and_a_new_password_forgives,
@@ -147,6 +148,24 @@ async fn what_touches_the_sign_in_asks_for_the_factor(stage: Stage) {
     assert_eq!((done.value, stage.sessions("anna").await), (0, vec![hash("next")]));
     assert!(!store.member(&anna.id).await.unwrap().unwrap().two_step);
     stage.signed_in(&anna, "again").await;
+}
+
+async fn a_recovery_code_that_begins_another_app_is_a_change_like_any_other(stage: Stage) {
+    let anna = guarded(&stage).await;
+    stage.told();
+    let (store, target) = (&stage.store, stage.target(&anna.id));
+    let given = |proof| StepUp { proof: Some(proof), ..shown("anna") };
+    let expires = stage.later(HOUR);
+    let begun = store
+        .two_step_begin(target, given(recovery(1, stage.notice())), sealed("new"), expires)
+        .await
+        .unwrap();
+    let next =
+        store.two_step_begin(target, given(code(2)), sealed("newer"), expires).await.unwrap();
+    let entry = stage.events().await.pop().unwrap();
+    assert_eq!((entry.0, entry.1.as_str()), (begun.revision.0, "recovery_code_used"));
+    assert!(next.revision > begun.revision, "two changes have one revision");
+    assert!(stage.told()[0].rows.contains(&Row::LetterQueued), "its mail waits for another one");
 }
 
 async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: Stage) {
