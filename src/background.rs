@@ -1,4 +1,4 @@
-//! Long work beside the decisions: on a thread of its own, at the lowest priority.
+//! Long work beside the decisions: on a thread of its own, at the lowest priority once there are any.
 //!
 //! A decision that becomes due takes the core from it at once. Never for work that a request
 //! waits for on the decision listener.
@@ -20,11 +20,26 @@ pub async fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
+    let last = move || {
+        yield_to_others();
+        work()
+    };
+    run_before_serving(name, last).await
+}
+
+/// The same at the usual priority, while there is no decision yet to make room for: on a busy host
+/// an idle thread would put a start off for as long as others have something to do.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_before_serving<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     let (answer, answered) = oneshot::channel();
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            yield_to_others();
             // Nobody may be waiting any more; the work counts all the same.
             let _ = answer.send(work());
         })

@@ -15,6 +15,8 @@ pub enum Clock {
     System,
     /// A clock that stands still until a test moves it.
     Fixed(Arc<AtomicI64>),
+    /// The machine's clock, so many milliseconds late: for a demonstration that makes itself a past.
+    Behind(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -24,21 +26,45 @@ impl Clock {
         Self::Fixed(Arc::new(AtomicI64::new(at.0)))
     }
 
+    /// The machine's clock, late by so much until it is told to catch up.
+    #[must_use]
+    pub fn behind(by_ms: i64) -> Self {
+        Self::Behind(Arc::new(AtomicI64::new(by_ms)))
+    }
+
     /// The time of day.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => Timestamp(jiff::Timestamp::now().as_millisecond()),
+            Self::System => Timestamp(system_ms()),
+            Self::Behind(by) => Timestamp(system_ms().saturating_sub(by.load(Ordering::Relaxed))),
             Self::Fixed(at) => Timestamp(at.load(Ordering::Relaxed)),
         }
     }
 
-    /// Moves a fixed clock; the machine's clock is nobody's to move.
+    /// Moves a fixed clock, or one that is late; the machine's clock is nobody's to move.
     pub fn advance_ms(&self, by_ms: i64) {
-        if let Self::Fixed(at) = self {
-            at.fetch_add(by_ms, Ordering::Relaxed);
+        match self {
+            Self::System => {}
+            Self::Fixed(at) => {
+                at.fetch_add(by_ms, Ordering::Relaxed);
+            }
+            Self::Behind(by) => {
+                by.fetch_sub(by_ms, Ordering::Relaxed);
+            }
         }
     }
+
+    /// Lets a clock that is late go on until it is late by no more than this. No clock goes back.
+    pub fn catch_up(&self, to_ms: i64) {
+        if let Self::Behind(by) = self {
+            by.fetch_min(to_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+fn system_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 /// A mark for measuring how long something takes; never a time of day.
@@ -61,13 +87,35 @@ pub fn written_out(at: Timestamp) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%-d %B %Y, %H:%M UTC").to_string())
 }
 
+/// The day of a moment as people read it, in UTC, such as `24 Nov 2026`.
+#[must_use]
+pub fn day(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%-d %b %Y").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_is_late_only_catches_up() {
+        let clock = Clock::behind(10_000_000);
+        let late = || Clock::System.now().0 - clock.now().0;
+        // The machine goes on meanwhile, by far less than is between any two of these.
+        assert!((9_000_000..=10_000_000).contains(&late()));
+        clock.advance_ms(5_000_000);
+        assert!((4_000_000..=5_000_000).contains(&late()));
+        clock.catch_up(9_000_000);
+        assert!((4_000_000..=5_000_000).contains(&late()), "it went back");
+        clock.catch_up(0);
+        assert!((-1_000_000..=0).contains(&late()));
+    }
+
+    #[test]
     fn a_moment_is_written_out() {
         assert_eq!(written_out(Timestamp(0)), "1 January 1970, 00:00 UTC");
         assert_eq!(written_out(Timestamp(1_795_521_659_999)), "24 November 2026, 12:00 UTC");
+        assert_eq!(day(Timestamp(1_795_521_659_999)), "24 Nov 2026");
     }
 }

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod digest;
 pub mod email;
 pub mod failure;
+pub mod fold;
 mod hidden;
 pub mod invite;
 pub mod letter;

@@ -24,6 +24,7 @@ mod stored;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::PolicyId;
 
@@ -88,6 +89,8 @@ pub struct Snapshot {
     data: [Digest; 2],
     digest: Digest,
     digest_hex: String,
+    /// Once somebody asked for it: the set never changes.
+    matrix: OnceLock<Arc<Matrix>>,
 }
 
 impl Snapshot {
@@ -132,6 +135,14 @@ impl Snapshot {
     #[must_use]
     pub fn policy_count(&self) -> usize {
         self.policies.len()
+    }
+
+    /// A policy that decides, as the folder writes it.
+    #[must_use]
+    pub fn policy_text(&self, id: &str) -> Option<String> {
+        let found =
+            self.policies.iter().find(|(policy, _)| AsRef::<str>::as_ref(policy.id()) == id);
+        found.map(|(policy, _)| policy.to_string())
     }
 
     /// How many guards the folder states.

@@ -7,6 +7,7 @@
 //! do anything: whoever calls holds a permit.
 
 pub mod api_tokens;
+pub mod backup;
 pub mod by;
 pub mod feed;
 pub mod invites;
@@ -16,6 +17,7 @@ pub mod passkeys;
 pub mod personal;
 pub mod record;
 pub mod redb;
+pub mod roster;
 pub mod sessions;
 pub mod two_step;
 
@@ -99,14 +101,16 @@ pub struct Removal {
 }
 
 /// A filter over the members of one account.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberFilter {
-    /// Part of a name or an address, compared without regard to case.
+    /// Part of a name or an address, compared without regard to case and accents.
     pub search: Option<String>,
-    /// Only members with this role.
-    pub role: Option<RoleId>,
+    /// Only members with one of these roles; all, where it is empty.
+    pub roles: Vec<RoleId>,
     /// Only members in this state.
     pub status: Option<Status>,
+    /// Only members with a second factor, or only those without.
+    pub two_step: Option<bool>,
 }
 
 /// One page of a list, and where the next begins.
@@ -394,6 +398,22 @@ impl Store {
     ) -> Result<Page<AuditEntry>, Failure> {
         match self {
             Self::Redb(store) => store.audit(account, filter, after, limit).await,
+        }
+    }
+
+    /// The same, newest first: the entries before the one with sequence `before`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_latest(
+        &self,
+        account: Option<&AccountSlug>,
+        filter: &AuditFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>, Failure> {
+        match self {
+            Self::Redb(store) => store.audit_latest(account, filter, before, limit).await,
         }
     }
 

@@ -112,6 +112,8 @@ pub enum AuditEvent {
     UsersImported,
     /// A policy set went live.
     PoliciesReloaded,
+    /// A backup was put in the place of the store.
+    StoreRestored,
     /// An invite was made.
     InviteCreated,
     /// An invite got a new link, and the old one ended.
@@ -174,7 +176,7 @@ pub enum AuditEvent {
 
 impl AuditEvent {
     /// Every event, for whoever reads a name back.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AccountCreated,
         Self::UserCreated,
         Self::UserUpdated,
@@ -185,6 +187,7 @@ impl AuditEvent {
         Self::UserErased,
         Self::UsersImported,
         Self::PoliciesReloaded,
+        Self::StoreRestored,
         Self::InviteCreated,
         Self::InviteResent,
         Self::InviteUpdated,
@@ -230,6 +233,7 @@ impl AuditEvent {
             Self::UserErased => "user_erased",
             Self::UsersImported => "users_imported",
             Self::PoliciesReloaded => "policies_reloaded",
+            Self::StoreRestored => "store_restored",
             Self::InviteCreated => "invite_created",
             Self::InviteResent => "invite_resent",
             Self::InviteUpdated => "invite_updated",

@@ -112,6 +112,11 @@ pub const SESSIONS_OF_MEMBER_MAX: usize = 100;
 /// Most audit entries, and most invites, of one member's data: a document that one reader still
 /// opens.
 pub const DATA_ITEMS_MAX: usize = 10_000;
+/// Audit entries of a member among which the last sign-ins are looked for: a page that is opened
+/// often must not read a whole life.
+pub const OWN_ENTRIES_LOOKED_AT: usize = 200;
+/// Sign-ins that a member sees of the own ones: as many as one looks through.
+pub const OWN_SIGN_INS_SHOWN: usize = 10;
 /// Days without a sign-in after which an access review asks whether somebody still needs access,
 /// and asks more loudly.
 pub const REVIEW_DAYS: [i64; 2] = [30, 90];
@@ -191,6 +196,11 @@ pub const CODE_FAILURES_MAX: u32 = 100;
 pub const CODE_FAILURES_TOLD: u32 = 10;
 /// Longest name of a browser that is kept with a session.
 pub const AGENT_CHARS_MAX: usize = 256;
+/// Memory that writing a whole store into another file may take: enough to keep the disk busy, and
+/// little beside what answers decisions.
+pub const COPY_CACHE_BYTES: usize = 64 << 20;
+/// Largest `manifest.json` of a backup: a line for each of a thousand keys.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Letters that are handed over on one connection: mail servers count what comes on one.
 pub const LETTERS_A_CONNECTION: usize = 50;
 /// How long one sender has a letter to itself: longer than any try takes.

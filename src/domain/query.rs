@@ -69,6 +69,19 @@ pub fn member<'r, 'a>(
     record.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
+/// Reads `TYPE:ID`; `None` where one of the two is missing. A type may be qualified with `::`, an
+/// id may hold anything: the first lone colon divides.
+#[must_use]
+pub fn type_and_id(text: &str) -> Option<(&str, &str)> {
+    let divides = |at: &usize| {
+        text.get(at + 1..).is_some_and(|rest| !rest.starts_with(':'))
+            && text.get(..*at).is_some_and(|head| !head.ends_with(':'))
+    };
+    let at = text.match_indices(':').map(|(at, _)| at).find(divides)?;
+    let (kind, id) = (text.get(..at)?, text.get(at + 1..)?);
+    (!kind.is_empty() && !id.is_empty()).then_some((kind, id))
+}
+
 /// A subject or a resource as the caller names it.
 #[derive(Clone, Copy, Debug)]
 pub struct EntityRef<'q> {

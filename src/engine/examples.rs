@@ -577,7 +577,7 @@ fn attributes_of_every_kind_are_read_by_the_schema() {
     assert_eq!(ask("user:anna", "price", "color:red").reason(&set), Reason::Granted);
     let paint = r#"@id("paint") permit (principal, action == KWIC::Action::"price", resource is KWIC::Color);"#;
     let open = [("schema.cedarschema", schema.as_str()), ("rules/rules.cedar", paint)];
-    let rows = snapshot(&open).matrix().rows;
+    let rows = snapshot(&open).matrix().rows.clone();
     let row = rows.iter().find(|row| row.resource == "color").unwrap();
     assert_eq!(row.cells, [Cell::Allowed, Cell::Allowed]);
     let green = ask("user:anna", "price", "color:green").of(&set);

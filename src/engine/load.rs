@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use cedar_policy::{
     Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema, SchemaFragment,
@@ -181,6 +182,7 @@ impl Draft<'_> {
             data: [text(self.folder.schema), text(self.folder.entities)],
             digest,
             digest_hex: digest.hex(),
+            matrix: OnceLock::new(),
         };
         snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();
         snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema)?;

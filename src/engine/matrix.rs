@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityTypeName, PolicyId, PolicySet};
 use serde_json::Value as Json;
@@ -114,9 +115,20 @@ const SITUATIONS: [Situation; 6] = [
 type Cells = [Cell; SITUATIONS.len()];
 
 impl Snapshot {
-    /// The matrix of all roles.
+    /// The matrix of all roles. The first call tries out every cell, which takes a while: make it
+    /// apart from the threads that answer decisions.
     #[must_use]
-    pub fn matrix(&self) -> Matrix {
+    pub fn matrix(&self) -> Arc<Matrix> {
+        Arc::clone(self.matrix.get_or_init(|| Arc::new(self.tried_out())))
+    }
+
+    /// The matrix, where it was asked for before.
+    #[must_use]
+    pub fn known_matrix(&self) -> Option<Arc<Matrix>> {
+        self.matrix.get().map(Arc::clone)
+    }
+
+    fn tried_out(&self) -> Matrix {
         let roles: Vec<RoleId> = self.roles().iter().map(|card| card.id.clone()).collect();
         let rows = self
             .asked()

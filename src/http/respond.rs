@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use hyper::StatusCode;
 use hyper::body::{Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -190,6 +190,15 @@ impl Reply {
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
             self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// A `Set-Cookie`, beside any other; each is a line of its own (RFC 6265, section 3).
+    #[must_use]
+    pub fn cookie(mut self, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(SET_COOKIE, value);
         }
         self
     }

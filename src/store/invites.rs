@@ -112,7 +112,7 @@ pub struct InviteView {
 /// A filter over the invites of one account.
 #[derive(Clone, Debug, Default)]
 pub struct InviteFilter {
-    /// Part of a name or an address, compared without regard to case.
+    /// Part of a name or an address, compared without regard to case and accents.
     pub search: Option<String>,
     /// Only invites that give this role.
     pub role: Option<RoleId>,
@@ -120,7 +120,26 @@ pub struct InviteFilter {
     pub state: Option<InviteState>,
 }
 
+/// How many invites of an account wait to be accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenInvites {
+    /// Those that may still be accepted.
+    pub pending: usize,
+    /// How many of them have a link that did not arrive: the mail failed, or came back.
+    pub undelivered: usize,
+}
+
 impl Store {
+    /// How many invites of an account wait to be accepted.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invites_open(&self, account: &AccountSlug) -> Result<OpenInvites, Failure> {
+        match self {
+            Self::Redb(store) => store.invites_open(account).await,
+        }
+    }
+
     /// Makes an invite. A repeated call with the same idempotency key answers the invite that
     /// there is, with the revision there was. An expired invite to the address is ended by it.
     ///

@@ -8,6 +8,7 @@
 mod accounts;
 mod api_tokens;
 mod audit;
+mod backup;
 mod counts;
 mod data;
 mod erasure;
@@ -21,6 +22,7 @@ mod passkeys;
 mod policies;
 mod rates;
 mod rewrite;
+mod roster;
 mod rows;
 mod seen;
 mod sessions;
@@ -46,7 +48,7 @@ use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use super::record::newer;
 use crate::clock::Clock;
-use crate::domain::{Actor, Change, Failure, Kind, Revision};
+use crate::domain::{Actor, Change, Failure, Kind, Revision, limits};
 
 /// A table of records.
 type Records<K> = TableDefinition<'static, K, &'static [u8]>;
@@ -577,7 +579,9 @@ fn fill_file(
         .mode(0o600)
         .open(path)
         .map_err(redb::StorageError::Io)?;
-    let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
+    let database = Database::builder()
+        .set_cache_size(limits::COPY_CACHE_BYTES)
+        .create_with_backend(FileBackend::new(file)?)?;
     let filled = transition::begin(&database).and_then(|tx| {
         work(&tx)?;
         Ok(tx.commit()?)

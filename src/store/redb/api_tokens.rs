@@ -168,16 +168,35 @@ pub(super) fn revoke_made_by(
     member: &Member,
     keep: &BTreeSet<RoleId>,
 ) -> Result<u64, Fault> {
+    let tokens = of(change.tx, &member.account, Some(&member.id))?;
+    revoke_some(change, tokens, |token| keep.contains(&token.role))
+}
+
+fn revoke_some(
+    change: &mut Transition<'_>,
+    tokens: Vec<ApiToken>,
+    keeps: impl Fn(&ApiToken) -> bool,
+) -> Result<u64, Fault> {
     let mut revoked = 0;
-    for token in of(change.tx, &member.account, Some(&member.id))? {
+    for token in tokens {
         if change.now >= token.expires {
             end(change, &token)?;
-        } else if !keep.contains(&token.role) {
+        } else if !keeps(&token) {
             revoke(change, &token)?;
             revoked += 1;
         }
     }
     Ok(revoked)
+}
+
+/// Revokes every token there is; answers how many. Those that have expired are taken away with them.
+pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
+    let mut tokens = Vec::new();
+    for row in change.tx.open_table(API_TOKENS)?.iter()? {
+        let (id, bytes) = row?;
+        tokens.push(decode_api_token(id.value(), bytes.value())?);
+    }
+    revoke_some(change, tokens, |_| false)
 }
 
 fn revoke(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {

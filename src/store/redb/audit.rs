@@ -85,6 +85,15 @@ impl<'t, R: Rows> Reader<'t, R> {
         Ok(rows.map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
     }
 
+    /// The headers before a sequence, newest first, each with the chain's hash.
+    fn headers_before(
+        &self,
+        before: u64,
+    ) -> Result<impl Iterator<Item = Result<(AuditHeader, Digest), Fault>> + '_, Fault> {
+        let rows = self.headers.range((self.chain, 0)..(self.chain, before))?;
+        Ok(rows.rev().map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
+    }
+
     /// The personal part of an entry, unless it was erased.
     pub(super) fn personal(&self, sequence: u64) -> Result<Option<Personal>, Fault> {
         let found = self.personal.get((self.chain, sequence))?;
@@ -133,21 +142,25 @@ impl RedbStore {
         self.read(move |tx| {
             let chain = chain_of(account.as_ref());
             let reader = Reader::open(tx, &chain)?;
-            let mut page = Page { items: Vec::new(), next: None };
-            for row in reader.headers(after.unwrap_or(0))? {
-                let (header, hash) = row?;
-                if !matches(&filter, &header) {
-                    continue;
-                }
-                if page.items.len() == limit {
-                    page.next =
-                        page.items.last().map(|entry: &AuditEntry| entry.sequence.to_string());
-                    break;
-                }
-                let detail = reader.personal(header.sequence)?.map(|personal| personal.detail);
-                page.items.push(entry(account.as_ref(), header, hash, detail));
-            }
-            Ok(page)
+            let rows = reader.headers(after.unwrap_or(0))?;
+            page(&reader, account.as_ref(), &filter, rows, limit)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn audit_latest(
+        &self,
+        account: Option<&AccountSlug>,
+        filter: &AuditFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>, Failure> {
+        let (account, filter) = (account.cloned(), filter.clone());
+        self.read(move |tx| {
+            let chain = chain_of(account.as_ref());
+            let reader = Reader::open(tx, &chain)?;
+            let rows = reader.headers_before(before.unwrap_or(u64::MAX))?;
+            page(&reader, account.as_ref(), &filter, rows, limit)
         })
         .await
     }
@@ -199,6 +212,30 @@ impl RedbStore {
         })
         .await
     }
+}
+
+/// As many of the rows as fit on a page, in their order.
+fn page<'t, R: Rows + 't>(
+    reader: &Reader<'t, R>,
+    account: Option<&AccountSlug>,
+    filter: &AuditFilter,
+    rows: impl Iterator<Item = Result<(AuditHeader, Digest), Fault>>,
+    limit: usize,
+) -> Result<Page<AuditEntry>, Fault> {
+    let mut page = Page { items: Vec::new(), next: None };
+    for row in rows {
+        let (header, hash) = row?;
+        if !matches(filter, &header) {
+            continue;
+        }
+        if page.items.len() == limit {
+            page.next = page.items.last().map(|entry: &AuditEntry| entry.sequence.to_string());
+            break;
+        }
+        let detail = reader.personal(header.sequence)?.map(|personal| personal.detail);
+        page.items.push(entry(account, header, hash, detail));
+    }
+    Ok(page)
 }
 
 fn matches(filter: &AuditFilter, header: &AuditHeader) -> bool {

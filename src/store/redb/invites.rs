@@ -9,23 +9,24 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::leaving::{self, OVER_MS, after};
 use super::letters::{self, Outgoing};
-use super::members::{Holder, Side, Tables, all_fields, stale};
+use super::members::{Holder, Owner, Side, Tables, all_fields, stale};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    CALLS, Fault, INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER,
-    REMOVED, RedbStore, accounts, guards, members, rates, sessions,
+    ADDRESSES, CALLS, Fault, INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT,
+    INVITES_BY_INVITER, REMOVED, RedbStore, accounts, guards, members, rates, sessions,
 };
 use crate::clock;
+use crate::domain::fold::Search;
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, Fate, Generation, Invite,
-    InviteId, InviteState, KeyId, Kind, LetterKind, Member, MemberId, RoleId, Row, Status,
+    AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryState, Email, Failure, Fate, Generation,
+    Invite, InviteId, InviteState, KeyId, Kind, LetterKind, Member, MemberId, RoleId, Row, Status,
     Timestamp, TokenHash, Version, limits, link,
 };
 use crate::store::by::moved_on;
 use crate::store::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
-    NewInviteLink,
+    NewInviteLink, OpenInvites,
 };
 use crate::store::letters::NewLetter;
 use crate::store::record::invites::{CallRecord, InviteRecord, InviteTokenRecord};
@@ -92,6 +93,14 @@ impl RedbStore {
             page(tx, &account, after.as_ref(), |invite| wanted.is(invite), limit)
         })
         .await
+    }
+
+    pub(in crate::store) async fn invites_open(
+        &self,
+        account: &AccountSlug,
+    ) -> Result<OpenInvites, Failure> {
+        let (account, now) = (account.clone(), self.0.clock.now());
+        self.read(move |tx| open(tx, &account, now)).await
     }
 
     pub(in crate::store) async fn invite_renew(
@@ -605,22 +614,22 @@ impl Cursor {
 /// A filter, ready to be asked.
 struct Wanted<'f> {
     filter: &'f InviteFilter,
-    search: Option<String>,
+    search: Option<Search>,
     now: Timestamp,
 }
 
 impl<'f> Wanted<'f> {
     fn new(filter: &'f InviteFilter, now: Timestamp) -> Self {
-        Self { filter, search: filter.search.as_ref().map(|text| text.to_lowercase()), now }
+        Self { filter, search: filter.search.as_deref().map(Search::new), now }
     }
 
     fn is(&self, invite: &Invite) -> bool {
         self.filter.role.as_ref().is_none_or(|role| *role == invite.role)
             && self.filter.state.is_none_or(|state| state == invite.state(self.now))
-            && self.search.as_deref().is_none_or(|search| {
-                invite.email.key().contains(search)
-                    || invite.full_name().to_lowercase().contains(search)
-            })
+            && self
+                .search
+                .as_ref()
+                .is_none_or(|search| search.finds(&invite.email, &invite.full_name()))
     }
 }
 
@@ -653,6 +662,31 @@ fn page(
         page.items.push(view(tx, invite)?);
     }
     Ok(page)
+}
+
+/// Counts the open invites: every one of them holds its address, unlike those that are over.
+fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<OpenInvites, Fault> {
+    let addresses = tx.open_table(ADDRESSES)?;
+    let prefix = members::address_key(account, "");
+    let mut open = OpenInvites::default();
+    for row in addresses.range(prefix.as_str()..)? {
+        let (key, bytes) = row?;
+        if !key.value().starts_with(&prefix) {
+            break;
+        }
+        let Some(Owner::Invite(id)) = Owner::decode(bytes.value()) else { continue };
+        let Some(InviteRecord { invite, .. }) = read(tx, id)? else { continue };
+        if invite.state(now) != InviteState::Pending {
+            continue;
+        }
+        open.pending += 1;
+        let letter = invite.letter.map(|letter| letters::read(tx, letter)).transpose()?.flatten();
+        let state = letter.map(|record| record.letter.delivery.state).unwrap_or_default();
+        if matches!(state, DeliveryState::Bounced | DeliveryState::Failed) {
+            open.undelivered += 1;
+        }
+    }
+    Ok(open)
 }
 
 /// When an invite may be forgotten: long after it was over.

@@ -292,6 +292,21 @@ pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), 
     end_some(change, member, |_| true)
 }
 
+/// Ends every link there is; answers how many.
+pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
+    let mut links = Vec::new();
+    for row in change.tx.open_table(LINKS)?.iter()? {
+        let (id, bytes) = row?;
+        links.push(LinkRecord::decode(id.value(), bytes.value())?);
+    }
+    let mut ended = 0;
+    for record in &links {
+        end(change, record)?;
+        ended += 1;
+    }
+    Ok(ended)
+}
+
 fn end_some(
     change: &Transition<'_>,
     member: &MemberId,

@@ -20,9 +20,7 @@ use crate::domain::{
 };
 use crate::store::record::invites::InviteRecord;
 use crate::store::record::{LastChange, MemberRecord};
-use crate::store::{
-    By, Committed, ImportPart, ImportRow, MemberEdit, MemberFilter, Page, Removal, Target,
-};
+use crate::store::{By, Committed, ImportPart, ImportRow, MemberEdit, Removal, Target};
 
 /// An address is held by a member: this byte, then the id.
 const OF_MEMBER: u8 = b'm';
@@ -87,18 +85,6 @@ impl RedbStore {
             }
         })
         .await
-    }
-
-    pub(in crate::store) async fn members(
-        &self,
-        account: &AccountSlug,
-        filter: &MemberFilter,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<Member>, Failure> {
-        let (filter, prefix) = (filter.clone(), address_key(account, ""));
-        let after = after.map(|after| address_key(account, after));
-        self.read(move |tx| page(tx, &prefix, after.as_deref(), &filter, limit)).await
     }
 
     pub(in crate::store) async fn member_edit(
@@ -333,7 +319,7 @@ pub(super) enum Owner<'o> {
 }
 
 impl<'o> Owner<'o> {
-    fn decode(bytes: &'o [u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &'o [u8]) -> Option<Self> {
         let (kind, id) = bytes.split_first()?;
         let id = std::str::from_utf8(id).ok()?;
         match *kind {
@@ -711,47 +697,6 @@ pub(super) fn address_key(account: &AccountSlug, email_key: &str) -> String {
 pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
     let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
     Ok(found.map(|record| record.member))
-}
-
-/// One page in the order of addresses; the cursor is the last address that was looked at.
-fn page(
-    tx: &ReadTransaction,
-    prefix: &str,
-    after: Option<&str>,
-    filter: &MemberFilter,
-    limit: usize,
-) -> Result<Page<Member>, Fault> {
-    let addresses = tx.open_table(ADDRESSES)?;
-    let search = filter.search.as_ref().map(|text| text.to_lowercase());
-    let mut page = Page { items: Vec::new(), next: None };
-    for row in addresses.range(after.unwrap_or(prefix)..)? {
-        let (key, bytes) = row?;
-        let Some(email_key) = key.value().strip_prefix(prefix) else { break };
-        if after == Some(key.value()) {
-            continue;
-        }
-        let Some(Owner::Member(id)) = Owner::decode(bytes.value()) else { continue };
-        let Some(member) = read(tx, id)? else { continue };
-        if !wanted(&member, filter, search.as_deref()) {
-            continue;
-        }
-        if page.items.len() == limit {
-            page.next = page.items.last().map(|last: &Member| last.email.key().to_owned());
-            break;
-        }
-        debug_assert_eq!(member.email.key(), email_key);
-        page.items.push(member);
-    }
-    Ok(page)
-}
-
-fn wanted(member: &Member, filter: &MemberFilter, search: Option<&str>) -> bool {
-    filter.role.as_ref().is_none_or(|role| *role == member.role)
-        && filter.status.is_none_or(|status| status == member.status)
-        && search.is_none_or(|search| {
-            member.email.key().contains(search)
-                || member.full_name().to_lowercase().contains(search)
-        })
 }
 
 /// Reads every member, in no order.

@@ -1,4 +1,4 @@
-//! Writing the file anew after an erasure.
+//! Writing the file anew after an erasure, and into another one.
 //!
 //! A freed page keeps its bytes until something else is written into it, and so does the unused
 //! end of a page that lives on: neither taking a row away nor compacting the file takes its bytes
@@ -39,7 +39,8 @@ pub(super) fn where_due(
         Err(Fault::Disk(fault)) => return Err(open_failure(path, &fault)),
     }
     let new = beside(path);
-    let made = copy(&database, &new).and_then(|()| {
+    let made = database.begin_read().map_err(redb::Error::from).and_then(|from| {
+        copy(&from, &new)?;
         fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
     });
     if let Err(fault) = made {
@@ -67,10 +68,10 @@ fn is_due(database: &Database) -> Result<bool, Fault> {
     }
 }
 
-fn copy(from: &Database, path: &Path) -> Result<(), redb::Error> {
-    let from = from.begin_read()?;
+/// Makes a new file of what a transaction sees.
+pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Error> {
     fill_file(path, |to| {
-        each_table(&mut Copy { from: &from, to })?;
+        each_table(&mut Copy { from, to })?;
         to.open_table(META)?.remove(DUE)?;
         Ok(())
     })

@@ -296,6 +296,19 @@ pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<
     Ok(count(&sessions))
 }
 
+/// Ends every session there is; answers how many.
+pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
+    let mut sessions = Vec::new();
+    for row in change.tx.open_table(SESSIONS)?.iter()? {
+        let (token, bytes) = row?;
+        sessions.push(decode_session(token.value(), bytes.value())?);
+    }
+    for session in &sessions {
+        end(change, session)?;
+    }
+    Ok(count(&sessions))
+}
+
 /// Ends every session of a member but one; answers how many.
 pub(super) fn end_others(
     change: &mut Transition<'_>,

@@ -1,0 +1,366 @@
+//! A backup as a folder: the file of the store, the keys, and a manifest with the length and the
+//! digest of each.
+//!
+//! A folder gets its name once all of it is on the disk, so that half a backup is never taken for a
+//! whole one, and nothing is ever written over. Digests find what was damaged, not who forged it.
+//! Knows files only: no store, and no key.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::domain::digest::Hasher;
+use crate::domain::{Digest, Failure, Kind, Revision, Timestamp, limits};
+use crate::entropy;
+
+/// The layout of a backup.
+const FORMAT: u64 = 1;
+/// The file of the store, in a backup.
+const STORE: &str = "kwic.redb";
+/// The folder of the keys, in a backup.
+const KEYS: &str = "keys";
+const MANIFEST: &str = "manifest.json";
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What a backup holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Manifest {
+    format: u64,
+    /// The version of the binary that made it.
+    version: String,
+    /// For people, RFC 3339.
+    taken: String,
+    /// The same in milliseconds since 1970.
+    taken_ms: i64,
+    revision: u64,
+    files: Vec<Listed>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Listed {
+    path: String,
+    bytes: u64,
+    sha256: String,
+}
+
+impl Listed {
+    fn new(path: String, (bytes, digest): (u64, Digest)) -> Self {
+        Self { path, bytes, sha256: digest.hex() }
+    }
+
+    /// The name of the key, where this is one. A name that leads elsewhere is none.
+    fn key(&self) -> Option<&str> {
+        let name = self.path.strip_prefix(KEYS)?.strip_prefix('/')?;
+        is_key(name).then_some(name)
+    }
+}
+
+fn is_key(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    name.strip_suffix(".key").is_some_and(|stem| !stem.is_empty() && stem.chars().all(plain))
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The folder.
+    pub place: PathBuf,
+    /// The revision that it holds.
+    pub revision: Revision,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Bytes of all files but the manifest.
+    pub bytes: u64,
+    /// How many keys it holds.
+    pub keys: usize,
+}
+
+/// Makes a backup at `to`, which must not be there, of what `copy` writes into the file that it is
+/// given, and of the keys in a folder.
+///
+/// # Errors
+/// `Conflict` `backup_exists`; `Busy` `backup_failed`, when a file cannot be read or written; what
+/// `copy` says.
+pub async fn write<F: Future<Output = Result<Revision, Failure>>>(
+    to: &Path,
+    keys: &Path,
+    at: Timestamp,
+    copy: impl FnOnce(PathBuf) -> F,
+) -> Result<Taken, Failure> {
+    let draft = Draft::begin(to)?;
+    let revision = copy(draft.folder.join(STORE)).await?;
+    let keys = keys.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let failed = |fault: io::Error| failed(&draft.to, &fault);
+        draft.finish(&keys, revision, at).map_err(failed)
+    })
+    .await
+    .map_err(|fault| Failure::internal(format!("the backup broke off: {fault}")))?
+}
+
+fn failed(place: &Path, fault: &io::Error) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "backup_failed",
+        format!(
+            "the backup `{}` cannot be written: {fault}; name another place, or free space there",
+            place.display()
+        ),
+    )
+}
+
+/// A backup under way, beside its name. Dropped before its end, it is taken away.
+struct Draft {
+    folder: PathBuf,
+    to: PathBuf,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Draft {
+    fn begin(to: &Path) -> Result<Self, Failure> {
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(Failure::new(
+                Kind::Conflict,
+                "backup_exists",
+                format!("`{}` is there already: name a new folder", to.display()),
+            ));
+        }
+        // Of two backups to one name each has a folder of its own.
+        let mark = Digest::of(&[&entropy::random::<16>()?]).hex();
+        let mark = mark.get(..8).unwrap_or_default();
+        let folder = PathBuf::from(format!("{}.{mark}.part", to.display()));
+        make_folder(&folder).map_err(|fault| failed(to, &fault))?;
+        Ok(Self { folder, to: to.to_owned() })
+    }
+
+    fn finish(&self, keys: &Path, revision: Revision, at: Timestamp) -> io::Result<Taken> {
+        let mut files = vec![Listed::new(STORE.to_owned(), measured(&self.folder.join(STORE))?)];
+        make_folder(&self.folder.join(KEYS))?;
+        for name in names(keys)? {
+            let path = format!("{KEYS}/{name}");
+            let copied = copied(&keys.join(&name), &self.folder.join(&path))?;
+            files.push(Listed::new(path, copied));
+        }
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        let taken = Taken { place: self.to.clone(), revision, at, bytes, keys: files.len() - 1 };
+        let manifest = Manifest {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            taken: clock::rfc3339(at),
+            taken_ms: at.0,
+            revision: revision.0,
+            files,
+        };
+        let mut file = new_file(&self.folder.join(MANIFEST))?;
+        file.write_all(&serde_json::to_vec_pretty(&manifest)?)?;
+        file.sync_all()?;
+        sync_folder(&self.folder.join(KEYS))?;
+        sync_folder(&self.folder)?;
+        fs::rename(&self.folder, &self.to)?;
+        sync_folder(&above(&self.to))?;
+        Ok(taken)
+    }
+}
+
+/// The names of the keys in a folder, sorted.
+fn names(keys: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(keys)? {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| is_key(name)));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The folder that something is in.
+#[must_use]
+pub fn above(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Has the names in a folder outlive a loss of power.
+///
+/// # Errors
+/// Those of the system.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Reads a file; answers its length and its digest.
+fn measured(path: &Path) -> io::Result<(u64, Digest)> {
+    read_through(path, |_| Ok(()))
+}
+
+/// Copies a file into a new one (mode 0600); answers its length and its digest.
+fn copied(from: &Path, to: &Path) -> io::Result<(u64, Digest)> {
+    let mut new = new_file(to)?;
+    let measured = read_through(from, |piece| new.write_all(piece))?;
+    new.sync_all()?;
+    Ok(measured)
+}
+
+fn read_through(
+    path: &Path,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(u64, Digest)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut bytes) = (Hasher::default(), 0);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = file.read(&mut piece)?;
+        let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else {
+            return Ok((bytes, hasher.finish()));
+        };
+        hasher.raw(read);
+        each(read)?;
+        bytes += read.len() as u64;
+    }
+}
+
+/// A backup that is there, and in order as far as it is wanted.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    folder: PathBuf,
+    manifest: Manifest,
+    with_keys: bool,
+}
+
+impl Backup {
+    /// Reads a backup, and holds every file of it to the manifest; without its keys where they are
+    /// not wanted.
+    ///
+    /// # Errors
+    /// `Invalid` `backup_refused` with what is wrong with it.
+    pub fn read(folder: &Path, with_keys: bool) -> Result<Self, Failure> {
+        let manifest = manifest(folder).map_err(|why| refused(folder, &why))?;
+        let backup = Self { folder: folder.to_owned(), manifest, with_keys };
+        for file in backup.wanted() {
+            let measured = measured(&folder.join(&file.path));
+            backup.hold(file, measured)?;
+        }
+        Ok(backup)
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub const fn taken(&self) -> Timestamp {
+        Timestamp(self.manifest.taken_ms)
+    }
+
+    /// The revision that it holds.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        Revision(self.manifest.revision)
+    }
+
+    /// Copies the file of the store.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn put_store(&self, to: &Path) -> Result<(), Failure> {
+        self.wanted()
+            .filter(|file| file.path == STORE)
+            .try_for_each(|file| self.hold(file, copied(&self.folder.join(STORE), to)))
+    }
+
+    /// Copies the keys into a new folder.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn put_keys(&self, to: &Path) -> Result<(), Failure> {
+        make_folder(to).map_err(|fault| self.refused(&format!("cannot be put back: {fault}")))?;
+        for file in self.wanted() {
+            if let Some(name) = file.key() {
+                self.hold(file, copied(&self.folder.join(&file.path), &to.join(name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a folder has every key of this backup, the same.
+    #[must_use]
+    pub fn keys_are_in(&self, folder: &Path) -> bool {
+        self.wanted().filter_map(|file| Some((file, file.key()?))).all(|(file, name)| {
+            measured(&folder.join(name))
+                .is_ok_and(|there| Listed::new(file.path.clone(), there) == *file)
+        })
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = &Listed> {
+        self.manifest.files.iter().filter(|file| self.with_keys || file.path == STORE)
+    }
+
+    fn hold(&self, file: &Listed, found: io::Result<(u64, Digest)>) -> Result<(), Failure> {
+        match found {
+            Ok(found) if Listed::new(file.path.clone(), found) == *file => Ok(()),
+            Ok(_) => Err(self.refused(&format!("is damaged: `{}` was changed", file.path))),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound && file.key().is_some() => {
+                Err(self.refused(&format!(
+                    "is not whole: the key `{0}` is missing; put it back, or give --without-keys",
+                    file.path
+                )))
+            }
+            Err(fault) => Err(self.refused(&format!("cannot be used: `{}`: {fault}", file.path))),
+        }
+    }
+
+    fn refused(&self, why: &str) -> Failure {
+        refused(&self.folder, why)
+    }
+}
+
+fn refused(folder: &Path, why: &str) -> Failure {
+    let place = folder.display();
+    let sentence = format!("the backup `{place}` {why}; nothing was changed, use another backup");
+    Failure::new(Kind::Invalid, "backup_refused", sentence)
+}
+
+fn manifest(folder: &Path) -> Result<Manifest, String> {
+    let path = folder.join(MANIFEST);
+    let file = File::open(&path)
+        .map_err(|fault| format!("cannot be used: its `{MANIFEST}` cannot be read: {fault}"))?;
+    let mut text = Vec::new();
+    let most = limits::MANIFEST_BYTES_MAX as u64;
+    file.take(most)
+        .read_to_end(&mut text)
+        .map_err(|fault| format!("cannot be used: its `{MANIFEST}` cannot be read: {fault}"))?;
+    // Its layout first: a newer one may say everything else in another way.
+    #[derive(Deserialize)]
+    struct Layout {
+        format: u64,
+    }
+    let damaged = |fault: serde_json::Error| format!("is damaged: its `{MANIFEST}`: {fault}");
+    let Layout { format } = serde_json::from_slice(&text).map_err(damaged)?;
+    if format != FORMAT {
+        return Err("was made by another version of kwic-team: restore it with that one".to_owned());
+    }
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(damaged)?;
+    let stores = manifest.files.iter().filter(|file| file.path == STORE).count();
+    let known = |file: &Listed| file.path == STORE || file.key().is_some();
+    match (stores, manifest.files.iter().find(|file| !known(file))) {
+        (1, None) => Ok(manifest),
+        (_, Some(file)) => Err(format!("is damaged: it lists `{}`", file.path)),
+        (_, None) => Err(format!("is damaged: it does not list `{STORE}` once")),
+    }
+}

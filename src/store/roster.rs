@@ -1,0 +1,189 @@
+//! The table of a team: one page of it in whichever order, with the counts that stand beside it.
+//!
+//! A cursor carries the place of the item that it was taken from, so that a page is right also
+//! where that member has gone. Judges nobody's right.
+
+use std::collections::BTreeMap;
+
+use super::personal::Seen;
+use super::{MemberFilter, Store};
+use crate::domain::fold::folded;
+use crate::domain::{AccountSlug, Failure, Member, MemberId, RoleId, Timestamp};
+
+/// By what members are ordered; ties by their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MemberOrder {
+    /// Both names, without regard to case and accents.
+    Name,
+    /// The canonical address.
+    #[default]
+    Email,
+    /// The role's id.
+    Role,
+    /// When the person signed in last; who never did comes first.
+    SignedIn,
+    /// When the person became a member.
+    Joined,
+}
+
+impl MemberOrder {
+    /// Every order.
+    pub const ALL: [Self; 5] = [Self::Name, Self::Email, Self::Role, Self::SignedIn, Self::Joined];
+
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Email => "email",
+            Self::Role => "role",
+            Self::SignedIn => "signed_in",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// The order that a word names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.as_str() == text)
+    }
+}
+
+/// Which page of an account's members.
+#[derive(Clone, Debug, Default)]
+pub struct RosterQuery {
+    /// Whom.
+    pub filter: MemberFilter,
+    /// In which order.
+    pub order: MemberOrder,
+    /// The other way round.
+    pub descending: bool,
+    /// What comes after this cursor.
+    pub after: Option<String>,
+    /// What comes before it; not together with `after`.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// One page of an account's members, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// The page, in order.
+    pub items: Vec<Seen>,
+    /// How many members the account has.
+    pub total: usize,
+    /// How many of them the filter lets through.
+    pub matching: usize,
+    /// Which of those the first item is, from 1; 0 where the page is empty.
+    pub first: usize,
+    /// What the page after is `after`; `None` at the end.
+    pub next: Option<String>,
+    /// What the page before is `before`; `None` at the beginning.
+    pub previous: Option<String>,
+    /// How many active members of the account have no second factor.
+    pub without_two_step: usize,
+    /// How many members of the account hold each role, suspended ones included; no entry for none.
+    pub held: BTreeMap<RoleId, usize>,
+}
+
+impl Store {
+    /// One page of an account's members, in any order, with counts. Looks at every member of the
+    /// account: where the order of addresses will do and nobody counts, [`Self::members`] does not.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none of this order, and for two; `Busy`, when the disk fails.
+    pub async fn roster(
+        &self,
+        account: &AccountSlug,
+        query: &RosterQuery,
+    ) -> Result<Roster, Failure> {
+        match self {
+            Self::Redb(store) => store.roster(account, query).await,
+        }
+    }
+}
+
+/// Where a member stands in an order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    key: Key,
+    id: String,
+}
+
+/// What members are compared by first: always the same kind in one order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Text(String),
+    Moment(Option<i64>),
+}
+
+impl Place {
+    /// The member's place, where the person signed in last at this moment.
+    pub(super) fn of(order: MemberOrder, member: &Member, signed_in: Option<Timestamp>) -> Self {
+        let key = match order {
+            MemberOrder::Name => Key::Text(folded(&member.full_name())),
+            MemberOrder::Email => Key::Text(member.email.key().to_owned()),
+            MemberOrder::Role => Key::Text(member.role.as_str().to_owned()),
+            MemberOrder::SignedIn => Key::Moment(signed_in.map(|at| at.0)),
+            MemberOrder::Joined => Key::Moment(Some(member.joined.0)),
+        };
+        Self { key, id: member.id.as_str().to_owned() }
+    }
+
+    fn parse(order: MemberOrder, id: &str, key: &str) -> Option<Self> {
+        let key = match order {
+            MemberOrder::Name | MemberOrder::Email | MemberOrder::Role => Key::Text(key.to_owned()),
+            MemberOrder::SignedIn if key.is_empty() => Key::Moment(None),
+            MemberOrder::SignedIn | MemberOrder::Joined => Key::Moment(Some(key.parse().ok()?)),
+        };
+        Some(Self { key, id: MemberId::parse(id).ok()?.as_str().to_owned() })
+    }
+}
+
+/// The one end of a page that is given.
+pub(super) enum End {
+    After(Place),
+    Before(Place),
+}
+
+impl RosterQuery {
+    /// The end of the page that the cursor names; `None` from the beginning on.
+    pub(super) fn end(&self) -> Result<Option<End>, Failure> {
+        match (&self.after, &self.before) {
+            (None, None) => Ok(None),
+            (Some(text), None) => Ok(Some(End::After(self.place("after", text)?))),
+            (None, Some(text)) => Ok(Some(End::Before(self.place("before", text)?))),
+            (Some(_), Some(_)) => Err(Failure::invalid(
+                "before",
+                "a page begins `after` a cursor or ends `before` one: leave one of them out",
+            )),
+        }
+    }
+
+    fn place(&self, field: &'static str, text: &str) -> Result<Place, Failure> {
+        // An id holds no space.
+        let rest = text.strip_prefix(&self.sort()).and_then(|rest| rest.strip_prefix(' '));
+        rest.and_then(|rest| rest.split_once(' '))
+            .and_then(|(id, key)| Place::parse(self.order, id, key))
+            .ok_or_else(|| {
+                Failure::invalid(
+                    field,
+                    format!("`{field}` is no cursor of this order: use one that a page in the same order gave"),
+                )
+            })
+    }
+
+    /// What names a place in this order.
+    pub(super) fn cursor(&self, place: &Place) -> String {
+        let key = match &place.key {
+            Key::Text(text) => text.clone(),
+            Key::Moment(at) => at.map(|at| at.to_string()).unwrap_or_default(),
+        };
+        format!("{} {} {key}", self.sort(), place.id)
+    }
+
+    fn sort(&self) -> String {
+        format!("{}{}", if self.descending { "-" } else { "" }, self.order.as_str())
+    }
+}
