@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod api_tokens;
 pub mod audit;
+pub mod backup;
 pub mod decide;
 pub mod events;
 pub mod export;
@@ -29,5 +30,5 @@ pub mod step_up;
 pub mod ticket;
 pub mod two_step;
 
-mod roles;
+pub mod roles;
 mod whole;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::invites::{self, Invitation};
 use super::permit::{Caller, Permit, Right, StorePermit};
+use super::sessions::SignedIn;
 use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;
@@ -44,7 +45,10 @@ pub async fn create(
         let made =
             app.store.account_create(permit.actor(), account.slug, account.name, first).await;
         let Committed { revision, value: (account, invite) } = refresh::seen(&app, made).await?;
-        let link = invite.as_ref().and_then(|view| invites::valid_link(&app, &view.invite).ok());
+        let link = match &invite {
+            Some(view) => invites::valid_link(&app, &view.invite).await.ok(),
+            None => None,
+        };
         Ok(Committed { revision, value: Created { account, invite: invite.zip(link) } })
     })
     .await
@@ -108,6 +112,14 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
 pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
     found(app, permit.account()).await
+}
+
+/// The account of whoever is signed in, whose name every page shows.
+///
+/// # Errors
+/// `NotFound` `unknown_account`; `Busy`.
+pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, Failure> {
+    found(app, signed_in.account()).await
 }
 
 /// One account.
@@ -182,6 +194,15 @@ pub async fn meant(app: &App, named: Option<AccountSlug>) -> Result<AccountSlug,
         },
         None => only(app.store.accounts().await?),
     }
+}
+
+/// The only account there is, for who need not name it; `None` with several, and with none.
+///
+/// # Errors
+/// `Busy`.
+pub async fn sole(app: &App) -> Result<Option<AccountSlug>, Failure> {
+    let mut accounts = app.store.accounts().await?.into_iter();
+    Ok(accounts.next().filter(|_| accounts.next().is_none()).map(|account| account.slug))
 }
 
 /// The account's name for people, trimmed.

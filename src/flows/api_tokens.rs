@@ -237,6 +237,18 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
+/// One token of the account that lives.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_token`; `Busy`.
+pub async fn show(app: &App, caller: Caller, id: &ApiTokenId) -> Result<Listed, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::EDIT_TEAM]).await?;
+    let found = app.store.api_token(permit.account(), id).await?;
+    let token = live(app, found.into_iter().collect()).next().ok_or_else(unknown)?;
+    let maker = app.store.member(&token.member).await?;
+    Ok(Listed { token, maker })
+}
+
 /// A member's tokens that live.
 pub(super) async fn of(
     app: &App,

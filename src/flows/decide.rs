@@ -1,14 +1,15 @@
 //! One decision: the live policies, the directory, an answer.
 //!
-//! Synchronous, reads memory only, and cannot fail: whatever is in doubt is a deny. Takes no lock
+//! A decision that counts is synchronous, reads memory only, and cannot fail: whatever is in doubt is a deny. Takes no lock
 //! that a writer can hold.
 
 use crate::app::App;
 use crate::clock;
 use crate::directory::Directory;
-use crate::domain::{Decision, EntityRef, MemberView, Query};
+use crate::domain::{Decision, EntityRef, Failure, MemberView, Query};
 use crate::engine::{Members, Snapshot, World};
 use crate::flows::api_tokens::Holder;
+use crate::flows::permit::{Caller, Permit, Right};
 use crate::flows::sessions::{self, SignedIn};
 
 /// The type of a subject that is a session's token.
@@ -39,6 +40,18 @@ impl Members for ActingAs<'_> {
     }
 }
 
+/// The members of one account: nobody else is known.
+struct OfAccount<'d> {
+    directory: &'d Directory,
+    account: &'d str,
+}
+
+impl Members for OfAccount<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        self.directory.with(id, |view| (view.account == self.account).then(|| read(view))).flatten()
+    }
+}
+
 /// Answers one question by these policies; `explain` adds why. Who asks several questions for one
 /// answer, or says by which policies it was given, loads them once.
 #[must_use]
@@ -65,6 +78,22 @@ pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     let decision = app.policies.load().decide(query, &world(app, &members), false);
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
+}
+
+/// Answers one question with its reasons, to look into the policies: nothing rests on the answer,
+/// and it is not counted. Whoever is not of the caller's account is answered like nobody at all.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`, when the disk fails.
+pub async fn try_out(
+    app: &App,
+    caller: Caller,
+    policies: &Snapshot,
+    query: &Query<'_>,
+) -> Result<Decision, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
+    let members = OfAccount { directory: &app.directory, account: permit.account().as_str() };
+    Ok(policies.decide(query, &world(app, &members), true))
 }
 
 fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {

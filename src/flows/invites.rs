@@ -20,7 +20,7 @@ use crate::entropy;
 use crate::password::Password;
 use crate::store::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
-    NewInviteLink,
+    NewInviteLink, OpenInvites,
 };
 use crate::store::{Committed, Page, by};
 use crate::throttle::Quota;
@@ -165,6 +165,15 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
+/// How many invites of the account wait to be accepted, and how many of them did not arrive.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn open_count(app: &App, caller: Caller) -> Result<OpenInvites, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    app.store.invites_open(permit.account()).await
+}
+
 /// One invite of the caller's account.
 ///
 /// # Errors
@@ -274,7 +283,7 @@ pub async fn link(
         };
         let done = permit.run(&app, change).await;
         let Committed { revision, value: view } = refresh::seen(&app, done).await?;
-        let link = Some(valid_link(&app, &view.invite)?);
+        let link = Some(valid_link(&app, &view.invite).await?);
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
             revision,
@@ -324,9 +333,28 @@ pub async fn inspect(app: &App, token: &str) -> Result<Inspected, Failure> {
         app.store.invite_by_token(token.hash()).await?.ok_or_else(link::dead)?;
     invite.may_be_accepted(generation, app.clock.now())?;
     inviter_still_may(app, &invite).await?;
+    inspected(app, invite).await
+}
+
+async fn inspected(app: &App, invite: Invite) -> Result<Inspected, Failure> {
     let account = account(app, &invite.account).await?;
     let inviter = inviter(app, &invite).await?;
     Ok(Inspected { invite, account, inviter })
+}
+
+/// What the holder of a link that has expired was invited to, and by whom: somebody to ask for a
+/// new one. `None` for every other link. Changes nothing.
+///
+/// # Errors
+/// `Busy`.
+pub async fn expired(app: &App, token: &str) -> Result<Option<Inspected>, Failure> {
+    let Some(token) = Token::parse(token) else { return Ok(None) };
+    match app.store.invite_by_token(token.hash()).await? {
+        Some((invite, _)) if invite.state(app.clock.now()) == InviteState::Expired => {
+            inspected(app, invite).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Joins: makes the member that an invite is for. The token is used up only once the password
@@ -452,19 +480,24 @@ pub(super) fn later(app: &App, by: Duration) -> Timestamp {
 /// The valid link of an invite.
 ///
 /// # Errors
-/// `Conflict` `link_key_gone`.
-pub(super) fn valid_link(app: &App, invite: &Invite) -> Result<String, Failure> {
-    valid_token(app, invite).map(|token| app.links.to("join", &token))
+/// As [`valid_token`].
+pub(super) async fn valid_link(app: &App, invite: &Invite) -> Result<String, Failure> {
+    Ok(app.links.to("join", &valid_token(app, invite).await?))
 }
 
-/// The valid token of an invite.
+/// The valid token of an invite, where the store knows it: a key that was made anew under the number
+/// of one that is gone derives a token that opens nothing.
 ///
 /// # Errors
-/// `Conflict` `link_key_gone`.
-pub(super) fn valid_token(app: &App, invite: &Invite) -> Result<Token, Failure> {
-    app.keys
-        .invite_token(invite.key, &invite.account, &invite.id, invite.generation)
-        .ok_or_else(key_gone)
+/// `Conflict` `link_key_gone`; `Busy`.
+pub(super) async fn valid_token(app: &App, invite: &Invite) -> Result<Token, Failure> {
+    let token = app.keys.invite_token(invite.key, &invite.account, &invite.id, invite.generation);
+    let token = token.ok_or_else(key_gone)?;
+    let found = app.store.invite_by_token(token.hash()).await?;
+    let is_it = found.is_some_and(|(known, generation)| {
+        known.id == invite.id && generation == invite.generation
+    });
+    if is_it { Ok(token) } else { Err(key_gone()) }
 }
 
 /// The code of a link that cannot be made again.
@@ -568,7 +601,7 @@ async fn shown(
     let Committed { revision, value: view } = done;
     let open = view.invite.state(app.clock.now()) == InviteState::Pending;
     let link = match open && (caller.is_sidecar() || !app.mailer.sends()) {
-        true => valid_link(app, &view.invite).ok(),
+        true => valid_link(app, &view.invite).await.ok(),
         false => None,
     };
     let inviter = inviter(app, &view.invite).await?;

@@ -226,7 +226,7 @@ async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
             if !open || invite.generation != *generation {
                 return Ok(None);
             }
-            let token = valid_token(app, &invite)?;
+            let token = valid_token(app, &invite).await?;
             let inviter = inviter(app, &invite).await?;
             let live = app.policies.load();
             let card = live.roles().iter().find(|card| card.id == invite.role);
@@ -279,6 +279,10 @@ async fn write_link(
         return Ok(None);
     }
     let token = app.keys.link_token(link.key, &letter.account, id).ok_or_else(key_gone)?;
+    // As with an invite: its key may have been made anew.
+    if app.store.link_by_token(token.hash()).await?.is_none_or(|known| known.id != *id) {
+        return Err(key_gone());
+    }
     Ok(Some(match link.purpose {
         LinkPurpose::PasswordReset => {
             Content::PasswordReset { account_name, link: action(app, "reset", token, link.expires) }

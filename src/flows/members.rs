@@ -4,6 +4,7 @@
 //! guards what must hold; here are only the checks that need the live policies. Decisions see a
 //! change before the caller's answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::permit::{Caller, Permit, Right, could_give};
@@ -15,7 +16,11 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::store::personal::Seen;
+use crate::store::roster::{Roster, RosterQuery};
 use crate::store::{Committed, MemberEdit, MemberFilter, Page, Removal, Target};
+
+/// How many administrators are named to whoever must ask one.
+const ADMINISTRATORS_NAMED: usize = 5;
 
 /// What a new member is made of.
 #[derive(Clone, Debug)]
@@ -126,10 +131,39 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page<Member>, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
-    if let Some(role) = &filter.role {
-        roles::known(app, role)?;
-    }
+    filter.roles.iter().try_for_each(|role| roles::known(app, role))?;
     app.store.members(permit.account(), filter, after, limit).await
+}
+
+/// Some of those who administer an account, for whoever must ask one; none where it cannot be
+/// found out. Anybody on the account may know who they are.
+pub async fn administrators(app: &App, account: &AccountSlug) -> Vec<Member> {
+    let roles: Vec<RoleId> = app.policies.load().administering().iter().cloned().collect();
+    if roles.is_empty() {
+        return Vec::new();
+    }
+    let filter = MemberFilter { roles, status: Some(Status::Active), ..MemberFilter::default() };
+    let page = app.store.members(account, &filter, None, ADMINISTRATORS_NAMED).await;
+    page.map(|page| page.items).unwrap_or_default()
+}
+
+/// How many members of the account hold each role.
+///
+/// # Errors
+/// As [`roster`].
+pub async fn held(app: &App, caller: Caller) -> Result<BTreeMap<RoleId, usize>, Failure> {
+    Ok(roster(app, caller, &RosterQuery { limit: 1, ..RosterQuery::default() }).await?.held)
+}
+
+/// One page of the account's members in any order, with the counts that stand beside the table of
+/// a team.
+///
+/// # Errors
+/// As [`list`]; `Invalid` also for a cursor of another order, and for two.
+pub async fn roster(app: &App, caller: Caller, query: &RosterQuery) -> Result<Roster, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    query.filter.roles.iter().try_for_each(|role| roles::known(app, role))?;
+    app.store.roster(permit.account(), query).await
 }
 
 /// When the members of a page signed in last, for whoever was given the page.

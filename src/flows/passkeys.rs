@@ -23,7 +23,7 @@ use crate::passkeys::{Answered, Options, Question, Refusal, RelyingParty};
 use crate::store::Committed;
 use crate::store::passkeys::NewPasskey;
 use crate::store::two_step::{Proof, StepUp};
-use crate::throttle::{Login, Try};
+use crate::throttle::Try;
 
 /// A question to an authenticator, for the browser to carry.
 #[derive(Debug)]
@@ -175,34 +175,20 @@ pub async fn ask(app: &App, ticket: &str) -> Result<Asked, Failure> {
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_passkey`, `passkey_copied`,
-/// `codes_locked`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkeys_not_offered`;
-/// `TooMany` `too_many_tries`; `Busy`.
+/// `codes_locked`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkeys_not_offered`,
+/// `two_step_needed`; `TooMany` `too_many_tries`; `Busy`.
 pub async fn sign_in(
     app: &Arc<App>,
     ticket: &str,
     answer: Answer,
     from: From,
 ) -> Result<Committed<Entered>, Failure> {
-    let (app, ticket) = (Arc::clone(app), ticket.to_owned());
-    // To its end: who hangs up while an answer is judged has still tried it.
-    whole(async move {
-        let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
-        let login = Login::new(&member.account, &member.email);
-        let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
-        let factors = app.store.factors(&member.id).await?;
-        if factors.round != ticket.round {
-            return Err(ticket::dead());
-        }
-        let (proof, before) = check(&app, &member, &factors, &answer, admitted).await?;
-        ticket.failures_before = before;
-        sign_in::begin(&app, member, ticket, Some(proof), &from).await
-    })
-    .await
+    sign_in::by_ticket(app, ticket, sign_in::Shown::Passkey(answer), from).await
 }
 
 /// Checks an answer to sign in. A wrong one counts as a wrong code does. Answers also how many tries
 /// failed before.
-async fn check(
+pub(super) async fn check(
     app: &App,
     member: &Member,
     factors: &Factors,

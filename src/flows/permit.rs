@@ -299,6 +299,44 @@ pub(super) fn giving(role: &RoleId) -> [Right; 2] {
     [Right::EDIT_TEAM, Right::assign(role.clone())]
 }
 
+/// What a member may do on the own account, for whoever shows only that. Nothing rests on it: each
+/// flow asks for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// See who is on the team.
+    pub view_team: bool,
+    /// Invite somebody.
+    pub invite: bool,
+    /// Change members, suspend and restore them.
+    pub edit: bool,
+    /// Remove members.
+    pub remove: bool,
+    /// See the account's settings.
+    pub view_settings: bool,
+    /// Change the account's settings.
+    pub edit_settings: bool,
+    /// The roles that may be given.
+    pub gives: BTreeSet<RoleId>,
+}
+
+/// What a member may do by the live policies.
+#[must_use]
+pub fn rights(app: &App, member: &Member) -> Rights {
+    let has = |right: &Right| holds(app, member, right);
+    let remove = Right { action: "team:remove", on: On::Account, role: None };
+    let live = app.policies.load();
+    let roles = live.roles().iter().map(|card| card.id.clone());
+    Rights {
+        view_team: has(&Right::VIEW_TEAM),
+        invite: has(&Right::INVITE),
+        edit: has(&Right::EDIT_TEAM),
+        remove: has(&remove),
+        view_settings: has(&Right::VIEW_SETTINGS),
+        edit_settings: has(&Right::EDIT_SETTINGS),
+        gives: roles.filter(|role| has(&Right::assign(role.clone()))).collect(),
+    }
+}
+
 fn lacking(member: &Member, right: &Right) -> Failure {
     let (role, action) = (&member.role, right.action);
     let sentence = match &right.role {

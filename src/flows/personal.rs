@@ -11,7 +11,9 @@ use super::two_step::{self, Standing};
 use super::whole::whole;
 use super::{api_tokens, members, refresh, roles};
 use crate::app::App;
-use crate::domain::{AccountSlug, ApiToken, Failure, MemberId, Session, limits};
+use crate::domain::{
+    AccountSlug, ApiToken, AuditEntry, AuditEvent, Failure, MemberId, Session, limits,
+};
 use crate::store::Committed;
 use crate::store::personal::{Erasure, MemberData};
 
@@ -68,6 +70,28 @@ pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Data,
 pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Data, Failure> {
     let member = signed_in.record(app).await?;
     gathered(app, &member.account, &member.id).await
+}
+
+/// The last sign-ins of whoever is signed in, newest first, with the tries that failed before.
+///
+/// # Errors
+/// `Unauthenticated` `session_ended`; `Busy`.
+pub async fn own_sign_ins(app: &App, signed_in: &SignedIn) -> Result<Vec<AuditEntry>, Failure> {
+    let member = signed_in.record(app).await?;
+    let most = limits::OWN_ENTRIES_LOOKED_AT;
+    let kept = app.store.member_data(&member.account, &member.id, most).await?;
+    let mut entries = kept.ok_or_else(sessions::ended)?.entries;
+    let told = [
+        AuditEvent::AuthnLoginSuccess,
+        AuditEvent::AuthnLoginSuccessAfterFail,
+        AuditEvent::AuthnLoginLock,
+    ];
+    entries.retain(|entry| {
+        entry.target == member.id.as_str() && told.iter().any(|it| it.as_str() == entry.event)
+    });
+    entries.reverse();
+    entries.truncate(limits::OWN_SIGN_INS_SHOWN);
+    Ok(entries)
 }
 
 async fn gathered(app: &App, account: &AccountSlug, id: &MemberId) -> Result<Data, Failure> {

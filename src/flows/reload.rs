@@ -14,7 +14,7 @@ use crate::domain::{
     Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp,
 };
 use crate::engine::{Changes, Snapshot, render};
-use crate::flows::permit::StorePermit;
+use crate::flows::permit::{Caller, Permit, Right, StorePermit};
 use crate::flows::refresh;
 use crate::policy_folder::{self, Watch};
 use crate::store::{Store, StoredPolicies};
@@ -53,16 +53,18 @@ pub struct Start {
 }
 
 /// Reads the folder, or the shipped one, and takes it through the gate.
-async fn gate(dir: Option<PathBuf>, held: Vec<(RoleId, usize)>) -> Result<Loaded, Failure> {
-    let work = move || {
-        let files = match dir {
-            Some(dir) => policy_folder::read(&dir)?,
-            None => policy_folder::shipped(),
-        };
-        let snapshot = Snapshot::load(&files, &held).map_err(|faults| refused(&render(&faults)))?;
-        Ok(Loaded { files, snapshot })
+fn gate(dir: Option<PathBuf>, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
+    let files = match dir {
+        Some(dir) => policy_folder::read(&dir)?,
+        None => policy_folder::shipped(),
     };
-    apart(work).await?
+    let snapshot = Snapshot::load(&files, held).map_err(|faults| refused(&render(&faults)))?;
+    Ok(Loaded { files, snapshot })
+}
+
+/// Runs the gate's work where nothing is decided yet.
+async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    background::run_before_serving("policies", work).await
 }
 
 /// Runs the gate's work beside the decisions.
@@ -85,7 +87,7 @@ pub async fn at_start(
     now: Timestamp,
 ) -> Result<Start, Failure> {
     let kept = store.policies_last_good().await?;
-    let fault = match gate(dir, held).await {
+    let fault = match first(move || gate(dir, &held)).await? {
         Ok(loaded) => return begin(loaded, kept, store, now).await,
         Err(fault) => fault,
     };
@@ -96,7 +98,7 @@ pub async fn at_start(
         fault.public
     );
     let files = PolicyFiles::new(kept.files);
-    let snapshot = apart(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
+    let snapshot = first(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
         refused(&format!(
             "{}\nand the last good set no longer loads:\n{}",
             fault.public,
@@ -119,7 +121,7 @@ async fn begin(
         let before = match kept {
             Some(kept) => {
                 let files = PolicyFiles::new(kept.files);
-                apart(move || Snapshot::load(&files, &[])).await?.ok()
+                first(move || Snapshot::load(&files, &[])).await?.ok()
             }
             None => None,
         };
@@ -129,6 +131,17 @@ async fn begin(
     log_live(&snapshot);
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: now };
     Ok(Start { snapshot, status })
+}
+
+/// The paths of the files that the live set was made from; `None` where that set is not kept.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`, when the disk fails.
+pub async fn files(app: &App, caller: Caller) -> Result<Option<Vec<String>>, Failure> {
+    Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
+    let kept = app.store.policies_last_good().await?;
+    let kept = kept.filter(|kept| kept.digest == app.policies.load().digest());
+    Ok(kept.map(|kept| kept.files.into_iter().map(|(path, _)| path).collect()))
 }
 
 /// Reloads the folder now, and waits for the outcome.
@@ -177,7 +190,8 @@ async fn try_once(
     unkept: &mut Option<Vec<String>>,
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
-    let Loaded { files, snapshot } = gate(dir, app.directory.roles_held()).await?;
+    let held = app.directory.roles_held();
+    let Loaded { files, snapshot } = apart(move || gate(dir, &held)).await??;
     let before = app.policies.load_full();
     let at = app.clock.now();
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };

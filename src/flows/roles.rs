@@ -1,11 +1,17 @@
-//! Whether a role exists, asked of the live policies: nothing else lists roles.
+//! Roles as the live policies have them: whether one exists, what it may do, which one a task needs.
 //!
-//! Never says what a role may do.
+//! All of it is read off the live policies and their matrix; no role stands in code, and nothing
+//! here decides what anybody may do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::RwLockReadGuard;
 
 use crate::app::App;
-use crate::domain::{Failure, Kind, RoleId};
+use crate::background;
+use crate::domain::{Failure, Kind, Member, RoleId, Status, near};
+use crate::engine::{Cell, Matrix, RoleCard, Snapshot};
 
 /// Held while a member is given a role, until the directory counts it: no reload takes the role
 /// away in between.
@@ -43,5 +49,274 @@ pub(super) fn unknown(role: &RoleId, roles: &[&str]) -> Failure {
     Failure {
         fields: vec![("role".to_owned(), text.clone())],
         ..Failure::new(Kind::Invalid, "unknown_role", text)
+    }
+}
+
+/// The role of this name in a policy set.
+///
+/// # Errors
+/// `NotFound`, code `unknown_role`, naming the roles there are.
+pub fn card<'s>(live: &'s Snapshot, id: &str) -> Result<&'s RoleCard, Failure> {
+    live.roles().iter().find(|card| card.id.as_str() == id).ok_or_else(|| {
+        let roles: Vec<&str> = live.roles().iter().map(|card| card.id.as_str()).collect();
+        let text = format!("there is no such role: there are `{}`", roles.join("`, `"));
+        Failure::new(Kind::NotFound, "unknown_role", text)
+    })
+}
+
+/// The live policies and their matrix. The first to ask for it of a set waits while every cell is
+/// tried out, apart from the threads that answer decisions.
+///
+/// # Errors
+/// `Internal`, when no thread can be had.
+pub async fn compared(app: &App) -> Result<(Arc<Snapshot>, Arc<Matrix>), Failure> {
+    let live = app.policies.load_full();
+    let matrix = match live.known_matrix() {
+        Some(matrix) => matrix,
+        None => {
+            let tried = Arc::clone(&live);
+            background::run("matrix", move || tried.matrix()).await?
+        }
+    };
+    Ok((live, matrix))
+}
+
+/// The actions that a role is allowed on some type of resource, sorted.
+#[must_use]
+pub fn actions(matrix: &Matrix, id: &RoleId) -> Vec<String> {
+    allowed(matrix, id).into_iter().map(str::to_owned).collect()
+}
+
+fn allowed<'m>(matrix: &'m Matrix, id: &RoleId) -> BTreeSet<&'m str> {
+    let Some(column) = column(matrix, id) else { return BTreeSet::new() };
+    let rows = matrix.rows.iter().filter(|row| row.cells.get(column) == Some(&Cell::Allowed));
+    rows.map(|row| row.action.as_str()).collect()
+}
+
+fn column(matrix: &Matrix, id: &RoleId) -> Option<usize> {
+    matrix.roles.iter().position(|role| role == id)
+}
+
+/// What somebody gains and loses who goes from one role to another.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// Actions that only the role to be allows, sorted.
+    pub gains: Vec<String>,
+    /// Actions that only the role before allowed, sorted.
+    pub loses: Vec<String>,
+}
+
+/// What changes for whoever goes from one role to another.
+#[must_use]
+pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> Difference {
+    let (before, after) = (allowed(matrix, from), allowed(matrix, to));
+    let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| {
+        these.difference(those).map(|action| (*action).to_owned()).collect()
+    };
+    Difference { gains: only(&after, &before), loses: only(&before, &after) }
+}
+
+/// What a member may do, by role and account alone: action, type of resource, and whether.
+#[must_use]
+pub fn permissions_of<'m>(matrix: &'m Matrix, member: &Member) -> Vec<(&'m str, &'m str, Cell)> {
+    let column = column(matrix, &member.role).filter(|_| member.status == Status::Active);
+    let cell = |cells: &[Cell]| column.and_then(|column| cells.get(column).copied());
+    let rows = matrix.rows.iter();
+    rows.map(|row| {
+        let cell = cell(&row.cells).unwrap_or(Cell::Denied);
+        (row.action.as_str(), row.resource.as_str(), cell)
+    })
+    .collect()
+}
+
+/// The smallest role for a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggested {
+    /// The role; `None` where no one role will do.
+    pub role: Option<RoleCard>,
+    /// What it allows beside what was asked, sorted.
+    pub extra: Vec<String>,
+    /// Why this one, or why none, in one sentence.
+    pub reason: String,
+    /// The other roles that would do.
+    pub others: Vec<RoleId>,
+}
+
+/// The role with the fewest actions that covers all that is asked; the first of several.
+///
+/// # Errors
+/// `Invalid` for an action that there is not; `Internal`, when no thread can be had.
+pub async fn suggest(app: &App, asked: &BTreeSet<String>) -> Result<Suggested, Failure> {
+    let (live, matrix) = compared(app).await?;
+    asked.iter().try_for_each(|action| known_action(&matrix, action))?;
+    Ok(smallest(&matrix, live.roles(), asked))
+}
+
+/// Checks that some action has this name.
+///
+/// # Errors
+/// `Invalid` `actions`, with the name that is near.
+pub fn known_action(matrix: &Matrix, text: &str) -> Result<(), Failure> {
+    let known = || matrix.rows.iter().map(|row| row.action.as_str());
+    if known().any(|action| action == text) {
+        return Ok(());
+    }
+    let shown = text.escape_debug();
+    Err(Failure::invalid(
+        "actions",
+        match near::nearest(text, known()) {
+            Some(near) => format!("there is no action `{shown}`: did you mean `{near}`?"),
+            None => format!("there is no action `{shown}`: `/api/v1/roles/compare` lists them"),
+        },
+    ))
+}
+
+fn smallest(matrix: &Matrix, roles: &[RoleCard], asked: &BTreeSet<String>) -> Suggested {
+    let all: Vec<(&RoleCard, BTreeSet<String>)> =
+        roles.iter().map(|card| (card, actions(matrix, &card.id).into_iter().collect())).collect();
+    let covering = || all.iter().filter(|(_, allowed)| allowed.is_superset(asked));
+    let Some((card, allowed)) = covering().min_by_key(|(_, allowed)| allowed.len()) else {
+        return Suggested {
+            role: None,
+            extra: Vec::new(),
+            reason: uncovered(&all, asked),
+            others: Vec::new(),
+        };
+    };
+    let extra: Vec<String> = allowed.difference(asked).cloned().collect();
+    let reason = match extra.len() {
+        0 => format!("`{}` allows just this", card.id),
+        more => {
+            format!("`{}` is the smallest role that allows this, and allows {more} more", card.id)
+        }
+    };
+    let others = covering().map(|(other, _)| &other.id).filter(|other| **other != card.id);
+    Suggested { role: Some((*card).clone()), extra, reason, others: others.cloned().collect() }
+}
+
+/// Why no role does: which comes nearest, and what it lacks.
+fn uncovered(all: &[(&RoleCard, BTreeSet<String>)], asked: &BTreeSet<String>) -> String {
+    let lacks = |allowed: &BTreeSet<String>| asked.difference(allowed).count();
+    match all.iter().min_by_key(|(_, allowed)| lacks(allowed)) {
+        Some((card, allowed)) => {
+            let lacking: Vec<&str> = asked.difference(allowed).map(String::as_str).collect();
+            format!(
+                "no one role allows all of this: `{}` comes nearest, and lacks `{}`",
+                card.id,
+                lacking.join("`, `")
+            )
+        }
+        None => "there are no roles".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AccountSlug, Email, MemberId, Name, Timestamp, Version};
+    use crate::engine::MatrixRow;
+
+    fn id(id: &str) -> RoleId {
+        RoleId::parse(id).unwrap()
+    }
+
+    fn card(name: &str) -> RoleCard {
+        RoleCard {
+            id: id(name),
+            title: String::new(),
+            summary: String::new(),
+            best_for: String::new(),
+        }
+    }
+
+    fn matrix() -> Matrix {
+        let row = |action: &str, resource: &str, cells: [Cell; 3]| MatrixRow {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            cells: cells.to_vec(),
+        };
+        Matrix {
+            roles: vec![id("reader"), id("writer"), id("boss")],
+            rows: vec![
+                row("b:edit", "b", [Cell::Denied, Cell::Allowed, Cell::Allowed]),
+                row("a:view", "a", [Cell::Allowed, Cell::Allowed, Cell::Allowed]),
+                row("a:view", "account", [Cell::Allowed, Cell::Allowed, Cell::Allowed]),
+                row("c:view", "c", [Cell::Depends, Cell::Depends, Cell::Depends]),
+                row("d:pay", "d", [Cell::Denied, Cell::Denied, Cell::Allowed]),
+                row("e:draw", "e", [Cell::Allowed, Cell::Denied, Cell::Denied]),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_role_lists_the_actions_that_it_is_allowed_whatever_the_attributes() {
+        let matrix = matrix();
+        assert_eq!(actions(&matrix, &id("reader")), ["a:view", "e:draw"]);
+        assert_eq!(actions(&matrix, &id("writer")), ["a:view", "b:edit"]);
+        assert!(actions(&matrix, &id("stranger")).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_role_gains_and_loses() {
+        let matrix = matrix();
+        let of = |from: &str, to: &str| {
+            let Difference { gains, loses } = difference(&matrix, &id(from), &id(to));
+            (gains.join(" "), loses.join(" "))
+        };
+        assert_eq!(of("reader", "boss"), ("b:edit d:pay".into(), "e:draw".into()));
+        assert_eq!(of("boss", "writer"), (String::new(), "d:pay".into()));
+        assert_eq!(of("writer", "writer"), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_member_may_what_the_role_may_while_active() {
+        let mut member = Member {
+            id: MemberId::parse("m1").unwrap(),
+            account: AccountSlug::parse("acme").unwrap(),
+            email: Email::parse("bo@example.org").unwrap(),
+            first_name: Name::parse("first_name", "Bo").unwrap(),
+            last_name: Name::parse("last_name", "Lee").unwrap(),
+            role: id("writer"),
+            status: Status::Active,
+            two_step: false,
+            joined: Timestamp(0),
+            version: Version::FIRST,
+        };
+        let matrix = matrix();
+        let cells = |member: &Member| -> Vec<Cell> {
+            permissions_of(&matrix, member).into_iter().map(|(_, _, cell)| cell).collect()
+        };
+        let (no, yes) = (Cell::Denied, Cell::Allowed);
+        assert_eq!(cells(&member), [yes, yes, yes, Cell::Depends, no, no]);
+        assert_eq!(permissions_of(&matrix, &member)[2], ("a:view", "account", yes));
+        member.status = Status::Suspended;
+        assert_eq!(cells(&member), [no; 6]);
+        (member.status, member.role) = (Status::Active, id("stranger"));
+        assert_eq!(cells(&member), [no; 6]);
+    }
+
+    #[test]
+    fn the_smallest_role_that_covers_everything_is_suggested() {
+        let roles = ["reader", "writer", "boss"].map(card);
+        let suggest = |asked: &[&str]| {
+            let asked = asked.iter().map(|action| (*action).to_owned()).collect();
+            smallest(&matrix(), &roles, &asked)
+        };
+        let one = suggest(&["a:view", "b:edit"]);
+        assert_eq!(one.role, Some(card("writer")));
+        assert_eq!((one.extra.len(), &one.others[..]), (0, &[id("boss")][..]));
+        let more = suggest(&["b:edit"]);
+        assert_eq!((more.role, more.extra), (Some(card("writer")), vec!["a:view".to_owned()]));
+        let none = suggest(&["c:view", "d:pay"]);
+        assert!(none.role.is_none() && none.others.is_empty());
+        assert!(none.reason.contains("`boss` comes nearest, and lacks `c:view`"), "{none:?}");
+    }
+
+    #[test]
+    fn an_action_that_there_is_not_is_told_with_one_that_is_near() {
+        assert!(known_action(&matrix(), "b:edit").is_ok());
+        let refusal = known_action(&matrix(), "b:edti").expect_err("was known");
+        assert_eq!((refusal.kind, refusal.fields[0].0.as_str()), (Kind::Invalid, "actions"));
+        assert!(refusal.public.contains("did you mean `b:edit`?"), "{refusal}");
     }
 }

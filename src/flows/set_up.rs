@@ -49,6 +49,12 @@ pub async fn offer(app: &App) -> Result<Option<Token>, Failure> {
     Ok(Some(token))
 }
 
+/// Whether there is a set-up link that opens.
+#[must_use]
+pub fn is_offered(app: &App) -> bool {
+    app.set_up.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Makes the first account and its administrator.
 ///
 /// # Errors

@@ -143,8 +143,24 @@ pub async fn second_factor(
     code: &str,
     from: From,
 ) -> Result<Committed<Entered>, Failure> {
-    let (app, ticket, code) = (Arc::clone(app), ticket.to_owned(), code.to_owned());
-    // To its end: who hangs up while a code is checked has still tried it.
+    by_ticket(app, ticket, Shown::Code(code.to_owned()), from).await
+}
+
+/// What is shown beside a ticket.
+pub(super) enum Shown {
+    Code(String),
+    Passkey(passkeys::Answer),
+}
+
+/// Signs in by a ticket and whatever is shown beside it.
+pub(super) async fn by_ticket(
+    app: &Arc<App>,
+    ticket: &str,
+    shown: Shown,
+    from: From,
+) -> Result<Committed<Entered>, Failure> {
+    let (app, ticket) = (Arc::clone(app), ticket.to_owned());
+    // To its end: who hangs up while it is checked has still tried it.
     whole(async move {
         let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
         let login = Login::new(&member.account, &member.email);
@@ -156,7 +172,12 @@ pub async fn second_factor(
         if factors.authenticator.is_none() {
             return Err(set_up_first());
         }
-        let (proof, before) = check_code(&app, &member, &factors, &code, admitted).await?;
+        let (proof, before) = match &shown {
+            Shown::Code(code) => check_code(&app, &member, &factors, code, admitted).await?,
+            Shown::Passkey(answer) => {
+                passkeys::check(&app, &member, &factors, answer, admitted).await?
+            }
+        };
         ticket.failures_before = before;
         begin(&app, member, ticket, Some(proof), &from).await
     })
@@ -199,7 +220,7 @@ async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failur
 }
 
 /// Begins the session.
-pub(super) async fn begin(
+async fn begin(
     app: &Arc<App>,
     member: Member,
     ticket: Ticket,

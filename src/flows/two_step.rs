@@ -21,8 +21,9 @@ use crate::authenticator::{self, Enrolment, SECRET_BYTES};
 use crate::domain::two_step::{RecoveryCode, wrong_code};
 use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits};
 use crate::entropy;
+use crate::keys::Keys;
 use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
-use crate::store::{Committed, Target};
+use crate::store::{Committed, Store, Target};
 
 /// How a member's own two-step verification stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,15 +285,15 @@ pub async fn reset(
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
-pub async fn reseal(app: &App) -> Result<(usize, usize), Failure> {
+pub async fn reseal(store: &Store, keys: &Keys) -> Result<(usize, usize), Failure> {
     let mut resealed = Vec::new();
     let mut unreadable = 0;
-    for (id, account, factors) in app.store.sealed_factors().await? {
+    for (id, account, factors) in store.sealed_factors().await? {
         let of: [&[u8]; 3] = [b"totp", account.as_str().as_bytes(), id.as_str().as_bytes()];
         let secrets =
             [factors.authenticator.map(|it| it.secret), factors.pending.map(|it| it.secret)];
         for before in secrets.into_iter().flatten() {
-            match again(app, &of, &before)? {
+            match again(keys, &of, &before)? {
                 Again::Is(after) => resealed.push(Resealed { member: id.clone(), before, after }),
                 Again::IsNew => {}
                 Again::Cannot => unreadable += 1,
@@ -301,7 +302,7 @@ pub async fn reseal(app: &App) -> Result<(usize, usize), Failure> {
     }
     let count = resealed.len();
     for some in resealed.chunks(limits::FORGOTTEN_AT_ONCE_MAX) {
-        app.store.factors_reseal(some.to_vec()).await?;
+        store.factors_reseal(some.to_vec()).await?;
     }
     Ok((count, unreadable))
 }
@@ -313,10 +314,10 @@ enum Again {
     Cannot,
 }
 
-fn again(app: &App, of: &[&[u8]], sealed: &Sealed) -> Result<Again, Failure> {
-    match app.keys.unseal(of, sealed) {
+fn again(keys: &Keys, of: &[&[u8]], sealed: &Sealed) -> Result<Again, Failure> {
+    match keys.unseal(of, sealed) {
         None => Ok(Again::Cannot),
-        Some(secret) if app.keys.is_old(sealed) => app.keys.seal(of, &secret).map(Again::Is),
+        Some(secret) if keys.is_old(sealed) => keys.seal(of, &secret).map(Again::Is),
         Some(_) => Ok(Again::IsNew),
     }
 }

@@ -1,0 +1,33 @@
+//! A backup of the running sidecar: everything at one revision, and the keys.
+//!
+//! Whoever takes one learns every key, so only the operator of the sidecar may.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::permit::StorePermit;
+use super::whole::whole;
+use crate::app::App;
+use crate::backup::{self, Taken};
+use crate::domain::Failure;
+
+/// Makes a backup in a new folder. Changes go on meanwhile.
+///
+/// # Errors
+/// As [`backup::write`].
+pub async fn take(app: &Arc<App>, permit: StorePermit, to: PathBuf) -> Result<Taken, Failure> {
+    let app = Arc::clone(app);
+    let taken = whole(async move {
+        let store = app.store.clone();
+        let copy = |file: PathBuf| async move { store.copy_to(&file).await };
+        backup::write(&to, &app.config.data.join("keys"), app.clock.now(), copy).await
+    })
+    .await?;
+    tracing::info!(
+        by = permit.actor().label(),
+        place = %taken.place.display(),
+        revision = taken.revision.0,
+        "a backup was made"
+    );
+    Ok(taken)
+}
