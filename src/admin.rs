@@ -11,7 +11,7 @@
 
 mod accounts;
 mod audit;
-mod browser;
+mod backup;
 mod call;
 mod calls;
 mod events;
@@ -41,6 +41,7 @@ use self::calls::{Access, Body};
 use self::form::Form;
 use self::query::Params;
 use crate::app::App;
+use crate::browser;
 use crate::domain::{Failure, Kind};
 use crate::http::{Peer, Reply, Request};
 

@@ -14,7 +14,7 @@
 //! | 2.3.3 | a change is made whole or not at all | `it::crash::a_power_cut_leaves_each_transition_whole_or_undone`, `it::store_suite::an_import_is_one_change_or_none` |
 //! | 2.4.1 | who calls too often is slowed down | `it::joining::failed_tries_slow_down_and_never_lock_the_owner_out`, `it::store_suite::invites::one_inviter_and_one_account_send_so_many` |
 //! | 3.2.1 | an answer is not shown as what it is not | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
-//! | 3.2.2 | text stays text on a page | not: there are no pages yet that could show any |
+//! | 3.2.2 | text stays text on a page | `it::console_pages::markup_in_names_is_text_on_every_page`, `it::pages::bad_input::strange_names_are_text_and_fit` |
 //! | 3.3.1 | the cookie goes over TLS only | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
 //! | 3.3.2 | the cookie is not sent for other sites | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
 //! | 3.3.3 | the cookie is bound to its host by its name | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
@@ -30,9 +30,9 @@
 //! | 3.5.2 | no change is made by a request that needs no preflight | `it::management::only_a_page_of_our_own_may_change_anything`, `it::management::what_nobody_knows_is_told_and_not_passed_over` |
 //! | 3.5.3 | reading methods change nothing | `it::management::reading_changes_nothing_and_head_says_the_same_as_get` |
 //! | 3.5.8 | other sites cannot embed what is for somebody signed in | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
-//! | 3.7.2 | redirects lead only where they may | not: no answer is a redirect, and `http::respond` knows no such status |
+//! | 3.7.2 | redirects lead only where they may | `console::tests::nobody_is_sent_to_a_place_that_is_no_page`, `it::console_pages::sign_in_leads_on_to_pages_of_our_own_only` |
 //! | 4.1.1 | each answer says rightly what it is | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
-//! | 4.1.3 | a caller cannot pose as a proxy in front | `it::management::a_session_knows_the_address_that_a_trusted_proxy_names`, `admin::browser::tests::a_proxy_is_believed_only_where_it_is_trusted` |
+//! | 4.1.3 | a caller cannot pose as a proxy in front | `it::management::a_session_knows_the_address_that_a_trusted_proxy_names`, `browser::tests::a_proxy_is_believed_only_where_it_is_trusted` |
 //! | 4.1.4 | other methods are refused | `it::management::a_path_that_takes_other_methods_names_them`, `it::authzen_wire::each_path_has_its_method_and_says_so` |
 //! | 4.4.2 | a WebSocket is opened by our own origin only | not: there is no WebSocket; events are an answer that goes on |
 //! | 6.1.1 | how guessing is slowed down is written down | not: a matter of documents, README "The team" says it |
@@ -43,8 +43,8 @@
 //! | 6.2.3 | the current password is shown to change it | `it::joining::the_own_password_is_changed_under_a_new_token` |
 //! | 6.2.4 | common passwords are refused | `password::rules::tests::a_common_password_is_refused`, `password::common::tests::the_list_is_long_enough_and_in_order` |
 //! | 6.2.5 | no mix of characters is asked for | `password::rules::tests::no_mix_of_characters_is_asked_for` |
-//! | 6.2.6 | a password is hidden while it is typed | not: there are no pages yet with a field for one |
-//! | 6.2.7 | a password may be pasted, and filled in by a program | not: there are no pages yet with a field for one |
+//! | 6.2.6 | a password is hidden while it is typed | `it::pages::walk::every_state_is_open_to_everybody` |
+//! | 6.2.7 | a password may be pasted, and filled in by a program | not: the fields are plain password fields with the names that programs look for, and nothing hinders pasting; no test pastes |
 //! | 6.2.8 | a password is neither cut nor put in another case; Unicode spellings of one text are one | `password::tests::the_same_keys_give_the_same_password`, `password::tests::a_password_is_bounded_before_and_after_it_is_normalized` |
 //! | 6.2.9 | long passwords are taken | `password::rules::tests::length_is_counted_in_code_points` |
 //! | 6.2.10 | a password does not grow old | `it::joining::a_password_does_not_grow_old` |
@@ -76,10 +76,10 @@
 //! | 7.2.4 | a sign-in makes a new token and ends the old one | `it::management::a_new_sign_in_ends_the_session_that_the_browser_had`, `it::joining::the_own_password_is_changed_under_a_new_token`, `it::two_step::a_code_signs_in_once` |
 //! | 7.3.1 | a session ends without use | `it::joining::a_session_ends_when_idle_and_after_its_time` |
 //! | 7.3.2 | a session ends in any case | `it::joining::a_session_ends_when_idle_and_after_its_time` |
-//! | 7.4.1 | what was ended opens nothing | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::management::own_sessions_are_listed_and_ended` |
+//! | 7.4.1 | what was ended opens nothing | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::management::own_sessions_are_listed_and_ended`, `it::backup::who_could_come_in_then_cannot_now` |
 //! | 7.4.2 | removal and suspension end every session | `it::store_suite::guards::a_removal_ends_all_that_a_member_could_act_by`, `it::store_suite::guards::a_suspension_ends_sessions_and_links_and_leaves_invites` |
 //! | 7.4.3 | a new password or factor ends the other sessions | `it::joining::the_own_password_is_changed_under_a_new_token`, `it::two_step::a_code_signs_in_once`, `it::store_suite::sessions::a_new_password_ends_every_other_session` |
-//! | 7.4.4 | every page shows how to sign out | not: there are no pages yet; the call is there, `it::management::somebody_is_invited_joins_signs_in_and_signs_out` |
+//! | 7.4.4 | every page shows how to sign out | `it::pages::bad_input::nothing_is_left_behind_after_signing_out` |
 //! | 7.4.5 | an administrator ends anybody's sessions | `it::management::an_administrator_signs_somebody_out_everywhere`, `it::store_suite::sessions::sessions_end_one_or_all_or_all_others` |
 //! | 7.5.1 | what touches the sign-in asks again who one is | `it::two_step::what_touches_the_sign_in_asks_for_the_factor_again`, `it::store_suite::two_step::what_touches_the_sign_in_asks_for_the_factor` |
 //! | 7.5.2 | a member sees the own sessions, and ends them after showing a factor again | not: they are listed and ended, `it::management::own_sessions_are_listed_and_ended`, but ending one asks for nothing again |
@@ -103,7 +103,7 @@
 //! | 14.2.6 | an answer has no more than it must | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::api_tokens::the_secret_is_told_once_and_the_list_tells_the_last_use`, `it::store_suite::erasure::a_members_data_holds_ids_only_of_everybody_else` |
 //! | 14.3.1 | the browser forgets everything at the end of a session | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::management::own_sessions_are_listed_and_ended` |
 //! | 14.3.2 | no cache keeps an answer | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
-//! | 14.3.3 | the browser's storage holds nothing of weight | not: there are no pages yet that could put anything there; the API gives the browser a cookie only |
+//! | 14.3.3 | the browser's storage holds nothing of weight | not: the script puts nothing into the browser's storage, which no test looks through; the cookies are the session's and what the next page tells |
 //! | 16.2.1 | a line of the log says when, where, who and what | `it::guards::who_is_refused_stands_in_the_log_and_no_secret_does` |
 //! | 16.2.2 | the log's times are UTC | `it::guards::who_is_refused_stands_in_the_log_and_no_secret_does` |
 //! | 16.2.5 | the log masks addresses and holds no secret | `it::guards::who_is_refused_stands_in_the_log_and_no_secret_does`, `domain::email::tests::logs_see_the_first_letter_and_the_domain`, `it::team::the_story_by_api` |

@@ -1,12 +1,14 @@
 //! The commands a person types.
 //!
 //! Parses, calls, prints, answers an exit code. Managing commands speak to the running sidecar
-//! through `admin.sock`; commands about a policy folder need no sidecar. Never opens the store:
-//! only the sidecar can make a removal visible to decisions before it answers.
+//! through `admin.sock`; commands about a policy folder need no sidecar. Never changes a store:
+//! only the sidecar can make a removal visible to decisions before it answers. A backup is put in the
+//! place of a whole store, and only where no sidecar runs.
 
 mod account;
 mod ask;
 mod audit;
+mod backup;
 mod decide;
 mod doctor;
 mod edit;
@@ -164,6 +166,16 @@ enum Command {
     /// Print a link with which an administrator who is locked out sets a new password
     #[command(after_help = "Example: kwic-team recover --account acme ann@example.org")]
     Recover(recover::RecoverArgs),
+    /// Make a backup in a new folder, also while the sidecar runs
+    #[command(
+        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds everything at one revision, and the keys: keep it as you keep passwords."
+    )]
+    Backup(backup::BackupArgs),
+    /// Put a backup back, while no sidecar runs; asks first
+    #[command(
+        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nWhat is there is kept beside. Sessions, API tokens, and links to a new password or address end: each may have been ended since the backup."
+    )]
+    Restore(backup::RestoreArgs),
     /// Say what is in order, what is not, and what to do next; exits 1 where something fails
     #[command(after_help = "Example: kwic-team doctor")]
     Doctor,
@@ -212,6 +224,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Mail(command) => mail::run(&global, &command),
         Command::Keys(command) => keys::run(&global, &command),
         Command::Recover(args) => recover::run(&global, &args),
+        Command::Backup(args) => backup::back_up(&global, &args),
+        Command::Restore(args) => backup::restore(&global, &args),
         Command::Doctor => doctor::run(&global),
         Command::Completions(args) => shell::completions(&args),
         Command::Man => shell::man(),

@@ -10,13 +10,14 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | 8 | [`cli`] | the commands a person types |
-//! | 7 | [`serve`] | the composition root: open, wire, listen, drain |
-//! | 6 | [`routes`] | the whole surface on one screen |
-//! | 5 | [`authzen`] [`admin`] | faces: JSON for services, JSON for programs |
+//! | 9 | [`cli`] | the commands a person types |
+//! | 8 | [`serve`] | the composition root: open, wire, listen, drain |
+//! | 7 | [`routes`] | the whole surface on one screen |
+//! | 6 | [`authzen`] [`admin`] [`console`] | faces: JSON for services, JSON for programs, pages for people |
+//! | 5 | [`browser`] | what a browser is held to, and what it is told |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`throttle`] [`telemetry`] | tools; none knows another |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; a table of the tests by OWASP ASVS |
 //!
@@ -50,7 +51,7 @@
 //!
 //! # One invite
 //!
-//! 1. `routes::management` hands a call over; `admin::browser` refuses what another site sent;
+//! 1. `routes::management` hands a call over; `browser` refuses what another site sent;
 //!    `flows::sessions::authenticate` knows the person by the cookie; `admin::invites` reads the form.
 //! 2. `flows::invites::send` asks for the rights to invite and to give the role, derives the token
 //!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
@@ -96,6 +97,7 @@ pub mod config;
 pub mod entropy;
 
 pub mod authenticator;
+pub mod backup;
 pub mod directory;
 pub mod engine;
 pub mod keys;
@@ -112,8 +114,11 @@ pub mod http;
 
 pub mod flows;
 
+pub mod browser;
+
 pub mod admin;
 pub mod authzen;
+pub mod console;
 
 pub mod routes;
 

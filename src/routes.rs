@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::admin;
 use crate::app::App;
 use crate::authzen;
+use crate::browser;
+use crate::console;
 use crate::domain::{Failure, Kind};
 use crate::http::{Method, Reply, Request, Server};
 use crate::telemetry::Route;
@@ -79,9 +81,12 @@ async fn decision_reply(
     }
 }
 
-/// The console's port: the management API, for members who are signed in.
+/// The console's port: the management API for programs, and pages for people.
 pub async fn management(app: Arc<App>, request: Request) -> Reply {
-    admin::route(&app, request).await
+    match browser::Outside::of(&app).below(request.path()).starts_with("/api/") {
+        true => admin::route(&app, request).await,
+        false => console::route(&app, request).await,
+    }
 }
 
 /// `admin.sock`: the management API, one decision for `kwic-team decide`, and for `kwic-team doctor`

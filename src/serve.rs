@@ -3,6 +3,7 @@
 //! Reads like a bill of materials. Judges nothing and answers nothing itself.
 
 pub mod demo;
+pub mod offline;
 
 use std::fs;
 use std::io::Write as _;
@@ -202,7 +203,7 @@ fn make_private(data: &Path) -> Result<(), Failure> {
 
 /// Store, directory, policies, keys, mail: everything that answers rest on.
 async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>, Failure> {
-    let clock = Clock::System;
+    let clock = if demo { demo::clock() } else { Clock::System };
     let store = if demo {
         Store::in_memory(clock.clone()).await?
     } else {
@@ -235,7 +236,7 @@ async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>
     // Places that people sign in from are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
-    tell_resealed(two_step::reseal(&app).await?);
+    tell_resealed(two_step::reseal(&app.store, &app.keys).await?);
     if demo {
         demo::populate(&app).await?;
     }

@@ -5,11 +5,11 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::browser;
 use super::form::Form;
 use super::precondition::Precondition;
 use super::query::Params;
 use crate::app::App;
+use crate::browser;
 use crate::domain::api_token;
 use crate::domain::{
     AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version,

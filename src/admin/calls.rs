@@ -4,8 +4,8 @@
 
 use super::call::{Answer, Call};
 use super::{
-    accounts, audit, events, files, invites, mail, me, members, openapi, passkeys, passwords,
-    personal, policies, roles, sign_in, tokens, two_step,
+    accounts, audit, backup, events, files, invites, mail, me, members, openapi, passkeys,
+    passwords, personal, policies, roles, sign_in, tokens, two_step,
 };
 use crate::http::Method;
 use crate::http::query::decoded;
@@ -157,6 +157,8 @@ calls! {
     MailTest: Post "/mail/test" Anyone Json => mail::test,
     MailResume: Post "/mail/resume" Anyone Empty => mail::resume,
     MailBounce: Post "/bounces" Operator File => mail::bounce,
+
+    Backup: Post "/backup" Operator Json => backup::take,
 
     Policies: Get "/policies" Anyone Empty => policies::show,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,

@@ -1,6 +1,5 @@
 //! `/me`: whoever is signed in: the own record, address, sessions, permissions, and leaving.
 
-use super::browser;
 use super::call::{Answer, Call};
 use super::form::Form;
 use super::invites::token;
@@ -8,6 +7,7 @@ use super::precondition::tag;
 use super::roles;
 use super::two_step::shown;
 use super::wire::{self, Changed, Ended, Receipt, Session};
+use crate::browser;
 use crate::clock::rfc3339;
 use crate::domain::{Email, Failure, Name, SessionId};
 use crate::flows::{me, members, sessions};

@@ -15,6 +15,8 @@ use crate::flows::members::{self, Chosen, NewMember};
 use crate::flows::permit::Caller;
 use crate::flows::sessions;
 use crate::http::Reply;
+use crate::store::personal::Seen;
+use crate::store::roster::{MemberOrder, RosterQuery};
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
 use std::sync::Arc;
 
@@ -22,48 +24,69 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let wanted = Wanted::read(&mut call.params);
     let caller = call.caller().await?;
     let page = wanted.page(call.app, caller).await?;
-    let page = members::seen(call.app, page).await?;
     Ok(Reply::json_of(&List::<wire::Seen>::from(page)))
 }
 
 /// Which members a list asks for.
 struct Wanted {
-    filter: MemberFilter,
+    query: RosterQuery,
     email: Option<Email>,
-    after: Option<String>,
-    limit: usize,
 }
 
 impl Wanted {
     fn read(params: &mut Params) -> Self {
         let filter = MemberFilter {
             search: params.text("search"),
-            role: params.read_as("role", RoleId::parse),
+            roles: params.read_as("role", RoleId::parse).into_iter().collect(),
             status: params.one_of("status", &STATUSES),
+            two_step: params.one_of("two_step", &TWO_STEP),
         };
         let email = params.read_as("email", Email::parse);
-        let filtered = filter.search.is_some() || filter.role.is_some() || filter.status.is_some();
-        if email.is_some() && filtered {
-            let reason = "`email` finds one member: leave `search`, `role` and `status` out";
+        if email.is_some() && filter != MemberFilter::default() {
+            let reason =
+                "`email` finds one member: leave `search`, `role`, `status` and `two_step` out";
             params.fault("email", reason.to_owned());
         }
-        // Lists are in one order so far; a caller that names it gets no surprise later.
-        params.one_of("sort", &[("email", ())]);
-        Self { filter, email, after: params.text("after"), limit: params.limit() }
+        let (order, descending) = params.one_of("sort", &SORTS).unwrap_or_default();
+        let (after, limit) = (params.text("after"), params.limit());
+        Self { query: RosterQuery { filter, order, descending, after, before: None, limit }, email }
     }
 
-    async fn page(&self, app: &App, caller: Caller) -> Result<Page<Member>, Failure> {
-        match &self.email {
-            Some(email) => {
+    async fn page(&self, app: &App, caller: Caller) -> Result<Page<Seen>, Failure> {
+        let RosterQuery { filter, order, descending, after, limit, .. } = &self.query;
+        let page = match (&self.email, order, descending) {
+            (Some(email), _, _) => {
                 let found = members::by_email(app, caller, email).await?;
-                Ok(Page { items: found.into_iter().collect(), next: None })
+                Page { items: found.into_iter().collect(), next: None }
             }
-            None => {
-                members::list(app, caller, &self.filter, self.after.as_deref(), self.limit).await
+            // For this order there is an index.
+            (None, MemberOrder::Email, false) => {
+                members::list(app, caller, filter, after.as_deref(), *limit).await?
             }
-        }
+            (None, _, _) => {
+                let roster = members::roster(app, caller, &self.query).await?;
+                return Ok(Page { items: roster.items, next: roster.next });
+            }
+        };
+        members::seen(app, page).await
     }
 }
+
+/// The orders of a list; `-` stands for the other way round.
+pub(super) const SORTS: [(&str, (MemberOrder, bool)); 10] = [
+    ("email", (MemberOrder::Email, false)),
+    ("-email", (MemberOrder::Email, true)),
+    ("name", (MemberOrder::Name, false)),
+    ("-name", (MemberOrder::Name, true)),
+    ("role", (MemberOrder::Role, false)),
+    ("-role", (MemberOrder::Role, true)),
+    ("signed_in", (MemberOrder::SignedIn, false)),
+    ("-signed_in", (MemberOrder::SignedIn, true)),
+    ("joined", (MemberOrder::Joined, false)),
+    ("-joined", (MemberOrder::Joined, true)),
+];
+
+pub(super) const TWO_STEP: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 pub(super) const STATUSES: [(&str, Status); 2] =
     [(Status::Active.as_str(), Status::Active), (Status::Suspended.as_str(), Status::Suspended)];

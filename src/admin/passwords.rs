@@ -1,11 +1,11 @@
 //! Passwords: changed by their owner, or set anew by a link.
 
-use super::browser;
 use super::call::{Answer, Call};
 use super::invites::{password, token};
 use super::members::chosen;
 use super::two_step::shown;
 use super::wire::{Changed, Ended, Recovery, Reset};
+use crate::browser;
 use crate::domain::{AccountSlug, Email};
 use crate::flows::permit::Caller;
 use crate::flows::{accounts, passwords};

@@ -1,10 +1,10 @@
 //! `/sign-in`, `/sign-out` and `/setup`: where a session begins and ends, and where the first
 //! account comes from.
 
-use super::browser;
 use super::call::{Answer, Call};
 use super::invites::{password, token};
 use super::wire::{self, Account, Changed, FirstAccount, SignedIn, Waiting};
+use crate::browser;
 use crate::domain::{AccountSlug, Email, Name, RoleId, Token};
 use crate::flows::accounts::checked_name;
 use crate::flows::sessions::{self, COOKIE};

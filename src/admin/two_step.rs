@@ -1,12 +1,12 @@
 //! Two-step verification: one's own, that of another member, and the second half of a sign-in.
 
-use super::browser;
 use super::call::{Answer, Call};
 use super::form::Form;
 use super::invites::password;
 use super::members::chosen;
 use super::sign_in::replace;
 use super::wire::{Ended, Enrolment, RecoveryCodes, SetUp, SignedIn, Standing};
+use crate::browser;
 use crate::domain::Failure;
 use crate::flows::step_up::Shown;
 use crate::flows::{sign_in, two_step};

@@ -3,6 +3,7 @@
 //! Names here are promises to programs. Nothing secret has a field but a link, where the flow
 //! shows one.
 
+mod backup;
 mod invites;
 mod log;
 mod mail;
@@ -15,6 +16,7 @@ mod two_step;
 
 use serde::Serialize;
 
+pub(super) use backup::Backup;
 pub(super) use invites::{Inspected, Invite, Recovery, Reset};
 pub(super) use log::{Chain, Entry, event};
 pub(super) use mail::{Mail, MailTest};

@@ -17,7 +17,7 @@ pub(super) enum AuditCommand {
         /// The account; may be left out while there is only one
         #[arg(long, value_name = "SLUG")]
         account: Option<String>,
-        /// The store's own entries: accounts and policies
+        /// The store's own entries: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
         /// Only entries about this member's id

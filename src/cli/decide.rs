@@ -14,7 +14,7 @@ use super::output;
 use super::remote::{Call, Remote};
 use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
-use crate::domain::query::Record;
+use crate::domain::query::{Record, type_and_id};
 use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
 use crate::engine::{Members, Snapshot, World};
 
@@ -103,16 +103,8 @@ fn print(answer: &Json, allowed: bool) -> Result<(), Stop> {
 }
 
 fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
-    // A type may be qualified with `::`, an id may hold anything: the first lone colon divides.
-    let divides = |at: &usize| {
-        text.get(at + 1..).is_some_and(|rest| !rest.starts_with(':'))
-            && text.get(..*at).is_some_and(|head| !head.ends_with(':'))
-    };
-    let at = text.match_indices(':').map(|(at, _)| at).find(divides);
-    match at.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
-        Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok((kind, id)),
-        _ => Err(Stop::usage(format!("{flag} must be TYPE:ID, such as `user:ann`"))),
-    }
+    type_and_id(text)
+        .ok_or_else(|| Stop::usage(format!("{flag} must be TYPE:ID, such as `user:ann`")))
 }
 
 fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {

@@ -28,8 +28,10 @@ pub(super) struct Who {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MemberCommand {
-    /// List members, in the order of their addresses
-    #[command(after_help = "Example: kwic-team member list --status suspended")]
+    /// List members
+    #[command(
+        after_help = "Example: kwic-team member list --status suspended\n         kwic-team member list --sort=-signed_in"
+    )]
     List {
         #[command(flatten)]
         account: Account,
@@ -42,6 +44,9 @@ pub(super) enum MemberCommand {
         /// Only `active` or `suspended` ones
         #[arg(long)]
         status: Option<String>,
+        /// `email`, `name`, `role`, `signed_in` or `joined`; with `-` the other way round
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
     },
     /// Show one member
     #[command(after_help = "Example: kwic-team member show ann@example.org")]
@@ -127,12 +132,13 @@ pub(super) enum MemberCommand {
 pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
-        MemberCommand::List { account, search, role, status } => {
+        MemberCommand::List { account, search, role, status, sort } => {
             let parameters = [
                 account.parameter(),
                 ("search", search.as_deref()),
                 ("role", role.as_deref()),
                 ("status", status.as_deref()),
+                ("sort", sort.as_deref()),
             ];
             list(global, &remote, &parameters)
         }

@@ -145,14 +145,14 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
         return Ok(Exit::Ok);
     }
     let matrix = snapshot.matrix();
-    let row = |row: engine::MatrixRow| MatrixRow {
-        action: row.action,
-        resource: row.resource,
-        cells: row.cells.into_iter().map(|cell| cell.as_str().to_owned()).collect(),
+    let row = |row: &engine::MatrixRow| MatrixRow {
+        action: row.action.clone(),
+        resource: row.resource.clone(),
+        cells: row.cells.iter().map(|cell| cell.as_str().to_owned()).collect(),
     };
     let matrix = Matrix {
         roles: matrix.roles.iter().map(ToString::to_string).collect(),
-        rows: matrix.rows.into_iter().map(row).collect(),
+        rows: matrix.rows.iter().map(row).collect(),
     };
     print_matrix(global.json, &matrix)?;
     Ok(Exit::Ok)

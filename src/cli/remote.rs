@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Exit, Global, Stop};
+use crate::domain::Failure;
 
 const PIECE_BYTES: usize = 64 << 10;
 /// How often a waiting person sees a move.
@@ -89,6 +90,17 @@ impl Remote {
             .build()
             .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
         Ok(Self { socket: global.data.join("admin.sock"), runtime })
+    }
+
+    /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does.
+    pub(super) fn is_there(&self) -> bool {
+        let connected = self.runtime.block_on(UnixStream::connect(&self.socket));
+        !connected.is_err_and(|fault| no_one(fault.kind()))
+    }
+
+    /// Runs what needs no sidecar.
+    pub(super) fn run<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Stop> {
+        Ok(self.runtime.block_on(work)?)
     }
 
     /// Makes a call that is answered in JSON.
@@ -187,7 +199,7 @@ impl Remote {
         let stream = UnixStream::connect(&self.socket).await.map_err(|fault| {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
+                kind if no_one(kind) => format!(
                     "no sidecar on `{place}`: start it with `kwic-team serve`, or give its --data"
                 ),
                 ErrorKind::PermissionDenied => format!(
@@ -213,6 +225,11 @@ impl Remote {
         let request = request.body(body).map_err(|fault| broken(&fault))?;
         sender.send_request(request).await.map_err(|fault| broken(&fault))
     }
+}
+
+/// Whether a connection failed since nobody listens.
+fn no_one(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
 /// The body of an answer that is a success.

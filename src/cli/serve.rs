@@ -15,7 +15,7 @@ use crate::serve;
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Everything in memory, with an account `demo` and one member for each role
+    /// Everything in memory, with an account `demo`: one member for each role, and a team around them
     #[arg(long)]
     demo: bool,
     /// Check configuration and policies, then end
@@ -64,7 +64,7 @@ fn passing_folder() -> Result<PathBuf, Stop> {
 }
 
 /// The configuration; `kwic-team.toml` in this folder where none is named.
-fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
+pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
     let here = PathBuf::from("kwic-team.toml");
     let file = global.config.clone().or_else(|| here.exists().then_some(here));
     let data = data.to_owned();

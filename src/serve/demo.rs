@@ -1,38 +1,47 @@
-//! `serve --demo`: an account with one member for each role, in memory, and two lines to try.
+//! `serve --demo`: an account with one member for each role and a team around them, in memory, with
+//! a month behind it; and two lines to try.
 //!
 //! Reads roles and actions from the live policies like everybody else; knows none by name.
 
+mod past;
+mod people;
+
 use std::sync::Arc;
 
+use self::past::{MINUTE, MONTH, Past, give_password};
 use super::say;
-use crate::app::App;
+use crate::app::{App, PolicyStatus};
+use crate::clock::Clock;
 use crate::domain::{
-    AccountSlug, Actor, Email, Failure, LinkId, Member, MemberId, Name, Revision, RoleId, Status,
-    Timestamp, Token, Version,
+    AccountSlug, Actor, Email, Failure, Member, MemberId, Name, PolicyFiles, RoleId, Status,
+    Version,
 };
-use crate::engine::{Cell, Matrix};
-use crate::entropy;
+use crate::engine::{Cell, Matrix, Snapshot, render};
 use crate::flows::refresh;
 use crate::password::Password;
-use crate::store::links::NewLink;
-use crate::store::{By, Target};
+use crate::policy_folder;
 
 const ACCOUNT: &str = "demo";
 /// Printed beside the members: it guards nothing but a demonstration.
 const PASSWORD: &str = "only for a look around";
 
-/// Makes the account and its members.
+/// The clock that a demonstration begins by.
+pub(super) fn clock() -> Clock {
+    Clock::behind(MONTH)
+}
+
+/// Makes the account, its members, and what they did in a month.
 ///
 /// # Errors
 /// Those of the store.
 pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
     let account = AccountSlug::parse(ACCOUNT)?;
-    let name = "Demo".to_owned();
-    let mut last =
-        app.store.account_create(&Actor::System, account.clone(), name, None).await?.revision;
+    app.store.account_create(&Actor::System, account.clone(), "Demo".to_owned(), None).await?;
     let password = app.hasher.hash(&Password::parse(PASSWORD)?).await?;
+    let past = Past { app, account: account.clone(), password };
     let policies = app.policies.load_full();
     for card in policies.roles() {
+        app.clock.advance_ms(MINUTE);
         let member = Member {
             id: MemberId::parse(&member_of(&card.id))?,
             account: account.clone(),
@@ -46,25 +55,30 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
             version: Version::FIRST,
         };
         let id = app.store.member_create(&Actor::System, member).await?.value.id;
-        last = give_password(app, &account, &id, &password).await?;
+        give_password(&past, &id).await?;
     }
-    refresh::settled(app, last).await
+    past.happens().await?;
+    if app.config.policies.dir.is_none() {
+        refuse_a_reload(app);
+    }
+    refresh::settled(app, app.store.revision().await?).await
 }
 
-/// Gives a member the demonstration's password, the way a link does, with no mail about it.
-async fn give_password(
-    app: &App,
-    account: &AccountSlug,
-    id: &MemberId,
-    password: &str,
-) -> Result<Revision, Failure> {
-    let token = Token::from_bytes(entropy::random()?).hash();
-    let expires = Timestamp(app.clock.now().0.saturating_add(1_000));
-    let link = LinkId::from_random(entropy::random()?);
-    let link = NewLink { id: link, key: app.keys.current(), token, expires, letter: None };
-    let target = Target { account, id, expected: None };
-    app.store.reset_begin(&By::actor(Actor::System), target, link).await?;
-    Ok(app.store.reset_end(token, password.to_owned(), None).await?.revision)
+/// Shows what is told where a folder was refused: a real fault, of policies that nobody has.
+fn refuse_a_reload(app: &App) {
+    let broken = |(path, bytes): (&str, &[u8])| {
+        let slip: &[u8] = match path.starts_with("roles/") {
+            true => b"permit (principal, action, resource) when { principal.actve };\n",
+            false => b"",
+        };
+        (path.to_owned(), [bytes, slip].concat())
+    };
+    let files = PolicyFiles::new(policy_folder::shipped().iter().map(broken).collect());
+    if let Err(faults) = Snapshot::load(&files, &[]) {
+        let first: Vec<_> = faults.into_iter().take(1).collect();
+        let status = PolicyStatus::clone(&app.policy_status.load());
+        app.policy_status.store(Arc::new(PolicyStatus { fault: Some(render(&first)), ..status }));
+    }
 }
 
 fn email_of(role: &RoleId) -> String {
@@ -123,4 +137,84 @@ fn examples(matrix: &Matrix) -> Option<[Example; 2]> {
     };
     let example = |role| (role, row.action.clone(), row.resource.clone());
     Some([example(role(Cell::Allowed)?), example(role(Cell::Denied)?)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::directory::Directory;
+    use crate::domain::{DeliveryState, InviteState};
+    use crate::password::Hasher;
+    use crate::store::invites::InviteFilter;
+    use crate::store::roster::RosterQuery;
+    use crate::store::{AuditFilter, Store};
+
+    async fn demonstration() -> Arc<App> {
+        let clock = clock();
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let directory = Arc::new(Directory::new());
+        let feed = refresh::load(&store, &directory).await.unwrap();
+        tokio::spawn(refresh::follow(Arc::clone(&directory), feed));
+        let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let config = Config::default_for("/nowhere".into());
+        let mut app = App::new(config, clock, policies, directory, store).unwrap();
+        app.hasher = Hasher::cheap().unwrap();
+        let app = Arc::new(app);
+        populate(&app).await.unwrap();
+        app
+    }
+
+    #[tokio::test]
+    async fn a_demonstration_shows_every_state_and_a_log_that_verifies() {
+        let app = demonstration().await;
+        let account = AccountSlug::parse(ACCOUNT).unwrap();
+        let query = RosterQuery { limit: 1_000, ..RosterQuery::default() };
+        let roster = app.store.roster(&account, &query).await.unwrap();
+        let roles = app.policies.load().roles().len();
+        // Two of the invites were accepted.
+        assert_eq!(roster.total, roles + people::MEMBERS.len() + 2);
+        assert_eq!(roster.held.len(), roles);
+        let count = |is: &dyn Fn(&Member) -> bool| {
+            roster.items.iter().filter(|seen| is(&seen.member)).count()
+        };
+        assert_eq!(count(&|member| member.status == Status::Suspended), 8);
+        assert!(count(&|member| member.two_step) > 10);
+        assert!(roster.items.iter().filter(|seen| seen.signed_in.is_none()).count() > 5);
+        assert!(count(&|member| member.first_name.as_str().chars().count() == 64) == 1);
+
+        let filter = InviteFilter::default();
+        let invites = app.store.invites(&account, &filter, None, 100).await.unwrap().items;
+        let now = app.clock.now();
+        let mut states = BTreeMap::new();
+        let mut mails = BTreeMap::new();
+        for view in &invites {
+            *states.entry(view.invite.state(now).as_str()).or_insert(0) += 1;
+            *mails.entry(view.delivery.state.as_str()).or_insert(0) += 1;
+        }
+        for state in InviteState::ALL {
+            assert!(states.contains_key(state.as_str()), "no invite is {}", state.as_str());
+        }
+        for state in DeliveryState::ALL {
+            assert!(mails.contains_key(state.as_str()), "no mail is {}", state.as_str());
+        }
+        let tokens = app.store.api_tokens(&account, None, None, 10).await.unwrap().items;
+        assert_eq!(tokens.len(), 2);
+        assert_ne!(tokens[0].member, tokens[1].member);
+
+        let report = app.store.audit_verify(Some(&account)).await.unwrap();
+        assert_eq!(report.fault, None);
+        let entries =
+            app.store.audit(Some(&account), &AuditFilter::default(), None, 1_000).await.unwrap();
+        let times: Vec<_> = entries.items.iter().map(|entry| entry.at).collect();
+        assert!(times.len() > 100 && times.is_sorted());
+        assert!(now.0 - times[0].0 > MONTH - MONTH / 30 && times.last().unwrap().0 <= now.0);
+        assert!(Clock::System.now().0 - now.0 < 60_000, "the clock is late");
+        let status = app.policy_status.load();
+        let fault = status.fault.as_deref().unwrap();
+        assert!(fault.contains("roles/") && fault.contains("actve"), "{fault}");
+        assert!(!status.last_good);
+    }
 }

@@ -214,16 +214,25 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(Object::new().with("email", inputs::email()).may("account", inputs::slug()).schema())
             .refused(&[404, 409, 429]),
 
-        Op::MemberList => of("One page of the members, ordered by address", "MemberList")
+        Op::MemberList => of("One page of the members", "MemberList")
             .with(inputs.query("search", "Part of a name or an address.", text()))
             .with(inputs.query("role", "Only this role.", inputs.role()))
             .with(inputs.query("status", "Only this status.", words(&members::STATUSES)))
             .with(inputs.query(
+                "two_step",
+                "Only those with a second factor, or without.",
+                words(&members::TWO_STEP),
+            ))
+            .with(inputs.query(
                 "email",
-                "The one member with this address; without `search`, `role` and `status`.",
+                "The one member with this address; without `search`, `role`, `status` and `two_step`.",
                 inputs::email(),
             ))
-            .with(inputs.query("sort", "The order.", word(&["email"])))
+            .with(inputs.query(
+                "sort",
+                "The order, `email` where it is left out; with `-` the other way round.",
+                words(&members::SORTS),
+            ))
             .with(inputs.query("after", "The `next` of the page before.", text()))
             .with(inputs.limit()),
         Op::MemberCreate => of("Make a member", "MemberChanged")
@@ -367,6 +376,11 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             body: Some(inputs::mail_file()),
             ..own("A mail that came back", "BounceTaken").answered(ACCEPTED)
         },
+
+        Op::Backup => own("Make a backup in a new folder", "Backup")
+            .taking(Object::new().with("path", text()).schema())
+            .answered(CREATED)
+            .refused(&[409]),
 
         Op::Policies => own("The live policies", "Policies"),
         Op::PoliciesReload => own("Load the policy folder again", "Reload").refused(&[409, 422]),

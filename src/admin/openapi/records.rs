@@ -112,6 +112,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Mail", mail());
     add("MailTest", mail_test());
     add("BounceTaken", state(&["told", "nothing_new"]).schema());
+    add("Backup", backup());
     add("Policies", policies());
     add("Reload", reload());
     Value::Object(schemas)
@@ -330,6 +331,16 @@ fn reset() -> Value {
         .may("link", link())
         .with("delivery", reference("Delivery"))
         .changed()
+        .schema()
+}
+
+fn backup() -> Value {
+    Object::new()
+        .with("path", text())
+        .with("revision", count())
+        .with("taken", moment())
+        .with("bytes", count())
+        .with("keys", count())
         .schema()
 }
 

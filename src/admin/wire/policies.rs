@@ -43,16 +43,16 @@ struct ComparisonRow {
     cells: Vec<&'static str>,
 }
 
-impl From<Matrix> for Comparison {
-    fn from(matrix: Matrix) -> Self {
-        let row = |row: engine::MatrixRow| ComparisonRow {
-            action: row.action,
-            resource: row.resource,
-            cells: row.cells.into_iter().map(engine::Cell::as_str).collect(),
+impl From<&Matrix> for Comparison {
+    fn from(matrix: &Matrix) -> Self {
+        let row = |row: &engine::MatrixRow| ComparisonRow {
+            action: row.action.clone(),
+            resource: row.resource.clone(),
+            cells: row.cells.iter().map(|cell| cell.as_str()).collect(),
         };
         Self {
             roles: matrix.roles.iter().map(ToString::to_string).collect(),
-            rows: matrix.rows.into_iter().map(row).collect(),
+            rows: matrix.rows.iter().map(row).collect(),
         }
     }
 }
@@ -146,11 +146,8 @@ struct Permission {
 
 impl Permissions {
     /// Of rows of the matrix: action, type of resource, cell.
-    pub(in crate::admin) fn new<'m>(
-        role: &RoleId,
-        rows: impl Iterator<Item = (&'m str, &'m str, Cell)>,
-    ) -> Self {
-        let items = rows.map(|(action, resource, cell)| Permission {
+    pub(in crate::admin) fn new(role: &RoleId, rows: Vec<(&str, &str, Cell)>) -> Self {
+        let items = rows.into_iter().map(|(action, resource, cell)| Permission {
             action: action.to_owned(),
             resource: resource.to_owned(),
             allowed: cell.as_str(),

@@ -33,14 +33,16 @@ const HSTS: [(&str, &str); 1] =
 const FORGET: [(&str, &str); 1] = [("clear-site-data", r#""cache", "cookies", "storage""#)];
 
 /// The console's address to the outside, in parts.
-pub(super) struct Outside<'a> {
+pub struct Outside<'a> {
     ciphered: bool,
     authority: &'a str,
     path: &'a str,
 }
 
 impl<'a> Outside<'a> {
-    pub(super) fn of(app: &'a App) -> Self {
+    /// The address that is configured, else the port that is listened on.
+    #[must_use]
+    pub fn of(app: &'a App) -> Self {
         let (scheme, rest) = app.links.base().split_once("://").unwrap_or_default();
         let end = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or_default();
@@ -48,8 +50,15 @@ impl<'a> Outside<'a> {
     }
 
     /// A path below the address, where the proxy in front leaves the address' own path there.
-    pub(super) fn below<'p>(&self, path: &'p str) -> &'p str {
+    #[must_use]
+    pub fn below<'p>(&self, path: &'p str) -> &'p str {
         path.strip_prefix(self.path).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
+
+    /// The path that every page is below; empty for none, and without a slash at its end.
+    #[must_use]
+    pub const fn path(&self) -> &'a str {
+        self.path
     }
 
     /// The origin as browsers write it (RFC 6454 section 6.2).
@@ -64,7 +73,7 @@ impl<'a> Outside<'a> {
 ///
 /// # Errors
 /// `Invalid` `no_host`; `Denied` `foreign_host`.
-pub(super) fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
+pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
     if matches!(request.peer, Peer::Unix { .. }) {
         return Ok(());
     }
@@ -86,7 +95,7 @@ pub(super) fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `Denied` `cross_site`.
-pub(super) fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
+pub fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
     let reads = matches!(request.method, Method::Get | Method::Head | Method::Options);
     if reads || matches!(request.peer, Peer::Unix { .. }) {
         return Ok(());
@@ -126,7 +135,8 @@ fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
 
 /// Where a call comes from: the other end of the connection, or what the proxies in front say of
 /// it, as far as each of them is trusted.
-pub(super) fn client(app: &App, request: &Request) -> Option<IpAddr> {
+#[must_use]
+pub fn client(app: &App, request: &Request) -> Option<IpAddr> {
     let Peer::Tcp { address } = request.peer else { return None };
     let hops = request.lines("x-forwarded-for").rev().flat_map(|line| line.rsplit(','));
     Some(behind(&app.config.console.trusted_proxies, address, hops))
@@ -153,24 +163,28 @@ fn host_name_of_hop(hop: &str) -> &str {
 }
 
 /// Adds the headers that every answer to a browser has.
-pub(super) fn dressed(app: &App, reply: Reply) -> Reply {
+#[must_use]
+pub fn dressed(app: &App, reply: Reply) -> Reply {
     let reply = reply.headers(&HEADERS);
     if Outside::of(app).ciphered { reply.headers(&HSTS) } else { reply }
 }
 
 /// Gives the browser the token of a session. No `Domain` and no lifetime: the prefix of the name
 /// forbids the one, and the other is the sidecar's to know.
-pub(super) fn keeping(reply: Reply, token: &Token) -> Reply {
-    reply.header("set-cookie", format!("{COOKIE}={}; {ATTRIBUTES}", token.expose()))
+#[must_use]
+pub fn keeping(reply: Reply, token: &Token) -> Reply {
+    reply.cookie(&format!("{COOKIE}={}; {ATTRIBUTES}", token.expose()))
 }
 
 /// Takes the token away again.
-pub(super) fn dropping(reply: Reply) -> Reply {
-    reply.header("set-cookie", format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
+#[must_use]
+pub fn dropping(reply: Reply) -> Reply {
+    reply.cookie(&format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
 }
 
 /// Takes away all that the browser kept of us.
-pub(super) fn forgetting(reply: Reply) -> Reply {
+#[must_use]
+pub fn forgetting(reply: Reply) -> Reply {
     dropping(reply).headers(&FORGET)
 }
 

@@ -1,0 +1,31 @@
+//! `/backup`: a backup in a folder of the machine that the sidecar runs on.
+//!
+//! For the operator of the sidecar, who could read all of it there anyway.
+
+use std::path::PathBuf;
+
+use super::call::{Answer, Call};
+use super::wire;
+use crate::domain::Failure;
+use crate::flows::backup;
+use crate::flows::permit::StorePermit;
+use crate::http::Reply;
+
+pub(super) async fn take(call: &mut Call<'_>) -> Answer {
+    call.done()?;
+    let permit = StorePermit::sidecar(call.uid()?);
+    let mut form = call.form().await?;
+    let to = form.required("path", place);
+    let to = form.done(to)?;
+    let taken = backup::take(call.app, permit, to).await?;
+    Ok(Reply::json_of(&wire::Backup::from(taken)).status(super::CREATED))
+}
+
+/// The sidecar runs in another folder than whoever asks.
+fn place(text: &str) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(text);
+    match path.is_absolute() && !text.contains('\0') {
+        true => Ok(path),
+        false => Err(Failure::invalid("path", "must begin with `/`: name the whole path")),
+    }
+}

@@ -1,0 +1,27 @@
+//! A backup that was made: where it lies and what it holds, never what stands in it.
+
+use serde::Serialize;
+
+use crate::backup::Taken;
+use crate::clock::rfc3339;
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Backup {
+    path: String,
+    revision: u64,
+    taken: String,
+    bytes: u64,
+    keys: usize,
+}
+
+impl From<Taken> for Backup {
+    fn from(taken: Taken) -> Self {
+        Self {
+            path: taken.place.display().to_string(),
+            revision: taken.revision.0,
+            taken: rfc3339(taken.at),
+            bytes: taken.bytes,
+            keys: taken.keys,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `kwic-team backup` and `kwic-team restore`.
+//!
+//! A running sidecar makes its own backup; without one, the file is copied here. A restore asks
+//! first, and never touches the folder of a running sidecar.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::ask::Yes;
+use super::output::{self, text};
+use super::remote::{Call, Remote};
+use super::{Global, Outcome, Stop, serve};
+use crate::backup::{Backup, Taken};
+use crate::clock;
+use crate::serve::offline::{self, Restored};
+
+#[derive(Args, Debug)]
+pub(super) struct BackupArgs {
+    /// The folder to make; it must not be there
+    folder: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RestoreArgs {
+    /// The folder of the backup
+    folder: PathBuf,
+    /// Leave the keys of the data folder as they are
+    #[arg(long)]
+    without_keys: bool,
+    #[command(flatten)]
+    yes: Yes,
+}
+
+pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
+    // The sidecar runs in another folder.
+    let to = std::path::absolute(&args.folder)
+        .map_err(|fault| Stop::usage(format!("`{}`: {fault}", args.folder.display())))?;
+    let remote = Remote::of(global)?;
+    let taken = match remote.is_there() {
+        true => {
+            let body = json!({"path": written(&to)?});
+            remote.json(&Call::new("POST", "/api/v1/backup").body(&body))?
+        }
+        false => {
+            let config = serve::configured(global, &global.data)?;
+            taken(&remote.run(offline::back_up(&config, &to))?)
+        }
+    };
+    output::answer(global, &taken, print_taken)
+}
+
+fn written(path: &Path) -> Result<&str, Stop> {
+    path.to_str().ok_or_else(|| Stop::usage("the path is no text: name another folder"))
+}
+
+fn taken(taken: &Taken) -> Json {
+    json!({
+        "path": taken.place.display().to_string(),
+        "revision": taken.revision.0,
+        "taken": clock::rfc3339(taken.at),
+        "bytes": taken.bytes,
+        "keys": taken.keys,
+    })
+}
+
+fn print_taken(taken: &Json) -> Result<(), Stop> {
+    output::say(&format!(
+        "{}: revision {}, {} bytes, {} keys",
+        text(taken, "path"),
+        text(taken, "revision"),
+        text(taken, "bytes"),
+        text(taken, "keys")
+    ))?;
+    output::line(
+        "it holds the keys and everything about everybody: keep it as you keep passwords; with `keys` kept apart from the rest, neither half opens a second factor",
+    )
+}
+
+pub(super) fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
+    let config = serve::configured(global, &global.data)?;
+    let with_keys = !args.without_keys;
+    let backup = Backup::read(&args.folder, with_keys)?;
+    args.yes.or_ask(&format!(
+        "Put the store in `{}` back to {}, revision {}? What was done since is undone, and everybody must sign in again.",
+        global.data.display(),
+        clock::written_out(backup.taken()),
+        backup.revision().0
+    ))?;
+    let restored = Remote::of(global)?.run(offline::restore(&config, &backup, with_keys))?;
+    output::answer(global, &document(&restored), |_| print_restored(&restored))
+}
+
+fn document(restored: &Restored) -> Json {
+    let kept = restored.kept.iter().map(|path| path.display().to_string());
+    json!({
+        "revision": restored.revision.0,
+        "taken": clock::rfc3339(restored.taken),
+        "sessions_ended": restored.undone.sessions,
+        "tokens_revoked": restored.undone.tokens,
+        "links_ended": restored.undone.links,
+        "invites_without_key": restored.invites_without_key,
+        "secrets_without_key": restored.secrets_without_key,
+        "kept": kept.collect::<Vec<_>>(),
+    })
+}
+
+fn print_restored(restored: &Restored) -> Result<(), Stop> {
+    let Restored { undone, invites_without_key, secrets_without_key, .. } = restored;
+    output::say(&format!(
+        "the store is as it was on {}, at revision {}",
+        clock::written_out(restored.taken),
+        restored.revision.0
+    ))?;
+    output::line(
+        "what was done since is undone: who was removed or suspended is back, roles, passwords, second factors and used recovery codes are those of then, and invites that were taken back are open; look through them",
+    )?;
+    output::say(&format!(
+        "ended: {} sessions, {} API tokens, {} links to a new password or address",
+        undone.sessions, undone.tokens, undone.links
+    ))?;
+    if *invites_without_key > 0 {
+        output::say(&format!(
+            "{invites_without_key} open invites were made with a key that is not there: a link that arrived opens, no mail can bring it again; run `kwic-team invite resend`"
+        ))?;
+    }
+    if *secrets_without_key > 0 {
+        output::say(&format!(
+            "{secrets_without_key} secrets of second factors cannot be opened, for want of their key: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`"
+        ))?;
+    }
+    for path in &restored.kept {
+        output::say(&format!("what was there is kept: {}", path.display()))?;
+    }
+    output::line("start the sidecar: kwic-team serve")
+}

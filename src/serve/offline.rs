@@ -1,0 +1,237 @@
+//! What is done to a data folder that no sidecar serves: a backup of it, and a backup put back.
+//!
+//! Loses nothing: what was there is kept beside. Holds `admin.sock` and the store's lock until it is
+//! done, so that no sidecar starts meanwhile.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{make_private, usable};
+use crate::backup::{self, Backup, Taken, above, sync_folder};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
+use crate::flows::two_step;
+use crate::http::{Listen, Listener};
+use crate::keys::Keys;
+use crate::store::Store;
+use crate::store::backup::Undone;
+
+/// A backup that was put back.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The revision that the store was put back to.
+    pub revision: Revision,
+    /// When the backup was made.
+    pub taken: Timestamp,
+    /// What ended.
+    pub undone: Undone,
+    /// Invites that may be accepted, and whose link cannot be made again: by a key that is not there.
+    pub invites_without_key: u64,
+    /// Secrets of second factors whose key is not there.
+    pub secrets_without_key: usize,
+    /// Where what was there lies now.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Makes a backup of a data folder that no sidecar serves.
+///
+/// # Errors
+/// As [`backup::write`]; a sentence that says what to do, when a sidecar runs, or there is no store.
+pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
+    usable(config)?;
+    let store = &config.store.path;
+    if !store.exists() {
+        return Err(Failure::new(
+            Kind::NotFound,
+            "no_store",
+            format!("there is no store `{}`: give the --data of a sidecar", store.display()),
+        ));
+    }
+    let copy = |file: PathBuf| async move { Store::copy_file(store, &file).await };
+    backup::write(to, &keys_of(config), Clock::System.now(), copy).await
+}
+
+/// Puts a backup in the place of what there is: its keys too, unless it was read without them.
+/// Whoever was signed in then, or holds an API token or a link to a new password or address of then,
+/// cannot come in by it.
+///
+/// # Errors
+/// A sentence that says what to do, when a sidecar runs, the backup is damaged, or the disk fails.
+pub async fn restore(
+    config: &Config,
+    backup: &Backup,
+    with_keys: bool,
+) -> Result<Restored, Failure> {
+    usable(config)?;
+    let _alone = Alone::with(config).await?;
+    let staged = Staged::of(config, backup, with_keys)?;
+    let keys = Keys::open(staged.keys.as_deref().unwrap_or(&keys_of(config)))?;
+    let store = Store::open(&staged.store, config.store.cache_mb, Clock::System).await?;
+    let actor = Actor::Sidecar { uid: owner(&staged.store)? };
+    let undone = store.put_back(&actor, backup.taken()).await?.value;
+    let (_, secrets_without_key) = two_step::reseal(&store, &keys).await?;
+    let invites_without_key = invites_without_key(&store, &keys).await?;
+    // Closed before it gets its name.
+    drop(store);
+    Ok(Restored {
+        revision: backup.revision(),
+        taken: backup.taken(),
+        undone,
+        invites_without_key,
+        secrets_without_key,
+        kept: staged.take_place(config)?,
+    })
+}
+
+fn keys_of(config: &Config) -> PathBuf {
+    config.data.join("keys")
+}
+
+/// Whoever runs this.
+fn owner(own: &Path) -> Result<u32, Failure> {
+    fs::metadata(own).map(|meta| meta.uid()).map_err(|fault| failed(own, &fault))
+}
+
+async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure> {
+    let mut count = 0;
+    for (invite, known) in store.open_invites().await? {
+        let token = keys.invite_token(invite.key, &invite.account, &invite.id, invite.generation);
+        if token.is_none_or(|token| token.hash() != known) {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn failed(place: &Path, fault: &io::Error) -> Failure {
+    Failure::new(
+        Kind::Internal,
+        "restore_failed",
+        format!("`{}` cannot be written: {fault}; mend that, then restore again", place.display()),
+    )
+}
+
+/// The data folder while it is ours.
+struct Alone {
+    _socket: Listener,
+    path: PathBuf,
+    /// Locked as a running sidecar locks it.
+    _store: Option<File>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Alone {
+    async fn with(config: &Config) -> Result<Self, Failure> {
+        make_private(&config.data)?;
+        let path = config.data.join("admin.sock");
+        let socket = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await;
+        let socket = socket.map_err(|failure| match failure.code {
+            "socket_taken" => served(&config.data),
+            _ => failure,
+        })?;
+        let store = &config.store.path;
+        let file = match File::open(store) {
+            Ok(file) => Some(file),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
+            Err(fault) => return Err(failed(store, &fault)),
+        };
+        let locked = file.as_ref().map_or(Ok(()), File::try_lock);
+        let alone = Self { _socket: socket, path, _store: file };
+        match locked {
+            Ok(()) => Ok(alone),
+            Err(TryLockError::WouldBlock) => Err(served(store)),
+            Err(TryLockError::Error(fault)) => Err(failed(store, &fault)),
+        }
+    }
+}
+
+fn served(what: &Path) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "sidecar_runs",
+        format!(
+            "a sidecar runs on `{}`: stop it, then restore; nothing was changed",
+            what.display()
+        ),
+    )
+}
+
+/// What is to take the place of what there is. Dropped before that, it is taken away.
+struct Staged {
+    store: PathBuf,
+    /// `None`, where the keys that are there stay.
+    keys: Option<PathBuf>,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.store);
+        self.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
+    }
+}
+
+impl Staged {
+    fn of(config: &Config, backup: &Backup, with_keys: bool) -> Result<Self, Failure> {
+        let keys = keys_of(config);
+        // Where all of them are there, others that are there too may open what is newer.
+        let stay = !with_keys || backup.keys_are_in(&keys);
+        let staged = Self {
+            store: beside(&config.store.path, "restoring"),
+            keys: (!stay).then(|| beside(&keys, "restoring")),
+        };
+        // Of a restore that was cut off.
+        let _ = fs::remove_file(&staged.store);
+        staged.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
+        backup.put_store(&staged.store)?;
+        staged.keys.iter().try_for_each(|keys| backup.put_keys(keys))?;
+        Ok(staged)
+    }
+
+    /// Moves everything into place; answers where what was there is kept. There is a whole store
+    /// under the name at every moment.
+    fn take_place(&self, config: &Config) -> Result<Vec<PathBuf>, Failure> {
+        let mark = mark(Clock::System.now());
+        let mut kept = Vec::new();
+        let store = &config.store.path;
+        if store.exists() {
+            let old = beside(store, &mark);
+            // Not every file system has links.
+            fs::hard_link(store, &old)
+                .or_else(|_| fs::copy(store, &old).map(drop))
+                .map_err(|fault| failed(&old, &fault))?;
+            kept.push(old);
+        }
+        if let Some(new) = &self.keys {
+            let keys = keys_of(config);
+            let old = beside(&keys, &mark);
+            if keys.exists() {
+                fs::rename(&keys, &old).map_err(|fault| failed(&old, &fault))?;
+                kept.push(old);
+            }
+            fs::rename(new, &keys).map_err(|fault| failed(&keys, &fault))?;
+        }
+        fs::rename(&self.store, store).map_err(|fault| failed(store, &fault))?;
+        for folder in [above(store), config.data.clone()] {
+            sync_folder(&folder).map_err(|fault| failed(&folder, &fault))?;
+        }
+        Ok(kept)
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{ending}", path.display()))
+}
+
+/// Such as `before-restore-20261124T120000123Z`.
+fn mark(now: Timestamp) -> String {
+    let time = clock::rfc3339(now).replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    format!("before-restore-{time}")
+}
