@@ -1,0 +1,277 @@
+//! The console: Settings, Team Management, as pages for people.
+//!
+//! HTML that the server writes, one stylesheet, one small script. Every page and every state has an
+//! address; every form works without the script, which adds dialogs, search while one types, and
+//! what others change. Reads a request, asks a flow, writes a page: holds no rule of its own, and
+//! what a page leaves out the flow refuses too.
+
+mod assets;
+mod audit;
+mod banners;
+mod bulk;
+mod call;
+mod cards;
+mod deeds;
+mod device;
+mod form;
+mod help;
+mod invitations;
+mod invite;
+mod join;
+mod link;
+mod member;
+mod own;
+mod passwords;
+mod people;
+mod place;
+mod points;
+mod policies;
+mod policies_try;
+mod roles;
+mod security;
+mod set_up;
+mod settings;
+mod sheet;
+mod shell;
+mod sign_in;
+mod team;
+mod tokens;
+mod two_step;
+mod viewer;
+mod when;
+mod words;
+
+use std::sync::Arc;
+
+use self::call::{Answer, Call};
+use self::shell::{note, see};
+use self::words as w;
+use crate::app::App;
+use crate::browser;
+use crate::domain::{Failure, Kind};
+use crate::http::query::decoded;
+use crate::http::{Method, Reply, Request, status};
+
+/// One line of the table of pages.
+struct Entry {
+    page: Page,
+    method: Method,
+    /// Below the console's own path; `{id}` is one segment.
+    path: &'static str,
+}
+
+macro_rules! pages {
+    ($($page:ident: $method:ident $path:literal => $answer:path,)+) => {
+        #[derive(Clone, Copy)]
+        enum Page { $($page),+ }
+
+        /// Every page there is, and every form. Of paths that match the same, the literal one
+        /// stands first.
+        const PAGES: &[Entry] =
+            &[$(Entry { page: Page::$page, method: Method::$method, path: $path }),+];
+
+        impl Page {
+            async fn answer(self, call: &mut Call<'_>) -> Answer {
+                match self { $(Self::$page => Box::pin($answer(call)).await),+ }
+            }
+        }
+    };
+}
+
+pages! {
+    Home: Get "/" => sign_in::home,
+    Help: Get "/help" => help::show,
+    SignIn: Get "/sign-in" => sign_in::show,
+    SignInTry: Post "/sign-in" => sign_in::enter,
+    SignInCode: Post "/sign-in/code" => sign_in::second_step,
+    SignInSetUp: Post "/sign-in/set-up" => sign_in::set_up,
+    SignOut: Post "/sign-out" => sign_in::leave,
+    SignedOut: Get "/signed-out" => sign_in::left,
+
+    Forgot: Get "/forgot" => passwords::forgot,
+    ForgotSend: Post "/forgot" => passwords::send_link,
+    Reset: Get "/reset" => passwords::reset,
+    ResetSet: Post "/reset" => passwords::set,
+    ConfirmEmail: Get "/confirm-email" => passwords::confirm_email,
+    ConfirmEmailDone: Post "/confirm-email" => passwords::confirmed_email,
+
+    SetUp: Get "/setup" => set_up::show,
+    SetUpDone: Post "/setup" => set_up::done,
+    Join: Get "/join" => join::show,
+    JoinLook: Post "/join/look" => join::look,
+    JoinAccept: Post "/join" => join::accept,
+    JoinWant: Post "/join/request-new" => join::want,
+
+    Team: Get "/team" => team::show,
+    Export: Get "/team/export" => team::export,
+    Invite: Get "/team/invite" => invite::show,
+    InviteSend: Post "/team/invite" => invite::send,
+    InviteSeveral: Get "/team/invite-several" => invite::several,
+    InviteSeveralSend: Post "/team/invite-several" => invite::send_several,
+    Bulk: Post "/team/bulk" => bulk::done,
+    BulkAsk: Get "/team/bulk" => bulk::ask,
+    Member: Get "/team/members/{id}" => member::show,
+    MemberEdit: Get "/team/members/{id}/edit" => member::edit,
+    MemberEdited: Post "/team/members/{id}/edit" => member::edited,
+    MemberRole: Get "/team/members/{id}/role" => member::role,
+    MemberRoleGiven: Post "/team/members/{id}/role" => member::role_given,
+    MemberAsk: Get "/team/members/{id}/{verb}" => member::ask,
+    MemberDo: Post "/team/members/{id}/{verb}" => member::done,
+    InvitationEdit: Get "/team/invitations/{id}/edit" => invitations::edit,
+    InvitationEdited: Post "/team/invitations/{id}/edit" => invitations::edited,
+    InvitationAsk: Get "/team/invitations/{id}/{verb}" => invitations::ask,
+    InvitationDo: Post "/team/invitations/{id}/{verb}" => invitations::done,
+
+    Roles: Get "/roles" => roles::guide,
+    RolesCompare: Get "/roles/compare" => roles::compare,
+    RolesSuggest: Get "/roles/suggest" => roles::suggest,
+
+    Security: Get "/me" => security::show,
+    Password: Get "/me/password" => own::password,
+    PasswordSet: Post "/me/password" => own::set_password,
+    Names: Get "/me/names" => own::names,
+    NamesSet: Post "/me/names" => own::set_names,
+    Email: Get "/me/email" => own::email,
+    EmailAsked: Post "/me/email" => own::ask_email,
+    SessionEnd: Post "/me/sessions/{id}/end" => security::end_session,
+    SessionsEnd: Post "/me/sessions/end" => security::end_others,
+    PasskeyAsk: Get "/me/passkeys/{id}/remove" => security::ask_passkey,
+    PasskeyRemoved: Post "/me/passkeys/{id}/remove" => security::remove_passkey,
+    LeaveAsk: Get "/me/leave" => own::ask_to_leave,
+    Left: Post "/me/leave" => own::leave,
+    TwoStepBegin: Get "/me/two-step" => two_step::ask,
+    TwoStepBegun: Post "/me/two-step" => two_step::begin,
+    TwoStepConfirm: Post "/me/two-step/confirm" => two_step::confirm,
+    TwoStepOff: Get "/me/two-step/off" => two_step::ask_off,
+    TwoStepIsOff: Post "/me/two-step/off" => two_step::off,
+    RecoveryCodes: Get "/me/recovery-codes" => two_step::ask_codes,
+    RecoveryCodesMade: Post "/me/recovery-codes" => two_step::codes,
+
+    Tokens: Get "/tokens" => tokens::list,
+    TokenNew: Get "/tokens/new" => tokens::show,
+    TokenMade: Post "/tokens/new" => tokens::make,
+    TokenAsk: Get "/tokens/{id}/revoke" => tokens::ask,
+    TokenRevoked: Post "/tokens/{id}/revoke" => tokens::revoke,
+    Settings: Get "/account" => settings::show,
+    SettingsSet: Post "/account" => settings::set,
+    MailTest: Post "/account/mail/test" => settings::test_mail,
+    MailResume: Post "/account/mail/resume" => settings::resume_mail,
+    Audit: Get "/audit" => audit::show,
+    Policies: Get "/policies" => policies::show,
+    PoliciesReload: Post "/policies/reload" => policies::reload,
+    PoliciesTry: Get "/policies/try" => policies::try_one,
+}
+
+/// What stands in a path for `{id}` and `{verb}`, decoded.
+#[derive(Default)]
+struct Named {
+    id: String,
+    verb: String,
+}
+
+fn matched(pattern: &str, path: &str) -> Option<Named> {
+    let mut named = Named::default();
+    let mut segments = path.split('/');
+    for wanted in pattern.split('/') {
+        let given = segments.next()?;
+        match wanted {
+            "{id}" if !given.is_empty() => named.id = decoded(given)?,
+            "{verb}" if !given.is_empty() => named.verb = decoded(given)?,
+            _ if wanted == given => {}
+            _ => return None,
+        }
+    }
+    segments.next().is_none().then_some(named)
+}
+
+/// Whether a path is one of ours that can be opened: where somebody may be sent back to.
+fn is_page(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    PAGES.iter().any(|entry| entry.method == Method::Get && matched(entry.path, path).is_some())
+}
+
+/// Answers one request of a browser; never fails, since a failure is a page too.
+pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
+    if let Some(reply) = assets::asked(app, &request) {
+        return reply;
+    }
+    let told = request.has_cookie(shell::TOLD);
+    let reply = match dispatch(app, &mut request).await {
+        Ok(reply) => reply,
+        Err(failure) => refused(app, &request, &failure).await,
+    };
+    // What was told is told once; a page that only leads on tells nothing.
+    let reply = if told && reply.code() != 303 { shell::forgetting_told(reply) } else { reply };
+    browser::dressed(app, reply)
+}
+
+/// Every entry of the table at a path.
+fn places(path: &str) -> Vec<(&'static Entry, Named)> {
+    let matching = |entry: &'static Entry| Some((entry, matched(entry.path, path)?));
+    PAGES.iter().filter_map(matching).collect()
+}
+
+/// The path that a request asks for, below the console's own. Where that is one of ours as well,
+/// such as `/team`, a proxy that takes its own away leaves a path that begins like it.
+fn page_path<'r>(app: &App, request: &'r Request) -> &'r str {
+    let below = browser::Outside::of(app).below(request.path());
+    if places(below).is_empty() { request.path() } else { below }
+}
+
+async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
+    browser::check_host(app, request)?;
+    let places = places(page_path(app, request));
+    if places.is_empty() {
+        return Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY));
+    }
+    browser::check_origin(app, request)?;
+    let method = if request.method == Method::Head { Method::Get } else { request.method };
+    let Some((entry, named)) = places.into_iter().find(|(entry, _)| entry.method == method) else {
+        let text = "this address is not used that way: open the page, and go on from there";
+        return Err(Failure::new(Kind::MethodNotAllowed, "method_not_allowed", text));
+    };
+    let Named { id, verb } = named;
+    entry.page.answer(&mut Call { app, request, id, verb }).await
+}
+
+/// A failure as a page, for whoever it befell.
+async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
+    if let Some(private) = &failure.private {
+        tracing::warn!(request_id = request.id(), code = failure.code, private, "refused");
+    }
+    let never_here = !request.has_cookie(crate::flows::sessions::COOKIE);
+    match failure.kind {
+        // Whoever was never here is asked in; whoever was learns that it is over.
+        Kind::Unauthenticated if never_here && request.method != Method::Post => {
+            see(app, &sign_in::place_before(app, request))
+        }
+        Kind::Unauthenticated => browser::dropping(sign_in::over(app, request)),
+        _ => note(app, request, failure).await.status(status(failure.kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_page_and_what_it_is_about() {
+        let named = matched("/team/members/{id}/{verb}", "/team/members/a%40b/suspend").unwrap();
+        assert_eq!((named.id.as_str(), named.verb.as_str()), ("a@b", "suspend"));
+        for path in ["/team/members//suspend", "/team/members/a", "/team/members/a/b/c", ""] {
+            assert!(matched("/team/members/{id}/{verb}", path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_place_that_is_no_page() {
+        for path in ["/team", "/team?tab=invitations", "/team/members/m1"] {
+            assert!(is_page(path), "{path}");
+        }
+        for path in
+            ["", "//evil.example", "/sign-out", "https://evil.example", "/\\evil", "/nothing"]
+        {
+            assert!(!is_page(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The audit log as a timeline: who did what to whom, newest first, each entry as a sentence.
+//!
+//! Reads only. Names of those who are here come from their records; of those who are not, what the
+//! log itself still says on the page, and else nothing.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::people::People;
+use super::shell::{Shell, escaped, page};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::domain::audit::ChainReport;
+use crate::domain::{AuditEntry, AuditEvent, Email, Failure, MemberId};
+use crate::flows::{audit, members};
+use crate::store::{AuditFilter, Page};
+
+/// Entries on a page.
+const PAGE: usize = 50;
+
+/// A part of a sentence.
+pub(super) enum Piece {
+    Words(String),
+    /// Somebody: leads to what befell who has this id.
+    Somebody {
+        name: String,
+        about: String,
+        /// It is the person's own name, which is written as it is.
+        own: bool,
+    },
+}
+
+/// One entry.
+struct Told {
+    sentence: Vec<Piece>,
+    when: When,
+    /// What changed, from what, to what.
+    fields: Vec<(String, Option<String>, Option<String>)>,
+    erased: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/audit.html", config = ".askama.toml")]
+struct Timeline<'p> {
+    shell: Shell<'p>,
+    /// As it was typed.
+    member: String,
+    event: String,
+    events: Vec<(&'static str, &'static str)>,
+    entries: Vec<Told>,
+    /// Nobody is known by what was typed.
+    nobody: bool,
+    chain: Option<ChainReport>,
+    /// Path and query of this page, for a further parameter.
+    here: String,
+    next: Option<String>,
+}
+
+impl Timeline<'_> {
+    fn filtered(&self) -> bool {
+        !self.member.is_empty() || !self.event.is_empty()
+    }
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let (member, event) = (call.parameter("member"), call.parameter("event"));
+    let before = call.parameter("before").parse().ok();
+    let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == event);
+    let target = target(call, &viewer, member.trim()).await?;
+    let found = match &target {
+        Target::Nobody => Page { items: Vec::new(), next: None },
+        Target::All => entries(call, &viewer, None, known, before).await?,
+        Target::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
+    };
+    let chain = match call.parameter("verify").as_str() {
+        "" => None,
+        _ => Some(audit::verify(call.app, viewer.caller()).await?),
+    };
+    let people = People::of(call.app, &viewer, &found.items).await?;
+    let told = found.items.iter().map(|entry| told(&people, entry));
+    let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
+    Ok(page(&Timeline {
+        shell: Shell::inside(call, &viewer, w::AUDIT, "/audit"),
+        events: events(),
+        entries: told.collect(),
+        nobody: matches!(target, Target::Nobody),
+        chain,
+        next: found.next.map(|next| format!("{here}&before={next}")),
+        here,
+        member,
+        event,
+    }))
+}
+
+/// Whom the page is about.
+enum Target {
+    All,
+    Id(String),
+    Nobody,
+}
+
+/// By address, or by the id of somebody who may have left.
+async fn target(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<Target, Failure> {
+    if text.is_empty() {
+        return Ok(Target::All);
+    }
+    if !text.contains('@') {
+        let id = MemberId::parse(text).ok();
+        return Ok(id.map_or(Target::Nobody, |id| Target::Id(id.to_string())));
+    }
+    let Ok(email) = Email::parse(text) else { return Ok(Target::Nobody) };
+    let found = members::by_email(call.app, viewer.caller(), &email).await?;
+    Ok(found.map_or(Target::Nobody, |member| Target::Id(member.id.to_string())))
+}
+
+async fn entries(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    member: Option<String>,
+    event: Option<AuditEvent>,
+    before: Option<u64>,
+) -> Result<Page<AuditEntry>, Failure> {
+    let filter = AuditFilter { member, event };
+    audit::latest(call.app, viewer.caller(), &filter, before, PAGE).await
+}
+
+/// Name and words of each event, in the order of the words.
+fn events() -> Vec<(&'static str, &'static str)> {
+    let mut events: Vec<_> =
+        AuditEvent::ALL.into_iter().map(|event| (event.as_str(), w::event(event).0)).collect();
+    events.sort_by_key(|(_, words)| *words);
+    events
+}
+
+/// An entry in words.
+fn told(people: &People, entry: &AuditEntry) -> Told {
+    let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
+    let pattern = known.map_or(w::EVENT_UNKNOWN, |event| w::event(event).1);
+    let fields = entry.detail.iter().flat_map(|detail| &detail.fields);
+    let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
+        (w::field(name), before.clone(), after.clone())
+    };
+    Told {
+        sentence: sentence(people, pattern, entry),
+        when: When::exactly(entry.at),
+        fields: fields.map(field).collect(),
+        erased: entry.detail.is_none(),
+    }
+}
+
+fn sentence(people: &People, pattern: &str, entry: &AuditEntry) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut rest = pattern;
+    while let Some((words, after)) = rest.split_once('{') {
+        pieces.push(Piece::Words(words.to_owned()));
+        let (place, after) = after.split_once('}').unwrap_or((after, ""));
+        pieces.push(if place == "who" {
+            people.actor(&entry.actor)
+        } else {
+            people.target(&entry.target)
+        });
+        rest = after;
+    }
+    pieces.push(Piece::Words(format!("{rest}.")));
+    pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
+    if let Some(Piece::Words(words) | Piece::Somebody { name: words, own: false, .. }) =
+        pieces.first_mut()
+    {
+        *words = w::capital(words);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_has_words_of_its_own_and_a_sentence_with_known_places() {
+        let events = events();
+        let mut words: Vec<_> = events.iter().map(|(_, words)| *words).collect();
+        words.dedup();
+        assert_eq!(words.len(), AuditEvent::ALL.len(), "two events have the same words");
+        for event in AuditEvent::ALL {
+            let pattern = w::event(event).1.replace("{who}", "").replace("{whom}", "");
+            assert!(!pattern.contains(['{', '}', '.']), "{pattern}");
+        }
+    }
+}

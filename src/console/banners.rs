@@ -1,0 +1,41 @@
+//! What an administrator should know before anything else, said above the table: at most one line
+//! for each matter.
+
+use super::call::Call;
+use super::viewer::Viewer;
+use super::words as w;
+use crate::flows::letters;
+use crate::store::invites::OpenInvites;
+use crate::store::roster::Roster;
+
+/// The lines, for whoever can do something about them.
+pub(super) async fn of(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    roster: &Roster,
+    open: OpenInvites,
+    administrators: usize,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !viewer.rights.invite && !viewer.rights.edit {
+        return lines;
+    }
+    if !call.app.mailer.sends() {
+        lines.push(w::NO_MAIL.to_owned());
+    } else if viewer.rights.view_settings
+        && let Ok(mail) = letters::status(call.app, viewer.caller()).await
+        && let Some(stop) = mail.stopped
+    {
+        lines.push(w::mail_stopped(&stop.cause));
+    }
+    if open.undelivered > 0 {
+        lines.push(w::undelivered(open.undelivered));
+    }
+    if administrators == 1 {
+        lines.push(w::ONE_ADMINISTRATOR.to_owned());
+    }
+    if viewer.account.two_step_enforced && roster.without_two_step > 0 {
+        lines.push(w::without_two_step(roster.without_two_step));
+    }
+    lines
+}

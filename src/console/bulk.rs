@@ -1,0 +1,147 @@
+//! One change to several members: asked with what it means, done one by one, each answered for.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::sheet::{Input, Part, Select, Sheet, kind};
+use super::shell::{Shell, page};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
+use crate::flows::members::{self, Chosen};
+use crate::store::MemberEdit;
+
+#[derive(Clone, Copy)]
+enum Change {
+    Role,
+    Suspend,
+    Remove,
+}
+
+impl Change {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        match text {
+            "role" => Ok(Self::Role),
+            "suspend" => Ok(Self::Suspend),
+            "remove" => Ok(Self::Remove),
+            _ => Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY)),
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Suspend => "suspend",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// What became of one.
+struct Outcome {
+    name: String,
+    /// Why it was not done; `None` where it was.
+    why: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/outcomes.html", config = ".askama.toml")]
+struct Outcomes<'p> {
+    shell: Shell<'p>,
+    outcomes: Vec<Outcome>,
+}
+
+/// The members that are meant, in the order they were ticked.
+async fn chosen(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    ids: impl Iterator<Item = String>,
+) -> Result<Vec<Member>, Failure> {
+    let mut all = Vec::new();
+    for id in ids.take(limits::BULK_ITEMS_MAX) {
+        let id = MemberId::parse(&id).map_err(|_| members::unknown())?;
+        all.push(members::show(call.app, viewer.caller(), &id).await?);
+    }
+    if all.is_empty() {
+        return Err(Failure::invalid("id", w::TICK_SOME));
+    }
+    Ok(all)
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let change = Change::parse(&call.parameter("do"))?;
+    let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
+    Ok(sheet(call, &viewer, change, &chosen).page())
+}
+
+fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, change: Change, all: &[Member]) -> Sheet<'p> {
+    let (title, line) = match change {
+        Change::Role => w::ask_roles(all.len()),
+        Change::Suspend => w::ask_suspend_several(all.len()),
+        Change::Remove => w::ask_remove_several(all.len()),
+    };
+    let shell = Shell::inside(call, viewer, title.clone(), "/team");
+    let names = all.iter().map(Member::full_name).collect();
+    let sheet = Sheet::new(shell, "/team/bulk", title)
+        .line(line)
+        .hidden("do", change.as_str())
+        .part(Part::List { title: w::MEMBERS.to_owned(), items: names })
+        .cancel("/team");
+    let sheet = all.iter().fold(sheet, |sheet, member| sheet.hidden("id", member.id.as_str()));
+    match change {
+        Change::Role => sheet.part(Part::Select(roles(call, viewer))),
+        Change::Suspend => sheet.danger(),
+        Change::Remove => {
+            sheet.danger().input(Input::new("count", w::type_count(all.len()), kind::NUMBER))
+        }
+    }
+}
+
+fn roles(call: &Call<'_>, viewer: &Viewer) -> Select {
+    let live = call.app.policies.load();
+    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let options = given.map(|card| (card.id.to_string(), card.title.clone())).collect();
+    Select { name: "role", label: w::ROLE.to_owned(), options, chosen: String::new() }
+}
+
+pub(super) async fn done(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let viewer = call.viewer().await?;
+    let change = Change::parse(form.text("do"))?;
+    let ids = form.texts("id").map(str::to_owned);
+    let chosen = chosen(call, &viewer, ids).await?;
+    if matches!(change, Change::Remove) && form.text("count").trim() != chosen.len().to_string() {
+        let failure = Failure::invalid("count", w::type_count(chosen.len()));
+        return Ok(sheet(call, &viewer, change, &chosen).refused(&failure));
+    }
+    let mut outcomes = Vec::with_capacity(chosen.len());
+    for member in chosen {
+        let name = member.full_name();
+        let done = act(call, &viewer, change, member, &form).await;
+        outcomes
+            .push(Outcome { name, why: done.err().map(|failure| w::sentence(&failure.public)) });
+    }
+    let shell = Shell::inside(call, &viewer, w::WHAT_WAS_DONE, "/team");
+    Ok(page(&Outcomes { shell: shell.narrow(), outcomes }))
+}
+
+async fn act(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    change: Change,
+    member: Member,
+    form: &Form,
+) -> Result<(), Failure> {
+    let chosen = Chosen { id: member.id, expected: Some(member.version) };
+    match change {
+        Change::Role => {
+            let role = Some(RoleId::parse(form.text("role"))?);
+            let edit = MemberEdit { role, ..MemberEdit::default() };
+            members::edit(call.app, viewer.caller(), chosen, edit).await.map(drop)
+        }
+        Change::Suspend => members::suspend(call.app, viewer.caller(), chosen).await.map(drop),
+        Change::Remove => members::remove(call.app, viewer.caller(), chosen).await.map(drop),
+    }
+}

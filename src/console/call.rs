@@ -1,0 +1,59 @@
+//! One page that is asked for: with what, by whom, and from where.
+
+use std::sync::Arc;
+
+use super::form::Form;
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::browser;
+use crate::domain::Failure;
+use crate::flows::sign_in::From;
+use crate::http::{Reply, Request, query};
+
+pub(super) type Answer = Result<Reply, Failure>;
+
+/// One page that is asked for.
+pub(super) struct Call<'r> {
+    pub(super) app: &'r Arc<App>,
+    pub(super) request: &'r mut Request,
+    /// What stands in the path for an id, decoded; empty where there is none.
+    pub(super) id: String,
+    /// What is to be done, where the path says so.
+    pub(super) verb: String,
+}
+
+impl Call<'_> {
+    /// Where it comes from.
+    pub(super) fn from(&self) -> From {
+        let agent = self.request.header("user-agent").unwrap_or_default().to_owned();
+        From { address: browser::client(self.app, self.request), agent }
+    }
+
+    /// Whoever is signed in.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Busy`.
+    pub(super) async fn viewer(&self) -> Result<Viewer, Failure> {
+        Viewer::of(self.app, self.request).await
+    }
+
+    /// What was typed into a form.
+    ///
+    /// # Errors
+    /// As [`Form::read`].
+    pub(super) async fn form(&mut self) -> Result<Form, Failure> {
+        Form::read(self.request).await
+    }
+
+    /// A parameter of the address; empty where it is missing.
+    pub(super) fn parameter(&self, name: &str) -> String {
+        self.parameters(name).into_iter().next().unwrap_or_default()
+    }
+
+    /// Every value of a parameter that is not empty.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        let pairs = query::pairs(self.request.query().unwrap_or_default());
+        let found = pairs.flatten().filter(|(given, _)| given == name);
+        found.map(|(_, value)| value).filter(|value| !value.is_empty()).collect()
+    }
+}

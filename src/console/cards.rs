@@ -1,0 +1,84 @@
+//! Roles to choose from, each with what it can do, in the words of people.
+//!
+//! Reads the live policies through the flows; no role and no action stands here by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::call::Call;
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::{Failure, RoleId};
+use crate::engine::{Matrix, RoleCard, Snapshot};
+use crate::flows::{members, roles};
+
+/// How many of its actions a card names before it says how many more there are.
+const CAN_SHOWN: usize = 5;
+const CANNOT_SHOWN: usize = 3;
+
+/// One role to choose.
+#[derive(Template)]
+#[template(path = "console/templates/card.html", config = ".askama.toml")]
+pub(super) struct Card {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) can: String,
+    pub(super) cannot: String,
+    pub(super) held: String,
+    /// It may manage the team itself.
+    pub(super) administers: bool,
+    /// Why it cannot be chosen.
+    pub(super) closed: Option<String>,
+    pub(super) chosen: bool,
+}
+
+/// What roles are shown with.
+pub(super) struct Deck<'d> {
+    live: Arc<Snapshot>,
+    matrix: Arc<Matrix>,
+    /// Roles that the viewer may give.
+    gives: &'d BTreeSet<RoleId>,
+    /// How many hold each.
+    held: BTreeMap<RoleId, usize>,
+}
+
+impl<'d> Deck<'d> {
+    /// The roles of the viewer's account.
+    ///
+    /// # Errors
+    /// As [`members::held`].
+    pub(super) async fn of(call: &Call<'_>, viewer: &'d Viewer) -> Result<Self, Failure> {
+        let (live, matrix) = roles::compared(call.app).await?;
+        let held = members::held(call.app, viewer.caller()).await?;
+        Ok(Self { live, matrix, gives: &viewer.rights.gives, held })
+    }
+
+    /// The cards, who administers last; `chosen` is ticked, if it is one.
+    pub(super) fn cards(&self, chosen: &str) -> Vec<Card> {
+        let card = |role| self.card(role, chosen);
+        let mut cards: Vec<Card> = self.live.roles().iter().map(card).collect();
+        cards.sort_by_key(|card| card.administers);
+        cards
+    }
+
+    fn card(&self, role: &RoleCard, chosen: &str) -> Card {
+        let can = roles::actions(&self.matrix, &role.id);
+        let all: BTreeSet<&String> = self.matrix.rows.iter().map(|row| &row.action).collect();
+        let cannot: Vec<String> =
+            all.into_iter().filter(|action| !can.contains(action)).cloned().collect();
+        Card {
+            id: role.id.to_string(),
+            title: role.title.clone(),
+            summary: role.summary.clone(),
+            can: w::some_actions(&can, CAN_SHOWN),
+            cannot: w::some_actions(&cannot, CANNOT_SHOWN),
+            held: w::people_have_it(self.held.get(&role.id).copied().unwrap_or_default()),
+            administers: self.live.administering().contains(&role.id),
+            closed: (!self.gives.contains(&role.id)).then(|| w::MAY_NOT_GIVE.to_owned()),
+            chosen: role.id.as_str() == chosen,
+        }
+    }
+}

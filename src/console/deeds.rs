@@ -1,0 +1,66 @@
+//! What can be done about a row: named once on a page, and told by key in each row.
+//!
+//! A menu in every row would be most of the page: the script makes it from the names when it is
+//! opened. Without the script the page of the row has the same as links.
+
+/// Something that can be done about a member or an invitation.
+pub(super) struct Act {
+    /// Names it among the others of the page.
+    pub(super) key: &'static str,
+    pub(super) name: &'static str,
+    /// The page that asks: below that of the row, or anywhere below the console's own path.
+    pub(super) place: Place,
+    /// Takes something away for good.
+    pub(super) danger: bool,
+    /// Opens over the page.
+    pub(super) dialog: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// Below the row's own page.
+    Below(&'static str),
+    /// One page for all.
+    At(&'static str),
+}
+
+impl Act {
+    /// Asked in a dialog, below the row's own page.
+    pub(super) const fn asked(key: &'static str, name: &'static str, rest: &'static str) -> Self {
+        Self { key, name, place: Place::Below(rest), danger: false, dialog: true }
+    }
+
+    /// The end of its address, and whether that is all of it.
+    pub(super) const fn rest(&self) -> (&'static str, bool) {
+        match self.place {
+            Place::Below(rest) => (rest, false),
+            Place::At(path) => (path, true),
+        }
+    }
+}
+
+/// The same about one row.
+pub(super) struct Deed {
+    pub(super) kind: &'static Act,
+    /// Why it cannot be done now.
+    pub(super) why: Option<&'static str>,
+}
+
+impl Deed {
+    /// Where it is asked, for the row whose page is at `path`.
+    pub(super) fn path(&self, path: &str) -> String {
+        match self.kind.place {
+            Place::Below(rest) => format!("{path}{rest}"),
+            Place::At(whole) => whole.to_owned(),
+        }
+    }
+}
+
+/// All of a row's, as the script reads them: keys, each with why not after `=`.
+pub(super) fn told(deeds: &[Deed]) -> String {
+    let one = |deed: &Deed| match deed.why {
+        Some(why) => format!("{}={why}", deed.kind.key),
+        None => deed.kind.key.to_owned(),
+    };
+    deeds.iter().map(one).collect::<Vec<_>>().join(";")
+}

@@ -1,0 +1,305 @@
+//! The invitations of a team: how far each got, and what can be done about it.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::cards::Deck;
+use super::deeds::{Act, Deed, told};
+use super::form::Form;
+use super::invite;
+use super::place::Place;
+use super::roles::title;
+use super::sheet::{Input, Part, Sheet, kind};
+use super::shell::{Shell, page, see_telling};
+use super::team::Tabs;
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::domain::{
+    DeliveryState, Email, Failure, InviteId, InviteState, Kind, Name, RoleId, Timestamp,
+};
+use crate::engine::Snapshot;
+use crate::flows::invites::{self, ChosenInvite, Correction, Shown};
+use crate::store::invites::InviteFilter;
+
+/// How many rows a page has.
+const ROWS: usize = 25;
+
+/// What is done about an invitation, once it was asked.
+#[derive(Clone, Copy)]
+enum Verb {
+    Resend,
+    Link,
+    Revoke,
+}
+
+impl Verb {
+    const ALL: [Self; 3] = [Self::Resend, Self::Link, Self::Revoke];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Link => "link",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    fn of(call: &Call<'_>) -> Result<Self, Failure> {
+        let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
+        found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
+    }
+}
+
+/// One invitation in the table.
+struct Line {
+    id: String,
+    name: String,
+    email: String,
+    role: String,
+    delivery: w::Badge,
+    detail: String,
+    next_try: Option<When>,
+    state: w::Badge,
+    expires: When,
+    inviter: String,
+    sent: When,
+    path: String,
+    told: String,
+    deeds: Vec<Deed>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/invitations.html", config = ".askama.toml")]
+struct Page<'p> {
+    shell: Shell<'p>,
+    viewer: &'p Viewer,
+    banners: Vec<String>,
+    tabs: Tabs,
+    search: String,
+    states: Vec<(&'static str, &'static str, bool)>,
+    filtered: bool,
+    lines: Vec<Line>,
+    /// Some mail is on its way: the page looks again soon.
+    unsettled: bool,
+    next: Option<String>,
+    kinds: Vec<&'static Act>,
+}
+
+/// The tab of the team page.
+pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer {
+    let search = call.parameter("search").trim().to_owned();
+    let named = call.parameter("state");
+    let state = InviteState::ALL.into_iter().find(|state| state.as_str() == named);
+    let filter = InviteFilter {
+        search: Some(search.clone()).filter(|search| !search.is_empty()),
+        role: None,
+        state: if named == "all" { None } else { state },
+    };
+    let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
+    let listed = invites::list(call.app, viewer.caller(), &filter, after.as_deref(), ROWS).await?;
+    let live = call.app.policies.load_full();
+    let now = call.app.clock.now();
+    // What was accepted is a member now, and what was taken back is history: shown where asked for.
+    let over = |shown: &Shown| {
+        matches!(shown.view.invite.state(now), InviteState::Accepted | InviteState::Revoked)
+    };
+    let shown = listed.items.into_iter().filter(|shown| !named.is_empty() || !over(shown));
+    let lines: Vec<Line> = shown.map(|shown| line(viewer, &live, now, &shown)).collect();
+    let next = listed.next.map(|cursor| {
+        let place = Place::at("/team").with("tab", "invitations").with("search", &search);
+        place.with("state", &named).with("after", &cursor).path()
+    });
+    Ok(page(&Page {
+        shell: Shell::inside(call, viewer, w::TEAM, "/team"),
+        viewer,
+        banners: Vec::new(),
+        tabs,
+        filtered: !search.is_empty() || !named.is_empty(),
+        search,
+        states: states(&named),
+        unsettled: lines
+            .iter()
+            .any(|line| line.delivery.word == w::SENDING || line.delivery.word == w::QUEUED),
+        lines,
+        next,
+        kinds: KINDS.iter().collect(),
+    }))
+}
+
+fn states(chosen: &str) -> Vec<(&'static str, &'static str, bool)> {
+    let all = [
+        ("", w::OPEN),
+        ("pending", w::PENDING),
+        ("expired", w::EXPIRED),
+        ("revoked", w::REVOKED),
+        ("accepted", w::ACCEPTED),
+        ("all", w::ALL),
+    ];
+    all.into_iter().map(|(value, name)| (value, name, value == chosen)).collect()
+}
+
+fn line(viewer: &Viewer, live: &Snapshot, now: Timestamp, shown: &Shown) -> Line {
+    let (invite, delivery) = (&shown.view.invite, &shown.view.delivery);
+    let state = invite.state(now);
+    let deeds = deeds(viewer, state);
+    Line {
+        name: invite.full_name(),
+        email: invite.email.as_str().to_owned(),
+        role: title(live, &invite.role),
+        delivery: w::delivery(delivery.state),
+        detail: match delivery.state {
+            DeliveryState::Deferred | DeliveryState::Bounced | DeliveryState::Failed => {
+                w::sentence(&delivery.detail)
+            }
+            _ => String::new(),
+        },
+        next_try: delivery
+            .next_attempt
+            .filter(|_| delivery.state == DeliveryState::Deferred)
+            .map(When::exactly),
+        state: w::invite_state(state),
+        expires: When::from(invite.expires, now),
+        inviter: shown.inviter.as_ref().map_or_else(|| w::RUNS_IT.to_owned(), |it| it.full_name()),
+        sent: When::from(invite.sent, now),
+        path: format!("/team/invitations/{}", invite.id),
+        told: told(&deeds),
+        deeds,
+        id: invite.id.to_string(),
+    }
+}
+
+/// What the viewer may do about an invitation.
+fn deeds(viewer: &Viewer, state: InviteState) -> Vec<Deed> {
+    if !viewer.rights.invite || !matches!(state, InviteState::Pending | InviteState::Expired) {
+        return Vec::new();
+    }
+    KINDS.iter().map(|kind| Deed { kind, why: None }).collect()
+}
+
+/// Everything that can be done about an invitation that is open.
+static KINDS: [Act; 4] = [
+    Act::asked("resend", w::RESEND, "/resend"),
+    Act::asked("link", w::COPY_LINK, "/link"),
+    Act::asked("edit", w::CORRECT, "/edit"),
+    Act { danger: true, ..Act::asked("revoke", w::REVOKE, "/revoke") },
+];
+
+async fn found(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
+    let viewer = call.viewer().await?;
+    let id = InviteId::parse(&call.id).ok_or_else(invites::unknown)?;
+    let shown = invites::show(call.app, viewer.caller(), &id).await?;
+    Ok((viewer, shown))
+}
+
+fn path(shown: &Shown, rest: &str) -> String {
+    format!("/team/invitations/{}/{rest}", shown.view.invite.id)
+}
+
+const BACK: &str = "/team?tab=invitations";
+
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let (viewer, shown) = found(call).await?;
+    let invite = &shown.view.invite;
+    let form = Form::filled(&[
+        ("first_name", invite.first_name.as_str()),
+        ("last_name", invite.last_name.as_str()),
+        ("email", invite.email.as_str()),
+        ("role", invite.role.as_str()),
+        ("version", &invite.version.0.to_string()),
+    ]);
+    Ok(edit_sheet(call, &viewer, &shown, &form).await?.page())
+}
+
+async fn edit_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    shown: &Shown,
+    form: &Form,
+) -> Result<Sheet<'p>, Failure> {
+    let deck = Deck::of(call, viewer).await?;
+    let title = w::correct_of(&shown.view.invite.full_name());
+    let shell = Shell::inside(call, viewer, title, "/team");
+    Ok(Sheet::new(shell, path(shown, "edit"), w::SAVE)
+        .line(w::CORRECT_WHY)
+        .hidden("version", form.text("version"))
+        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
+        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
+        .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .cancel(BACK))
+}
+
+pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (viewer, shown) = found(call).await?;
+    match correct(call, &viewer, &shown, &form).await {
+        Ok(corrected) => Ok(invite::sent(call, &viewer, corrected)),
+        Err(failure) => Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure)),
+    }
+}
+
+async fn correct(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    shown: &Shown,
+    form: &Form,
+) -> Result<Shown, Failure> {
+    let before = &shown.view.invite;
+    let mut read = form.reader();
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let email = read.read("email", Email::parse);
+    let role = read.read("role", RoleId::parse);
+    let names = first_name.as_ref().zip(last_name.as_ref());
+    read.done(names.zip(email.as_ref().zip(role.as_ref())).map(drop))?;
+    // What stays as it was is no change: a new address kills the link.
+    let correction = Correction {
+        first_name: first_name.filter(|name| *name != before.first_name),
+        last_name: last_name.filter(|name| *name != before.last_name),
+        email: email.filter(|email| email.as_str() != before.email.as_str()),
+        role: role.filter(|role| *role != before.role),
+    };
+    let chosen = ChosenInvite { id: before.id.clone(), expected: form.version() };
+    Ok(invites::correct(call.app, viewer.caller(), chosen, correction).await?.value)
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let verb = Verb::of(call)?;
+    let (viewer, shown) = found(call).await?;
+    Ok(verb_sheet(call, &viewer, &shown, verb).page())
+}
+
+fn verb_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, shown: &Shown, verb: Verb) -> Sheet<'p> {
+    let invite = &shown.view.invite;
+    let (title, line, submit) = match verb {
+        Verb::Resend => w::ask_resend(&invite.full_name(), invite.email.as_str()),
+        Verb::Link => w::ask_link(&invite.full_name()),
+        Verb::Revoke => w::ask_revoke(&invite.full_name()),
+    };
+    let shell = Shell::inside(call, viewer, title, "/team");
+    let sheet = Sheet::new(shell, path(shown, verb.as_str()), submit)
+        .line(line)
+        .hidden("version", invite.version.0.to_string())
+        .cancel(BACK);
+    if matches!(verb, Verb::Revoke) { sheet.danger() } else { sheet }
+}
+
+pub(super) async fn done(call: &mut Call<'_>) -> Answer {
+    let verb = Verb::of(call)?;
+    let form = call.form().await?;
+    let (viewer, shown) = found(call).await?;
+    let chosen = ChosenInvite { id: shown.view.invite.id.clone(), expected: form.version() };
+    let (caller, name) = (viewer.caller(), shown.view.invite.full_name());
+    let done = match verb {
+        Verb::Resend => invites::resend(call.app, caller, chosen).await,
+        Verb::Link => invites::link(call.app, caller, chosen).await,
+        Verb::Revoke => invites::revoke(call.app, caller, chosen).await,
+    };
+    match done {
+        Ok(_) if matches!(verb, Verb::Revoke) => {
+            Ok(see_telling(call.app, BACK, &w::was_revoked(&name)))
+        }
+        Ok(done) => Ok(invite::sent(call, &viewer, done.value)),
+        Err(failure) => Ok(verb_sheet(call, &viewer, &shown, verb).refused(&failure)),
+    }
+}

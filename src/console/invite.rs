@@ -1,0 +1,240 @@
+//! Inviting: one person in a dialog, or several from pasted lines.
+//!
+//! Says "sending", never "sent": what became of the mail is told by the list of invitations.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::cards::Deck;
+use super::form::{Form, Reader};
+use super::link::LinkPage;
+use super::sheet::{Input, Part, Sheet, kind};
+use super::shell::{Shell, page, see_telling};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::{Email, Failure, Kind, Member, Name, RoleId, Token, limits};
+use crate::entropy;
+use crate::flows::invites::{self, Invitation, Shown};
+use crate::flows::members;
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = able(call).await?;
+    let form = Form::filled(&[("role", &call.parameter("role")), ("key", &key()?)]);
+    Ok(sheet(call, &viewer, &form).await?.page())
+}
+
+/// Whoever may invite.
+async fn able(call: &Call<'_>) -> Result<Viewer, Failure> {
+    let viewer = call.viewer().await?;
+    match viewer.rights.invite {
+        true => Ok(viewer),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    }
+}
+
+/// Names one filling-in of the form: a second press, or a resent page, makes no second invite.
+fn key() -> Result<String, Failure> {
+    Ok(Token::from_bytes(entropy::random()?).expose().to_owned())
+}
+
+async fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Result<Sheet<'p>, Failure> {
+    let deck = Deck::of(call, viewer).await?;
+    let shell = Shell::inside(call, viewer, w::INVITE_MEMBER, "/team");
+    Ok(Sheet::new(shell, "/team/invite", w::SEND_INVITATION)
+        .hidden("key", form.text("key"))
+        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
+        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
+        .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .cancel("/team"))
+}
+
+pub(super) async fn send(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let viewer = call.viewer().await?;
+    match send_one(call, &viewer, &form).await {
+        Ok(shown) => Ok(sent(call, &viewer, shown)),
+        Err(failure) => {
+            let failure = helped(call, &viewer, &form, failure).await;
+            let sheet = sheet(call, &viewer, &form).await?;
+            let sheet = match next_step(call, &viewer, &form).await {
+                Some((path, name)) => sheet.instead(path, name),
+                None => sheet,
+            };
+            Ok(sheet.refused(&failure))
+        }
+    }
+}
+
+async fn send_one(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Shown, Failure> {
+    let mut read = form.reader();
+    let invitation = invitation(&mut read);
+    let invitation = read.done(invitation)?;
+    let key = Some(form.text("key").to_owned()).filter(|key| !key.is_empty());
+    Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
+}
+
+fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let email = read.read("email", Email::parse);
+    let role = read.read("role", |text| match text {
+        "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
+        text => RoleId::parse(text),
+    });
+    let ((first_name, last_name), (email, role)) =
+        first_name.zip(last_name).zip(email.zip(role))?;
+    Some(Invitation { email, first_name, last_name, role })
+}
+
+/// The page after an invitation was made: its link, where no mail carries it.
+pub(super) fn sent(call: &Call<'_>, viewer: &Viewer, shown: Shown) -> crate::http::Reply {
+    let email = shown.view.invite.email.as_str();
+    match shown.link {
+        Some(link) => {
+            let shell = Shell::inside(call, viewer, w::INVITATION_LINK, "/team");
+            LinkPage::new(shell, w::link_for(email), link).page()
+        }
+        None => see_telling(call.app, "/team?tab=invitations", &w::invitation_made(email)),
+    }
+}
+
+/// Whoever has the address already, where that is why an invitation was refused.
+async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member> {
+    let email = Email::parse(form.text("email").trim()).ok()?;
+    members::by_email(call.app, viewer.caller(), &email).await.ok()?
+}
+
+/// Says who has the address, instead of that somebody has.
+async fn helped(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: Failure) -> Failure {
+    if !matches!(failure.code, "already_member" | "suspended_member") {
+        return failure;
+    }
+    let Some(member) = holder(call, viewer, form).await else { return failure };
+    let live = call.app.policies.load();
+    let role = super::roles::title(&live, &member.role);
+    let sentence = w::has_access(&member.full_name(), &role, member.status);
+    Failure { fields: vec![("email".to_owned(), sentence.clone())], public: sentence, ..failure }
+}
+
+/// What whoever meets such a refusal most likely wants.
+async fn next_step(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<(String, String)> {
+    let member = holder(call, viewer, form).await?;
+    let name = w::manage(&member.full_name());
+    Some((super::member::path(&member.id, ""), name))
+}
+
+/// One pasted line, and what became of it.
+struct Verdict {
+    line: String,
+    /// Why it was not sent; `None` where it was.
+    why: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/verdicts.html", config = ".askama.toml")]
+struct Verdicts<'p> {
+    shell: Shell<'p>,
+    verdicts: Vec<Verdict>,
+    /// The lines that are still to be sent.
+    left: String,
+    checked: bool,
+}
+
+pub(super) async fn several(call: &mut Call<'_>) -> Answer {
+    let viewer = able(call).await?;
+    Ok(several_sheet(call, &viewer, "").page())
+}
+
+fn several_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, lines: &str) -> Sheet<'p> {
+    let live = call.app.policies.load();
+    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let roles: Vec<&str> = given.map(|card| card.id.as_str()).collect();
+    let shell = Shell::inside(call, viewer, w::INVITE_SEVERAL, "/team");
+    Sheet::new(shell, "/team/invite-several", w::CHECK_LINES)
+        .line(w::SEVERAL_HOW)
+        .line(w::roles_are(&roles))
+        .input(Input::new("lines", w::LINES, r#"spellcheck="false""#).lines().value(lines))
+        .cancel("/team")
+}
+
+/// Checks the lines, and sends the good ones once they were seen.
+pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let viewer = able(call).await?;
+    let lines: Vec<&str> =
+        form.text("lines").lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
+        let failure = Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX));
+        return Ok(several_sheet(call, &viewer, form.text("lines")).refused(&failure));
+    }
+    let sending = !form.text("send").is_empty();
+    let mut verdicts = Vec::with_capacity(lines.len());
+    for line in lines {
+        let why = match (read_line(line), sending) {
+            (Err(failure), _) => Some(first_fault(&failure)),
+            (Ok(invitation), false) => would_refuse(call, &viewer, &invitation).await,
+            (Ok(invitation), true) => {
+                let sent = invites::send(call.app, viewer.caller(), invitation, None).await;
+                sent.err().map(|failure| first_fault(&failure))
+            }
+        };
+        verdicts.push(Verdict { line: line.to_owned(), why });
+    }
+    let is_left = |verdict: &&Verdict| !sending || verdict.why.is_some();
+    let left: Vec<&str> = verdicts.iter().filter(is_left).map(|it| it.line.as_str()).collect();
+    let left = left.join("\n");
+    let title = if sending { w::SEVERAL_SENT } else { w::SEVERAL_CHECKED };
+    let shell = Shell::inside(call, &viewer, title, "/team");
+    Ok(page(&Verdicts { shell, verdicts, left, checked: !sending }))
+}
+
+/// `first,last,email,role`, as a spreadsheet pastes it with commas or tabs.
+fn read_line(line: &str) -> Result<Invitation, Failure> {
+    let mark = if line.contains('\t') { '\t' } else { ',' };
+    let cells: Vec<&str> = line.split(mark).map(str::trim).collect();
+    let [first_name, last_name, email, role] = cells.as_slice() else {
+        return Err(Failure::invalid("lines", w::FOUR_CELLS));
+    };
+    let form = Form::filled(&[
+        ("first_name", first_name),
+        ("last_name", last_name),
+        ("email", email),
+        ("role", role),
+    ]);
+    let mut read = form.reader();
+    let invitation = invitation(&mut read);
+    read.done(invitation)
+}
+
+/// What can be seen before anything is sent.
+async fn would_refuse(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Option<String> {
+    if !viewer.rights.gives.contains(&invitation.role) {
+        return Some(w::no_such_role(invitation.role.as_str()));
+    }
+    let member = members::by_email(call.app, viewer.caller(), &invitation.email).await.ok()??;
+    let role = super::roles::title(&call.app.policies.load(), &member.role);
+    Some(w::has_access(&member.full_name(), &role, member.status))
+}
+
+fn first_fault(failure: &Failure) -> String {
+    let field = failure.fields.first().map(|(_, sentence)| sentence.as_str());
+    w::sentence(field.unwrap_or(&failure.public))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_four_cells_by_commas_or_tabs() {
+        for line in ["Asha,Rao,asha@example.org,operator", "Asha\tRao\tasha@example.org\toperator"]
+        {
+            let read = read_line(line).unwrap();
+            assert_eq!((read.first_name.as_str(), read.role.as_str()), ("Asha", "operator"));
+        }
+        for line in ["Asha,Rao,asha@example.org", "Asha,Rao,nonsense,operator", "a,b,c,d,e"] {
+            assert!(read_line(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Joining by an invitation: what one is invited to, a password, and why a link opens no more.
+//!
+//! The code of a link stands after the `#`, which no server is sent: it comes in a form, filled in
+//! by the script or pasted by the reader, and never stands in an address.
+
+use super::call::{Answer, Call};
+use super::roles::title as role_title;
+use super::sheet::{Fact, Input, Part, Sheet, kind};
+use super::shell::{Note, Shell, page, see_telling, telling};
+use super::sign_in::{end_brought, enter_by};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::browser;
+use crate::domain::{Actor, Failure, Kind, Member};
+use crate::flows::invites::{self, Inspected};
+use crate::flows::sign_in::Attempt;
+use crate::http::{Reply, status};
+use crate::password::chars_min;
+
+/// The code in what was pasted: a whole link, or the code alone; a mail may have broken it.
+pub(super) fn code_in(pasted: &str) -> String {
+    let code = pasted.rsplit('#').next().unwrap_or_default();
+    code.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+fn shell<'p>(call: &Call<'_>, title: impl Into<String>) -> Shell<'p> {
+    Shell::outside(call.app, call.request, title)
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    Ok(paste(call, "").page())
+}
+
+fn paste<'p>(call: &Call<'_>, pasted: &str) -> Sheet<'p> {
+    let input = Input::new("token", w::LINK_OR_CODE, kind::SENT_AT_ONCE);
+    Sheet::new(shell(call, w::JOIN), "/join/look", w::GO_ON)
+        .line(w::JOIN_WHY)
+        .input(input.hint(w::LINK_OR_CODE_HINT).value(pasted))
+        .instead("/sign-in", w::SIGN_IN)
+}
+
+pub(super) async fn look(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let token = code_in(form.text("token"));
+    let found = match invites::inspect(call.app, &token).await {
+        Ok(found) => found,
+        Err(failure) => return closed(call, &token, failure).await,
+    };
+    match call.viewer().await {
+        Err(_) => Ok(accept_sheet(call, &token, &found).page()),
+        Ok(viewer) if form.text("leave").is_empty() => {
+            Ok(as_another(call, &token, &found, &viewer))
+        }
+        Ok(_) => {
+            end_brought(call.app, call.request).await?;
+            Ok(browser::dropping(accept_sheet(call, &token, &found).page()))
+        }
+    }
+}
+
+/// Asks whoever is signed in as somebody else whether that shall end.
+fn as_another(call: &Call<'_>, token: &str, found: &Inspected, viewer: &Viewer) -> Reply {
+    let who = format!("{} ({})", viewer.member.full_name(), viewer.account.name);
+    Sheet::new(shell(call, w::JOIN_AS_ANOTHER), "/join/look", w::JOIN_LEAVE)
+        .line(w::signed_in_as(&who, &found.invite.email.masked()))
+        .hidden("token", token)
+        .hidden("leave", "yes")
+        .out("/", w::JOIN_STAY)
+        .page()
+}
+
+fn accept_sheet<'p>(call: &Call<'_>, token: &str, found: &Inspected) -> Sheet<'p> {
+    let Inspected { invite, account, .. } = found;
+    let live = call.app.policies.load();
+    let role = role_title(&live, &invite.role);
+    let summary = live.roles().iter().find(|card| card.id == invite.role);
+    let facts = vec![
+        Fact::text(w::JOIN_ACCOUNT, account.name.clone()),
+        Fact::text(w::JOIN_INVITED_BY, inviter(found)),
+        Fact::text(w::JOIN_FOR, format!("{}, {}", invite.full_name(), invite.email.masked())),
+        Fact::text(w::ROLE, role.clone()),
+        Fact::when(w::JOIN_HOLDS_UNTIL, When::exactly(invite.expires)),
+    ];
+    let can = live.actions_of(&invite.role).iter().map(|action| w::action(action)).collect();
+    let mut sheet = Sheet::new(shell(call, w::join_title(&account.name)), "/join", w::JOIN_DO)
+        .hidden("token", token)
+        .part(Part::Facts(facts));
+    if let Some(card) = summary {
+        sheet = sheet.line(card.summary.clone());
+    }
+    if account.two_step_enforced {
+        sheet = sheet.line(w::JOIN_TWO_STEP);
+    }
+    let rules = w::password_rules(chars_min(account.two_step_enforced));
+    sheet
+        .part(Part::List { title: w::what_you_can_do(&role), items: can })
+        .part(Part::Username(invite.email.to_string()))
+        .input(Input::new("password", w::JOIN_SET_PASSWORD, kind::NEW_PASSWORD).hint(rules))
+}
+
+fn inviter(found: &Inspected) -> String {
+    match (&found.inviter, &found.invite.inviter) {
+        (Some(inviter), _) => inviter.full_name(),
+        (None, Actor::Sidecar { .. }) => w::OPERATOR_INVITED.to_owned(),
+        (None, _) => w::SOMEBODY.to_owned(),
+    }
+}
+
+pub(super) async fn accept(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (token, password) = (code_in(form.text("token")), form.text("password"));
+    let found = match invites::inspect(call.app, &token).await {
+        Ok(found) => found,
+        Err(failure) => return closed(call, &token, failure).await,
+    };
+    match invites::accept(call.app, &token, password).await {
+        Ok(joined) => {
+            enter_joined(call, joined.value, password, &w::joined(&found.account.name)).await
+        }
+        // It may have closed meanwhile: a second press comes second.
+        Err(failure) if failure.kind == Kind::Gone => closed(call, &token, failure).await,
+        Err(failure) => Ok(accept_sheet(call, &token, &found).refused(&failure)),
+    }
+}
+
+/// Signs in who has just joined. Where that must wait, they have joined all the same.
+pub(super) async fn enter_joined(
+    call: &Call<'_>,
+    member: Member,
+    password: &str,
+    told: &str,
+) -> Answer {
+    let Member { account, email, .. } = member;
+    let attempt = Attempt { account, email, password: password.to_owned(), from: call.from() };
+    match enter_by(call, attempt, "/").await {
+        Ok(reply) if reply.code() == 303 => Ok(telling(reply, told)),
+        Ok(reply) => Ok(reply),
+        Err(_) => Ok(see_telling(call.app, "/sign-in", told)),
+    }
+}
+
+/// Why a link does not open, and what to do about it.
+async fn closed(call: &Call<'_>, token: &str, failure: Failure) -> Answer {
+    if failure.kind != Kind::Gone {
+        return Err(failure);
+    }
+    let reply = match failure.code {
+        "link_dead" => return Ok(paste(call, token).refused(&failure)),
+        "invite_expired" => {
+            let found = invites::expired(call.app, token).await?;
+            let line = found.map_or_else(|| w::sentence(&failure.public), |found| when(&found));
+            ask_new(call, token, w::JOIN_EXPIRED, line)
+        }
+        "invite_replaced" => ask_new(call, token, w::JOIN_REPLACED, w::sentence(&failure.public)),
+        code => {
+            let title = match code {
+                "invite_accepted" => w::JOIN_ACCEPTED,
+                "invite_revoked" => w::JOIN_REVOKED,
+                _ => w::JOIN_CLOSED,
+            };
+            let lines = vec![w::sentence(&failure.public)];
+            let next = ("/sign-in".to_owned(), w::SIGN_IN);
+            page(&Note { shell: shell(call, title), lines, next })
+        }
+    };
+    Ok(reply.status(status(failure.kind)))
+}
+
+fn when(found: &Inspected) -> String {
+    let whom = found.inviter.as_ref().map_or_else(|| w::SOMEBODY.to_owned(), Member::full_name);
+    w::expired_on(&When::exactly(found.invite.expires).words(), &whom)
+}
+
+fn ask_new(call: &Call<'_>, token: &str, title: &str, line: String) -> Reply {
+    Sheet::new(shell(call, title), "/join/request-new", w::JOIN_ASK_NEW)
+        .line(line)
+        .hidden("token", token)
+        .out("/sign-in", w::SIGN_IN)
+        .page()
+}
+
+/// One answer, whatever the link was.
+pub(super) async fn want(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    invites::want(call.app, &code_in(form.text("token"))).await?;
+    Ok(see_telling(call.app, "/join", w::JOIN_ASKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_in;
+
+    #[test]
+    fn a_code_is_found_in_whatever_was_pasted() {
+        for pasted in
+            ["AbC-1", " AbC-1\n", "https://x.example/team/join#AbC-1", "https://x#Ab\nC-1"]
+        {
+            assert_eq!(code_in(pasted), "AbC-1", "{pasted}");
+        }
+        assert_eq!(code_in(""), "");
+    }
+}

@@ -1,0 +1,26 @@
+//! A link that is handed over by hand, shown once.
+
+use askama::Template;
+
+use super::shell::{Shell, page};
+use super::words as w;
+use crate::http::Reply;
+
+/// One link, and what it is for.
+#[derive(Template)]
+#[template(path = "console/templates/link.html", config = ".askama.toml")]
+pub(super) struct LinkPage<'p> {
+    shell: Shell<'p>,
+    line: String,
+    link: String,
+}
+
+impl<'p> LinkPage<'p> {
+    pub(super) fn new(shell: Shell<'p>, line: String, link: String) -> Self {
+        Self { shell: shell.narrow(), line, link }
+    }
+
+    pub(super) fn page(&self) -> Reply {
+        page(self)
+    }
+}

@@ -1,0 +1,457 @@
+//! One member: what is known, what the role allows, and all that can be done about them.
+//!
+//! Whatever is done is asked first, on a page with its consequences; the flows decide whether it is.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::cards::Deck;
+use super::deeds::{Act, Deed, Place};
+use super::form::Form;
+use super::link::LinkPage;
+use super::roles::title;
+use super::sheet::{Input, Part, Sheet, kind};
+use super::shell::{Shell, escaped, page, see_telling};
+use super::team::initials;
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
+use crate::engine::Matrix;
+use crate::flows::members::{self, Chosen};
+use crate::flows::step_up::Shown;
+use crate::flows::{passwords, roles, sessions, two_step};
+use crate::store::MemberEdit;
+
+/// What is done about a member, once it was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    ResetPassword,
+    ResetTwoStep,
+    EndSessions,
+    Suspend,
+    Restore,
+    Remove,
+}
+
+impl Verb {
+    const ALL: [Self; 6] = [
+        Self::ResetPassword,
+        Self::ResetTwoStep,
+        Self::EndSessions,
+        Self::Suspend,
+        Self::Restore,
+        Self::Remove,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ResetPassword => "reset-password",
+            Self::ResetTwoStep => "reset-two-step",
+            Self::EndSessions => "end-sessions",
+            Self::Suspend => "suspend",
+            Self::Restore => "restore",
+            Self::Remove => "remove",
+        }
+    }
+
+    fn of(call: &Call<'_>) -> Result<Self, Failure> {
+        let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
+        found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
+    }
+
+    const fn takes_away(self) -> bool {
+        matches!(self, Self::ResetTwoStep | Self::EndSessions | Self::Suspend | Self::Remove)
+    }
+}
+
+/// A page about a member.
+pub(super) fn path(id: &MemberId, rest: &str) -> String {
+    format!("/team/members/{}{rest}", escaped(id.as_str()))
+}
+
+/// Whether an account would be without an administrator.
+pub(super) fn is_last_administrator(administrators: &[Member], member: &Member) -> bool {
+    matches!(administrators, [only] if only.id == member.id)
+}
+
+const EDIT: Act = Act::asked("edit", w::EDIT_DETAILS, "/edit");
+const ROLE: Act = Act::asked("role", w::CHANGE_ROLE, "/role");
+const PERMISSIONS: Act =
+    Act { dialog: false, ..Act::asked("permissions", w::VIEW_PERMISSIONS, "#permissions") };
+const RESET_PASSWORD: Act = Act::asked("reset-password", w::SEND_PASSWORD_RESET, "/reset-password");
+const RESET_TWO_STEP: Act = Act::asked("reset-two-step", w::RESET_TWO_STEP, "/reset-two-step");
+const END_SESSIONS: Act = Act::asked("end-sessions", w::END_SESSIONS, "/end-sessions");
+const SUSPEND: Act = Act::asked("suspend", w::SUSPEND, "/suspend");
+const RESTORE: Act = Act::asked("restore", w::RESTORE, "/restore");
+const REMOVE: Act = Act { danger: true, ..Act::asked("remove", w::REMOVE, "/remove") };
+const OWN_NAMES: Act =
+    Act { place: Place::At("/me/names"), ..Act::asked("names", w::EDIT_DETAILS, "") };
+const OWN_SECURITY: Act =
+    Act { place: Place::At("/me"), dialog: false, ..Act::asked("me", w::MY_SECURITY, "") };
+
+/// Everything that can be done about some member.
+pub(super) static KINDS: [&Act; 11] = [
+    &EDIT,
+    &ROLE,
+    &PERMISSIONS,
+    &RESET_PASSWORD,
+    &RESET_TWO_STEP,
+    &END_SESSIONS,
+    &SUSPEND,
+    &RESTORE,
+    &REMOVE,
+    &OWN_NAMES,
+    &OWN_SECURITY,
+];
+
+/// What the viewer may do about a member, in the order of the menu; nothing, where that is nothing.
+pub(super) fn deeds(viewer: &Viewer, member: &Member, last: bool) -> Vec<Deed> {
+    if viewer.is(member) {
+        return vec![Deed { kind: &OWN_NAMES, why: None }, Deed { kind: &OWN_SECURITY, why: None }];
+    }
+    let last = last.then_some(w::LAST_ADMINISTRATOR);
+    let suspended = member.status == Status::Suspended;
+    let is_suspended = suspended.then_some(w::IS_SUSPENDED);
+    let two_step_is_off = (!member.two_step).then_some(w::TWO_STEP_IS_OFF);
+    let mut all = Vec::new();
+    let mut add = |kind, why| all.push(Deed { kind, why });
+    if viewer.rights.edit {
+        add(&EDIT, None);
+        if !viewer.rights.gives.is_empty() {
+            add(&ROLE, last);
+        }
+        add(&PERMISSIONS, None);
+        add(&RESET_PASSWORD, is_suspended);
+        add(&RESET_TWO_STEP, two_step_is_off);
+        add(&END_SESSIONS, is_suspended);
+        match suspended {
+            true => add(&RESTORE, None),
+            false => add(&SUSPEND, last),
+        }
+    }
+    if viewer.rights.remove {
+        add(&REMOVE, last);
+    }
+    all
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/member.html", config = ".askama.toml")]
+struct Page<'p> {
+    shell: Shell<'p>,
+    member: &'p Member,
+    initials: String,
+    you: bool,
+    role: String,
+    status: w::Badge,
+    two_step: w::Badge,
+    joined: When,
+    active: Option<When>,
+    devices: Option<String>,
+    path: String,
+    deeds: Vec<Deed>,
+    can: Vec<String>,
+    cannot: Vec<String>,
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let (viewer, member) = found(call).await?;
+    let (live, matrix) = roles::compared(call.app).await?;
+    let administrators = members::administrators(call.app, &viewer.account.slug).await;
+    let seen = members::seen_one(call.app, member).await?;
+    let member = &seen.member;
+    let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
+    let (can, cannot) = allowed(&matrix, member);
+    Ok(page(&Page {
+        shell: Shell::inside(call, &viewer, member.full_name(), "/team"),
+        initials: initials(member),
+        you: viewer.is(member),
+        role: title(&live, &member.role),
+        status: w::status(member.status),
+        two_step: w::two_step(member.two_step),
+        joined: When::exactly(member.joined),
+        active: seen.signed_in.map(|at| When::from(at, call.app.clock.now())),
+        devices,
+        deeds: deeds(&viewer, member, is_last_administrator(&administrators, member)),
+        path: path(&member.id, ""),
+        can,
+        cannot,
+        member,
+    }))
+}
+
+/// What a member may do, and what not, in words.
+fn allowed(matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
+    let can = match member.status {
+        Status::Active => roles::actions(matrix, &member.role),
+        Status::Suspended => Vec::new(),
+    };
+    let all = matrix.rows.iter().map(|row| &row.action).collect::<BTreeSet<_>>();
+    let cannot = all.into_iter().filter(|action| !can.contains(action)).cloned();
+    (said(&can), said(&cannot.collect::<Vec<_>>()))
+}
+
+fn said(actions: &[String]) -> Vec<String> {
+    actions.iter().map(|action| w::action(action)).collect()
+}
+
+/// The member that the path names, for who may see the team.
+async fn found(call: &Call<'_>) -> Result<(Viewer, Member), Failure> {
+    let viewer = call.viewer().await?;
+    let id = id(call)?;
+    let member = members::show(call.app, viewer.caller(), &id).await?;
+    Ok((viewer, member))
+}
+
+fn id(call: &Call<'_>) -> Result<MemberId, Failure> {
+    MemberId::parse(&call.id).map_err(|_| members::unknown())
+}
+
+/// Where a member is signed in; `None` for who may not know.
+async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Vec<Session>> {
+    sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
+}
+
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let (viewer, member) = found(call).await?;
+    let form = Form::filled(&[
+        ("first_name", member.first_name.as_str()),
+        ("last_name", member.last_name.as_str()),
+        ("version", &member.version.0.to_string()),
+    ]);
+    Ok(edit_sheet(call, &viewer, &member, &form).page())
+}
+
+fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &Form) -> Sheet<'p> {
+    let shell = Shell::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
+    Sheet::new(shell, path(&member.id, "/edit"), w::SAVE)
+        .line(w::address_is(member.email.as_str()))
+        .hidden("version", form.text("version"))
+        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
+        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .cancel("/team")
+}
+
+pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (viewer, member) = found(call).await?;
+    match save(call, &viewer, &form).await {
+        Ok(member) => Ok(see_telling(call.app, "/team", &w::saved(&member.full_name()))),
+        Err(failure) => Ok(edit_sheet(call, &viewer, &member, &form).refused(&failure)),
+    }
+}
+
+async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, Failure> {
+    let mut read = form.reader();
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    read.done(first_name.as_ref().zip(last_name.as_ref()).map(drop))?;
+    let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
+    let chosen = Chosen { id: id(call)?, expected: form.version() };
+    Ok(members::edit(call.app, viewer.caller(), chosen, edit).await?.value)
+}
+
+pub(super) async fn role(call: &mut Call<'_>) -> Answer {
+    let (viewer, member) = found(call).await?;
+    let version = member.version.0.to_string();
+    let form = Form::filled(&[("role", member.role.as_str()), ("version", &version)]);
+    Ok(role_sheet(call, &viewer, &member, &form).await?.page())
+}
+
+async fn role_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    member: &Member,
+    form: &Form,
+) -> Result<Sheet<'p>, Failure> {
+    let deck = Deck::of(call, viewer).await?;
+    let shell = Shell::inside(call, viewer, w::role_of(&member.full_name()), "/team");
+    Ok(Sheet::new(shell, path(&member.id, "/role"), w::GO_ON)
+        .hidden("version", form.text("version"))
+        .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .cancel("/team"))
+}
+
+/// A role was chosen: shows what is gained and lost, and gives it once that was seen.
+pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (viewer, member) = found(call).await?;
+    let given = match RoleId::parse(form.text("role")) {
+        Ok(role) if role == member.role => Err(Failure::invalid("role", w::SAME_ROLE)),
+        Ok(role) if form.text("seen").is_empty() => {
+            return Ok(difference_sheet(call, &viewer, &member, &role, &form).await?.page());
+        }
+        Ok(role) => give(call, &viewer, role, &form).await,
+        Err(_) => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
+    };
+    match given {
+        Ok(member) => {
+            let title = title(&call.app.policies.load(), &member.role);
+            let told = w::now_is(&member.full_name(), &title);
+            Ok(see_telling(call.app, "/team", &told))
+        }
+        Err(failure) => Ok(role_sheet(call, &viewer, &member, &form).await?.refused(&failure)),
+    }
+}
+
+async fn difference_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    member: &Member,
+    role: &RoleId,
+    form: &Form,
+) -> Result<Sheet<'p>, Failure> {
+    let (live, matrix) = roles::compared(call.app).await?;
+    let difference = roles::difference(&matrix, &member.role, role);
+    let list = |actions: &[String]| match actions {
+        [] => vec![w::NOTHING.to_owned()],
+        actions => said(actions),
+    };
+    let title = w::make(&member.full_name(), &title(&live, role));
+    let shell = Shell::inside(call, viewer, title.clone(), "/team");
+    Ok(Sheet::new(shell, path(&member.id, "/role"), title)
+        .hidden("version", form.text("version"))
+        .hidden("role", role.as_str())
+        .hidden("seen", "yes")
+        .part(Part::List { title: w::GAINS.to_owned(), items: list(&difference.gains) })
+        .part(Part::List { title: w::LOSES.to_owned(), items: list(&difference.loses) })
+        .cancel("/team"))
+}
+
+async fn give(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    role: RoleId,
+    form: &Form,
+) -> Result<Member, Failure> {
+    let edit = MemberEdit { role: Some(role), ..MemberEdit::default() };
+    let chosen = Chosen { id: id(call)?, expected: form.version() };
+    Ok(members::edit(call.app, viewer.caller(), chosen, edit).await?.value)
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let verb = Verb::of(call)?;
+    let (viewer, member) = found(call).await?;
+    Ok(verb_sheet(call, &viewer, &member, verb).await.page())
+}
+
+async fn verb_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    member: &Member,
+    verb: Verb,
+) -> Sheet<'p> {
+    let name = member.full_name();
+    let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
+    let (title, lines, submit) = match verb {
+        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str()),
+        Verb::ResetTwoStep => w::ask_reset_two_step(&name),
+        Verb::EndSessions => w::ask_end_sessions(&name, devices),
+        Verb::Suspend => w::ask_suspend(&name, devices),
+        Verb::Restore => w::ask_restore(&name),
+        Verb::Remove => w::ask_remove(&name, devices),
+    };
+    let shell = Shell::inside(call, viewer, title, "/team");
+    let sheet = Sheet::new(shell, path(&member.id, &format!("/{}", verb.as_str())), submit)
+        .hidden("version", member.version.0.to_string())
+        .cancel("/team");
+    let sheet = lines.into_iter().fold(sheet, Sheet::line);
+    let sheet = if verb.takes_away() { sheet.danger() } else { sheet };
+    match verb {
+        Verb::ResetTwoStep => {
+            let sheet = sheet.input(Input::new("password", w::YOUR_PASSWORD, kind::PASSWORD));
+            match viewer.member.two_step {
+                true => {
+                    sheet.input(Input::new("code", w::YOUR_CODE, kind::CODE).hint(w::CODE_HINT))
+                }
+                false => sheet,
+            }
+        }
+        Verb::Remove => {
+            let sheet = match must_be_typed(call, member) {
+                true => sheet.input(Input::new("name", w::type_name(&name), kind::PASTED)),
+                false => sheet,
+            };
+            match member.status {
+                Status::Active => sheet.instead(path(&member.id, "/suspend"), w::SUSPEND_INSTEAD),
+                Status::Suspended => sheet,
+            }
+        }
+        _ => sheet,
+    }
+}
+
+/// Whoever administers is not removed by a slip of the hand.
+fn must_be_typed(call: &Call<'_>, member: &Member) -> bool {
+    call.app.policies.load().administering().contains(&member.role)
+}
+
+pub(super) async fn done(call: &mut Call<'_>) -> Answer {
+    let verb = Verb::of(call)?;
+    let form = call.form().await?;
+    let (viewer, member) = found(call).await?;
+    match act(call, &viewer, &member, verb, &form).await {
+        Ok(Told::Sentence(told)) => Ok(see_telling(call.app, "/team", &told)),
+        Ok(Told::Link(link)) => {
+            let shell = Shell::inside(call, &viewer, w::RESET_LINK, "/team");
+            Ok(LinkPage::new(shell, w::reset_link_for(&member.full_name()), link).page())
+        }
+        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb).await.refused(&failure)),
+    }
+}
+
+/// What came of it.
+enum Told {
+    Sentence(String),
+    /// A link that must be handed over.
+    Link(String),
+}
+
+async fn act(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    member: &Member,
+    verb: Verb,
+    form: &Form,
+) -> Result<Told, Failure> {
+    let (app, caller, name) = (call.app, viewer.caller(), member.full_name());
+    let chosen = Chosen { id: member.id.clone(), expected: form.version() };
+    Ok(Told::Sentence(match verb {
+        Verb::ResetPassword => {
+            let reset = passwords::reset(app, caller, chosen).await?.value;
+            match reset.link {
+                Some(link) => return Ok(Told::Link(link)),
+                None => w::reset_on_its_way(&name),
+            }
+        }
+        Verb::ResetTwoStep => {
+            let code = Some(form.text("code").trim().to_owned()).filter(|code| !code.is_empty());
+            let shown = Shown { password: form.text("password").to_owned(), code };
+            let ended = two_step::reset(app, caller, chosen, Some(shown), call.from()).await?;
+            w::two_step_was_reset(&name, ended.value)
+        }
+        Verb::EndSessions => {
+            let ended = sessions::end_of_member(app, caller, chosen).await?;
+            w::signed_out_of(&name, ended.value)
+        }
+        Verb::Suspend => {
+            members::suspend(app, caller, chosen).await?;
+            w::was_suspended(&name)
+        }
+        Verb::Restore => {
+            members::restore(app, caller, chosen).await?;
+            w::was_restored(&name)
+        }
+        Verb::Remove => {
+            let typed = form.text("name").trim();
+            if must_be_typed(call, member) && typed != name {
+                return Err(Failure::invalid("name", w::type_name(&name)));
+            }
+            let gone = members::remove(app, caller, chosen).await?.value;
+            w::was_removed(&name, gone.sessions_ended, gone.invites_cancelled)
+        }
+    }))
+}

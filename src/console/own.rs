@@ -1,0 +1,150 @@
+//! What a member changes of the own record: name, address, password; and leaving.
+//!
+//! What must not be done from a screen that was left open asks for the password again.
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::security::inside;
+use super::sheet::{Input, Sheet, kind};
+use super::shell::{Note, Shell, page, see_telling};
+use super::two_step::{proof_asked, proof_shown};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::browser;
+use crate::domain::{Email, Failure, Kind, Name};
+use crate::flows::{me, passwords};
+use crate::password::chars_min;
+
+pub(super) async fn password(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(password_sheet(call, &viewer).page())
+}
+
+fn password_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let sheet = Sheet::new(inside(call, viewer, w::CHANGE_PASSWORD), "/me/password", w::SAVE)
+        .line(w::CHANGE_PASSWORD_WHY)
+        .cancel("/me");
+    let rules = w::password_rules(chars_min(viewer.account.two_step_enforced));
+    proof_asked(sheet, viewer, w::CURRENT_PASSWORD)
+        .input(Input::new("new_password", w::NEW_PASSWORD, kind::NEW_PASSWORD).hint(rules))
+}
+
+pub(super) async fn set_password(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    let (shown, new) = (proof_shown(&form), form.text("new_password"));
+    let signed_in = viewer.signed_in.clone();
+    match passwords::change_own(call.app, signed_in, &shown, new, call.from()).await {
+        Ok(done) => {
+            let (entered, ended) = done.value;
+            let told = w::and_others_ended(w::PASSWORD_IS_CHANGED, ended);
+            Ok(browser::keeping(see_telling(call.app, "/me", &told), &entered.token))
+        }
+        Err(failure) => password_sheet(call, &viewer).not_taken(of_new_password(failure)),
+    }
+}
+
+/// The rules speak of `password`, which here is the new one.
+fn of_new_password(mut failure: Failure) -> Failure {
+    if failure.kind == Kind::Invalid {
+        for (name, _) in &mut failure.fields {
+            "new_password".clone_into(name);
+        }
+    }
+    failure
+}
+
+pub(super) async fn names(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let Viewer { member, .. } = &viewer;
+    let version = member.version.0.to_string();
+    let form = Form::filled(&[
+        ("first_name", member.first_name.as_str()),
+        ("last_name", member.last_name.as_str()),
+        ("version", &version),
+    ]);
+    Ok(names_sheet(call, &viewer, &form).page())
+}
+
+fn names_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
+    let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
+    Sheet::new(inside(call, viewer, w::CHANGE_NAME), "/me/names", w::SAVE)
+        .hidden("version", form.text("version"))
+        .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
+        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY))
+        .cancel("/me")
+}
+
+pub(super) async fn set_names(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match change_names(call, &viewer, &form).await {
+        Ok(()) => Ok(see_telling(call.app, "/me", w::NAME_CHANGED)),
+        Err(failure) => names_sheet(call, &viewer, &form).not_taken(failure),
+    }
+}
+
+async fn change_names(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(), Failure> {
+    let mut read = form.reader();
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let (first_name, last_name) = read.done(first_name.zip(last_name))?;
+    let names = (Some(first_name), Some(last_name));
+    me::edit(call.app, viewer.signed_in.clone(), form.version(), names).await.map(|_| ())
+}
+
+pub(super) async fn email(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(email_sheet(call, &viewer, "").page())
+}
+
+fn email_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, typed: &str) -> Sheet<'p> {
+    let input = Input::new("email", w::NEW_EMAIL, kind::EMAIL).hint(w::NEW_EMAIL_HINT).value(typed);
+    let sheet = Sheet::new(inside(call, viewer, w::CHANGE_EMAIL), "/me/email", w::GO_ON)
+        .input(input)
+        .cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn ask_email(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match begin_email(call, &viewer, &form).await {
+        Ok(()) => Ok(see_telling(call.app, "/me", w::NEW_EMAIL_ASKED)),
+        Err(failure) => email_sheet(call, &viewer, form.text("email")).not_taken(failure),
+    }
+}
+
+async fn begin_email(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(), Failure> {
+    let mut read = form.reader();
+    let to = read.read("email", Email::parse);
+    let to = read.done(to)?;
+    let signed_in = viewer.signed_in.clone();
+    me::change_email(call.app, signed_in, to, &proof_shown(form), call.from()).await.map(|_| ())
+}
+
+pub(super) async fn ask_to_leave(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(leave_sheet(call, &viewer).page())
+}
+
+fn leave_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::leave(&viewer.account.name));
+    let sheet = Sheet::new(shell, "/me/leave", w::LEAVE).line(w::LEAVE_WHY).danger().cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn leave(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let shown = proof_shown(&call.form().await?);
+    match me::leave(call.app, viewer.signed_in.clone(), &shown, call.from()).await {
+        Ok(_) => {
+            let title = w::has_left(&viewer.account.name);
+            let shell = Shell::outside(call.app, call.request, title);
+            let lines = vec![w::SIGNED_OUT_EVERYWHERE.to_owned()];
+            let next = ("/sign-in".to_owned(), w::TO_SIGN_IN);
+            Ok(browser::forgetting(page(&Note { shell, lines, next })))
+        }
+        Err(failure) => leave_sheet(call, &viewer).not_taken(failure),
+    }
+}

@@ -1,0 +1,113 @@
+//! A forgotten password, and the links that come by mail: a new password, a new address.
+//!
+//! One answer to whoever asks for a link, whether there is such a member or not. The code of a link
+//! comes in a form and never stands in an address.
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::join::code_in;
+use super::sheet::{Input, Sheet, kind};
+use super::shell::{Shell, see_telling};
+use super::words as w;
+use crate::domain::{AccountSlug, Email, EmailEnd, Failure, Kind};
+use crate::flows::{accounts, me, passwords};
+use crate::password::chars_min;
+use crate::store::links::EmailConfirmed;
+
+pub(super) async fn forgot(call: &mut Call<'_>) -> Answer {
+    let only = accounts::sole(call.app).await?;
+    let account = only.as_ref().map_or("", |slug| slug.as_str());
+    Ok(forgot_sheet(call, &Form::filled(&[("account", account)])).page())
+}
+
+fn forgot_sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
+    let shell = Shell::outside(call.app, call.request, w::FORGOT_TITLE);
+    let account = Input::new("account", w::ACCOUNT, kind::ACCOUNT).hint(w::ACCOUNT_HINT);
+    let why = if call.app.mailer.sends() { w::FORGOT_WHY } else { w::FORGOT_NO_MAIL };
+    Sheet::new(shell, "/forgot", w::FORGOT_DO)
+        .line(why)
+        .input(account.value(form.text("account")))
+        .input(Input::new("email", w::EMAIL, kind::OWN_EMAIL).value(form.text("email")))
+        .out("/sign-in", w::CANCEL)
+}
+
+pub(super) async fn send_link(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    match ask_for_link(call, &form) {
+        Ok(()) => Ok(see_telling(call.app, "/sign-in", w::FORGOT_SENT)),
+        Err(failure) => Ok(forgot_sheet(call, &form).refused(&failure)),
+    }
+}
+
+fn ask_for_link(call: &Call<'_>, form: &Form) -> Result<(), Failure> {
+    let mut read = form.reader();
+    let account = read.read("account", AccountSlug::parse);
+    let email = read.read("email", Email::parse);
+    let (account, email) = read.done(account.zip(email))?;
+    passwords::request(call.app, account, email, &call.from())
+}
+
+pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
+    Ok(reset_sheet(call, None).page())
+}
+
+/// Asks for the code, but where one is known to open.
+fn reset_sheet<'p>(call: &Call<'_>, known: Option<&str>) -> Sheet<'p> {
+    let shell = Shell::outside(call.app, call.request, w::RESET);
+    let sheet = Sheet::new(shell, "/reset", w::SAVE).line(w::RESET_WHY);
+    let sheet = match known {
+        Some(token) => sheet.hidden("token", token),
+        None => sheet.input(sent()),
+    };
+    // Whose it is, and so what the account asks for, is known only once the link was brought.
+    let rules = w::password_rules_of_anybody(chars_min(false), chars_min(true));
+    sheet
+        .input(Input::new("password", w::NEW_PASSWORD, kind::NEW_PASSWORD).hint(rules))
+        .instead("/forgot", w::RESET_AGAIN)
+}
+
+fn sent() -> Input {
+    Input::new("token", w::LINK_OR_CODE, kind::SENT).hint(w::LINK_OR_CODE_HINT)
+}
+
+pub(super) async fn set(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let token = code_in(form.text("token"));
+    let done =
+        passwords::reset_by_link(call.app, &token, form.text("password"), &call.from()).await;
+    match done {
+        Ok(_) => Ok(see_telling(call.app, "/sign-in", w::RESET_DONE)),
+        Err(failure) => {
+            let known = Some(token.as_str()).filter(|_| failure.kind != Kind::Gone);
+            Ok(reset_sheet(call, known).refused(&failure))
+        }
+    }
+}
+
+pub(super) async fn confirm_email(call: &mut Call<'_>) -> Answer {
+    Ok(confirm_sheet(call).page())
+}
+
+fn confirm_sheet<'p>(call: &Call<'_>) -> Sheet<'p> {
+    let shell = Shell::outside(call.app, call.request, w::CONFIRM_EMAIL);
+    Sheet::new(shell, "/confirm-email", w::CONFIRM_EMAIL_DO)
+        .line(w::CONFIRM_EMAIL_WHY)
+        .input(sent())
+}
+
+pub(super) async fn confirmed_email(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let done = match me::confirm_email(call.app, &code_in(form.text("token"))).await {
+        Ok(done) => done.value,
+        Err(failure) => return Ok(confirm_sheet(call).refused(&failure)),
+    };
+    let waits = |told| Ok(see_telling(call.app, "/confirm-email", told));
+    match done {
+        EmailConfirmed::WaitingFor(EmailEnd::Old) => waits(w::CONFIRMED_WAITS_FOR_OLD),
+        EmailConfirmed::WaitingFor(EmailEnd::New) => waits(w::CONFIRMED_WAITS_FOR_NEW),
+        EmailConfirmed::Changed(member) => {
+            let next = if call.viewer().await.is_ok() { "/me" } else { "/sign-in" };
+            Ok(see_telling(call.app, next, &w::email_is(member.email.as_str())))
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The live policies: which set answers, why the folder was last refused, what each reload changed,
+//! and loading the folder again for who may.
+//!
+//! To go back to an older set, or to try a changed folder before it is loaded, there is no flow
+//! yet, and so nothing here.
+
+use askama::Template;
+
+use super::audit::Piece;
+use super::call::{Answer, Call};
+use super::people::People;
+use super::shell::{Shell, page, see_telling};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::app::PolicyStatus;
+use crate::domain::{AuditDetail, AuditEntry, Failure, Kind};
+use crate::engine::Snapshot;
+use crate::flows::permit::StorePermit;
+use crate::flows::{audit, reload};
+use crate::http::status;
+
+pub(super) use super::policies_try::show as try_one;
+
+pub(super) const SECTION: &str = "/policies";
+/// Reloads on a page.
+const PAGE: usize = 10;
+/// Lines of one reload that are shown; the audit log has all.
+const CHANGES_SHOWN: usize = 50;
+
+/// One thing that is wrong with the folder.
+#[derive(Debug, PartialEq, Eq)]
+struct Fault {
+    /// Where, and what.
+    text: String,
+    /// The line with its span underlined; empty where there is none.
+    excerpt: String,
+}
+
+/// One set that went live.
+struct Installed {
+    when: When,
+    by: String,
+    digest: String,
+    changes: Vec<String>,
+    more: usize,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/policies.html", config = ".askama.toml")]
+struct Policies<'p> {
+    shell: Shell<'p>,
+    last_good: bool,
+    faults: Vec<Fault>,
+    when: When,
+    by: Option<String>,
+    facts: Vec<(&'static str, String)>,
+    notes: Vec<String>,
+    files: Vec<String>,
+    /// Whether the viewer may load the folder again.
+    reloads: bool,
+    history: Vec<Installed>,
+    next: Option<String>,
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(page(&policies(call, &viewer).await?))
+}
+
+async fn policies<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Policies<'p>, Failure> {
+    let before = call.parameter("before").parse().ok();
+    let found = audit::policies(call.app, viewer.caller(), before, PAGE).await?;
+    let files = reload::files(call.app, viewer.caller()).await?;
+    let people = named(call, viewer, &found.items).await?;
+    let (live, status) = (call.app.policies.load_full(), call.app.policy_status.load_full());
+    let history: Vec<Installed> =
+        found.items.into_iter().map(|entry| installed(&people, entry)).collect();
+    let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
+    let PolicyStatus { last_good, fault, loaded_at } = PolicyStatus::clone(&status);
+    let managed_by = call.app.config.policies.managed_by.as_ref();
+    Ok(Policies {
+        shell: Shell::inside(call, viewer, w::POLICIES, SECTION),
+        last_good,
+        faults: fault.as_deref().map(faults).unwrap_or_default(),
+        when: When::from(loaded_at, call.app.clock.now()),
+        by: latest.map(|it| it.by.clone()),
+        facts: facts(&live),
+        notes: live.notes().to_vec(),
+        files: files.unwrap_or_default(),
+        reloads: managed_by == Some(&viewer.account.slug) && viewer.rights.edit_settings,
+        history,
+        next: found.next.map(|next| format!("{SECTION}?before={next}")),
+    })
+}
+
+fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
+    let roles: Vec<&str> = live.roles().iter().map(|card| card.title.as_str()).collect();
+    vec![
+        (w::POLICY_COUNT, live.policy_count().to_string()),
+        (w::ROLES, roles.join(", ")),
+        (w::GUARDS, live.guard_count().to_string()),
+        (w::POLICY_TESTS, live.test_count().to_string()),
+        (w::DIGEST, live.digest_hex().to_owned()),
+    ]
+}
+
+/// Who loaded policies, as far as the viewer may know them: nobody is, without the team.
+async fn named(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    entries: &[AuditEntry],
+) -> Result<People, Failure> {
+    match viewer.rights.view_team {
+        true => People::of(call.app, viewer, entries).await,
+        false => Ok(People::nobody()),
+    }
+}
+
+fn installed(people: &People, entry: AuditEntry) -> Installed {
+    let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
+    let lines = lines.filter(|(name, ..)| name == "change").filter_map(|(_, _, line)| line);
+    let mut changes: Vec<String> = lines.collect();
+    let more = changes.len().saturating_sub(CHANGES_SHOWN);
+    changes.truncate(CHANGES_SHOWN);
+    let by = match people.actor(&entry.actor) {
+        Piece::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        Piece::Words(words) | Piece::Somebody { name: words, .. } => w::capital(&words),
+    };
+    Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }
+}
+
+/// The faults of a refused folder, one by one: `file:line: message`, and below it, indented, the
+/// line at fault.
+fn faults(text: &str) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = Vec::new();
+    for line in text.lines() {
+        match faults.last_mut() {
+            Some(fault) if line.starts_with("  ") => {
+                fault.excerpt.push_str(line);
+                fault.excerpt.push('\n');
+            }
+            _ => faults.push(Fault { text: line.to_owned(), excerpt: String::new() }),
+        }
+    }
+    faults
+}
+
+pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
+    call.form().await?;
+    let viewer = call.viewer().await?;
+    let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
+    match reload::now(call.app, permit).await {
+        Ok(report) => {
+            let changes = report.changes.gains.len() + report.changes.loses.len();
+            Ok(see_telling(call.app, SECTION, &w::reloaded(report.changed, changes)))
+        }
+        // The page shows every fault of the folder.
+        Err(failure) if failure.kind == Kind::PoliciesRefused => {
+            Ok(page(&policies(call, &viewer).await?).status(status(failure.kind)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_apart_with_the_line_of_each() {
+        let text = "roles/a.cedar:3: what\n  3 | permmit\n    | ^^^^^^^\nroles/b.cedar: empty";
+        let told = faults(text);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0].text, "roles/a.cedar:3: what");
+        assert_eq!(told[0].excerpt, "  3 | permmit\n    | ^^^^^^^\n");
+        assert_eq!(
+            told[1],
+            Fault { text: "roles/b.cedar: empty".to_owned(), excerpt: String::new() }
+        );
+    }
+}

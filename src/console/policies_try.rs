@@ -1,0 +1,121 @@
+//! A decision to try: who, what, on what; and why the live policies answer as they do.
+//!
+//! Asks about the viewer's account only, with no attribute of the resource but its account: whoever
+//! is of another account is answered like nobody at all.
+
+use std::borrow::Cow;
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::policies::SECTION;
+use super::roles::title;
+use super::shell::{Shell, page};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::decision::Explanation;
+use crate::domain::query::{Record, type_and_id};
+use crate::domain::{Email, EntityRef, Failure, Query, Value};
+use crate::engine::Snapshot;
+use crate::flows::{accounts, decide, members};
+
+/// What was answered.
+struct Answered {
+    allowed: bool,
+    sentence: String,
+    /// Id and text of each policy that decided.
+    policies: Vec<(String, String)>,
+    /// What would change the answer.
+    remedy: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/try.html", config = ".askama.toml")]
+struct Try<'p> {
+    shell: Shell<'p>,
+    member: String,
+    action: String,
+    resource: String,
+    /// Name and words.
+    actions: Vec<(String, String)>,
+    wrong: Option<String>,
+    answered: Option<Answered>,
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    accounts::show(call.app, viewer.caller()).await?;
+    let live = call.app.policies.load_full();
+    let (member, action) = (call.parameter("member"), call.parameter("action"));
+    let resource = call.parameter("resource");
+    let asked = !member.is_empty() || !resource.is_empty();
+    let mut shown = Try {
+        shell: Shell::inside(call, &viewer, w::TRY_DECISION, SECTION),
+        actions: live.actions().into_iter().map(|name| (name.clone(), w::action(&name))).collect(),
+        wrong: None,
+        answered: None,
+        member,
+        action,
+        resource,
+    };
+    match type_and_id(shown.resource.trim()) {
+        Some(on) if asked => {
+            let asked = (shown.member.trim(), shown.action.as_str(), on);
+            shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+        }
+        None if asked => shown.wrong = Some(w::RESOURCE_WRONG.to_owned()),
+        _ => {}
+    }
+    let reply = page(&shown);
+    Ok(if shown.wrong.is_some() { reply.status(400) } else { reply })
+}
+
+async fn answered(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    live: &Snapshot,
+    (member, action, (kind, id)): (&str, &str, (&str, &str)),
+) -> Result<Answered, Failure> {
+    let member = subject(call, viewer, member).await?;
+    let account = Value::String(Cow::Borrowed(viewer.account.slug.as_str()));
+    let properties: Record<'_> = vec![(Cow::Borrowed("account"), account)];
+    let query = Query {
+        subject: EntityRef { kind: "user", id: &member, properties: &[] },
+        action,
+        action_properties: &[],
+        resource: EntityRef { kind, id, properties: &properties },
+        context: &[],
+    };
+    let decision = decide::try_out(call.app, viewer.caller(), live, &query).await?;
+    Ok(match decision.explanation {
+        Some(why) => explained(live, decision.allowed, why),
+        None => Answered {
+            allowed: decision.allowed,
+            sentence: String::new(),
+            policies: Vec::new(),
+            remedy: String::new(),
+        },
+    })
+}
+
+/// The id of whoever has this address; what is none of an address is an id already.
+async fn subject(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<String, Failure> {
+    let Ok(email) = Email::parse(text) else { return Ok(text.to_owned()) };
+    let found = members::by_email(call.app, viewer.caller(), &email).await?;
+    Ok(found.map_or_else(|| text.to_owned(), |member| member.id.to_string()))
+}
+
+fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> Answered {
+    let Explanation { reason, sentence, policies, roles } = why;
+    let titles: Vec<String> = roles.iter().map(|role| title(live, role)).collect();
+    let with_text = |id: String| {
+        let text = live.policy_text(&id).unwrap_or_default();
+        (id, text)
+    };
+    Answered {
+        allowed,
+        sentence: w::sentence(&sentence),
+        policies: policies.into_iter().map(with_text).collect(),
+        remedy: w::remedy(reason, &titles),
+    }
+}

@@ -1,0 +1,207 @@
+//! Roles as people choose among them: the guide, the table of who may do what, and the smallest
+//! role for a job.
+//!
+//! Read from the live policies each time; no role and no action stands here by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::shell::{Shell, page};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::RoleId;
+use crate::engine::{Matrix, RoleCard, Snapshot};
+use crate::flows::roles::{self, Suggested};
+
+const SECTION: &str = "/roles";
+
+/// What can be done with one thing: `broadcasts` with `view` and `send`.
+struct Topic {
+    name: String,
+    verbs: String,
+}
+
+/// One role, introduced.
+struct Introduced {
+    card: RoleCard,
+    administers: bool,
+    can: Vec<Topic>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/roles.html", config = ".askama.toml")]
+struct Guide<'p> {
+    shell: Shell<'p>,
+    roles: Vec<Introduced>,
+}
+
+pub(super) async fn guide(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let (live, matrix) = roles::compared(call.app).await?;
+    let introduced = |card: &RoleCard| Introduced {
+        card: card.clone(),
+        administers: live.administering().contains(&card.id),
+        can: topics(&roles::actions(&matrix, &card.id)),
+    };
+    let mut roles: Vec<Introduced> = live.roles().iter().map(introduced).collect();
+    roles.sort_by_key(|role| role.administers);
+    Ok(page(&Guide { shell: Shell::inside(call, &viewer, w::ROLES, SECTION), roles }))
+}
+
+/// One row of the table: an action on a type of resource, and how each role stands to it.
+struct Line {
+    action: String,
+    resource: String,
+    words: String,
+    /// Class, sign and word of each.
+    cells: Vec<(&'static str, &'static str, &'static str)>,
+}
+
+/// The rows about one thing.
+struct Group {
+    name: String,
+    lines: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/compare.html", config = ".askama.toml")]
+struct Compare<'p> {
+    shell: Shell<'p>,
+    search: String,
+    titles: Vec<String>,
+    groups: Vec<Group>,
+    /// How many rows are shown of how many.
+    counted: String,
+}
+
+pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let (live, matrix) = roles::compared(call.app).await?;
+    let search = call.parameter("search");
+    let all = matrix.rows.len();
+    let titles = matrix.roles.iter().map(|id| title(&live, id)).collect();
+    let groups = groups(&matrix, &search);
+    let shown = groups.iter().map(|group| group.lines.len()).sum();
+    let shell = Shell::inside(call, &viewer, w::COMPARE_ROLES, SECTION);
+    let counted = w::rows_shown(shown, all);
+    Ok(page(&Compare { shell, search, titles, groups, counted }))
+}
+
+/// The rows that a search finds, by thing.
+fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
+    let wanted = search.trim().to_lowercase();
+    let mut groups: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    for row in &matrix.rows {
+        let words = w::action(&row.action);
+        let resource = w::plain(&row.resource);
+        let said = format!("{words} {resource} {} {}", row.action, row.resource).to_lowercase();
+        if said.contains(&wanted) {
+            let name = w::thing(&row.action);
+            let cells = row.cells.iter().copied().map(w::cell).collect();
+            let line = Line { action: row.action.clone(), resource, words, cells };
+            groups.entry(name).or_default().push(line);
+        }
+    }
+    groups.into_iter().map(|(name, lines)| Group { name, lines }).collect()
+}
+
+/// An action to tick.
+struct Choice {
+    action: String,
+    words: String,
+    ticked: bool,
+}
+
+/// What is suggested for a job, as it is shown.
+struct Advice {
+    suggested: Suggested,
+    others: Vec<String>,
+    extra: Vec<Topic>,
+    /// Whether the viewer may invite somebody with it.
+    invites: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/suggest.html", config = ".askama.toml")]
+struct Picker<'p> {
+    shell: Shell<'p>,
+    choices: Vec<(String, Vec<Choice>)>,
+    /// What was ticked on a page that is older than the policies.
+    gone: Vec<String>,
+    advice: Option<Advice>,
+}
+
+pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let live = call.app.policies.load_full();
+    let all: BTreeSet<String> = live.actions().into_iter().collect();
+    let ticked: BTreeSet<String> = call.parameters("do").into_iter().collect();
+    let (asked, gone): (BTreeSet<String>, BTreeSet<String>) =
+        ticked.into_iter().partition(|action| all.contains(action));
+    let mut choices: BTreeMap<String, Vec<Choice>> = BTreeMap::new();
+    for action in all {
+        let (words, ticked) = (w::action(&action), asked.contains(&action));
+        choices.entry(w::thing(&action)).or_default().push(Choice { action, words, ticked });
+    }
+    let advice = match asked.is_empty() {
+        true => None,
+        false => Some(advice(&live, &viewer, roles::suggest(call.app, &asked).await?)),
+    };
+    let shell = Shell::inside(call, &viewer, w::WHICH_ROLE, SECTION);
+    let (choices, gone) = (choices.into_iter().collect(), gone.into_iter().collect());
+    Ok(page(&Picker { shell, choices, gone, advice }))
+}
+
+fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
+    let rights = &viewer.rights;
+    let gives = |card: &RoleCard| rights.invite && rights.gives.contains(&card.id);
+    Advice {
+        invites: suggested.role.as_ref().is_some_and(gives),
+        others: suggested.others.iter().map(|id| title(live, id)).collect(),
+        extra: topics(&suggested.extra),
+        suggested,
+    }
+}
+
+/// Actions by what they are done to, in the words of people.
+fn topics(actions: &[String]) -> Vec<Topic> {
+    let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for action in actions {
+        topics.entry(w::thing(action)).or_default().push(w::verb(action));
+    }
+    let topic = |(name, verbs): (String, Vec<String>)| Topic { name, verbs: verbs.join(", ") };
+    topics.into_iter().map(topic).collect()
+}
+
+/// What people call a role; its bare name where the live policies do not have it.
+pub(super) fn title(live: &Snapshot, id: &RoleId) -> String {
+    let card = live.roles().iter().find(|card| card.id == *id);
+    card.map_or_else(|| id.to_string(), |card| card.title.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Cell, MatrixRow};
+
+    #[test]
+    fn a_search_finds_rows_by_words_and_by_names() {
+        let row = |action: &str, resource: &str| MatrixRow {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            cells: vec![Cell::Allowed],
+        };
+        let rows = vec![row("botflows:edit", "bot_flow"), row("chats:view", "chat")];
+        let matrix = Matrix { roles: vec![RoleId::parse("boss").unwrap()], rows };
+        let found = |search| {
+            let groups = groups(&matrix, search);
+            groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(""), ["Botflows", "Chats"]);
+        assert_eq!(found("BOT FLOW"), ["Botflows"]);
+        assert_eq!(found(" chats:view "), ["Chats"]);
+        assert!(found("spaceship").is_empty());
+    }
+}

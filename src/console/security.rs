@@ -1,0 +1,197 @@
+//! My security: how the own account is guarded, which devices are signed in, the last sign-ins.
+//!
+//! Needs no right but to be signed in, and is about nobody else.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::device::device;
+use super::roles::title as role_title;
+use super::sheet::{Fact, Sheet};
+use super::shell::{Shell, page, see, see_telling};
+use super::two_step::{proof_asked, proof_shown};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::browser;
+use crate::domain::passkey::unknown as unknown_passkey;
+use crate::domain::session::ended;
+use crate::domain::{
+    AuditEntry, AuditEvent, Failure, Passkey, PasskeyId, Session, SessionId, Timestamp,
+};
+use crate::flows::{passkeys, personal, sessions, two_step};
+
+/// Recovery codes of which there should be new ones soon.
+const CODES_LOW: usize = 3;
+
+/// One device that is signed in.
+struct Device {
+    id: String,
+    name: String,
+    address: String,
+    started: When,
+    used: When,
+    here: bool,
+}
+
+/// One passkey.
+struct Key {
+    id: String,
+    name: String,
+    added: When,
+    used: Option<When>,
+}
+
+/// One sign-in that was.
+struct SignIn {
+    at: When,
+    name: String,
+    address: String,
+    outcome: String,
+    /// Nobody failed before.
+    clean: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/me.html", config = ".askama.toml")]
+struct Me<'p> {
+    shell: Shell<'p>,
+    facts: Vec<Fact>,
+    since: Option<When>,
+    codes_left: usize,
+    codes_low: bool,
+    enforced: bool,
+    keys: Vec<Key>,
+    devices: Vec<Device>,
+    sign_ins: Vec<SignIn>,
+}
+
+pub(super) fn inside<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    title: impl Into<String>,
+) -> Shell<'p> {
+    Shell::inside(call, viewer, title, "/me")
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let signed_in = &viewer.signed_in;
+    let now = call.app.clock.now();
+    let standing = two_step::standing(call.app, signed_in).await?;
+    let found = sessions::own(call.app, signed_in).await?;
+    let entries = personal::own_sign_ins(call.app, signed_in).await?;
+    let role = role_title(&call.app.policies.load(), &viewer.member.role);
+    Ok(page(&Me {
+        shell: inside(call, &viewer, w::MY_SECURITY),
+        facts: vec![
+            Fact::text(w::NAME, viewer.member.full_name()),
+            Fact::text(w::EMAIL, viewer.member.email.to_string()),
+            Fact::text(w::ROLE, role),
+            Fact::text(w::JOIN_ACCOUNT, viewer.account.name.clone()),
+        ],
+        since: standing.since.map(When::exactly),
+        codes_left: standing.recovery_left,
+        codes_low: standing.recovery_left <= CODES_LOW,
+        enforced: standing.enforced,
+        keys: standing.passkeys.iter().map(|it| key(it, now)).collect(),
+        devices: found.iter().map(|it| of_session(it, signed_in.session(), now)).collect(),
+        sign_ins: entries.iter().map(|it| sign_in(it, now)).collect(),
+    }))
+}
+
+fn key(passkey: &Passkey, now: Timestamp) -> Key {
+    Key {
+        id: passkey.id.to_string(),
+        name: passkey.name.as_str().to_owned(),
+        added: When::from(passkey.created, now),
+        used: passkey.used.map(|at| When::from(at, now)),
+    }
+}
+
+fn of_session(session: &Session, here: &SessionId, now: Timestamp) -> Device {
+    Device {
+        here: session.id == *here,
+        id: session.id.to_string(),
+        name: device(&session.agent),
+        address: address(Some(&session.address)),
+        started: When::from(session.created, now),
+        used: When::from(session.used, now),
+    }
+}
+
+fn address(known: Option<&str>) -> String {
+    known.filter(|text| !text.is_empty()).unwrap_or(w::UNKNOWN_ADDRESS).to_owned()
+}
+
+fn sign_in(entry: &AuditEntry, now: Timestamp) -> SignIn {
+    let fields = entry.detail.as_ref().map(|detail| detail.fields.as_slice()).unwrap_or_default();
+    let after = |wanted: &str| {
+        let field = fields.iter().find(|(name, _, _)| name == wanted);
+        field.and_then(|(_, _, after)| after.as_deref())
+    };
+    let outcome = match after("failures_before") {
+        _ if entry.event == AuditEvent::AuthnLoginLock.as_str() => w::SIGN_IN_LOCKED.to_owned(),
+        Some(failures) => w::sign_in_after(failures),
+        None => w::SIGN_IN_TOOK.to_owned(),
+    };
+    SignIn {
+        at: When::from(entry.at, now),
+        name: after("agent").map(device).unwrap_or_default(),
+        address: address(after("address")),
+        outcome,
+        clean: entry.event == AuditEvent::AuthnLoginSuccess.as_str(),
+    }
+}
+
+pub(super) async fn end_session(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    call.form().await?;
+    let id = SessionId::parse(&call.id).ok_or_else(ended)?;
+    let here = id == *viewer.signed_in.session();
+    sessions::end_own(call.app, viewer.signed_in, Some(id)).await?;
+    if here {
+        return Ok(browser::forgetting(see(call.app, "/signed-out")));
+    }
+    Ok(see_telling(call.app, "/me", w::SESSION_ENDED))
+}
+
+pub(super) async fn end_others(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    call.form().await?;
+    sessions::end_own(call.app, viewer.signed_in, None).await?;
+    Ok(see_telling(call.app, "/me", w::OTHERS_ENDED))
+}
+
+pub(super) async fn ask_passkey(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let passkey = own_passkey(call, &viewer).await?;
+    Ok(passkey_sheet(call, &viewer, &passkey).page())
+}
+
+async fn own_passkey(call: &Call<'_>, viewer: &Viewer) -> Result<Passkey, Failure> {
+    let id = PasskeyId::parse(&call.id).ok_or_else(unknown_passkey)?;
+    let known = passkeys::list(call.app, &viewer.signed_in).await?;
+    known.into_iter().find(|passkey| passkey.id == id).ok_or_else(unknown_passkey)
+}
+
+fn passkey_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, passkey: &Passkey) -> Sheet<'p> {
+    let title = w::remove_passkey(passkey.name.as_str());
+    let action = format!("/me/passkeys/{}/remove", passkey.id);
+    let sheet = Sheet::new(inside(call, viewer, title), action, w::REMOVE)
+        .line(w::REMOVE_PASSKEY_WHY)
+        .danger()
+        .cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn remove_passkey(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let passkey = own_passkey(call, &viewer).await?;
+    let shown = proof_shown(&call.form().await?);
+    let (own, id) = (&viewer.signed_in, passkey.id.clone());
+    match passkeys::remove(call.app, own, id, &shown, &call.from()).await {
+        Ok(_) => Ok(see_telling(call.app, "/me", &w::passkey_removed(passkey.name.as_str()))),
+        Err(failure) => passkey_sheet(call, &viewer, &passkey).not_taken(failure),
+    }
+}

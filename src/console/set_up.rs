@@ -1,0 +1,74 @@
+//! The first account and its administrator, by the link that the sidecar prints at its first start.
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::join::{code_in, enter_joined};
+use super::sheet::{Input, Part, Sheet, kind};
+use super::shell::{Note, Shell, page};
+use super::words as w;
+use crate::domain::{AccountSlug, Email, Failure, Kind, Name};
+use crate::flows::accounts::checked_name;
+use crate::flows::set_up::{First, is_offered, set_up};
+use crate::password::chars_min;
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    if is_offered(call.app) {
+        return Ok(sheet(call, &Form::default(), true).page());
+    }
+    let shell = Shell::outside(call.app, call.request, w::FIRST_DONE);
+    let lines = vec![w::FIRST_DONE_WHY.to_owned()];
+    Ok(page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
+}
+
+/// What is asked; the code again only where it was not right.
+fn sheet<'p>(call: &Call<'_>, form: &Form, ask_code: bool) -> Sheet<'p> {
+    let shell = Shell::outside(call.app, call.request, w::FIRST);
+    let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
+    let sheet = Sheet::new(shell, "/setup", w::FIRST_DO).line(w::FIRST_WHY);
+    let sheet = if ask_code {
+        sheet.input(input("token", w::FIRST_CODE, kind::SENT).hint(w::LINK_OR_CODE_HINT))
+    } else {
+        sheet.hidden("token", form.text("token"))
+    };
+    let rules = w::password_rules(chars_min(false));
+    sheet
+        .input(input("name", w::FIRST_NAME_OF_TEAM, kind::TEXT))
+        .input(input("slug", w::ACCOUNT, kind::ACCOUNT).hint(w::FIRST_SLUG_HINT))
+        .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
+        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY))
+        .input(input("email", w::EMAIL, kind::OWN_EMAIL))
+        .part(Part::Input(
+            Input::new("password", w::JOIN_SET_PASSWORD, kind::NEW_PASSWORD).hint(rules),
+        ))
+}
+
+pub(super) async fn done(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    match try_to_set_up(call, &form).await {
+        Ok(reply) => Ok(reply),
+        Err(failure) => {
+            let ask_code = failure.kind == Kind::Gone || form.text("token").is_empty();
+            Ok(sheet(call, &form, ask_code).refused(&failure))
+        }
+    }
+}
+
+async fn try_to_set_up(call: &Call<'_>, form: &Form) -> Answer {
+    let first = first(form)?;
+    let (token, password) = (code_in(form.text("token")), form.text("password"));
+    let made = set_up(call.app, &token, first, password, &call.from()).await?;
+    let (account, member) = made.value;
+    enter_joined(call, member, password, &w::joined(&account.name)).await
+}
+
+fn first(form: &Form) -> Result<First, Failure> {
+    let mut read = form.reader();
+    let name = read.read("name", checked_name);
+    let slug = read.read("slug", AccountSlug::parse);
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let email = read.read("email", Email::parse);
+    let given = name.zip(slug).zip(first_name.zip(last_name)).zip(email);
+    let (((name, slug), (first_name, last_name)), email) = read.done(given)?;
+    Ok(First { slug, name, email, first_name, last_name, role: None })
+}

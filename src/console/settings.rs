@@ -1,0 +1,252 @@
+//! The account's settings and how its mail stands; and for who may change them, the form, the test
+//! mail and letting mail go on.
+//!
+//! A form that stood on an older version is shown again with what was typed and what holds now.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use super::audit::Piece;
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::people::People;
+use super::sheet::Refusal;
+use super::shell::{Shell, page, see_telling};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::app::App;
+use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, Version, limits};
+use crate::flows::{accounts, audit, letters, members};
+use crate::http::{Reply, status};
+use crate::mail::Walked;
+use crate::store::letters::MailStatus;
+use crate::store::{AccountEdit, AuditFilter, MemberFilter};
+
+const PATH: &str = "/account";
+/// Seconds of an hour.
+const HOUR: u64 = 3_600;
+
+#[derive(Template)]
+#[template(path = "console/templates/settings.html", config = ".askama.toml")]
+struct Settings<'p> {
+    shell: Shell<'p>,
+    viewer: &'p Viewer,
+    account: Account,
+    /// What stands in the form.
+    name: String,
+    hours: String,
+    enforced: bool,
+    version: Version,
+    /// What the change of the second step would mean for others.
+    without_factor: String,
+    refusal: Option<Refusal>,
+    /// What holds now, where a form came too late.
+    now: Vec<(&'static str, String)>,
+    mail: Mail,
+    test: Vec<Tested>,
+    test_refusal: Option<Refusal>,
+}
+
+impl Settings<'_> {
+    fn wrong(&self, name: &str) -> Option<&str> {
+        let fields = &self.refusal.as_ref()?.fields;
+        fields.iter().find(|field| field.name == name).map(|field| field.sentence.as_str())
+    }
+}
+
+/// A step of a test mail.
+struct Tested {
+    passed: bool,
+    step: &'static str,
+    detail: String,
+}
+
+impl From<Walked> for Tested {
+    fn from(Walked { step, passed, detail }: Walked) -> Self {
+        Self { passed, step: w::mail_step(step), detail: w::sentence(&detail) }
+    }
+}
+
+/// How mail stands.
+struct Mail {
+    kind: &'static str,
+    sends: bool,
+    stopped: Option<(String, When)>,
+    counts: Vec<(&'static str, u64)>,
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(page(&settings(call, &viewer).await?))
+}
+
+async fn settings<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Settings<'p>, Failure> {
+    let account = accounts::show(call.app, viewer.caller()).await?;
+    let status = letters::status(call.app, viewer.caller()).await?;
+    Ok(Settings {
+        shell: Shell::inside(call, viewer, w::ACCOUNT_SETTINGS, PATH),
+        viewer,
+        name: account.name.clone(),
+        hours: hours(call.app, &account),
+        enforced: account.two_step_enforced,
+        version: account.version,
+        without_factor: without_factor(call, viewer, &account).await?,
+        account,
+        refusal: None,
+        now: Vec::new(),
+        mail: mail(call.app, status),
+        test: Vec::new(),
+        test_refusal: None,
+    })
+}
+
+/// How long invitations hold, in hours.
+fn hours(app: &App, account: &Account) -> String {
+    let seconds = account.invite_lifetime.unwrap_or(app.config.invite_lifetime).as_secs();
+    (seconds as f64 / HOUR as f64).to_string()
+}
+
+/// How many would be asked for a second step that they do not have.
+async fn without_factor(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    account: &Account,
+) -> Result<String, Failure> {
+    if account.two_step_enforced || !viewer.rights.edit_settings || !viewer.rights.view_team {
+        return Ok(String::new());
+    }
+    let filter = MemberFilter { status: Some(Status::Active), ..MemberFilter::default() };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = members::list(call.app, viewer.caller(), &filter, None, most).await?;
+    let count = found.items.iter().filter(|member| !member.two_step).count();
+    Ok(w::without_factor(count, found.next.is_some()))
+}
+
+fn mail(app: &App, status: MailStatus) -> Mail {
+    let count = |states: &[DeliveryState]| {
+        let counts = status.counts.iter().filter(|(state, _)| states.contains(state));
+        counts.map(|(_, count)| count).sum()
+    };
+    Mail {
+        kind: w::mail_kind(app.mailer.kind()),
+        sends: app.mailer.sends(),
+        counts: vec![
+            (w::MAIL_QUEUED, count(&[DeliveryState::Queued, DeliveryState::Sending])),
+            (w::MAIL_DEFERRED, count(&[DeliveryState::Deferred])),
+            (w::MAIL_TAKEN, count(&[DeliveryState::HandedOver, DeliveryState::Delivered])),
+            (w::MAIL_BOUNCED, count(&[DeliveryState::Bounced])),
+            (w::MAIL_FAILED, count(&[DeliveryState::Failed])),
+        ],
+        stopped: status
+            .stopped
+            .map(|stop| (w::sentence(&stop.cause), When::from(stop.since, app.clock.now()))),
+    }
+}
+
+pub(super) async fn set(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match try_to_set(call, &viewer, &form).await {
+        Ok(()) => Ok(see_telling(call.app, PATH, w::SETTINGS_SAVED)),
+        Err(failure) if failure.kind == Kind::Denied => Err(failure),
+        Err(failure) => refused(call, &viewer, &form, &failure).await,
+    }
+}
+
+async fn try_to_set(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(), Failure> {
+    let before = accounts::show(call.app, viewer.caller()).await?;
+    let shown = hours(call.app, &before);
+    let mut read = form.reader();
+    let name = read.read("name", accounts::checked_name);
+    // What nobody touched stays as it is, be it a whole number of hours or not.
+    let hours = read.read("hours", |text| match text == shown {
+        true => Ok(None),
+        false => lifetime(text).map(Some),
+    });
+    let (name, invite_lifetime) = read.done(name.zip(hours))?;
+    let enforced = !form.text("two_step").is_empty();
+    let edit = AccountEdit {
+        name: Some(name),
+        invite_lifetime,
+        two_step_enforced: (enforced != before.two_step_enforced).then_some(enforced),
+    };
+    // A form without a version was not made by the page: it is held to one that never was.
+    let version = form.version().unwrap_or(Version(0));
+    accounts::edit(call.app, viewer.caller(), Some(version), edit).await.map(drop)
+}
+
+fn lifetime(text: &str) -> Result<Duration, Failure> {
+    let (least, most) = (limits::INVITE_LIFETIME_MIN, limits::INVITE_LIFETIME_MAX);
+    let time = text.parse().ok().and_then(|hours: u64| hours.checked_mul(HOUR));
+    let time = time.map(Duration::from_secs).filter(|time| (least..=most).contains(time));
+    time.ok_or_else(|| {
+        Failure::invalid("hours", w::hours_between(least.as_secs() / HOUR, most.as_secs() / HOUR))
+    })
+}
+
+/// The page again, with what was typed. One that came too late is shown what holds now, and stands
+/// on that from then on.
+async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failure) -> Answer {
+    let mut shown = settings(call, viewer).await?;
+    let mut refusal = Refusal::of(failure);
+    if failure.kind == Kind::Stale {
+        refusal.sentence = changed_meanwhile(call, viewer).await.unwrap_or(refusal.sentence);
+        shown.now = vec![
+            (w::ACCOUNT_NAME, shown.account.name.clone()),
+            (w::INVITE_HOURS, shown.hours.clone()),
+            (w::ENFORCE, w::yes_no(shown.account.two_step_enforced).to_owned()),
+        ];
+    } else {
+        shown.version = form.version().unwrap_or(shown.version);
+    }
+    form.text("name").clone_into(&mut shown.name);
+    form.text("hours").clone_into(&mut shown.hours);
+    shown.enforced = !form.text("two_step").is_empty();
+    shown.refusal = Some(refusal);
+    Ok(page(&shown).status(status(failure.kind)))
+}
+
+/// Who was faster, in words.
+async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
+    let event = Some(AuditEvent::AccountUpdated);
+    let filter = AuditFilter { event, ..AuditFilter::default() };
+    let found = audit::latest(call.app, viewer.caller(), &filter, None, 1).await.ok()?;
+    let people = People::of(call.app, viewer, &found.items).await.ok()?;
+    let last = found.items.first()?;
+    let who = match people.actor(&last.actor) {
+        Piece::Words(words) | Piece::Somebody { name: words, .. } => words,
+    };
+    Some(w::changed_meanwhile(&who, &When::exactly(last.at).words()))
+}
+
+/// Sends a test mail to the viewer, and shows how far it came.
+pub(super) async fn test_mail(call: &mut Call<'_>) -> Answer {
+    call.form().await?;
+    let viewer = call.viewer().await?;
+    let tested = letters::test(call.app, viewer.caller(), &viewer.member.email).await;
+    let mut shown = settings(call, &viewer).await?;
+    match tested {
+        Ok(report) => {
+            shown.test = report.steps.into_iter().map(Tested::from).collect();
+            Ok(page(&shown))
+        }
+        Err(failure) if failure.kind == Kind::Denied => Err(failure),
+        Err(failure) => {
+            shown.test_refusal = Some(Refusal::of(&failure));
+            let reply: Reply = page(&shown).status(status(failure.kind));
+            Ok(match failure.retry_after {
+                Some(seconds) => reply.header("retry-after", seconds.to_string()),
+                None => reply,
+            })
+        }
+    }
+}
+
+pub(super) async fn resume_mail(call: &mut Call<'_>) -> Answer {
+    call.form().await?;
+    let viewer = call.viewer().await?;
+    let was_stopped = letters::resume(call.app, viewer.caller()).await?.value;
+    Ok(see_telling(call.app, PATH, w::mail_resumed(was_stopped)))
+}

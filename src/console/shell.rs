@@ -1,0 +1,182 @@
+//! What every page has around its content: title, navigation, who is signed in, what was told.
+//!
+//! What a form did is told by the page that comes after it: its words travel in a cookie of our
+//! own, which no other site can set, and is taken away once they were shown.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::call::Call;
+use super::viewer::Viewer;
+use super::words as w;
+use crate::app::App;
+use crate::browser::Outside;
+use crate::domain::{Failure, Kind, Member};
+use crate::flows::members;
+use crate::http::query::decoded;
+use crate::http::{Reply, Request};
+
+/// The cookie that holds what the page after is to tell.
+pub(super) const TOLD: &str = "__Host-kwic_told";
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
+/// A link of the navigation.
+pub(super) struct Link {
+    pub(super) path: &'static str,
+    pub(super) name: &'static str,
+    pub(super) current: bool,
+}
+
+/// What is around a page.
+pub(super) struct Shell<'p> {
+    /// The console's own path; every link begins with it.
+    pub(super) base: String,
+    pub(super) title: String,
+    pub(super) style: &'static str,
+    pub(super) script: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) viewer: Option<&'p Viewer>,
+    pub(super) narrow: bool,
+    /// What was just done.
+    pub(super) told: Option<String>,
+    pub(super) section: &'static str,
+}
+
+impl<'p> Shell<'p> {
+    /// Around a page for whoever opens it.
+    pub(super) fn outside(app: &App, request: &Request, title: impl Into<String>) -> Self {
+        Self {
+            base: Outside::of(app).path().to_owned(),
+            title: title.into(),
+            style: &STYLE.path,
+            script: &SCRIPT.path,
+            icon: &ICON.path,
+            viewer: None,
+            narrow: true,
+            told: request.cookie(TOLD).and_then(decoded).filter(|told| !told.is_empty()),
+            section: "",
+        }
+    }
+
+    /// Around a page of a section, for whoever is signed in.
+    pub(super) fn inside(
+        call: &Call<'_>,
+        viewer: &'p Viewer,
+        title: impl Into<String>,
+        section: &'static str,
+    ) -> Self {
+        let outside = Self::outside(call.app, call.request, title);
+        Self { viewer: Some(viewer), narrow: false, section, ..outside }
+    }
+
+    /// The same for whoever happens to be signed in.
+    pub(super) fn seen_by(self, viewer: Option<&'p Viewer>) -> Self {
+        Self { viewer, ..self }
+    }
+
+    /// The same around a page of one form.
+    pub(super) fn narrow(self) -> Self {
+        Self { narrow: true, ..self }
+    }
+
+    /// The sections that the viewer may open.
+    pub(super) fn links(&self) -> Vec<Link> {
+        let Some(viewer) = self.viewer else { return Vec::new() };
+        let rights = &viewer.rights;
+        let all = [
+            ("/team", w::TEAM, rights.view_team),
+            ("/roles", w::ROLES, true),
+            ("/tokens", w::TOKENS, rights.edit && !rights.gives.is_empty()),
+            ("/audit", w::AUDIT, rights.view_team),
+            ("/policies", w::POLICIES, rights.view_settings),
+            ("/account", w::ACCOUNT_SETTINGS, rights.view_settings),
+            ("/me", w::MY_SECURITY, true),
+        ];
+        let shown = all.into_iter().filter(|(_, _, may)| *may);
+        shown.map(|(path, name, _)| Link { path, name, current: path == self.section }).collect()
+    }
+}
+
+/// A page, written out.
+pub(super) fn page(template: &impl Template) -> Reply {
+    match template.render() {
+        Ok(text) => Reply::text("text/html; charset=utf-8", text),
+        Err(fault) => {
+            tracing::error!(%fault, "a page cannot be written");
+            Reply::text("text/plain; charset=utf-8", w::WENT_WRONG).status(500)
+        }
+    }
+}
+
+/// Goes on to another page (RFC 9110, section 15.4.4).
+pub(super) fn see(app: &App, path: &str) -> Reply {
+    let place = format!("{}{path}", Outside::of(app).path());
+    Reply::text("text/plain; charset=utf-8", "").status(303).header("location", place)
+}
+
+/// Goes on to another page, which tells what was done.
+pub(super) fn see_telling(app: &App, path: &str, told: &str) -> Reply {
+    telling(see(app, path), told)
+}
+
+/// Has the next page tell what was done.
+pub(super) fn telling(reply: Reply, told: &str) -> Reply {
+    reply.cookie(&format!("{TOLD}={}; Max-Age=60; {ATTRIBUTES}", escaped(told)))
+}
+
+/// Takes away what was told.
+pub(super) fn forgetting_told(reply: Reply) -> Reply {
+    reply.cookie(&format!("{TOLD}=; Max-Age=0; {ATTRIBUTES}"))
+}
+
+/// Percent-encodes all but letters and digits (RFC 3986, section 2.1).
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A page of a few sentences, and where to go on.
+#[derive(Template)]
+#[template(path = "console/templates/note.html", config = ".askama.toml")]
+pub(super) struct Note<'p> {
+    pub(super) shell: Shell<'p>,
+    pub(super) lines: Vec<String>,
+    /// Path below the console's own, and its name.
+    pub(super) next: (String, &'static str),
+}
+
+/// Why there is no such page for this viewer.
+pub(super) async fn note(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
+    let viewer = Viewer::of(app, request).await.ok();
+    let title = match failure.kind {
+        Kind::NotFound => w::NOT_FOUND,
+        Kind::Denied => w::NOT_ALLOWED,
+        _ => w::WENT_WRONG,
+    };
+    let mut lines = vec![w::sentence(&failure.public)];
+    if let (Kind::Denied, Some(viewer)) = (failure.kind, &viewer) {
+        let administrators = members::administrators(app, &viewer.account.slug).await;
+        lines.push(w::ask(&administrators.iter().map(Member::full_name).collect::<Vec<_>>()));
+    }
+    if let Some(seconds) = failure.retry_after {
+        lines.push(w::try_again(seconds));
+    }
+    let shell = Shell::outside(app, request, title).seen_by(viewer.as_ref());
+    let next = match &viewer {
+        Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),
+        Some(_) => ("/me".to_owned(), w::TO_SECURITY),
+        None => ("/sign-in".to_owned(), w::TO_SIGN_IN),
+    };
+    page(&Note { shell, lines, next })
+}

@@ -1,0 +1,172 @@
+//! Signing in by a page: address and password, then the second step; and signing out.
+//!
+//! A ticket travels from page to page in a hidden field of a form, never in an address.
+
+use std::sync::Arc;
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::sheet::{Input, Sheet, kind};
+use super::shell::{Note, Shell, escaped, page, see};
+use super::two_step::{Codes, Scan};
+use super::words as w;
+use super::{is_page, page_path};
+use crate::app::App;
+use crate::browser;
+use crate::domain::{AccountSlug, Email, Failure, Token};
+use crate::flows::sessions::{self, COOKIE};
+use crate::flows::sign_in::{self, Attempt, Outcome};
+use crate::flows::{accounts, two_step};
+use crate::http::{Reply, Request};
+
+/// Where whoever is signed in goes on.
+pub(super) async fn home(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(see(call.app, if viewer.rights.view_team { "/team" } else { "/me" }))
+}
+
+/// The sign-in page that leads back to what was asked for.
+pub(super) fn place_before(app: &App, request: &Request) -> String {
+    let path = page_path(app, request);
+    match request.query() {
+        _ if path == "/" => "/sign-in".to_owned(),
+        Some(query) => format!("/sign-in?next={}", escaped(&format!("{path}?{query}"))),
+        None => format!("/sign-in?next={}", escaped(path)),
+    }
+}
+
+/// Told to whoever was signed in: the session is over. Nothing of the account is on the page.
+pub(super) fn over(app: &App, request: &Request) -> Reply {
+    let shell = Shell::outside(app, request, w::OVER);
+    let lines = vec![w::OVER_WHY.to_owned(), w::OVER_ASK.to_owned()];
+    page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }).status(401)
+}
+
+/// After signing out.
+pub(super) async fn left(call: &mut Call<'_>) -> Answer {
+    let shell = Shell::outside(call.app, call.request, w::SIGNED_OUT);
+    let lines = vec![w::SIGNED_OUT_WHY.to_owned()];
+    Ok(page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    // Where there is one account, nobody need know what it is called.
+    let only = accounts::sole(call.app).await?;
+    let account = only.as_ref().map_or("", |slug| slug.as_str());
+    let next = call.parameter("next");
+    let form = Form::filled(&[("account", account), ("next", &next)]);
+    Ok(sheet(call, &form).page())
+}
+
+fn sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
+    let shell = Shell::outside(call.app, call.request, w::SIGN_IN);
+    Sheet::new(shell, "/sign-in", w::SIGN_IN)
+        .hidden("next", form.text("next"))
+        .input(
+            Input::new("account", w::ACCOUNT, kind::ACCOUNT)
+                .hint(w::ACCOUNT_HINT)
+                .value(form.text("account")),
+        )
+        .input(Input::new("email", w::EMAIL, kind::OWN_EMAIL).value(form.text("email")))
+        .input(Input::new("password", w::PASSWORD, kind::PASSWORD))
+        .instead("/forgot", w::FORGOT)
+}
+
+pub(super) async fn enter(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    match try_to_enter(call, &form).await {
+        Ok(reply) => Ok(reply),
+        Err(failure) => Ok(sheet(call, &form).refused(&failure)),
+    }
+}
+
+async fn try_to_enter(call: &mut Call<'_>, form: &Form) -> Answer {
+    let mut read = form.reader();
+    let account = read.read("account", AccountSlug::parse);
+    let email = read.read("email", Email::parse);
+    let (account, email) = read.done(account.zip(email))?;
+    let password = form.text("password").to_owned();
+    enter_by(call, Attempt { account, email, password, from: call.from() }, form.text("next")).await
+}
+
+/// Signs in by a password, and shows what comes next.
+///
+/// # Errors
+/// As [`sign_in::sign_in`].
+pub(super) async fn enter_by(call: &Call<'_>, attempt: Attempt, next: &str) -> Answer {
+    match sign_in::sign_in(call.app, attempt).await? {
+        Outcome::Entered(entered) => entered_by(call, &entered.value.token, next).await,
+        Outcome::SecondFactor(waiting) => Ok(code_sheet(call, &waiting.ticket, next).page()),
+        Outcome::SetUp(waiting) => {
+            let told = two_step::begin_by_ticket(call.app, &waiting.ticket).await?;
+            let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
+            Ok(scan.line(w::SET_UP_WHY).hidden("ticket", &waiting.ticket).page(None))
+        }
+    }
+}
+
+fn shell<'p>(call: &Call<'_>, title: &str) -> Shell<'p> {
+    Shell::outside(call.app, call.request, title)
+}
+
+/// Signed in: whatever session this browser had before ends.
+async fn entered_by(call: &Call<'_>, token: &Token, next: &str) -> Answer {
+    end_brought(call.app, call.request).await?;
+    // Only to a page of our own: the address that leads here may be a stranger's.
+    let next = if is_page(next) { next } else { "/" };
+    Ok(browser::keeping(see(call.app, next), token))
+}
+
+/// Ends whatever session this browser has.
+pub(super) async fn end_brought(app: &Arc<App>, request: &Request) -> Result<(), Failure> {
+    if let Some(token) = request.cookie(COOKIE).and_then(Token::parse) {
+        sessions::sign_out(app, token).await?;
+    }
+    Ok(())
+}
+
+fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> {
+    Sheet::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
+        .hidden("ticket", ticket)
+        .hidden("next", next)
+        .input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
+        .out("/sign-in", w::START_AGAIN)
+}
+
+pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (ticket, next) = (form.text("ticket"), form.text("next"));
+    let entered =
+        sign_in::second_factor(call.app, ticket, form.text("code").trim(), call.from()).await;
+    match entered {
+        Ok(entered) => entered_by(call, &entered.value.token, next).await,
+        Err(failure) => Ok(code_sheet(call, ticket, next).refused(&failure)),
+    }
+}
+
+/// The first code of an app that is set up between password and session.
+pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let ticket = form.text("ticket");
+    let from = call.from();
+    match two_step::confirm_by_ticket(call.app, ticket, form.text("code").trim(), &from).await {
+        Ok(done) => {
+            end_brought(call.app, call.request).await?;
+            let reply =
+                Codes::new(shell(call, w::RECOVERY_CODES), &done.value.recovery, "/").page();
+            Ok(browser::keeping(reply, &done.value.entered.token))
+        }
+        Err(failure) => {
+            // A new secret: the one before was shown on a page that is gone.
+            let told = two_step::begin_by_ticket(call.app, ticket).await?;
+            let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
+            Ok(scan.line(w::SET_UP_WHY).hidden("ticket", ticket).page(Some(&failure)))
+        }
+    }
+}
+
+pub(super) async fn leave(call: &mut Call<'_>) -> Answer {
+    call.form().await?;
+    end_brought(call.app, call.request).await?;
+    Ok(browser::forgetting(see(call.app, "/signed-out")))
+}

@@ -1,0 +1,321 @@
+//! Team Management: who is on the team, found, ordered and counted.
+//!
+//! One request and one walk over the account for a page, never one per row. What a row offers is
+//! what [`member::deeds`] says; whether it is done, the flows.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::deeds::{Act, told};
+use super::shell::{Shell, page};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use super::{banners, invitations, member, place::Place, roles};
+use crate::domain::{Failure, Member, RoleId, Status, Timestamp};
+use crate::engine::Snapshot;
+use crate::flows::export;
+use crate::flows::import::Format;
+use crate::flows::invites;
+use crate::flows::members;
+use crate::http::Reply;
+use crate::store::MemberFilter;
+use crate::store::invites::OpenInvites;
+use crate::store::personal::Seen;
+use crate::store::roster::{MemberOrder, Roster, RosterQuery};
+
+/// How many rows a page may have; the first is the usual one.
+pub(super) const ROWS: [usize; 3] = [25, 50, 100];
+/// Remembers how many rows the reader wants.
+const ROWS_COOKIE: &str = "__Host-kwic_rows";
+
+/// The tabs above the table, each with its count.
+pub(super) struct Tabs {
+    pub(super) members: usize,
+    pub(super) invitations: usize,
+    /// The tab that is open: `members` or `invitations`.
+    pub(super) open: &'static str,
+}
+
+/// One member in the table.
+struct Line {
+    id: String,
+    path: String,
+    initials: String,
+    name: String,
+    email: String,
+    you: bool,
+    role: String,
+    status: w::Badge,
+    two_step: w::Badge,
+    active: Option<When>,
+    joined: When,
+    /// What can be done, for the script.
+    told: String,
+    /// May be ticked for what is done to several.
+    tickable: bool,
+}
+
+/// A column that the table can be ordered by.
+struct Column {
+    name: &'static str,
+    /// Where a press on it leads.
+    path: String,
+    /// `ascending` or `descending`, where the table is ordered by it.
+    sorted: Option<&'static str>,
+}
+
+/// A role to filter by.
+struct Choice {
+    id: String,
+    title: String,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/team.html", config = ".askama.toml")]
+struct Team<'p> {
+    shell: Shell<'p>,
+    viewer: &'p Viewer,
+    banners: Vec<String>,
+    tabs: Tabs,
+    query: &'p Query,
+    roles: Vec<Choice>,
+    columns: Vec<Column>,
+    lines: Vec<Line>,
+    count: String,
+    range: String,
+    next: Option<String>,
+    previous: Option<String>,
+    alone: bool,
+    suggestions: Vec<(String, String)>,
+    manages: bool,
+    kinds: Vec<&'static Act>,
+}
+
+/// What the address asks for.
+struct Query {
+    search: String,
+    roles: Vec<RoleId>,
+    status: Option<Status>,
+    two_step: Option<bool>,
+    order: MemberOrder,
+    descending: bool,
+    after: Option<String>,
+    before: Option<String>,
+    rows: usize,
+}
+
+impl Query {
+    fn read(call: &Call<'_>) -> Result<Self, Failure> {
+        let sort = call.parameter("sort");
+        let order = sort.trim_start_matches('-');
+        let filled = |name| Some(call.parameter(name)).filter(|text: &String| !text.is_empty());
+        let roles = call.parameters("role");
+        Ok(Self {
+            search: call.parameter("search").trim().to_owned(),
+            roles: roles.iter().map(|role| RoleId::parse(role)).collect::<Result<_, _>>()?,
+            status: [Status::Active, Status::Suspended]
+                .into_iter()
+                .find(|status| status.as_str() == call.parameter("status")),
+            two_step: match call.parameter("two_step").as_str() {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            },
+            order: MemberOrder::parse(order).unwrap_or(MemberOrder::Name),
+            descending: sort.starts_with('-'),
+            after: filled("after"),
+            before: filled("before"),
+            rows: rows(call),
+        })
+    }
+
+    fn roster(&self) -> RosterQuery {
+        RosterQuery {
+            filter: MemberFilter {
+                search: Some(self.search.clone()).filter(|search| !search.is_empty()),
+                roles: self.roles.clone(),
+                status: self.status,
+                two_step: self.two_step,
+            },
+            order: self.order,
+            descending: self.descending,
+            after: self.after.clone(),
+            before: self.before.clone(),
+            limit: self.rows,
+        }
+    }
+
+    fn is_filtered(&self) -> bool {
+        !self.search.is_empty()
+            || !self.roles.is_empty()
+            || self.status.is_some()
+            || self.two_step.is_some()
+    }
+
+    fn sort(&self) -> String {
+        let minus = if self.descending { "-" } else { "" };
+        format!("{minus}{}", self.order.as_str())
+    }
+
+    fn is_status(&self, word: &str) -> bool {
+        self.status.is_some_and(|status| status.as_str() == word)
+    }
+
+    /// This view of the table, from its beginning.
+    fn place(&self) -> Place {
+        let place = Place::at("/team").with("search", &self.search);
+        let place = self.roles.iter().fold(place, |place, role| place.with("role", role.as_str()));
+        place
+            .with("status", self.status.map_or("", Status::as_str))
+            .with("two_step", self.two_step.map_or("", |on| if on { "on" } else { "off" }))
+            .with("sort", &Some(self.sort()).filter(|sort| sort != "name").unwrap_or_default())
+    }
+
+    fn column(&self, order: MemberOrder, name: &'static str) -> Column {
+        let here = self.order == order;
+        let down = here && !self.descending;
+        let path = Self { order, descending: down, ..self.as_it_is() }.place();
+        let sorted = here.then_some(if self.descending { "descending" } else { "ascending" });
+        Column { name, path: path.path(), sorted }
+    }
+
+    fn as_it_is(&self) -> Self {
+        Self {
+            search: self.search.clone(),
+            roles: self.roles.clone(),
+            status: self.status,
+            two_step: self.two_step,
+            order: self.order,
+            descending: self.descending,
+            after: None,
+            before: None,
+            rows: self.rows,
+        }
+    }
+}
+
+/// How many rows the reader wants: said now, or before.
+fn rows(call: &Call<'_>) -> usize {
+    let known = |text: &str| text.parse().ok().filter(|rows| ROWS.contains(rows));
+    let said = known(&call.parameter("rows"));
+    said.or_else(|| known(call.request.cookie(ROWS_COOKIE)?)).unwrap_or(ROWS[0])
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let open = invites::open_count(call.app, viewer.caller()).await?;
+    let query = Query::read(call)?;
+    let roster = members::roster(call.app, viewer.caller(), &query.roster()).await?;
+    if call.parameter("tab") == "invitations" {
+        let tabs = Tabs { members: roster.total, invitations: open.pending, open: "invitations" };
+        return invitations::list(call, &viewer, tabs).await;
+    }
+    let reply = members_page(call, &viewer, &query, roster, open).await?;
+    Ok(match call.parameter("rows").is_empty() {
+        true => reply,
+        false => reply.cookie(&format!(
+            "{ROWS_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000",
+            query.rows
+        )),
+    })
+}
+
+async fn members_page(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    query: &Query,
+    roster: Roster,
+    open: OpenInvites,
+) -> Answer {
+    let live = call.app.policies.load_full();
+    let administrators = members::administrators(call.app, &viewer.account.slug).await;
+    let manages = viewer.rights.edit || viewer.rights.remove;
+    let scene =
+        Scene { viewer, live: &live, now: call.app.clock.now(), administrators: &administrators };
+    let place = query.place();
+    let last = roster.first + roster.items.len().saturating_sub(1);
+    Ok(page(&Team {
+        shell: Shell::inside(call, viewer, w::TEAM, "/team"),
+        viewer,
+        banners: banners::of(call, viewer, &roster, open, administrators.len()).await,
+        tabs: Tabs { members: roster.total, invitations: open.pending, open: "members" },
+        query,
+        roles: choices(&live, &query.roles),
+        columns: vec![
+            query.column(MemberOrder::Name, w::NAME),
+            query.column(MemberOrder::Role, w::ROLE),
+            query.column(MemberOrder::SignedIn, w::LAST_SIGN_IN),
+            query.column(MemberOrder::Joined, w::JOINED),
+        ],
+        lines: roster.items.into_iter().map(|seen| scene.line(seen)).collect(),
+        count: w::members_found(roster.matching),
+        range: w::range(roster.first, last, roster.matching),
+        next: roster.next.map(|cursor| place.clone().with("after", &cursor).path()),
+        previous: roster.previous.map(|cursor| place.clone().with("before", &cursor).path()),
+        alone: roster.total == 1 && !query.is_filtered(),
+        suggestions: suggestions(&live, viewer),
+        manages,
+        kinds: member::KINDS.to_vec(),
+    }))
+}
+
+/// What every line of the table is seen against.
+struct Scene<'s> {
+    viewer: &'s Viewer,
+    live: &'s Snapshot,
+    now: Timestamp,
+    administrators: &'s [Member],
+}
+
+impl Scene<'_> {
+    fn line(&self, Seen { member, signed_in }: Seen) -> Line {
+        let you = self.viewer.is(&member);
+        let last = member::is_last_administrator(self.administrators, &member);
+        Line {
+            initials: initials(&member),
+            name: member.full_name(),
+            email: member.email.as_str().to_owned(),
+            you,
+            role: roles::title(self.live, &member.role),
+            status: w::status(member.status),
+            two_step: w::two_step(member.two_step),
+            active: signed_in.map(|at| When::from(at, self.now)),
+            joined: When::day(member.joined),
+            told: told(&member::deeds(self.viewer, &member, last)),
+            tickable: !you && (self.viewer.rights.edit || self.viewer.rights.remove),
+            path: member::path(&member.id, ""),
+            id: member.id.to_string(),
+        }
+    }
+}
+
+pub(super) fn initials(member: &Member) -> String {
+    let first = |name: &str| name.chars().next();
+    let both = [first(member.first_name.as_str()), first(member.last_name.as_str())];
+    both.into_iter().flatten().flat_map(char::to_uppercase).collect()
+}
+
+fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<Choice> {
+    let choice = |card: &crate::engine::RoleCard| Choice {
+        id: card.id.to_string(),
+        title: card.title.clone(),
+        chosen: chosen.contains(&card.id),
+    };
+    live.roles().iter().map(choice).collect()
+}
+
+/// Three roles that a first invitation is likely to be for: the ones that can least.
+fn suggestions(live: &Snapshot, viewer: &Viewer) -> Vec<(String, String)> {
+    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let plain = given.filter(|card| !live.administering().contains(&card.id));
+    plain.take(3).map(|card| (card.id.to_string(), card.title.clone())).collect()
+}
+
+pub(super) async fn export(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let pieces = export::run(call.app, viewer.caller(), Format::Csv).await?;
+    let disposition = "attachment; filename=\"members.csv\"".to_owned();
+    Ok(Reply::stream("text/csv; charset=utf-8", pieces).header("content-disposition", disposition))
+}

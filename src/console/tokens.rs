@@ -1,0 +1,205 @@
+//! API tokens: which there are, a new one, and the end of one.
+//!
+//! A secret stands on one page, the one that answers its making, and in no address.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::roles::title as role_title;
+use super::sheet::{Fact, Input, Part, Select, Sheet, kind};
+use super::shell::{Shell, escaped, page, see_telling};
+use super::two_step::{proof_asked, proof_shown};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::domain::{ApiTokenId, Failure, Name, RoleId, Timestamp, limits};
+use crate::engine::Snapshot;
+use crate::flows::api_tokens::{self, Listed, Made, Wanted};
+
+/// Tokens on one page.
+const SHOWN: usize = 50;
+/// How many days are offered to begin with.
+const DAYS: &str = "90";
+
+/// One token.
+struct Row {
+    id: String,
+    name: String,
+    role: String,
+    maker: String,
+    you: bool,
+    created: When,
+    used: Option<When>,
+    expires: When,
+    /// The viewer may revoke it.
+    may: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/tokens.html", config = ".askama.toml")]
+struct Tokens<'p> {
+    shell: Shell<'p>,
+    rows: Vec<Row>,
+    may_make: bool,
+    next: Option<String>,
+}
+
+fn inside<'p>(call: &Call<'_>, viewer: &'p Viewer, title: impl Into<String>) -> Shell<'p> {
+    Shell::inside(call, viewer, title, "/tokens")
+}
+
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
+    let found = api_tokens::list(call.app, viewer.caller(), None, after.as_deref(), SHOWN).await?;
+    let (live, now) = (call.app.policies.load(), call.app.clock.now());
+    let rows = found.items.into_iter().map(|listed| row(&viewer, &live, listed, now)).collect();
+    Ok(page(&Tokens {
+        shell: inside(call, &viewer, w::TOKENS),
+        rows,
+        may_make: !viewer.rights.gives.is_empty(),
+        next: found.next.map(|next| format!("/tokens?after={}", escaped(&next))),
+    }))
+}
+
+fn row(viewer: &Viewer, live: &Snapshot, Listed { token, maker }: Listed, now: Timestamp) -> Row {
+    let you = token.member == viewer.member.id;
+    Row {
+        id: token.id.to_string(),
+        name: token.name.as_str().to_owned(),
+        role: role_title(live, &token.role),
+        maker: maker.map_or_else(|| token.member.to_string(), |maker| maker.full_name()),
+        you,
+        created: When::from(token.created, now),
+        used: token.used.map(|at| When::from(at, now)),
+        expires: When::from(token.expires, now),
+        may: you || viewer.rights.gives.contains(&token.role),
+    }
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(sheet(call, &viewer, &Form::filled(&[("days", DAYS)])).page())
+}
+
+fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
+    let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
+    let sheet = Sheet::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
+        .line(w::TOKENS_WHY)
+        .input(input("name", w::TOKEN_NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
+        .part(Part::Select(Select {
+            name: "role",
+            label: w::ROLE.to_owned(),
+            options: roles(call, viewer),
+            chosen: form.text("role").to_owned(),
+        }))
+        .input(
+            input("days", w::TOKEN_DAYS, kind::NUMBER)
+                .hint(w::token_days(limits::API_TOKEN_DAYS_MAX)),
+        )
+        .cancel("/tokens");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+/// The roles that the viewer may give, and none chosen before.
+fn roles(call: &Call<'_>, viewer: &Viewer) -> Vec<(String, String)> {
+    let live = call.app.policies.load();
+    let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let none = (String::new(), w::TOKEN_CHOOSE_ROLE.to_owned());
+    let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
+    std::iter::once(none).chain(named).collect()
+}
+
+pub(super) async fn make(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match make_by(call, &viewer, &form).await {
+        Ok(made) => Ok(once(call, &viewer, made)),
+        Err(failure) => sheet(call, &viewer, &form).not_taken(failure),
+    }
+}
+
+async fn make_by(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Made, Failure> {
+    let mut read = form.reader();
+    let name = read.read("name", |text| Name::parse("name", text));
+    let role = read.read("role", role);
+    let days = read.read("days", days);
+    let ((name, role), days) = read.done(name.zip(role).zip(days))?;
+    let (wanted, shown) = (Wanted { name, role, days }, Some(proof_shown(form)));
+    let signed_in = viewer.signed_in.clone();
+    let done = api_tokens::create_own(call.app, signed_in, wanted, shown, call.from()).await?;
+    Ok(done.value)
+}
+
+fn role(text: &str) -> Result<RoleId, Failure> {
+    match text {
+        "" => Err(Failure::invalid("role", w::TOKEN_ROLE_MISSING)),
+        text => RoleId::parse(text),
+    }
+}
+
+fn days(text: &str) -> Result<i64, Failure> {
+    let most = limits::API_TOKEN_DAYS_MAX;
+    let days = text.parse().ok().filter(|days| (1..=most).contains(days));
+    let days = days.and_then(|days| i64::try_from(days).ok());
+    days.ok_or_else(|| Failure::invalid("days", w::token_days_wrong(most)))
+}
+
+/// A secret, shown once.
+#[derive(Template)]
+#[template(path = "console/templates/secret.html", config = ".askama.toml")]
+struct Secret<'p> {
+    shell: Shell<'p>,
+    facts: Vec<Fact>,
+    secret: String,
+}
+
+fn once(call: &Call<'_>, viewer: &Viewer, Made { token, secret }: Made) -> crate::http::Reply {
+    let facts = vec![
+        Fact::text(w::NAME, token.name.as_str()),
+        Fact::text(w::ROLE, role_title(&call.app.policies.load(), &token.role)),
+        Fact::when(w::EXPIRES, When::exactly(token.expires)),
+    ];
+    page(&Secret { shell: inside(call, viewer, w::TOKEN_MADE).narrow(), facts, secret })
+}
+
+async fn found(call: &Call<'_>, viewer: &Viewer) -> Result<Listed, Failure> {
+    let id = ApiTokenId::parse(&call.id).ok_or_else(api_tokens::unknown)?;
+    api_tokens::show(call.app, viewer.caller(), &id).await
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let listed = found(call, &viewer).await?;
+    Ok(revoke_sheet(call, &viewer, listed).page())
+}
+
+fn revoke_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, listed: Listed) -> Sheet<'p> {
+    let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
+    let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
+    match row.used {
+        Some(used) => facts.push(Fact::when(w::LAST_USED, used)),
+        None => facts.push(Fact::text(w::LAST_USED, w::NEVER)),
+    }
+    let action = format!("/tokens/{}/revoke", row.id);
+    Sheet::new(inside(call, viewer, w::revoke_token(&row.name)), action, w::TOKEN_REVOKE)
+        .line(w::TOKEN_REVOKE_WHY)
+        .part(Part::Facts(facts))
+        .danger()
+        .cancel("/tokens")
+}
+
+pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    call.form().await?;
+    let listed = found(call, &viewer).await?;
+    let (caller, id) = (viewer.caller(), listed.token.id.clone());
+    match api_tokens::revoke(call.app, caller, id).await {
+        Ok(done) => {
+            let told = w::token_revoked(done.value.name.as_str());
+            Ok(see_telling(call.app, "/tokens", &told))
+        }
+        Err(failure) => revoke_sheet(call, &viewer, listed).not_taken(failure),
+    }
+}

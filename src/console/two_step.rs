@@ -1,0 +1,207 @@
+//! Two-step verification on a page: the QR code, the first code, the recovery codes, and off.
+//!
+//! A secret is shown on one page, once, and stands in no address.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::sheet::{Input, Part, Refusal, Sheet, kind};
+use super::shell::{Shell, page, see_telling};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::authenticator::Enrolment;
+use crate::browser;
+use crate::domain::Failure;
+use crate::domain::two_step::RecoveryCode;
+use crate::flows::step_up::Shown;
+use crate::flows::two_step;
+use crate::http::{Reply, status};
+
+/// A secret to be taken into an app, and the field for the first code.
+#[derive(Template)]
+#[template(path = "console/templates/scan.html", config = ".askama.toml")]
+pub(super) struct Scan<'p> {
+    shell: Shell<'p>,
+    lines: Vec<&'static str>,
+    refusal: Option<Refusal>,
+    action: &'static str,
+    hidden: Vec<(&'static str, String)>,
+    /// The secret, in groups that can be typed.
+    secret: String,
+    url: String,
+    /// SVG of our own making: it may stand in the page as it is.
+    qr: String,
+}
+
+impl<'p> Scan<'p> {
+    pub(super) fn new(shell: Shell<'p>, action: &'static str, enrolment: Enrolment) -> Self {
+        let Enrolment { secret, url, qr } = enrolment;
+        let secret = in_groups(&secret);
+        let (lines, hidden) = (Vec::new(), Vec::new());
+        Self { shell: shell.narrow(), lines, refusal: None, action, hidden, secret, url, qr }
+    }
+
+    pub(super) fn line(mut self, line: &'static str) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    pub(super) fn hidden(mut self, name: &'static str, value: &str) -> Self {
+        self.hidden.push((name, value.to_owned()));
+        self
+    }
+
+    /// The page, with why the code before was not taken.
+    pub(super) fn page(mut self, failure: Option<&Failure>) -> Reply {
+        self.refusal = failure.map(Refusal::of);
+        let reply = page(&self);
+        failure.map_or_else(|| page(&self), |failure| reply.status(status(failure.kind)))
+    }
+}
+
+/// Recovery codes, shown once.
+#[derive(Template)]
+#[template(path = "console/templates/codes.html", config = ".askama.toml")]
+pub(super) struct Codes<'p> {
+    shell: Shell<'p>,
+    codes: Vec<String>,
+    next: &'static str,
+}
+
+impl<'p> Codes<'p> {
+    pub(super) fn new(shell: Shell<'p>, codes: &[RecoveryCode], next: &'static str) -> Self {
+        let codes = codes.iter().map(RecoveryCode::expose).collect();
+        Self { shell: shell.narrow(), codes, next }
+    }
+
+    pub(super) fn page(&self) -> Reply {
+        page(self)
+    }
+}
+
+/// A key to be typed, four characters at a time.
+fn in_groups(secret: &str) -> String {
+    let letters: Vec<char> = secret.chars().collect();
+    let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join(" ")
+}
+
+/// Asks again who one is: what must not be done from a screen that was left open.
+pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) -> Sheet<'p> {
+    let sheet = sheet.part(Part::Username(viewer.member.email.to_string())).input(Input::new(
+        "password",
+        label,
+        kind::PASSWORD,
+    ));
+    match viewer.member.two_step {
+        true => sheet.input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT)),
+        false => sheet,
+    }
+}
+
+/// What was shown.
+pub(super) fn proof_shown(form: &Form) -> Shown {
+    let code = Some(form.text("code").trim()).filter(|code| !code.is_empty());
+    Shown { password: form.text("password").to_owned(), code: code.map(str::to_owned) }
+}
+
+fn inside<'p>(call: &Call<'_>, viewer: &'p Viewer, title: &str) -> Shell<'p> {
+    Shell::inside(call, viewer, title, "/me")
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(ask_sheet(call, &viewer).page())
+}
+
+fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::SET_UP_TWO_STEP);
+    let sheet = Sheet::new(shell, "/me/two-step", w::GO_ON).line(w::TWO_STEP_WHY).cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let shown = proof_shown(&call.form().await?);
+    match two_step::begin(call.app, &viewer.signed_in, &shown, &call.from()).await {
+        Ok(told) => {
+            let shell = inside(call, &viewer, w::SET_UP_TWO_STEP);
+            Ok(Scan::new(shell, "/me/two-step/confirm", told).page(None))
+        }
+        Err(failure) => ask_sheet(call, &viewer).not_taken(failure),
+    }
+}
+
+pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    let (code, from) = (form.text("code").trim(), call.from());
+    match two_step::confirm(call.app, &viewer.signed_in, code, &from).await {
+        Ok(done) => {
+            let shell = inside(call, &viewer, w::RECOVERY_CODES);
+            let reply = Codes::new(shell, &done.value.recovery, "/me").page();
+            Ok(browser::keeping(reply, &done.value.entered.token))
+        }
+        Err(failure) => next_code(call, &viewer).not_taken(failure),
+    }
+}
+
+/// The secret is shown once; a code that was not taken asks for the next one alone.
+fn next_code<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::TWO_STEP_NEXT_CODE);
+    Sheet::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)
+        .line(w::TWO_STEP_NEXT_CODE_WHY)
+        .input(Input::new("code", w::SET_UP_CODE, kind::CODE))
+        .out("/me/two-step", w::START_AGAIN)
+}
+
+pub(super) async fn ask_off(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(off_sheet(call, &viewer).page())
+}
+
+fn off_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::TWO_STEP_OFF_TITLE);
+    let sheet = Sheet::new(shell, "/me/two-step/off", w::TWO_STEP_OFF)
+        .line(w::TWO_STEP_OFF_WHY)
+        .danger()
+        .cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn off(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let shown = proof_shown(&call.form().await?);
+    match two_step::switch_off(call.app, &viewer.signed_in, &shown, &call.from()).await {
+        Ok(done) => {
+            let (entered, ended) = done.value;
+            let told = w::and_others_ended(w::TWO_STEP_IS_OFF, ended);
+            Ok(browser::keeping(see_telling(call.app, "/me", &told), &entered.token))
+        }
+        Err(failure) => off_sheet(call, &viewer).not_taken(failure),
+    }
+}
+
+pub(super) async fn ask_codes(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(codes_sheet(call, &viewer).page())
+}
+
+fn codes_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::CODES_NEW);
+    let sheet =
+        Sheet::new(shell, "/me/recovery-codes", w::CODES_MAKE).line(w::CODES_NEW_WHY).cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn codes(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let shown = proof_shown(&call.form().await?);
+    match two_step::recovery_codes(call.app, &viewer.signed_in, &shown, &call.from()).await {
+        Ok(done) => {
+            Ok(Codes::new(inside(call, &viewer, w::RECOVERY_CODES), &done.value, "/me").page())
+        }
+        Err(failure) => codes_sheet(call, &viewer).not_taken(failure),
+    }
+}

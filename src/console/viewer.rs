@@ -1,0 +1,44 @@
+//! Who looks at a page: whoever is signed in, the account, and what may be done there.
+//!
+//! What a page shows rests on it; what a flow does never.
+
+use crate::app::App;
+use crate::domain::{Account, Failure, Member};
+use crate::flows::accounts;
+use crate::flows::permit::{Caller, Rights, rights};
+use crate::flows::sessions::{self, COOKIE, SignedIn};
+use crate::http::Request;
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub(super) struct Viewer {
+    pub(super) signed_in: SignedIn,
+    pub(super) member: Member,
+    pub(super) account: Account,
+    pub(super) rights: Rights,
+}
+
+impl Viewer {
+    /// Whoever is signed in; counts as use of the session.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Busy`.
+    pub(super) async fn of(app: &App, request: &Request) -> Result<Self, Failure> {
+        let token = request.cookie(COOKIE);
+        let signed_in = token.and_then(|token| sessions::authenticate(app, token));
+        let signed_in = signed_in.ok_or_else(sessions::ended)?;
+        let member = signed_in.record(app).await?;
+        let account = accounts::own(app, &signed_in).await?;
+        let rights = rights(app, &member);
+        Ok(Self { signed_in, member, account, rights })
+    }
+
+    /// As the flows know it.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::Member(self.signed_in.clone())
+    }
+
+    pub(super) fn is(&self, member: &Member) -> bool {
+        self.member.id == member.id
+    }
+}

@@ -1,0 +1,98 @@
+//! Moments as people read them: how long ago, with the date and the zone beside it.
+//!
+//! Written in UTC, and named so; the script writes them in the reader's own zone.
+
+use std::fmt;
+
+use crate::clock;
+use crate::domain::Timestamp;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+const MONTH: i64 = 30 * DAY;
+const YEAR: i64 = 365 * DAY;
+
+/// A moment in a page: `Display` writes a `time` element, which needs no escaping.
+pub(super) struct When {
+    at: Timestamp,
+    /// Since or until when it is told; the date itself, where there is none.
+    now: Option<Timestamp>,
+    /// The day alone.
+    day: bool,
+}
+
+impl When {
+    /// The date and the time.
+    pub(super) const fn exactly(at: Timestamp) -> Self {
+        Self { at, now: None, day: false }
+    }
+
+    /// The day, where nobody cares for the hour.
+    pub(super) const fn day(at: Timestamp) -> Self {
+        Self { at, now: None, day: true }
+    }
+
+    /// How long ago, or how long until.
+    pub(super) const fn from(at: Timestamp, now: Timestamp) -> Self {
+        Self { at, now: Some(now), day: false }
+    }
+
+    /// The same in words, without an element around it.
+    pub(super) fn words(&self) -> String {
+        match self.now {
+            None if self.day => clock::day(self.at),
+            None => clock::written_out(self.at),
+            Some(now) => apart(now.0.saturating_sub(self.at.0)),
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (machine, full) = (clock::rfc3339(self.at), clock::written_out(self.at));
+        let how = match self.now {
+            Some(_) => " data-ago",
+            None if self.day => " data-day",
+            None => "",
+        };
+        let words = self.words();
+        write!(f, r#"<time datetime="{machine}" title="{full}"{how}>{words}</time>"#)
+    }
+}
+
+/// A distance in time: past where it is positive.
+fn apart(ms: i64) -> String {
+    let (size, past) = (ms.saturating_abs(), ms >= 0);
+    let (count, unit) = match size {
+        ..MINUTE => return if past { "just now" } else { "in a moment" }.to_owned(),
+        MINUTE..HOUR => (size / MINUTE, "minute"),
+        HOUR..DAY => (size / HOUR, "hour"),
+        DAY..MONTH => (size / DAY, "day"),
+        MONTH..YEAR => (size / MONTH, "month"),
+        _ => (size / YEAR, "year"),
+    };
+    let many = if count == 1 { "" } else { "s" };
+    if past { format!("{count} {unit}{many} ago") } else { format!("in {count} {unit}{many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_told_in_the_largest_unit() {
+        let told = [
+            (0, "just now"),
+            (-1, "in a moment"),
+            (MINUTE, "1 minute ago"),
+            (HOUR - 1, "59 minutes ago"),
+            (-DAY, "in 1 day"),
+            (45 * DAY, "1 month ago"),
+            (800 * DAY, "2 years ago"),
+        ];
+        for (ms, words) in told {
+            assert_eq!(apart(ms), words, "{ms}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! The words of Team Management: members, invitations, and what is done about them.
+
+use crate::domain::{DeliveryState, InviteState, Status};
+
+/// A state as a sign and a word: never a colour alone.
+pub(in crate::console) struct Badge {
+    /// `ok`, `warn`, `error`, or nothing.
+    pub(in crate::console) kind: &'static str,
+    pub(in crate::console) sign: &'static str,
+    pub(in crate::console) word: &'static str,
+}
+
+const fn badge(kind: &'static str, sign: &'static str, word: &'static str) -> Badge {
+    Badge { kind, sign, word }
+}
+
+macro_rules! words {
+    ($($name:ident: $text:literal)+) => {
+        $(pub(in crate::console) const $name: &str = $text;)+
+    };
+}
+
+words! {
+    TEAM: "Team Management"
+    CRUMBS: "Where you are"
+    INVITE_MEMBER: "Invite member"
+    MORE: "More"
+    INVITE_SEVERAL: "Invite several"
+    EXPORT: "Export CSV"
+    ROLE_GUIDE: "Role guide"
+    MEMBERS: "Members"
+    INVITATIONS: "Invitations"
+    REMOVED: "Removed"
+    SEARCH: "Search by name or email"
+    FIND: "Search"
+    CLEAR: "Clear filters"
+    ROLE: "Role"
+    ANY: "Any"
+    ALL: "All"
+    ON: "On"
+    OFF: "Off"
+    ROWS: "Rows"
+    NAME: "Name"
+    STATUS: "Status"
+    STATE: "State"
+    TWO_STEP: "Two-step"
+    JOINED: "Joined"
+    LAST_SIGN_IN: "Last sign-in"
+    DELIVERY: "Delivery"
+    EXPIRES: "Expires"
+    INVITED_BY: "Invited by"
+    LAST_SENT: "Last sent"
+    NEXT_TRY: "Next try"
+    ACTIONS: "Actions"
+    MANAGE: "Manage"
+    SELECT_ALL: "Select everybody on this page"
+    YOU: "You"
+    PAGES: "Pages"
+    NEXT_PAGE: "Next page"
+    PREVIOUS_PAGE: "Previous page"
+    ACTIVE: "Active"
+    SUSPENDED: "Suspended"
+    OPEN: "Open"
+    PENDING: "Pending"
+    EXPIRED: "Expired"
+    REVOKED: "Revoked"
+    ACCEPTED: "Accepted"
+    QUEUED: "Queued"
+    SENDING: "Sending"
+    ALONE: "You're the only one here"
+    ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
+    NO_INVITATIONS: "No pending invitations"
+    NO_INVITATIONS_WHY: "Whoever you invite is shown here until they join, with how far the mail got."
+    RUNS_IT: "Whoever runs KWIC Team"
+    NO_MAIL: "No mail is sent here. Invitations give you a link to hand over yourself; whoever runs KWIC Team can set mail up."
+    ONE_ADMINISTRATOR: "There is only one administrator. Make somebody a second one, so that nobody is locked out when one is away."
+
+    DETAILS: "Details"
+    SIGNED_IN_ON: "Signed in on"
+    MEMBER_ID: "Member ID"
+    MAY_NOTHING: "Nothing: a suspended member can do nothing until restored."
+    MAY_NOT: "Not included"
+    EDIT_DETAILS: "Edit details"
+    CHANGE_ROLE: "Change role"
+    VIEW_PERMISSIONS: "View permissions"
+    SEND_PASSWORD_RESET: "Send password reset"
+    RESET_TWO_STEP: "Reset two-step verification"
+    END_SESSIONS: "End all sessions"
+    SUSPEND: "Suspend"
+    SUSPEND_INSTEAD: "Suspend instead"
+    RESTORE: "Restore"
+    LAST_ADMINISTRATOR: "The last administrator"
+    IS_SUSPENDED: "Suspended now"
+    FIRST_NAME: "First name"
+    LAST_NAME: "Last name"
+    CHOOSE_ROLE: "choose a role"
+    SAME_ROLE: "this is the role already: choose another one, or cancel"
+    GAINS: "Gains"
+    LOSES: "Loses"
+    NOTHING: "Nothing"
+    YOUR_CODE: "Your own code"
+    RESET_LINK: "Link to a new password"
+    LINK: "Link"
+    LINK_ONCE: "It is shown only now. Hand it over by a way that only this person reads."
+    COPY_LINK: "Copy link"
+    DONE: "Done"
+    TICK_SOME: "tick the members you mean, then choose what to do"
+    WHAT_WAS_DONE: "What was done"
+
+    CANNOT_INVITE: "you cannot invite members"
+    SEND_INVITATION: "Send invitation"
+    INVITATION_LINK: "Invitation link"
+    RESEND: "Resend"
+    CORRECT: "Edit"
+    CORRECT_WHY: "With another address a new link is sent there, and the old one opens nothing any more."
+    REVOKE: "Revoke"
+    CHECK_LINES: "Check"
+    SEVERAL_HOW: "One person a line: first name, last name, email, role, divided by commas or tabs as a spreadsheet copies them. Nothing is sent before you have seen it checked."
+    LINES: "People"
+    LEFT_LINES: "Still to be sent; mend them here"
+    VERDICT: "Verdict"
+    SEVERAL_CHECKED: "Checked: nothing was sent yet"
+    SEVERAL_SENT: "Invitations"
+    FOUR_CELLS: "a line needs four parts: first name, last name, email, role"
+    CAN_BE_SENT: "Can be sent"
+    IS_SENDING: "Created, sending"
+    SEND_GOOD: "Send the good ones"
+    TO_INVITATIONS: "To the invitations"
+}
+
+pub(in crate::console) fn status(status: Status) -> Badge {
+    match status {
+        Status::Active => badge("ok", "●", ACTIVE),
+        Status::Suspended => badge("error", "⏸", SUSPENDED),
+    }
+}
+
+pub(in crate::console) fn two_step(on: bool) -> Badge {
+    if on { badge("ok", "✓", ON) } else { badge("", "○", OFF) }
+}
+
+pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
+    match state {
+        InviteState::Pending => badge("", "…", PENDING),
+        InviteState::Accepted => badge("ok", "✓", ACCEPTED),
+        InviteState::Expired => badge("warn", "⌛", EXPIRED),
+        InviteState::Revoked => badge("error", "✕", REVOKED),
+    }
+}
+
+pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
+    match state {
+        DeliveryState::None => badge("", "–", "By link"),
+        DeliveryState::Queued => badge("", "…", QUEUED),
+        DeliveryState::Sending => badge("", "…", SENDING),
+        DeliveryState::HandedOver => badge("ok", "→", "Handed over"),
+        DeliveryState::Delivered => badge("ok", "✓", "Delivered"),
+        DeliveryState::Deferred => badge("warn", "↻", "Deferred"),
+        DeliveryState::Bounced => badge("error", "✕", "Bounced"),
+        DeliveryState::Failed => badge("error", "✕", "Failed"),
+    }
+}
+
+fn many(count: impl Into<u64>, one: &str, more: &str) -> String {
+    match count.into() {
+        1 => format!("1 {one}"),
+        count => format!("{count} {more}"),
+    }
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    many(u64::try_from(count).unwrap_or(u64::MAX), one, more)
+}
+
+pub(in crate::console) fn members_found(count: usize) -> String {
+    counted(count, "member found", "members found")
+}
+
+pub(in crate::console) fn invitations_found(count: usize, more: bool) -> String {
+    let plus = if more { "more than " } else { "" };
+    format!("{plus}{}", counted(count, "invitation found", "invitations found"))
+}
+
+pub(in crate::console) fn roles_chosen(count: usize) -> String {
+    match count {
+        0 => ANY.to_owned(),
+        count => counted(count, "role", "roles"),
+    }
+}
+
+pub(in crate::console) fn range(first: usize, last: usize, of: usize) -> String {
+    format!("{first}–{last} of {of}")
+}
+
+pub(in crate::console) fn devices(count: usize) -> String {
+    match count {
+        0 => "No device".to_owned(),
+        count => counted(count, "device", "devices"),
+    }
+}
+
+pub(in crate::console) fn actions_for(name: &str) -> String {
+    format!("Actions for {name}")
+}
+
+pub(in crate::console) fn select(name: &str) -> String {
+    format!("Select {name}")
+}
+
+pub(in crate::console) fn manage(name: &str) -> String {
+    format!("Manage {name}")
+}
+
+pub(in crate::console) fn invite_a(role: &str) -> String {
+    format!("Invite: {role}")
+}
+
+pub(in crate::console) fn mail_stopped(cause: &str) -> String {
+    format!("Mail is stopped, and invitations wait: {}", super::sentence(cause))
+}
+
+pub(in crate::console) fn undelivered(count: usize) -> String {
+    let some = counted(count, "invitation", "invitations");
+    format!(
+        "{some} could not be delivered. See Invitations for why, correct the address or copy the link."
+    )
+}
+
+pub(in crate::console) fn without_two_step(count: usize) -> String {
+    let some = counted(count, "member has", "members have");
+    format!(
+        "{some} no two-step verification yet. They are asked to set it up when they sign in next."
+    )
+}
+
+/// Nobody is found by this search.
+pub(in crate::console) fn none_match(search: &str) -> String {
+    match search {
+        "" => "Nobody matches these filters".to_owned(),
+        search => format!("Nobody matches “{search}”"),
+    }
+}
+
+pub(in crate::console) fn may_do(name: &str) -> String {
+    format!("What {name} can do")
+}
+
+pub(in crate::console) fn edit_of(name: &str) -> String {
+    format!("Edit {name}")
+}
+
+pub(in crate::console) fn address_is(email: &str) -> String {
+    format!("The address {email} is changed by its owner, who confirms the new one.")
+}
+
+pub(in crate::console) fn role_of(name: &str) -> String {
+    format!("Role of {name}")
+}
+
+pub(in crate::console) fn make(name: &str, role: &str) -> String {
+    format!("Make {name} {role}")
+}
+
+pub(in crate::console) fn now_is(name: &str, role: &str) -> String {
+    format!("{name} is now {role}. It takes effect on the next click.")
+}
+
+pub(in crate::console) fn saved(name: &str) -> String {
+    format!("{name}: saved.")
+}
+
+type Asked = (String, Vec<String>, String);
+
+fn now_out(name: &str, sessions: usize) -> String {
+    match sessions {
+        0 => format!("{name} is signed in nowhere now"),
+        sessions => format!("{name} is signed out now on {}", devices(sessions)),
+    }
+}
+
+pub(in crate::console) fn ask_reset_password(name: &str, email: &str) -> Asked {
+    let line = format!(
+        "A link to a new password goes to {email}. Until it is used, the old password goes on working."
+    );
+    (format!("Send {name} a password reset?"), vec![line], "Send the link".to_owned())
+}
+
+pub(in crate::console) fn ask_reset_two_step(name: &str) -> Asked {
+    let lines = vec![
+        "The authenticator app, the recovery codes and the passkeys stop working, and every session ends. Do it only when you are sure who asks: call back, or ask in person.".to_owned(),
+        "A mail tells the member.".to_owned(),
+    ];
+    (format!("Reset two-step verification of {name}?"), lines, "Reset it".to_owned())
+}
+
+pub(in crate::console) fn ask_end_sessions(name: &str, sessions: usize) -> Asked {
+    let line = format!("{}, and can sign in again.", now_out(name, sessions));
+    (format!("End all sessions of {name}?"), vec![line], "End them".to_owned())
+}
+
+pub(in crate::console) fn ask_suspend(name: &str, sessions: usize) -> Asked {
+    let lines = vec![
+        format!("{}, and can do nothing until restored.", now_out(name, sessions)),
+        "Name, role and history stay.".to_owned(),
+    ];
+    (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
+}
+
+pub(in crate::console) fn ask_restore(name: &str) -> Asked {
+    let line = format!("{name} can sign in again and do what the role allows.");
+    (format!("Restore {name}?"), vec![line], format!("Restore {name}"))
+}
+
+pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> Asked {
+    let lines = vec![
+        format!("{}, and loses all access.", now_out(name, sessions)),
+        "Pending invitations that they sent are cancelled, and their API tokens are revoked. The history keeps the name.".to_owned(),
+        "This cannot be undone: to have them back, invite them again.".to_owned(),
+    ];
+    (format!("Remove {name}?"), lines, format!("Remove {name}"))
+}
+
+pub(in crate::console) fn type_name(name: &str) -> String {
+    format!("To be sure, type the name: {name}")
+}
+
+pub(in crate::console) fn reset_link_for(name: &str) -> String {
+    format!(
+        "No mail is sent here. Hand this link to {name}; it opens a page for a new password, once."
+    )
+}
+
+pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
+    format!("A link to a new password is on its way to {name}.")
+}
+
+pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
+    format!(
+        "Two-step verification of {name} was reset, and {} ended.",
+        many(sessions, "session", "sessions")
+    )
+}
+
+pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
+    format!("{name} was signed out of {}.", many(sessions, "device", "devices"))
+}
+
+pub(in crate::console) fn was_suspended(name: &str) -> String {
+    format!("{name} is suspended, and signed out everywhere.")
+}
+
+pub(in crate::console) fn was_restored(name: &str) -> String {
+    format!("{name} is restored, and can sign in again.")
+}
+
+pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
+    let signed_out = many(sessions, "device", "devices");
+    let cancelled = match invites {
+        0 => String::new(),
+        count => format!(" {} cancelled.", many(count, "invitation was", "invitations were")),
+    };
+    format!("{name} removed and signed out of {signed_out}.{cancelled}")
+}
+
+pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {
+    let some = counted(count, "member", "members");
+    (
+        format!("Change the role of {some}"),
+        "The new role takes effect on the next click of each.".to_owned(),
+    )
+}
+
+pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) {
+    let some = counted(count, "member", "members");
+    (
+        format!("Suspend {some}"),
+        "They are signed out everywhere and can do nothing until restored.".to_owned(),
+    )
+}
+
+pub(in crate::console) fn ask_remove_several(count: usize) -> (String, String) {
+    let some = counted(count, "member", "members");
+    (format!("Remove {some}"), "They are signed out everywhere and lose all access; invitations that they sent are cancelled, their API tokens revoked. This cannot be undone.".to_owned())
+}
+
+pub(in crate::console) fn type_count(count: usize) -> String {
+    format!("To be sure, type how many: {count}")
+}
+
+pub(in crate::console) fn invitation_made(email: &str) -> String {
+    format!("Invitation for {email} created – sending…")
+}
+
+pub(in crate::console) fn link_for(email: &str) -> String {
+    format!("This link opens the invitation of {email}.")
+}
+
+pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
+    match status {
+        Status::Active => format!("{name} already has access as {role}: change the role instead"),
+        Status::Suspended => format!("{name} is suspended: restore instead"),
+    }
+}
+
+pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
+    format!("The roles you may give: {}.", roles.join(", "))
+}
+
+pub(in crate::console) fn no_such_role(role: &str) -> String {
+    format!("There is no role {role} that you may give.")
+}
+
+pub(in crate::console) fn so_many_lines(most: usize) -> String {
+    format!("write between 1 and {most} lines, one person each")
+}
+
+pub(in crate::console) fn correct_of(name: &str) -> String {
+    format!("Edit the invitation of {name}")
+}
+
+pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String, String) {
+    let line = format!("A new link goes to {email}, and the old one opens nothing any more.");
+    (format!("Send the invitation of {name} again?"), line, RESEND.to_owned())
+}
+
+pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
+    let line = "The link is shown once, and that you looked is written into the audit. Whoever has it can join in this name.".to_owned();
+    (format!("Show the link of {name}?"), line, "Show the link".to_owned())
+}
+
+pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
+    let line = "The link opens nothing any more. You can invite the same address again.".to_owned();
+    (format!("Revoke the invitation of {name}?"), line, "Revoke it".to_owned())
+}
+
+pub(in crate::console) fn was_revoked(name: &str) -> String {
+    format!("The invitation of {name} was revoked.")
+}
