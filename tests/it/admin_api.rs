@@ -205,6 +205,53 @@ async fn who_comes_too_late_hears_of_it_when_decisions_see_why() {
 }
 
 #[tokio::test]
+async fn members_are_listed_in_the_order_that_is_asked_for() {
+    let sidecar = Sidecar::start().await;
+    sidecar.account("acme").await;
+    for (id, first_name, role) in [
+        ("m1", "Zo\u{eb}", "broadcast_manager"),
+        ("m2", "bo", "chat_manager"),
+        ("m3", "Ann", "operator"),
+    ] {
+        let body = json!({"id": id, "first_name": first_name, "last_name": "Lee",
+            "email": format!("{id}@example.org"), "role": role});
+        sidecar.call("POST /members", &body).await.is(201);
+    }
+    let ids = |answer: &Value| {
+        let items = answer["items"].as_array().unwrap();
+        items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (sort, expected) in [
+        ("email", ["m1", "m2", "m3"]),
+        ("-email", ["m3", "m2", "m1"]),
+        ("name", ["m3", "m2", "m1"]),
+        ("-name", ["m1", "m2", "m3"]),
+        ("-role", ["m3", "m2", "m1"]),
+        ("-joined", ["m3", "m2", "m1"]),
+        ("signed_in", ["m1", "m2", "m3"]),
+    ] {
+        let mut after = String::new();
+        for number in 0..3 {
+            let path = format!("/members?sort={sort}&limit=1{after}");
+            let page = sidecar.get(&path).await.is(200);
+            assert_eq!(ids(&page), expected[number..=number], "{sort}");
+            assert!(page["items"][0]["signed_in"].is_null());
+            after = match page["next"].as_str() {
+                Some(next) => format!("&after={}", next.replace(' ', "%20")),
+                None => String::new(),
+            };
+            assert_eq!(after.is_empty(), number == 2, "{sort}");
+        }
+    }
+    assert_eq!(ids(&sidecar.get("/members?search=zoe").await.is(200)), ["m1"]);
+    assert_eq!(ids(&sidecar.get("/members?two_step=true").await.is(200)), [""; 0]);
+    assert_eq!(ids(&sidecar.get("/members?two_step=false&sort=name").await.is(200)).len(), 3);
+    sidecar.get("/members?sort=age").await.problem(400, "invalid");
+    sidecar.get("/members?sort=name&after=m1@example.org").await.problem(400, "invalid");
+    sidecar.get("/members?sort=name&role=boss").await.problem(400, "unknown_role");
+}
+
+#[tokio::test]
 async fn an_edit_needs_the_latest_version_and_a_role_that_exists() {
     let sidecar = Sidecar::start().await;
     sidecar.account("acme").await;

@@ -1,5 +1,5 @@
-//! Holds the table of `src/asvs.rs`: no id is missing, and each row names tests that exist or says
-//! why there is none. Does not judge whether a test shows what its row asks.
+//! Holds the tables of `src/asvs.rs` and `src/console/points.rs`: no id is missing, and each row names
+//! tests that exist or says why there is none. Does not judge whether a test shows what its row asks.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,11 @@ fn read(path: &str) -> Option<String> {
 
 fn table() -> String {
     read("src/asvs.rs").unwrap()
+}
+
+/// The points of the console.
+fn points() -> Vec<String> {
+    (1..=51).map(|point: u32| point.to_string()).collect()
 }
 
 fn expected() -> Vec<String> {
@@ -113,8 +118,8 @@ fn faults_of([id, asks, shown]: [&str; 3]) -> Vec<String> {
 }
 
 /// Everything that is wrong with the table.
-fn faults(text: &str) -> Vec<String> {
-    let (rows, expected) = (rows(text), expected());
+fn faults(text: &str, expected: &[String]) -> Vec<String> {
+    let rows = rows(text);
     let mut faults = Vec::new();
     if rows.iter().map(|row| row[0]).ne(expected.iter().map(String::as_str)) {
         let missing = expected.iter().filter(|id| !rows.iter().any(|row| row[0] == **id));
@@ -127,9 +132,15 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn each_row_names_tests_that_exist_or_says_why_not() {
-    let faults = faults(&table());
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let found = faults(&table(), &expected());
+    assert!(found.is_empty(), "{}", found.join("\n"));
     assert_eq!(expected().len(), 106);
+}
+
+#[test]
+fn each_point_of_the_console_names_tests_that_exist_or_says_why_not() {
+    let found = faults(&read("src/console/points.rs").unwrap(), &points());
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
@@ -141,7 +152,7 @@ fn a_row_at_fault_is_found() {
     };
     let only = |altered: String, says: &str| {
         assert_ne!(altered, table, "{says}: nothing was altered");
-        let found = faults(&altered);
+        let found = faults(&altered, &expected());
         assert!(found.len() == 1 && found[0].contains(says), "{says}: {found:?}");
     };
     let (one, two) = (row("3.3.1"), row("3.3.2"));

@@ -55,6 +55,8 @@ const COMMANDS: &[&str] = &[
     "mail test",
     "mail resume",
     "recover",
+    "backup",
+    "restore",
     "completions",
     "man",
 ];
@@ -139,6 +141,8 @@ fn a_command_that_is_not_understood_ends_with_64_and_never_with_a_deny() {
         &["role", "suggest"],
         &["mail", "test"],
         &["recover"],
+        &["backup"],
+        &["restore", "--yes"],
     ];
     for line in lines {
         let ran = run(line);
@@ -153,7 +157,7 @@ fn help_and_version_are_answers() {
     let help = run(&["--help"]).ends(0);
     let words = [
         "serve", "account", "member", "invite", "role", "policy", "decide", "audit", "mail",
-        "recover", "man",
+        "recover", "backup", "restore", "man",
     ];
     for word in words {
         assert!(help.contains(&format!("\n  {word} ")), "{word}: {help}");
@@ -216,12 +220,13 @@ fn a_list_is_plain_in_a_pipe_and_json_on_demand_page_by_page() {
         [page(&[ann], Some("a/b c")), page(&[bo], None)]
     };
     let sidecar = MadeUp::answering(script());
-    let out = sidecar.run(&["member", "list", "--account", "acme", "--search", "ä &"]).ends(0);
+    let list = ["member", "list", "--account", "acme", "--search", "ä &", "--sort", "-name"];
+    let out = sidecar.run(&list).ends(0);
     assert_eq!(
         out,
         "m1\tann@example.org\tAnn\tLee\twriter\tactive\nm2\tbo@example.org\tAnn\tLee\twriter\tactive\n"
     );
-    let first = "GET /api/v1/members?account=acme&search=%C3%A4%20%26&limit=1000";
+    let first = "GET /api/v1/members?account=acme&search=%C3%A4%20%26&sort=-name&limit=1000";
     assert_eq!(sidecar.lines(), [first.to_owned(), format!("{first}&after=a%2Fb%20c")]);
 
     let sidecar = MadeUp::answering(script());

@@ -124,8 +124,11 @@ fn of_two_administrators_who_demote_each_other_one_stays() {
         let bo = Person::of_import(&sidecar, "acme", "bo");
         let both = Barrier::new(2);
         let demote = |who: &Person<'_>, whom: &str| {
+            let path = format!("/members/{whom}");
+            // Read before either acts: whoever is demoted may not look any more.
+            let version = who.get(&path)["version"].clone();
             both.wait();
-            who.give_role(whom, "operator").status
+            who.change(&format!("PATCH {path}"), &version, &json!({"role": "operator"})).status
         };
         let (first, second) = thread::scope(|scope| {
             let first = scope.spawn(|| demote(&ann, "bo"));

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("directory", 2),
     ("store", 2),
     ("telemetry", 2),
+    ("backup", 2),
     ("keys", 2),
     ("authenticator", 2),
     ("passkeys", 2),
@@ -28,12 +29,14 @@ const FLOORS: &[(&str, u32)] = &[
     ("app", 3),
     ("http", 3),
     ("flows", 4),
-    ("authzen", 5),
-    ("admin", 5),
-    ("routes", 6),
-    ("serve", 7),
-    ("cli", 8),
-    ("main", 9),
+    ("browser", 5),
+    ("authzen", 6),
+    ("admin", 6),
+    ("console", 6),
+    ("routes", 7),
+    ("serve", 8),
+    ("cli", 9),
+    ("main", 10),
 ];
 
 /// Where each dependency lives: beginnings of paths below `src/`. `*` is everywhere but the
@@ -41,7 +44,7 @@ const FLOORS: &[(&str, u32)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["app.rs"]),
     ("argon2", &["password"]),
-    ("askama", &["mail"]),
+    ("askama", &["mail", "console"]),
     ("base64", &["domain/sealed.rs", "domain/token.rs", "mail/place.rs"]),
     ("cedar_policy", &["engine"]),
     ("cedar_policy_formatter", &["engine/format.rs"]),
@@ -81,6 +84,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "http/respond.rs",
             "cli",
             "passkeys.rs",
+            "backup.rs",
         ],
     ),
     (
@@ -95,6 +99,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "cli",
             "store/record",
             "passkeys.rs",
+            "backup.rs",
         ],
     ),
     ("sha2", &["domain/digest.rs", "keys.rs"]),
@@ -103,7 +108,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("totp_rs", &["authenticator.rs"]),
     ("tracing", &["*"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("unicode_normalization", &["password"]),
+    ("unicode_normalization", &["domain/fold.rs", "password"]),
     ("webauthn_rs", &["passkeys.rs"]),
 ];
 

@@ -39,6 +39,12 @@ fn is_dressed(answer: &Answer) {
         Some("text/csv; charset=utf-8") => {
             assert!(answer.text.contains("\r\nid,first_name,"), "{answer:?}")
         }
+        Some("text/html; charset=utf-8") => {
+            assert!(answer.text.starts_with("<!doctype html>"), "{answer:?}")
+        }
+        Some("text/plain; charset=utf-8") => {
+            assert_eq!((answer.status, answer.text.len()), (303, 0))
+        }
         other => panic!("{other:?}: {answer:?}"),
     }
 }
@@ -251,7 +257,9 @@ async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
         (ann.get("/accounts").await, 403),
         (ann.get("/members/nobody").await, 404),
         (ann.get("/nothing").await, 404),
-        (console.raw("GET /raw/", "", "").await, 404),
+        (console.raw("GET /raw/", "", "").await, 303),
+        (console.raw("GET /raw/nothing", "", "").await, 404),
+        (console.raw("GET /raw/sign-in", "", "").await, 200),
         (ann.call("PUT /members", &NONE).await, 405),
         (ann.call("POST /invites", &json!({})).await, 400),
         (ann.call("PATCH /me", &json!({"first_name": "A"})).await, 428),
@@ -284,7 +292,22 @@ async fn a_proxy_may_leave_the_path_of_the_address_in_place() {
         let document = console.anybody(&format!("GET {path}"), &NONE).await.is(200);
         assert_eq!(document["servers"][0]["url"], "https://team.example/team/api/v1");
     }
-    console.anybody("GET /raw/teamapi/v1/openapi.json", &NONE).await.problem(404, "unknown_path");
+    // What is no call is a page: here, one that there is not.
+    for (path, status) in [("/raw/teamapi/v1/openapi.json", 404), ("/raw/team/nothing", 404)] {
+        assert_eq!(console.raw(&format!("GET {path}"), "", "").await.status, status, "{path}");
+    }
+    // The console has pages below a path of the same name: each is found both ways.
+    for path in ["/raw/team/sign-in", "/raw/sign-in"] {
+        assert_eq!(console.raw(&format!("GET {path}"), "", "").await.status, 200, "{path}");
+    }
+    for path in ["/raw/team/team/invite", "/raw/team/invite"] {
+        let answer = console.raw(&format!("GET {path}"), "", "").await;
+        assert_eq!(
+            answer.header("location"),
+            Some("/team/sign-in?next=%2Fteam%2Finvite"),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -344,7 +367,7 @@ async fn what_the_document_says_of_callers_holds() {
             members += 1;
         }
     }
-    assert_eq!((operators, members), (6, 19));
+    assert_eq!((operators, members), (7, 19));
     ann.call("POST /policies/reload", &NONE).await.problem(403, "operator_only");
 }
 

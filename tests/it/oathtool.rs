@@ -193,6 +193,10 @@ fn the_story_of_a_second_factor() {
     for code in recovery.iter().chain(&bo_codes) {
         secrets.extend([code.clone(), code.replace('-', ""), code.to_lowercase()]);
     }
+    // A backup lies in the data folder, so that it is looked through with the rest.
+    let backup = sidecar.path("data/backup");
+    sidecar.ok(&["backup", backup.to_str().unwrap()]);
+    assert!(backup.join("kwic.redb").exists() && backup.join("manifest.json").exists());
     sidecar.holds_no_secret(&secrets);
     let raw = [&phone, &other].map(|app| totp_rs::Secret::try_from_base32(&app.secret).unwrap());
     sidecar.holds_no_secret(&raw);

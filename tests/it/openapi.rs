@@ -59,8 +59,8 @@ async fn what_fits_the_document_is_answered_by_the_document() {
 
 /// Whoever is made an administrator as well is none any more: the last one cannot be removed.
 async fn keep_alone(app: &Arc<App>, operator: &Caller, ann: &Member) {
-    let role = Some(ann.role.clone());
-    let filter = MemberFilter { role, ..MemberFilter::default() };
+    let roles = vec![ann.role.clone()];
+    let filter = MemberFilter { roles, ..MemberFilter::default() };
     let page = members::list(app, operator.clone(), &filter, None, 10).await.unwrap();
     for other in page.items.into_iter().filter(|other| other.id != ann.id) {
         let chosen = Chosen { id: other.id, expected: None };

@@ -143,9 +143,12 @@ impl Stage {
         password: &str,
         from: From,
     ) -> Result<Committed<Entered>, Failure> {
+        sign_in::sign_in(&self.app, self.attempt(who, password, from)).await.map(entered)
+    }
+
+    pub fn attempt(&self, who: &str, password: &str, from: From) -> Attempt {
         let password = password.to_owned();
-        let attempt = Attempt { account: self.acme.clone(), email: email(who), password, from };
-        sign_in::sign_in(&self.app, attempt).await.map(entered)
+        Attempt { account: self.acme.clone(), email: email(who), password, from }
     }
 
     pub async fn sign_in(&self, who: &str) -> Entered {

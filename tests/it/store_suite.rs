@@ -20,6 +20,7 @@ mod invites;
 mod letters;
 mod links;
 mod passkeys;
+mod roster;
 mod sessions;
 pub(crate) mod stage;
 pub(crate) mod story;
@@ -183,8 +184,8 @@ async fn pages_hold_everybody_once_in_order(stage: Stage) {
     let search = |text: &str| MemberFilter { search: Some(text.into()), ..MemberFilter::default() };
     assert_eq!(of(search("G2")).await, 6, "g2 and g20 to g24");
     assert_eq!(of(search("lee")).await, 25);
-    let role = role("operator");
-    assert_eq!(of(MemberFilter { role: Some(role), ..MemberFilter::default() }).await, 0);
+    let roles = vec![role("operator")];
+    assert_eq!(of(MemberFilter { roles, ..MemberFilter::default() }).await, 0);
     let suspended = Some(Status::Suspended);
     assert_eq!(of(MemberFilter { status: suspended, ..MemberFilter::default() }).await, 0);
 }
@@ -317,6 +318,7 @@ async fn suite<S: Future<Output = Store>>(fresh: impl Fn(Clock) -> S) {
         invites::all(&fresh),
         letters::all(&fresh),
         links::all(&fresh),
+        roster::all(&fresh),
         sessions::all(&fresh),
         passkeys::all(&fresh),
         two_step::all(&fresh),

@@ -181,6 +181,8 @@ pub struct Start {
     pub environment: Vec<(&'static str, PathBuf)>,
     /// The policy folder to copy; the shipped one by default.
     pub policies: Option<PathBuf>,
+    /// What `serve` is told beside.
+    pub arguments: &'static [&'static str],
 }
 
 /// A running sidecar with a data folder and a policy folder of its own.
@@ -191,6 +193,7 @@ pub struct Sidecar {
     /// Where the management API is spoken over TCP.
     pub console: String,
     environment: Vec<(&'static str, PathBuf)>,
+    arguments: &'static [&'static str],
     /// What it printed before it was ready.
     pub said: Vec<String>,
     pub log: PathBuf,
@@ -216,9 +219,10 @@ impl Sidecar {
         );
         fs::write(home.path().join("kwic-team.toml"), config).unwrap();
         let Launched { child, address, console, said, log } =
-            launch(home.path(), &start.environment);
+            launch(home.path(), &start.environment, start.arguments);
         let environment = start.environment.clone();
-        Self { child, home, address, console, environment, said, log }
+        let arguments = start.arguments;
+        Self { child, home, address, console, environment, arguments, said, log }
     }
 
     pub fn path(&self, inside: &str) -> PathBuf {
@@ -293,7 +297,7 @@ impl Sidecar {
     /// Starts it again after it has ended.
     pub fn restart(&mut self) {
         let Launched { child, address, console, said, log } =
-            launch(self.home.path(), &self.environment);
+            launch(self.home.path(), &self.environment, self.arguments);
         self.child = child;
         self.address = address;
         self.console = console;
@@ -374,11 +378,11 @@ struct Launched {
 }
 
 /// Starts the binary in a folder; answers once it says that it is ready.
-fn launch(home: &Path, environment: &[(&str, PathBuf)]) -> Launched {
+fn launch(home: &Path, environment: &[(&str, PathBuf)], arguments: &[&str]) -> Launched {
     let log = home.join("log");
     let sink = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
     let mut command = command(home);
-    command.envs(environment.iter().cloned());
+    command.envs(environment.iter().cloned()).args(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(sink).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut address, mut console, mut said) = (String::new(), String::new(), Vec::new());

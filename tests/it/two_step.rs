@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kwic_team::domain::{Kind, Member, Token, TwoStepNews, limits};
+use kwic_team::domain::{Email, Failure, Kind, Member, Token, TwoStepNews, limits};
 use kwic_team::flows::api_tokens::{self, Wanted};
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::permit::Caller;
-use kwic_team::flows::sign_in::{self, Attempt, Entered, From, Outcome};
+use kwic_team::flows::sign_in::{self, Entered, From, Outcome};
 use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::ticket::Waiting;
 use kwic_team::flows::{accounts, invites, me, passwords, sessions, two_step};
@@ -32,8 +32,13 @@ impl Phone {
     /// The code that it shows `steps` from now.
     pub fn shows(&self, stage: &Stage, steps: i64) -> String {
         let seconds = (stage.app.clock.now().0 + steps * STEP) / 1_000;
+        self.shows_at(u64::try_from(seconds).unwrap())
+    }
+
+    /// The code that it shows so many seconds after 1970.
+    pub fn shows_at(&self, seconds: u64) -> String {
         let totp = Builder::new().with_secret(self.0.as_slice()).build_noncompliant();
-        totp.generate(u64::try_from(seconds).unwrap()).to_string()
+        totp.generate(seconds).to_string()
     }
 
     /// A code that was not used: a step has passed.
@@ -59,6 +64,10 @@ pub fn shown(code: &str) -> Shown {
     Shown { password: PASSWORD.to_owned(), code: Some(code.to_owned()) }
 }
 
+async fn reseal(stage: &Stage) -> Result<(usize, usize), Failure> {
+    two_step::reseal(&stage.app.store, &stage.app.keys).await
+}
+
 pub async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded {
     let signed_in = stage.signed_in(entered).unwrap();
     let app = &stage.app;
@@ -79,13 +88,7 @@ pub async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
 }
 
 pub async fn try_password(stage: &Stage, who: &str, password: &str) -> Outcome {
-    let attempt = Attempt {
-        account: stage.acme.clone(),
-        email: email(who),
-        password: password.to_owned(),
-        from: here(),
-    };
-    sign_in::sign_in(&stage.app, attempt).await.unwrap()
+    sign_in::sign_in(&stage.app, stage.attempt(who, password, here())).await.unwrap()
 }
 
 /// The ticket that a right password gets.
@@ -96,11 +99,7 @@ pub async fn ticket(stage: &Stage, who: &str) -> String {
     }
 }
 
-pub async fn show(
-    stage: &Stage,
-    ticket: &str,
-    code: &str,
-) -> Result<Entered, kwic_team::domain::Failure> {
+pub async fn show(stage: &Stage, ticket: &str, code: &str) -> Result<Entered, Failure> {
     sign_in::second_factor(&stage.app, ticket, code, here()).await.map(|done| done.value)
 }
 
@@ -109,7 +108,7 @@ pub async fn enforce(stage: &Stage) {
     accounts::edit(&stage.app, stage.operator(), None, edit).await.unwrap();
 }
 
-pub fn news(mails: &[(kwic_team::domain::Email, Content)]) -> Vec<TwoStepNews> {
+pub fn news(mails: &[(Email, Content)]) -> Vec<TwoStepNews> {
     let news = mails.iter().filter_map(|(_, content)| match content {
         Content::TwoStep { news, .. } => Some(*news),
         _ => None,
@@ -576,12 +575,7 @@ async fn wrong_codes_are_slowed_down_told_and_ended() {
     let ann = guarded(&stage, "ann", "operator").await;
     // Passwords and codes share one counter: a right password does not set it back.
     let stranger = From { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
-    let attempt = |password: &str| Attempt {
-        account: stage.acme.clone(),
-        email: email("ann"),
-        password: password.to_owned(),
-        from: stranger.clone(),
-    };
+    let attempt = |password: &str| stage.attempt("ann", password, stranger.clone());
     let mut waits = 0;
     let mut failures = 0_u32;
     let mut guessed = 0;
@@ -632,7 +626,7 @@ async fn with_other_keys_a_recovery_code_is_the_way_in() {
     let waiting = ticket(&stage, "ann").await;
     let code = ann.phone.next(&stage);
     assert_eq!(refused(show(&stage, &waiting, &code).await), (Kind::Conflict, "factor_unreadable"));
-    assert_eq!(two_step::reseal(&stage.app).await.unwrap(), (0, 1));
+    assert_eq!(reseal(&stage).await.unwrap(), (0, 1));
     show(&stage, &waiting, &ann.recovery[0]).await.unwrap();
 }
 
@@ -642,10 +636,10 @@ async fn secrets_are_put_under_a_new_key_and_open_as_before() {
     let mut stage = Stage::new().await;
     Arc::get_mut(&mut stage.app).unwrap().keys = Keys::open(folder.path()).unwrap();
     let ann = guarded(&stage, "ann", "operator").await;
-    assert_eq!(two_step::reseal(&stage.app).await.unwrap(), (0, 0));
+    assert_eq!(reseal(&stage).await.unwrap(), (0, 0));
     Keys::rotate(folder.path()).unwrap();
     Arc::get_mut(&mut stage.app).unwrap().keys = Keys::open(folder.path()).unwrap();
-    assert_eq!(two_step::reseal(&stage.app).await.unwrap(), (1, 0));
+    assert_eq!(reseal(&stage).await.unwrap(), (1, 0));
     std::fs::remove_file(folder.path().join("seal-1.key")).unwrap();
     Arc::get_mut(&mut stage.app).unwrap().keys = Keys::open(folder.path()).unwrap();
     let code = ann.phone.next(&stage);
@@ -655,7 +649,7 @@ async fn secrets_are_put_under_a_new_key_and_open_as_before() {
 #[tokio::test]
 async fn a_shorter_password_is_enough_where_everybody_shows_a_factor() {
     let stage = Stage::new().await;
-    let link = |mails: &[(kwic_team::domain::Email, Content)]| Stage::link_of(mails).code;
+    let link = |mails: &[(Email, Content)]| Stage::link_of(mails).code;
     stage.invite(stage.operator(), "ann", "operator").await.unwrap();
     let token = link(&stage.mails().await);
     let short = "vexed owl 7";

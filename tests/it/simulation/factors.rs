@@ -166,24 +166,35 @@ impl Sim {
         self.tried(&person, right && showing.refused() != Some("wrong_code"));
         if let Some(secret) = told? {
             self.spends(&id, &showing);
-            let (secret, code, right) = self.first_code(&secret);
-            let reasons = Reasons::default().when(!right, "wrong_code");
-            let call = async { two_step::confirm(&app, &signed_in, &code, &From::default()).await };
-            if let Some(made) = self.change(&reasons, call, async |_: &Store| None).await? {
-                self.takes_factor(&person, made, secret, 1)?;
-            }
+            let from = From::default();
+            let confirm =
+                async |code: String| two_step::confirm(&app, &signed_in, &code, &from).await;
+            self.confirms_factor(&person, &secret, 1, confirm).await?;
         }
         self.swarm.cut_percent = cut;
         Ok(())
     }
 
-    /// The secret that an app was told, and the first code it shows; now and then a wrong one.
-    fn first_code(&mut self, secret: &str) -> (Vec<u8>, String, bool) {
+    /// Shows the first code of an app that was told its secret, now and then a wrong one; answers
+    /// whether it was taken into use. `own` sessions go on.
+    async fn confirms_factor(
+        &mut self,
+        person: &Person,
+        secret: &str,
+        own: usize,
+        confirm: impl AsyncFnOnce(String) -> Result<Committed<SetUp>, Failure>,
+    ) -> Result<bool, String> {
         let secret = Secret::try_from_base32(secret).unwrap().as_ref().to_vec();
         let right = !self.dice.percent(15);
         let step = if right { self.time_step() } else { self.time_step() + 7 };
-        let code = code_at(&secret, step);
-        (secret, code, right)
+        let reasons = Reasons::default().when(!right, "wrong_code");
+        let call = confirm(code_at(&secret, step));
+        let made = self.change(&reasons, call, async |_: &Store| None).await?;
+        let is_made = made.is_some();
+        if let Some(made) = made {
+            self.takes_factor(person, made, secret, own)?;
+        }
+        Ok(is_made)
     }
 
     /// Who has none on an account that asks for one sets it up on the way in.
@@ -202,12 +213,10 @@ impl Sim {
         let begun = self.change(&reasons, call, async |_: &Store| None).await?;
         if let Some((ticket, secret)) = begun {
             self.model.forgets_failures(person.account, &person.email);
-            let (secret, code, right) = self.first_code(&secret);
-            let reasons = Reasons::default().when(!right, "wrong_code");
             let from = From::default();
-            let call = async { two_step::confirm_by_ticket(&app, &ticket, &code, &from).await };
-            if let Some(made) = self.change(&reasons, call, async |_: &Store| None).await? {
-                self.takes_factor(person, made, secret, 0)?;
+            let confirm =
+                async |code: String| two_step::confirm_by_ticket(&app, &ticket, &code, &from).await;
+            if self.confirms_factor(person, &secret, 0, confirm).await? {
                 let event = AuditEvent::AuthnLoginSuccess;
                 self.audits(person.account, event, person.id.as_str());
             }

@@ -1,0 +1,713 @@
+//! Pages of the console as a browser without a script sees them: forms over HTTP, cookies, and what
+//! stands where. Holds every answer to it that no address carries what opens something.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use kwic_team::domain::{Name, Version};
+use kwic_team::flows::invites::{self, ChosenInvite, Invitation};
+use kwic_team::flows::permit::Caller;
+use kwic_team::flows::{accounts, members, set_up};
+use kwic_team::mail::Content;
+use kwic_team::store::AccountEdit;
+use serde_json::{Value, json};
+
+use crate::console::{Answer, Console};
+use crate::stage::{HOUR, NOW, PASSWORD, Stage, email, link_in, role};
+use crate::two_step::Phone;
+
+const SESSION: &str = "__Host-kwic_session";
+const NEW: &str = "eleven purple kettles";
+const MARKUP: &str = "\"><script>alert('Bo')</script>";
+
+/// A browser that runs no script.
+struct Browser<'c> {
+    console: &'c Console,
+    cookies: RefCell<BTreeMap<String, String>>,
+    /// What must stand in no address.
+    secrets: RefCell<Vec<String>>,
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        write!(out, "%{byte:02X}").unwrap();
+        out
+    })
+}
+
+/// Every address that an answer leads to.
+fn addresses(answer: &Answer) -> Vec<&str> {
+    let attribute = |name| {
+        let parts = answer.text.split(name).skip(1);
+        parts.map(|rest| rest.split('"').next().unwrap())
+    };
+    let of_page = attribute(" href=\"").chain(attribute(" action=\"")).chain(attribute(" src=\""));
+    of_page.chain(answer.header("location")).collect()
+}
+
+impl<'c> Browser<'c> {
+    fn new(console: &'c Console) -> Self {
+        Self { console, cookies: RefCell::default(), secrets: RefCell::default() }
+    }
+
+    fn keeps_secret(&self, secret: &str) {
+        self.secrets.borrow_mut().push(secret.to_owned());
+    }
+
+    fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies.borrow().get(name).cloned()
+    }
+
+    async fn send(&self, line: &str, media: &str, body: &str) -> Answer {
+        let cookies = self.cookies.borrow().clone();
+        let cookies: Vec<String> = cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let headers = format!(
+            "cookie: {}\r\nsec-fetch-site: same-origin\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0\r\n{media}",
+            cookies.join("; ")
+        );
+        let answer = self.console.raw(line, &headers, body).await;
+        self.take_cookies(&answer);
+        for address in addresses(&answer) {
+            for secret in self.secrets.borrow().iter() {
+                assert!(!address.contains(secret), "{line}: {address}");
+            }
+        }
+        answer
+    }
+
+    fn take_cookies(&self, answer: &Answer) {
+        let mut cookies = self.cookies.borrow_mut();
+        let given = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+        for cookie in given {
+            assert!(cookie.contains("Secure") && cookie.contains("HttpOnly"), "{cookie}");
+            let (name, rest) = cookie.split_once('=').unwrap();
+            let value = rest.split(';').next().unwrap();
+            if cookie.contains("Max-Age=0") {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET /raw{path}"), "", "").await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let media = "content-type: application/x-www-form-urlencoded\r\n";
+        self.send(&format!("POST /raw{path}"), media, &pairs.join("&")).await
+    }
+
+    /// The page that an answer leads to in the end.
+    async fn led_to(&self, mut answer: Answer) -> Answer {
+        for _ in 0..5 {
+            let Some(place) = answer.header("location").map(str::to_owned) else { return answer };
+            assert_eq!(answer.status, 303, "{answer:?}");
+            answer = self.get(&place).await;
+        }
+        panic!("leads on and on: {answer:?}");
+    }
+
+    async fn sign_in(&self, who: &str) {
+        let email = format!("{who}@example.org");
+        let fields = [("account", "acme"), ("email", &email), ("password", PASSWORD)];
+        let answer = self.post("/sign-in", &fields).await;
+        answer.leads_to("/");
+        self.keeps_secret(&self.cookie(SESSION).unwrap());
+    }
+
+    async fn is_signed_in(&self) -> bool {
+        self.get("/me").await.status == 200
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    fn page(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(self.text.matches("<h1").count(), 1, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    fn says(&self, words: &str) -> &Self {
+        assert!(self.text.contains(words), "no {words:?} in {}", self.text);
+        self
+    }
+
+    #[track_caller]
+    fn hides(&self, words: &str) -> &Self {
+        assert!(!self.text.contains(words), "{words:?} in {}", self.text);
+        self
+    }
+
+    #[track_caller]
+    fn leads_to(&self, path: &str) -> &Self {
+        assert_eq!((self.status, self.header("location")), (303, Some(path)), "{}", self.text);
+        self
+    }
+
+    /// The value of a hidden field.
+    #[track_caller]
+    fn hidden(&self, name: &str) -> &str {
+        let begin = format!("type=\"hidden\" name=\"{name}\" value=\"");
+        let (_, rest) = self.text.split_once(&begin).unwrap_or_else(|| panic!("{}", self.text));
+        rest.split('"').next().unwrap()
+    }
+
+    /// What follows the first `begin`, up to `end`.
+    #[track_caller]
+    fn between(&self, begin: &str, end: &str) -> &str {
+        let (_, rest) = self.text.split_once(begin).unwrap_or_else(|| panic!("{}", self.text));
+        rest.split_once(end).unwrap().0
+    }
+}
+
+/// The code of the only mail that is due.
+async fn code(stage: &Stage) -> String {
+    Stage::link_of(&stage.mails().await).code.expose().to_owned()
+}
+
+async fn invited(stage: &Stage, by: Caller, who: &str) -> (String, ChosenInvite) {
+    let sent = stage.invite(by, who, "operator").await.unwrap().value;
+    (code(stage).await, ChosenInvite { id: sent.view.invite.id, expected: None })
+}
+
+#[tokio::test]
+async fn somebody_joins_by_pasting_the_code_or_the_whole_link() {
+    let console = Console::new().await;
+    for (who, before) in [("bo", ""), ("cy", " https://team.example/console/join#")] {
+        let (code, _) = invited(&console.stage, console.stage.operator(), who).await;
+        let browser = Browser::new(&console);
+        browser.keeps_secret(&code);
+        browser.get("/join").await.page(200).says("data-fragment data-send").says("name=\"token\"");
+        let look = browser.post("/join/look", &[("token", &format!("{before}{code}"))]).await;
+        look.page(200).says("Join Acme").says("Whoever runs KWIC Team").says("At least 15");
+        look.says("What you can do as Operator").hides("two-step");
+        assert_eq!(look.hidden("token"), code);
+        let weak =
+            browser.post("/join", &[("token", &code), ("password", "acme acme acme a")]).await;
+        weak.page(400)
+            .says("aria-invalid=\"true\"")
+            .says("easy to guess")
+            .hides("acme acme acme a");
+        assert_eq!(weak.hidden("token"), code);
+        let joined = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
+        joined.leads_to("/");
+        let first = browser.led_to(joined).await;
+        first.says("Welcome to Acme. You have joined.");
+        browser
+            .get("/me")
+            .await
+            .page(200)
+            .hides("Welcome to Acme")
+            .says(&format!("{who}@example.org"));
+        // Once more, as by a second press or the back button.
+        let again = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
+        again.page(410).says("accepted already");
+        console.stage.later(61_000);
+    }
+}
+
+#[tokio::test]
+async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    stage.member("root", "administrator").await;
+    let root = stage.sign_in("root").await;
+    let by_root = || stage.caller(&root);
+    let browser = Browser::new(&console);
+    let look = |code: String| {
+        let browser = &browser;
+        browser.keeps_secret(&code);
+        async move { browser.post("/join/look", &[("token", &code)]).await }
+    };
+
+    let nothing = "A".repeat(43);
+    look(nothing.clone())
+        .await
+        .page(410)
+        .says("was used, replaced or never valid")
+        .says("id=\"token\"");
+
+    let (first, chosen) = invited(stage, by_root(), "bo").await;
+    stage.later(61_000);
+    invites::resend(&stage.app, by_root(), chosen.clone()).await.unwrap();
+    let second = code(stage).await;
+    look(first).await.page(410).says("There is a newer link").says("Ask for a new invitation");
+    invites::revoke(&stage.app, by_root(), chosen).await.unwrap();
+    look(second).await.page(410).says("was taken back").hides("Ask for a new invitation");
+
+    stage.later(61_000);
+    let (late, _) = invited(stage, by_root(), "cy").await;
+    stage.later(72 * HOUR);
+    let expired = look(late.clone()).await;
+    expired.page(410).says("This invitation has expired").says("Ask Ann Lee for a new one.");
+    expired.says("Expired on 27 November 2025, ");
+    assert_eq!(expired.hidden("token"), late);
+    // One answer, whatever the link is; only the inviter learns which it was.
+    let mut answers = Vec::new();
+    for token in [late.as_str(), nothing.as_str()] {
+        let asked = browser.post("/join/request-new", &[("token", token)]).await;
+        asked.leads_to("/join");
+        answers.push(browser.led_to(asked).await.text);
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[0].contains("was asked just now"), "{}", answers[0]);
+    let mails = stage.mails().await;
+    assert!(matches!(&mails[..], [(to, Content::InviteWanted { .. })] if *to == email("root")));
+}
+
+#[tokio::test]
+async fn who_is_signed_in_as_somebody_else_decides_before_joining() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let (code, _) = invited(&console.stage, console.stage.operator(), "yasmin").await;
+    let look = browser.post("/join/look", &[("token", &code)]).await;
+    look.page(200)
+        .says("this invitation is for y***@example.org")
+        .hides("yasmin")
+        .hides("type=\"password\"");
+    assert!(browser.is_signed_in().await, "looking ends nothing");
+    let before = browser.cookie(SESSION).unwrap();
+    let fields = [("token", look.hidden("token")), ("leave", look.hidden("leave"))];
+    browser.post("/join/look", &fields).await.page(200).says("type=\"password\"");
+    assert_eq!(browser.cookie(SESSION), None);
+    let joined = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
+    browser.led_to(joined).await;
+    browser.get("/me").await.says("yasmin@example.org");
+    let with_old = console
+        .raw(
+            "GET /me",
+            &format!("cookie: {SESSION}={before}\r\nsec-fetch-site: same-origin\r\n"),
+            "",
+        )
+        .await;
+    with_old.problem(401, "session_ended");
+}
+
+#[tokio::test]
+async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
+    accounts::edit(&stage.app, stage.operator(), Some(Version::FIRST), edit).await.unwrap();
+    let (code, _) = invited(stage, stage.operator(), "bo").await;
+    let browser = Browser::new(&console);
+    let look = browser.post("/join/look", &[("token", &code)]).await;
+    look.page(200).says("At least 8 characters").says("asks everybody for two-step verification");
+    let scan = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
+    scan.page(200).says("<svg").says("action=\"/sign-in/set-up\"");
+    assert_eq!(browser.cookie(SESSION), None, "a password alone signs nobody in");
+    let phone = Phone::of(&scan.between("<code class=\"key\">", "</code>").replace(' ', ""));
+    let ticket = scan.hidden("ticket");
+    browser.keeps_secret(ticket);
+    let wrong = browser.post("/sign-in/set-up", &[("ticket", ticket), ("code", "000000")]).await;
+    wrong.page(403).says("This code is not right");
+    let phone_now = Phone::of(&wrong.between("<code class=\"key\">", "</code>").replace(' ', ""));
+    assert_ne!(phone.shows(stage, 0), phone_now.shows(stage, 0), "a secret is shown once");
+    let fields = [("ticket", ticket), ("code", &*phone_now.shows(stage, 0))];
+    browser.post("/sign-in/set-up", &fields).await.page(200).says("Your recovery codes");
+    assert!(browser.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn the_first_account_is_set_up_on_a_page_once() {
+    let console = Console::empty().await;
+    let browser = Browser::new(&console);
+    browser.get("/setup").await.page(200).says("is set up already");
+    let token = set_up::offer(&console.stage.app).await.unwrap().unwrap().expose().to_owned();
+    browser.keeps_secret(&token);
+    browser.get("/setup").await.page(200).says("data-fragment").says("name=\"slug\"");
+    let fields = |token: &str, slug: &str| {
+        [
+            ("token", token),
+            ("name", MARKUP),
+            ("slug", slug),
+            ("first_name", "Ann"),
+            ("last_name", "Lee"),
+            ("email", "ann@example.org"),
+            ("password", PASSWORD),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+    };
+    let send = |fields: [(&'static str, String); 7]| {
+        let browser = &browser;
+        async move {
+            let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+            browser.post("/setup", &fields).await
+        }
+    };
+    let wrong = send(fields(&token, "NOT A SLUG")).await;
+    wrong.page(400).says("value=\"Ann\"").says("id=\"slug-wrong\"").hides(PASSWORD).hides(MARKUP);
+    assert_eq!(wrong.hidden("token"), token);
+    send(fields(&"A".repeat(43), "acme")).await.page(410).says("id=\"token\"");
+    let done = send(fields(&token, "acme")).await;
+    done.leads_to("/");
+    browser.led_to(done).await.hides(MARKUP);
+    browser.get("/me").await.page(200).says("Administrator").hides(MARKUP);
+    browser.get("/setup").await.page(200).says("is set up already").hides("name=\"slug\"");
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_by_a_link() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let browser = Browser::new(&console);
+    let mut answers = Vec::new();
+    for who in ["ann@example.org", "nobody@example.org"] {
+        let asked = browser.post("/forgot", &[("account", "acme"), ("email", who)]).await;
+        asked.leads_to("/sign-in");
+        answers.push(browser.led_to(asked).await.text);
+    }
+    assert_eq!(answers[0], answers[1], "the same is said of both");
+    assert!(answers[0].contains("If there is such a member"), "{}", answers[0]);
+    browser.get("/sign-in").await.page(200).hides("If there is such a member");
+    let bad = browser.post("/forgot", &[("account", "acme"), ("email", "no address")]).await;
+    bad.page(400).says("value=\"no address\"").says("id=\"email-wrong\"");
+
+    let code = reset_code(&console.stage).await;
+    browser.keeps_secret(&code);
+    browser.get("/reset").await.page(200).says("data-fragment").hides("data-send");
+    let weak = browser.post("/reset", &[("token", &code), ("password", "short")]).await;
+    weak.page(400).says("id=\"password-wrong\"").hides("id=\"token\"");
+    let link = format!("https://team.example/reset#{code}");
+    let done = browser.post("/reset", &[("token", &link), ("password", NEW)]).await;
+    done.leads_to("/sign-in");
+    browser.led_to(done).await.says("Your new password is set.");
+    let used = browser.post("/reset", &[("token", &code), ("password", NEW)]).await;
+    used.page(410).says("id=\"token\"").says("/forgot");
+    let fields = [("account", "acme"), ("email", "ann@example.org"), ("password", PASSWORD)];
+    browser.post("/sign-in", &fields).await.page(401).hides(PASSWORD);
+    let fields = [("account", "acme"), ("email", "ann@example.org"), ("password", NEW)];
+    browser.post("/sign-in", &fields).await.leads_to("/");
+}
+
+/// The link is made beside the answer; waits until it is there.
+async fn reset_code(stage: &Stage) -> String {
+    for _ in 0..1_000 {
+        let mails = stage.mails().await;
+        if !mails.is_empty() {
+            return Stage::link_of(&mails).code.expose().to_owned();
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("no mail");
+}
+
+#[tokio::test]
+async fn markup_in_names_is_text_on_every_page() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let named = |text: &str| Name::parse("first_name", text).unwrap();
+    let invitation = Invitation {
+        email: email("bo"),
+        first_name: named(MARKUP),
+        last_name: named("<b>Lee</b>"),
+        role: role("administrator"),
+    };
+    invites::send(&stage.app, stage.operator(), invitation, None).await.unwrap();
+    let code = code(stage).await;
+    let browser = Browser::new(&console);
+    let shown = "&#60;script&#62;alert(&#39;Bo&#39;)&#60;/script&#62;";
+    let look = browser.post("/join/look", &[("token", &code)]).await;
+    look.page(200).says(shown).hides(MARKUP).hides("<b>Lee");
+    let joined = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
+    browser.led_to(joined).await;
+    for path in ["/me", "/me/names", "/tokens", "/tokens/new"] {
+        browser.get(path).await.page(200).says(shown).hides(MARKUP).hides("<b>Lee");
+    }
+    let pasted = browser.post("/join/look", &[("token", MARKUP)]).await;
+    pasted.page(410).hides("<script>alert");
+    let fields = [("name", MARKUP), ("role", "operator"), ("days", "7"), ("password", PASSWORD)];
+    browser.post("/tokens/new", &fields).await.page(200).says(shown).hides(MARKUP);
+    let list = browser.get("/tokens").await;
+    list.page(200).says(shown).hides(MARKUP);
+    let id = list.between("/tokens/t", "/revoke").to_owned();
+    let ask = browser.get(&format!("/tokens/t{id}/revoke")).await;
+    ask.page(200).says(shown).hides(MARKUP);
+    let done = browser.post(&format!("/tokens/t{id}/revoke"), &[]).await;
+    browser.led_to(done).await.page(200).says(shown).hides(MARKUP);
+}
+
+#[tokio::test]
+async fn after_a_session_has_ended_a_page_shows_nothing_but_that() {
+    let console = Console::new().await;
+    let ann = console.stage.member("ann", "operator").await;
+    console.stage.member("root", "administrator").await;
+    let browser = Browser::new(&console);
+    browser.get("/me").await.leads_to("/sign-in?next=%2Fme");
+    browser.sign_in("ann").await;
+    let chosen = members::Chosen { id: ann.id, expected: None };
+    members::remove(&console.stage.app, console.stage.operator(), chosen).await.unwrap();
+    for (path, fields) in [("/me", None), ("/me/names", Some([("first_name", "Anna")]))] {
+        let before = browser.cookies.borrow().clone();
+        let answer = match fields {
+            None => browser.get(path).await,
+            Some(fields) => browser.post(path, &fields).await,
+        };
+        answer.page(401).says("no longer signed in").says("/sign-in").hides("ann@example.org");
+        answer.hides("Acme").hides("Ann Lee");
+        assert_eq!(browser.cookie(SESSION), None, "the cookie is taken away");
+        *browser.cookies.borrow_mut() = before;
+    }
+}
+
+#[tokio::test]
+async fn sign_in_leads_on_to_pages_of_our_own_only() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let places = [
+        ("/me", "/me"),
+        ("/me/names?x=1", "/me/names?x=1"),
+        ("", "/"),
+        ("https://evil.example/", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/sign-out", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/me\r\nx: y", "/"),
+    ];
+    for (next, place) in places {
+        let browser = Browser::new(&console);
+        let asked = browser.get(&format!("/sign-in?next={}", escaped(next))).await;
+        asked.page(200);
+        let fields = [
+            ("account", "acme"),
+            ("email", "ann@example.org"),
+            ("password", PASSWORD),
+            ("next", next),
+        ];
+        browser.post("/sign-in", &fields).await.leads_to(place);
+        console.stage.later(1_000);
+    }
+}
+
+#[tokio::test]
+async fn a_member_changes_name_and_password_and_ends_other_devices() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let (browser, other) = (Browser::new(&console), Browser::new(&console));
+    browser.sign_in("ann").await;
+    other.sign_in("ann").await;
+    let me = browser.get("/me").await;
+    me.page(200).says("Firefox on Linux").says("127.0.0.1").says("Last sign-ins");
+    assert_eq!(me.text.matches("This device").count(), 1);
+
+    let names = browser.get("/me/names").await;
+    let version = names.hidden("version").to_owned();
+    let send = |first: &'static str| {
+        let (browser, version) = (&browser, &version);
+        let fields = [("version", version.as_str()), ("first_name", first), ("last_name", "Lee")];
+        async move { browser.post("/me/names", &fields).await }
+    };
+    send("").await.page(400).says("id=\"first_name-wrong\"");
+    let changed = send("Anna").await;
+    changed.leads_to("/me");
+    browser.led_to(changed).await.says("Your name is changed.").says("Anna Lee");
+    browser.get("/me").await.hides("Your name is changed.");
+    send("Anja").await.page(412);
+
+    let change = |password: &'static str, new: &'static str| {
+        let browser = &browser;
+        let fields = [("password", password), ("new_password", new)];
+        async move { browser.post("/me/password", &fields).await }
+    };
+    let wrong = change("seven red bicycles", NEW).await;
+    wrong.page(403).says("id=\"password-wrong\"").hides("id=\"new_password-wrong\"").hides(NEW);
+    let weak = change(PASSWORD, "short").await;
+    weak.page(400).says("id=\"new_password-wrong\"").hides("id=\"password-wrong\"");
+    assert!(other.is_signed_in().await);
+    let before = browser.cookie(SESSION);
+    let done = change(PASSWORD, NEW).await;
+    done.leads_to("/me");
+    assert_ne!(browser.cookie(SESSION), before, "a new token");
+    browser.led_to(done).await.says("1 other device was signed out.");
+    assert!(!other.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn devices_are_signed_out_one_by_one_or_all_others() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let (browser, other, third) =
+        (Browser::new(&console), Browser::new(&console), Browser::new(&console));
+    for browser in [&other, &third, &browser] {
+        browser.sign_in("ann").await;
+        console.stage.later(1_000);
+    }
+    let me = browser.get("/me").await;
+    let ids: Vec<&str> =
+        me.text.split("/me/sessions/s").skip(1).map(|it| it.split('/').next().unwrap()).collect();
+    assert_eq!(ids.len(), 3, "newest first: {ids:?}");
+    let end = |id: String| {
+        let browser = &browser;
+        async move { browser.post(&format!("/me/sessions/s{id}/end"), &[]).await }
+    };
+    end(ids[1].to_owned()).await.leads_to("/me");
+    assert!(!third.is_signed_in().await && other.is_signed_in().await);
+    browser.post("/me/sessions/end", &[]).await.leads_to("/me");
+    assert!(!other.is_signed_in().await && browser.is_signed_in().await);
+    end(ids[0].to_owned()).await.leads_to("/signed-out");
+    assert_eq!(browser.cookie(SESSION), None);
+}
+
+#[tokio::test]
+async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    stage.member("ann", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    browser.get("/me").await.says("Turn on").hides("Recovery codes left");
+    browser.post("/me/two-step", &[("password", "seven red bicycles")]).await.page(403);
+    let scan = browser.post("/me/two-step", &[("password", PASSWORD)]).await;
+    let key = scan.page(200).between("<code class=\"key\">", "</code>").replace(' ', "");
+    let phone = Phone::of(&key);
+    let wrong = browser.post("/me/two-step/confirm", &[("code", "000000")]).await;
+    wrong.page(403).says("id=\"code-wrong\"").hides(&key).hides("<svg class");
+    let before = browser.cookie(SESSION);
+    let codes = browser.post("/me/two-step/confirm", &[("code", &phone.shows(stage, 0))]).await;
+    assert_eq!(
+        codes.page(200).between("<ul class=\"codes\">", "</ul>").matches("<li>").count(),
+        10
+    );
+    assert_ne!(browser.cookie(SESSION), before, "a new token");
+    let recovery = codes.between("<ul class=\"codes\">\n<li>", "</li>").to_owned();
+    browser.get("/me").await.says("Recovery codes left").hides(&recovery).hides("Low");
+
+    browser
+        .post("/me/recovery-codes", &[("password", PASSWORD)])
+        .await
+        .page(403)
+        .says("id=\"code-wrong\"");
+    let fields = [("password", PASSWORD), ("code", recovery.as_str())];
+    let renewed = browser.post("/me/recovery-codes", &fields).await;
+    renewed.page(200).says("Your recovery codes").hides(&recovery);
+    browser.post("/me/two-step/off", &fields).await.page(403).says("id=\"code-wrong\"");
+    let fields = [("password", PASSWORD), ("code", &*phone.next(stage))];
+    let off = browser.post("/me/two-step/off", &fields).await;
+    off.leads_to("/me");
+    browser.led_to(off).await.says("Two-step verification is off.").says("Turn on");
+}
+
+#[tokio::test]
+async fn an_address_changes_once_both_links_were_opened() {
+    let console = Console::new().await;
+    console.stage.member("ann", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let fields = [("email", "anna@example.org"), ("password", PASSWORD)];
+    let asked = browser.post("/me/email", &fields).await;
+    asked.leads_to("/me");
+    let mails = console.stage.mails().await;
+    assert_eq!(mails.len(), 2);
+    let code = |who: &str| {
+        let (_, content) = mails.iter().find(|(to, _)| *to == email(who)).unwrap();
+        link_in(content).code.expose().to_owned()
+    };
+    let (old, new) = (code("ann"), code("anna"));
+    for code in [&old, &new] {
+        browser.keeps_secret(code);
+    }
+    let first = browser.post("/confirm-email", &[("token", &old)]).await;
+    first.leads_to("/confirm-email");
+    browser.led_to(first).await.says("Now open the link that was sent to the new address.");
+    let second = browser.post("/confirm-email", &[("token", &new)]).await;
+    browser.led_to(second).await.says("Your address is anna@example.org now.");
+    browser.post("/confirm-email", &[("token", &new)]).await.page(410).says("id=\"token\"");
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
+    let console = Console::new().await;
+    console.stage.member("root", "administrator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("root").await;
+    browser.get("/tokens").await.page(200).says("No API tokens");
+    let send = |role: &'static str, days: &'static str, password: &'static str| {
+        let browser = &browser;
+        let fields =
+            [("name", "Nightly export"), ("role", role), ("days", days), ("password", password)];
+        async move { browser.post("/tokens/new", &fields).await }
+    };
+    send("", "x", PASSWORD)
+        .await
+        .page(400)
+        .says("id=\"days-wrong\"")
+        .says("value=\"Nightly export\"")
+        .hides(PASSWORD);
+    send("administrator", "366", PASSWORD).await.page(400).says("1 to 365");
+    send("administrator", "7", "seven red bicycles").await.page(403).says("id=\"password-wrong\"");
+    let made = send("administrator", "7", PASSWORD).await;
+    let secret = made
+        .page(200)
+        .between("readonly spellcheck=\"false\" autocomplete=\"off\">", "<")
+        .to_owned();
+    assert!(secret.starts_with("kwt_"), "{secret}");
+    browser.keeps_secret(&secret);
+    made.says("data-copy=\"secret\"");
+    let list = browser.get("/tokens").await;
+    list.page(200).says("Nightly export").hides(&secret).says("Never");
+    let call = || async {
+        console.raw("GET /members", &format!("authorization: Bearer {secret}\r\n"), "").await.status
+    };
+    assert_eq!(call().await, 200);
+    let path = format!("/tokens/t{}/revoke", list.between("/tokens/t", "/revoke"));
+    browser.get(&path).await.page(200).says("Revoke the token Nightly export?").says("danger");
+    assert_eq!(call().await, 200, "to ask changes nothing");
+    let gone = browser.post(&path, &[]).await;
+    gone.leads_to("/tokens");
+    browser.led_to(gone).await.says("is revoked").says("No API tokens");
+    assert_eq!(call().await, 401);
+}
+
+#[tokio::test]
+async fn who_may_not_edit_the_team_gets_no_tokens_and_learns_whom_to_ask() {
+    let console = Console::new().await;
+    console.stage.member("root", "administrator").await;
+    console.stage.member("bo", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("bo").await;
+    browser.get("/me").await.page(200).hides("href=\"/tokens\"");
+    browser
+        .get("/tokens")
+        .await
+        .page(403)
+        .says("Your role does not include this")
+        .says("Ask: Ann Lee.");
+    let fields = [("name", "x"), ("role", "operator"), ("days", "7"), ("password", PASSWORD)];
+    browser.post("/tokens/new", &fields).await.page(403).hides("kwt_");
+    assert_eq!(
+        console.operator("GET /tokens?account=acme", &Value::Null).await.is(200)["items"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_out_at_once_and_the_last_administrator_stays() {
+    let console = Console::new().await;
+    console.stage.member("root", "administrator").await;
+    console.stage.member("bo", "operator").await;
+    for (who, status) in [("root", 409), ("bo", 200)] {
+        let browser = Browser::new(&console);
+        browser.sign_in(who).await;
+        browser.post("/me/leave", &[("password", "seven red bicycles")]).await.page(403);
+        let left = browser.post("/me/leave", &[("password", PASSWORD)]).await;
+        left.page(status);
+        assert_eq!(browser.is_signed_in().await, status == 409, "{who}");
+        if status == 200 {
+            left.says("You have left Acme").hides("bo@example.org");
+            assert_eq!(browser.cookie(SESSION), None);
+        }
+    }
+    assert!(console.stage.app.clock.now() > NOW);
+}

@@ -1,0 +1,97 @@
+//! What counts: requests of a page, its bytes, and how long the server takes.
+
+use std::time::Instant;
+
+use super::browser::{Browser, is_there};
+use super::stories::Office;
+use crate::people::Person;
+
+/// The most that the first page may weigh in all, uncompressed.
+const FIRST_PAGE_BYTES_MAX: u64 = 60_000;
+/// How many members a large account has.
+const MANY: usize = 10_000;
+/// How often a page of it is asked for.
+const TRIES: usize = 200;
+
+/// Members beside those who have a password.
+fn grow(office: &Office, count: usize) {
+    let mut file = String::from("first_name,last_name,email,role\n");
+    for number in 0..count {
+        file.push_str(&format!("Member,Number {number},n{number}@example.org,operator\n"));
+    }
+    let path = office.sidecar.path("many.csv");
+    std::fs::write(&path, file).unwrap();
+    office.sidecar.ok(&["member", "import", path.to_str().unwrap()]);
+}
+
+/// What a page asked the server for, once it is quiet: address and decoded bytes.
+async fn requests(browser: &Browser) -> Vec<(String, u64)> {
+    let script = "const done = arguments[arguments.length - 1];
+        const all = () => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
+        let before = -1;
+        const look = () => {
+            const now = all();
+            if (now.length === before) return done(now.map((it) => [it.name, it.decodedBodySize]));
+            before = now.length;
+            setTimeout(look, 500);
+        };
+        look();";
+    let found = browser.ask_later(script, Vec::new()).await;
+    let found = found.as_array().unwrap().iter();
+    found.map(|it| (it[0].as_str().unwrap().to_owned(), it[1].as_u64().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_page_asks_for_no_row_and_is_light() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator")]);
+    grow(&office, 120);
+    let browser = office.browser().await;
+    browser.open("/sign-in").await;
+    let sign_in = requests(&browser).await;
+    browser.leave().await;
+    let browser = office.browser_of("chief", "/team?rows=25").await;
+    let few = requests(&browser).await;
+    browser.open("/team?rows=100").await;
+    let rows = browser.ask("return document.querySelectorAll('tbody tr').length", vec![]).await;
+    assert_eq!(rows, 100);
+    let many = requests(&browser).await;
+    assert_eq!(few.len(), many.len(), "{few:#?}\n{many:#?}");
+    for (page, requests) in [("sign-in", &sign_in), ("team", &few)] {
+        let bytes: u64 = requests.iter().map(|(_, bytes)| bytes).sum();
+        println!("{page}: {} requests, {bytes} bytes", requests.len());
+        assert!(requests.len() >= 3 && bytes > 5_000, "{requests:#?}");
+    }
+    let bytes: u64 = sign_in.iter().map(|(_, bytes)| bytes).sum();
+    assert!(bytes < FIRST_PAGE_BYTES_MAX, "{sign_in:#?}");
+    browser.leave().await;
+}
+
+/// Prints, and judges nothing: a machine that is busy is no fault of the page.
+#[test]
+#[ignore = "measures; run it by name in a release build"]
+fn how_long_a_page_of_ten_thousand_takes() {
+    let office = Office::with(&[("chief", "administrator")]);
+    grow(&office, MANY);
+    let chief = Person::sign_in(&office.sidecar, "acme", "chief@example.org");
+    let first = chief.page("/team");
+    assert!(first.body.contains("of 10001"), "{}", first.body);
+    for path in ["/team", "/team?sort=-last_active", "/team?search=number%209", "/team?rows=100"] {
+        let mut took: Vec<_> = (0..TRIES)
+            .map(|_| {
+                let begun = Instant::now();
+                assert_eq!(chief.page(path).status, 200);
+                begun.elapsed()
+            })
+            .collect();
+        took.sort();
+        println!(
+            "{path:<28} p50 {:?}, p95 {:?}, most {:?}",
+            took[TRIES / 2],
+            took[TRIES * 95 / 100],
+            took[TRIES - 1]
+        );
+    }
+}

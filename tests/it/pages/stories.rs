@@ -1,0 +1,375 @@
+//! What people come for, from the first account to the last click of somebody who was removed:
+//! by mouse, by keys alone, and without scripts.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mail_parser::MessageParser;
+use serde_json::Value as Json;
+
+use super::browser::{Browser, is_there, key};
+use super::walk::sign_in;
+use crate::people::{PASSWORD, Person};
+use crate::support::{Sidecar, Start, eventually, is_installed};
+
+/// A sidecar whose mail is written to a folder.
+pub struct Office {
+    pub sidecar: Sidecar,
+}
+
+impl Office {
+    pub fn open() -> Self {
+        let config = "[mail]\nkind = \"folder\"\n".to_owned();
+        Self { sidecar: Sidecar::start_with(&Start { config, ..Start::default() }) }
+    }
+
+    /// One with an account `acme`, and members who have a password: `id,role` each.
+    pub fn with(members: &[(&str, &str)]) -> Self {
+        let office = Self::open();
+        office.sidecar.account("acme");
+        office.sidecar.members("acme", members);
+        for (id, _) in members {
+            drop(Person::of_import(&office.sidecar, "acme", id));
+        }
+        office
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://{}", self.sidecar.console)
+    }
+
+    pub async fn browser(&self) -> Browser {
+        Browser::at(&self.base()).await
+    }
+
+    /// A browser in which somebody of `acme` is signed in, at a page.
+    pub async fn browser_of(&self, id: &str, path: &str) -> Browser {
+        let browser = self.browser().await;
+        sign_in(&browser, "acme", &format!("{id}@example.org"), PASSWORD).await;
+        browser.sees("Sign out").await;
+        browser.open(path).await;
+        browser
+    }
+
+    /// The link in the mail to an address, once it has come.
+    pub fn link_to(&self, address: &str) -> String {
+        let mut link = None;
+        eventually("the mail comes", || {
+            link = self.letters().into_iter().rev().find_map(|(to, text)| {
+                let here = text.split_whitespace().find(|word| word.contains('#'));
+                here.filter(|_| to == address).map(str::to_owned)
+            });
+            link.is_some()
+        });
+        link.unwrap()
+    }
+
+    /// The letters so far: to whom, and the text.
+    pub fn letters(&self) -> Vec<(String, String)> {
+        let Ok(folder) = std::fs::read_dir(self.sidecar.path("data/outbox")) else {
+            return Vec::new();
+        };
+        let files = folder.map(|entry| entry.unwrap().path());
+        let letters = files.filter(|path| path.extension().is_some_and(|it| it == "eml"));
+        letters
+            .filter_map(|path| {
+                let letter = std::fs::read(path).unwrap();
+                let letter = MessageParser::default().parse(&letter)?;
+                let to = letter.to()?.first()?.address()?.to_owned();
+                Some((to, letter.body_text(0)?.into_owned()))
+            })
+            .collect()
+    }
+
+    pub fn role_of(&self, id: &str) -> String {
+        let shown = self.sidecar.ok(&["member", "show", id, "--json"]);
+        let member: Json = serde_json::from_str(&shown).unwrap();
+        member["role"].as_str().unwrap().to_owned()
+    }
+}
+
+/// With what somebody works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    Mouse,
+    Keys,
+}
+
+/// Somebody in front of a browser.
+struct Reader {
+    browser: Browser,
+    hands: Hands,
+}
+
+impl Reader {
+    async fn press(&self, words: &str) {
+        match self.hands {
+            Hands::Mouse => self.browser.click(words).await,
+            Hands::Keys => self.browser.enter(words).await,
+        }
+    }
+
+    async fn write(&self, label: &str, text: &str) {
+        match self.hands {
+            Hands::Mouse => self.browser.fill(label, text).await,
+            Hands::Keys => self.browser.type_into(label, text).await,
+        }
+    }
+
+    async fn tick(&self, words: &str) {
+        match self.hands {
+            Hands::Mouse => self.browser.click(words).await,
+            Hands::Keys => {
+                self.browser.tab_to(words).await;
+                self.browser.press(&key::SPACE.to_string()).await;
+            }
+        }
+    }
+
+    /// Chooses one of a group: by keys, Tab comes to the group and arrows go through it.
+    async fn pick(&self, words: &str, first: &str) {
+        match self.hands {
+            Hands::Mouse => self.browser.click(words).await,
+            Hands::Keys => {
+                self.browser.tab_to(first).await;
+                self.browser.press(&key::SPACE.to_string()).await;
+                self.go_down_to(words).await;
+            }
+        }
+    }
+
+    /// Opens a menu and takes something from it.
+    async fn choose(&self, menu: &str, item: &str) {
+        self.press(menu).await;
+        match self.hands {
+            Hands::Mouse => self.browser.click(item).await,
+            Hands::Keys => {
+                self.go_down_to(item).await;
+                self.browser.press(&key::ENTER.to_string()).await;
+            }
+        }
+    }
+
+    async fn go_down_to(&self, words: &str) {
+        for _ in 0..20 {
+            if self.browser.focus().await.starts_with(words) {
+                return;
+            }
+            self.browser.press(&key::DOWN.to_string()).await;
+        }
+        panic!("no arrow leads to {words:?}, but to {:?}", self.browser.focus().await);
+    }
+
+    async fn sees(&self, text: &str) {
+        self.browser.sees(text).await;
+    }
+}
+
+/// The code that an authenticator app shows now, by another implementation than the sidecar's.
+pub fn code_of(secret: &str) -> String {
+    let secret: String = secret.split_whitespace().collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let output = Command::new("oathtool")
+        .args(["--totp", "--base32", &secret, "--now", &format!("@{now}")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The story of the product's documentation.
+async fn from_set_up_to_removal(hands: Hands) {
+    if !is_there() || !is_installed("oathtool") {
+        return;
+    }
+    let office = Office::open();
+    let said = office.sidecar.said.iter().map(|line| line.trim());
+    let link = said.clone().find(|line| line.contains("/setup#")).unwrap().to_owned();
+    let chief = Reader { browser: office.browser().await, hands };
+
+    // The first account.
+    chief.browser.open(&link).await;
+    chief.write("Name of the team", "Acme").await;
+    chief.write("Account", "acme").await;
+    chief.write("First name", "Chief").await;
+    chief.write("Last name", "Example").await;
+    chief.write("Email address", "chief@example.org").await;
+    chief.write("Choose a password", PASSWORD).await;
+    chief.press("Create the account").await;
+    chief.sees("Welcome to Acme").await;
+    chief.sees("You're the only one here").await;
+
+    // Inviting a member, with the smallest role that fits.
+    chief.press("Invite member").await;
+    chief.sees("First name").await;
+    chief.write("First name", "Asha").await;
+    chief.write("Last name", "Rao").await;
+    chief.write("Email address", "asha@example.org").await;
+    chief.pick("Operator", "Automation Manager").await;
+    chief.press("Send invitation").await;
+    chief.sees("Invitation for asha@example.org created").await;
+    chief.sees("Handed over").await;
+
+    // Her mail, and joining by its link.
+    let asha = Reader { browser: office.browser().await, hands };
+    asha.browser.open(&office.link_to("asha@example.org")).await;
+    asha.sees("Join Acme").await;
+    asha.sees("What you can do as Operator").await;
+    asha.write("Choose a password", PASSWORD).await;
+    asha.press("Join").await;
+    asha.sees("You have joined").await;
+
+    // A second step.
+    asha.press("Turn on").await;
+    asha.write("Your password", PASSWORD).await;
+    asha.press("Go on").await;
+    asha.sees("Scan this").await;
+    let secret = asha.browser.ask("return document.querySelector('.key').innerText", vec![]).await;
+    asha.write("The code that the app shows now", &code_of(secret.as_str().unwrap())).await;
+    asha.press("Turn it on").await;
+    asha.sees("Your recovery codes").await;
+    asha.tick("I saved them").await;
+    asha.press("Go on").await;
+    asha.sees("Recovery codes left").await;
+
+    // What an operator may not see is not there, and is refused.
+    assert!(!asha.browser.text().await.contains("Team Management"));
+    asha.browser.open("/team").await;
+    asha.sees("Your role does not include this").await;
+    asha.sees("Ask: Chief Example").await;
+
+    // The administrator promotes her; her next click has it.
+    chief.press("Members").await;
+    chief.sees("Asha Rao").await;
+    chief.choose("Actions for Asha Rao", "Change role").await;
+    chief.sees("Role of Asha Rao").await;
+    chief.pick("Administrator", "Operator").await;
+    chief.press("Go on").await;
+    chief.sees("Gains").await;
+    chief.press("Make Asha Rao Administrator").await;
+    chief.sees("Asha Rao is now Administrator").await;
+    asha.press("To your own settings").await;
+    asha.press("Team Management").await;
+    asha.sees("Chief Example").await;
+
+    // Removed, she is out: her open page goes, and so does every other.
+    chief.choose("Actions for Asha Rao", "Remove").await;
+    chief.sees("Remove Asha Rao?").await;
+    chief.write("To be sure, type the name", "Asha Rao").await;
+    chief.press("Remove Asha Rao").await;
+    chief.sees("Asha Rao removed and signed out of 1 device").await;
+    chief.sees("You're the only one here").await;
+    asha.browser.sees_no("Chief Example").await;
+    assert_eq!(asha.browser.path().await, "/signed-out");
+    let left = asha.browser.ask("return document.documentElement.outerHTML", vec![]).await;
+    for secret in ["Asha", "Chief", "acme", "example.org"] {
+        assert!(!left.as_str().unwrap().contains(secret), "`{secret}` is left in {left}");
+    }
+    asha.press("Sign in").await;
+    asha.sees("Email address").await;
+    asha.browser.open("/team").await;
+    asha.sees("Email address").await;
+    asha.browser.leave().await;
+    chief.browser.leave().await;
+}
+
+#[tokio::test]
+async fn from_set_up_to_removal_by_mouse() {
+    from_set_up_to_removal(Hands::Mouse).await;
+}
+
+#[tokio::test]
+async fn from_set_up_to_removal_by_keys_alone() {
+    from_set_up_to_removal(Hands::Keys).await;
+}
+
+#[tokio::test]
+async fn a_role_that_changes_here_holds_there_at_the_next_click() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("other", "administrator")]);
+    let (chief, other) =
+        (office.browser_of("chief", "/team").await, office.browser_of("other", "/team").await);
+    other.sees("Invite member").await;
+    chief.open("/team/members/other/role").await;
+    chief.click("Operator").await;
+    chief.click("Go on").await;
+    chief.click("Make First Last Operator").await;
+    chief.sees("First Last is now Operator").await;
+    other.click("Invite member").await;
+    other.sees("Your role does not include this").await;
+    assert!(!other.text().await.contains("chief@example.org"));
+    chief.leave().await;
+    other.leave().await;
+}
+
+#[tokio::test]
+async fn of_two_administrators_who_demote_each_other_one_wins() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("ann", "administrator"), ("bo", "administrator")]);
+    let (ann, bo) = (
+        office.browser_of("ann", "/team/members/bo/role").await,
+        office.browser_of("bo", "/team/members/ann/role").await,
+    );
+    for browser in [&ann, &bo] {
+        browser.click("Operator").await;
+        browser.click("Go on").await;
+        browser.sees("Gains").await;
+    }
+    let demote = "Make First Last Operator";
+    tokio::join!(ann.click(demote), bo.click(demote));
+    let roles = [office.role_of("ann"), office.role_of("bo")];
+    assert_eq!(roles.iter().filter(|role| *role == "administrator").count(), 1, "{roles:?}");
+    let (winner, loser) = if roles[0] == "administrator" { (&ann, &bo) } else { (&bo, &ann) };
+    winner.sees("First Last is now Operator").await;
+    loser.sees("Your role does not include this").await;
+    ann.leave().await;
+    bo.leave().await;
+}
+
+#[tokio::test]
+async fn without_scripts_everything_that_matters_works() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("bo", "operator")]);
+    let browser = office.browser().await;
+    browser.scripts(false).await;
+    sign_in(&browser, "acme", "chief@example.org", PASSWORD).await;
+    browser.sees("Team Management").await;
+    browser.click("Invite member").await;
+    browser.fill("First name", "Asha").await;
+    browser.fill("Last name", "Rao").await;
+    browser.fill("Email address", "asha@example.org").await;
+    browser.click("Operator").await;
+    browser.click("Send invitation").await;
+    browser.sees("Invitation for asha@example.org created").await;
+
+    // Edited and removed, each from the page of the member.
+    browser.open("/team/members/bo").await;
+    browser.click("Edit details").await;
+    browser.fill("First name", "Bodo").await;
+    browser.click("Save").await;
+    browser.sees("Bodo Last: saved").await;
+    browser.open("/team/members/bo").await;
+    browser.click("Remove").await;
+    browser.sees("Remove Bodo Last?").await;
+    browser.click("Remove Bodo Last").await;
+    browser.sees("Bodo Last removed").await;
+    browser.click("Sign out").await;
+    browser.sees("You are signed out").await;
+
+    // Joining by the code that stands in the mail.
+    let link = office.link_to("asha@example.org");
+    browser.open("/join").await;
+    browser.fill("Link or code from the mail", link.rsplit('#').next().unwrap()).await;
+    browser.click("Go on").await;
+    browser.sees("Join acme").await;
+    browser.fill("Choose a password", PASSWORD).await;
+    browser.click("Join").await;
+    browser.sees("You have joined").await;
+    browser.leave().await;
+}
