@@ -150,7 +150,7 @@ async function open(from, address) {
 }
 
 const first = (dialog) =>
-  $("#faults", dialog) ?? $("[autofocus]", dialog) ?? $("input:not([type=hidden]):not(:disabled), select, textarea", dialog) ?? $("button", dialog);
+  $("#faults", dialog) ?? $("[autofocus]", dialog) ?? $("input:not([type=hidden], :disabled, [tabindex='-1']), select, textarea", dialog) ?? $("button", dialog);
 
 const typed = (dialog) => $$("input:not([type=hidden]), textarea", dialog).some((field) =>
   field.type === "radio" || field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);

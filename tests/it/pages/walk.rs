@@ -242,7 +242,7 @@ pub const STATES: &[State] = &[
     state("roles", ADMIN, "/roles", &[]),
     state("roles-compare", ADMIN, "/roles/compare", &[]),
     state("roles-suggest", ADMIN, "/roles/suggest", &[]),
-    state("roles-suggested", ADMIN, "/roles/suggest?action=chats:view&action=broadcasts:send", &[]),
+    state("roles-suggested", ADMIN, "/roles/suggest?do=chats:view&do=broadcasts:send", &[]),
     state("me", ADMIN, "/me", &[Sees("Where you are signed in")]),
     state("me-name", ADMIN, "/me/names", &[]),
     state("me-address", ADMIN, "/me/email", &[]),
@@ -294,7 +294,7 @@ pub const STATES: &[State] = &[
     state(
         "policies-tried",
         ADMIN,
-        "/policies/try?member=demo-operator&action=broadcasts:send",
+        "/policies/try?member=demo-operator&action=broadcasts:send&resource=broadcast:1",
         &[],
     ),
     state(
