@@ -214,8 +214,16 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Runs one seed; answers what it did, and how often what came of it.
+/// Runs one seed on a thread with room for it; answers what it did, and how often what came of it.
 fn run(seed: u64, steps: usize, plant: Option<Fault>) -> Result<(Vec<String>, Tally), Broken> {
+    std::thread::scope(|scope| {
+        let room = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let one = room.spawn_scoped(scope, || run_here(seed, steps, plant)).unwrap();
+        one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn run_here(seed: u64, steps: usize, plant: Option<Fault>) -> Result<(Vec<String>, Tally), Broken> {
     // One thread for the flows and one for the store, and what the store has done is taken up in
     // its order, however long it took: so that a seed is all there is to chance.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -283,10 +291,7 @@ fn run_all(seeds: u64, steps: usize) -> Result<Tally, Broken> {
     let side_by_side = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     std::thread::scope(|scope| {
         for _ in 0..side_by_side {
-            std::thread::Builder::new()
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, worker)
-                .unwrap();
+            scope.spawn(worker);
         }
     });
     let (tally, mut faults) = all.into_inner().unwrap();
