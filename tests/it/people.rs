@@ -96,13 +96,6 @@ impl<'s> Person<'s> {
         call(self.sidecar, line, &self.headers(), body)
     }
 
-    /// A page of the console.
-    pub fn page(&self, path: &str) -> Answer {
-        let stream = TcpStream::connect(&self.sidecar.console).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Connection::new(stream).send("GET", path, &self.headers(), "")
-    }
-
     /// Calls with the cookie and the version that is changed.
     pub fn change(&self, line: &str, version: &Json, body: &Json) -> Answer {
         let headers = format!("{}if-match: \"{version}\"\r\n", self.headers());

@@ -1,17 +1,10 @@
-//! What counts: requests of a page, its bytes, and how long the server takes.
-
-use std::time::Instant;
+//! What counts: the requests of a page and its bytes. Never measures time.
 
 use super::browser::{Browser, is_there};
 use super::stories::Office;
-use crate::people::Person;
 
 /// The most that the first page may weigh in all, uncompressed.
 const FIRST_PAGE_BYTES_MAX: u64 = 60_000;
-/// How many members a large account has.
-const MANY: usize = 10_000;
-/// How often a page of it is asked for.
-const TRIES: usize = 200;
 
 /// Members beside those who have a password.
 fn grow(office: &Office, count: usize) {
@@ -67,31 +60,4 @@ async fn a_page_asks_for_no_row_and_is_light() {
     let bytes: u64 = sign_in.iter().map(|(_, bytes)| bytes).sum();
     assert!(bytes < FIRST_PAGE_BYTES_MAX, "{sign_in:#?}");
     browser.leave().await;
-}
-
-/// Prints, and judges nothing: a machine that is busy is no fault of the page.
-#[test]
-#[ignore = "measures; run it by name in a release build"]
-fn how_long_a_page_of_ten_thousand_takes() {
-    let office = Office::with(&[("chief", "administrator")]);
-    grow(&office, MANY);
-    let chief = Person::sign_in(&office.sidecar, "acme", "chief@example.org");
-    let first = chief.page("/team");
-    assert!(first.body.contains("of 10001"), "{}", first.body);
-    for path in ["/team", "/team?sort=-last_active", "/team?search=number%209", "/team?rows=100"] {
-        let mut took: Vec<_> = (0..TRIES)
-            .map(|_| {
-                let begun = Instant::now();
-                assert_eq!(chief.page(path).status, 200);
-                begun.elapsed()
-            })
-            .collect();
-        took.sort();
-        println!(
-            "{path:<28} p50 {:?}, p95 {:?}, most {:?}",
-            took[TRIES / 2],
-            took[TRIES * 95 / 100],
-            took[TRIES - 1]
-        );
-    }
 }
