@@ -2,6 +2,14 @@
 //!
 //! A decision that becomes due takes the core from it at once. Never for work that a request
 //! waits for on the decision listener.
+//!
+//! On a machine that has no core to spare, an idle thread may not run for as long as that lasts.
+//! What somebody waits for has a patience: then it is begun once more like any other work.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use thread_priority::ThreadPriority;
 use thread_priority::unix::{
@@ -47,9 +55,128 @@ pub async fn run_before_serving<T: Send + 'static>(
     answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
 }
 
+/// Work of one kind that somebody waits for; clones share what is known of how late it is.
+#[derive(Clone, Debug, Default)]
+pub struct Awaited(Arc<AtomicUsize>);
+
+impl Awaited {
+    /// Runs `work` as [`run`] does, and once more at the usual priority where it has not ended
+    /// within `patience`; the first end answers. `work` must come to the same however often it is
+    /// done. While one is late, the next ones do not even try: no caller can pile up threads that
+    /// wait for a core.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        patience: Duration,
+        work: impl FnOnce() -> T + Clone + Send + 'static,
+    ) -> Result<T, Failure> {
+        if self.late() > 0 {
+            return run_before_serving(name, work).await;
+        }
+        let again = work.clone();
+        let turn = Turn { state: Arc::new(AtomicU8::new(RUNNING)), late: Arc::clone(&self.0) };
+        let ends = Ends(turn.clone());
+        let mut first = pin!(run(name, move || {
+            let _ends = ends;
+            work()
+        }));
+        if let Ok(done) = tokio::time::timeout(patience, first.as_mut()).await {
+            return done;
+        }
+        turn.is_late();
+        tokio::select! {
+            done = first => done,
+            done = run_before_serving(name, again) => done,
+        }
+    }
+
+    /// How many idle threads have not come to their end within the patience.
+    fn late(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+const RUNNING: u8 = 0;
+const LATE: u8 = 1;
+const ENDED: u8 = 2;
+
+/// How one idle thread stands: counted while it is late.
+#[derive(Clone)]
+struct Turn {
+    state: Arc<AtomicU8>,
+    late: Arc<AtomicUsize>,
+}
+
+impl Turn {
+    fn is_late(&self) {
+        // Counted first, so that an end in between finds something to take back.
+        self.late.fetch_add(1, Ordering::Relaxed);
+        let late = self.state.compare_exchange(RUNNING, LATE, Ordering::AcqRel, Ordering::Relaxed);
+        if late.is_err() {
+            self.late.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Told however the thread ends.
+struct Ends(Turn);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if self.0.state.swap(ENDED, Ordering::AcqRel) == LATE {
+            self.0.late.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Only an idle thread gives its core away at once: one of a low nice value may still finish its
 /// slice of some milliseconds. Where it cannot be made idle the work is done anyway.
 fn yield_to_others() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_put_off_is_begun_once_more_and_the_next_does_not_wait() {
+        let (go_on, told) = mpsc::channel::<()>();
+        let (calls, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(told)));
+        let counted = Arc::clone(&calls);
+        let work = move || {
+            let call = counted.fetch_add(1, Ordering::Relaxed);
+            if call == 0 {
+                let _ = told.lock().unwrap().recv();
+            }
+            call
+        };
+        let (awaited, patience) = (Awaited::default(), Duration::from_millis(20));
+        assert_eq!(awaited.run("test", patience, work.clone()).await.unwrap(), 1);
+        assert_eq!(awaited.late(), 1);
+        assert_eq!(awaited.run("test", patience, work.clone()).await.unwrap(), 2);
+        drop(go_on);
+        while awaited.late() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(awaited.run("test", PATIENT, work).await.unwrap(), 3);
+        assert_eq!(calls.load(Ordering::Relaxed), 4);
+    }
+
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn what_ends_in_time_is_done_once() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let work = move || counted.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(Awaited::default().run("test", PATIENT, work).await.unwrap(), 0);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
 }

@@ -14,8 +14,9 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::Password;
+use crate::background::Awaited;
 use crate::domain::{Failure, Kind, limits};
-use crate::{background, entropy};
+use crate::entropy;
 
 /// 128 bits (RFC 9106 section 3.1).
 const SALT_BYTES: usize = 16;
@@ -35,6 +36,7 @@ struct Shared {
     /// Runs under way.
     permits: Arc<Semaphore>,
     at_once: usize,
+    awaited: Awaited,
     /// Memory of a run that is over, for one that waits: mapping it anew would hold up other threads
     /// of the process. Given back when nobody waits.
     spare: Mutex<Vec<Vec<Block>>>,
@@ -71,6 +73,7 @@ impl Hasher {
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
             at_once,
+            awaited: Awaited::default(),
             spare: Mutex::default(),
             runs: AtomicU64::new(0),
         })))
@@ -166,14 +169,22 @@ impl Hasher {
             .await
             .map_err(|_| Failure::internal("the gate of the hasher is closed"))?;
         // The permit goes with the work: who hangs up stops waiting, but frees no core.
-        background::run("password", move || {
+        let held = Arc::new(Mutex::new(Some((place, permit))));
+        let awaited = shared.awaited.clone();
+        let work = move || {
             let tag = shared.derive(&password, params, salt);
-            // The place first: the next run counts those who wait.
-            drop(place);
-            drop(permit);
+            // Of two that came to the same, the first one counts.
+            if let Some((place, permit)) =
+                held.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                shared.runs.fetch_add(1, Ordering::Relaxed);
+                // The place first: the next run counts those who wait.
+                drop(place);
+                drop(permit);
+            }
             tag
-        })
-        .await?
+        };
+        awaited.run("password", limits::PASSWORD_RUN_PATIENCE, work).await?
     }
 }
 
@@ -196,7 +207,6 @@ impl Shared {
                 &mut memory,
             )
             .map_err(|fault| Failure::internal(format!("argon2id: {fault}")))?;
-        self.runs.fetch_add(1, Ordering::Relaxed);
         self.keep_memory(memory);
         Output::new(&tag).map_err(|fault| Failure::internal(format!("argon2id: {fault}")))
     }
