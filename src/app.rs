@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::config::{Config, Passwords};
+use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash};
 use crate::engine::Snapshot;
@@ -70,6 +71,8 @@ pub struct App {
     pub directory: Arc<Directory>,
     /// The records on disk.
     pub store: Store,
+    /// Which decisions are asked again, and whether the engine is trusted.
+    pub cross_check: CrossCheck,
     /// Counters and histograms.
     pub telemetry: Telemetry,
     /// Digests of the bearer keys that callers of the decision listener must bring; empty where
@@ -112,6 +115,7 @@ impl App {
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
         let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
+        let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
         let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
@@ -122,6 +126,7 @@ impl App {
             policy_status: ArcSwap::from_pointee(status),
             directory,
             store,
+            cross_check,
             telemetry: Telemetry::default(),
             decision_keys: Vec::new(),
             keys: Keys::passing()?,

@@ -297,7 +297,7 @@ impl Directory {
                 Row::LetterQueued | Row::Mail(_) => {}
             }
         }
-        drop(ledger);
+        // Before the ledger is let go: see `settled`.
         self.revision.send_replace(change.revision);
     }
 
@@ -341,6 +341,13 @@ impl Directory {
     #[must_use]
     pub fn revision(&self) -> Revision {
         *self.revision.borrow()
+    }
+
+    /// The same, while no change is half visible: waits for the writer. Never for a decision.
+    #[must_use]
+    pub fn settled(&self) -> Revision {
+        let _ledger = self.ledger();
+        self.revision()
     }
 
     /// Waits until decisions see `revision`; false when `wait` is over first.

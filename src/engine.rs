@@ -89,6 +89,8 @@ pub struct Snapshot {
     data: [Digest; 2],
     digest: Digest,
     digest_hex: String,
+    /// All policies as one set, once somebody asked for it.
+    whole: OnceLock<cedar_policy::PolicySet>,
     /// Once somebody asked for it: the set never changes.
     matrix: OnceLock<Arc<Matrix>>,
 }
@@ -123,6 +125,18 @@ impl Snapshot {
     #[must_use]
     pub fn has_role(&self, role: &RoleId) -> bool {
         self.roles.iter().any(|card| card.id == *role)
+    }
+
+    /// All policies that decide, as Cedar takes them.
+    fn whole_set(&self) -> &cedar_policy::PolicySet {
+        self.whole.get_or_init(|| {
+            let mut whole = cedar_policy::PolicySet::new();
+            for (policy, _) in &self.policies {
+                // The gate has refused two policies of one id.
+                let _ = whole.add(policy.clone());
+            }
+            whole
+        })
     }
 
     /// Whether the schema has a type of entity by this spelling.

@@ -17,7 +17,7 @@
 //! | 5 | [`browser`] | what a browser is held to, and what it is told |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`telemetry`] | tools; none knows another |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; a table of the tests by OWASP ASVS |
 //!
@@ -98,6 +98,7 @@ pub mod entropy;
 
 pub mod authenticator;
 pub mod backup;
+pub mod cross_check;
 pub mod directory;
 pub mod engine;
 pub mod keys;

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind};
 use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
-use crate::flows::{letters, refresh, reload, sessions, set_up, two_step};
+use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_step};
 use crate::http::{Bounds, Listen, Listener, Server};
 use crate::keys::Keys;
 use crate::mail::Mailer;
@@ -41,22 +42,24 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
         config.mail.kind = Some("folder".to_owned());
     }
     log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
-    let sockets = Sockets::bind(&config).await?;
+    let decisions = Decisions::new()?;
+    let sockets = Sockets::bind(&config, &decisions).await?;
     let signals = Signals::listen()?;
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let app = open(config, demo, &sockets.console).await?;
-    let server = Server::new(bounds(&app.config));
+    let server = decisions.server(bounds(&app.config));
     let mut tasks = JoinSet::new();
     let mut places = Vec::new();
     for listener in sockets.decision {
         places.push(("decisions", listener.place()));
         let (app, server) = (Arc::clone(&app), server.clone());
-        tasks.spawn(async move {
+        let serving = async move {
             let own = server.clone();
             let handler = move |request| routes::decision(Arc::clone(&app), own.clone(), request);
             server.serve(&listener, handler).await;
-        });
+        };
+        tasks.spawn_on(serving, decisions.handle());
     }
     let management = Server::new(bounds(&app.config));
     places.push(("management", sockets.console.place()));
@@ -83,6 +86,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let mail = tokio::spawn(mail);
     tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
+    tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
     if demo {
@@ -155,6 +159,47 @@ fn usable(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The threads that answer decisions, and do nothing else: no page that is made, no letter that is
+/// sent and no change that is written stands before a decision in a queue of theirs.
+struct Decisions(Option<Runtime>, Handle);
+
+impl Decisions {
+    fn new() -> Result<Self, Failure> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("decisions")
+            .build()
+            .map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?;
+        let handle = runtime.handle().clone();
+        Ok(Self(Some(runtime), handle))
+    }
+
+    const fn handle(&self) -> &Handle {
+        &self.1
+    }
+
+    /// A server whose own tasks run here.
+    fn server(&self, bounds: Bounds) -> Server {
+        let _here = self.1.enter();
+        Server::new(bounds)
+    }
+
+    /// Binds a socket whose readiness is told to these threads.
+    async fn bind(&self, listen: Listen) -> Result<Listener, Failure> {
+        let bound = self.1.spawn(async move { listen.bind().await }).await;
+        bound.map_err(|fault| Failure::internal(format!("cannot listen: {fault}")))?
+    }
+}
+
+impl Drop for Decisions {
+    /// Without waiting, which a task may not do: what was to be drained is drained before.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Every socket, bound before anything slow is begun: a second sidecar finds out at once.
 struct Sockets {
     decision: Vec<Listener>,
@@ -167,17 +212,17 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &Config) -> Result<Self, Failure> {
+    async fn bind(config: &Config, decisions: &Decisions) -> Result<Self, Failure> {
         usable(config)?;
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await?;
         let mut paths = vec![path];
         let console = Listen::Tcp(config.console.listen).bind().await?;
-        let mut decision = vec![Listen::Tcp(config.decision.listen).bind().await?];
+        let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
         if let Some(path) = &config.decision.socket {
             let mode = config.decision.socket_mode;
-            decision.push(Listen::Unix { path: path.clone(), mode }.bind().await?);
+            decision.push(decisions.bind(Listen::Unix { path: path.clone(), mode }).await?);
             paths.push(path.clone());
         }
         Ok(Self { decision, console, admin, paths })

@@ -105,6 +105,10 @@ pub struct Gauges<'g> {
     pub digest: &'g str,
     /// Whether the set comes from the store, since the folder is refused.
     pub last_good: bool,
+    /// Decisions that were asked again: agreed, differed, left out.
+    pub cross_checks: [u64; 3],
+    /// Whether every decision is left to Cedar's own authorizer, since one differed.
+    pub distrusted: bool,
     /// Open connections of the decision listener.
     pub connections: usize,
     /// Handlers of the decision listener that panicked.
@@ -240,6 +244,16 @@ impl Telemetry {
 }
 
 fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
+    head(out, "kwic_cross_checks_total", "counter", "Decisions asked again in full.");
+    for (result, count) in ["agreed", "differed", "left_out"].iter().zip(gauges.cross_checks) {
+        let _ = writeln!(out, "kwic_cross_checks_total{{result=\"{result}\"}} {count}");
+    }
+    single(
+        out,
+        ("kwic_engine_distrusted", "gauge"),
+        "1 where a decision asked again differed: Cedar's own authorizer then answers all.",
+        u8::from(gauges.distrusted),
+    );
     head(out, "kwic_policy_info", "gauge", "The live policy set.");
     let state = if gauges.last_good { "last_good" } else { "live" };
     let _ = writeln!(out, "kwic_policy_info{{digest=\"{}\",state=\"{state}\"}} 1", gauges.digest);

@@ -53,12 +53,15 @@ pub fn readyz(app: &App) -> Reply {
 #[must_use]
 pub fn metrics(app: &App, server: &Server) -> Reply {
     let policies = app.policies.load();
+    let checks = app.cross_check.outcomes();
     let text = app.telemetry.render(&Gauges {
         members: app.directory.len(),
         revision: app.directory.revision().0,
         policies: policies.policy_count(),
         digest: policies.digest_hex(),
         last_good: app.policy_status.load().last_good,
+        cross_checks: [checks.agreed, checks.differed, checks.left_out],
+        distrusted: app.cross_check.distrusts(),
         connections: server.connections(),
         panics: server.panics(),
     });

@@ -42,7 +42,7 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_name("decisions")
+        .thread_name("management")
         .build()
         .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
     let served = runtime.block_on(serve::run(config, args.demo));

@@ -46,6 +46,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Long(value) => Value::Long(value),
+            Self::Double(value) => Value::Double(value),
+            Self::String(text) => Value::String(Cow::Owned(text.into_owned())),
+            Self::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+            Self::Record(members) => Value::Record(owned(&members)),
+        }
+    }
+
     /// What JSON calls this kind of value.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -106,4 +120,69 @@ pub struct Query<'q> {
     pub resource: EntityRef<'q>,
     /// The circumstances.
     pub context: &'q [(Cow<'q, str>, Value<'q>)],
+}
+
+/// A question that outlives the request it came with.
+#[derive(Clone, Debug)]
+pub struct Question {
+    subject: Named,
+    action: String,
+    action_properties: Record<'static>,
+    resource: Named,
+    context: Record<'static>,
+}
+
+/// What an [`EntityRef`] refers to, kept.
+#[derive(Clone, Debug)]
+struct Named {
+    kind: String,
+    id: String,
+    properties: Record<'static>,
+}
+
+impl Named {
+    fn of(entity: &EntityRef<'_>) -> Self {
+        Self {
+            kind: entity.kind.to_owned(),
+            id: entity.id.to_owned(),
+            properties: owned(entity.properties),
+        }
+    }
+
+    fn entity(&self) -> EntityRef<'_> {
+        EntityRef { kind: &self.kind, id: &self.id, properties: &self.properties }
+    }
+}
+
+impl Question {
+    /// Keeps a question.
+    #[must_use]
+    pub fn of(query: &Query<'_>) -> Self {
+        Self {
+            subject: Named::of(&query.subject),
+            action: query.action.to_owned(),
+            action_properties: owned(query.action_properties),
+            resource: Named::of(&query.resource),
+            context: owned(query.context),
+        }
+    }
+
+    /// The question as it was asked.
+    #[must_use]
+    pub fn query(&self) -> Query<'_> {
+        Query {
+            subject: self.subject.entity(),
+            action: &self.action,
+            action_properties: &self.action_properties,
+            resource: self.resource.entity(),
+            context: &self.context,
+        }
+    }
+}
+
+fn owned(members: &[(Cow<'_, str>, Value<'_>)]) -> Record<'static> {
+    let own = |(name, value): &(Cow<'_, str>, Value<'_>)| {
+        (Cow::Owned(name.clone().into_owned()), value.clone().into_owned())
+    };
+    members.iter().map(own).collect()
 }

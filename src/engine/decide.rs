@@ -30,6 +30,26 @@ impl From<BadAttribute> for Refusal {
     }
 }
 
+/// Which policies are asked.
+#[derive(Clone, Copy)]
+enum Asked<'e> {
+    /// Those that could concern the question.
+    Slices(&'e Env),
+    /// All.
+    WholeSet,
+}
+
+/// How a question is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Remembered, or by the slices.
+    Usual,
+    /// By the slices, with the reasons.
+    Explained,
+    /// By Cedar's own authorizer over all policies.
+    WholeSet,
+}
+
 impl Snapshot {
     /// Answers one question about the members of `world`.
     pub fn decide<M: Members>(
@@ -38,10 +58,24 @@ impl Snapshot {
         world: &World<'_, M>,
         explain: bool,
     ) -> Decision {
-        match self.find_principal(query, world, explain) {
+        self.answer(query, world, if explain { How::Explained } else { How::Usual })
+    }
+
+    /// The same by Cedar's own authorizer over the whole set: nothing is remembered and no policy
+    /// is left out, so it costs what the whole set costs. An erring `forbid` denies here as well.
+    pub fn decide_by_whole_set<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+    ) -> Decision {
+        self.answer(query, world, How::WholeSet)
+    }
+
+    fn answer<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>, how: How) -> Decision {
+        match self.find_principal(query, world, how) {
             Ok(decision) => decision,
             Err(refusal) => Decision {
-                explanation: explain.then(|| Explanation {
+                explanation: (how == How::Explained).then(|| Explanation {
                     reason: refusal.reason,
                     sentence: refusal.sentence,
                     policies: Vec::new(),
@@ -56,7 +90,7 @@ impl Snapshot {
         &self,
         query: &Query<'_>,
         world: &World<'_, M>,
-        explain: bool,
+        how: How,
     ) -> Result<Decision, Refusal> {
         let subject = &query.subject;
         let kind = self.names.type_index(subject.kind);
@@ -64,7 +98,7 @@ impl Snapshot {
             && let Some(uid) = kind.and_then(|kind| self.names.uid(kind, subject.id))
             && let Some(stored) = self.stored.get(&uid)
         {
-            return self.judge(Principal::Stored(&uid, stored), query, world, explain);
+            return self.judge(Principal::Stored(&uid, stored), query, world, how);
         }
         let unknown = || match subject.kind {
             "session" => {
@@ -80,7 +114,7 @@ impl Snapshot {
         }
         world
             .members
-            .with(subject.id, |view| self.judge(Principal::Member(view), query, world, explain))
+            .with(subject.id, |view| self.judge(Principal::Member(view), query, world, how))
             .unwrap_or_else(|| Err(unknown()))
     }
 
@@ -89,23 +123,24 @@ impl Snapshot {
         principal: Principal<'_>,
         query: &Query<'_>,
         world: &World<'_, M>,
-        explain: bool,
+        how: How,
     ) -> Result<Decision, Refusal> {
         let (case, env) = self.understand(principal, query, world)?;
-        let place = if explain { None } else { self.place(&case, env) };
+        let place = if how == How::Usual { self.place(&case, env) } else { None };
         if let Some((memory, place)) = place
             && let Some(allowed) = memory.recall(place)
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
-        let verdict = self.ask(&case, env, world)?;
+        let asked = if how == How::WholeSet { Asked::WholeSet } else { Asked::Slices(env) };
+        let verdict = self.ask(&case, asked, world)?;
         if let Some((memory, place)) = place.filter(|_| verdict.erred.is_empty()) {
             memory.remember(place, verdict.allowed);
         }
         Ok(Decision {
             allowed: verdict.allowed,
             erred: u32::try_from(verdict.erred.len()).unwrap_or(u32::MAX),
-            explanation: explain.then(|| self.explain(&case, env, &verdict, world)),
+            explanation: (how == How::Explained).then(|| self.explain(&case, env, &verdict, world)),
         })
     }
 
@@ -127,6 +162,17 @@ impl Snapshot {
             memory.recall(place)
         });
         recalled.flatten().is_some()
+    }
+
+    /// Makes the opposite of what is remembered for a question of a member, to see who notices.
+    #[cfg(test)]
+    pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) {
+        world.members.with(query.subject.id, |view| {
+            let (case, env) = self.understand(Principal::Member(view), query, world).ok()?;
+            let (memory, place) = self.place(&case, env)?;
+            memory.remember(place, !memory.recall(place)?);
+            Some(())
+        });
     }
 
     /// Finds the action, the resource's type and the environment.
@@ -168,16 +214,22 @@ impl Snapshot {
         Ok((case, env))
     }
 
-    /// Lets Cedar judge the slices of one case.
+    /// Lets Cedar judge one case.
     fn ask<M: Members>(
         &self,
         case: &Case<'_>,
-        env: &Env,
+        asked: Asked<'_>,
         world: &World<'_, M>,
     ) -> Result<Verdict, BadAttribute> {
         let gatherer =
             Gatherer { names: &self.names, stored: &self.stored, members: world.members };
         let gathered = gatherer.gather(case)?;
+        let evaluation = Evaluation {
+            forbids: &self.forbids,
+            request: &gathered.request,
+            entities: &gathered.entities,
+        };
+        let Asked::Slices(env) = asked else { return Ok(evaluation.whole(self.whole_set())) };
         let role = match case.principal {
             Principal::Member(view) => Some(view.role),
             Principal::Stored(..) => None,
@@ -187,11 +239,6 @@ impl Snapshot {
             role_lineage: &gathered.role_lineage,
             principal: &gathered.principal_lineage,
             resource: &gathered.resource_lineage,
-        };
-        let evaluation = Evaluation {
-            forbids: &self.forbids,
-            request: &gathered.request,
-            entities: &gathered.entities,
         };
         Ok(evaluation.slices(env, &keys))
     }
@@ -228,7 +275,9 @@ impl Snapshot {
         let Principal::Member(view) = case.principal else {
             return (Reason::NotApplicable, Vec::new());
         };
-        let allows = |case: Case<'_>| self.ask(&case, env, world).is_ok_and(|found| found.allowed);
+        let slices = Asked::Slices(env);
+        let allows =
+            |case: Case<'_>| self.ask(&case, slices, world).is_ok_and(|found| found.allowed);
         let as_member = |view| Case { principal: Principal::Member(view), ..*case };
         if allows(as_member(MemberView { active: true, ..view })) {
             return (Reason::Suspended, Vec::new());

@@ -182,6 +182,7 @@ impl Draft<'_> {
             data: [text(self.folder.schema), text(self.folder.entities)],
             digest,
             digest_hex: digest.hex(),
+            whole: OnceLock::new(),
             matrix: OnceLock::new(),
         };
         snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();

@@ -62,12 +62,33 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     let signed_in = (query.subject.kind == SESSION)
         .then(|| sessions::authenticate(app, query.subject.id))
         .flatten();
-    let decision = match &signed_in {
-        Some(signed_in) => policies.decide(&as_member(query, signed_in), &world, explain),
-        None => policies.decide(query, &world, explain),
+    let query = &match &signed_in {
+        Some(signed_in) => as_member(query, signed_in),
+        None => *query,
     };
+    let due = app.cross_check.is_due().then(|| app.directory.revision());
+    let decision = judged(app, policies, query, &world, explain);
+    if let Some(revision) = due {
+        app.cross_check.leave(query, decision.allowed, revision, policies.digest());
+    }
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
+}
+
+/// The engine's answer, as long as it is trusted; else that of Cedar's own authorizer.
+fn judged<M: Members>(
+    app: &App,
+    policies: &Snapshot,
+    query: &Query<'_>,
+    world: &World<'_, M>,
+    explain: bool,
+) -> Decision {
+    if !app.cross_check.distrusts() {
+        return policies.decide(query, world, explain);
+    }
+    let Decision { allowed, erred, .. } = policies.decide_by_whole_set(query, world);
+    let explanation = explain.then(|| policies.decide(query, world, true).explanation).flatten();
+    Decision { allowed, erred, explanation }
 }
 
 /// Answers one question about the program that holds an API token.
@@ -75,7 +96,7 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
 pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     let began = clock::monotonic();
     let members = ActingAs { directory: &app.directory, holder };
-    let decision = app.policies.load().decide(query, &world(app, &members), false);
+    let decision = judged(app, &app.policies.load(), query, &world(app, &members), false);
     app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
     decision
 }
@@ -96,7 +117,7 @@ pub async fn try_out(
     Ok(policies.decide(query, &world(app, &members), true))
 }
 
-fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {
+pub(super) fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {
     let single_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
     World { members, single_account }
 }

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("passkeys", 2),
     ("password", 2),
     ("throttle", 2),
+    ("cross_check", 2),
     ("mail", 2),
     ("app", 3),
     ("http", 3),

@@ -1,0 +1,125 @@
+//! Which decisions are asked again in full, and what became of it.
+//!
+//! One decision in so many leaves its question here, in a place of bounded size: what finds no room
+//! is counted and left out, so that a decision never waits. Asks nothing itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::domain::query::Question;
+use crate::domain::{Digest, Query, Revision};
+
+/// How many questions wait at most: asking again one after another, nobody is in a hurry.
+const WAITING_MAX: usize = 64;
+
+/// An answer that was given, and what it rested on.
+#[derive(Debug)]
+pub struct Sample {
+    /// What was asked.
+    pub question: Question,
+    /// What was answered.
+    pub allowed: bool,
+    /// The members that it was answered by.
+    pub revision: Revision,
+    /// The policies that it was answered by.
+    pub policies: Digest,
+}
+
+/// How asking again ended, so often each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Cedar's own authorizer said the same.
+    pub agreed: u64,
+    /// It did not.
+    pub differed: u64,
+    /// There was no room, or something changed in between.
+    pub left_out: u64,
+}
+
+/// Takes samples, and knows whether the engine is still to be trusted.
+#[derive(Debug)]
+pub struct CrossCheck {
+    /// One decision in so many; 0 for none.
+    every: u64,
+    decisions: AtomicU64,
+    samples: Sender<Sample>,
+    /// Until somebody asks again.
+    waiting: Mutex<Option<Receiver<Sample>>>,
+    distrusted: AtomicBool,
+    agreed: AtomicU64,
+    differed: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl CrossCheck {
+    /// Takes one decision in `every`; 0 for none.
+    #[must_use]
+    pub fn new(every: u64) -> Self {
+        let (samples, waiting) = channel(WAITING_MAX);
+        Self {
+            every,
+            decisions: AtomicU64::new(0),
+            samples,
+            waiting: Mutex::new(Some(waiting)),
+            distrusted: AtomicBool::new(false),
+            agreed: AtomicU64::new(0),
+            differed: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether this decision is one that is asked again; to be asked once for each.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.every > 0 && self.decisions.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every)
+    }
+
+    /// Leaves a question to be asked again.
+    pub fn leave(&self, query: &Query<'_>, allowed: bool, revision: Revision, policies: Digest) {
+        let sample = Sample { question: Question::of(query), allowed, revision, policies };
+        if self.samples.try_send(sample).is_err() {
+            self.is_left_out();
+        }
+    }
+
+    /// What waits to be asked again; whoever asks first has all of it.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Receiver<Sample>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Cedar's own authorizer said the same.
+    pub fn has_agreed(&self) {
+        self.agreed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something changed in between: two answers that may differ are no proof.
+    pub fn is_left_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Cedar's own authorizer said something else: from now on it is asked each time.
+    pub fn has_differed(&self) {
+        self.differed.fetch_add(1, Ordering::Relaxed);
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether decisions must be left to Cedar's own authorizer over the whole set.
+    #[must_use]
+    pub fn distrusts(&self) -> bool {
+        self.distrusted.load(Ordering::Relaxed)
+    }
+
+    /// How it went so far.
+    #[must_use]
+    pub fn outcomes(&self) -> Outcomes {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Outcomes {
+            agreed: read(&self.agreed),
+            differed: read(&self.differed),
+            left_out: read(&self.left_out),
+        }
+    }
+}
