@@ -10,7 +10,7 @@ mod json;
 mod metadata;
 mod wire;
 
-pub use evaluation::{evaluation, evaluations};
+pub use evaluation::{answer, evaluation, evaluations};
 pub use forward_auth::forward_auth;
 pub use health::{livez, metrics, readyz};
 pub use metadata::metadata;

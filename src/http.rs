@@ -10,5 +10,5 @@ pub mod server;
 
 pub use hyper::body::Bytes;
 pub use request::{Method, Peer, Request, Sole, host_name, is_loopback};
-pub use respond::{Piece, Reply, status};
+pub use respond::{Piece, Reply, Stamp, status};
 pub use server::{Bounds, Listen, Listener, Server};

@@ -3,6 +3,7 @@
 //! From the whole body to the answer nothing waits. An answer is `{"decision":...}` and nothing
 //! else unless `options.explain` asks for more.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,10 +11,10 @@ use serde::Serialize;
 use super::json;
 use super::wire::{Body, Semantic};
 use crate::app::App;
-use crate::domain::{Decision, Failure, Kind, Query, Revision};
+use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision};
 use crate::engine::Snapshot;
 use crate::flows::decide::decide;
-use crate::http::{Bytes, Reply, Request, Sole};
+use crate::http::{Bytes, Reply, Request, Sole, Stamp};
 
 const ALLOW: &[u8] = br#"{"decision":true}"#;
 const DENY: &[u8] = br#"{"decision":false}"#;
@@ -60,7 +61,15 @@ struct ItemError<'f> {
 pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
-    let value = json::parse(&body)?;
+    answer(app, &body)
+}
+
+/// From the bytes of one question to its answer.
+///
+/// # Errors
+/// `Invalid`, when they are no question.
+pub fn answer(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+    let value = json::parse(body)?;
     let body = Body::read(&value)?;
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
@@ -166,10 +175,23 @@ impl<'a> Basis<'a> {
         decide(self.app, self.policies, query, explain)
     }
 
+    /// The stamp changes when members or policies do; each thread keeps the last one.
     fn stamp(&self, reply: Reply) -> Reply {
-        reply
-            .header("x-kwic-revision", self.revision.to_string())
-            .header("x-kwic-policies", self.policies.digest_hex().to_owned())
+        thread_local! {
+            static LAST: RefCell<Option<(Revision, Digest, Stamp)>> = const { RefCell::new(None) };
+        }
+        LAST.with_borrow_mut(|last| {
+            let (revision, digest) = (self.revision, self.policies.digest());
+            let fits =
+                |kept: &&mut (Revision, Digest, Stamp)| kept.0 == revision && kept.1 == digest;
+            if let Some((_, _, stamp)) = last.as_mut().filter(fits) {
+                return reply.stamp(stamp);
+            }
+            let stamp = Stamp::new(revision.0, self.policies.digest_hex());
+            let reply = reply.stamp(&stamp);
+            *last = Some((revision, digest, stamp));
+            reply
+        })
     }
 }
 

@@ -320,6 +320,6 @@ fn made_id() -> HeaderValue {
         format!("{:016x}", u64::from_le_bytes(entropy::random().unwrap_or_default()))
     });
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{prefix}-{number:x}"))
+    HeaderValue::from_maybe_shared(Bytes::from(format!("{prefix}-{number:x}")))
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }

@@ -43,6 +43,29 @@ pub fn status(kind: Kind) -> u16 {
     status_of(kind).as_u16()
 }
 
+static REVISION: HeaderName = HeaderName::from_static("x-kwic-revision");
+static POLICIES: HeaderName = HeaderName::from_static("x-kwic-policies");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What many answers rest on, as their headers say it: made once, and then only counted.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    revision: HeaderValue,
+    policies: HeaderValue,
+}
+
+impl Stamp {
+    /// The revision of the members, and the digest of the policies as 64 hexadecimal digits.
+    #[must_use]
+    pub fn new(revision: u64, policies: &str) -> Self {
+        let unknown = |_| HeaderValue::from_static("unknown");
+        Self {
+            revision: HeaderValue::from(revision),
+            policies: HeaderValue::from_str(policies).unwrap_or_else(unknown),
+        }
+    }
+}
+
 /// A response under way.
 #[derive(Debug)]
 pub struct Reply {
@@ -194,6 +217,14 @@ impl Reply {
         self
     }
 
+    /// What the answer rests on.
+    #[must_use]
+    pub fn stamp(mut self, stamp: &Stamp) -> Self {
+        self.headers.insert(REVISION.clone(), stamp.revision.clone());
+        self.headers.insert(POLICIES.clone(), stamp.policies.clone());
+        self
+    }
+
     /// A `Set-Cookie`, beside any other; each is a line of its own (RFC 6265, section 3).
     #[must_use]
     pub fn cookie(mut self, value: &str) -> Self {
@@ -220,7 +251,7 @@ impl Reply {
 
     /// Ready for hyper, with the request's id.
     pub(super) fn finish(mut self, id: &HeaderValue, closing: bool) -> hyper::Response<ReplyBody> {
-        self.headers.insert(HeaderName::from_static("x-request-id"), id.clone());
+        self.headers.insert(REQUEST_ID.clone(), id.clone());
         if closing {
             self.headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
         }
