@@ -1,9 +1,9 @@
 //! The console: Settings, Team Management, as pages for people.
 //!
-//! HTML that the server writes, one stylesheet, one small script. Every page and every state has an
-//! address; every form works without the script, which adds dialogs, search while one types, and
-//! what others change. Reads a request, asks a flow, writes a page: holds no rule of its own, and
-//! what a page leaves out the flow refuses too.
+//! HTML that the server writes, one stylesheet, one small script, and one more where a passkey is
+//! asked for. Every page and every state has an address; every form but a passkey's works without a
+//! script, which adds dialogs, search while one types, and what others change. Reads a request, asks
+//! a flow, writes a page: holds no rule of its own, and what a page leaves out the flow refuses too.
 
 mod assets;
 mod audit;
@@ -21,11 +21,13 @@ mod join;
 mod link;
 mod member;
 mod own;
+mod passkeys;
 mod passwords;
 mod people;
 mod place;
 mod points;
 mod policies;
+mod policies_check;
 mod policies_try;
 mod roles;
 mod security;
@@ -84,6 +86,7 @@ pages! {
     SignIn: Get "/sign-in" => sign_in::show,
     SignInTry: Post "/sign-in" => sign_in::enter,
     SignInCode: Post "/sign-in/code" => sign_in::second_step,
+    SignInPasskey: Post "/sign-in/passkey" => sign_in::by_passkey,
     SignInSetUp: Post "/sign-in/set-up" => sign_in::set_up,
     SignOut: Post "/sign-out" => sign_in::leave,
     SignedOut: Get "/signed-out" => sign_in::left,
@@ -135,8 +138,11 @@ pages! {
     EmailAsked: Post "/me/email" => own::ask_email,
     SessionEnd: Post "/me/sessions/{id}/end" => security::end_session,
     SessionsEnd: Post "/me/sessions/end" => security::end_others,
-    PasskeyAsk: Get "/me/passkeys/{id}/remove" => security::ask_passkey,
-    PasskeyRemoved: Post "/me/passkeys/{id}/remove" => security::remove_passkey,
+    PasskeyNew: Get "/me/passkeys/new" => passkeys::ask,
+    PasskeyBegun: Post "/me/passkeys/new" => passkeys::begin,
+    PasskeyAdded: Post "/me/passkeys/confirm" => passkeys::confirm,
+    PasskeyAsk: Get "/me/passkeys/{id}/remove" => passkeys::ask_remove,
+    PasskeyRemoved: Post "/me/passkeys/{id}/remove" => passkeys::remove,
     LeaveAsk: Get "/me/leave" => own::ask_to_leave,
     Left: Post "/me/leave" => own::leave,
     TwoStepBegin: Get "/me/two-step" => two_step::ask,
@@ -159,6 +165,7 @@ pages! {
     Audit: Get "/audit" => audit::show,
     Policies: Get "/policies" => policies::show,
     PoliciesReload: Post "/policies/reload" => policies::reload,
+    PoliciesCheck: Get "/policies/check" => policies::check,
     PoliciesTry: Get "/policies/try" => policies::try_one,
 }
 

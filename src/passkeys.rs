@@ -4,6 +4,8 @@
 //! what a question must be judged by goes back to whoever asked it, to be sealed. Never writes an
 //! answer to the log.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::{
@@ -29,6 +31,12 @@ pub struct RelyingParty(Webauthn);
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Options(serde_json::Value);
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A question to an authenticator.
 #[derive(Debug)]
@@ -109,6 +117,9 @@ impl RelyingParty {
             self.0.start_securitykey_registration(handle, email, &name, Some(known), None, None);
         let (mut options, state) = asked.map_err(broken)?;
         options.public_key.hints = None;
+        // Nothing of what they tell is kept; and one of them, protection of the credential by user
+        // verification, Chromium refuses where verification is not insisted on.
+        options.public_key.extensions = None;
         question(&options, &state)
     }
 
@@ -196,6 +207,9 @@ fn read_all<T: DeserializeOwned>(known: &[Passkey]) -> Result<Vec<T>, Failure> {
 /// Reads what a browser sends. Members that nobody asked for are left alone: browsers may send
 /// more than an earlier standard knew.
 fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Refusal> {
+    if answer.len() > limits::PASSKEY_ANSWER_BYTES_MAX {
+        return Err(Refusal::Failed(unreadable("it is too long for one")));
+    }
     serde_json::from_str(answer).map_err(|fault| Refusal::Failed(unreadable(&fault.to_string())))
 }
 

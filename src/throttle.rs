@@ -135,6 +135,17 @@ impl Throttle {
         self.state().known.remember(login, network::key(network), at);
     }
 
+    /// Until when no try of a login is looked at: from a network that nobody knows it from, or from
+    /// the one of its own where it waits longest. `None` where it may be tried now.
+    #[must_use]
+    pub fn waits_until(&self, login: Login, now: Timestamp) -> Option<Timestamp> {
+        let state = self.state();
+        let known = state.known.networks(login).map(|network| from_known(login, network));
+        let waits = known.chain([login.0]).map(|counter| state.delayed(&counter, now));
+        let wait = waits.max().filter(|wait| *wait > 0)?;
+        Some(Timestamp(now.0.saturating_add(i64::try_from(wait * 1_000).unwrap_or(i64::MAX))))
+    }
+
     /// Forgets the failures of a login: after a new password was set through a link in mail, say.
     pub fn forget(&self, login: Login) {
         let state = &mut *self.state();
@@ -217,11 +228,17 @@ impl State {
         if failures.saturating_add(under_way) < FREE {
             return 0;
         }
-        if under_way > 0 {
-            return 1;
+        if under_way > 0 { 1 } else { self.delayed(counter, now) }
+    }
+
+    /// Seconds that are left of the delay after the failures so far.
+    fn delayed(&self, counter: &Digest, now: Timestamp) -> u64 {
+        let failures = self.failures(counter, now);
+        if failures < FREE {
+            return 0;
         }
         let last = self.failures.get(counter).map_or(now, |(failures, ())| failures.last);
-        left(delay(&DELAYS, failures.saturating_sub(FREE)), last, now)
+        left(delay(&DELAYS, failures - FREE), last, now)
     }
 
     fn count(&mut self, counter: Digest, now: Timestamp) -> u32 {
@@ -383,6 +400,27 @@ mod tests {
         throttle.forget(login("bo"));
         assert_eq!(wrong(&throttle, "bo", HOME, 0), Ok(1));
         assert_eq!(wrong(&throttle, "bo", STRANGER, 0), Ok(1));
+    }
+
+    #[test]
+    fn who_has_to_wait_is_known_from_whichever_network_the_failures_came() {
+        let throttle = Throttle::default();
+        let until = |name: &str, now| throttle.waits_until(login(name), at(now));
+        right(&throttle, "ann", HOME, 0);
+        for (network, name) in [(STRANGER, "ann"), (STRANGER, "bo")] {
+            for _ in 0..3 {
+                assert_eq!(until(name, 0), None);
+                wrong(&throttle, name, network, 0).unwrap();
+            }
+            assert_eq!((until(name, 0), until(name, 1)), (Some(at(1)), None), "{name}");
+        }
+        // The longest of all her counts.
+        for second in [0, 0, 0, 1] {
+            wrong(&throttle, "ann", HOME, second).unwrap();
+        }
+        assert_eq!((until("ann", 1), until("ann", 4)), (Some(at(4)), None));
+        throttle.forget(login("ann"));
+        assert_eq!(until("ann", 1), None);
     }
 
     #[test]

@@ -161,6 +161,7 @@ calls! {
     Backup: Post "/backup" Operator Json => backup::take,
 
     Policies: Get "/policies" Anyone Empty => policies::show,
+    PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
 
     OpenApi: Get "/openapi.json" Open Empty => openapi::show,

@@ -1,7 +1,8 @@
-//! `/policies`: which set is live, and the command to load the folder again.
+//! `/policies`: which set is live, what the folder would change, and the command to load it again.
 
 use super::call::{Answer, Call, Who};
 use super::wire;
+use crate::domain::Failure;
 use crate::flows::permit::{Permit, Right, StorePermit};
 use crate::flows::reload;
 use crate::http::Reply;
@@ -18,14 +19,23 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&wire::Policies::new(&live, &status)))
 }
 
+pub(super) async fn check(call: &mut Call<'_>) -> Answer {
+    let permit = managing(call).await?;
+    Ok(Reply::json_of(&wire::Reload::from(reload::check(call.app, &permit).await?)))
+}
+
 pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
-    let permit = match call.who {
-        Some(Who::Member(_) | Who::Token(_)) => {
-            let caller = call.caller().await?;
-            StorePermit::managing_policies(call.app, caller).await?
-        }
-        _ => call.operator()?,
-    };
+    let permit = managing(call).await?;
     let report = reload::now(call.app, permit).await?;
     Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+async fn managing(call: &mut Call<'_>) -> Result<StorePermit, Failure> {
+    match call.who {
+        Some(Who::Member(_) | Who::Token(_)) => {
+            let caller = call.caller().await?;
+            StorePermit::managing_policies(call.app, caller).await
+        }
+        _ => call.operator(),
+    }
 }

@@ -56,8 +56,39 @@ impl Deed {
     }
 }
 
-/// All of a row's, as the script reads them: keys, each with why not after `=`.
-pub(super) fn told(deeds: &[Deed]) -> String {
+/// The menus of a page: most rows have the same one, so each is written once and a row names its
+/// number.
+pub(super) struct Menus {
+    pub(super) kinds: Vec<&'static Act>,
+    menus: Vec<String>,
+}
+
+impl Menus {
+    pub(super) fn new(kinds: impl IntoIterator<Item = &'static Act>) -> Self {
+        Self { kinds: kinds.into_iter().collect(), menus: Vec::new() }
+    }
+
+    /// The number of the menu that offers `deeds`; none for nothing.
+    pub(super) fn number(&mut self, deeds: &[Deed]) -> Option<usize> {
+        if deeds.is_empty() {
+            return None;
+        }
+        let menu = told(deeds);
+        let known = self.menus.iter().position(|other| *other == menu);
+        Some(known.unwrap_or_else(|| {
+            self.menus.push(menu);
+            self.menus.len() - 1
+        }))
+    }
+
+    /// All of them as the script reads them: between them `|`.
+    pub(super) fn all(&self) -> String {
+        self.menus.join("|")
+    }
+}
+
+/// One menu as the script reads it: keys, each with why not after `=`, and between them `;`.
+fn told(deeds: &[Deed]) -> String {
     let one = |deed: &Deed| match deed.why {
         Some(why) => format!("{}={why}", deed.kind.key),
         None => deed.kind.key.to_owned(),

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::cards::Deck;
-use super::deeds::{Act, Deed, told};
+use super::deeds::{Act, Deed, Menus};
 use super::form::Form;
 use super::invite;
 use super::place::Place;
@@ -52,7 +52,6 @@ impl Verb {
 
 /// One invitation in the table.
 struct Line {
-    id: String,
     name: String,
     email: String,
     role: String,
@@ -64,7 +63,7 @@ struct Line {
     inviter: String,
     sent: When,
     path: String,
-    told: String,
+    menu: Option<usize>,
     deeds: Vec<Deed>,
 }
 
@@ -82,7 +81,7 @@ struct Page<'p> {
     /// Some mail is on its way: the page looks again soon.
     unsettled: bool,
     next: Option<String>,
-    kinds: Vec<&'static Act>,
+    menus: Menus,
 }
 
 /// The tab of the team page.
@@ -104,7 +103,9 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
         matches!(shown.view.invite.state(now), InviteState::Accepted | InviteState::Revoked)
     };
     let shown = listed.items.into_iter().filter(|shown| !named.is_empty() || !over(shown));
-    let lines: Vec<Line> = shown.map(|shown| line(viewer, &live, now, &shown)).collect();
+    let mut menus = Menus::new(&KINDS);
+    let lines: Vec<Line> =
+        shown.map(|shown| line(viewer, &live, now, &shown, &mut menus)).collect();
     let next = listed.next.map(|cursor| {
         let place = Place::at("/team").with("tab", "invitations").with("search", &search);
         place.with("state", &named).with("after", &cursor).path()
@@ -122,7 +123,7 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
             .any(|line| line.delivery.word == w::SENDING || line.delivery.word == w::QUEUED),
         lines,
         next,
-        kinds: KINDS.iter().collect(),
+        menus,
     }))
 }
 
@@ -138,7 +139,13 @@ fn states(chosen: &str) -> Vec<(&'static str, &'static str, bool)> {
     all.into_iter().map(|(value, name)| (value, name, value == chosen)).collect()
 }
 
-fn line(viewer: &Viewer, live: &Snapshot, now: Timestamp, shown: &Shown) -> Line {
+fn line(
+    viewer: &Viewer,
+    live: &Snapshot,
+    now: Timestamp,
+    shown: &Shown,
+    menus: &mut Menus,
+) -> Line {
     let (invite, delivery) = (&shown.view.invite, &shown.view.delivery);
     let state = invite.state(now);
     let deeds = deeds(viewer, state);
@@ -162,9 +169,8 @@ fn line(viewer: &Viewer, live: &Snapshot, now: Timestamp, shown: &Shown) -> Line
         inviter: shown.inviter.as_ref().map_or_else(|| w::RUNS_IT.to_owned(), |it| it.full_name()),
         sent: When::from(invite.sent, now),
         path: format!("/team/invitations/{}", invite.id),
-        told: told(&deeds),
+        menu: menus.number(&deeds),
         deeds,
-        id: invite.id.to_string(),
     }
 }
 
@@ -233,7 +239,15 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let (viewer, shown) = found(call).await?;
     match correct(call, &viewer, &shown, &form).await {
-        Ok(corrected) => Ok(invite::sent(call, &viewer, corrected)),
+        Ok(corrected) => {
+            let (before, now) = (&shown.view.invite, &corrected.view.invite);
+            // Only a new address gets a mail.
+            let told = match now.email == before.email {
+                true => w::invitation_changed(&now.full_name()),
+                false => w::invitation_anew(now.email.as_str()),
+            };
+            Ok(invite::sent(call, &viewer, corrected, &told))
+        }
         Err(failure) => Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure)),
     }
 }
@@ -299,7 +313,10 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
         Ok(_) if matches!(verb, Verb::Revoke) => {
             Ok(see_telling(call.app, BACK, &w::was_revoked(&name)))
         }
-        Ok(done) => Ok(invite::sent(call, &viewer, done.value)),
+        Ok(done) => {
+            let told = w::invitation_anew(done.value.view.invite.email.as_str());
+            Ok(invite::sent(call, &viewer, done.value, &told))
+        }
         Err(failure) => Ok(verb_sheet(call, &viewer, &shown, verb).refused(&failure)),
     }
 }

@@ -53,7 +53,10 @@ pub(super) async fn send(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let viewer = call.viewer().await?;
     match send_one(call, &viewer, &form).await {
-        Ok(shown) => Ok(sent(call, &viewer, shown)),
+        Ok(shown) => {
+            let told = w::invitation_made(shown.view.invite.email.as_str());
+            Ok(sent(call, &viewer, shown, &told))
+        }
         Err(failure) => {
             let failure = helped(call, &viewer, &form, failure).await;
             let sheet = sheet(call, &viewer, &form).await?;
@@ -87,15 +90,20 @@ fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
     Some(Invitation { email, first_name, last_name, role })
 }
 
-/// The page after an invitation was made: its link, where no mail carries it.
-pub(super) fn sent(call: &Call<'_>, viewer: &Viewer, shown: Shown) -> crate::http::Reply {
-    let email = shown.view.invite.email.as_str();
+/// The page after an invitation was made or changed: its link, where no mail carries it, or what
+/// was done.
+pub(super) fn sent(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    shown: Shown,
+    told: &str,
+) -> crate::http::Reply {
     match shown.link {
         Some(link) => {
             let shell = Shell::inside(call, viewer, w::INVITATION_LINK, "/team");
-            LinkPage::new(shell, w::link_for(email), link).page()
+            LinkPage::new(shell, w::link_for(shown.view.invite.email.as_str()), link).page()
         }
-        None => see_telling(call.app, "/team?tab=invitations", &w::invitation_made(email)),
+        None => see_telling(call.app, "/team?tab=invitations", told),
     }
 }
 

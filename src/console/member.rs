@@ -20,6 +20,7 @@ use super::when::When;
 use super::words as w;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
 use crate::engine::Matrix;
+use crate::flows::locks::{self, Lock};
 use crate::flows::members::{self, Chosen};
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
@@ -147,6 +148,10 @@ struct Page<'p> {
     you: bool,
     role: String,
     status: w::Badge,
+    /// Until when no try to sign in is looked at.
+    until: Option<When>,
+    /// What keeps the member from signing in, and what helps.
+    lock: Option<&'static str>,
     two_step: w::Badge,
     joined: When,
     active: Option<When>,
@@ -165,12 +170,18 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
+    let lock = locks::of(call.app, viewer.caller(), member).await?;
     Ok(page(&Page {
         shell: Shell::inside(call, &viewer, member.full_name(), "/team"),
         initials: initials(member),
         you: viewer.is(member),
         role: title(&live, &member.role),
-        status: w::status(member.status),
+        status: lock.map_or_else(|| w::status(member.status), |_| w::locked()),
+        until: match lock {
+            Some(Lock::Until(at)) => Some(When::exactly(at)),
+            _ => None,
+        },
+        lock: lock.map(w::why_locked),
         two_step: w::two_step(member.two_step),
         joined: When::exactly(member.joined),
         active: seen.signed_in.map(|at| When::from(at, call.app.clock.now())),

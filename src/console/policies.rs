@@ -1,8 +1,8 @@
 //! The live policies: which set answers, why the folder was last refused, what each reload changed,
 //! and loading the folder again for who may.
 //!
-//! To go back to an older set, or to try a changed folder before it is loaded, there is no flow
-//! yet, and so nothing here.
+//! The folder is where policies come from: whoever wants an older set puts its files back there, and
+//! so there is no going back from here, which the next reload would undo.
 
 use askama::Template;
 
@@ -20,6 +20,7 @@ use crate::flows::permit::StorePermit;
 use crate::flows::{audit, reload};
 use crate::http::status;
 
+pub(super) use super::policies_check::show as check;
 pub(super) use super::policies_try::show as try_one;
 
 pub(super) const SECTION: &str = "/policies";
@@ -30,11 +31,11 @@ const CHANGES_SHOWN: usize = 50;
 
 /// One thing that is wrong with the folder.
 #[derive(Debug, PartialEq, Eq)]
-struct Fault {
+pub(super) struct Fault {
     /// Where, and what.
-    text: String,
+    pub(super) text: String,
     /// The line with its span underlined; empty where there is none.
-    excerpt: String,
+    pub(super) excerpt: String,
 }
 
 /// One set that went live.
@@ -132,7 +133,7 @@ fn installed(people: &People, entry: AuditEntry) -> Installed {
 
 /// The faults of a refused folder, one by one: `file:line: message`, and below it, indented, the
 /// line at fault.
-fn faults(text: &str) -> Vec<Fault> {
+pub(super) fn faults(text: &str) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for line in text.lines() {
         match faults.last_mut() {

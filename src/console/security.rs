@@ -6,20 +6,17 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::device::device;
+use super::passkeys::why_none_more;
 use super::roles::title as role_title;
-use super::sheet::{Fact, Sheet};
+use super::sheet::Fact;
 use super::shell::{Shell, page, see, see_telling};
-use super::two_step::{proof_asked, proof_shown};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::browser;
-use crate::domain::passkey::unknown as unknown_passkey;
 use crate::domain::session::ended;
-use crate::domain::{
-    AuditEntry, AuditEvent, Failure, Passkey, PasskeyId, Session, SessionId, Timestamp,
-};
-use crate::flows::{passkeys, personal, sessions, two_step};
+use crate::domain::{AuditEntry, AuditEvent, Passkey, Session, SessionId, Timestamp};
+use crate::flows::{personal, sessions, two_step};
 
 /// Recovery codes of which there should be new ones soon.
 const CODES_LOW: usize = 3;
@@ -62,6 +59,8 @@ struct Me<'p> {
     codes_low: bool,
     enforced: bool,
     keys: Vec<Key>,
+    /// Why there can be no other one.
+    no_more_keys: Option<String>,
     devices: Vec<Device>,
     sign_ins: Vec<SignIn>,
 }
@@ -94,6 +93,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         codes_left: standing.recovery_left,
         codes_low: standing.recovery_left <= CODES_LOW,
         enforced: standing.enforced,
+        no_more_keys: why_none_more(call, &standing),
         keys: standing.passkeys.iter().map(|it| key(it, now)).collect(),
         devices: found.iter().map(|it| of_session(it, signed_in.session(), now)).collect(),
         sign_ins: entries.iter().map(|it| sign_in(it, now)).collect(),
@@ -161,37 +161,4 @@ pub(super) async fn end_others(call: &mut Call<'_>) -> Answer {
     call.form().await?;
     sessions::end_own(call.app, viewer.signed_in, None).await?;
     Ok(see_telling(call.app, "/me", w::OTHERS_ENDED))
-}
-
-pub(super) async fn ask_passkey(call: &mut Call<'_>) -> Answer {
-    let viewer = call.viewer().await?;
-    let passkey = own_passkey(call, &viewer).await?;
-    Ok(passkey_sheet(call, &viewer, &passkey).page())
-}
-
-async fn own_passkey(call: &Call<'_>, viewer: &Viewer) -> Result<Passkey, Failure> {
-    let id = PasskeyId::parse(&call.id).ok_or_else(unknown_passkey)?;
-    let known = passkeys::list(call.app, &viewer.signed_in).await?;
-    known.into_iter().find(|passkey| passkey.id == id).ok_or_else(unknown_passkey)
-}
-
-fn passkey_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, passkey: &Passkey) -> Sheet<'p> {
-    let title = w::remove_passkey(passkey.name.as_str());
-    let action = format!("/me/passkeys/{}/remove", passkey.id);
-    let sheet = Sheet::new(inside(call, viewer, title), action, w::REMOVE)
-        .line(w::REMOVE_PASSKEY_WHY)
-        .danger()
-        .cancel("/me");
-    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
-}
-
-pub(super) async fn remove_passkey(call: &mut Call<'_>) -> Answer {
-    let viewer = call.viewer().await?;
-    let passkey = own_passkey(call, &viewer).await?;
-    let shown = proof_shown(&call.form().await?);
-    let (own, id) = (&viewer.signed_in, passkey.id.clone());
-    match passkeys::remove(call.app, own, id, &shown, &call.from()).await {
-        Ok(_) => Ok(see_telling(call.app, "/me", &w::passkey_removed(passkey.name.as_str()))),
-        Err(failure) => passkey_sheet(call, &viewer, &passkey).not_taken(failure),
-    }
 }

@@ -5,12 +5,14 @@
 
 use askama::Template;
 
+use super::assets::PASSKEYS;
 use super::call::Answer;
 use super::cards::Card;
 use super::shell::{Shell, page};
 use super::when::When;
 use super::words as w;
 use crate::domain::{Failure, Kind};
+use crate::flows::passkeys::Asked;
 use crate::http::{Reply, status};
 
 /// How a field is typed into: attributes of `input`, fixed by what is asked.
@@ -145,6 +147,42 @@ pub(super) enum Part {
     Username(String),
 }
 
+/// What the browser is asked before a form is sent, by the script alone: its answer goes into the
+/// field `credential`.
+pub(super) enum Asks {
+    /// To make a passkey: nothing is sent without.
+    New(Asked),
+    /// To show one, in the place of what the form asks for. The path below the console's own that
+    /// the form is sent to then, and the name of the button.
+    Shown(Asked, &'static str, &'static str),
+}
+
+impl Asks {
+    /// The question as JSON.
+    pub(super) fn options(&self) -> String {
+        let (Self::New(asked) | Self::Shown(asked, ..)) = self;
+        asked.options.to_string()
+    }
+
+    /// The path of what asks, below the console's own.
+    pub(super) fn script(&self) -> &'static str {
+        &PASSKEYS.path
+    }
+
+    fn challenge(&self) -> &str {
+        let (Self::New(asked) | Self::Shown(asked, ..)) = self;
+        &asked.challenge
+    }
+
+    /// What is told where the browser gives no answer: a key that the script knows, and words.
+    pub(super) const fn troubles(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::New(_) => &w::NO_PASSKEY_MADE,
+            Self::Shown(..) => &w::NO_PASSKEY_SHOWN,
+        }
+    }
+}
+
 /// A page of one form.
 #[derive(Template)]
 #[template(path = "console/templates/sheet.html", config = ".askama.toml")]
@@ -158,6 +196,9 @@ pub(super) struct Sheet<'p> {
     pub(super) hidden: Vec<(&'static str, String)>,
     pub(super) parts: Vec<Part>,
     pub(super) submit: String,
+    /// Told to whoever has no script, without which it leads nowhere.
+    pub(super) unscripted: Option<&'static str>,
+    pub(super) asks: Option<Asks>,
     /// Takes something away: the way out has the focus.
     pub(super) danger: bool,
     /// The way out: a path below the console's own, and its name.
@@ -180,6 +221,8 @@ impl<'p> Sheet<'p> {
             hidden: Vec::new(),
             parts: Vec::new(),
             submit: submit.into(),
+            unscripted: None,
+            asks: None,
             danger: false,
             out: None,
             instead: None,
@@ -203,6 +246,17 @@ impl<'p> Sheet<'p> {
     pub(super) fn part(mut self, part: Part) -> Self {
         self.parts.push(part);
         self
+    }
+
+    /// Says that nothing comes of it without the script.
+    pub(super) fn needs_script(self, words: &'static str) -> Self {
+        Self { unscripted: Some(words), ..self }
+    }
+
+    /// Has the browser asked for a passkey.
+    pub(super) fn asks(self, asks: Asks) -> Self {
+        let sheet = self.hidden("challenge", asks.challenge()).hidden("credential", "");
+        Self { asks: Some(asks), ..sheet }
     }
 
     pub(super) fn danger(self) -> Self {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::call::{Answer, Call};
 use super::form::Form;
-use super::sheet::{Input, Sheet, kind};
+use super::passkeys::answer;
+use super::sheet::{Asks, Input, Sheet, kind};
 use super::shell::{Note, Shell, escaped, page, see};
 use super::two_step::{Codes, Scan};
 use super::words as w;
@@ -16,7 +17,7 @@ use crate::browser;
 use crate::domain::{AccountSlug, Email, Failure, Token};
 use crate::flows::sessions::{self, COOKIE};
 use crate::flows::sign_in::{self, Attempt, Outcome};
-use crate::flows::{accounts, two_step};
+use crate::flows::{accounts, passkeys, two_step};
 use crate::http::{Reply, Request};
 
 /// Where whoever is signed in goes on.
@@ -96,7 +97,7 @@ async fn try_to_enter(call: &mut Call<'_>, form: &Form) -> Answer {
 pub(super) async fn enter_by(call: &Call<'_>, attempt: Attempt, next: &str) -> Answer {
     match sign_in::sign_in(call.app, attempt).await? {
         Outcome::Entered(entered) => entered_by(call, &entered.value.token, next).await,
-        Outcome::SecondFactor(waiting) => Ok(code_sheet(call, &waiting.ticket, next).page()),
+        Outcome::SecondFactor(waiting) => Ok(code_sheet(call, &waiting.ticket, next).await.page()),
         Outcome::SetUp(waiting) => {
             let told = two_step::begin_by_ticket(call.app, &waiting.ticket).await?;
             let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
@@ -125,12 +126,32 @@ pub(super) async fn end_brought(app: &Arc<App>, request: &Request) -> Result<(),
     Ok(())
 }
 
-fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> {
-    Sheet::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
+/// The second step: a code, or a passkey of who has one. Each page asks a question of its own.
+async fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> {
+    let sheet = Sheet::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
         .hidden("ticket", ticket)
         .hidden("next", next)
         .input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
-        .out("/sign-in", w::START_AGAIN)
+        .out("/sign-in", w::START_AGAIN);
+    match passkeys::ask(call.app, ticket).await {
+        Ok(asked) => sheet.asks(Asks::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
+        // None to ask, or no ticket to ask by: what is wrong with that is told for the code.
+        Err(_) => sheet,
+    }
+}
+
+pub(super) async fn by_passkey(call: &mut Call<'_>) -> Answer {
+    let form = call.form().await?;
+    let (ticket, next) = (form.text("ticket"), form.text("next"));
+    match shown(call, ticket, &form).await {
+        Ok(token) => entered_by(call, &token, next).await,
+        Err(failure) => Ok(code_sheet(call, ticket, next).await.refused(&failure)),
+    }
+}
+
+async fn shown(call: &Call<'_>, ticket: &str, form: &Form) -> Result<Token, Failure> {
+    let answer = answer(form)?;
+    Ok(passkeys::sign_in(call.app, ticket, answer, call.from()).await?.value.token)
 }
 
 pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
@@ -140,7 +161,7 @@ pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
         sign_in::second_factor(call.app, ticket, form.text("code").trim(), call.from()).await;
     match entered {
         Ok(entered) => entered_by(call, &entered.value.token, next).await,
-        Err(failure) => Ok(code_sheet(call, ticket, next).refused(&failure)),
+        Err(failure) => Ok(code_sheet(call, ticket, next).await.refused(&failure)),
     }
 }
 
@@ -160,7 +181,7 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
             // A new secret: the one before was shown on a page that is gone.
             let told = two_step::begin_by_ticket(call.app, ticket).await?;
             let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
-            Ok(scan.line(w::SET_UP_WHY).hidden("ticket", ticket).page(Some(&failure)))
+            Ok(scan.line(w::SET_UP_AGAIN).hidden("ticket", ticket).page(Some(&failure)))
         }
     }
 }

@@ -3,20 +3,23 @@
 //! One request and one walk over the account for a page, never one per row. What a row offers is
 //! what [`member::deeds`] says; whether it is done, the flows.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 
 use super::call::{Answer, Call};
-use super::deeds::{Act, told};
+use super::deeds::Menus;
 use super::shell::{Shell, page};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use super::{banners, invitations, member, place::Place, roles};
-use crate::domain::{Failure, Member, RoleId, Status, Timestamp};
+use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
 use crate::flows::export;
 use crate::flows::import::Format;
 use crate::flows::invites;
+use crate::flows::locks;
 use crate::flows::members;
 use crate::http::Reply;
 use crate::store::MemberFilter;
@@ -47,11 +50,13 @@ struct Line {
     you: bool,
     role: String,
     status: w::Badge,
+    /// Until when no try to sign in is looked at.
+    until: Option<When>,
     two_step: w::Badge,
     active: Option<When>,
     joined: When,
     /// What can be done, for the script.
-    told: String,
+    menu: Option<usize>,
     /// May be ticked for what is done to several.
     tickable: bool,
 }
@@ -90,7 +95,7 @@ struct Team<'p> {
     alone: bool,
     suggestions: Vec<(String, String)>,
     manages: bool,
-    kinds: Vec<&'static Act>,
+    menus: Menus,
 }
 
 /// What the address asks for.
@@ -232,10 +237,14 @@ async fn members_page(
     let live = call.app.policies.load_full();
     let administrators = members::administrators(call.app, &viewer.account.slug).await;
     let manages = viewer.rights.edit || viewer.rights.remove;
-    let scene =
-        Scene { viewer, live: &live, now: call.app.clock.now(), administrators: &administrators };
+    let shown = roster.items.iter().map(|seen| &seen.member);
+    let waiting = locks::waiting(call.app, viewer.caller(), shown).await?;
+    let now = call.app.clock.now();
+    let scene = Scene { viewer, live: &live, now, administrators: &administrators, waiting };
     let place = query.place();
     let last = roster.first + roster.items.len().saturating_sub(1);
+    let mut menus = Menus::new(member::KINDS);
+    let lines = roster.items.iter().map(|seen| scene.line(seen, &mut menus)).collect();
     Ok(page(&Team {
         shell: Shell::inside(call, viewer, w::TEAM, "/team"),
         viewer,
@@ -249,7 +258,7 @@ async fn members_page(
             query.column(MemberOrder::SignedIn, w::LAST_SIGN_IN),
             query.column(MemberOrder::Joined, w::JOINED),
         ],
-        lines: roster.items.into_iter().map(|seen| scene.line(seen)).collect(),
+        lines,
         count: w::members_found(roster.matching),
         range: w::range(roster.first, last, roster.matching),
         next: roster.next.map(|cursor| place.clone().with("after", &cursor).path()),
@@ -257,7 +266,7 @@ async fn members_page(
         alone: roster.total == 1 && !query.is_filtered(),
         suggestions: suggestions(&live, viewer),
         manages,
-        kinds: member::KINDS.to_vec(),
+        menus,
     }))
 }
 
@@ -267,23 +276,26 @@ struct Scene<'s> {
     live: &'s Snapshot,
     now: Timestamp,
     administrators: &'s [Member],
+    waiting: BTreeMap<MemberId, Timestamp>,
 }
 
 impl Scene<'_> {
-    fn line(&self, Seen { member, signed_in }: Seen) -> Line {
-        let you = self.viewer.is(&member);
-        let last = member::is_last_administrator(self.administrators, &member);
+    fn line(&self, Seen { member, signed_in }: &Seen, menus: &mut Menus) -> Line {
+        let you = self.viewer.is(member);
+        let last = member::is_last_administrator(self.administrators, member);
+        let until = self.waiting.get(&member.id).copied();
         Line {
-            initials: initials(&member),
+            initials: initials(member),
             name: member.full_name(),
             email: member.email.as_str().to_owned(),
             you,
             role: roles::title(self.live, &member.role),
-            status: w::status(member.status),
+            status: if until.is_some() { w::locked() } else { w::status(member.status) },
+            until: until.map(When::exactly),
             two_step: w::two_step(member.two_step),
-            active: signed_in.map(|at| When::from(at, self.now)),
+            active: signed_in.map(|at| When::roughly(at, self.now)),
             joined: When::day(member.joined),
-            told: told(&member::deeds(self.viewer, &member, last)),
+            menu: menus.number(&member::deeds(self.viewer, member, last)),
             tickable: !you && (self.viewer.rights.edit || self.viewer.rights.remove),
             path: member::path(&member.id, ""),
             id: member.id.to_string(),

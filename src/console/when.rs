@@ -20,22 +20,29 @@ pub(super) struct When {
     now: Option<Timestamp>,
     /// The day alone.
     day: bool,
+    /// Says the moment itself to who points at it.
+    exact: bool,
 }
 
 impl When {
     /// The date and the time.
     pub(super) const fn exactly(at: Timestamp) -> Self {
-        Self { at, now: None, day: false }
+        Self { at, now: None, day: false, exact: false }
     }
 
     /// The day, where nobody cares for the hour.
     pub(super) const fn day(at: Timestamp) -> Self {
-        Self { at, now: None, day: true }
+        Self { at, now: None, day: true, exact: false }
     }
 
     /// How long ago, or how long until.
     pub(super) const fn from(at: Timestamp, now: Timestamp) -> Self {
-        Self { at, now: Some(now), day: false }
+        Self { at, now: Some(now), day: false, exact: true }
+    }
+
+    /// The same in a list, where the page of each tells more.
+    pub(super) const fn roughly(at: Timestamp, now: Timestamp) -> Self {
+        Self { exact: false, ..Self::from(at, now) }
     }
 
     /// The same in words, without an element around it.
@@ -50,14 +57,18 @@ impl When {
 
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (machine, full) = (clock::rfc3339(self.at), clock::written_out(self.at));
-        let how = match self.now {
-            Some(_) => " data-ago",
-            None if self.day => " data-day",
-            None => "",
-        };
-        let words = self.words();
-        write!(f, r#"<time datetime="{machine}" title="{full}"{how}>{words}</time>"#)
+        let (machine, words) = (clock::rfc3339(self.at), self.words());
+        match self.now {
+            Some(_) if !self.exact => {
+                write!(f, r#"<time datetime="{machine}" data-ago>{words}</time>"#)
+            }
+            Some(_) => {
+                let full = clock::written_out(self.at);
+                write!(f, r#"<time datetime="{machine}" title="{full}" data-ago>{words}</time>"#)
+            }
+            None if self.day => write!(f, r#"<time datetime="{machine}" data-day>{words}</time>"#),
+            None => write!(f, r#"<time datetime="{machine}">{words}</time>"#),
+        }
     }
 }
 

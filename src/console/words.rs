@@ -56,6 +56,7 @@ pub(super) const CODE: &str = "Code";
 pub(super) const CODE_HINT: &str = "Six digits from your authenticator app, or a recovery code.";
 pub(super) const SET_UP_TWO_STEP: &str = "Set up two-step verification";
 pub(super) const SET_UP_WHY: &str = "Your account asks everybody for a second step at sign-in. It takes a minute, and keeps out whoever only knows a password.";
+pub(super) const SET_UP_AGAIN: &str = "Take what you scanned out of the app again, and scan this instead: what was shown before is over.";
 pub(super) const SET_UP_SCAN: &str = "Scan this with an authenticator app";
 pub(super) const SET_UP_TYPE: &str = "Or type this key into the app:";
 pub(super) const SET_UP_OPEN: &str = "Open the app on this device";
@@ -244,6 +245,37 @@ pub(super) const ADDED: &str = "Added";
 pub(super) const LAST_USED: &str = "Last used";
 pub(super) const NEVER: &str = "Never";
 pub(super) const REMOVE: &str = "Remove";
+pub(super) const PASSKEYS_WHY: &str = "A passkey on your phone, computer or security key signs you in in the place of a code, and to this address only.";
+pub(super) const PASSKEY_TWO_STEP_FIRST: &str =
+    "Turn on two-step verification first: whoever loses a passkey still has codes.";
+pub(super) const ADD_PASSKEY: &str = "Add a passkey";
+pub(super) const ADD_PASSKEY_WHY: &str =
+    "Show again who you are. Then your browser asks for a finger, a PIN or a security key.";
+pub(super) const PASSKEY_NAME_HINT: &str = "By which you know it again, such as Phone or Key ring.";
+pub(super) const MAKE_PASSKEY: &str = "Make the passkey";
+pub(super) const MAKE_PASSKEY_WHY: &str = "Your browser asks where to keep it: on this device, on your phone or on a security key. Every other device is signed out.";
+pub(super) const USE_PASSKEY: &str = "Use a passkey";
+pub(super) const PASSKEY_UNSCRIPTED: &str = "A passkey needs JavaScript, which this browser does not run: turn it on for this page, or stay with your codes.";
+const NO_PASSKEYS_HERE: &str =
+    "This browser cannot work with passkeys: take another one, or stay with your codes.";
+pub(super) const NO_PASSKEY_MADE: [(&str, &str); 3] = [
+    ("unable", NO_PASSKEYS_HERE),
+    (
+        "ended",
+        "No passkey was made: it was cancelled, or took too long. Nothing is lost: try again.",
+    ),
+    (
+        "known",
+        "There is a passkey of yours already where you wanted to keep this one. Try again with another device, or cancel.",
+    ),
+];
+pub(super) const NO_PASSKEY_SHOWN: [(&str, &str); 2] = [
+    ("unable", NO_PASSKEYS_HERE),
+    (
+        "ended",
+        "No passkey answered: it was cancelled, took too long, or is not at hand. Try again, or use a code.",
+    ),
+];
 pub(super) const REMOVE_PASSKEY_WHY: &str =
     "It signs you in no more, and every other device is signed out.";
 pub(super) const SESSIONS: &str = "Where you are signed in";
@@ -290,6 +322,11 @@ pub(super) const OTHERS_ENDED: &str = "You are signed in on this device only.";
 /// Whether a passkey shall go.
 pub(super) fn remove_passkey(name: &str) -> String {
     format!("Remove the passkey {name}?")
+}
+
+/// A passkey is there.
+pub(super) fn passkey_added(name: &str) -> String {
+    format!("The passkey {name} is added, and every other device is signed out.")
 }
 
 /// A passkey is gone.
@@ -707,6 +744,13 @@ pub(super) const DIGEST: &str = "Digest";
 pub(super) const RELOAD: &str = "Load the folder again";
 pub(super) const RELOAD_WHY: &str =
     "All or nothing: a folder with a fault changes nothing, and the fault is shown here.";
+pub(super) const CHECK_FOLDER: &str = "Check the folder";
+pub(super) const CHECK_REFUSED: &str = "The folder would be refused";
+pub(super) const CHECK_WOULD: &str = "What loading it would change";
+pub(super) const CHECK_SAME: &str = "Nothing: the folder is what is live already.";
+pub(super) const CHECK_NOT_YET: &str = "Nothing of this is live yet.";
+pub(super) const CHECK_NOBODY: &str = "No role gains or loses anything.";
+pub(super) const TO_POLICIES: &str = "To the policies";
 pub(super) const RELOAD_HOW: &str = "Whoever runs KWIC Team loads the folder again with";
 pub(super) const HISTORY: &str = "Who gained, who lost";
 pub(super) const HISTORY_NONE: &str = "Nothing is kept of earlier sets yet.";

@@ -58,6 +58,14 @@ pub(super) fn can_sign_in(app: &App, factors: &Factors) -> bool {
     !factors.passkeys.is_empty() && here(app).is_ok()
 }
 
+/// Whether passkeys can be added at the console's address.
+///
+/// # Errors
+/// `Conflict` `passkeys_not_offered`.
+pub fn offered(app: &App) -> Result<(), Failure> {
+    here(app).map(drop)
+}
+
 fn here(app: &App) -> Result<RelyingParty, Failure> {
     RelyingParty::at(app.links.base())
 }

@@ -22,10 +22,10 @@ use crate::store::{Store, StoredPolicies};
 /// How many lines of change the log gets; the audit log gets all.
 const LOGGED_CHANGES: usize = 200;
 
-/// What a reload did.
+/// What a reload did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadReport {
-    /// The digest of the set that is live now.
+    /// The digest of the folder's set, which is live after a reload.
     pub digest: Digest,
     /// How many policies it holds.
     pub policies: usize,
@@ -154,6 +154,25 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
     tokio::spawn(async move { once(&app, permit).await })
         .await
         .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
+}
+
+/// Takes the folder through the gate as a reload would, and says what it would change. Changes
+/// nothing, and notes nothing down: a fault is for whoever asked.
+///
+/// # Errors
+/// `PoliciesRefused` with every fault; `Busy`.
+pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
+    // One folder goes through the gate at a time, whatever for.
+    let _alone = app.reloading.lock().await;
+    let dir = app.config.policies.dir.clone();
+    let held = app.directory.roles_held();
+    let Loaded { snapshot, .. } = apart(move || gate(dir, &held)).await??;
+    let live = app.policies.load_full();
+    let report = move || match live.digest() == snapshot.digest() {
+        true => report(&snapshot, false, Changes::default()),
+        false => report(&snapshot, true, snapshot.changes_since(&live)),
+    };
+    apart(report).await
 }
 
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {

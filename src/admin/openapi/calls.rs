@@ -383,6 +383,10 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .refused(&[409]),
 
         Op::Policies => own("The live policies", "Policies"),
+        Op::PoliciesCheck => {
+            own("What loading the policy folder would change; loads nothing", "Reload")
+                .refused(&[409, 422])
+        }
         Op::PoliciesReload => own("Load the policy folder again", "Reload").refused(&[409, 422]),
 
         Op::OpenApi => About::new("This document", records::answer(json!({"type": "object"}))),

@@ -7,6 +7,19 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const english = "en-GB";
 
+function make(tag, attributes, ...inside) {
+  const it = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) it.setAttribute(name, value);
+  it.append(...inside);
+  return it;
+}
+
+const button = (attributes, words) => make("button", { type: "button", ...attributes }, words);
+
+// The page that is shown, whatever place on it is named.
+const here = () => location.pathname + location.search;
+let shownAt = here();
+
 // --- times -------------------------------------------------------------------------------------
 
 const exact = new Intl.DateTimeFormat(english, { dateStyle: "medium", timeStyle: "short" });
@@ -28,25 +41,16 @@ function localise(root) {
 // --- toasts ------------------------------------------------------------------------------------
 
 function toast(words, wrong = false) {
-  let tray = $("#toasts");
-  if (!tray) {
-    tray = document.createElement("div");
-    tray.id = "toasts";
-    document.body.append(tray);
-  }
-  const box = document.createElement("div");
-  box.className = wrong ? "toast error" : "toast";
-  box.setAttribute("role", wrong ? "alert" : "status");
-  const text = document.createElement("p");
-  text.textContent = words;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.className = "quiet";
-  close.setAttribute("aria-label", "Dismiss");
-  close.textContent = "×";
+  const tray = $("#toasts") ?? make("div", { id: "toasts" });
+  // Below an open dialog nothing can be read or pressed; over its buttons it would be in the way.
+  const dialog = $("dialog[open]");
+  dialog ? dialog.prepend(tray) : document.body.append(tray);
+  const close = button({ class: "quiet", "aria-label": "Dismiss" }, "×");
+  const [look, role] = wrong ? ["toast error", "alert"] : ["toast", "status"];
+  const box = make("div", { class: look, role }, make("p", {}, words), close);
   close.addEventListener("click", () => box.remove());
-  box.append(text, close);
   tray.append(box);
+  makeWay();
   while (tray.children.length > 3) tray.firstElementChild.remove();
   if (wrong) return;
   let left = setTimeout(() => box.remove(), 8000);
@@ -54,6 +58,15 @@ function toast(words, wrong = false) {
   const go = () => { stay(); left = setTimeout(() => box.remove(), 6000); };
   for (const event of ["pointerenter", "focusin"]) box.addEventListener(event, stay);
   for (const event of ["pointerleave", "focusout"]) box.addEventListener(event, go);
+}
+
+// What has the focus is not covered (WCAG 2.2, 2.4.11).
+function makeWay() {
+  const tray = $("#toasts");
+  if (!tray || tray.contains(document.activeElement)) return;
+  tray.classList.remove("up");
+  const [it, told] = [document.activeElement.getBoundingClientRect(), tray.getBoundingClientRect()];
+  tray.classList.toggle("up", document.activeElement !== document.body && it.bottom > told.top && it.top < told.bottom);
 }
 
 // --- asking the server -------------------------------------------------------------------------
@@ -88,6 +101,7 @@ function show({ address, page }, focus) {
   $("#main").replaceWith($("#main", page));
   document.title = page.title;
   history.pushState(null, "", address);
+  shownAt = here();
   ready(document);
   const place = focus && $(focus);
   (place ?? $("h1")).setAttribute("tabindex", place?.getAttribute("tabindex") ?? "-1");
@@ -95,16 +109,34 @@ function show({ address, page }, focus) {
   if (told) toast(told);
 }
 
-// The rows alone, with the reader's place in them kept.
-async function refresh(address, push) {
+// What the reader has in hand stays where it is.
+const inHand = () =>
+  $("dialog[open]") || $(".menu [aria-expanded=true]") || $("input[name=id]:checked");
+
+let soon = 0;
+let newest = 0;
+
+// Shows what others changed, as soon as nothing is in hand.
+function lookAgain() {
+  clearTimeout(soon);
+  soon = setTimeout(() => (inHand() ? lookAgain() : refresh(location.href, false)), 700);
+}
+
+// The rows alone, with the reader's place in them kept; `asked` by the reader, or not.
+async function refresh(address, asked) {
   const list = $("#list");
   if (!list) return;
+  const turn = asked ? (newest += 1) : newest;
   const slow = setTimeout(() => list.setAttribute("aria-busy", "true"), 200);
   const answer = await ask(address);
   clearTimeout(slow);
   list.removeAttribute("aria-busy");
   const fresh = answer && $("#list", answer.page);
   if (!fresh) return;
+  // The reader went on to something else, and this comes too late.
+  if (turn !== newest || (!asked && address !== location.href)) return;
+  // Something may have been taken in hand while the answer was on its way.
+  if (!asked && inHand()) { lookAgain(); return; }
   const at = document.activeElement?.id;
   const chosen = new Set($$("input[name=id]:checked", list).map((box) => box.value));
   list.replaceWith(fresh);
@@ -113,7 +145,7 @@ async function refresh(address, push) {
     if (old && now && old.innerHTML !== now.innerHTML) old.innerHTML = now.innerHTML;
   }
   for (const box of $$("input[name=id]", fresh)) box.checked = chosen.has(box.value);
-  if (push) history.replaceState(null, "", address);
+  if (asked) { history.replaceState(null, "", address); shownAt = here(); }
   ready($("#list"));
   if (at && document.activeElement === document.body) document.getElementById(at)?.focus();
 }
@@ -128,14 +160,12 @@ async function open(from, address) {
   const sheet = $("#sheet", answer.page);
   if (!sheet) { location.assign(answer.address); return; }
   opener = from.id || from.dataset.back || null;
-  const dialog = document.createElement("dialog");
-  dialog.setAttribute("aria-labelledby", "sheet-title");
-  if ($(".danger", sheet)) dialog.setAttribute("role", "alertdialog");
-  dialog.append(sheet);
+  const role = $(".danger", sheet) ? "alertdialog" : "dialog";
+  const dialog = make("dialog", { "aria-labelledby": "sheet-title", role }, sheet);
   document.body.append(dialog);
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(dialog); });
   dialog.addEventListener("close", () => {
-    dialog.remove();
+    putAway(dialog);
     const back = from.isConnected ? from : opener && document.getElementById(opener);
     back?.focus();
   });
@@ -149,8 +179,24 @@ async function open(from, address) {
   first(dialog).focus();
 }
 
-const first = (dialog) =>
-  $("#faults", dialog) ?? $("[autofocus]", dialog) ?? $("input:not([type=hidden], :disabled, [tabindex='-1']), select, textarea", dialog) ?? $("button", dialog);
+const field = (dialog) =>
+  $("#faults", dialog) ?? $("[autofocus]", dialog) ?? $("input:not([type=hidden], :disabled, [tabindex='-1']), select, textarea", dialog) ?? $(".ends button, .ends a", dialog);
+
+// Cards to choose from are long: to begin at one of them would hide what they are about.
+function first(dialog) {
+  const begin = field(dialog);
+  if (begin.type !== "radio") return begin;
+  const title = $("h1", dialog);
+  title.tabIndex = -1;
+  return title;
+}
+
+// What was told in a dialog is told on the page below it.
+function putAway(dialog) {
+  const tray = $("#toasts", dialog);
+  if (tray) document.body.append(tray);
+  dialog.remove();
+}
 
 const typed = (dialog) => $$("input:not([type=hidden]), textarea", dialog).some((field) =>
   field.type === "radio" || field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
@@ -175,46 +221,47 @@ async function send(dialog, event) {
   if (!answer) return;
   const sheet = $("#sheet", answer.page);
   if (sheet && !answer.moved) {
-    dialog.replaceChildren(sheet);
+    $("#sheet", dialog).replaceWith(sheet);
     ready(dialog);
     first(dialog).focus();
     return;
   }
-  dialog.remove();
+  putAway(dialog);
   show(answer, opener && document.getElementById(opener) ? `#${CSS.escape(opener)}` : null);
 }
 
 // --- menus (APG, menu button) ------------------------------------------------------------------
 
-// The items of a row's menu: the row names them by key, the page says what each is.
-function furnish(menu) {
-  const button = $("[aria-haspopup]", menu);
-  const list = document.createElement("ul");
-  list.setAttribute("role", "menu");
-  list.setAttribute("aria-label", button.getAttribute("aria-label"));
-  for (const told of menu.dataset.deeds.split(";")) {
+// The menu of a row in the place of its links: the row names its menu by number, the page says what is
+// in each, by key, and what each key is.
+function furnish(cell) {
+  const all = $("#deeds");
+  const row = cell.parentNode;
+  const of = cell.dataset.of ?? $("a", row).getAttribute("href");
+  const opens = `menu-${of}`;
+  const item = (told) => {
     const [key, why] = told.split("=");
-    const item = $(`[data-key="${key}"]`, $("#deeds").content).cloneNode(true);
-    const { rest, whole } = item.dataset;
-    item.href = base + (whole === undefined ? menu.dataset.of : "") + rest;
-    item.dataset.back = button.id;
+    const it = $(`[data-key="${key}"]`, all.content).cloneNode(true);
+    const { rest, whole } = it.dataset;
     if (why) {
-      const reason = document.createElement("span");
-      reason.className = "soft";
-      reason.textContent = why;
-      item.append(reason);
-      item.removeAttribute("href");
-      item.removeAttribute("data-dialog");
-      item.setAttribute("aria-disabled", "true");
+      it.append(make("span", { class: "soft" }, why));
+      it.removeAttribute("data-dialog");
+      it.setAttribute("aria-disabled", "true");
+    } else {
+      it.href = (whole === undefined ? of : base) + rest;
     }
-    item.setAttribute("role", "menuitem");
-    item.tabIndex = -1;
-    const line = document.createElement("li");
-    line.setAttribute("role", "none");
-    line.append(item);
-    list.append(line);
-  }
-  menu.append(list);
+    it.dataset.back = opens;
+    it.setAttribute("role", "menuitem");
+    it.tabIndex = -1;
+    return make("li", { role: "none" }, it);
+  };
+  const label = all.dataset.label.replace("{}", () => $("bdi", row).textContent);
+  const items = all.dataset.menus.split("|")[cell.dataset.deeds].split(";").map(item);
+  const state = { "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label };
+  const menu = make("div", { class: "menu" },
+    button({ class: "dots", id: opens, ...state }, "⋯"),
+    make("ul", { role: "menu", "aria-label": label, hidden: "" }, ...items));
+  cell.replaceChildren(menu);
 }
 
 function shut(menu, back) {
@@ -260,32 +307,22 @@ function menuKeys(event) {
 // --- what is typed -----------------------------------------------------------------------------
 
 function showPassword(field) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "quiet show";
-  button.textContent = "Show";
-  button.setAttribute("aria-pressed", "false");
-  button.setAttribute("aria-label", "Show the password");
-  button.addEventListener("click", () => {
+  const show = button({ class: "quiet", "aria-pressed": "false", "aria-label": "Show the password" }, "Show");
+  show.addEventListener("click", () => {
     const shown = field.type === "text";
     field.type = shown ? "password" : "text";
-    button.textContent = shown ? "Show" : "Hide";
-    button.setAttribute("aria-pressed", String(!shown));
+    show.textContent = shown ? "Show" : "Hide";
+    show.setAttribute("aria-pressed", String(!shown));
   });
-  const both = document.createElement("div");
-  both.className = "with";
+  const both = make("div", { class: "with" });
   field.before(both);
-  both.append(field, button);
+  both.append(field, show);
 }
 
 // Length is what counts (NIST SP 800-63B-4, appendix A); what is judged is judged by the server.
 function strength(field) {
-  const meter = document.createElement("meter");
-  meter.max = 24;
-  meter.low = 12;
-  meter.high = 16;
-  meter.optimum = 24;
-  meter.setAttribute("aria-label", "Strength of the password");
+  const scale = { max: 24, low: 12, high: 16, optimum: 24 };
+  const meter = make("meter", { ...scale, "aria-label": "Strength of the password" });
   field.closest(".field").append(meter);
   field.addEventListener("input", () => {
     meter.value = Math.min(24, new Set(field.value).size + Math.max(0, field.value.length - 8));
@@ -317,9 +354,7 @@ function fault(field, words) {
     return;
   }
   if (!box) {
-    box = document.createElement("span");
-    box.className = "wrong";
-    box.id = id;
+    box = make("span", { class: "wrong", id });
     field.closest(".field").append(box);
     const by = field.getAttribute("aria-describedby") ?? "";
     if (!by.split(" ").includes(id)) field.setAttribute("aria-describedby", `${by} ${id}`.trim());
@@ -341,12 +376,30 @@ function check(field) {
   const id = `${field.id}-near`;
   document.getElementById(id)?.remove();
   if (near && !domains.includes(domain)) {
-    const hint = document.createElement("span");
-    hint.className = "hint";
-    hint.id = id;
-    hint.setAttribute("role", "status");
-    hint.textContent = `${domain} – did you mean ${near}?`;
-    field.closest(".field").append(hint);
+    const words = `${domain} – did you mean ${near}?`;
+    field.closest(".field").append(make("span", { class: "hint", id, role: "status" }, words));
+  }
+}
+
+// --- copying -----------------------------------------------------------------------------------
+
+async function copy(text, told) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(told);
+  } catch {
+    toast("This browser does not let the page copy: select it, and press Ctrl+C.", true);
+  }
+}
+
+// --- copying -----------------------------------------------------------------------------------
+
+async function copy(text, told) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(told);
+  } catch {
+    toast("This browser does not let the page copy: select it, and press Ctrl+C.", true);
   }
 }
 
@@ -354,28 +407,19 @@ function check(field) {
 
 function keepCodes(list) {
   const text = () => $$("li", list).map((item) => item.textContent.trim()).join("\n");
-  const row = document.createElement("div");
-  row.className = "row";
-  const button = (name, act) => {
-    const one = document.createElement("button");
-    one.type = "button";
-    one.textContent = name;
-    one.addEventListener("click", act);
-    row.append(one);
+  const act = (name, does) => {
+    const one = button({}, name);
+    one.addEventListener("click", does);
+    return one;
   };
-  button("Copy", async () => {
-    await navigator.clipboard.writeText(text());
-    toast("Copied. Paste them where you keep passwords.");
-  });
-  button("Download", () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${text()}\n`], { type: "text/plain" }));
-    link.download = "kwic-recovery-codes.txt";
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
-  button("Print", () => print());
-  list.after(row);
+  list.after(make("div", { class: "row" },
+    act("Copy", () => copy(text(), "Copied. Paste them where you keep passwords.")),
+    act("Download", () => {
+      const href = URL.createObjectURL(new Blob([`${text()}\n`], { type: "text/plain" }));
+      make("a", { href, download: "kwic-recovery-codes.txt" }).click();
+      URL.revokeObjectURL(href);
+    }),
+    act("Print", () => print())));
 }
 
 // --- bringing it to a page ---------------------------------------------------------------------
@@ -385,12 +429,13 @@ function ready(root) {
   for (const field of $$("[data-show]", root)) if (!field.closest(".with")) showPassword(field);
   for (const field of $$("[data-strength]", root)) strength(field);
   for (const list of $$(".codes", root)) keepCodes(list);
-  for (const menu of $$(".menu", root)) {
-    if (!$("[role=menu]", menu)) furnish(menu);
-    $("[aria-haspopup]", menu).hidden = false;
-    $("[role=menu]", menu).hidden = true;
-  }
+  for (const cell of $$("[data-deeds]", root)) furnish(cell);
+  for (const button of $$("[aria-haspopup]", root)) button.hidden = false;
+  // Where the reader is in a row is known by name when the rows come anew.
+  for (const link of $$("tbody th a", root)) link.id ||= link.getAttribute("href");
+  for (const box of $$("input[name=id]", root)) box.id = `tick-${box.value}`;
   for (const box of $$("[data-all]", root)) box.hidden = false;
+  for (const asks of $$("[data-passkey]", root)) import(asks.dataset.by).then((it) => it.furnish(asks));
   for (const copied of $$("[data-copy]", root)) copied.hidden = false;
 }
 
@@ -423,7 +468,7 @@ document.addEventListener("click", (event) => {
   const copied = event.target.closest("[data-copy]");
   if (copied) {
     const source = document.getElementById(copied.dataset.copy);
-    navigator.clipboard.writeText(source.value ?? source.textContent).then(() => toast("Copied."));
+    copy(source.value ?? source.textContent, "Copied.");
   }
 });
 
@@ -441,7 +486,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+document.addEventListener("focusin", makeWay);
+
 document.addEventListener("focusout", (event) => {
+  // A list that is left open would cover what has the focus next.
+  const list = event.target.closest(".filter details");
+  if (list && event.relatedTarget && !list.contains(event.relatedTarget)) list.open = false;
   if (event.target.matches("input:not([type=hidden])")) check(event.target);
 });
 
@@ -457,15 +507,19 @@ document.addEventListener("input", (event) => {
   if (event.target.matches("[data-all]")) {
     for (const box of $$("input[name=id]:not(:disabled)")) box.checked = event.target.checked;
   }
-  if (event.target.matches("[data-all], input[name=id]")) {
-    const count = $$("input[name=id]:checked").length;
-    const bar = $("#bar");
-    if (bar) {
-      bar.classList.toggle("shown", count > 0);
-      $("output", bar).textContent = `${count} selected`;
-    }
-  }
+  if (event.target.matches("[data-all], input[name=id]")) countTicks();
 });
+
+function countTicks() {
+  const count = $$("input[name=id]:checked").length;
+  const bar = $("#bar");
+  if (!bar) return;
+  bar.classList.toggle("shown", count > 0);
+  $("output", bar).textContent = `${count} selected`;
+}
+
+// Fields are empty only after the event.
+document.addEventListener("reset", () => setTimeout(countTicks));
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -485,13 +539,16 @@ addEventListener("pageshow", (event) => {
   // A page from the browser's memory may show what its reader may no longer see.
   if (event.persisted) location.reload();
 });
-addEventListener("popstate", () => location.reload());
+// A place on the same page is no other page: what was typed there stays.
+addEventListener("popstate", () => { if (here() !== shownAt) location.reload(); });
 addEventListener("offline", () => toast("You are offline. What you see may be out of date.", true));
 
 // A link from a mail carries its code after the #, which no server is sent: it is put into the form.
-const code = location.hash.slice(1);
-const slot = $("[data-fragment]");
-if (slot && code) {
+function takeCode() {
+  const code = location.hash.slice(1);
+  const slot = $("[data-fragment]");
+  // What names a place on the page is no code.
+  if (!slot || !code || document.getElementById(code)) return;
   slot.value = code;
   // It says nothing to its reader; a code that does not open comes back in sight.
   slot.closest(".field").hidden = true;
@@ -499,12 +556,16 @@ if (slot && code) {
   if ("send" in slot.dataset) slot.form.requestSubmit();
 }
 
+takeCode();
+// Opened over the page that it leads to, a link loads nothing.
+addEventListener("hashchange", takeCode);
+
 document.documentElement.classList.add("scripted");
 for (const button of $$(".opens")) button.hidden = false;
 
 // Mail on its way: the page looks again until it has arrived.
 setInterval(() => {
-  if ($("#list[data-unsettled]") && !document.hidden && !$("dialog[open]")) refresh(location.href, false);
+  if ($("#list[data-unsettled]") && !document.hidden && !inHand()) refresh(location.href, false);
 }, 3000);
 
 ready(document);
@@ -512,18 +573,10 @@ const told = $("#told .told p");
 if (told && document.body.hasAttribute("data-live")) toast(told.textContent);
 $("#faults")?.focus();
 
-// What others change is shown within moments; a row that is being worked on stays where it is.
+// What others change is shown within moments.
 if (document.body.hasAttribute("data-live") && "EventSource" in window) {
   const events = new EventSource(`${base}/api/v1/events`);
-  let soon = 0;
-  const again = () => {
-    clearTimeout(soon);
-    soon = setTimeout(() => {
-      const busy = $("dialog[open]") || $(".menu [aria-expanded=true]") || $("input[name=id]:checked");
-      busy ? again() : refresh(location.href, false);
-    }, 700);
-  };
-  for (const name of ["member_changed", "member_removed"]) events.addEventListener(name, again);
+  for (const name of ["member_changed", "member_removed"]) events.addEventListener(name, lookAgain);
   // The stream ends with the session: one more request tells which of the two it was.
   events.addEventListener("error", () => {
     if (events.readyState === EventSource.CLOSED) ask(`${base}/me`);

@@ -1,6 +1,7 @@
 //! The words of Team Management: members, invitations, and what is done about them.
 
 use crate::domain::{DeliveryState, InviteState, Status};
+use crate::flows::locks::Lock;
 
 /// A state as a sign and a word: never a colour alone.
 pub(in crate::console) struct Badge {
@@ -52,7 +53,7 @@ words! {
     LAST_SENT: "Last sent"
     NEXT_TRY: "Next try"
     ACTIONS: "Actions"
-    MANAGE: "Manage"
+    ACTIONS_FOR: "Actions for {}"
     SELECT_ALL: "Select everybody on this page"
     YOU: "You"
     PAGES: "Pages"
@@ -60,6 +61,7 @@ words! {
     PREVIOUS_PAGE: "Previous page"
     ACTIVE: "Active"
     SUSPENDED: "Suspended"
+    UNTIL: "until"
     OPEN: "Open"
     PENDING: "Pending"
     EXPIRED: "Expired"
@@ -104,6 +106,7 @@ words! {
     LINK_ONCE: "It is shown only now. Hand it over by a way that only this person reads."
     COPY_LINK: "Copy link"
     DONE: "Done"
+    UNTICK: "Clear"
     TICK_SOME: "tick the members you mean, then choose what to do"
     WHAT_WAS_DONE: "What was done"
 
@@ -132,6 +135,22 @@ pub(in crate::console) fn status(status: Status) -> Badge {
     match status {
         Status::Active => badge("ok", "●", ACTIVE),
         Status::Suspended => badge("error", "⏸", SUSPENDED),
+    }
+}
+
+/// Wrong tries keep the member from signing in.
+pub(in crate::console) fn locked() -> Badge {
+    badge("warn", "▲", "Locked")
+}
+
+pub(in crate::console) fn why_locked(lock: Lock) -> &'static str {
+    match lock {
+        Lock::Until(_) => {
+            "Too many wrong passwords or codes. Where they signed in before, they may get in sooner; a new password ends it."
+        }
+        Lock::Codes => {
+            "Too many wrong codes in a row, by somebody who knows the password. Send a password reset: with a new one, codes work again."
+        }
     }
 }
 
@@ -197,10 +216,6 @@ pub(in crate::console) fn devices(count: usize) -> String {
         0 => "No device".to_owned(),
         count => counted(count, "device", "devices"),
     }
-}
-
-pub(in crate::console) fn actions_for(name: &str) -> String {
-    format!("Actions for {name}")
 }
 
 pub(in crate::console) fn select(name: &str) -> String {
@@ -389,6 +404,14 @@ pub(in crate::console) fn type_count(count: usize) -> String {
 
 pub(in crate::console) fn invitation_made(email: &str) -> String {
     format!("Invitation for {email} created – sending…")
+}
+
+pub(in crate::console) fn invitation_anew(email: &str) -> String {
+    format!("New link for {email} made – sending…")
+}
+
+pub(in crate::console) fn invitation_changed(name: &str) -> String {
+    format!("The invitation of {name} is changed.")
 }
 
 pub(in crate::console) fn link_for(email: &str) -> String {

@@ -1,0 +1,134 @@
+//! The own passkeys: one is added, in two steps, and removed again.
+//!
+//! Who one is comes first, then the browser is asked: the question stands in the page, the script
+//! puts it to the browser and its answer into the form, which goes the way of every other form.
+
+use super::call::{Answer, Call};
+use super::form::Form;
+use super::security::inside;
+use super::sheet::{Asks, Input, Sheet, kind};
+use super::shell::see_telling;
+use super::two_step::{proof_asked, proof_shown};
+use super::viewer::Viewer;
+use super::words as w;
+use crate::domain::passkey::{too_many, unknown};
+use crate::domain::{Failure, Kind, Name, Passkey, PasskeyId, limits};
+use crate::flows::passkeys::{self, Asked};
+use crate::flows::two_step::Standing;
+
+/// Why a member can add no passkey now; `None` for who can.
+pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<String> {
+    if standing.since.is_none() {
+        return Some(w::PASSKEY_TWO_STEP_FIRST.to_owned());
+    }
+    let here = passkeys::offered(call.app);
+    let room = || match standing.passkeys.len() {
+        limits::PASSKEYS_MAX.. => Err(too_many()),
+        _ => Ok(()),
+    };
+    here.and_then(|()| room()).err().map(|failure| w::sentence(&failure.public))
+}
+
+/// What the script brought: the question as it was asked, and what the browser answered.
+pub(super) fn answer(form: &Form) -> Result<passkeys::Answer, Failure> {
+    let (challenge, credential) = (form.text("challenge"), form.text("credential"));
+    if credential.is_empty() {
+        return Err(Failure::new(Kind::Invalid, "credential", w::PASSKEY_UNSCRIPTED));
+    }
+    Ok(passkeys::Answer { challenge: challenge.to_owned(), credential: credential.to_owned() })
+}
+
+pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    Ok(ask_sheet(call, &viewer, "").page())
+}
+
+fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &str) -> Sheet<'p> {
+    let sheet = Sheet::new(inside(call, viewer, w::ADD_PASSKEY), "/me/passkeys/new", w::GO_ON)
+        .line(w::ADD_PASSKEY_WHY)
+        .needs_script(w::PASSKEY_UNSCRIPTED)
+        .input(Input::new("name", w::NAME, kind::TEXT).hint(w::PASSKEY_NAME_HINT).value(name))
+        .cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match begun(call, &viewer, &form).await {
+        Ok((name, asked)) => Ok(browser_sheet(call, &viewer, &name, asked).page()),
+        Err(failure) => ask_sheet(call, &viewer, form.text("name")).not_taken(failure),
+    }
+}
+
+/// Asks nobody for a code before the name is one that is kept.
+async fn begun(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(Name, Asked), Failure> {
+    let name = named(form)?;
+    let shown = proof_shown(form);
+    let asked = passkeys::begin(call.app, &viewer.signed_in, &shown, &call.from()).await?;
+    Ok((name, asked))
+}
+
+fn named(form: &Form) -> Result<Name, Failure> {
+    let mut read = form.reader();
+    let name = read.read("name", |text| Name::parse("name", text));
+    read.done(name)
+}
+
+fn browser_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &Name, asked: Asked) -> Sheet<'p> {
+    let shell = inside(call, viewer, w::ADD_PASSKEY);
+    Sheet::new(shell, "/me/passkeys/confirm", w::MAKE_PASSKEY)
+        .line(w::MAKE_PASSKEY_WHY)
+        .needs_script(w::PASSKEY_UNSCRIPTED)
+        .hidden("name", name.as_str())
+        .asks(Asks::New(asked))
+        .cancel("/me")
+}
+
+pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let form = call.form().await?;
+    match confirmed(call, &viewer, &form).await {
+        Ok(added) => Ok(see_telling(call.app, "/me", &w::passkey_added(added.name.as_str()))),
+        // Another question takes another code: it begins again, under the same name.
+        Err(failure) => ask_sheet(call, &viewer, form.text("name")).not_taken(failure),
+    }
+}
+
+async fn confirmed(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Passkey, Failure> {
+    let (name, answer) = (named(form)?, answer(form)?);
+    Ok(passkeys::confirm(call.app, &viewer.signed_in, &answer, name).await?.value)
+}
+
+pub(super) async fn ask_remove(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let passkey = own(call, &viewer).await?;
+    Ok(remove_sheet(call, &viewer, &passkey).page())
+}
+
+async fn own(call: &Call<'_>, viewer: &Viewer) -> Result<Passkey, Failure> {
+    let id = PasskeyId::parse(&call.id).ok_or_else(unknown)?;
+    let known = passkeys::list(call.app, &viewer.signed_in).await?;
+    known.into_iter().find(|passkey| passkey.id == id).ok_or_else(unknown)
+}
+
+fn remove_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, passkey: &Passkey) -> Sheet<'p> {
+    let title = w::remove_passkey(passkey.name.as_str());
+    let action = format!("/me/passkeys/{}/remove", passkey.id);
+    let sheet = Sheet::new(inside(call, viewer, title), action, w::REMOVE)
+        .line(w::REMOVE_PASSKEY_WHY)
+        .danger()
+        .cancel("/me");
+    proof_asked(sheet, viewer, w::YOUR_PASSWORD)
+}
+
+pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let passkey = own(call, &viewer).await?;
+    let shown = proof_shown(&call.form().await?);
+    let (own, id) = (&viewer.signed_in, passkey.id.clone());
+    match passkeys::remove(call.app, own, id, &shown, &call.from()).await {
+        Ok(_) => Ok(see_telling(call.app, "/me", &w::passkey_removed(passkey.name.as_str()))),
+        Err(failure) => remove_sheet(call, &viewer, &passkey).not_taken(failure),
+    }
+}

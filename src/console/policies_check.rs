@@ -1,0 +1,35 @@
+//! The folder, looked at before it is loaded: what is wrong with it, or who would gain and who lose.
+//!
+//! For whoever may load it. Loads nothing, and knows of no folder but the configured one: which
+//! files of the machine can be read is not for a page to choose.
+
+use askama::Template;
+
+use super::call::{Answer, Call};
+use super::policies::{Fault, SECTION, faults};
+use super::shell::{Shell, page};
+use super::words as w;
+use crate::domain::Kind;
+use crate::flows::permit::StorePermit;
+use crate::flows::reload::{self, ReloadReport};
+
+#[derive(Template)]
+#[template(path = "console/templates/check.html", config = ".askama.toml")]
+struct Check<'p> {
+    shell: Shell<'p>,
+    faults: Vec<Fault>,
+    /// What loading it would do, where nothing is wrong.
+    report: Option<ReloadReport>,
+}
+
+pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+    let viewer = call.viewer().await?;
+    let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
+    let (faults, report) = match reload::check(call.app, &permit).await {
+        Ok(report) => (Vec::new(), Some(report)),
+        Err(failure) if failure.kind == Kind::PoliciesRefused => (faults(&failure.public), None),
+        Err(failure) => return Err(failure),
+    };
+    let shell = Shell::inside(call, &viewer, w::CHECK_FOLDER, SECTION);
+    Ok(page(&Check { shell, faults, report }))
+}

@@ -1,0 +1,58 @@
+//! Whom wrong tries keep from signing in: told to whoever may view the team, never to who tries.
+//!
+//! Reads what the throttle remembers, and of one member what the factors are. Locks and unlocks
+//! nothing.
+
+use std::collections::BTreeMap;
+
+use super::members::unknown;
+use super::permit::{Caller, Permit, Right};
+use crate::app::App;
+use crate::domain::{Failure, Member, MemberId, Status, Timestamp};
+use crate::throttle::Login;
+
+/// What keeps a member from signing in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// No try is looked at before, but perhaps from where the person signed in before.
+    Until(Timestamp),
+    /// No code and no passkey is looked at before there is a new password.
+    Codes,
+}
+
+/// Those of some members of the caller's account who have to wait, and until when. In memory: costs
+/// no read of the store.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn waiting(
+    app: &App,
+    caller: Caller,
+    members: impl IntoIterator<Item = &Member>,
+) -> Result<BTreeMap<MemberId, Timestamp>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    let own = members.into_iter().filter(|member| member.account == *permit.account());
+    Ok(own.filter_map(|member| Some((member.id.clone(), until(app, member)?))).collect())
+}
+
+/// What keeps one member of the caller's account from signing in, where anything does.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`.
+pub async fn of(app: &App, caller: Caller, member: &Member) -> Result<Option<Lock>, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    if member.account != *permit.account() {
+        return Err(unknown());
+    }
+    let factors = app.store.factors(&member.id).await?;
+    if factors.may_try().is_err() {
+        return Ok(Some(Lock::Codes));
+    }
+    Ok(until(app, member).map(Lock::Until))
+}
+
+/// Whoever is suspended waits for something else.
+fn until(app: &App, member: &Member) -> Option<Timestamp> {
+    let active = Some(member).filter(|member| member.status == Status::Active)?;
+    app.throttle.waits_until(Login::new(&active.account, &active.email), app.clock.now())
+}
