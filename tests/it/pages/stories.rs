@@ -8,8 +8,9 @@ use mail_parser::MessageParser;
 use serde_json::Value as Json;
 
 use super::browser::{Browser, is_there, key};
-use super::walk::sign_in;
-use crate::people::{PASSWORD, Person};
+use super::states::DEMO_PASSWORD;
+use super::walk::{first_link, id_of, sign_in, with_members};
+use crate::people::PASSWORD;
 use crate::support::{Sidecar, Start, eventually, is_installed};
 
 /// A sidecar whose mail is written to a folder.
@@ -26,11 +27,7 @@ impl Office {
     /// One with an account `acme`, and members who have a password: `id,role` each.
     pub fn with(members: &[(&str, &str)]) -> Self {
         let office = Self::open();
-        office.sidecar.account("acme");
-        office.sidecar.members("acme", members);
-        for (id, _) in members {
-            drop(Person::of_import(&office.sidecar, "acme", id));
-        }
+        with_members(&office.sidecar, members);
         office
     }
 
@@ -42,6 +39,27 @@ impl Office {
         Browser::at(&self.base()).await
     }
 
+    /// The demonstration: there, invitations were sent longer ago than one may be sent again.
+    pub fn demonstration() -> Self {
+        let start = Start { arguments: &["--demo"], ..Start::default() };
+        Self { sidecar: Sidecar::start_with(&start) }
+    }
+
+    /// A browser in which the demonstration's administrator is signed in, at a page.
+    pub async fn browser_of_demo(&self, path: &str) -> Browser {
+        let browser = self.browser().await;
+        sign_in(&browser, "demo", "administrator@demo.example", DEMO_PASSWORD).await;
+        browser.sees("Sign out").await;
+        browser.open(path).await;
+        browser
+    }
+
+    /// The link that an invitation of the demonstration had first.
+    fn first_link_of(&self, name: &str) -> String {
+        let invite = id_of(&self.sidecar, &["invite", "list", "--search", name]);
+        first_link(&self.sidecar, "demo", &invite)
+    }
+
     /// A browser in which somebody of `acme` is signed in, at a page.
     pub async fn browser_of(&self, id: &str, path: &str) -> Browser {
         let browser = self.browser().await;
@@ -51,34 +69,8 @@ impl Office {
         browser
     }
 
-    /// The link in the mail to an address, once it has come.
     pub fn link_to(&self, address: &str) -> String {
-        let mut link = None;
-        eventually("the mail comes", || {
-            link = self.letters().into_iter().rev().find_map(|(to, text)| {
-                let here = text.split_whitespace().find(|word| word.contains('#'));
-                here.filter(|_| to == address).map(str::to_owned)
-            });
-            link.is_some()
-        });
-        link.unwrap()
-    }
-
-    /// The letters so far: to whom, and the text.
-    pub fn letters(&self) -> Vec<(String, String)> {
-        let Ok(folder) = std::fs::read_dir(self.sidecar.path("data/outbox")) else {
-            return Vec::new();
-        };
-        let files = folder.map(|entry| entry.unwrap().path());
-        let letters = files.filter(|path| path.extension().is_some_and(|it| it == "eml"));
-        letters
-            .filter_map(|path| {
-                let letter = std::fs::read(path).unwrap();
-                let letter = MessageParser::default().parse(&letter)?;
-                let to = letter.to()?.first()?.address()?.to_owned();
-                Some((to, letter.body_text(0)?.into_owned()))
-            })
-            .collect()
+        link_to(&self.sidecar, address)
     }
 
     pub fn role_of(&self, id: &str) -> String {
@@ -86,6 +78,37 @@ impl Office {
         let member: Json = serde_json::from_str(&shown).unwrap();
         member["role"].as_str().unwrap().to_owned()
     }
+}
+
+/// The link in the newest mail to an address, once it has come.
+pub fn link_to(sidecar: &Sidecar, address: &str) -> String {
+    let mut link = None;
+    eventually("the mail comes", || {
+        link = letters(sidecar).into_iter().rev().find_map(|(to, text)| {
+            let here = text.split_whitespace().find(|word| word.contains('#'));
+            here.filter(|_| to == address).map(str::to_owned)
+        });
+        link.is_some()
+    });
+    link.unwrap()
+}
+
+/// The letters so far, the oldest first: to whom, and the text.
+fn letters(sidecar: &Sidecar) -> Vec<(String, String)> {
+    let Ok(folder) = std::fs::read_dir(sidecar.path("data/outbox")) else { return Vec::new() };
+    let files = folder.map(|entry| entry.unwrap().path());
+    let letters = files.filter(|path| path.extension().is_some_and(|it| it == "eml"));
+    let mut letters: Vec<_> = letters
+        .filter_map(|path| {
+            let written = path.metadata().unwrap().modified().unwrap();
+            let letter = std::fs::read(path).unwrap();
+            let letter = MessageParser::default().parse(&letter)?;
+            let to = letter.to()?.first()?.address()?.to_owned();
+            Some((written, (to, letter.body_text(0)?.into_owned())))
+        })
+        .collect();
+    letters.sort_by_key(|(written, _)| *written);
+    letters.into_iter().map(|(_, letter)| letter).collect()
 }
 
 /// With what somebody works.
@@ -321,6 +344,13 @@ async fn of_two_administrators_who_demote_each_other_one_wins() {
     }
     let demote = "Make First Last Operator";
     tokio::join!(ann.click(demote), bo.click(demote));
+    for browser in [&ann, &bo] {
+        let done = async |it: &Browser| {
+            let text = it.text().await;
+            text.contains("is now Operator") || text.contains("does not include this")
+        };
+        browser.until("an answer", done).await;
+    }
     let roles = [office.role_of("ann"), office.role_of("bo")];
     assert_eq!(roles.iter().filter(|role| *role == "administrator").count(), 1, "{roles:?}");
     let (winner, loser) = if roles[0] == "administrator" { (&ann, &bo) } else { (&bo, &ann) };
@@ -328,6 +358,158 @@ async fn of_two_administrators_who_demote_each_other_one_wins() {
     loser.sees("Your role does not include this").await;
     ann.leave().await;
     bo.leave().await;
+}
+
+const INVITATIONS: &str = "/team?tab=invitations";
+
+#[tokio::test]
+async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::demonstration();
+    let browser = office.browser_of_demo(INVITATIONS).await;
+    let guest = office.browser().await;
+    let chooses = async |name: &str, deed: &str| {
+        browser.click(&format!("Actions for {name}")).await;
+        browser.click(deed).await;
+    };
+
+    // Sent again: a new link goes out, and the old one opens nothing.
+    let old = office.first_link_of("Yusuf");
+    chooses("Yusuf Demir", "Resend").await;
+    browser.sees("the old one opens nothing any more").await;
+    browser.click("Resend").await;
+    browser.sees("New link for yusuf.demir@demo.example made").await;
+    browser.sees_no("Send the invitation of Yusuf Demir again?").await;
+    guest.open(&office.link_to("yusuf.demir@demo.example")).await;
+    guest.sees("Join Demo").await;
+    guest.open(&old).await;
+    guest.sees("There is a newer link").await;
+
+    // Corrected: the name alone sends nothing; another address gets a link of its own.
+    chooses("Ines Costa", "Edit").await;
+    browser.fill("First name", "Inês").await;
+    browser.click("Save").await;
+    browser.sees("The invitation of Inês Costa is changed").await;
+    let old = office.first_link_of("Costa");
+    guest.open(&old).await;
+    guest.sees("Join Demo").await;
+    chooses("Inês Costa", "Edit").await;
+    browser.fill("Email address", "ines@demo.example").await;
+    browser.click("Save").await;
+    browser.sees("New link for ines@demo.example made").await;
+    guest.open(&office.link_to("ines@demo.example")).await;
+    guest.sees("Join Demo").await;
+    guest.open(&old).await;
+    guest.sees("There is a newer link").await;
+
+    // Copied: shown once, for who asks, and it opens what the mail's would.
+    chooses("Tara Bhatt", "Copy link").await;
+    browser.click("Show the link").await;
+    browser.sees("It is shown only now").await;
+    let link = browser.value("Link").await;
+    browser.allow_clipboard().await;
+    browser.click("Copy link").await;
+    browser.sees("Copied.").await;
+    assert_eq!(browser.clipboard().await, link);
+    browser.click("Done").await;
+    guest.open(&link).await;
+    guest.sees("Join Demo").await;
+
+    // Taken back: gone from the list, and its link says so.
+    browser.open(INVITATIONS).await;
+    chooses("Omar Farouk", "Revoke").await;
+    browser.click("Revoke it").await;
+    browser.sees("The invitation of Omar Farouk was revoked").await;
+    browser.sees_no("omar.farouk@demo.example").await;
+    let old = office.first_link_of("Omar");
+    guest.open(&old).await;
+    guest.sees("This invitation was taken back").await;
+    browser.leave().await;
+    guest.leave().await;
+}
+
+#[tokio::test]
+async fn who_has_joined_leaves_the_list_and_stays_in_the_history() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::demonstration();
+    let browser = office.browser_of_demo(INVITATIONS).await;
+    browser.sees("tara.bhatt@demo.example").await;
+    let guest = office.browser().await;
+    guest.open(&office.first_link_of("Tara")).await;
+    guest.fill("Choose a password", PASSWORD).await;
+    guest.click("Join").await;
+    guest.sees("You have joined").await;
+    guest.leave().await;
+
+    browser.open(INVITATIONS).await;
+    browser.sees("yusuf.demir@demo.example").await;
+    assert!(
+        !browser.text().await.contains("tara.bhatt@"),
+        "an accepted invitation is still listed"
+    );
+    browser.choose("State", "Accepted").await;
+    browser.sees("tara.bhatt@demo.example").await;
+    browser.open("/team?search=tara").await;
+    browser.sees("1 member found").await;
+    browser.open("/audit?event=invite_accepted").await;
+    browser.sees("Tara Bhatt accepted the invitation").await;
+    browser.leave().await;
+}
+
+#[tokio::test]
+async fn several_are_changed_at_once_and_each_is_answered_for() {
+    if !is_there() {
+        return;
+    }
+    let all =
+        [("chief", "administrator"), ("asha", "operator"), ("bo", "operator"), ("cy", "operator")];
+    let office = Office::with(&all);
+    for (id, name) in [("chief", "Chief"), ("asha", "Asha"), ("bo", "Bo"), ("cy", "Cy")] {
+        office.sidecar.ok(&["member", "edit", id, "--first-name", name]);
+    }
+    let browser = office.browser_of("chief", "/team").await;
+    // All but oneself; and what was ticked can be cleared.
+    browser.click("Select everybody on this page").await;
+    browser.sees("3 selected").await;
+    browser.click("Clear").await;
+    browser.sees_no("selected").await;
+    browser.click("Select Asha Last").await;
+    browser.click("Select Bo Last").await;
+    browser.sees("2 selected").await;
+
+    browser.click("Change role").await;
+    browser.sees("Change the role of 2 members").await;
+    browser.choose("Role", "Chat Manager").await;
+    browser.click("Change the role of 2 members").await;
+    browser.sees("What was done").await;
+    for id in ["asha", "bo"] {
+        assert_eq!(office.role_of(id), "chat_manager");
+    }
+    assert_eq!(office.role_of("cy"), "operator");
+    browser.click("To Team Management").await;
+
+    // One of them cannot be done any more: the other is, and the page tells them apart.
+    browser.click("Select Asha Last").await;
+    browser.click("Select Cy Last").await;
+    browser.click("Suspend").await;
+    browser.sees("Suspend 2 members").await;
+    office.sidecar.ok(&["member", "suspend", "cy"]);
+    browser.click("Suspend 2 members").await;
+    browser.sees("What was done").await;
+    let outcomes =
+        "return [...document.querySelectorAll('.outcomes li')].map((it) => it.innerText)";
+    let outcomes = browser.ask(outcomes, Vec::new()).await;
+    for (outcome, name, words) in
+        [(&outcomes[0], "Asha Last", "Done"), (&outcomes[1], "Cy Last", "is suspended already")]
+    {
+        let outcome = outcome.as_str().unwrap();
+        assert!(outcome.starts_with(name) && outcome.contains(words), "{outcomes:#}");
+    }
+    browser.leave().await;
 }
 
 #[tokio::test]

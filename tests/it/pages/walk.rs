@@ -1,314 +1,36 @@
 //! Every state of the console, and what must hold in each: nothing that axe objects to, by day and
-//! by night; a focus that shows, reaches everything and is nowhere covered; room on a phone; and no
-//! complaint of the browser.
+//! by night; a focus that shows, reaches everything and is nowhere covered, also in forced colours;
+//! room on a phone; no motion for who asked for none; and no complaint of the browser.
 //!
-//! Where `KWIC_TEAM_SCREENSHOTS` names a folder, pictures of all of them are put there.
+//! Where `KWIC_TEAM_SCREENSHOTS` names a folder, pictures of all of them are put there;
+//! `KWIC_TEAM_STATES` names parts of the names of those that are walked, divided by commas.
 
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
 
 use base64::Engine as _;
-use serde_json::json;
+use kwic_team::domain::{AccountSlug, Generation, InviteId};
+use kwic_team::keys::Keys;
+use serde_json::{Value as Json, json};
 
 use super::browser::{Browser, is_there, key};
-use crate::support::{Sidecar, Start, is_there as is_found};
-
-/// Printed by the demonstration beside its members.
-pub const DEMO_PASSWORD: &str = "only for a look around";
-/// What axe is asked to look at.
-const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-/// One state of the console, and the way there.
-pub struct State {
-    pub name: &'static str,
-    /// The role of the demonstration's member who looks; nobody where empty.
-    who: &'static str,
-    path: &'static str,
-    way: &'static [Step],
-}
-
-/// One step on the way to a state.
-#[derive(Clone, Copy)]
-enum Step {
-    Click(&'static str),
-    Fill(&'static str, &'static str),
-    Choose(&'static str, &'static str),
-    Keys(char),
-    /// Text that is shown once a page has come.
-    Sees(&'static str),
-    Width(u32),
-    /// From here on, pages run no script.
-    NoScript,
-    Offline,
-    /// Opens the page again.
-    Again,
-    /// A command of the operator: somebody else changes something meanwhile.
-    Meanwhile(&'static [&'static str]),
-    /// Policies that cannot be taken are put into the folder.
-    BreakPolicies,
-}
-
-use Step::{
-    Again, BreakPolicies, Choose, Click, Fill, Keys, Meanwhile, NoScript, Offline, Sees, Width,
+use super::states::{DEMO_PASSWORD, NOBODY, SCENES, SECURED, Scene, State, Step};
+use super::stories::{code_of, link_to};
+use crate::device::{Device, Says};
+use crate::people::{self, PASSWORD, Person};
+use crate::support::{
+    Sidecar, Start, copy_folder, eventually, is_installed, is_there as is_found, shipped_policies,
 };
 
-const fn state(
-    name: &'static str,
-    who: &'static str,
-    path: &'static str,
-    way: &'static [Step],
-) -> State {
-    State { name, who, path, way }
-}
-
-const ADMIN: &str = "administrator";
-const OPERATOR: &str = "operator";
-const NOBODY: &str = "";
-/// The longest name that is taken, and one letter more.
-const LONG: &str = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const TOO_LONG: &str = "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
-/// All of them, those of one reader together.
-pub const STATES: &[State] = &[
-    state("sign-in", NOBODY, "/sign-in", &[]),
-    state(
-        "sign-in-refused",
-        NOBODY,
-        "/sign-in",
-        &[
-            Fill("Account", "demo"),
-            Fill("Email address", "operator@demo.example"),
-            Fill("Password", "something that is wrong"),
-            Click("Sign in"),
-            Sees("Password"),
-        ],
-    ),
-    state("signed-out", NOBODY, "/signed-out", &[Sees("You are signed out")]),
-    state("not-found-outside", NOBODY, "/nowhere", &[Sees("This page does not exist")]),
-    state("help-outside", NOBODY, "/help", &[]),
-    state("set-up-done", NOBODY, "/setup", &[]),
-    state("join", NOBODY, "/join", &[Sees("Link or code")]),
-    state(
-        "join-dead-link",
-        NOBODY,
-        "/join",
-        &[NoScript, Fill("Link or code", "nonsense"), Click("Go on")],
-    ),
-    state("forgot", NOBODY, "/forgot", &[]),
-    state(
-        "forgot-sent",
-        NOBODY,
-        "/forgot",
-        &[
-            Fill("Account", "demo"),
-            Fill("Email address", "nobody@demo.example"),
-            Click("Send the link"),
-            Sees("on its way"),
-        ],
-    ),
-    state("reset", NOBODY, "/reset", &[]),
-    state("confirm-email", NOBODY, "/confirm-email", &[]),
-    state("team", ADMIN, "/team", &[Sees("Team Management")]),
-    state("team-without-script", ADMIN, "/team", &[NoScript, Sees("Manage")]),
-    state("team-sorted", ADMIN, "/team?sort=-last_active", &[]),
-    state("team-found", ADMIN, "/team?search=operator", &[Sees("1 member found")]),
-    state("team-none-found", ADMIN, "/team?search=nobodyatall", &[Sees("Nobody matches")]),
-    state(
-        "team-menu",
-        ADMIN,
-        "/team?search=operator",
-        &[Click("Actions for Demo Operator"), Sees("View permissions")],
-    ),
-    state(
-        "team-ticked",
-        ADMIN,
-        "/team?search=manager",
-        &[Click("Select everybody on this page"), Sees("selected")],
-    ),
-    state(
-        "team-menu-on-a-phone",
-        ADMIN,
-        "/team?search=operator",
-        &[Width(320), Click("Actions for Demo Operator"), Sees("View permissions")],
-    ),
-    state(
-        "team-offline",
-        ADMIN,
-        "/team?search=operator",
-        &[Offline, Click("Invite member"), Sees("cannot be reached")],
-    ),
-    state("invitations", ADMIN, "/team?tab=invitations", &[]),
-    state(
-        "invitations-none-found",
-        ADMIN,
-        "/team?tab=invitations&search=nobodyatall",
-        &[Sees("Nobody matches")],
-    ),
-    state("invite", ADMIN, "/team/invite", &[Sees("First name")]),
-    state("invite-dialog", ADMIN, "/team", &[Click("Invite member"), Sees("First name")]),
-    state(
-        "invite-refused",
-        ADMIN,
-        "/team/invite",
-        &[
-            NoScript,
-            Fill("First name", LONG),
-            Fill("Last name", "Rao"),
-            Fill("Email address", "operator@demo.example"),
-            Click("Operator"),
-            Click("Send invitation"),
-            Sees("already has access"),
-        ],
-    ),
-    state(
-        "invite-dialog-refused",
-        ADMIN,
-        "/team",
-        &[
-            Click("Invite member"),
-            Fill("First name", "Asha"),
-            Fill("Last name", "Rao"),
-            Fill("Email address", "operator@demo.example"),
-            Click("Operator"),
-            Click("Send invitation"),
-            Sees("already has access"),
-        ],
-    ),
-    state("invite-several", ADMIN, "/team/invite-several", &[Sees("People")]),
-    state(
-        "invite-several-checked",
-        ADMIN,
-        "/team/invite-several",
-        &[
-            Fill("People", "Asha,Rao,asha@demo.example,operator\nNobody,,x,y"),
-            Click("Check"),
-            Sees("Can be sent"),
-        ],
-    ),
-    state("member", ADMIN, "/team/members/demo-operator", &[Sees("Not included")]),
-    state("member-oneself", ADMIN, "/team/members/demo-administrator", &[Sees("You")]),
-    state("member-edit", ADMIN, "/team/members/demo-operator/edit", &[Sees("First name")]),
-    state(
-        "member-edit-refused",
-        ADMIN,
-        "/team/members/demo-operator/edit",
-        &[Fill("First name", TOO_LONG), Fill("Last name", TOO_LONG), Click("Save"), Sees("64")],
-    ),
-    state("member-role", ADMIN, "/team/members/demo-operator/role", &[Sees("Administrator")]),
-    state(
-        "member-role-difference",
-        ADMIN,
-        "/team/members/demo-operator/role",
-        &[Click("Chat Manager"), Click("Go on"), Sees("Gains")],
-    ),
-    state("member-suspend", ADMIN, "/team/members/demo-operator/suspend", &[Sees("Suspend")]),
-    state("member-remove", ADMIN, "/team/members/demo-operator/remove", &[Sees("Remove")]),
-    state(
-        "member-remove-dialog",
-        ADMIN,
-        "/team?search=operator",
-        &[
-            Click("Actions for Demo Operator"),
-            Keys(key::END),
-            Keys(key::ENTER),
-            Sees("This cannot be undone"),
-        ],
-    ),
-    state("member-reset-password", ADMIN, "/team/members/demo-operator/reset-password", &[]),
-    state("member-end-sessions", ADMIN, "/team/members/demo-operator/end-sessions", &[]),
-    state(
-        "member-changed-meanwhile",
-        ADMIN,
-        "/team/members/demo-chat_manager/edit",
-        &[
-            Fill("First name", "Asha"),
-            Meanwhile(&["member", "edit", "demo-chat_manager", "--last-name", "Changed"]),
-            Click("Save"),
-            Sees("changed"),
-        ],
-    ),
-    state("member-unknown", ADMIN, "/team/members/nobody", &[]),
-    state(
-        "bulk-remove",
-        ADMIN,
-        "/team?search=manager",
-        &[
-            Click("Select everybody on this page"),
-            Sees("selected"),
-            Click("Remove"),
-            Sees("To be sure"),
-        ],
-    ),
-    state("roles", ADMIN, "/roles", &[]),
-    state("roles-compare", ADMIN, "/roles/compare", &[]),
-    state("roles-suggest", ADMIN, "/roles/suggest", &[]),
-    state("roles-suggested", ADMIN, "/roles/suggest?do=chats:view&do=broadcasts:send", &[]),
-    state("me", ADMIN, "/me", &[Sees("Where you are signed in")]),
-    state("me-name", ADMIN, "/me/names", &[]),
-    state("me-address", ADMIN, "/me/email", &[]),
-    state("me-password", ADMIN, "/me/password", &[]),
-    state("me-password-dialog", ADMIN, "/me", &[Click("Change password"), Sees("New password")]),
-    state("me-two-step", ADMIN, "/me/two-step", &[]),
-    state(
-        "me-two-step-scan",
-        ADMIN,
-        "/me/two-step",
-        &[Fill("Your password", DEMO_PASSWORD), Click("Go on"), Sees("Scan this")],
-    ),
-    state(
-        "me-two-step-wrong-code",
-        ADMIN,
-        "/me/two-step",
-        &[
-            Fill("Your password", DEMO_PASSWORD),
-            Click("Go on"),
-            Sees("Scan this"),
-            Fill("The code that the app shows now", "000000"),
-            Click("Turn it on"),
-            Sees("next code"),
-        ],
-    ),
-    state("me-leave", ADMIN, "/me/leave", &[]),
-    state("tokens", ADMIN, "/tokens", &[]),
-    state("token-new", ADMIN, "/tokens/new", &[]),
-    state(
-        "token-made",
-        ADMIN,
-        "/tokens/new",
-        &[
-            Fill("What it is for", "walk"),
-            Choose("Role", "Operator"),
-            Fill("Days until it expires", "1"),
-            Fill("Your password", DEMO_PASSWORD),
-            Click("Create token"),
-            Sees("Copy it now"),
-        ],
-    ),
-    state("audit", ADMIN, "/audit", &[]),
-    state("audit-of-one", ADMIN, "/audit?member=demo-operator", &[]),
-    state("audit-nothing", ADMIN, "/audit?member=nobody", &[]),
-    state("audit-verified", ADMIN, "/audit?verify=1", &[]),
-    state("account", ADMIN, "/account", &[]),
-    state("policies", ADMIN, "/policies", &[]),
-    state("policies-try", ADMIN, "/policies/try", &[]),
-    state(
-        "policies-tried",
-        ADMIN,
-        "/policies/try?member=demo-operator&action=broadcasts:send&resource=broadcast:1",
-        &[],
-    ),
-    state(
-        "policies-refused",
-        ADMIN,
-        "/policies",
-        &[BreakPolicies, Meanwhile(&["policy", "reload"]), Again, Sees("forbid(")],
-    ),
-    state("not-found", ADMIN, "/nowhere", &[Sees("This page does not exist")]),
-    state("help", ADMIN, "/help", &[]),
-    state("team-not-allowed", OPERATOR, "/team", &[Sees("Your role does not include this")]),
-    state("invite-not-allowed", OPERATOR, "/team/invite", &[]),
-    state("member-of-another", OPERATOR, "/team/members/demo-administrator", &[]),
-];
+/// What axe is asked to look at.
+const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 /// Where axe-core was put by `npm install --prefix`.
 fn axe() -> PathBuf {
@@ -331,13 +53,130 @@ fn pictures() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// A demonstration, and a browser in front of it.
-struct Walk {
-    demo: Sidecar,
-    browser: Browser,
-    axe: String,
-    pictures: Option<PathBuf>,
-    faults: Vec<String>,
+/// What links in mails begin with; the walk goes to where the sidecar really is.
+const PUBLIC: &str = "http://localhost:1";
+
+/// A mail server that takes nothing from us, so that mail stops; ends with the process.
+fn unwilling_mail_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut answers = stream.try_clone().unwrap();
+            let _ = answers.write_all(b"220 mail.example\r\n");
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let answer = match line.get(..4).unwrap_or_default() {
+                    "EHLO" | "RSET" => "250 mail.example",
+                    "QUIT" => "221 bye",
+                    _ => "550 5.7.1 this sender may not send from here",
+                };
+                let _ = answers.write_all(format!("{answer}\r\n").as_bytes());
+            }
+        }
+    });
+    port
+}
+
+/// The shipped policies, and a role that sees everything about the team and changes nothing.
+fn with_auditor() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&shipped_policies(), folder.path());
+    let role = r#"@id("auditor")
+@role("auditor")
+@title("Auditor")
+@summary("Sees the team and its settings, and changes nothing.")
+@best_for("Whoever checks who has access.")
+permit (
+  principal in KWIC::Role::"auditor",
+  action in [KWIC::Action::"team:view", KWIC::Action::"settings:view"],
+  resource
+);
+"#;
+    std::fs::write(folder.path().join("roles/auditor.cedar"), role).unwrap();
+    let guard = folder.path().join("guards/administrators_manage.cedar");
+    let text = std::fs::read_to_string(&guard).unwrap();
+    let is_administrator = "principal in KWIC::Role::\"administrator\" ||";
+    let or_auditor = format!("{is_administrator}\n  principal in KWIC::Role::\"auditor\" ||");
+    assert!(text.contains(is_administrator), "{text}");
+    std::fs::write(guard, text.replace(is_administrator, &or_auditor)).unwrap();
+    folder
+}
+
+impl Scene {
+    /// Starts its sidecar.
+    fn begin(self) -> Sidecar {
+        match self {
+            Self::Demo => Sidecar::start_with(&Start {
+                arguments: &["--demo"],
+                // Passkeys are offered where the address is a name.
+                console: format!("public_url = \"{PUBLIC}\""),
+                environment: vec![("KWIC_TEAM_POLICIES_MANAGED_BY", PathBuf::from("demo"))],
+                ..Start::default()
+            }),
+            Self::Fresh => Sidecar::start(),
+            Self::Alone => {
+                let sidecar = Sidecar::start();
+                with_members(&sidecar, &[("chief", "administrator")]);
+                sidecar
+            }
+            Self::Halted => {
+                let (policies, port) = (with_auditor(), unwilling_mail_server());
+                let sidecar = Sidecar::start_with(&Start {
+                    config: format!(
+                        "[mail]\nkind = \"smtp\"\nurl = \"smtp://127.0.0.1:{port}\"\nfrom = \"no-reply@example.org\"\n"
+                    ),
+                    console: format!("public_url = \"{PUBLIC}\""),
+                    policies: Some(policies.path().to_owned()),
+                    ..Start::default()
+                });
+                let roles = ["administrator", "operator", "auditor"];
+                let members: Vec<_> = ["chief", "asha", "auditor"].into_iter().zip(roles).collect();
+                with_members(&sidecar, &members);
+                let who =
+                    ["--email", "bo@example.org", "--first-name", "Bo", "--last-name", "Waiting"];
+                sidecar.ok(&[&["invite", "send", "--role", "operator"][..], &who].concat());
+                eventually("mail stops", || {
+                    sidecar.ok(&["mail", "status", "--json"]).contains("\"cause\"")
+                });
+                sidecar
+            }
+        }
+    }
+
+    /// Account, address and password.
+    fn login(self, who: &str) -> (&'static str, String, &'static str) {
+        match self {
+            Self::Demo => ("demo", format!("{who}@demo.example"), DEMO_PASSWORD),
+            _ => ("acme", format!("{who}@example.org"), PASSWORD),
+        }
+    }
+}
+
+/// An account `acme`, and members who have a password: `id,role` each.
+pub fn with_members(sidecar: &Sidecar, members: &[(&str, &str)]) {
+    sidecar.account("acme");
+    sidecar.members("acme", members);
+    for (id, _) in members {
+        drop(Person::of_import(sidecar, "acme", id));
+    }
+}
+
+/// The id of what a list of the operator's shows first.
+pub fn id_of(sidecar: &Sidecar, list: &[&str]) -> String {
+    let listed = sidecar.ok(&[list, &["--json"]].concat());
+    let first = listed.lines().next().unwrap_or_else(|| panic!("nobody by {list:?}"));
+    let first: Json = serde_json::from_str(first).unwrap();
+    first["id"].as_str().unwrap().to_owned()
+}
+
+/// The link of an invitation as it was first sent, made by the sidecar's own keys: it is known also
+/// where it opens no more.
+pub fn first_link(sidecar: &Sidecar, account: &str, invite: &str) -> String {
+    let keys = Keys::open(&sidecar.path("data/keys")).unwrap();
+    let account = AccountSlug::parse(account).unwrap();
+    let invite = InviteId::parse(invite).unwrap();
+    let token = keys.invite_token(keys.current(), &account, &invite, Generation::FIRST);
+    format!("/join#{}", token.unwrap().expose())
 }
 
 /// Signs in by the page.
@@ -349,51 +188,211 @@ pub async fn sign_in(browser: &Browser, account: &str, email: &str, password: &s
     browser.click("Sign in").await;
 }
 
+/// A scene, and a browser in front of it.
+struct Walk {
+    scene: Scene,
+    sidecar: Sidecar,
+    browser: Browser,
+    /// Who is signed in.
+    who: &'static str,
+    /// Recovery codes of [`SECURED`] that were not used yet.
+    codes: Vec<String>,
+    axe: String,
+    pictures: Option<PathBuf>,
+    faults: Vec<String>,
+}
+
 impl Walk {
     async fn begin() -> Self {
-        let start = Start { arguments: &["--demo"], ..Start::default() };
-        let demo = Sidecar::start_with(&start);
-        let browser = Browser::at(&format!("http://{}", demo.console)).await;
+        let (scene, sidecar) = (Scene::Demo, Scene::Demo.begin());
+        let browser = Browser::at(&format!("http://{}", sidecar.console)).await;
         let axe = std::fs::read_to_string(axe()).unwrap();
-        Self { demo, browser, axe, pictures: pictures(), faults: Vec::new() }
+        let (codes, faults) = (Vec::new(), Vec::new());
+        Self { scene, sidecar, browser, who: NOBODY, codes, axe, pictures: pictures(), faults }
     }
 
-    async fn become_one(&self, who: &str) {
-        self.browser.forget_cookies().await;
-        if !who.is_empty() {
-            let email = format!("{who}@demo.example");
-            sign_in(&self.browser, "demo", &email, DEMO_PASSWORD).await;
-            self.browser.sees("Sign out").await;
+    async fn go_to(&mut self, scene: Scene) {
+        if self.scene != scene {
+            // Nothing of the scene before is still asked for.
+            self.browser.open("about:blank").await;
+            self.sidecar = scene.begin();
+            self.browser.base = format!("http://{}", self.sidecar.console);
+            (self.scene, self.who) = (scene, NOBODY);
         }
     }
 
-    async fn go(&self, state: &State) {
+    async fn become_one(&mut self, who: &'static str) {
+        if who != NOBODY && self.who == who {
+            return;
+        }
+        let browser = &self.browser;
+        browser.scripts(true).await;
+        browser.forget_cookies().await;
+        self.who = who;
+        if who == NOBODY {
+            return;
+        }
+        let (account, email, password) = self.scene.login(who);
+        sign_in(browser, account, &email, password).await;
+        if who == SECURED && !self.codes.is_empty() {
+            browser.sees("Second step").await;
+            self.step(&Step::FillRecovery("Code"), "").await;
+            self.browser.click("Sign in").await;
+        }
+        self.browser.sees("Sign out").await;
+        if who == SECURED && self.codes.is_empty() {
+            self.sets_up_second_step(password).await;
+        }
+    }
+
+    async fn sets_up_second_step(&mut self, password: &'static str) {
+        for step in [
+            Step::Goes("/me/two-step"),
+            Step::Fill("Your password", password),
+            Step::Click("Go on"),
+            Step::Sees("Scan this"),
+            Step::FillCode("The code that the app shows now"),
+            Step::Click("Turn it on"),
+            Step::Sees("Your recovery codes"),
+        ] {
+            self.step(&step, "").await;
+        }
+        let script = "return [...document.querySelectorAll('.codes li')].map((it) => it.innerText)";
+        let codes = self.browser.ask(script, Vec::new()).await;
+        self.codes = serde_json::from_value(codes).unwrap();
+    }
+
+    /// The passkey of whoever is signed in, made where there is none.
+    async fn passkey(&mut self) -> String {
+        let cookies = json!({"urls": [self.browser.base]});
+        let cookies = self.browser.devtools("Network.getCookies", cookies).await;
+        let cookies = cookies["cookies"].as_array().unwrap().iter();
+        let cookies: Vec<String> = cookies
+            .map(|it| format!("{}={}", it["name"].as_str().unwrap(), it["value"].as_str().unwrap()))
+            .collect();
+        let headers = format!("cookie: {}\r\nsec-fetch-site: same-origin\r\n", cookies.join("; "));
+        let call = |line, body| people::call(&self.sidecar, line, &headers, body);
+        let known = call("GET /me/passkeys", None).json();
+        if let Some(id) = known["items"][0]["id"].as_str() {
+            return id.to_owned();
+        }
+        let shown = json!({"password": DEMO_PASSWORD, "code": self.codes.pop().unwrap()});
+        let asked = call("POST /me/passkeys", Some(&shown)).json();
+        let says = Says::truly("webauthn.create", PUBLIC, &asked["options"]);
+        let credential = Device::new(1).makes(&says);
+        let made =
+            json!({"challenge": asked["challenge"], "name": "Phone", "credential": credential});
+        let made = call("POST /me/passkeys/confirm", Some(&made));
+        assert_eq!((made.status, made.header("set-cookie")), (201, None), "{made:?}");
+        made.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn filled_in(&mut self, place: &str) -> String {
+        let (kind, name) = place.split_once(':').unwrap_or((place, ""));
+        let invite = || id_of(&self.sidecar, &["invite", "list", "--search", name]);
+        match kind {
+            "invite" => invite(),
+            "member" => id_of(&self.sidecar, &["member", "list", "--search", name]),
+            "token" => {
+                let listed = self.sidecar.ok(&["token", "list", "--json"]);
+                let mut tokens =
+                    listed.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+                let token = tokens.find(|token| token["name"] == name).unwrap();
+                token["id"].as_str().unwrap().to_owned()
+            }
+            "passkey" => self.passkey().await,
+            "join" => first_link(&self.sidecar, self.scene.login(NOBODY).0, &invite()),
+            "reset" => {
+                let printed = self.sidecar.ok(&["member", "reset-password", name, "--json"]);
+                let printed: Json = serde_json::from_str(&printed).unwrap();
+                printed["link"].as_str().unwrap().to_owned()
+            }
+            "setup" => {
+                let said = self.sidecar.said.iter().map(|line| line.trim());
+                said.clone().find(|line| line.contains("/setup#")).unwrap().to_owned()
+            }
+            _ => panic!("no place is called `{place}`"),
+        }
+    }
+
+    /// A link as the sidecar gives it, below where the sidecar is.
+    fn here(&self, link: &str) -> String {
+        link.replacen(PUBLIC, "", 1)
+    }
+
+    /// A path of the list, with its places filled in.
+    async fn path(&mut self, path: &str) -> String {
+        let mut whole = String::new();
+        let mut rest = path;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (place, after) = after.split_once('}').unwrap();
+            whole.push_str(before);
+            whole.push_str(&self.filled_in(place).await);
+            rest = after;
+        }
+        whole += rest;
+        self.here(&whole)
+    }
+
+    async fn go(&mut self, state: &State) {
         let browser = &self.browser;
         browser.width(1280).await;
-        browser.prefers("prefers-color-scheme", "light").await;
-        let without = state.way.iter().any(|step| matches!(step, NoScript));
+        browser.prefers(&[]).await;
+        let without = state.way.iter().any(|step| matches!(step, Step::NoScript));
         browser.scripts(!without).await;
-        browser.open(state.path).await;
+        let path = self.path(state.path).await;
+        self.browser.open(&path).await;
         for step in state.way {
-            match step {
-                Click(words) => browser.click(words).await,
-                Fill(label, text) => browser.fill(label, text).await,
-                Choose(label, option) => browser.choose(label, option).await,
-                Keys(key) => browser.press(&key.to_string()).await,
-                Sees(text) => browser.sees(text).await,
-                Width(pixels) => browser.width(*pixels).await,
-                NoScript => {}
-                Again => browser.open(state.path).await,
-                Offline => browser.offline(true).await,
-                Meanwhile(command) => drop(self.demo.run(command)),
-                BreakPolicies => {
-                    let rule = self.demo.path("policies/rules/tenancy.cedar");
-                    std::fs::write(rule, "forbid(").unwrap();
-                }
-            }
+            self.step(step, &path).await;
         }
         // The page stays as it is; who looks at it needs scripts of their own.
-        browser.scripts(true).await;
+        self.browser.scripts(true).await;
+    }
+
+    async fn step(&mut self, step: &Step, path: &str) {
+        let browser = &self.browser;
+        match *step {
+            Step::Click(words) => browser.click(words).await,
+            Step::Fill(label, text) => browser.fill(label, text).await,
+            Step::FillCode(label) => {
+                let secret = browser.ask("return document.querySelector('.key').innerText", vec![]);
+                browser.fill(label, &code_of(secret.await.as_str().unwrap())).await;
+            }
+            Step::FillRecovery(label) => {
+                let code = self.codes.pop().unwrap();
+                browser.fill(label, &code).await;
+            }
+            Step::Choose(label, option) => browser.choose(label, option).await,
+            Step::Keys(key) => browser.press(&key.to_string()).await,
+            Step::Sees(text) => browser.sees(text).await,
+            Step::Refused => {
+                let there = "return document.querySelector('#faults') !== null";
+                let what = "to be told why not";
+                browser.until(what, async |it| it.ask(there, Vec::new()).await == true).await;
+            }
+            Step::Width(pixels) => browser.width(pixels).await,
+            Step::NoScript => {}
+            Step::Again => browser.open(path).await,
+            Step::Goes(path) => {
+                let path = self.path(path).await;
+                self.browser.open(&path).await;
+            }
+            Step::Mail(address) => {
+                browser.open(&self.here(&link_to(&self.sidecar, address))).await;
+            }
+            Step::Offline => browser.offline(true).await,
+            Step::Elsewhere => {
+                let (account, email, password) = self.scene.login(self.who);
+                let body = json!({"account": account, "email": email, "password": password});
+                let answer = people::call(&self.sidecar, "POST /sign-in", "", Some(&body));
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+            Step::Meanwhile(command) => drop(self.sidecar.run(command)),
+            Step::BreakPolicies => {
+                let rule = self.sidecar.path("policies/rules/tenancy.cedar");
+                std::fs::write(rule, "forbid(").unwrap();
+            }
+        }
     }
 
     /// What axe objects to.
@@ -438,28 +437,44 @@ impl Walk {
         std::fs::write(folder.join(format!("{}-{scheme}-{width}.png", state.name)), bytes).unwrap();
     }
 
+    /// What a script finds wrong.
+    async fn found_by(&self, script: &str) -> Vec<String> {
+        let faults = self.browser.ask(script, Vec::new()).await;
+        faults.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+    }
+
     async fn look(&mut self, state: &State) {
         let begun = std::time::Instant::now();
+        self.become_one(state.who).await;
         self.go(state).await;
         let browser = &self.browser;
         browser.inject(&self.axe).await;
         let mut found = self.objections(&[]).await;
         self.take(state, "light", 1280).await;
-        browser.prefers("prefers-color-scheme", "dark").await;
+        browser.prefers(&[("prefers-color-scheme", "dark")]).await;
         found.extend(self.objections(&["color-contrast"]).await);
         self.take(state, "dark", 1280).await;
         browser.width(320).await;
         found.extend(self.sideways().await);
         found.extend(self.objections(&["target-size"]).await);
         self.take(state, "dark", 320).await;
-        browser.prefers("prefers-color-scheme", "light").await;
+        browser.prefers(&[]).await;
         self.take(state, "light", 320).await;
-        if !state.way.iter().any(|step| matches!(step, Width(_))) {
+        if !state.way.iter().any(|step| matches!(step, Step::Width(_))) {
             browser.width(1280).await;
         }
         found.extend(self.unfocused().await);
-        if state.way.iter().any(|step| matches!(step, Offline)) {
+        browser.prefers(&[("prefers-reduced-motion", "reduce")]).await;
+        found.extend(self.found_by(MOVING).await);
+        browser.prefers(&[("forced-colors", "active"), ("prefers-color-scheme", "dark")]).await;
+        self.take(state, "forced", 1280).await;
+        found.extend(self.found_by(UNSEEN).await);
+        if state.way.iter().any(|step| matches!(step, Step::Offline)) {
             browser.offline(false).await;
+        }
+        // A state may be the end of a session.
+        if browser.ask("return document.body.hasAttribute('data-live')", vec![]).await == false {
+            self.who = NOBODY;
         }
         found.extend(browser.complaints().await);
         println!("{:<28} {:.1?}", state.name, begun.elapsed());
@@ -467,6 +482,55 @@ impl Walk {
         self.faults.extend(unique.into_iter().map(|fault| format!("{}: {fault}", state.name)));
     }
 }
+
+/// What moves for longer than is seen as motion, where the reader asked for none.
+const MOVING: &str = r"
+const seconds = (time) => parseFloat(time) / (time.trim().endsWith('ms') ? 1000 : 1);
+const faults = [];
+for (const e of oneOfAKind([...document.querySelectorAll('*')])) {
+    for (const part of [null, '::before', '::after', '::backdrop']) {
+        const style = getComputedStyle(e, part);
+        const times = [...style.transitionDuration.split(','), ...style.animationDuration.split(',')];
+        if (times.some((time) => seconds(time) > 0.01) || style.scrollBehavior === 'smooth')
+            faults.push(`${e.tagName.toLowerCase()}.${e.className}${part ?? ''} moves though no motion was asked for`);
+    }
+}
+return faults.slice(0, 5);
+";
+
+/// What cannot be told from the page around it in forced colours, where backgrounds and shadows are
+/// all alike; and what looks the same with the focus and without.
+const UNSEEN: &str = r"
+const faults = [];
+const name = (e) => `${e.tagName.toLowerCase()}.${e.className} ${called(e).slice(0, 60)}`;
+const edged = (e) => ['Top', 'Left'].every((side) => {
+    const style = getComputedStyle(e);
+    return style[`border${side}Style`] !== 'none' && parseFloat(style[`border${side}Width`]) > 0;
+});
+const seen = [...document.querySelectorAll('button, .button, input, select, textarea, dialog, .card, .toast, .told, .badge, [role=menu]')];
+for (const e of seen.filter(shown))
+    if (!edged(e) && !['checkbox', 'radio', 'hidden'].includes(e.type) && !e.closest('.hidden-visually') && !(e.matches('dialog, dialog > .card')))
+        faults.push(`${name(e)} has no edge in forced colours`);
+for (const e of document.querySelectorAll('dialog'))
+    if (innerWidth > 640 && !edged(e) && !edged(e.firstElementChild)) faults.push('the dialog has no edge in forced colours');
+for (const e of document.querySelectorAll('.qr'))
+    if (getComputedStyle(e).backgroundColor !== 'rgb(255, 255, 255)') faults.push('the QR code is dark on dark in forced colours');
+const ring = (e) => {
+    const styles = [e, e.closest('label')].filter(Boolean).map((it) => getComputedStyle(it));
+    return styles.map((it) => it.outlineStyle === 'none' ? '' : `${it.outlineStyle} ${it.outlineWidth} ${it.outlineColor}`).join();
+};
+const focusable = [...top.querySelectorAll('a[href], button, input, select, textarea, summary')]
+    .filter((e) => shown(e) && !e.disabled && e.tabIndex >= 0 && e.type !== 'hidden');
+for (const e of oneOfAKind(focusable)) {
+    e.blur();
+    const before = ring(e);
+    e.focus({ preventScroll: true, focusVisible: true });
+    const now = ring(e);
+    if (document.activeElement === e && (before === now || now.replaceAll(',', '') === ''))
+        faults.push(`focus does not show in forced colours on ${name(e)}`);
+}
+return [...new Set(faults)].slice(0, 12);
+";
 
 /// Begins to write down what the focus comes to, and how it looks there. Answers how many there are
 /// to come to.
@@ -510,34 +574,92 @@ return faults;
 
 #[tokio::test]
 async fn every_state_is_open_to_everybody() {
-    if !is_there() || !is_found("axe-core", std::process::Command::new("ls").arg(axe())) {
+    let there = is_there() && is_installed("oathtool");
+    if !there || !is_found("axe-core", std::process::Command::new("ls").arg(axe())) {
         return;
     }
+    let wanted = std::env::var("KWIC_TEAM_STATES").unwrap_or_default();
+    let is_wanted = |state: &State| wanted.split(',').any(|part| state.name.contains(part));
+    let states: Vec<_> = states().filter(|(_, state)| is_wanted(state)).collect();
     // Two people share the way.
-    let (some, others) = STATES.split_at(STATES.len() / 2);
+    let (some, others) = states.split_at(states.len() / 2);
     let (mut faults, more) = tokio::join!(walked(some), walked(others));
     faults.extend(more);
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+fn states() -> impl Iterator<Item = (Scene, &'static State)> {
+    SCENES.iter().flat_map(|(scene, states)| states.iter().map(|state| (*scene, state)))
+}
+
 /// Goes through some of the states; answers what is wrong in them.
-async fn walked(states: &[State]) -> Vec<String> {
-    let wanted = std::env::var("KWIC_TEAM_STATES").unwrap_or_default();
+async fn walked(states: &[(Scene, &State)]) -> Vec<String> {
+    if states.is_empty() {
+        return Vec::new();
+    }
     let mut walk = Walk::begin().await;
-    let mut who = NOBODY;
-    for state in states.iter().filter(|state| state.name.contains(&wanted)) {
-        if state.who != who {
-            walk.become_one(state.who).await;
-            who = state.who;
-        }
-        walk.look(state).await;
+    for (scene, state) in states {
+        walk.go_to(*scene).await;
+        let outcome = caught(walk.look(state)).await;
+        walk.faults.extend(outcome.err().map(|fault| format!("{}: {fault}", state.name)));
     }
     walk.browser.leave().await;
     walk.faults
 }
 
+/// What a look says when it panics, so that one state that is lost hides no other.
+async fn caught(look: impl Future<Output = ()>) -> Result<(), String> {
+    let mut look = pin!(look);
+    let said = |fault: Box<dyn Any + Send>| match fault.downcast::<String>() {
+        Ok(text) => *text,
+        Err(_) => "a panic".to_owned(),
+    };
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| look.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(fault) => Poll::Ready(Err(said(fault))),
+    })
+    .await
+}
+
 #[test]
 fn no_two_states_have_one_name() {
-    let names: BTreeSet<&str> = STATES.iter().map(|state| state.name).collect();
-    assert_eq!(names.len(), STATES.len());
+    let names: BTreeSet<&str> = states().map(|(_, state)| state.name).collect();
+    assert_eq!(names.len(), states().count());
+}
+
+/// Pages that no state shows: one that only leads on, and one that is a file.
+const SHOW_NOTHING: [&str; 2] = ["/", "/team/export"];
+
+#[test]
+fn no_page_is_left_out() {
+    let router = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console.rs");
+    let router = std::fs::read_to_string(router).unwrap();
+    let pages: Vec<&str> = router
+        .lines()
+        .filter_map(|line| line.split_once(": Get \"")?.1.split_once("\" => ").map(|it| it.0))
+        .collect();
+    assert!(pages.len() > 30, "{pages:?}");
+    let opened = states().flat_map(|(_, state)| {
+        let goes = state.way.iter().filter_map(|step| match step {
+            Step::Goes(path) => Some(*path),
+            _ => None,
+        });
+        goes.chain([state.path])
+    });
+    let opened: Vec<&str> = opened.map(|path| path.split(['?', '#']).next().unwrap()).collect();
+    let shows = |page: &str, path: &str| match path.split_once(':') {
+        Some(("{join", _)) => page == "/join",
+        Some(("{reset", _)) => page == "/reset",
+        _ if path == "{setup}" => page == "/setup",
+        _ => {
+            let (wanted, given) = (page.split('/'), path.split('/'));
+            wanted.clone().count() == given.clone().count()
+                && wanted
+                    .zip(given)
+                    .all(|(wanted, given)| wanted == given || wanted.starts_with('{'))
+        }
+    };
+    let is_left_out = |page: &&&str| !opened.iter().any(|path| shows(page, path));
+    let left_out: Vec<&&str> = pages.iter().filter(is_left_out).collect();
+    assert_eq!(left_out, SHOW_NOTHING.iter().collect::<Vec<_>>(), "no state shows these pages");
 }
