@@ -1,10 +1,14 @@
 //! What does one decision cost in process, and does it grow with policies or members?
 //!
-//! `cargo bench --bench decide`. Compares the whole path (names, directory, entities, slice,
+//! `cargo bench --bench decide` prints the README's table of one decision first: single times with
+//! their p50 and p99, over all members, 1,000,000 resources and the actions of the product, each
+//! drawn uniformly. Then criterion compares the whole path (names, directory, entities, slice,
 //! Cedar) with Cedar's own authorizer over the whole set, which is given its request and its
 //! entities ready made. Ratios inside one run count; single times depend on the machine.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
     clippy::allow_attributes,
     missing_docs,
     reason = "a benchmark that meets the unexpected should stop there"
@@ -14,12 +18,13 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicySet, Request, Schema};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 use kwic_team::app::App;
+use kwic_team::authzen::answer;
 use kwic_team::clock::Clock;
 use kwic_team::config::Config;
 use kwic_team::directory::Directory;
@@ -32,6 +37,8 @@ use kwic_team::flows::decide::decide;
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
 use kwic_team::store::feed::Loaded;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 type Group<'g> = BenchmarkGroup<'g, WallTime>;
 
@@ -72,14 +79,14 @@ fn folder(total: usize, named: Named) -> PolicyFiles {
     PolicyFiles::new(files)
 }
 
-fn member(number: usize) -> Member {
+fn member(number: usize, role: &str) -> Member {
     Member {
         id: MemberId::parse(&format!("m{number:07}")).unwrap(),
         account: AccountSlug::parse(&format!("account-{}", number % 100)).unwrap(),
         email: Email::parse(&format!("member.{number}@example.org")).unwrap(),
         first_name: Name::parse("first_name", "Ann").unwrap(),
         last_name: Name::parse("last_name", "Example").unwrap(),
-        role: RoleId::parse("template_manager").unwrap(),
+        role: RoleId::parse(role).unwrap(),
         status: Status::Active,
         two_step: false,
         joined: Timestamp(0),
@@ -87,10 +94,20 @@ fn member(number: usize) -> Member {
     }
 }
 
+/// Members of one role, or of all in turns.
 fn app(runtime: &tokio::runtime::Runtime, policies: &PolicyFiles, members: usize) -> App {
+    app_of(runtime, policies, members, &["template_manager"])
+}
+
+fn app_of(
+    runtime: &tokio::runtime::Runtime,
+    policies: &PolicyFiles,
+    members: usize,
+    roles: &[&str],
+) -> App {
     let directory = Arc::new(Directory::new());
     for number in 0..members {
-        directory.load_one(Loaded::Member(member(number)));
+        directory.load_one(Loaded::Member(member(number, roles[number % roles.len()])));
     }
     directory.loaded(Revision(1));
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();
@@ -201,8 +218,173 @@ fn members(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     group.finish();
 }
 
+/// What is asked, and about what.
+const ACTIONS: [(&str, &str); 21] = [
+    ("templates:view", "template"),
+    ("templates:create", "template"),
+    ("templates:edit", "template"),
+    ("templates:manage", "template"),
+    ("broadcasts:view", "broadcast"),
+    ("broadcasts:create", "broadcast"),
+    ("broadcasts:send", "broadcast"),
+    ("broadcasts:monitor", "broadcast"),
+    ("contacts:view", "contact"),
+    ("contacts:add", "contact"),
+    ("contacts:edit", "contact"),
+    ("contacts:organize", "contact"),
+    ("chats:view", "chat"),
+    ("chats:respond", "chat"),
+    ("chats:manage", "chat"),
+    ("chats:assign", "chat"),
+    ("chats:monitor", "chat"),
+    ("automations:view", "automation"),
+    ("automations:create", "automation"),
+    ("automations:edit", "automation"),
+    ("automations:manage", "automation"),
+];
+
+/// The shipped roles.
+const ROLES: [&str; 7] = [
+    "administrator",
+    "automation_manager",
+    "broadcast_manager",
+    "chat_manager",
+    "contact_manager",
+    "operator",
+    "template_manager",
+];
+
+/// One question drawn from all that could be asked.
+struct Drawn {
+    member: String,
+    account: [(std::borrow::Cow<'static, str>, Value<'static>); 1],
+    action: &'static str,
+    kind: &'static str,
+    resource: String,
+    body: String,
+}
+
+impl Drawn {
+    fn new(random: &mut StdRng, members: usize) -> Self {
+        let number = random.random_range(0..members);
+        let (action, kind) = ACTIONS[random.random_range(0..ACTIONS.len())];
+        let (member, account) = (format!("m{number:07}"), format!("account-{}", number % 100));
+        let resource = format!("r{}", random.random_range(0..1_000_000));
+        let body = format!(
+            r#"{{"subject":{{"type":"user","id":"{member}"}},"action":{{"name":"{action}"}},"resource":{{"type":"{kind}","id":"{resource}","properties":{{"account":"{account}"}}}}}}"#
+        );
+        let account = [("account".into(), Value::String(account.into()))];
+        Self { member, account, action, kind, resource, body }
+    }
+
+    fn query(&self) -> Query<'_> {
+        Query {
+            subject: EntityRef { kind: "user", id: &self.member, properties: &[] },
+            action: self.action,
+            action_properties: &[],
+            resource: EntityRef { kind: self.kind, id: &self.resource, properties: &self.account },
+            context: &[],
+        }
+    }
+}
+
+const SINGLE: usize = 400_000;
+/// So many are drawn at a time: few enough to stay in the nearest cache, as a body just read does.
+const AT_ONCE: usize = 32;
+
+/// The p50 and p99 of single calls, in nanoseconds, less what a look at the clock takes.
+fn percentiles(members: usize, mut call: impl FnMut(&Drawn)) -> (u64, u64) {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut taken = Vec::with_capacity(SINGLE);
+    let mut looks = Vec::new();
+    while taken.len() < SINGLE {
+        let drawn: Vec<Drawn> = (0..AT_ONCE).map(|_| Drawn::new(&mut random, members)).collect();
+        for one in &drawn {
+            let began = Instant::now();
+            let looked = Instant::now();
+            call(one);
+            taken.push(looked.elapsed().as_nanos());
+            looks.push((looked - began).as_nanos());
+        }
+    }
+    taken.sort_unstable();
+    looks.sort_unstable();
+    let look = looks[looks.len() / 2];
+    let at = |percent: usize| {
+        u64::try_from(taken[taken.len() * percent / 100].saturating_sub(look)).unwrap()
+    };
+    (at(50), at(99))
+}
+
+fn by_query(app: &App) -> impl FnMut(&Drawn) {
+    |drawn| {
+        black_box(decide(app, &app.policies.load(), &drawn.query(), false));
+    }
+}
+
+fn by_bytes(app: &App) -> impl FnMut(&Drawn) {
+    |drawn| {
+        black_box(answer(app, drawn.body.as_bytes()).unwrap());
+    }
+}
+
+/// The README's table of one decision.
+fn singles(runtime: &tokio::runtime::Runtime) {
+    println!(
+        "| one decision in process, p50 and p99 | 10 policies, 1,000 members | 10,000 policies, 1,000,000 members | ratio | goal |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    let small = app_of(runtime, &folder(10, Named::Role), 1_000, &ROLES);
+    let large = app_of(runtime, &folder(10_000, Named::Role), 1_000_000, &ROLES);
+    let mut first = Vec::new();
+    for app in [&small, &large] {
+        // The first of each situation asks Cedar, all others are remembered.
+        let mut random = StdRng::seed_from_u64(3);
+        let mut took: Vec<Duration> = (0..20)
+            .map(|_| {
+                let drawn = Drawn::new(&mut random, 1_000);
+                let began = Instant::now();
+                drop(black_box(decide(app, &app.policies.load(), &drawn.query(), false)));
+                began.elapsed()
+            })
+            .collect();
+        took.sort();
+        first.push(took[took.len() / 2].as_nanos() as f64 / 1_000.0);
+    }
+    let line = |what: &str, goal: &str, small: (u64, u64), large: (u64, u64)| {
+        let us = |ns: u64| ns as f64 / 1_000.0;
+        println!(
+            "| {what} | {:.2} and {:.2} \u{b5}s | {:.2} and {:.2} \u{b5}s | {:.2} | {goal} |",
+            us(small.0),
+            us(small.1),
+            us(large.0),
+            us(large.1),
+            us(large.0) / us(small.0)
+        );
+    };
+    line(
+        "from the parsed question to the answer",
+        "0.3 and 5 \u{b5}s, 1.2",
+        percentiles(1_000, by_query(&small)),
+        percentiles(1_000_000, by_query(&large)),
+    );
+    line(
+        "from the body's bytes to the answer's",
+        "1 \u{b5}s",
+        percentiles(1_000, by_bytes(&small)),
+        percentiles(1_000_000, by_bytes(&large)),
+    );
+    println!(
+        "| the first of its kind, which Cedar is asked | {:.1} \u{b5}s | {:.1} \u{b5}s | | |",
+        first[0], first[1]
+    );
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    if !std::env::args().any(|argument| argument == "--no-singles") {
+        singles(&runtime);
+    }
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
