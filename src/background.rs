@@ -62,8 +62,9 @@ pub struct Awaited(Arc<AtomicUsize>);
 impl Awaited {
     /// Runs `work` as [`run`] does, and once more at the usual priority where it has not ended
     /// within `patience`; the first end answers. `work` must come to the same however often it is
-    /// done. While one is late, the next ones do not even try: no caller can pile up threads that
-    /// wait for a core.
+    /// done. Whatever is done at the usual priority has waited that long before: callers who come
+    /// one after another take no more than a little of a core from decisions, and while several are
+    /// late, the next ones leave no further thread that waits for a core.
     ///
     /// # Errors
     /// As [`run`].
@@ -73,7 +74,8 @@ impl Awaited {
         patience: Duration,
         work: impl FnOnce() -> T + Clone + Send + 'static,
     ) -> Result<T, Failure> {
-        if self.late() > 0 {
+        if self.late() >= LATE_MAX {
+            tokio::time::sleep(patience).await;
             return run_before_serving(name, work).await;
         }
         let again = work.clone();
@@ -98,6 +100,9 @@ impl Awaited {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// So many idle threads may be late at once.
+const LATE_MAX: usize = 4;
 
 const RUNNING: u8 = 0;
 const LATE: u8 = 1;
@@ -146,27 +151,32 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_put_off_is_begun_once_more_and_the_next_does_not_wait() {
+    async fn what_is_put_off_is_begun_once_more_and_piles_nothing_up() {
         let (go_on, told) = mpsc::channel::<()>();
         let (calls, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(told)));
         let counted = Arc::clone(&calls);
-        let work = move || {
-            let call = counted.fetch_add(1, Ordering::Relaxed);
-            if call == 0 {
+        // Done twice, except by those who do not try on an idle thread: the first waits.
+        let work = move |first: Arc<AtomicUsize>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            if first.fetch_add(1, Ordering::Relaxed) == 0 {
                 let _ = told.lock().unwrap().recv();
             }
-            call
         };
         let (awaited, patience) = (Awaited::default(), Duration::from_millis(20));
-        assert_eq!(awaited.run("test", patience, work.clone()).await.unwrap(), 1);
-        assert_eq!(awaited.late(), 1);
-        assert_eq!(awaited.run("test", patience, work.clone()).await.unwrap(), 2);
+        for late in 1..=LATE_MAX {
+            let (work, first) = (work.clone(), Arc::default());
+            awaited.run("test", patience, move || work(first)).await.unwrap();
+            assert_eq!(awaited.late(), late);
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 2 * LATE_MAX);
+        let second = Arc::new(AtomicUsize::new(1));
+        let again = work.clone();
+        awaited.run("test", patience, move || again(second)).await.unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), 2 * LATE_MAX + 1, "no further thread waits");
         drop(go_on);
         while awaited.late() > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(awaited.run("test", PATIENT, work).await.unwrap(), 3);
-        assert_eq!(calls.load(Ordering::Relaxed), 4);
     }
 
     const PATIENT: Duration = Duration::from_secs(60);
