@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -112,25 +113,35 @@ impl WebDriverCompatibleCommand for Complaints {
     }
 }
 
+/// A driver and its port. None where it ended at once: the port that the system gave it for IPv4
+/// is another process's for IPv6, and it wants both.
+fn driver(home: &Path) -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .args(["--port=0", "--log-level=SEVERE"])
+        .env("HOME", home)
+        // India: a zone with half an hour in it, which whoever forgets zones gets wrong.
+        .env("TZ", "Asia/Kolkata")
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = lines.by_ref().map(Result::unwrap).find_map(|line| {
+        Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned())
+    });
+    std::thread::spawn(move || lines.for_each(drop));
+    if port.is_none() {
+        driver.wait().unwrap();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     /// Opens one whose addresses begin with `base`, 1280 pixels wide.
     pub async fn at(base: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=SEVERE"])
-            .env("HOME", home.path())
-            // India: a zone with half an hour in it, which whoever forgets zones gets wrong.
-            .env("TZ", "Asia/Kolkata")
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.by_ref().map(Result::unwrap).find_map(|line| {
-            Some(line.split_once("successfully on port ")?.1.trim_end_matches('.').to_owned())
-        });
-        std::thread::spawn(move || lines.for_each(drop));
+        let (driver, port) = (0..5).find_map(|_| driver(home.path())).expect("a driver starts");
         let profile = home.path().join("profile");
         let capabilities = json!({
             "goog:chromeOptions": {
@@ -147,7 +158,7 @@ impl Browser {
         let capabilities = capabilities.as_object().unwrap().clone();
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{}", port.unwrap()))
+            .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .unwrap();
         let process = client.capabilities().and_then(|it| it.get("goog:processID")?.as_u64());
