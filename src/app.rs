@@ -114,7 +114,9 @@ impl App {
         store: Store,
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
-        let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
+        let telemetry = Telemetry::default();
+        let decisions = telemetry.traffic().clone();
+        let hasher = Hasher::beside(decisions, memory_kib, iterations, Hasher::runs_here())?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
@@ -127,7 +129,7 @@ impl App {
             directory,
             store,
             cross_check,
-            telemetry: Telemetry::default(),
+            telemetry,
             decision_keys: Vec::new(),
             keys: Keys::passing()?,
             mailer: Mailer::links()?,

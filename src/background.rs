@@ -4,11 +4,12 @@
 //! waits for on the decision listener.
 //!
 //! On a machine that has no core to spare, an idle thread may not run for as long as that lasts.
-//! What somebody waits for has a patience: then it is begun once more like any other work.
+//! What somebody waits for has a patience: then it is begun once more like any other work. Where it
+//! is decisions that take the core, the patience is longer: they come first.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thread_priority::ThreadPriority;
@@ -55,16 +56,43 @@ pub async fn run_before_serving<T: Send + 'static>(
     answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
 }
 
+/// How many decisions there were so far; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic(Arc<AtomicU64>);
+
+impl Traffic {
+    /// One decision was made.
+    pub fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Work of one kind that somebody waits for; clones share what is known of how late it is.
 #[derive(Clone, Debug, Default)]
-pub struct Awaited(Arc<AtomicUsize>);
+pub struct Awaited {
+    late: Arc<AtomicUsize>,
+    traffic: Traffic,
+}
 
 impl Awaited {
+    /// Work beside the decisions that are counted there.
+    #[must_use]
+    pub fn beside(traffic: Traffic) -> Self {
+        Self { late: Arc::default(), traffic }
+    }
+
     /// Runs `work` as [`run`] does, and once more at the usual priority where it has not ended
-    /// within `patience`; the first end answers. `work` must come to the same however often it is
-    /// done. Whatever is done at the usual priority has waited that long before: callers who come
-    /// one after another take no more than a little of a core from decisions, and while several are
-    /// late, the next ones leave no further thread that waits for a core.
+    /// within `patience`, or within several while there are many decisions; the first end answers.
+    /// `work` must come to the same however often it is done. Whatever is done at the usual priority
+    /// has waited that long before: callers who come one after another take no more than a little of
+    /// a core from decisions, and while several are late, the next ones leave no further thread that
+    /// waits for a core.
     ///
     /// # Errors
     /// As [`run`].
@@ -75,31 +103,49 @@ impl Awaited {
         work: impl FnOnce() -> T + Clone + Send + 'static,
     ) -> Result<T, Failure> {
         if self.late() >= LATE_MAX {
-            tokio::time::sleep(patience).await;
+            self.be_patient(patience).await;
             return run_before_serving(name, work).await;
         }
         let again = work.clone();
-        let turn = Turn { state: Arc::new(AtomicU8::new(RUNNING)), late: Arc::clone(&self.0) };
+        let turn = Turn { state: Arc::new(AtomicU8::new(RUNNING)), late: Arc::clone(&self.late) };
         let ends = Ends(turn.clone());
         let mut first = pin!(run(name, move || {
             let _ends = ends;
             work()
         }));
-        if let Ok(done) = tokio::time::timeout(patience, first.as_mut()).await {
-            return done;
+        tokio::select! {
+            biased;
+            done = first.as_mut() => return done,
+            () = self.be_patient(patience) => turn.is_late(),
         }
-        turn.is_late();
         tokio::select! {
             done = first => done,
             done = run_before_serving(name, again) => done,
         }
     }
 
+    /// Begun once more, work takes a core from decisions for some of their time: not while they come
+    /// in numbers, but for a bound that keeps a waiting person from waiting for ever.
+    async fn be_patient(&self, patience: Duration) {
+        for _ in 0..PATIENCES_MAX {
+            let before = self.traffic.decisions();
+            tokio::time::sleep(patience).await;
+            if self.traffic.decisions().saturating_sub(before) < DECISIONS_FEW {
+                return;
+            }
+        }
+    }
+
     /// How many idle threads have not come to their end within the patience.
     fn late(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.late.load(Ordering::Relaxed)
     }
 }
+
+/// So many decisions within one patience leave a core nearly all its time.
+const DECISIONS_FEW: u64 = 1_000;
+/// So often the patience begins anew while there are more.
+const PATIENCES_MAX: usize = 10;
 
 /// So many idle threads may be late at once.
 const LATE_MAX: usize = 4;
@@ -177,6 +223,28 @@ mod tests {
         while awaited.late() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_decisions_lengthen_the_patience_up_to_a_bound() {
+        let patience = Duration::from_millis(100);
+        let waited = async |many: u64, patiences: usize| {
+            let traffic = Traffic::default();
+            let decisions = traffic.clone();
+            tokio::spawn(async move {
+                for _ in 0..patiences {
+                    tokio::time::sleep(patience / 2).await;
+                    (0..many).for_each(|_| decisions.one_more());
+                    tokio::time::sleep(patience / 2).await;
+                }
+            });
+            let began = tokio::time::Instant::now();
+            Awaited::beside(traffic).be_patient(patience).await;
+            began.elapsed()
+        };
+        assert_eq!(waited(DECISIONS_FEW - 1, 99).await, patience);
+        assert_eq!(waited(DECISIONS_FEW, 3).await, 4 * patience);
+        assert_eq!(waited(DECISIONS_FEW, 99).await, 10 * patience);
     }
 
     const PATIENT: Duration = Duration::from_secs(60);

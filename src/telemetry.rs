@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::background::Traffic;
 use crate::domain::Timestamp;
 
 /// A counter that only rises.
@@ -30,23 +31,20 @@ impl Counter {
 struct Histogram<const N: usize> {
     bounds: [u64; N],
     buckets: [Counter; N],
-    count: Counter,
+    /// What is above the last bound.
+    above: Counter,
     sum: Counter,
 }
 
 impl<const N: usize> Histogram<N> {
     fn new(bounds: [u64; N]) -> Self {
         let buckets = std::array::from_fn(|_| Counter::default());
-        Self { bounds, buckets, count: Counter::default(), sum: Counter::default() }
+        Self { bounds, buckets, above: Counter::default(), sum: Counter::default() }
     }
 
     fn observe(&self, value: u64) {
-        if let Some(bucket) =
-            self.bounds.iter().zip(&self.buckets).find(|(bound, _)| value <= **bound)
-        {
-            bucket.1.add(1);
-        }
-        self.count.add(1);
+        let bucket = self.bounds.iter().position(|bound| value <= *bound);
+        bucket.and_then(|at| self.buckets.get(at)).unwrap_or(&self.above).add(1);
         self.sum.add(value);
     }
 
@@ -59,8 +57,7 @@ impl<const N: usize> Histogram<N> {
             below += bucket.get();
             let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / units);
         }
-        // One may have been observed since the buckets were read, or be half observed.
-        let count = self.count.get().max(below);
+        let count = below + self.above.get();
         let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
         let _ = writeln!(out, "{name}_sum {}", self.sum.get() as f64 / units);
         let _ = writeln!(out, "{name}_count {count}");
@@ -118,6 +115,7 @@ pub struct Gauges<'g> {
 /// All counters.
 #[derive(Debug)]
 pub struct Telemetry {
+    traffic: Traffic,
     allowed: Counter,
     denied: Counter,
     erred: Counter,
@@ -132,6 +130,7 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self {
+            traffic: Traffic::default(),
             allowed: Counter::default(),
             denied: Counter::default(),
             erred: Counter::default(),
@@ -151,11 +150,18 @@ impl Default for Telemetry {
 impl Telemetry {
     /// One decision was made; `erred` policies could not be evaluated.
     pub fn decided(&self, allowed: bool, erred: u32, took: Duration) {
+        self.traffic.one_more();
         if allowed { &self.allowed } else { &self.denied }.add(1);
         if erred > 0 {
             self.erred.add(erred.into());
         }
         self.decision_ns.observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// How many decisions were made, for whoever makes room for them.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// One batch of this many questions was answered.

@@ -14,7 +14,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::Password;
-use crate::background::Awaited;
+use crate::background::{Awaited, Traffic};
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
@@ -65,6 +65,19 @@ impl Hasher {
     /// # Errors
     /// `Internal`, when argon2id does not take the parameters; the configuration lets none through.
     pub fn new(memory_kib: u32, iterations: u32, runs_at_once: usize) -> Result<Self, Failure> {
+        Self::beside(Traffic::default(), memory_kib, iterations, runs_at_once)
+    }
+
+    /// The same, in the way of none of the decisions that are counted there.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(
+        decisions: Traffic,
+        memory_kib: u32,
+        iterations: u32,
+        runs_at_once: usize,
+    ) -> Result<Self, Failure> {
         let params = Params::new(memory_kib, iterations, LANES, Some(TAG_BYTES))
             .map_err(|fault| Failure::internal(format!("argon2id: {fault}")))?;
         let at_once = runs_at_once.max(1);
@@ -73,7 +86,7 @@ impl Hasher {
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
             at_once,
-            awaited: Awaited::default(),
+            awaited: Awaited::beside(decisions),
             spare: Mutex::default(),
             runs: AtomicU64::new(0),
         })))
