@@ -8,6 +8,7 @@ mod forward_auth;
 mod health;
 mod json;
 mod metadata;
+mod plain;
 mod wire;
 
 pub use evaluation::{answer, evaluation, evaluations};

@@ -9,6 +9,7 @@ mod by_token;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -176,6 +177,9 @@ pub struct Directory {
     sessions: ByToken<Live>,
     api_tokens: ByToken<ApiTokenView>,
     ledger: Mutex<Ledger>,
+    /// What decisions read: no lock is in the way.
+    seen: AtomicU64,
+    /// The same, for who waits for it.
     revision: watch::Sender<Revision>,
 }
 
@@ -194,6 +198,7 @@ impl Directory {
             sessions: ByToken::new(),
             api_tokens: ByToken::new(),
             ledger: Mutex::default(),
+            seen: AtomicU64::new(0),
             revision: watch::Sender::new(Revision(0)),
         }
     }
@@ -272,6 +277,12 @@ impl Directory {
 
     /// Says that everything up to `revision` is loaded.
     pub fn loaded(&self, revision: Revision) {
+        self.reach(revision);
+    }
+
+    fn reach(&self, revision: Revision) {
+        // Released after what belongs to it: who reads the number reads no member from before it.
+        self.seen.store(revision.0, Ordering::Release);
         self.revision.send_replace(revision);
     }
 
@@ -298,7 +309,7 @@ impl Directory {
             }
         }
         // Before the ledger is let go: see `settled`.
-        self.revision.send_replace(change.revision);
+        self.reach(change.revision);
     }
 
     fn put(&self, ledger: &mut Ledger, member: &Member) {
@@ -340,7 +351,7 @@ impl Directory {
     /// The revision that decisions see.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        *self.revision.borrow()
+        Revision(self.seen.load(Ordering::Acquire))
     }
 
     /// The same, while no change is half visible: waits for the writer. Never for a decision.

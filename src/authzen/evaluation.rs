@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::json;
+use super::plain;
 use super::wire::{Body, Semantic};
 use crate::app::App;
 use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision};
@@ -69,10 +70,15 @@ pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failu
 /// # Errors
 /// `Invalid`, when they are no question.
 pub fn answer(app: &App, body: &[u8]) -> Result<Reply, Failure> {
-    let value = json::parse(body)?;
-    let body = Body::read(&value)?;
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
+    if let Some(plain) = plain::Plain::read(body)
+        && let Some(query) = plain.query()
+    {
+        return Ok(basis.stamp(single(&basis.decide(&query, false))));
+    }
+    let value = json::parse(body)?;
+    let body = Body::read(&value)?;
     let decision = basis.decide(&body.single().query()?, body.explain);
     Ok(basis.stamp(single(&decision)))
 }
@@ -84,42 +90,25 @@ pub fn answer(app: &App, body: &[u8]) -> Result<Reply, Failure> {
 pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.batch_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
+    let policies = app.policies.load();
+    let basis = Basis::now(app, &policies);
+    let most = app.config.limits.batch_items_max;
+    if let Some(batch) = plain::Batch::read(&body)
+        && let Some(queries) = batch.queries(most)
+    {
+        let asked = queries.into_iter().map(Ok);
+        return Ok(basis.batch(asked, Semantic::ExecuteAll, false));
+    }
     let value = json::parse(&body)?;
     let body = Body::read(&value)?;
     let semantic = body.semantic()?;
-    let policies = app.policies.load();
-    let basis = Basis::now(app, &policies);
-    let Some(items) = body.items(app.config.limits.batch_items_max)? else {
+    let Some(items) = body.items(most)? else {
         let decision = basis.decide(&body.single().query()?, body.explain);
         return Ok(basis.stamp(single(&decision)));
     };
-    app.telemetry.batched(items.len());
-    let mut out = Vec::with_capacity(items.len() * (DENY.len() + 1) + 20);
-    out.extend_from_slice(br#"{"evaluations":["#);
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        let asked = body.item(item).and_then(|source| source.query());
-        let allowed = match asked {
-            Ok(query) => {
-                let decision = basis.decide(&query, body.explain);
-                write(&mut out, &decision);
-                decision.allowed
-            }
-            Err(failure) => {
-                write_malformed(&mut out, &failure, body.explain);
-                false
-            }
-        };
-        match semantic {
-            Semantic::DenyOnFirstDeny if !allowed => break,
-            Semantic::PermitOnFirstPermit if allowed => break,
-            _ => {}
-        }
-    }
-    out.extend_from_slice(b"]}");
-    Ok(basis.stamp(Reply::json(out)))
+    let sources: Vec<_> = items.iter().map(|item| body.item(item)).collect();
+    let asked = sources.iter().map(|source| source.as_ref().map_err(Clone::clone)?.query());
+    Ok(basis.batch(asked, semantic, body.explain))
 }
 
 async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
@@ -135,7 +124,7 @@ async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
 
 /// `x-kwic-at-least: REVISION`: the caller knows of a change and wants it seen.
 async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
-    let wanted = match request.sole_header("x-kwic-at-least") {
+    let wanted = match request.at_least() {
         Sole::Absent => return Ok(()),
         Sole::Text(wanted) => wanted.trim().parse().ok().map(Revision),
         Sole::Unclear => None,
@@ -173,6 +162,41 @@ impl<'a> Basis<'a> {
 
     fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
         decide(self.app, self.policies, query, explain)
+    }
+
+    /// Answers questions in order; what is no question is a deny of its own.
+    fn batch<'q>(
+        &self,
+        asked: impl ExactSizeIterator<Item = Result<Query<'q>, Failure>>,
+        semantic: Semantic,
+        explain: bool,
+    ) -> Reply {
+        self.app.telemetry.batched(asked.len());
+        let mut out = Vec::with_capacity(asked.len() * (DENY.len() + 1) + 20);
+        out.extend_from_slice(br#"{"evaluations":["#);
+        for (index, query) in asked.enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let allowed = match query {
+                Ok(query) => {
+                    let decision = self.decide(&query, explain);
+                    write(&mut out, &decision);
+                    decision.allowed
+                }
+                Err(failure) => {
+                    write_malformed(&mut out, &failure, explain);
+                    false
+                }
+            };
+            match semantic {
+                Semantic::DenyOnFirstDeny if !allowed => break,
+                Semantic::PermitOnFirstPermit if allowed => break,
+                _ => {}
+            }
+        }
+        out.extend_from_slice(b"]}");
+        self.stamp(Reply::json(out))
     }
 
     /// The stamp changes when members or policies do; each thread keeps the last one.

@@ -2,6 +2,7 @@
 //!
 //! Never trusts a length that the other end only claims, and makes an id only when asked for one.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -9,11 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderValue};
+use hyper::header::{
+    AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
+};
 
 use super::connection::{Phase, Pulse};
+use super::respond::REQUEST_ID;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
+
+static AT_LEAST: HeaderName = HeaderName::from_static("x-kwic-at-least");
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +135,16 @@ impl Request {
     /// A header that means something only where it stands once.
     #[must_use]
     pub fn sole_header(&self, name: &str) -> Sole<'_> {
+        self.sole(name)
+    }
+
+    /// `x-kwic-at-least`, as it stands.
+    #[must_use]
+    pub fn at_least(&self) -> Sole<'_> {
+        self.sole(&AT_LEAST)
+    }
+
+    fn sole(&self, name: impl AsHeaderName) -> Sole<'_> {
         let mut values = self.parts.headers.get_all(name).iter();
         match (values.next().map(HeaderValue::to_str), values.next()) {
             (None, _) => Sole::Absent,
@@ -169,7 +185,7 @@ impl Request {
     /// The host that is asked for, by target or header; `None` where it is missing or unclear.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        let named = || match self.sole_header(HOST.as_str()) {
+        let named = || match self.sole(HOST) {
             Sole::Text(host) => Some(host),
             Sole::Absent | Sole::Unclear => None,
         };
@@ -190,7 +206,7 @@ impl Request {
 
     pub(super) fn id_value(&self) -> &HeaderValue {
         self.id.get_or_init(|| {
-            let given = self.parts.headers.get("x-request-id");
+            let given = self.parts.headers.get(&REQUEST_ID);
             let fits = |id: &&HeaderValue| {
                 (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len())
                     && id.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte))
@@ -320,6 +336,11 @@ fn made_id() -> HeaderValue {
         format!("{:016x}", u64::from_le_bytes(entropy::random().unwrap_or_default()))
     });
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_maybe_shared(Bytes::from(format!("{prefix}-{number:x}")))
-        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    // 16 digits, a hyphen, 16 digits at most.
+    let mut id = [0; 33];
+    let mut room = id.as_mut_slice();
+    let _ = write!(room, "{prefix}-{number:x}");
+    let length = 33 - room.len();
+    let id = id.get(..length).unwrap_or_default();
+    HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }

@@ -45,7 +45,7 @@ pub fn status(kind: Kind) -> u16 {
 
 static REVISION: HeaderName = HeaderName::from_static("x-kwic-revision");
 static POLICIES: HeaderName = HeaderName::from_static("x-kwic-policies");
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What many answers rest on, as their headers say it: made once, and then only counted.
 #[derive(Clone, Debug)]

@@ -1,0 +1,369 @@
+//! The question that nearly every service asks, read in one pass and without an allocation.
+//!
+//! Takes a body only where each member stands once, is known, and has the type that most have; for
+//! every other body it answers nothing, and [`super::json`] reads it and says what is wrong. So it
+//! never refuses a body, and what it does take means what it means there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use crate::domain::{EntityRef, Query, Value, limits};
+
+/// A question without a context, without options, and without properties of the action; or as much
+/// of one as an item of a batch, or the body around it, says.
+#[derive(Default)]
+pub(super) struct Plain<'b> {
+    subject: Option<Object<Entity<'b>>>,
+    action: Option<Object<Action<'b>>>,
+    resource: Option<Object<Entity<'b>>>,
+}
+
+#[derive(Default)]
+struct Entity<'b> {
+    kind: Option<&'b str>,
+    id: Option<&'b str>,
+    properties: Option<Object<Properties<'b>>>,
+}
+
+#[derive(Default)]
+struct Action<'b> {
+    name: Option<&'b str>,
+}
+
+/// At most one property, of text: `account`, mostly.
+#[derive(Default)]
+struct Properties<'b>(Option<(Cow<'b, str>, Value<'b>)>);
+
+impl<'b> Plain<'b> {
+    /// `None` where the body is another or none: read it in full.
+    pub(super) fn read(body: &'b [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().map(|Object(plain)| plain)
+    }
+
+    /// `None` where something is missing or too long: read the body in full.
+    pub(super) fn query(&self) -> Option<Query<'_>> {
+        self.query_in(&NOTHING)
+    }
+
+    /// What an item does not say itself, the body around it says.
+    fn query_in<'q>(&'q self, outer: &'q Plain<'_>) -> Option<Query<'q>> {
+        let Object(action) = self.action.as_ref().or(outer.action.as_ref())?;
+        Some(Query {
+            subject: entity(self.subject.as_ref().or(outer.subject.as_ref()))?,
+            action: short(action.name)?,
+            action_properties: &[],
+            resource: entity(self.resource.as_ref().or(outer.resource.as_ref()))?,
+            context: &[],
+        })
+    }
+}
+
+/// What is around a question that stands alone.
+static NOTHING: Plain<'static> = Plain { subject: None, action: None, resource: None };
+
+/// Such questions, all of which are to be answered.
+#[derive(Default)]
+pub(super) struct Batch<'b> {
+    outer: Plain<'b>,
+    items: Option<Vec<Object<Plain<'b>>>>,
+}
+
+impl<'b> Batch<'b> {
+    /// `None` where the body is another or none: read it in full.
+    pub(super) fn read(body: &'b [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().map(|Object(batch)| batch)
+    }
+
+    /// `None` where there are no items or more than `most`, or one of them is no such question: read
+    /// the body in full.
+    pub(super) fn queries(&self, most: usize) -> Option<Vec<Query<'_>>> {
+        let items = self.items.as_ref().filter(|items| (1..=most).contains(&items.len()))?;
+        items.iter().map(|Object(item)| item.query_in(&self.outer)).collect()
+    }
+}
+
+fn entity<'q>(read: Option<&'q Object<Entity<'_>>>) -> Option<EntityRef<'q>> {
+    let Object(entity) = read?;
+    let properties = entity.properties.as_ref().map_or(&[][..], |Object(one)| one.0.as_slice());
+    Some(EntityRef { kind: short(entity.kind)?, id: short(entity.id)?, properties })
+}
+
+fn short(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| text.len() <= limits::QUERY_NAME_BYTES_MAX)
+}
+
+/// What an object is read into, member by member.
+trait Members<'b>: Default {
+    /// Reads the value of the member of this name.
+    ///
+    /// # Errors
+    /// Whatever is not taken here: a name that is not known, or a second time.
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error>;
+}
+
+impl<'b> Members<'b> for Plain<'b> {
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
+        match name {
+            "subject" => once(&mut self.subject, from),
+            "action" => once(&mut self.action, from),
+            "resource" => once(&mut self.resource, from),
+            _ => Err(not_plain()),
+        }
+    }
+}
+
+impl<'b> Members<'b> for Batch<'b> {
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
+        match name {
+            "evaluations" => once(&mut self.items, from),
+            _ => self.outer.take(name, from),
+        }
+    }
+}
+
+impl<'b> Members<'b> for Entity<'b> {
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
+        match name {
+            "type" => once(&mut self.kind, from),
+            "id" => once(&mut self.id, from),
+            "properties" => once(&mut self.properties, from),
+            _ => Err(not_plain()),
+        }
+    }
+}
+
+impl<'b> Members<'b> for Action<'b> {
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
+        match name {
+            "name" => once(&mut self.name, from),
+            _ => Err(not_plain()),
+        }
+    }
+}
+
+impl<'b> Members<'b> for Properties<'b> {
+    fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
+        if self.0.is_some() {
+            return Err(not_plain());
+        }
+        let text = Value::String(Cow::Borrowed(from.next_value()?));
+        self.0 = Some((Cow::Borrowed(name), text));
+        Ok(())
+    }
+}
+
+fn once<'b, A: MapAccess<'b>, T: Deserialize<'b>>(
+    place: &mut Option<T>,
+    from: &mut A,
+) -> Result<(), A::Error> {
+    if place.is_some() {
+        return Err(not_plain());
+    }
+    *place = Some(from.next_value()?);
+    Ok(())
+}
+
+/// Read by nobody: the body is read again in full.
+fn not_plain<E: Error>() -> E {
+    E::custom("")
+}
+
+/// An object, and nothing else: what `derive` makes would take an array for it as well.
+#[derive(Default)]
+struct Object<T>(T);
+
+impl<'de, T: Members<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(Fill(PhantomData))
+    }
+}
+
+struct Fill<T>(PhantomData<T>);
+
+impl<'de, T: Members<'de>> Visitor<'de> for Fill<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut read = T::default();
+        while let Some(name) = from.next_key()? {
+            read.take(name, &mut from)?;
+        }
+        Ok(Object(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::authzen::{json, wire};
+
+    const USUAL: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1","properties":{"account":"acme"}}}"#;
+
+    fn is_taken(body: &str) -> bool {
+        Plain::read(body.as_bytes()).is_some_and(|plain| plain.query().is_some())
+    }
+
+    #[test]
+    fn the_usual_question_is_taken() {
+        assert!(is_taken(USUAL));
+        assert!(is_taken(&USUAL.replace(
+            r#"{"type":"user","id":"m1"}"#,
+            r#"{ "id": "é", "type": "user", "properties": {} }"#
+        )));
+        assert!(is_taken(&USUAL.replace("\":", "\" :\n ")));
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_full_reader() {
+        for (part, other) in [
+            (r#""m1""#, r#""m\u0031""#),
+            (r#""m1""#, "1"),
+            (r#""m1""#, "null"),
+            (r#""m1""#, r#""m1","id":"m2""#),
+            (r#""id":"m1""#, r#""also":1,"id":"m1""#),
+            (r#"{"type":"user","id":"m1"}"#, r#"["user","m1"]"#),
+            (r#"{"name":"templates:view"}"#, r#"["templates:view"]"#),
+            (r#"{"account":"acme"}"#, r#"{"account":1}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","account":"acme"}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","more":"x"}"#),
+            (r#"{"account":"acme"}"#, "[]"),
+            (r#"{"account":"acme"}"#, "null"),
+            (r#","action":{"name":"templates:view"}"#, ""),
+            (r#"{"subject""#, r#"{"context":{},"subject""#),
+            (r#"{"subject""#, r#"{"options":{"explain":true},"subject""#),
+            (r#"{"subject""#, r#"{"subject":{"type":"user","id":"m0"},"subject""#),
+            ("}}}", "}}"),
+            ("}}}", "}}} x"),
+            ("m1", "\u{1}"),
+        ] {
+            let body = USUAL.replace(part, other);
+            assert_ne!(body, USUAL, "{part}");
+            assert!(!is_taken(&body), "{body}");
+        }
+        let long = "x".repeat(limits::QUERY_NAME_BYTES_MAX + 1);
+        assert!(!is_taken(&USUAL.replace("m1", &long)));
+        assert!(!is_taken(""));
+    }
+
+    const BATCH: &str = r#"{"subject":{"type":"user","id":"m1"},"resource":{"type":"template","id":"t1"},"evaluations":[{"action":{"name":"templates:view"}},{"action":{"name":"templates:edit"},"resource":{"type":"template","id":"t2","properties":{"account":"acme"}}}]}"#;
+
+    #[test]
+    fn the_usual_batch_is_taken_whole_or_not_at_all() {
+        let taken = |body: &str, most| {
+            Batch::read(body.as_bytes()).and_then(|batch| Some(batch.queries(most)?.len()))
+        };
+        assert_eq!(taken(BATCH, 2), Some(2));
+        assert_eq!(taken(BATCH, 1), None, "the full reader says that there are too many");
+        for (part, other) in [
+            (r#"{"action":{"name":"templates:view"}}"#, "{}"),
+            (r#"{"action":{"name":"templates:view"}}"#, "null"),
+            (r#"{"action":{"name":"templates:view"}}"#, r#"[{"name":"templates:view"}]"#),
+            (
+                r#""evaluations""#,
+                r#""options":{"evaluations_semantic":"execute_all"},"evaluations""#,
+            ),
+            (r#""evaluations""#, r#""evaluations":[],"evaluations""#),
+            (r#""templates:edit"}"#, r#""templates:edit","properties":{}}"#),
+        ] {
+            let body = BATCH.replace(part, other);
+            assert_ne!(body, BATCH, "{part}");
+            assert_eq!(taken(&body, 9), None, "{body}");
+        }
+        assert_eq!(taken(USUAL, 9), None, "one question, for the full reader to say so");
+        assert_eq!(taken(r#"{"evaluations":[]}"#, 9), None);
+    }
+
+    const PIECES: [&str; 22] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        " ",
+        "null",
+        "true",
+        "1",
+        "\u{e9}",
+        "\u{1}",
+        "subject",
+        "action",
+        "resource",
+        "properties",
+        r#""id":"m2""#,
+        r#""type":"user""#,
+        r#""context":{}"#,
+        r#","options":{"explain":true}"#,
+    ];
+
+    /// A body with some pieces put in, taken out or repeated.
+    fn bent(body: &str, dice: &mut StdRng) -> Vec<u8> {
+        let mut body = body.as_bytes().to_vec();
+        for _ in 0..dice.random_range(1..4) {
+            let at = dice.random_range(0..=body.len());
+            let end = dice.random_range(at..=body.len().min(at + 12));
+            let piece = match dice.random_range(0..4) {
+                0 => body[at..end].repeat(2),
+                1 => Vec::new(),
+                _ => PIECES[dice.random_range(0..PIECES.len())].into(),
+            };
+            let end = if dice.random_range(0..2) == 0 { at } else { end };
+            body.splice(at..end, piece);
+        }
+        body
+    }
+
+    #[test]
+    fn what_is_taken_means_what_it_means_to_the_full_reader() {
+        let mut dice = StdRng::seed_from_u64(11);
+        let mut taken = 0;
+        for _ in 0..200_000 {
+            let body = bent(USUAL, &mut dice);
+            let Some(plain) = Plain::read(&body) else { continue };
+            let Some(query) = plain.query() else { continue };
+            taken += 1;
+            let shown = String::from_utf8_lossy(&body);
+            let value = json::parse(&body).unwrap_or_else(|_| panic!("{shown}"));
+            let full = wire::Body::read(&value).unwrap_or_else(|_| panic!("{shown}"));
+            let source = full.single();
+            let other = source.query().unwrap_or_else(|_| panic!("{shown}"));
+            assert_eq!(format!("{query:?}"), format!("{other:?}"), "{shown}");
+            assert!(!full.explain, "{shown}");
+        }
+        assert!(taken > 10_000, "only {taken}: nothing is shown");
+    }
+
+    #[test]
+    fn so_does_a_batch() {
+        let mut dice = StdRng::seed_from_u64(12);
+        let mut taken = 0;
+        for _ in 0..200_000 {
+            let body = bent(BATCH, &mut dice);
+            let Some(batch) = Batch::read(&body) else { continue };
+            let Some(queries) = batch.queries(9) else { continue };
+            taken += 1;
+            let shown = String::from_utf8_lossy(&body);
+            let value = json::parse(&body).unwrap_or_else(|_| panic!("{shown}"));
+            let full = wire::Body::read(&value).unwrap_or_else(|_| panic!("{shown}"));
+            let items = full.items(9).unwrap().unwrap_or_else(|| panic!("{shown}"));
+            let sources: Vec<_> = items.iter().map(|item| full.item(item).unwrap()).collect();
+            let others: Vec<_> = sources.iter().map(|source| source.query().unwrap()).collect();
+            assert_eq!(format!("{queries:?}"), format!("{others:?}"), "{shown}");
+            assert!(!full.explain && full.semantic().unwrap() == wire::Semantic::ExecuteAll);
+        }
+        assert!(taken > 10_000, "only {taken}: nothing is shown");
+    }
+}
