@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::{EntityRef, Query, Value, limits};
 
@@ -69,8 +69,12 @@ static NOTHING: Plain<'static> = Plain { subject: None, action: None, resource: 
 #[derive(Default)]
 pub(super) struct Batch<'b> {
     outer: Plain<'b>,
-    items: Option<Vec<Object<Plain<'b>>>>,
+    items: Option<Items<'b>>,
 }
+
+/// As many as a batch has by default. An item takes a hundred times the room here that `{}` takes in
+/// a body, so that what is longer is left to the full reader, whose values are small.
+struct Items<'b>(Vec<Object<Plain<'b>>>);
 
 impl<'b> Batch<'b> {
     /// `None` where the body is another or none: read it in full.
@@ -81,7 +85,10 @@ impl<'b> Batch<'b> {
     /// `None` where there are no items or more than `most`, or one of them is no such question: read
     /// the body in full.
     pub(super) fn queries(&self, most: usize) -> Option<Vec<Query<'_>>> {
-        let items = self.items.as_ref().filter(|items| (1..=most).contains(&items.len()))?;
+        let Items(items) = self.items.as_ref()?;
+        if !(1..=most).contains(&items.len()) {
+            return None;
+        }
         items.iter().map(|Object(item)| item.query_in(&self.outer)).collect()
     }
 }
@@ -96,8 +103,8 @@ fn short(text: Option<&str>) -> Option<&str> {
     text.filter(|text| text.len() <= limits::QUERY_NAME_BYTES_MAX)
 }
 
-/// What an object is read into, member by member.
-trait Members<'b>: Default {
+/// What an object is read into, one member after another.
+trait Parts<'b>: Default {
     /// Reads the value of the member of this name.
     ///
     /// # Errors
@@ -105,7 +112,7 @@ trait Members<'b>: Default {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error>;
 }
 
-impl<'b> Members<'b> for Plain<'b> {
+impl<'b> Parts<'b> for Plain<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         match name {
             "subject" => once(&mut self.subject, from),
@@ -116,7 +123,7 @@ impl<'b> Members<'b> for Plain<'b> {
     }
 }
 
-impl<'b> Members<'b> for Batch<'b> {
+impl<'b> Parts<'b> for Batch<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         match name {
             "evaluations" => once(&mut self.items, from),
@@ -125,7 +132,7 @@ impl<'b> Members<'b> for Batch<'b> {
     }
 }
 
-impl<'b> Members<'b> for Entity<'b> {
+impl<'b> Parts<'b> for Entity<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => once(&mut self.kind, from),
@@ -136,7 +143,7 @@ impl<'b> Members<'b> for Entity<'b> {
     }
 }
 
-impl<'b> Members<'b> for Action<'b> {
+impl<'b> Parts<'b> for Action<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         match name {
             "name" => once(&mut self.name, from),
@@ -145,7 +152,7 @@ impl<'b> Members<'b> for Action<'b> {
     }
 }
 
-impl<'b> Members<'b> for Properties<'b> {
+impl<'b> Parts<'b> for Properties<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         if self.0.is_some() {
             return Err(not_plain());
@@ -176,7 +183,7 @@ fn not_plain<E: Error>() -> E {
 #[derive(Default)]
 struct Object<T>(T);
 
-impl<'de, T: Members<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Parts<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         reader.deserialize_map(Fill(PhantomData))
     }
@@ -184,7 +191,7 @@ impl<'de, T: Members<'de>> Deserialize<'de> for Object<T> {
 
 struct Fill<T>(PhantomData<T>);
 
-impl<'de, T: Members<'de>> Visitor<'de> for Fill<T> {
+impl<'de, T: Parts<'de>> Visitor<'de> for Fill<T> {
     type Value = Object<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,6 +204,33 @@ impl<'de, T: Members<'de>> Visitor<'de> for Fill<T> {
             read.take(name, &mut from)?;
         }
         Ok(Object(read))
+    }
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_seq(UpToTheMost)
+    }
+}
+
+struct UpToTheMost;
+
+impl<'de> Visitor<'de> for UpToTheMost {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = from.next_element()? {
+            if items.len() == limits::BATCH_ITEMS_MAX {
+                return Err(not_plain());
+            }
+            items.push(item);
+        }
+        Ok(Items(items))
     }
 }
 
@@ -282,6 +316,13 @@ mod tests {
         }
         assert_eq!(taken(USUAL, 9), None, "one question, for the full reader to say so");
         assert_eq!(taken(r#"{"evaluations":[]}"#, 9), None);
+        let of = |items: usize| {
+            let item = USUAL.to_owned() + ",";
+            format!(r#"{{"evaluations":[{}]}}"#, item.repeat(items).trim_end_matches(','))
+        };
+        let most = limits::BATCH_ITEMS_MAX;
+        assert_eq!(taken(&of(most), usize::MAX), Some(most));
+        assert!(Batch::read(of(most + 1).as_bytes()).is_none(), "it stops reading there");
     }
 
     const PIECES: [&str; 22] = [
