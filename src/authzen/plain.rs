@@ -325,6 +325,9 @@ mod tests {
         assert!(Batch::read(of(most + 1).as_bytes()).is_none(), "it stops reading there");
     }
 
+    /// Around the items stands all of a question, and each of them replaces another part of it.
+    const REPLACING: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1"},"evaluations":[{},{"subject":{"type":"user","id":"m2"}},{"action":{"name":"templates:edit"}},{"resource":{"type":"template","id":"t2"}}]}"#;
+
     const PIECES: [&str; 22] = [
         "{",
         "}",
@@ -391,8 +394,8 @@ mod tests {
     fn so_does_a_batch() {
         let mut dice = StdRng::seed_from_u64(12);
         let mut taken = 0;
-        for _ in 0..200_000 {
-            let body = bent(BATCH, &mut dice);
+        for number in 0..200_000 {
+            let body = bent([BATCH, REPLACING][number % 2], &mut dice);
             let Some(batch) = Batch::read(&body) else { continue };
             let Some(queries) = batch.queries(9) else { continue };
             taken += 1;
