@@ -2,10 +2,11 @@
 //!
 //! Follows the store's feed and is never written by anybody else, but for one thing: when a session
 //! or a token was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
-//! member share one allocation; roles and accounts, which few words name, are shared by all. Never
-//! asked who may see a member, nor how long a session lives.
+//! member share one allocation; roles and accounts, which few words name, are shared by all. Most
+//! decisions read only [`standings`]. Never asked who may see a member, nor how long a session lives.
 
 mod by_token;
+mod standings;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -16,9 +17,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::by_token::ByToken;
+use self::standings::{Filled, Standings};
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, Change, Loaded, Member, MemberId, MemberView, Revision,
-    RoleId, Row, Session, SessionId, Status, Texts, Timestamp, TokenHash,
+    RoleId, Row, Session, SessionId, Standing, Status, Texts, Timestamp, TokenHash,
 };
 
 /// Ids up to this length, which all of ours are, stand in the table's own record of a member.
@@ -146,27 +148,51 @@ pub struct ApiTokenView {
 /// What only writers touch.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// Words that many members share.
-    words: HashSet<Arc<str>>,
-    /// How many members hold each role.
-    roles: HashMap<Arc<str>, usize>,
+    /// Every role that some member holds or held.
+    roles: HashMap<Arc<str>, Held>,
+    /// Every account that some member is or was on, with its number among the standings.
+    words: HashMap<Arc<str>, usize>,
+    /// Every account that there is.
     accounts: HashSet<String>,
+    filled: Filled,
+}
+
+/// One role.
+#[derive(Debug)]
+struct Held {
+    /// Among the standings.
+    number: usize,
+    /// How many members hold it.
+    members: usize,
 }
 
 impl Ledger {
-    fn word(&mut self, text: &str) -> Arc<str> {
-        if let Some(word) = self.words.get(text) {
-            return Arc::clone(word);
-        }
-        let word: Arc<str> = text.into();
-        self.words.insert(Arc::clone(&word));
-        word
+    /// The role as members share it, held by one more.
+    fn hold(&mut self, standings: &Standings, role: &str) -> (Arc<str>, usize) {
+        let word = self.roles.get_key_value(role).map(|(word, _)| Arc::clone(word));
+        let word = word.unwrap_or_else(|| role.into());
+        let new = || Held { number: standings.number_role(&word), members: 0 };
+        let held = self.roles.entry(Arc::clone(&word)).or_insert_with(new);
+        held.members += 1;
+        let number = held.number;
+        (word, number)
     }
 
-    fn forget_role(&mut self, role: &str) {
-        if let Some(count) = self.roles.get_mut(role) {
-            *count = count.saturating_sub(1);
+    fn let_go(&mut self, role: &str) {
+        if let Some(held) = self.roles.get_mut(role) {
+            held.members = held.members.saturating_sub(1);
         }
+    }
+
+    /// The account as members share it.
+    fn on_account(&mut self, standings: &Standings, account: &str) -> (Arc<str>, usize) {
+        if let Some((word, number)) = self.words.get_key_value(account) {
+            return (Arc::clone(word), *number);
+        }
+        let word: Arc<str> = account.into();
+        let number = standings.number_account(&word);
+        self.words.insert(Arc::clone(&word), number);
+        (word, number)
     }
 }
 
@@ -174,6 +200,7 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Directory {
     members: papaya::HashMap<Key, Entry>,
+    standings: Standings,
     sessions: ByToken<Live>,
     api_tokens: ByToken<ApiTokenView>,
     ledger: Mutex<Ledger>,
@@ -195,6 +222,7 @@ impl Directory {
     pub fn new() -> Self {
         Self {
             members: papaya::HashMap::new(),
+            standings: Standings::new(),
             sessions: ByToken::new(),
             api_tokens: ByToken::new(),
             ledger: Mutex::default(),
@@ -207,6 +235,12 @@ impl Directory {
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
         members.get(&Wanted(id.as_bytes())).map(|entry| read(entry.view(id)))
+    }
+
+    /// Calls `read` with a member's standing, in a part of the time of [`Self::with`]. `None` says
+    /// nothing: there may be such a member all the same.
+    pub fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+        self.standings.with(id, read)
     }
 
     /// Calls `read` with the session that a token opens, where there is one.
@@ -296,9 +330,10 @@ impl Directory {
                 }
                 Row::Member(member) => self.put(&mut ledger, member),
                 Row::MemberGone { id, .. } => {
+                    self.standings.remove(&mut ledger.filled, id.as_str());
                     if let Some(entry) = self.members.pin().remove(&Wanted(id.as_str().as_bytes()))
                     {
-                        ledger.forget_role(&entry.role);
+                        ledger.let_go(&entry.role);
                     }
                 }
                 Row::Session(session) => self.put_session(session.clone()),
@@ -313,24 +348,27 @@ impl Directory {
     }
 
     fn put(&self, ledger: &mut Ledger, member: &Member) {
-        let role = ledger.word(member.role.as_str());
-        *ledger.roles.entry(Arc::clone(&role)).or_default() += 1;
+        let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
+        let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
+        let (id, active) = (member.id.as_str(), member.status == Status::Active);
         let (email, first) = (member.email.key(), member.first_name.as_str());
         // Bounds of the domain keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
         let entry = Entry {
-            account: ledger.word(member.account.as_str()),
+            account,
             role,
             text: [email, first, member.last_name.as_str()].concat().into(),
             email_end: end(email.len()),
             first_name_end: end(email.len() + first.len()),
-            active: member.status == Status::Active,
+            active,
             two_step: member.two_step,
             joined: member.joined,
         };
-        if let Some(before) = self.members.pin().insert(Key::new(member.id.as_str()), entry) {
-            ledger.forget_role(&before.role);
+        if let Some(before) = self.members.pin().insert(Key::new(id), entry) {
+            ledger.let_go(&before.role);
         }
+        let numbers = (account_number, role_number);
+        self.standings.put(&mut ledger.filled, id, numbers, active);
     }
 
     fn put_session(&self, session: Session) {
@@ -390,9 +428,9 @@ impl Directory {
     #[must_use]
     pub fn roles_held(&self) -> Vec<(RoleId, usize)> {
         let ledger = self.ledger();
-        let held = ledger.roles.iter().filter(|(_, members)| **members > 0);
+        let held = ledger.roles.iter().filter(|(_, held)| held.members > 0);
         let mut held: Vec<_> = held
-            .filter_map(|(role, members)| Some((RoleId::parse(role).ok()?, *members)))
+            .filter_map(|(role, held)| Some((RoleId::parse(role).ok()?, held.members)))
             .collect();
         held.sort();
         held

@@ -44,7 +44,7 @@ pub use letter::{
     Delivery, DeliveryState, Handover, Letter, LetterId, LetterKind, MailStop, Notice,
 };
 pub use link::{EmailEnd, Link, LinkId, LinkPurpose};
-pub use member::{Member, MemberId, MemberView, Name, Status, Texts};
+pub use member::{Member, MemberId, MemberView, Name, Standing, Status, Texts};
 pub use network::Network;
 pub use passkey::{Passkey, PasskeyId};
 pub use policy_files::PolicyFiles;

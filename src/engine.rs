@@ -19,6 +19,7 @@ mod names;
 mod oracle;
 mod policy_tests;
 mod roles;
+mod shares;
 mod slices;
 mod stored;
 mod types;
@@ -33,12 +34,18 @@ pub use format::format;
 pub use matrix::{Cell, Changes, Matrix, MatrixRow};
 pub use roles::RoleCard;
 
-use crate::domain::{Digest, MemberView, RoleId};
+use crate::domain::{Digest, MemberView, RoleId, Standing};
 
 /// Finds members by id. The directory is one; a test's map is another.
 pub trait Members {
     /// Calls `read` with the member, where there is one.
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R>;
+
+    /// Calls `read` with the member's standing, where that is found faster than the member; `None`
+    /// says nothing.
+    fn standing<R>(&self, _: &str, _: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+        None
+    }
 }
 
 /// Nobody at all.
@@ -76,7 +83,7 @@ pub struct Snapshot {
     stored: stored::Stored,
     slices: slices::Slices,
     /// The known roles, by name: an index into what is remembered.
-    role_index: HashMap<String, usize>,
+    role_index: HashMap<String, usize, foldhash::fast::RandomState>,
     policies: Vec<(cedar_policy::Policy, slices::Scope)>,
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,

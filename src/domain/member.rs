@@ -212,6 +212,25 @@ pub struct MemberView<'a> {
     pub joined: Timestamp,
 }
 
+/// As much of a member as most decisions rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// The account's slug.
+    pub account: &'a str,
+    /// The role's name.
+    pub role: &'a str,
+    /// False while suspended.
+    pub active: bool,
+}
+
+impl<'a> MemberView<'a> {
+    /// The member's standing.
+    #[must_use]
+    pub const fn standing(&self) -> Standing<'a> {
+        Standing { account: self.account, role: self.role, active: self.active }
+    }
+}
+
 /// The texts of a member. Most decisions read none of them, and cutting them would already read:
 /// with a million members, that is one more miss of every cache.
 #[derive(Clone, Copy, Debug)]

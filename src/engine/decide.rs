@@ -5,12 +5,13 @@
 
 use super::evaluate::{Evaluation, Verdict};
 use super::gather::{Case, Gatherer, Principal};
-use super::memory::{self, Memory, Place};
+use super::memory::{self, Memory, Place, Situation};
+use super::names::ActionInfo;
 use super::slices::{Env, Keys};
 use super::types::BadAttribute;
 use super::{Members, Snapshot, World};
 use crate::domain::decision::Explanation;
-use crate::domain::{Decision, MemberView, Query, Reason, RoleId};
+use crate::domain::{Decision, MemberView, Query, Reason, RoleId, Standing};
 
 /// Why a question is denied without asking any policy.
 pub(super) struct Refusal {
@@ -28,6 +29,13 @@ impl From<BadAttribute> for Refusal {
     fn from(bad: BadAttribute) -> Self {
         Self::new(Reason::BadAttributes, format!("`{}` {}", bad.path, bad.why))
     }
+}
+
+/// What a question is about.
+struct Topic<'e> {
+    action: &'e ActionInfo,
+    resource_type: usize,
+    env: &'e Env,
 }
 
 /// Which policies are asked.
@@ -112,6 +120,13 @@ impl Snapshot {
         if kind != Some(self.names.user) {
             return Err(unknown());
         }
+        if how == How::Usual
+            && let Some(Some(allowed)) = world
+                .members
+                .standing(subject.id, |standing| self.recall(standing, query, world.single_account))
+        {
+            return Ok(Decision { allowed, ..Decision::default() });
+        }
         world
             .members
             .with(subject.id, |view| self.judge(Principal::Member(view), query, world, how))
@@ -126,7 +141,14 @@ impl Snapshot {
         how: How,
     ) -> Result<Decision, Refusal> {
         let (case, env) = self.understand(principal, query, world)?;
-        let place = if how == How::Usual { self.place(&case, env) } else { None };
+        let place = match principal {
+            Principal::Member(view) if how == How::Usual => {
+                let Case { action, resource_type, .. } = case;
+                let topic = Topic { action, resource_type, env };
+                self.place(&topic, view.standing(), query, world.single_account)
+            }
+            _ => None,
+        };
         if let Some((memory, place)) = place
             && let Some(allowed) = memory.recall(place)
         {
@@ -144,22 +166,43 @@ impl Snapshot {
         })
     }
 
+    /// The answer to a question of a member of this standing, where it is remembered.
+    fn recall(
+        &self,
+        standing: Standing<'_>,
+        query: &Query<'_>,
+        default_account: Option<&str>,
+    ) -> Option<bool> {
+        let topic = self.topic(self.names.user, query)?;
+        let (memory, place) = self.place(&topic, standing, query, default_account)?;
+        memory.recall(place)
+    }
+
     /// Where the answer is remembered, if it may be.
-    fn place<'e>(&self, case: &Case<'_>, env: &'e Env) -> Option<(&'e Memory, Place)> {
-        let Principal::Member(view) = case.principal else { return None };
-        let memory = env.memory.as_ref()?;
-        let role = self.role_index.get(view.role).copied();
-        let is_account = case.resource_type == self.names.account;
-        Some((memory, memory::place(case, role, is_account)?))
+    fn place<'e>(
+        &self,
+        topic: &Topic<'e>,
+        standing: Standing<'_>,
+        query: &Query<'_>,
+        default_account: Option<&str>,
+    ) -> Option<(&'e Memory, Place)> {
+        let memory = topic.env.memory.as_ref()?;
+        let situation = Situation {
+            standing,
+            role: *self.role_index.get(standing.role)?,
+            query,
+            context: &topic.action.context,
+            is_account: topic.resource_type == self.names.account,
+            default_account,
+        };
+        Some((memory, memory::place(&situation)?))
     }
 
     /// Whether the answer to this question of a member is remembered.
     #[cfg(test)]
     pub(super) fn remembers<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) -> bool {
         let recalled = world.members.with(query.subject.id, |view| {
-            let (case, env) = self.understand(Principal::Member(view), query, world).ok()?;
-            let (memory, place) = self.place(&case, env)?;
-            memory.recall(place)
+            self.recall(view.standing(), query, world.single_account)
         });
         recalled.flatten().is_some()
     }
@@ -168,11 +211,20 @@ impl Snapshot {
     #[cfg(test)]
     pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) {
         world.members.with(query.subject.id, |view| {
-            let (case, env) = self.understand(Principal::Member(view), query, world).ok()?;
-            let (memory, place) = self.place(&case, env)?;
+            let topic = self.topic(self.names.user, query)?;
+            let (memory, place) =
+                self.place(&topic, view.standing(), query, world.single_account)?;
             memory.remember(place, !memory.recall(place)?);
             Some(())
         });
+    }
+
+    /// What a question of such a principal is about, where the schema has it.
+    fn topic(&self, principal: usize, query: &Query<'_>) -> Option<Topic<'_>> {
+        let action = self.names.action_index(query.action)?;
+        let resource_type = self.names.type_index(query.resource.kind)?;
+        let env = self.slices.env(principal, action, resource_type)?;
+        Some(Topic { action: self.names.actions.get(action)?, resource_type, env })
     }
 
     /// Finds the action, the resource's type and the environment.
@@ -182,36 +234,39 @@ impl Snapshot {
         query: &'a Query<'a>,
         world: &World<'a, M>,
     ) -> Result<(Case<'a>, &'a Env), Refusal> {
-        let Some(action) = self.names.action_index(query.action) else {
-            return Err(Refusal::new(
-                Reason::UnknownAction,
-                format!("the schema has no action `{}`", query.action.escape_debug()),
-            ));
-        };
-        let Some(resource_type) = self.names.type_index(query.resource.kind) else {
-            return Err(Refusal::new(
-                Reason::UnknownResourceType,
-                format!("the schema has no type `{}`", query.resource.kind.escape_debug()),
-            ));
-        };
         let principal_type = match principal {
             Principal::Member(_) => Some(self.names.user),
             Principal::Stored(uid, _) => self.names.index_of(uid.type_name()),
         };
-        let env = principal_type.and_then(|kind| self.slices.env(kind, action, resource_type));
-        let (Some(env), Some(action)) = (env, self.names.actions.get(action)) else {
-            return Err(Refusal::new(
-                Reason::NotApplicable,
-                format!(
-                    "the action `{}` does not apply to such a subject and a `{}`",
-                    query.action, query.resource.kind
-                ),
-            ));
+        let topic = principal_type.and_then(|kind| self.topic(kind, query));
+        let Some(Topic { action, resource_type, env }) = topic else {
+            return Err(self.no_topic(query));
         };
         let default_account = world.single_account;
         let case =
             Case { principal, query, action, resource_type, default_account, moved_to: None };
         Ok((case, env))
+    }
+
+    /// Why there is nothing that a question is about.
+    fn no_topic(&self, query: &Query<'_>) -> Refusal {
+        let (action, kind) = (query.action, query.resource.kind);
+        if self.names.action_index(action).is_none() {
+            return Refusal::new(
+                Reason::UnknownAction,
+                format!("the schema has no action `{}`", action.escape_debug()),
+            );
+        }
+        if self.names.type_index(kind).is_none() {
+            return Refusal::new(
+                Reason::UnknownResourceType,
+                format!("the schema has no type `{}`", kind.escape_debug()),
+            );
+        }
+        Refusal::new(
+            Reason::NotApplicable,
+            format!("the action `{action}` does not apply to such a subject and a `{kind}`"),
+        )
     }
 
     /// Lets Cedar judge one case.

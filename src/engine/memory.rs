@@ -9,11 +9,12 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::gather::{Case, Principal, can_hold, is_supplied};
+use super::gather::{can_hold, is_supplied};
 use super::names::Names;
 use super::stored::Stored;
-use crate::domain::Value;
+use super::types::Shape;
 use crate::domain::query::member;
+use crate::domain::{Query, Standing, Value};
 
 const UNKNOWN: u8 = 0;
 const DENIED: u8 = 1;
@@ -29,7 +30,7 @@ enum Relation {
     Nowhere,
 }
 
-/// Situations that one role can be in: two of suspension, three of relation.
+/// So many situations differ for one role: two of suspension, three of relation.
 const SITUATIONS: usize = 6;
 
 /// Where the answer to a question is remembered.
@@ -90,32 +91,45 @@ pub(super) fn qualifies(names: &Names, stored: &Stored, principal: usize, resour
         && names.shape(names.user).attributes.iter().all(|found| is_supplied(&found.name))
 }
 
+/// What tells the place of a question of a member.
+pub(super) struct Situation<'s> {
+    pub(super) standing: Standing<'s>,
+    /// The number of the member's role.
+    pub(super) role: usize,
+    pub(super) query: &'s Query<'s>,
+    /// What the action's context may hold.
+    pub(super) context: &'s Shape,
+    /// Whether the resource is an account.
+    pub(super) is_account: bool,
+    /// The account of a resource that names none.
+    pub(super) default_account: Option<&'s str>,
+}
+
 /// The place of a question; `None` where this one must be asked in full.
-pub(super) fn place(case: &Case<'_>, role: Option<usize>, is_account: bool) -> Option<Place> {
-    let Principal::Member(view) = case.principal else { return None };
-    let query = case.query;
-    let context_is_plain = case.action.context.attributes.is_empty()
+pub(super) fn place(situation: &Situation<'_>) -> Option<Place> {
+    let Situation { standing, role, query, context, .. } = *situation;
+    let context_is_plain = context.attributes.is_empty()
         || (query.context.is_empty()
             && query.action_properties.is_empty()
-            && !case.action.context.attributes.iter().any(|found| found.required));
-    if !context_is_plain || case.moved_to.is_some() {
+            && !context.attributes.iter().any(|found| found.required));
+    if !context_is_plain {
         return None;
     }
-    let account = if is_account {
+    let account = if situation.is_account {
         Some(query.resource.id)
     } else {
         match member(query.resource.properties, "account") {
             Some(Value::String(slug)) => Some(slug.as_ref()),
             Some(_) => return None,
-            None => case.default_account,
+            None => situation.default_account,
         }
     };
     let relation = match account {
-        Some(account) if account == view.account => Relation::Own,
+        Some(account) if account == standing.account => Relation::Own,
         Some(_) => Relation::Other,
         None => Relation::Nowhere,
     };
-    Some(Place((role? * 2 + usize::from(view.active)) * 3 + relation as usize))
+    Some(Place((role * 2 + usize::from(standing.active)) * 3 + relation as usize))
 }
 
 #[cfg(test)]
@@ -126,7 +140,9 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use crate::domain::query::Record;
-    use crate::domain::{EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
+    use crate::domain::{
+        EntityRef, MemberView, PolicyFiles, Query, Standing, Texts, Timestamp, Value,
+    };
     use crate::engine::{Members, Snapshot, World};
 
     const SCHEMA: &str = r#"
@@ -256,6 +272,10 @@ mod tests {
                 two_step: false,
                 joined: Timestamp(0),
             }))
+        }
+
+        fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+            self.with(id, |view| read(view.standing()))
         }
     }
 

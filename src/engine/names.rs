@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, Schema};
+use foldhash::fast::RandomState;
 
 use super::types::{Shape, Shapes};
 
@@ -44,9 +45,12 @@ pub(super) struct Names {
     pub(super) user: usize,
     pub(super) role: usize,
     pub(super) account: usize,
-    type_spellings: HashMap<String, usize>,
-    action_spellings: HashMap<String, usize>,
+    type_spellings: Spellings,
+    action_spellings: Spellings,
 }
+
+/// Filled from the policy folder alone, so that no caller can make names meet in one place.
+type Spellings = HashMap<String, usize, RandomState>;
 
 impl Names {
     /// Reads the names out of a schema.
@@ -75,7 +79,7 @@ impl Names {
             check_parents(schema, &user.name, &mut faults);
         }
         let actions = read_actions(schema, &mut shapes, &mut faults);
-        let mut action_spellings = HashMap::new();
+        let mut action_spellings = Spellings::default();
         for (index, action) in actions.iter().enumerate() {
             let id = action.uid.id().unescaped().to_owned();
             if action_spellings.insert(id.clone(), index).is_some() {
@@ -135,8 +139,8 @@ impl Names {
 }
 
 /// Every spelling of every type: full name, base name and snake form.
-fn spell_types(types: &[TypeInfo], faults: &mut Vec<String>) -> HashMap<String, usize> {
-    let mut spellings = HashMap::new();
+fn spell_types(types: &[TypeInfo], faults: &mut Vec<String>) -> Spellings {
+    let mut spellings = Spellings::default();
     for (index, info) in types.iter().enumerate() {
         if let Some(other) = spellings.insert(info.snake.clone(), index)
             && let Some(other) = types.get(other)

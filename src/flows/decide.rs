@@ -6,7 +6,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::directory::Directory;
-use crate::domain::{Decision, EntityRef, Failure, MemberView, Query};
+use crate::domain::{Decision, EntityRef, Failure, MemberView, Query, Standing};
 use crate::engine::{Members, Snapshot, World};
 use crate::flows::api_tokens::Holder;
 use crate::flows::permit::{Caller, Permit, Right};
@@ -21,6 +21,10 @@ pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
 impl Members for InDirectory<'_> {
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         self.0.with(id, read)
+    }
+
+    fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+        self.0.standing(id, read)
     }
 }
 

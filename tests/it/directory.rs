@@ -1,14 +1,17 @@
 //! The members and sessions in memory: what a change does to them, and when it counts as seen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
     AccountSlug, ApiToken, ApiTokenId, Change, Digest, Email, Member, MemberId, Name, Revision,
-    RoleId, Row, Session, SessionId, Status, Timestamp, TokenHash, Version,
+    RoleId, Row, Session, SessionId, Standing, Status, Timestamp, TokenHash, Version,
 };
 use kwic_team::store::feed::Loaded;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 fn member(id: &str, role: &str) -> Member {
     Member {
@@ -159,6 +162,119 @@ fn a_member_is_seen_as_the_store_holds_it() {
         assert!(directory.with(&id, |_| ()).is_none());
     }
     assert!(directory.is_empty());
+}
+
+/// A member's standing, as the short way says it and as the whole record does.
+fn standings(directory: &Directory, id: &str) -> [Option<(String, String, bool)>; 2] {
+    let told = |standing: Standing<'_>| {
+        (standing.account.to_owned(), standing.role.to_owned(), standing.active)
+    };
+    [directory.standing(id, told), directory.with(id, |view| told(view.standing()))]
+}
+
+const UUID: &str = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+
+#[test]
+fn a_standing_is_found_by_the_whole_id_and_no_other() {
+    let directory = Directory::new();
+    let own = MemberId::from_random([7; 16]).to_string();
+    for (id, is_short) in [
+        ("x", true),
+        (own.as_str(), true),
+        (&"x".repeat(27), true),
+        (&"x".repeat(28), false),
+        (UUID, true),
+        (&UUID.to_uppercase(), false),
+        (&UUID.replace('-', "0"), false),
+        (&format!("{UUID}0"), false),
+    ] {
+        directory.load_one(Loaded::Member(member(id, "operator")));
+        let [standing, whole] = standings(&directory, id);
+        assert!(whole.is_some(), "{id}");
+        assert_eq!(standing, whole.filter(|_| is_short), "{id}");
+        let [first, rest @ ..] = id.as_bytes() else { panic!("an id") };
+        let other = [&[first ^ 1], rest].concat();
+        for other in [
+            &id[1..],
+            &format!("{id}x"),
+            &format!("{id}\0"),
+            &format!("\0{id}"),
+            std::str::from_utf8(&other).unwrap(),
+            "",
+            "\0",
+        ] {
+            assert_eq!(standings(&directory, other), [None, None], "{other:?} finds {id}");
+        }
+        apply(&directory, 1, vec![gone(id)]);
+        assert_eq!(standings(&directory, id), [None, None]);
+    }
+}
+
+#[test]
+fn standings_follow_every_change_while_their_table_grows() {
+    const IDS: u64 = 3_000;
+    let directory = Directory::new();
+    let mut dice = StdRng::seed_from_u64(17);
+    for revision in 1..20_000 {
+        let number = dice.random_range(0..IDS);
+        let id = format!("m{number}");
+        let row = match dice.random_range(0..4) {
+            0 => gone(&id),
+            kind => Row::Member(Member {
+                account: AccountSlug::parse(&format!("account-{}", dice.random_range(0..50)))
+                    .unwrap(),
+                status: if kind == 1 { Status::Suspended } else { Status::Active },
+                ..member(&id, ["viewer", "operator", "editor"][dice.random_range(0..3)])
+            }),
+        };
+        apply(&directory, revision, vec![row]);
+        let [standing, whole] = standings(&directory, &id);
+        assert_eq!(standing, whole, "{id} at {revision}");
+    }
+    let found = (0..IDS).filter(|number| {
+        let [standing, whole] = standings(&directory, &format!("m{number}"));
+        assert_eq!(standing, whole, "m{number}");
+        standing.is_some()
+    });
+    assert_eq!(found.count(), directory.len());
+    assert!(directory.len() > 1_000, "only {}: nothing is shown", directory.len());
+}
+
+#[test]
+fn a_standing_is_never_half_changed() {
+    let directory = Directory::new();
+    let as_it_was = member("a", "viewer");
+    let as_it_became = Member {
+        account: AccountSlug::parse("globex").unwrap(),
+        status: Status::Suspended,
+        ..member("a", "operator")
+    };
+    apply(&directory, 1, vec![Row::Member(as_it_was.clone())]);
+    let read = |standing: Standing<'_>| {
+        [("acme", "viewer", true), ("globex", "operator", false)].contains(&(
+            standing.account,
+            standing.role,
+            standing.active,
+        ))
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let reading = threads.spawn(|| {
+            let mut reads = 0_u32;
+            while !done.load(Ordering::Relaxed) || reads == 0 {
+                assert_eq!(directory.standing("a", read), Some(true));
+                reads += 1;
+            }
+        });
+        for revision in 0..4_000 {
+            let as_now = if revision % 2 == 0 { &as_it_became } else { &as_it_was };
+            // Another member each time, so that the table is made anew meanwhile.
+            let more = member(&format!("m{revision}"), "viewer");
+            apply(&directory, 2 + revision, vec![Row::Member(as_now.clone()), Row::Member(more)]);
+        }
+        done.store(true, Ordering::Relaxed);
+        reading.join().unwrap();
+    });
 }
 
 #[test]

@@ -1,0 +1,257 @@
+//! Role, account and suspension of each member: all that most answers rest on, in half a cache line.
+//!
+//! A table beside the one of whole members, so that the usual decision goes to main memory once. It
+//! may lack a member, of a long id for instance, who is then looked up there; what it says is
+//! always so. One writer at a time, who puts everything about a member into one word: readers take
+//! no lock, and see a member as it was or as it became, nothing in between. Never says that there
+//! is no such member.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
+
+use crate::domain::Standing;
+
+/// Our own ids have this many characters.
+const TEXT_ID: usize = 27;
+/// As RFC 9562 writes a UUID, section 4.
+const UUID_TEXT: usize = 36;
+const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// No text begins with this byte, so that none is taken for a UUID.
+const UUID: u8 = 0x80;
+
+/// An id in the four words of a slot, whose last one has room for five more bytes.
+type Key = [u64; 4];
+
+/// The last three of its bytes stand in the last word.
+const KEY_BITS: u64 = (1 << 24) - 1;
+/// Set from the first use of a slot on: a slot belongs to one id for as long as its table lives.
+const TAKEN: u64 = 1 << 24;
+const PRESENT: u64 = 1 << 25;
+const ACTIVE: u64 = 1 << 26;
+const ROLE_AT: u32 = 27;
+const ROLE_BITS: u32 = 13;
+const ACCOUNT_AT: u32 = ROLE_AT + ROLE_BITS;
+const ACCOUNT_BITS: u32 = 64 - ACCOUNT_AT;
+
+/// The key of an id; `None` where it does not fit. Zeros fill a key up, so that a text which ends in
+/// one, as no id does, would share the key of another.
+fn key(id: &str) -> Option<Key> {
+    if matches!(id.as_bytes().last(), None | Some(0)) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    let (text, _) = bytes.split_at_mut(TEXT_ID);
+    match text.get_mut(..id.len()) {
+        Some(room) => room.copy_from_slice(id.as_bytes()),
+        None => {
+            let (mark, room) = text.split_first_mut()?;
+            *mark = UUID;
+            room.get_mut(..16)?.copy_from_slice(&uuid(id)?);
+        }
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    Some(std::array::from_fn(|_| words.next().unwrap_or_default()))
+}
+
+/// The bytes of a UUID in small letters. Capitals are another id.
+fn uuid(id: &str) -> Option<[u8; 16]> {
+    let text: &[u8; UUID_TEXT] = id.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    let mut digits = 0;
+    for (at, letter) in text.iter().enumerate() {
+        if UUID_HYPHENS.contains(&at) {
+            if *letter != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let digit = match letter {
+            b'0'..=b'9' => letter - b'0',
+            b'a'..=b'f' => letter - b'a' + 10,
+            _ => return None,
+        };
+        let byte = bytes.get_mut(digits / 2)?;
+        *byte = *byte << 4 | digit;
+        digits += 1;
+    }
+    Some(bytes)
+}
+
+/// Two slots in one cache line, filled in this order. A slot: the id, and in the last word of it the
+/// standing, which alone ever changes.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([[AtomicU64; 4]; 2]);
+
+#[derive(Debug)]
+struct Table(Box<[Line]>);
+
+/// Where a search ends.
+enum Found<'t> {
+    /// In the slot of the id.
+    Slot(&'t AtomicU64, u64),
+    /// In a slot that is nobody's yet.
+    Free(&'t [AtomicU64; 4]),
+    Nowhere,
+}
+
+impl Table {
+    fn new(lines: usize) -> Self {
+        Self((0..lines).map(|_| Line::default()).collect())
+    }
+
+    fn find(&self, key: &Key, hash: u64) -> Found<'_> {
+        // The hash as a fraction of the table: any number of lines will do.
+        let lines = u128::try_from(self.0.len()).unwrap_or_default();
+        let first = usize::try_from((u128::from(hash) * lines) >> 64).unwrap_or_default();
+        let (before, from) = self.0.split_at_checked(first).unwrap_or_default();
+        for slot in from.iter().chain(before).flat_map(|line| &line.0) {
+            let [one, two, three, last] = slot;
+            // Read first: whoever sees that a slot is taken sees whose it is.
+            let state = last.load(Ordering::Acquire);
+            if state & TAKEN == 0 {
+                return Found::Free(slot);
+            }
+            let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
+            if [read(one), read(two), read(three), state & KEY_BITS] == *key {
+                return Found::Slot(last, state);
+            }
+        }
+        Found::Nowhere
+    }
+}
+
+/// What the writer alone knows.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// Slots that belong to an id, of a member or of one that is gone.
+    taken: usize,
+    present: usize,
+}
+
+/// The standings of all members whose ids fit.
+#[derive(Debug)]
+pub(super) struct Standings {
+    table: ArcSwap<Table>,
+    /// Chosen by this process, so that nobody knows ids which meet in one place.
+    hash: RandomState,
+    roles: boxcar::Vec<Arc<str>>,
+    accounts: boxcar::Vec<Arc<str>>,
+}
+
+/// The fewest lines of a table.
+const LINES_MIN: usize = 64;
+
+impl Standings {
+    pub(super) fn new() -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table::new(LINES_MIN)),
+            hash: RandomState::default(),
+            roles: boxcar::Vec::new(),
+            accounts: boxcar::Vec::new(),
+        }
+    }
+
+    /// Calls `read` with the standing of a member; `None` where the whole record has to be looked up.
+    pub(super) fn with<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+        let key = key(id)?;
+        let table = self.table.load();
+        let Found::Slot(_, state) = table.find(&key, self.hash_of(&key)) else { return None };
+        if state & PRESENT == 0 {
+            return None;
+        }
+        let index = |at: u32, bits: u32| usize::try_from(state >> at & ((1 << bits) - 1)).ok();
+        Some(read(Standing {
+            account: self.accounts.get(index(ACCOUNT_AT, ACCOUNT_BITS)?)?,
+            role: self.roles.get(index(ROLE_AT, ROLE_BITS)?)?,
+            active: state & ACTIVE != 0,
+        }))
+    }
+
+    fn hash_of(&self, key: &Key) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        key.iter().for_each(|word| hasher.write_u64(*word));
+        hasher.finish()
+    }
+
+    /// A role's number; the same word is to be numbered once.
+    pub(super) fn number_role(&self, role: &Arc<str>) -> usize {
+        self.roles.push(Arc::clone(role))
+    }
+
+    /// An account's number; the same word is to be numbered once.
+    pub(super) fn number_account(&self, account: &Arc<str>) -> usize {
+        self.accounts.push(Arc::clone(account))
+    }
+
+    /// Notes a member's standing.
+    pub(super) fn put(
+        &self,
+        filled: &mut Filled,
+        id: &str,
+        (account, role): (usize, usize),
+        active: bool,
+    ) {
+        let fits = |number: usize, bits: u32| u64::try_from(number).ok().filter(|n| n >> bits == 0);
+        let numbers = fits(account, ACCOUNT_BITS).zip(fits(role, ROLE_BITS));
+        let Some((account, role)) = numbers else { return self.remove(filled, id) };
+        let active = if active { ACTIVE } else { 0 };
+        let standing = TAKEN | PRESENT | active | role << ROLE_AT | account << ACCOUNT_AT;
+        let Some(key) = key(id) else { return };
+        self.make_room(filled);
+        filled.present += self.write(&self.table.load(), &key, standing, &mut filled.taken);
+    }
+
+    /// Forgets a member's standing.
+    pub(super) fn remove(&self, filled: &mut Filled, id: &str) {
+        let Some(key) = key(id) else { return };
+        if let Found::Slot(last, state) = self.table.load().find(&key, self.hash_of(&key)) {
+            filled.present -= usize::from(state & PRESENT != 0);
+            last.store(key[3] | TAKEN, Ordering::Release);
+        }
+    }
+
+    /// Answers 1 where the member was not there.
+    fn write(&self, table: &Table, key: &Key, standing: u64, taken: &mut usize) -> usize {
+        match table.find(key, self.hash_of(key)) {
+            Found::Slot(last, before) => {
+                last.store(key[3] | standing, Ordering::Release);
+                usize::from(before & PRESENT == 0)
+            }
+            Found::Free(slot) => {
+                let [one, two, three, last] = slot;
+                one.store(key[0], Ordering::Relaxed);
+                two.store(key[1], Ordering::Relaxed);
+                three.store(key[2], Ordering::Relaxed);
+                last.store(key[3] | standing, Ordering::Release);
+                *taken += 1;
+                1
+            }
+            // There is always room: see `make_room`.
+            Found::Nowhere => 0,
+        }
+    }
+
+    /// Once three quarters are taken, everybody who is there moves to a table that is half full.
+    fn make_room(&self, filled: &mut Filled) {
+        let table = self.table.load();
+        if filled.taken * 4 < table.0.len() * 2 * 3 {
+            return;
+        }
+        let wider = Table::new(filled.present.max(LINES_MIN));
+        filled.taken = 0;
+        for slot in table.0.iter().flat_map(|line| &line.0) {
+            let [one, two, three, last] = slot.each_ref().map(|word| word.load(Ordering::Relaxed));
+            if last & PRESENT != 0 {
+                let key = [one, two, three, last & KEY_BITS];
+                self.write(&wider, &key, last & !KEY_BITS, &mut filled.taken);
+            }
+        }
+        self.table.store(Arc::new(wider));
+    }
+}
