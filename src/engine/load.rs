@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use cedar_policy::{
-    Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema, SchemaFragment,
-    ValidationMode, Validator,
+    Effect, Entities, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, Schema,
+    SchemaFragment, ValidationMode, Validator,
 };
 use serde_json::Value as Json;
 
@@ -20,6 +20,7 @@ use super::gather::{REACH, can_hold, is_supplied};
 use super::names::Names;
 use super::policy_tests::{self, Outcome};
 use super::roles::RoleCard;
+use super::shares::in_shares;
 use super::slices::{Keys, Parts, Scope, Side, Slices};
 use super::stored::Stored;
 use super::types::Shapes;
@@ -120,6 +121,27 @@ struct Draft<'f> {
     guards: usize,
 }
 
+/// What the syntax of one policy tells.
+struct Understood {
+    policy: Policy,
+    scope: Scope,
+    determined: bool,
+    meaning: String,
+    mentions: HashSet<String>,
+}
+
+impl Understood {
+    fn of(placed: &Placed<'_>, role_type: Option<&EntityTypeName>) -> Result<Self, String> {
+        let policy = placed.policy.clone();
+        let json = policy.to_json().map_err(|fault| fault.to_string())?;
+        let scope = Scope::of(&policy);
+        let determined = matrix::determined(&json, &scope, role_type);
+        let mut names = HashSet::new();
+        mentions(&json, &mut names);
+        Ok(Self { policy, scope, determined, meaning: json.to_string(), mentions: names })
+    }
+}
+
 impl Draft<'_> {
     /// Slices, then the folder's own tests on those slices.
     fn finish(mut self) -> Result<Snapshot, Vec<PolicyFault>> {
@@ -129,15 +151,19 @@ impl Draft<'_> {
         let mut mentioned = HashSet::new();
         let mut policies = Vec::with_capacity(self.live.len());
         let mut all_determined = Vec::with_capacity(self.live.len());
-        for placed in self.live.drain(..) {
-            let json = placed.policy.to_json().map_err(|fault| whole(fault.to_string()))?;
-            mentions(&json, &mut mentioned);
-            let scope = Scope::of(&placed.policy);
-            let determined = matrix::determined(&json, &scope, role_type.as_ref());
-            let meaning = json.to_string();
-            all_determined.push(determined);
-            meta.insert(placed.policy.id().to_string(), PolicyMeta { meaning, determined });
-            policies.push((placed.policy, scope));
+        let understood = in_shares(&self.live, |share| {
+            let each = share.iter().map(|placed| Understood::of(placed, role_type.as_ref()));
+            each.collect::<Result<Vec<Understood>, String>>()
+        });
+        for share in understood {
+            for Understood { policy, scope, determined, meaning, mentions } in
+                share.map_err(whole)?
+            {
+                mentioned.extend(mentions);
+                all_determined.push(determined);
+                meta.insert(policy.id().to_string(), PolicyMeta { meaning, determined });
+                policies.push((policy, scope));
+            }
         }
         self.names.mark_mentioned(&mentioned);
         let roles = known_roles(&self.names, &self.stored, &self.cards, &policies);
@@ -470,13 +496,22 @@ fn validate(
     notes: &mut Vec<String>,
     faults: &mut Vec<PolicyFault>,
 ) {
+    let mut seen = HashSet::new();
+    // An id that is taken has been told already; the policy behind it comes next time.
+    let first_of_id = policies.iter().filter(|placed| seen.insert(placed.policy.id().clone()));
+    let first_of_id: Vec<&Placed<'_>> = first_of_id.collect();
+    // Each policy is validated by itself.
+    for (found, noticed) in in_shares(&first_of_id, |share| validate_share(schema, share)) {
+        faults.extend(found);
+        notes.extend(noticed);
+    }
+}
+
+fn validate_share(schema: &Schema, policies: &[&Placed<'_>]) -> (Vec<PolicyFault>, Vec<String>) {
+    let (mut faults, mut notes) = (Vec::new(), Vec::new());
     let mut set = PolicySet::new();
     let mut places = HashMap::new();
     for placed in policies {
-        // An id that is taken has been told already; the policy behind it comes next time.
-        if places.contains_key(placed.policy.id()) {
-            continue;
-        }
         places.insert(placed.policy.id().clone(), placed);
         if let Err(fault) = set.add(placed.policy.clone()) {
             faults.push(placed.fault(fault.to_string()));
@@ -495,6 +530,7 @@ fn validate(
         let file = places.get(warning.policy_id()).map_or("", |placed| placed.file);
         notes.push(format!("{file}: {warning}"));
     }
+    (faults, notes)
 }
 
 fn read_entities(
