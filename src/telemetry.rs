@@ -115,9 +115,10 @@ pub struct Gauges<'g> {
 /// All counters.
 #[derive(Debug)]
 pub struct Telemetry {
+    /// All decisions.
     traffic: Traffic,
+    /// Those that are an allow.
     allowed: Counter,
-    denied: Counter,
     erred: Counter,
     decision_ns: Histogram<10>,
     batch: Histogram<6>,
@@ -132,7 +133,6 @@ impl Default for Telemetry {
         Self {
             traffic: Traffic::default(),
             allowed: Counter::default(),
-            denied: Counter::default(),
             erred: Counter::default(),
             decision_ns: Histogram::new([
                 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
@@ -151,7 +151,9 @@ impl Telemetry {
     /// One decision was made; `erred` policies could not be evaluated.
     pub fn decided(&self, allowed: bool, erred: u32, took: Duration) {
         self.traffic.one_more();
-        if allowed { &self.allowed } else { &self.denied }.add(1);
+        if allowed {
+            self.allowed.add(1);
+        }
         if erred > 0 {
             self.erred.add(erred.into());
         }
@@ -195,9 +197,11 @@ impl Telemetry {
     pub fn render(&self, gauges: &Gauges<'_>) -> String {
         let mut out = String::with_capacity(4096);
         head(&mut out, "kwic_decisions_total", "counter", "Decisions by their answer.");
-        for (answer, counter) in [("allow", &self.allowed), ("deny", &self.denied)] {
-            let _ =
-                writeln!(out, "kwic_decisions_total{{decision=\"{answer}\"}} {}", counter.get());
+        // In this order: each decision counts among all of them before it counts as an allow.
+        let allowed = self.allowed.get();
+        let denied = self.traffic.decisions().saturating_sub(allowed);
+        for (answer, count) in [("allow", allowed), ("deny", denied)] {
+            let _ = writeln!(out, "kwic_decisions_total{{decision=\"{answer}\"}} {count}");
         }
         self.decision_ns.write(
             &mut out,
