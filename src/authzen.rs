@@ -11,25 +11,48 @@ mod metadata;
 mod plain;
 mod wire;
 
-pub use evaluation::{answer, evaluation, evaluations};
+pub use evaluation::{answer, answer_batch, evaluation, evaluations};
 pub use forward_auth::forward_auth;
 pub use health::{livez, metrics, readyz};
 pub use metadata::metadata;
 
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind};
-use crate::http::{Peer, Request, is_loopback};
+use crate::http::{Peer, Request, Small, host_name, is_loopback};
+
+/// What a request says of who sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'r> {
+    peer: Peer,
+    host: Option<&'r str>,
+    authorization: Option<&'r str>,
+}
+
+impl<'r> From<&'r Request> for Caller<'r> {
+    fn from(request: &'r Request) -> Self {
+        let authorization = request.header("authorization");
+        Self { peer: request.peer, host: request.host(), authorization }
+    }
+}
+
+impl<'r> From<&Small<'r>> for Caller<'r> {
+    fn from(request: &Small<'r>) -> Self {
+        let Small { peer, host, authorization, .. } = *request;
+        Self { peer, host, authorization }
+    }
+}
 
 /// Whether this caller may ask at all: by host on TCP, and by key where keys are configured.
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one, `Unauthenticated` without a key.
-pub fn admit(app: &App, request: &Request) -> Result<(), Failure> {
-    check_host(app, request)?;
+pub fn admit<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure> {
+    let caller = caller.into();
+    check_host(app, caller)?;
     if app.decision_keys.is_empty() {
         return Ok(());
     }
-    let given = request.header("authorization").and_then(|value| value.split_once(' '));
+    let given = caller.authorization.and_then(|value| value.split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // Digests are compared, so that the time taken tells nothing of a key.
     let known = given.map(|(_, key)| Digest::of(&[key.trim().as_bytes()]));
@@ -47,11 +70,12 @@ pub fn admit(app: &App, request: &Request) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one.
-pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
-    if matches!(request.peer, Peer::Unix { .. }) {
+pub fn check_host<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure> {
+    let Caller { peer, host, .. } = caller.into();
+    if matches!(peer, Peer::Unix { .. }) {
         return Ok(());
     }
-    let Some(name) = request.host_name() else {
+    let Some(name) = host.map(host_name) else {
         return Err(Failure::new(Kind::Invalid, "no_host", "send one `Host` header"));
     };
     if is_loopback(name)

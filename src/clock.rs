@@ -80,6 +80,14 @@ pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
+/// The time of day as HTTP says it (RFC 9110, section 5.6.7), such as
+/// `Tue, 24 Nov 2026 12:00:00 GMT`.
+#[must_use]
+pub fn http_date() -> String {
+    let written = jiff::fmt::rfc2822::DateTimePrinter::new();
+    written.timestamp_to_rfc9110_string(&jiff::Timestamp::now()).unwrap_or_default()
+}
+
 /// A moment as people read it, to the minute and in UTC, such as `24 November 2026, 12:00 UTC`.
 #[must_use]
 pub fn written_out(at: Timestamp) -> String {

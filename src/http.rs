@@ -2,12 +2,14 @@
 //!
 //! Knows no route and no flow. Bounds everything that a stranger could make large or slow.
 
+mod at_once;
 mod connection;
 pub mod query;
 pub mod request;
 pub mod respond;
 pub mod server;
 
+pub use at_once::Small;
 pub use hyper::body::Bytes;
 pub use request::{Method, Peer, Request, Sole, host_name, is_loopback};
 pub use respond::{Piece, Reply, Stamp, status};

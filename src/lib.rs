@@ -23,14 +23,18 @@
 //!
 //! # One decision
 //!
-//! 1. `http::server` accepts a connection that has been admitted and lets hyper read a request.
-//! 2. `routes::decision` finds the path, the host and, where asked for, the caller's key.
-//! 3. `authzen::evaluation` reads the bounded body; `authzen::json` turns it into values, each
-//!    member once; `authzen::wire` into a [`domain::Query`], or a 400 that names the member.
+//! 1. `http::server` accepts a connection that has been admitted. `http::at_once` answers small
+//!    requests between one read and one write; whatever is unusual it leaves to hyper.
+//! 2. `routes::decision_at_once`, or `routes::decision` with hyper, finds the path, the host and,
+//!    where asked for, the caller's key.
+//! 3. `authzen::plain` reads the usual body into a [`domain::Query`] in one pass. For any other,
+//!    `authzen::json` makes values, each member once, and `authzen::wire` the query, or a 400 that
+//!    names the member.
 //! 4. `flows::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
 //!    here to the answer nothing waits and nothing fails: what is in doubt is a deny.
 //! 5. `engine::decide` finds subject, action and resource type by name. Where only role, account
-//!    and suspension can decide, `engine::memory` may know what Cedar answered before.
+//!    and suspension can decide, `engine::memory` may know what Cedar answered before: then the
+//!    member's standing is all that is read of `directory::standings`.
 //! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
 //!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
 //! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on.

@@ -10,7 +10,7 @@ use crate::authzen;
 use crate::browser;
 use crate::console;
 use crate::domain::{Failure, Kind};
-use crate::http::{Method, Reply, Request, Server};
+use crate::http::{Method, Reply, Request, Server, Small};
 use crate::telemetry::Route;
 
 /// Paths of the decision listener, with the method that each takes.
@@ -47,6 +47,30 @@ pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Re
     reply
 }
 
+/// A small request to the decision listener, by the same steps, where it need not wait; `None` where
+/// [`decision`] is to answer it, which says what is wrong with it.
+#[must_use]
+pub fn decision_at_once(app: &App, request: &Small<'_>) -> Option<Reply> {
+    let (route, _) = decision_route(request.path);
+    let limits = &app.config.limits;
+    let most = match route {
+        Route::Evaluation => limits.evaluation_body_bytes_max,
+        Route::Evaluations => limits.batch_body_bytes_max,
+        _ => return None,
+    };
+    if request.body.len() > most {
+        return None;
+    }
+    authzen::admit(app, request).ok()?;
+    let reply = match route {
+        Route::Evaluation => authzen::answer(app, request.body),
+        _ => authzen::answer_batch(app, request.body),
+    };
+    let reply = reply.ok()?;
+    app.telemetry.answered(route, reply.code());
+    Some(reply)
+}
+
 async fn decision_reply(
     app: &App,
     server: &Server,
@@ -56,9 +80,9 @@ async fn decision_reply(
     match route {
         // What is asked by a session needs no key beside it.
         Route::Health | Route::Unknown | Route::Metadata | Route::ForwardAuth => {
-            authzen::check_host(app, request)?;
+            authzen::check_host(app, &*request)?;
         }
-        Route::Evaluation | Route::Evaluations | Route::Metrics => authzen::admit(app, request)?,
+        Route::Evaluation | Route::Evaluations | Route::Metrics => authzen::admit(app, &*request)?,
     }
     if route == Route::Unknown {
         return Err(Failure::new(Kind::NotFound, "no_such_path", "there is nothing at this path"));

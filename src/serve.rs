@@ -25,7 +25,7 @@ use crate::domain::{Digest, Failure, Kind};
 use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
 use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_step};
-use crate::http::{Bounds, Listen, Listener, Server};
+use crate::http::{Bounds, Listen, Listener, Server, Small};
 use crate::keys::Keys;
 use crate::mail::Mailer;
 use crate::policy_folder::{self, Watch};
@@ -55,9 +55,10 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
         places.push(("decisions", listener.place()));
         let (app, server) = (Arc::clone(&app), server.clone());
         let serving = async move {
-            let own = server.clone();
+            let (own, asked) = (server.clone(), Arc::clone(&app));
+            let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
             let handler = move |request| routes::decision(Arc::clone(&app), own.clone(), request);
-            server.serve(&listener, handler).await;
+            server.serve_at_once(&listener, at_once, handler).await;
         };
         tasks.spawn_on(serving, decisions.handle());
     }

@@ -90,16 +90,24 @@ pub fn answer(app: &App, body: &[u8]) -> Result<Reply, Failure> {
 pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.batch_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
+    answer_batch(app, &body)
+}
+
+/// From the bytes of a batch, or of one question, to the answer.
+///
+/// # Errors
+/// `Invalid`, when they are neither.
+pub fn answer_batch(app: &App, body: &[u8]) -> Result<Reply, Failure> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
     let most = app.config.limits.batch_items_max;
-    if let Some(batch) = plain::Batch::read(&body)
+    if let Some(batch) = plain::Batch::read(body)
         && let Some(queries) = batch.queries(most)
     {
         let asked = queries.into_iter().map(Ok);
         return Ok(basis.batch(asked, Semantic::ExecuteAll, false));
     }
-    let value = json::parse(&body)?;
+    let value = json::parse(body)?;
     let body = Body::read(&value)?;
     let semantic = body.semantic()?;
     let Some(items) = body.items(most)? else {

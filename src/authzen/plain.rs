@@ -41,7 +41,7 @@ struct Properties<'b>(Option<(Cow<'b, str>, Value<'b>)>);
 impl<'b> Plain<'b> {
     /// `None` where the body is another or none: read it in full.
     pub(super) fn read(body: &'b [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok().map(|Object(plain)| plain)
+        read(body).map(|Object(plain)| plain)
     }
 
     /// `None` where something is missing or too long: read the body in full.
@@ -79,7 +79,7 @@ struct Items<'b>(Vec<Object<Plain<'b>>>);
 impl<'b> Batch<'b> {
     /// `None` where the body is another or none: read it in full.
     pub(super) fn read(body: &'b [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok().map(|Object(batch)| batch)
+        read(body).map(|Object(batch)| batch)
     }
 
     /// `None` where there are no items or more than `most`, or one of them is no such question: read
@@ -91,6 +91,11 @@ impl<'b> Batch<'b> {
         }
         items.iter().map(|Object(item)| item.query_in(&self.outer)).collect()
     }
+}
+
+/// The whole body is text or it is not: cheaper to find out once than for each string in it.
+fn read<'b, T: Parts<'b>>(body: &'b [u8]) -> Option<Object<T>> {
+    serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
 }
 
 fn entity<'q>(read: Option<&'q Object<Entity<'_>>>) -> Option<EntityRef<'q>> {

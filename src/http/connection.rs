@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a connection is doing.
@@ -59,6 +60,18 @@ impl Pulse {
         self.mark.store(self.hands.get() << 2 | phase as u64, Ordering::Relaxed);
     }
 
+    /// The same, where the connection is not in that phase already: its beginning counts.
+    pub(super) fn enter_first(&self, phase: Phase) {
+        if self.read().0 != phase {
+            self.enter(phase);
+        }
+    }
+
+    /// Where the hands of the sweep stand.
+    pub(super) fn hands_ms(&self) -> u64 {
+        self.hands.get()
+    }
+
     /// The phase, and for how many milliseconds.
     pub(super) fn read(&self) -> (Phase, u64) {
         let mark = self.mark.load(Ordering::Relaxed);
@@ -92,6 +105,8 @@ impl Pulse {
 pub(super) struct Watched<S> {
     pub(super) stream: S,
     pub(super) pulse: Arc<Pulse>,
+    /// What was read from the stream already, and is to be read first.
+    pub(super) before: Bytes,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -101,7 +116,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        let polled = if self.before.is_empty() {
+            Pin::new(&mut self.stream).poll_read(context, into)
+        } else {
+            let most = self.before.len().min(into.remaining());
+            into.put_slice(&self.before.split_to(most));
+            Poll::Ready(Ok(()))
+        };
         if into.filled().len() > before && self.pulse.read().0 == Phase::Idle {
             self.pulse.enter(Phase::Head);
         }

@@ -2,7 +2,6 @@
 //!
 //! Never trusts a length that the other end only claims, and makes an id only when asked for one.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -207,23 +206,18 @@ impl Request {
     pub(super) fn id_value(&self) -> &HeaderValue {
         self.id.get_or_init(|| {
             let given = self.parts.headers.get(&REQUEST_ID);
-            let fits = |id: &&HeaderValue| {
-                (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len())
-                    && id.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte))
-            };
-            given.filter(fits).cloned().unwrap_or_else(made_id)
+            given.filter(|id| is_usable_id(id.as_bytes())).cloned().unwrap_or_else(|| {
+                let mut made = [0; MADE_ID_BYTES];
+                HeaderValue::from_bytes(made_id(&mut made))
+                    .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+            })
         })
     }
 
     /// Whether the body is said to be JSON; parameters such as a charset are fine.
     #[must_use]
     pub fn content_type_is_json(&self) -> bool {
-        let Some(given) = self.parts.headers.get(CONTENT_TYPE) else { return false };
-        let given = given.as_bytes();
-        let end = given.iter().position(|byte| *byte == b';').unwrap_or(given.len());
-        given
-            .get(..end)
-            .is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+        self.parts.headers.get(CONTENT_TYPE).is_some_and(|given| is_json(given.as_bytes()))
     }
 
     /// Whether there is a body to read.
@@ -328,19 +322,62 @@ fn too_large(max: usize) -> Failure {
     )
 }
 
+/// Whether a `Content-Type` is that of JSON.
+pub(super) fn is_json(given: &[u8]) -> bool {
+    let media = given.split(|byte| *byte == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+/// Whether a request id of a caller's is echoed.
+pub(super) fn is_usable_id(id: &[u8]) -> bool {
+    (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len())
+        && id.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// 16 digits, a hyphen, 16 digits at most.
+pub(super) const MADE_ID_BYTES: usize = 33;
+
 /// A prefix of this process and a number: unique, unguessable beyond its prefix, and cheap.
-fn made_id() -> HeaderValue {
-    static PREFIX: OnceLock<String> = OnceLock::new();
+pub(super) fn made_id(into: &mut [u8; MADE_ID_BYTES]) -> &[u8] {
+    static PREFIX: OnceLock<[u8; 17]> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let prefix = PREFIX.get_or_init(|| {
-        format!("{:016x}", u64::from_le_bytes(entropy::random().unwrap_or_default()))
+        let mut prefix = [b'-'; 17];
+        write_hex(&mut prefix, u64::from_le_bytes(entropy::random().unwrap_or_default()));
+        prefix
     });
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // 16 digits, a hyphen, 16 digits at most.
-    let mut id = [0; 33];
-    let mut room = id.as_mut_slice();
-    let _ = write!(room, "{prefix}-{number:x}");
-    let length = 33 - room.len();
-    let id = id.get(..length).unwrap_or_default();
-    HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    let (begin, digits) = into.split_at_mut(prefix.len());
+    begin.copy_from_slice(prefix);
+    let length = prefix.len() + write_hex(digits, number);
+    into.get(..length).unwrap_or_default()
+}
+
+/// All digits of a number from the first that is not zero; answers how many.
+fn write_hex(into: &mut [u8], number: u64) -> usize {
+    let digits = usize::try_from(16 - number.leading_zeros().min(60) / 4).unwrap_or(16);
+    for (at, place) in into.iter_mut().take(digits).enumerate() {
+        let digit = u8::try_from(number >> (4 * (digits - 1 - at)) & 15).unwrap_or_default();
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_made_of_a_prefix_and_a_number() {
+        for number in [0, 1, 15, 16, 0xabc, u64::MAX >> 4, u64::MAX] {
+            let mut digits = [0; 16];
+            let many = write_hex(&mut digits, number);
+            assert_eq!(std::str::from_utf8(&digits[..many]), Ok(format!("{number:x}").as_str()));
+        }
+        let mut rooms = [[0; MADE_ID_BYTES]; 2];
+        let ids = rooms.each_mut().map(|room| String::from_utf8(made_id(room).to_vec()).unwrap());
+        assert_ne!(ids[0], ids[1]);
+        let halves = ids.each_ref().map(|id| id.rsplit_once('-').unwrap());
+        assert_eq!((halves[0].0, halves[0].0.len()), (halves[1].0, 16));
+    }
 }

@@ -2,12 +2,15 @@
 //!
 //! A failure's private message never gets here into a body: it is the log's.
 
+use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::StatusCode;
 use hyper::body::{Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -66,10 +69,17 @@ impl Stamp {
     }
 }
 
-/// A response under way.
+/// Nearly every answer has no more headers.
+const HEADERS_USUAL: usize = 6;
+
+/// A response under way. What nearly every answer says stands in fields of its own, so that nothing
+/// is looked up in a map or allocated before the answer is there.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
+    media: HeaderValue,
+    stamp: Option<Stamp>,
+    /// All others.
     headers: HeaderMap,
     body: ReplyBody,
 }
@@ -94,9 +104,7 @@ pub(super) enum ReplyBody {
 
 impl Reply {
     fn new(status: StatusCode, media: HeaderValue, body: ReplyBody) -> Self {
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(CONTENT_TYPE, media);
-        Self { status, headers, body }
+        Self { status, media, stamp: None, headers: HeaderMap::new(), body }
     }
 
     /// JSON that is already text; a static one costs no allocation.
@@ -176,7 +184,7 @@ impl Reply {
                 .map(|(field, message)| Field { field, message })
                 .collect(),
         });
-        reply.headers.insert(CONTENT_TYPE, PROBLEM);
+        reply.media = PROBLEM;
         reply.failed(failure)
     }
 
@@ -220,8 +228,7 @@ impl Reply {
     /// What the answer rests on.
     #[must_use]
     pub fn stamp(mut self, stamp: &Stamp) -> Self {
-        self.headers.insert(REVISION.clone(), stamp.revision.clone());
-        self.headers.insert(POLICIES.clone(), stamp.policies.clone());
+        self.stamp = Some(stamp.clone());
         self
     }
 
@@ -249,17 +256,66 @@ impl Reply {
         self.status.as_u16()
     }
 
+    /// As bytes, after the status line and the fields that RFC 9110 asks for; `None` where it comes
+    /// in pieces.
+    pub(super) fn write(
+        &self,
+        into: &mut Vec<u8>,
+        id: &[u8],
+        date: &str,
+        closing: bool,
+    ) -> Option<()> {
+        let ReplyBody::Whole(body) = &self.body else { return None };
+        let body = body.as_deref().unwrap_or_default();
+        into.extend_from_slice(b"HTTP/1.1 ");
+        into.extend_from_slice(self.status.as_str().as_bytes());
+        into.push(b' ');
+        into.extend_from_slice(self.status.canonical_reason().unwrap_or_default().as_bytes());
+        into.extend_from_slice(b"\r\n");
+        write_field(into, &CONTENT_TYPE, self.media.as_bytes());
+        if let Some(Stamp { revision, policies }) = &self.stamp {
+            write_field(into, &REVISION, revision.as_bytes());
+            write_field(into, &POLICIES, policies.as_bytes());
+        }
+        for (name, value) in &self.headers {
+            write_field(into, name, value.as_bytes());
+        }
+        write_field(into, &REQUEST_ID, id);
+        if closing {
+            write_field(into, &CONNECTION, b"close");
+        }
+        write_field(into, &DATE, date.as_bytes());
+        // A number is written into memory: that cannot fail.
+        let _ = write!(into, "content-length: {}\r\n\r\n", body.len());
+        into.extend_from_slice(body);
+        Some(())
+    }
+
     /// Ready for hyper, with the request's id.
     pub(super) fn finish(mut self, id: &HeaderValue, closing: bool) -> hyper::Response<ReplyBody> {
-        self.headers.insert(REQUEST_ID.clone(), id.clone());
+        let headers = &mut self.headers;
+        headers.reserve(HEADERS_USUAL);
+        headers.insert(CONTENT_TYPE, self.media);
+        if let Some(Stamp { revision, policies }) = self.stamp {
+            headers.insert(REVISION.clone(), revision);
+            headers.insert(POLICIES.clone(), policies);
+        }
+        headers.insert(REQUEST_ID.clone(), id.clone());
         if closing {
-            self.headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let mut response = hyper::Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
     }
+}
+
+fn write_field(into: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    into.extend_from_slice(name.as_str().as_bytes());
+    into.extend_from_slice(b": ");
+    into.extend_from_slice(value);
+    into.extend_from_slice(b"\r\n");
 }
 
 impl hyper::body::Body for ReplyBody {

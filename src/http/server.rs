@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
+use super::at_once::{self, Small};
 use super::connection::{Hands, Phase, Pulse, Watched};
 use super::request::{Peer, Request};
 use super::respond::Reply;
@@ -186,7 +187,7 @@ struct Entry {
 }
 
 /// What all listeners of a server share.
-struct Shared {
+pub(super) struct Shared {
     bounds: Bounds,
     connections: Mutex<HashMap<u64, Entry>>,
     next: AtomicU64,
@@ -239,13 +240,21 @@ impl Shared {
             }
         });
         match caught.await {
-            Ok(reply) => (reply, self.stopping.load(Ordering::Relaxed)),
-            Err(_) => {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(request_id = id.to_str().unwrap_or_default(), "a handler panicked");
-                (Reply::message(&Failure::internal("a handler panicked")), true)
-            }
+            Ok(reply) => (reply, self.is_stopping()),
+            Err(_) => (self.panicked(id.as_bytes()), true),
         }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What is answered in a handler's place that panicked.
+    pub(super) fn panicked(&self, id: &[u8]) -> Reply {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let request_id = std::str::from_utf8(id).unwrap_or_default();
+        tracing::error!(request_id, "a handler panicked");
+        Reply::message(&Failure::internal("a handler panicked"))
     }
 }
 
@@ -312,17 +321,38 @@ impl Server {
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
+        self.accept_all(listener, handler, None::<fn(&Small<'_>) -> Option<Reply>>).await;
+    }
+
+    /// The same, where `at_once` is shown every small request first, and answers what it can without
+    /// waiting. It must answer as the handler would, and not at all where that would refuse.
+    pub async fn serve_at_once<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
+    where
+        Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        self.accept_all(listener, handler, Some(at_once)).await;
+    }
+
+    async fn accept_all<Q, H, F>(&self, listener: &Listener, handler: H, at_once: Option<Q>)
+    where
+        Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
         // Of this listener alone: a crowd on the port leaves the socket its places.
         let admission = Arc::new(Semaphore::new(self.0.bounds.connections));
         loop {
             // Admitted before accepted: who is over the bound waits in the system's queue.
             let Ok(admitted) = Arc::clone(&admission).acquire_owned().await else { return };
+            let answering = (handler.clone(), at_once.clone());
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
-                    self.spawn(stream, Peer::Tcp { address }, handler.clone(), admitted);
+                    self.spawn(stream, Peer::Tcp { address }, answering, admitted);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
-                    self.spawn(stream, Peer::Unix { uid }, handler.clone(), admitted);
+                    self.spawn(stream, Peer::Unix { uid }, answering, admitted);
                 }
                 Err(fault) => {
                     tracing::warn!(%fault, "a connection could not be accepted");
@@ -332,19 +362,23 @@ impl Server {
         }
     }
 
-    fn spawn<S, H, F>(&self, stream: S, peer: Peer, handler: H, admitted: OwnedSemaphorePermit)
-    where
+    fn spawn<S, Q, H, F>(
+        &self,
+        stream: S,
+        peer: Peer,
+        (handler, at_once): (H, Option<Q>),
+        admitted: OwnedSemaphorePermit,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Q: Fn(&Small<'_>) -> Option<Reply> + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
-        let watched = Watched { stream, pulse: Arc::clone(&pulse) };
-        let own = Arc::clone(&pulse);
-        let pulse_at_end = Arc::clone(&pulse);
-        let (close, told_to_close) = oneshot::channel();
+        let swept = Arc::clone(&pulse);
+        let (close, mut told_to_close) = oneshot::channel();
         // Held while the task is made, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
         let task = tokio::spawn(async move {
@@ -352,45 +386,26 @@ impl Server {
             // held, and what never entered need not leave.
             let _leave = Leave(Arc::clone(&shared), number);
             let _admitted = admitted;
-            let service = service_fn(|request: hyper::Request<Incoming>| {
-                let request = Request::new(request, peer, Arc::clone(&own));
-                let id = request.id_value().clone();
-                let answer = handler(request);
-                let (own, shared) = (&own, &shared);
-                async move {
-                    let (reply, closing) = shared.guarded(&id, answer).await;
-                    if reply.is_endless() {
-                        own.never_ends();
-                    }
-                    own.enter(Phase::Idle);
-                    Ok::<_, Infallible>(reply.finish(&id, closing))
-                }
-            });
-            // Not `pipeline_flush`: it holds answers back while part of a next request is there,
-            // and bounds them by nothing.
-            let mut connection = pin!(
-                http1::Builder::new()
-                    .header_read_timeout(None)
-                    .max_buf_size(limits::HEAD_BYTES_MAX)
-                    .writev(false)
-                    .serve_connection(TokioIo::new(watched), service)
-            );
-            let served = tokio::select! {
-                biased;
-                served = connection.as_mut() => served,
-                _ = told_to_close => {
-                    if pulse_at_end.is_endless() {
-                        return;
-                    }
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(fault) = served {
-                tracing::debug!(%fault, "a connection ended early");
+            let mut stream = Watched { stream, pulse: Arc::clone(&pulse), before: Bytes::new() };
+            let mut told = false;
+            if let Some(at_once) = at_once {
+                let (stream, shared) = (&mut stream, shared.as_ref());
+                let small = at_once::Connection { stream, pulse: &pulse, shared, peer };
+                let Some(handed) = small.serve(&at_once, &mut told_to_close).await else { return };
+                stream.before = handed.bytes.into();
+                told = handed.told;
             }
+            let told_to_close = async {
+                if told {
+                    // Its request is under way, and the answer to it closes.
+                    std::future::pending().await
+                }
+                let _ = told_to_close.await;
+            };
+            serve_by_hyper(stream, peer, (&pulse, &shared), told_to_close, handler).await;
         });
-        connections.insert(number, Entry { pulse, task: task.abort_handle(), close: Some(close) });
+        let close = Some(close);
+        connections.insert(number, Entry { pulse: swept, task: task.abort_handle(), close });
     }
 
     /// Closes what is idle, lets what runs finish, and after the bound ends what is left.
@@ -408,6 +423,55 @@ impl Server {
             entry.task.abort();
         }
         left
+    }
+}
+
+async fn serve_by_hyper<S, H, F>(
+    stream: Watched<S>,
+    peer: Peer,
+    (pulse, shared): (&Arc<Pulse>, &Shared),
+    told_to_close: impl Future<Output = ()>,
+    handler: H,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request) -> F,
+    F: Future<Output = Reply>,
+{
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let request = Request::new(request, peer, Arc::clone(pulse));
+        let id = request.id_value().clone();
+        let answer = handler(request);
+        async move {
+            let (reply, closing) = shared.guarded(&id, answer).await;
+            if reply.is_endless() {
+                pulse.never_ends();
+            }
+            pulse.enter(Phase::Idle);
+            Ok::<_, Infallible>(reply.finish(&id, closing))
+        }
+    });
+    // Not `pipeline_flush`: it holds answers back while part of a next request is there,
+    // and bounds them by nothing.
+    let mut connection = pin!(
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(limits::HEAD_BYTES_MAX)
+            .writev(false)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = told_to_close => {
+            if pulse.is_endless() {
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(fault) = served {
+        tracing::debug!(%fault, "a connection ended early");
     }
 }
 

@@ -15,7 +15,7 @@ use kwic_team::domain::{
     Revision, RoleId, Status, Timestamp, Version,
 };
 use kwic_team::engine::Snapshot;
-use kwic_team::http::{Bounds, Listen, Listener, Server};
+use kwic_team::http::{Bounds, Listen, Listener, Server, Small};
 use kwic_team::policy_folder;
 use kwic_team::routes;
 use kwic_team::store::Store;
@@ -112,10 +112,11 @@ impl Sidecar {
         for listener in [tcp, unix] {
             let (app, server) = (Arc::clone(&app), server.clone());
             tokio::spawn(async move {
-                let own = server.clone();
+                let (own, asked) = (server.clone(), Arc::clone(&app));
+                let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
                 let handler =
                     move |request| routes::decision(Arc::clone(&app), own.clone(), request);
-                server.serve(&listener, handler).await;
+                server.serve_at_once(&listener, at_once, handler).await;
             });
         }
         Self { app, address, folder }

@@ -2,6 +2,8 @@
 //!
 //! Knows no route: each test brings a handler of its own. Waits on events, each wait bounded.
 
+mod at_once;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwic_team::domain::{Failure, Kind};
-use kwic_team::http::{Bounds, Bytes, Listen, Listener, Peer, Piece, Reply, Request, Server};
+use kwic_team::http::{
+    Bounds, Bytes, Listen, Listener, Peer, Piece, Reply, Request, Server, Small,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc};
@@ -38,18 +42,48 @@ struct Served {
     accepting: JoinHandle<()>,
 }
 
+/// By hyper, as every listener of decisions serves what it does not answer at once.
 async fn serve<H, F>(bounds: Bounds, handler: H) -> Served
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let listener = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap();
-    let Listener::Tcp(socket) = &listener else { panic!("a TCP listener") };
-    let address = socket.local_addr().unwrap();
+    serve_at_once(bounds, |_: &Small<'_>| None, handler).await
+}
+
+/// By hyper alone.
+async fn serve_by_hyper<H, F>(bounds: Bounds, handler: H) -> Served
+where
+    H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let (listener, address) = listen().await;
     let server = Server::new(bounds);
     let own = server.clone();
     let accepting = tokio::spawn(async move { own.serve(&listener, handler).await });
     Served { server, address, accepting }
+}
+
+/// By `at_once` what it answers, and all else by hyper.
+async fn serve_at_once<Q, H, F>(bounds: Bounds, at_once: Q, handler: H) -> Served
+where
+    Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+    H: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let (listener, address) = listen().await;
+    let server = Server::new(bounds);
+    let own = server.clone();
+    let accepting =
+        tokio::spawn(async move { own.serve_at_once(&listener, at_once, handler).await });
+    Served { server, address, accepting }
+}
+
+async fn listen() -> (Listener, SocketAddr) {
+    let listener = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap();
+    let Listener::Tcp(socket) = &listener else { panic!("a TCP listener") };
+    let address = socket.local_addr().unwrap();
+    (listener, address)
 }
 
 impl Served {

@@ -1,0 +1,235 @@
+//! Small requests that are answered between one read and one write, without hyper.
+//!
+//! Takes a POST that is whole in the buffer and whose head says nothing unusual; everything else is
+//! handed to hyper with each byte that has come, for as long as the connection lives. So it refuses
+//! no request and keeps none waiting, and what it does take means what it means there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+use super::connection::{Phase, Pulse, Watched};
+use super::request::{self, Peer, is_json};
+use super::respond::Reply;
+use super::server::Shared;
+use crate::clock;
+
+/// Room for a head and a body; what is longer is not small.
+const ROOM: usize = 4 << 10;
+/// More than any of the known ones are sent.
+const HEADERS_MAX: usize = 16;
+
+/// A request to be answered without waiting. Its body is JSON, as far as its head says.
+#[derive(Clone, Copy, Debug)]
+pub struct Small<'b> {
+    /// The target, as it stands.
+    pub path: &'b str,
+    /// The `Host` header, which stands there once at most.
+    pub host: Option<&'b str>,
+    /// The `Authorization` header, likewise.
+    pub authorization: Option<&'b str>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// All of it.
+    pub body: &'b [u8],
+}
+
+/// What a look at the bytes finds.
+enum Look<'b> {
+    /// One request, and nothing behind it.
+    Whole(Small<'b>, Option<&'b [u8]>),
+    /// There must come more.
+    Part(Phase),
+    /// Hyper's to read.
+    Unusual,
+}
+
+/// What the header fields say. A second one of a kind is unusual.
+#[derive(Default)]
+struct Fields<'b> {
+    host: Option<&'b str>,
+    authorization: Option<&'b str>,
+    length: Option<usize>,
+    is_json: bool,
+    id: Option<&'b [u8]>,
+}
+
+impl<'b> Fields<'b> {
+    /// Takes one field; `None` where it is unknown or says something unusual. Those that are known
+    /// and left aside change nothing about a request or its answer.
+    fn take(&mut self, name: &str, value: &'b [u8]) -> Option<()> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("content-length") {
+            once(&mut self.length, length(value)?)
+        } else if is("content-type") {
+            let first = !std::mem::replace(&mut self.is_json, true);
+            (first && is_json(value)).then_some(())
+        } else if is("host") {
+            once(&mut self.host, text(value)?)
+        } else if is("authorization") {
+            once(&mut self.authorization, text(value)?)
+        } else if is("x-request-id") {
+            request::is_usable_id(value).then_some(())?;
+            once(&mut self.id, value)
+        } else if is("connection") {
+            value.eq_ignore_ascii_case(b"keep-alive").then_some(())
+        } else {
+            const LEFT_ASIDE: [&str; 6] = [
+                "accept",
+                "accept-encoding",
+                "accept-language",
+                "traceparent",
+                "tracestate",
+                "user-agent",
+            ];
+            LEFT_ASIDE.into_iter().any(is).then_some(())
+        }
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+/// RFC 9110 section 8.6: digits and nothing else.
+fn length(value: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+    is_text.then(|| std::str::from_utf8(value).ok())?
+}
+
+fn look(bytes: &[u8], peer: Peer) -> Look<'_> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut headers);
+    let begin = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(begin)) => begin,
+        Ok(httparse::Status::Partial) => return Look::Part(Phase::Head),
+        Err(_) => return Look::Unusual,
+    };
+    let (Some("POST"), Some(path), Some(1)) = (head.method, head.path, head.version) else {
+        return Look::Unusual;
+    };
+    // httparse takes more for a target than hyper does.
+    if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte))
+        || !path.starts_with('/')
+    {
+        return Look::Unusual;
+    }
+    let mut fields = Fields::default();
+    for field in head.headers.iter() {
+        if fields.take(field.name, field.value).is_none() {
+            return Look::Unusual;
+        }
+    }
+    let (Some(length), true, Some(body)) = (fields.length, fields.is_json, bytes.get(begin..))
+    else {
+        return Look::Unusual;
+    };
+    if begin + length > ROOM || body.len() > length {
+        return Look::Unusual;
+    }
+    if body.len() < length {
+        return Look::Part(Phase::Body);
+    }
+    let Fields { host, authorization, id, .. } = fields;
+    Look::Whole(Small { path, host, authorization, peer, body }, id)
+}
+
+/// A connection that is hyper's from now on.
+pub(super) struct Handed {
+    /// What has come and was not answered.
+    pub(super) bytes: Vec<u8>,
+    /// It was told to close, and is to do so after this request.
+    pub(super) told: bool,
+}
+
+/// A connection, while its requests are small.
+pub(super) struct Connection<'c, S> {
+    pub(super) stream: &'c mut Watched<S>,
+    pub(super) pulse: &'c Pulse,
+    pub(super) shared: &'c Shared,
+    pub(super) peer: Peer,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    /// Answers one request after another; `None` where the connection has come to its end.
+    pub(super) async fn serve<Q>(
+        self,
+        at_once: &Q,
+        told_to_close: &mut oneshot::Receiver<()>,
+    ) -> Option<Handed>
+    where
+        Q: Fn(&Small<'_>) -> Option<Reply>,
+    {
+        let (mut buffer, mut filled, mut told) = (vec![0; ROOM], 0, false);
+        let mut written = Vec::new();
+        let mut date = Date::default();
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.stream.read(buffer.get_mut(filled..)?) => read,
+                _ = &mut *told_to_close, if !told => {
+                    told = true;
+                    if filled == 0 {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            match read {
+                Ok(0) if filled > 0 => break,
+                Ok(0) | Err(_) => return None,
+                Ok(more) => filled += more,
+            }
+            let (request, id) = match look(buffer.get(..filled)?, self.peer) {
+                Look::Whole(request, id) => (request, id),
+                Look::Part(phase) if filled < ROOM => {
+                    self.pulse.enter_first(phase);
+                    continue;
+                }
+                Look::Part(_) | Look::Unusual => break,
+            };
+            let mut made = [0; request::MADE_ID_BYTES];
+            let id = id.unwrap_or_else(|| request::made_id(&mut made));
+            // A panic of it ends this connection, no more.
+            let (reply, closing) = match catch_unwind(AssertUnwindSafe(|| at_once(&request))) {
+                Ok(Some(reply)) => (reply, told || self.shared.is_stopping()),
+                Ok(None) => break,
+                Err(_) => (self.shared.panicked(id), true),
+            };
+            written.clear();
+            reply.write(&mut written, id, date.at(self.pulse), closing)?;
+            filled = 0;
+            self.pulse.enter(Phase::Idle);
+            self.stream.write_all(&written).await.ok()?;
+            if closing {
+                let _ = self.stream.shutdown().await;
+                return None;
+            }
+        }
+        buffer.truncate(filled);
+        Some(Handed { bytes: buffer, told })
+    }
+}
+
+/// What time it is, as answers say it: no later than the hands of the sweep.
+#[derive(Default)]
+struct Date {
+    hands_ms: Option<u64>,
+    text: String,
+}
+
+impl Date {
+    fn at(&mut self, pulse: &Pulse) -> &str {
+        let hands_ms = Some(pulse.hands_ms());
+        if self.hands_ms != hands_ms {
+            *self = Self { hands_ms, text: clock::http_date() };
+        }
+        &self.text
+    }
+}
