@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use tokio::sync::watch;
 
 use self::by_token::ByToken;
@@ -166,6 +167,12 @@ struct Held {
     members: usize,
 }
 
+/// Account and role, as members share them.
+struct Words {
+    account: Arc<str>,
+    role: Arc<str>,
+}
+
 impl Ledger {
     /// The role as members share it, held by one more.
     fn hold(&mut self, standings: &Standings, role: &str) -> (Arc<str>, usize) {
@@ -199,7 +206,8 @@ impl Ledger {
 /// All members by id, and all sessions and API tokens by the hash of what opens them.
 #[derive(Debug)]
 pub struct Directory {
-    members: papaya::HashMap<Key, Entry>,
+    /// Hashed with a number that this process chose, so that nobody knows ids which meet in one place.
+    members: papaya::HashMap<Key, Entry, RandomState>,
     standings: Standings,
     sessions: ByToken<Live>,
     api_tokens: ByToken<ApiTokenView>,
@@ -221,7 +229,7 @@ impl Directory {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            members: papaya::HashMap::new(),
+            members: papaya::HashMap::with_hasher(RandomState::default()),
             standings: Standings::new(),
             sessions: ByToken::new(),
             api_tokens: ByToken::new(),
@@ -296,14 +304,22 @@ impl Directory {
         self.sessions.len()
     }
 
-    /// Takes one record while loading.
+    /// Takes one record while loading; members from as many threads as there are.
     pub fn load_one(&self, record: Loaded) {
-        let mut ledger = self.ledger();
         match record {
-            Loaded::Account(account) => {
-                ledger.accounts.insert(account.slug.as_str().to_owned());
+            Loaded::Coming(members) => {
+                self.members.pin().reserve(members);
+                self.standings.reserve(&mut self.ledger().filled, members);
             }
-            Loaded::Member(member) => self.put(&mut ledger, &member),
+            Loaded::Account(account) => {
+                self.ledger().accounts.insert(account.slug.as_str().to_owned());
+            }
+            Loaded::Member(member) => {
+                let words = self.enter(&mut self.ledger(), &member);
+                if let Some(role) = self.put(words, &member) {
+                    self.ledger().let_go(&role);
+                }
+            }
             Loaded::Session(session) => self.put_session(session),
             Loaded::ApiToken(token) => self.put_api_token(&token),
         }
@@ -328,7 +344,12 @@ impl Directory {
                 Row::Account(account) => {
                     ledger.accounts.insert(account.slug.as_str().to_owned());
                 }
-                Row::Member(member) => self.put(&mut ledger, member),
+                Row::Member(member) => {
+                    let words = self.enter(&mut ledger, member);
+                    if let Some(role) = self.put(words, member) {
+                        ledger.let_go(&role);
+                    }
+                }
                 Row::MemberGone { id, .. } => {
                     self.standings.remove(&mut ledger.filled, id.as_str());
                     if let Some(entry) = self.members.pin().remove(&Wanted(id.as_str().as_bytes()))
@@ -347,28 +368,34 @@ impl Directory {
         self.reach(change.revision);
     }
 
-    fn put(&self, ledger: &mut Ledger, member: &Member) {
+    /// Enters a member into what writers keep, and notes the standing.
+    fn enter(&self, ledger: &mut Ledger, member: &Member) -> Words {
         let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
         let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
-        let (id, active) = (member.id.as_str(), member.status == Status::Active);
+        let numbers = (account_number, role_number);
+        let active = member.status == Status::Active;
+        self.standings.put(&mut ledger.filled, member.id.as_str(), numbers, active);
+        Words { account, role }
+    }
+
+    /// Puts a member into the table; answers the role that the member had before.
+    fn put(&self, words: Words, member: &Member) -> Option<Arc<str>> {
         let (email, first) = (member.email.key(), member.first_name.as_str());
         // Bounds of the domain keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
         let entry = Entry {
-            account,
-            role,
+            account: words.account,
+            role: words.role,
             text: [email, first, member.last_name.as_str()].concat().into(),
             email_end: end(email.len()),
             first_name_end: end(email.len() + first.len()),
-            active,
+            active: member.status == Status::Active,
             two_step: member.two_step,
             joined: member.joined,
         };
-        if let Some(before) = self.members.pin().insert(Key::new(id), entry) {
-            ledger.let_go(&before.role);
-        }
-        let numbers = (account_number, role_number);
-        self.standings.put(&mut ledger.filled, id, numbers, active);
+        let members = self.members.pin();
+        let before = members.insert(Key::new(member.id.as_str()), entry);
+        before.map(|before| Arc::clone(&before.role))
     }
 
     fn put_session(&self, session: Session) {

@@ -493,14 +493,14 @@ impl Store {
         }
     }
 
-    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`; answers the
-    /// revision that they were read at.
+    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`; members
+    /// from several threads at once, and in no order. Answers the revision that they were read at.
     ///
     /// # Errors
     /// `Internal`, when the disk fails.
     pub async fn load(
         &self,
-        each: impl FnMut(feed::Loaded) + Send + 'static,
+        each: impl Fn(feed::Loaded) + Send + Sync + 'static,
     ) -> Result<Revision, Failure> {
         match self {
             Self::Redb(store) => store.load(each).await,

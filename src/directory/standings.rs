@@ -237,13 +237,25 @@ impl Standings {
         }
     }
 
+    /// Makes room for so many members, so that none of them moves when the next one comes.
+    pub(super) fn reserve(&self, filled: &mut Filled, members: usize) {
+        // Two thirds full, with two slots in a line.
+        let lines = members / 4 * 3;
+        if lines > self.table.load().0.len() {
+            self.move_to(filled, lines);
+        }
+    }
+
     /// Once three quarters are taken, everybody who is there moves to a table that is half full.
     fn make_room(&self, filled: &mut Filled) {
-        let table = self.table.load();
-        if filled.taken * 4 < table.0.len() * 2 * 3 {
-            return;
+        if filled.taken * 4 >= self.table.load().0.len() * 2 * 3 {
+            self.move_to(filled, filled.present.max(LINES_MIN));
         }
-        let wider = Table::new(filled.present.max(LINES_MIN));
+    }
+
+    fn move_to(&self, filled: &mut Filled, lines: usize) {
+        let table = self.table.load();
+        let wider = Table::new(lines);
         filled.taken = 0;
         for slot in table.0.iter().flat_map(|line| &line.0) {
             let [one, two, three, last] = slot.each_ref().map(|word| word.load(Ordering::Relaxed));

@@ -50,6 +50,8 @@ pub enum Row {
 /// One record read while loading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
+    /// So many members are to come: room can be made for all of them.
+    Coming(usize),
     /// An account.
     Account(Account),
     /// A member.

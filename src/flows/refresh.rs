@@ -33,7 +33,7 @@ pub async fn load(store: &Store, directory: &Arc<Directory>) -> Result<Follower,
 pub async fn load_and(
     store: &Store,
     directory: &Arc<Directory>,
-    mut each: impl FnMut(&Session) + Send + 'static,
+    each: impl Fn(&Session) + Send + Sync + 'static,
 ) -> Result<Follower, Failure> {
     // Subscribing first: a change between the two is told twice, never missed.
     let follower = store.subscribe();

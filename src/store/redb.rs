@@ -287,16 +287,18 @@ impl RedbStore {
         self.writer().followers.subscribe()
     }
 
-    /// Reads all accounts, members, sessions and API tokens, in this order.
+    /// Reads all accounts, members, sessions and API tokens, in this order; members on two threads,
+    /// and in no order.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
     pub async fn load(
         &self,
-        mut each: impl FnMut(Loaded) + Send + 'static,
+        each: impl Fn(Loaded) + Send + Sync + 'static,
     ) -> Result<Revision, Failure> {
         self.read(move |tx| {
             accounts::all(tx, |account| each(Loaded::Account(account)))?;
+            each(Loaded::Coming(members::count(tx)?));
             members::all(tx, |member| each(Loaded::Member(member)))?;
             sessions::all(tx, |session| each(Loaded::Session(session)))?;
             api_tokens::all(tx, |token| each(Loaded::ApiToken(token)))?;

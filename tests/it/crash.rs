@@ -94,7 +94,7 @@ async fn contents(store: &Store, disk: &Disk) -> Contents {
     let (mut loaded, mut sessions, mut tokens) = (0, Vec::new(), 0);
     for record in reader {
         match record {
-            Loaded::Account(_) => {}
+            Loaded::Coming(_) | Loaded::Account(_) => {}
             Loaded::Member(_) => loaded += 1,
             Loaded::Session(session) => sessions.push(session),
             Loaded::ApiToken(_) => tokens += 1,

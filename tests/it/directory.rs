@@ -241,6 +241,34 @@ fn standings_follow_every_change_while_their_table_grows() {
 }
 
 #[test]
+fn members_that_several_threads_load_are_all_there() {
+    // Fewer than said, as many, and more: what is said is a hint.
+    for said in [10, 4_000, 9_000] {
+        let directory = Directory::new();
+        directory.load_one(Loaded::Coming(said));
+        std::thread::scope(|threads| {
+            for thread in 0..2 {
+                let directory = &directory;
+                threads.spawn(move || {
+                    for number in 0..2_000 {
+                        let role = ["viewer", "operator"][number % 2];
+                        let id = format!("m{thread}-{number}");
+                        directory.load_one(Loaded::Member(member(&id, role)));
+                    }
+                });
+            }
+        });
+        assert_eq!(directory.len(), 4_000);
+        let halves = ["operator", "viewer"].map(|role| (role.to_owned(), 2_000));
+        assert_eq!(held(&directory), halves);
+        for id in ["m0-0", "m1-0", "m0-1999", "m1-1999"] {
+            let [standing, whole] = standings(&directory, id);
+            assert!(standing.is_some() && standing == whole, "{id} of {said}");
+        }
+    }
+}
+
+#[test]
 fn a_standing_is_never_half_changed() {
     let directory = Directory::new();
     let as_it_was = member("a", "viewer");

@@ -3,8 +3,14 @@
 //! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
-use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
+use redb::{
+    AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
+    WriteTransaction,
+};
 use tokio::sync::mpsc;
 
 use super::rows::Rows;
@@ -699,9 +705,35 @@ pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> 
     Ok(found.map(|record| record.member))
 }
 
-/// Reads every member, in no order.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Member)) -> Result<(), Fault> {
-    for row in tx.open_table(MEMBERS)?.iter()? {
+/// How many members there are.
+pub(super) fn count(tx: &ReadTransaction) -> Result<usize, Fault> {
+    let count = tx.open_table(MEMBERS)?.len()?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Reads every member, in no order: one thread from each end of the table, until they meet.
+pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), Fault> {
+    let table = tx.open_table(MEMBERS)?;
+    let (left, each) = (&AtomicU64::new(table.len()?), &each);
+    let (forwards, backwards) = (table.iter()?, table.iter()?.rev());
+    thread::scope(|threads| {
+        let other = threads.spawn(move || read_while(left, backwards, each));
+        read_while(left, forwards, each)?;
+        other.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u8]>);
+
+/// Reads members as long as `left` says that there are some whom nobody has taken.
+fn read_while<'r>(
+    left: &AtomicU64,
+    mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
+    each: impl Fn(Member),
+) -> Result<(), Fault> {
+    let take = |left: u64| left.checked_sub(1);
+    while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        let Some(row) = rows.next() else { break };
         let (id, bytes) = row?;
         each(MemberRecord::decode(id.value(), bytes.value())?.member);
     }
