@@ -1,6 +1,7 @@
-//! Long work beside the decisions: on a thread of its own, at the lowest priority once there are any.
+//! Work beside the decisions: management on threads that stand behind those that answer; long work
+//! on a thread of its own, at the lowest priority once there are any.
 //!
-//! A decision that becomes due takes the core from it at once. Never for work that a request
+//! A decision that becomes due takes the core from long work at once. Never for work that a request
 //! waits for on the decision listener.
 //!
 //! On a machine that has no core to spare, an idle thread may not run for as long as that lasts.
@@ -12,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use thread_priority::ThreadPriority;
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
 };
+use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::sync::oneshot;
 
 use crate::domain::Failure;
@@ -36,8 +37,8 @@ pub async fn run<T: Send + 'static>(
     run_before_serving(name, last).await
 }
 
-/// The same at the usual priority, while there is no decision yet to make room for: on a busy host
-/// an idle thread would put a start off for as long as others have something to do.
+/// The same at the priority of whoever calls, while there is no decision yet to make room for: on a
+/// busy host an idle thread would put a start off for as long as others have something to do.
 ///
 /// # Errors
 /// As [`run`].
@@ -87,9 +88,9 @@ impl Awaited {
         Self { late: Arc::default(), traffic }
     }
 
-    /// Runs `work` as [`run`] does, and once more at the usual priority where it has not ended
+    /// Runs `work` as [`run`] does, and once more at the caller's priority where it has not ended
     /// within `patience`, or within several while there are many decisions; the first end answers.
-    /// `work` must come to the same however often it is done. Whatever is done at the usual priority
+    /// `work` must come to the same however often it is done. Whatever is done at that priority
     /// has waited that long before: callers who come one after another take no more than a little of
     /// a core from decisions, and while several are late, the next ones leave no further thread that
     /// waits for a core.
@@ -182,6 +183,21 @@ impl Drop for Ends {
         }
     }
 }
+
+/// Puts the thread that calls, and those that it begins, behind the threads that answer decisions:
+/// beside one of them it has a tenth of a core. So much is always left for an administrator, and so
+/// little that no queue of decisions builds up while many changes are written. Cannot be undone.
+pub fn stand_behind() {
+    // Where it is refused, the process stands behind others already.
+    if let Ok(behind) = ThreadPriorityValue::try_from(BEHIND) {
+        let usual = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        let behind = ThreadPriority::Crossplatform(behind);
+        let _ = set_thread_priority_and_policy(thread_native_id(), behind, usual);
+    }
+}
+
+/// A nice value of 10, on the scale of the library, which ends at 99 with one of -20.
+const BEHIND: u8 = 22;
 
 /// Only an idle thread gives its core away at once: one of a low nice value may still finish its
 /// slice of some milliseconds. Where it cannot be made idle the work is done anyway.

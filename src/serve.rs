@@ -31,6 +31,7 @@ use crate::mail::Mailer;
 use crate::policy_folder::{self, Watch};
 use crate::routes;
 use crate::store::Store;
+use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
 
 /// Serves until a signal ends it.
@@ -47,7 +48,12 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
-    let app = open(config, demo, &sockets.console).await?;
+    let (app, follower) = decisions.open(config, demo, sockets.console.place()).await?;
+    tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
+    tokio::spawn(refresh::mend(app.store.clone()));
+    if demo {
+        demo::populate(&app).await?;
+    }
     let server = decisions.server(bounds(&app.config));
     let mut tasks = JoinSet::new();
     let mut places = Vec::new();
@@ -185,6 +191,18 @@ impl Decisions {
         Server::new(bounds)
     }
 
+    /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
+    /// others would put the start off.
+    async fn open(
+        &self,
+        config: Config,
+        demo: bool,
+        console: String,
+    ) -> Result<(Arc<App>, Follower), Failure> {
+        let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
+        opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
+    }
+
     /// Binds a socket whose readiness is told to these threads.
     async fn bind(&self, listen: Listen) -> Result<Listener, Failure> {
         let bound = self.1.spawn(async move { listen.bind().await }).await;
@@ -247,8 +265,9 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// Store, directory, policies, keys, mail: everything that answers rest on.
-async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>, Failure> {
+/// Store, directory, policies, keys, mail: everything that answers rest on. The feed goes on from
+/// what the directory holds.
+async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Follower), Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     let store = if demo {
         Store::in_memory(clock.clone()).await?
@@ -264,14 +283,12 @@ async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>
         let _ = seen.send(session.clone());
     })
     .await?;
-    tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
-    tokio::spawn(refresh::mend(store.clone()));
     let keys = read_keys(config.decision.keys_file.as_deref())?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
-    let links = Links::new(config.console.public_url.as_deref().unwrap_or(&console.place()));
+    let links = Links::new(config.console.public_url.as_deref().unwrap_or(console));
     let link_keys = Keys::open(&config.data.join("keys"))?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
@@ -283,10 +300,7 @@ async fn open(config: Config, demo: bool, console: &Listener) -> Result<Arc<App>
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
     tell_resealed(two_step::reseal(&app.store, &app.keys).await?);
-    if demo {
-        demo::populate(&app).await?;
-    }
-    Ok(app)
+    Ok((app, follower))
 }
 
 /// Tells what became of the secrets in the store when they were put under the newest key.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Global, Outcome, Stop, output};
+use crate::background;
 use crate::cli::Exit;
 use crate::config::{self, Config};
 use crate::serve;
@@ -43,6 +44,7 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("management")
+        .on_thread_start(background::stand_behind)
         .build()
         .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
     let served = runtime.block_on(serve::run(config, args.demo));

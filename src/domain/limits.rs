@@ -30,7 +30,7 @@ pub const PASSWORD_MEMORY_KIB_MAX: u32 = 1 << 22;
 /// Most passes of argon2id, also where a stored hash asks for more.
 pub const PASSWORD_ITERATIONS_MAX: u32 = 20;
 /// How long a run of argon2id may be put off by what else the machine does, before it is begun once
-/// more at the usual priority: an administrator who waits to sign in waits no longer than this.
+/// more at the management's priority: an administrator who waits to sign in waits no longer than this.
 pub const PASSWORD_RUN_PATIENCE: Duration = Duration::from_millis(750);
 /// Most runs of argon2id that wait: twice a storm of 32 sign-ins; the last waits some seconds.
 pub const PASSWORD_RUNS_WAITING_MAX: usize = 64;

@@ -173,6 +173,38 @@ fn a_damaged_store_refuses_the_start_and_is_never_made_anew() {
     assert!(sidecar.ok(&["account", "list"]).starts_with("acme"));
 }
 
+/// The nice values of a process' threads of this name; /proc/TID/stat, field 19, proc_pid_stat(5).
+fn nice_values(pid: u32, name: &str) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats = threads.filter_map(|thread| {
+        // A thread may end meanwhile.
+        fs::read_to_string(thread.unwrap().path().join("stat")).ok()
+    });
+    let named = stats.filter(|stat| stat.contains(&format!("({name})")));
+    named
+        .map(|stat| {
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            fields.split(' ').nth(16).unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn management_stands_behind_decisions() {
+    let sidecar = Sidecar::start();
+    // What is written to the disk is written by such a thread too.
+    sidecar.account("acme");
+    let decisions = nice_values(sidecar.pid(), "decisions");
+    let management = nice_values(sidecar.pid(), "management");
+    let own = nice_values(std::process::id(), "it").first().copied().unwrap_or(0);
+    assert!(decisions.len() > 1 && decisions.iter().all(|nice| *nice == own), "{decisions:?}");
+    let behind = own.max(10);
+    assert!(
+        management.len() > 2 && management.iter().all(|nice| *nice == behind),
+        "{management:?}"
+    );
+}
+
 #[test]
 fn a_signal_ends_it_with_grace() {
     let mut sidecar = Sidecar::start();
