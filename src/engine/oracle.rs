@@ -3,18 +3,24 @@
 //!
 //! Reasons and errors are equal, and so is the decision, except that an erring `forbid` makes
 //! ours a deny. The oracle reads a question on its own, by Cedar's JSON reader, and shares no
-//! code with `gather` and `slices`. `ORACLE_SEED` and `ORACLE_CASES` choose other questions.
+//! code with `gather` and `slices`. `ORACLE_SEED` and `ORACLE_CASES` choose other questions;
+//! `ORACLE_BYTES` names a file whose bytes choose everything, for a fuzzer that writes one.
 
 mod generate;
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
+use std::panic::catch_unwind;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityUid, PolicyId,
     PolicySet, Request, Schema,
 };
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value as Json, json};
 
 use super::evaluate::{Evaluation, Verdict};
@@ -29,6 +35,7 @@ use generate::{Dice, Person, Question, Said, Town, uid};
 const SEED: u64 = 20_261_124;
 const CASES: usize = 10_000;
 const QUESTIONS_PER_TOWN: usize = 60;
+const QUESTIONS_OF_BYTES: usize = 8;
 
 /// A fault planted into the engine, to see that the property finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -444,16 +451,59 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs this test chooses its questions")]
-fn chosen(name: &str) -> Option<u64> {
+fn chosen<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Asks in a town that these bytes make; answers how many questions both sides answered. A folder
+/// that is refused shows nothing.
+fn by_bytes(bytes: &[u8]) -> usize {
+    let mut dice = Dice::of_bytes(bytes.to_vec());
+    let Ok(scene) = Scene::new(dice.town()) else { return 0 };
+    let answered = (0..QUESTIONS_OF_BYTES).filter(|_| {
+        let question = dice.question(&scene.town);
+        let compared = scene.compare(&question);
+        compared.unwrap_or_else(|difference| panic!("{bytes:?}:\n{difference}")).is_some()
+    });
+    answered.count()
+}
+
+/// Asks by bytes that are changed a little each time, as a fuzzer does; answers how many questions
+/// both sides answered.
+fn by_changed_bytes() -> usize {
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut bytes: Vec<u8> = (0..2_000).map(|_| random.random()).collect();
+    let mut answered = by_bytes(&[]);
+    for _ in 0..100 {
+        for _ in 0..20 {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        answered += by_bytes(&bytes[..random.random_range(0..=bytes.len())]);
+    }
+    answered
+}
+
+#[test]
+fn whatever_bytes_choose_the_answers_are_equal() {
+    if let Some(file) = chosen::<PathBuf>("ORACLE_BYTES") {
+        by_bytes(&std::fs::read(file).unwrap());
+        return;
+    }
+    let answered = by_changed_bytes();
+    assert!(answered > 200, "only {answered}: nothing is shown");
+    PLANTED.set(Some(Planted::ErringForbid));
+    let found = catch_unwind(by_changed_bytes);
+    PLANTED.set(None);
+    assert!(found.is_err(), "a planted fault was not found");
 }
 
 #[test]
 fn the_slices_answer_as_the_whole_set_does() {
     let seed = chosen("ORACLE_SEED").unwrap_or(SEED);
-    let cases = chosen("ORACLE_CASES").and_then(|cases| usize::try_from(cases).ok());
     println!("ORACLE_SEED={seed}");
-    let mix = run(seed, cases.unwrap_or(CASES)).unwrap_or_else(|difference| panic!("{difference}"));
+    let mix = run(seed, chosen("ORACLE_CASES").unwrap_or(CASES))
+        .unwrap_or_else(|difference| panic!("{difference}"));
     println!("{mix:#?}");
     println!(
         "allowed {} %, denied by a forbid {} %, with an error {} %, in several slices {} %",

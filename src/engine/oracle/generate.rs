@@ -3,8 +3,10 @@
 //! Everything is valid by construction: scopes name only what applies, conditions guard what they
 //! read, so that a refused folder is a surprise. Never judges anything.
 
+use std::convert::Infallible;
+
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng, TryRng};
 use serde_json::{Map, Value as Json, json};
 
 /// The members of a JSON object.
@@ -225,6 +227,23 @@ pub(super) struct Person {
     pub(super) joined_ms: i64,
 }
 
+impl TryRng for Tape {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from(self.0.next().unwrap_or_default()) << 24)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from(self.0.next().unwrap_or_default()) << 56)
+    }
+
+    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), Infallible> {
+        into.fill_with(|| self.0.next().unwrap_or_default());
+        Ok(())
+    }
+}
+
 /// A folder with its team.
 #[derive(Debug)]
 pub(super) struct Town {
@@ -254,12 +273,20 @@ pub(super) struct Question {
     pub(super) bare: bool,
 }
 
-/// Random choices from a seed.
-pub(super) struct Dice(StdRng);
+/// Choices, by a seed or by bytes.
+pub(super) struct Dice(Box<dyn Rng>);
+
+/// One byte decides each choice, so that a fuzzer that changes one changes one choice; after the
+/// last, each falls on its first side.
+struct Tape(std::vec::IntoIter<u8>);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
+        Self(Box::new(StdRng::seed_from_u64(seed)))
+    }
+
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self(Box::new(Tape(bytes.into_iter())))
     }
 
     fn below(&mut self, n: usize) -> usize {
