@@ -375,6 +375,12 @@ fn singles(runtime: &tokio::runtime::Runtime) {
         percentiles(1_000_000, by_bytes(&large)),
     );
     println!(
+        "| questions that Cedar was asked, of {} | {} | {} | | |",
+        2 * SINGLE,
+        small.policies.load().remembered(),
+        large.policies.load().remembered()
+    );
+    println!(
         "| the first of its kind, which Cedar is asked | {:.1} \u{b5}s | {:.1} \u{b5}s | | |",
         first[0], first[1]
     );

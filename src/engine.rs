@@ -35,6 +35,7 @@ pub use matrix::{Cell, Changes, Matrix, MatrixRow};
 pub use roles::RoleCard;
 
 use crate::domain::{Digest, MemberView, RoleId, Standing};
+use memory::Memory;
 
 /// Finds members by id. The directory is one; a test's map is another.
 pub trait Members {
@@ -156,6 +157,12 @@ impl Snapshot {
     #[must_use]
     pub fn policy_count(&self) -> usize {
         self.policies.len()
+    }
+
+    /// How many answers are remembered: so often Cedar was asked what is not asked again.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.slices.memories().map(Memory::held).sum()
     }
 
     /// A policy that decides, as the folder writes it.

@@ -98,6 +98,8 @@ pub struct Gauges<'g> {
     pub revision: u64,
     /// Policies of the live set.
     pub policies: usize,
+    /// Answers that need not be asked of Cedar again while the set lives.
+    pub remembered: usize,
     /// The live set's digest.
     pub digest: &'g str,
     /// Whether the set comes from the store, since the folder is refused.
@@ -270,6 +272,11 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     for (name, help, value) in [
         ("kwic_policies", "Policies of the live set.", number(gauges.policies)),
+        (
+            "kwic_answers_remembered",
+            "Situations whose answer is remembered while the live set lives.",
+            number(gauges.remembered),
+        ),
         ("kwic_members", "Members in memory.", number(gauges.members)),
         ("kwic_store_revision", "The revision that decisions see.", gauges.revision),
         (

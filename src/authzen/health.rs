@@ -58,6 +58,7 @@ pub fn metrics(app: &App, server: &Server) -> Reply {
         members: app.directory.len(),
         revision: app.directory.revision().0,
         policies: policies.policy_count(),
+        remembered: policies.remembered(),
         digest: policies.digest_hex(),
         last_good: app.policy_status.load().last_good,
         cross_checks: [checks.agreed, checks.differed, checks.left_out],

@@ -7,7 +7,7 @@
 //! answered from here that it has not answered for an equal question. Belongs to one snapshot and
 //! ends with it; its size is fixed at load, so no caller can make it grow.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::gather::{can_hold, is_supplied};
 use super::names::Names;
@@ -39,22 +39,31 @@ pub(super) struct Place(usize);
 
 /// The answers of one environment: one byte for each role and situation.
 #[derive(Debug)]
-pub(super) struct Memory(Box<[AtomicU8]>);
+pub(super) struct Memory {
+    answers: Box<[AtomicU8]>,
+    held: AtomicUsize,
+}
 
 impl Memory {
     pub(super) fn new(roles: usize) -> Self {
-        Self((0..roles * SITUATIONS).map(|_| AtomicU8::new(UNKNOWN)).collect())
+        let answers = (0..roles * SITUATIONS).map(|_| AtomicU8::new(UNKNOWN)).collect();
+        Self { answers, held: AtomicUsize::new(0) }
     }
 
     /// Remembers nothing for a role from now on.
     pub(super) fn leave_out(&mut self, role: usize) {
-        for cell in self.0.iter_mut().skip(role * SITUATIONS).take(SITUATIONS) {
+        for cell in self.answers.iter_mut().skip(role * SITUATIONS).take(SITUATIONS) {
             *cell.get_mut() = DEPENDS;
         }
     }
 
+    /// How many answers it holds.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     pub(super) fn recall(&self, place: Place) -> Option<bool> {
-        match self.0.get(place.0)?.load(Ordering::Relaxed) {
+        match self.answers.get(place.0)?.load(Ordering::Relaxed) {
             ALLOWED => Some(true),
             DENIED => Some(false),
             _ => None,
@@ -62,10 +71,11 @@ impl Memory {
     }
 
     pub(super) fn remember(&self, place: Place, allowed: bool) {
-        if let Some(cell) = self.0.get(place.0)
+        if let Some(cell) = self.answers.get(place.0)
             && cell.load(Ordering::Relaxed) != DEPENDS
         {
-            cell.store(if allowed { ALLOWED } else { DENIED }, Ordering::Relaxed);
+            let before = cell.swap(if allowed { ALLOWED } else { DENIED }, Ordering::Relaxed);
+            self.held.fetch_add(usize::from(before == UNKNOWN), Ordering::Relaxed);
         }
     }
 }

@@ -215,6 +215,11 @@ impl Slices {
         self.envs.get(usize::try_from(number).ok()?)
     }
 
+    /// What is remembered, of each environment that may remember anything.
+    pub(super) fn memories(&self) -> impl Iterator<Item = &Memory> {
+        self.envs.iter().filter_map(|env| env.memory.as_ref())
+    }
+
     /// The largest number of policies for everyone in any environment: what slicing cannot help.
     pub(super) fn everyone_max(&self) -> usize {
         let size = |env: &Env| env.everyone.as_ref().map_or(0, |set| set.policies().count());

@@ -750,6 +750,7 @@ async fn readiness_and_metrics_tell_how_it_stands() {
         "kwic_policy_last_success_reload_timestamp_seconds 0",
         &format!("kwic_policy_info{{digest=\"{digest}\",state=\"last_good\"}} 1"),
         "kwic_policies ",
+        "kwic_answers_remembered 1",
         "kwic_members 1",
         "kwic_store_revision 7",
         "kwic_connections 1",
