@@ -405,7 +405,7 @@ impl Turns {
         for (number, window) in windows.into_iter().enumerate() {
             if number % self.windows >= self.settling {
                 let turn = number / self.windows;
-                if turn % 2 == 0 { &mut quiet } else { &mut loud }.push(window);
+                if turn.is_multiple_of(2) { &mut quiet } else { &mut loud }.push(window);
             }
         }
         (p99_us(quiet), p99_us(loud))

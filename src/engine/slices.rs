@@ -94,15 +94,40 @@ impl Scope {
             },
         }
     }
+}
 
-    /// Whether the action, or a group that it is in, is among those that the scope names.
+/// Policies by what their scopes name as the action: of a large set, few concern one of them.
+struct ByAction<'p> {
+    any: Vec<usize>,
+    named: HashMap<&'p EntityUid, Vec<usize>>,
+}
+
+impl<'p> ByAction<'p> {
+    fn new(policies: &'p [(Policy, Scope)]) -> Self {
+        let mut sorted = Self { any: Vec::new(), named: HashMap::new() };
+        for (index, (_, scope)) in policies.iter().enumerate() {
+            match &scope.action {
+                None => sorted.any.push(index),
+                Some(wanted) => {
+                    wanted.iter().for_each(|uid| sorted.named.entry(uid).or_default().push(index));
+                }
+            }
+        }
+        sorted
+    }
+
+    /// Those whose scope names the action or a group that it is in, in their order.
     ///
     /// Takes `action == GROUP` in for the actions of the group, which it does not match: a policy
     /// too many in a slice changes nothing, one too few would.
-    pub(super) fn fits_action(&self, lineage: &[EntityUid]) -> bool {
+    fn fitting(&self, lineage: &[EntityUid]) -> Vec<usize> {
         #[cfg(test)]
         let lineage = if planted(Planted::ActionGroups) { &lineage[..1] } else { lineage };
-        self.action.as_ref().is_none_or(|wanted| wanted.iter().any(|uid| lineage.contains(uid)))
+        let named = lineage.iter().filter_map(|uid| self.named.get(uid));
+        let mut fitting: Vec<usize> = named.flatten().chain(&self.any).copied().collect();
+        fitting.sort_unstable();
+        fitting.dedup();
+        fitting
     }
 }
 
@@ -174,6 +199,7 @@ impl Slices {
         let mut sets = Sets { policies, made: HashMap::new() };
         let role_index: HashMap<&str, usize> =
             parts.roles.iter().enumerate().map(|(at, (role, _))| (role.as_str(), at)).collect();
+        let by_action = ByAction::new(policies);
         for env in schema.request_envs() {
             let found = (
                 names.index_of(env.principal()),
@@ -182,16 +208,12 @@ impl Slices {
             );
             let (Some(principal), Some(action), Some(resource)) = found else { continue };
             let Some(info) = names.actions.get(action) else { continue };
-            let fitting: Vec<usize> = policies
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, scope))| {
-                    scope.fits_action(&info.lineage)
-                        && scope.principal.fits(env.principal())
-                        && scope.resource.fits(env.resource())
+            let mut fitting = by_action.fitting(&info.lineage);
+            fitting.retain(|index| {
+                policies.get(*index).is_some_and(|(_, scope)| {
+                    scope.principal.fits(env.principal()) && scope.resource.fits(env.resource())
                 })
-                .map(|(index, _)| index)
-                .collect();
+            });
             let number = u32::try_from(slices.envs.len()).unwrap_or(u32::MAX);
             let cell = slices.cell(principal, action, resource);
             if let Some(cell) = slices.at.get_mut(cell) {

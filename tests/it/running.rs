@@ -173,7 +173,7 @@ fn a_damaged_store_refuses_the_start_and_is_never_made_anew() {
     assert!(sidecar.ok(&["account", "list"]).starts_with("acme"));
 }
 
-/// The nice values of a process' threads of this name; /proc/TID/stat, field 19, proc_pid_stat(5).
+/// The nice values of a process' threads of this name; /proc/TID/stat, field 19, `proc_pid_stat(5)`.
 fn nice_values(pid: u32, name: &str) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let stats = threads.filter_map(|thread| {
