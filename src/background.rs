@@ -8,6 +8,7 @@
 //! What somebody waits for has a patience: then it is begun once more like any other work. Where it
 //! is decisions that take the core, the patience is longer: they come first.
 
+use std::fs;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -188,16 +189,26 @@ impl Drop for Ends {
 /// beside one of them it has a tenth of a core. So much is always left for an administrator, and so
 /// little that no queue of decisions builds up while many changes are written. Cannot be undone.
 pub fn stand_behind() {
-    // Where it is refused, the process stands behind others already.
-    if let Ok(behind) = ThreadPriorityValue::try_from(BEHIND) {
+    // A privileged process that was begun further behind would be moved before its decisions.
+    let is_behind = nice().is_some_and(|nice| nice >= BEHIND_NICE);
+    if !is_behind && let Ok(behind) = ThreadPriorityValue::try_from(BEHIND) {
         let usual = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
         let behind = ThreadPriority::Crossplatform(behind);
         let _ = set_thread_priority_and_policy(thread_native_id(), behind, usual);
     }
 }
 
-/// A nice value of 10, on the scale of the library, which ends at 99 with one of -20.
+const BEHIND_NICE: i32 = 10;
+/// The same on the scale of the library, which ends at 99 with a nice value of -20.
 const BEHIND: u8 = 22;
+
+/// The nice value of the thread that calls: field 19 of `proc_pid_stat(5)`, counted from behind the
+/// name, which may hold anything.
+fn nice() -> Option<i32> {
+    let stat = fs::read_to_string("/proc/thread-self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(16)?.parse().ok()
+}
 
 /// Only an idle thread gives its core away at once: one of a low nice value may still finish its
 /// slice of some milliseconds. Where it cannot be made idle the work is done anyway.
@@ -239,6 +250,17 @@ mod tests {
         while awaited.late() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    fn whoever_stands_further_behind_stays_there() {
+        let own = nice().unwrap();
+        stand_behind();
+        assert_eq!(nice(), Some(own.max(BEHIND_NICE)));
+        let last = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, last).unwrap();
+        stand_behind();
+        assert_eq!(nice(), Some(19));
     }
 
     #[tokio::test(start_paused = true)]

@@ -231,6 +231,9 @@ fn every_dependency_has_a_home_and_stays_there() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// What people write where something is left to do; apart, since this file is read too.
+const UNFINISHED: [&str; 2] = [concat!("FIX", "ME"), concat!("XX", "X")];
+
 #[test]
 fn every_file_says_what_it_is() {
     let mut faults = Vec::new();
@@ -244,7 +247,7 @@ fn every_file_says_what_it_is() {
             faults.push(format!("{file}: write NAME.rs beside the folder"));
         }
         for (number, line) in text.lines().enumerate() {
-            if line.contains("FIXME") || line.contains("XXX") {
+            if UNFINISHED.iter().any(|mark| line.contains(mark)) {
                 faults.push(format!("{file}:{}: finish it or say why not", number + 1));
             }
             if !line.is_ascii() && line.trim_start().starts_with("//") {
