@@ -11,7 +11,7 @@
 use std::fs;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thread_priority::unix::{
@@ -22,6 +22,7 @@ use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::sync::oneshot;
 
 use crate::domain::Failure;
+use crate::tally::{EachThread, Tally};
 
 /// Runs `work` to its end, also when the caller stops waiting.
 ///
@@ -60,18 +61,18 @@ pub async fn run_before_serving<T: Send + 'static>(
 
 /// How many decisions there were so far; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Traffic(Arc<AtomicU64>);
+pub struct Traffic(Arc<EachThread<Tally>>);
 
 impl Traffic {
-    /// One decision was made.
-    pub fn one_more(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// One more decision; answers how many the calling thread made before.
+    pub fn one_more(&self) -> u64 {
+        self.0.own().add(1)
     }
 
     /// How many there were.
     #[must_use]
     pub fn decisions(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.sum(|decisions| decisions)
     }
 }
 
@@ -272,7 +273,9 @@ mod tests {
             tokio::spawn(async move {
                 for _ in 0..patiences {
                     tokio::time::sleep(patience / 2).await;
-                    (0..many).for_each(|_| decisions.one_more());
+                    (0..many).for_each(|_| {
+                        decisions.one_more();
+                    });
                     tokio::time::sleep(patience / 2).await;
                 }
             });

@@ -43,7 +43,6 @@ pub struct Outcomes {
 pub struct CrossCheck {
     /// One decision in so many; 0 for none.
     every: u64,
-    decisions: AtomicU64,
     samples: Sender<Sample>,
     /// Until somebody asks again.
     waiting: Mutex<Option<Receiver<Sample>>>,
@@ -60,7 +59,6 @@ impl CrossCheck {
         let (samples, waiting) = channel(WAITING_MAX);
         Self {
             every,
-            decisions: AtomicU64::new(0),
             samples,
             waiting: Mutex::new(Some(waiting)),
             distrusted: AtomicBool::new(false),
@@ -70,10 +68,10 @@ impl CrossCheck {
         }
     }
 
-    /// Whether this decision is one that is asked again; to be asked once for each.
+    /// Whether a decision is one that is asked again, by its number among those of its thread.
     #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.every > 0 && self.decisions.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every)
+    pub fn is_due(&self, number: u64) -> bool {
+        self.every > 0 && number.is_multiple_of(self.every)
     }
 
     /// Leaves a question to be asked again.

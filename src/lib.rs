@@ -19,7 +19,7 @@
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
-//! | 0 | [`domain`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; a table of the tests by OWASP ASVS |
+//! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
 //!
 //! # One decision
 //!
@@ -94,6 +94,7 @@
 
 pub mod asvs;
 pub mod domain;
+pub mod tally;
 
 pub mod background;
 pub mod clock;

@@ -1,66 +1,57 @@
 //! What the sidecar tells about itself: counters for Prometheus, and the log.
 //!
-//! Counting is a few relaxed atomic additions and never waits. Holds no name, address or id of a
-//! person.
+//! Each thread counts for itself, so that counting never waits, not even for a cache line. Holds no
+//! name, address or id of a person.
 
 pub mod log;
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use crate::background::Traffic;
+use crate::clock;
 use crate::domain::Timestamp;
+use crate::tally::{EachThread, Tally};
 
-/// A counter that only rises.
-#[derive(Debug, Default)]
-struct Counter(AtomicU64);
-
-impl Counter {
-    fn add(&self, by: u64) {
-        self.0.fetch_add(by, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+/// How a histogram sorts what is observed.
+struct Scale<const N: usize> {
+    /// The upper bounds of its buckets, in the unit of what is observed.
+    bounds: [u64; N],
+    /// So many of that unit are one of the metric: a quotient prints as it is written, a product
+    /// with a fraction does not.
+    units: f64,
 }
 
-/// A histogram with the upper bounds of its buckets, in the unit of what is observed.
+/// Observed in nanoseconds.
+const DURATIONS: Scale<10> = Scale {
+    bounds: [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000],
+    units: 1e9,
+};
+/// Observed in questions.
+const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0 };
+
+/// What fell between which bounds.
 #[derive(Debug)]
 struct Histogram<const N: usize> {
-    bounds: [u64; N],
-    buckets: [Counter; N],
+    buckets: [Tally; N],
     /// What is above the last bound.
-    above: Counter,
-    sum: Counter,
+    above: Tally,
+    sum: Tally,
+}
+
+impl<const N: usize> Default for Histogram<N> {
+    fn default() -> Self {
+        let buckets = std::array::from_fn(|_| Tally::default());
+        Self { buckets, above: Tally::default(), sum: Tally::default() }
+    }
 }
 
 impl<const N: usize> Histogram<N> {
-    fn new(bounds: [u64; N]) -> Self {
-        let buckets = std::array::from_fn(|_| Counter::default());
-        Self { bounds, buckets, above: Counter::default(), sum: Counter::default() }
-    }
-
-    fn observe(&self, value: u64) {
-        let bucket = self.bounds.iter().position(|bound| value <= *bound);
-        bucket.and_then(|at| self.buckets.get(at)).unwrap_or(&self.above).add(1);
+    fn observe(&self, scale: &Scale<N>, value: u64) {
+        let bucket = scale.bounds.iter().zip(&self.buckets).find(|(bound, _)| value <= **bound);
+        bucket.map_or(&self.above, |(_, bucket)| bucket).add(1);
         self.sum.add(value);
-    }
-
-    /// So many units of observation are one of the metric: a quotient prints as it is written,
-    /// a product with a fraction does not.
-    fn write(&self, out: &mut String, name: &str, help: &str, units: f64) {
-        head(out, name, "histogram", help);
-        let mut below = 0;
-        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
-            below += bucket.get();
-            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / units);
-        }
-        let count = below + self.above.get();
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
-        let _ = writeln!(out, "{name}_sum {}", self.sum.get() as f64 / units);
-        let _ = writeln!(out, "{name}_count {count}");
     }
 }
 
@@ -114,52 +105,66 @@ pub struct Gauges<'g> {
     pub panics: u64,
 }
 
+/// What one thread counts.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Decisions that are an allow; [`Telemetry::traffic`] counts all.
+    allowed: Tally,
+    erred: Tally,
+    decision_ns: Histogram<{ DURATIONS.bounds.len() }>,
+    batch: Histogram<{ BATCHES.bounds.len() }>,
+    requests: [[Tally; CODES.len()]; ROUTES.len()],
+    reloads: Tally,
+    refused_reloads: Tally,
+}
+
 /// All counters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Telemetry {
     /// All decisions.
     traffic: Traffic,
-    /// Those that are an allow.
-    allowed: Counter,
-    erred: Counter,
-    decision_ns: Histogram<10>,
-    batch: Histogram<6>,
-    requests: [[Counter; CODES.len()]; ROUTES.len()],
-    reloads: Counter,
-    refused_reloads: Counter,
+    counts: EachThread<Counts>,
     last_reload: AtomicI64,
 }
 
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            traffic: Traffic::default(),
-            allowed: Counter::default(),
-            erred: Counter::default(),
-            decision_ns: Histogram::new([
-                1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
-                10_000_000,
-            ]),
-            batch: Histogram::new([1, 5, 10, 50, 100, 1_000]),
-            requests: std::array::from_fn(|_| std::array::from_fn(|_| Counter::default())),
-            reloads: Counter::default(),
-            refused_reloads: Counter::default(),
-            last_reload: AtomicI64::new(0),
-        }
+/// Of so many decisions of a thread one is timed: two looks at the clock are a fifth of what a
+/// remembered answer takes.
+const TIMED_ONE_IN: u64 = 8;
+/// Which one: not the first, which the cross-check takes of every round number.
+const TIMED: u64 = 1;
+
+/// A decision that has begun: it counts, and where it is timed its time runs.
+#[derive(Debug)]
+pub struct Begun {
+    at: Option<Instant>,
+    number: u64,
+}
+
+impl Begun {
+    /// Its number among the decisions of its thread, from 0 on.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 }
 
 impl Telemetry {
-    /// One decision was made; `erred` policies could not be evaluated.
-    pub fn decided(&self, allowed: bool, erred: u32, took: Duration) {
-        self.traffic.one_more();
-        if allowed {
-            self.allowed.add(1);
+    /// One decision begins.
+    #[must_use]
+    pub fn begin_decision(&self) -> Begun {
+        let number = self.traffic.one_more();
+        Begun { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
+    }
+
+    /// It was made; `erred` policies could not be evaluated.
+    pub fn decided(&self, begun: &Begun, allowed: bool, erred: u32) {
+        let counts = self.counts.own();
+        counts.allowed.add(u64::from(allowed));
+        counts.erred.add(erred.into());
+        if let Some(at) = begun.at {
+            let took = u64::try_from(at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            counts.decision_ns.observe(&DURATIONS, took);
         }
-        if erred > 0 {
-            self.erred.add(erred.into());
-        }
-        self.decision_ns.observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// How many decisions were made, for whoever makes room for them.
@@ -170,12 +175,14 @@ impl Telemetry {
 
     /// One batch of this many questions was answered.
     pub fn batched(&self, questions: usize) {
-        self.batch.observe(u64::try_from(questions).unwrap_or(u64::MAX));
+        let questions = u64::try_from(questions).unwrap_or(u64::MAX);
+        self.counts.own().batch.observe(&BATCHES, questions);
     }
 
     /// One request was answered with this status.
     pub fn answered(&self, route: Route, code: u16) {
-        let row = ROUTES.iter().zip(&self.requests).find(|((known, _), _)| *known == route);
+        let row =
+            ROUTES.iter().zip(&self.counts.own().requests).find(|((known, _), _)| *known == route);
         if let Some((_, row)) = row
             && let Some((_, counter)) =
                 CODES.iter().zip(row).find(|(known, _)| **known == code || **known == 0)
@@ -187,10 +194,10 @@ impl Telemetry {
     /// One reload ended.
     pub fn reloaded(&self, accepted: bool, at: Timestamp) {
         if accepted {
-            self.reloads.add(1);
+            self.counts.own().reloads.add(1);
             self.last_reload.store(at.0, Ordering::Relaxed);
         } else {
-            self.refused_reloads.add(1);
+            self.counts.own().refused_reloads.add(1);
         }
     }
 
@@ -200,29 +207,30 @@ impl Telemetry {
         let mut out = String::with_capacity(4096);
         head(&mut out, "kwic_decisions_total", "counter", "Decisions by their answer.");
         // In this order: each decision counts among all of them before it counts as an allow.
-        let allowed = self.allowed.get();
+        let allowed = self.counts.sum(|counts| &counts.allowed);
         let denied = self.traffic.decisions().saturating_sub(allowed);
         for (answer, count) in [("allow", allowed), ("deny", denied)] {
             let _ = writeln!(out, "kwic_decisions_total{{decision=\"{answer}\"}} {count}");
         }
-        self.decision_ns.write(
-            &mut out,
+        let duration = (
             "kwic_decision_duration_seconds",
-            "Time from a parsed question to its answer.",
-            1e9,
+            "Time from a parsed question to its answer; one decision in 8 is timed.",
         );
-        self.batch.write(&mut out, "kwic_batch_size", "Questions in one batch.", 1.0);
+        self.write_histogram(&mut out, duration, &DURATIONS, |counts| &counts.decision_ns);
+        let size = ("kwic_batch_size", "Questions in one batch.");
+        self.write_histogram(&mut out, size, &BATCHES, |counts| &counts.batch);
         single(
             &mut out,
             ("kwic_policy_eval_errors_total", "counter"),
             "Policies that could not be evaluated for a question.",
-            self.erred.get(),
+            self.counts.sum(|counts| &counts.erred),
         );
         self.write_requests(&mut out);
         head(&mut out, "kwic_policy_reloads_total", "counter", "Reloads by their result.");
-        for (result, counter) in [("accepted", &self.reloads), ("refused", &self.refused_reloads)] {
-            let _ =
-                writeln!(out, "kwic_policy_reloads_total{{result=\"{result}\"}} {}", counter.get());
+        let accepted = self.counts.sum(|counts| &counts.reloads);
+        let refused = self.counts.sum(|counts| &counts.refused_reloads);
+        for (result, count) in [("accepted", accepted), ("refused", refused)] {
+            let _ = writeln!(out, "kwic_policy_reloads_total{{result=\"{result}\"}} {count}");
         }
         single(
             &mut out,
@@ -240,16 +248,38 @@ impl Telemetry {
         out
     }
 
+    fn write_histogram<const N: usize>(
+        &self,
+        out: &mut String,
+        (name, help): (&str, &str),
+        &Scale { bounds, units }: &Scale<N>,
+        of: impl Fn(&Counts) -> &Histogram<N>,
+    ) {
+        head(out, name, "histogram", help);
+        let mut below = 0;
+        for (at, bound) in bounds.into_iter().enumerate() {
+            below += self.counts.sum(|counts| of(counts).buckets.get(at));
+            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", bound as f64 / units);
+        }
+        let count = below + self.counts.sum(|counts| &of(counts).above);
+        let sum = self.counts.sum(|counts| &of(counts).sum);
+        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(out, "{name}_sum {}", sum as f64 / units);
+        let _ = writeln!(out, "{name}_count {count}");
+    }
+
     fn write_requests(&self, out: &mut String) {
         head(out, "kwic_http_requests_total", "counter", "Requests by route and status.");
-        for ((_, route), row) in ROUTES.iter().zip(&self.requests) {
-            for (code, counter) in CODES.iter().zip(row).filter(|(_, counter)| counter.get() > 0) {
-                let code = if *code == 0 { "other".to_owned() } else { code.to_string() };
-                let _ = writeln!(
-                    out,
-                    "kwic_http_requests_total{{route=\"{route}\",code=\"{code}\"}} {}",
-                    counter.get()
-                );
+        for (row, (_, route)) in ROUTES.iter().enumerate() {
+            for (cell, code) in CODES.iter().enumerate() {
+                let count = self.counts.sum(|counts| counts.requests.get(row)?.get(cell));
+                if count > 0 {
+                    let code = if *code == 0 { "other".to_owned() } else { code.to_string() };
+                    let _ = writeln!(
+                        out,
+                        "kwic_http_requests_total{{route=\"{route}\",code=\"{code}\"}} {count}"
+                    );
+                }
             }
         }
     }
@@ -296,4 +326,40 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) {
 fn single(out: &mut String, (name, kind): (&str, &str), help: &str, value: impl std::fmt::Display) {
     head(out, name, kind, help);
     let _ = writeln!(out, "{name} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_is_counted_and_one_in_eight_is_timed() {
+        let telemetry = Telemetry::default();
+        for number in 0..24 {
+            let begun = telemetry.begin_decision();
+            assert_eq!(begun.number(), number);
+            telemetry.decided(&begun, number % 4 == 0, 0);
+        }
+        let gauges = Gauges {
+            members: 0,
+            revision: 0,
+            policies: 0,
+            remembered: 0,
+            digest: "",
+            last_good: false,
+            cross_checks: [0; 3],
+            distrusted: false,
+            connections: 0,
+            panics: 0,
+        };
+        let text = telemetry.render(&gauges);
+        for line in [
+            "kwic_decisions_total{decision=\"allow\"} 6",
+            "kwic_decisions_total{decision=\"deny\"} 18",
+            "kwic_decision_duration_seconds_bucket{le=\"+Inf\"} 3",
+            "kwic_decision_duration_seconds_count 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }

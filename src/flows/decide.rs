@@ -4,7 +4,6 @@
 //! that a writer can hold.
 
 use crate::app::App;
-use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{Decision, EntityRef, Failure, MemberView, Query, Standing};
 use crate::engine::{Members, Snapshot, World};
@@ -60,7 +59,7 @@ impl Members for OfAccount<'_> {
 /// answer, or says by which policies it was given, loads them once.
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
-    let began = clock::monotonic();
+    let begun = app.telemetry.begin_decision();
     let members = InDirectory(&app.directory);
     let world = world(app, &members);
     let signed_in = (query.subject.kind == SESSION)
@@ -70,12 +69,12 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
         Some(signed_in) => as_member(query, signed_in),
         None => *query,
     };
-    let due = app.cross_check.is_due().then(|| app.directory.revision());
+    let due = app.cross_check.is_due(begun.number()).then(|| app.directory.revision());
     let decision = judged(app, policies, query, &world, explain);
     if let Some(revision) = due {
         app.cross_check.leave(query, decision.allowed, revision, policies.digest());
     }
-    app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
+    app.telemetry.decided(&begun, decision.allowed, decision.erred);
     decision
 }
 
@@ -98,10 +97,10 @@ fn judged<M: Members>(
 /// Answers one question about the program that holds an API token.
 #[must_use]
 pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
-    let began = clock::monotonic();
+    let begun = app.telemetry.begin_decision();
     let members = ActingAs { directory: &app.directory, holder };
     let decision = judged(app, &app.policies.load(), query, &world(app, &members), false);
-    app.telemetry.decided(decision.allowed, decision.erred, began.elapsed());
+    app.telemetry.decided(&begun, decision.allowed, decision.erred);
     decision
 }
 

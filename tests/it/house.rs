@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("asvs", 0),
     ("domain", 0),
+    ("tally", 0),
     ("background", 1),
     ("config", 1),
     ("clock", 1),
@@ -73,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("httparse", &["http"]),
     ("papaya", &["directory"]),
     ("redb", &["store"]),
+    ("thread_local", &["tally.rs"]),
     ("thread_priority", &["background.rs"]),
     (
         "serde",

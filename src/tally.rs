@@ -1,0 +1,85 @@
+//! Counts that each thread keeps for itself, and that are read as one sum.
+//!
+//! One counter for all threads is a cache line that every decision takes from every other core. Here
+//! a thread writes only what is its own, with a plain store; the price is a walk over the threads
+//! for who reads. Never for a count that something rests on: a reader may miss the last moment.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thread_local::ThreadLocal;
+
+/// A count that only rises. One thread at a time adds to it: two would lose additions, nothing else.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// Adds, and answers what it was before.
+    pub fn add(&self, by: u64) -> u64 {
+        let before = self.0.load(Ordering::Relaxed);
+        // With `get`: whoever sees this sees what the same thread counted earlier.
+        self.0.store(before.wrapping_add(by), Ordering::Release);
+        before
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Two cache lines, since processors fetch them in pairs: no thread's counts share one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// One `T` for each thread that counts; a thread that has ended leaves its own to the next one.
+#[derive(Debug, Default)]
+pub struct EachThread<T: Send>(ThreadLocal<Apart<T>>);
+
+impl<T: Default + Send + Sync> EachThread<T> {
+    /// The calling thread's own. Keep it on this thread.
+    pub fn own(&self) -> &T {
+        &self.0.get_or_default().0
+    }
+
+    /// The sum of one count over all threads.
+    pub fn sum<'t, C: Into<Option<&'t Tally>>>(&'t self, count: impl Fn(&'t T) -> C) -> u64 {
+        let counts = self.0.iter().filter_map(|Apart(each)| count(each).into());
+        counts.fold(0, |sum, count| sum.wrapping_add(count.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_each_thread_counts_is_one_sum() {
+        let counts = EachThread::<Tally>::default();
+        for _ in 0..3 {
+            thread::scope(|threads| {
+                for _ in 0..4 {
+                    threads.spawn(|| {
+                        for _ in 0..1_000 {
+                            counts.own().add(2);
+                        }
+                    });
+                }
+            });
+        }
+        assert_eq!(counts.sum(|count| count), 24_000);
+    }
+
+    #[test]
+    fn a_thread_is_told_its_own_count() {
+        let counts = EachThread::<Tally>::default();
+        assert_eq!([counts.own().add(1), counts.own().add(1)], [0, 1]);
+        thread::scope(|threads| {
+            threads.spawn(|| assert_eq!(counts.own().add(1), 0));
+        });
+        assert_eq!(counts.sum(|count| count), 3);
+    }
+}
