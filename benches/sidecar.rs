@@ -22,7 +22,7 @@ mod load;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -498,9 +498,13 @@ impl Edits {
     /// Takes the answers that have come and sends further edits; answers how many were written.
     fn go_on(&mut self) -> u64 {
         let mut piece = [0; 65_536];
-        while let Ok(read) = self.line.read(&mut piece) {
-            assert!(read > 0, "the server hung up");
-            self.rest.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        loop {
+            match self.line.read(&mut piece) {
+                Ok(0) => panic!("the server hung up"),
+                Ok(read) => self.rest.push_str(std::str::from_utf8(&piece[..read]).unwrap()),
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
+                Err(fault) => panic!("{fault}"),
+            }
         }
         for refused in ["HTTP/1.1 4", "HTTP/1.1 5"] {
             assert!(!self.rest.contains(refused), "{}", self.rest);

@@ -127,10 +127,11 @@ pub struct Telemetry {
     last_reload: AtomicI64,
 }
 
-/// Of so many decisions of a thread one is timed: two looks at the clock are a fifth of what a
-/// remembered answer takes.
+/// Of so many decisions of a thread one is timed: two looks at the clock would be a quarter of what
+/// a remembered answer takes.
 const TIMED_ONE_IN: u64 = 8;
-/// Which one: not the first, which the cross-check takes of every round number.
+/// Which one of them. The cross-check takes round numbers, and leaving a question there takes longer
+/// than the usual decision: those are not the ones to time.
 const TIMED: u64 = 1;
 
 /// A decision that has begun: it counts, and where it is timed its time runs.
