@@ -116,6 +116,7 @@ impl App {
         let Passwords { memory_kib, iterations } = config.passwords;
         let telemetry = Telemetry::default();
         let decisions = telemetry.traffic().clone();
+        store.make_room_for(decisions.clone());
         let hasher = Hasher::beside(decisions, memory_kib, iterations, Hasher::runs_here())?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);

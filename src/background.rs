@@ -6,12 +6,13 @@
 //!
 //! On a machine that has no core to spare, an idle thread may not run for as long as that lasts.
 //! What somebody waits for has a patience: then it is begun once more like any other work. Where it
-//! is decisions that take the core, the patience is longer: they come first.
+//! is decisions that take the core, the patience is longer: they come first. Short work, such as a
+//! change of the store, becomes idle work beside many decisions, and begins only so often.
 
 use std::fs;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thread_priority::unix::{
@@ -19,7 +20,8 @@ use thread_priority::unix::{
     thread_native_id,
 };
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use crate::domain::Failure;
 use crate::tally::{EachThread, Tally};
@@ -186,6 +188,76 @@ impl Drop for Ends {
     }
 }
 
+/// When short work may begin that takes a core from decisions for a moment: at once, but
+/// [`Pace::APART`] while they come in numbers, so that hardly one of them meets it, and then on
+/// an idle thread. One of a low nice value finishes what it has begun before a decision gets
+/// its core.
+#[derive(Debug, Default)]
+pub struct Pace {
+    traffic: OnceLock<Traffic>,
+    last: Mutex<Option<Begun>>,
+}
+
+impl Pace {
+    /// How far the beginnings lie apart beside many decisions, at least.
+    pub const APART: Duration = Duration::from_millis(2);
+
+    /// Makes room for the decisions that are counted there; before, and where this is never called,
+    /// there are none.
+    pub fn beside(&self, traffic: Traffic) {
+        let _ = self.traffic.set(traffic);
+    }
+
+    /// Waits until the next work may begin, in the order in which they came; answers whether there
+    /// are many decisions, so that it should [`run`]. Beside decisions that leave no core any time an
+    /// idle thread still gets some of a thousand: enough for a change of the store, not for
+    /// long work that others wait for.
+    pub async fn turn(&self) -> bool {
+        let Some(traffic) = self.traffic.get() else { return false };
+        let mut last = self.last.lock().await;
+        let begun = last.get_or_insert_with(|| Begun::now(traffic));
+        begun.look(traffic);
+        if begun.beside_many {
+            sleep_until(begun.at + Self::APART).await;
+        }
+        begun.at = Instant::now();
+        begun.beside_many
+    }
+}
+
+/// The work that began last, and what was seen of the decisions.
+#[derive(Debug)]
+struct Begun {
+    at: Instant,
+    looked: Instant,
+    /// How many there were then.
+    decisions: u64,
+    beside_many: bool,
+}
+
+impl Begun {
+    fn now(traffic: &Traffic) -> Self {
+        let now = Instant::now();
+        Self { at: now, looked: now, decisions: traffic.decisions(), beside_many: false }
+    }
+
+    /// Looks again how many there are, over a time that is long enough to tell.
+    fn look(&mut self, traffic: &Traffic) {
+        let passed = self.looked.elapsed();
+        if passed < LOOK {
+            return;
+        }
+        let decisions = traffic.decisions();
+        let since = decisions.saturating_sub(self.decisions);
+        self.beside_many = u128::from(since) >= passed.as_millis() * MANY_A_MILLISECOND;
+        (self.looked, self.decisions) = (Instant::now(), decisions);
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(10);
+/// Fewer leave a core nearly all its time.
+const MANY_A_MILLISECOND: u128 = 2;
+
 /// Puts the thread that calls, and those that it begins, behind the threads that answer decisions:
 /// beside one of them it has a tenth of a core. So much is always left for an administrator, and so
 /// little that no queue of decisions builds up while many changes are written. Cannot be undone.
@@ -220,14 +292,14 @@ fn yield_to_others() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
 
     #[tokio::test]
     async fn what_is_put_off_is_begun_once_more_and_piles_nothing_up() {
         let (go_on, told) = mpsc::channel::<()>();
-        let (calls, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(told)));
+        let (calls, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(told)));
         let counted = Arc::clone(&calls);
         // Done twice, except by those who do not try on an idle thread: the first waits.
         let work = move |first: Arc<AtomicUsize>| {
@@ -286,6 +358,36 @@ mod tests {
         assert_eq!(waited(DECISIONS_FEW - 1, 99).await, patience);
         assert_eq!(waited(DECISIONS_FEW, 3).await, 4 * patience);
         assert_eq!(waited(DECISIONS_FEW, 99).await, 10 * patience);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_many_decisions_work_begins_apart() {
+        let (pace, traffic) = (Pace::default(), Traffic::default());
+        let took = async |turns: u32| {
+            let began = Instant::now();
+            for _ in 0..turns {
+                pace.turn().await;
+            }
+            began.elapsed()
+        };
+        let decide = async |a_millisecond: u128| {
+            let many = a_millisecond * LOOK.as_millis();
+            (0..many).for_each(|_| {
+                traffic.one_more();
+            });
+            tokio::time::sleep(LOOK).await;
+        };
+        decide(9).await;
+        assert_eq!(took(99).await, Duration::ZERO, "it knows of no decisions");
+        pace.beside(traffic.clone());
+        assert_eq!(took(99).await, Duration::ZERO, "those of before do not count");
+        decide(MANY_A_MILLISECOND - 1).await;
+        assert_eq!(took(99).await, Duration::ZERO);
+        decide(MANY_A_MILLISECOND).await;
+        assert_eq!(took(1).await, Duration::ZERO, "the one before began long ago");
+        assert_eq!(took(4).await, 4 * Pace::APART);
+        decide(0).await;
+        assert_eq!(took(99).await, Duration::ZERO);
     }
 
     const PATIENT: Duration = Duration::from_secs(60);

@@ -47,6 +47,7 @@ use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use super::record::newer;
+use crate::background::{self, Pace, Traffic};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision, limits};
 
@@ -153,6 +154,8 @@ struct Inner {
     reached: AtomicU64,
     /// Whether the last change is not known to have been made or not.
     unsettled: AtomicBool,
+    /// When a change may begin.
+    pace: Pace,
     clock: Clock,
 }
 
@@ -250,6 +253,7 @@ impl RedbStore {
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
+            pace: Pace::default(),
             clock,
         }));
         let opening = store.clone();
@@ -279,6 +283,11 @@ impl RedbStore {
             self.0.reached.fetch_max(found.0, Ordering::AcqRel);
             Ok(())
         })
+    }
+
+    /// Lets changes begin at a pace that leaves room for the decisions that are counted there.
+    pub fn make_room_for(&self, decisions: Traffic) {
+        self.0.pace.beside(decisions);
     }
 
     /// Follows every change from now on.
@@ -350,49 +359,70 @@ impl RedbStore {
         work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
-        blocking(move || {
-            let mut writer = store.writer();
-            store.settle(&mut writer)?;
-            let now = store.0.clock.now();
-            let unsettled = &mut writer.unsettled;
-            let mut commit_begun = false;
-            let committed = store.guarded(|database| {
-                let tx = transition::begin(database)?;
-                let mut transition = Transition::new(&tx, actor, now)?;
-                let (value, revision) = match work(&mut transition)? {
-                    Ends::Changed(value) => {
-                        let (revision, rows) = transition.seal()?;
-                        // Before the commit: also one that panics has begun.
-                        *unsettled = Some(Change { revision, rows });
-                        (value, revision)
-                    }
-                    Ends::Quietly(value) => (value, transition.before()),
-                    Ends::AsItWas(value) => {
-                        let revision = transition.before();
-                        tx.abort()?;
-                        return Ok(Committed { revision, value });
-                    }
-                };
-                commit_begun = true;
-                tx.commit()?;
-                Ok(Committed { revision, value })
-            });
-            match committed {
-                Ok(committed) => {
-                    store.tell(&mut writer);
-                    Ok(committed)
+        let change = move || store.change(actor, work);
+        if self.0.pace.turn().await {
+            background::run("store", change).await?
+        } else {
+            blocking(change).await
+        }
+    }
+
+    /// The same for one that takes long, which is never put off: all others wait for it.
+    async fn write_much<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
+    ) -> Result<Committed<T>, Failure> {
+        let (store, actor) = (self.clone(), actor.label());
+        blocking(move || store.change(actor, work)).await
+    }
+
+    /// A transition, on the thread that calls.
+    fn change<T>(
+        &self,
+        actor: String,
+        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault>,
+    ) -> Result<Committed<T>, Failure> {
+        let mut writer = self.writer();
+        self.settle(&mut writer)?;
+        let now = self.0.clock.now();
+        let unsettled = &mut writer.unsettled;
+        let mut commit_begun = false;
+        let committed = self.guarded(|database| {
+            let tx = transition::begin(database)?;
+            let mut transition = Transition::new(&tx, actor, now)?;
+            let (value, revision) = match work(&mut transition)? {
+                Ends::Changed(value) => {
+                    let (revision, rows) = transition.seal()?;
+                    // Before the commit: also one that panics has begun.
+                    *unsettled = Some(Change { revision, rows });
+                    (value, revision)
                 }
-                Err(fault) if commit_begun => {
-                    let is_told = writer.unsettled.is_some();
-                    store.0.unsettled.store(is_told, Ordering::Release);
-                    // Where this fails too, it is tried again until it is known.
-                    let _ = store.settle(&mut writer);
-                    Err(unclear(&fault))
+                Ends::Quietly(value) => (value, transition.before()),
+                Ends::AsItWas(value) => {
+                    let revision = transition.before();
+                    tx.abort()?;
+                    return Ok(Committed { revision, value });
                 }
-                Err(fault) => Err(fault),
+            };
+            commit_begun = true;
+            tx.commit()?;
+            Ok(Committed { revision, value })
+        });
+        match committed {
+            Ok(committed) => {
+                self.tell(&mut writer);
+                Ok(committed)
             }
-        })
-        .await
+            Err(fault) if commit_begun => {
+                let is_told = writer.unsettled.is_some();
+                self.0.unsettled.store(is_told, Ordering::Release);
+                // Where this fails too, it is tried again until it is known.
+                let _ = self.settle(&mut writer);
+                Err(unclear(&fault))
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     fn settle_if_free(&self) -> Result<(), Failure> {

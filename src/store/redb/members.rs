@@ -222,7 +222,7 @@ impl RedbStore {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
-        self.write(actor, move |change| {
+        self.write_much(actor, move |change| {
             accounts::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
             let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
