@@ -37,7 +37,7 @@ const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(10);
-const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW: Duration = Duration::from_millis(250);
 const MEMBERS: usize = 1_000_000;
 const POLICIES: usize = 10_000;
 const BOTH_CORES: &str = "0,1";
@@ -436,7 +436,7 @@ const LOOK: Duration = Duration::from_millis(500);
 fn edits(home: &Path) {
     let server = Server::start(home);
     let rate = half_of_most(&server);
-    let turns = Turns { windows: 4, settling: 1, pairs: 10 };
+    let turns = Turns { windows: 16, settling: 4, pairs: 10 };
     let (busy, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let editor = {
         let (busy, over) = (Arc::clone(&busy), Arc::clone(&over));
@@ -545,7 +545,7 @@ fn sign_ins(home: &Path) {
     }
     let rate = half_of_most(&server);
     // Those who wait for their turn when a storm ends still sign in.
-    let turns = Turns { windows: 10, settling: 5, pairs: 5 };
+    let turns = Turns { windows: 40, settling: 20, pairs: 6 };
     let (busy, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let people: Vec<_> = (0..PEOPLE)
         .map(|number| {
