@@ -20,7 +20,7 @@ use thread_priority::unix::{
     thread_native_id,
 };
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::domain::Failure;
@@ -112,8 +112,9 @@ impl Awaited {
             return run_before_serving(name, work).await;
         }
         let again = work.clone();
-        let turn = Turn { state: Arc::new(AtomicU8::new(RUNNING)), late: Arc::clone(&self.late) };
-        let ends = Ends(turn.clone());
+        let lateness =
+            Lateness { state: Arc::new(AtomicU8::new(RUNNING)), late: Arc::clone(&self.late) };
+        let ends = Ends(lateness.clone());
         let mut first = pin!(run(name, move || {
             let _ends = ends;
             work()
@@ -121,7 +122,7 @@ impl Awaited {
         tokio::select! {
             biased;
             done = first.as_mut() => return done,
-            () = self.be_patient(patience) => turn.is_late(),
+            () = self.be_patient(patience) => lateness.is_late(),
         }
         tokio::select! {
             done = first => done,
@@ -161,12 +162,12 @@ const ENDED: u8 = 2;
 
 /// How one idle thread stands: counted while it is late.
 #[derive(Clone)]
-struct Turn {
+struct Lateness {
     state: Arc<AtomicU8>,
     late: Arc<AtomicUsize>,
 }
 
-impl Turn {
+impl Lateness {
     fn is_late(&self) {
         // Counted first, so that an end in between finds something to take back.
         self.late.fetch_add(1, Ordering::Relaxed);
@@ -178,7 +179,7 @@ impl Turn {
 }
 
 /// Told however the thread ends.
-struct Ends(Turn);
+struct Ends(Lateness);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -195,7 +196,13 @@ impl Drop for Ends {
 #[derive(Debug, Default)]
 pub struct Pace {
     traffic: OnceLock<Traffic>,
-    last: Mutex<Option<Begun>>,
+    last: Arc<Mutex<Option<Begun>>>,
+}
+
+/// Held while work goes on beside many decisions: the next begins after it.
+#[derive(Debug)]
+pub struct Turn {
+    _last: OwnedMutexGuard<Option<Begun>>,
 }
 
 impl Pace {
@@ -208,20 +215,22 @@ impl Pace {
         let _ = self.traffic.set(traffic);
     }
 
-    /// Waits until the next work may begin, in the order in which they came; answers whether there
-    /// are many decisions, so that it should [`run`]. Beside decisions that leave no core any time an
-    /// idle thread still gets some of a thousand: enough for a change of the store, not for
-    /// long work that others wait for.
-    pub async fn turn(&self) -> bool {
-        let Some(traffic) = self.traffic.get() else { return false };
-        let mut last = self.last.lock().await;
+    /// Waits until the next work may begin, in the order in which they came. Where there are many
+    /// decisions it should [`run`], and hold what this answers until its end. Beside decisions that
+    /// leave no core any time an idle thread still gets some of a thousand: enough for a
+    /// change of the store, not for long work that others wait for.
+    pub async fn turn(&self) -> Option<Turn> {
+        let traffic = self.traffic.get()?;
+        let mut last = Arc::clone(&self.last).lock_owned().await;
         let begun = last.get_or_insert_with(|| Begun::now(traffic));
         begun.look(traffic);
-        if begun.beside_many {
-            sleep_until(begun.at + Self::APART).await;
+        if !begun.beside_many {
+            begun.at = Instant::now();
+            return None;
         }
+        sleep_until(begun.at + Self::APART).await;
         begun.at = Instant::now();
-        begun.beside_many
+        Some(Turn { _last: last })
     }
 }
 
@@ -366,7 +375,7 @@ mod tests {
         let took = async |turns: u32| {
             let began = Instant::now();
             for _ in 0..turns {
-                pace.turn().await;
+                drop(pace.turn().await);
             }
             began.elapsed()
         };

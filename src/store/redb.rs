@@ -1,6 +1,7 @@
 //! The embedded backend: one redb file on this machine, or memory.
 //!
-//! Every call runs on the blocking pool, never on a thread that answers decisions. Every commit
+//! Every call runs on a thread of its own or of the blocking pool, never on one that answers
+//! decisions. Every commit
 //! is two-phase and leaves a file that reopens fast after a crash; none is ever made without
 //! durability. After an input or output error the file is closed, and opened again by the next
 //! call, so that freed space is all it takes to go on.
@@ -352,23 +353,31 @@ impl RedbStore {
         .await
     }
 
-    /// Runs one transition: all of it or nothing, then tells the followers.
+    /// Runs one transition: all of it or nothing, then tells the followers. Once asked for it is run,
+    /// also when the caller stops waiting.
     async fn write<T: Send + 'static>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
-        let change = move || store.change(actor, work);
-        if self.0.pace.turn().await {
+        let in_turn = async move {
+            let turn = store.0.pace.turn().await;
+            let change = move || store.change(actor, work);
+            let Some(turn) = turn else { return blocking(change).await };
+            let change = move || {
+                let changed = change();
+                drop(turn);
+                changed
+            };
             background::run("store", change).await?
-        } else {
-            blocking(change).await
-        }
+        };
+        tokio::spawn(in_turn).await.map_err(|fault| broke_off(&fault))?
     }
 
-    /// The same for one that takes long, which is never put off: all others wait for it.
-    async fn write_much<T: Send + 'static>(
+    /// The same for one that decisions do not put off: it takes away what somebody may do, or takes
+    /// long while all others wait for it.
+    async fn write_at_once<T: Send + 'static>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
@@ -550,9 +559,11 @@ fn unclear(fault: &Failure) -> Failure {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|fault| Failure::internal(format!("the store's work broke off: {fault}")))?
+    tokio::task::spawn_blocking(work).await.map_err(|fault| broke_off(&fault))?
+}
+
+fn broke_off(fault: &tokio::task::JoinError) -> Failure {
+    Failure::internal(format!("the store's work broke off: {fault}"))
 }
 
 /// Opens the file; a new one is made beside its name and moved there whole, so that an empty file
@@ -641,4 +652,32 @@ fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
         ),
     };
     Failure::new(Kind::Internal, "store", sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn own_thread(_: &mut Transition<'_>) -> Result<Ends<bool>, Fault> {
+        Ok(Ends::AsItWas(thread::current().name() == Some("store")))
+    }
+
+    #[tokio::test]
+    async fn beside_many_decisions_a_change_has_a_thread_that_gives_its_core_away() {
+        let store = RedbStore::in_memory(Clock::System).await.unwrap();
+        let decisions = Traffic::default();
+        store.make_room_for(decisions.clone());
+        let is_idle = async || store.write(&Actor::System, own_thread).await.unwrap().value;
+        assert!(!is_idle().await, "there are none");
+        for _ in 0..1_000_000 {
+            decisions.one_more();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(is_idle().await);
+        let at_once = store.write_at_once(&Actor::System, own_thread).await.unwrap();
+        assert!(!at_once.value, "it may take long");
+    }
 }

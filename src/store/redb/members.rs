@@ -149,7 +149,7 @@ impl RedbStore {
         status: Status,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write(&by.actor.clone(), move |change| {
+        self.write_at_once(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let before = find(change, &target)?;
             let (event, code) = match status {
@@ -189,7 +189,7 @@ impl RedbStore {
         target: Target<'_>,
     ) -> Result<Committed<Removal>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write(&by.actor.clone(), move |change| {
+        self.write_at_once(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let member = find(change, &target)?;
             guards::administrator_stays(change, &by, &member, None)?;
@@ -222,7 +222,7 @@ impl RedbStore {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
-        self.write_much(actor, move |change| {
+        self.write_at_once(actor, move |change| {
             accounts::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
             let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
