@@ -189,10 +189,9 @@ impl Drop for Ends {
     }
 }
 
-/// When short work may begin that takes a core from decisions for a moment: at once, but
-/// [`Pace::APART`] while they come in numbers, so that hardly one of them meets it, and then on
-/// an idle thread. One of a low nice value finishes what it has begun before a decision gets
-/// its core.
+/// When short work may begin, such as a change of the store: at once while there are few decisions;
+/// beside many each [`Pace::APART`] from the one before, and then on an idle thread, since one of
+/// a high nice value may finish its slice before a decision that became due gets the core.
 #[derive(Debug, Default)]
 pub struct Pace {
     traffic: OnceLock<Traffic>,
@@ -215,10 +214,10 @@ impl Pace {
         let _ = self.traffic.set(traffic);
     }
 
-    /// Waits until the next work may begin, in the order in which they came. Where there are many
-    /// decisions it should [`run`], and hold what this answers until its end. Beside decisions that
-    /// leave no core any time an idle thread still gets some of a thousand: enough for a
-    /// change of the store, not for long work that others wait for.
+    /// Waits for the caller's turn: first come, first served. `None`: there are few decisions, and the
+    /// work is done as usual. Else it is to [`run`], and to hold the turn until its end. Beside
+    /// decisions that leave no core any time an idle thread gets about a three-hundredth of one (Linux
+    /// weighs it 3 to 1,024): enough for a change of the store, not for long work.
     pub async fn turn(&self) -> Option<Turn> {
         let traffic = self.traffic.get()?;
         let mut last = Arc::clone(&self.last).lock_owned().await;

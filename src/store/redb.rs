@@ -1,10 +1,9 @@
 //! The embedded backend: one redb file on this machine, or memory.
 //!
 //! Every call runs on a thread of its own or of the blocking pool, never on one that answers
-//! decisions. Every commit
-//! is two-phase and leaves a file that reopens fast after a crash; none is ever made without
-//! durability. After an input or output error the file is closed, and opened again by the next
-//! call, so that freed space is all it takes to go on.
+//! decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
+//! ever made without durability. After an input or output error the file is closed, and opened again
+//! by the next call, so that freed space is all it takes to go on.
 
 mod accounts;
 mod api_tokens;
@@ -376,7 +375,7 @@ impl RedbStore {
     }
 
     /// The same for one that decisions do not put off: it takes away what somebody may do, or takes
-    /// long while all others wait for it.
+    /// long while all others wait for it. It waits for one that is being written, as all do.
     async fn write_at_once<T: Send + 'static>(
         &self,
         actor: &Actor,
