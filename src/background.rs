@@ -10,9 +10,10 @@
 //! change of the store, becomes idle work beside many decisions, and begins only so often.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use thread_priority::unix::{
@@ -51,14 +52,20 @@ pub async fn run_before_serving<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let (answer, answered) = oneshot::channel();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            // Nobody may be waiting any more; the work counts all the same.
-            let _ = answer.send(work());
-        })
-        .map_err(|fault| Failure::internal(format!("no thread for `{name}`: {fault}")))?;
-    answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
+    begin_thread(name, move || {
+        // Nobody may be waiting any more; the work counts all the same.
+        let _ = answer.send(work());
+    })?;
+    answered.await.map_err(|_| broke_off(name))
+}
+
+fn begin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let begun = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    begun.map(drop).map_err(|fault| Failure::internal(format!("no thread for `{name}`: {fault}")))
+}
+
+fn broke_off(name: &str) -> Failure {
+    Failure::internal(format!("`{name}` broke off"))
 }
 
 /// How many decisions there were so far; clones count together.
@@ -195,13 +202,69 @@ impl Drop for Ends {
 #[derive(Debug, Default)]
 pub struct Pace {
     traffic: OnceLock<Traffic>,
-    last: Arc<Mutex<Option<Begun>>>,
+    place: Arc<Mutex<Place>>,
 }
 
-/// Held while work goes on beside many decisions: the next begins after it.
+/// What one piece of work has at a time.
+#[derive(Debug, Default)]
+struct Place {
+    last: Option<Begun>,
+    thread: Option<IdleThread>,
+}
+
+/// The right to work beside many decisions: the next begins once it is given back.
 #[derive(Debug)]
-pub struct Turn {
-    _last: OwnedMutexGuard<Option<Begun>>,
+pub struct Turn(OwnedMutexGuard<Place>);
+
+impl Turn {
+    /// Runs `work` to its end, also when the caller stops waiting, on an idle thread that is named
+    /// when the first turn of a pace begins it.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn run<T: Send + 'static>(
+        mut self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let thread = match &self.0.thread {
+            Some(thread) => thread.clone(),
+            None => self.0.thread.insert(IdleThread::begin(name)?).clone(),
+        };
+        let (answer, answered) = oneshot::channel();
+        thread.run(move || {
+            let done = work();
+            drop(self);
+            let _ = answer.send(done);
+        });
+        answered.await.map_err(|_| broke_off(name))
+    }
+}
+
+type Piece = Box<dyn FnOnce() + Send>;
+
+/// A thread that is kept for short work, one piece after another: the kernel lets no decision
+/// interrupt it while it makes a thread or clears one away. Ends when nobody can ask for more.
+#[derive(Clone, Debug)]
+struct IdleThread(mpsc::Sender<Piece>);
+
+impl IdleThread {
+    fn begin(name: &str) -> Result<Self, Failure> {
+        let (pieces, to_do) = mpsc::channel::<Piece>();
+        begin_thread(name, move || {
+            yield_to_others();
+            while let Ok(piece) = to_do.recv() {
+                // Whoever waits for one that panics hears so; the next one is done all the same.
+                let _ = catch_unwind(AssertUnwindSafe(piece));
+            }
+        })?;
+        Ok(Self(pieces))
+    }
+
+    fn run(&self, piece: impl FnOnce() + Send + 'static) {
+        // It takes pieces for as long as somebody can ask.
+        let _ = self.0.send(Box::new(piece));
+    }
 }
 
 impl Pace {
@@ -215,13 +278,13 @@ impl Pace {
     }
 
     /// Waits for the caller's turn: first come, first served. `None`: there are few decisions, and the
-    /// work is done as usual. Else it is to [`run`], and to hold the turn until its end. Beside
-    /// decisions that leave no core any time an idle thread gets about a three-hundredth of one (Linux
-    /// weighs it 3 to 1,024): enough for a change of the store, not for long work.
+    /// work is done as usual. Else the turn is to [`Turn::run`] it. Beside decisions that leave no
+    /// core any time an idle thread gets about a three-hundredth of one (Linux weighs it 3 to 1,024):
+    /// enough for a change of the store, not for long work.
     pub async fn turn(&self) -> Option<Turn> {
         let traffic = self.traffic.get()?;
-        let mut last = Arc::clone(&self.last).lock_owned().await;
-        let begun = last.get_or_insert_with(|| Begun::now(traffic));
+        let mut place = Arc::clone(&self.place).lock_owned().await;
+        let begun = place.last.get_or_insert_with(|| Begun::now(traffic));
         begun.look(traffic);
         if !begun.beside_many {
             begun.at = Instant::now();
@@ -229,7 +292,7 @@ impl Pace {
         }
         sleep_until(begun.at + Self::APART).await;
         begun.at = Instant::now();
-        Some(Turn { _last: last })
+        Some(Turn(place))
     }
 }
 
@@ -300,9 +363,10 @@ fn yield_to_others() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::panic::resume_unwind;
 
     use super::*;
+    use crate::domain::Kind;
 
     #[tokio::test]
     async fn what_is_put_off_is_begun_once_more_and_piles_nothing_up() {
@@ -396,6 +460,24 @@ mod tests {
         assert_eq!(took(4).await, 4 * Pace::APART);
         decide(0).await;
         assert_eq!(took(99).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_panics_is_told_and_leaves_the_thread_to_the_next() {
+        let (pace, traffic) = (Pace::default(), Traffic::default());
+        pace.beside(traffic.clone());
+        assert!(pace.turn().await.is_none());
+        for _ in 0..1_000 {
+            traffic.one_more();
+        }
+        tokio::time::sleep(LOOK).await;
+        let turn = async || pace.turn().await.unwrap();
+        let own = || std::thread::current().id();
+        let thread = turn().await.run("test", own).await.unwrap();
+        let broken = turn().await.run("test", || -> () { resume_unwind(Box::new(())) }).await;
+        assert_eq!(broken.unwrap_err().kind, Kind::Internal);
+        assert_eq!(turn().await.run("test", own).await.unwrap(), thread);
+        assert_ne!(thread, own());
     }
 
     const PATIENT: Duration = Duration::from_secs(60);

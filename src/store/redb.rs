@@ -47,7 +47,7 @@ use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use super::record::newer;
-use crate::background::{self, Pace, Traffic};
+use crate::background::{Pace, Traffic};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision, limits};
 
@@ -363,13 +363,10 @@ impl RedbStore {
         let in_turn = async move {
             let turn = store.0.pace.turn().await;
             let change = move || store.change(actor, work);
-            let Some(turn) = turn else { return blocking(change).await };
-            let change = move || {
-                let changed = change();
-                drop(turn);
-                changed
-            };
-            background::run("store", change).await?
+            match turn {
+                Some(turn) => turn.run("store", change).await?,
+                None => blocking(change).await,
+            }
         };
         tokio::spawn(in_turn).await.map_err(|fault| broke_off(&fault))?
     }
