@@ -393,7 +393,7 @@ impl std::fmt::Display for P99 {
 
 /// Of the windows that are quiet and of those that are busy, as `is_busy` says all through them, as
 /// long as `on` says; `None` leaves a window out.
-fn quiet_and_busy_p99_us(
+fn p99_of_quiet_and_busy(
     place: &Place,
     rate: f64,
     is_busy: impl Fn(Duration) -> Option<bool>,
@@ -448,7 +448,7 @@ impl Turns {
             busy.store(loud, Ordering::Relaxed);
             (passed >= self.each * turn + self.settling).then_some(loud)
         };
-        let found = quiet_and_busy_p99_us(place, rate, is_busy, |passed| passed < end);
+        let found = p99_of_quiet_and_busy(place, rate, is_busy, |passed| passed < end);
         busy.store(false, Ordering::Relaxed);
         found
     }
@@ -739,7 +739,7 @@ fn reload(home: &Path) {
         let (home, busy) = (home.to_owned(), Arc::clone(&busy));
         std::thread::spawn(move || reload_again_and_again(&home, &busy))
     };
-    let p99 = quiet_and_busy_p99_us(
+    let p99 = p99_of_quiet_and_busy(
         &server.tcp,
         rate,
         |_| Some(busy.load(Ordering::Relaxed)),

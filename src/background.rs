@@ -365,6 +365,8 @@ fn yield_to_others() {
 mod tests {
     use std::panic::resume_unwind;
 
+    use thread_priority::unix::thread_schedule_policy;
+
     use super::*;
     use crate::domain::Kind;
 
@@ -463,7 +465,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_panics_is_told_and_leaves_the_thread_to_the_next() {
+    async fn work_that_panics_is_told_and_leaves_the_idle_thread_to_the_next() {
         let (pace, traffic) = (Pace::default(), Traffic::default());
         pace.beside(traffic.clone());
         assert!(pace.turn().await.is_none());
@@ -476,8 +478,10 @@ mod tests {
         let thread = turn().await.run("test", own).await.unwrap();
         let broken = turn().await.run("test", || -> () { resume_unwind(Box::new(())) }).await;
         assert_eq!(broken.unwrap_err().kind, Kind::Internal);
-        assert_eq!(turn().await.run("test", own).await.unwrap(), thread);
-        assert_ne!(thread, own());
+        let policy = move || (own(), thread_schedule_policy().unwrap());
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!(turn().await.run("test", policy).await.unwrap(), (thread, idle));
+        assert_ne!(policy(), (thread, idle));
     }
 
     const PATIENT: Duration = Duration::from_secs(60);
