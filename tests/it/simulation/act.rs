@@ -197,21 +197,24 @@ impl Sim {
     pub(super) fn some_member(&mut self, account: usize) -> Option<usize> {
         let account = if self.dice.percent(5) { self.dice.below(ACCOUNTS.len()) } else { account };
         let here = self.model.members(account);
-        // Who has something that ends with the own rights is worth more than others.
-        let sends = |at: &usize| {
-            let id = Some(&self.model.people[*at].id);
-            self.model
-                .invites
-                .iter()
-                .any(|invite| invite.is_open() && invite.inviter.as_ref() == id)
-        };
-        let inviters: Vec<usize> = here.iter().copied().filter(sends).collect();
+        let inviters = self.inviters(account);
         if let (true, Some(inviter)) = (self.dice.percent(25), self.dice.perhaps(&inviters)) {
             return Some(inviter);
         }
         let gone: Vec<usize> =
             (0..self.model.people.len()).filter(|at| self.model.people[*at].gone).collect();
         if self.dice.percent(4) { self.dice.perhaps(&gone) } else { self.dice.perhaps(&here) }
+    }
+
+    /// Who has something that ends with the own rights is worth more than others.
+    pub(super) fn inviters(&self, account: usize) -> Vec<usize> {
+        let mut inviters = self.model.members(account);
+        inviters.retain(|at| {
+            let id = Some(&self.model.people[*at].id);
+            let mut invites = self.model.invites.iter();
+            invites.any(|invite| invite.is_open() && invite.inviter.as_ref() == id)
+        });
+        inviters
     }
 
     pub(super) fn address(&mut self) -> Email {

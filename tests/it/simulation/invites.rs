@@ -318,17 +318,21 @@ impl Sim {
     /// A token of whatever was seen: of an invite mostly, else of something else or of nothing.
     pub(super) fn some_token(&mut self) -> Option<String> {
         let (mut valid, mut dead) = (Vec::new(), BTreeMap::<&str, Vec<&str>>::new());
+        let mut lost = Vec::new();
         for invite in &self.model.invites {
+            let may = self.model.inviter_may(invite);
             for token in invite.tokens.values() {
-                let lost = (!self.model.inviter_may(invite)).then_some("inviter_lost_right");
-                match self.model.dead_token(token).or(lost) {
-                    None => valid.push(token.as_str()),
+                match self.model.dead_token(token) {
+                    None if may => valid.push(token.as_str()),
+                    None => lost.push(token.as_str()),
                     Some(why) => dead.entry(why).or_default().push(token),
                 }
             }
         }
         let dead: Vec<&Vec<&str>> = dead.values().collect();
         let some = match self.dice.below(100) {
+            // Seldom there, and gone soon.
+            0..20 if !lost.is_empty() => self.dice.perhaps(&lost),
             0..60 => Some(self.dice.perhaps(&valid)?),
             // Each way to be dead as often as the others.
             60..94 => self.dice.perhaps(&dead).map(|tokens| self.dice.one_of(tokens)),

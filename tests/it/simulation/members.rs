@@ -159,7 +159,11 @@ impl Sim {
     pub(super) async fn suspend(&mut self) -> Held {
         let who = self.who();
         let account = self.model.account_of(who);
-        let Some(target) = self.some_member(account) else { return Ok(()) };
+        // Nobody may accept what a suspended member sent, as long as that lasts.
+        let mut inviters = self.inviters(account);
+        inviters.retain(|at| !self.model.is_last_administrator(&self.model.people[*at]));
+        let inviter = self.dice.perhaps(&inviters).filter(|_| self.dice.percent(50));
+        let Some(target) = inviter.or_else(|| self.some_member(account)) else { return Ok(()) };
         self.suspend_one(who, target).await
     }
 
