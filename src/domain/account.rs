@@ -29,13 +29,14 @@ impl AccountSlug {
         if fits {
             return Ok(Self(text.into()));
         }
+        let what = match text {
+            "" => "the account slug is empty".to_owned(),
+            _ => format!("`{}` is not an account slug", text.escape_default()),
+        };
+        let most = limits::ACCOUNT_SLUG_CHARS_MAX;
         Err(Failure::invalid(
             "account_slug",
-            format!(
-                "`{}` is not an account slug: use 1 to {} of `a-z`, `0-9` and `-`, with no `-` at the ends",
-                text.escape_default(),
-                limits::ACCOUNT_SLUG_CHARS_MAX
-            ),
+            format!("{what}: use 1 to {most} of `a-z`, `0-9` and `-`, with no `-` at the ends"),
         ))
     }
 
