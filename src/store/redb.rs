@@ -655,7 +655,12 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::domain::{AccountSlug, ApiTokenId, MemberId, RoleId};
+    use crate::store::sessions::Which;
+    use crate::store::{By, MemberEdit, Target};
 
     fn own_thread(_: &mut Transition<'_>) -> Result<Ends<bool>, Fault> {
         Ok(Ends::AsItWas(thread::current().name() == Some("store")))
@@ -675,5 +680,38 @@ mod tests {
         assert!(is_idle().await);
         let at_once = store.write_at_once(&Actor::System, own_thread).await.unwrap();
         assert!(!at_once.value, "it may take long");
+    }
+
+    #[tokio::test]
+    async fn what_takes_away_is_not_put_off() {
+        let store = RedbStore::in_memory(Clock::System).await.unwrap();
+        let decisions = Traffic::default();
+        store.make_room_for(decisions.clone());
+        assert!(store.0.pace.turn().await.is_none());
+        for _ in 0..1_000_000 {
+            decisions.one_more();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let _held = store.0.pace.turn().await.unwrap();
+        let by = By::actor(Actor::System);
+        let account = AccountSlug::parse("acme").unwrap();
+        let (id, token) = (MemberId::parse("m").unwrap(), ApiTokenId::from_random([0; 16]));
+        let target = Target { account: &account, id: &id, expected: None };
+        let role = MemberEdit { role: Some(RoleId::parse("owner").unwrap()), ..Default::default() };
+
+        let name = store.member_edit(&by, target, MemberEdit::default());
+        assert!(timeout(Duration::from_millis(50), name).await.is_err(), "it waits for its turn");
+        // Each finds nobody, but at once.
+        let soon = Duration::from_secs(10);
+        let unknown = |failure: Failure| assert_eq!(failure.kind, Kind::NotFound);
+        unknown(timeout(soon, store.member_edit(&by, target, role)).await.unwrap().unwrap_err());
+        unknown(timeout(soon, store.member_suspend(&by, target)).await.unwrap().unwrap_err());
+        unknown(timeout(soon, store.member_remove(&by, target)).await.unwrap().unwrap_err());
+        let ended = store.sessions_end(&by, target, Which::All);
+        unknown(timeout(soon, ended).await.unwrap().unwrap_err());
+        let revoked = store.api_token_revoke(&by, &account, &token);
+        unknown(timeout(soon, revoked).await.unwrap().unwrap_err());
+        let reset = store.two_step_reset(&by, target, None, None);
+        unknown(timeout(soon, reset).await.unwrap().unwrap_err());
     }
 }

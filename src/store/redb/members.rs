@@ -100,7 +100,8 @@ impl RedbStore {
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write(&by.actor.clone(), move |change| {
+        let (actor, takes_away) = (by.actor.clone(), edit.role.is_some());
+        let change = move |change: &mut Transition<'_>| {
             guards::by(change, &by, &target.account)?;
             let before = find(change, &target)?;
             let after = edited(&before, &edit);
@@ -122,8 +123,12 @@ impl RedbStore {
             }
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
-        })
-        .await
+        };
+        if takes_away {
+            self.write_at_once(&actor, change).await
+        } else {
+            self.write(&actor, change).await
+        }
     }
 
     pub(in crate::store) async fn member_suspend(
