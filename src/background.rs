@@ -9,20 +9,21 @@
 //! is decisions that take the core, the patience is longer: they come first. Short work, such as a
 //! change of the store, becomes idle work beside many decisions, and begins only so often.
 
-use std::fs;
+mod management;
+mod standing;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use thread_priority::unix::{
-    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
-use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, sleep_until};
+
+use self::standing::yield_to_others;
+pub use management::{GivingWay, Workers};
+pub use standing::stand_behind;
 
 use crate::domain::Failure;
 use crate::tally::{EachThread, Tally};
@@ -57,6 +58,18 @@ pub async fn run_before_serving<T: Send + 'static>(
         let _ = answer.send(work());
     })?;
     answered.await.map_err(|_| broke_off(name))
+}
+
+/// The same where the threads of management stand while they are not idle.
+async fn run_behind<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let behind = move || {
+        stand_behind();
+        work()
+    };
+    run_before_serving(name, behind).await
 }
 
 fn begin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
@@ -116,7 +129,7 @@ impl Awaited {
     ) -> Result<T, Failure> {
         if self.late() >= LATE_MAX {
             self.be_patient(patience).await;
-            return run_before_serving(name, work).await;
+            return run_behind(name, work).await;
         }
         let again = work.clone();
         let lateness =
@@ -133,7 +146,7 @@ impl Awaited {
         }
         tokio::select! {
             done = first => done,
-            done = run_before_serving(name, again) => done,
+            done = run_behind(name, again) => done,
         }
     }
 
@@ -208,7 +221,7 @@ pub struct Pace {
 /// What one piece of work has at a time.
 #[derive(Debug, Default)]
 struct Place {
-    last: Option<Begun>,
+    begun: Option<(Instant, Load)>,
     thread: Option<IdleThread>,
 }
 
@@ -284,32 +297,30 @@ impl Pace {
     pub async fn turn(&self) -> Option<Turn> {
         let traffic = self.traffic.get()?;
         let mut place = Arc::clone(&self.place).lock_owned().await;
-        let begun = place.last.get_or_insert_with(|| Begun::now(traffic));
-        begun.look(traffic);
-        if !begun.beside_many {
-            begun.at = Instant::now();
+        let (begun, load) = place.begun.get_or_insert_with(|| (Instant::now(), Load::now(traffic)));
+        load.look(traffic);
+        if !load.is_high {
+            *begun = Instant::now();
             return None;
         }
-        sleep_until(begun.at + Self::APART).await;
-        begun.at = Instant::now();
+        sleep_until(*begun + Self::APART).await;
+        *begun = Instant::now();
         Some(Turn(place))
     }
 }
 
-/// The work that began last, and what was seen of the decisions.
+/// Whether there are many decisions, as it was seen last.
 #[derive(Debug)]
-struct Begun {
-    at: Instant,
+struct Load {
     looked: Instant,
     /// How many there were then.
     decisions: u64,
-    beside_many: bool,
+    is_high: bool,
 }
 
-impl Begun {
+impl Load {
     fn now(traffic: &Traffic) -> Self {
-        let now = Instant::now();
-        Self { at: now, looked: now, decisions: traffic.decisions(), beside_many: false }
+        Self { looked: Instant::now(), decisions: traffic.decisions(), is_high: false }
     }
 
     /// Looks again how many there are, over a time that is long enough to tell.
@@ -320,7 +331,7 @@ impl Begun {
         }
         let decisions = traffic.decisions();
         let since = decisions.saturating_sub(self.decisions);
-        self.beside_many = u128::from(since) >= passed.as_millis() * MANY_A_MILLISECOND;
+        self.is_high = u128::from(since) >= passed.as_millis() * MANY_A_MILLISECOND;
         (self.looked, self.decisions) = (Instant::now(), decisions);
     }
 }
@@ -329,44 +340,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Fewer leave a core nearly all its time.
 const MANY_A_MILLISECOND: u128 = 2;
 
-/// Puts the thread that calls, and those that it begins, behind the threads that answer decisions:
-/// beside one of them it has a tenth of a core. So much is always left for an administrator, and so
-/// little that no queue of decisions builds up while many changes are written. Cannot be undone.
-pub fn stand_behind() {
-    // A privileged process that was begun further behind would be moved before its decisions.
-    let is_behind = nice().is_some_and(|nice| nice >= BEHIND_NICE);
-    if !is_behind && let Ok(behind) = ThreadPriorityValue::try_from(BEHIND) {
-        let usual = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
-        let behind = ThreadPriority::Crossplatform(behind);
-        let _ = set_thread_priority_and_policy(thread_native_id(), behind, usual);
-    }
-}
-
-const BEHIND_NICE: i32 = 10;
-/// The same on the scale of the library, which ends at 99 with a nice value of -20.
-const BEHIND: u8 = 22;
-
-/// The nice value of the thread that calls: field 19 of `proc_pid_stat(5)`, counted from behind the
-/// name, which may hold anything.
-fn nice() -> Option<i32> {
-    let stat = fs::read_to_string("/proc/thread-self/stat").ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(16)?.parse().ok()
-}
-
-/// Only an idle thread gives its core away at once: one of a low nice value may still finish its
-/// slice of some milliseconds. Where it cannot be made idle the work is done anyway.
-fn yield_to_others() {
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-}
-
 #[cfg(test)]
 mod tests {
     use std::panic::resume_unwind;
 
-    use thread_priority::unix::thread_schedule_policy;
-
+    use super::standing::Standing;
     use super::*;
     use crate::domain::Kind;
 
@@ -397,17 +375,6 @@ mod tests {
         while awaited.late() > 0 {
             tokio::task::yield_now().await;
         }
-    }
-
-    #[test]
-    fn whoever_stands_further_behind_stays_there() {
-        let own = nice().unwrap();
-        stand_behind();
-        assert_eq!(nice(), Some(own.max(BEHIND_NICE)));
-        let last = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, last).unwrap();
-        stand_behind();
-        assert_eq!(nice(), Some(19));
     }
 
     #[tokio::test(start_paused = true)]
@@ -478,10 +445,9 @@ mod tests {
         let thread = turn().await.run("test", own).await.unwrap();
         let broken = turn().await.run("test", || -> () { resume_unwind(Box::new(())) }).await;
         assert_eq!(broken.unwrap_err().kind, Kind::Internal);
-        let policy = move || (own(), thread_schedule_policy().unwrap());
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        assert_eq!(turn().await.run("test", policy).await.unwrap(), (thread, idle));
-        assert_ne!(policy(), (thread, idle));
+        let is_idle = move || (own(), Standing::own().unwrap().idle);
+        assert_eq!(turn().await.run("test", is_idle).await.unwrap(), (thread, true));
+        assert!(!is_idle().1);
     }
 
     const PATIENT: Duration = Duration::from_secs(60);

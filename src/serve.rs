@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links};
+use crate::background::Workers;
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
@@ -34,11 +35,11 @@ use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it, on the runtime of these workers.
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
-pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
+pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<(), Failure> {
     if demo {
         config.mail.kind = Some("folder".to_owned());
     }
@@ -96,6 +97,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
+    let _giving_way = workers.give_way(app.telemetry.traffic().clone())?;
     if demo {
         demo::introduce(&app, &places);
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Global, Outcome, Stop, output};
-use crate::background;
+use crate::background::Workers;
 use crate::cli::Exit;
 use crate::config::{self, Config};
 use crate::serve;
@@ -41,13 +41,10 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
         output::line(&serve::check(&config)?)?;
         return Ok(Exit::Ok);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("management")
-        .on_thread_start(background::stand_behind)
-        .build()
-        .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
-    let served = runtime.block_on(serve::run(config, args.demo));
+    let workers = Workers::default();
+    let runtime =
+        workers.runtime().map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+    let served = runtime.block_on(serve::run(config, args.demo, &workers));
     // What still runs apart has nothing left to say to anybody.
     runtime.shutdown_background();
     served?;

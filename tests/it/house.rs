@@ -75,7 +75,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("papaya", &["directory"]),
     ("redb", &["store"]),
     ("thread_local", &["tally.rs"]),
-    ("thread_priority", &["background.rs"]),
+    ("thread_priority", &["background/standing.rs"]),
     (
         "serde",
         &[
