@@ -47,12 +47,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kwic-team");
 type Stage = fn(&Path);
 
 /// The stages that share a home with a million members, in the order of the table.
-const STAGES: [(&str, Stage); 8] = [
+const STAGES: [(&str, Stage); 9] = [
     ("start", start),
     ("gate", gate),
     ("throughput", throughput),
     ("latency", latency),
     ("batch", batch),
+    ("restless", restless),
     ("edits", edits),
     ("sign-ins", sign_ins),
     ("reload", reload),
@@ -365,7 +366,7 @@ fn in_turns(mut ours: impl FnMut() -> f64, mut other: impl FnMut() -> f64) -> Pa
     }
 }
 
-// === edits: open loop at half of the maximum ===
+// === open loop at half of the maximum ===
 
 /// Half of what the server can answer at most.
 fn half_of_most(server: &Server) -> f64 {
@@ -456,6 +457,47 @@ impl Turns {
 
 /// How often somebody who is to be busy looks whether that is now.
 const LOOK: Duration = Duration::from_millis(500);
+
+// === restless: what the machine itself does ===
+
+/// The bare server on a core that never rests, since a process of idle priority spins there: what this
+/// adds to a p99 is no work of ours.
+fn restless(home: &Path) {
+    let server = Server::bare(home);
+    let rate = half_of_most(&server);
+    let turns = Turns { each: Duration::from_secs(4), settling: Duration::from_secs(1), pairs: 10 };
+    let (busy, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let spinner = {
+        let (busy, over) = (Arc::clone(&busy), Arc::clone(&over));
+        std::thread::spawn(move || spin_while(&busy, &over))
+    };
+    let p99 = turns.p99(&server.tcp, rate, &busy);
+    over.store(true, Ordering::Relaxed);
+    spinner.join().unwrap();
+    println!(
+        "| p99 of bare hyper while an idle process spins on its core, against quiet ({rate:.0} a second, open loop) | {p99} | |"
+    );
+    server.kill();
+}
+
+fn spin_while(busy: &AtomicBool, over: &AtomicBool) {
+    let is_busy = || busy.load(Ordering::Relaxed) && !over.load(Ordering::Relaxed);
+    while !over.load(Ordering::Relaxed) {
+        if is_busy() {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "0", "chrt", "-i", "0", "sh", "-c", "while :; do :; done"]);
+            let mut spinner = command.spawn().unwrap();
+            while is_busy() {
+                std::thread::sleep(LOOK);
+            }
+            spinner.kill().unwrap();
+            spinner.wait().unwrap();
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+// === edits ===
 
 fn edits(home: &Path) {
     let server = Server::start(home);
@@ -554,7 +596,7 @@ impl Edits {
     }
 }
 
-// === sign-ins: open loop at half of the maximum ===
+// === sign-ins ===
 
 /// How many people sign in at once.
 const PEOPLE: usize = 32;
@@ -728,7 +770,7 @@ fn mail() {
     server.kill();
 }
 
-// === reload: open loop at half of the maximum ===
+// === reload ===
 
 fn reload(home: &Path) {
     write_policies(&home.join("policies"), POLICIES, 0);
