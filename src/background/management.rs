@@ -2,9 +2,10 @@
 //!
 //! A thread of a high nice value that has just got a core is left there for some ten microseconds,
 //! also when a decision becomes due; an idle one gives it away at once. But on a machine without a
-//! core to spare an idle thread may hardly run, so that somebody looks after them: where they do not
-//! come to their turn, they are as they were for a while. Never touches the threads that answer
-//! decisions, nor those of blocking work.
+//! core to spare an idle thread may hardly run, so that somebody looks after them: where none of them
+//! comes to its turn, they are as they were for a while. Never touches the threads that answer
+//! decisions, nor those of blocking work: one that an idle worker begins stands behind others as soon
+//! as it runs.
 
 use std::cell::Cell;
 use std::io;
@@ -61,7 +62,7 @@ impl Workers {
                 LookingAfter { workers, runtime, traffic, ended }.run();
             } else {
                 tracing::info!(
-                    "management keeps its priority beside many decisions: to put it last of all, let the process have RLIMIT_NICE of 10 or more (systemd: LimitNICE=+10)"
+                    "management keeps its priority beside many decisions: to put it last of all, begin the process at the usual priority and with RLIMIT_NICE of 10 or more (systemd: LimitNICE=+10)"
                 );
             }
         })?;
@@ -104,17 +105,25 @@ struct LookingAfter {
 }
 
 impl LookingAfter {
-    fn run(self) {
+    fn run(&self) {
         let mut load = Load::now(&self.traffic);
         let mut stance = Stance::Usual { until: Instant::now() };
-        while self.ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        while self.ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
             load.look(&self.traffic);
             let next = stance.next(load.is_high, Instant::now(), || self.runtime.spawn(async {}));
             if let Some(next) = next {
                 self.workers.set_idle(matches!(next, Stance::Idle { .. }));
+                // The library has set the nice value of this thread.
+                stand_behind();
                 stance = next;
             }
         }
+    }
+}
+
+impl Drop for LookingAfter {
+    /// However it ends, nobody would help them any more.
+    fn drop(&mut self) {
         self.workers.set_idle(false);
     }
 }
@@ -153,7 +162,7 @@ impl Stance {
     }
 }
 
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Who waits longer than this for its turn gets no core beside the decisions.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// So long they are as they began after that: of the time in which somebody may wait for them, they
@@ -196,8 +205,9 @@ mod tests {
     /// How a thread that is asked stands, once it stands so or that has lasted for seconds.
     async fn stands(idle: bool, own: impl AsyncFn() -> Standing) -> Standing {
         for _ in 0..1_000 {
-            if own().await.idle == idle {
-                break;
+            let standing = own().await;
+            if standing.idle == idle {
+                return standing;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

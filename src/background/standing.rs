@@ -1,6 +1,7 @@
 //! How the kernel ranks threads: behind others, or idle.
 //!
-//! Never asks for a rank that others would have to make room for.
+//! Never ranks a thread before one that the process began with, but for the moment in which one that
+//! calls the library is set right.
 
 use std::fs;
 
@@ -59,7 +60,7 @@ impl Standing {
 /// Of `sched(7)`.
 const SCHED_IDLE: i32 = 5;
 
-/// Only an idle thread gives its core away at once: one of a low nice value may still finish its
+/// Only an idle thread gives its core away at once: one of a high nice value may still finish its
 /// slice of some milliseconds. Where it cannot be made idle the work is done anyway.
 pub(super) fn yield_to_others() {
     Thread::own().set_idle(true);
@@ -71,6 +72,8 @@ pub(super) fn comes_back() -> bool {
     if Standing::of_process().is_none_or(|process| process.idle || process.nice > BEHIND_NICE) {
         return false;
     }
+    // What a thread needs to come back depends on its nice value: this is that of those it is asked for.
+    stand_behind();
     yield_to_others();
     stand_behind();
     Standing::own().is_some_and(|own| !own.idle)
