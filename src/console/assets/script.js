@@ -127,7 +127,8 @@ async function refresh(address, asked) {
   const list = $("#list");
   if (!list) return;
   const turn = asked ? (newest += 1) : newest;
-  const slow = setTimeout(() => list.setAttribute("aria-busy", "true"), 200);
+  // Who asked for nothing reads on, and nothing fades.
+  const slow = asked ? setTimeout(() => list.setAttribute("aria-busy", "true"), 200) : 0;
   const answer = await ask(address);
   clearTimeout(slow);
   list.removeAttribute("aria-busy");
