@@ -274,14 +274,14 @@ async fn accepted(response: hyper::Response<Incoming>) -> Result<hyper::Response
     Err(Stop { exit, message, code: code.to_owned() })
 }
 
-/// What a problem says: its detail, and each field that says more.
+/// What a problem says: its detail, and each field of which that says nothing.
 pub(super) fn reasons(problem: &Json) -> Vec<String> {
     // The face that answers decisions says what is wrong as one JSON string.
     let Some(detail) = problem.get("detail").unwrap_or(problem).as_str() else { return Vec::new() };
     let fields = problem.get("fields").and_then(Json::as_array).into_iter().flatten();
     let more = fields.filter_map(|field| {
         let (name, reason) = (text_of(field, "field"), text_of(field, "message"));
-        (reason != detail).then(|| format!("{name}: {reason}"))
+        (!detail.contains(reason)).then(|| format!("{name}: {reason}"))
     });
     std::iter::once(detail.to_owned()).chain(more).collect()
 }

@@ -123,11 +123,15 @@ fn an_invite_that_is_refused_names_each_field() {
             {"field": "role", "message": "there is no role `x`"},
         ],
     });
-    let sidecar = MadeUp::answering([problem(422, &body)]);
+    let mut all = body.clone();
+    all["detail"] = "`ann` is no address; there is no role `x`".into();
+    let sidecar = MadeUp::answering([problem(422, &body), problem(422, &all)]);
     assert_eq!(
         sidecar.run(&SEND).complains(1),
         "the invite is not in order\n  email: `ann` is no address\n  role: there is no role `x`\n"
     );
+    let once = "`ann` is no address; there is no role `x`\n";
+    assert_eq!(sidecar.run(&SEND).complains(1), once, "the detail says it already");
 }
 
 /// Writes a file beside the socket; its place.
