@@ -17,12 +17,14 @@ mod memory;
 mod names;
 #[cfg(test)]
 mod oracle;
+mod placed;
 mod policy_tests;
 mod roles;
 mod shares;
 mod slices;
 mod stored;
 mod types;
+mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};

@@ -5,25 +5,25 @@
 //! understood is a fault. Never looks at the live set and never swaps anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::str::FromStr;
 use std::sync::OnceLock;
 
 use cedar_policy::{
-    Effect, Entities, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, Schema,
-    SchemaFragment, ValidationMode, Validator,
+    Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema, SchemaFragment,
 };
 use serde_json::Value as Json;
 
 use super::evaluate::Evaluation;
 use super::fault::PolicyFault;
-use super::gather::{REACH, can_hold, is_supplied};
+use super::gather::{can_hold, is_supplied};
 use super::names::Names;
+use super::placed::{Placed, read_policies, read_syntax};
 use super::policy_tests::{self, Outcome};
 use super::roles::RoleCard;
 use super::shares::in_shares;
 use super::slices::{Keys, Parts, Scope, Side, Slices};
 use super::stored::Stored;
 use super::types::Shapes;
+use super::validate::validate;
 use super::{PolicyMeta, Snapshot, matrix};
 use crate::domain::{Digest, PolicyFiles, RoleId, limits};
 
@@ -45,29 +45,6 @@ struct Folder<'f> {
     notes: Vec<String>,
 }
 
-/// One policy with the file that it stands in.
-struct Placed<'f> {
-    file: &'f str,
-    text: &'f str,
-    policy: Policy,
-}
-
-impl Placed<'_> {
-    /// A fault at this policy's first line.
-    fn fault(&self, message: impl Into<String>) -> PolicyFault {
-        match self.policy.as_ref().loc() {
-            Some(loc) => {
-                let head = self
-                    .text
-                    .get(loc.start()..loc.end())
-                    .map_or(1, |text| text.find(['\n', '(']).unwrap_or(text.len()));
-                PolicyFault::at(self.file, self.text, (loc.start(), head), message)
-            }
-            None => PolicyFault::new(self.file, message),
-        }
-    }
-}
-
 /// Whoever may do both in the own account administers it.
 const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
 
@@ -82,8 +59,8 @@ impl Snapshot {
         let mut folder = sort(files, &mut faults);
         let schema =
             folder.schema.and_then(|text| read_schema(text, &mut folder.notes, &mut faults));
-        let live = read_policies(folder.roles.iter().chain(&folder.rules), &mut faults);
-        let guards = read_policies(folder.guards.iter(), &mut faults);
+        let mut live = read_policies(folder.roles.iter().chain(&folder.rules), &mut faults);
+        let mut guards = read_policies(folder.guards.iter(), &mut faults);
         let cards = read_cards(&folder, &live, &mut faults);
         check_ids(live.iter().chain(&guards), &mut faults);
         check_guards(&guards, &mut faults);
@@ -97,8 +74,10 @@ impl Snapshot {
         let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
             return Err(faults);
         };
-        validate(&schema, &live, &mut folder.notes, &mut faults);
-        validate(&schema, &guards, &mut folder.notes, &mut faults);
+        for policies in [&mut live, &mut guards] {
+            read_syntax(policies, &mut faults);
+            validate(&schema, policies, &mut folder.notes, &mut faults);
+        }
         let stored = read_entities(&folder, &schema, &names, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -131,14 +110,14 @@ struct Understood {
 }
 
 impl Understood {
-    fn of(placed: &Placed<'_>, role_type: Option<&EntityTypeName>) -> Result<Self, String> {
-        let policy = placed.policy.clone();
-        let json = policy.to_json().map_err(|fault| fault.to_string())?;
-        let scope = Scope::of(&policy);
-        let determined = matrix::determined(&json, &scope, role_type);
+    fn of(placed: &Placed<'_>, role_type: Option<&EntityTypeName>) -> Self {
+        let Placed { policy, syntax, .. } = placed;
+        let scope = Scope::of(policy);
+        let determined = matrix::determined(syntax, &scope, role_type);
         let mut names = HashSet::new();
-        mentions(&json, &mut names);
-        Ok(Self { policy, scope, determined, meaning: json.to_string(), mentions: names })
+        mentions(syntax, &mut names);
+        let (policy, meaning) = (policy.clone(), syntax.to_string());
+        Self { policy, scope, determined, meaning, mentions: names }
     }
 }
 
@@ -153,17 +132,15 @@ impl Draft<'_> {
         let mut all_determined = Vec::with_capacity(self.live.len());
         let understood = in_shares(&self.live, |share| {
             let each = share.iter().map(|placed| Understood::of(placed, role_type.as_ref()));
-            each.collect::<Result<Vec<Understood>, String>>()
+            each.collect::<Vec<Understood>>()
         });
-        for share in understood {
-            for Understood { policy, scope, determined, meaning, mentions } in
-                share.map_err(whole)?
-            {
-                mentioned.extend(mentions);
-                all_determined.push(determined);
-                meta.insert(policy.id().to_string(), PolicyMeta { meaning, determined });
-                policies.push((policy, scope));
-            }
+        for Understood { policy, scope, determined, meaning, mentions } in
+            understood.into_iter().flatten()
+        {
+            mentioned.extend(mentions);
+            all_determined.push(determined);
+            meta.insert(policy.id().to_string(), PolicyMeta { meaning, determined });
+            policies.push((policy, scope));
         }
         self.names.mark_mentioned(&mentioned);
         let roles = known_roles(&self.names, &self.stored, &self.cards, &policies);
@@ -349,47 +326,6 @@ fn unsuitable(names: &Names) -> Vec<PolicyFault> {
         .collect()
 }
 
-/// Parses policy files; each policy takes its `@id` as its id.
-fn read_policies<'a, 'f: 'a>(
-    files: impl Iterator<Item = &'a (&'f str, &'f str)>,
-    faults: &mut Vec<PolicyFault>,
-) -> Vec<Placed<'f>> {
-    let mut placed = Vec::new();
-    for &(file, text) in files {
-        let set = match PolicySet::from_str(text) {
-            Ok(set) => set,
-            Err(errors) => {
-                faults.extend(errors.iter().map(|error| PolicyFault::of(file, text, error)));
-                continue;
-            }
-        };
-        for template in set.templates() {
-            let name = template.annotation("id").unwrap_or("without an id");
-            faults.push(PolicyFault::new(
-                file,
-                format!("the policy `{name}` has a slot (`?principal` or `?resource`): nothing fills it, so it would silently do nothing; write the entity itself"),
-            ));
-        }
-        let mut found: Vec<Placed<'f>> =
-            set.policies().map(|policy| Placed { file, text, policy: policy.clone() }).collect();
-        found.sort_by_key(|placed| placed.policy.as_ref().loc().map(|loc| loc.start()));
-        for mut policy in found {
-            match policy.policy.annotation("id").map(str::to_owned) {
-                Some(id) if !id.trim().is_empty() => {
-                    policy.policy = policy.policy.new_id(PolicyId::new(id));
-                    placed.push(policy);
-                }
-                _ => {
-                    faults.push(policy.fault(
-                        "this policy has no `@id`: give it one that is unique in the folder",
-                    ))
-                }
-            }
-        }
-    }
-    placed
-}
-
 fn check_ids<'a, 'f: 'a>(
     policies: impl Iterator<Item = &'a Placed<'f>>,
     faults: &mut Vec<PolicyFault>,
@@ -412,7 +348,7 @@ fn read_cards(
     faults: &mut Vec<PolicyFault>,
 ) -> Vec<RoleCard> {
     let mut introducing: HashMap<&str, Vec<&Placed<'_>>> = HashMap::new();
-    for placed in live.iter().filter(|placed| placed.policy.annotation("role").is_some()) {
+    for placed in live.iter().filter(|placed| placed.annotation("role").is_some()) {
         introducing.entry(placed.file).or_default().push(placed);
     }
     let mut cards = Vec::new();
@@ -444,7 +380,7 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
     let found = faults.len();
     let mut text =
         |key: &str| {
-            let value = placed.policy.annotation(key).unwrap_or_default().trim().to_owned();
+            let value = placed.annotation(key).unwrap_or_default().trim().to_owned();
             if value.is_empty() {
                 faults.push(placed.fault(format!(
                     "the role `{stem}` has no `@{key}`: people choose a role by it"
@@ -453,7 +389,7 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
             value
         };
     let (title, summary, best_for) = (text("title"), text("summary"), text("best_for"));
-    if placed.policy.annotation("role") != Some(stem) {
+    if placed.annotation("role") != Some(stem) {
         faults.push(placed.fault(format!("`@role` must be the file's name: `{stem}`")));
     }
     let id = RoleId::parse(stem).map_err(|fault| faults.push(placed.fault(fault.public))).ok()?;
@@ -463,7 +399,7 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
 /// A guard says which kind of statement it is, and states it by permitting.
 fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for guard in guards {
-        if !matches!(guard.policy.annotation("guard"), Some("at_most" | "at_least")) {
+        if !matches!(guard.annotation("guard"), Some("at_most" | "at_least")) {
             faults.push(guard.fault(
                 "a guard needs `@guard(\"at_most\")` (whatever the set allows, this allows too) or `@guard(\"at_least\")` (whatever this allows, the set allows too)",
             ));
@@ -487,50 +423,6 @@ fn check_held(cards: &[RoleCard], held: &[(RoleId, usize)], faults: &mut Vec<Pol
             ));
         }
     }
-}
-
-/// Cedar's strict validation, and no condition that reaches further than a decision can see.
-fn validate(
-    schema: &Schema,
-    policies: &[Placed<'_>],
-    notes: &mut Vec<String>,
-    faults: &mut Vec<PolicyFault>,
-) {
-    let mut seen = HashSet::new();
-    // An id that is taken has been told already; the policy behind it comes next time.
-    let first_of_id = policies.iter().filter(|placed| seen.insert(placed.policy.id().clone()));
-    let first_of_id: Vec<&Placed<'_>> = first_of_id.collect();
-    // Each policy is validated by itself.
-    for (found, noticed) in in_shares(&first_of_id, |share| validate_share(schema, share)) {
-        faults.extend(found);
-        notes.extend(noticed);
-    }
-}
-
-fn validate_share(schema: &Schema, policies: &[&Placed<'_>]) -> (Vec<PolicyFault>, Vec<String>) {
-    let (mut faults, mut notes) = (Vec::new(), Vec::new());
-    let mut set = PolicySet::new();
-    let mut places = HashMap::new();
-    for placed in policies {
-        places.insert(placed.policy.id().clone(), placed);
-        if let Err(fault) = set.add(placed.policy.clone()) {
-            faults.push(placed.fault(fault.to_string()));
-        }
-    }
-    let reach = u32::try_from(REACH).unwrap_or(0);
-    let result =
-        Validator::new(schema.clone()).validate_with_level(&set, ValidationMode::Strict, reach);
-    for error in result.validation_errors() {
-        faults.push(match places.get(error.policy_id()) {
-            Some(placed) => PolicyFault::of(placed.file, placed.text, error),
-            None => PolicyFault::new("", error.to_string()),
-        });
-    }
-    for warning in result.validation_warnings() {
-        let file = places.get(warning.policy_id()).map_or("", |placed| placed.file);
-        notes.push(format!("{file}: {warning}"));
-    }
-    (faults, notes)
 }
 
 fn read_entities(

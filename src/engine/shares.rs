@@ -5,50 +5,72 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Fewer are not worth a thread.
-const SHARE_MIN: usize = 500;
+/// So many are taken at a time, and fewer are not worth a thread.
+const SHARE: usize = 500;
 
-/// Does `work` on a share of the items for each core; answers in the order of the items. The threads
-/// have the caller's priority: whoever loads beside decisions takes no other core from them either.
+/// Does `work` on shares of the items; answers in the order of the items. A thread for each core
+/// takes the next share when it is done with one, so that a core which has decisions to answer does
+/// less. They have the caller's priority: whoever loads beside decisions takes no other core from
+/// them either.
 pub(super) fn in_shares<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    in_shares_of(items.len().div_ceil(cores).max(SHARE_MIN), items, work)
+    in_shares_of(SHARE, cores, items, work)
 }
 
 fn in_shares_of<T: Sync, R: Send>(
     size: usize,
+    cores: usize,
     items: &[T],
     work: impl Fn(&[T]) -> R + Sync,
 ) -> Vec<R> {
-    let mut shares = items.chunks(size);
-    let Some(own) = shares.next() else { return Vec::new() };
-    let work = &work;
-    thread::scope(|threads| {
-        let others: Vec<_> = shares.map(|share| threads.spawn(move || work(share))).collect();
-        let mut done = vec![work(own)];
+    let shares: Vec<&[T]> = items.chunks(size).collect();
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(share) = shares.get(number) else { return done };
+            done.push((number, work(share)));
+        }
+    };
+    let mut done = thread::scope(|threads| {
+        let others = 1..cores.min(shares.len());
+        let others: Vec<_> = others.map(|_| threads.spawn(take)).collect();
+        let mut done = take();
         for other in others {
-            done.push(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         done
-    })
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, done)| done).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::thread::ThreadId;
+
     use super::*;
 
     #[test]
     fn every_item_is_worked_on_once_and_in_order() {
-        for (items, size) in [(0, 3), (2, 3), (3, 3), (10, 3)] {
+        for (items, size, cores) in
+            [(0, 3, 2), (2, 3, 2), (3, 3, 2), (10, 3, 1), (10, 3, 2), (10, 1, 99)]
+        {
             let items: Vec<usize> = (0..items).collect();
-            let done = in_shares_of(size, &items, |share| (share.to_vec(), thread::current().id()));
+            let done = in_shares_of(size, cores, &items, |share| {
+                thread::yield_now();
+                (share.to_vec(), thread::current().id())
+            });
             let (shares, threads): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+            assert_eq!(shares.len(), items.len().div_ceil(size));
             assert_eq!(shares.concat(), items);
-            let own = threads.iter().filter(|thread| **thread == thread::current().id());
-            assert_eq!(own.count(), usize::from(!items.is_empty()), "one share is the caller's");
-            assert_eq!(threads.len(), items.len().div_ceil(size));
+            let threads: HashSet<ThreadId> = threads.into_iter().collect();
+            assert!(threads.len() <= cores, "no more threads than cores");
         }
     }
 }
