@@ -15,6 +15,7 @@ mod load;
 mod matrix;
 mod memory;
 mod names;
+mod nesting;
 #[cfg(test)]
 mod oracle;
 mod placed;

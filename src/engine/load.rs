@@ -16,6 +16,7 @@ use super::evaluate::Evaluation;
 use super::fault::PolicyFault;
 use super::gather::{can_hold, is_supplied};
 use super::names::Names;
+use super::nesting::schema_too_deep;
 use super::placed::{Placed, read_policies, read_syntax};
 use super::policy_tests::{self, Outcome};
 use super::roles::RoleCard;
@@ -275,6 +276,10 @@ fn read_schema(
     faults: &mut Vec<PolicyFault>,
 ) -> Option<(Schema, Names)> {
     let mut refuse = |message: String| faults.push(PolicyFault::new(SCHEMA, message));
+    if let Some((at, why)) = schema_too_deep(text) {
+        faults.push(PolicyFault::at(SCHEMA, text, (at, 1), why));
+        return None;
+    }
     let fragment = match SchemaFragment::from_cedarschema_str(text) {
         Ok((fragment, warnings)) => {
             notes.extend(warnings.map(|warning| format!("{SCHEMA}: {warning}")));

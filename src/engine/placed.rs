@@ -8,6 +8,7 @@ use cedar_policy::{Policy, PolicyId, PolicySet};
 use serde_json::Value as Json;
 
 use super::fault::PolicyFault;
+use super::nesting::too_deep;
 use super::shares::in_shares;
 
 /// One policy with the file that it stands in.
@@ -48,6 +49,10 @@ pub(super) fn read_policies<'a, 'f: 'a>(
 ) -> Vec<Placed<'f>> {
     let mut placed = Vec::new();
     for &(file, text) in files {
+        if let Some((at, why)) = too_deep(text) {
+            faults.push(PolicyFault::at(file, text, (at, 1), why));
+            continue;
+        }
         let set = match PolicySet::from_str(text) {
             Ok(set) => set,
             Err(errors) => {

@@ -1,7 +1,7 @@
 //! Cedar's strict validation, and no condition that reaches further than a decision can see.
 //!
-//! Cedar alone says whether a policy is valid and how far it reaches. Asked for both it checks the
-//! types twice, so it is asked how far only where a policy could reach too far at all.
+//! Never judges a policy itself: Cedar alone says whether it is valid and how far it reaches. Asked for
+//! both it checks the types twice, so it is asked how far only where a policy could reach too far at all.
 
 use std::collections::{HashMap, HashSet};
 
