@@ -75,7 +75,7 @@ pub const DRAIN_MS_MAX: u64 = 10_000;
 /// Milliseconds that `x-kwic-at-least` waits for the feed.
 pub const AT_LEAST_WAIT_MS: u64 = 500;
 
-/// Largest policy file: Cedar's parser recurses, and no hand writes more.
+/// Largest policy file: no hand writes more.
 pub const POLICY_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Most bytes of a whole policy folder.
 pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;

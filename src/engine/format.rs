@@ -16,7 +16,7 @@ const LINE_WIDTH: usize = 100;
 /// the formatter.
 pub fn format(text: &str) -> Result<String, String> {
     if let Some((_, why)) = too_deep(text) {
-        return Err(why.to_owned());
+        return Err(why);
     }
     let config = Config { line_width: LINE_WIDTH, indent_width: 2 };
     policies_str_to_pretty(text, &config).map_err(|fault| format!("{fault:#}"))

@@ -11,13 +11,13 @@ const ROW_MAX: usize = 400;
 const IF: usize = 5;
 
 /// The byte at which a schema nests deeper than any hand writes, and what is too much there.
-pub(super) fn schema_too_deep(text: &str) -> Option<(usize, &'static str)> {
+pub(super) fn schema_too_deep(text: &str) -> Option<(usize, String)> {
     // Here `Set<Long>` nests; in a policy these compare.
     too_deep(&text.replace('<', "(").replace('>', ")"))
 }
 
 /// The same of policies.
-pub(super) fn too_deep(text: &str) -> Option<(usize, &'static str)> {
+pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
     let mut depth = Depth { rows: vec![0], sum: 0, steps: 0 };
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -32,13 +32,14 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, &'static str)> {
         let (token, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         depth.take(token);
         if depth.rows.len() > BRACKETS_MAX {
-            return Some((at, "brackets nest deeper than 24 levels: write it flatter"));
+            let why = format!("brackets nest deeper than {BRACKETS_MAX} levels: write it flatter");
+            return Some((at, why));
         }
         if depth.sum > ROW_MAX || depth.steps > ROW_MAX {
-            return Some((
-                at,
-                "more than 400 operators in a row: use a set (`in [...]`, `.contains`), or split this policy",
-            ));
+            let why = format!(
+                "more than {ROW_MAX} operators in a row: use a set (`in [...]`, `.contains`), or split this policy"
+            );
+            return Some((at, why));
         }
         rest = after;
     }
