@@ -138,7 +138,7 @@ fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
 #[must_use]
 pub fn client(app: &App, request: &Request) -> Option<IpAddr> {
     let Peer::Tcp { address } = request.peer else { return None };
-    let hops = request.lines("x-forwarded-for").rev().flat_map(|line| line.rsplit(','));
+    let hops = request.items_from_last("x-forwarded-for");
     Some(behind(&app.config.console.trusted_proxies, address, hops))
 }
 

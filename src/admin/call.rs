@@ -166,8 +166,7 @@ impl Call<'_> {
 
     /// Where the call comes from.
     pub(super) fn from(&self) -> From {
-        let agent = self.request.header("user-agent").unwrap_or_default().to_owned();
-        From { address: browser::client(self.app, self.request), agent }
+        From { address: browser::client(self.app, self.request), agent: self.request.agent() }
     }
 
     /// `If-Match`, honoured where it is sent: who removes or suspends in haste need not read first.

@@ -25,8 +25,7 @@ pub(super) struct Call<'r> {
 impl Call<'_> {
     /// Where it comes from.
     pub(super) fn from(&self) -> From {
-        let agent = self.request.header("user-agent").unwrap_or_default().to_owned();
-        From { address: browser::client(self.app, self.request), agent }
+        From { address: browser::client(self.app, self.request), agent: self.request.agent() }
     }
 
     /// Whoever is signed in.

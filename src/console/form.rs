@@ -15,9 +15,7 @@ impl Form {
     /// # Errors
     /// `Invalid` for what no form sends; `TooLarge`; `Timeout`.
     pub(super) async fn read(request: &mut Request) -> Result<Self, Failure> {
-        let media = request.header("content-type").unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !request.media().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(unreadable());
         }
         let body = request.body(limits::ADMIN_BODY_BYTES_MAX).await?;

@@ -60,8 +60,11 @@ pub const JSON_DEPTH_MAX: usize = 32;
 pub const QUERY_NAME_BYTES_MAX: usize = 1_024;
 /// Longest request id that is echoed.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
-/// Largest head of a request: request line and header fields.
-pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Largest head of a request: request line and header fields. A browser sends the cookies of every
+/// application on the host, and proxies let 32 KiB of them pass.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of large bodies that a server holds at once: as many batches as anybody sends.
+pub const BODIES_BYTES_MAX: usize = 256 << 20;
 /// Most connections of one listener; a permit is taken before `accept`.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Milliseconds a request's head may take from its first byte.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
-    AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
+    AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT,
 };
 
 use super::connection::{Phase, Pulse};
@@ -152,10 +152,26 @@ impl Request {
         }
     }
 
-    /// Every line of a header, in order; one that is no readable text is empty, so that nothing
-    /// moves up into its place.
-    pub fn lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
-        self.parts.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default())
+    /// The items of a header that is a list, from the last to the first, over all its lines. One
+    /// that is no text is empty, so that nothing moves up into its place; it spoils no other.
+    pub fn items_from_last(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.parts.headers.get_all(name).iter().rev();
+        let items = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        items.map(|item| std::str::from_utf8(item).unwrap_or_default().trim())
+    }
+
+    /// What the caller's program calls itself; bytes that are no text are shown as such.
+    #[must_use]
+    pub fn agent(&self) -> String {
+        let agent = self.parts.headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        String::from_utf8_lossy(agent).into_owned()
+    }
+
+    /// The media type of the body without its parameters; empty where there is none.
+    #[must_use]
+    pub fn media(&self) -> &str {
+        let given = self.parts.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        std::str::from_utf8(media_of(given)).unwrap_or_default()
     }
 
     /// The value of a cookie; `None` where it is missing or there are two of the name, since
@@ -163,7 +179,8 @@ impl Request {
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let mut values = self.cookies(name);
-        values.next().filter(|_| values.next().is_none())
+        let sole = values.next().filter(|_| values.next().is_none());
+        std::str::from_utf8(sole?).ok()
     }
 
     /// Whether any cookie of this name was sent.
@@ -172,12 +189,17 @@ impl Request {
         self.cookies(name).next().is_some()
     }
 
-    /// RFC 6265 section 5.4: pairs divided by `;`.
-    fn cookies(&self, name: &str) -> impl Iterator<Item = &str> {
-        let pairs = self.lines(COOKIE.as_str()).flat_map(|line| line.split(';'));
+    /// RFC 6265 section 5.4: pairs divided by `;`, each read by itself and as bytes. Every other
+    /// application on the host has its cookies here, in whatever encoding. Only ASCII space is
+    /// trimmed: a name that begins with another kind of space is a name of its own, and browsers
+    /// give it none of the protection that a prefix does.
+    fn cookies(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let lines = self.parts.headers.get_all(COOKIE).iter();
+        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
         pairs.filter_map(move |pair| {
-            let (given, value) = pair.split_once('=')?;
-            (given.trim() == name).then(|| value.trim())
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let (given, value) = (pair.get(..at)?, pair.get(at + 1..)?);
+            (given.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
         })
     }
 
@@ -297,7 +319,7 @@ impl Request {
     }
 }
 
-/// A host without its port.
+/// A host without its port, and without the dot that may end a whole name (RFC 1034, section 3.1).
 #[must_use]
 pub fn host_name(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -324,8 +346,12 @@ fn too_large(max: usize) -> Failure {
 
 /// Whether a `Content-Type` is that of JSON.
 pub(super) fn is_json(given: &[u8]) -> bool {
-    let media = given.split(|byte| *byte == b';').next().unwrap_or_default();
-    media.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    media_of(given).eq_ignore_ascii_case(b"application/json")
+}
+
+/// A media type without its parameters.
+fn media_of(given: &[u8]) -> &[u8] {
+    given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// Whether a request id of a caller's is echoed.
@@ -342,6 +368,11 @@ pub(super) fn made_id(into: &mut [u8; MADE_ID_BYTES]) -> &[u8] {
     static PREFIX: OnceLock<[u8; 17]> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let prefix = PREFIX.get_or_init(|| {
+    let name = without_port(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+fn without_port(host: &str) -> &str {
         let mut prefix = [b'-'; 17];
         write_hex(&mut prefix, u64::from_le_bytes(entropy::random().unwrap_or_default()));
         prefix

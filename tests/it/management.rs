@@ -246,6 +246,18 @@ async fn a_session_knows_the_address_that_a_trusted_proxy_names() {
 }
 
 #[tokio::test]
+async fn a_cookie_of_another_application_signs_nobody_out() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    for foreign in ["theme=caf\u{e9}; ", "n\u{e4}me=x;", "flag; ;=x; ", "q=\"a; b=\"; "] {
+        let head = format!("cookie: {foreign}{}\r\n", ann.cookie);
+        console.raw("GET /me", &head, "").await.is(200);
+        let page = console.raw("GET /raw/me", &head, "").await;
+        assert_eq!(page.status, 200, "{foreign}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
     let console = Console::new().await;
     let ann = console.person("ann", "administrator").await;
