@@ -130,7 +130,8 @@ fn look(bytes: &[u8], peer: Peer) -> Look<'_> {
     else {
         return Look::Unusual;
     };
-    if begin + length > ROOM || body.len() > length {
+    // A length is what the other end claims: any number.
+    if ROOM.checked_sub(begin).is_none_or(|room| length > room) || body.len() > length {
         return Look::Unusual;
     }
     if body.len() < length {
@@ -186,20 +187,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(0) | Err(_) => return None,
                 Ok(more) => filled += more,
             }
-            let (request, id) = match look(buffer.get(..filled)?, self.peer) {
-                Look::Whole(request, id) => (request, id),
-                Look::Part(phase) if filled < ROOM => {
+            let (bytes, mut id) = (buffer.get(..filled)?, None);
+            let mut made = [0; request::MADE_ID_BYTES];
+            // A panic, of ours or of `at_once`, ends this connection, no more.
+            let step = || step(bytes, self.peer, at_once, &mut id);
+            let stepped = catch_unwind(AssertUnwindSafe(step));
+            let id = id.unwrap_or_else(|| request::made_id(&mut made));
+            let (reply, closing) = match stepped {
+                Ok(Step::Answer(reply)) => (reply, told || self.shared.is_stopping()),
+                Ok(Step::Wait(phase)) if filled < ROOM => {
                     self.pulse.enter_first(phase);
                     continue;
                 }
-                Look::Part(_) | Look::Unusual => break,
-            };
-            let mut made = [0; request::MADE_ID_BYTES];
-            let id = id.unwrap_or_else(|| request::made_id(&mut made));
-            // A panic of it ends this connection, no more.
-            let (reply, closing) = match catch_unwind(AssertUnwindSafe(|| at_once(&request))) {
-                Ok(Some(reply)) => (reply, told || self.shared.is_stopping()),
-                Ok(None) => break,
+                Ok(Step::Wait(_) | Step::Leave) => break,
                 Err(_) => (self.shared.panicked(id), true),
             };
             written.clear();
@@ -214,6 +214,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         buffer.truncate(filled);
         Some(Handed { bytes: buffer, told })
+    }
+}
+
+/// What is to be done next.
+enum Step {
+    Answer(Reply),
+    /// There must come more.
+    Wait(Phase),
+    /// Hyper's to answer.
+    Leave,
+}
+
+/// What the bytes so far come to. The id is told as soon as it is known.
+fn step<'b, Q>(bytes: &'b [u8], peer: Peer, at_once: &Q, id: &mut Option<&'b [u8]>) -> Step
+where
+    Q: Fn(&Small<'_>) -> Option<Reply>,
+{
+    match look(bytes, peer) {
+        Look::Whole(request, given) => {
+            *id = given;
+            at_once(&request).map_or(Step::Leave, Step::Answer)
+        }
+        Look::Part(phase) => Step::Wait(phase),
+        Look::Unusual => Step::Leave,
     }
 }
 

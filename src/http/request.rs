@@ -272,7 +272,7 @@ impl Request {
         }
         let mut whole = first.to_vec();
         while let Some(piece) = self.piece().await? {
-            if whole.len() + piece.len() > max {
+            if whole.len().saturating_add(piece.len()) > max {
                 return Err(too_large(max));
             }
             whole.extend_from_slice(&piece);

@@ -3,6 +3,8 @@
 //! Anybody can write to a return path: what is read here is a claim, until whoever asked has
 //! checked its mark. Never fails on what it is given: what it cannot read is no notice.
 
+use std::panic::catch_unwind;
+
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
 use super::{fault, shown};
@@ -38,7 +40,8 @@ pub fn return_path(domain: &str, letter: LetterId, mark: &str) -> Option<Email> 
 #[must_use]
 pub fn parse(mail: &[u8]) -> Option<BounceReport> {
     let mail = mail.get(..limits::BOUNCE_BYTES_MAX).unwrap_or(mail);
-    let message = MessageParser::default().parse(mail)?;
+    // A panic of the parser's would end the task that reads all others.
+    let message = catch_unwind(|| MessageParser::default().parse(mail)).ok()??;
     let (letter, mark) = RECIPIENTS.iter().find_map(|name| letter_of(&message, name))?;
     let status = message.parts.iter().find(|part| {
         part.is_content_type("message", "delivery-status")

@@ -40,6 +40,7 @@ mod mail;
 mod management;
 mod matrix;
 mod oathtool;
+mod numbers;
 mod openapi;
 mod pages;
 mod passkeys;

@@ -38,7 +38,7 @@ pub(super) fn append(
     let detail = if is_erased { AuditDetail::default() } else { new.detail };
     let personal = Personal { salt: entropy::random()?, detail };
     let header = AuditHeader {
-        sequence: head.sequence + 1,
+        sequence: head.sequence.saturating_add(1),
         revision,
         at: change.now,
         actor: change.actor.clone(),
@@ -259,7 +259,7 @@ impl Walk {
         personal: Result<Option<Personal>, Failure>,
     ) -> Result<(), String> {
         let (header, hash) = AuditHeader::decode(bytes).map_err(|fault| fault.to_string())?;
-        let expected = self.sequence + 1;
+        let expected = self.sequence.saturating_add(1);
         if stored_at != expected || header.sequence != expected {
             return Err(format!("entry {expected} is missing"));
         }

@@ -53,7 +53,7 @@ impl RedbStore {
             claim(change.tx, &passkey.id, &member)?;
             factors.passkeys.push(passkey.clone());
             // The challenge is used up.
-            factors.round += 1;
+            factors.round = factors.round.saturating_add(1);
             put(change.tx, &member.id, &factors)?;
             sessions::end_others(change, &member.id, &new.session)?;
             let name = Some(passkey.name.as_str().to_owned());

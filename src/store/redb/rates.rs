@@ -76,7 +76,7 @@ fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Tim
     if times >= bound.most {
         return Ok(Some(until));
     }
-    rates.insert(key, (start, times + 1))?;
+    rates.insert(key, (start, times.saturating_add(1)))?;
     drop(rates);
     if times == 0 {
         // The longest window is over by then, whichever this one is.

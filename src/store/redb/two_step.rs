@@ -75,7 +75,7 @@ impl RedbStore {
                 factors.authenticator.replace(Authenticator { secret, step, since: change.now });
             factors.recovery = confirmed.recovery;
             factors.failures = 0;
-            factors.round += 1;
+            factors.round = factors.round.saturating_add(1);
             put(change.tx, &member.id, &factors)?;
             let member = set_two_step(change, &member, true)?;
             let own = u64::from(matches!(confirmed.through, Through::Session(_)));
@@ -330,7 +330,7 @@ fn spend(
         }
     }
     factors.failures = 0;
-    factors.round += 1;
+    factors.round = factors.round.saturating_add(1);
     put(change.tx, &member.id, factors)
 }
 
@@ -421,7 +421,7 @@ pub(super) fn put(
 fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let factors = read(change.tx, member)?;
     passkeys::release(change.tx, &factors)?;
-    let round = factors.round + 1;
+    let round = factors.round.saturating_add(1);
     put(change.tx, member, &Factors { round, ..Factors::default() })
 }
 

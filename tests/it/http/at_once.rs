@@ -181,7 +181,65 @@ async fn who_dawdles_over_a_small_request_is_cut_off() {
     }
 }
 
-const PIECES: [&str; 24] = [
+#[tokio::test]
+async fn a_number_that_is_no_length_is_answered_alike_and_ends_nothing() {
+    let (served, _) = serving().await;
+    let hyper = serve_by_hyper(small(), by_hyper).await;
+    let lengths = [
+        "18446744073709551615",
+        "18446744073709551614",
+        "18446744073709551616",
+        "9223372036854775807",
+        "9223372036854775808",
+        "4294967296",
+        "99999999999999999999999999999999",
+        "007",
+        "00000000000000000000000007",
+        "+7",
+        "-7",
+        "-0",
+        " 7 ",
+        "7 7",
+        "7,7",
+        "7, 8",
+        "0x7",
+        "7e0",
+        "7.0",
+        "\u{0667}",
+        "",
+        " ",
+        "7\r\nContent-Length: 7",
+        "7\r\nContent-Length: 18446744073709551615",
+        "18446744073709551615\r\nContent-Length: 18446744073709551615",
+        "18446744073709551615\r\nTransfer-Encoding: chunked",
+        "7\r\nTransfer-Encoding: chunked",
+    ];
+    let chunks = [
+        "7\r\n{\"a\":1}\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\n{\"a\":1}",
+        "8000000000000000\r\n{\"a\":1}",
+        "10000000000000007\r\n{\"a\":1}\r\n0\r\n\r\n",
+        "+7\r\n{\"a\":1}\r\n0\r\n\r\n",
+        "-7\r\n{\"a\":1}",
+        "\r\n{\"a\":1}",
+    ];
+    let sized = lengths.map(|length| USUAL.replace("Length: 7", &format!("Length: {length}")));
+    let chunked = chunks.map(|body| {
+        let head = USUAL.replace("Content-Length: 7", "Transfer-Encoding: chunked");
+        head.replace("{\"a\":1}", body)
+    });
+    for request in sized.iter().chain(&chunked) {
+        let (ours, theirs) = (
+            exchange(&served, request.as_bytes()).await,
+            exchange(&hyper, request.as_bytes()).await,
+        );
+        assert_eq!(steady(&ours), steady(&theirs), "{request}");
+        assert!(ours.starts_with("HTTP/1.1 "), "{request}: {ours:?}");
+    }
+    assert_eq!((served.server.panics(), hyper.server.panics()), (0, 0));
+}
+
+const PIECES: [&str; 27] = [
     "\r\n",
     "\r",
     "\n",
@@ -196,6 +254,9 @@ const PIECES: [&str; 24] = [
     "\0",
     "Content-Length: 7\r\n",
     "content-length: 8\r\n",
+    "Content-Length: 18446744073709551615\r\n",
+    "18446744073709551615",
+    "ffffffffffffffff\r\n",
     "Transfer-Encoding: chunked\r\n",
     "transfer-encoding: gzip, chunked\r\n",
     "Connection: close\r\n",
