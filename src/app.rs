@@ -18,7 +18,7 @@ use crate::mail::Mailer;
 use crate::password::Hasher;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
-use crate::throttle::{Quotas, Throttle};
+use crate::throttle::{Places, Quotas, Throttle};
 
 /// How the live policies stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct App {
     pub throttle: Throttle,
     /// Bounds what costs mail.
     pub quotas: Quotas,
+    /// Streams of events that are open.
+    pub streams: Places,
     /// Where links in mail lead.
     pub links: Links,
     /// The hash of the set-up link's token, while the store is empty.
@@ -137,6 +139,7 @@ impl App {
             hasher,
             throttle: Throttle::default(),
             quotas: Quotas::default(),
+            streams: Places::default(),
             links,
             set_up: std::sync::Mutex::default(),
             reloading: Mutex::new(None),

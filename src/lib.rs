@@ -18,7 +18,7 @@
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] | what the world is told, and what it tells us |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
 //!
 //! # One decision
@@ -100,6 +100,7 @@ pub mod background;
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod open_files;
 
 pub mod authenticator;
 pub mod backup;

@@ -29,6 +29,7 @@ use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_
 use crate::http::{Bounds, Listen, Listener, Server, Small};
 use crate::keys::Keys;
 use crate::mail::Mailer;
+use crate::open_files;
 use crate::policy_folder::{self, Watch};
 use crate::routes;
 use crate::store::Store;
@@ -44,6 +45,7 @@ pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<()
         config.mail.kind = Some("folder".to_owned());
     }
     log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
+    fit_connections(&mut config)?;
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
     let signals = Signals::listen()?;
@@ -69,7 +71,7 @@ pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<()
         };
         tasks.spawn_on(serving, decisions.handle());
     }
-    let management = Server::new(bounds(&app.config));
+    let management = server.beside(bounds(&app.config));
     places.push(("management", sockets.console.place()));
     places.push(("management for its operator", sockets.admin.place()));
     {
@@ -335,6 +337,21 @@ fn read_keys(path: Option<&Path>) -> Result<Vec<Digest>, Failure> {
         return refuse("holds no key: write one a line".to_owned());
     }
     Ok(keys)
+}
+
+/// Lowers `limits.connections_max` to what the open files that are allowed are enough for.
+fn fit_connections(config: &mut Config) -> Result<(), Failure> {
+    let listeners = 3 + usize::from(config.decision.socket.is_some());
+    let (files, wanted) = (open_files::raise(), config.limits.connections_max);
+    let fitted = open_files::connections(files, listeners, wanted)?;
+    if fitted < wanted {
+        tracing::warn!(
+            "`limits.connections_max` is {wanted}, and {files} open files are enough for {fitted} connections to each listener: allow {} with `ulimit -n`, or with `LimitNOFILE=` of the service, or lower `limits.connections_max`",
+            open_files::needed(listeners, wanted)
+        );
+    }
+    config.limits.connections_max = fitted;
+    Ok(())
 }
 
 fn bounds(config: &Config) -> Bounds {

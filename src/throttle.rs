@@ -1,4 +1,4 @@
-//! Growing delays between tries to sign in, and quotas for what costs mail.
+//! Growing delays between tries to sign in, quotas for what costs mail, and places for what lasts.
 //!
 //! Failures are counted by login, whether or not there is such a login, so that an answer tells
 //! nothing; passwords and second factors share the counter. Nobody is locked out for good: a delay
@@ -16,6 +16,7 @@
 //! everything.
 
 mod network;
+mod places;
 mod quota;
 mod table;
 
@@ -29,6 +30,7 @@ use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
 use network::{Known, Networks};
 use table::Table;
 
+pub use places::{Place, Places};
 pub use quota::{Quota, Quotas};
 
 /// So many failures of a login cost nothing: people mistype.

@@ -7,20 +7,22 @@ use super::call::{Answer, Call};
 use super::wire;
 use crate::flows::events::{self, Event};
 use crate::http::{Piece, Reply};
+use crate::throttle::Place;
 
 /// Pieces that may wait for the listener to take them; the flow holds back more.
 const PIECES_AHEAD: usize = 1;
 
 pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
     let caller = call.caller().await?;
-    let told = events::listen(call.app, caller).await?;
+    let (told, place) = events::listen(call.app, caller).await?;
     let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    tokio::spawn(pass_on(told, pieces));
+    tokio::spawn(pass_on(told, pieces, place));
     Ok(Reply::events(receiver))
 }
 
-/// Until either end is gone. The answer ends in order then: whoever listens begins anew.
-async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>) {
+/// Until either end is gone. The answer ends in order then: whoever listens begins anew. The place
+/// is held until the listener has taken the end, or its connection is closed.
+async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _place: Place) {
     loop {
         let event = tokio::select! {
             event = told.recv() => event,
@@ -31,8 +33,11 @@ async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>) {
             None => Piece::Last,
         };
         let last = matches!(piece, Piece::Last);
-        if pieces.send(piece).await.is_err() || last {
+        if pieces.send(piece).await.is_err() {
             return;
+        }
+        if last {
+            return pieces.closed().await;
         }
     }
 }

@@ -263,7 +263,13 @@ pub(super) const KEYS: &[Key] = &[
         "1000",
         "most questions in a batch",
     ),
-    key("limits", "connections_max", Takes::Number(1, 1 << 20), "4096", "most connections at once"),
+    key(
+        "limits",
+        "connections_max",
+        Takes::Number(1, 1 << 20),
+        "4096",
+        "most connections at once to each listener; fewer where fewer files may be open",
+    ),
     key(
         "limits",
         "head_ms_max",

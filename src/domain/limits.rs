@@ -67,8 +67,19 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 pub const BODIES_BYTES_MAX: usize = 256 << 20;
 /// Most connections of one listener; a permit is taken before `accept`.
 pub const CONNECTIONS_MAX: usize = 4_096;
-/// Milliseconds a request's head may take from its first byte.
+/// Connections that wait to be accepted: as many as may be served, and the most that Linux allows
+/// unless it is told otherwise.
+pub const BACKLOG: u32 = 4_096;
+/// Open files that are no connections: the store and a copy of it, policies, mail, listeners, the
+/// runtimes' own.
+pub const OTHER_FILES: usize = 64;
+/// Fewest connections of a listener with which a start makes sense.
+pub const CONNECTIONS_MIN: usize = 8;
+/// Milliseconds a request's head may take: the first one since the connection, each other since its
+/// first byte.
 pub const HEAD_MS_MAX: u64 = 5_000;
+/// The same on a listener whose places are all taken.
+pub const HEAD_MS_MAX_CROWDED: u64 = 1_000;
 /// Milliseconds a request's body may take after its head.
 pub const BODY_MS_MAX: u64 = 10_000;
 /// Milliseconds a warm, idle connection lives: at least 5 minutes.
@@ -211,6 +222,13 @@ pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 pub const LETTERS_A_CONNECTION: usize = 50;
 /// How long one sender has a letter to itself: longer than any try takes.
 pub const LETTER_LEASE: Duration = Duration::from_secs(600);
+/// Streams of events of one session or API token: a browser with many tabs, or a service in many
+/// copies.
+pub const STREAMS_OF_SESSION_MAX: usize = 32;
+/// Streams of events of one member, by all sessions and API tokens.
+pub const STREAMS_OF_MEMBER_MAX: usize = 64;
+/// Streams of events of one account.
+pub const STREAMS_OF_ACCOUNT_MAX: usize = 256;
 /// Events that a listener may be behind before it is let go.
 pub const EVENTS_AHEAD_MAX: usize = 256;
 /// Longest subject of a mail: what RFC 5322 section 2.1.1 asks of a line.

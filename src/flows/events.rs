@@ -13,9 +13,13 @@ use super::sessions;
 use crate::app::App;
 use crate::domain::{AccountSlug, Change, Failure, Member, MemberId, Revision, Row, limits};
 use crate::store::feed::Follower;
+use crate::throttle::Place;
 
 /// How often a quiet listener is looked at, and gets a sign of life.
 const BEAT: Duration = Duration::from_secs(15);
+
+/// After so long a stream may have ended that nobody listens to any more.
+const TRY_AGAIN_SECONDS: u64 = 30;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +47,60 @@ impl Event {
     }
 }
 
-/// Begins to tell of the caller's account. The channel closes when the listener is let go.
+/// Begins to tell of the caller's account. The channel closes when the listener is let go; the place
+/// is the stream's for as long as its connection is open.
 ///
 /// # Errors
-/// `Denied` `not_allowed`; `Busy`.
-pub async fn listen(app: &Arc<App>, caller: Caller) -> Result<mpsc::Receiver<Event>, Failure> {
+/// `Denied` `not_allowed`; `TooMany` `too_many_streams`; `Busy`.
+pub async fn listen(
+    app: &Arc<App>,
+    caller: Caller,
+) -> Result<(mpsc::Receiver<Event>, Place), Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     let caller = permit.caller().clone();
+    let place = place(app, &caller)?;
     let feed = app.store.subscribe();
     let (events, receiver) = mpsc::channel(limits::EVENTS_AHEAD_MAX);
     let _ = events.try_send(Event::Begins(app.directory.revision()));
     let app = Arc::clone(app);
     tokio::spawn(async move { tell(&app, &caller, feed, &events).await });
-    Ok(receiver)
+    Ok((receiver, place))
+}
+
+/// A place for one more stream: each is a connection that stays, so that they may never be all of a
+/// listener's, nor one account's all there are, nor one member's all of an account.
+fn place(app: &App, caller: &Caller) -> Result<Place, Failure> {
+    let all = (app.config.limits.connections_max / 2).max(1);
+    let of_account = limits::STREAMS_OF_ACCOUNT_MAX.min((all / 2).max(1));
+    let of_member = limits::STREAMS_OF_MEMBER_MAX.min((all / 4).max(1));
+    let of_session = limits::STREAMS_OF_SESSION_MAX.min(of_member);
+    let (session, member) = match caller {
+        // A listener of its own, and whoever may open it may do everything.
+        Caller::Sidecar { .. } => {
+            let taken = app.streams.take(&[(&[b"sidecar"], all)]);
+            return taken.map_err(|_| too_many("the operator of the sidecar has", all));
+        }
+        Caller::Member(signed_in) => (signed_in.session().as_str(), signed_in.member()),
+        Caller::Token(holder) => (holder.id().as_str(), holder.member()),
+    };
+    let account = caller.account().as_str();
+    let bounds: [(&[&[u8]], usize); 4] = [
+        (&[b"session", session.as_bytes()], of_session),
+        (&[b"member", member.as_str().as_bytes()], of_member),
+        (&[b"account", account.as_bytes()], of_account),
+        (&[b"all"], all),
+    ];
+    app.streams.take(&bounds).map_err(|full| match full {
+        0 => too_many("this session or API token has", of_session),
+        1 => too_many("you have", of_member),
+        2 => too_many(&format!("account `{account}` has"), of_account),
+        _ => too_many("this sidecar has", all),
+    })
+}
+
+fn too_many(whose: &str, most: usize) -> Failure {
+    let text = format!("{whose} {most} event streams open, the most allowed: close one first");
+    Failure::too_many("too_many_streams", text, TRY_AGAIN_SECONDS)
 }
 
 async fn tell(app: &App, caller: &Caller, mut feed: Follower, events: &mpsc::Sender<Event>) {

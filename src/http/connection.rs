@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) enum Phase {
     /// Waiting for a request, or for the caller to take the answer to the last one.
     Idle,
-    /// Some of a request's head has come.
+    /// A request's head is awaited: the first one of a connection, or some of it has come.
     Head,
     /// The head is there, the body is being read.
     Body,
@@ -52,7 +52,8 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn new(hands: Arc<Hands>) -> Self {
         let pulse = Self { mark: AtomicU64::new(0), endless: AtomicBool::new(false), hands };
-        pulse.enter(Phase::Idle);
+        // Who connects has something to ask: one that stays silent is no warm connection.
+        pulse.enter(Phase::Head);
         pulse
     }
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
@@ -102,15 +102,55 @@ pub struct Request {
     /// Who is at the other end.
     pub peer: Peer,
     pulse: Arc<Pulse>,
+    held: Held,
     id: OnceLock<HeaderValue>,
 }
 
+/// The bytes of all bodies that a server holds in memory.
+#[derive(Debug, Default)]
+pub(super) struct Bodies(AtomicUsize);
+
+/// One request's part of them, until the request is answered.
+#[derive(Debug)]
+struct Held {
+    of: Arc<Bodies>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes room for some more bytes of a body that may have `max`. One that is alone always fits.
+    fn take(&mut self, bytes: usize, max: usize) -> Result<(), Failure> {
+        let before = self.of.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before.saturating_add(bytes) > limits::BODIES_BYTES_MAX.max(max) {
+            return Err(Failure::new(
+                Kind::Busy,
+                "busy",
+                "too many large requests are being read: try again in a moment",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Request {
-    pub(super) fn new(request: hyper::Request<Incoming>, peer: Peer, pulse: Arc<Pulse>) -> Self {
+    pub(super) fn new(
+        request: hyper::Request<Incoming>,
+        peer: Peer,
+        pulse: Arc<Pulse>,
+        bodies: Arc<Bodies>,
+    ) -> Self {
         let (parts, body) = request.into_parts();
         pulse.enter(if body.is_end_stream() { Phase::Answer } else { Phase::Body });
         let method = Method::from(&parts.method);
-        Self { parts, body, method, peer, pulse, id: OnceLock::new() }
+        let held = Held { of: bodies, bytes: 0 };
+        Self { parts, body, method, peer, pulse, held, id: OnceLock::new() }
     }
 
     /// The path, still percent-encoded.
@@ -270,11 +310,13 @@ impl Request {
             // One piece, as small bodies come: no copy.
             return Ok(first);
         }
+        self.held.take(first.len(), max)?;
         let mut whole = first.to_vec();
         while let Some(piece) = self.piece().await? {
             if whole.len().saturating_add(piece.len()) > max {
                 return Err(too_large(max));
             }
+            self.held.take(piece.len(), max)?;
             whole.extend_from_slice(&piece);
         }
         Ok(whole.into())
@@ -322,6 +364,11 @@ impl Request {
 /// A host without its port, and without the dot that may end a whole name (RFC 1034, section 3.1).
 #[must_use]
 pub fn host_name(host: &str) -> &str {
+    let name = without_port(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+fn without_port(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
         Some(_) => host,
@@ -368,11 +415,6 @@ pub(super) fn made_id(into: &mut [u8; MADE_ID_BYTES]) -> &[u8] {
     static PREFIX: OnceLock<[u8; 17]> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let prefix = PREFIX.get_or_init(|| {
-    let name = without_port(host);
-    name.strip_suffix('.').unwrap_or(name)
-}
-
-fn without_port(host: &str) -> &str {
         let mut prefix = [b'-'; 17];
         write_hex(&mut prefix, u64::from_le_bytes(entropy::random().unwrap_or_default()));
         prefix
@@ -410,5 +452,39 @@ mod tests {
         assert_ne!(ids[0], ids[1]);
         let halves = ids.each_ref().map(|id| id.rsplit_once('-').unwrap());
         assert_eq!((halves[0].0, halves[0].0.len()), (halves[1].0, 16));
+    }
+
+    #[test]
+    fn a_host_is_named_without_port_and_last_dot() {
+        for (host, name) in [
+            ("a.example", "a.example"),
+            ("a.example:8181", "a.example"),
+            ("A.example.", "A.example"),
+            ("localhost.:80", "localhost"),
+            ("[::1]:80", "::1"),
+            ("[::1]", "::1"),
+            ("[::1]x", "[::1]x"),
+            (".", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(host), name, "{host}");
+        }
+    }
+
+    #[test]
+    fn large_bodies_have_a_bound_together_and_one_alone_always_fits() {
+        let bodies = Arc::new(Bodies::default());
+        let held = || Held { of: Arc::clone(&bodies), bytes: 0 };
+        let most = limits::BODIES_BYTES_MAX;
+        let (mut first, mut second) = (held(), held());
+        first.take(most - 1, most).unwrap();
+        second.take(1, most).unwrap();
+        let full = second.take(1, most).unwrap_err();
+        assert_eq!((full.kind, full.code), (Kind::Busy, "busy"));
+        drop(first);
+        second.take(1, most).unwrap();
+        drop(second);
+        held().take(2 * most, 2 * most).unwrap();
+        assert_eq!(bodies.0.load(Ordering::Relaxed), 0, "nothing is left behind");
     }
 }

@@ -24,13 +24,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use super::at_once::{self, Small};
 use super::connection::{Hands, Phase, Pulse, Watched};
-use super::request::{Peer, Request};
+use super::request::{Bodies, Peer, Request};
 use super::respond::Reply;
 use crate::clock;
 use crate::domain::{Failure, Kind, limits};
@@ -66,7 +66,7 @@ pub enum Listener {
 pub struct Bounds {
     /// Connections at once, for each listener.
     pub connections: usize,
-    /// A head, from its first byte.
+    /// A head: the first since the connection, each other since its first byte.
     pub head_ms: u64,
     /// A whole body, or the wait for the next piece of an upload.
     pub body_ms: u64,
@@ -99,12 +99,23 @@ impl Listen {
     pub async fn bind(&self) -> Result<Listener, Failure> {
         match self {
             Self::Tcp(address) => {
-                let bound = TcpListener::bind(address).await;
+                let bound = bind_tcp(*address);
                 bound.map(Listener::Tcp).map_err(|fault| taken(&address.to_string(), &fault))
             }
             Self::Unix { path, mode } => bind_unix(path, *mode).await,
         }
     }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for connections of the process before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
 }
 
 /// Bound under a name of its own and moved into place, so that nobody connects before the mode is
@@ -118,7 +129,9 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     let new = PathBuf::from(new);
     let bound = || -> io::Result<UnixListener> {
         let _ = fs::remove_file(&new);
-        let listener = UnixListener::bind(&new)?;
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(&new)?;
+        let listener = socket.listen(limits::BACKLOG)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
         fs::rename(&new, path)?;
         Ok(listener)
@@ -184,6 +197,29 @@ struct Entry {
     task: AbortHandle,
     /// Tells the connection to close after the request under way; taken once told.
     close: Option<oneshot::Sender<()>>,
+    /// The places of its listener.
+    places: Arc<Semaphore>,
+}
+
+impl Entry {
+    /// Whether the connection has been in its phase for longer than it may. Where a listener is
+    /// full, whoever waits to be accepted is worth more than who sends nothing.
+    fn is_too_slow(&self, bounds: &Bounds) -> bool {
+        let is_crowded = self.places.available_permits() == 0;
+        let (phase, for_ms) = self.pulse.read();
+        let most = match phase {
+            // Streams of events have a bound of their own.
+            Phase::Idle if is_crowded && !self.pulse.is_endless() => {
+                bounds.head_ms.min(bounds.idle_ms)
+            }
+            Phase::Idle => bounds.idle_ms,
+            Phase::Head if is_crowded => bounds.head_ms.min(limits::HEAD_MS_MAX_CROWDED),
+            Phase::Head => bounds.head_ms,
+            Phase::Body => bounds.body_ms,
+            Phase::Answer => return false,
+        };
+        for_ms > most
+    }
 }
 
 /// What all listeners of a server share.
@@ -192,8 +228,9 @@ pub(super) struct Shared {
     connections: Mutex<HashMap<u64, Entry>>,
     next: AtomicU64,
     hands: Arc<Hands>,
+    bodies: Arc<Bodies>,
     stopping: AtomicBool,
-    panics: AtomicU64,
+    panics: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -203,17 +240,8 @@ impl Shared {
 
     /// Ends what is too slow.
     fn sweep(&self) {
-        for entry in self.connections().values() {
-            let (phase, for_ms) = entry.pulse.read();
-            let most = match phase {
-                Phase::Idle => self.bounds.idle_ms,
-                Phase::Head => self.bounds.head_ms,
-                Phase::Body => self.bounds.body_ms,
-                Phase::Answer => continue,
-            };
-            if for_ms > most {
-                entry.task.abort();
-            }
+        for entry in self.connections().values().filter(|entry| entry.is_too_slow(&self.bounds)) {
+            entry.task.abort();
         }
     }
 
@@ -264,6 +292,11 @@ struct Leave(Arc<Shared>, u64);
 impl Drop for Leave {
     fn drop(&mut self) {
         self.0.connections().remove(&self.1);
+        // Handlers are caught: this is a connection's own, and nobody else would tell of it.
+        if std::thread::panicking() {
+            self.0.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a connection ended in a panic");
+        }
     }
 }
 
@@ -281,13 +314,24 @@ impl Server {
     /// A server with these bounds; its sweep runs as long as it lives.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
+        Self::counting(bounds, Arc::default())
+    }
+
+    /// Another server, whose panics are counted with those of this one.
+    #[must_use]
+    pub fn beside(&self, bounds: Bounds) -> Self {
+        Self::counting(bounds, Arc::clone(&self.0.panics))
+    }
+
+    fn counting(bounds: Bounds, panics: Arc<AtomicU64>) -> Self {
         let shared = Arc::new(Shared {
             bounds,
             connections: Mutex::default(),
             next: AtomicU64::new(0),
             hands: Arc::default(),
+            bodies: Arc::default(),
             stopping: AtomicBool::new(false),
-            panics: AtomicU64::new(0),
+            panics,
         });
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
@@ -342,23 +386,32 @@ impl Server {
         F: Future<Output = Reply> + Send + 'static,
     {
         // Of this listener alone: a crowd on the port leaves the socket its places.
-        let admission = Arc::new(Semaphore::new(self.0.bounds.connections));
+        let places = Arc::new(Semaphore::new(self.0.bounds.connections));
+        let mut is_refused = false;
         loop {
             // Admitted before accepted: who is over the bound waits in the system's queue.
-            let Ok(admitted) = Arc::clone(&admission).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let answering = (handler.clone(), at_once.clone());
+            let place = (Arc::clone(&places), place);
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
-                    self.spawn(stream, Peer::Tcp { address }, answering, admitted);
+                    self.spawn(stream, Peer::Tcp { address }, answering, place);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
-                    self.spawn(stream, Peer::Unix { uid }, answering, admitted);
+                    self.spawn(stream, Peer::Unix { uid }, answering, place);
                 }
+                Ok(Accepted::Gone) => {}
                 Err(fault) => {
-                    tracing::warn!(%fault, "a connection could not be accepted");
+                    // Once, not with every try.
+                    if !std::mem::replace(&mut is_refused, true) {
+                        let place = listener.place();
+                        tracing::warn!(%fault, place, "connections cannot be accepted; still trying");
+                    }
                     tokio::time::sleep(ACCEPT_REST).await;
+                    continue;
                 }
             }
+            is_refused = false;
         }
     }
 
@@ -367,7 +420,7 @@ impl Server {
         stream: S,
         peer: Peer,
         (handler, at_once): (H, Option<Q>),
-        admitted: OwnedSemaphorePermit,
+        (places, place): (Arc<Semaphore>, OwnedSemaphorePermit),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         Q: Fn(&Small<'_>) -> Option<Reply> + Send + Sync + 'static,
@@ -385,7 +438,7 @@ impl Server {
             // Made here, not before: a runtime that shuts down drops the task while the lock is
             // held, and what never entered need not leave.
             let _leave = Leave(Arc::clone(&shared), number);
-            let _admitted = admitted;
+            let _place = place;
             let mut stream = Watched { stream, pulse: Arc::clone(&pulse), before: Bytes::new() };
             let mut told = false;
             if let Some(at_once) = at_once {
@@ -404,8 +457,8 @@ impl Server {
             };
             serve_by_hyper(stream, peer, (&pulse, &shared), told_to_close, handler).await;
         });
-        let close = Some(close);
-        connections.insert(number, Entry { pulse: swept, task: task.abort_handle(), close });
+        let (task, close) = (task.abort_handle(), Some(close));
+        connections.insert(number, Entry { pulse: swept, task, close, places });
     }
 
     /// Closes what is idle, lets what runs finish, and after the bound ends what is left.
@@ -438,7 +491,7 @@ async fn serve_by_hyper<S, H, F>(
     F: Future<Output = Reply>,
 {
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let request = Request::new(request, peer, Arc::clone(pulse));
+        let request = Request::new(request, peer, Arc::clone(pulse), Arc::clone(&shared.bodies));
         let id = request.id_value().clone();
         let answer = handler(request);
         async move {
@@ -478,20 +531,24 @@ async fn serve_by_hyper<S, H, F>(
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(UnixStream, u32),
+    /// Whoever connected has left already.
+    Gone,
 }
 
 async fn accept(listener: &Listener) -> io::Result<Accepted> {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            if stream.set_nodelay(true).is_err() {
+                return Ok(Accepted::Gone);
+            }
             // A listener of both families sees an IPv4 caller in IPv6's clothes.
             Ok(Accepted::Tcp(stream, from.ip().to_canonical()))
         }
         Listener::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
-            let uid = stream.peer_cred()?.uid();
-            Ok(Accepted::Unix(stream, uid))
+            let peer = stream.peer_cred();
+            Ok(peer.map_or(Accepted::Gone, |peer| Accepted::Unix(stream, peer.uid())))
         }
     }
 }

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("config", 1),
     ("clock", 1),
     ("entropy", 1),
+    ("open_files", 1),
     ("engine", 2),
     ("policy_folder", 2),
     ("directory", 2),
@@ -74,6 +75,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("httparse", &["http"]),
     ("papaya", &["directory"]),
     ("redb", &["store"]),
+    ("rustix", &["open_files.rs"]),
     ("thread_local", &["tally.rs"]),
     ("thread_priority", &["background/standing.rs"]),
     (

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn small() -> Bounds {
     Bounds {
         connections: 8,
-        head_ms: 150,
+        head_ms: 2_000,
         body_ms: 150,
         idle_ms: 60_000,
         drain_ms: 3_000,
@@ -349,12 +349,12 @@ async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 
 #[tokio::test]
 async fn a_head_that_dawdles_is_cut_off_and_a_warm_idle_connection_is_not() {
-    let served = serve(small(), path).await;
+    let served = serve(Bounds { head_ms: 500, ..small() }, path).await;
     let mut warm = served.connect().await;
     warm.ask(GET).await;
+    let began = std::time::Instant::now();
     let mut slow = served.connect().await;
     slow.send("GET / HTTP/1.1\r\nhost: a\r\n").await;
-    let began = std::time::Instant::now();
     let dawdle = async {
         loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -367,6 +367,14 @@ async fn a_head_that_dawdles_is_cut_off_and_a_warm_idle_connection_is_not() {
     assert!(began.elapsed() >= Duration::from_millis(120), "{:?}", began.elapsed());
     served.until_open(1).await;
     assert_eq!(warm.ask(GET).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_never_asks_anything_is_not_warm() {
+    let served = serve(Bounds { head_ms: 500, ..small() }, path).await;
+    let mut silent = served.connect().await;
+    assert_eq!(silent.rest().await, "");
+    served.until_open(0).await;
 }
 
 #[tokio::test]
@@ -421,9 +429,7 @@ async fn an_idle_connection_lives_as_long_as_it_may() {
     let served = serve(Bounds { idle_ms: 150, ..small() }, path).await;
     let mut used = served.connect().await;
     used.ask(GET).await;
-    let mut never_used = served.connect().await;
     assert_eq!(used.rest().await, "");
-    assert_eq!(never_used.rest().await, "");
     served.until_open(0).await;
 }
 
@@ -467,7 +473,8 @@ async fn an_answer_whose_writer_gives_up_is_never_whole() {
 
 #[tokio::test]
 async fn who_is_over_the_bound_of_connections_waits_until_one_leaves() {
-    let served = serve(Bounds { connections: 2, ..small() }, path).await;
+    let bounds = Bounds { connections: 2, head_ms: 60_000, ..small() };
+    let served = serve(bounds, path).await;
     let mut first = served.connect().await;
     let mut second = served.connect().await;
     first.ask(GET).await;
@@ -481,8 +488,21 @@ async fn who_is_over_the_bound_of_connections_waits_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn a_full_listener_lets_nobody_rest() {
+    let bounds = Bounds { connections: 3, head_ms: 400, ..small() };
+    let served = serve(bounds, path).await;
+    let (mut warm, mut silent) = (served.connect().await, served.connect().await);
+    warm.ask(GET).await;
+    let mut third = served.connect().await;
+    third.ask(GET).await;
+    // There is no fourth place, and a warm connection may rest for a minute where there is one.
+    assert_eq!(served.connect().await.ask(GET).await.status, 200);
+    assert_eq!((warm.rest().await, silent.rest().await), (String::new(), String::new()));
+}
+
+#[tokio::test]
 async fn places_come_back_however_a_connection_ends() {
-    let bounds = Bounds { connections: 1, idle_ms: 100, ..small() };
+    let bounds = Bounds { connections: 1, head_ms: 1_000, idle_ms: 100, ..small() };
     let served = serve(bounds, |request: Request| async move {
         assert!(request.path() != "/panic", "as asked");
         Reply::json("{}")

@@ -183,6 +183,8 @@ pub struct Start {
     pub policies: Option<PathBuf>,
     /// What `serve` is told beside.
     pub arguments: &'static [&'static str],
+    /// What `ulimit` is told beforehand, such as `-n 200` for few open files.
+    pub ulimit: Option<&'static str>,
 }
 
 /// A running sidecar with a data folder and a policy folder of its own.
@@ -194,6 +196,7 @@ pub struct Sidecar {
     pub console: String,
     environment: Vec<(&'static str, PathBuf)>,
     arguments: &'static [&'static str],
+    ulimit: Option<&'static str>,
     /// What it printed before it was ready.
     pub said: Vec<String>,
     pub log: PathBuf,
@@ -219,10 +222,10 @@ impl Sidecar {
         );
         fs::write(home.path().join("kwic-team.toml"), config).unwrap();
         let Launched { child, address, console, said, log } =
-            launch(home.path(), &start.environment, start.arguments);
+            launch(home.path(), &start.environment, start.arguments, start.ulimit);
         let environment = start.environment.clone();
-        let arguments = start.arguments;
-        Self { child, home, address, console, environment, arguments, said, log }
+        let (arguments, ulimit) = (start.arguments, start.ulimit);
+        Self { child, home, address, console, environment, arguments, ulimit, said, log }
     }
 
     pub fn path(&self, inside: &str) -> PathBuf {
@@ -297,7 +300,7 @@ impl Sidecar {
     /// Starts it again after it has ended.
     pub fn restart(&mut self) {
         let Launched { child, address, console, said, log } =
-            launch(self.home.path(), &self.environment, self.arguments);
+            launch(self.home.path(), &self.environment, self.arguments, self.ulimit);
         self.child = child;
         self.address = address;
         self.console = console;
@@ -378,10 +381,15 @@ struct Launched {
 }
 
 /// Starts the binary in a folder; answers once it says that it is ready.
-fn launch(home: &Path, environment: &[(&str, PathBuf)], arguments: &[&str]) -> Launched {
+fn launch(
+    home: &Path,
+    environment: &[(&str, PathBuf)],
+    arguments: &[&str],
+    ulimit: Option<&'static str>,
+) -> Launched {
     let log = home.join("log");
     let sink = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-    let mut command = command(home);
+    let mut command = bounded(home, ulimit);
     command.envs(environment.iter().cloned()).args(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(sink).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -403,6 +411,16 @@ fn launch(home: &Path, environment: &[(&str, PathBuf)], arguments: &[&str]) -> L
     }
     let status = child.wait().unwrap();
     panic!("not ready, {status}:\n{}", fs::read_to_string(&log).unwrap());
+}
+
+/// The command that serves a folder, after `ulimit` was told something.
+pub fn bounded(home: &Path, ulimit: Option<&'static str>) -> Command {
+    let serve = command(home);
+    let Some(ulimit) = ulimit else { return serve };
+    let mut bounded = Command::new("sh");
+    let line = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+    bounded.args(["-c", &line]).arg(serve.get_program()).args(serve.get_args()).env_clear();
+    bounded
 }
 
 /// The command that serves a folder, for tests that expect it to refuse.

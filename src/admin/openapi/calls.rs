@@ -365,8 +365,8 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             "Members who changed or left, as it happens: `begins`, then `member_changed` and `member_removed`",
             records::events(),
         )
-        .of_account(),
-
+        .of_account()
+        .refused(&[429]),
         Op::MailStatus => of("How mail stands", "Mail"),
         Op::MailTest => of("Send a test mail", "MailTest")
             .taking(Object::new().with("to", inputs::email()).schema())

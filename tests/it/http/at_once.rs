@@ -172,7 +172,7 @@ async fn a_stop_waits_for_a_request_that_has_begun() {
 
 #[tokio::test]
 async fn who_dawdles_over_a_small_request_is_cut_off() {
-    let (served, _) = serving().await;
+    let served = serve_at_once(Bounds { head_ms: 500, ..small() }, at_once, by_hyper).await;
     for part in [40, USUAL.len() - 1] {
         let mut wire = served.connect().await;
         wire.ask(USUAL).await;
