@@ -12,6 +12,7 @@ mod backup;
 mod decide;
 mod doctor;
 mod edit;
+mod input;
 mod invite;
 mod keys;
 mod mail;
@@ -124,6 +125,9 @@ struct Global {
     /// Print JSON: one document, or one line an item
     #[arg(long, global = true)]
     json: bool,
+    /// How long to wait for an answer of the sidecar; 30, and 600 for what takes long by its nature
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,19 +4,24 @@
 //! `entities.json`, or a member made up by `--role`.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
+use super::input;
 use super::output;
 use super::remote::{Call, Remote};
 use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{Decision, EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value};
+use crate::domain::{
+    Decision, EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value, limits,
+};
 use crate::engine::{Members, Snapshot, World};
+
+/// More than a policy file may have: what is longer is refused by the gate.
+const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]
 pub(super) struct DecideArgs {
@@ -170,9 +175,7 @@ fn on_folder(
 fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?.into_files();
-    let text = fs::read(entities).map_err(|fault| {
-        Stop::failure(format!("`{}` cannot be read: {fault}", entities.display()))
-    })?;
+    let text = input::bytes(entities, ENTITIES_BYTES_MAX)?;
     let mut files: Vec<_> = own.into_iter().filter(|(path, _)| path != "entities.json").collect();
     files.push(("entities.json".to_owned(), text));
     policy::gate(&PolicyFiles::new(files))

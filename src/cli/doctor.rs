@@ -3,8 +3,8 @@
 //! Asks the running sidecar through `admin.sock`, and looks at the data folder itself. Changes
 //! nothing.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -91,6 +91,14 @@ fn mode(path: &Path) -> io::Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o777)
 }
 
+/// Whether a file can be read. A pipe would keep the command waiting.
+fn readable(path: &Path) -> io::Result<()> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(path)?.read(&mut [0]).map(drop)
+}
+
 fn data_folder(data: &Path) -> Line {
     let place = data.display();
     match mode(data) {
@@ -128,7 +136,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
     for path in &found {
         let place = path.display();
-        match fs::read(path).and_then(|_| mode(path)) {
+        match readable(path).and_then(|()| mode(path)) {
             Ok(mode) if mode & 0o077 == 0 => {}
             Ok(mode) => lines.push(Line::fail(
                 "keys",
@@ -314,6 +322,10 @@ mod tests {
         assert_eq!(states(&keys_folder(&keys)), [State::Ok]);
         set(&key, 0o640);
         assert_eq!(states(&keys_folder(&keys)), [State::Fail]);
+        set(&key, 0o600);
+        let pipe = keys.join("2.key");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(states(&keys_folder(&keys)), [State::Fail], "a pipe is no key");
         fs::remove_dir_all(&data).unwrap();
         assert_eq!(data_folder(&data).state, State::Fail);
         assert_eq!(states(&keys_folder(&keys)), [State::Fail]);

@@ -3,13 +3,11 @@
 //! Reads files only; what the lines become is told by the command.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::Stop;
+use super::{Stop, input};
 use crate::domain::{RoleId, limits};
 use crate::flows::import::{self, Becomes, Reader, Row};
 
@@ -79,9 +77,7 @@ pub(super) fn invited(
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|open| open.take(BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|fault| Stop::failure(format!("`{}` cannot be read: {fault}", file.display())))?;
+    let bytes = input::bytes(file, BYTES_MAX + 1)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= BYTES_MAX) {
         return Ok(bytes);
     }

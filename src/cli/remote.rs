@@ -1,31 +1,44 @@
 //! The client of the running sidecar: the management API over `admin.sock`.
 //!
 //! The only place where the command line speaks HTTP. Never speaks to anything but the socket in
-//! the data folder.
+//! the data folder, and never waits for it without an end.
 
+mod upload;
+
+use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full};
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
+use self::upload::{Sent, Upload};
 use super::{Exit, Global, Stop};
 use crate::domain::Failure;
 
-const PIECE_BYTES: usize = 64 << 10;
-/// How often a waiting person sees a move.
+/// How long a command waits for an answer, and for each further piece of a long one.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+/// The same for what takes the longer the more there is, or waits for somebody else.
+const LONG_LIMIT: Duration = Duration::from_secs(600);
+/// Those calls, by the beginnings of their paths.
+const LONG: [&str; 7] = [
+    "/api/v1/audit/verify",
+    "/api/v1/backup",
+    "/api/v1/mail/test",
+    "/api/v1/members/export",
+    "/api/v1/members/import",
+    "/api/v1/policies/",
+    "/api/v1/roles/compare",
+];
+/// How often a waiting person sees a move, and a full socket is tried again.
 const TICK: Duration = Duration::from_millis(100);
 /// The largest page that the API gives: a long list is few calls.
 const PAGE_ITEMS: &str = "1000";
@@ -34,6 +47,10 @@ const PAGE_ITEMS: &str = "1000";
 pub(super) struct Remote {
     socket: PathBuf,
     runtime: Runtime,
+    /// What `--timeout` says.
+    limit: Option<Duration>,
+    /// Whether it did not answer once: a command that asks several things waits once only.
+    silent: Cell<bool>,
 }
 
 /// One call.
@@ -89,7 +106,9 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
-        Ok(Self { socket: global.data.join("admin.sock"), runtime })
+        let limit = global.timeout.map(Duration::from_secs);
+        let socket = global.data.join("admin.sock");
+        Ok(Self { socket, runtime, limit, silent: Cell::new(false) })
     }
 
     /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does.
@@ -106,10 +125,10 @@ impl Remote {
     /// Makes a call that is answered in JSON.
     pub(super) fn json(&self, call: &Call<'_>) -> Result<Json, Stop> {
         let body = call.body.map(Json::to_string).unwrap_or_default();
+        let body = Either::Left(Full::from(body));
         let bytes = self.runtime.block_on(async {
-            let response =
-                self.send(call, "application/json", Either::Left(Full::from(body))).await?;
-            whole(response).await
+            let response = self.send(call, "application/json", body, None).await?;
+            self.whole(call, response).await
         })?;
         document(&bytes)
     }
@@ -153,16 +172,15 @@ impl Remote {
         media: &'static str,
         file: &Path,
     ) -> Result<Json, Stop> {
-        let body = Upload::of(file).map_err(|fault| {
+        let (body, sent) = Upload::of(file).map_err(|fault| {
             Stop::failure(format!("`{}` cannot be read: {fault}", file.display()))
         })?;
         let call = Call::new("POST", path);
-        let progress = body.progress.clone();
         let bytes = self.runtime.block_on(async {
-            let response = self.send(&call, media, Either::Right(body)).await?;
-            whole(response).await
+            let response = self.send(&call, media, Either::Right(body), Some(&sent)).await?;
+            self.whole(&call, response).await
         });
-        progress.finish_and_clear();
+        sent.bar.finish_and_clear();
         document(&bytes?)
     }
 
@@ -175,8 +193,10 @@ impl Remote {
         let call = Call::new("GET", path);
         self.runtime.block_on(async {
             let body = Either::Left(Full::default());
-            let mut response = accepted(self.send(&call, "application/json", body).await?).await?;
-            while let Some(frame) = response.body_mut().frame().await {
+            let response = self.send(&call, "application/json", body, None).await?;
+            let mut response = self.accepted(&call, response).await?;
+            let rest = "the rest of the answer";
+            while let Some(frame) = self.within(&call, rest, response.body_mut().frame()).await? {
                 let frame = frame.map_err(|fault| broke_off(&fault))?;
                 if let Some(piece) = frame.data_ref() {
                     each(piece)?;
@@ -191,23 +211,18 @@ impl Remote {
         call: &Call<'_>,
         media: &'static str,
         body: Either<Full<Bytes>, Upload>,
+        sent: Option<&Sent>,
     ) -> Result<hyper::Response<Incoming>, Stop> {
-        let broken = |fault: &(dyn Error + 'static)| {
-            let causes = causes(fault);
-            Stop::failure(format!("the sidecar hung up: {causes}; see its log, then try again"))
-        };
-        let stream = UnixStream::connect(&self.socket).await.map_err(|fault| {
-            let place = self.socket.display();
-            Stop::failure(match fault.kind() {
-                kind if no_one(kind) => format!(
-                    "no sidecar on `{place}`: start it with `kwic-team serve`, or give its --data"
+        let broken = |fault: &hyper::Error| {
+            let (place, causes) = (self.socket.display(), causes(fault));
+            Stop::failure(match fault.is_parse() {
+                true => format!(
+                    "what answers on `{place}` is no sidecar: {causes}; give the --data of one"
                 ),
-                ErrorKind::PermissionDenied => format!(
-                    "`{place}` may not be opened: run this as the user who runs the sidecar"
-                ),
-                _ => format!("`{place}` cannot be opened: {fault}"),
+                false => format!("the sidecar hung up: {causes}; see its log, then try again"),
             })
-        })?;
+        };
+        let stream = self.connect(call).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
         tokio::spawn(connection);
@@ -222,21 +237,135 @@ impl Remote {
         if let Some(key) = call.idempotency_key {
             request = request.header("idempotency-key", key);
         }
-        let request = request.body(body).map_err(|fault| broken(&fault))?;
-        sender.send_request(request).await.map_err(|fault| broken(&fault))
+        let request = request
+            .body(body)
+            .map_err(|fault| Stop::failure(format!("this cannot be asked: {fault}")))?;
+        let answer = sender.send_request(request);
+        let answer = match sent {
+            None => self.within(call, "the answer", answer).await?,
+            Some(sent) => self.while_it_moves(call, sent, answer).await?,
+        };
+        answer.map_err(|fault| broken(&fault))
+    }
+
+    async fn connect(&self, call: &Call<'_>) -> Result<UnixStream, Stop> {
+        if self.silent.get() {
+            return Err(Stop::failure("not asked: the sidecar does not answer"));
+        }
+        // A sidecar that takes no connections has a full queue of them before long.
+        let connected = async {
+            loop {
+                match UnixStream::connect(&self.socket).await {
+                    Err(fault) if fault.kind() == ErrorKind::WouldBlock => {
+                        tokio::time::sleep(TICK).await;
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        self.within(call, "a connection", connected).await?.map_err(|fault| {
+            let place = self.socket.display();
+            Stop::failure(match fault.kind() {
+                kind if no_one(kind) => format!(
+                    "no sidecar on `{place}`: start it with `kwic-team serve`, or give its --data"
+                ),
+                ErrorKind::PermissionDenied => format!(
+                    "`{place}` may not be opened: run this as the user who runs the sidecar"
+                ),
+                _ => format!("`{place}` cannot be opened: {fault}"),
+            })
+        })
+    }
+
+    /// The body of an answer that is a success.
+    async fn whole(
+        &self,
+        call: &Call<'_>,
+        response: hyper::Response<Incoming>,
+    ) -> Result<Bytes, Stop> {
+        let body = self.accepted(call, response).await?.into_body().collect();
+        let body = self.within(call, "the rest of the answer", body).await?;
+        body.map(|body| body.to_bytes()).map_err(|fault| broke_off(&fault))
+    }
+
+    /// A problem becomes what a person reads: the detail, and a line for each field.
+    async fn accepted(
+        &self,
+        call: &Call<'_>,
+        response: hyper::Response<Incoming>,
+    ) -> Result<hyper::Response<Incoming>, Stop> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.into_body().collect();
+        let body = self.within(call, "the rest of the answer", body).await?;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Err(refused(status, &serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// Waits for one thing, no longer than the limit of the call.
+    async fn within<T>(
+        &self,
+        call: &Call<'_>,
+        what: &str,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        let limit = self.limit(&call.path);
+        tokio::time::timeout(limit, wait).await.map_err(|_| self.no_answer(call, what, limit))
+    }
+
+    /// Waits for the answer to a file: each piece that is sent begins the limit anew.
+    async fn while_it_moves<T>(
+        &self,
+        call: &Call<'_>,
+        sent: &Sent,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        let mut answer = pin!(answer);
+        let mut before = sent.bytes();
+        loop {
+            let limit = match sent.is_whole() {
+                true => self.limit(&call.path),
+                false => self.limit.unwrap_or(LIMIT),
+            };
+            let waited = tokio::time::timeout(limit, &mut answer).await;
+            match waited {
+                Ok(answer) => return Ok(answer),
+                Err(_) if sent.bytes() != before => before = sent.bytes(),
+                Err(_) if sent.waits_for_file() => return Err(sent.no_data(limit)),
+                Err(_) => return Err(self.no_answer(call, "the answer", limit)),
+            }
+        }
+    }
+
+    /// How long an answer to a call at this path may take.
+    fn limit(&self, path: &str) -> Duration {
+        let usual = match LONG.iter().any(|long| path.starts_with(long)) {
+            true => LONG_LIMIT,
+            false => LIMIT,
+        };
+        self.limit.unwrap_or(usual)
+    }
+
+    fn no_answer(&self, call: &Call<'_>, what: &str, limit: Duration) -> Stop {
+        self.silent.set(true);
+        let Call { method, path, .. } = call;
+        let path = path.split('?').next().unwrap_or_default();
+        let (place, seconds) = (self.socket.display(), limit.as_secs());
+        let undone = match *method {
+            "GET" => "",
+            _ => "; what was asked may still be done: look before you ask again",
+        };
+        Stop::failure(format!(
+            "no answer from the sidecar on `{place}` within {seconds} s while waiting for {what} to `{method} {path}`: is it stopped or overloaded? See its log, or wait longer with --timeout{undone}"
+        ))
     }
 }
 
 /// Whether a connection failed since nobody listens.
 fn no_one(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
-}
-
-/// The body of an answer that is a success.
-async fn whole(response: hyper::Response<Incoming>) -> Result<Bytes, Stop> {
-    let response = accepted(response).await?;
-    let body = response.into_body().collect().await;
-    body.map(|body| body.to_bytes()).map_err(|fault| broke_off(&fault))
 }
 
 fn document(bytes: &[u8]) -> Result<Json, Stop> {
@@ -254,24 +383,18 @@ fn causes(fault: &(dyn Error + 'static)) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// A problem becomes what a person reads: the detail, and a line for each field.
-async fn accepted(response: hyper::Response<Incoming>) -> Result<hyper::Response<Incoming>, Stop> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
-    let mut message = match reasons(&problem) {
+/// A problem as a person reads it.
+fn refused(status: hyper::StatusCode, problem: &Json) -> Stop {
+    let mut message = match reasons(problem) {
         reasons if reasons.is_empty() => status.to_string(),
         reasons => reasons.join("\n  "),
     };
-    let code = text_of(&problem, "code");
+    let code = text_of(problem, "code");
     if code == "internal" {
-        message.push_str(&format!("\n  request id: {}", text_of(&problem, "request_id")));
+        message.push_str(&format!("\n  request id: {}", text_of(problem, "request_id")));
     }
     let exit = if code == "policies_refused" { Exit::PoliciesRefused } else { Exit::Failure };
-    Err(Stop { exit, message, code: code.to_owned() })
+    Stop { exit, message, code: code.to_owned() }
 }
 
 /// What a problem says: its detail, and each field of which that says nothing.
@@ -290,87 +413,6 @@ fn text_of<'j>(json: &'j Json, name: &str) -> &'j str {
     json.get(name).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// A file as a body.
-struct Upload {
-    file: File,
-    /// Unknown where the file is a pipe.
-    length: Option<u64>,
-    progress: ProgressBar,
-}
-
-impl Upload {
-    fn of(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if meta.is_dir() {
-            return Err(ErrorKind::IsADirectory.into());
-        }
-        let length = meta.is_file().then_some(meta.len());
-        // Drawn on standard error, and only where that is a terminal.
-        let progress = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        Ok(Self { file, length, progress })
-    }
-
-    /// The file is on its way; what is waited for now is the answer.
-    fn is_sent(&self) {
-        self.progress.set_style(ProgressStyle::default_spinner());
-        self.progress.set_message("the sidecar checks the file and keeps it");
-        self.progress.enable_steady_tick(TICK);
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = Unread;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Unread>>> {
-        let mut piece = vec![0; PIECE_BYTES];
-        // Reading a file blocks for moments only, and nothing else runs in a command.
-        let read = loop {
-            match self.file.read(&mut piece) {
-                Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        match read {
-            Ok(0) => {
-                self.is_sent();
-                Poll::Ready(None)
-            }
-            Ok(read) => {
-                piece.truncate(read);
-                self.progress.inc(u64::try_from(read).unwrap_or(0));
-                // A body of known length is not asked for its end.
-                if self.length == Some(self.progress.position()) {
-                    self.is_sent();
-                }
-                Poll::Ready(Some(Ok(Frame::data(piece.into()))))
-            }
-            // An end here would make half a file look like a whole one.
-            Err(fault) => Poll::Ready(Some(Err(Unread(fault)))),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-/// The file could not be read to its end.
-#[derive(Debug)]
-struct Unread(io::Error);
-
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the file cannot be read: {}", self.0)
-    }
-}
-
-impl Error for Unread {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,5 +424,49 @@ mod tests {
             "/m?a=x%20y%26z&c=%C3%BC%40e"
         );
         assert_eq!(with_query("/m", &[("a", None)]), "/m");
+    }
+
+    fn remote(limit: Option<Duration>) -> Remote {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        Remote { socket: "/d/admin.sock".into(), runtime, limit, silent: Cell::new(false) }
+    }
+
+    #[test]
+    fn what_takes_long_by_its_nature_is_waited_for_longer() {
+        let usual = remote(None);
+        for path in LONG {
+            assert_eq!(usual.limit(path), LONG_LIMIT, "{path}");
+        }
+        for path in ["/readyz", "/api/v1/members", "/api/v1/mail", "/access/v1/evaluation"] {
+            assert_eq!(usual.limit(path), LIMIT, "{path}");
+        }
+        let asked = remote(Some(Duration::from_secs(7)));
+        assert_eq!(asked.limit("/api/v1/backup"), Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_of_a_file_begins_the_limit_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let (_body, sent) = Upload::of(&file).unwrap();
+        let (remote, call) = (idle(), Call::new("POST", "/api/v1/members/import"));
+        let slow = async {
+            for _ in 0..10 {
+                tokio::time::sleep(LIMIT - TICK).await;
+                sent.bar.inc(1);
+            }
+            "done"
+        };
+        assert_eq!(remote.while_it_moves(&call, &sent, slow).await.unwrap(), "done");
+        let never = std::future::pending::<()>();
+        let stop = remote.while_it_moves(&call, &sent, never).await.unwrap_err();
+        assert!(stop.message.contains("within 30 s"), "{}", stop.message);
+        assert!(remote.silent.get());
+    }
+
+    /// A runtime must not be dropped in another one.
+    fn idle() -> std::mem::ManuallyDrop<Remote> {
+        std::mem::ManuallyDrop::new(remote(None))
     }
 }

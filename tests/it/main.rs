@@ -21,6 +21,7 @@ mod authzen_wire;
 mod backup;
 mod cli_parse;
 mod cli_people;
+mod cli_waiting;
 mod config;
 mod console;
 mod console_insight;

@@ -1,0 +1,165 @@
+//! A file as a body, sent as it is read, with its progress shown to a person.
+//!
+//! The file is read on a thread of its own: a pipe that nobody writes to must not keep the command
+//! from noticing that the time is over.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+
+use super::{Stop, TICK};
+
+const PIECE_BYTES: usize = 64 << 10;
+/// Pieces that are read ahead.
+const PIECES_AHEAD: usize = 2;
+
+/// A file as a body.
+pub(super) struct Upload {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// Unknown where the file is a pipe.
+    length: Option<u64>,
+    sent: Arc<Sent>,
+}
+
+/// How far a file got.
+pub(super) struct Sent {
+    file: PathBuf,
+    pub(super) bar: ProgressBar,
+    whole: AtomicBool,
+    waits_for_file: AtomicBool,
+}
+
+impl Upload {
+    pub(super) fn of(path: &Path) -> io::Result<(Self, Arc<Sent>)> {
+        let meta = fs::metadata(path)?;
+        if meta.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        // To open a pipe waits for its writer: that, too, is done apart.
+        let file = if meta.is_file() { Some(File::open(path)?) } else { None };
+        let length = meta.is_file().then_some(meta.len());
+        let sent = Arc::new(Sent {
+            file: path.to_owned(),
+            // Drawn on standard error, and only where that is a terminal.
+            bar: length.map_or_else(ProgressBar::no_length, ProgressBar::new),
+            whole: AtomicBool::new(false),
+            waits_for_file: AtomicBool::new(false),
+        });
+        let (give, pieces) = mpsc::channel(PIECES_AHEAD);
+        let path = path.to_owned();
+        thread::spawn(move || read(file, &path, &give));
+        Ok((Self { pieces, length, sent: Arc::clone(&sent) }, sent))
+    }
+}
+
+/// Reads a file to its end, or until nobody wants the rest.
+fn read(file: Option<File>, path: &Path, give: &mpsc::Sender<io::Result<Bytes>>) {
+    let mut file = match file.map_or_else(|| File::open(path), Ok) {
+        Ok(file) => file,
+        Err(fault) => return drop(give.blocking_send(Err(fault))),
+    };
+    loop {
+        let mut piece = vec![0; PIECE_BYTES];
+        let read = match file.read(&mut piece) {
+            Err(fault) if fault.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) => return,
+            Ok(read) => {
+                piece.truncate(read);
+                Ok(piece.into())
+            }
+            Err(fault) => Err(fault),
+        };
+        let over = read.is_err();
+        if give.blocking_send(read).is_err() || over {
+            return;
+        }
+    }
+}
+
+impl Sent {
+    /// How many bytes were handed over.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bar.position()
+    }
+
+    /// Whether the file is on its way to its end: what is waited for now is the answer.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the file that keeps everybody waiting.
+    pub(super) fn waits_for_file(&self) -> bool {
+        self.waits_for_file.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn no_data(&self, limit: Duration) -> Stop {
+        let (file, seconds) = (self.file.display(), limit.as_secs());
+        Stop::failure(format!(
+            "nothing came from `{file}` within {seconds} s: write to it, or name a file; nothing was changed"
+        ))
+    }
+
+    fn end(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+        self.bar.set_style(ProgressStyle::default_spinner());
+        self.bar.set_message("the sidecar checks the file and keeps it");
+        self.bar.enable_steady_tick(TICK);
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Unread;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unread>>> {
+        let polled = self.pieces.poll_recv(context);
+        self.sent.waits_for_file.store(polled.is_pending(), Ordering::Relaxed);
+        polled.map(|piece| match piece {
+            None => {
+                self.sent.end();
+                None
+            }
+            Some(Ok(piece)) => {
+                self.sent.bar.inc(u64::try_from(piece.len()).unwrap_or(0));
+                // A body of known length is not asked for its end.
+                if self.length == Some(self.sent.bytes()) {
+                    self.sent.end();
+                }
+                Some(Ok(Frame::data(piece)))
+            }
+            // An end here would make half a file look like a whole one.
+            Some(Err(fault)) => Some(Err(Unread(fault))),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// The file could not be read to its end.
+#[derive(Debug)]
+pub(super) struct Unread(io::Error);
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file cannot be read: {}", self.0)
+    }
+}
+
+impl Error for Unread {}
