@@ -32,6 +32,7 @@ mod roles;
 mod sign_in;
 mod tokens;
 mod two_step;
+mod warnings;
 mod wire;
 
 use std::sync::Arc;

@@ -32,7 +32,7 @@
 //! | 3.5.8 | other sites cannot embed what is for somebody signed in | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
 //! | 3.7.2 | redirects lead only where they may | `console::tests::nobody_is_sent_to_a_place_that_is_no_page`, `it::console_pages::sign_in_leads_on_to_pages_of_our_own_only` |
 //! | 4.1.1 | each answer says rightly what it is | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
-//! | 4.1.3 | a caller cannot pose as a proxy in front | `it::management::a_session_knows_the_address_that_a_trusted_proxy_names`, `browser::tests::a_proxy_is_believed_only_where_it_is_trusted` |
+//! | 4.1.3 | a caller cannot pose as a proxy in front | `it::management::a_session_knows_the_address_that_a_trusted_proxy_names`, `browser::client::tests::a_proxy_is_believed_only_where_it_is_trusted` |
 //! | 4.1.4 | other methods are refused | `it::management::a_path_that_takes_other_methods_names_them`, `it::authzen_wire::each_path_has_its_method_and_says_so` |
 //! | 4.4.2 | a WebSocket is opened by our own origin only | not: there is no WebSocket; events are an answer that goes on |
 //! | 6.1.1 | how guessing is slowed down is written down | not: a matter of documents, README "The team" says it |

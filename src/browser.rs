@@ -5,12 +5,14 @@
 //! that somebody else points here is refused (DNS rebinding). None of it concerns `admin.sock`,
 //! which no browser reaches. Judges nobody's rights.
 
-use std::net::IpAddr;
+mod client;
 
 use crate::app::App;
-use crate::domain::{Failure, Kind, Network, Token};
+use crate::domain::{Failure, Kind, Token};
 use crate::flows::sessions::COOKIE;
 use crate::http::{Method, Peer, Reply, Request, Sole, host_name, is_loopback};
+
+pub use client::client;
 
 /// Nothing of an answer is kept, guessed at, framed, or run as a page (OWASP ASVS 5.0, 3.4 and
 /// 14.3.2). `Referrer-Policy` is not `no-referrer`, with which browsers send `Origin: null`.
@@ -133,35 +135,6 @@ fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
         || request.host().is_some_and(|host| is_loopback(host_name(host)) && plain(host))
 }
 
-/// Where a call comes from: the other end of the connection, or what the proxies in front say of
-/// it, as far as each of them is trusted.
-#[must_use]
-pub fn client(app: &App, request: &Request) -> Option<IpAddr> {
-    let Peer::Tcp { address } = request.peer else { return None };
-    let hops = request.items_from_last("x-forwarded-for");
-    Some(behind(&app.config.console.trusted_proxies, address, hops))
-}
-
-/// The last address before the trusted ones, seen from here; what cannot be read ends the search.
-fn behind<'h>(trusted: &[Network], peer: IpAddr, hops: impl Iterator<Item = &'h str>) -> IpAddr {
-    let mut address = peer;
-    for hop in hops {
-        if !trusted.iter().any(|network| network.contains(address)) {
-            break;
-        }
-        match host_name_of_hop(hop.trim()).parse::<IpAddr>() {
-            Ok(hop) => address = hop.to_canonical(),
-            Err(_) => break,
-        }
-    }
-    address
-}
-
-/// Some proxies write the port behind the address; a bare IPv6 address has colons of its own.
-fn host_name_of_hop(hop: &str) -> &str {
-    if hop.parse::<IpAddr>().is_ok() { hop } else { host_name(hop) }
-}
-
 /// Adds the headers that every answer to a browser has.
 #[must_use]
 pub fn dressed(app: &App, reply: Reply) -> Reply {
@@ -189,27 +162,3 @@ pub fn forgetting(reply: Reply) -> Reply {
 }
 
 const ATTRIBUTES: &str = "Secure; HttpOnly; SameSite=Strict; Path=/";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_is_believed_only_where_it_is_trusted() {
-        let trusted: Vec<Network> =
-            ["10.0.0.0/8", "::1"].iter().filter_map(|text| Network::parse(text)).collect();
-        let client = |peer: &str, header: &str| {
-            behind(&trusted, peer.parse().unwrap(), header.rsplit(',')).to_string()
-        };
-        assert_eq!(client("203.0.113.9", "198.51.100.1"), "203.0.113.9", "nobody's proxy");
-        assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", "192.0.2.1, 198.51.100.1"), "198.51.100.1", "made up");
-        assert_eq!(client("10.0.0.1", "198.51.100.1, 10.9.9.9"), "198.51.100.1", "two proxies");
-        assert_eq!(client("10.0.0.1", "10.0.0.7, 10.0.0.8"), "10.0.0.7");
-        assert_eq!(client("10.0.0.1", "198.51.100.1, nobody"), "10.0.0.1", "unreadable");
-        assert_eq!(client("::1", "198.51.100.1:4711"), "198.51.100.1");
-        assert_eq!(client("::1", "[2001:db8::1]:4711"), "2001:db8::1");
-        assert_eq!(client("::1", "2001:db8::1"), "2001:db8::1");
-        assert_eq!(client("10.0.0.1", ""), "10.0.0.1");
-    }
-}

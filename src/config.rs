@@ -5,9 +5,12 @@
 
 mod keys;
 mod read;
+mod secret;
 
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use keys::{KEYS, Key};
 use read::Settings;
 
 pub use read::duration;
+pub use secret::Secret;
 
 /// One thing wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The bounds that may be moved.
     pub limits: Limits,
+    /// What works, and should be mended all the same.
+    pub warnings: Vec<String>,
 }
 
 /// Section `decision`.
@@ -223,8 +229,9 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Vec<ConfigFault>> {
         let mut settings = Settings::read(file, environment);
-        let config = build(&mut settings, data);
+        let mut config = build(&mut settings, data);
         check(&config, &mut settings);
+        config.warnings = warnings(&config, file, &settings);
         if settings.faults.is_empty() { Ok(config) } else { Err(settings.faults) }
     }
 }
@@ -315,8 +322,35 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             idle_ms_max: settings.number("limits.idle_ms_max"),
             drain_ms_max: settings.number("limits.drain_ms_max"),
         },
+        warnings: Vec::new(),
         data,
     }
+}
+
+/// What works, and should be mended all the same.
+fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<String> {
+    let Console { listen, public_url, trusted_proxies, .. } = &config.console;
+    let own = listen.ip();
+    let proxied = public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+        || !trusted_proxies.is_empty();
+    let mut warnings = Vec::new();
+    if proxied && own.is_loopback() && !trusted_proxies.iter().any(|known| known.contains(own)) {
+        warnings.push(format!(
+            "a proxy on this machine stands before `console.listen`, and `console.trusted_proxies` does not name it: people cannot be told apart, so that a stranger's wrong passwords slow everybody's sign-in down; have the proxy set `X-Forwarded-For`, and write `trusted_proxies = [\"{own}\"]` under `[console]`"
+        ));
+    }
+    warnings.extend(settings.exposed.iter().cloned());
+    let password = config.mail.url.as_deref().is_some_and(|url| url.contains('@'));
+    if password
+        && let Some(file) = file.filter(|_| settings.is_in_file("mail.url"))
+        && fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0)
+    {
+        let place = file.display();
+        warnings.push(format!(
+            "everybody on this machine may read `{place}`, which holds the password in `mail.url`: run `chmod o= {place}`"
+        ));
+    }
+    warnings
 }
 
 /// What cannot be, though each key alone can.

@@ -31,6 +31,7 @@ pub mod sign_in;
 pub mod step_up;
 pub mod ticket;
 pub mod two_step;
+pub mod warnings;
 
 pub mod roles;
 mod whole;

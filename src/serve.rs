@@ -130,8 +130,10 @@ pub fn check(config: &Config) -> Result<String, Failure> {
     let snapshot = Snapshot::load(&files, &[]).map_err(|faults| {
         Failure::new(Kind::PoliciesRefused, "policies_refused", render(&faults))
     })?;
+    let warnings: String =
+        config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
-        "the configuration is in order; {} policies, {} roles, {} tests passed",
+        "the configuration is in order; {} policies, {} roles, {} tests passed{warnings}",
         snapshot.policy_count(),
         snapshot.roles().len(),
         snapshot.test_count()
@@ -388,6 +390,9 @@ fn announce(app: &App, places: &[(&str, String)]) {
         store = %app.config.store.path.display(),
         "started"
     );
+    for warning in &app.config.warnings {
+        tracing::warn!("{warning}");
+    }
     if app.config.mail.kind.is_none() {
         tracing::warn!(
             "`mail.kind` is not set, so no mail is sent: links are shown to whoever invites"

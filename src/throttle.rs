@@ -55,6 +55,36 @@ impl Login {
     }
 }
 
+/// Where a try comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spot {
+    /// The address; `None` where it is not known, as behind a proxy that says nothing.
+    pub network: Option<IpAddr>,
+    /// What somebody says of it who is not trusted. It only makes a place that is known again: who
+    /// lies about it shares a counter with nobody, or one of the owner's with the owner, as a
+    /// neighbour does.
+    pub claimed: Option<IpAddr>,
+}
+
+impl From<Option<IpAddr>> for Spot {
+    fn from(network: Option<IpAddr>) -> Self {
+        Self { network, claimed: None }
+    }
+}
+
+impl Spot {
+    /// What a login may be known from.
+    fn key(self) -> Option<Digest> {
+        let network = self.network.map(network::key);
+        match self.claimed.map(network::key) {
+            Some(claimed) => {
+                Some(Digest::of(&[b"claimed", &network.unwrap_or_default().0, &claimed.0]))
+            }
+            None => network,
+        }
+    }
+}
+
 /// Counts failures to sign in; clones share the counts.
 #[derive(Clone, Default)]
 pub struct Throttle(Arc<Mutex<State>>);
@@ -88,6 +118,7 @@ pub struct Try {
     throttle: Throttle,
     login: Login,
     network: Option<Digest>,
+    spot: Option<Digest>,
     /// The login's own, or its own from a network that is known.
     counter: Digest,
 }
@@ -112,12 +143,13 @@ impl Throttle {
     pub fn admit(
         &self,
         login: Login,
-        network: Option<IpAddr>,
+        from: impl Into<Spot>,
         now: Timestamp,
     ) -> Result<Try, Failure> {
-        let network = network.map(network::key);
+        let from = from.into();
+        let (network, spot) = (from.network.map(network::key), from.key());
         let mut state = self.state();
-        let known = network.filter(|network| state.known.knows(login, network));
+        let known = spot.filter(|spot| state.known.knows(login, spot));
         let counter = known.map_or(login.0, |network| from_known(login, network));
         let guarded = if known.is_none() { network } else { None };
         let wait = state
@@ -127,14 +159,21 @@ impl Throttle {
             return Err(too_many("too_many_tries", "tries", wait));
         }
         *state.under_way.entry(counter).or_default() += 1;
-        Ok(Try { throttle: self.clone(), login, network, counter })
+        Ok(Try { throttle: self.clone(), login, network, spot, counter })
     }
 
     /// The person was there: says so where a link from mail was followed to a new password, so that
     /// a guesser cannot keep the person out, and for each session of the store at a start, since a
     /// restart forgets.
     pub fn recognize(&self, login: Login, network: IpAddr, at: Timestamp) {
-        self.state().known.remember(login, network::key(network), at);
+        self.recognize_at(login, Some(network).into(), at);
+    }
+
+    /// The same, where less may be known of the place.
+    pub fn recognize_at(&self, login: Login, from: Spot, at: Timestamp) {
+        if let Some(spot) = from.key() {
+            self.state().known.remember(login, spot, at);
+        }
     }
 
     /// Until when no try of a login is looked at: from a network that nobody knows it from, or from
@@ -186,7 +225,9 @@ impl Try {
         state.failures.remove(&self.counter);
         if let Some(network) = self.network {
             state.networks.succeeded(&network, self.login);
-            state.known.remember(self.login, network, now);
+        }
+        if let Some(spot) = self.spot {
+            state.known.remember(self.login, spot, now);
         }
         before.saturating_add(strangers)
     }
@@ -574,6 +615,32 @@ mod tests {
         assert_eq!(wrong(&throttle, "ann", &address(0), 9), Err(1), "the oldest is not");
         assert_eq!(wrong(&throttle, "ann", &address(1), 9), Ok(1));
         assert_eq!(wrong(&throttle, "ann", &address(8), 9), Ok(1));
+    }
+
+    #[test]
+    fn behind_a_proxy_that_is_not_named_a_stranger_locks_nobody_out_of_a_known_place() {
+        let throttle = Throttle::default();
+        let claims = |address: &str| Spot { network: None, claimed: from(address) };
+        let wrong = |name: &str, spot: Spot, now| {
+            let admitted = throttle.admit(login(name), spot, at(now));
+            admitted.map(|admitted| admitted.failed(at(now))).map_err(|_| ())
+        };
+        throttle.admit(login("ann"), claims(HOME), at(0)).unwrap().succeeded(at(0));
+        for count in 1..=3 {
+            assert_eq!(wrong("ann", claims(STRANGER), 0), Ok(count));
+        }
+        assert_eq!(wrong("ann", claims(STRANGER), 0), Err(()));
+        assert_eq!(wrong("ann", claims("192.0.2.99"), 0), Err(()), "whatever is claimed");
+        assert_eq!(wrong("ann", Spot::default(), 0), Err(()));
+        throttle.admit(login("ann"), claims(HOME), at(0)).unwrap().succeeded(at(0));
+        // A claim is no network: it is not the same as the address itself, nor the one of a
+        // proxy elsewhere, and failures of many logins count for no one.
+        assert_eq!(wrong("ann", Spot::from(from(HOME)), 0), Err(()));
+        let elsewhere = Spot { network: from("203.0.113.1"), claimed: from(HOME) };
+        assert_eq!(wrong("ann", elsewhere, 0), Err(()));
+        for number in 0..40 {
+            assert_eq!(wrong(&format!("m{number}"), claims(STRANGER), 0), Ok(1));
+        }
     }
 
     #[test]

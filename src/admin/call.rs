@@ -166,7 +166,7 @@ impl Call<'_> {
 
     /// Where the call comes from.
     pub(super) fn from(&self) -> From {
-        From { address: browser::client(self.app, self.request), agent: self.request.agent() }
+        browser::client(self.app, self.request)
     }
 
     /// `If-Match`, honoured where it is sent: who removes or suspends in haste need not read first.

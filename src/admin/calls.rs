@@ -5,7 +5,7 @@
 use super::call::{Answer, Call};
 use super::{
     accounts, audit, backup, events, files, invites, mail, me, members, openapi, passkeys,
-    passwords, personal, policies, roles, sign_in, tokens, two_step,
+    passwords, personal, policies, roles, sign_in, tokens, two_step, warnings,
 };
 use crate::http::Method;
 use crate::http::query::decoded;
@@ -159,6 +159,8 @@ calls! {
     MailBounce: Post "/bounces" Operator File => mail::bounce,
 
     Backup: Post "/backup" Operator Json => backup::take,
+
+    Warnings: Get "/warnings" Operator Empty => warnings::list,
 
     Policies: Get "/policies" Anyone Empty => policies::show,
     PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,

@@ -13,6 +13,7 @@ mod personal;
 mod policies;
 mod tokens;
 mod two_step;
+mod warnings;
 
 use serde::Serialize;
 
@@ -29,6 +30,7 @@ pub(super) use personal::{Erasure, Finding, MemberData, Seen};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
+pub(super) use warnings::Warning;
 
 use super::members::Done;
 use crate::app::App;

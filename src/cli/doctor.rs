@@ -196,6 +196,7 @@ fn running(remote: &Remote) -> Vec<Line> {
     }
     let slugs: Vec<String> = accounts.iter().map(|account| text(account, "slug")).collect();
     lines.extend(mail(remote, &slugs));
+    lines.extend(warnings(remote));
     slugs.iter().for_each(|slug| lines.extend(review(remote, slug)));
     lines.extend(chains(remote));
     lines
@@ -246,6 +247,19 @@ fn mail_itself(status: &Json) -> Line {
         banner if stopped => Line::fail("mail", banner),
         banner => Line::warn("mail", banner),
     }
+}
+
+/// What the sidecar itself says should be mended.
+fn warnings(remote: &Remote) -> Vec<Line> {
+    let found = match items(remote, "/api/v1/warnings") {
+        Ok(found) => found,
+        Err(stop) => return vec![Line::fail("warnings", stop.message)],
+    };
+    let line = |warning: &Json| match text(warning, "severity").as_str() {
+        "fail" => Line::fail("warnings", text(warning, "sentence")),
+        _ => Line::warn("warnings", text(warning, "sentence")),
+    };
+    found.iter().map(line).collect()
 }
 
 fn review(remote: &Remote, slug: &str) -> Vec<Line> {

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::ConfigFault;
 use super::keys::{KEYS, Key, Takes};
+use super::secret::Secret;
 use crate::domain::{AccountSlug, near};
 
 /// A value that its key takes.
@@ -29,6 +30,8 @@ pub(super) enum Setting {
 pub(super) struct Settings {
     found: BTreeMap<String, (Setting, String)>,
     pub(super) faults: Vec<ConfigFault>,
+    /// Files with secrets that others may read, a sentence each.
+    pub(super) exposed: Vec<String>,
 }
 
 impl Settings {
@@ -133,10 +136,18 @@ impl Settings {
             };
             let (key, value) = match (direct, from_file()) {
                 (Some(key), _) => (key, value),
-                (None, Some(key)) => match fs::read_to_string(&value) {
-                    Ok(secret) => (key, secret.trim_end().to_owned()),
-                    Err(fault) => {
-                        let sentence = format!("`{value}` cannot be read: {fault}");
+                (None, Some(key)) => match Secret::read(Path::new(&value)) {
+                    Ok(secret) => {
+                        // Mounted secrets are often readable to all, so that this is no fault.
+                        if let Some(mode) = secret.exposed {
+                            self.exposed.push(format!(
+                                "others may read `{value}`, which `{variable}` names (mode {mode:04o}): run `chmod 600 {value}`"
+                            ));
+                        }
+                        (key, secret.text.trim_end().to_owned())
+                    }
+                    Err(why) => {
+                        let sentence = format!("`{value}` {why}");
                         self.fault(variable, &key.path(), sentence);
                         continue;
                     }
@@ -172,6 +183,11 @@ impl Settings {
     pub(super) fn fault_of(&mut self, path: &str, message: impl Into<String>) {
         let place = self.found.get(path).map_or_else(String::new, |(_, place)| place.clone());
         self.fault(place, path, format!("`{path}` {}", message.into()));
+    }
+
+    /// Whether a key was set in the configuration file.
+    pub(super) fn is_in_file(&self, path: &str) -> bool {
+        self.found.get(path).is_some_and(|(_, place)| place.contains(':'))
     }
 
     fn get(&self, path: &str) -> Option<&Setting> {

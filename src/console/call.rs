@@ -25,7 +25,7 @@ pub(super) struct Call<'r> {
 impl Call<'_> {
     /// Where it comes from.
     pub(super) fn from(&self) -> From {
-        From { address: browser::client(self.app, self.request), agent: self.request.agent() }
+        browser::client(self.app, self.request)
     }
 
     /// Whoever is signed in.

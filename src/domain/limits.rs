@@ -45,6 +45,10 @@ pub const KNOWN_LOGINS_MAX: usize = 100_000;
 /// Most networks known of one login: home, work, the telephone, and the old ones of each. Each is
 /// one more counter for whoever sits in it.
 pub const KNOWN_NETWORKS_PER_LOGIN_MAX: usize = 8;
+/// Largest file with a secret: hundreds of keys.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Shortest key that a caller of the decision listener brings: 128 bits in hexadecimal digits.
+pub const CALLER_KEY_CHARS_MIN: usize = 32;
 /// Most keys of quotas.
 pub const QUOTA_KEYS_MAX: usize = 100_000;
 

@@ -22,7 +22,12 @@ impl Network {
         let address: IpAddr = address.parse().ok()?;
         let most = width(address);
         let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Self { address, bits })
+        // An IPv4 address may be written as an IPv6 one; it is the same address.
+        let (address, bits) = match (address.to_canonical(), bits.checked_sub(96)) {
+            (short @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => (short, bits),
+            _ => (address, bits),
+        };
+        (bits <= width(address)).then_some(Self { address, bits })
     }
 
     /// Whether an address is one of it.
@@ -63,6 +68,7 @@ mod tests {
         assert!(holds("10.0.0.1", "10.0.0.1") && !holds("10.0.0.1", "10.0.0.2"));
         assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "::1"));
         assert!(holds("2001:db8::/32", "2001:db8:9::1") && !holds("2001:db8::/32", "2001:db9::1"));
+        assert!(holds("::ffff:10.0.0.1", "10.0.0.1") && holds("::ffff:10.0.0.0/104", "10.9.0.1"));
         assert!(holds("::/0", "2001:db8::1") && holds("::1", "::1"));
     }
 

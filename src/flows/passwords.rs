@@ -213,12 +213,13 @@ pub fn request(
 ) -> Result<(), Failure> {
     let network = from.place();
     let to = [b"reset to".as_slice(), account.as_str().as_bytes(), email.key().as_bytes()];
-    let by = [b"reset from".as_slice(), network.as_bytes()];
-    let mut quotas = vec![Quota {
-        of: &by,
+    let by = network.as_ref().map(|network| [b"reset from".as_slice(), network.as_bytes()]);
+    let by = by.as_ref().map(|of| Quota {
+        of,
         most: limits::RESETS_BY_NETWORK_MAX,
         per: limits::RESETS_BY_NETWORK_PER,
-    }];
+    });
+    let mut quotas: Vec<_> = by.into_iter().collect();
     quotas.extend(limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &to, most, per }));
     app.quotas.take(&quotas, app.clock.now())?;
     let app = Arc::clone(app);
@@ -284,8 +285,6 @@ pub async fn reset_by_link(
     // A guesser must not keep the owner from the new password.
     let login = Login::new(&member.account, &member.email);
     app.throttle.forget(login);
-    if let Some(address) = from.address {
-        app.throttle.recognize(login, address, app.clock.now());
-    }
+    app.throttle.recognize_at(login, from.spot(), app.clock.now());
     Ok(done)
 }

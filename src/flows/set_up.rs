@@ -68,13 +68,14 @@ pub async fn set_up(
     from: &From,
 ) -> Result<Committed<(Account, Member)>, Failure> {
     let now = app.clock.now();
-    let network = from.place();
-    let quota = Quota {
-        of: &[b"set-up from", network.as_bytes()],
-        most: limits::SET_UPS_BY_NETWORK_MAX,
-        per: limits::SET_UPS_BY_NETWORK_PER,
-    };
-    app.quotas.take(&[quota], now)?;
+    if let Some(network) = from.place() {
+        let quota = Quota {
+            of: &[b"set-up from", network.as_bytes()],
+            most: limits::SET_UPS_BY_NETWORK_MAX,
+            per: limits::SET_UPS_BY_NETWORK_PER,
+        };
+        app.quotas.take(&[quota], now)?;
+    }
     let offered = *app.set_up.lock().unwrap_or_else(PoisonError::into_inner);
     // Hashes are compared, so that the time taken tells nothing of the token.
     if Token::parse(token).map(|token| token.hash()).is_none_or(|hash| Some(hash) != offered) {

@@ -23,7 +23,7 @@ use crate::password::Password;
 use crate::store::sessions::SignIn;
 use crate::store::two_step::Proof;
 use crate::store::{self, Committed};
-use crate::throttle::Login;
+use crate::throttle::{Login, Spot};
 
 /// Stands for what is too long to be hashed.
 const NOBODYS: &str = "nobody's";
@@ -45,6 +45,8 @@ pub struct Attempt {
 pub struct From {
     /// The address of the caller, as far as it can be trusted.
     pub address: Option<IpAddr>,
+    /// What a proxy says of it that is not trusted: no evidence, and enough to know a place again.
+    pub claimed: Option<IpAddr>,
     /// What the browser calls itself.
     pub agent: String,
 }
@@ -55,15 +57,21 @@ impl From {
         self.address.map(|address| address.to_string()).unwrap_or_default()
     }
 
-    /// What one caller can hold of addresses: an IPv6 host has a whole /64.
-    pub(super) fn place(&self) -> String {
-        match self.address {
-            Some(IpAddr::V6(address)) => {
+    /// What one caller can hold of addresses: an IPv6 host has a whole /64. `None` where it is not
+    /// known: then nobody is counted, since it would be everybody.
+    pub(super) fn place(&self) -> Option<String> {
+        self.address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
                 format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
             }
-            _ => self.network(),
-        }
+            IpAddr::V4(address) => address.to_string(),
+        })
+    }
+
+    /// The same for the throttle.
+    pub(super) fn spot(&self) -> Spot {
+        Spot { network: self.address, claimed: self.claimed }
     }
 }
 
@@ -102,7 +110,7 @@ pub async fn sign_in(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failur
 
 async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> {
     let login = Login::new(&attempt.account, &attempt.email);
-    let admitted = app.throttle.admit(login, attempt.from.address, app.clock.now())?;
+    let admitted = app.throttle.admit(login, attempt.from.spot(), app.clock.now())?;
     let Some(checked) = checked(app, &attempt).await? else {
         let failures = admitted.failed(app.clock.now());
         tell_failed(app, (&attempt.account, &attempt.email), &attempt.from, failures);
@@ -164,7 +172,7 @@ pub(super) async fn by_ticket(
     whole(async move {
         let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
         let login = Login::new(&member.account, &member.email);
-        let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
+        let admitted = app.throttle.admit(login, from.spot(), app.clock.now())?;
         let factors = app.store.factors(&member.id).await?;
         if factors.round != ticket.round {
             return Err(ticket::dead());
@@ -286,7 +294,8 @@ pub(super) fn tell_failed(
     failures: u32,
 ) {
     let (address, masked) = (from.network(), email.masked());
-    tracing::warn!(event = "authn_login_fail", %account, email = masked, address, failures, "a password was refused");
+    let claimed = from.claimed.map(|address| address.to_string());
+    tracing::warn!(event = "authn_login_fail", %account, email = masked, address, claimed, failures, "a password was refused");
     if failures != limits::SIGN_IN_FAILURES_TOLD {
         return;
     }

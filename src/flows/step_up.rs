@@ -45,7 +45,7 @@ pub(super) async fn check_own(
     from: &From,
 ) -> Result<StepUp, Failure> {
     let login = Login::new(&member.account, &member.email);
-    let admitted = app.throttle.admit(login, from.address, app.clock.now())?;
+    let admitted = app.throttle.admit(login, from.spot(), app.clock.now())?;
     let credential = app.store.credential(&member.id).await?.ok_or_else(sessions::ended)?;
     let matches = match Password::parse(&shown.password) {
         Ok(password) => app.hasher.verify(&password, &credential.password).await?.matches,

@@ -192,6 +192,13 @@ impl Request {
         }
     }
 
+    /// Every line of a header, in order; one that is no text is empty, so that nothing moves up into
+    /// its place.
+    pub fn lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
+        let lines = self.parts.headers.get_all(name).iter();
+        lines.map(|line| std::str::from_utf8(line.as_bytes()).unwrap_or_default())
+    }
+
     /// The items of a header that is a list, from the last to the first, over all its lines. One
     /// that is no text is empty, so that nothing moves up into its place; it spoils no other.
     pub fn items_from_last(&self, name: &str) -> impl Iterator<Item = &str> {

@@ -16,7 +16,7 @@ use kwic_team::store::links::EmailConfirmed;
 use crate::stage::{HOUR, PASSWORD, Stage, email, link_in, refused, role};
 
 fn from(address: &str) -> From {
-    From { address: Some(address.parse::<IpAddr>().unwrap()), agent: "test".into() }
+    From { address: Some(address.parse::<IpAddr>().unwrap()), agent: "test".into(), claimed: None }
 }
 
 #[tokio::test]

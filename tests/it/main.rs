@@ -48,6 +48,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod postfix;
+mod proxies;
 mod readme;
 mod records;
 mod reload;

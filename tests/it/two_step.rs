@@ -57,7 +57,7 @@ pub struct Guarded {
 }
 
 pub fn here() -> From {
-    From { address: Some(IpAddr::from([192, 0, 2, 7])), agent: "Lynx".to_owned() }
+    From { address: Some(IpAddr::from([192, 0, 2, 7])), agent: "Lynx".to_owned(), claimed: None }
 }
 
 pub fn shown(code: &str) -> Shown {

@@ -382,6 +382,8 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .answered(CREATED)
             .refused(&[409]),
 
+        Op::Warnings => own("What the operator of the sidecar should mend", "WarningList"),
+
         Op::Policies => own("The live policies", "Policies"),
         Op::PoliciesCheck => {
             own("What loading the policy folder would change; loads nothing", "Reload")

@@ -111,6 +111,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("ChainList", lists(chain()));
     add("Mail", mail());
     add("MailTest", mail_test());
+    add("WarningList", lists(warning()));
     add("BounceTaken", state(&["told", "nothing_new"]).schema());
     add("Backup", backup());
     add("Policies", policies());
@@ -514,6 +515,14 @@ fn mail() -> Value {
 fn mail_test() -> Value {
     let step = Object::new().with("step", text()).with("ok", flag()).with("detail", text());
     Object::new().with("ok", flag()).with("steps", list(step.schema())).schema()
+}
+
+fn warning() -> Value {
+    Object::new()
+        .with("about", text())
+        .with("severity", word(&["warn", "fail"]))
+        .with("sentence", text())
+        .schema()
 }
 
 fn policies() -> Value {

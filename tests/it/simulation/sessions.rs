@@ -52,7 +52,7 @@ impl Sim {
             account: slug(person.account),
             email: person.email.clone(),
             password: password.clone(),
-            from: From { address: None, agent: "a simulation".to_owned() },
+            from: From { agent: "a simulation".to_owned(), ..From::default() },
         };
         if let (true, Some(owner), Which::Owed) = (fits, &owner, showing.which)
             && self.dice.percent(60)

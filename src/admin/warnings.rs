@@ -1,0 +1,11 @@
+//! `/warnings`: what the operator of the sidecar should mend.
+
+use super::call::{Answer, Call};
+use super::wire::{self, List};
+use crate::flows::warnings;
+use crate::http::Reply;
+
+pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+    let permit = call.operator()?;
+    Ok(Reply::json_of(&List::<wire::Warning>::whole(warnings::all(call.app, &permit))))
+}

@@ -1,0 +1,51 @@
+//! Files with secrets: regular, bounded, text, and whether others may read them.
+//!
+//! Never repeats what stands in one.
+
+use std::fs::{self, File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::domain::limits;
+
+/// What stands in a file.
+pub struct Secret {
+    /// The text, without a byte order mark.
+    pub text: String,
+    /// The permissions, where others than who must may read or change the file.
+    pub exposed: Option<u32>,
+}
+
+impl Secret {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A sentence that follows the file's name.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let unreadable = |fault: std::io::Error| format!("cannot be read: {fault}");
+        let meta = fs::metadata(path).map_err(unreadable)?;
+        // A pipe would keep the reader waiting.
+        if !meta.is_file() {
+            return Err("is not a regular file: name one".to_owned());
+        }
+        let most = limits::SECRET_FILE_BYTES_MAX;
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+        if read.map_err(unreadable)? as u64 > most {
+            return Err(format!("has more than {} KiB: is it the right file?", most >> 10));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        Ok(Self { text, exposed: exposed(&meta) })
+    }
+}
+
+/// A file of one's own is for its owner alone. One of somebody else, such as a secret that is mounted
+/// (root's, 0440), reaches this process through its group only: that may read it, too.
+fn exposed(meta: &Metadata) -> Option<u32> {
+    let own = fs::metadata("/proc/self").map_or(true, |process| process.uid() == meta.uid());
+    let allowed = if own { 0o700 } else { 0o750 };
+    let mode = meta.mode() & 0o777;
+    (mode & !allowed != 0).then_some(mode)
+}

@@ -1,0 +1,28 @@
+//! What the operator of the sidecar should mend, though the sidecar works.
+//!
+//! Reads what is remembered elsewhere; finds nothing out itself.
+
+use super::permit::StorePermit;
+use crate::app::App;
+
+/// One thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// A word for what it is about.
+    pub about: &'static str,
+    /// Whether something does not work as it was configured.
+    pub fails: bool,
+    /// What is wrong, and what to do next.
+    pub sentence: String,
+}
+
+/// Everything there is to mend.
+#[must_use]
+pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
+    let configured = app.config.warnings.iter().map(|sentence| Warning {
+        about: "configuration",
+        fails: false,
+        sentence: sentence.clone(),
+    });
+    configured.collect()
+}
