@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, RwLock};
 
 use crate::clock::Clock;
@@ -77,7 +77,9 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Digests of the bearer keys that callers of the decision listener must bring; empty where
     /// none are asked for.
-    pub decision_keys: Vec<Digest>,
+    pub caller_keys: ArcSwap<Vec<Digest>>,
+    /// Why the file with those keys was last refused; `None` once it is read again.
+    pub caller_keys_fault: ArcSwapOption<String>,
     /// Secret keys, and what is derived from them.
     pub keys: Keys,
     /// How mail goes out.
@@ -133,7 +135,8 @@ impl App {
             store,
             cross_check,
             telemetry,
-            decision_keys: Vec::new(),
+            caller_keys: ArcSwap::default(),
+            caller_keys_fault: ArcSwapOption::empty(),
             keys: Keys::passing()?,
             mailer: Mailer::links()?,
             hasher,

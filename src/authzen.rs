@@ -49,14 +49,15 @@ impl<'r> From<&Small<'r>> for Caller<'r> {
 pub fn admit<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure> {
     let caller = caller.into();
     check_host(app, caller)?;
-    if app.decision_keys.is_empty() {
+    let keys = app.caller_keys.load();
+    if keys.is_empty() {
         return Ok(());
     }
     let given = caller.authorization.and_then(|value| value.split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // Digests are compared, so that the time taken tells nothing of a key.
     let known = given.map(|(_, key)| Digest::of(&[key.trim().as_bytes()]));
-    if known.is_some_and(|known| app.decision_keys.contains(&known)) {
+    if known.is_some_and(|known| keys.contains(&known)) {
         return Ok(());
     }
     Err(Failure::new(

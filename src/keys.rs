@@ -4,6 +4,7 @@
 //! A derived token stands in no store: who holds the keys can make it again, nobody else. Keys
 //! never leave this folder, and never print.
 
+pub mod callers;
 mod ring;
 mod seal;
 

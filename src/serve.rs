@@ -27,7 +27,7 @@ use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
 use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_step};
 use crate::http::{Bounds, Listen, Listener, Server, Small};
-use crate::keys::Keys;
+use crate::keys::{Keys, callers};
 use crate::mail::Mailer;
 use crate::open_files;
 use crate::policy_folder::{self, Watch};
@@ -123,6 +123,7 @@ pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<()
 /// `PoliciesRefused` with every fault.
 pub fn check(config: &Config) -> Result<String, Failure> {
     usable(config)?;
+    read_keys(config)?;
     let files = match &config.policies.dir {
         Some(dir) => policy_folder::read(dir)?,
         None => policy_folder::shipped(),
@@ -289,7 +290,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Fo
         let _ = seen.send(session.clone());
     })
     .await?;
-    let keys = read_keys(config.decision.keys_file.as_deref())?;
+    let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
     let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
@@ -298,7 +299,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Fo
     let link_keys = Keys::open(&config.data.join("keys"))?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
-    app.decision_keys = keys;
+    app.caller_keys.store(Arc::new(caller_keys));
     app.keys = link_keys;
     app.mailer = mailer;
     app.links = links;
@@ -322,23 +323,9 @@ fn tell_resealed((resealed, unreadable): (usize, usize)) {
     }
 }
 
-/// The digests of the keys in a file, one a line.
-fn read_keys(path: Option<&Path>) -> Result<Vec<Digest>, Failure> {
-    let Some(path) = path else { return Ok(Vec::new()) };
-    let refuse = |why: String| {
-        let sentence = format!("`decision.keys_file` `{}` {why}", path.display());
-        Err(Failure::new(Kind::Invalid, "keys", sentence))
-    };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(fault) => return refuse(format!("cannot be read: {fault}")),
-    };
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let keys: Vec<Digest> = lines.map(|line| Digest::of(&[line.as_bytes()])).collect();
-    if keys.is_empty() {
-        return refuse("holds no key: write one a line".to_owned());
-    }
-    Ok(keys)
+/// The keys of callers; none where no file is configured.
+fn read_keys(config: &Config) -> Result<Vec<Digest>, Failure> {
+    config.decision.keys_file.as_deref().map_or(Ok(Vec::new()), callers::read)
 }
 
 /// Lowers `limits.connections_max` to what the open files that are allowed are enough for.

@@ -320,6 +320,15 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     }
 }
 
+/// Whether the file with the keys of callers is refused.
+#[must_use]
+pub fn keys_refused(refused: bool) -> String {
+    let mut out = String::new();
+    let help = "1 where `decision.keys_file` was refused, and the keys before go on counting.";
+    single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
+    out
+}
+
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

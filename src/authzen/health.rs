@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::domain::{Failure, Kind};
 use crate::http::{Reply, Server};
-use crate::telemetry::Gauges;
+use crate::telemetry::{self, Gauges};
 
 #[derive(Serialize)]
 struct Ready<'r> {
@@ -16,6 +16,9 @@ struct Ready<'r> {
     digest: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'r str>,
+    /// Without its cause, which names a path: nobody needs a key to ask for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_fault: Option<&'static str>,
     revision: u64,
     members: usize,
 }
@@ -44,6 +47,9 @@ pub fn readyz(app: &App) -> Reply {
         policies: if status.last_good { "last_good" } else { "live" },
         digest: policies.digest_hex(),
         fault: status.fault.as_deref(),
+        keys_fault: app.caller_keys_fault.load().as_ref().map(
+            |_| "`decision.keys_file` was refused, and the keys before go on counting: see the log",
+        ),
         revision: app.directory.revision().0,
         members: app.directory.len(),
     })
@@ -54,7 +60,7 @@ pub fn readyz(app: &App) -> Reply {
 pub fn metrics(app: &App, server: &Server) -> Reply {
     let policies = app.policies.load();
     let checks = app.cross_check.outcomes();
-    let text = app.telemetry.render(&Gauges {
+    let mut text = app.telemetry.render(&Gauges {
         members: app.directory.len(),
         revision: app.directory.revision().0,
         policies: policies.policy_count(),
@@ -66,5 +72,6 @@ pub fn metrics(app: &App, server: &Server) -> Reply {
         connections: server.connections(),
         panics: server.panics(),
     });
+    text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

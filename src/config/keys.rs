@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         "keys_file",
         Takes::Path,
         "",
-        "bearer keys, one a line; callers must then bring one",
+        "bearer keys of 32 characters or more, one a line; callers must then bring one",
     ),
     key(
         "decision",

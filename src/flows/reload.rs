@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::engine::{Changes, Snapshot, render};
 use crate::flows::permit::{Caller, Permit, Right, StorePermit};
-use crate::flows::refresh;
+use crate::flows::{callers, refresh};
 use crate::policy_folder::{self, Watch};
 use crate::store::{Store, StoredPolicies};
 
@@ -151,9 +151,13 @@ pub async fn files(app: &App, caller: Caller) -> Result<Option<Vec<String>>, Fai
 pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let app = Arc::clone(app);
     // A task of its own: a caller that hangs up must not stop a swap before it is kept.
-    tokio::spawn(async move { once(&app, permit).await })
-        .await
-        .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
+    tokio::spawn(async move {
+        let keys = callers::reload(&app).await;
+        let report = once(&app, permit).await?;
+        keys.map(|()| report).map_err(|fault| callers::not_reloaded(&fault))
+    })
+    .await
+    .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
 }
 
 /// Takes the folder through the gate as a reload would, and says what it would change. Changes

@@ -24,5 +24,12 @@ pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         fails: false,
         sentence: sentence.clone(),
     });
-    configured.collect()
+    let keys = app.caller_keys_fault.load_full().map(|why| Warning {
+        about: "keys_file",
+        fails: true,
+        sentence: format!(
+            "{why}; the keys before go on counting: mend it, then run `kwic-team policy reload`"
+        ),
+    });
+    configured.chain(keys).collect()
 }

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::config::Secret;
 use crate::domain::{Digest, Failure, KeyId, Kind};
 use crate::entropy;
 
@@ -36,8 +37,8 @@ impl Ring {
         for entry in fs::read_dir(folder).map_err(|fault| refuse(folder, &fault))? {
             let path = entry.map_err(|fault| refuse(folder, &fault))?.path();
             let Some(number) = number_of(&path, kind) else { continue };
-            let text = fs::read_to_string(&path).map_err(|fault| refuse(&path, &fault))?;
-            let key = Digest::from_hex(text.trim())
+            let secret = Secret::read(&path).map_err(|why| refuse(&path, &why))?;
+            let key = Digest::from_hex(secret.text.trim())
                 .ok_or_else(|| refuse(&path, &"it is damaged; restore it from a backup"))?;
             keys.insert(KeyId(number), key.0);
         }

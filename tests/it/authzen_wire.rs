@@ -592,7 +592,8 @@ async fn a_name_that_a_page_could_make_its_own_is_refused_on_tcp() {
 #[tokio::test]
 async fn where_keys_are_configured_a_caller_brings_one() {
     let sidecar = Sidecar::start_with(|app| {
-        app.decision_keys = vec![Digest::of(&[b"first-key"]), Digest::of(&[b"second-key"])];
+        let keys = vec![Digest::of(&[b"first-key"]), Digest::of(&[b"second-key"])];
+        app.caller_keys.store(std::sync::Arc::new(keys));
     })
     .await;
     let body = granted().to_string();

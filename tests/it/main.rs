@@ -37,6 +37,7 @@ mod house;
 mod http;
 mod import;
 mod joining;
+mod keys_file;
 mod made_up;
 mod mail;
 mod management;

@@ -1,0 +1,41 @@
+//! The keys of callers, read again with each reload.
+//!
+//! A file that is refused changes nothing: the keys before it go on counting, and its fault is told.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::domain::{Failure, Kind};
+use crate::keys::callers;
+
+/// Reads the keys again, where a file is configured.
+///
+/// # Errors
+/// `Conflict` `keys_file`; the keys before go on counting then.
+pub async fn reload(app: &App) -> Result<(), Failure> {
+    let Some(path) = app.config.decision.keys_file.clone() else { return Ok(()) };
+    let read = tokio::task::spawn_blocking(move || callers::read(&path)).await;
+    let read =
+        read.map_err(|fault| Failure::internal(format!("the keys were not read: {fault}")))?;
+    match read {
+        Ok(keys) => {
+            if app.caller_keys.swap(Arc::new(keys.clone())).as_ref() != &keys {
+                tracing::info!(keys = keys.len(), "the keys of callers are read anew");
+            }
+            app.caller_keys_fault.store(None);
+            Ok(())
+        }
+        Err(fault) => {
+            tracing::error!("the keys before go on counting: {}", fault.public);
+            app.caller_keys_fault.store(Some(Arc::new(fault.public.clone())));
+            Err(fault)
+        }
+    }
+}
+
+/// What whoever asked for a reload is told where the policies were loaded and the keys were not.
+pub(super) fn not_reloaded(fault: &Failure) -> Failure {
+    let sentence =
+        format!("the policies were reloaded, but the keys before go on counting: {}", fault.public);
+    Failure::new(Kind::Conflict, "keys_file", sentence)
+}
