@@ -95,6 +95,7 @@ pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<()
     let mail = letters::deliver(Arc::clone(&app), app.store.subscribe(), told_to_stop);
     let mail = tokio::spawn(mail);
     tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
+    tasks.spawn(letters::watch_queue(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);

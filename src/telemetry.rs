@@ -4,6 +4,7 @@
 //! name, address or id of a person.
 
 pub mod log;
+pub mod mail;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -125,6 +126,8 @@ pub struct Telemetry {
     traffic: Traffic,
     counts: EachThread<Counts>,
     last_reload: AtomicI64,
+    /// How mail stands.
+    pub mail: mail::MailGauges,
 }
 
 /// Of so many decisions of a thread one is timed: two looks at the clock would be a quarter of what

@@ -14,7 +14,7 @@ pub(super) async fn status(call: &mut Call<'_>) -> Answer {
 
 async fn standing(call: &Call<'_>, caller: Caller) -> Result<Reply, Failure> {
     let status = letters::status(call.app, caller).await?;
-    Ok(Reply::json_of(&wire::Mail::of(&call.app.mailer, status)))
+    Ok(Reply::json_of(&wire::Mail::of(&call.app.mailer, status, call.app.clock.now())))
 }
 
 pub(super) async fn test(call: &mut Call<'_>) -> Answer {

@@ -72,6 +72,7 @@ pub fn metrics(app: &App, server: &Server) -> Reply {
         connections: server.connections(),
         panics: server.panics(),
     });
+    text.push_str(&app.telemetry.mail.render(app.clock.now()));
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

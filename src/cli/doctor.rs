@@ -225,6 +225,9 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
         };
         if index == 0 {
             lines.push(mail_itself(&status));
+        } else if ["slow", "stuck"].contains(&text(&status, "state").as_str()) {
+            let Line { state, sentence, .. } = mail_itself(&status);
+            lines.push(Line { state, about: "mail", sentence: format!("`{slug}`: {sentence}") });
         }
         let count = |name: &str| status.get(name).and_then(Json::as_u64).unwrap_or(0);
         let (failed, bounced) = (count("failed"), count("bounced"));
@@ -240,11 +243,16 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
 
 fn mail_itself(status: &Json) -> Line {
     let stopped = status.get("stopped").is_some_and(|stopped| !stopped.is_null());
+    let stuck = text(status, "state") == "stuck";
     match text(status, "banner") {
         banner if banner.is_empty() => {
-            Line::ok("mail", format!("mail goes out by `{}`", text(status, "kind")))
+            let last = match text(status, "last_success") {
+                last if last.is_empty() => String::new(),
+                last => format!(", the last one at {last}"),
+            };
+            Line::ok("mail", format!("mail goes out by `{}`{last}", text(status, "kind")))
         }
-        banner if stopped => Line::fail("mail", banner),
+        banner if stopped || stuck => Line::fail("mail", banner),
         banner => Line::warn("mail", banner),
     }
 }
@@ -360,6 +368,9 @@ mod tests {
         );
         let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
         assert_eq!(mail_itself(&links).state, State::Warn);
+        let waits =
+            |state: &str| mail_itself(&json!({"state": state, "banner": "499 letters wait"}));
+        assert_eq!((waits("slow").state, waits("stuck").state), (State::Warn, State::Fail));
         let stopped = json!({"stopped": {"cause": "535"}, "banner": "no mail goes out: 535"});
         assert_eq!(mail_itself(&stopped).state, State::Fail);
     }

@@ -46,7 +46,28 @@ fn print_status(status: &Json) -> Result<(), Stop> {
             false => format!("since {}: {}", text(stopped, "since"), text(stopped, "cause")).into(),
         };
     }
-    let names = ["kind", "stopped", "queued", "deferred", "handed_over", "bounced", "failed"];
+    if let Some(oldest) = shown.get_mut("oldest") {
+        *oldest = match (text(oldest, "since"), text(oldest, "detail")) {
+            (since, _) if since.is_empty() => "none".into(),
+            (since, detail) if detail.is_empty() => format!("since {since}").into(),
+            (since, detail) => format!("since {since}: {detail}").into(),
+        };
+    }
+    if let Some(last) = shown.get_mut("last_success").filter(|last| last.is_null()) {
+        *last = "never".into();
+    }
+    let names = [
+        "kind",
+        "state",
+        "stopped",
+        "oldest",
+        "last_success",
+        "queued",
+        "deferred",
+        "handed_over",
+        "bounced",
+        "failed",
+    ];
     output::fields(&shown, &names)?;
     match text(status, "banner") {
         banner if banner.is_empty() => Ok(()),

@@ -21,7 +21,7 @@ use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, V
 use crate::flows::{accounts, audit, letters, members};
 use crate::http::{Reply, status};
 use crate::mail::Walked;
-use crate::store::letters::MailStatus;
+use crate::store::letters::{Flow, MailStatus};
 use crate::store::{AccountEdit, AuditFilter, MemberFilter};
 
 const PATH: &str = "/account";
@@ -74,6 +74,9 @@ struct Mail {
     kind: &'static str,
     sends: bool,
     stopped: Option<(String, When)>,
+    /// The oldest letter, where letters wait for longer than usual, with how its last try ended.
+    delayed: Option<(String, When)>,
+    last: Option<When>,
     counts: Vec<(&'static str, u64)>,
 }
 
@@ -125,10 +128,9 @@ async fn without_factor(
 }
 
 fn mail(app: &App, status: MailStatus) -> Mail {
-    let count = |states: &[DeliveryState]| {
-        let counts = status.counts.iter().filter(|(state, _)| states.contains(state));
-        counts.map(|(_, count)| count).sum()
-    };
+    let count = |states: &[DeliveryState]| status.count(states);
+    let now = app.clock.now();
+    let delayed = status.flow(now) != Flow::Well && status.stopped.is_none();
     Mail {
         kind: w::mail_kind(app.mailer.kind()),
         sends: app.mailer.sends(),
@@ -139,6 +141,12 @@ fn mail(app: &App, status: MailStatus) -> Mail {
             (w::MAIL_BOUNCED, count(&[DeliveryState::Bounced])),
             (w::MAIL_FAILED, count(&[DeliveryState::Failed])),
         ],
+        last: status.taken.map(|taken| When::from(taken, now)),
+        delayed: status.oldest.filter(|_| delayed).map(|oldest| {
+            let detail = Some(oldest.detail).filter(|detail| !detail.is_empty());
+            let why = detail.map(|detail| w::sentence(&detail)).unwrap_or_default();
+            (why, When::from(oldest.since, now))
+        }),
         stopped: status
             .stopped
             .map(|stop| (w::sentence(&stop.cause), When::from(stop.since, app.clock.now()))),

@@ -645,6 +645,8 @@ pub(super) const MAIL: &str = "Mail";
 pub(super) const MAIL_BY: &str = "Goes out by";
 pub(super) const MAIL_OFF: &str = "No mail is sent. Links are shown instead, to be handed over another way. Whoever runs KWIC Team can set mail up.";
 pub(super) const MAIL_STOPPED: &str = "No mail goes out, since";
+pub(super) const MAIL_DELAYED: &str = "Mail is waiting, the oldest since";
+pub(super) const MAIL_LAST: &str = "Last accepted by the mail server";
 pub(super) const MAIL_RESUME: &str = "Let mail go on";
 pub(super) const MAIL_RESUME_WHY: &str =
     "Once the cause is mended, what waits goes out. If it is not, mail stops again.";

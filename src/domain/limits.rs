@@ -253,6 +253,14 @@ pub const MAIL_DATA_MS_MAX: u64 = 120_000;
 /// Milliseconds that handing one mail over can take, with every step at its slowest: whoever has a
 /// letter to itself must have it for longer.
 pub const MAIL_HANDOVER_MS_MAX: u64 = 11 * MAIL_STEP_MS_MAX + MAIL_DATA_MS_MAX;
+/// A letter that waits for so long, while none goes out, is worth a look.
+pub const MAIL_SLOW_AFTER: Duration = Duration::from_secs(300);
+/// And for so long: mail is stuck.
+pub const MAIL_STUCK_AFTER: Duration = Duration::from_secs(900);
+/// How long one letter may be put off while others go out: greylisting takes minutes.
+pub const MAIL_PUT_OFF_MAX: Duration = Duration::from_secs(3_600);
+/// Waiting letters among which the oldest is looked for: those that are due first.
+pub const MAIL_WAITING_LOOKED_AT: usize = 100_000;
 /// Most of a returned mail that is read: its report stands before what is returned.
 pub const BOUNCE_BYTES_MAX: usize = 256 << 10;
 /// Most returned mails that are listed at once.

@@ -15,8 +15,8 @@ use super::permit::{Caller, Permit, Right, StorePermit};
 use super::refresh;
 use crate::app::App;
 use crate::domain::{
-    Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId, LinkPurpose, Notice,
-    Row, Timestamp, Token, email, limits,
+    DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId,
+    LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
 };
 use crate::entropy;
 use crate::mail::{
@@ -25,12 +25,15 @@ use crate::mail::{
 use crate::store::Committed;
 use crate::store::feed::Follower;
 use crate::store::letters::{MailStatus, NewLetter};
+use crate::telemetry::mail::MailFigures;
 use crate::throttle::Quota;
 
 /// How long to wait after the store failed.
 const REST: Duration = Duration::from_secs(5);
 /// How long to leave a mail server alone that was not reached.
 const UNREACHED_REST: Duration = Duration::from_secs(30);
+/// How often it is noted down how mail stands.
+const QUEUE_EVERY: Duration = Duration::from_secs(5);
 /// How often the folder of bounces is looked at.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
 
@@ -69,6 +72,23 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower, mut stop: watch::Receive
             alive = news(&mut feed), if rest != UNREACHED_REST => if !alive { return },
             _ = stop.changed() => return,
         }
+    }
+}
+
+/// Notes down again and again how mail stands, for the metrics, until the task is ended.
+pub async fn watch_queue(app: Arc<App>) {
+    while app.mailer.sends() {
+        // A store that cannot be read says so elsewhere.
+        if let Ok(status) = app.store.mail_status(None).await {
+            app.telemetry.mail.set(MailFigures {
+                queued: status.count(&[DeliveryState::Queued, DeliveryState::Sending]),
+                deferred: status.count(&[DeliveryState::Deferred]),
+                oldest: status.oldest.map(|oldest| oldest.since),
+                taken: status.taken,
+                stopped: status.stopped.is_some(),
+            });
+        }
+        tokio::time::sleep(QUEUE_EVERY).await;
     }
 }
 
@@ -306,7 +326,12 @@ fn action(app: &App, page: &str, token: Token, expires: Timestamp) -> ActionLink
 /// `Denied` `not_allowed`; `Busy`.
 pub async fn status(app: &App, caller: Caller) -> Result<MailStatus, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
-    app.store.mail_status(Some(permit.account())).await
+    let mut status = app.store.mail_status(Some(permit.account())).await?;
+    if let Some(oldest) = &mut status.oldest {
+        // Who may see the settings need not be one who may see addresses.
+        oldest.detail = email::hide(&oldest.detail);
+    }
+    Ok(status)
 }
 
 /// Sends a test mail, and says which step failed.
@@ -369,7 +394,10 @@ pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<b
 pub async fn watch_bounces(app: Arc<App>) {
     let Some(folder) = app.config.mail.bounce_maildir.clone() else { return };
     loop {
-        match read_bounces(&app, &folder).await {
+        let read = read_bounces(&app, &folder).await;
+        let fault = read.as_ref().err().map(|failure| failure.public.clone());
+        app.telemetry.mail.set_bounces_fault(fault);
+        match read {
             Ok(0) => {}
             Ok(told) => tracing::info!(told, "notices about letters came back"),
             Err(failure) => tracing::warn!(%failure, "the folder of bounces could not be read"),

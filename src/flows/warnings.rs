@@ -31,5 +31,10 @@ pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
             "{why}; the keys before go on counting: mend it, then run `kwic-team policy reload`"
         ),
     });
-    configured.chain(keys).collect()
+    let bounces = app.telemetry.mail.bounces_fault().map(|why| Warning {
+        about: "mail",
+        fails: true,
+        sentence: format!("what comes back is not read: {why}; mend `mail.bounce_maildir`"),
+    });
+    configured.chain(keys).chain(bounces).collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Committed, Page, Store};
 use crate::domain::{
     AccountSlug, Actor, DeliveryState, Failure, Handover, Letter, LetterId, MailStop, Notice,
-    Timestamp,
+    Timestamp, limits,
 };
 
 /// What a transition needs to queue a letter.
@@ -26,6 +26,56 @@ pub struct MailStatus {
     pub stopped: Option<MailStop>,
     /// How many letters are in each state; states without a letter are left out.
     pub counts: Vec<(DeliveryState, u64)>,
+    /// The oldest letter that is still to be handed over.
+    pub oldest: Option<Waiting>,
+    /// When a letter was last handed over, whosever.
+    pub taken: Option<Timestamp>,
+}
+
+/// A letter that is still to be handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// When it was queued.
+    pub since: Timestamp,
+    /// How its last try ended, in plain words; empty before the first.
+    pub detail: String,
+}
+
+/// Whether letters go out as they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// They do.
+    Well,
+    /// One waits for longer than usual, or the first try of one failed and none went out since.
+    Slow,
+    /// One waits for long, and none went out since it was queued.
+    Stuck,
+}
+
+impl MailStatus {
+    /// Letters in some states.
+    #[must_use]
+    pub fn count(&self, states: &[DeliveryState]) -> u64 {
+        let counts = self.counts.iter().filter(|(state, _)| states.contains(state));
+        counts.map(|(_, count)| count).sum()
+    }
+
+    /// Whether letters go out as they come. That a single one is put off, as a greylisting server
+    /// does, is no fault while others go out.
+    #[must_use]
+    pub fn flow(&self, now: Timestamp) -> Flow {
+        let Some(oldest) = &self.oldest else { return Flow::Well };
+        let age = u64::try_from(now.0.saturating_sub(oldest.since.0)).unwrap_or(0);
+        let age = Duration::from_millis(age);
+        let none_since = self.taken.is_none_or(|taken| taken < oldest.since);
+        let tried = !oldest.detail.is_empty();
+        match none_since {
+            true if age >= limits::MAIL_STUCK_AFTER => Flow::Stuck,
+            true if tried || age >= limits::MAIL_SLOW_AFTER => Flow::Slow,
+            false if age >= limits::MAIL_PUT_OFF_MAX => Flow::Slow,
+            _ => Flow::Well,
+        }
+    }
 }
 
 impl Store {
@@ -138,5 +188,34 @@ impl Store {
         match self {
             Self::Redb(store) => store.mail_resume(actor).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_is_stuck_where_nothing_goes_out_and_slow_where_one_waits() {
+        let minutes = |minutes: i64| Timestamp(minutes * 60_000);
+        let flow = |since: i64, detail: &str, taken: Option<i64>, now: i64| {
+            let oldest = Some(Waiting { since: minutes(since), detail: detail.to_owned() });
+            let status = MailStatus { oldest, taken: taken.map(minutes), ..MailStatus::default() };
+            status.flow(minutes(now))
+        };
+        let away = "the mail server could not be reached";
+        assert_eq!(MailStatus::default().flow(minutes(9)), Flow::Well);
+        assert_eq!(flow(10, "", None, 11), Flow::Well, "its turn has not come");
+        assert_eq!(flow(10, away, None, 10), Flow::Slow, "tried in vain");
+        assert_eq!(flow(10, away, Some(9), 10), Flow::Slow);
+        assert_eq!(flow(10, away, Some(11), 12), Flow::Well, "others go out");
+        assert_eq!(flow(10, "", Some(9), 16), Flow::Slow, "nobody takes it");
+        for detail in ["", away] {
+            assert_eq!(flow(10, detail, Some(9), 25), Flow::Stuck);
+            assert_eq!(flow(10, detail, None, 25), Flow::Stuck);
+        }
+        assert_eq!(flow(10, away, Some(60), 69), Flow::Well);
+        assert_eq!(flow(10, away, Some(60), 70), Flow::Slow, "one is put off for an hour");
+        assert_eq!(flow(10, away, None, 9), Flow::Slow, "whatever the clock did");
     }
 }

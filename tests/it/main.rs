@@ -59,6 +59,7 @@ mod simulation;
 mod smtp;
 mod stage;
 mod store_suite;
+mod stuck_mail;
 mod support;
 mod team;
 mod two_step;

@@ -499,10 +499,15 @@ fn chain() -> Value {
 
 fn mail() -> Value {
     let stopped = Object::new().with("cause", text()).with("since", moment()).schema();
+    let oldest =
+        Object::new().with("since", moment()).with("seconds", count()).with("detail", text());
     Object::new()
         .with("kind", text())
         .with("sends", flag())
+        .with("state", word(&["ok", "slow", "stuck", "stopped", "off"]))
         .with("stopped", or_null(stopped))
+        .with("oldest", or_null(oldest.schema()))
+        .with("last_success", or_null(moment()))
         .with("queued", count())
         .with("deferred", count())
         .with("handed_over", count())

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::domain::{DeliveryState, MailStop};
+use crate::domain::{DeliveryState, MailStop, Timestamp};
 use crate::mail::{Mailer, TestReport, Walked};
-use crate::store::letters::MailStatus;
+use crate::store::letters::{Flow, MailStatus};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Mail {
@@ -17,6 +17,12 @@ pub(in crate::admin) struct Mail {
     handed_over: u64,
     bounced: u64,
     failed: u64,
+    /// `ok`, `slow`, `stuck`, `stopped` or `off`.
+    state: &'static str,
+    /// The letter of the account that waits longest.
+    oldest: Option<Oldest>,
+    /// When a letter was last handed over, of whichever account.
+    last_success: Option<String>,
     /// What whoever runs the sidecar must see.
     banner: Option<String>,
 }
@@ -27,21 +33,39 @@ struct Stopped {
     since: String,
 }
 
+#[derive(Debug, Serialize)]
+struct Oldest {
+    since: String,
+    seconds: u64,
+    detail: String,
+}
+
 impl Mail {
-    pub(in crate::admin) fn of(mailer: &Mailer, status: MailStatus) -> Self {
-        let count = |states: &[DeliveryState]| {
-            let counts = status.counts.iter().filter(|(state, _)| states.contains(state));
-            counts.map(|(_, count)| count).sum()
-        };
+    pub(in crate::admin) fn of(mailer: &Mailer, status: MailStatus, now: Timestamp) -> Self {
+        let count = |states: &[DeliveryState]| status.count(states);
+        let flow = status.flow(now);
         Self {
             kind: mailer.kind(),
             sends: mailer.sends(),
-            banner: banner(mailer, status.stopped.as_ref()),
+            state: match (mailer.sends(), &status.stopped, flow) {
+                (false, ..) => "off",
+                (_, Some(_), _) => "stopped",
+                (.., Flow::Well) => "ok",
+                (.., Flow::Slow) => "slow",
+                (.., Flow::Stuck) => "stuck",
+            },
+            banner: banner(mailer, status.stopped.as_ref()).or_else(|| delayed(&status, flow)),
+            last_success: status.taken.map(rfc3339),
             queued: count(&[DeliveryState::Queued, DeliveryState::Sending]),
             deferred: count(&[DeliveryState::Deferred]),
             handed_over: count(&[DeliveryState::HandedOver, DeliveryState::Delivered]),
             bounced: count(&[DeliveryState::Bounced]),
             failed: count(&[DeliveryState::Failed]),
+            oldest: status.oldest.map(|oldest| Oldest {
+                since: rfc3339(oldest.since),
+                seconds: u64::try_from(now.0.saturating_sub(oldest.since.0)).unwrap_or(0) / 1_000,
+                detail: oldest.detail,
+            }),
             stopped: status
                 .stopped
                 .map(|stop| Stopped { cause: stop.cause, since: rfc3339(stop.since) }),
@@ -61,6 +85,25 @@ fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
         )),
         None => None,
     }
+}
+
+/// That letters wait for longer than usual, and why.
+fn delayed(status: &MailStatus, flow: Flow) -> Option<String> {
+    let oldest = status.oldest.as_ref().filter(|_| flow != Flow::Well)?;
+    let waiting = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Deferred];
+    let why = match oldest.detail.as_str() {
+        "" => "it was not tried yet".to_owned(),
+        detail => format!("its last try: {detail}"),
+    };
+    let last = match status.taken {
+        None => "no mail has gone out yet".to_owned(),
+        Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
+    };
+    Some(format!(
+        "{} letters wait, the oldest since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
+        status.count(&waiting),
+        rfc3339(oldest.since)
+    ))
 }
 
 /// The steps of a test mail.

@@ -170,3 +170,19 @@ pub fn decode_mail_stop(bytes: &[u8]) -> Result<MailStop, Failure> {
     let cause = reader.text()?.to_owned();
     reader.end(MailStop { cause, since })
 }
+
+/// The record of a moment.
+#[must_use]
+pub fn encode_moment(at: Timestamp) -> Vec<u8> {
+    Writer::new().time(at).0
+}
+
+/// Reads the record of a moment.
+///
+/// # Errors
+/// `Internal`, when it is damaged or of a newer version.
+pub fn decode_moment(bytes: &[u8]) -> Result<Timestamp, Failure> {
+    let mut reader = Reader::new("moment of mail", bytes)?;
+    let at = reader.time()?;
+    reader.end(at)
+}

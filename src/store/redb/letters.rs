@@ -15,13 +15,17 @@ use super::{
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Delivery, DeliveryState, Email, Failure, Handover,
-    Letter, LetterId, LetterKind, MailStop, Notice, Row, Timestamp,
+    Letter, LetterId, LetterKind, MailStop, Notice, Row, Timestamp, limits,
 };
-use crate::store::letters::{MailStatus, NewLetter};
-use crate::store::record::letters::{LetterRecord, decode_mail_stop, encode_mail_stop};
+use crate::store::letters::{MailStatus, NewLetter, Waiting};
+use crate::store::record::letters::{
+    LetterRecord, decode_mail_stop, decode_moment, encode_mail_stop, encode_moment,
+};
 use crate::store::{Committed, Page};
 
 const STOP: &str = "stop";
+/// When a letter was last handed over.
+const TAKEN: &str = "taken";
 /// How far a letter steps back behind others when it met a fault of the configuration.
 const STEP_BACK_MS: i64 = 60_000;
 /// The target of entries about mail as a whole.
@@ -176,7 +180,14 @@ impl RedbStore {
                 }
             }
             let counts = sums.into_iter().filter(|(_, count)| *count > 0).collect();
-            Ok(MailStatus { stopped: stop(tx)?, counts })
+            let mut status = MailStatus { stopped: stop(tx)?, counts, ..MailStatus::default() };
+            status.taken = tx.record(MAIL, TAKEN, decode_moment)?;
+            let waits = DeliveryState::ALL.map(|state| (!state.is_over()).then_some(state));
+            let waits: Vec<_> = waits.into_iter().flatten().collect();
+            if status.count(&waits) > 0 {
+                status.oldest = oldest(tx, account.as_ref())?;
+            }
+            Ok(status)
         })
         .await
     }
@@ -340,6 +351,7 @@ fn settle(
 ) -> Result<Ends<()>, Fault> {
     let (settled, event) = match handover {
         Handover::Taken { detail } => {
+            change.tx.open_table(MAIL)?.insert(TAKEN, encode_moment(change.now).as_slice())?;
             (over(before, DeliveryState::HandedOver, detail), AuditEvent::MailHandedOver)
         }
         Handover::Refused { detail } => {
@@ -400,6 +412,28 @@ pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(
     change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
     change.tell(Row::Mail(Some(stop.clone())));
     Ok(())
+}
+
+/// The oldest letter of an account, or of all, that a sender still has something to do with.
+fn oldest(tx: &ReadTransaction, account: Option<&AccountSlug>) -> Result<Option<Waiting>, Fault> {
+    let queue = tx.open_table(LETTERS_DUE)?;
+    let keys = queue.iter()?.take(limits::MAIL_WAITING_LOOKED_AT);
+    let mut ids = keys.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<u64>, Fault>>()?;
+    // Ids are given in the order in which letters are queued.
+    ids.sort_unstable();
+    let index = tx.open_table(LETTERS_BY_ACCOUNT)?;
+    for id in ids {
+        if let Some(account) = account
+            && index.get((account.as_str(), id))?.is_none()
+        {
+            continue;
+        }
+        return Ok(read(tx, LetterId(id))?.map(|LetterRecord { letter, .. }| Waiting {
+            since: letter.created,
+            detail: letter.delivery.detail,
+        }));
+    }
+    Ok(None)
 }
 
 /// Whether a notice can be about a letter: one that was tried at least once, since a crash may have

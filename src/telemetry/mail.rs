@@ -1,0 +1,108 @@
+//! How mail stands, for Prometheus: as whoever sends it saw it last, so that nobody reads the store
+//! to answer.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::single;
+use crate::domain::Timestamp;
+
+/// How mail stood when it was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailFigures {
+    /// Letters that wait for their turn, or are being handed over.
+    pub queued: u64,
+    /// Letters that were tried and are to be tried again.
+    pub deferred: u64,
+    /// When the oldest of them was queued.
+    pub oldest: Option<Timestamp>,
+    /// When a letter was last handed over.
+    pub taken: Option<Timestamp>,
+    /// Whether no mail goes out until somebody mends something.
+    pub stopped: bool,
+}
+
+/// What is remembered of it.
+#[derive(Debug, Default)]
+pub struct MailGauges(Mutex<(MailFigures, Option<String>)>);
+
+impl MailGauges {
+    /// Notes down how mail stands.
+    pub fn set(&self, figures: MailFigures) {
+        self.with(|(kept, _)| *kept = figures);
+    }
+
+    /// Notes down why the folder of bounces cannot be read; `None` where it can.
+    pub fn set_bounces_fault(&self, fault: Option<String>) {
+        self.with(|(_, kept)| *kept = fault);
+    }
+
+    /// Why the folder of bounces could not be read, the last time.
+    #[must_use]
+    pub fn bounces_fault(&self) -> Option<String> {
+        self.with(|(_, fault)| fault.clone())
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self, now: Timestamp) -> String {
+        let (figures, bounces) = self.with(|kept| (kept.0.clone(), kept.1.is_some()));
+        let seconds = |at: Option<Timestamp>| at.map_or(0, |at| at.0 / 1_000);
+        let age = figures.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0).max(0) / 1_000);
+        let mut out = String::new();
+        let mut gauge = |name: &str, help: &str, value: &dyn std::fmt::Display| {
+            single(&mut out, (name, "gauge"), help, value);
+        };
+        gauge("kwic_mail_queued", "Letters that wait for their turn.", &figures.queued);
+        gauge("kwic_mail_deferred", "Letters to be tried again.", &figures.deferred);
+        gauge("kwic_mail_oldest_waiting_seconds", "Age of the oldest of them; 0 for none.", &age);
+        gauge(
+            "kwic_mail_last_success_timestamp_seconds",
+            "When a letter was last handed over; 0 for never.",
+            &seconds(figures.taken),
+        );
+        gauge(
+            "kwic_mail_stopped",
+            "1 where no mail goes out until somebody mends its configuration.",
+            &u8::from(figures.stopped),
+        );
+        gauge(
+            "kwic_mail_bounces_unreadable",
+            "1 where the folder of returned mail cannot be read.",
+            &u8::from(bounces),
+        );
+        out
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut (MailFigures, Option<String>)) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_the_oldest_grows_by_itself() {
+        let gauges = MailGauges::default();
+        let text = |now: i64| gauges.render(Timestamp(now * 1_000));
+        assert!(text(100).contains("\nkwic_mail_oldest_waiting_seconds 0\n"));
+        gauges.set(MailFigures {
+            queued: 499,
+            oldest: Some(Timestamp(40_000)),
+            taken: Some(Timestamp(39_999)),
+            ..MailFigures::default()
+        });
+        gauges.set_bounces_fault(Some("no".to_owned()));
+        for line in [
+            "kwic_mail_queued 499",
+            "kwic_mail_oldest_waiting_seconds 60",
+            "kwic_mail_last_success_timestamp_seconds 39",
+            "kwic_mail_bounces_unreadable 1",
+        ] {
+            assert!(text(100).lines().any(|found| found == line), "{line}");
+        }
+        assert!(text(200).contains("kwic_mail_oldest_waiting_seconds 160\n"));
+        assert!(text(0).contains("kwic_mail_oldest_waiting_seconds 0\n"), "whatever the clock did");
+    }
+}
