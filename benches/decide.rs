@@ -112,6 +112,7 @@ fn app_of(
     directory.loaded(Revision(1));
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();
     let snapshot = Snapshot::load(policies, &[]).unwrap();
+    let _on = runtime.enter();
     App::new(Config::default_for("unused".into()), Clock::System, snapshot, directory, store)
         .unwrap()
 }

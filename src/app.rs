@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock};
 
 use crate::clock::Clock;
@@ -96,6 +97,9 @@ pub struct App {
     pub links: Links,
     /// The hash of the set-up link's token, while the store is empty.
     pub set_up: std::sync::Mutex<Option<TokenHash>>,
+    /// The runtime of the decisions, whose threads have the priority of the process: a thread inherits
+    /// that of whoever begins it.
+    pub decisions: Handle,
     /// One reload at a time. Holds what changed where the live set could not be kept for the next
     /// start.
     pub reloading: Mutex<Option<Vec<String>>>,
@@ -105,11 +109,11 @@ pub struct App {
 }
 
 impl App {
-    /// The handles, with a live policy set and nothing counted yet. Keys end with the process and
-    /// no mail is sent until somebody puts others in.
+    /// The handles, with a live policy set and nothing counted yet, made on the runtime of the
+    /// decisions. Keys end with the process and no mail is sent until somebody puts others in.
     ///
     /// # Errors
-    /// `Internal`, when the operating system has no randomness.
+    /// `Internal`, when the operating system has no randomness, or there is no runtime.
     pub fn new(
         config: Config,
         clock: Clock,
@@ -118,10 +122,9 @@ impl App {
         store: Store,
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
-        let telemetry = Telemetry::default();
-        let decisions = telemetry.traffic().clone();
-        store.make_room_for(decisions.clone());
-        let hasher = Hasher::beside(decisions, memory_kib, iterations, Hasher::runs_here())?;
+        let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
+        let decisions = Handle::try_current()
+            .map_err(|fault| Failure::internal(format!("no runtime for decisions: {fault}")))?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
@@ -134,7 +137,7 @@ impl App {
             directory,
             store,
             cross_check,
-            telemetry,
+            telemetry: Telemetry::default(),
             caller_keys: ArcSwap::default(),
             caller_keys_fault: ArcSwapOption::empty(),
             keys: Keys::passing()?,
@@ -145,6 +148,7 @@ impl App {
             streams: Places::default(),
             links,
             set_up: std::sync::Mutex::default(),
+            decisions,
             reloading: Mutex::new(None),
             roles_given: RwLock::new(()),
         })

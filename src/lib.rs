@@ -80,8 +80,8 @@
 //! # One reload
 //!
 //! 1. `policy_folder` notices a change, or a signal or a command asks.
-//! 2. `flows::reload` reads the folder and takes it through `engine::load`, the gate, apart from
-//!    the threads that answer, at the lowest priority.
+//! 2. `flows::reload` reads the folder and takes it through `engine::load`, the gate, on a thread
+//!    of its own at the priority of the process.
 //! 3. `engine::matrix` says who gains and who loses; the pointer is swapped; the set is kept as
 //!    last good with its audit entry. Any fault before the swap: nothing has changed.
 //!

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links};
-use crate::background::Workers;
+use crate::background;
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
@@ -36,11 +36,11 @@ use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
 
-/// Serves until a signal ends it, on the runtime of these workers.
+/// Serves until a signal ends it, on the runtime of management.
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
-pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<(), Failure> {
+pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     if demo {
         config.mail.kind = Some("folder".to_owned());
     }
@@ -100,7 +100,6 @@ pub async fn run(mut config: Config, demo: bool, workers: &Workers) -> Result<()
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
-    let _giving_way = workers.give_way(app.telemetry.traffic().clone())?;
     if demo {
         demo::introduce(&app, &places);
     }
@@ -180,10 +179,7 @@ struct Decisions(Option<Runtime>, Handle);
 
 impl Decisions {
     fn new() -> Result<Self, Failure> {
-        let runtime = runtime::Builder::new_multi_thread()
-            .enable_all()
-            .thread_name("decisions")
-            .build()
+        let runtime = background::decisions()
             .map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?;
         let handle = runtime.handle().clone();
         Ok(Self(Some(runtime), handle))

@@ -30,7 +30,6 @@ use tokio::sync::mpsc;
 pub use by::By;
 use invites::{InviteView, NewInvite};
 
-use crate::background::Traffic;
 use crate::clock::Clock;
 use crate::domain::audit::ChainReport;
 use crate::domain::{
@@ -189,16 +188,6 @@ impl Store {
     /// `Internal`, when memory runs out.
     pub async fn in_memory(clock: Clock) -> Result<Self, Failure> {
         redb::RedbStore::in_memory(clock).await.map(Self::Redb)
-    }
-
-    /// Lets changes begin at a pace that leaves room for the decisions that are counted there: while
-    /// they come in numbers, one every [`Pace::APART`].
-    ///
-    /// [`Pace::APART`]: crate::background::Pace::APART
-    pub fn make_room_for(&self, decisions: Traffic) {
-        match self {
-            Self::Redb(store) => store.make_room_for(decisions),
-        }
     }
 
     /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.

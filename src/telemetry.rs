@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use crate::background::Traffic;
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::tally::{EachThread, Tally};
@@ -109,7 +108,8 @@ pub struct Gauges<'g> {
 /// What one thread counts.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Decisions that are an allow; [`Telemetry::traffic`] counts all.
+    decisions: Tally,
+    /// Those of them that are an allow.
     allowed: Tally,
     erred: Tally,
     decision_ns: Histogram<{ DURATIONS.bounds.len() }>,
@@ -122,8 +122,6 @@ struct Counts {
 /// All counters.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    /// All decisions.
-    traffic: Traffic,
     counts: EachThread<Counts>,
     last_reload: AtomicI64,
     /// How mail stands.
@@ -156,7 +154,7 @@ impl Telemetry {
     /// One decision begins.
     #[must_use]
     pub fn begin_decision(&self) -> Begun {
-        let number = self.traffic.one_more();
+        let number = self.counts.own().decisions.add(1);
         Begun { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
     }
 
@@ -169,12 +167,6 @@ impl Telemetry {
             let took = u64::try_from(at.elapsed().as_nanos()).unwrap_or(u64::MAX);
             counts.decision_ns.observe(&DURATIONS, took);
         }
-    }
-
-    /// How many decisions were made, for whoever makes room for them.
-    #[must_use]
-    pub fn traffic(&self) -> &Traffic {
-        &self.traffic
     }
 
     /// One batch of this many questions was answered.
@@ -212,7 +204,7 @@ impl Telemetry {
         head(&mut out, "kwic_decisions_total", "counter", "Decisions by their answer.");
         // In this order: each decision counts among all of them before it counts as an allow.
         let allowed = self.counts.sum(|counts| &counts.allowed);
-        let denied = self.traffic.decisions().saturating_sub(allowed);
+        let denied = self.counts.sum(|counts| &counts.decisions).saturating_sub(allowed);
         for (answer, count) in [("allow", allowed), ("deny", denied)] {
             let _ = writeln!(out, "kwic_decisions_total{{decision=\"{answer}\"}} {count}");
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Global, Outcome, Stop, output};
-use crate::background::Workers;
+use crate::background;
 use crate::cli::Exit;
 use crate::config::{self, Config};
 use crate::serve;
@@ -41,10 +41,9 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
         output::line(&serve::check(&config)?)?;
         return Ok(Exit::Ok);
     }
-    let workers = Workers::default();
-    let runtime =
-        workers.runtime().map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
-    let served = runtime.block_on(serve::run(config, args.demo, &workers));
+    let runtime = background::management()
+        .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+    let served = runtime.block_on(serve::run(config, args.demo));
     // What still runs apart has nothing left to say to anybody.
     runtime.shutdown_background();
     served?;

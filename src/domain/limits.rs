@@ -29,9 +29,6 @@ pub const PASSWORD_BYTES_MAX: usize = 1 << 10;
 pub const PASSWORD_MEMORY_KIB_MAX: u32 = 1 << 22;
 /// Most passes of argon2id, also where a stored hash asks for more.
 pub const PASSWORD_ITERATIONS_MAX: u32 = 20;
-/// How long a run of argon2id may be put off by what else the machine does, before it is begun once
-/// more at the management's priority: an administrator who waits to sign in waits no longer than this.
-pub const PASSWORD_RUN_PATIENCE: Duration = Duration::from_millis(750);
 /// Most runs of argon2id that wait: twice a storm of 32 sign-ins; the last waits some seconds.
 pub const PASSWORD_RUNS_WAITING_MAX: usize = 64;
 
@@ -95,6 +92,9 @@ pub const AT_LEAST_WAIT_MS: u64 = 500;
 
 /// Largest policy file: no hand writes more.
 pub const POLICY_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Most bytes of a policy folder that is loaded at the priority of decisions: three times the shipped
+/// one.
+pub const POLICY_BYTES_SOON: usize = 1 << 20;
 /// Most bytes of a whole policy folder.
 pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;
 /// Most files of a policy folder.

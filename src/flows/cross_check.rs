@@ -1,6 +1,6 @@
 //! Asking again: Cedar's own authorizer over the whole set judges what the engine answered.
 //!
-//! Beside the decisions and at the pace that leaves them the machine. Reads what decisions read and
+//! In the idle class and with long rests, since nobody waits for it. Reads what decisions read and
 //! changes nothing but the trust in the engine; names nobody in the log.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub async fn run(app: Arc<App>) {
     while let Some(sample) = waiting.recv().await {
         let began = clock::monotonic();
         let asked = Arc::clone(&app);
-        let done = background::run("cross-check", move || check(&asked, &sample)).await;
+        let done = background::run_idle("cross-check", move || check(&asked, &sample)).await;
         if let Err(failure) = done {
             tracing::error!(%failure, "a decision could not be asked again");
         }

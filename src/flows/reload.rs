@@ -1,7 +1,8 @@
 //! Reload: a policy folder goes through the gate and becomes the live set, or nothing changes.
 //!
-//! One flow for file watch, signal and command. Runs apart from the threads that answer; the
-//! swap itself is one store of a pointer. Never leaves the live set half changed, and never
+//! One flow for file watch, signal and command. Runs apart from the threads that answer, at the
+//! priority of the process: a `forbid` must count soon, however busy the machine is. The swap itself
+//! is one store of a pointer. Never leaves the live set half changed, and never
 //! drops the last good one.
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use crate::app::{App, PolicyStatus};
 use crate::background;
 use crate::clock;
 use crate::domain::{
-    Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp,
+    Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{Changes, Snapshot, render};
 use crate::flows::permit::{Caller, Permit, Right, StorePermit};
@@ -54,22 +55,53 @@ pub struct Start {
 
 /// Reads the folder, or the shipped one, and takes it through the gate.
 fn gate(dir: Option<PathBuf>, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
-    let files = match dir {
-        Some(dir) => policy_folder::read(&dir)?,
-        None => policy_folder::shipped(),
-    };
+    through_gate(read(dir)?, held)
+}
+
+/// The same beside decisions.
+fn gate_beside(dir: Option<PathBuf>, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
+    let files = read(dir)?;
+    if is_large(&files) {
+        background::stand_behind();
+    }
+    through_gate(files, held)
+}
+
+fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
+    dir.map_or_else(|| Ok(policy_folder::shipped()), |dir| policy_folder::read(&dir))
+}
+
+/// Whether work on the set takes seconds, in which it would take cores from decisions.
+fn is_large(files: &PolicyFiles) -> bool {
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    bytes > limits::POLICY_BYTES_SOON
+}
+
+fn through_gate(files: PolicyFiles, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
     let snapshot = Snapshot::load(&files, held).map_err(|faults| refused(&render(&faults)))?;
     Ok(Loaded { files, snapshot })
 }
 
 /// Runs the gate's work where nothing is decided yet.
 async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    background::run_before_serving("policies", work).await
+    background::run("policies", work).await
 }
 
-/// Runs the gate's work beside the decisions.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    background::run("policies", work).await
+/// Runs the gate's work beside the decisions: at their priority, unless it is on a large set.
+async fn apart<T: Send + 'static>(
+    app: &App,
+    large: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let work = move || {
+        if large {
+            background::stand_behind();
+        }
+        work()
+    };
+    // Begun by one of their threads, which stands where the process does.
+    let begun = app.decisions.spawn(background::run("policies", work));
+    begun.await.map_err(|fault| Failure::internal(format!("the gate broke off: {fault}")))?
 }
 
 fn refused(faults: &str) -> Failure {
@@ -170,13 +202,13 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     let _alone = app.reloading.lock().await;
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
-    let Loaded { snapshot, .. } = apart(move || gate(dir, &held)).await??;
+    let Loaded { files, snapshot } = apart(app, false, move || gate_beside(dir, &held)).await??;
     let live = app.policies.load_full();
     let report = move || match live.digest() == snapshot.digest() {
         true => report(&snapshot, false, Changes::default()),
         false => report(&snapshot, true, snapshot.changes_since(&live)),
     };
-    apart(report).await
+    apart(app, is_large(&files), report).await
 }
 
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
@@ -214,7 +246,8 @@ async fn try_once(
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
-    let Loaded { files, snapshot } = apart(move || gate(dir, &held)).await??;
+    let Loaded { files, snapshot } = apart(app, false, move || gate_beside(dir, &held)).await??;
+    let large = is_large(&files);
     let before = app.policies.load_full();
     let at = app.clock.now();
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
@@ -226,7 +259,7 @@ async fn try_once(
         }
         return Ok(report(&before, false, Changes::default()));
     }
-    let (snapshot, changes) = apart(move || {
+    let (snapshot, changes) = apart(app, large, move || {
         let changes = snapshot.changes_since(&before);
         (Arc::new(snapshot), changes)
     })
@@ -245,7 +278,7 @@ async fn try_once(
     let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &lines).await;
     let (live, told) = (Arc::clone(&snapshot), changes.lines());
     // To give back the memory of a large set takes long enough to hold up decisions.
-    apart(move || {
+    apart(app, large, move || {
         log_live(&live);
         log_changes(&told);
         drop(retired);

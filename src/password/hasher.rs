@@ -1,12 +1,12 @@
 //! Hashing with argon2id (RFC 9106), behind a gate.
 //!
 //! A run takes memory and a core for some ten milliseconds, so that few run at once, few wait, and
-//! all run on threads that give their core to a decision at once. Each question costs one run, also
-//! where there is nothing to compare with. Never says whose password it was, and never keeps one.
+//! all run on threads for work that blocks. Each question costs one run, also where there is nothing
+//! to compare with. Never says whose password it was, and never keeps one.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -14,7 +14,6 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::Password;
-use crate::background::{Awaited, Traffic};
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
@@ -35,10 +34,9 @@ struct Shared {
     places: Arc<Semaphore>,
     /// Runs under way.
     permits: Arc<Semaphore>,
-    at_once: usize,
-    awaited: Awaited,
-    /// Memory of a run that is over, for one that waits: mapping it anew would hold up other threads
-    /// of the process. Given back when nobody waits.
+    at_once: u32,
+    /// Memory of runs that are over, for the next ones: as many as may go on at once. Given back each
+    /// time, it would stay with the allocator, once for each thread.
     spare: Mutex<Vec<Vec<Block>>>,
     runs: AtomicU64,
 }
@@ -65,19 +63,6 @@ impl Hasher {
     /// # Errors
     /// `Internal`, when argon2id does not take the parameters; the configuration lets none through.
     pub fn new(memory_kib: u32, iterations: u32, runs_at_once: usize) -> Result<Self, Failure> {
-        Self::beside(Traffic::default(), memory_kib, iterations, runs_at_once)
-    }
-
-    /// The same, in the way of none of the decisions that are counted there.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn beside(
-        decisions: Traffic,
-        memory_kib: u32,
-        iterations: u32,
-        runs_at_once: usize,
-    ) -> Result<Self, Failure> {
         let params = Params::new(memory_kib, iterations, LANES, Some(TAG_BYTES))
             .map_err(|fault| Failure::internal(format!("argon2id: {fault}")))?;
         let at_once = runs_at_once.max(1);
@@ -85,8 +70,7 @@ impl Hasher {
             params,
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
-            at_once,
-            awaited: Awaited::beside(decisions),
+            at_once: u32::try_from(at_once).unwrap_or(u32::MAX),
             spare: Mutex::default(),
             runs: AtomicU64::new(0),
         })))
@@ -177,40 +161,29 @@ impl Hasher {
                 "too many people sign in at this moment: try again in a few seconds",
             )
         })?;
+        // A stored hash may ask for more memory than new ones take: its run goes alone.
+        let alone = params.block_count() > shared.params.block_count();
+        let permits = if alone { shared.at_once } else { 1 };
         let permit = Arc::clone(&shared.permits)
-            .acquire_owned()
+            .acquire_many_owned(permits)
             .await
             .map_err(|_| Failure::internal("the gate of the hasher is closed"))?;
         // The permit goes with the work: who hangs up stops waiting, but frees no core.
-        let held = Arc::new(Mutex::new(Some((place, permit))));
-        let awaited = shared.awaited.clone();
         let work = move || {
             let tag = shared.derive(&password, params, salt);
-            // Of two that came to the same, the first one counts.
-            if let Some((place, permit)) =
-                held.lock().unwrap_or_else(PoisonError::into_inner).take()
-            {
-                shared.runs.fetch_add(1, Ordering::Relaxed);
-                // The place first: the next run counts those who wait.
-                drop(place);
-                drop(permit);
-            }
+            shared.runs.fetch_add(1, Ordering::Relaxed);
+            drop((place, permit));
             tag
         };
-        awaited.run("password", limits::PASSWORD_RUN_PATIENCE, work).await?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|fault| Failure::internal(format!("a run of argon2id broke off: {fault}")))?
     }
 }
 
 impl Shared {
     fn derive(&self, password: &Password, params: Params, salt: Salt) -> Result<Output, Failure> {
-        let mut memory = self.take_memory();
-        let blocks = params.block_count();
-        memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|fault| {
-            Failure::internal(format!("no memory for a run of argon2id: {fault}"))
-        })?;
-        if memory.len() < blocks {
-            memory.resize(blocks, Block::new());
-        }
+        let mut memory = self.memory(params.block_count())?;
         let mut tag = [0; TAG_BYTES];
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(
@@ -224,17 +197,30 @@ impl Shared {
         Output::new(&tag).map_err(|fault| Failure::internal(format!("argon2id: {fault}")))
     }
 
-    fn take_memory(&self) -> Vec<Block> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// Room for a run: as much as a new hash takes, or more where a stored one asks for it.
+    fn memory(&self, blocks: usize) -> Result<Vec<Block>, Failure> {
+        let usual = self.params.block_count();
+        if blocks <= usual
+            && let Some(spare) = self.spare().pop()
+        {
+            return Ok(spare);
+        }
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(blocks.max(usual)).map_err(|fault| {
+            Failure::internal(format!("no memory for a run of argon2id: {fault}"))
+        })?;
+        memory.resize(blocks.max(usual), Block::new());
+        Ok(memory)
     }
 
     fn keep_memory(&self, memory: Vec<Block>) {
-        let most = self.at_once + limits::PASSWORD_RUNS_WAITING_MAX;
-        let wait = most.saturating_sub(self.places.available_permits()) > self.at_once;
-        // A stored hash may have asked for more than a new one takes: that is not kept.
-        if wait && memory.len() <= self.params.block_count() {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        if memory.len() == self.params.block_count() {
+            self.spare().push(memory);
         }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,6 +259,8 @@ fn unfit(fault: &dyn fmt::Display) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn password(text: &str) -> Password {
@@ -390,7 +378,6 @@ mod tests {
         }
         assert_eq!(hasher.runs(), limits::PASSWORD_RUNS_WAITING_MAX as u64);
         places(&hasher, 1 + limits::PASSWORD_RUNS_WAITING_MAX).await;
-        assert!(hasher.0.spare.lock().unwrap().is_empty(), "no memory is kept for nobody");
     }
 
     #[tokio::test]
@@ -422,10 +409,67 @@ mod tests {
         for dirt in [1_u8, 255] {
             let mut block = Block::new();
             block.as_mut().fill(u64::from(dirt));
-            hasher.0.spare.lock().unwrap().push(vec![block; 8]);
+            *hasher.0.spare() = vec![vec![block; 8]];
             assert!(hasher.verify(&password("sesame"), &hash).await.unwrap().matches);
-            assert!(hasher.0.spare.lock().unwrap().is_empty(), "it was used");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn memory_is_used_again_and_never_more_than_runs_go_on_at_once() {
+        let hasher = Hasher::new(64, 1, 2).unwrap();
+        let kept = || -> BTreeSet<usize> {
+            hasher.0.spare().iter().map(|memory| memory.as_ptr().addr()).collect()
+        };
+        let many = async || {
+            let runs: Vec<_> = (0..32)
+                .map(|_| {
+                    let hasher = hasher.clone();
+                    tokio::spawn(async move { hasher.verify_nobody(&password("sesame")).await })
+                })
+                .collect();
+            for run in runs {
+                run.await.unwrap().unwrap();
+            }
+        };
+        // Both at once, however busy the machine is.
+        *hasher.0.spare() = vec![vec![Block::new(); 64], vec![Block::new(); 64]];
+        let first = kept();
+        many().await;
+        assert_eq!(kept(), first);
+        // Neither a stored hash that asks for more nor one that asks for less changes that.
+        for (memory_kib, iterations) in [(8, 1), (1_024, 1)] {
+            let other = Hasher::new(memory_kib, iterations, 1).unwrap();
+            let hash = other.hash(&password("sesame")).await.unwrap();
+            assert!(hasher.verify(&password("sesame"), &hash).await.unwrap().matches);
+            assert_eq!(kept(), first);
+        }
+    }
+
+    #[tokio::test]
+    #[expect(clippy::await_holding_lock, reason = "holding it is what keeps the runs from ending")]
+    async fn a_stored_hash_that_takes_more_memory_goes_alone() {
+        let large = Hasher::new(1_024, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
+        let hasher = Hasher::new(64, 1, 4).unwrap();
+        let permits = async |left: usize| {
+            let settled = async {
+                while hasher.0.permits.available_permits() != left {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(20), settled).await.unwrap();
+        };
+        let held = hold(&hasher);
+        let usual = hasher.clone();
+        let usual = tokio::spawn(async move { usual.verify_nobody(&password("sesame")).await });
+        permits(3).await;
+        let alone = hasher.clone();
+        let alone = tokio::spawn(async move { alone.verify(&password("sesame"), &large).await });
+        // It has these and waits for the last one.
+        permits(0).await;
+        assert!(!alone.is_finished());
+        drop(held);
+        usual.await.unwrap().unwrap();
+        assert!(alone.await.unwrap().unwrap().matches);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The embedded backend: one redb file on this machine, or memory.
 //!
-//! Every call runs on a thread of its own or of the blocking pool, never on one that answers
-//! decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
+//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
 //! ever made without durability. After an input or output error the file is closed, and opened again
 //! by the next call, so that freed space is all it takes to go on.
 
@@ -47,7 +46,6 @@ use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use super::record::newer;
-use crate::background::{Pace, Traffic};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision, limits};
 
@@ -154,8 +152,6 @@ struct Inner {
     reached: AtomicU64,
     /// Whether the last change is not known to have been made or not.
     unsettled: AtomicBool,
-    /// When a change may begin.
-    pace: Pace,
     clock: Clock,
 }
 
@@ -253,7 +249,6 @@ impl RedbStore {
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
-            pace: Pace::default(),
             clock,
         }));
         let opening = store.clone();
@@ -283,11 +278,6 @@ impl RedbStore {
             self.0.reached.fetch_max(found.0, Ordering::AcqRel);
             Ok(())
         })
-    }
-
-    /// Lets changes begin at a pace that leaves room for the decisions that are counted there.
-    pub fn make_room_for(&self, decisions: Traffic) {
-        self.0.pace.beside(decisions);
     }
 
     /// Follows every change from now on.
@@ -355,25 +345,6 @@ impl RedbStore {
     /// Runs one transition: all of it or nothing, then tells the followers. Once asked for it is run,
     /// also when the caller stops waiting.
     async fn write<T: Send + 'static>(
-        &self,
-        actor: &Actor,
-        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
-    ) -> Result<Committed<T>, Failure> {
-        let (store, actor) = (self.clone(), actor.label());
-        let in_turn = async move {
-            let turn = store.0.pace.turn().await;
-            let change = move || store.change(actor, work);
-            match turn {
-                Some(turn) => turn.run("store", change).await?,
-                None => blocking(change).await,
-            }
-        };
-        tokio::spawn(in_turn).await.map_err(|fault| broke_off(&fault))?
-    }
-
-    /// The same for one that decisions do not put off: it takes away what somebody may do, or takes
-    /// long while all others wait for it. It waits for one that is being written, as all do.
-    async fn write_at_once<T: Send + 'static>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
@@ -648,70 +619,4 @@ fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
         ),
     };
     Failure::new(Kind::Internal, "store", sentence)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::domain::{AccountSlug, ApiTokenId, MemberId, RoleId};
-    use crate::store::sessions::Which;
-    use crate::store::{By, MemberEdit, Target};
-
-    fn own_thread(_: &mut Transition<'_>) -> Result<Ends<bool>, Fault> {
-        Ok(Ends::AsItWas(thread::current().name() == Some("store")))
-    }
-
-    #[tokio::test]
-    async fn beside_many_decisions_a_change_has_a_thread_that_gives_its_core_away() {
-        let store = RedbStore::in_memory(Clock::System).await.unwrap();
-        let decisions = Traffic::default();
-        store.make_room_for(decisions.clone());
-        let is_idle = async || store.write(&Actor::System, own_thread).await.unwrap().value;
-        assert!(!is_idle().await, "there are none");
-        for _ in 0..1_000_000 {
-            decisions.one_more();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(is_idle().await);
-        let at_once = store.write_at_once(&Actor::System, own_thread).await.unwrap();
-        assert!(!at_once.value, "it may take long");
-    }
-
-    #[tokio::test]
-    async fn what_takes_away_is_not_put_off() {
-        let store = RedbStore::in_memory(Clock::System).await.unwrap();
-        let decisions = Traffic::default();
-        store.make_room_for(decisions.clone());
-        assert!(store.0.pace.turn().await.is_none());
-        for _ in 0..1_000_000 {
-            decisions.one_more();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let _held = store.0.pace.turn().await.unwrap();
-        let by = By::actor(Actor::System);
-        let account = AccountSlug::parse("acme").unwrap();
-        let (id, token) = (MemberId::parse("m").unwrap(), ApiTokenId::from_random([0; 16]));
-        let target = Target { account: &account, id: &id, expected: None };
-        let role = MemberEdit { role: Some(RoleId::parse("owner").unwrap()), ..Default::default() };
-
-        let name = store.member_edit(&by, target, MemberEdit::default());
-        assert!(timeout(Duration::from_millis(50), name).await.is_err(), "it waits for its turn");
-        // Each finds nobody, but at once.
-        let soon = Duration::from_secs(10);
-        let unknown = |failure: Failure| assert_eq!(failure.kind, Kind::NotFound);
-        unknown(timeout(soon, store.member_edit(&by, target, role)).await.unwrap().unwrap_err());
-        unknown(timeout(soon, store.member_suspend(&by, target)).await.unwrap().unwrap_err());
-        unknown(timeout(soon, store.member_remove(&by, target)).await.unwrap().unwrap_err());
-        let ended = store.sessions_end(&by, target, Which::All);
-        unknown(timeout(soon, ended).await.unwrap().unwrap_err());
-        let revoked = store.api_token_revoke(&by, &account, &token);
-        unknown(timeout(soon, revoked).await.unwrap().unwrap_err());
-        let reset = store.two_step_reset(&by, target, None, None);
-        unknown(timeout(soon, reset).await.unwrap().unwrap_err());
-    }
 }

@@ -77,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     ("rustix", &["open_files.rs"]),
     ("thread_local", &["tally.rs"]),
-    ("thread_priority", &["background/standing.rs"]),
+    ("thread_priority", &["background.rs"]),
     (
         "serde",
         &[

@@ -1,8 +1,12 @@
 //! Starting, refusing to start, stopping, and another company's folder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{TryRecvError, channel};
+use std::thread;
 
 use serde_json::json;
 
@@ -173,20 +177,34 @@ fn a_damaged_store_refuses_the_start_and_is_never_made_anew() {
     assert!(sidecar.ok(&["account", "list"]).starts_with("acme"));
 }
 
-/// The nice values of a process' threads of this name; /proc/TID/stat, field 19, `proc_pid_stat(5)`.
-fn nice_values(pid: u32, name: &str) -> Vec<i32> {
+/// How the kernel ranks a thread: fields 19 and 41 of `proc_pid_stat(5)`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Thread {
+    name: String,
+    nice: i32,
+    is_idle: bool,
+}
+
+fn threads(pid: u32) -> Vec<Thread> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let stats = threads.filter_map(|thread| {
         // A thread may end meanwhile.
         fs::read_to_string(thread.unwrap().path().join("stat")).ok()
     });
-    let named = stats.filter(|stat| stat.contains(&format!("({name})")));
-    named
-        .map(|stat| {
-            let (_, fields) = stat.rsplit_once(") ").unwrap();
-            fields.split(' ').nth(16).unwrap().parse().unwrap()
-        })
-        .collect()
+    let thread = |stat: String| {
+        let (name, fields) = stat.rsplit_once(") ").unwrap();
+        let name = name.split_once('(').unwrap().1.to_owned();
+        let field = |number: usize| fields.split(' ').nth(number - 3).unwrap().parse().unwrap();
+        Thread { name, nice: field(19), is_idle: field(41) == SCHED_IDLE }
+    };
+    stats.map(thread).collect()
+}
+
+/// Of `sched(7)`.
+const SCHED_IDLE: i32 = 5;
+
+fn named(threads: &[Thread], name: &str) -> Vec<i32> {
+    threads.iter().filter(|thread| thread.name == name).map(|thread| thread.nice).collect()
 }
 
 #[test]
@@ -194,13 +212,45 @@ fn management_stands_behind_decisions() {
     let sidecar = Sidecar::start();
     // What is written to the disk is written by such a thread too.
     sidecar.account("acme");
-    let decisions = nice_values(sidecar.pid(), "decisions");
-    let management = nice_values(sidecar.pid(), "management");
-    let main = nice_values(sidecar.pid(), "kwic-team");
+    let threads = threads(sidecar.pid());
+    let [decisions, management, main] =
+        ["decisions", "management", "kwic-team"].map(|name| named(&threads, name));
     let [own] = main[..] else { panic!("{main:?}") };
     assert!(decisions.len() > 1 && decisions.iter().all(|nice| *nice == own), "{decisions:?}");
     assert!(management.len() > 2, "{management:?}");
-    assert!(management.iter().all(|nice| *nice == own.max(10)), "{management:?}");
+    assert!(management.iter().all(|nice| *nice == own.max(5)), "{management:?}");
+}
+
+#[test]
+fn a_reload_has_the_priority_of_the_process_and_nothing_awaited_is_idle() {
+    let sidecar = Sidecar::start_with(&Start { unwatched: true, ..Start::default() });
+    let pid = sidecar.pid();
+    let own = named(&threads(pid), "kwic-team");
+    let (stop, stopped) = channel::<()>();
+    let looking = thread::spawn(move || {
+        let mut seen = BTreeSet::new();
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            seen.extend(threads(pid));
+        }
+        seen
+    });
+    // Each takes long enough to be seen, as a rule.
+    for round in 0..5 {
+        let rule = sidecar.path("policies/rules/tenancy.cedar");
+        let text = fs::read_to_string(&rule).unwrap();
+        fs::write(&rule, format!("{text}\n// {round}.\n")).unwrap();
+        sidecar.ok(&["policy", "reload"]);
+        // A password is hashed for whoever there is not.
+        let nobody = json!({"account": "acme", "email": format!("n{round}@example.org"), "password": "correct horse battery"});
+        let stream = TcpStream::connect(&sidecar.console).unwrap();
+        let answer = Connection::new(stream).post("/api/v1/sign-in", &nobody);
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    stop.send(()).unwrap();
+    let seen: Vec<Thread> = looking.join().unwrap().into_iter().collect();
+    let idle: Vec<&Thread> = seen.iter().filter(|thread| thread.is_idle).collect();
+    assert!(idle.iter().all(|thread| thread.name == "cross-check"), "{idle:?}");
+    assert_eq!(named(&seen, "policies"), own);
 }
 
 #[test]

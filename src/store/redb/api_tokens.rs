@@ -84,7 +84,7 @@ impl RedbStore {
         id: &ApiTokenId,
     ) -> Result<Committed<ApiToken>, Failure> {
         let (by, account, id) = (by.clone(), account.clone(), id.clone());
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &account)?;
             let token = read(change.tx, id.as_str())?.filter(|token| token.account == account);
             let token = token.ok_or_else(unknown)?;

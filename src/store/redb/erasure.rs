@@ -40,7 +40,7 @@ impl RedbStore {
         let (whom, now) = (Whom { account: account.clone(), id: id.clone() }, self.0.clock.now());
         let found = self.read(move |tx| search(tx, whom, now)).await?;
         let by = by.clone();
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &found.whom.account)?;
             if is_member(change, &found.whom)? {
                 return Err(not_removed().into());

@@ -100,8 +100,7 @@ impl RedbStore {
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        let (actor, takes_away) = (by.actor.clone(), edit.role.is_some());
-        let change = move |change: &mut Transition<'_>| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let before = find(change, &target)?;
             let after = edited(&before, &edit);
@@ -123,12 +122,8 @@ impl RedbStore {
             }
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
-        };
-        if takes_away {
-            self.write_at_once(&actor, change).await
-        } else {
-            self.write(&actor, change).await
-        }
+        })
+        .await
     }
 
     pub(in crate::store) async fn member_suspend(
@@ -154,7 +149,7 @@ impl RedbStore {
         status: Status,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let before = find(change, &target)?;
             let (event, code) = match status {
@@ -194,7 +189,7 @@ impl RedbStore {
         target: Target<'_>,
     ) -> Result<Committed<Removal>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let member = find(change, &target)?;
             guards::administrator_stays(change, &by, &member, None)?;
@@ -227,7 +222,7 @@ impl RedbStore {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
-        self.write_at_once(actor, move |change| {
+        self.write(actor, move |change| {
             accounts::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
             let field = |name: &str, value: String| (name.to_owned(), None, Some(value));

@@ -72,7 +72,7 @@ impl RedbStore {
         letter: Option<NewLetter>,
     ) -> Result<Committed<Passkey>, Failure> {
         let target = OwnedTarget::from(target);
-        self.write_at_once(&Actor::Member(target.id.clone()), move |change| {
+        self.write(&Actor::Member(target.id.clone()), move |change| {
             let member = acting(change, &target)?;
             sessions::need_own(change, &member.id, &session)?;
             step_up(change, &member, shown)?;

@@ -85,7 +85,7 @@ impl RedbStore {
         which: Which,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let member = members::find(change, &target)?;
             let mut ending = of_member(change.tx, &member.id)?;
@@ -168,7 +168,7 @@ impl RedbStore {
     ) -> Result<Committed<u64>, Failure> {
         let PasswordChange { member, shown, password, renewed, letter } = change;
         // It ends the sessions of whoever knew the old one.
-        self.write_at_once(&Actor::Member(member.clone()), move |change| {
+        self.write(&Actor::Member(member.clone()), move |change| {
             let (token, next) = renewed;
             need_own(change, &member, &token)?;
             let record = members::read(change.tx, member.as_str())?;

@@ -159,7 +159,7 @@ impl RedbStore {
         letter: Option<NewLetter>,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
-        self.write_at_once(&by.actor.clone(), move |change| {
+        self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
             let member = members::find(change, &target)?;
             if let Some(actor) = by.actor.member() {
