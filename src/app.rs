@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, RwLock, watch};
 
 use crate::clock::Clock;
 use crate::config::{Config, Passwords};
@@ -100,6 +100,8 @@ pub struct App {
     /// The runtime of the decisions, whose threads have the priority of the process: a thread inherits
     /// that of whoever begins it.
     pub decisions: Handle,
+    /// Whether the sidecar stops: what waits for somebody outside gives up then.
+    pub stopping: watch::Sender<bool>,
     /// One reload at a time. Holds what changed where the live set could not be kept for the next
     /// start.
     pub reloading: Mutex<Option<Vec<String>>>,
@@ -149,8 +151,15 @@ impl App {
             links,
             set_up: std::sync::Mutex::default(),
             decisions,
+            stopping: watch::Sender::new(false),
             reloading: Mutex::new(None),
             roles_given: RwLock::new(()),
         })
+    }
+
+    /// Waits until the sidecar stops.
+    pub async fn stops(&self) {
+        // The sender is here: it cannot be gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 }

@@ -16,6 +16,8 @@ mod smtp;
 mod words;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config;
@@ -164,8 +166,8 @@ impl Mailer {
 
     /// Hands several mails over, one after the other, over one connection where that is possible.
     #[must_use]
-    pub const fn batch(&self) -> Batch<'_> {
-        Batch { mailer: self, line: None }
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { mailer: self, line: None, given: Given::default() }
     }
 
     /// Hands a test mail over on a connection of its own, and says how far it got.
@@ -213,13 +215,36 @@ impl std::fmt::Debug for Mailer {
     }
 }
 
+/// Whether the mail that a batch is sending may have been taken already; clones say the same.
+#[derive(Clone, Debug, Default)]
+pub struct Given(Arc<AtomicBool>);
+
+impl Given {
+    /// Whether it may. Before, sending can be dropped, and the mail has not gone out.
+    #[must_use]
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, given: bool) {
+        self.0.store(given, Ordering::Release);
+    }
+}
+
 /// Mails that share a connection. Dropped without [`Batch::close`], the connection just ends.
 pub struct Batch<'a> {
     mailer: &'a Mailer,
     line: Option<smtp::Line>,
+    given: Given,
 }
 
 impl Batch<'_> {
+    /// Whether the mail under way may have been taken.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        self.given.clone()
+    }
+
     /// Hands one mail over.
     ///
     /// # Errors
@@ -237,8 +262,10 @@ impl Batch<'_> {
         let unwritten = |class, text: &str| SendFault::without_answer(class, Step::Write, text);
         let message = message::write(outgoing, &self.mailer.from)
             .map_err(|text| unwritten(Class::Permanent, &text))?;
+        // Only a talk with a mail server has steps before that.
+        self.given.set(!matches!(self.mailer.way, Way::Smtp(_)));
         match &self.mailer.way {
-            Way::Smtp(smtp) => smtp.send(&mut self.line, &message, steps).await,
+            Way::Smtp(smtp) => smtp.send(&mut self.line, &message, steps, &self.given).await,
             Way::Folder(folder) => folder.send(&outgoing.message_id, message.formatted()).await,
             Way::Memory(memory) => memory.send(outgoing),
             Way::Links => Err(unwritten(Class::Configuration, "links are shown instead")),

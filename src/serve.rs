@@ -8,13 +8,12 @@ pub mod offline;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links};
@@ -36,6 +35,9 @@ use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
 
+/// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
+const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
+
 /// Serves until a signal ends it, on the runtime of management.
 ///
 /// # Errors
@@ -48,17 +50,26 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     fit_connections(&mut config)?;
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
-    let (app, follower) = decisions.open(config, demo, sockets.console.place()).await?;
+    let (app, follower) = tokio::select! {
+        opened = decisions.open(config, demo, sockets.console.place()) => opened?,
+        // However long a large store or a hanging disk takes.
+        () = signals.end() => {
+            remove_files(&sockets.paths);
+            return Ok(());
+        }
+    };
     tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
     tokio::spawn(refresh::mend(app.store.clone()));
     if demo {
         demo::populate(&app).await?;
     }
-    let server = decisions.server(bounds(&app.config));
-    let mut tasks = JoinSet::new();
+    let all = bounds(&app.config);
+    let server =
+        decisions.server(Bounds { drain_ms: all.drain_ms.min(DECISIONS_DRAIN_MS_MAX), ..all });
+    let (mut answering, mut tasks) = (JoinSet::new(), JoinSet::new());
     let mut places = Vec::new();
     for listener in sockets.decision {
         places.push(("decisions", listener.place()));
@@ -69,9 +80,9 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
             let handler = move |request| routes::decision(Arc::clone(&app), own.clone(), request);
             server.serve_at_once(&listener, at_once, handler).await;
         };
-        tasks.spawn_on(serving, decisions.handle());
+        answering.spawn_on(serving, decisions.handle());
     }
-    let management = server.beside(bounds(&app.config));
+    let management = server.beside(all);
     places.push(("management", sockets.console.place()));
     places.push(("management for its operator", sockets.admin.place()));
     {
@@ -91,9 +102,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     if let Some(watch) = watch {
         tasks.spawn(reload::watch(Arc::clone(&app), watch));
     }
-    let (stop_mail, told_to_stop) = watch::channel(false);
-    let mail = letters::deliver(Arc::clone(&app), app.store.subscribe(), told_to_stop);
-    let mail = tokio::spawn(mail);
+    let mail = tokio::spawn(letters::deliver(Arc::clone(&app), app.store.subscribe()));
     tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
     tasks.spawn(letters::watch_queue(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
@@ -106,15 +115,20 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     say("ready");
     signals.until_told(&app).await;
     tasks.abort_all();
-    let _ = stop_mail.send(true);
-    let cut_off = tokio::join!(server.drain(), management.drain());
-    let cut_off = cut_off.0 + cut_off.1;
+    app.stopping.send_replace(true);
     // A letter that is being handed over is written down, or sent again at the next start.
     let patience = Duration::from_millis(app.config.limits.drain_ms_max);
-    let _ = tokio::time::timeout(patience, mail).await;
-    sockets.paths.iter().for_each(|path| drop(fs::remove_file(path)));
+    let (cut_off, _) = tokio::join!(management.drain(), tokio::time::timeout(patience, mail));
+    // Decisions are answered until all else has ended: nobody is without them for longer than this.
+    answering.abort_all();
+    let cut_off = cut_off + server.drain().await;
+    remove_files(&sockets.paths);
     tracing::info!(cut_off, "stopped");
     Ok(())
+}
+
+fn remove_files(paths: &[PathBuf]) {
+    paths.iter().for_each(|path| drop(fs::remove_file(path)));
 }
 
 /// What `serve --check` finds out: the policies pass the gate. Answers what it looked at.
@@ -231,7 +245,7 @@ struct Sockets {
     /// The same for the operator of the sidecar.
     admin: Listener,
     /// Socket files to remove at the end.
-    paths: Vec<std::path::PathBuf>,
+    paths: Vec<PathBuf>,
 }
 
 impl Sockets {
@@ -420,7 +434,15 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT; SIGHUP reloads the policies.
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// The same; SIGHUP reloads the policies.
     async fn until_told(mut self, app: &Arc<App>) {
         loop {
             tokio::select! {

@@ -145,8 +145,13 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
         ));
     };
     let wait = Duration::from_millis(app.config.decision.wait_ms);
-    if app.directory.revision() >= wanted || app.directory.reached(wanted, wait).await {
+    if app.directory.revision() >= wanted {
         return Ok(());
+    }
+    tokio::select! {
+        reached = app.directory.reached(wanted, wait) => if reached { return Ok(()) },
+        // No change comes any more.
+        () = app.stops() => {}
     }
     Err(Failure::new(
         Kind::Busy,

@@ -5,10 +5,9 @@
 //! configuration stops the queue and costs no letter anything.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::invites::{KEY_GONE, inviter, key_gone, later, valid_token};
 use super::permit::{Caller, Permit, Right, StorePermit};
@@ -20,7 +19,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::mail::{
-    self, ActionLink, Batch, Content, Maildir, Outgoing, SendFault, Step, TestReport, bounce,
+    self, ActionLink, Batch, Content, Given, Maildir, Outgoing, SendFault, Step, TestReport, bounce,
 };
 use crate::store::Committed;
 use crate::store::feed::Follower;
@@ -52,13 +51,13 @@ pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure
     new_letter(app, what, later(app, limits::NOTICE_LIFETIME)).map(Some)
 }
 
-/// Sends whatever becomes due, until it is told to stop: not between the mail server's answer and
-/// writing it down.
-pub async fn deliver(app: Arc<App>, mut feed: Follower, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
+/// Sends whatever becomes due, until the sidecar stops. A letter that the mail server may have taken
+/// is waited for, and what became of it written down; any other is left for the next start.
+pub async fn deliver(app: Arc<App>, mut feed: Follower) {
+    while !*app.stopping.borrow() {
         // What was told until now is looked for in the queue itself.
         while feed.try_recv().is_ok() {}
-        let rest = match deliver_some(&app, &stop).await {
+        let rest = match deliver_some(&app).await {
             Ok(Round { reached: false, .. }) => UNREACHED_REST,
             Ok(Round { tried, .. }) if tried > 0 => continue,
             Ok(_) => until_due(&app).await,
@@ -70,7 +69,7 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower, mut stop: watch::Receive
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
             alive = news(&mut feed), if rest != UNREACHED_REST => if !alive { return },
-            _ = stop.changed() => return,
+            () = app.stops() => return,
         }
     }
 }
@@ -117,8 +116,7 @@ async fn news(feed: &mut Follower) -> bool {
 /// # Errors
 /// `Busy`, when the disk fails: the lease of what was taken runs out, and it is tried again.
 pub async fn deliver_due(app: &Arc<App>) -> Result<usize, Failure> {
-    let (_going_on, stop) = watch::channel(false);
-    deliver_some(app, &stop).await.map(|round| round.tried)
+    deliver_some(app).await.map(|round| round.tried)
 }
 
 /// What one round came to.
@@ -130,7 +128,7 @@ struct Round {
 
 /// Tries what is due over one connection, where that is possible. A mail server that is away ends
 /// the round: each further letter would wait for it as long.
-async fn deliver_some(app: &Arc<App>, stop: &watch::Receiver<bool>) -> Result<Round, Failure> {
+async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
     let mut round = Round { tried: 0, reached: true };
     if !app.mailer.sends() {
         return Ok(round);
@@ -139,17 +137,44 @@ async fn deliver_some(app: &Arc<App>, stop: &watch::Receiver<bool>) -> Result<Ro
     // Claimed one by one, so that a slow one does not use up the lease of the next.
     while round.reached
         && round.tried < limits::LETTERS_A_CONNECTION
-        && !*stop.borrow()
+        && !*app.stopping.borrow()
         && let Some(letter) = app.store.letters_claim(1, limits::LETTER_LEASE).await?.pop()
     {
-        let (handover, reached) = attempt(app, &mut batch, &letter).await?;
+        let given = batch.given();
+        let Some(tried) = unless_it_stops(app, &given, attempt(app, &mut batch, &letter)).await
+        else {
+            return Ok(round);
+        };
+        let (handover, reached) = tried?;
         tell(&letter, &handover);
         app.store.letter_settle(&letter, handover).await?;
         round.tried += 1;
         round.reached = reached;
     }
-    batch.close().await;
+    tokio::select! {
+        () = batch.close() => {}
+        () = app.stops() => {}
+    }
     Ok(round)
+}
+
+/// What comes of sending; `None`, where the sidecar stops before the mail server was given the mail.
+/// The letter's claim ends with the process then.
+async fn unless_it_stops<T>(
+    app: &App,
+    given: &Given,
+    sending: impl Future<Output = T>,
+) -> Option<T> {
+    let mut sending = pin!(sending);
+    tokio::select! {
+        biased;
+        sent = &mut sending => return Some(sent),
+        () = app.stops() => {}
+    }
+    match given.is_so() {
+        true => Some(sending.await),
+        false => None,
+    }
 }
 
 /// Writes one letter and hands it over; answers also whether a mail server was reached.
@@ -351,7 +376,14 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
     may_write_to(app, to)?;
     let now = app.clock.now();
     let message_id = new_letter(app, "test", now)?.message_id;
-    Ok(app.mailer.test(to, &message_id, now).await)
+    tokio::select! {
+        report = app.mailer.test(to, &message_id, now) => Ok(report),
+        () = app.stops() => Err(Failure::new(
+            Kind::Busy,
+            "stopping",
+            "the sidecar stops, and the test mail may or may not have gone out: try again once it runs",
+        )),
+    }
 }
 
 /// Bounds what somebody who is signed in can have sent to an address.

@@ -46,12 +46,15 @@ pub(super) struct Pulse {
     mark: AtomicU64,
     /// The answer under way has no end of its own.
     endless: AtomicBool,
+    /// The caller takes no more bytes at the moment.
+    is_full: AtomicBool,
     hands: Arc<Hands>,
 }
 
 impl Pulse {
     pub(super) fn new(hands: Arc<Hands>) -> Self {
-        let pulse = Self { mark: AtomicU64::new(0), endless: AtomicBool::new(false), hands };
+        let (endless, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pulse = Self { mark: AtomicU64::new(0), endless, is_full, hands };
         // Who connects has something to ask: one that stays silent is no warm connection.
         pulse.enter(Phase::Head);
         pulse
@@ -94,8 +97,22 @@ impl Pulse {
         self.endless.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing but its caller keeps it: a request is not whole, an answer never ends, or no
+    /// byte of one was taken for so many milliseconds. Not while an answer is being made.
+    pub(super) fn waits_for_caller(&self, ms: u64) -> bool {
+        let (phase, for_ms) = self.read();
+        match phase {
+            Phase::Head | Phase::Body => true,
+            Phase::Idle => {
+                self.is_endless() || self.is_full.load(Ordering::Relaxed) && for_ms >= ms
+            }
+            Phase::Answer => false,
+        }
+    }
+
     /// A caller that takes bytes of a long answer is not idle; one that takes none is.
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.is_full.store(polled.is_pending(), Ordering::Relaxed);
         if matches!(polled, Poll::Ready(Ok(_))) && self.read().0 == Phase::Idle {
             self.enter(Phase::Idle);
         }

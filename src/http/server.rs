@@ -16,7 +16,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
@@ -35,6 +35,9 @@ use super::respond::Reply;
 use crate::clock;
 use crate::domain::{Failure, Kind, limits};
 
+/// How long a caller has for the rest of a request, or to take more of an answer, when the server
+/// stops.
+const STOP_GRACE_MS: u64 = 100;
 /// How long an accept loop rests after the system refused it a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -199,6 +202,8 @@ struct Entry {
     close: Option<oneshot::Sender<()>>,
     /// The places of its listener.
     places: Arc<Semaphore>,
+    /// Ended, since its caller kept it waiting while the server stops.
+    is_cut: bool,
 }
 
 impl Entry {
@@ -227,6 +232,7 @@ pub(super) struct Shared {
     bounds: Bounds,
     connections: Mutex<HashMap<u64, Entry>>,
     next: AtomicU64,
+    began: Instant,
     hands: Arc<Hands>,
     bodies: Arc<Bodies>,
     stopping: AtomicBool,
@@ -236,6 +242,10 @@ pub(super) struct Shared {
 impl Shared {
     fn connections(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_hands(&self) {
+        self.hands.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
 
     /// Ends what is too slow.
@@ -252,6 +262,18 @@ impl Shared {
                 let _ = close.send(());
             }
         }
+    }
+
+    /// Ends the connections that are so; answers how many there were.
+    fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
+        let mut connections = self.connections();
+        let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
+        those
+            .map(|entry| {
+                entry.is_cut = true;
+                entry.task.abort();
+            })
+            .count()
     }
 
     /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
@@ -328,6 +350,7 @@ impl Server {
             bounds,
             connections: Mutex::default(),
             next: AtomicU64::new(0),
+            began: clock::monotonic(),
             hands: Arc::default(),
             bodies: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -335,12 +358,11 @@ impl Server {
         });
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
-            let began = clock::monotonic();
             let mut beat = tokio::time::interval(Duration::from_millis(bounds.sweep_ms.max(1)));
             loop {
                 beat.tick().await;
                 let Some(shared) = watched.upgrade() else { return };
-                shared.hands.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+                shared.move_hands();
                 shared.sweep();
             }
         });
@@ -458,24 +480,26 @@ impl Server {
             serve_by_hyper(stream, peer, (&pulse, &shared), told_to_close, handler).await;
         });
         let (task, close) = (task.abort_handle(), Some(close));
-        connections.insert(number, Entry { pulse: swept, task, close, places });
+        connections.insert(number, Entry { pulse: swept, task, close, places, is_cut: false });
     }
 
-    /// Closes what is idle, lets what runs finish, and after the bound ends what is left.
-    /// Stop accepting first. Answers how many were cut off.
+    /// Closes what is idle, ends what waits for its caller, lets answers that are being made finish,
+    /// and after the bound ends what is left. Stop accepting first. Answers how many were cut off.
     pub async fn drain(&self) -> usize {
         self.0.stopping.store(true, Ordering::Relaxed);
-        let end = clock::monotonic() + Duration::from_millis(self.0.bounds.drain_ms);
-        while self.connections() > 0 && clock::monotonic() < end {
+        let began = clock::monotonic();
+        let bound = Duration::from_millis(self.0.bounds.drain_ms);
+        let mut cut_off = 0;
+        while self.connections() > 0 && began.elapsed() < bound {
             // Each time round: one may have been accepted just now.
             self.0.tell_to_close();
+            self.0.move_hands();
+            if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
+                cut_off += self.0.cut_off(|pulse| pulse.waits_for_caller(STOP_GRACE_MS));
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let left = self.connections();
-        for entry in self.0.connections().values() {
-            entry.task.abort();
-        }
-        left
+        cut_off + self.0.cut_off(|_| true)
     }
 }
 

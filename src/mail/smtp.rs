@@ -17,10 +17,10 @@ use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter}
 use lettre::transport::smtp::response::Response;
 use tokio::net::TcpStream;
 
-use super::Walked;
 use super::fault::{Class, SendFault, Step, Taken};
 use super::place::{Login, Place, Scheme};
 use super::shown;
+use super::{Given, Walked};
 use crate::domain::{Email, Failure, Kind, limits};
 
 /// A mail server, and how to talk to it.
@@ -82,12 +82,13 @@ impl Smtp {
         line: &mut Option<Line>,
         message: &Message,
         walk: &mut Vec<Walked>,
+        given: &Given,
     ) -> Result<Taken, SendFault> {
         let mut current = match self.still_open(line.take()).await {
             Some(open) => open,
             None => self.connect(walk).await?,
         };
-        let outcome = self.hand_over(&mut current, message, walk).await;
+        let outcome = self.hand_over(&mut current, message, walk, given).await;
         // A line on which something was left unsaid is not used again.
         if outcome.as_ref().map_or_else(|fault| fault.code.is_some(), |_| true) {
             *line = Some(current);
@@ -234,6 +235,7 @@ impl Smtp {
         line: &mut Line,
         message: &Message,
         walk: &mut Vec<Walked>,
+        given: &Given,
     ) -> Result<Taken, SendFault> {
         let (from, to) = (message.envelope().from(), message.envelope().to());
         let Some(to) = to.first() else {
@@ -247,6 +249,7 @@ impl Smtp {
         let rcpt = Rcpt::new(to.clone(), notify(line.notifies));
         self.within(Step::Rcpt, connection.command(rcpt)).await?;
         passed(walk, Step::Rcpt, format!("mail to `{to}` is taken"));
+        given.set(true);
         self.within(Step::Data, connection.command(Data)).await?;
         let given = give(connection, message.formatted());
         let response = match tokio::time::timeout(self.patience_with_data, given).await {

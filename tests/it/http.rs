@@ -31,7 +31,7 @@ fn small() -> Bounds {
         head_ms: 2_000,
         body_ms: 150,
         idle_ms: 60_000,
-        drain_ms: 3_000,
+        drain_ms: 60_000,
         sweep_ms: 20,
     }
 }
@@ -626,6 +626,51 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
     let text = wire.rest().await;
     assert!(text.contains("last") && text.ends_with("0\r\n\r\n"), "{text}");
     assert_eq!(timeout(PATIENCE, draining).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn draining_waits_for_no_caller() {
+    const LONG: usize = 16 << 20;
+    let bounds = Bounds { head_ms: 60_000, body_ms: 60_000, ..small() };
+    let served = serve(bounds, |mut request: Request| async move {
+        match request.path() {
+            "/body" => echo(request).await,
+            "/upload" => match request.chunk().await {
+                Ok(_) => Reply::text("text/plain", format!("{:?}", request.chunk().await)),
+                Err(failure) => Reply::message(&failure),
+            },
+            "/long" => Reply::text("text/plain", vec![b'x'; LONG]),
+            _ => {
+                let (sender, pieces) = mpsc::channel(1);
+                let piece = Bytes::from_static(&[b'x'; 64 << 10]);
+                tokio::spawn(async move {
+                    while sender.send(Piece::Bytes(piece.clone())).await.is_ok() {}
+                });
+                Reply::stream("text/plain", pieces)
+            }
+        }
+    })
+    .await;
+    let mut wires = Vec::new();
+    for bytes in [
+        "GET / HT",
+        "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf",
+        "POST /upload HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "GET /long HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET /pieces HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
+        let mut wire = served.connect().await;
+        wire.send(bytes).await;
+        if bytes.starts_with("GET /long") || bytes.starts_with("GET /pieces") {
+            // It is under way, and from now on nobody takes more of it.
+            assert!(wire.more().await);
+        }
+        wires.push(wire);
+    }
+    served.until_open(5).await;
+    served.accepting.abort();
+    timeout(PATIENCE, served.server.drain()).await.expect("nobody is waited for");
+    served.until_open(0).await;
 }
 
 #[tokio::test]

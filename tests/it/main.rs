@@ -58,6 +58,7 @@ mod running;
 mod simulation;
 mod smtp;
 mod stage;
+mod stopping;
 mod store_suite;
 mod stuck_mail;
 mod support;
