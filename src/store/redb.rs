@@ -97,7 +97,7 @@ const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
 const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
 /// Invite and generation: the hash of the token.
 const INVITE_LINKS: TableDefinition<(&str, u32), Hash> = TableDefinition::new("invite_links");
-/// Account, a zero byte, caller, a zero byte, idempotency key.
+/// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
 const CALLS: Records<&str> = TableDefinition::new("calls");
 /// By what is bounded: when its window began, and how often it happened since.
 const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
@@ -111,6 +111,9 @@ const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> = TableDefinition::new(
 const LETTERS: Records<u64> = TableDefinition::new("letters");
 /// When a letter is due or its lease ends, and its id.
 const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
+/// Account, and the same: so that each account has its turn.
+const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
+    TableDefinition::new("letters_waiting");
 /// Account, id.
 const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
     TableDefinition::new("letters_by_account");
@@ -132,7 +135,7 @@ const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
 const POLICIES: Records<&str> = TableDefinition::new("policies");
 
 /// The layout of the tables above.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 
 /// How the database comes to be opened, and opened again; whether it may be made is the argument.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
@@ -152,6 +155,8 @@ struct Inner {
     reached: AtomicU64,
     /// Whether the last change is not known to have been made or not.
     unsettled: AtomicBool,
+    /// The account whose letter was claimed last: the next one's turn is next.
+    served: Mutex<String>,
     clock: Clock,
 }
 
@@ -249,6 +254,7 @@ impl RedbStore {
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
+            served: Mutex::default(),
             clock,
         }));
         let opening = store.clone();
@@ -271,6 +277,9 @@ impl RedbStore {
             }
             if format.is_some_and(|format| format <= 2) {
                 upgrade::from_2(&tx)?;
+            }
+            if format.is_some_and(|format| format <= 3) {
+                upgrade::from_3(&tx)?;
             }
             tx.open_table(META)?.insert("format", FORMAT)?;
             tx.commit()?;

@@ -3,6 +3,8 @@
 //! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters. Sends
 //! nothing.
 
+use std::ops::Bound;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable};
@@ -11,7 +13,8 @@ use super::leaving::{self, OVER_MS, after};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    Fault, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, MAIL, META, RedbStore, counts,
+    Fault, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
+    RedbStore, counts,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Delivery, DeliveryState, Email, Failure, Handover,
@@ -49,14 +52,18 @@ impl RedbStore {
         lease: Duration,
     ) -> Result<Vec<Letter>, Failure> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let claim = move |change: &mut Transition<'_>| claim(change, limit, lease_ms);
+        let store = self.clone();
+        let claim = move |change: &mut Transition<'_>| {
+            let mut served = store.0.served.lock().unwrap_or_else(PoisonError::into_inner);
+            claim(change, limit, lease_ms, &mut served)
+        };
         self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
     }
 
     pub(in crate::store) async fn letters_release(&self) -> Result<(), Failure> {
         self.write(&Actor::System, |change| {
             let mut released = false;
-            for id in due_until(change, Timestamp(i64::MAX), usize::MAX)? {
+            for id in all_waiting(change)? {
                 let Some(before) = read(change.tx, id)? else { continue };
                 if before.letter.delivery.state == DeliveryState::Sending {
                     let detail = before.letter.delivery.detail.clone();
@@ -263,6 +270,11 @@ fn due(letter: &Letter) -> Option<Timestamp> {
     }
 }
 
+/// Where a letter stands among those of its account that wait.
+pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
+    due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
+}
+
 /// Writes a letter, or takes it away, with its place in the queue and in the counts.
 fn replace(
     change: &Transition<'_>,
@@ -271,14 +283,16 @@ fn replace(
 ) -> Result<(), Fault> {
     let mut letters = change.tx.open_table(LETTERS)?;
     let mut queue = change.tx.open_table(LETTERS_DUE)?;
+    let mut waiting = change.tx.open_table(LETTERS_WAITING)?;
     let count = |letter: &Letter, by: i64| {
         let key = (letter.account.as_str(), letter.delivery.state.as_str());
         counts::shift(change.tx, LETTER_COUNTS, key, by)
     };
     if let Some(LetterRecord { letter, .. }) = before {
         count(letter, -1)?;
-        if let Some(due) = due(letter) {
-            queue.remove((due.0, letter.id.0))?;
+        if let Some(key @ (_, due, id)) = waits(letter) {
+            queue.remove((due, id))?;
+            waiting.remove(key)?;
         }
         if after.is_none() {
             letters.remove(letter.id.0)?;
@@ -288,26 +302,30 @@ fn replace(
     }
     if let Some(record) = after {
         count(&record.letter, 1)?;
-        if let Some(due) = due(&record.letter) {
-            queue.insert((due.0, record.letter.id.0), ())?;
+        if let Some(key @ (_, due, id)) = waits(&record.letter) {
+            queue.insert((due, id), ())?;
+            waiting.insert(key, ())?;
         }
         letters.insert(record.letter.id.0, record.encode().as_slice())?;
     }
     Ok(())
 }
 
-/// Takes what is due. A letter whose time is over is given up.
+/// Takes what is due, of each account in turn: the many letters of one never stand before the one of
+/// another. A letter whose time is over is given up.
 fn claim(
     change: &mut Transition<'_>,
     limit: usize,
     lease_ms: i64,
+    served: &mut String,
 ) -> Result<Ends<Vec<Letter>>, Fault> {
     if stop(change.tx)?.is_some() {
         return Ok(Ends::AsItWas(Vec::new()));
     }
     let (mut claimed, mut given_up) = (Vec::new(), false);
-    for id in due_until(change, change.now, limit)? {
-        let Some(before) = read(change.tx, id)? else { continue };
+    for _ in 0..limit {
+        let Some(id) = next_due(change, served)? else { break };
+        let Some(before) = read(change.tx, id)? else { break };
         if change.now >= before.letter.expires {
             let detail = "its time was over before the mail server took it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
@@ -333,14 +351,33 @@ fn claim(
     })
 }
 
-fn due_until(
-    change: &Transition<'_>,
-    end: Timestamp,
-    limit: usize,
-) -> Result<Vec<LetterId>, Fault> {
+/// The letter that is due the longest of the account whose turn it is: the first behind the one that
+/// was served last, all around, that has one.
+fn next_due(change: &Transition<'_>, served: &mut String) -> Result<Option<LetterId>, Fault> {
+    let waiting = change.tx.open_table(LETTERS_WAITING)?;
+    for round_again in [false, true] {
+        let mut account = if round_again { None } else { Some(served.clone()) };
+        loop {
+            let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
+                // No letter of the account stands behind this.
+                Bound::Excluded((account, i64::MAX, u64::MAX))
+            });
+            let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else { break };
+            let (key, ()) = row.map(|(key, _)| (key, ()))?;
+            let (of, due, id) = key.value();
+            if due <= change.now.0 {
+                of.clone_into(served);
+                return Ok(Some(LetterId(id)));
+            }
+            account = Some(of.to_owned());
+        }
+    }
+    Ok(None)
+}
+
+fn all_waiting(change: &Transition<'_>) -> Result<Vec<LetterId>, Fault> {
     let queue = change.tx.open_table(LETTERS_DUE)?;
-    let due = queue.range(..=(end.0, u64::MAX))?.take(limit);
-    due.map(|row| Ok(LetterId(row?.0.value().1))).collect()
+    queue.iter()?.map(|row| Ok(LetterId(row?.0.value().1))).collect()
 }
 
 /// Writes down how the try of whoever holds the lease ended.
@@ -439,6 +476,9 @@ fn oldest(tx: &ReadTransaction, account: Option<&AccountSlug>) -> Result<Option<
 /// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
 /// come between the mail server's yes and ours. That delivery takes longer, or that another server
 /// took it, says nothing about a letter that is still ours to send, that arrived or came back.
+///
+/// That it arrived and that it came back is each told once, and the worse is the last word: whoever
+/// got a letter knows its return path, and must not fill the log by it.
 fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
     let is_out = due(letter).is_none() && letter.delivery.attempts > 0;
     match state {
@@ -449,7 +489,16 @@ fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
                     DeliveryState::HandedOver | DeliveryState::Deferred
                 )
         }
-        DeliveryState::Bounced | DeliveryState::Delivered => letter.delivery.attempts > 0,
+        DeliveryState::Delivered => {
+            letter.delivery.attempts > 0
+                && !matches!(
+                    letter.delivery.state,
+                    DeliveryState::Delivered | DeliveryState::Bounced
+                )
+        }
+        DeliveryState::Bounced => {
+            letter.delivery.attempts > 0 && letter.delivery.state != DeliveryState::Bounced
+        }
         _ => false,
     }
 }

@@ -4,8 +4,10 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::{Fault, MEMBERS, SESSIONS, members, seen};
+use super::{Fault, LETTERS, LETTERS_WAITING, MEMBERS, SESSIONS, letters, members, seen};
+use crate::domain::LetterId;
 use crate::store::record::MemberRecord;
+use crate::store::record::letters::LetterRecord;
 use crate::store::record::sessions::decode_session;
 
 /// The first layout counted no roles; everything else that is new begins empty.
@@ -23,6 +25,19 @@ pub(super) fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
         seen::note(tx, &decode_session(token.value(), bytes.value())?)?;
+    }
+    Ok(())
+}
+
+/// The third layout did not know which account's letters wait.
+pub(super) fn from_3(tx: &WriteTransaction) -> Result<(), Fault> {
+    let mut waiting = tx.open_table(LETTERS_WAITING)?;
+    for row in tx.open_table(LETTERS)?.iter()? {
+        let (id, bytes) = row?;
+        let record = LetterRecord::decode(LetterId(id.value()), bytes.value())?;
+        if let Some(key) = letters::waits(&record.letter) {
+            waiting.insert(key, ())?;
+        }
     }
     Ok(())
 }

@@ -86,6 +86,7 @@ fn rows(tx: &ReadTransaction) -> BTreeSet<String> {
     rows.extend(said::<Hash, &str>(tx, "link_tokens"));
     rows.extend(said::<u64, Bytes>(tx, "letters"));
     rows.extend(said::<(i64, u64), ()>(tx, "letters_due"));
+    rows.extend(said::<(&str, i64, u64), ()>(tx, "letters_waiting"));
     rows.extend(said::<(&str, u64), ()>(tx, "letters_by_account"));
     rows.extend(said::<(i64, u8, &str), ()>(tx, "leaving"));
     rows.into_iter().collect()
@@ -96,7 +97,7 @@ pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
     let database = Database::builder().create_with_backend(disk.copy()).unwrap();
     let tx = database.begin_read().unwrap();
     let known = tx.list_tables().unwrap().count();
-    assert_eq!(known, 35, "a table that this file does not know");
+    assert_eq!(known, 36, "a table that this file does not know");
     let members: BTreeMap<String, MemberRecord> =
         read::<&str, Bytes, _>(&tx, "members", |id, bytes| {
             (id.to_owned(), MemberRecord::decode(id, bytes).unwrap())
@@ -313,6 +314,16 @@ fn letters_agree(tx: &ReadTransaction) {
         read::<(i64, u64), (), _>(tx, "letters_due", |key, ()| key).into_iter().collect();
     let waiting = letters.iter().filter_map(|letter| Some((due(letter)?, letter.id.0)));
     assert_eq!(queue, waiting.collect(), "letters_due");
+    let turns: BTreeSet<_> =
+        read::<(&str, i64, u64), (), _>(tx, "letters_waiting", |(account, due, id), ()| {
+            (account.to_owned(), due, id)
+        })
+        .into_iter()
+        .collect();
+    let waiting = letters
+        .iter()
+        .filter_map(|letter| Some((letter.account.to_string(), due(letter)?, letter.id.0)));
+    assert_eq!(turns, waiting.collect(), "letters_waiting");
     let by_account: BTreeSet<_> =
         read::<(&str, u64), (), _>(tx, "letters_by_account", |(account, id), ()| {
             (account.to_owned(), id)

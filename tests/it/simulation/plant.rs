@@ -24,6 +24,8 @@ const FACTORS: TableDefinition<&str, &[u8]> = TableDefinition::new("factors");
 const INVITES: TableDefinition<&str, &[u8]> = TableDefinition::new("invites");
 const LETTERS: TableDefinition<u64, &[u8]> = TableDefinition::new("letters");
 const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
+const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
+    TableDefinition::new("letters_waiting");
 const ROLE_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("role_counts");
 const AUDIT: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("audit");
 
@@ -257,6 +259,8 @@ fn lose_letter(tx: &WriteTransaction) -> Option<String> {
     let mut due = tx.open_table(LETTERS_DUE).unwrap();
     let (at, id) = due.first().unwrap()?.0.value();
     due.remove((at, id)).unwrap();
+    let mut waiting = tx.open_table(LETTERS_WAITING).unwrap();
+    waiting.retain(|(_, _, of), ()| of != id).unwrap();
     tx.open_table(LETTERS).unwrap().remove(id).unwrap();
     Some(format!("letter {id} is gone"))
 }

@@ -20,6 +20,8 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
         fresh,
         a_letter_has_one_sender_at_a_time,
         a_start_ends_every_lease,
+        each_account_has_its_turn,
+        who_knows_a_return_path_fills_no_log,
         every_ending_of_a_try_is_written_down,
         a_result_that_comes_too_late_changes_nothing,
         a_letter_whose_time_is_over_is_given_up,
@@ -71,6 +73,55 @@ async fn a_letter_has_one_sender_at_a_time(stage: Stage) {
     assert_eq!(ids(&again), [1, 2, 3]);
     assert_eq!((&again[0].message_id, again[0].delivery.attempts), (&first[0].message_id, 2));
     stage.told();
+}
+
+async fn each_account_has_its_turn(stage: Stage) {
+    let far = |name: &str| NewInvite { account: slug("globex"), ..stage.new_invite(name) };
+    for number in 0..300 {
+        stage.invite(&format!("a{number}")).await;
+    }
+    stage.clock.advance_ms(1);
+    for name in ["b", "c"] {
+        stage.store.invite_create(&BY, far(name)).await.unwrap();
+    }
+    let next = async || {
+        let claimed = stage.store.letters_claim(1, LEASE).await.unwrap();
+        let [letter] = claimed.as_slice() else { panic!("{claimed:?}") };
+        (letter.account.to_string(), letter.id.0)
+    };
+    let turns = [next().await, next().await, next().await, next().await, next().await];
+    let expected = [("acme", 1), ("globex", 301), ("acme", 2), ("globex", 302), ("acme", 3)];
+    assert_eq!(turns, expected.map(|(account, id)| (account.to_owned(), id)));
+    // What is not due yet takes no turn, and several at once are taken in turn as well.
+    stage.clock.advance_ms(-1);
+    stage.store.invite_create(&BY, far("d")).await.unwrap();
+    let claimed = stage.store.letters_claim(3, LEASE).await.unwrap();
+    let ids: Vec<_> = claimed.iter().map(|letter| letter.id.0).collect();
+    assert_eq!(ids, [303, 4, 5]);
+    assert_eq!(stage.claim().await.len(), 295);
+}
+
+async fn who_knows_a_return_path_fills_no_log(stage: Stage) {
+    for name in ["a", "b"] {
+        stage.invite(name).await;
+    }
+    for claimed in stage.claim().await {
+        settle(&stage, &claimed, taken()).await;
+    }
+    let entries = stage.events().await.len();
+    for (letter, first) in [(1, DeliveryState::Delivered), (2, DeliveryState::Bounced)] {
+        for round in 0..40 {
+            let other = [DeliveryState::Bounced, DeliveryState::Delivered, DeliveryState::Deferred];
+            let state = if round == 0 { first } else { other[round % 3] };
+            let (letter, detail) = (LetterId(letter), format!("said {round}"));
+            stage.store.letter_notice(Notice { letter, state, detail }).await.unwrap();
+        }
+        assert_eq!(
+            self::letter(&stage, LetterId(letter)).await.delivery.state,
+            DeliveryState::Bounced
+        );
+    }
+    assert_eq!(stage.events().await.len(), entries + 3, "the log grows with every notice");
 }
 
 async fn a_start_ends_every_lease(stage: Stage) {
@@ -278,8 +329,8 @@ async fn letters_are_listed_and_counted_by_account(stage: Stage) {
         async move { store.mail_status(account).await.unwrap().counts }
     };
     use DeliveryState::{HandedOver, Queued, Sending};
-    assert_eq!(counts(Some(&stage.acme)).await, [(Queued, 1), (Sending, 1), (HandedOver, 1)]);
-    assert_eq!(counts(Some(&globex)).await, [(Queued, 1)]);
+    assert_eq!(counts(Some(&stage.acme)).await, [(Queued, 2), (HandedOver, 1)]);
+    assert_eq!(counts(Some(&globex)).await, [(Sending, 1)]);
     assert_eq!(counts(None).await, [(Queued, 2), (Sending, 1), (HandedOver, 1)]);
 }
 
