@@ -5,7 +5,8 @@ use super::form::Form;
 use super::precondition::tag;
 use super::wire::{Changed, Inspected, Invite, List, Member, Outcome};
 use crate::app::App;
-use crate::domain::{Email, Failure, InviteState, Name, RoleId, limits};
+use crate::domain::idempotency_key::refused;
+use crate::domain::{Email, Failure, IdempotencyKey, InviteState, Name, RoleId, limits};
 use crate::flows::invites::{self, ChosenInvite, Correction, Invitation, Shown};
 use crate::flows::permit::Caller;
 use crate::http::{Reply, Sole};
@@ -59,21 +60,11 @@ fn invitation(form: &mut Form) -> Option<Invitation> {
     Some(Invitation { email, first_name, last_name, role })
 }
 
-fn idempotency_key(header: Sole<'_>) -> Result<Option<String>, Failure> {
-    let fits = |text: &str| {
-        (1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-    };
+fn idempotency_key(header: Sole<'_>) -> Result<Option<IdempotencyKey>, Failure> {
     match header {
         Sole::Absent => Ok(None),
-        Sole::Text(text) if fits(text) => Ok(Some(text.to_owned())),
-        Sole::Text(_) | Sole::Unclear => {
-            let most = limits::IDEMPOTENCY_KEY_CHARS_MAX;
-            let text = format!(
-                "`idempotency-key` must stand there once, with 1 to {most} printable ASCII characters"
-            );
-            Err(Failure { code: "idempotency_key", ..Failure::invalid("idempotency-key", text) })
-        }
+        Sole::Text(text) => IdempotencyKey::parse(text).map(Some),
+        Sole::Unclear => Err(refused()),
     }
 }
 
@@ -176,21 +167,4 @@ pub(super) async fn want(call: &mut Call<'_>) -> Answer {
     let token = form.done(token)?;
     invites::want(call.app, &token).await?;
     Ok(Reply::json(r#"{"state":"requested"}"#).status(super::ACCEPTED))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Kind;
-
-    #[test]
-    fn an_idempotency_key_is_short_printable_and_alone() {
-        let read = |header| idempotency_key(header).map_err(|failure| failure.kind);
-        assert_eq!(read(Sole::Absent), Ok(None));
-        assert_eq!(read(Sole::Text("a b")), Ok(Some("a b".to_owned())));
-        let long = "x".repeat(limits::IDEMPOTENCY_KEY_CHARS_MAX + 1);
-        for header in [Sole::Unclear, Sole::Text(""), Sole::Text("a\tb"), Sole::Text(&long)] {
-            assert_eq!(read(header), Err(Kind::Invalid));
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::sheet::{Input, Part, Sheet, kind};
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
 use super::words as w;
-use crate::domain::{Email, Failure, Kind, Member, Name, RoleId, Token, limits};
+use crate::domain::{Email, Failure, IdempotencyKey, Kind, Member, Name, RoleId, Token, limits};
 use crate::entropy;
 use crate::flows::invites::{self, Invitation, Shown};
 use crate::flows::members;
@@ -73,7 +73,10 @@ async fn send_one(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Shown
     let mut read = form.reader();
     let invitation = invitation(&mut read);
     let invitation = read.done(invitation)?;
-    let key = Some(form.text("key").to_owned()).filter(|key| !key.is_empty());
+    let key = match form.text("key") {
+        "" => None,
+        key => Some(IdempotencyKey::parse(key)?),
+    };
     Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
 }
 

@@ -118,6 +118,15 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 pub const PAGE_ITEMS_DEFAULT: usize = 100;
 /// Largest body of a management call, imports apart.
 pub const ADMIN_BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest body of a call or a form by somebody who is not signed in: the longest challenge of a
+/// passkey and its answer, percent-encoded. As many at once as there are connections must not fill
+/// the memory.
+pub const OPEN_BODY_BYTES_MAX: usize = 128 << 10;
+/// Most fields of a form: the most items of a bulk change, and the few fields beside them.
+pub const FORM_FIELDS_MAX: usize = 256;
+/// Longest place on the console that a sign-in leads back to: percent-encoded, it still fits the head
+/// of the next request.
+pub const PLACE_BYTES_MAX: usize = 4 << 10;
 /// Invites to one address of an account in a minute: a second click is a slip of the hand.
 pub const INVITES_TO_ADDRESS_A_MINUTE: u64 = 1;
 /// Invites to one address of an account in a day: nobody's mailbox is filled from here.
@@ -162,6 +171,11 @@ pub const INVITE_LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub const JSON_WHOLE_MAX: u64 = (1 << 53) - 1;
 /// Most actions that a role is looked for: more than any policy folder has is a mistake.
 pub const SUGGESTED_ACTIONS_MAX: usize = 1_000;
+/// Most fields of an audit entry, such as the roles and actions that a reload changed: what one still
+/// reads; how many more there were is the last one.
+pub const AUDIT_FIELDS_MAX: usize = 1_000;
+/// Longest text of a field of an audit entry: longer than any name or address.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 2_048;
 /// Longest idempotency key: any scheme's, short enough for an index.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 /// How often the holder of a dead link may ask for a new one.
@@ -270,3 +284,9 @@ const _: () = assert!(EVALUATION_BODY_BYTES_MAX <= BATCH_BODY_BYTES_MAX);
 const _: () = assert!(PASSWORD_CHARS_MAX * 4 <= PASSWORD_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(IDLE_MS_MAX >= 300_000);
+const _: () = assert!(
+    PASSKEY_CHALLENGE_BYTES_MAX + 3 * PASSKEY_ANSWER_BYTES_MAX + TICKET_BYTES_MAX + PLACE_BYTES_MAX
+        <= OPEN_BODY_BYTES_MAX
+);
+const _: () = assert!(3 * PLACE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(BULK_ITEMS_MAX < FORM_FIELDS_MAX);

@@ -13,8 +13,9 @@ use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;
 use crate::domain::{
-    Account, AccountSlug, DeliveryState, Digest, Email, Failure, Generation, Invite, InviteId,
-    InviteState, Kind, Member, MemberId, Name, RoleId, Timestamp, Token, Version, limits, link,
+    Account, AccountSlug, DeliveryState, Digest, Email, Failure, Generation, IdempotencyKey,
+    Invite, InviteId, InviteState, Kind, Member, MemberId, Name, RoleId, Timestamp, Token, Version,
+    limits, link,
 };
 use crate::entropy;
 use crate::password::Password;
@@ -118,7 +119,7 @@ pub async fn send(
     app: &Arc<App>,
     caller: Caller,
     invitation: Invitation,
-    idempotency_key: Option<String>,
+    idempotency_key: Option<IdempotencyKey>,
 ) -> Result<Committed<Shown>, Failure> {
     let app = Arc::clone(app);
     whole(async move {

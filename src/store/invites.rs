@@ -6,8 +6,8 @@
 use super::letters::NewLetter;
 use super::{By, Committed, Page, Store};
 use crate::domain::{
-    AccountSlug, Delivery, Digest, Email, Failure, Generation, Invite, InviteId, InviteState,
-    KeyId, Member, MemberId, Name, RoleId, Timestamp, TokenHash, Version,
+    AccountSlug, Delivery, Digest, Email, Failure, Generation, IdempotencyKey, Invite, InviteId,
+    InviteState, KeyId, Member, MemberId, Name, RoleId, Timestamp, TokenHash, Version,
 };
 
 /// What a new invite is made of. Its link is of [`Generation::FIRST`].
@@ -49,8 +49,8 @@ pub struct NewInviteLink {
 /// What tells a repeated call from another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// As the caller gave it; the caller's own, so that no other caller can guess at it.
-    pub key: String,
+    /// The caller's own, so that no other caller can guess at it.
+    pub key: IdempotencyKey,
     /// The digest of the call.
     pub request: Digest,
 }

@@ -6,10 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Digest, Email, Name, Timestamp};
+use kwic_team::domain::{Actor, Digest, Email, Handover, Name, Timestamp};
 use kwic_team::store::invites::{Idempotency, NewInvite};
-use kwic_team::store::{MemberEdit, Store};
-use redb::ReadableDatabase;
+use kwic_team::store::two_step::{Proof, StepUp};
+use kwic_team::store::{By, MemberEdit, Store};
+use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value as Json, json};
 
 use crate::console::Console;
@@ -46,7 +47,7 @@ async fn erased(file: &Path) {
     let stage = suite::Stage::new(store, clock).await;
     // Whoever calls chooses the key, and may choose one that names somebody.
     let request = Digest::of(&[b"call"]);
-    let idempotency = Some(Idempotency { key: "to:zed@example.org,1".into(), request });
+    let idempotency = Some(Idempotency { key: suite::key("to:zed@example.org,1"), request });
     let invitation = NewInvite {
         idempotency,
         first_name: Name::parse("first_name", "Zaphodia").unwrap(),
@@ -163,7 +164,151 @@ async fn a_file_of_the_second_layout_learns_from_its_sessions_who_was_here() {
     let database = redb::Database::open(&file).unwrap();
     let tx = database.begin_read().unwrap();
     let meta = tx.open_table(redb::TableDefinition::<&str, u64>::new("meta")).unwrap();
-    assert_eq!(meta.get("format").unwrap().unwrap().value(), 3);
+    assert_eq!(meta.get("format").unwrap().unwrap().value(), 4);
+}
+
+#[tokio::test]
+async fn a_file_of_the_third_layout_loses_no_letter_that_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.redb");
+    let clock = Clock::fixed(NOW);
+    let store = Store::open(&file, 8, clock.clone()).await.unwrap();
+    let stage = suite::Stage::new(store, clock).await;
+    for name in ["a", "b", "c"] {
+        stage.invite(name).await;
+    }
+    let sent = stage.claim().await.remove(0);
+    let taken = Handover::Taken { detail: "250".to_owned() };
+    stage.store.letter_settle(&sent, taken).await.unwrap();
+    stage.store.letters_release().await.unwrap();
+    drop(stage);
+    {
+        let database = redb::Database::open(&file).unwrap();
+        let tx = database.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, u64>::new("meta");
+        tx.open_table(meta).unwrap().insert("format", 3).unwrap();
+        let waiting = redb::TableDefinition::<(&str, i64, u64), ()>::new("letters_waiting");
+        assert!(tx.delete_table(waiting).unwrap());
+        tx.commit().unwrap();
+    }
+    let stage = open(&file).await;
+    let ids: Vec<_> = stage.claim().await.iter().map(|letter| letter.id.0).collect();
+    assert_eq!(ids, [2, 3]);
+}
+
+/// What a person writes in the next test; each but an idempotency key stands in the file as it is.
+const WRITTEN: [&str; 10] = [
+    "zqx-first",
+    "zqx-last",
+    "zqx-edited",
+    "zqx.a@example.org",
+    "zqx.pending@example.org",
+    "zqx agent",
+    "192.0.2.99",
+    "zqx token",
+    "zqx-passkey",
+    "zqx-answer",
+];
+
+/// Somebody writes something into every field there is, with and without a token, and leaves letters
+/// in every state.
+async fn wrote_everywhere(stage: &suite::Stage) {
+    let store = &stage.store;
+    let name = |text: &str| Name::parse("name", text).unwrap();
+    let keyed = |text: &str, new: NewInvite| {
+        let request = Digest::of(&[b"call"]);
+        NewInvite { idempotency: Some(Idempotency { key: suite::key(text), request }), ..new }
+    };
+    let new = NewInvite {
+        first_name: name("zqx-first"),
+        last_name: name("zqx-last"),
+        email: Email::parse("zqx.a@example.org").unwrap(),
+        ..stage.new_invite("zed")
+    };
+    store.invite_create(&BY, keyed("zqx-key-by-others", new)).await.unwrap();
+    let zed = store.invite_accept(stage.acceptance("zed")).await.unwrap().value;
+    let mut entering = stage.sign_in(&zed, "first");
+    entering.session.agent = "zqx agent".to_owned();
+    entering.session.address = "192.0.2.99".to_owned();
+    store.session_begin(entering).await.unwrap();
+    let edit = MemberEdit { first_name: Some(name("zqx-edited")), ..MemberEdit::default() };
+    let zed = store.member_edit(&suite::by(&zed), stage.target(&zed.id), edit).await.unwrap().value;
+    let token = stage.api_token(&zed, "zqx token", "operator");
+    let token = store.api_token_create(&suite::by(&zed), token).await.unwrap().value;
+    let own = suite::by(&zed);
+    store.invite_create(&own, keyed("zqx-key-own", stage.new_invite("bo"))).await.unwrap();
+    let actor = Actor::Token { id: token.id, member: zed.id.clone() };
+    let program = By { actor, ..suite::by(&zed) };
+    store.invite_create(&program, keyed("zqx-key-token", stage.new_invite("cy"))).await.unwrap();
+    stage.pending(&zed).await;
+    stage.confirmed(&zed, suite::hash("first"), "own").await;
+    stage.with_passkey(&zed, "zqx-passkey", 2).await;
+    let target = stage.target(&zed.id);
+    store.reset_begin(&BY, target, stage.link("reset")).await.unwrap();
+    let code = Proof::Step { secret: suite::sealed("zed"), step: 3 };
+    let shown = StepUp { proof: Some(code), ..suite::shown("zed") };
+    let pending = Email::parse("zqx.pending@example.org").unwrap();
+    let links = [stage.link("old"), stage.link("new")];
+    store.email_change_begin(target, shown, pending, links).await.unwrap();
+    // The other mail server's words about one letter; another is still on its way, one stops all mail.
+    let claimed = stage.claim().await;
+    let of_zed = claimed.iter().filter(|letter| letter.to.as_str().starts_with("zqx."));
+    let of_zed: Vec<_> = of_zed.collect();
+    assert!(of_zed.len() > 3, "{claimed:?}");
+    let detail = "550 <zqx.a@example.org> zqx-answer".to_owned();
+    store.letter_settle(of_zed[0], Handover::Refused { detail }).await.unwrap();
+    let detail = "535 no mail from you to <zqx.a@example.org>".to_owned();
+    store.letter_settle(of_zed[1], Handover::Misconfigured { detail }).await.unwrap();
+}
+
+/// The keys of a table of idempotency keys, and of those that are still to be forgotten.
+fn keys_of_calls(file: &Path) -> [Vec<String>; 2] {
+    let database = redb::Database::open(file).unwrap();
+    let tx = database.begin_read().unwrap();
+    let calls = tx.open_table(redb::TableDefinition::<&str, &[u8]>::new("calls")).unwrap();
+    let calls = calls.iter().unwrap().map(|row| row.unwrap().0.value().to_owned()).collect();
+    let leaving = redb::TableDefinition::<(i64, u8, &str), ()>::new("leaving");
+    let leaving = tx.open_table(leaving).unwrap();
+    let noted = leaving.iter().unwrap().filter_map(|row| {
+        let row = row.unwrap();
+        let (_, kind, key) = row.0.value();
+        (kind == b'c').then(|| key.to_owned())
+    });
+    [calls, noted.collect()]
+}
+
+#[tokio::test]
+async fn nothing_that_a_person_wrote_is_left_in_any_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.redb");
+    let clock = Clock::fixed(NOW);
+    let store = Store::open(&file, 8, clock.clone()).await.unwrap();
+    let stage = suite::Stage::new(store, clock).await;
+    let request = Digest::of(&[b"of others"]);
+    let idempotency = Some(Idempotency { key: suite::key("zqx-of-others"), request });
+    let others = NewInvite { idempotency, ..stage.new_invite("dee") };
+    stage.store.invite_create(&BY, others.clone()).await.unwrap();
+    wrote_everywhere(&stage).await;
+    for word in WRITTEN {
+        assert!(holds(&file, word), "`{word}` was never written");
+    }
+    let zed = stage.get("zed").await;
+    stage.store.member_remove(&BY, stage.target(&zed.id)).await.unwrap();
+    stage.store.member_erase(&BY, &stage.acme, &zed.id).await.unwrap();
+    // What others did stays: a call of theirs is still known as one.
+    let again = stage.store.invite_create(&BY, others).await.unwrap().value;
+    assert_eq!(again.invite.id, suite::invite_id("dee"));
+    assert!(stage.store.invite(&stage.acme, &suite::invite_id("bo")).await.unwrap().is_some());
+    drop(stage);
+    // The start writes every row that is left into a new file.
+    drop(open(&file).await);
+    for word in WRITTEN.into_iter().chain(["zqx"]) {
+        assert!(!holds(&file, word), "`{word}` is left");
+    }
+    let [calls, noted] = keys_of_calls(&file);
+    assert_eq!(calls, noted);
+    let [call] = calls.as_slice() else { panic!("{calls:?}") };
+    assert!(call.starts_with("acme\0sidecar:7\0"), "{call}");
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use super::{
     REMOVED, RedbStore, guards, invites, leaving, letters, members, rates, rewrite,
 };
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId, LetterKind,
-    MailStop, MemberId, Timestamp,
+    AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId,
+    LetterKind, MailStop, MemberId, Timestamp,
 };
 use crate::store::personal::Erasure;
 use crate::store::record::invites::CallRecord;
@@ -409,14 +409,16 @@ fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault>
     Ok(take_keys(change, RATES, leaving::Kind::Rate, &counted)? || taken)
 }
 
-/// What is remembered of calls that made such an invite, or whose key names an address.
+/// What is remembered of calls that the person, or a token of the person, made, and of those that
+/// made such an invite.
 fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
     let mut keys = BTreeSet::new();
     for row in change.tx.open_table(CALLS)?.iter()? {
         let (key, bytes) = row?;
         let (key, call) = (key.value(), CallRecord::decode(bytes.value())?);
-        let named = key.split('\0').any(|part| found.is_mentioned(part));
-        if named || found.invites.contains(call.invite.as_str()) {
+        let by = invites::called_by(key);
+        let own = by.as_ref().and_then(Actor::member) == Some(&found.whom.id);
+        if own || found.invites.contains(call.invite.as_str()) {
             keys.insert(key.to_owned());
         }
     }

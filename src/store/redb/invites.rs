@@ -20,8 +20,8 @@ use crate::clock;
 use crate::domain::fold::Search;
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryState, Email, Failure, Fate, Generation,
-    Invite, InviteId, InviteState, KeyId, Kind, LetterKind, Member, MemberId, RoleId, Row, Status,
-    Timestamp, TokenHash, Version, limits, link,
+    IdempotencyKey, Invite, InviteId, InviteState, KeyId, Kind, LetterKind, Member, MemberId,
+    RoleId, Row, Status, Timestamp, TokenHash, Version, limits, link,
 };
 use crate::store::by::moved_on;
 use crate::store::invites::{
@@ -559,8 +559,13 @@ fn remember(
 }
 
 /// Each caller has keys of its own.
-fn call_key(actor: &str, account: &AccountSlug, key: &str) -> String {
-    format!("{account}\0{actor}\0{key}")
+fn call_key(actor: &str, account: &AccountSlug, key: &IdempotencyKey) -> String {
+    format!("{account}\0{actor}\0{}", key.digest().hex())
+}
+
+/// Who made the call of such a key.
+pub(super) fn called_by(key: &str) -> Option<Actor> {
+    key.split('\0').nth(1).and_then(Actor::from_label)
 }
 
 /// An invite, in whichever account.

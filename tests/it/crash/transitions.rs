@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use crate::store_suite::stage::{
     ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, by_passkey, code, hash, id,
-    invite_id, member, passkey_id, password, recovery, recovery_code, role, sealed, session_id,
-    shown, slug, to_address, to_role, token_id,
+    invite_id, key, member, passkey_id, password, recovery, recovery_code, role, sealed,
+    session_id, shown, slug, to_address, to_role, token_id,
 };
 
 macro_rules! transitions {
@@ -323,7 +323,7 @@ impl Transition {
         let done = match self {
             Self::InviteCreate => {
                 let idempotency =
-                    Some(Idempotency { key: "k".into(), request: Digest::of(&[b"call"]) });
+                    Some(Idempotency { key: key("k"), request: Digest::of(&[b"call"]) });
                 let new =
                     NewInvite { email: address("exp"), idempotency, ..stage.new_invite("new") };
                 store.invite_create(&BY, new).await

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kwic_team::domain::{AccountSlug, AuditEvent, Email, Invite, Member, Version};
+use kwic_team::domain::{AccountSlug, AuditEvent, Email, IdempotencyKey, Invite, Member, Version};
 use kwic_team::flows::invites::{self, ChosenInvite, Correction, Invitation, Shown};
 use kwic_team::store::{Committed, Store};
 
@@ -52,6 +52,7 @@ impl Sim {
         let known: BTreeSet<_> =
             self.model.invites.iter().map(|invite| invite.id.clone()).collect();
         let repeats = repeated.as_ref().map(|call| call.invite.clone());
+        let key = key.map(|key| IdempotencyKey::parse(&key).unwrap());
         let call = invites::send(&app, caller, invitation, key);
         let call = async { call.await.map(with_link) };
         let look = async move |store: &Store| {

@@ -13,8 +13,8 @@ use kwic_team::store::personal::Erasure;
 use kwic_team::store::{AuditFilter, MemberEdit, Store};
 
 use super::stage::{
-    BY, DAY, MINUTE, NOW, Stage, address, by, hash, id, invite_id, member, name, password, refused,
-    shown, slug,
+    BY, DAY, MINUTE, NOW, Stage, address, by, hash, id, invite_id, key, member, name, password,
+    refused, shown, slug,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -65,7 +65,7 @@ async fn lived(stage: &Stage) -> Member {
     store.invite_create(&BY, invitation(stage, "early")).await.unwrap();
     store.invite_revoke(&BY, stage.invite_target(&early)).await.unwrap();
     stage.clock.advance_ms(2 * MINUTE);
-    let idempotency = Some(Idempotency { key: "for-zed".into(), request: Digest::of(&[b"call"]) });
+    let idempotency = Some(Idempotency { key: key("for-zed"), request: Digest::of(&[b"call"]) });
     let new = NewInvite { idempotency, ..invitation(stage, "zed") };
     store.invite_create(&BY, new).await.unwrap();
     store.letters_claim(10, Duration::from_secs(60)).await.unwrap();

@@ -12,8 +12,8 @@ use kwic_team::store::invites::{
 use kwic_team::store::{By, ImportRow, MemberEdit, Store};
 
 use super::stage::{
-    BY, DAY, HOUR, LIFETIME, MINUTE, NOW, Stage, address, by, email, hash, id, invite_id, member,
-    name, password, refused, role, shown, slug, to_address,
+    BY, DAY, HOUR, LIFETIME, MINUTE, NOW, Stage, address, by, email, hash, id, invite_id, key,
+    member, name, password, refused, role, shown, slug, to_address,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -182,7 +182,7 @@ async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
 async fn a_repeated_call_answers_the_invite_of_the_first(stage: Stage) {
     let with_key = |stage: &Stage, name: &str, request: &str| NewInvite {
         idempotency: Some(Idempotency {
-            key: "k".into(),
+            key: key("k"),
             request: Digest::of(&[request.as_bytes()]),
         }),
         ..stage.new_invite(name)

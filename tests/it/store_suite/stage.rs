@@ -8,9 +8,9 @@ use std::time::Duration;
 use kwic_team::clock::Clock;
 use kwic_team::domain::two_step::RecoveryCode;
 use kwic_team::domain::{
-    AccountSlug, Actor, ApiToken, ApiTokenId, Change, Digest, Email, Failure, Generation, InviteId,
-    KeyId, Kind, Letter, LinkId, Member, MemberId, Name, Passkey, PasskeyId, RoleId, Sealed,
-    Session, SessionId, Status, Timestamp, TokenHash, Version,
+    AccountSlug, Actor, ApiToken, ApiTokenId, Change, Digest, Email, Failure, Generation,
+    IdempotencyKey, InviteId, KeyId, Kind, Letter, LinkId, Member, MemberId, Name, Passkey,
+    PasskeyId, RoleId, Sealed, Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
 use kwic_team::store::api_tokens::{Maker, NewApiToken};
 use kwic_team::store::feed::Follower;
@@ -48,6 +48,10 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn role(text: &str) -> RoleId {
     RoleId::parse(text).unwrap()
+}
+
+pub(crate) fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::parse(text).unwrap()
 }
 
 pub(crate) fn email(text: &str) -> Email {
