@@ -31,6 +31,7 @@ use std::collections::BTreeSet;
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Actor, AuditDetail, AuditEvent, Digest, Email, Kind, Member, Revision, Row, Status, Version,
+    limits,
 };
 use kwic_team::store::{
     AuditFilter, ImportRow, MemberEdit, MemberFilter, Store, StoredPolicies, Target,
@@ -275,6 +276,23 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: Stage) {
     assert_eq!((last.actor.as_str(), last.event.as_str()), ("system", "policies_reloaded"));
 }
 
+async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: Stage) {
+    let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
+    let line = |number: usize| ("change".to_owned(), None, Some(format!("line {number}")));
+    let mut fields: Vec<_> = (0..100_000).map(line).collect();
+    fields[0].2 = Some("é".repeat(100_000));
+    let detail = AuditDetail { fields };
+    stage.store.policies_installed(&Actor::System, policies, detail).await.unwrap();
+    let page = stage.store.audit(None, &Default::default(), None, 100).await.unwrap();
+    let kept = &page.items.last().unwrap().detail.as_ref().unwrap().fields;
+    assert_eq!(kept.len(), limits::AUDIT_FIELDS_MAX + 1);
+    let last = ("change".to_owned(), None, Some("99000 more, which the log leaves out".to_owned()));
+    assert_eq!((&kept[999], &kept[1_000]), (&line(999), &last));
+    let long = kept[0].2.as_ref().unwrap();
+    assert_eq!(long.chars().count(), limits::AUDIT_TEXT_CHARS_MAX + 1);
+    assert_eq!(stage.store.audit_verify(None).await.unwrap().fault, None);
+}
+
 async fn many_writers_get_revisions_without_gaps(stage: Stage) {
     let mut writers = Vec::new();
     for writer in 0..4 {
@@ -307,6 +325,7 @@ async fn suite<S: Future<Output = Store>>(fresh: impl Fn(Clock) -> S) {
         an_import_is_one_change_or_none,
         the_audit_log_is_paged_filtered_and_verified,
         the_last_good_policies_are_kept_as_they_were,
+        an_entry_holds_so_much_and_says_what_it_leaves_out,
         many_writers_get_revisions_without_gaps,
     );
     // At once: a disk that is waited for is not waited for one after the other.

@@ -8,7 +8,9 @@ use super::rows::Rows;
 use super::transition::Transition;
 use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, RedbStore};
 use crate::domain::audit::ChainReport;
-use crate::domain::{AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision};
+use crate::domain::{
+    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, limits,
+};
 use crate::entropy;
 use crate::store::record::{AuditHead, AuditHeader, Personal};
 use crate::store::{AuditFilter, Page};
@@ -35,7 +37,7 @@ pub(super) fn append(
     // What is written late about somebody who was erased stays out, whichever way it comes.
     let is_erased = new.event != AuditEvent::UserErased
         && change.tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
-    let detail = if is_erased { AuditDetail::default() } else { new.detail };
+    let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
     let personal = Personal { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence.saturating_add(1),
@@ -55,6 +57,24 @@ pub(super) fn append(
     let head = AuditHead { sequence: header.sequence, hash };
     heads.insert(new.chain, head.encode().as_slice())?;
     Ok(())
+}
+
+/// As much of a detail as an entry holds.
+fn bounded(mut detail: AuditDetail) -> AuditDetail {
+    let more = detail.fields.len().saturating_sub(limits::AUDIT_FIELDS_MAX);
+    detail.fields.truncate(limits::AUDIT_FIELDS_MAX);
+    if let (1.., Some((last, ..))) = (more, detail.fields.last()) {
+        let told = (last.clone(), None, Some(format!("{more} more, which the log leaves out")));
+        detail.fields.push(told);
+    }
+    let texts = detail.fields.iter_mut().flat_map(|(_, before, after)| [before, after]).flatten();
+    for text in texts {
+        if let Some((end, _)) = text.char_indices().nth(limits::AUDIT_TEXT_CHARS_MAX) {
+            text.truncate(end);
+            text.push('…');
+        }
+    }
+    detail
 }
 
 /// The name of a chain: the account's, or none for the store's own.
