@@ -14,7 +14,7 @@ use super::permit::{Caller, Permit, Right, StorePermit};
 use super::refresh;
 use crate::app::App;
 use crate::domain::{
-    DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId,
+    AccountSlug, DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId,
     LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
 };
 use crate::entropy;
@@ -365,7 +365,7 @@ pub async fn status(app: &App, caller: Caller) -> Result<MailStatus, Failure> {
 /// `Denied` `not_allowed`; `Conflict` `mail_not_sent`, where no mail is sent at all; `TooMany`
 /// `too_many_requests`.
 pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, Failure> {
-    Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
+    let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
     if !app.mailer.sends() {
         return Err(Failure::new(
             Kind::Conflict,
@@ -373,7 +373,7 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
             "no mail is sent: set `mail.kind` and, for `smtp`, `mail.url` and `mail.from`, then restart the sidecar",
         ));
     }
-    may_write_to(app, to)?;
+    may_write_to(app, permit.account(), "test", to)?;
     let now = app.clock.now();
     let message_id = new_letter(app, "test", now)?.message_id;
     tokio::select! {
@@ -386,12 +386,19 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
     }
 }
 
-/// Bounds what somebody who is signed in can have sent to an address.
+/// Bounds what those who are signed in on an account can have sent to an address. Each account, and
+/// each kind of mail, has a bound of its own: nobody uses up what another needs.
 ///
 /// # Errors
 /// `TooMany` `too_many_requests`.
-pub(super) fn may_write_to(app: &App, to: &Email) -> Result<(), Failure> {
-    let of = [b"mail to".as_slice(), to.key().as_bytes()];
+pub(super) fn may_write_to(
+    app: &App,
+    account: &AccountSlug,
+    what: &str,
+    to: &Email,
+) -> Result<(), Failure> {
+    let of =
+        [b"mail to".as_slice(), account.as_str().as_bytes(), what.as_bytes(), to.key().as_bytes()];
     let quotas = limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &of, most, per });
     app.quotas.take(&quotas, app.clock.now())
 }

@@ -83,7 +83,7 @@ pub async fn change_email(
             "no mail is sent here, so an address cannot be confirmed: ask the operator of the sidecar to change it with `kwic-team member edit`",
         ));
     }
-    may_write_to(app, &to)?;
+    may_write_to(app, &member.account, "email change", &to)?;
     let lifetime = limits::EMAIL_CHANGE_LIFETIME;
     let (old, _) = new_link(app, &member.account, lifetime, "email-old")?;
     let (new, _) = new_link(app, &member.account, lifetime, "email-new")?;

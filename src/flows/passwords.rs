@@ -126,7 +126,7 @@ pub async fn reset(
         let permit = Permit::authorize(&app, caller, rights).await?;
         let member = found?;
         if !permit.caller().is_sidecar() {
-            may_write_to(&app, &member.email)?;
+            may_write_to(&app, &member.account, "reset", &member.email)?;
         }
         let chosen = Chosen { expected: chosen.expected.or(Some(member.version)), ..chosen };
         let (new, token) = new_link(&app, &member.account, limits::RESET_LIFETIME, "reset")?;
