@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::browser;
 use crate::domain::api_token;
 use crate::domain::{
-    AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version,
+    AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits,
 };
 use crate::flows::api_tokens::{self, Holder};
 use crate::flows::permit::{Caller, StorePermit, operator_only};
@@ -156,12 +156,16 @@ impl Call<'_> {
         }
     }
 
-    /// The body.
+    /// The body; of whoever is nobody yet, a small one.
     ///
     /// # Errors
     /// As [`Form::read`].
     pub(super) async fn form(&mut self) -> Result<Form, Failure> {
-        Form::read(self.request).await
+        let most = match self.who {
+            Some(_) => limits::ADMIN_BODY_BYTES_MAX,
+            None => limits::OPEN_BODY_BYTES_MAX,
+        };
+        Form::read(self.request, most).await
     }
 
     /// Where the call comes from.

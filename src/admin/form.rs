@@ -27,12 +27,11 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads the body of a request.
+    /// Reads the body of a request, of at most so many bytes.
     ///
     /// # Errors
-    /// `Invalid` when it is not JSON, not an object or names a field twice; `TooLarge` above
-    /// [`limits::ADMIN_BODY_BYTES_MAX`]; `Timeout`.
-    pub(super) async fn read(request: &mut Request) -> Result<Self, Failure> {
+    /// `Invalid` when it is not JSON, not an object or names a field twice; `TooLarge`; `Timeout`.
+    pub(super) async fn read(request: &mut Request, most: usize) -> Result<Self, Failure> {
         if !request.content_type_is_json() {
             return Err(Failure::new(
                 Kind::Invalid,
@@ -40,7 +39,7 @@ impl Form {
                 "the body must be JSON: send it with `content-type: application/json`",
             ));
         }
-        let body = request.body(limits::ADMIN_BODY_BYTES_MAX).await?;
+        let body = request.body(most).await?;
         Self::parse(&body)
     }
 
@@ -52,7 +51,7 @@ impl Form {
         if !request.has_body() {
             return Ok(());
         }
-        Self::read(request).await?.done(Some(()))
+        Self::read(request, limits::OPEN_BODY_BYTES_MAX).await?.done(Some(()))
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {

@@ -59,7 +59,10 @@ async fn chosen(
     ids: impl Iterator<Item = String>,
 ) -> Result<Vec<Member>, Failure> {
     let mut all = Vec::new();
-    for id in ids.take(limits::BULK_ITEMS_MAX) {
+    for id in ids {
+        if all.len() == limits::BULK_ITEMS_MAX {
+            return Err(Failure::invalid("id", w::so_many_ticked(limits::BULK_ITEMS_MAX)));
+        }
         let id = MemberId::parse(&id).map_err(|_| members::unknown())?;
         all.push(members::show(call.app, viewer.caller(), &id).await?);
     }

@@ -6,7 +6,8 @@ use super::form::Form;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::browser;
-use crate::domain::Failure;
+use crate::domain::{Failure, limits};
+use crate::flows::sessions::{self, COOKIE};
 use crate::flows::sign_in::From;
 use crate::http::{Reply, Request, query};
 
@@ -36,12 +37,17 @@ impl Call<'_> {
         Viewer::of(self.app, self.request).await
     }
 
-    /// What was typed into a form.
+    /// What was typed into a form; by whoever is not signed in, a small one.
     ///
     /// # Errors
     /// As [`Form::read`].
     pub(super) async fn form(&mut self) -> Result<Form, Failure> {
-        Form::read(self.request).await
+        let token = self.request.cookie(COOKIE);
+        let most = match token.and_then(|token| sessions::authenticate(self.app, token)) {
+            Some(_) => limits::ADMIN_BODY_BYTES_MAX,
+            None => limits::OPEN_BODY_BYTES_MAX,
+        };
+        Form::read(self.request, most).await
     }
 
     /// A parameter of the address; empty where it is missing.

@@ -10,18 +10,23 @@ use crate::http::{Request, query};
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads the body of a request.
+    /// Reads the body of a request, of at most so many bytes.
     ///
     /// # Errors
     /// `Invalid` for what no form sends; `TooLarge`; `Timeout`.
-    pub(super) async fn read(request: &mut Request) -> Result<Self, Failure> {
+    pub(super) async fn read(request: &mut Request, most: usize) -> Result<Self, Failure> {
         if !request.media().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(unreadable());
         }
-        let body = request.body(limits::ADMIN_BODY_BYTES_MAX).await?;
+        let body = request.body(most).await?;
         let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
-        let pairs: Result<Vec<_>, _> = query::pairs(text).collect();
-        pairs.map(Self).map_err(|_| unreadable())
+        // One more than there may be shows that there are too many.
+        let pairs = query::pairs(text).take(limits::FORM_FIELDS_MAX + 1);
+        let pairs: Vec<_> = pairs.collect::<Result<_, _>>().map_err(|_| unreadable())?;
+        if pairs.len() > limits::FORM_FIELDS_MAX {
+            return Err(unreadable());
+        }
+        Ok(Self(pairs))
     }
 
     /// A form that was not sent yet, filled in beforehand.

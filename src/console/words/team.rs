@@ -433,6 +433,10 @@ pub(in crate::console) fn no_such_role(role: &str) -> String {
     format!("There is no role {role} that you may give.")
 }
 
+pub(in crate::console) fn so_many_ticked(most: usize) -> String {
+    format!("nothing was changed: tick {most} members at most, and do the others after them")
+}
+
 pub(in crate::console) fn so_many_lines(most: usize) -> String {
     format!("write between 1 and {most} lines, one person each")
 }
