@@ -19,7 +19,7 @@
 //! | 3.3.2 | the cookie is not sent for other sites | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
 //! | 3.3.3 | the cookie is bound to its host by its name | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
 //! | 3.3.4 | scripts cannot read the cookie, nor find its value elsewhere | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
-//! | 3.4.1 | browsers are told to use TLS for a year, below the name too | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
+//! | 3.4.1 | browsers are told to use TLS for a year, where the whole host is the console's; else, and for names below it, that is whose host it is to say | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
 //! | 3.4.2 | no other origin may read answers | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
 //! | 3.4.3 | a policy says what may be loaded and run | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
 //! | 3.4.4 | browsers do not guess what an answer is | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
@@ -101,7 +101,7 @@
 //! | 13.4.2 | nothing for finding faults is switched on | not: there is no such mode; the log's level is fixed, and a panic tells the caller nothing, `it::http::a_panic_in_a_handler_is_a_500_of_that_request_alone` |
 //! | 14.2.1 | no secret stands in an address that is sent | `it::team::the_story_by_api`, `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts` |
 //! | 14.2.6 | an answer has no more than it must | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::api_tokens::the_secret_is_told_once_and_the_list_tells_the_last_use`, `it::store_suite::erasure::a_members_data_holds_ids_only_of_everybody_else` |
-//! | 14.3.1 | the browser forgets everything at the end of a session | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::management::own_sessions_are_listed_and_ended` |
+//! | 14.3.1 | the browser forgets at the end of a session what it kept of it: the cookies end, no cache keeps an answer, and no storage is used; what else the host keeps there stays | `it::management::somebody_is_invited_joins_signs_in_and_signs_out`, `it::management::own_sessions_are_listed_and_ended`, `it::console_pages::signing_out_leaves_what_is_the_products` |
 //! | 14.3.2 | no cache keeps an answer | `it::management::every_answer_tells_a_browser_to_keep_and_guess_nothing` |
 //! | 14.3.3 | the browser's storage holds nothing of weight | not: the script puts nothing into the browser's storage, which no test looks through; the cookies are the session's and what the next page tells |
 //! | 16.2.1 | a line of the log says when, where, who and what | `it::guards::who_is_refused_stands_in_the_log_and_no_secret_does` |

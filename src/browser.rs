@@ -28,11 +28,10 @@ const HEADERS: [(&str, &str); 7] = [
     ),
     ("vary", "Sec-Fetch-Site, Origin"),
 ];
-/// A year, as ASVS 5.0, 3.4.1 asks at least.
-const HSTS: [(&str, &str); 1] =
-    [("strict-transport-security", "max-age=31536000; includeSubDomains")];
-/// The browser forgets all that it kept (ASVS 5.0, 14.3.1).
-const FORGET: [(&str, &str); 1] = [("clear-site-data", r#""cache", "cookies", "storage""#)];
+/// A year, as ASVS 5.0, 3.4.1 asks at least. Names below the host are other programs'.
+const HSTS: [(&str, &str); 1] = [("strict-transport-security", "max-age=31536000")];
+/// The cookie that holds what the next page of the console is to tell.
+pub const TOLD: &str = "__Host-kwic_told";
 
 /// The console's address to the outside, in parts.
 pub struct Outside<'a> {
@@ -61,6 +60,13 @@ impl<'a> Outside<'a> {
     #[must_use]
     pub const fn path(&self) -> &'a str {
         self.path
+    }
+
+    /// Whether all of the host is the console's. Below a path, or at a port of its own, it is a guest
+    /// of whatever else answers there: `Strict-Transport-Security` would bind that too (RFC 6797
+    /// section 8.3: it holds for the host, on every port).
+    fn is_whole_host(&self) -> bool {
+        self.path.is_empty() && host_name(self.authority) == self.authority
     }
 
     /// The origin as browsers write it (RFC 6454 section 6.2).
@@ -138,8 +144,8 @@ fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
 /// Adds the headers that every answer to a browser has.
 #[must_use]
 pub fn dressed(app: &App, reply: Reply) -> Reply {
-    let reply = reply.headers(&HEADERS);
-    if Outside::of(app).ciphered { reply.headers(&HSTS) } else { reply }
+    let (reply, outside) = (reply.headers(&HEADERS), Outside::of(app));
+    if outside.ciphered && outside.is_whole_host() { reply.headers(&HSTS) } else { reply }
 }
 
 /// Gives the browser the token of a session. No `Domain` and no lifetime: the prefix of the name
@@ -155,10 +161,27 @@ pub fn dropping(reply: Reply) -> Reply {
     reply.cookie(&format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
 }
 
-/// Takes away all that the browser kept of us.
+/// Takes away what the browser kept for whoever was signed in (ASVS 5.0, 14.3.1): our own cookies.
+/// No answer is cached and nothing is stored. Not by `Clear-Site-Data`, which takes a whole host's
+/// cookies and storage, and those of names below it: the host is the product's.
 #[must_use]
 pub fn forgetting(reply: Reply) -> Reply {
-    dropping(reply).headers(&FORGET)
+    forgetting_told(dropping(reply))
 }
+
+/// Has the next page of the console tell something, percent-encoded.
+#[must_use]
+pub fn telling(reply: Reply, encoded: &str) -> Reply {
+    reply.cookie(&format!("{TOLD}={encoded}; Max-Age=60; {TOLD_ATTRIBUTES}"))
+}
+
+/// Takes away what the next page was to tell.
+#[must_use]
+pub fn forgetting_told(reply: Reply) -> Reply {
+    reply.cookie(&format!("{TOLD}=; Max-Age=0; {TOLD_ATTRIBUTES}"))
+}
+
+/// Not `Strict`: it is shown behind a link of a mail, too.
+const TOLD_ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 const ATTRIBUTES: &str = "Secure; HttpOnly; SameSite=Strict; Path=/";

@@ -50,7 +50,7 @@ use self::shell::{note, see};
 use self::words as w;
 use crate::app::App;
 use crate::browser;
-use crate::domain::{Failure, Kind};
+use crate::domain::{Failure, Kind, limits};
 use crate::http::query::decoded;
 use crate::http::{Method, Reply, Request, status};
 
@@ -191,9 +191,12 @@ fn matched(pattern: &str, path: &str) -> Option<Named> {
     segments.next().is_none().then_some(named)
 }
 
-/// Whether a path is one of ours that can be opened: where somebody may be sent back to.
-fn is_page(path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+/// Whether a place is one of ours that can be opened: where somebody may be sent back to.
+fn is_page(place: &str) -> bool {
+    if place.len() > limits::PLACE_BYTES_MAX {
+        return false;
+    }
+    let path = place.split(['?', '#']).next().unwrap_or_default();
     PAGES.iter().any(|entry| entry.method == Method::Get && matched(entry.path, path).is_some())
 }
 
@@ -202,13 +205,13 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     if let Some(reply) = assets::asked(app, &request) {
         return reply;
     }
-    let told = request.has_cookie(shell::TOLD);
+    let told = request.has_cookie(browser::TOLD);
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
         Err(failure) => refused(app, &request, &failure).await,
     };
     // What was told is told once; a page that only leads on tells nothing.
-    let reply = if told && reply.code() != 303 { shell::forgetting_told(reply) } else { reply };
+    let reply = if told && reply.code() != 303 { browser::forgetting_told(reply) } else { reply };
     browser::dressed(app, reply)
 }
 
@@ -280,5 +283,6 @@ mod tests {
         {
             assert!(!is_page(path), "{path}");
         }
+        assert!(!is_page(&format!("/team?search={}", "x".repeat(limits::PLACE_BYTES_MAX))));
     }
 }

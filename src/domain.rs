@@ -13,6 +13,7 @@ pub mod email;
 pub mod failure;
 pub mod fold;
 mod hidden;
+pub mod idempotency_key;
 pub mod invite;
 pub mod letter;
 pub mod limits;
@@ -39,6 +40,7 @@ pub use decision::{Decision, Reason};
 pub use digest::Digest;
 pub use email::Email;
 pub use failure::{Failure, Kind};
+pub use idempotency_key::IdempotencyKey;
 pub use invite::{Fate, Generation, Invite, InviteId, InviteState, KeyId};
 pub use letter::{
     Delivery, DeliveryState, Handover, Letter, LetterId, LetterKind, MailStop, Notice,

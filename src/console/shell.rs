@@ -13,15 +13,11 @@ use super::call::Call;
 use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
-use crate::browser::Outside;
+use crate::browser::{self, Outside, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::flows::members;
 use crate::http::query::decoded;
 use crate::http::{Reply, Request};
-
-/// The cookie that holds what the page after is to tell.
-pub(super) const TOLD: &str = "__Host-kwic_told";
-const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 /// A link of the navigation.
 pub(super) struct Link {
@@ -124,12 +120,7 @@ pub(super) fn see_telling(app: &App, path: &str, told: &str) -> Reply {
 
 /// Has the next page tell what was done.
 pub(super) fn telling(reply: Reply, told: &str) -> Reply {
-    reply.cookie(&format!("{TOLD}={}; Max-Age=60; {ATTRIBUTES}", escaped(told)))
-}
-
-/// Takes away what was told.
-pub(super) fn forgetting_told(reply: Reply) -> Reply {
-    reply.cookie(&format!("{TOLD}=; Max-Age=0; {ATTRIBUTES}"))
+    browser::telling(reply, &escaped(told))
 }
 
 /// Percent-encodes all but letters and digits (RFC 3986, section 2.1).

@@ -29,10 +29,10 @@ pub(super) async fn home(call: &mut Call<'_>) -> Answer {
 /// The sign-in page that leads back to what was asked for.
 pub(super) fn place_before(app: &App, request: &Request) -> String {
     let path = page_path(app, request);
-    match request.query() {
-        _ if path == "/" => "/sign-in".to_owned(),
-        Some(query) => format!("/sign-in?next={}", escaped(&format!("{path}?{query}"))),
-        None => format!("/sign-in?next={}", escaped(path)),
+    let place = request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    match path == "/" || !is_page(&place) {
+        true => "/sign-in".to_owned(),
+        false => format!("/sign-in?next={}", escaped(&place)),
     }
 }
 

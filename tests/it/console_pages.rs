@@ -556,8 +556,113 @@ async fn devices_are_signed_out_one_by_one_or_all_others() {
     assert!(!third.is_signed_in().await && other.is_signed_in().await);
     browser.post("/me/sessions/end", &[]).await.leads_to("/me");
     assert!(!other.is_signed_in().await && browser.is_signed_in().await);
-    end(ids[0].to_owned()).await.leads_to("/signed-out");
+    let out = end(ids[0].to_owned()).await;
+    out.leads_to("/signed-out");
+    assert_eq!(out.header("clear-site-data"), None, "the host is the product's");
     assert_eq!(browser.cookie(SESSION), None);
+}
+
+#[tokio::test]
+async fn signing_out_leaves_what_is_the_products() {
+    let console = Console::with(|config| {
+        config.console.public_url = Some("https://app.example/console".to_owned());
+    })
+    .await;
+    console.stage.member("ann", "administrator").await;
+    let browser = Browser::new(&console);
+    let fields = [("account", "acme"), ("email", "ann@example.org"), ("password", PASSWORD)];
+    browser.post("/console/sign-in", &fields).await.leads_to("/console/");
+    browser.cookies.borrow_mut().insert("basket".to_owned(), "three apples".to_owned());
+    // Something is still to be told when the session ends.
+    let names = [("first_name", "Anna"), ("last_name", "Lee"), ("version", "1")];
+    browser.post("/console/me/names", &names).await.leads_to("/console/me");
+    assert!(browser.cookie("__Host-kwic_told").is_some());
+    let out = browser.post("/console/sign-out", &[]).await;
+    out.leads_to("/console/signed-out");
+    for header in ["clear-site-data", "strict-transport-security"] {
+        assert_eq!(out.header(header), None, "{header}");
+    }
+    let left: Vec<String> = browser.cookies.borrow().keys().cloned().collect();
+    assert_eq!(left, ["basket"]);
+    // No page leads to, loads or sends anything beside the console's own path.
+    browser.post("/console/sign-in", &fields).await.leads_to("/console/");
+    for path in [
+        "/sign-in",
+        "/forgot",
+        "/join",
+        "/reset",
+        "/confirm-email",
+        "/setup",
+        "/help",
+        "/team",
+        "/team?tab=invitations",
+        "/team/invite",
+        "/team/invite-several",
+        "/roles",
+        "/roles/compare",
+        "/roles/suggest",
+        "/me",
+        "/me/names",
+        "/me/leave",
+        "/tokens",
+        "/tokens/new",
+        "/account",
+        "/audit",
+        "/policies",
+        "/policies/check",
+        "/nothing",
+    ] {
+        let answer = browser.get(&format!("/console{path}")).await;
+        for address in addresses(&answer) {
+            let is_own = address.starts_with("/console/") || address.starts_with('#');
+            assert!(is_own, "{path} leads to {address}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
+    let console = Console::new().await;
+    console.stage.member("ann", "administrator").await;
+    let browser = Browser::new(&console);
+    let far = format!("/team?search={}", "x".repeat(limits::PLACE_BYTES_MAX));
+    browser.get(&far).await.leads_to("/sign-in");
+    let fields = [
+        ("account", "acme"),
+        ("email", "ann@example.org"),
+        ("password", PASSWORD),
+        ("next", far.as_str()),
+    ];
+    browser.post("/sign-in", &fields).await.leads_to("/");
+    let revision = console.revision().await;
+    let invite = async |key: &str| {
+        let fields = [
+            ("first_name", "Bo"),
+            ("last_name", "Lee"),
+            ("email", "bo@example.org"),
+            ("role", "operator"),
+            ("key", key),
+        ];
+        browser.post("/team/invite", &fields).await
+    };
+    let most = "k".repeat(limits::IDEMPOTENCY_KEY_CHARS_MAX);
+    for key in [&format!("{most}k"), "a\tb", "\u{e4}", &"k".repeat(300_000)] {
+        invite(key).await.page(400).says("printable ASCII characters");
+    }
+    let ids = |many: usize| {
+        let ids = (0..many).map(|_| ("id", "nobody"));
+        ids.chain([("do", "suspend")]).collect::<Vec<_>>()
+    };
+    browser.post("/team/bulk", &ids(limits::FORM_FIELDS_MAX)).await.page(400).says("not a form");
+    let ann = console.stage.app.store.member_by_email(&console.stage.acme, "ann@example.org");
+    let ann = ann.await.unwrap().unwrap().id.to_string();
+    let mut many = vec![("id", ann.as_str()); limits::BULK_ITEMS_MAX + 1];
+    many.push(("do", "suspend"));
+    browser.post("/team/bulk", &many).await.page(400).says("100 members at most");
+    assert_eq!(console.revision().await, revision, "something was done");
+    invite(&most).await.leads_to("/team?tab=invitations");
+    invite(&most).await.leads_to("/team?tab=invitations");
+    assert_eq!(console.revision().await, revision + 1, "twice the same is one");
 }
 
 #[tokio::test]

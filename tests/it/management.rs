@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kwic_team::domain::{AccountSlug, Network};
+use kwic_team::domain::{AccountSlug, Network, limits};
 use kwic_team::flows::accounts;
 use kwic_team::flows::permit::StorePermit;
 use serde_json::{Value, json};
@@ -46,6 +46,26 @@ fn is_dressed(answer: &Answer) {
             assert_eq!((answer.status, answer.text.len()), (303, 0))
         }
         other => panic!("{other:?}: {answer:?}"),
+    }
+}
+
+/// The end of a session takes what the console itself has in the browser, and nothing else of the
+/// host: no other cookie, no storage, no cache.
+#[track_caller]
+fn takes_only_its_own(answer: &Answer) {
+    assert_eq!(answer.header("clear-site-data"), None, "{answer:?}");
+    let given = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    let own = ["session", "told"].map(|name| {
+        let same_site = if name == "session" { "Strict" } else { "Lax" };
+        (format!("__Host-kwic_{name}="), format!("SameSite={same_site}"))
+    });
+    let taken: Vec<&str> = given.collect();
+    assert_eq!(taken.len(), own.len(), "{taken:?}");
+    for (cookie, (begins, same_site)) in taken.iter().zip(own) {
+        let mut parts: Vec<&str> = cookie.split("; ").collect();
+        assert_eq!(parts.remove(0), begins);
+        parts.sort_unstable();
+        assert_eq!(parts, ["HttpOnly", "Max-Age=0", "Path=/", same_site.as_str(), "Secure"]);
     }
 }
 
@@ -95,8 +115,7 @@ async fn somebody_is_invited_joins_signs_in_and_signs_out() {
     assert_eq!((&me["id"], &me["session"]["current"]), (&ann["id"], &json!(true)));
     let out = entered.call("POST /sign-out", &NONE).await;
     assert_eq!(out.is(200), json!({"state": "signed_out"}));
-    assert_eq!(out.header("clear-site-data"), Some(r#""cache", "cookies", "storage""#));
-    assert!(out.header("set-cookie").unwrap().starts_with("__Host-kwic_session=; Max-Age=0; "));
+    takes_only_its_own(&out);
     entered.get("/me").await.problem(401, "session_ended");
     // Whoever is out already can still have the browser forget.
     entered.call("POST /sign-out", &NONE).await.is(200);
@@ -286,12 +305,21 @@ async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
         }
         assert_eq!(answer.header("strict-transport-security"), None, "plain HTTP promises nothing");
     }
-    let ciphered = Console::with(|config| {
-        config.console.public_url = Some("https://team.example".to_owned());
-    });
-    let answer = ciphered.await.anybody("GET /nothing", &NONE).await;
-    let promise = answer.header("strict-transport-security");
-    assert_eq!(promise, Some("max-age=31536000; includeSubDomains"));
+    // A promise is for the whole host, on every port: below a path or at a port the host is another's,
+    // and names below it always are.
+    for (base, promise) in [
+        ("https://team.example", Some("max-age=31536000")),
+        ("https://app.example/team", None),
+        ("https://app.example:8443", None),
+        ("https://app.example:8443/team", None),
+    ] {
+        let ciphered =
+            Console::with(|config| config.console.public_url = Some(base.to_owned())).await;
+        for path in ["GET /nothing", "GET /raw/sign-in", "POST /sign-out"] {
+            let answer = ciphered.anybody(path, &NONE).await;
+            assert_eq!(answer.header("strict-transport-security"), promise, "{base} {path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -735,7 +763,7 @@ async fn own_sessions_are_listed_and_ended() {
     third.get("/me").await.problem(401, "session_ended");
     let own = ann.get("/me").await.is(200)["session"]["id"].as_str().unwrap().to_owned();
     let ended = ann.call(&format!("DELETE /me/sessions/{own}"), &NONE).await;
-    assert!(ended.header("clear-site-data").is_some(), "{ended:?}");
+    takes_only_its_own(&ended);
     ann.get("/me").await.problem(401, "session_ended");
 }
 
@@ -790,7 +818,7 @@ async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
     bo.call("POST /me/leave", &json!({"password": PASSWORD})).await.problem(403, "wrong_password");
     let left = bo.call("POST /me/leave", &json!({"password": "eleven blue umbrellas"})).await;
     assert_eq!(left.is(200)["sessions_ended"], 1);
-    assert!(left.header("clear-site-data").is_some());
+    takes_only_its_own(&left);
     bo.get("/me").await.problem(401, "session_ended");
 }
 
@@ -918,4 +946,61 @@ async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
     again.problem(429, "too_many_requests");
     console.stage.later(HOUR);
     console.anybody("POST /password-reset", &ask("ann")).await.is(202);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_sends_little() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let own = format!("cookie: {}\r\nsec-fetch-site: same-origin\r\n", ann.cookie);
+    let json = "content-type: application/json\r\n";
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let claiming = |more: &str, bytes: usize| format!("{more}content-length: {bytes}\r\n");
+    let (small, large) = (limits::OPEN_BODY_BYTES_MAX, limits::ADMIN_BODY_BYTES_MAX);
+    for path in ["sign-in", "password-reset", "invites/inspect", "invites/accept", "setup"] {
+        let line = format!("POST /{path}");
+        for who in [json.to_owned(), format!("{own}{json}")] {
+            let answer = console.raw(&line, &claiming(&who, small + 1), "").await;
+            answer.problem(413, "body_too_large");
+        }
+    }
+    for path in ["/sign-in", "/sign-in/passkey", "/forgot", "/join/look", "/setup", "/team/invite"]
+    {
+        let line = format!("POST /raw{path}");
+        assert_eq!(console.raw(&line, &claiming(form, small + 1), "").await.status, 413, "{path}");
+    }
+    let several = "POST /raw/team/invite-several";
+    let whose = format!("{own}{form}");
+    let most = format!("token={}", "x".repeat(small - 6));
+    assert_eq!(console.raw("POST /raw/join/look", form, &most).await.status, 410);
+    let lines = format!("lines={}", "x".repeat(small));
+    assert_eq!(console.raw(several, &whose, &lines).await.status, 200, "a long list is taken");
+    assert_eq!(console.raw(several, &claiming(&whose, large + 1), "").await.status, 413);
+}
+
+#[tokio::test]
+async fn no_account_uses_up_the_mail_of_another() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let bo = console.stage.member("bo", "operator").await;
+    let globex = AccountSlug::parse("globex").unwrap();
+    let permit = StorePermit::sidecar(7);
+    accounts::create(&console.stage.app, permit, (globex, "Globex"), None).await.unwrap();
+    let to = json!({"to": "bo@example.org"});
+    // As much as one account may have sent there in a day.
+    for _ in 0..5 {
+        console.operator("POST /mail/test?account=globex", &to).await.is(200);
+        console.stage.later(60_000);
+    }
+    let more = console.operator("POST /mail/test?account=globex", &to).await;
+    more.problem(429, "too_many_requests");
+    // Another account, and what else is sent there, go on.
+    ann.call("POST /mail/test", &to).await.is(200);
+    let reset = format!("POST /members/{}/reset-password", bo.id);
+    ann.call(&reset, &NONE).await.is(200);
+    ann.call(&reset, &NONE).await.problem(429, "too_many_requests");
+    let email = json!({"email": "bo2@example.org", "password": PASSWORD});
+    ann.call("POST /mail/test", &json!({"to": "bo2@example.org"})).await.is(200);
+    console.stage.later(60_000);
+    ann.call("POST /me/email", &email).await.is(202);
 }

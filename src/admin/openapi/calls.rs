@@ -82,12 +82,6 @@ impl About {
         self.header("set-cookie", json!({"required": true, "schema": text()}))
     }
 
-    /// Has the browser forget.
-    fn forgetting(self) -> Self {
-        let text = json!({"required": true, "schema": text()});
-        self.baking().header("clear-site-data", text)
-    }
-
     /// Must say which version it changes.
     fn of_version(self) -> Self {
         let problems = &[404, 409, 412, 428, 429];
@@ -139,7 +133,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
                 .refused(BY_TICKET)
                 .baking()
         }
-        Op::SignOut => own("Sign out", "SignedOut").forgetting(),
+        Op::SignOut => own("Sign out", "SignedOut").baking(),
         Op::SetUp => own("Make the first account and its administrator", "FirstAccount")
             .taking(inputs.first_account())
             .answered(CREATED)
@@ -152,7 +146,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
         Op::MeLeave => own("Leave the account for good", "Receipt")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD)
-            .forgetting(),
+            .baking(),
         Op::MeData => own("Everything that is kept of whoever is signed in", "MemberData"),
         Op::MePermissions => own("What I may do", "Permissions"),
         Op::MePassword => own("Change the own password", "SessionsEnded")
