@@ -5,9 +5,10 @@
 //! mechanism sees what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted
 //! and what a network disk changes without telling, which notifications of the kernel do not.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ const REST_FACTOR: u32 = 50;
 /// How often a folder that changes while it is read is read again.
 const READ_TRIES: usize = 5;
 
-/// The shipped folder, as it stood when this binary was built.
+/// Most entries of one folder that are looked at, hidden ones too.
+const ENTRIES_MAX: usize = 2 * limits::POLICY_FILES_MAX;
+
 /// The shipped folder, as it stood when this binary was built.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
@@ -41,14 +44,15 @@ pub fn shipped() -> PolicyFiles {
 /// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
 ///
 /// # Errors
-/// `PoliciesRefused`, when the folder or a file in it cannot be read, is over a bound, or does
-/// not stand still.
+/// `PoliciesRefused`, when the folder or a file in it cannot be read, is no regular file, lies
+/// outside the folder, is over a bound, or does not stand still.
 pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
     for _ in 0..READ_TRIES {
         let before = fingerprint(dir);
-        let files = read_once(dir)?;
+        let files = read_once(dir);
+        // A fault counts as well only where nothing moved meanwhile.
         if fingerprint(dir) == before {
-            return Ok(files);
+            return files;
         }
     }
     Err(refused(format!(
@@ -58,79 +62,189 @@ pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
 }
 
 fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {
-    let mut files = Vec::new();
-    let mut bytes = 0;
-    for (name, path) in list(dir).map_err(|fault| unreadable(dir, &fault))? {
-        let meta = fs::metadata(&path).map_err(|fault| unreadable(&path, &fault))?;
-        bytes += meta.len();
-        if meta.len() > limits::POLICY_FILE_BYTES_MAX || bytes > limits::POLICY_FOLDER_BYTES_MAX {
-            return Err(refused(format!(
-                "`{}` is too large: a policy file may have {} bytes, a folder {}",
-                path.display(),
-                limits::POLICY_FILE_BYTES_MAX,
-                limits::POLICY_FOLDER_BYTES_MAX
-            )));
-        }
-        files.push((name, fs::read(&path).map_err(|fault| unreadable(&path, &fault))?));
-        if files.len() > limits::POLICY_FILES_MAX {
-            return Err(refused(format!(
-                "`{}` holds more than {} files",
-                dir.display(),
-                limits::POLICY_FILES_MAX
-            )));
-        }
+    let root = dir.canonicalize().map_err(|fault| folder_unreadable(dir, &fault))?;
+    let Listed { found, hidden } = list(dir)?;
+    let mut files = Vec::with_capacity(found.len());
+    let mut room = limits::POLICY_FOLDER_BYTES_MAX;
+    for (name, path) in found {
+        let bytes = read_file(&root, &name, &path, room)?;
+        room = room.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        files.push((name, bytes));
     }
-    Ok(PolicyFiles::new(files))
+    Ok(PolicyFiles::new(files).with_hidden(hidden))
 }
 
-/// Every file of the folder and of its folders, by its path inside.
-fn list(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    for (name, path) in entries(dir)? {
-        if !fs::metadata(&path)?.is_dir() {
-            files.push((name, path));
-            continue;
-        }
-        for (inner, path) in entries(&path)? {
-            // Passed over, a `forbid` in it would silently be none.
-            if fs::metadata(&path)?.is_dir() {
-                return Err(io::Error::other(format!(
-                    "`{name}/{inner}` is a folder in a folder: move its files up into `{name}`"
-                )));
+/// Reads one regular file inside the folder's real path, and no more bytes than are allowed: what
+/// the size says may change, and under `/proc` it is 0.
+fn read_file(root: &Path, name: &str, path: &Path, room: u64) -> Result<Vec<u8>, Failure> {
+    let unreadable = |fault: io::Error| of_file(name, &format!("cannot be read: {fault}"));
+    let real = path.canonicalize().map_err(unreadable)?;
+    inside(root, &real, name)?;
+    // Before it is opened: opening a device can do something, opening a named pipe waits.
+    regular(&fs::symlink_metadata(&real).map_err(unreadable)?, name)?;
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(&real);
+    let file = file.map_err(unreadable)?;
+    // And after: something else may have been put there meanwhile.
+    regular(&file.metadata().map_err(unreadable)?, name)?;
+    let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    inside(root, &opened.or_else(|_| path.canonicalize()).map_err(unreadable)?, name)?;
+    let most = room.min(limits::POLICY_FILE_BYTES_MAX);
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        let mib = |bytes: u64| bytes >> 20;
+        return Err(of_file(
+            name,
+            &format!(
+                "is too large: a policy file may have at most {} MiB, the whole folder {} MiB",
+                mib(limits::POLICY_FILE_BYTES_MAX),
+                mib(limits::POLICY_FOLDER_BYTES_MAX)
+            ),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// `O_NONBLOCK`: without it, opening a named pipe that nobody writes to waits for ever.
+#[cfg(target_os = "linux")]
+const NONBLOCK: i32 = 0o4000;
+#[cfg(not(target_os = "linux"))]
+const NONBLOCK: i32 = 4;
+
+fn inside(root: &Path, real: &Path, name: &str) -> Result<(), Failure> {
+    match real.starts_with(root) {
+        true => Ok(()),
+        false => Err(of_file(
+            name,
+            "is a link that leads out of the policy folder: put a copy there in its place",
+        )),
+    }
+}
+
+fn regular(meta: &Metadata, name: &str) -> Result<(), Failure> {
+    let kind = meta.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_block_device() || kind.is_char_device() => "a device",
+        () if kind.is_dir() => "a folder in a folder",
+        () => "a link",
+    };
+    Err(of_file(name, &format!("is {what}, not a regular file: remove it from the policy folder")))
+}
+
+/// The visible files of a folder, and the hidden ones that may be policies.
+struct Listed {
+    /// Path inside the folder, and path.
+    found: Vec<(String, PathBuf)>,
+    hidden: Vec<String>,
+}
+
+/// Every file of the folder and of its folders.
+fn list(dir: &Path) -> Result<Listed, Failure> {
+    let mut listed = Listed { found: Vec::new(), hidden: Vec::new() };
+    let top = entries(dir).map_err(|fault| folder_unreadable(dir, &fault))?;
+    for (name, path) in top {
+        if is_hidden(&name) {
+            listed.hidden.extend(is_policy_name(&name).then_some(name));
+        } else if is_dir(&name, &path)? {
+            let inside = entries(&path)
+                .map_err(|fault| of_file(&name, &format!("cannot be read: {fault}")))?;
+            for (inner, path) in inside {
+                let full = format!("{name}/{inner}");
+                if is_hidden(&inner) {
+                    listed.hidden.extend(is_policy_name(&inner).then_some(full));
+                } else if is_dir(&full, &path)? {
+                    // Passed over, a `forbid` in it would silently be none.
+                    return Err(refused(format!(
+                        "`{full}` is a folder in a folder: move its files up into `{name}`"
+                    )));
+                } else {
+                    listed.found.push((full, path));
+                }
             }
-            files.push((format!("{name}/{inner}"), path));
+        } else {
+            listed.found.push((name, path));
+        }
+        if listed.found.len() > limits::POLICY_FILES_MAX {
+            return Err(too_many(dir));
         }
     }
-    Ok(files)
+    Ok(listed)
 }
 
-/// The visible entries of one folder, sorted. What an editor leaves behind is not visible.
+fn is_dir(name: &str, path: &Path) -> Result<bool, Failure> {
+    let meta = fs::metadata(path);
+    Ok(meta.map_err(|fault| of_file(name, &format!("cannot be read: {fault}")))?.is_dir())
+}
+
+/// What an editor leaves behind is no part of a folder.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '#']) || name.ends_with(['~', '#'])
+}
+
+/// Whether somebody could take a hidden file for a policy that counts.
+fn is_policy_name(name: &str) -> bool {
+    name.to_ascii_lowercase().contains(".cedar")
+}
+
+/// The entries of one folder, sorted, and no more of them than one too many.
 fn entries(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir)?.take(ENTRIES_MAX) {
         let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with(['.', '#']) && !name.ends_with(['~', '#']) {
-            found.push((name, entry.path()));
-        }
+        found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    }
+    if found.len() == ENTRIES_MAX {
+        return Err(io::Error::other(format!("it holds {ENTRIES_MAX} files or more")));
     }
     found.sort();
     Ok(found)
 }
 
-/// What the folder looks like from outside: equal while nothing changes.
-fn fingerprint(dir: &Path) -> Option<Digest> {
+/// What the folder looks like from outside: equal while nothing changes. Opens no file, and a file
+/// that cannot be looked at is part of the picture.
+fn fingerprint(dir: &Path) -> Digest {
     let mut hasher = Hasher::default();
-    for (name, path) in list(dir).ok()? {
-        let meta = fs::metadata(&path).ok()?;
-        hasher.part(name.as_bytes());
-        let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
-        times.iter().for_each(|time| hasher.raw(&time.to_le_bytes()));
-        [meta.dev(), meta.ino(), meta.size()]
-            .iter()
-            .for_each(|number| hasher.raw(&number.to_le_bytes()));
+    match entries(dir) {
+        Err(fault) => hasher.part(fault.to_string().as_bytes()),
+        Ok(found) => {
+            for (name, path) in found.iter().filter(|(name, _)| !is_hidden(name)) {
+                if !look_at(name, path, &mut hasher) {
+                    continue;
+                }
+                match entries(path) {
+                    Err(fault) => hasher.part(fault.to_string().as_bytes()),
+                    Ok(inner) => {
+                        for (name, path) in inner.iter().filter(|(name, _)| !is_hidden(name)) {
+                            look_at(name, path, &mut hasher);
+                        }
+                    }
+                }
+            }
+        }
     }
-    Some(hasher.finish())
+    hasher.finish()
+}
+
+/// Adds one file, and the link that leads to it; answers whether it is a folder.
+fn look_at(name: &str, path: &Path, hasher: &mut Hasher) -> bool {
+    hasher.part(name.as_bytes());
+    match fs::metadata(path) {
+        Ok(meta) => {
+            let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
+            times.iter().for_each(|time| hasher.raw(&time.to_le_bytes()));
+            [meta.dev(), meta.ino(), meta.size(), meta.mode().into()]
+                .iter()
+                .for_each(|number| hasher.raw(&number.to_le_bytes()));
+            meta.is_dir()
+        }
+        Err(fault) => {
+            hasher.part(fault.to_string().as_bytes());
+            false
+        }
+    }
 }
 
 /// Writes a folder that does not exist yet, or is empty.
@@ -163,7 +277,7 @@ pub fn write_new(dir: &Path, files: &PolicyFiles) -> Result<(), Failure> {
 #[derive(Debug)]
 pub struct Watch {
     dir: PathBuf,
-    seen: Option<Digest>,
+    seen: Digest,
 }
 
 impl Watch {
@@ -181,8 +295,9 @@ impl Watch {
             tokio::time::sleep(rest).await;
             let dir = self.dir.clone();
             let began = clock::monotonic();
-            let now = tokio::task::spawn_blocking(move || fingerprint(&dir)).await.ok().flatten();
+            let looked = tokio::task::spawn_blocking(move || fingerprint(&dir)).await;
             rest = LOOK_EVERY.max(began.elapsed() * REST_FACTOR);
+            let Ok(now) = looked else { continue };
             if now == candidate && now != self.seen {
                 self.seen = now;
                 return;
@@ -196,6 +311,19 @@ fn refused(message: String) -> Failure {
     Failure::new(Kind::PoliciesRefused, "policies_refused", message)
 }
 
-fn unreadable(path: &Path, fault: &io::Error) -> Failure {
-    refused(format!("the policies at `{}` cannot be read: {fault}", path.display()))
+fn folder_unreadable(dir: &Path, fault: &io::Error) -> Failure {
+    refused(format!("the policy folder `{}` cannot be read: {fault}", dir.display()))
+}
+
+fn too_many(dir: &Path) -> Failure {
+    refused(format!(
+        "the policy folder `{}` holds more than {} files",
+        dir.display(),
+        limits::POLICY_FILES_MAX
+    ))
+}
+
+/// A fault of one file, as the gate tells one: its path inside the folder first.
+fn of_file(name: &str, message: &str) -> Failure {
+    refused(format!("{name}: {message}"))
 }

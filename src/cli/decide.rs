@@ -176,6 +176,11 @@ fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?.into_files();
     let text = input::bytes(entities, ENTITIES_BYTES_MAX)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
+        let most = limits::POLICY_FILE_BYTES_MAX >> 20;
+        let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
+        return Err(Stop::failure(why));
+    }
     let mut files: Vec<_> = own.into_iter().filter(|(path, _)| path != "entities.json").collect();
     files.push(("entities.json".to_owned(), text));
     policy::gate(&PolicyFiles::new(files))

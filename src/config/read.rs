@@ -3,7 +3,8 @@
 //! Knows each key's kind, not what it means; what settings make sense together is `config`'s.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use super::ConfigFault;
 use super::keys::{KEYS, Key, Takes};
 use super::secret::Secret;
 use crate::domain::{AccountSlug, near};
+
+/// Largest configuration file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A value that its key takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +46,7 @@ impl Settings {
     ) -> Self {
         let mut settings = Self::default();
         if let Some(path) = file {
-            match fs::read_to_string(path) {
+            match read_text(path, FILE_BYTES_MAX) {
                 Ok(text) => settings.read_file(path, &text),
                 Err(fault) => settings.fault(
                     path.display().to_string(),
@@ -321,6 +325,16 @@ pub fn duration(text: &str) -> Option<Duration> {
     };
     let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
     number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// The text of a file, and no more of it than somebody writes: a device may have no end.
+fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= most) {
+        return Ok(text);
+    }
+    Err(io::Error::other(format!("it is larger than {} KiB", most >> 10)))
 }
 
 /// `: did you mean ...?`, where some name is near.
