@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::{Failure, Kind};
+use crate::gate;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +189,13 @@ enum Command {
         after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
     )]
     Completions(shell::CompletionsArgs),
+    /// Try the policy folder on standard input, for whoever is about to load it
+    #[command(
+        name = gate::COMMAND,
+        hide = true,
+        after_help = "Begun by other commands; see instead: kwic-team policy check"
+    )]
+    GateProcess,
     /// Print the manual page
     #[command(after_help = "Example: kwic-team man | man -l -")]
     Man,
@@ -204,6 +212,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
+    gate::use_processes();
     let exit = dispatch(cli).unwrap_or_else(|stop| {
         if !stop.message.is_empty() {
             output::complain(&stop.message);
@@ -232,6 +241,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Restore(args) => backup::restore(&global, &args),
         Command::Doctor => doctor::run(&global),
         Command::Completions(args) => shell::completions(&args),
+        Command::GateProcess => {
+            gate::run()?;
+            Ok(Exit::Ok)
+        }
         Command::Man => shell::man(),
     }
 }

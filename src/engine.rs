@@ -8,7 +8,9 @@ mod decide;
 mod evaluate;
 #[cfg(test)]
 mod examples;
+mod extent;
 mod fault;
+mod folder;
 mod format;
 mod gather;
 mod load;
@@ -21,6 +23,7 @@ mod oracle;
 mod placed;
 mod policy_tests;
 mod roles;
+mod schema;
 mod shares;
 mod slices;
 mod stored;
@@ -34,6 +37,7 @@ use cedar_policy::PolicyId;
 
 pub use fault::{PolicyFault, render};
 pub use format::format;
+pub use load::{Found, Passage};
 pub use matrix::{Cell, Changes, Matrix, MatrixRow};
 pub use roles::RoleCard;
 

@@ -16,7 +16,7 @@
 //! | 6 | [`authzen`] [`admin`] [`console`] | faces: JSON for services, JSON for programs, pages for people |
 //! | 5 | [`browser`] | what a browser is held to, and what it is told |
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
-//! | 3 | [`app`] [`http`] | the handles a flow needs; sockets, requests, responses |
+//! | 3 | [`app`] [`http`] [`gate`] | the handles a flow needs; sockets, requests, responses; a policy set, tried in a process of its own |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
@@ -80,8 +80,9 @@
 //! # One reload
 //!
 //! 1. `policy_folder` notices a change, or a signal or a command asks.
-//! 2. `flows::reload` reads the folder and takes it through `engine::load`, the gate, on a thread
-//!    of its own at the priority of the process.
+//! 2. `flows::reload` reads the folder and hands it to [`gate`], which takes it through
+//!    `engine::load` in a process of its own, and then here, on a thread of its own at the priority
+//!    of the process.
 //! 3. `engine::matrix` says who gains and who loses; the pointer is swapped; the set is kept as
 //!    last good with its audit entry. Any fault before the swap: nothing has changed.
 //!
@@ -117,6 +118,7 @@ pub mod telemetry;
 pub mod throttle;
 
 pub mod app;
+pub mod gate;
 pub mod http;
 
 pub mod flows;

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{Members, Snapshot, World};
 
-/// More than a policy file may have: what is longer is refused by the gate.
+/// One byte more than a file of a policy folder may have: it shows that there are too many.
 const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]

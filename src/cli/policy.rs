@@ -13,7 +13,8 @@ use super::remote::{Call, Remote};
 use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::{Exit, Global, Outcome, Stop};
 use crate::domain::PolicyFiles;
-use crate::engine::{self, Snapshot, render};
+use crate::engine::{self, Snapshot};
+use crate::gate;
 use crate::policy_folder;
 
 #[derive(Args, Debug)]
@@ -97,7 +98,7 @@ pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
 }
 
 pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
-    Snapshot::load(files, &[]).map_err(|faults| Stop::new(Exit::PoliciesRefused, render(&faults)))
+    Ok(gate::load(files, &[])?)
 }
 
 fn check(global: &Global, dir: Option<&Path>) -> Outcome {
@@ -163,13 +164,13 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
 fn format_all(dir: &Path, check: bool) -> Outcome {
     let mut changed = Vec::new();
     let mut faults = Vec::new();
-    for (path, bytes) in files(Some(dir))?.iter().filter(|(path, _)| path.ends_with(".cedar")) {
-        match std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()) {
-            Ok(text) => match engine::format(text) {
-                Ok(formatted) if formatted == text => {}
-                Ok(formatted) => changed.push((path.to_owned(), formatted)),
-                Err(fault) => faults.push(format!("{path}: {fault}")),
-            },
+    let mut policies = files(Some(dir))?.into_files();
+    policies.retain(|(path, _)| path.ends_with(".cedar"));
+    let policies = PolicyFiles::new(policies);
+    for ((path, bytes), formatted) in policies.iter().zip(gate::format_all(&policies)?) {
+        match formatted {
+            Ok(formatted) if formatted.as_bytes() == bytes => {}
+            Ok(formatted) => changed.push((path.to_owned(), formatted)),
             Err(fault) => faults.push(format!("{path}: {fault}")),
         }
     }

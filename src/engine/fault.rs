@@ -5,9 +5,19 @@
 use std::fmt::{self, Write as _};
 
 use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+/// Most faults of one load: as many as somebody reads before mending the first.
+pub(super) const FAULTS_MAX: usize = 100;
+/// Most notes of one load.
+pub(super) const NOTES_MAX: usize = 100;
+/// Most bytes of one message.
+const MESSAGE_MAX: usize = 2_000;
+/// Most characters of a line that are shown before its fault, and so many after.
+const AROUND_MAX: usize = 80;
 
 /// One thing wrong with a policy folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct PolicyFault {
     /// The path inside the folder; empty where the folder as a whole is at fault.
     pub file: String,
@@ -21,8 +31,10 @@ pub struct PolicyFault {
 
 impl PolicyFault {
     /// A fault of a whole file, or of the folder where `file` is empty.
-    pub(super) fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, message: message.into(), excerpt: String::new() }
+    #[must_use]
+    pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
+        let message = clipped(message.into());
+        Self { file: file.into(), line: None, message, excerpt: String::new() }
     }
 
     /// A fault at a span of bytes of `text`.
@@ -33,7 +45,8 @@ impl PolicyFault {
         message: impl Into<String>,
     ) -> Self {
         let (line, excerpt) = underline(text, span);
-        Self { file: file.to_owned(), line: Some(line), message: message.into(), excerpt }
+        let message = clipped(message.into());
+        Self { file: file.to_owned(), line: Some(line), message, excerpt }
     }
 
     /// A finding of Cedar, with the first place it points at.
@@ -56,6 +69,42 @@ impl fmt::Display for PolicyFault {
         }
         if self.excerpt.is_empty() { Ok(()) } else { write!(f, "\n{}", self.excerpt) }
     }
+}
+
+/// Whether so many faults are known that looking for more helps nobody.
+pub(super) fn is_full(faults: &[PolicyFault]) -> bool {
+    faults.len() >= FAULTS_MAX
+}
+
+/// No more faults than somebody reads.
+pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
+    if is_full(&faults) {
+        faults.truncate(FAULTS_MAX);
+        let last = format!("there may be more than these {FAULTS_MAX} faults: mend these first");
+        faults.push(PolicyFault::new("", last));
+    }
+    faults
+}
+
+/// No more notes than somebody reads, and none of them long.
+pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
+    let more = notes.len().saturating_sub(NOTES_MAX);
+    notes.truncate(NOTES_MAX);
+    let mut notes: Vec<String> = notes.into_iter().map(clipped).collect();
+    if more > 0 {
+        notes.push(format!("{more} further notes are left out"));
+    }
+    notes
+}
+
+/// A message may quote what a file says, and a file may say much in one word.
+fn clipped(mut message: String) -> String {
+    if message.len() > MESSAGE_MAX {
+        let end = message.floor_char_boundary(MESSAGE_MAX);
+        message.truncate(end);
+        message.push_str(" ...");
+    }
+    message
 }
 
 /// All faults as one text, for logs, terminals and problem details.
@@ -84,32 +133,75 @@ fn sentence(found: &dyn Diagnostic) -> String {
     out
 }
 
-/// The number of the line that `offset` is on, and that line with the span underlined.
+/// The number of the line that `offset` is on, and what is around it there with the span underlined.
 fn underline(text: &str, (offset, length): (usize, usize)) -> (usize, String) {
-    let mut start = 0;
-    for (index, line) in text.split_inclusive('\n').enumerate() {
-        let end = start + line.len();
-        if offset < end || end == text.len() {
-            let shown = line.trim_end();
-            let column = columns(shown, offset.saturating_sub(start));
-            let width =
-                columns(shown, offset.saturating_sub(start).saturating_add(length)) - column;
-            let number = index + 1;
-            let gutter = number.to_string().len();
-            let excerpt = format!(
-                "  {number} | {shown}\n  {:gutter$} | {:column$}{}",
-                "",
-                "",
-                "^".repeat(width.max(1))
-            );
-            return (number, excerpt);
-        }
-        start = end;
-    }
-    (1, String::new())
+    let last = text.trim_end_matches(['\r', '\n']).len();
+    let offset = text.floor_char_boundary(offset.min(last));
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let number = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let rest = after.split('\n').next().unwrap_or_default().trim_end();
+    let (left, cut_left) = match line.char_indices().rev().nth(AROUND_MAX) {
+        Some((at, _)) => (line.get(at..).unwrap_or_default(), "..."),
+        None => (line, ""),
+    };
+    let (right, cut_right) = match rest.char_indices().nth(AROUND_MAX) {
+        Some((at, _)) => (rest.get(..at).unwrap_or_default(), "..."),
+        None => (rest, ""),
+    };
+    let shown = |text: &str| text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
+    let column = cut_left.chars().count() + left.chars().count();
+    let width = columns(right, length).max(1);
+    let gutter = number.to_string().len();
+    let excerpt = format!(
+        "  {number} | {cut_left}{}{}{cut_right}\n  {:gutter$} | {:column$}{}",
+        shown(left),
+        shown(right),
+        "",
+        "",
+        "^".repeat(width)
+    );
+    (number, excerpt)
 }
 
 /// How many characters of `line` stand before byte `at`.
 fn columns(line: &str, at: usize) -> usize {
     line.char_indices().take_while(|(index, _)| *index < at).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_at_fault_is_shown_as_far_as_it_helps() {
+        let shown = |text: &str, at: usize, length: usize| underline(text, (at, length));
+        assert_eq!(shown("a\n b c \n", 5, 1), (2, "  2 |  b c\n    |    ^".to_owned()));
+        assert_eq!(shown("a", 1, 0), (1, "  1 | a\n    |  ^".to_owned()));
+        // At the end of a file: its last line.
+        assert_eq!(shown("ab\n", 3, 0), (1, "  1 | ab\n    |   ^".to_owned()));
+        assert_eq!(shown("", 9, 9), (1, "  1 | \n    | ^".to_owned()));
+        let long = format!("{}!{}", "\u{e9}".repeat(1_000_000), "\u{e9}".repeat(1_000_000));
+        let (line, excerpt) = shown(&long, 2_000_000, 1);
+        let [text, marks] = excerpt.lines().collect::<Vec<_>>()[..] else { panic!("{excerpt}") };
+        assert_eq!((line, text.chars().position(|c| c == '!')), (1, marks.find('^')));
+        assert!(excerpt.len() < 1_000);
+        assert_eq!(
+            shown("a\0b\u{1b}[2J", 0, 1).1.lines().next(),
+            Some("  1 | a\u{fffd}b\u{fffd}[2J")
+        );
+    }
+
+    #[test]
+    fn nothing_is_told_without_end() {
+        let faults: Vec<PolicyFault> =
+            (0..5_000).map(|n| PolicyFault::new(format!("f{n}"), "\u{e9}".repeat(9_000))).collect();
+        let told = bounded(faults);
+        assert_eq!(told.len(), FAULTS_MAX + 1);
+        assert!(render(&told).len() < 300_000);
+        let notes = bounded_notes(vec!["n".repeat(9_000); 5_000]);
+        assert_eq!(notes.len(), NOTES_MAX + 1);
+        assert_eq!(notes[NOTES_MAX], "4900 further notes are left out");
+        assert!(notes.concat().len() < 300_000);
+    }
 }

@@ -5,25 +5,25 @@
 //! understood is a fault. Never looks at the live set and never swaps anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
+use std::thread;
 
-use cedar_policy::{
-    Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema, SchemaFragment,
-};
+use cedar_policy::{Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema};
 use serde_json::Value as Json;
 
 use super::evaluate::Evaluation;
-use super::fault::PolicyFault;
-use super::gather::{can_hold, is_supplied};
+use super::extent::{self, Extent};
+use super::fault::{PolicyFault, bounded, bounded_notes, is_full};
+use super::folder::{ENTITIES, Folder, SCHEMA, sort};
 use super::names::Names;
-use super::nesting::schema_too_deep;
 use super::placed::{Placed, read_policies, read_syntax};
 use super::policy_tests::{self, Outcome};
 use super::roles::RoleCard;
-use super::shares::in_shares;
+use super::schema::read_schema;
+use super::shares::{STACK, in_shares};
 use super::slices::{Keys, Parts, Scope, Side, Slices};
 use super::stored::Stored;
-use super::types::Shapes;
 use super::validate::validate;
 use super::{PolicyMeta, Snapshot, matrix};
 use crate::domain::{Digest, PolicyFiles, RoleId, limits};
@@ -31,23 +31,36 @@ use crate::domain::{Digest, PolicyFiles, RoleId, limits};
 /// More policies for everyone than this, on one kind of question, is worth a word at load.
 const EVERYONE_NOTE: usize = 64;
 
-const SCHEMA: &str = "schema.cedarschema";
-const ENTITIES: &str = "entities.json";
-
-/// A folder's files by what they are for.
-#[derive(Default)]
-struct Folder<'f> {
-    schema: Option<&'f str>,
-    entities: Option<&'f str>,
-    roles: Vec<(&'f str, &'f str)>,
-    rules: Vec<(&'f str, &'f str)>,
-    guards: Vec<(&'f str, &'f str)>,
-    tests: Vec<(String, String)>,
-    notes: Vec<String>,
-}
+/// The step in which no file is read any more.
+const SLICES: &str = "the whole set";
 
 /// Whoever may do both in the own account administers it.
 const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
+
+/// What one passage through the gate found out, so that it need not be found out again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What was noticed without being refused.
+    pub notes: Vec<String>,
+    /// How many tests passed.
+    pub tests: usize,
+}
+
+/// How a folder is taken through the gate.
+pub enum Passage<'p> {
+    /// Every check; told is which file or step comes next.
+    Whole(&'p (dyn Fn(&str) + Sync)),
+    /// The very same files have passed: what only checks is left out.
+    Again(Found),
+}
+
+impl Passage<'_> {
+    fn tell(&self, step: &str) {
+        if let Self::Whole(tell) = self {
+            tell(step);
+        }
+    }
+}
 
 impl Snapshot {
     /// Takes a folder through the gate. `held` are the roles that members hold, with how many
@@ -56,37 +69,69 @@ impl Snapshot {
     /// # Errors
     /// Every fault that was found; there is no snapshot then.
     pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Self, Vec<PolicyFault>> {
-        let mut faults = Vec::new();
-        let mut folder = sort(files, &mut faults);
-        let schema =
-            folder.schema.and_then(|text| read_schema(text, &mut folder.notes, &mut faults));
-        let mut live = read_policies(folder.roles.iter().chain(&folder.rules), &mut faults);
-        let mut guards = read_policies(folder.guards.iter(), &mut faults);
-        let cards = read_cards(&folder, &live, &mut faults);
-        check_ids(live.iter().chain(&guards), &mut faults);
-        check_guards(&guards, &mut faults);
-        check_held(&cards, held, &mut faults);
-        if live.len() > limits::POLICIES_MAX {
-            let most = limits::POLICIES_MAX;
-            faults
-                .push(PolicyFault::new("", format!("the folder holds more than {most} policies")));
-        }
-        // A set that is too large is not worth the time that validating it would take.
-        let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
-            return Err(faults);
-        };
-        for policies in [&mut live, &mut guards] {
-            read_syntax(policies, &mut faults);
-            validate(&schema, policies, &mut folder.notes, &mut faults);
-        }
-        let stored = read_entities(&folder, &schema, &names, &mut faults);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let draft =
-            Draft { files, folder, schema, names, stored, live, cards, guards: guards.len() };
-        draft.finish()
+        Self::pass(files, held, &Passage::Whole(&|_| {}))
     }
+
+    /// The same, as `passage` says. On a thread of its own, whose stack is as large as the bounds of
+    /// what nests take for granted, with a margin.
+    ///
+    /// # Errors
+    /// Every fault that was found, up to a bound; there is no snapshot then.
+    pub fn pass(
+        files: &PolicyFiles,
+        held: &[(RoleId, usize)],
+        passage: &Passage<'_>,
+    ) -> Result<Self, Vec<PolicyFault>> {
+        let passed = thread::scope(|threads| {
+            let work = || load(files, held, passage);
+            let gate = thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
+            let gate = gate.spawn_scoped(threads, work).map_err(|fault| {
+                vec![PolicyFault::new("", format!("no thread to load it on: {fault}; try again"))]
+            })?;
+            gate.join().unwrap_or_else(|panic| resume_unwind(panic))
+        });
+        passed.map_err(bounded)
+    }
+}
+
+fn load(
+    files: &PolicyFiles,
+    held: &[(RoleId, usize)],
+    passage: &Passage<'_>,
+) -> Result<Snapshot, Vec<PolicyFault>> {
+    let mut faults = Vec::new();
+    let mut folder = sort(files, &mut faults);
+    passage.tell(SCHEMA);
+    let schema = folder.schema.and_then(|text| read_schema(text, &mut folder.notes, &mut faults));
+    let tell = |file: &str| passage.tell(file);
+    let mut live = read_policies(folder.roles.iter().chain(&folder.rules), tell, &mut faults);
+    let mut guards = read_policies(folder.guards.iter(), tell, &mut faults);
+    folder.note_empty(live.iter().chain(&guards).map(|placed| placed.file));
+    let cards = read_cards(&folder, &live, &mut faults);
+    check_ids(live.iter().chain(&guards), &mut faults);
+    check_guards(&guards, &mut faults);
+    check_held(&cards, held, &mut faults);
+    if live.len() > limits::POLICIES_MAX {
+        let most = limits::POLICIES_MAX;
+        faults.push(PolicyFault::new("", format!("the folder holds more than {most} policies")));
+    }
+    // A set that is too large is not worth the time that validating it would take.
+    let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
+        return Err(faults);
+    };
+    for policies in [&mut live, &mut guards] {
+        read_syntax(policies, &mut faults);
+        if let Passage::Whole(tell) = passage {
+            validate(&schema, policies, tell, &mut folder.notes, &mut faults);
+        }
+    }
+    passage.tell(ENTITIES);
+    let stored = read_entities(&folder, &schema, &names, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let draft = Draft { files, folder, schema, names, stored, live, cards, guards: guards.len() };
+    draft.finish(passage)
 }
 
 /// What passed every check of single files.
@@ -124,7 +169,8 @@ impl Understood {
 
 impl Draft<'_> {
     /// Slices, then the folder's own tests on those slices.
-    fn finish(mut self) -> Result<Snapshot, Vec<PolicyFault>> {
+    fn finish(mut self, passage: &Passage<'_>) -> Result<Snapshot, Vec<PolicyFault>> {
+        passage.tell(SLICES);
         let whole = |message: String| vec![PolicyFault::new("", message)];
         let role_type = self.names.name(self.names.role).cloned();
         let mut meta = BTreeMap::new();
@@ -190,145 +236,18 @@ impl Draft<'_> {
             matrix: OnceLock::new(),
         };
         snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();
-        snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema)?;
+        match passage {
+            Passage::Whole(tell) => {
+                snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema, tell)?;
+                snapshot.notes = bounded_notes(snapshot.notes);
+            }
+            Passage::Again(found) => {
+                snapshot.tests = found.tests;
+                snapshot.notes.clone_from(&found.notes);
+            }
+        }
         Ok(snapshot)
     }
-}
-
-/// Sorts files by what they are for; bounds and encodings are checked on the way.
-fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) -> Folder<'f> {
-    let mut folder = Folder::default();
-    for (path, bytes) in files.iter() {
-        let Some(place) = Place::of(path) else {
-            folder.notes.push(format!("`{path}` is no part of a policy folder: it is ignored"));
-            continue;
-        };
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            faults.push(PolicyFault::new(path, "is not UTF-8 text: save it as UTF-8"));
-            continue;
-        };
-        match place {
-            Place::Schema => folder.schema = Some(text),
-            Place::Entities => folder.entities = Some(text),
-            Place::Roles => folder.roles.push((path, text)),
-            Place::Rules => folder.rules.push((path, text)),
-            Place::Guards => folder.guards.push((path, text)),
-            Place::Tests => folder.tests.push((path.to_owned(), text.to_owned())),
-        }
-    }
-    if folder.schema.is_none() && !faults.iter().any(|fault| fault.file == SCHEMA) {
-        faults.push(PolicyFault::new(
-            "",
-            format!("the folder has no `{SCHEMA}`: `kwic-team policy init DIR` writes a whole folder to begin with"),
-        ));
-    }
-    if folder.roles.is_empty() {
-        faults.push(PolicyFault::new(
-            "",
-            "the folder has no role: write at least one file `roles/ROLE.cedar`",
-        ));
-    }
-    for (missing, what) in [
-        (folder.rules.is_empty(), "rules/: no rule holds for everyone, such as tenancy"),
-        (folder.guards.is_empty(), "guards/: nothing is stated that every change must keep"),
-        (folder.tests.is_empty(), "tests/: nothing is tried before a set goes live"),
-    ] {
-        if missing {
-            folder.notes.push(format!("the folder has no {what}"));
-        }
-    }
-    folder
-}
-
-/// What a file is for, by its path.
-enum Place {
-    Schema,
-    Entities,
-    Roles,
-    Rules,
-    Guards,
-    Tests,
-}
-
-impl Place {
-    fn of(path: &str) -> Option<Self> {
-        match path.split_once('/') {
-            None if path == SCHEMA => Some(Self::Schema),
-            None if path == ENTITIES => Some(Self::Entities),
-            Some(("roles", file)) if is_policy(file) => Some(Self::Roles),
-            Some(("rules", file)) if is_policy(file) => Some(Self::Rules),
-            Some(("guards", file)) if is_policy(file) => Some(Self::Guards),
-            Some(("tests", file)) if !file.contains('/') && file.ends_with(".json") => {
-                Some(Self::Tests)
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_policy(file: &str) -> bool {
-    !file.contains('/') && file.ends_with(".cedar")
-}
-
-fn read_schema(
-    text: &str,
-    notes: &mut Vec<String>,
-    faults: &mut Vec<PolicyFault>,
-) -> Option<(Schema, Names)> {
-    let mut refuse = |message: String| faults.push(PolicyFault::new(SCHEMA, message));
-    if let Some((at, why)) = schema_too_deep(text) {
-        faults.push(PolicyFault::at(SCHEMA, text, (at, 1), why));
-        return None;
-    }
-    let fragment = match SchemaFragment::from_cedarschema_str(text) {
-        Ok((fragment, warnings)) => {
-            notes.extend(warnings.map(|warning| format!("{SCHEMA}: {warning}")));
-            fragment
-        }
-        Err(fault) => {
-            faults.push(PolicyFault::of(SCHEMA, text, &fault));
-            return None;
-        }
-    };
-    let schema = match Schema::from_schema_fragments([fragment.clone()]) {
-        Ok(schema) => schema,
-        Err(fault) => {
-            faults.push(PolicyFault::of(SCHEMA, text, &fault));
-            return None;
-        }
-    };
-    let json = fragment.to_json_value().map_err(|fault| fault.to_string());
-    let names = json
-        .and_then(|json| Shapes::read(&json))
-        .map_err(|sentence| vec![sentence])
-        .and_then(|shapes| Names::read(&schema, shapes));
-    match names {
-        Ok(names) => {
-            let found = faults.len();
-            faults.extend(unsuitable(&names));
-            (faults.len() == found).then_some((schema, names))
-        }
-        Err(sentences) => {
-            sentences.into_iter().for_each(&mut refuse);
-            None
-        }
-    }
-}
-
-/// Attributes of `User` that the store supplies, declared with a type that cannot hold them.
-fn unsuitable(names: &Names) -> Vec<PolicyFault> {
-    let attributes = &names.shape(names.user).attributes;
-    attributes
-        .iter()
-        .filter(|attribute| is_supplied(&attribute.name))
-        .filter(|attribute| !can_hold(names, &attribute.name, &attribute.kind))
-        .map(|attribute| {
-            PolicyFault::new(
-                SCHEMA,
-                format!("the store supplies `{}` of `User`, and the declared type cannot hold it: declare `account: Account`, `role: String`, `active: Bool`, `email: String`, `first_name: String`, `last_name: String`, `two_step: Bool`, `joined: datetime`", attribute.name),
-            )
-        })
-        .collect()
 }
 
 fn check_ids<'a, 'f: 'a>(
@@ -337,6 +256,9 @@ fn check_ids<'a, 'f: 'a>(
 ) {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for placed in policies {
+        if is_full(faults) {
+            return;
+        }
         if let Some(first) = seen.insert(placed.policy.id().to_string(), placed.file) {
             faults.push(placed.fault(format!(
                 "the id `{}` is taken by a policy in `{first}`: give each its own",
@@ -358,6 +280,9 @@ fn read_cards(
     }
     let mut cards = Vec::new();
     for &(file, _) in &folder.roles {
+        if is_full(faults) {
+            break;
+        }
         let stem = file.strip_prefix("roles/").unwrap_or(file);
         let stem = stem.strip_suffix(".cedar").unwrap_or(stem);
         match introducing.remove(file).as_deref() {
@@ -375,6 +300,9 @@ fn read_cards(
         }
     }
     for placed in introducing.into_values().flatten() {
+        if is_full(faults) {
+            break;
+        }
         faults.push(placed.fault("`@role` belongs into a file of `roles/`"));
     }
     cards.sort_by(|a, b| a.id.cmp(&b.id));
@@ -404,6 +332,9 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
 /// A guard says which kind of statement it is, and states it by permitting.
 fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for guard in guards {
+        if is_full(faults) {
+            return;
+        }
         if !matches!(guard.annotation("guard"), Some("at_most" | "at_least")) {
             faults.push(guard.fault(
                 "a guard needs `@guard(\"at_most\")` (whatever the set allows, this allows too) or `@guard(\"at_least\")` (whatever this allows, the set allows too)",
@@ -437,6 +368,13 @@ fn read_entities(
     faults: &mut Vec<PolicyFault>,
 ) -> Stored {
     let Some(text) = folder.entities else { return Stored::default() };
+    if let Err(Extent { at, why }) = extent::of_entities(text) {
+        faults.push(match at {
+            Some(at) => PolicyFault::at(ENTITIES, text, at, why),
+            None => PolicyFault::new(ENTITIES, why),
+        });
+        return Stored::default();
+    }
     let stored = match Stored::read(text, schema) {
         Ok(stored) => stored,
         Err(sentence) => {
@@ -445,7 +383,7 @@ fn read_entities(
         }
     };
     for (uid, _) in stored.iter() {
-        if Some(uid.type_name()) == names.name(names.user) {
+        if Some(uid.type_name()) == names.name(names.user) && !is_full(faults) {
             faults.push(PolicyFault::new(
                 ENTITIES,
                 format!("`{uid}` is a member: members live in the store; `kwic-team member import` takes many"),
@@ -505,8 +443,9 @@ fn run_tests(
     snapshot: &Snapshot,
     files: &[(String, String)],
     schema: &Schema,
+    tell: &dyn Fn(&str),
 ) -> Result<usize, Vec<PolicyFault>> {
-    policy_tests::run(files, schema, |request, entities| snapshot.try_out(request, entities))
+    policy_tests::run(files, schema, tell, |request, entities| snapshot.try_out(request, entities))
         .map_err(|faults| {
             faults
                 .into_iter()

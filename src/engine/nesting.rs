@@ -9,6 +9,9 @@ const BRACKETS_MAX: usize = 24;
 const ROW_MAX: usize = 400;
 /// An `if` takes as much as so many operators.
 const IF: usize = 5;
+/// Bytes of the pattern of a `like`, which may take as many steps as it and the text have together when
+/// they are multiplied: a decision must not wait for that.
+const PATTERN_MAX: usize = 1_000;
 
 /// The byte at which a schema nests deeper than any hand writes, and what is too much there.
 pub(super) fn schema_too_deep(text: &str) -> Option<(usize, String)> {
@@ -20,6 +23,7 @@ pub(super) fn schema_too_deep(text: &str) -> Option<(usize, String)> {
 pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
     let mut depth = Depth { rows: vec![0], sum: 0, steps: 0 };
     let mut rest = text.as_bytes();
+    let mut before_pattern = false;
     while let Some((&byte, after)) = rest.split_first() {
         let at = text.len() - rest.len();
         let length = match byte {
@@ -30,6 +34,12 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
             _ => 1,
         };
         let (token, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        if before_pattern && byte == b'"' && length > PATTERN_MAX {
+            let why =
+                format!("a pattern of `like` may have {PATTERN_MAX} bytes: write a shorter one");
+            return Some((at, why));
+        }
+        before_pattern = token == b"like" || (before_pattern && is_blank(token));
         depth.take(token);
         if depth.rows.len() > BRACKETS_MAX {
             let why = format!("brackets nest deeper than {BRACKETS_MAX} levels: write it flatter");
@@ -44,6 +54,11 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
         rest = after;
     }
     None
+}
+
+/// Whether a token stands for nothing: white space, or a comment.
+fn is_blank(token: &[u8]) -> bool {
+    token.iter().all(u8::is_ascii_whitespace) || token.starts_with(b"//")
 }
 
 /// The length of a text in quotes, these included.
@@ -183,6 +198,22 @@ mod tests {
             let nested = |n| format!("{}Long{}", open.repeat(n), close.repeat(n));
             assert!(!refused(nested(20)));
             assert!(refused(nested(30)) && refused(nested(200_000)));
+        }
+    }
+
+    #[test]
+    fn a_long_pattern_is_refused_and_a_long_text_is_not() {
+        let long = "a".repeat(PATTERN_MAX);
+        for (condition, is_refused) in [
+            (format!("\"{long}{long}\" like \"*a\""), false),
+            (format!("\"\" like \"{}\"", "a".repeat(PATTERN_MAX - 2)), false),
+            (format!("\"\" like // Why.\n \"{long}\""), true),
+            (format!("\"\" like\"{long}\""), true),
+            (format!("\"\" == \"{long}\""), false),
+        ] {
+            let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+            let told = too_deep(&text).map(|(_, why)| why);
+            assert_eq!(told.is_some_and(|why| why.contains("like")), is_refused, "{condition}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use cedar_policy::{Policy, PolicyId, PolicySet};
 use serde_json::Value as Json;
 
-use super::fault::PolicyFault;
+use super::fault::{FAULTS_MAX, PolicyFault, is_full};
 use super::nesting::too_deep;
 use super::shares::in_shares;
 
@@ -45,10 +45,15 @@ impl Placed<'_> {
 /// Parses policy files; each policy takes its `@id` as its id.
 pub(super) fn read_policies<'a, 'f: 'a>(
     files: impl Iterator<Item = &'a (&'f str, &'f str)>,
+    tell: impl Fn(&str),
     faults: &mut Vec<PolicyFault>,
 ) -> Vec<Placed<'f>> {
     let mut placed = Vec::new();
     for &(file, text) in files {
+        if is_full(faults) {
+            break;
+        }
+        tell(file);
         if let Some((at, why)) = too_deep(text) {
             faults.push(PolicyFault::at(file, text, (at, 1), why));
             continue;
@@ -56,11 +61,12 @@ pub(super) fn read_policies<'a, 'f: 'a>(
         let set = match PolicySet::from_str(text) {
             Ok(set) => set,
             Err(errors) => {
-                faults.extend(errors.iter().map(|error| PolicyFault::of(file, text, error)));
+                let errors = errors.iter().take(FAULTS_MAX);
+                faults.extend(errors.map(|error| PolicyFault::of(file, text, error)));
                 continue;
             }
         };
-        for template in set.templates() {
+        for template in set.templates().take(FAULTS_MAX) {
             let name = template.annotation("id").unwrap_or("without an id");
             faults.push(PolicyFault::new(
                 file,
@@ -72,6 +78,9 @@ pub(super) fn read_policies<'a, 'f: 'a>(
         let mut found: Vec<Placed<'f>> = set.policies().map(place).collect();
         found.sort_by_key(|placed| placed.policy.as_ref().loc().map(|loc| loc.start()));
         for mut policy in found {
+            if is_full(faults) {
+                break;
+            }
             match policy.annotation("id").map(str::to_owned) {
                 Some(id) if !id.trim().is_empty() => {
                     policy.policy = policy.policy.new_id(PolicyId::new(id));
@@ -92,7 +101,10 @@ pub(super) fn read_policies<'a, 'f: 'a>(
 pub(super) fn read_syntax(policies: &mut [Placed<'_>], faults: &mut Vec<PolicyFault>) {
     let read = in_shares(policies, |share| {
         let syntax = |placed: &Placed<'_>| {
-            placed.policy.to_json().map_err(|fault| placed.fault(fault.to_string()))
+            placed
+                .policy
+                .to_json()
+                .map_err(|fault| PolicyFault::new(placed.file, fault.to_string()))
         };
         share.iter().map(syntax).collect::<Vec<_>>()
     });

@@ -15,6 +15,8 @@ use cedar_policy::{Context, Entities, EntityUid, Request, Schema};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::fault::FAULTS_MAX;
+
 /// What came of one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
@@ -86,11 +88,13 @@ enum Expected {
 pub(super) fn run(
     files: &[(String, String)],
     schema: &Schema,
+    tell: &dyn Fn(&str),
     ask: impl Fn(&Request, &Entities) -> Outcome,
 ) -> Result<usize, Vec<TestFault>> {
     let mut faults = Vec::new();
     let mut read = BTreeMap::new();
     for (file, text) in files {
+        tell(file);
         match serde_json::from_str::<Vec<Value>>(text) {
             Ok(items) => {
                 read.insert(file.as_str(), items);
@@ -127,7 +131,11 @@ pub(super) fn run(
 
     let mut cases = 0;
     for (file, items) in read {
+        tell(file);
         for (index, item) in items.into_iter().enumerate() {
+            if faults.len() >= FAULTS_MAX {
+                return Err(faults);
+            }
             cases += 1;
             let case = case_name(&item, index);
             let messages = match entities_file(file, &item) {
@@ -347,7 +355,7 @@ mod tests {
     /// What the runner says of these files, where every question is answered with a deny.
     fn faults(files: &[(String, String)]) -> Vec<String> {
         let deny = Outcome { allowed: false, reasons: BTreeSet::new(), errors: 0 };
-        let faults = run(files, &schema(), |_, _| deny.clone()).unwrap_err();
+        let faults = run(files, &schema(), &|_| {}, |_, _| deny.clone()).unwrap_err();
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -402,7 +410,7 @@ mod tests {
                 (at_most, PolicySet::from_policies([guard]).unwrap())
             })
             .collect();
-        let cases = run(&texts("tests"), &schema(), |request, entities| {
+        let cases = run(&texts("tests"), &schema(), &|_| {}, |request, entities| {
             let answer = ask(&set, request, entities);
             for (at_most, guard) in &guards {
                 let stated = ask(guard, request, entities);
@@ -432,7 +440,7 @@ mod tests {
         assert!(line.contains(r#""decision":"allow""#));
         *text = text.replace(&line, &line.replace(r#""allow""#, r#""deny""#));
         let set = live();
-        let faults = run(&files, &schema(), |r, e| ask(&set, r, e)).unwrap_err();
+        let faults = run(&files, &schema(), &|_| {}, |r, e| ask(&set, r, e)).unwrap_err();
         let [fault] = faults.as_slice() else { panic!("{faults:?}") };
         assert_eq!(fault.file, "tests/operator.json");
         assert_eq!(fault.case, "chats:view on chat");

@@ -11,6 +11,10 @@ use std::thread;
 /// So many are taken at a time, and fewer are not worth a thread.
 const SHARE: usize = 500;
 
+/// The stack of a thread that works on policies. The bounds of what nests are made for a thirtieth of
+/// it; only what is used is taken.
+pub(super) const STACK: usize = 64 << 20;
+
 /// Does `work` on shares of the items; answers in the order of the items. A thread for each core
 /// takes the next share when it is done with one, so that a core which has decisions to answer does
 /// less. They have the caller's priority: whoever loads beside decisions takes no other core from
@@ -38,7 +42,9 @@ fn in_shares_of<T: Sync, R: Send>(
     };
     let mut done = thread::scope(|threads| {
         let others = 1..cores.min(shares.len());
-        let others: Vec<_> = others.map(|_| threads.spawn(take)).collect();
+        // One that cannot begin leaves its shares to the rest.
+        let begin = |_| thread::Builder::new().stack_size(STACK).spawn_scoped(threads, take).ok();
+        let others: Vec<_> = others.filter_map(begin).collect();
         let mut done = take();
         for other in others {
             done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));

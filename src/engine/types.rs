@@ -353,7 +353,7 @@ fn listed(entity: &Json) -> Option<Vec<String>> {
 }
 
 /// Where a name may be declared: qualified names only there, bare ones here or at the top.
-fn candidates<'a>(namespace: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(super) fn candidates<'a>(namespace: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
     match name.rsplit_once("::") {
         Some(qualified) => vec![qualified],
         None => vec![(namespace, name), ("", name)],
@@ -375,10 +375,10 @@ pub(super) fn qualified(namespace: &str, name: &str) -> String {
     if namespace.is_empty() { name.to_owned() } else { format!("{namespace}::{name}") }
 }
 
-fn at<'j>(json: &'j Json, key: &str) -> &'j Json {
+pub(super) fn at<'j>(json: &'j Json, key: &str) -> &'j Json {
     json.get(key).unwrap_or(&Json::Null)
 }
 
-fn members(json: &Json) -> impl Iterator<Item = (&String, &Json)> {
+pub(super) fn members(json: &Json) -> impl Iterator<Item = (&String, &Json)> {
     json.as_object().into_iter().flatten()
 }

@@ -5,10 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy::{PolicySet, Schema, ValidationMode, ValidationResult, Validator};
+use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, ValidationResult, Validator};
 use serde_json::Value as Json;
 
-use super::fault::PolicyFault;
+use super::fault::{NOTES_MAX, PolicyFault, is_full};
 use super::gather::REACH;
 use super::placed::Placed;
 use super::shares::in_shares;
@@ -17,6 +17,7 @@ use super::shares::in_shares;
 pub(super) fn validate(
     schema: &Schema,
     policies: &[Placed<'_>],
+    tell: &(dyn Fn(&str) + Sync),
     notes: &mut Vec<String>,
     faults: &mut Vec<PolicyFault>,
 ) {
@@ -24,39 +25,47 @@ pub(super) fn validate(
     // An id that is taken has been told already; the policy behind it comes next time.
     let first_of_id = policies.iter().filter(|placed| seen.insert(placed.policy.id().clone()));
     let first_of_id: Vec<&Placed<'_>> = first_of_id.collect();
-    for (found, noticed) in in_shares(&first_of_id, |share| validate_share(schema, share)) {
-        faults.extend(found);
-        notes.extend(noticed);
+    let places: HashMap<&PolicyId, &Placed<'_>> =
+        first_of_id.iter().map(|placed| (placed.policy.id(), *placed)).collect();
+    let results = in_shares(&first_of_id, |share| {
+        tell(share.first().map_or("", |placed| placed.file));
+        validate_share(schema, share)
+    });
+    for (unadded, _) in &results {
+        faults.extend(unadded.iter().cloned());
     }
-}
-
-fn validate_share(schema: &Schema, policies: &[&Placed<'_>]) -> (Vec<PolicyFault>, Vec<String>) {
-    let (mut faults, mut notes) = (Vec::new(), Vec::new());
-    let (mut near, mut far) = (PolicySet::new(), PolicySet::new());
-    let mut places = HashMap::new();
-    for placed in policies {
-        places.insert(placed.policy.id().clone(), placed);
-        let set = if stays_near(&placed.syntax) { &mut near } else { &mut far };
-        if let Err(fault) = set.add(placed.policy.clone()) {
-            faults.push(placed.fault(fault.to_string()));
-        }
-    }
-    let validator = Validator::new(schema.clone());
-    let results =
-        [validator.validate(&near, ValidationMode::Strict), validate_reach(&validator, &far)];
-    for result in &results {
+    for result in results.iter().flat_map(|(_, results)| results) {
         for error in result.validation_errors() {
+            if is_full(faults) {
+                break;
+            }
             faults.push(match places.get(error.policy_id()) {
                 Some(placed) => PolicyFault::of(placed.file, placed.text, error),
                 None => PolicyFault::new("", error.to_string()),
             });
         }
-        for warning in result.validation_warnings() {
+        for warning in result.validation_warnings().take(NOTES_MAX) {
             let file = places.get(warning.policy_id()).map_or("", |placed| placed.file);
             notes.push(format!("{file}: {warning}"));
         }
     }
-    (faults, notes)
+}
+
+fn validate_share(
+    schema: &Schema,
+    policies: &[&Placed<'_>],
+) -> (Vec<PolicyFault>, [ValidationResult; 2]) {
+    let mut unadded = Vec::new();
+    let (mut near, mut far) = (PolicySet::new(), PolicySet::new());
+    for placed in policies {
+        let set = if stays_near(&placed.syntax) { &mut near } else { &mut far };
+        if let Err(fault) = set.add(placed.policy.clone()) {
+            unadded.push(PolicyFault::new(placed.file, fault.to_string()));
+        }
+    }
+    let validator = Validator::new(schema.clone());
+    let near = validator.validate(&near, ValidationMode::Strict);
+    (unadded, [near, validate_reach(&validator, &far)])
 }
 
 fn validate_reach(validator: &Validator, policies: &PolicySet) -> ValidationResult {

@@ -30,6 +30,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("cross_check", 2),
     ("mail", 2),
     ("app", 3),
+    ("gate", 3),
     ("http", 3),
     ("flows", 4),
     ("browser", 5),
@@ -92,6 +93,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "cli",
             "passkeys.rs",
             "backup.rs",
+            "gate",
         ],
     ),
     (
@@ -107,6 +109,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "store/record",
             "passkeys.rs",
             "backup.rs",
+            "gate",
         ],
     ),
     ("sha2", &["domain/digest.rs", "keys.rs"]),

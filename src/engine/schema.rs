@@ -1,0 +1,92 @@
+//! The schema of a folder: parsed, bounded, and read for the names and shapes that it declares.
+//!
+//! Knows of no policy; what a schema comes to is measured in `extent`.
+
+use cedar_policy::{Schema, SchemaFragment};
+
+use super::extent::{self, Extent};
+use super::fault::{NOTES_MAX, PolicyFault};
+use super::folder::SCHEMA;
+use super::gather::{can_hold, is_supplied};
+use super::names::Names;
+use super::nesting::schema_too_deep;
+use super::types::Shapes;
+
+/// Reads the text of the schema; `None` where it is at fault.
+pub(super) fn read_schema(
+    text: &str,
+    notes: &mut Vec<String>,
+    faults: &mut Vec<PolicyFault>,
+) -> Option<(Schema, Names)> {
+    if let Some((at, why)) = schema_too_deep(text) {
+        faults.push(PolicyFault::at(SCHEMA, text, (at, 1), why));
+        return None;
+    }
+    let too_much = |Extent { at, why }: Extent| match at {
+        Some(at) => PolicyFault::at(SCHEMA, text, at, why),
+        None => PolicyFault::new(SCHEMA, why),
+    };
+    if let Err(extent) = extent::of_copies(text) {
+        faults.push(too_much(extent));
+        return None;
+    }
+    let fragment = match SchemaFragment::from_cedarschema_str(text) {
+        Ok((fragment, warnings)) => {
+            notes.extend(warnings.take(NOTES_MAX).map(|warning| format!("{SCHEMA}: {warning}")));
+            fragment
+        }
+        Err(fault) => {
+            faults.push(PolicyFault::of(SCHEMA, text, &fault));
+            return None;
+        }
+    };
+    let json = match fragment.clone().to_json_value() {
+        Ok(json) => json,
+        Err(fault) => {
+            faults.push(PolicyFault::new(SCHEMA, fault.to_string()));
+            return None;
+        }
+    };
+    // Before Cedar puts its types together: there they take their whole size.
+    if let Err(extent) = extent::of_schema(&json, text) {
+        faults.push(too_much(extent));
+        return None;
+    }
+    let schema = match Schema::from_schema_fragments([fragment]) {
+        Ok(schema) => schema,
+        Err(fault) => {
+            faults.push(PolicyFault::of(SCHEMA, text, &fault));
+            return None;
+        }
+    };
+    let names = Shapes::read(&json)
+        .map_err(|sentence| vec![sentence])
+        .and_then(|shapes| Names::read(&schema, shapes));
+    match names {
+        Ok(names) => {
+            let found = faults.len();
+            faults.extend(unsuitable(&names));
+            (faults.len() == found).then_some((schema, names))
+        }
+        Err(sentences) => {
+            faults.extend(sentences.into_iter().map(|why| PolicyFault::new(SCHEMA, why)));
+            None
+        }
+    }
+}
+
+/// Attributes of `User` that the store supplies, declared with a type that cannot hold them.
+fn unsuitable(names: &Names) -> Vec<PolicyFault> {
+    let attributes = &names.shape(names.user).attributes;
+    attributes
+        .iter()
+        .filter(|attribute| is_supplied(&attribute.name))
+        .filter(|attribute| !can_hold(names, &attribute.name, &attribute.kind))
+        .map(|attribute| {
+            PolicyFault::new(
+                SCHEMA,
+                format!("the store supplies `{}` of `User`, and the declared type cannot hold it: declare `account: Account`, `role: String`, `active: Bool`, `email: String`, `first_name: String`, `last_name: String`, `two_step: Bool`, `joined: datetime`", attribute.name),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,172 @@
+//! The process of its own that tries a policy folder: reads it from standard input, tells each step
+//! and the answer on standard output.
+//!
+//! Ends itself when it takes more processor time or memory than the folder's size allows, and when
+//! whoever began it is gone. Opens no file of the folder.
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::unix::process::parent_id;
+use std::time::{Duration, Instant};
+use std::{fs, process, thread};
+
+use serde::Serialize;
+
+use super::{Answer, Task, format_one};
+use crate::clock;
+use crate::domain::{Failure, PolicyFiles, RoleId};
+use crate::engine::{Passage, Snapshot};
+
+/// Exit codes, beside those of success and of a panic.
+pub(super) const OUT_OF_TIME: i32 = 90;
+pub(super) const OUT_OF_MEMORY: i32 = 91;
+const LEFT_ALONE: i32 = 92;
+
+/// How often it looks at what it takes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Hundredths of a second: `proc_pid_stat(5)` counts in them on every machine that Linux runs on.
+const TICKS_A_SECOND: u64 = 100;
+
+/// What a folder may take to check: much for any, more for a large one. A MiB of policies that apply to
+/// everybody takes some 10 s and 300 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Of processor time.
+    pub(super) seconds: u64,
+    /// Of resident memory.
+    pub(super) mib: u64,
+}
+
+impl Bounds {
+    const SECONDS: u64 = 10;
+    const SECONDS_A_MIB: u64 = 15;
+    const MIB: u64 = 512;
+    const MIB_A_MIB: u64 = 256;
+
+    pub(super) fn of(files: &PolicyFiles) -> Self {
+        let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let mib = u64::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u64::MAX);
+        Self {
+            seconds: Self::SECONDS.saturating_add(mib.saturating_mul(Self::SECONDS_A_MIB)),
+            mib: Self::MIB.saturating_add(mib.saturating_mul(Self::MIB_A_MIB)),
+        }
+    }
+}
+
+/// Does one task. For the command line.
+///
+/// # Errors
+/// `Internal`, when the input is none that this program writes.
+pub fn run() -> Result<(), Failure> {
+    // Where memory is short, the kernel is to end this process and not the one that decides.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    let (task, files) = read().map_err(|fault| Failure::internal(fault.to_string()))?;
+    let bounds = Bounds::of(&files);
+    let watch = thread::Builder::new().name("bounds".to_owned()).spawn(move || watch(bounds));
+    watch.map_err(|fault| Failure::internal(fault.to_string()))?;
+    tell(&answer(&task, &files));
+    Ok(())
+}
+
+fn read() -> io::Result<(Task, PolicyFiles)> {
+    let mut input = io::stdin().lock();
+    let mut head = String::new();
+    input.read_line(&mut head)?;
+    let task: Task = serde_json::from_str(&head)?;
+    let mut files = Vec::with_capacity(task.files.len());
+    for (path, length) in &task.files {
+        let mut bytes = vec![0; *length];
+        input.read_exact(&mut bytes)?;
+        files.push((path.clone(), bytes));
+    }
+    let files = PolicyFiles::new(files).with_hidden(task.hidden.clone());
+    Ok((task, files))
+}
+
+fn answer(task: &Task, files: &PolicyFiles) -> Answer {
+    if task.format {
+        let each = files.iter().map(|(path, bytes)| {
+            tell(&path);
+            format_one(bytes)
+        });
+        return Answer::Formatted(each.collect());
+    }
+    let role = |(role, members): &(String, usize)| Some((RoleId::parse(role).ok()?, *members));
+    let held: Vec<(RoleId, usize)> = task.held.iter().filter_map(role).collect();
+    match Snapshot::pass(files, &held, &Passage::Whole(&|step| tell(&step))) {
+        Ok(snapshot) => {
+            tell(&"");
+            // Whoever loads the set compares it with the one before by this.
+            let _ = snapshot.matrix();
+            let (notes, tests) = (snapshot.notes().to_vec(), snapshot.test_count());
+            Answer::Passed { notes, tests }
+        }
+        Err(faults) => Answer::Refused(faults),
+    }
+}
+
+/// One line of JSON. Whoever does not listen any more is gone, which ends this process.
+fn tell(what: &impl Serialize) {
+    if let Ok(mut line) = serde_json::to_vec(what) {
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+fn watch(bounds: Bounds) {
+    let (began, parent) = (clock::monotonic(), parent_id());
+    loop {
+        thread::sleep(LOOK_EVERY);
+        if seconds(began) > bounds.seconds {
+            process::exit(OUT_OF_TIME);
+        }
+        if resident_mib() > bounds.mib {
+            process::exit(OUT_OF_MEMORY);
+        }
+        if parent_id() != parent {
+            process::exit(LEFT_ALONE);
+        }
+    }
+}
+
+/// Processor time of all threads; where the kernel does not tell, the time that passed.
+fn seconds(began: Instant) -> u64 {
+    let ticks = || {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        // Fields 14 and 15, counted from behind the name, which may hold anything.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ').skip(14 - 3);
+        let mut next = || fields.next()?.parse::<u64>().ok();
+        next()?.checked_add(next()?)
+    };
+    ticks().map_or_else(|| began.elapsed().as_secs(), |ticks| ticks / TICKS_A_SECOND)
+}
+
+fn resident_mib() -> u64 {
+    let kib = || {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    kib().unwrap_or_default() >> 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_knows_what_it_takes() {
+        assert!(resident_mib() > 0);
+        let began = clock::monotonic();
+        assert!(seconds(began) < 24 * 3_600, "since the beginning of this process");
+    }
+
+    #[test]
+    fn a_large_folder_may_take_more() {
+        let of =
+            |mib: usize| Bounds::of(&PolicyFiles::new(vec![("a".to_owned(), vec![0; mib << 20])]));
+        assert_eq!(of(1), Bounds { seconds: 25, mib: 768 });
+        assert_eq!(of(4), Bounds { seconds: 70, mib: 1_536 });
+    }
+}
