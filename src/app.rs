@@ -3,6 +3,7 @@
 //! Holds them; decides nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
@@ -13,7 +14,7 @@ use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash};
-use crate::engine::Snapshot;
+use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
 use crate::mail::Mailer;
 use crate::password::Hasher;
@@ -30,6 +31,46 @@ pub struct PolicyStatus {
     pub fault: Option<String>,
     /// When the set went live.
     pub loaded_at: Timestamp,
+}
+
+/// Longest path that a short fault names.
+const PLACE_CHARS_MAX: usize = 200;
+
+impl PolicyStatus {
+    /// The fault for whoever may not read policies: which file and line, and none of their text.
+    #[must_use]
+    pub fn short_fault(&self) -> Option<String> {
+        let fault = self.fault.as_deref()?;
+        let first = fault.lines().next().unwrap_or_default();
+        let place = first.split_once(": ").map_or("", |(place, _)| place);
+        let is_place = !place.contains([' ', '`']) && place.len() <= PLACE_CHARS_MAX;
+        let place = if is_place && !place.is_empty() { place } else { "the policy folder" };
+        Some(format!("{place}: refused; see the log, or run `kwic-team doctor`"))
+    }
+}
+
+/// What a reload did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// The digest of the folder's set, which is live after a reload.
+    pub digest: Digest,
+    /// How many policies it holds.
+    pub policies: usize,
+    /// False where the folder is the live set already.
+    pub changed: bool,
+    /// Who gains and who loses.
+    pub changes: Changes,
+    /// What the load noticed without refusing it.
+    pub notes: Vec<String>,
+}
+
+/// What is known between two reloads.
+#[derive(Debug, Default)]
+pub struct Reloading {
+    /// What changed where the live set could not be kept for the next start.
+    pub unkept: Option<Vec<String>>,
+    /// How many had been asked for when the last one began, and what came of it.
+    pub last: Option<(u64, Result<ReloadReport, Failure>)>,
 }
 
 /// Where links in mail lead: the console's address to the outside.
@@ -102,9 +143,12 @@ pub struct App {
     pub decisions: Handle,
     /// Whether the sidecar stops: what waits for somebody outside gives up then.
     pub stopping: watch::Sender<bool>,
-    /// One reload at a time. Holds what changed where the live set could not be kept for the next
-    /// start.
-    pub reloading: Mutex<Option<Vec<String>>>,
+    /// One reload at a time.
+    pub reloading: Mutex<Reloading>,
+    /// How many reloads were asked for.
+    pub reloads_asked: AtomicU64,
+    /// One check of the folder at a time, so that a reload waits for one at most.
+    pub checking: Mutex<()>,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.
     pub roles_given: RwLock<()>,
@@ -152,7 +196,9 @@ impl App {
             set_up: std::sync::Mutex::default(),
             decisions,
             stopping: watch::Sender::new(false),
-            reloading: Mutex::new(None),
+            reloading: Mutex::default(),
+            reloads_asked: AtomicU64::new(0),
+            checking: Mutex::default(),
             roles_given: RwLock::new(()),
         })
     }
@@ -161,5 +207,34 @@ impl App {
     pub async fn stops(&self) {
         // The sender is here: it cannot be gone.
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_fault_names_the_place_and_no_text_of_a_policy() {
+        let short = |fault: &str| {
+            let fault = Some(fault.to_owned());
+            PolicyStatus { last_good: false, fault, loaded_at: Timestamp(0) }.short_fault()
+        };
+        let see = "see the log, or run `kwic-team doctor`";
+        for (fault, told) in [
+            (
+                "rules/a.cedar:3: unexpected `secret`\n  3 | secret\n    | ^^^",
+                "rules/a.cedar:3: refused",
+            ),
+            ("rules/a.cedar: cannot be read: no", "rules/a.cedar: refused"),
+            ("the policy folder `/etc/secret` cannot be read: no", "the policy folder: refused"),
+            ("the folder has no role: write one", "the policy folder: refused"),
+            ("secret", "the policy folder: refused"),
+            ("", "the policy folder: refused"),
+        ] {
+            assert_eq!(short(fault), Some(format!("{told}; {see}")));
+        }
+        let none = PolicyStatus { last_good: false, fault: None, loaded_at: Timestamp(0) };
+        assert_eq!(none.short_fault(), None);
     }
 }

@@ -101,7 +101,7 @@ async fn decision_reply(
         Route::ForwardAuth => authzen::forward_auth(app, request),
         Route::Metrics => Ok(authzen::metrics(app, server)),
         Route::Health if request.path() == "/livez" => Ok(authzen::livez()),
-        Route::Health | Route::Unknown => Ok(authzen::readyz(app)),
+        Route::Health | Route::Unknown => Ok(authzen::readyz(app, false)),
     }
 }
 
@@ -121,7 +121,7 @@ pub async fn admin(app: Arc<App>, mut request: Request) -> Reply {
         return answered.unwrap_or_else(|failure| Reply::problem(&failure, request.id()));
     }
     if request.path() == "/readyz" && request.method == Method::Get {
-        return authzen::readyz(&app);
+        return authzen::readyz(&app, true);
     }
     admin::route(&app, request).await
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links};
@@ -22,9 +23,9 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind};
-use crate::engine::{Snapshot, render};
 use crate::flows::permit::StorePermit;
 use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_step};
+use crate::gate;
 use crate::http::{Bounds, Listen, Listener, Server, Small};
 use crate::keys::{Keys, callers};
 use crate::mail::Mailer;
@@ -142,9 +143,7 @@ pub fn check(config: &Config) -> Result<String, Failure> {
         Some(dir) => policy_folder::read(dir)?,
         None => policy_folder::shipped(),
     };
-    let snapshot = Snapshot::load(&files, &[]).map_err(|faults| {
-        Failure::new(Kind::PoliciesRefused, "policies_refused", render(&faults))
-    })?;
+    let snapshot = gate::load(&files, &[])?;
     let warnings: String =
         config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
@@ -442,17 +441,23 @@ impl Signals {
         }
     }
 
-    /// The same; SIGHUP reloads the policies.
+    /// The same; SIGHUP reloads the policies. However many of them come, one reload runs and one
+    /// more is to come.
     async fn until_told(mut self, app: &Arc<App>) {
+        let told = Arc::new(Notify::new());
+        let (app, heard) = (Arc::clone(app), Arc::clone(&told));
+        tokio::spawn(async move {
+            loop {
+                heard.notified().await;
+                // The outcome is in the log and the status.
+                let _ = reload::now(&app, StorePermit::system()).await;
+            }
+        });
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    let app = Arc::clone(app);
-                    // The outcome is in the log and the status; an end is heard meanwhile.
-                    tokio::spawn(async move { reload::now(&app, StorePermit::system()).await });
-                }
+                _ = self.hangup.recv() => told.notify_one(),
             }
         }
     }

@@ -103,6 +103,8 @@ pub struct Gauges<'g> {
     pub connections: usize,
     /// Handlers of the decision listener that panicked.
     pub panics: u64,
+    /// Seconds that a reload has been running; 0 while none is.
+    pub reload_running: i64,
 }
 
 /// What one thread counts.
@@ -126,6 +128,8 @@ pub struct Telemetry {
     last_reload: AtomicI64,
     /// How mail stands.
     pub mail: mail::MailGauges,
+    /// When the reload that is running began; 0 while none is.
+    reload_began: AtomicI64,
 }
 
 /// Of so many decisions of a thread one is timed: two looks at the clock would be a quarter of what
@@ -187,8 +191,23 @@ impl Telemetry {
         }
     }
 
+    /// One reload begins.
+    pub fn begin_reload(&self, at: Timestamp) {
+        self.reload_began.store(at.0, Ordering::Relaxed);
+    }
+
+    /// How many seconds the reload that is running has taken so far; 0 where none is.
+    #[must_use]
+    pub fn reload_running(&self, now: Timestamp) -> i64 {
+        match self.reload_began.load(Ordering::Relaxed) {
+            0 => 0,
+            began => now.0.saturating_sub(began).max(0) / 1_000,
+        }
+    }
+
     /// One reload ended.
     pub fn reloaded(&self, accepted: bool, at: Timestamp) {
+        self.reload_began.store(0, Ordering::Relaxed);
         if accepted {
             self.counts.own().reloads.add(1);
             self.last_reload.store(at.0, Ordering::Relaxed);
@@ -296,6 +315,12 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     let state = if gauges.last_good { "last_good" } else { "live" };
     let _ = writeln!(out, "kwic_policy_info{{digest=\"{}\",state=\"{state}\"}} 1", gauges.digest);
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    single(
+        out,
+        ("kwic_policy_reload_running_seconds", "gauge"),
+        "How long the reload that is running has taken so far; 0 where none is.",
+        gauges.reload_running,
+    );
     for (name, help, value) in [
         ("kwic_policies", "Policies of the live set.", number(gauges.policies)),
         (
@@ -338,6 +363,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_reload_that_does_not_end_is_told() {
+        let (telemetry, began) = (Telemetry::default(), Timestamp(1_764_000_000_000));
+        let later = Timestamp(began.0 + 7_900);
+        assert_eq!(telemetry.reload_running(later), 0);
+        telemetry.begin_reload(began);
+        assert_eq!(telemetry.reload_running(later), 7);
+        telemetry.reloaded(false, later);
+        assert_eq!(telemetry.reload_running(later), 0);
+    }
+
+    #[test]
     fn each_decision_is_counted_and_one_in_eight_is_timed() {
         let telemetry = Telemetry::default();
         for number in 0..24 {
@@ -356,6 +392,7 @@ mod tests {
             distrusted: false,
             connections: 0,
             panics: 0,
+            reload_running: 0,
         };
         let text = telemetry.render(&gauges);
         for line in [

@@ -15,10 +15,13 @@ struct Ready<'r> {
     policies: &'static str,
     digest: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'r str>,
+    fault: Option<String>,
     /// Without its cause, which names a path: nobody needs a key to ask for this.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_fault: Option<&'static str>,
+    /// How long a reload has been running, once that is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload_running_seconds: Option<i64>,
     revision: u64,
     members: usize,
 }
@@ -31,8 +34,10 @@ pub fn livez() -> Reply {
 
 /// The sidecar decides, and by which policies; 503 while decisions may not know what is in the
 /// store. A sidecar listens only once it has members and policies.
+///
+/// Whoever is not the sidecar's operator hears of a fault where it is and nothing that policies say.
 #[must_use]
-pub fn readyz(app: &App) -> Reply {
+pub fn readyz(app: &App, to_operator: bool) -> Reply {
     let status = app.policy_status.load();
     let policies = app.policies.load();
     if app.store.is_unsettled() {
@@ -46,13 +51,21 @@ pub fn readyz(app: &App) -> Reply {
         status: "ready",
         policies: if status.last_good { "last_good" } else { "live" },
         digest: policies.digest_hex(),
-        fault: status.fault.as_deref(),
         keys_fault: app.caller_keys_fault.load().as_ref().map(
             |_| "`decision.keys_file` was refused, and the keys before go on counting: see the log",
         ),
+        fault: if to_operator { status.fault.clone() } else { status.short_fault() },
+        reload_running_seconds: Some(running(app)).filter(|seconds| *seconds >= LONG_SECONDS),
         revision: app.directory.revision().0,
         members: app.directory.len(),
     })
+}
+
+/// A reload of a large folder takes some seconds.
+const LONG_SECONDS: i64 = 5;
+
+fn running(app: &App) -> i64 {
+    app.telemetry.reload_running(app.clock.now())
 }
 
 /// Everything that is counted.
@@ -71,6 +84,7 @@ pub fn metrics(app: &App, server: &Server) -> Reply {
         distrusted: app.cross_check.distrusts(),
         connections: server.connections(),
         panics: server.panics(),
+        reload_running: running(app),
     });
     text.push_str(&app.telemetry.mail.render(app.clock.now()));
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));

@@ -7,7 +7,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+pub use crate::app::ReloadReport;
 use crate::app::{App, PolicyStatus};
 use crate::background;
 use crate::clock;
@@ -17,26 +19,12 @@ use crate::domain::{
 use crate::engine::{Changes, Snapshot, render};
 use crate::flows::permit::{Caller, Permit, Right, StorePermit};
 use crate::flows::{callers, refresh};
+use crate::gate;
 use crate::policy_folder::{self, Watch};
 use crate::store::{Store, StoredPolicies};
 
 /// How many lines of change the log gets; the audit log gets all.
 const LOGGED_CHANGES: usize = 200;
-
-/// What a reload did, or would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReloadReport {
-    /// The digest of the folder's set, which is live after a reload.
-    pub digest: Digest,
-    /// How many policies it holds.
-    pub policies: usize,
-    /// False where the folder is the live set already.
-    pub changed: bool,
-    /// Who gains and who loses.
-    pub changes: Changes,
-    /// What the load noticed without refusing it.
-    pub notes: Vec<String>,
-}
 
 /// A set as it comes out of the gate, with what it was made from.
 struct Loaded {
@@ -53,18 +41,21 @@ pub struct Start {
     pub status: PolicyStatus,
 }
 
-/// Reads the folder, or the shipped one, and takes it through the gate.
-fn gate(dir: Option<PathBuf>, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
-    through_gate(read(dir)?, held)
-}
-
-/// The same beside decisions.
-fn gate_beside(dir: Option<PathBuf>, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
+/// Reads the folder, or the shipped one, and takes it through the gate beside decisions; `None` instead
+/// of the set that is known to pass already.
+fn load_other(
+    dir: Option<PathBuf>,
+    held: &[(RoleId, usize)],
+    known: Digest,
+) -> Result<(PolicyFiles, Option<Snapshot>), Failure> {
     let files = read(dir)?;
     if is_large(&files) {
+        // The process of the gate inherits it.
         background::stand_behind();
     }
-    through_gate(files, held)
+    let is_known = files.digest() == known;
+    let snapshot = (!is_known).then(|| gate::load(&files, held)).transpose()?;
+    Ok((files, snapshot))
 }
 
 fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
@@ -77,8 +68,17 @@ fn is_large(files: &PolicyFiles) -> bool {
     bytes > limits::POLICY_BYTES_SOON
 }
 
-fn through_gate(files: PolicyFiles, held: &[(RoleId, usize)]) -> Result<Loaded, Failure> {
-    let snapshot = Snapshot::load(&files, held).map_err(|faults| refused(&render(&faults)))?;
+/// What a start begins with: a set that was kept has passed before, so it is loaded at once.
+fn load_first(
+    dir: Option<PathBuf>,
+    held: &[(RoleId, usize)],
+    kept: Option<Digest>,
+) -> Result<Loaded, Failure> {
+    let files = read(dir)?;
+    let snapshot = match kept == Some(files.digest()) {
+        true => Snapshot::load(&files, held).map_err(|faults| refused(&render(&faults)))?,
+        false => gate::load(&files, held)?,
+    };
     Ok(Loaded { files, snapshot })
 }
 
@@ -119,7 +119,8 @@ pub async fn at_start(
     now: Timestamp,
 ) -> Result<Start, Failure> {
     let kept = store.policies_last_good().await?;
-    let fault = match first(move || gate(dir, &held)).await? {
+    let digest = kept.as_ref().map(|kept| kept.digest);
+    let fault = match first(move || load_first(dir, &held, digest)).await? {
         Ok(loaded) => return begin(loaded, kept, store, now).await,
         Err(fault) => fault,
     };
@@ -199,21 +200,38 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
 /// `PoliciesRefused` with every fault; `Busy`.
 pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
     // One folder goes through the gate at a time, whatever for.
+    let _one = app.checking.lock().await;
     let _alone = app.reloading.lock().await;
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
-    let Loaded { files, snapshot } = apart(app, false, move || gate_beside(dir, &held)).await??;
     let live = app.policies.load_full();
-    let report = move || match live.digest() == snapshot.digest() {
-        true => report(&snapshot, false, Changes::default()),
-        false => report(&snapshot, true, snapshot.changes_since(&live)),
+    let report = move || match load_other(dir, &held, live.digest())?.1 {
+        None => Ok(report(&live, false, Changes::default())),
+        Some(snapshot) => Ok(report(&snapshot, true, snapshot.changes_since(&live))),
     };
-    apart(app, is_large(&files), report).await
+    apart(app, false, report).await?
 }
 
+/// However many wait while one reload runs, one more follows: each is answered by a reload that
+/// began after it was asked for.
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
-    let mut unkept = app.reloading.lock().await;
-    match try_once(app, permit, &mut unkept).await {
+    let number = app.reloads_asked.fetch_add(1, Ordering::AcqRel) + 1;
+    let mut reloading = app.reloading.lock().await;
+    if let Some((asked, outcome)) = &reloading.last
+        && *asked >= number
+    {
+        return outcome.clone();
+    }
+    let asked = app.reloads_asked.load(Ordering::Acquire);
+    app.telemetry.begin_reload(app.clock.now());
+    let outcome = told(app, try_once(app, permit, &mut reloading.unkept).await);
+    reloading.last = Some((asked, outcome.clone()));
+    outcome
+}
+
+/// Tells what came of a reload in the log, the counters and the status.
+fn told(app: &App, outcome: Result<ReloadReport, Failure>) -> Result<ReloadReport, Failure> {
+    match outcome {
         Ok(report) => {
             app.telemetry.reloaded(true, app.clock.now());
             Ok(report)
@@ -246,19 +264,20 @@ async fn try_once(
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
-    let Loaded { files, snapshot } = apart(app, false, move || gate_beside(dir, &held)).await??;
-    let large = is_large(&files);
     let before = app.policies.load_full();
+    let known = before.digest();
+    let (files, snapshot) = apart(app, false, move || load_other(dir, &held, known)).await??;
+    let large = is_large(&files);
     let at = app.clock.now();
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
-    if before.digest() == snapshot.digest() {
+    let Some(snapshot) = snapshot else {
         app.policy_status.store(Arc::new(status));
         if let Some(lines) = unkept.take() {
             let kept = keep(&app.store, permit.into_actor(), (&before, files), at, &lines).await;
             settle(app, kept, lines, unkept).await?;
         }
         return Ok(report(&before, false, Changes::default()));
-    }
+    };
     let (snapshot, changes) = apart(app, large, move || {
         let changes = snapshot.changes_since(&before);
         (Arc::new(snapshot), changes)

@@ -48,6 +48,7 @@ mod openapi;
 mod pages;
 mod passkeys;
 mod people;
+mod policy_folders;
 mod postfix;
 mod proxies;
 mod readme;
