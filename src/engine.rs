@@ -9,6 +9,9 @@ mod evaluate;
 #[cfg(test)]
 mod examples;
 mod extent;
+mod explain;
+#[cfg(test)]
+mod explained;
 mod fault;
 mod folder;
 mod format;

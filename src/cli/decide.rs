@@ -117,7 +117,7 @@ fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
         None => Ok(Map::new()),
         Some(Ok(Json::Object(object))) => Ok(object),
         Some(Ok(_)) => Err(Stop::usage(format!("{flag} must be a JSON object"))),
-        Some(Err(fault)) => Err(Stop::usage(format!("{flag} is no JSON: {fault}"))),
+        Some(Err(fault)) => Err(Stop::usage(format!("{flag} is not valid JSON: {fault}"))),
     }
 }
 

@@ -114,7 +114,7 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> Answered {
     };
     Answered {
         allowed,
-        sentence: w::sentence(&sentence),
+        sentence: w::reasons(&sentence),
         policies: policies.into_iter().map(with_text).collect(),
         remedy: w::remedy(reason, &titles),
     }

@@ -792,26 +792,17 @@ pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     }
 }
 
-/// What would change an answer; empty where nothing simple would.
+/// What would change an answer, beside what its sentence says; empty where there is no more.
 pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
     match reason {
-        Reason::RoleLacksAction => {
+        _ if !roles.is_empty() => {
             format!("It would be allowed with one of these roles: {}.", roles.join(", "))
-        }
-        Reason::Suspended => "It would be allowed if the member were restored.".to_owned(),
-        Reason::OtherAccount => {
-            "It would be allowed on a resource of the member's own account.".to_owned()
         }
         Reason::UnknownSubject => "Nobody on your team is known by this.".to_owned(),
         Reason::BadAttributes => {
             "The policies need more than the account to tell: ask by the decision API, with the attributes.".to_owned()
         }
-        Reason::NotApplicable => "No role, account or status alone would change this.".to_owned(),
-        Reason::Granted
-        | Reason::SessionEnded
-        | Reason::UnknownAction
-        | Reason::UnknownResourceType
-        | Reason::ForbidErred => String::new(),
+        _ => String::new(),
     }
 }
 
@@ -819,6 +810,12 @@ pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     first + letters.as_str()
+}
+
+/// Why an answer is what it is, as a sentence of a page: policies and roles by the names they have.
+pub(super) fn reasons(sentence: &str) -> String {
+    let end = if sentence.ends_with('?') { "" } else { "." };
+    capital(&sentence.replace('`', "")) + end
 }
 
 /// The words of a failure as a sentence of a page: no backticks, names of fields as words, a
@@ -837,6 +834,14 @@ pub(super) fn sentence(failure: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_name_policies_as_they_are_called() {
+        assert_eq!(
+            reasons("forbidden by policy `own_account`"),
+            "Forbidden by policy own_account."
+        );
+    }
 
     #[test]
     fn a_failure_becomes_a_sentence() {

@@ -18,11 +18,11 @@ pub struct Decision {
 pub struct Explanation {
     /// The code that programs read.
     pub reason: Reason,
-    /// The sentence that people read.
+    /// The sentence that people read: every cause of a deny.
     pub sentence: String,
     /// The ids of the deciding policies, sorted.
     pub policies: Vec<String>,
-    /// On a deny: the roles that would be allowed, sorted.
+    /// On a deny: the roles that would be allowed with nothing else changed, sorted.
     pub roles: Vec<RoleId>,
 }
 
@@ -45,12 +45,20 @@ pub enum Reason {
     UnknownAction,
     /// The schema has no such resource type.
     UnknownResourceType,
+    /// The resource is a member whom nobody knows, and the question does not say what one has.
+    UnknownResource,
+    /// The schema does not apply the action to such a subject and resource.
+    ActionNotApplicable,
     /// An attribute is missing or of the wrong type.
     BadAttributes,
-    /// No policy allows it, whatever one thing were changed; or the action does not apply.
-    NotApplicable,
     /// A `forbid` could not be evaluated, and so denies.
     ForbidErred,
+    /// A `forbid` matches, whatever the member's status and account.
+    Forbidden,
+    /// A `permit` names this in its scope, and its conditions do not hold.
+    ConditionUnmet,
+    /// No `permit` names this in its scope.
+    NoPermit,
 }
 
 impl Reason {
@@ -66,9 +74,13 @@ impl Reason {
             Self::SessionEnded => "session_ended",
             Self::UnknownAction => "unknown_action",
             Self::UnknownResourceType => "unknown_resource_type",
+            Self::UnknownResource => "unknown_resource",
+            Self::ActionNotApplicable => "action_not_applicable",
             Self::BadAttributes => "bad_attributes",
-            Self::NotApplicable => "not_applicable",
             Self::ForbidErred => "forbid_erred",
+            Self::Forbidden => "forbidden",
+            Self::ConditionUnmet => "condition_unmet",
+            Self::NoPermit => "no_permit",
         }
     }
 }

@@ -5,8 +5,11 @@
 /// The known name that is nearest, where one is near enough to be a slip of the hand.
 #[must_use]
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let best = known.into_iter().map(|known| (distance(name, known), known)).min();
-    best.filter(|(steps, _)| *steps <= 1 + name.len() / 4).map(|(_, known)| known)
+    let most = 1 + name.len() / 4;
+    // A name from outside may be long: what differs in length by more is not near.
+    let near = known.into_iter().filter(|known| known.len().abs_diff(name.len()) <= most);
+    let best = near.map(|known| (distance(name, known), known)).min();
+    best.filter(|(steps, _)| *steps <= most).map(|(_, known)| known)
 }
 
 /// Levenshtein's distance.

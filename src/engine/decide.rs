@@ -1,33 +1,35 @@
-//! One decision: names understood, entities gathered, slices judged, and on demand explained.
+//! One decision: names understood, entities gathered, slices judged.
 //!
 //! Synchronous and total: whatever is in doubt is a deny that says why. Reads no disk, takes no
 //! lock, and never writes.
 
-use super::evaluate::{Evaluation, Verdict};
+use std::collections::BTreeSet;
+
+use cedar_policy::{ActionConstraint, Effect, PolicyId};
+
+use super::evaluate::{Evaluation, Findings, Verdict};
 use super::gather::{Case, Gatherer, Principal};
 use super::memory::{self, Memory, Place, Situation};
 use super::names::ActionInfo;
-use super::slices::{Env, Keys};
+use super::slices::{Env, Keys, Scope};
 use super::types::BadAttribute;
 use super::{Members, Snapshot, World};
-use crate::domain::decision::Explanation;
-use crate::domain::{Decision, MemberView, Query, Reason, RoleId, Standing};
+use crate::domain::{Decision, Query, Standing};
 
 /// Why a question is denied without asking any policy.
-pub(super) struct Refusal {
-    reason: Reason,
-    sentence: String,
-}
-
-impl Refusal {
-    fn new(reason: Reason, sentence: impl Into<String>) -> Self {
-        Self { reason, sentence: sentence.into() }
-    }
+pub(super) enum Refusal {
+    /// Nobody by that type and id; or the session has ended.
+    UnknownSubject,
+    /// The schema lacks the action or the type of resource, or does not apply the one to the other
+    /// for this type of principal.
+    NoTopic(Option<usize>),
+    /// Something does not conform to the schema.
+    Bad(BadAttribute),
 }
 
 impl From<BadAttribute> for Refusal {
     fn from(bad: BadAttribute) -> Self {
-        Self::new(Reason::BadAttributes, format!("`{}` {}", bad.path, bad.why))
+        Self::Bad(bad)
     }
 }
 
@@ -83,12 +85,8 @@ impl Snapshot {
         match self.find_principal(query, world, how) {
             Ok(decision) => decision,
             Err(refusal) => Decision {
-                explanation: (how == How::Explained).then(|| Explanation {
-                    reason: refusal.reason,
-                    sentence: refusal.sentence,
-                    policies: Vec::new(),
-                    roles: Vec::new(),
-                }),
+                explanation: (how == How::Explained)
+                    .then(|| self.explain_refusal(&refusal, query, world)),
                 ..Decision::default()
             },
         }
@@ -108,17 +106,8 @@ impl Snapshot {
         {
             return self.judge(Principal::Stored(&uid, stored), query, world, how);
         }
-        let unknown = || match subject.kind {
-            "session" => {
-                Refusal::new(Reason::SessionEnded, "this session has ended: sign in again")
-            }
-            kind => Refusal::new(
-                Reason::UnknownSubject,
-                format!("nobody is known as `{kind}` `{}`", subject.id.escape_debug()),
-            ),
-        };
         if kind != Some(self.names.user) {
-            return Err(unknown());
+            return Err(Refusal::UnknownSubject);
         }
         if how == How::Usual
             && let Some(Some(allowed)) = world
@@ -130,7 +119,7 @@ impl Snapshot {
         world
             .members
             .with(subject.id, |view| self.judge(Principal::Member(view), query, world, how))
-            .unwrap_or_else(|| Err(unknown()))
+            .unwrap_or(Err(Refusal::UnknownSubject))
     }
 
     fn judge<M: Members>(
@@ -240,33 +229,12 @@ impl Snapshot {
         };
         let topic = principal_type.and_then(|kind| self.topic(kind, query));
         let Some(Topic { action, resource_type, env }) = topic else {
-            return Err(self.no_topic(query));
+            return Err(Refusal::NoTopic(principal_type));
         };
         let default_account = world.single_account;
         let case =
             Case { principal, query, action, resource_type, default_account, moved_to: None };
         Ok((case, env))
-    }
-
-    /// Why there is nothing that a question is about.
-    fn no_topic(&self, query: &Query<'_>) -> Refusal {
-        let (action, kind) = (query.action, query.resource.kind);
-        if self.names.action_index(action).is_none() {
-            return Refusal::new(
-                Reason::UnknownAction,
-                format!("the schema has no action `{}`", action.escape_debug()),
-            );
-        }
-        if self.names.type_index(kind).is_none() {
-            return Refusal::new(
-                Reason::UnknownResourceType,
-                format!("the schema has no type `{}`", kind.escape_debug()),
-            );
-        }
-        Refusal::new(
-            Reason::NotApplicable,
-            format!("the action `{action}` does not apply to such a subject and a `{kind}`"),
-        )
     }
 
     /// Lets Cedar judge one case.
@@ -276,6 +244,59 @@ impl Snapshot {
         asked: Asked<'_>,
         world: &World<'_, M>,
     ) -> Result<Verdict, BadAttribute> {
+        self.evaluate(case, world, |evaluation, keys| match asked {
+            Asked::Slices(env) => evaluation.slices(env, keys),
+            Asked::WholeSet => evaluation.whole(self.whole_set()),
+        })
+    }
+
+    /// Lets Cedar judge one case, for an explanation.
+    pub(super) fn find<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        world: &World<'_, M>,
+    ) -> Result<Findings, BadAttribute> {
+        self.evaluate(case, world, |evaluation, keys| evaluation.findings(env, keys))
+    }
+
+    /// The `permit`s whose scope fits a case, whatever their conditions.
+    pub(super) fn permits_in_scope<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        world: &World<'_, M>,
+    ) -> Result<BTreeSet<PolicyId>, BadAttribute> {
+        self.evaluate(case, world, |_, keys| {
+            let mut found = BTreeSet::new();
+            let principal = [keys.principal, keys.role_lineage].concat();
+            env.each(keys, |set| {
+                let permits = set.policies().filter(|policy| policy.effect() == Effect::Permit);
+                let fitting = permits.filter(|policy| {
+                    let Scope { principal: who, resource, .. } = Scope::of(policy);
+                    who.matches(&principal)
+                        && resource.matches(keys.resource)
+                        && match policy.action_constraint() {
+                            ActionConstraint::Any => true,
+                            ActionConstraint::Eq(uid) => uid == case.action.uid,
+                            ActionConstraint::In(uids) => {
+                                uids.iter().any(|uid| case.action.lineage.contains(uid))
+                            }
+                        }
+                });
+                found.extend(fitting.map(|policy| policy.id().clone()));
+            });
+            found
+        })
+    }
+
+    /// Gathers what Cedar is given for a case.
+    fn evaluate<M: Members, T>(
+        &self,
+        case: &Case<'_>,
+        world: &World<'_, M>,
+        judge: impl FnOnce(&Evaluation<'_>, &Keys<'_>) -> T,
+    ) -> Result<T, BadAttribute> {
         let gatherer =
             Gatherer { names: &self.names, stored: &self.stored, members: world.members };
         let gathered = gatherer.gather(case)?;
@@ -284,7 +305,6 @@ impl Snapshot {
             request: &gathered.request,
             entities: &gathered.entities,
         };
-        let Asked::Slices(env) = asked else { return Ok(evaluation.whole(self.whole_set())) };
         let role = match case.principal {
             Principal::Member(view) => Some(view.role),
             Principal::Stored(..) => None,
@@ -295,85 +315,6 @@ impl Snapshot {
             principal: &gathered.principal_lineage,
             resource: &gathered.resource_lineage,
         };
-        Ok(evaluation.slices(env, &keys))
-    }
-
-    /// Why the verdict is what it is, found by asking again with one thing changed.
-    fn explain<M: Members>(
-        &self,
-        case: &Case<'_>,
-        env: &Env,
-        verdict: &Verdict,
-        world: &World<'_, M>,
-    ) -> Explanation {
-        let (reason, roles) = if verdict.allowed {
-            (Reason::Granted, Vec::new())
-        } else if verdict.forbid_erred {
-            (Reason::ForbidErred, Vec::new())
-        } else {
-            self.why_denied(case, env, world)
-        };
-        let mut policies: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
-        if reason == Reason::ForbidErred {
-            let erred = verdict.erred.iter().filter(|id| self.forbids.contains(*id));
-            policies = erred.map(ToString::to_string).collect();
-        }
-        Explanation { sentence: sentence(case, reason, &roles), reason, policies, roles }
-    }
-
-    fn why_denied<M: Members>(
-        &self,
-        case: &Case<'_>,
-        env: &Env,
-        world: &World<'_, M>,
-    ) -> (Reason, Vec<RoleId>) {
-        let Principal::Member(view) = case.principal else {
-            return (Reason::NotApplicable, Vec::new());
-        };
-        let slices = Asked::Slices(env);
-        let allows =
-            |case: Case<'_>| self.ask(&case, slices, world).is_ok_and(|found| found.allowed);
-        let as_member = |view| Case { principal: Principal::Member(view), ..*case };
-        if allows(as_member(MemberView { active: true, ..view })) {
-            return (Reason::Suspended, Vec::new());
-        }
-        if allows(Case { moved_to: Some(view.account), ..*case }) {
-            return (Reason::OtherAccount, Vec::new());
-        }
-        let roles: Vec<RoleId> = self
-            .roles
-            .iter()
-            .filter(|card| allows(as_member(MemberView { role: card.id.as_str(), ..view })))
-            .map(|card| card.id.clone())
-            .collect();
-        match roles.is_empty() {
-            true => (Reason::NotApplicable, roles),
-            false => (Reason::RoleLacksAction, roles),
-        }
-    }
-}
-
-/// The sentence that people read.
-fn sentence(case: &Case<'_>, reason: Reason, roles: &[RoleId]) -> String {
-    let action = case.query.action;
-    let resource = case.query.resource.kind;
-    let role = match case.principal {
-        Principal::Member(view) => view.role,
-        Principal::Stored(..) => "",
-    };
-    match reason {
-        Reason::Granted => format!("`{action}` on this `{resource}` is allowed"),
-        Reason::Suspended => "this member is suspended: restore the member first".to_owned(),
-        Reason::OtherAccount => format!("this `{resource}` is not in the member's account"),
-        Reason::RoleLacksAction => {
-            let list = roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ");
-            format!(
-                "the role `{role}` may not `{action}` this `{resource}`; these roles may: {list}"
-            )
-        }
-        Reason::ForbidErred => {
-            "a `forbid` could not be evaluated, and so denies: see the policies it names".to_owned()
-        }
-        _ => format!("no policy allows `{action}` on this `{resource}`"),
+        Ok(judge(&evaluation, &keys))
     }
 }

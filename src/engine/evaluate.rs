@@ -4,11 +4,11 @@
 //! would skip. Reads no names, builds no entities.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as CedarDecision, Entities, PolicyId, PolicySet,
-    Request,
+    AuthorizationError, Authorizer, Decision as CedarDecision, Effect, Entities, EvaluationError,
+    PolicyId, PolicySet, Request, Response,
 };
 
 #[cfg(test)]
@@ -26,6 +26,17 @@ pub(super) struct Verdict {
     pub(super) reasons: BTreeSet<PolicyId>,
     /// The policies that could not be evaluated.
     pub(super) erred: BTreeSet<PolicyId>,
+}
+
+/// What Cedar said of a question, with what a `forbid` hides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings {
+    /// The `permit`s that match, also where a `forbid` does.
+    pub(super) permits: BTreeSet<PolicyId>,
+    /// The `forbid`s that match, and those that could not be evaluated, with why.
+    pub(super) blocks: BTreeMap<PolicyId, Option<String>>,
+    /// The `permit`s that could not be evaluated, with why.
+    pub(super) failed: BTreeMap<PolicyId, String>,
 }
 
 thread_local! {
@@ -55,9 +66,47 @@ impl Evaluation<'_> {
         parts.verdict()
     }
 
+    /// Judges the slices of an environment, for an explanation.
+    pub(super) fn findings(&self, env: &Env, keys: &Keys<'_>) -> Findings {
+        let mut found = Findings::default();
+        env.each(keys, |set| self.find(set, &mut found));
+        found
+    }
+
+    fn find(&self, set: &PolicySet, found: &mut Findings) {
+        let response = self.authorize(set);
+        for error in response.diagnostics().errors() {
+            let AuthorizationError::PolicyEvaluationError(error) = error;
+            let (id, why) = (error.policy_id().clone(), why(error.inner()));
+            if self.forbids.contains(&id) {
+                found.blocks.insert(id, Some(why));
+            } else {
+                found.failed.insert(id, why);
+            }
+        }
+        let reasons = response.diagnostics().reason().cloned();
+        if response.decision() == CedarDecision::Allow {
+            found.permits.extend(reasons);
+            return;
+        }
+        let before = found.blocks.len();
+        found.blocks.extend(reasons.map(|id| (id, None)));
+        if found.blocks.len() > before {
+            // A `forbid` that matches hides which `permit`s do.
+            let permits = set.policies().filter(|policy| policy.effect() == Effect::Permit);
+            if let Ok(permits) = PolicySet::from_policies(permits.cloned()) {
+                found.permits.extend(self.authorize(&permits).diagnostics().reason().cloned());
+            }
+        }
+    }
+
+    fn authorize(&self, set: &PolicySet) -> Response {
+        AUTHORIZER
+            .with_borrow(|authorizer| authorizer.is_authorized(self.request, set, self.entities))
+    }
+
     fn add(&self, set: &PolicySet, parts: &mut Parts) {
-        let response = AUTHORIZER
-            .with_borrow(|authorizer| authorizer.is_authorized(self.request, set, self.entities));
+        let response = self.authorize(set);
         let reasons = response.diagnostics().reason().cloned();
         match response.decision() {
             CedarDecision::Allow => parts.permits.extend(reasons),
@@ -73,6 +122,17 @@ impl Evaluation<'_> {
             }
             parts.forbid_erred |= self.forbids.contains(id);
         }
+    }
+}
+
+/// Why a policy could not be evaluated, in Cedar's words.
+fn why(error: &EvaluationError) -> String {
+    let text = error.to_string();
+    let unknown =
+        text.strip_prefix("entity ").and_then(|rest| rest.strip_suffix(" does not exist"));
+    match unknown {
+        Some(entity) => format!("{entity} is unknown"),
+        None => text,
     }
 }
 

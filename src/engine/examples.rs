@@ -1,6 +1,8 @@
 //! The engine by example: small folders and single questions, each with the answer that a reader
 //! of the contract expects. The oracle tries what nobody thought of; this file says what is meant.
 
+mod sentences;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -75,7 +77,8 @@ fn refused(more: &[(&str, &str)], words: &str) {
     assert!(said.contains(words), "{said}");
 }
 
-/// `anna` edits and `vera` views in `acme`, `gus` edits in `globex`, `sam` is suspended.
+/// `anna` edits and `vera` views in `acme`, `gus` edits in `globex`; `sam`, who edits, and `tom`, who
+/// views, are suspended.
 struct Team;
 
 impl Members for Team {
@@ -85,6 +88,7 @@ impl Members for Team {
             "vera" => ("acme", "viewer", true),
             "gus" => ("globex", "editor", true),
             "sam" => ("acme", "editor", false),
+            "tom" => ("acme", "viewer", false),
             _ => return None,
         };
         Some(read(MemberView {
@@ -189,8 +193,8 @@ fn each_reason_by_its_name() {
         ("session:x", "edit", "template:t", Reason::SessionEnded),
         ("user:anna", "paint", "template:t", Reason::UnknownAction),
         ("user:anna", "edit", "painting:t", Reason::UnknownResourceType),
-        ("user:anna", "edit", "bot_flow:b", Reason::NotApplicable),
-        ("user:anna", "sweep", "account:acme", Reason::NotApplicable),
+        ("user:anna", "edit", "bot_flow:b", Reason::ActionNotApplicable),
+        ("user:anna", "sweep", "account:acme", Reason::ActionNotApplicable),
     ] {
         let found = ask(subject, action, resource).reason(&set);
         assert_eq!(found, reason, "{subject} {action} {resource}");
@@ -288,7 +292,7 @@ fn types_in_every_spelling() {
 fn a_type_that_is_in_no_account_is_put_into_none() {
     let schema = SCHEMA.replace("entity BotFlow in [Account]", "entity BotFlow");
     let set = snapshot(&[("schema.cedarschema", &schema)]);
-    assert_eq!(ask("user:anna", "view", "bot_flow:b").reason(&set), Reason::NotApplicable);
+    assert_eq!(ask("user:anna", "view", "bot_flow:b").reason(&set), Reason::Forbidden);
     let schema = SCHEMA.replace("entity User in [Role, Account]", "entity User in [Account]");
     refused(&[("schema.cedarschema", &schema)], "every member is in a `Role`");
 }

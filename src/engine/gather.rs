@@ -324,7 +324,10 @@ impl<M: Members> Gatherer<'_, M> {
     }
 
     /// The account that the caller puts a resource into: a bare slug, or the entity's JSON form.
-    fn said_account<'a>(&self, said: &EntityRef<'a>) -> Result<Option<Cow<'a, str>>, BadAttribute> {
+    pub(super) fn said_account<'a>(
+        &self,
+        said: &EntityRef<'a>,
+    ) -> Result<Option<Cow<'a, str>>, BadAttribute> {
         let Some(name) = self.names.name(self.names.account) else { return Ok(None) };
         match member(said.properties, "account") {
             None | Some(Value::Null) => Ok(None),

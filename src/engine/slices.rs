@@ -52,6 +52,18 @@ impl Side {
         }
     }
 
+    /// Whether an entity with these ancestors matches; the entity itself is the first of them.
+    pub(super) fn matches(&self, lineage: &[EntityUid]) -> bool {
+        let is = |name: &EntityTypeName| lineage.first().is_some_and(|own| own.type_name() == name);
+        match self {
+            Self::Any => true,
+            Self::Is(name) => is(name),
+            Self::Eq(uid) => lineage.first() == Some(uid),
+            Self::In(uid) => lineage.contains(uid),
+            Self::IsIn(name, uid) => is(name) && lineage.contains(uid),
+        }
+    }
+
     /// The one entity that must be the asked one or among its ancestors.
     pub(super) fn key(&self) -> Option<&EntityUid> {
         match self {

@@ -65,7 +65,11 @@ impl BadAttribute {
     }
 
     pub(super) fn mistyped(wanted: &str, found: &Value<'_>) -> Self {
-        Self::because(format!("must be {wanted}, not {}", found.kind()))
+        match found {
+            // `1.5` is a number, too.
+            Value::Double(number) => Self::because(format!("must be {wanted}, not {number}")),
+            found => Self::because(format!("must be {wanted}, not {}", found.kind())),
+        }
     }
 
     pub(super) fn missing() -> Self {
@@ -195,11 +199,11 @@ fn read_extension(
     extension: Extension,
     value: &Value<'_>,
 ) -> Result<RestrictedExpression, BadAttribute> {
-    let function = match extension {
-        Extension::Decimal => "decimal",
-        Extension::Ip => "ip",
-        Extension::DateTime => "datetime",
-        Extension::Duration => "duration",
+    let (function, wanted) = match extension {
+        Extension::Decimal => ("decimal", "a decimal number as a string, such as `1.25`"),
+        Extension::Ip => ("ip", "an IP address, such as `192.0.2.1`"),
+        Extension::DateTime => ("datetime", "a date or time, such as `2026-01-31T08:00:00Z`"),
+        Extension::Duration => ("duration", "a duration, such as `1h30m`"),
     };
     let wrapped = value.as_record().and_then(|members| member(members, "__extn"));
     let text = match (wrapped.and_then(Value::as_record), value) {
@@ -210,7 +214,7 @@ fn read_extension(
         _ => None,
     };
     let Some(text) = text else {
-        return Err(BadAttribute::mistyped(&format!("the text of a `{function}`"), value));
+        return Err(BadAttribute::mistyped(wanted, value));
     };
     let expression = match extension {
         Extension::Decimal => RestrictedExpression::new_decimal(text),
@@ -223,7 +227,7 @@ fn read_extension(
         Ok(_) => Ok(expression),
         Err(_) => {
             let text = text.escape_debug();
-            Err(BadAttribute::because(format!("must be the text of a `{function}`, not `{text}`")))
+            Err(BadAttribute::because(format!("must be {wanted}, not `{text}`")))
         }
     }
 }

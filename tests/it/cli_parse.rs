@@ -708,6 +708,10 @@ fn a_folder_decides_about_a_made_up_member() {
     assert!(suspended.starts_with("deny\nreason\tsuspended\n"), "{suspended}");
     let elsewhere = ask("team:view", &[&administers[..], &["--member-account", "zeta"]].concat());
     assert!(elsewhere.ends(2).contains("other_account"));
+    let both = [&administers[..], &["--suspended", "--member-account", "zeta"]].concat();
+    let both = ask("team:view", &both).ends(2);
+    let sentence = "this member is suspended; the account `acme` is not the member's";
+    assert!(both.contains(&format!("message\t{sentence}\n")), "{both}");
     let nobody = ask("team:view", &[]).ends(2);
     assert!(nobody.contains("unknown_subject"), "{nobody}");
     // A role that does not exist is a mistake, not a deny.

@@ -99,7 +99,7 @@ fn spellings_accounts_and_overrides() {
         ("nobody", "templates:view", "template", "unknown_subject"),
         ("ann", "templates:fly", "template", "unknown_action"),
         ("ann", "templates:view", "spaceship", "unknown_resource_type"),
-        ("ann", "templates:view", "chat", "not_applicable"),
+        ("ann", "templates:view", "chat", "action_not_applicable"),
         ("ann", "chats:view", "chat", "role_lacks_action"),
     ] {
         let mut asked = question(member, action, (kind, "x"), "acme");

@@ -1,0 +1,519 @@
+//! Why an answer is what it is: every cause of a deny, found by asking again with things changed.
+//!
+//! What can be changed of a member's question: the status, the account that the resource is in, the
+//! role, the policies that forbid it, and, where nothing permits it, that. Of all changes that come
+//! to an allow the causes are a smallest set: with all of them changed the answer is allow, and with
+//! all but one it is a deny. Costs several evaluations for each role, so that it is no work for a
+//! thread that answers decisions.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::PolicyId;
+
+use super::decide::Refusal;
+use super::evaluate::{Findings, Verdict};
+use super::gather::{Case, Gatherer, Principal};
+use super::slices::Env;
+use super::{Members, Snapshot, World};
+use crate::domain::decision::Explanation;
+use crate::domain::{MemberView, Query, Reason, RoleId, near};
+
+/// Most names in one list of a sentence; the explanation has them all.
+const NAMED_MAX: usize = 10;
+
+/// A cause of a deny: its code, and its part of the sentence.
+type Cause = (Reason, String);
+
+/// The policies that forbid, each with why it could not be evaluated where it is for that.
+type Blocks = BTreeMap<PolicyId, Option<String>>;
+
+/// What is changed about a member's question, the role apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Change {
+    /// The member is active.
+    active: bool,
+    /// The resource is in the member's account.
+    account: bool,
+}
+
+impl Change {
+    const fn count(self) -> usize {
+        self.active as usize + self.account as usize
+    }
+}
+
+/// A way to an allow: what is changed, and the policies that forbid it all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    change: Change,
+    /// The roles with which it is one; empty where it is the member's own.
+    roles: Vec<RoleId>,
+    blocks: Blocks,
+}
+
+impl Way {
+    fn new(change: Change, role: Option<&RoleId>, found: &Findings) -> Self {
+        let blocks = found.blocks.clone();
+        Self { change, roles: role.cloned().into_iter().collect(), blocks }
+    }
+
+    /// The fewest policies first: a `forbid` that goes with the status, the account or the role is
+    /// named by that. The role last.
+    fn order(&self) -> (usize, bool, usize) {
+        (self.blocks.len(), !self.roles.is_empty(), self.change.count())
+    }
+
+    /// Keeps the better of two; of equal ones the first, with the roles of both.
+    fn or(best: Option<Self>, other: Self) -> Option<Self> {
+        match best {
+            Some(best) if best.order() < other.order() => Some(best),
+            Some(mut best) if best.order() == other.order() => {
+                if best.change == other.change && best.blocks == other.blocks {
+                    best.roles.extend(other.roles);
+                }
+                Some(best)
+            }
+            _ => Some(other),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Why the verdict on a question is what it is.
+    pub(super) fn explain<M: Members>(
+        &self,
+        case: &Case<'_>,
+        env: &Env,
+        verdict: &Verdict,
+        world: &World<'_, M>,
+    ) -> Explanation {
+        if verdict.allowed {
+            let (action, kind) = (case.query.action, case.query.resource.kind);
+            return Explanation {
+                reason: Reason::Granted,
+                sentence: format!("`{action}` on this `{kind}` is allowed"),
+                policies: verdict.reasons.iter().map(ToString::to_string).collect(),
+                roles: Vec::new(),
+            };
+        }
+        Denied { snapshot: self, case, env, world }.explain()
+    }
+
+    /// Why a question is denied without asking any policy.
+    pub(super) fn explain_refusal<M: Members>(
+        &self,
+        refusal: &Refusal,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+    ) -> Explanation {
+        let mut causes = Vec::new();
+        match refusal {
+            Refusal::UnknownSubject => {
+                causes.push(self.unknown_subject(query));
+                let principal = match query.subject.kind {
+                    "session" => Some(self.names.user),
+                    kind => self.names.type_index(kind),
+                };
+                self.not_in_schema(principal, query, &mut causes);
+            }
+            Refusal::NoTopic(principal) => self.not_in_schema(*principal, query, &mut causes),
+            Refusal::Bad(bad) => {
+                let id = query.resource.id;
+                if bad.path.starts_with("resource.")
+                    && self.names.type_index(query.resource.kind) == Some(self.names.user)
+                    && world.members.with(id, |_| ()).is_none()
+                {
+                    causes.push((Reason::UnknownResource, nobody(query.resource.kind, id)));
+                }
+                causes.push((Reason::BadAttributes, format!("`{}` {}", bad.path, bad.why)));
+            }
+        }
+        said(causes, Vec::new(), Vec::new())
+    }
+
+    fn unknown_subject(&self, query: &Query<'_>) -> Cause {
+        let (kind, id) = (query.subject.kind, query.subject.id);
+        match self.names.type_index(kind) {
+            _ if kind == "session" => {
+                (Reason::SessionEnded, "this session has ended: sign in again".to_owned())
+            }
+            Some(known) if known == self.names.user => (Reason::UnknownSubject, nobody(kind, id)),
+            Some(_) => {
+                let sentence = format!("`entities.json` has no `{kind}` `{}`", id.escape_debug());
+                (Reason::UnknownSubject, sentence)
+            }
+            None => (Reason::UnknownSubject, self.no_type(kind)),
+        }
+    }
+
+    /// What the schema does not have of a question: its action, its type of resource, or that the one
+    /// applies to the other.
+    fn not_in_schema(&self, principal: Option<usize>, query: &Query<'_>, causes: &mut Vec<Cause>) {
+        let (action, kind) = (query.action, query.resource.kind);
+        let found = (self.names.action_index(action), self.names.type_index(kind));
+        if found.0.is_none() {
+            let known = self.names.actions.iter().map(|known| known.uid.id().unescaped());
+            let sentence = format!("the schema has no action `{}`", action.escape_debug());
+            causes.push((Reason::UnknownAction, sentence + &did_you_mean(action, known)));
+        }
+        if found.1.is_none() {
+            causes.push((Reason::UnknownResourceType, self.no_type(kind)));
+        }
+        if let ((Some(at), Some(resource)), Some(principal)) = (found, principal)
+            && self.slices.env(principal, at, resource).is_none()
+        {
+            causes.push((Reason::ActionNotApplicable, self.not_applicable(principal, at, query)));
+        }
+    }
+
+    fn not_applicable(&self, principal: usize, action: usize, query: &Query<'_>) -> String {
+        let types = || 0..self.names.types.len();
+        let applies = |from: usize, to: usize| self.slices.env(from, action, to).is_some();
+        let list = |kinds: Vec<usize>| {
+            let names = kinds.into_iter().filter_map(|kind| Some(&self.names.get(kind)?.snake));
+            listed(names.map(|name| format!("`{name}`")))
+        };
+        let name = query.action;
+        let resources: Vec<usize> = types().filter(|kind| applies(principal, *kind)).collect();
+        if !resources.is_empty() {
+            let (kind, only) = (query.resource.kind, list(resources));
+            return format!("the action `{name}` does not apply to a `{kind}`, only to {only}");
+        }
+        let subject = self.names.get(principal).map_or("", |kind| &kind.snake);
+        let subjects: Vec<usize> =
+            types().filter(|from| types().any(|to| applies(*from, to))).collect();
+        match subjects.is_empty() {
+            true => format!("the schema applies the action `{name}` to nothing"),
+            false => {
+                let only = list(subjects);
+                format!("the action `{name}` is not for a `{subject}`, only for {only}")
+            }
+        }
+    }
+
+    fn no_type(&self, kind: &str) -> String {
+        let known = self.names.types.iter().map(|info| info.snake.as_str());
+        let near = did_you_mean(kind, known);
+        format!("the schema has no type `{}`{near}", kind.escape_debug())
+    }
+}
+
+/// A question that is denied.
+struct Denied<'d, M> {
+    snapshot: &'d Snapshot,
+    case: &'d Case<'d>,
+    env: &'d Env,
+    world: &'d World<'d, M>,
+}
+
+impl<M: Members> Denied<'_, M> {
+    fn explain(&self) -> Explanation {
+        let own: Vec<(Change, Findings)> = self
+            .changes()
+            .into_iter()
+            .filter_map(|change| Some((change, self.find(change, None)?)))
+            .collect();
+        let deciding = own.first().map_or_else(Vec::new, |(_, found)| {
+            found.blocks.keys().map(ToString::to_string).collect()
+        });
+        let permitted = own.iter().filter(|(_, found)| !found.permits.is_empty());
+        let by_status_and_account = permitted
+            .fold(None, |best, (change, found)| Way::or(best, Way::new(*change, None, found)));
+        let way = self.by_role(&own, by_status_and_account);
+        let (way, permitted) = match way {
+            Some(way) => (way, true),
+            None => (nearest_to_a_permit(&own), false),
+        };
+        let here = own.iter().find(|(change, _)| *change == way.change).map(|(_, found)| found);
+        let (Some((_, now)), Some(here)) = (own.first(), here) else {
+            return said(Vec::new(), deciding, Vec::new());
+        };
+        let causes = self.causes(&way, (now, here), permitted);
+        let alone = way.change == Change::default() && way.blocks.is_empty();
+        said(causes, deciding, if alone { way.roles } else { Vec::new() })
+    }
+
+    /// What can be changed, from nothing to all.
+    fn changes(&self) -> Vec<Change> {
+        let mut changes = vec![Change::default()];
+        let Principal::Member(view) = self.case.principal else { return changes };
+        if !view.active {
+            changes.push(Change { active: true, account: false });
+        }
+        if self.may_be_elsewhere(&view) {
+            let also = |change: &Change| Change { account: true, ..*change };
+            let moved: Vec<Change> = changes.iter().map(also).collect();
+            changes.extend(moved);
+        }
+        changes
+    }
+
+    /// False where the resource is in the member's account, whatever the policies ask.
+    fn may_be_elsewhere(&self, view: &MemberView<'_>) -> bool {
+        let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
+        if self.case.resource_type == names.account {
+            return asked.id != view.account;
+        }
+        let is_stored = names
+            .uid(self.case.resource_type, asked.id)
+            .is_some_and(|uid| self.snapshot.stored.get(&uid).is_some());
+        if is_stored {
+            return true;
+        }
+        if self.case.resource_type == names.user
+            && let Some(own) =
+                self.world.members.with(asked.id, |member| member.account == view.account)
+        {
+            return !own;
+        }
+        self.account_of_question().is_none_or(|account| account != view.account)
+    }
+
+    /// The account that the question puts the resource into.
+    fn account_of_question(&self) -> Option<String> {
+        let said = self.gatherer().said_account(&self.case.query.resource).ok().flatten();
+        said.map(|slug| slug.into_owned()).or(self.case.default_account.map(str::to_owned))
+    }
+
+    fn gatherer(&self) -> Gatherer<'_, M> {
+        let Snapshot { names, stored, .. } = self.snapshot;
+        Gatherer { names, stored, members: self.world.members }
+    }
+
+    /// The question with this changed; `None` where it cannot be asked.
+    fn find(&self, change: Change, role: Option<&RoleId>) -> Option<Findings> {
+        let case = self.changed(change, role);
+        self.snapshot.find(&case, self.env, self.world).ok()
+    }
+
+    fn changed<'s>(&'s self, change: Change, role: Option<&'s RoleId>) -> Case<'s> {
+        let Principal::Member(view) = self.case.principal else { return *self.case };
+        let role = role.map_or(view.role, RoleId::as_str);
+        let active = view.active || change.active;
+        let moved_to = change.account.then_some(view.account);
+        let principal = Principal::Member(MemberView { active, role, ..view });
+        Case { principal, moved_to, ..*self.case }
+    }
+
+    /// The best way with whatever role, where one without changing it is not good enough.
+    fn by_role(&self, own: &[(Change, Findings)], mut best: Option<Way>) -> Option<Way> {
+        let Principal::Member(view) = self.case.principal else { return best };
+        for (change, _) in own {
+            let is_best = |best: &Way| {
+                best.blocks.is_empty()
+                    && (best.roles.is_empty() || best.change.count() <= change.count())
+            };
+            if best.as_ref().is_some_and(is_best) {
+                continue;
+            }
+            let others = self
+                .snapshot
+                .roles
+                .iter()
+                .map(|card| &card.id)
+                .filter(|id| id.as_str() != view.role);
+            for role in others {
+                match self.find(*change, Some(role)) {
+                    Some(found) if !found.permits.is_empty() => {
+                        best = Way::or(best, Way::new(*change, Some(role), &found));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        best
+    }
+
+    /// The causes along a way, each of which would be enough for a deny. `now` is what is found with
+    /// nothing changed, `here` with the way's changes but the role.
+    fn causes(
+        &self,
+        way: &Way,
+        (now, here): (&Findings, &Findings),
+        permitted: bool,
+    ) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let alone = way.order() == (0, false, 1);
+        if let Principal::Member(view) = self.case.principal {
+            if way.change.active {
+                let next = if alone { ": restore the member first" } else { "" };
+                causes.push((Reason::Suspended, format!("this member is suspended{next}")));
+            }
+            if way.change.account {
+                causes.push((Reason::OtherAccount, self.elsewhere(&view)));
+            }
+        }
+        if !way.roles.is_empty() {
+            causes.extend(self.role_causes(way, (now, here)));
+        }
+        causes.extend(forbids(&way.blocks, now));
+        if !permitted {
+            causes.push(self.unpermitted(way.change, here));
+        }
+        causes
+    }
+
+    /// Where the resource is, which is not the member's account.
+    fn elsewhere(&self, view: &MemberView<'_>) -> String {
+        let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
+        let (kind, id) = (asked.kind, asked.id);
+        let mut unknown = String::new();
+        if self.case.resource_type == names.account {
+            return format!("the account `{}` is not the member's", id.escape_debug());
+        }
+        let uid = names.uid(self.case.resource_type, id);
+        if let Some(stored) = uid.and_then(|uid| self.snapshot.stored.get(&uid))
+            && names.get(self.case.resource_type).is_some_and(|info| info.in_account)
+        {
+            let account = stored
+                .lineage
+                .iter()
+                .find(|uid| Some(uid.type_name()) == names.name(names.account))
+                .map(|uid| uid.id().unescaped());
+            match account {
+                Some(own) if own == view.account => {}
+                Some(other) => {
+                    let other = other.escape_debug();
+                    return format!(
+                        "`entities.json` puts this `{kind}` into account `{other}`, not the member's"
+                    );
+                }
+                None => return format!("`entities.json` puts this `{kind}` into no account"),
+            }
+        } else if self.case.resource_type == names.user {
+            if self.world.members.with(id, |_| ()).is_some() {
+                return format!("this `{kind}` is a member of another account");
+            }
+            unknown = format!("{}, and ", nobody(kind, id));
+        }
+        let said = self.gatherer().said_account(asked).ok().flatten();
+        match (said, self.case.default_account) {
+            (Some(slug), _) => {
+                let slug = slug.escape_debug();
+                format!("{unknown}this `{kind}` is in account `{slug}`, not the member's")
+            }
+            (None, Some(slug)) => format!(
+                "{unknown}this `{kind}` is in account `{slug}` (`decision.single_account`), not the member's"
+            ),
+            (None, None) => {
+                format!(
+                    "{unknown}the question names no account: send `resource.properties.account`"
+                )
+            }
+        }
+    }
+
+    /// What the member's role lacks: a `permit`, or being let alone by a `forbid`.
+    fn role_causes(&self, way: &Way, (now, here): (&Findings, &Findings)) -> Vec<Cause> {
+        let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
+        let Principal::Member(MemberView { role, .. }) = self.case.principal else {
+            return Vec::new();
+        };
+        let mut lifted = here.blocks.clone();
+        lifted.retain(|id, _| {
+            // Of a role that lacks a `permit` only what holds now is worth a word.
+            let counts = !here.permits.is_empty() || now.blocks.contains_key(id);
+            counts && !way.blocks.contains_key(id)
+        });
+        let mut causes = forbids(&lifted, now);
+        if here.permits.is_empty() {
+            let lacks = format!("the role `{role}` may not `{action}` this `{kind}`");
+            causes.insert(0, (Reason::RoleLacksAction, lacks));
+        }
+        let roles = listed(way.roles.iter().map(|role| format!("`{role}`")));
+        let rest = way.change.count() + way.blocks.len() > 0;
+        let once = if rest { "with the rest changed, " } else { "" };
+        if let Some((_, sentence)) = causes.last_mut() {
+            sentence.push_str(&format!("; {once}these roles may: {roles}"));
+        }
+        causes
+    }
+
+    /// That nothing permits it, whatever is changed.
+    fn unpermitted(&self, change: Change, here: &Findings) -> Cause {
+        let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
+        let nothing = format!("no policy allows `{action}` on this `{kind}`");
+        let case = self.changed(change, None);
+        let in_scope =
+            self.snapshot.permits_in_scope(&case, self.env, self.world).unwrap_or_default();
+        if in_scope.is_empty() {
+            let who = match self.case.principal {
+                Principal::Member(view) => format!("the role `{}`", view.role),
+                Principal::Stored(..) => {
+                    let subject = &self.case.query.subject;
+                    format!("`{}` `{}`", subject.kind, subject.id.escape_debug())
+                }
+            };
+            return (Reason::NoPermit, format!("{nothing} for {who}"));
+        }
+        let failed = |id: &&PolicyId| here.failed.contains_key(*id);
+        let unmet: Vec<&PolicyId> = in_scope.iter().filter(|id| !failed(id)).collect();
+        let mut why: Vec<String> = Vec::new();
+        if !unmet.is_empty() {
+            why.push(format!("the conditions of {} do not hold", policies(&unmet)));
+        }
+        for id in in_scope.iter().filter(failed).take(NAMED_MAX) {
+            let reason = here.failed.get(id).map_or("", String::as_str);
+            why.push(format!("policy `{id}` could not be evaluated: {reason}"));
+        }
+        (Reason::ConditionUnmet, format!("{nothing}: {}", why.join(", ")))
+    }
+}
+
+/// The policies that cannot be evaluated, those that forbid, and those that would once the rest is
+/// changed. `now` is what is found with nothing changed.
+fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (id, why) in blocks.iter().filter_map(|(id, why)| Some((id, why.as_ref()?))).take(NAMED_MAX)
+    {
+        let sentence = format!("policy `{id}` could not be evaluated: {why}");
+        causes.push((Reason::ForbidErred, sentence));
+    }
+    let matching = blocks.iter().filter(|(_, why)| why.is_none()).map(|(id, _)| id);
+    let (matched, later): (Vec<&PolicyId>, Vec<&PolicyId>) =
+        matching.partition(|id| now.blocks.contains_key(*id));
+    if !matched.is_empty() {
+        causes.push((Reason::Forbidden, format!("forbidden by {}", policies(&matched))));
+    }
+    if !later.is_empty() {
+        causes.push((Reason::Forbidden, format!("then forbidden by {}", policies(&later))));
+    }
+    causes
+}
+
+/// Where nothing permits a question: the change after which the fewest policies forbid it.
+fn nearest_to_a_permit(own: &[(Change, Findings)]) -> Way {
+    let ways = own.iter().map(|(change, found)| Way::new(*change, None, found));
+    let none = Way { change: Change::default(), roles: Vec::new(), blocks: Blocks::new() };
+    ways.fold(None, Way::or).unwrap_or(none)
+}
+
+/// An explanation whose code is that of the first cause.
+fn said(causes: Vec<Cause>, policies: Vec<String>, roles: Vec<RoleId>) -> Explanation {
+    let reason = causes.first().map_or(Reason::NoPermit, |(reason, _)| *reason);
+    let sentences: Vec<String> = causes.into_iter().map(|(_, sentence)| sentence).collect();
+    Explanation { reason, sentence: sentences.join("; "), policies, roles }
+}
+
+fn nobody(kind: &str, id: &str) -> String {
+    format!("nobody is known as `{kind}` `{}`", id.escape_debug())
+}
+
+fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    near::nearest(name, known).map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
+}
+
+fn policies(ids: &[&PolicyId]) -> String {
+    let word = if ids.len() == 1 { "policy" } else { "policies" };
+    format!("{word} {}", listed(ids.iter().map(|id| format!("`{id}`"))))
+}
+
+/// The first of a list, and how many more there are.
+fn listed(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    let shown = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
