@@ -9,11 +9,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock, watch};
 
+use crate::background::Queue;
 use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash};
+use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash, limits};
 use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
 use crate::mail::Mailer;
@@ -115,6 +116,8 @@ pub struct App {
     pub store: Store,
     /// Which decisions are asked again, and whether the engine is trusted.
     pub cross_check: CrossCheck,
+    /// Requests for the reasons of a decision: one at a time, apart from the threads that decide.
+    pub explanations: Queue,
     /// Counters and histograms.
     pub telemetry: Telemetry,
     /// Digests of the bearer keys that callers of the decision listener must bring; empty where
@@ -183,6 +186,7 @@ impl App {
             directory,
             store,
             cross_check,
+            explanations: Queue::new(limits::EXPLANATIONS_WAITING_MAX),
             telemetry: Telemetry::default(),
             caller_keys: ArcSwap::default(),
             caller_keys_fault: ArcSwapOption::empty(),

@@ -11,7 +11,7 @@ mod metadata;
 mod plain;
 mod wire;
 
-pub use evaluation::{answer, answer_batch, evaluation, evaluations};
+pub use evaluation::{answer, answer_batch, answer_batch_at_once, evaluation, evaluations};
 pub use forward_auth::forward_auth;
 pub use health::{livez, metrics, readyz};
 pub use metadata::metadata;

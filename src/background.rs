@@ -6,6 +6,8 @@
 //! a `forbid` must count soon. Only what nobody waits for is in the idle class, where a busy machine
 //! may leave it no time at all.
 
+mod queue;
+
 use std::fs;
 use std::io;
 use std::num::NonZero;
@@ -18,6 +20,8 @@ use thread_priority::unix::{
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+
+pub use queue::Queue;
 
 use crate::domain::Failure;
 

@@ -37,7 +37,9 @@
 //!    member's standing is all that is read of `directory::standings`.
 //! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
 //!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
-//! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on.
+//! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on. What
+//!    asks for reasons is answered apart, one request at a time: there `engine::explain` asks again
+//!    with things changed.
 //!
 //! # One removal
 //!

@@ -64,15 +64,14 @@ pub fn decision_at_once(app: &App, request: &Small<'_>) -> Option<Reply> {
     authzen::admit(app, request).ok()?;
     let reply = match route {
         Route::Evaluation => authzen::answer(app, request.body),
-        _ => authzen::answer_batch(app, request.body),
-    };
-    let reply = reply.ok()?;
+        _ => authzen::answer_batch_at_once(app, request.body),
+    }?;
     app.telemetry.answered(route, reply.code());
     Some(reply)
 }
 
 async fn decision_reply(
-    app: &App,
+    app: &Arc<App>,
     server: &Server,
     request: &mut Request,
     (route, method): (Route, Method),
@@ -91,7 +90,10 @@ async fn decision_reply(
         return Err(Failure::new(
             Kind::MethodNotAllowed,
             "method",
-            "this path takes another method",
+            match method {
+                Method::Post => "this path takes another method: use POST",
+                _ => "this path takes another method: use GET",
+            },
         ));
     }
     match route {

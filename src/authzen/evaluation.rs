@@ -1,18 +1,21 @@
 //! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one question, or a batch.
 //!
-//! From the whole body to the answer nothing waits. An answer is `{"decision":...}` and nothing
-//! else unless `options.explain` asks for more.
+//! From the whole body to the answer nothing waits, but for two kinds of request that would keep
+//! others waiting: a long batch lets other decisions in between, and one with `options.explain` is
+//! answered apart from the threads that decide, one such request at a time. An answer is
+//! `{"decision":...}` and nothing else unless `options.explain` asks for more.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::json;
 use super::plain;
-use super::wire::{Body, Semantic};
+use super::wire::{Body, Semantic, values};
 use crate::app::App;
-use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision};
+use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, limits};
 use crate::engine::Snapshot;
 use crate::flows::decide::decide;
 use crate::http::{Bytes, Reply, Request, Sole, Stamp};
@@ -54,69 +57,171 @@ struct ItemError<'f> {
     message: &'f str,
 }
 
+/// An item of a batch that is answered and not explained.
+#[derive(Serialize)]
+struct Unexplained<'m> {
+    decision: bool,
+    context: UnexplainedContext<'m>,
+}
+
+#[derive(Serialize)]
+struct UnexplainedContext<'m> {
+    reason: &'static str,
+    message: &'m str,
+}
+
 /// Answers one question.
 ///
 /// # Errors
 /// `Invalid`, when the body is none; `TooLarge`; `Busy`, when the revision that the caller asks
-/// for is not reached.
-pub async fn evaluation(app: &App, request: &mut Request) -> Result<Reply, Failure> {
+/// for is not reached, or too many ask for reasons.
+pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
-    answer(app, &body)
+    match answer(app, &body) {
+        Some(reply) => Ok(reply),
+        None => apart(app, move |app| answer_with_reasons(app, &body)).await,
+    }
 }
 
-/// From the bytes of one question to its answer.
-///
-/// # Errors
-/// `Invalid`, when they are no question.
-pub fn answer(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+/// From the bytes of one question to its answer; `None` where they are none, and where they ask for
+/// reasons.
+#[must_use]
+pub fn answer(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
     if let Some(plain) = plain::Plain::read(body)
         && let Some(query) = plain.query()
     {
-        return Ok(basis.stamp(single(&basis.decide(&query, false))));
+        return Some(basis.stamp(single(&basis.decide(&query, false))));
     }
+    let value = json::parse(body).ok()?;
+    let body = Body::read(&value).ok()?;
+    let query = body.single().query().ok()?;
+    (!body.explain).then(|| basis.stamp(single(&basis.decide(&query, false))))
+}
+
+fn answer_with_reasons(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+    let policies = app.policies.load();
+    let basis = Basis::now(app, &policies);
     let value = json::parse(body)?;
     let body = Body::read(&value)?;
-    let decision = basis.decide(&body.single().query()?, body.explain);
-    Ok(basis.stamp(single(&decision)))
+    Ok(basis.stamp(single(&basis.decide(&body.single().query()?, body.explain))))
 }
 
 /// Answers a batch, or one question where there is no batch.
 ///
 /// # Errors
 /// As [`evaluation`]; a malformed item is a deny of that item alone.
-pub async fn evaluations(app: &App, request: &mut Request) -> Result<Reply, Failure> {
+pub async fn evaluations(app: &Arc<App>, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.batch_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
-    answer_batch(app, &body)
+    answer_batch(app, body).await
 }
 
-/// From the bytes of a batch, or of one question, to the answer.
+/// From the bytes of a batch, or of one question, to the answer. Lets others in between where it is
+/// long.
 ///
 /// # Errors
-/// `Invalid`, when they are neither.
-pub fn answer_batch(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+/// `Invalid`, when they are neither; `Busy`, when too many ask for reasons.
+pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure> {
+    let policies = app.policies.load_full();
+    let basis = Basis::now(app, &policies);
+    let most = app.config.limits.batch_items_max;
+    if let Some(batch) = plain::Batch::read(&body)
+        && let Some(queries) = batch.queries(most)
+    {
+        let asked: Vec<_> = queries.into_iter().map(Ok).collect();
+        return Ok(basis.batch(&asked, Semantic::ExecuteAll).await);
+    }
+    let value = json::parse(&body)?;
+    let read = Body::read(&value)?;
+    if read.explain {
+        drop(value);
+        return apart(app, move |app| explain_batch(app, &body)).await;
+    }
+    let semantic = read.semantic()?;
+    let Some(items) = read.items(most)? else {
+        return Ok(basis.stamp(single(&basis.decide(&read.single().query()?, false))));
+    };
+    Ok(basis.batch(&asked(&read, items)?, semantic).await)
+}
+
+/// The same where nothing need wait; `None` where it is long, asks for reasons, or is no batch.
+#[must_use]
+pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
     let most = app.config.limits.batch_items_max;
     if let Some(batch) = plain::Batch::read(body)
         && let Some(queries) = batch.queries(most)
     {
-        let asked = queries.into_iter().map(Ok);
-        return Ok(basis.batch(asked, Semantic::ExecuteAll, false));
+        let asked: Vec<_> = queries.into_iter().map(Ok).collect();
+        return basis.batch_at_once(&asked, Semantic::ExecuteAll);
     }
+    let value = json::parse(body).ok()?;
+    let read = Body::read(&value).ok().filter(|read| !read.explain)?;
+    let semantic = read.semantic().ok()?;
+    match read.items(most).ok()? {
+        Some(items) => basis.batch_at_once(&asked(&read, items).ok()?, semantic),
+        None => Some(basis.stamp(single(&basis.decide(&read.single().query().ok()?, false)))),
+    }
+}
+
+/// A batch with reasons, as far as one request may ask for them.
+fn explain_batch(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+    let policies = app.policies.load();
+    let basis = Basis::now(app, &policies);
     let value = json::parse(body)?;
-    let body = Body::read(&value)?;
-    let semantic = body.semantic()?;
-    let Some(items) = body.items(most)? else {
-        let decision = basis.decide(&body.single().query()?, body.explain);
-        return Ok(basis.stamp(single(&decision)));
+    let read = Body::read(&value)?;
+    let semantic = read.semantic()?;
+    let Some(items) = read.items(app.config.limits.batch_items_max)? else {
+        return Ok(basis.stamp(single(&basis.decide(&read.single().query()?, read.explain))));
     };
-    let sources: Vec<_> = items.iter().map(|item| body.item(item)).collect();
-    let asked = sources.iter().map(|source| source.as_ref().map_err(Clone::clone)?.query());
-    Ok(basis.batch(asked, semantic, body.explain))
+    let asked = asked(&read, items)?;
+    let mut answers = Answers::new(&basis, semantic, asked.len());
+    for (index, query) in asked.iter().enumerate() {
+        let told =
+            if index < limits::EXPLAINED_ITEMS_MAX { Reasons::Told } else { Reasons::Beyond };
+        if !answers.add(query, told) {
+            break;
+        }
+    }
+    Ok(answers.end())
+}
+
+/// The questions of a batch; what is no question is a failure of its own.
+fn asked<'v>(
+    body: &Body<'v>,
+    items: &'v [Value<'v>],
+) -> Result<Vec<Result<Query<'v>, Failure>>, Failure> {
+    let mut asked = Vec::with_capacity(items.len());
+    let mut all = 0;
+    for item in items {
+        let query = body.item(item).and_then(|source| source.query());
+        all += query.as_ref().map_or(0, values);
+        if all > limits::BATCH_VALUES_MAX {
+            let most = limits::BATCH_VALUES_MAX;
+            return Err(Failure::new(
+                Kind::Invalid,
+                "bad_request",
+                format!(
+                    "the items of `evaluations` have more than {most} values in `context` and `properties` together, what they share counted for each: send several batches"
+                ),
+            ));
+        }
+        asked.push(query);
+    }
+    Ok(asked)
+}
+
+/// Answers apart from the threads that decide, one request at a time.
+async fn apart(
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> Result<Reply, Failure> + Send + 'static,
+) -> Result<Reply, Failure> {
+    let own = Arc::clone(app);
+    app.explanations.run("explain", move || work(&own)).await?
 }
 
 async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
@@ -177,39 +282,37 @@ impl<'a> Basis<'a> {
         decide(self.app, self.policies, query, explain)
     }
 
-    /// Answers questions in order; what is no question is a deny of its own.
-    fn batch<'q>(
-        &self,
-        asked: impl ExactSizeIterator<Item = Result<Query<'q>, Failure>>,
-        semantic: Semantic,
-        explain: bool,
-    ) -> Reply {
-        self.app.telemetry.batched(asked.len());
-        let mut out = Vec::with_capacity(asked.len() * (DENY.len() + 1) + 20);
-        out.extend_from_slice(br#"{"evaluations":["#);
-        for (index, query) in asked.enumerate() {
-            if index > 0 {
-                out.push(b',');
+    /// Answers questions in order, and lets others in between.
+    async fn batch(&self, asked: &[Result<Query<'_>, Failure>], semantic: Semantic) -> Reply {
+        let mut answers = Answers::new(self, semantic, asked.len());
+        let mut work = 0;
+        for query in asked {
+            let more = work_of(query);
+            if work > 0 && work + more > WORK_AT_ONCE {
+                work = 0;
+                tokio::task::yield_now().await;
             }
-            let allowed = match query {
-                Ok(query) => {
-                    let decision = self.decide(&query, explain);
-                    write(&mut out, &decision);
-                    decision.allowed
-                }
-                Err(failure) => {
-                    write_malformed(&mut out, &failure, explain);
-                    false
-                }
-            };
-            match semantic {
-                Semantic::DenyOnFirstDeny if !allowed => break,
-                Semantic::PermitOnFirstPermit if allowed => break,
-                _ => {}
+            work += more;
+            if !answers.add(query, Reasons::Unasked) {
+                break;
             }
         }
-        out.extend_from_slice(b"]}");
-        self.stamp(Reply::json(out))
+        answers.end()
+    }
+
+    /// The same in one go; `None` where that would keep others waiting.
+    fn batch_at_once(
+        &self,
+        asked: &[Result<Query<'_>, Failure>],
+        semantic: Semantic,
+    ) -> Option<Reply> {
+        if asked.iter().map(work_of).sum::<usize>() > WORK_AT_ONCE {
+            return None;
+        }
+        let mut answers = Answers::new(self, semantic, asked.len());
+        // Stops at the first that ends the batch.
+        asked.iter().all(|query| answers.add(query, Reasons::Unasked));
+        Some(answers.end())
     }
 
     /// The stamp changes when members or policies do; each thread keeps the last one.
@@ -229,6 +332,77 @@ impl<'a> Basis<'a> {
             *last = Some((revision, digest, stamp));
             reply
         })
+    }
+}
+
+/// As much work of a batch as one decision may wait for: some 64 questions that Cedar is asked, a
+/// millisecond or two.
+const WORK_AT_ONCE: usize = 64 * WORK_OF_ONE;
+
+/// What a question costs beside its values, which cost one each.
+const WORK_OF_ONE: usize = 16;
+
+fn work_of(query: &Result<Query<'_>, Failure>) -> usize {
+    WORK_OF_ONE + query.as_ref().map_or(0, values)
+}
+
+/// Whether an item of a batch gets reasons.
+#[derive(Clone, Copy)]
+enum Reasons {
+    Unasked,
+    Told,
+    /// More items ask than one request may.
+    Beyond,
+}
+
+/// The answer to a batch under way.
+struct Answers<'b> {
+    basis: &'b Basis<'b>,
+    semantic: Semantic,
+    out: Vec<u8>,
+    answered: usize,
+}
+
+impl<'b> Answers<'b> {
+    fn new(basis: &'b Basis<'b>, semantic: Semantic, items: usize) -> Self {
+        basis.app.telemetry.batched(items);
+        let mut out = Vec::with_capacity(items * (DENY.len() + 1) + 20);
+        out.extend_from_slice(br#"{"evaluations":["#);
+        Self { basis, semantic, out, answered: 0 }
+    }
+
+    /// Answers the next item; what is no question is a deny of its own. False where none after it
+    /// is asked for.
+    fn add(&mut self, query: &Result<Query<'_>, Failure>, reasons: Reasons) -> bool {
+        if self.answered > 0 {
+            self.out.push(b',');
+        }
+        self.answered += 1;
+        let allowed = match query {
+            Ok(query) => {
+                let decision = self.basis.decide(query, matches!(reasons, Reasons::Told));
+                match reasons {
+                    Reasons::Beyond => write_unexplained(&mut self.out, decision.allowed),
+                    Reasons::Unasked | Reasons::Told => write(&mut self.out, &decision),
+                }
+                decision.allowed
+            }
+            Err(failure) => {
+                let explain = !matches!(reasons, Reasons::Unasked);
+                write_malformed(&mut self.out, failure, explain);
+                false
+            }
+        };
+        match self.semantic {
+            Semantic::ExecuteAll => true,
+            Semantic::DenyOnFirstDeny => allowed,
+            Semantic::PermitOnFirstPermit => !allowed,
+        }
+    }
+
+    fn end(mut self) -> Reply {
+        self.out.extend_from_slice(b"]}");
+        self.basis.stamp(Reply::json(self.out))
     }
 }
 
@@ -256,8 +430,21 @@ fn write(out: &mut Vec<u8>, decision: &Decision) {
             roles: why.roles.iter().map(|role| role.as_str()).collect(),
         },
     };
+    write_or(out, plain, &explained);
+}
+
+fn write_unexplained(out: &mut Vec<u8>, decision: bool) {
+    let most = limits::EXPLAINED_ITEMS_MAX;
+    let message = &format!("a batch explains its first {most} items: ask about this one again");
+    let context = UnexplainedContext { reason: "not_explained", message };
+    let plain = if decision { ALLOW } else { DENY };
+    write_or(out, plain, &Unexplained { decision, context });
+}
+
+/// Writes an answer, or the plain one where it cannot be written.
+fn write_or(out: &mut Vec<u8>, plain: &[u8], answer: &impl Serialize) {
     let begun = out.len();
-    if serde_json::to_writer(&mut *out, &explained).is_err() {
+    if serde_json::to_writer(&mut *out, answer).is_err() {
         out.truncate(begun);
         out.extend_from_slice(plain);
     }
@@ -268,9 +455,8 @@ fn write_malformed(out: &mut Vec<u8>, failure: &Failure, explain: bool) {
         decision: false,
         context: MalformedContext { error: ItemError { status: 400, message: &failure.public } },
     };
-    let begun = out.len();
-    if !explain || serde_json::to_writer(&mut *out, &malformed).is_err() {
-        out.truncate(begun);
-        out.extend_from_slice(DENY);
+    match explain {
+        true => write_or(out, DENY, &malformed),
+        false => out.extend_from_slice(DENY),
     }
 }

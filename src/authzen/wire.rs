@@ -118,7 +118,7 @@ impl<'v> Source<'v> {
     /// `Invalid`, naming the member that is missing or of another kind.
     pub(super) fn query(&self) -> Result<Query<'v>, Failure> {
         let action = self.object("action")?;
-        Ok(Query {
+        let query = Query {
             subject: self.entity("subject")?,
             action: text(action, "action", "name")?,
             action_properties: properties(action, "action")?,
@@ -130,7 +130,14 @@ impl<'v> Source<'v> {
                     return Err(bad(format!("`context` must be an object, not {}", other.kind())));
                 }
             },
-        })
+        };
+        let (values, most) = (values(&query), limits::QUERY_VALUES_MAX);
+        if values > most {
+            return Err(bad(format!(
+                "`context` and `properties` have {values} values, more than {most}: send what the policies read"
+            )));
+        }
+        Ok(query)
     }
 
     fn entity(&self, what: &'static str) -> Result<EntityRef<'v>, Failure> {
@@ -153,6 +160,26 @@ impl<'v> Source<'v> {
     /// An item's own member replaces the outer one as a whole.
     fn find(&self, what: &str) -> Option<&'v Value<'v>> {
         given(self.own, what).or_else(|| given(self.outer?, what))
+    }
+}
+
+/// How many values the context and the properties of a question have, at any depth: what reading it
+/// costs.
+pub(super) fn values(query: &Query<'_>) -> usize {
+    let Query { subject, action_properties, resource, context, .. } = query;
+    [subject.properties, action_properties, resource.properties, context]
+        .into_iter()
+        .flatten()
+        .map(|(_, value)| values_in(value))
+        .sum()
+}
+
+/// As deep as a body may nest.
+fn values_in(value: &Value<'_>) -> usize {
+    1 + match value {
+        Value::List(items) => items.iter().map(values_in).sum(),
+        Value::Record(members) => members.iter().map(|(_, value)| values_in(value)).sum(),
+        _ => 0,
     }
 }
 

@@ -55,6 +55,15 @@ pub const EVALUATION_BODY_BYTES_MAX: usize = 64 << 10;
 pub const BATCH_BODY_BYTES_MAX: usize = 1 << 20;
 /// Most evaluations in one batch: keeps a worker's longest task in the low milliseconds.
 pub const BATCH_ITEMS_MAX: usize = 1_000;
+/// Most items of a batch that are explained: each costs several evaluations for each role.
+pub const EXPLAINED_ITEMS_MAX: usize = 100;
+/// Most requests for reasons that wait while another one is answered.
+pub const EXPLANATIONS_WAITING_MAX: usize = 32;
+/// Most values in the context and the properties of one question: reading them takes a millisecond
+/// or two.
+pub const QUERY_VALUES_MAX: usize = 4_096;
+/// Most values in all questions of a batch, what they share counted for each.
+pub const BATCH_VALUES_MAX: usize = 100_000;
 /// Deepest nesting of arrays and objects in a body.
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Longest type, id or action name in a question.

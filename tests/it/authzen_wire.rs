@@ -5,14 +5,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kwic_team::app::App;
+use kwic_team::authzen;
 use kwic_team::clock::Clock;
 use kwic_team::config::Config;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
     Account, AccountSlug, Change, Digest, Email, Loaded, Member, MemberId, Name, PolicyFiles,
-    Revision, RoleId, Status, Timestamp, Version,
+    Revision, RoleId, Status, Timestamp, Version, limits,
 };
 use kwic_team::engine::Snapshot;
 use kwic_team::http::{Bounds, Listen, Listener, Server, Small};
@@ -374,7 +376,124 @@ async fn who_asks_why_is_told() {
     assert_eq!(single, denied);
 }
 
+#[tokio::test]
+async fn reasons_are_made_apart_from_the_threads_that_decide() {
+    let sidecar = Sidecar::start().await;
+    // Whoever asks for them waits for the ones before, and too many are refused; decisions go on.
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let told = Arc::new(std::sync::Mutex::new(told));
+    let waiting: Vec<_> = (0..=limits::EXPLANATIONS_WAITING_MAX)
+        .map(|_| {
+            let (app, told) = (Arc::clone(&sidecar.app), Arc::clone(&told));
+            tokio::spawn(async move {
+                let wait = move || told.lock().unwrap().recv().is_ok();
+                app.explanations.run("test", wait).await
+            })
+        })
+        .collect();
+    let asked = with("options", json!({"explain": true}));
+    let mut of_batch = granted();
+    of_batch["options"] = json!({"explain": true});
+    of_batch["evaluations"] = json!([{}]);
+    // Each takes its place when it is first polled, which is before this goes on.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(sidecar.evaluation(&asked).await.refused(503).contains("try again"));
+    assert!(sidecar.evaluations(&asked).await.refused(503).contains("try again"));
+    assert!(sidecar.evaluations(of_batch.to_string()).await.refused(503).contains("try again"));
+    assert_eq!(sidecar.evaluation(granted().to_string()).await.text, ALLOW);
+    drop(go_on);
+    for waiting in waiting {
+        let _ = waiting.await.unwrap();
+    }
+    assert_eq!(sidecar.evaluation(&asked).await.json()["context"]["reason"], "granted");
+    let batch = sidecar.evaluations(of_batch.to_string()).await.json();
+    assert_eq!(batch["evaluations"][0]["context"]["reason"], "granted", "{batch}");
+}
+
 // === batches ===
+
+#[tokio::test]
+async fn a_batch_explains_its_first_items_and_says_so() {
+    let most = limits::EXPLAINED_ITEMS_MAX;
+    let sidecar = Sidecar::start_with(|app| app.config.limits.batch_items_max = 1_000).await;
+    let items: Vec<Json> = (0..most + 2).map(|_| json!({})).collect();
+    let body = batch(&json!(items), &json!({"options": {"explain": true}}));
+    let answers = sidecar.evaluations(body).await.json();
+    let reasons: Vec<&str> = (0..most + 2)
+        .map(|at| answers["evaluations"][at]["context"]["reason"].as_str().unwrap())
+        .collect();
+    assert!(reasons[..most].iter().all(|reason| *reason == "granted"), "{reasons:?}");
+    assert_eq!(reasons[most..], ["not_explained"; 2]);
+    let last = &answers["evaluations"][most];
+    assert_eq!(last["decision"], true);
+    assert!(last["context"]["message"].as_str().unwrap().contains("ask about this one again"));
+}
+
+/// Counts how often others get the thread while a batch is answered on it.
+async fn others_in_between(app: &Arc<App>, body: String) -> usize {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&count);
+    let other = tokio::spawn(async move {
+        loop {
+            counting.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    authzen::answer_batch(app, body.into()).await.unwrap();
+    other.abort();
+    count.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn a_long_batch_lets_other_decisions_in_between() {
+    let sidecar = Sidecar::start_with(|app| app.config.limits.batch_items_max = 1_000).await;
+    let of = |items: usize, values: usize| {
+        let items: Vec<Json> = (0..items).map(|_| json!({})).collect();
+        let more = match values {
+            0 => json!({}),
+            values => json!({"context": {"list": vec![1; values]}}),
+        };
+        batch(&json!(items), &more)
+    };
+    let app = &sidecar.app;
+    assert_eq!(others_in_between(app, of(60, 0)).await, 0);
+    assert!(others_in_between(app, of(1_000, 0)).await >= 15);
+    // By what the items share, a small body is a long batch.
+    assert!(others_in_between(app, of(100, 900)).await >= 80);
+    // Nor is it answered at once, where nobody could get in between.
+    for (items, values, is_long) in [(60, 0, false), (200, 0, true), (20, 900, true)] {
+        let body = of(items, values);
+        assert!(body.len() < 4_096);
+        let at_once = authzen::answer_batch_at_once(app, body.as_bytes());
+        assert_eq!(at_once.is_none(), is_long, "{items} items, {values} values");
+    }
+    let refused = sidecar.evaluations(of(200, 900)).await.refused(400);
+    assert!(refused.contains("send several batches"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_question_has_so_many_values() {
+    let sidecar = Sidecar::start_with(|app| {
+        app.config.limits.evaluation_body_bytes_max = limits::EVALUATION_BODY_BYTES_MAX;
+    })
+    .await;
+    let most = limits::QUERY_VALUES_MAX;
+    let asked = |values: usize| with("context", json!({"list": vec![json!([]); values]}));
+    // The list counts, and the account.
+    assert_eq!(sidecar.evaluation(asked(most - 2)).await.text, ALLOW);
+    let refused = sidecar.evaluation(asked(most - 1)).await.refused(400);
+    assert!(refused.contains("send what the policies read"), "{refused}");
+    for place in ["subject.properties", "action.properties", "resource.properties"] {
+        let body = with(place, json!({"list": vec![json!([]); most]}));
+        assert_eq!(sidecar.evaluation(body).await.status, 400, "{place}");
+    }
+    let mut item = granted();
+    item["context"] = json!({"list": vec![1; most]});
+    let body = batch(&json!([{}, item]), &json!({}));
+    assert_eq!(sidecar.evaluations(body).await.text, answers(&[true, false]));
+}
 
 fn batch(items: &Json, more: &Json) -> String {
     let mut body = granted();
