@@ -5,6 +5,7 @@
 //! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
 
 mod decide;
+mod determined;
 mod evaluate;
 #[cfg(test)]
 mod examples;
@@ -83,7 +84,7 @@ pub struct World<'w, M> {
 struct PolicyMeta {
     /// Cedar's JSON form: equal where two policies mean the same.
     meaning: String,
-    /// Whether only account, role and suspension decide, which the matrix tries out.
+    /// Whether only role, status and relation to the account decide: see [`determined`].
     determined: bool,
 }
 

@@ -12,6 +12,7 @@ use std::thread;
 use cedar_policy::{Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema};
 use serde_json::Value as Json;
 
+use super::determined::determined;
 use super::evaluate::Evaluation;
 use super::extent::{self, Extent};
 use super::fault::{PolicyFault, bounded, bounded_notes, is_full};
@@ -25,7 +26,7 @@ use super::shares::{STACK, in_shares};
 use super::slices::{Keys, Parts, Scope, Side, Slices};
 use super::stored::Stored;
 use super::validate::validate;
-use super::{PolicyMeta, Snapshot, matrix};
+use super::{PolicyMeta, Snapshot};
 use crate::domain::{Digest, PolicyFiles, RoleId, limits};
 
 /// More policies for everyone than this, on one kind of question, is worth a word at load.
@@ -159,7 +160,7 @@ impl Understood {
     fn of(placed: &Placed<'_>, role_type: Option<&EntityTypeName>) -> Self {
         let Placed { policy, syntax, .. } = placed;
         let scope = Scope::of(policy);
-        let determined = matrix::determined(syntax, &scope, role_type);
+        let determined = determined(syntax, &scope, role_type);
         let mut names = HashSet::new();
         mentions(syntax, &mut names);
         let (policy, meaning) = (policy.clone(), syntax.to_string());

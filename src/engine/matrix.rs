@@ -9,12 +9,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityTypeName, PolicyId, PolicySet};
-use serde_json::Value as Json;
+use cedar_policy::{Effect, PolicyId, PolicySet};
 
 use super::evaluate::Evaluation;
 use super::gather::{Case, Gatherer, Principal, is_supplied};
-use super::slices::{Keys, Scope, Side};
+use super::slices::{Keys, Scope};
 use super::types::{Extension, Shape, Type};
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
@@ -217,7 +216,7 @@ impl Snapshot {
     }
 
     /// Every action with every type of resource that members may ask it on.
-    fn asked(&self) -> Vec<(String, String)> {
+    pub(super) fn asked(&self) -> Vec<(String, String)> {
         let mut asked = Vec::new();
         for (action, info) in self.names.actions.iter().enumerate() {
             for (kind, resource) in self.names.types.iter().enumerate() {
@@ -476,86 +475,4 @@ fn default_of(kind: &Type) -> Value<'static> {
             Extension::Duration => "0ms",
         })),
     }
-}
-
-/// Whether only what the situations vary decides this policy: role, account, suspension.
-pub(super) fn determined(json: &Json, scope: &Scope, role_type: Option<&EntityTypeName>) -> bool {
-    let role_side = match &scope.principal {
-        Side::Any | Side::Is(_) => true,
-        Side::Eq(_) => false,
-        Side::In(uid) | Side::IsIn(_, uid) => Some(uid.type_name()) == role_type,
-    };
-    let resource_side = matches!(scope.resource, Side::Any | Side::Is(_));
-    let role_name = role_type.map(ToString::to_string).unwrap_or_default();
-    let conditions = json.get("conditions").and_then(Json::as_array);
-    role_side
-        && resource_side
-        && conditions
-            .into_iter()
-            .flatten()
-            .all(|condition| condition.get("body").is_some_and(|body| is_certain(body, &role_name)))
-}
-
-/// Walks an expression of Cedar's JSON form. What is not known to be certain is not.
-fn is_certain(json: &Json, role: &str) -> bool {
-    let Some((operator, inside)) = json.as_object().and_then(|object| object.iter().next()) else {
-        return false;
-    };
-    let side = |name: &str| inside.get(name).unwrap_or(&Json::Null);
-    let variable = |json: &Json| json.get("Var").and_then(Json::as_str).map(str::to_owned);
-    match operator.as_str() {
-        "Value" => match inside.get("__entity").or_else(|| inside.get("type").map(|_| inside)) {
-            Some(entity) => is_role_or_action(entity, role),
-            None => inside.is_boolean(),
-        },
-        "Var" => inside == "action",
-        "." | "has" => {
-            let attribute = side("attr").as_str().unwrap_or_default();
-            match variable(side("left")).as_deref() {
-                Some("principal") => matches!(attribute, "account" | "active" | "role"),
-                Some("resource") => attribute == "account",
-                _ => false,
-            }
-        }
-        "in" => match variable(side("left")).as_deref() {
-            Some("principal") => is_certain(side("right"), role),
-            // Only an account: which role a resource is in, the made-up one cannot show.
-            Some("resource") => {
-                let attribute = side("right").get(".").and_then(|inside| inside.get("attr"));
-                attribute.is_some_and(|name| name == "account") && is_certain(side("right"), role)
-            }
-            _ => is_certain(side("left"), role) && is_certain(side("right"), role),
-        },
-        "is" => variable(side("left")).is_some() && side("in").is_null(),
-        "!" => is_certain(side("arg"), role),
-        "&&" | "||" => is_certain(side("left"), role) && is_certain(side("right"), role),
-        "==" | "!=" => is_comparison(side("left"), side("right"), role),
-        "if-then-else" => ["if", "then", "else"].iter().all(|part| is_certain(side(part), role)),
-        "Set" => {
-            inside.as_array().is_some_and(|items| items.iter().all(|item| is_certain(item, role)))
-        }
-        _ => false,
-    }
-}
-
-/// Whether the situations vary all that an equality compares: a role with a name, an account only
-/// with another, since the made-up ones stand for every account and not for one of a name.
-fn is_comparison(left: &Json, right: &Json, role: &str) -> bool {
-    let attribute = |json: &Json| {
-        let name = json.get(".").and_then(|inside| inside.get("attr")).and_then(Json::as_str);
-        name.map(str::to_owned)
-    };
-    let is_text = |json: &Json| json.get("Value").is_some_and(Json::is_string);
-    let sides = (attribute(left), attribute(right));
-    match (sides.0.as_deref(), sides.1.as_deref()) {
-        (Some("role"), None) if is_text(right) => is_certain(left, role),
-        (None, Some("role")) if is_text(left) => is_certain(right, role),
-        (a, b) if (a == Some("account")) != (b == Some("account")) => false,
-        _ => is_certain(left, role) && is_certain(right, role),
-    }
-}
-
-fn is_role_or_action(entity: &Json, role: &str) -> bool {
-    let kind = entity.get("type").and_then(Json::as_str).unwrap_or_default();
-    kind == role || kind == "Action" || kind.ends_with("::Action")
 }

@@ -1,8 +1,8 @@
 //! Remembered answers: where only role, account and suspension can decide, Cedar is asked once.
 //!
-//! A role in an environment qualifies when no policy that could concern it there reads anything
-//! else (the same reading of their syntax that makes a cell of the matrix certain) and nothing else
-//! about the question could fail to conform. Then two questions that agree in role, suspension and the resource's account
+//! A role in an environment qualifies when each policy that could concern it there is determined
+//! ([`super::determined`], a positive list) and nothing else about the question could fail to
+//! conform. Then two questions that agree in role, suspension and the resource's account
 //! (the own one, another, none) have the same answer. Cedar stays the only judge: nothing is
 //! answered from here that it has not answered for an equal question. Belongs to one snapshot and
 //! ends with it; its size is fixed at load, so no caller can make it grow.
@@ -338,17 +338,12 @@ mod tests {
         );
     }
 
-    /// No place tells which role a resource is in.
-    #[test]
-    fn what_compares_a_resource_with_a_role_is_not_remembered() {
-        let schema = "entity Account; entity Role; \
-            entity User in [Role, Account] { account: Account, role: Role, active: Bool }; \
-            action look appliesTo { principal: User, resource: Role };";
+    /// Loads a schema with two roles that are given the same policy, `ROLE` being the role.
+    fn two_roles(schema: &str, policy: &str) -> Snapshot {
         let role = |role: &str| {
             format!(
-                "@id(\"{role}\") @role(\"{role}\") @title(\"t\") @summary(\"s\") @best_for(\"b\") \
-                 permit (principal in Role::\"{role}\", action, resource) \
-                 when {{ resource in principal.role }};"
+                "@id(\"{role}\") @role(\"{role}\") @title(\"t\") @summary(\"s\") @best_for(\"b\") {}",
+                policy.replace("ROLE", role)
             )
         };
         let files = [
@@ -357,20 +352,108 @@ mod tests {
             ("roles/writer.cedar", role("writer")),
         ];
         let files = files.map(|(path, text)| (path.to_owned(), text.into_bytes()));
-        let snapshot = Snapshot::load(&PolicyFiles::new(files.into()), &[]).unwrap();
-        let anna =
-            Somebody { account: "acme", role: "reader", active: true, email: "anna@example.org" };
-        let world = World { members: &anna, single_account: None };
-        let allowed = |role| {
-            let query = Query {
-                subject: EntityRef { kind: "User", id: "anna", properties: &[] },
-                action: "look",
-                action_properties: &[],
-                resource: EntityRef { kind: "Role", id: role, properties: &[] },
-                context: &[],
-            };
-            snapshot.decide(&query, &world, false).allowed
+        Snapshot::load(&PolicyFiles::new(files.into()), &[])
+            .unwrap_or_else(|faults| panic!("{}", crate::engine::render(&faults)))
+    }
+
+    /// Asks by the name of an active member of an account and role.
+    fn ask(
+        snapshot: &Snapshot,
+        (account, role): (&'static str, &'static str),
+        action: &str,
+        (kind, id): (&str, &str),
+        said: Option<&str>,
+    ) -> bool {
+        let somebody = Somebody { account, role, active: true, email: "anna@example.org" };
+        let world = World { members: &somebody, single_account: None };
+        let said = said.map(|said| (Cow::Borrowed("account"), Value::String(said.into())));
+        let said = Record::from_iter(said);
+        let query = Query {
+            subject: EntityRef { kind: "User", id: "anna", properties: &[] },
+            action,
+            action_properties: &[],
+            resource: EntityRef { kind, id, properties: &said },
+            context: &[],
         };
+        let usual = snapshot.decide(&query, &world, false).allowed;
+        assert_eq!(usual, snapshot.decide(&query, &world, true).allowed, "{query:?}");
+        usual
+    }
+
+    /// No place tells which role a resource is in.
+    #[test]
+    fn what_compares_a_resource_with_a_role_is_not_remembered() {
+        let snapshot = two_roles(
+            "entity Account; entity Role; \
+             entity User in [Role, Account] { account: Account, role: Role, active: Bool }; \
+             action look appliesTo { principal: User, resource: Role };",
+            "permit (principal in Role::\"ROLE\", action, resource) \
+             when { resource in principal.role };",
+        );
+        let allowed = |role| ask(&snapshot, ("acme", "reader"), "look", ("Role", role), None);
         assert_eq!(["reader", "writer"].map(allowed), [true, false]);
+    }
+
+    /// A role that the caller puts into an account takes its members there, and no other role does.
+    #[test]
+    fn an_account_that_a_member_is_in_by_a_role_is_not_remembered() {
+        let snapshot = two_roles(
+            "entity Account; entity Role in [Account] { account?: Account }; \
+             entity User in [Role, Account] { account: Account, role: String, active: Bool }; \
+             action look appliesTo { principal: User, resource: Role };",
+            "permit (principal in Role::\"ROLE\", action, resource) \
+             when { resource has account && principal in resource.account };",
+        );
+        let allowed =
+            |role| ask(&snapshot, ("acme", "reader"), "look", ("Role", role), Some("globex"));
+        assert_eq!(["reader", "writer"].map(allowed), [true, false]);
+    }
+
+    /// Accounts are called what roles are called: an answer about the one is none about the other.
+    #[test]
+    fn an_account_compared_with_a_role_is_not_remembered() {
+        let snapshot = two_roles(
+            "entity Account; entity Role; \
+             entity User in [Role, Account] { account: String, role: String, active: Bool }; \
+             entity Paper in [Account] { account?: String }; \
+             action look appliesTo { principal: User, resource: Paper };",
+            "permit (principal in Role::\"ROLE\", action, resource) \
+             when { [principal.account] == [principal.role] };",
+        );
+        let allowed = |account: &'static str| {
+            ask(&snapshot, (account, "reader"), "look", ("Paper", "p"), Some(account))
+        };
+        assert_eq!(["reader", "acme", "reader"].map(allowed), [true, false, true]);
+    }
+
+    /// Whoever asks by the shipped policies asks Cedar once a situation, members as resources apart.
+    #[test]
+    fn the_shipped_policies_are_remembered() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let mut files = Vec::new();
+        for folder in ["", "roles", "rules"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                    files.push((name, std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        let snapshot = Snapshot::load(&PolicyFiles::new(files), &[]).unwrap();
+        let asked: Vec<_> =
+            snapshot.asked().into_iter().filter(|(_, resource)| resource != "user").collect();
+        assert_eq!(asked.len(), 64);
+        for (action, resource) in &asked {
+            for role in ["administrator", "operator"] {
+                for said in [Some("acme"), Some("globex"), None] {
+                    for id in ["acme", "globex"] {
+                        ask(&snapshot, ("acme", role), action, (resource, id), said);
+                    }
+                }
+            }
+        }
+        let of_accounts = asked.iter().filter(|(_, resource)| resource == "account").count();
+        assert_eq!(snapshot.remembered(), 2 * (3 * asked.len() - of_accounts));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! The table in `cases/matrix.txt` was typed from the promise, not from the policies.
 
+use std::fs;
 use std::io::{Read, Write};
 
-use crate::support::{Connection, Sidecar, question};
+use crate::support::{Connection, Sidecar, Start, question};
 
 const ROLES: [&str; 7] = [
     "administrator",
@@ -116,4 +117,62 @@ fn spellings_accounts_and_overrides() {
         answer["context"]["roles"],
         serde_json::json!(["administrator", "chat_manager", "operator"])
     );
+}
+
+/// A set whose one rule compares an account with a role, and accounts that are named like roles.
+fn comparing(rule: &str) -> Sidecar {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "schema.cedarschema",
+        "entity Account; entity Role;
+         entity User in [Role, Account] { account: String, role: String, active: Bool };
+         entity Paper in [Account] { account?: String };
+         action look appliesTo { principal: User, resource: Paper };
+         action \"team:edit\" appliesTo { principal: User, resource: Account };",
+    );
+    for role in ["reader", "writer"] {
+        write(
+            &format!("roles/{role}.cedar"),
+            &format!(
+                "@id(\"{role}\") @role(\"{role}\") @title(\"t\") @summary(\"s\") @best_for(\"b\")
+                 permit (principal in Role::\"{role}\", action == Action::\"team:edit\", resource);"
+            ),
+        );
+    }
+    write("rules/rules.cedar", rule);
+    let policies = Some(folder.path().to_owned());
+    let sidecar = Sidecar::start_with(&Start { policies, ..Start::default() });
+    sidecar.account("reader");
+    sidecar.account("acme");
+    sidecar.members("reader", &[("rita", "reader")]);
+    sidecar.members("acme", &[("anna", "reader")]);
+    sidecar
+}
+
+#[test]
+fn an_answer_about_one_account_is_not_remembered_for_another() {
+    for condition in [
+        "[principal.account] == [principal.role]",
+        "{a: principal.account} == {a: principal.role}",
+        "principal.account == principal.role",
+        "[principal.role, \"x\"].contains(principal.account)",
+        "(if principal.account == \"reader\" then 1 else 2) == 1",
+    ] {
+        let rule = format!(
+            "@id(\"same\") permit (principal, action == Action::\"look\", resource) when {{ {condition} }};"
+        );
+        let sidecar = comparing(&rule);
+        let mut tcp = sidecar.tcp();
+        let mut look =
+            |member, account| tcp.allows(&question(member, "look", ("paper", "p"), account));
+        for _ in 0..2 {
+            assert!(look("rita", "reader"), "{condition}");
+            assert!(!look("anna", "acme"), "{condition}");
+        }
+    }
 }

@@ -9,6 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng, TryRng};
 use serde_json::{Map, Value as Json, json};
 
+use super::values;
+
 /// The members of a JSON object.
 pub(super) type Said = Map<String, Json>;
 
@@ -207,10 +209,13 @@ const ERRING: [&str; 10] = [
     "principal is ~User && principal.account.limit + 9223372036854775807 > 2",
 ];
 
+/// How many towns compare values.
+const VALUES_PERCENT: u32 = 20;
+
 /// How many conditions may err.
 const ERRING_PERCENT: u32 = 60;
 
-const ROLES: [&str; 3] = ["admin", "editor", "viewer"];
+pub(super) const ROLES: [&str; 3] = ["admin", "editor", "viewer"];
 const ACCOUNTS: [&str; 4] = ["acme", "globex", "initech", "hooli"];
 /// Roles that members hold: also groups, one that only a scope names, and one named nowhere.
 const HELD: [&str; 8] = ["admin", "editor", "editor", "viewer", "viewer", "temp", "staff", "ghost"];
@@ -252,8 +257,22 @@ pub(super) struct Town {
     pub(super) files: Vec<(String, String)>,
     pub(super) stored: Vec<Json>,
     pub(super) people: Vec<Person>,
-    /// Whether `role` of `User` is an entity and `joined` a number.
+    /// Whether `joined` of `User` is a number.
     pub(super) plain: bool,
+    /// Whether `account` is a string and no entity.
+    pub(super) account_text: bool,
+    /// Whether `role` is a string and no entity.
+    pub(super) role_text: bool,
+    /// Where the policies compare values and nothing is stored: the action and the type of
+    /// resource that most questions are about.
+    pub(super) often: Option<(&'static str, &'static str)>,
+}
+
+impl Town {
+    /// What the attribute `account` of a member or resource holds.
+    pub(super) fn account_said(&self, slug: &str) -> Json {
+        if self.account_text { slug.into() } else { uid(self.prefix, "Account", slug) }
+    }
 }
 
 /// A question, in a form that both sides read in their own way.
@@ -289,15 +308,15 @@ impl Dice {
         Self(Box::new(Tape(bytes.into_iter())))
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.0.random_range(0..n)
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
         self.0.random_range(0..100) < percent
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
@@ -307,10 +326,21 @@ impl Dice {
 
     /// A folder and its team.
     pub(super) fn town(&mut self) -> Town {
+        if !self.chance(100 - VALUES_PERCENT) {
+            return self.town_of_values();
+        }
         let plain = self.chance(50);
         let prefix = if plain { "" } else { "KWIC::" };
-        let mut town =
-            Town { prefix, plain, files: Vec::new(), stored: Vec::new(), people: Vec::new() };
+        let mut town = Town {
+            prefix,
+            plain,
+            files: Vec::new(),
+            stored: Vec::new(),
+            people: Vec::new(),
+            account_text: false,
+            role_text: !plain,
+            often: None,
+        };
         let (role, time) = if plain { ("Role", "Long") } else { ("String", "datetime") };
         let schema = SCHEMA.replace("?ROLE", role).replace("?TIME", time);
         let schema = if plain { schema } else { format!("namespace KWIC {{\n{schema}\n}}") };
@@ -319,18 +349,28 @@ impl Dice {
         self.stored(&mut town);
         let stored = Json::from(town.stored.clone()).to_string();
         town.files.push(("entities.json".into(), stored));
-        for number in 1..=8 {
+        self.people(&mut town, 8, &ACCOUNTS[..3], &HELD);
+        town
+    }
+
+    pub(super) fn people(
+        &mut self,
+        town: &mut Town,
+        count: usize,
+        accounts: &[&'static str],
+        roles: &[&'static str],
+    ) {
+        for number in 1..=count {
             town.people.push(Person {
                 id: format!("m{number}"),
-                account: self.pick(&ACCOUNTS[..3]),
-                role: self.pick(&HELD),
+                account: self.pick(accounts),
+                role: self.pick(roles),
                 active: self.chance(80),
                 two_step: self.chance(50),
                 email: format!("m{number}@example.org"),
                 joined_ms: self.pick(&[0, 1_600_000_000_120, 1_700_000_000_000, 1_750_000_000_007]),
             });
         }
-        town
     }
 
     fn policies(&mut self, town: &mut Town) {
@@ -536,18 +576,26 @@ impl Dice {
     /// A question to a town.
     pub(super) fn question(&mut self, town: &Town) -> Question {
         let p = town.prefix;
-        let (action, _, principals, resources) = self.pick(&ACTIONS);
+        let values = town.often.is_some();
+        let accounts = if values { values::ACCOUNTS } else { ACCOUNTS };
+        let often = town.often.filter(|_| self.chance(85));
+        let row = |often: (&str, &str)| ACTIONS.iter().find(|row| row.0 == often.0).copied();
+        let (action, _, principals, resources) =
+            often.and_then(row).unwrap_or_else(|| self.pick(&ACTIONS));
         let kind = if self.chance(97) { self.pick(principals) } else { "Service" };
+        let kind = if values { "User" } else { kind };
         let subject = if kind == "User" {
-            let person = if self.chance(98) { 1 + self.below(8) } else { 9 };
+            let people = town.people.len();
+            let person = if self.chance(98) { 1 + self.below(people) } else { 99 };
             (kind, format!("m{person}"))
         } else {
             (kind, self.pick(&["bot", "bot", "cron", "nobody"]).to_owned())
         };
         let resource_kind =
             if self.chance(98) { self.pick(resources) } else { self.pick(EVERYTHING) };
+        let resource_kind = often.map_or(resource_kind, |often| often.1);
         let id = match resource_kind {
-            "Account" => self.pick(&ACCOUNTS).to_owned(),
+            "Account" => self.pick(&accounts).to_owned(),
             "User" if self.chance(15) => subject.1.clone(),
             "User" => format!("m{}", 1 + self.below(10)),
             "Role" => self.pick(&HELD).to_owned(),
@@ -559,10 +607,14 @@ impl Dice {
             town.people.iter().find(|person| person.id == subject.1).map(|person| person.account);
         let account = match self.below(10) {
             0..=5 => own.or(Some("acme")),
-            6..=8 => Some(self.pick(&ACCOUNTS)),
+            6..=8 => Some(self.pick(&accounts)),
             _ => None,
         };
         let mut resource_says = self.attributes(p, resource_kind);
+        let mut subject_says = self.attributes(p, "User");
+        if values {
+            (resource_says, subject_says) = (Said::new(), Said::new());
+        }
         if self.chance(3)
             && let Some(name) = resource_says.keys().next().cloned()
         {
@@ -575,7 +627,6 @@ impl Dice {
         if self.chance(20) {
             resource_says.insert("zz_undeclared".into(), json!({"a": [1]}));
         }
-        let mut subject_says = self.attributes(p, "User");
         if self.chance(20) {
             subject_says.insert("active".into(), true.into());
             subject_says.insert("account".into(), "acme".into());
@@ -585,7 +636,7 @@ impl Dice {
             subject,
             subject_says,
             action: action.to_owned(),
-            action_says: if self.chance(30) {
+            action_says: if !values && self.chance(30) {
                 object(json!({"force": self.chance(50)}))
             } else {
                 Said::new()
@@ -593,10 +644,19 @@ impl Dice {
             resource: (resource_kind, id),
             account,
             resource_says,
-            context: self.context(p),
+            context: if values { self.number_only() } else { self.context(p) },
             single_account: if self.chance(15) { Some("acme") } else { None },
             bare: self.chance(50),
         }
+    }
+
+    /// A context that is mostly empty, as the usual question's is.
+    fn number_only(&mut self) -> Said {
+        let mut said = Said::new();
+        if self.chance(10) {
+            said.insert("n".into(), self.number().into());
+        }
+        said
     }
 
     fn context(&mut self, prefix: &str) -> Said {
