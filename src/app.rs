@@ -59,7 +59,7 @@ pub struct ReloadReport {
     pub policies: usize,
     /// False where the folder is the live set already.
     pub changed: bool,
-    /// Who gains and who loses.
+    /// Who gains and who loses, or may.
     pub changes: Changes,
     /// What the load noticed without refusing it.
     pub notes: Vec<String>,

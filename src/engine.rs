@@ -4,6 +4,7 @@
 //! never changes; swapping it is somebody else's work. The engine never touches disk, network,
 //! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
 
+mod changes;
 mod decide;
 mod determined;
 mod evaluate;
@@ -39,10 +40,11 @@ use std::sync::{Arc, OnceLock};
 
 use cedar_policy::PolicyId;
 
+pub use changes::Changes;
 pub use fault::{PolicyFault, render};
 pub use format::format;
 pub use load::{Found, Passage};
-pub use matrix::{Cell, Changes, Matrix, MatrixRow};
+pub use matrix::{Cell, Matrix, MatrixRow};
 pub use roles::RoleCard;
 
 use crate::domain::{Digest, MemberView, RoleId, Standing};
@@ -82,7 +84,7 @@ pub struct World<'w, M> {
 /// One policy of the live set, as far as it is told to the outside.
 #[derive(Debug)]
 struct PolicyMeta {
-    /// Cedar's JSON form: equal where two policies mean the same.
+    /// Cedar's JSON form without annotations: equal where two policies mean the same.
     meaning: String,
     /// Whether only role, status and relation to the account decide: see [`determined`].
     determined: bool,

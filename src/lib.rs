@@ -32,8 +32,8 @@
 //!    names the member.
 //! 4. `flows::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
 //!    here to the answer nothing waits and nothing fails: what is in doubt is a deny.
-//! 5. `engine::decide` finds subject, action and resource type by name. Where only role, account
-//!    and suspension can decide, `engine::memory` may know what Cedar answered before: then the
+//! 5. `engine::decide` finds subject, action and resource type by name. Where only role, status
+//!    and relation to the account can decide (`engine::determined`), `engine::memory` may know what Cedar answered before: then the
 //!    member's standing is all that is read of `directory::standings`.
 //! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
 //!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
@@ -85,7 +85,7 @@
 //! 2. `flows::reload` reads the folder and hands it to [`gate`], which takes it through
 //!    `engine::load` in a process of its own, and then here, on a thread of its own at the priority
 //!    of the process.
-//! 3. `engine::matrix` says who gains and who loses; the pointer is swapped; the set is kept as
+//! 3. `engine::changes` says who gains and who loses, or may; the pointer is swapped; the set is kept as
 //!    last good with its audit entry. Any fault before the swap: nothing has changed.
 //!
 //! # Errors

@@ -137,8 +137,12 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
     if let Some(before) = before {
         let changes = snapshot.changes_since(&load(Some(&before))?);
         if global.json {
-            let document =
-                json!({"gains": changes.gains, "loses": changes.loses, "notes": changes.notes});
+            let document = json!({
+                "gains": changes.gains,
+                "loses": changes.loses,
+                "may_gain": changes.may_gain,
+                "may_lose": changes.may_lose,
+            });
             output::line(&document.to_string())?;
         } else {
             changes.lines().iter().try_for_each(|line| output::line(line))?;
@@ -150,6 +154,7 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
         action: row.action.clone(),
         resource: row.resource.clone(),
         cells: row.cells.iter().map(|cell| cell.as_str().to_owned()).collect(),
+        depends_on: row.policies(),
     };
     let matrix = Matrix {
         roles: matrix.roles.iter().map(ToString::to_string).collect(),
@@ -204,7 +209,7 @@ fn reload(global: &Global) -> Outcome {
         text(&report, "policies"),
         text(&report, "digest")
     ))?;
-    for list in ["gains", "loses", "notes"] {
+    for list in ["gains", "loses", "may_gain", "may_lose", "notes"] {
         strings(&report, list).iter().try_for_each(|line| output::line(line))?;
     }
     Ok(Exit::Ok)

@@ -115,6 +115,8 @@ pub(super) struct MatrixRow {
     pub(super) action: String,
     pub(super) resource: String,
     pub(super) cells: Vec<String>,
+    /// The policies that a cell which says `depends` depends on.
+    pub(super) depends_on: Vec<String>,
 }
 
 impl Matrix {
@@ -124,6 +126,7 @@ impl Matrix {
             action: text(row, "action"),
             resource: text(row, "resource"),
             cells: strings(row, "cells"),
+            depends_on: strings(row, "depends_on"),
         };
         Self { roles: strings(document, "roles"), rows: rows.map(row).collect() }
     }
@@ -140,15 +143,18 @@ impl Matrix {
             })
         };
         let columns = wanted.iter().map(column).collect::<Result<Vec<usize>, Stop>>()?;
-        let cut = |row: MatrixRow| MatrixRow {
-            cells: columns.iter().filter_map(|&at| row.cells.get(at).cloned()).collect(),
-            ..row
+        let cut = |row: MatrixRow| {
+            let cells: Vec<String> =
+                columns.iter().filter_map(|&at| row.cells.get(at).cloned()).collect();
+            let depends = cells.iter().any(|cell| cell == "depends");
+            let depends_on = if depends { row.depends_on } else { Vec::new() };
+            MatrixRow { cells, depends_on, ..row }
         };
         Ok(Self { roles: wanted.to_vec(), rows: self.rows.into_iter().map(cut).collect() })
     }
 }
 
-/// Prints a matrix: `yes`, `-` or `depends` in each cell.
+/// Prints a matrix: `yes`, `-` or `depends` in each cell, and on which policies.
 pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
     if json {
         let document = serde_json::to_string(matrix)
@@ -160,13 +166,16 @@ pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
         "denied" => "-".to_owned(),
         other => other.to_owned(),
     };
+    let named = matrix.rows.iter().any(|row| !row.depends_on.is_empty());
     let row = |row: &MatrixRow| {
         let names = [row.action.clone(), row.resource.clone()];
-        names.into_iter().chain(row.cells.iter().map(word)).collect()
+        let depends_on = named.then(|| row.depends_on.join(", "));
+        names.into_iter().chain(row.cells.iter().map(word)).chain(depends_on).collect()
     };
     let rows: Vec<Vec<String>> = matrix.rows.iter().map(row).collect();
     let roles = matrix.roles.iter().map(String::as_str);
-    let head: Vec<&str> = ["action", "on"].into_iter().chain(roles).collect();
+    let depends_on = named.then_some("depends on policy");
+    let head: Vec<&str> = ["action", "on"].into_iter().chain(roles).chain(depends_on).collect();
     if !output::is_terminal() {
         // Without its roles no cell says anything, in a pipe either.
         output::line(&head.join("\t"))?;

@@ -323,13 +323,20 @@ async fn difference_sheet<'p>(
     };
     let title = w::make(&member.full_name(), &title(&live, role));
     let shell = Shell::inside(call, viewer, title.clone(), "/team");
-    Ok(Sheet::new(shell, path(&member.id, "/role"), title)
+    let mut sheet = Sheet::new(shell, path(&member.id, "/role"), title)
         .hidden("version", form.text("version"))
         .hidden("role", role.as_str())
         .hidden("seen", "yes")
         .part(Part::List { title: w::GAINS.to_owned(), items: list(&difference.gains) })
-        .part(Part::List { title: w::LOSES.to_owned(), items: list(&difference.loses) })
-        .cancel("/team"))
+        .part(Part::List { title: w::LOSES.to_owned(), items: list(&difference.loses) });
+    for (title, actions) in
+        [(w::MAY_GAIN, &difference.may_gain), (w::MAY_LOSE, &difference.may_lose)]
+    {
+        if !actions.is_empty() {
+            sheet = sheet.part(Part::List { title: title.to_owned(), items: said(actions) });
+        }
+    }
+    Ok(sheet.cancel("/team"))
 }
 
 async fn give(

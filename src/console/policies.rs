@@ -153,8 +153,8 @@ pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     match reload::now(call.app, permit).await {
         Ok(report) => {
-            let changes = report.changes.gains.len() + report.changes.loses.len();
-            Ok(see_telling(call.app, SECTION, &w::reloaded(report.changed, changes)))
+            let told = w::reloaded(report.changed, report.changes.count());
+            Ok(see_telling(call.app, SECTION, &told))
         }
         // The page shows every fault of the folder.
         Err(failure) if failure.kind == Kind::PoliciesRefused => {

@@ -57,6 +57,8 @@ struct Line {
     words: String,
     /// Class, sign and word of each.
     cells: Vec<(&'static str, &'static str, &'static str)>,
+    /// What cells that say "Depends" depend on; empty where none does.
+    depends_on: String,
 }
 
 /// The rows about one thing.
@@ -100,7 +102,8 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
         if said.contains(&wanted) {
             let name = w::thing(&row.action);
             let cells = row.cells.iter().copied().map(w::cell).collect();
-            let line = Line { action: row.action.clone(), resource, words, cells };
+            let depends_on = w::depends_on(&row.policies());
+            let line = Line { action: row.action.clone(), resource, words, cells, depends_on };
             groups.entry(name).or_default().push(line);
         }
     }
@@ -192,6 +195,7 @@ mod tests {
             action: action.to_owned(),
             resource: resource.to_owned(),
             cells: vec![Cell::Allowed],
+            depends_on: Vec::new(),
         };
         let rows = vec![row("botflows:edit", "bot_flow"), row("chats:view", "chat")];
         let matrix = Matrix { roles: vec![RoleId::parse("boss").unwrap()], rows };

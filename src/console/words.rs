@@ -471,6 +471,15 @@ pub(super) fn on(resource: &str) -> String {
     format!("on {resource}")
 }
 
+/// What a row of the table depends on; empty where on nothing.
+pub(super) fn depends_on(policies: &[String]) -> String {
+    match policies {
+        [] => String::new(),
+        [one] => format!("depends on policy {one}"),
+        more => format!("depends on policies {}", more.join(", ")),
+    }
+}
+
 /// How many rows of a table are shown.
 pub(super) fn rows_shown(shown: usize, all: usize) -> String {
     match shown == all {
@@ -751,7 +760,6 @@ pub(super) const CHECK_REFUSED: &str = "The folder would be refused";
 pub(super) const CHECK_WOULD: &str = "What loading it would change";
 pub(super) const CHECK_SAME: &str = "Nothing: the folder is what is live already.";
 pub(super) const CHECK_NOT_YET: &str = "Nothing of this is live yet.";
-pub(super) const CHECK_NOBODY: &str = "No role gains or loses anything.";
 pub(super) const TO_POLICIES: &str = "To the policies";
 pub(super) const RELOAD_HOW: &str = "Whoever runs KWIC Team loads the folder again with";
 pub(super) const HISTORY: &str = "Who gained, who lost";
@@ -782,12 +790,11 @@ pub(super) fn more_changes(count: usize) -> String {
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (false, _) => "The folder is what is live already: nothing changed.".to_owned(),
-        (true, 0) => {
-            "The folder was loaded. No role gained or lost anything that the matrix shows."
-                .to_owned()
-        }
+        (true, 0) => "The folder was loaded. Nobody gained or lost anything.".to_owned(),
         (true, changes) => {
-            format!("The folder was loaded. Who gained and who lost is below: {changes} lines.")
+            format!(
+                "The folder was loaded. Who gained and who lost, or may have, is below: {changes} lines."
+            )
         }
     }
 }

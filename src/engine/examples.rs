@@ -1,6 +1,7 @@
 //! The engine by example: small folders and single questions, each with the answer that a reader
 //! of the contract expects. The oracle tries what nobody thought of; this file says what is meant.
 
+mod changes;
 mod sentences;
 
 use std::borrow::Cow;
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Cell, Changes, Members, PolicyFault, Snapshot, World, render};
+use super::{Cell, Members, PolicyFault, Snapshot, World, render};
 use crate::domain::decision::Explanation;
 use crate::domain::query::Record;
 use crate::domain::{
@@ -423,64 +424,6 @@ fn a_held_role_cannot_disappear() {
     assert!(said.contains("`viewer` is gone, and 2 member(s) hold it"), "{said}");
 }
 
-fn changes(before: &[(&str, &str)], after: &[(&str, &str)]) -> Changes {
-    snapshot(after).changes_since(&snapshot(before))
-}
-
-#[test]
-fn who_gains_and_who_loses() {
-    let more = VIEWER.replace(
-        "== KWIC::Action::\"view\"",
-        "in [KWIC::Action::\"view\", KWIC::Action::\"edit\"]",
-    );
-    let wider = [("roles/viewer.cedar", more.as_str())];
-    let gained = changes(&[], &wider);
-    assert_eq!(gained.gains, ["viewer gains edit on account, template, user"]);
-    assert!(gained.loses.is_empty() && gained.notes.is_empty(), "{gained:?}");
-    let lost = changes(&wider, &[]);
-    assert_eq!(lost.loses, ["viewer loses edit on account, template, user"]);
-    let same = changes(&[], &[("rules/rules.cedar", &format!("// a word\n{RULES}"))]);
-    assert_eq!(same.lines(), ["nobody gains", "nobody loses"]);
-}
-
-#[test]
-fn removing_tenancy_is_a_gain_in_another_account() {
-    let (_, suspension) = RULES.split_once("@id(\"suspension\")").unwrap();
-    let open = format!("@id(\"suspension\"){suspension}");
-    let found = changes(&[], &[("rules/rules.cedar", &open)]);
-    let line = "viewer gains view on account, bot_flow, template, ticket in ANOTHER account";
-    assert!(found.gains.iter().any(|gain| gain == line), "{found:#?}");
-    assert!(!found.gains.iter().any(|gain| gain.contains("SUSPENDED")), "{found:#?}");
-}
-
-#[test]
-fn a_policy_that_attributes_decide_is_told() {
-    for rule in [
-        r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::Template) when { resource has n && resource.n > 3 };"#,
-        r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::User) when { resource in KWIC::Role::"viewer" };"#,
-        r#"@id("odd") permit (principal, action == KWIC::Action::"edit", resource == KWIC::Template::"t");"#,
-        r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.account == KWIC::Account::"acme" };"#,
-    ] {
-        let found = changes(&[], &[("rules/more.cedar", rule)]);
-        assert!(found.notes.iter().any(|note| note.contains("`odd` is new")), "{rule}\n{found:?}");
-        assert!(!found.lines().contains(&"nobody gains".to_owned()));
-    }
-}
-
-#[test]
-fn an_account_by_name_is_no_situation_of_the_matrix() {
-    let schema = SCHEMA.replace("account: Account, active", "account: String, active");
-    let tenancy = r#"@id("t") forbid (principal is KWIC::User, action, resource) unless { principal.active };"#;
-    let rule = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.account == "acme" };"#;
-    let before = [("schema.cedarschema", schema.as_str()), ("rules/rules.cedar", tenancy)];
-    let after = [before[0], before[1], ("rules/more.cedar", rule)];
-    let found = changes(&before, &after);
-    assert!(found.notes.iter().any(|note| note.contains("`odd` is new")), "{found:?}");
-    let named = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.role == "viewer" };"#;
-    let found = changes(&[], &[("rules/more.cedar", named)]);
-    assert!(found.notes.is_empty() && !found.gains.is_empty(), "{found:?}");
-}
-
 #[test]
 fn another_account_is_seen_on_stored_resources_too() {
     let entities = r#"[{"uid": {"type": "KWIC::Template", "id": "t"},
@@ -491,20 +434,6 @@ fn another_account_is_seen_on_stored_resources_too() {
     let edit = |who| ask(who, "edit", "template:t").says(json!({}));
     assert_eq!(edit("user:anna").reason(&set), Reason::Granted);
     assert_eq!(edit("user:gus").reason(&set), Reason::OtherAccount);
-}
-
-#[test]
-fn a_policy_for_stored_subjects_is_told() {
-    let bot = r#"[{"uid": {"type": "KWIC::Service", "id": "bot"}, "attrs": {}, "parents": []}]"#;
-    let sweep = r#"@id("sweep") permit (principal is KWIC::Service, action == KWIC::Action::"sweep", resource);"#;
-    let before = [("entities.json", bot)];
-    let after = [("entities.json", bot), ("rules/more.cedar", sweep)];
-    let found = changes(&before, &after);
-    assert!(found.notes.iter().any(|note| note.contains("`sweep` is new")), "{found:?}");
-    assert_eq!(
-        ask("service:bot", "sweep", "account:acme").reason(&snapshot(&after)),
-        Reason::Granted
-    );
 }
 
 #[test]

@@ -163,7 +163,11 @@ impl Understood {
         let determined = determined(syntax, &scope, role_type);
         let mut names = HashSet::new();
         mentions(syntax, &mut names);
-        let (policy, meaning) = (policy.clone(), syntax.to_string());
+        let mut bare = syntax.clone();
+        if let Some(members) = bare.as_object_mut() {
+            members.remove("annotations");
+        }
+        let (policy, meaning) = (policy.clone(), bare.to_string());
         Self { policy, scope, determined, meaning, mentions: names }
     }
 }

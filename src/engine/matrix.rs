@@ -1,9 +1,9 @@
-//! The matrix: which role may do what, and who gains or loses when a set changes.
+//! The matrix: which role may do what.
 //!
 //! A cell is tried out with a made-up member and resource: in the own account, in another, in
-//! none; active and suspended. Policies that ask for more than that (an attribute, an identity,
-//! the context) make a cell `depends`: whether they allow cannot be said for a role. Every
-//! changed policy of that kind is named, and only without one is "nobody gains" said.
+//! none; active and suspended. For a determined policy ([`super::determined`]) one made-up member
+//! stands for all. Any other makes a cell `depends`, and is named: whether it allows cannot be
+//! said for a role.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use cedar_policy::{Effect, PolicyId, PolicySet};
 
 use super::evaluate::Evaluation;
 use super::gather::{Case, Gatherer, Principal, is_supplied};
-use super::slices::{Keys, Scope};
+use super::slices::{Env, Keys, Scope};
 use super::types::{Extension, Shape, Type};
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
@@ -51,6 +51,20 @@ pub struct MatrixRow {
     pub resource: String,
     /// One cell a role, in the order of [`Matrix::roles`].
     pub cells: Vec<Cell>,
+    /// The policies that each cell depends on, by id; none but where it says `depends`.
+    pub depends_on: Vec<Arc<[String]>>,
+}
+
+/// So many policies are named in a row.
+const NAMED: usize = 20;
+
+impl MatrixRow {
+    /// The policies that some cell of the row depends on, sorted; the first of many.
+    #[must_use]
+    pub fn policies(&self) -> Vec<String> {
+        let all: BTreeSet<&String> = self.depends_on.iter().flat_map(|ids| ids.iter()).collect();
+        all.into_iter().take(NAMED).cloned().collect()
+    }
 }
 
 /// All roles, all actions.
@@ -62,56 +76,76 @@ pub struct Matrix {
     pub rows: Vec<MatrixRow>,
 }
 
-/// Who gains and who loses when one set follows another.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// One line for each role and action that becomes allowed.
-    pub gains: Vec<String>,
-    /// One line for each role and action that is no longer allowed.
-    pub loses: Vec<String>,
-    /// What the matrix cannot see: changed policies whose attributes decide, changed data.
-    pub notes: Vec<String>,
-}
-
-impl Changes {
-    /// The changes as lines; "nobody gains" only where nothing else may have changed.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = self.gains.clone();
-        lines.extend(self.loses.iter().cloned());
-        lines.extend(self.notes.iter().cloned());
-        if self.notes.is_empty() && self.gains.is_empty() {
-            lines.push("nobody gains".to_owned());
-        }
-        if self.notes.is_empty() && self.loses.is_empty() {
-            lines.push("nobody loses".to_owned());
-        }
-        lines
-    }
+/// Where a made-up resource is, seen from the made-up member.
+#[derive(Clone, Copy)]
+enum Place {
+    Own,
+    Other,
+    Nowhere,
 }
 
 /// A situation that a made-up member is tried in.
 #[derive(Clone, Copy)]
-struct Situation {
+pub(super) struct Situation {
     active: bool,
-    account: Option<&'static str>,
-    label: &'static str,
+    place: Place,
+    pub(super) label: &'static str,
 }
 
-const OWN: &str = "matrix-own";
-const OTHER: &str = "matrix-other";
-
 /// All that a determined policy can tell apart. The first is the one that the matrix shows.
-const SITUATIONS: [Situation; 6] = [
-    Situation { active: true, account: Some(OWN), label: "" },
-    Situation { active: true, account: Some(OTHER), label: " in ANOTHER account" },
-    Situation { active: true, account: None, label: " outside every account" },
-    Situation { active: false, account: Some(OWN), label: " while SUSPENDED" },
-    Situation { active: false, account: Some(OTHER), label: " in ANOTHER account while SUSPENDED" },
-    Situation { active: false, account: None, label: " outside every account while SUSPENDED" },
-];
+pub(super) const SITUATIONS: [Situation; 6] = {
+    use Place::{Nowhere, Other, Own};
+    [
+        Situation { active: true, place: Own, label: "" },
+        Situation { active: true, place: Other, label: " in ANOTHER account" },
+        Situation { active: true, place: Nowhere, label: " outside every account" },
+        Situation { active: false, place: Own, label: " while SUSPENDED" },
+        Situation { active: false, place: Other, label: " in ANOTHER account while SUSPENDED" },
+        Situation {
+            active: false,
+            place: Nowhere,
+            label: " outside every account while SUSPENDED",
+        },
+    ]
+};
 
-type Cells = [Cell; SITUATIONS.len()];
+/// What the determined policies say in one situation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Certain {
+    Forbidden,
+    #[default]
+    Silent,
+    Permitted,
+}
+
+/// The policies that could concern a role on one action and type, and are not determined.
+#[derive(Debug, Default)]
+pub(super) struct Depending<'s> {
+    pub(super) permits: BTreeSet<&'s str>,
+    pub(super) forbids: BTreeSet<&'s str>,
+}
+
+impl<'s> Depending<'s> {
+    /// What the answer depends on, given what is certain; nothing where that decides.
+    pub(super) fn on(&self, certain: Certain) -> BTreeSet<&'s str> {
+        match certain {
+            Certain::Permitted => self.forbids.clone(),
+            Certain::Silent if !self.permits.is_empty() => {
+                self.permits.union(&self.forbids).copied().collect()
+            }
+            Certain::Silent | Certain::Forbidden => BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn cell(&self, certain: Certain) -> Cell {
+        match certain {
+            Certain::Permitted if self.forbids.is_empty() => Cell::Allowed,
+            Certain::Silent if self.permits.is_empty() => Cell::Denied,
+            Certain::Permitted | Certain::Silent => Cell::Depends,
+            Certain::Forbidden => Cell::Denied,
+        }
+    }
+}
 
 impl Snapshot {
     /// The matrix of all roles. The first call tries out every cell, which takes a while: make it
@@ -129,56 +163,25 @@ impl Snapshot {
 
     fn tried_out(&self) -> Matrix {
         let roles: Vec<RoleId> = self.roles().iter().map(|card| card.id.clone()).collect();
-        let rows = self
-            .asked()
-            .into_iter()
-            .map(|(action, resource)| MatrixRow {
-                cells: roles.iter().map(|role| self.cell(role, &action, &resource)).collect(),
-                action,
-                resource,
-            })
-            .collect();
-        Matrix { roles, rows }
-    }
-
-    /// Who gains and who loses when this set follows `before`.
-    #[must_use]
-    pub fn changes_since(&self, before: &Self) -> Changes {
-        let mut changes = Changes { notes: self.unseen(before), ..Changes::default() };
-        let roles: BTreeSet<&RoleId> =
-            self.roles().iter().chain(before.roles()).map(|card| &card.id).collect();
-        let asked: BTreeSet<_> = self.asked().into_iter().chain(before.asked()).collect();
-        let mut gained: BTreeMap<(&RoleId, &str, &str), Vec<&str>> = BTreeMap::new();
-        let mut lost = gained.clone();
-        for role in roles {
-            for (action, resource) in &asked {
-                if self.same_slices(before, role, action, resource) {
-                    continue;
-                }
-                let now = self.cells(role, action, resource);
-                let then = before.cells(role, action, resource);
-                for ((situation, now), then) in SITUATIONS.iter().zip(now).zip(then) {
-                    // Allowed, then depends, then denied: what moves up gains, what moves down
-                    // loses; a change inside `depends` is told by policy.
-                    let rank = |cell| match cell {
-                        Cell::Allowed => 2,
-                        Cell::Depends => 1,
-                        Cell::Denied => 0,
-                    };
-                    let key = (role, action.as_str(), situation.label);
-                    match rank(now).cmp(&rank(then)) {
-                        std::cmp::Ordering::Greater => {
-                            gained.entry(key).or_default().push(resource)
-                        }
-                        std::cmp::Ordering::Less => lost.entry(key).or_default().push(resource),
-                        std::cmp::Ordering::Equal => {}
-                    }
-                }
+        // Most cells depend on the same policies, if on any: each list is kept once.
+        let mut lists: BTreeMap<BTreeSet<&str>, Arc<[String]>> = BTreeMap::new();
+        let mut rows = Vec::new();
+        for (action, resource) in self.asked() {
+            let (mut cells, mut depends_on) = (Vec::new(), Vec::new());
+            for role in &roles {
+                let depending = self.depending(role, &action, &resource);
+                let [shown, ..] = SITUATIONS;
+                let certain = self.certain(role, &action, &resource, shown);
+                let on = depending.on(certain);
+                cells.push(depending.cell(certain));
+                let list = lists
+                    .entry(on)
+                    .or_insert_with_key(|on| on.iter().map(|id| (*id).to_owned()).collect());
+                depends_on.push(Arc::clone(list));
             }
+            rows.push(MatrixRow { action, resource, cells, depends_on });
         }
-        changes.gains = lines(&gained, "gains");
-        changes.loses = lines(&lost, "loses");
-        changes
+        Matrix { roles, rows }
     }
 
     /// The roles whose active members may do each of `actions` on the own account itself.
@@ -231,31 +234,73 @@ impl Snapshot {
 
     fn cell(&self, role: &RoleId, action: &str, resource: &str) -> Cell {
         let [shown, ..] = SITUATIONS;
-        self.situation(role, action, resource, shown)
+        self.depending(role, action, resource).cell(self.certain(role, action, resource, shown))
     }
 
-    fn cells(&self, role: &RoleId, action: &str, resource: &str) -> Cells {
-        SITUATIONS.map(|situation| self.situation(role, action, resource, situation))
+    /// The environment of a cell, with its action and type; `None` for a role, an action or a
+    /// type that this set does not have.
+    fn env_of(&self, role: &RoleId, action: &str, resource: &str) -> Option<(&Env, usize, usize)> {
+        let (action, kind) = (self.names.action_index(action)?, self.names.type_index(resource)?);
+        let env = self.slices.env(self.names.user, action, kind)?;
+        self.has_role(role).then_some((env, action, kind))
     }
 
-    /// Tries one cell in one situation. A role or action that this set does not have is denied.
-    fn situation(&self, role: &RoleId, action: &str, resource: &str, situation: Situation) -> Cell {
-        let found = (self.names.action_index(action), self.names.type_index(resource));
-        let (Some(action_at), Some(kind)) = found else { return Cell::Denied };
-        let env = self.slices.env(self.names.user, action_at, kind);
-        let (Some(env), Some(info), true) =
-            (env, self.names.actions.get(action_at), self.has_role(role))
+    /// The policies of a cell that are not determined, whatever the situation.
+    pub(super) fn depending(&self, role: &RoleId, action: &str, resource: &str) -> Depending<'_> {
+        let mut depending = Depending::default();
+        let role_uid = self.names.uid(self.names.role, role.as_str());
+        let (Some((env, ..)), Some(role_uid)) = (self.env_of(role, action, resource), role_uid)
         else {
-            return Cell::Denied;
+            return depending;
+        };
+        let lineage = self.stored.lineage(role_uid);
+        for (policy, scope) in env.all.iter().filter_map(|&at| self.policies.get(at)) {
+            if !self.is_determined(policy.id()) && self.concerns(scope, &lineage) {
+                let found = match policy.effect() {
+                    Effect::Permit => &mut depending.permits,
+                    Effect::Forbid => &mut depending.forbids,
+                };
+                found.insert(policy.id().as_ref());
+            }
+        }
+        depending
+    }
+
+    /// The accounts of the made-up member and of a stranger; of those that the schema lists, where
+    /// it lists any.
+    fn accounts(&self) -> (&str, &str) {
+        let listed = self.names.get(self.names.account).and_then(|info| info.ids.as_deref());
+        let at = |at: usize| listed.and_then(|ids| ids.get(at)).map(String::as_str);
+        (at(0).unwrap_or("matrix-own"), at(1).unwrap_or("matrix-other"))
+    }
+
+    /// Tries the determined policies of one cell in one situation. What this set does not have is
+    /// forbidden to nobody and permitted to nobody.
+    pub(super) fn certain(
+        &self,
+        role: &RoleId,
+        action: &str,
+        resource: &str,
+        situation: Situation,
+    ) -> Certain {
+        let Some((env, action_at, kind)) = self.env_of(role, action, resource) else {
+            return Certain::Silent;
+        };
+        let Some(info) = self.names.actions.get(action_at) else { return Certain::Silent };
+        let (own, other) = self.accounts();
+        let account = match situation.place {
+            Place::Own => Some(own),
+            Place::Other => Some(other),
+            Place::Nowhere => None,
         };
         let listed = self.names.get(kind).and_then(|kind| kind.ids.as_ref()?.first());
         let listed = listed.map(String::as_str);
-        let id = match situation.account {
+        let id = match account {
             Some(account) if kind == self.names.account => account,
             _ => listed.unwrap_or("matrix-resource"),
         };
         let mut properties = defaults(self.names.shape(kind), |name| name == "account");
-        if let Some(account) = situation.account {
+        if let Some(account) = account {
             properties.push((Cow::Borrowed("account"), Value::String(Cow::Borrowed(account))));
         }
         let said = defaults(self.names.shape(self.names.user), is_supplied);
@@ -269,7 +314,7 @@ impl Snapshot {
         };
         let view = MemberView {
             id: "matrix-member",
-            account: OWN,
+            account: own,
             role: role.as_str(),
             active: situation.active,
             texts: Texts::Apart {
@@ -290,45 +335,32 @@ impl Snapshot {
         };
         let gatherer = Gatherer { names: &self.names, stored: &self.stored, members: &NoMembers };
         // A resource that cannot be made in this situation (its account is required, say) is a
-        // deny there.
-        let Ok(gathered) = gatherer.gather(&case) else { return Cell::Denied };
+        // deny there, whatever any policy says.
+        let Ok(gathered) = gatherer.gather(&case) else { return Certain::Forbidden };
         let keys = Keys {
             role: Some(role.as_str()),
             role_lineage: &gathered.role_lineage,
             principal: &gathered.principal_lineage,
             resource: &gathered.resource_lineage,
         };
-        let mut certain = PolicySet::new();
-        let (mut may_permit, mut may_forbid) = (false, false);
+        let mut determined = PolicySet::new();
         env.each(&keys, |slice| {
-            for policy in slice.policies() {
-                if self.is_determined(policy.id()) {
-                    let _ = certain.add(policy.clone());
-                }
+            for policy in slice.policies().filter(|policy| self.is_determined(policy.id())) {
+                let _ = determined.add(policy.clone());
             }
         });
-        for (policy, scope) in env.all.iter().filter_map(|&at| self.policies.get(at)) {
-            if !self.is_determined(policy.id()) && self.concerns(scope, &gathered.role_lineage) {
-                match policy.effect() {
-                    Effect::Permit => may_permit = true,
-                    Effect::Forbid => may_forbid = true,
-                }
-            }
-        }
         let evaluation = Evaluation {
             forbids: &self.forbids,
             request: &gathered.request,
             entities: &gathered.entities,
         };
-        let verdict = evaluation.whole(&certain);
+        let verdict = evaluation.whole(&determined);
         let forbidden =
             verdict.forbid_erred || verdict.reasons.iter().any(|id| self.forbids.contains(id));
         match (verdict.allowed, forbidden) {
-            (_, true) => Cell::Denied,
-            (true, _) if may_forbid => Cell::Depends,
-            (true, _) => Cell::Allowed,
-            (false, _) if may_permit => Cell::Depends,
-            (false, _) => Cell::Denied,
+            (_, true) => Certain::Forbidden,
+            (true, _) => Certain::Permitted,
+            (false, _) => Certain::Silent,
         }
     }
 
@@ -338,103 +370,13 @@ impl Snapshot {
     }
 
     /// False where the scope names another role than these.
-    fn concerns(&self, scope: &Scope, role_lineage: &[cedar_policy::EntityUid]) -> bool {
+    pub(super) fn concerns(&self, scope: &Scope, role_lineage: &[cedar_policy::EntityUid]) -> bool {
         let role_type = self.names.name(self.names.role);
         scope
             .principal
             .key()
             .is_none_or(|uid| Some(uid.type_name()) != role_type || role_lineage.contains(uid))
     }
-
-    /// Whether the same policies would answer, so that no cell need be tried.
-    fn same_slices(&self, before: &Self, role: &RoleId, action: &str, resource: &str) -> bool {
-        self.data == before.data
-            && self.relevant(role, action, resource) == before.relevant(role, action, resource)
-    }
-
-    /// The meanings of all policies that could concern a role here; `None` where the set does
-    /// not have the role or the question.
-    fn relevant(&self, role: &RoleId, action: &str, resource: &str) -> Option<BTreeSet<&str>> {
-        let action = self.names.action_index(action)?;
-        let kind = self.names.type_index(resource)?;
-        let env = self.slices.env(self.names.user, action, kind)?;
-        let role_lineage = self.stored.lineage(self.names.uid(self.names.role, role.as_str())?);
-        let meanings = env
-            .all
-            .iter()
-            .filter_map(|&at| self.policies.get(at))
-            .filter(|(_, scope)| self.concerns(scope, &role_lineage))
-            .filter_map(|(policy, _)| {
-                let id: &str = policy.id().as_ref();
-                self.meta.get(id).map(|meta| meta.meaning.as_str())
-            });
-        self.has_role(role).then(|| meanings.collect())
-    }
-
-    /// The ids of all policies that could decide what a stored entity asks.
-    fn decide_for_stored(&self) -> BTreeSet<&str> {
-        let subjects: BTreeSet<usize> = self
-            .stored
-            .iter()
-            .filter_map(|(uid, _)| self.names.index_of(uid.type_name()))
-            .collect();
-        let mut found = BTreeSet::new();
-        for subject in subjects {
-            for action in 0..self.names.actions.len() {
-                let kinds = 0..self.names.types.len();
-                let envs = kinds.filter_map(|kind| self.slices.env(subject, action, kind));
-                let policies =
-                    envs.flat_map(|env| &env.all).filter_map(|&at| self.policies.get(at));
-                found.extend(policies.map(|(policy, _)| AsRef::<str>::as_ref(policy.id())));
-            }
-        }
-        found
-    }
-
-    /// Changes that no cell shows.
-    fn unseen(&self, before: &Self) -> Vec<String> {
-        let mut notes = Vec::new();
-        let (stored_now, stored_then) = (self.decide_for_stored(), before.decide_for_stored());
-        let ids: BTreeSet<&String> = self.meta.keys().chain(before.meta.keys()).collect();
-        for id in ids {
-            let (now, then) = (self.meta.get(id), before.meta.get(id));
-            let what = match (now, then) {
-                (Some(now), Some(then)) if now.meaning == then.meaning => continue,
-                (Some(_), Some(_)) => "changed",
-                (Some(_), None) => "is new",
-                _ => "is gone",
-            };
-            if stored_now.contains(id.as_str()) || stored_then.contains(id.as_str()) {
-                notes.push(format!(
-                    "the policy `{id}` {what}, and decides for subjects of `entities.json` too, which the matrix does not show"
-                ));
-            }
-            if [now, then].into_iter().flatten().any(|meta| !meta.determined) {
-                notes.push(format!(
-                    "the policy `{id}` {what}, and attributes decide what it does: read it to see who gains or loses"
-                ));
-            }
-        }
-        for (name, now, then) in [
-            ("schema.cedarschema", self.data.first(), before.data.first()),
-            ("entities.json", self.data.last(), before.data.last()),
-        ] {
-            if now != then {
-                notes.push(format!("`{name}` changed, which the matrix does not show whole"));
-            }
-        }
-        notes
-    }
-}
-
-/// One line a role, action and situation, with the types of resource.
-fn lines(found: &BTreeMap<(&RoleId, &str, &str), Vec<&str>>, verb: &str) -> Vec<String> {
-    found
-        .iter()
-        .map(|((role, action, label), resources)| {
-            format!("{role} {verb} {action} on {}{label}", resources.join(", "))
-        })
-        .collect()
 }
 
 /// The least that conforms to a shape: every required attribute, with a value that no determined

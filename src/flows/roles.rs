@@ -97,23 +97,51 @@ fn column(matrix: &Matrix, id: &RoleId) -> Option<usize> {
     matrix.roles.iter().position(|role| role == id)
 }
 
-/// What somebody gains and loses who goes from one role to another.
+/// What somebody gains and loses who goes from one role to another: actions, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// Actions that only the role to be allows, sorted.
+    /// Denied before and allowed then, whatever the attributes are, on some type of resource.
     pub gains: Vec<String>,
-    /// Actions that only the role before allowed, sorted.
+    /// Allowed before and denied then, whatever the attributes are, on some type of resource.
     pub loses: Vec<String>,
+    /// What may be allowed more often, by a policy that reads more than the role.
+    pub may_gain: Vec<String>,
+    /// What may be allowed less often, by a policy that reads more than the role.
+    pub may_lose: Vec<String>,
 }
 
 /// What changes for whoever goes from one role to another.
 #[must_use]
 pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> Difference {
-    let (before, after) = (allowed(matrix, from), allowed(matrix, to));
-    let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| {
-        these.difference(those).map(|action| (*action).to_owned()).collect()
-    };
-    Difference { gains: only(&after, &before), loses: only(&before, &after) }
+    let (from, to) = (column(matrix, from), column(matrix, to));
+    let [mut gains, mut loses, mut may_gain, mut may_lose] = [const { BTreeSet::new() }; 4];
+    for row in &matrix.rows {
+        let at = |column: Option<usize>| {
+            let cell = column.and_then(|at| row.cells.get(at)).copied().unwrap_or(Cell::Denied);
+            (cell, column.and_then(|at| row.depends_on.get(at)))
+        };
+        let (before, after) = (at(from), at(to));
+        let action = &row.action;
+        match (before.0, after.0) {
+            // On the same policies, and so in the same cases.
+            _ if before == after => {}
+            (Cell::Denied, Cell::Allowed) => drop(gains.insert(action)),
+            (Cell::Allowed, Cell::Denied) => drop(loses.insert(action)),
+            (Cell::Denied, _) | (_, Cell::Allowed) => drop(may_gain.insert(action)),
+            (Cell::Allowed, _) | (_, Cell::Denied) => drop(may_lose.insert(action)),
+            (Cell::Depends, Cell::Depends) => {
+                may_gain.insert(action);
+                may_lose.insert(action);
+            }
+        }
+    }
+    let texts = |found: BTreeSet<&String>| found.into_iter().cloned().collect();
+    Difference {
+        gains: texts(gains),
+        loses: texts(loses),
+        may_gain: texts(may_gain),
+        may_lose: texts(may_lose),
+    }
 }
 
 /// What a member may do, by role and account alone: action, type of resource, and whether.
@@ -229,11 +257,21 @@ mod tests {
         }
     }
 
+    /// What a cell depends on.
+    fn on((cell, policy): (Cell, &str)) -> Arc<[String]> {
+        match cell {
+            Cell::Depends => [policy.to_owned()].into(),
+            Cell::Allowed | Cell::Denied => [].into(),
+        }
+    }
+
     fn matrix() -> Matrix {
         let row = |action: &str, resource: &str, cells: [Cell; 3]| MatrixRow {
             action: action.to_owned(),
             resource: resource.to_owned(),
             cells: cells.to_vec(),
+            // One policy asks for an owner, and one of its own has the boss.
+            depends_on: cells.into_iter().zip(["owner", "owner", "boss"]).map(on).collect(),
         };
         Matrix {
             roles: vec![id("reader"), id("writer"), id("boss")],
@@ -260,12 +298,43 @@ mod tests {
     fn a_change_of_role_gains_and_loses() {
         let matrix = matrix();
         let of = |from: &str, to: &str| {
-            let Difference { gains, loses } = difference(&matrix, &id(from), &id(to));
-            (gains.join(" "), loses.join(" "))
+            let Difference { gains, loses, may_gain, may_lose } =
+                difference(&matrix, &id(from), &id(to));
+            [gains, loses, may_gain, may_lose].map(|actions| actions.join(" "))
         };
-        assert_eq!(of("reader", "boss"), ("b:edit d:pay".into(), "e:draw".into()));
-        assert_eq!(of("boss", "writer"), (String::new(), "d:pay".into()));
-        assert_eq!(of("writer", "writer"), (String::new(), String::new()));
+        assert_eq!(of("reader", "writer"), ["b:edit", "e:draw", "", ""]);
+        assert_eq!(of("reader", "boss"), ["b:edit d:pay", "e:draw", "c:view", "c:view"]);
+        assert_eq!(of("boss", "writer"), ["", "d:pay", "c:view", "c:view"]);
+        assert_eq!(of("writer", "writer"), [""; 4]);
+    }
+
+    #[test]
+    fn a_change_of_role_claims_nothing_of_what_depends() {
+        let of = |before: Cell, after: Cell| {
+            let row = MatrixRow {
+                action: "a".to_owned(),
+                resource: "a".to_owned(),
+                cells: vec![before, after],
+                depends_on: [before, after].map(|cell| on((cell, "owner"))).to_vec(),
+            };
+            let matrix = Matrix { roles: vec![id("one"), id("two")], rows: vec![row] };
+            let Difference { gains, loses, may_gain, may_lose } =
+                difference(&matrix, &id("one"), &id("two"));
+            [gains, loses, may_gain, may_lose].map(|actions| actions.len())
+        };
+        let (yes, no, depends) = (Cell::Allowed, Cell::Denied, Cell::Depends);
+        for (before, after, found) in [
+            (no, yes, [1, 0, 0, 0]),
+            (yes, no, [0, 1, 0, 0]),
+            (no, depends, [0, 0, 1, 0]),
+            (depends, yes, [0, 0, 1, 0]),
+            (yes, depends, [0, 0, 0, 1]),
+            (depends, no, [0, 0, 0, 1]),
+            (depends, depends, [0; 4]),
+            (yes, yes, [0; 4]),
+        ] {
+            assert_eq!(of(before, after), found, "{before:?} {after:?}");
+        }
     }
 
     #[test]

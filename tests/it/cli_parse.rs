@@ -477,23 +477,24 @@ fn roles_are_compared_in_the_order_they_are_named() {
     let matrix = json!({
         "roles": ["editor", "reader", "writer"],
         "rows": [
-            {"action": "docs:edit", "resource": "doc", "cells": ["allowed", "denied", "depends"]},
+            {"action": "docs:edit", "resource": "doc", "cells": ["allowed", "denied", "depends"], "depends_on": ["own", "bob"]},
             {"action": "docs:read", "resource": "doc", "cells": ["allowed", "allowed", "allowed"]},
         ],
     });
     let sidecar = MadeUp::answering((0..4).map(|_| ok(&matrix)));
     assert_eq!(
         sidecar.run(&["role", "compare"]).ends(0),
-        "action\ton\teditor\treader\twriter\ndocs:edit\tdoc\tyes\t-\tdepends\ndocs:read\tdoc\tyes\tyes\tyes\n"
+        "action\ton\teditor\treader\twriter\tdepends on policy\ndocs:edit\tdoc\tyes\t-\tdepends\town, bob\ndocs:read\tdoc\tyes\tyes\tyes\t\n"
     );
     assert_eq!(
         sidecar.run(&["role", "compare", "writer", "editor"]).ends(0),
-        "action\ton\twriter\teditor\ndocs:edit\tdoc\tdepends\tyes\ndocs:read\tdoc\tyes\tyes\n"
+        "action\ton\twriter\teditor\tdepends on policy\ndocs:edit\tdoc\tdepends\tyes\town, bob\ndocs:read\tdoc\tyes\tyes\t\n"
     );
     let out = sidecar.run(&["role", "compare", "reader", "--json"]).ends(0);
     let one: Json = serde_json::from_str(&out).unwrap();
     assert_eq!(one["roles"], json!(["reader"]));
     assert_eq!(one["rows"][0]["cells"], json!(["denied"]));
+    assert_eq!(one["rows"][0]["depends_on"], json!([]));
     let err = sidecar.run(&["role", "compare", "typist"]).complains(1);
     assert!(err.contains("`typist`: use one of `editor`, `reader`, `writer`"), "{err}");
 }
@@ -505,13 +506,15 @@ fn a_refused_reload_prints_the_faults_as_they_are_and_ends_with_3() {
     let body = json!({"status": 422, "code": "policies_refused", "detail": faults});
     let report = json!({
         "digest": HEAD, "policies": 9, "changed": true, "gains": ["writer gains docs:edit"],
-        "loses": [], "notes": ["a note"],
+        "loses": [], "may_gain": ["may gain: x"], "may_lose": ["may lose: y"], "notes": ["a note"],
     });
     let sidecar = MadeUp::answering([problem(422, &body), ok(&report)]);
     assert_eq!(sidecar.run(&["policy", "reload"]).complains(3), format!("{faults}\n"));
     assert_eq!(
         sidecar.run(&["policy", "reload"]).ends(0),
-        format!("9 policies are live, digest {HEAD}\nwriter gains docs:edit\na note\n")
+        format!(
+            "9 policies are live, digest {HEAD}\nwriter gains docs:edit\nmay gain: x\nmay lose: y\na note\n"
+        )
     );
 }
 
@@ -639,6 +642,31 @@ fn a_folder_is_written_checked_tested_and_compared_without_a_sidecar() {
             .unwrap();
     assert_eq!(document["roles"].as_array().unwrap().len(), 7);
     assert_eq!(document["rows"][0]["cells"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn a_policy_for_one_user_is_one_line_against_the_folder_before() {
+    let (home, before) = folder();
+    let (after, same) = (home.path().join("after"), home.path().join("same"));
+    copy_folder(&before, &after);
+    copy_folder(&before, &same);
+    let rule = "@id(\"bob\") forbid (principal == KWIC::User::\"bob\", action, resource);\n";
+    fs::write(after.join("rules/bob.cedar"), rule).unwrap();
+    fs::remove_dir_all(after.join("tests")).unwrap();
+    let compare = |new: &Path, old: &Path, more: &[&str]| {
+        run(&[&["policy", "matrix", path(new), "--before", path(old)], more].concat()).ends(0)
+    };
+    let why = "it concerns only `KWIC::User::\"bob\"`";
+    let new = format!("may lose: depends on policy `bob`, which is new: {why}");
+    assert_eq!(compare(&after, &before, &[]), format!("{new}\nnobody gains\n"));
+    let gone = format!("may gain: depends on policy `bob`, which is gone: {why}");
+    assert_eq!(compare(&before, &after, &[]), format!("{gone}\nnobody loses\n"));
+    assert_eq!(compare(&same, &before, &[]), "nobody gains\nnobody loses\n");
+    let document: Json = serde_json::from_str(&compare(&after, &before, &["--json"])).unwrap();
+    let wanted = json!({"gains": [], "loses": [], "may_gain": [], "may_lose": [new]});
+    assert_eq!(document, wanted);
+    let matrix = run(&["policy", "matrix", path(&after)]).ends(0);
+    assert!(matrix.contains("\tdepends\t") && matrix.contains("\tbob\n"), "{matrix}");
 }
 
 #[test]

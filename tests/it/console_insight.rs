@@ -388,6 +388,34 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
 }
 
 #[tokio::test]
+async fn a_policy_for_one_user_is_told_as_what_somebody_may_lose() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&shipped_policies(), folder.path());
+    fs::remove_dir_all(folder.path().join("tests")).unwrap();
+    let dir = folder.path().to_owned();
+    let console = Console::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+    })
+    .await;
+    let ann = console.person("ann", "administrator").await;
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    let rule = "@id(\"bob\") forbid (principal == KWIC::User::\"bob\", action, resource);\n";
+    fs::write(folder.path().join("rules/bob.cedar"), rule).unwrap();
+    let line = "may lose: depends on policy `bob`, which is new";
+    ann.page("/policies/check").await.shows(200, &[line, "nobody gains"]);
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    let page = ann.page("/policies").await;
+    page.shows(200, &[line, "or may have, is below: 1 lines"]);
+    page.leaves_out("administrator loses");
+    let compared = ann.page("/roles/compare").await;
+    compared.shows(200, &["Depends</span>", "depends on policy bob"]);
+    fs::remove_file(folder.path().join("rules/bob.cedar")).unwrap();
+    let line = "may gain: depends on policy `bob`, which is gone";
+    ann.page("/policies/check").await.shows(200, &[line, "nobody loses"]);
+}
+
+#[tokio::test]
 async fn only_the_managing_account_loads_policies() {
     let console = Console::new().await;
     let ann = console.person("ann", "administrator").await;

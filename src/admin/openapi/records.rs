@@ -448,6 +448,7 @@ fn comparison() -> Value {
         .with("action", text())
         .with("resource", text())
         .with("cells", list(cell()))
+        .with("depends_on", list(text()))
         .schema();
     Object::new().with("roles", list(text())).with("rows", list(row)).schema()
 }
@@ -547,6 +548,8 @@ fn reload() -> Value {
         .with("changed", flag())
         .with("gains", list(text()))
         .with("loses", list(text()))
+        .with("may_gain", list(text()))
+        .with("may_lose", list(text()))
         .with("notes", list(text()))
         .schema()
 }

@@ -41,6 +41,8 @@ struct ComparisonRow {
     action: String,
     resource: String,
     cells: Vec<&'static str>,
+    /// The policies that cells which say `depends` depend on; the first of many.
+    depends_on: Vec<String>,
 }
 
 impl From<&Matrix> for Comparison {
@@ -49,6 +51,7 @@ impl From<&Matrix> for Comparison {
             action: row.action.clone(),
             resource: row.resource.clone(),
             cells: row.cells.iter().map(|cell| cell.as_str()).collect(),
+            depends_on: row.policies(),
         };
         Self {
             roles: matrix.roles.iter().map(ToString::to_string).collect(),
@@ -85,6 +88,8 @@ pub(in crate::admin) struct Reload {
     changed: bool,
     gains: Vec<String>,
     loses: Vec<String>,
+    may_gain: Vec<String>,
+    may_lose: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -96,7 +101,9 @@ impl From<ReloadReport> for Reload {
             changed: report.changed,
             gains: report.changes.gains,
             loses: report.changes.loses,
-            notes: [report.notes, report.changes.notes].concat(),
+            may_gain: report.changes.may_gain,
+            may_lose: report.changes.may_lose,
+            notes: report.notes,
         }
     }
 }

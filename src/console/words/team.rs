@@ -99,6 +99,8 @@ words! {
     SAME_ROLE: "this is the role already: choose another one, or cancel"
     GAINS: "Gains"
     LOSES: "Loses"
+    MAY_GAIN: "May gain (depends on a policy)"
+    MAY_LOSE: "May lose (depends on a policy)"
     NOTHING: "Nothing"
     YOUR_CODE: "Your own code"
     RESET_LINK: "Link to a new password"
