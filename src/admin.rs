@@ -61,6 +61,10 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
             if let Some(private) = &failure.private {
                 tracing::warn!(request_id = request.id(), code = failure.code, private, "refused");
             }
+            let failure = match request.peer {
+                Peer::Unix { .. } => failure.for_operator(),
+                Peer::Tcp { .. } => failure,
+            };
             Reply::problem(&failure, request.id())
         }
         Err(Refusal::Method { allow }) => {

@@ -3,7 +3,7 @@
 //! Holds them; decides nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Timestamp, Token, TokenHash, limits};
+use crate::domain::{Digest, Failure, PolicyFiles, Timestamp, Token, TokenHash, limits};
 use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
 use crate::mail::Mailer;
@@ -68,10 +68,19 @@ pub struct ReloadReport {
 /// What is known between two reloads.
 #[derive(Debug, Default)]
 pub struct Reloading {
-    /// What changed where the live set could not be kept for the next start.
-    pub unkept: Option<Vec<String>>,
+    /// The live set, where it could not be kept for the next start.
+    pub unkept: Option<Unkept>,
     /// How many had been asked for when the last one began, and what came of it.
     pub last: Option<(u64, Result<ReloadReport, Failure>)>,
+}
+
+/// A live policy set that could not be kept for the next start.
+#[derive(Debug)]
+pub struct Unkept {
+    /// What it was made from.
+    pub files: PolicyFiles,
+    /// What changed since the set that is kept, for the audit log.
+    pub changes: Vec<String>,
 }
 
 /// Where links in mail lead: the console's address to the outside.
@@ -152,6 +161,8 @@ pub struct App {
     pub reloads_asked: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
     pub checking: Mutex<()>,
+    /// Whether the live set is not kept for the next start; for whoever tells how the sidecar is.
+    pub policies_unkept: AtomicBool,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.
     pub roles_given: RwLock<()>,
@@ -203,6 +214,7 @@ impl App {
             reloading: Mutex::default(),
             reloads_asked: AtomicU64::new(0),
             checking: Mutex::default(),
+            policies_unkept: AtomicBool::new(false),
             roles_given: RwLock::new(()),
         })
     }

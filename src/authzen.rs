@@ -13,7 +13,7 @@ mod wire;
 
 pub use evaluation::{answer, answer_batch, answer_batch_at_once, evaluation, evaluations};
 pub use forward_auth::forward_auth;
-pub use health::{livez, metrics, readyz};
+pub use health::{checked, livez, metrics, readyz};
 pub use metadata::metadata;
 
 use crate::app::App;

@@ -5,6 +5,8 @@
 //! whole one, and nothing is ever written over. Digests find what was damaged, not who forged it.
 //! Knows files only: no store, and no key.
 
+pub mod leftovers;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -81,23 +83,26 @@ pub struct Taken {
 }
 
 /// Makes a backup at `to`, which must not be there, of what `copy` writes into the file that it is
-/// given, and of the keys in a folder.
+/// given, of the keys in the data folder, and of those that are held: each as the name and content of
+/// its file, which counts more than the file. What a backup that was killed has left is removed.
 ///
 /// # Errors
 /// `Conflict` `backup_exists`; `Busy` `backup_failed`, when a file cannot be read or written; what
 /// `copy` says.
 pub async fn write<F: Future<Output = Result<Revision, Failure>>>(
     to: &Path,
-    keys: &Path,
+    data: &Path,
+    held: Vec<(String, String)>,
     at: Timestamp,
     copy: impl FnOnce(PathBuf) -> F,
 ) -> Result<Taken, Failure> {
-    let draft = Draft::begin(to)?;
+    leftovers::remove(data, &[&above(to)]);
+    let draft = Draft::begin(to, data)?;
     let revision = copy(draft.folder.join(STORE)).await?;
-    let keys = keys.to_owned();
+    let keys = data.join(KEYS);
     tokio::task::spawn_blocking(move || {
         let failed = |fault: io::Error| failed(&draft.to, &fault);
-        draft.finish(&keys, revision, at).map_err(failed)
+        draft.finish(&keys, &held, revision, at).map_err(failed)
     })
     .await
     .map_err(|fault| Failure::internal(format!("the backup broke off: {fault}")))?
@@ -118,6 +123,7 @@ fn failed(place: &Path, fault: &io::Error) -> Failure {
 struct Draft {
     folder: PathBuf,
     to: PathBuf,
+    _mark: leftovers::Mark,
 }
 
 impl Drop for Draft {
@@ -127,7 +133,7 @@ impl Drop for Draft {
 }
 
 impl Draft {
-    fn begin(to: &Path) -> Result<Self, Failure> {
+    fn begin(to: &Path, data: &Path) -> Result<Self, Failure> {
         if fs::symlink_metadata(to).is_ok() {
             return Err(Failure::new(
                 Kind::Conflict,
@@ -140,16 +146,34 @@ impl Draft {
         let mark = mark.get(..8).unwrap_or_default();
         let folder = PathBuf::from(format!("{}.{mark}.part", to.display()));
         make_folder(&folder).map_err(|fault| failed(to, &fault))?;
-        Ok(Self { folder, to: to.to_owned() })
+        let _mark = leftovers::Mark::of(&folder, data, mark);
+        Ok(Self { folder, to: to.to_owned(), _mark })
     }
 
-    fn finish(&self, keys: &Path, revision: Revision, at: Timestamp) -> io::Result<Taken> {
+    fn finish(
+        &self,
+        keys: &Path,
+        held: &[(String, String)],
+        revision: Revision,
+        at: Timestamp,
+    ) -> io::Result<Taken> {
         let mut files = vec![Listed::new(STORE.to_owned(), measured(&self.folder.join(STORE))?)];
         make_folder(&self.folder.join(KEYS))?;
-        for name in names(keys)? {
+        let there = match names(keys) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound && !held.is_empty() => Vec::new(),
+            there => there?,
+        };
+        for name in there.iter().filter(|name| held.iter().all(|(held, _)| held != *name)) {
             let path = format!("{KEYS}/{name}");
-            let copied = copied(&keys.join(&name), &self.folder.join(&path))?;
+            let copied = copied(&keys.join(name), &self.folder.join(&path))?;
             files.push(Listed::new(path, copied));
+        }
+        for (name, text) in held {
+            let path = format!("{KEYS}/{name}");
+            let mut file = new_file(&self.folder.join(&path))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            files.push(Listed::new(path.clone(), measured(&self.folder.join(path))?));
         }
         let bytes = files.iter().map(|file| file.bytes).sum();
         let taken = Taken { place: self.to.clone(), revision, at, bytes, keys: files.len() - 1 };

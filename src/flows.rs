@@ -9,6 +9,7 @@ pub mod api_tokens;
 pub mod audit;
 pub mod backup;
 pub mod callers;
+pub mod check;
 pub mod cross_check;
 pub mod decide;
 pub mod events;

@@ -53,6 +53,38 @@ impl Keys {
         Ok(Self { links: Ring::open(folder, "link")?, seals: Ring::open(folder, "seal")? })
     }
 
+    /// Reads the keys of a folder, and makes none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        Ok(Self { links: Ring::read(folder, "link")?, seals: Ring::read(folder, "seal")? })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.seals.is_empty()
+    }
+
+    /// The names of the keys in use that a folder has not, or has otherwise: a restart would work
+    /// without them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn missing_in(&self, folder: &Path) -> Result<Vec<String>, Failure> {
+        let there = Self::read(folder)?;
+        let links = self.links.without(&there.links).map(|id| format!("link-{}.key", id.0));
+        let seals = self.seals.without(&there.seals).map(|id| format!("seal-{}.key", id.0));
+        Ok(links.chain(seals).collect())
+    }
+
+    /// The keys in use, each as the name and the content of its file.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, String)> {
+        self.links.files("link").chain(self.seals.files("seal")).collect()
+    }
+
     /// Adds a new key of each kind to a folder; the next start works with them. Answers what it
     /// wrote.
     ///

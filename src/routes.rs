@@ -10,7 +10,8 @@ use crate::authzen;
 use crate::browser;
 use crate::console;
 use crate::domain::{Failure, Kind};
-use crate::http::{Method, Reply, Request, Server, Small};
+use crate::flows::permit::StorePermit;
+use crate::http::{Method, Peer, Reply, Request, Server, Small};
 use crate::telemetry::Route;
 
 /// Paths of the decision listener, with the method that each takes.
@@ -101,9 +102,9 @@ async fn decision_reply(
         Route::Evaluations => authzen::evaluations(app, request).await,
         Route::Metadata => authzen::metadata(app, request.path()),
         Route::ForwardAuth => authzen::forward_auth(app, request),
-        Route::Metrics => Ok(authzen::metrics(app, server)),
+        Route::Metrics => Ok(authzen::metrics(app, server).await),
         Route::Health if request.path() == "/livez" => Ok(authzen::livez()),
-        Route::Health | Route::Unknown => Ok(authzen::readyz(app, false)),
+        Route::Health | Route::Unknown => Ok(authzen::readyz(app, false).await),
     }
 }
 
@@ -116,14 +117,23 @@ pub async fn management(app: Arc<App>, request: Request) -> Reply {
 }
 
 /// `admin.sock`: the management API, one decision for `kwic-team decide`, and for `kwic-team doctor`
-/// whether the sidecar is ready.
+/// whether the sidecar is ready and what a
+/// restart would find.
 pub async fn admin(app: Arc<App>, mut request: Request) -> Reply {
     if request.path() == "/access/v1/evaluation" && request.method == Method::Post {
         let answered = authzen::evaluation(&app, &mut request).await;
         return answered.unwrap_or_else(|failure| Reply::problem(&failure, request.id()));
     }
     if request.path() == "/readyz" && request.method == Method::Get {
-        return authzen::readyz(&app, true);
+        return authzen::readyz(&app, true).await;
+    }
+    if request.path() == "/check"
+        && request.method == Method::Get
+        && let Peer::Unix { uid } = request.peer
+    {
+        let checked = authzen::checked(&app, &StorePermit::sidecar(uid)).await;
+        return checked
+            .unwrap_or_else(|failure| Reply::problem(&failure.for_operator(), request.id()));
     }
     admin::route(&app, request).await
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Links};
 use crate::background;
+use crate::backup::leftovers;
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
@@ -38,6 +39,13 @@ use crate::telemetry::log::{self, LogFormat};
 
 /// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
+/// The permissions of `admin.sock`: its owner is its operator.
+const ADMIN_MODE: u32 = 0o600;
+/// How often it is looked whether a socket is still there.
+const SOCKET_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A file grew beyond the bound on the size of files (`setrlimit(2)`). Unheard, it would end the
+/// process; heard, the write fails like any other.
+const SIGXFSZ: i32 = 25;
 
 /// Serves until a signal ends it, on the runtime of management.
 ///
@@ -75,12 +83,17 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     for listener in sockets.decision {
         places.push(("decisions", listener.place()));
         let (app, server) = (Arc::clone(&app), server.clone());
-        let serving = async move {
-            let (own, asked) = (server.clone(), Arc::clone(&app));
-            let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
-            let handler = move |request| routes::decision(Arc::clone(&app), own.clone(), request);
-            server.serve_at_once(&listener, at_once, handler).await;
-        };
+        let mode = app.config.decision.socket_mode;
+        let serving = keep_listening(listener, mode, move |listener| {
+            let (server, app) = (server.clone(), Arc::clone(&app));
+            async move {
+                let (own, asked) = (server.clone(), Arc::clone(&app));
+                let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
+                let handler =
+                    move |request| routes::decision(Arc::clone(&app), own.clone(), request);
+                server.serve_at_once(&listener, at_once, handler).await;
+            }
+        });
         answering.spawn_on(serving, decisions.handle());
     }
     let management = server.beside(all);
@@ -95,10 +108,13 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     }
     {
         let (app, server) = (Arc::clone(&app), management.clone());
-        tasks.spawn(async move {
-            let handler = move |request| routes::admin(Arc::clone(&app), request);
-            server.serve(&sockets.admin, handler).await;
-        });
+        tasks.spawn(keep_listening(sockets.admin, ADMIN_MODE, move |listener| {
+            let (server, app) = (server.clone(), Arc::clone(&app));
+            async move {
+                let handler = move |request| routes::admin(Arc::clone(&app), request);
+                server.serve(&listener, handler).await;
+            }
+        }));
     }
     if let Some(watch) = watch {
         tasks.spawn(reload::watch(Arc::clone(&app), watch));
@@ -107,6 +123,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
     tasks.spawn(letters::watch_queue(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
+    tasks.spawn(reload::keep_unkept(Arc::clone(&app)));
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
@@ -252,7 +269,7 @@ impl Sockets {
         usable(config)?;
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let admin = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await?;
+        let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await?;
         let mut paths = vec![path];
         let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
@@ -262,6 +279,39 @@ impl Sockets {
             paths.push(path.clone());
         }
         Ok(Self { decision, console, admin, paths })
+    }
+}
+
+/// Serves a listener. A socket whose file is removed, as cleaners of old files do, is made anew.
+async fn keep_listening<F: Future<Output = ()>>(
+    listener: Listener,
+    mode: u32,
+    serve: impl Fn(Arc<Listener>) -> F,
+) {
+    let mut listener = Arc::new(listener);
+    loop {
+        tokio::select! {
+            () = serve(Arc::clone(&listener)) => return,
+            () = removed(&listener) => {}
+        }
+        let Listener::Unix(_, path) = &*listener else { continue };
+        let path = path.clone();
+        if let Ok(bound) = (Listen::Unix { path: path.clone(), mode }).bind().await {
+            tracing::warn!(socket = %path.display(), "the socket was removed, and was made anew");
+            listener = Arc::new(bound);
+        }
+    }
+}
+
+/// Ends where the file of a socket is gone.
+async fn removed(listener: &Listener) {
+    let Listener::Unix(_, path) = listener else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(SOCKET_LOOK_EVERY).await;
+        let there = tokio::fs::symlink_metadata(path).await;
+        if there.is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
+            return;
+        }
     }
 }
 
@@ -286,6 +336,10 @@ fn make_private(data: &Path) -> Result<(), Failure> {
 /// what the directory holds.
 async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Follower), Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
+    if !demo {
+        clear_up(&config);
+        refuse_a_lost_store(&config)?;
+    }
     let store = if demo {
         Store::in_memory(clock.clone()).await?
     } else {
@@ -318,6 +372,32 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Fo
     let app = Arc::new(app);
     tell_resealed(two_step::reseal(&app.store, &app.keys).await?);
     Ok((app, follower))
+}
+
+/// Removes what backups and restores that were killed have left: no other is under way now.
+fn clear_up(config: &Config) {
+    let mut removed = leftovers::remove(&config.data, &[]);
+    removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
+    for path in removed {
+        tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
+    }
+}
+
+/// A sidecar that has keys had a store: an empty one in its place would know nobody who was there.
+fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
+    let (store, keys) = (&config.store.path, config.data.join("keys"));
+    if !matches!(store.try_exists(), Ok(false)) || Keys::read(&keys)?.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Internal,
+        "store_lost",
+        format!(
+            "there are keys in `{1}` and no store `{0}`: put the file back, mount its disk, or restore a backup with `kwic-team restore`; only where this is a new installation, remove `{1}` first",
+            store.display(),
+            keys.display()
+        ),
+    ))
 }
 
 /// Tells what became of the secrets in the store when they were put under the newest key.
@@ -418,6 +498,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Heard, and nothing done about it.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -430,6 +512,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            _too_large: listen(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

@@ -105,6 +105,21 @@ pub struct Gauges<'g> {
     pub panics: u64,
     /// Seconds that a reload has been running; 0 while none is.
     pub reload_running: i64,
+    /// How the store's disk does its part.
+    pub disk: Disk,
+}
+
+/// How the store's disk does its part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk {
+    /// Changes that were not kept since the start.
+    pub failures: u64,
+    /// The last change was not kept.
+    pub failing: bool,
+    /// The open file is not the one that a restart would open.
+    pub replaced: bool,
+    /// The live policies are not kept for the next start.
+    pub policies_unkept: bool,
 }
 
 /// What one thread counts.
@@ -300,7 +315,32 @@ impl Telemetry {
     }
 }
 
+fn write_disk(out: &mut String, disk: Disk) {
+    single(
+        out,
+        ("kwic_store_write_failures_total", "counter"),
+        "Changes that the store's disk did not keep.",
+        disk.failures,
+    );
+    for (name, help, value) in [
+        ("kwic_store_failing", "1 where the last change was not kept.", disk.failing),
+        (
+            "kwic_store_replaced",
+            "1 where the store's file is not the one that the sidecar has open.",
+            disk.replaced,
+        ),
+        (
+            "kwic_policies_unkept",
+            "1 where the live policies are not kept for the next start.",
+            disk.policies_unkept,
+        ),
+    ] {
+        single(out, (name, "gauge"), help, u8::from(value));
+    }
+}
+
 fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
+    write_disk(out, gauges.disk);
     head(out, "kwic_cross_checks_total", "counter", "Decisions asked again in full.");
     for (result, count) in ["agreed", "differed", "left_out"].iter().zip(gauges.cross_checks) {
         let _ = writeln!(out, "kwic_cross_checks_total{{result=\"{result}\"}} {count}");
@@ -393,6 +433,7 @@ mod tests {
             connections: 0,
             panics: 0,
             reload_running: 0,
+            disk: Disk { failures: 3, failing: true, ..Disk::default() },
         };
         let text = telemetry.render(&gauges);
         for line in [
@@ -400,6 +441,9 @@ mod tests {
             "kwic_decisions_total{decision=\"deny\"} 18",
             "kwic_decision_duration_seconds_bucket{le=\"+Inf\"} 3",
             "kwic_decision_duration_seconds_count 3",
+            "kwic_store_write_failures_total 3",
+            "kwic_store_failing 1",
+            "kwic_store_replaced 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

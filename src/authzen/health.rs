@@ -1,13 +1,17 @@
 //! `/livez`, `/readyz` and `/metrics`: for whoever keeps the sidecar running.
 //!
-//! Tells counts, revisions and the policies' fault; never a member.
+//! Tells counts, revisions and what is at fault with policies and store; never a member.
+
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
 use crate::app::App;
 use crate::domain::{Failure, Kind};
-use crate::http::{Reply, Server};
-use crate::telemetry::{self, Gauges};
+use crate::flows::check;
+use crate::flows::permit::StorePermit;
+use crate::http::{Reply, Server, status};
+use crate::telemetry::{self, Disk, Gauges};
 
 #[derive(Serialize)]
 struct Ready<'r> {
@@ -24,6 +28,24 @@ struct Ready<'r> {
     reload_running_seconds: Option<i64>,
     revision: u64,
     members: usize,
+    store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_fault: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies_unkept: Option<&'static str>,
+}
+
+/// The same for a state in which nothing can be changed, or decisions may not know all.
+#[derive(Serialize)]
+struct NotReady<'r> {
+    status: &'r str,
+    code: &'r str,
+    detail: &'r str,
+}
+
+fn not_ready(failure: &Failure) -> Reply {
+    let body = NotReady { status: failure.code, code: failure.code, detail: &failure.public };
+    Reply::json_of(&body).status(status(failure.kind))
 }
 
 /// The process answers.
@@ -33,20 +55,30 @@ pub fn livez() -> Reply {
 }
 
 /// The sidecar decides, and by which policies; 503 while decisions may not know what is in the
-/// store. A sidecar listens only once it has members and policies.
+/// store, and while a restart would find another store. A sidecar listens only once it has members
+/// and policies.
 ///
 /// Whoever is not the sidecar's operator hears of a fault where it is and nothing that policies say.
-#[must_use]
-pub fn readyz(app: &App, to_operator: bool) -> Reply {
-    let status = app.policy_status.load();
-    let policies = app.policies.load();
+/// What is told has no path of this machine in it.
+pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     if app.store.is_unsettled() {
-        return Reply::message(&Failure::new(
+        return not_ready(&Failure::new(
             Kind::Busy,
             "not_followed",
             "the store broke off in a change, and decisions do not know yet whether it was made: free space on its disk",
         ));
     }
+    let in_place = app.store.is_in_place().await;
+    if let Err(replaced) = &in_place
+        && replaced.code == "store_replaced"
+    {
+        return not_ready(replaced);
+    }
+    let store_fault =
+        app.store.fault().or_else(|| in_place.err().map(|fault| fault.private.unwrap_or_default()));
+    let unkept = app.policies_unkept.load(Ordering::Relaxed);
+    let status = app.policy_status.load();
+    let policies = app.policies.load();
     Reply::json_of(&Ready {
         status: "ready",
         policies: if status.last_good { "last_good" } else { "live" },
@@ -58,6 +90,11 @@ pub fn readyz(app: &App, to_operator: bool) -> Reply {
         reload_running_seconds: Some(running(app)).filter(|seconds| *seconds >= LONG_SECONDS),
         revision: app.directory.revision().0,
         members: app.directory.len(),
+        store: if store_fault.is_some() { "failing" } else { "ok" },
+        store_fault,
+        policies_unkept: unkept.then_some(
+            "the live policies are not kept for the next start, which would begin with those before",
+        ),
     })
 }
 
@@ -68,9 +105,36 @@ fn running(app: &App) -> i64 {
     app.telemetry.reload_running(app.clock.now())
 }
 
+/// Whether what a restart would find is in order, for the operator of the sidecar.
+///
+/// # Errors
+/// As [`check::running`].
+pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> {
+    #[derive(Serialize)]
+    struct Shown {
+        store_fault: Option<String>,
+        keys_missing: Vec<String>,
+        secrets_without_key: usize,
+        empty_accounts: Vec<String>,
+    }
+    let check::Checked { store, keys_missing, secrets_without_key, empty_accounts } =
+        check::running(app, permit).await?;
+    Ok(Reply::json_of(&Shown {
+        store_fault: store.map(|fault| fault.for_operator().public),
+        keys_missing,
+        secrets_without_key,
+        empty_accounts,
+    }))
+}
+
 /// Everything that is counted.
-#[must_use]
-pub fn metrics(app: &App, server: &Server) -> Reply {
+pub async fn metrics(app: &App, server: &Server) -> Reply {
+    let disk = Disk {
+        failures: app.store.failures(),
+        failing: app.store.fault().is_some(),
+        replaced: app.store.is_in_place().await.is_err(),
+        policies_unkept: app.policies_unkept.load(Ordering::Relaxed),
+    };
     let policies = app.policies.load();
     let checks = app.cross_check.outcomes();
     let mut text = app.telemetry.render(&Gauges {
@@ -85,6 +149,7 @@ pub fn metrics(app: &App, server: &Server) -> Reply {
         connections: server.connections(),
         panics: server.panics(),
         reload_running: running(app),
+        disk,
     });
     text.push_str(&app.telemetry.mail.render(app.clock.now()));
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));

@@ -1,7 +1,7 @@
 //! `kwic-team doctor`: what is in order, what is not, and what to do next.
 //!
-//! Asks the running sidecar through `admin.sock`, and looks at the data folder itself. Changes
-//! nothing.
+//! Asks the running sidecar through `admin.sock`, and looks at the data folder itself; where no
+//! sidecar answers, at the store's file, too. Changes nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -12,7 +12,9 @@ use serde_json::{Value as Json, json};
 
 use super::output::{self, text};
 use super::remote::{Call, Remote, with_query};
-use super::{Exit, Global, Outcome, Stop};
+use super::{Exit, Global, Outcome, Stop, serve};
+use crate::backup::leftovers;
+use crate::flows::check;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +65,24 @@ pub(super) fn run(global: &Global) -> Outcome {
                 "sidecar",
                 format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
             ));
+            lines.extend(disk(&ready));
             lines.push(policies(&ready));
+            lines.extend(whole(&remote));
             lines.extend(running(&remote));
         }
-        Err(stop) => lines.push(Line::fail("sidecar", stop.message)),
+        // It answers, and says why it is not ready.
+        Err(stop) if !stop.code.is_empty() => {
+            lines
+                .push(Line::fail("sidecar", format!("the sidecar is not ready: {}", stop.message)));
+            lines.extend(whole(&remote));
+            lines.extend(running(&remote));
+        }
+        Err(stop) => {
+            lines.push(Line::fail("sidecar", stop.message));
+            lines.extend(at_rest(global, &remote));
+        }
     }
+    lines.extend(left_behind(global));
     lines.iter().try_for_each(|line| print(global, line)).or_else(Stop::unless_reader_left)?;
     match lines.iter().any(|line| line.state == State::Fail) {
         true => Ok(Exit::Failure),
@@ -179,6 +194,114 @@ fn policies(ready: &Json) -> Line {
             )
         }
     }
+}
+
+/// What the sidecar cannot write, it loses at its end.
+fn disk(ready: &Json) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
+    if !fault.is_empty() {
+        lines.push(Line::fail(
+            "store",
+            format!("the store cannot be written, and every change is refused: {fault}; the sidecar goes on by itself once it can"),
+        ));
+    }
+    if !unkept.is_empty() {
+        lines.push(Line::fail(
+            "policies",
+            format!(
+                "{unkept}: let the store be written again, and the sidecar keeps them by itself"
+            ),
+        ));
+    }
+    lines
+}
+
+/// What a restart would find, as the running sidecar sees it.
+fn whole(remote: &Remote) -> Vec<Line> {
+    let checked = match remote.json(&Call::new("GET", "/check")) {
+        Ok(checked) => checked,
+        Err(stop) => return vec![Line::fail("store", stop.message)],
+    };
+    let list = |name: &str| -> Vec<String> {
+        let items = checked.get(name).and_then(Json::as_array).into_iter().flatten();
+        items.filter_map(Json::as_str).map(str::to_owned).collect()
+    };
+    let secrets = checked.get("secrets_without_key").and_then(Json::as_u64).unwrap_or(0);
+    let fault = Some(text(&checked, "store_fault")).filter(|fault| !fault.is_empty());
+    found(fault, &list("keys_missing"), secrets, &list("empty_accounts"))
+}
+
+/// The same where no sidecar answers.
+fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
+    let config = match serve::configured(global, &global.data) {
+        Ok(config) => config,
+        Err(stop) => return vec![Line::fail("configuration", stop.message)],
+    };
+    let (store, keys) = (&config.store.path, config.data.join("keys"));
+    if matches!(store.try_exists(), Ok(false)) {
+        return vec![Line::fail(
+            "store",
+            format!(
+                "there is no store `{}`: where one was, put it back, or restore a backup with `kwic-team restore`",
+                store.display()
+            ),
+        )];
+    }
+    match remote.run(check::at_rest(store, &keys)) {
+        Ok(checked) => {
+            let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
+            found(None, &checked.keys_missing, secrets, &checked.empty_accounts)
+        }
+        Err(stop) => vec![Line::fail("store", stop.message)],
+    }
+}
+
+/// What a look at the store and its keys has found.
+fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<Line> {
+    let mut lines = vec![match store {
+        Some(fault) => Line::fail("store", fault),
+        None => Line::ok("store", "every page of the store holds what was written to it"),
+    }];
+    if !keys.is_empty() {
+        lines.push(Line::fail(
+            "keys",
+            format!(
+                "the sidecar works with keys that are not in the folder `keys`, or are others there: {}; put them back before it ends, or what they sealed is lost",
+                keys.join(", ")
+            ),
+        ));
+    }
+    if secrets > 0 {
+        lines.push(Line::fail(
+            "keys",
+            format!("{secrets} secrets of second factors are sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`"),
+        ));
+    }
+    lines.extend(empty.iter().map(|slug| {
+        Line::warn(
+            "accounts",
+            format!("`{slug}`: nobody has joined it yet: `kwic-team invite list --account {slug}` shows whom to send an invite again"),
+        )
+    }));
+    lines
+}
+
+/// What a backup or a restore that was killed has left, with keys in it.
+fn left_behind(global: &Global) -> Vec<Line> {
+    let store = serve::configured(global, &global.data).map(|config| config.store.path);
+    let store = store.unwrap_or_else(|_| global.data.join("kwic.redb"));
+    let mut left = leftovers::of_backups(&global.data, &[Path::new(".")]);
+    left.extend(leftovers::of_restores(&global.data, &store));
+    left.iter()
+        .map(|path| {
+            let place = path.display();
+            Line::warn(
+                "leftovers",
+                format!("a killed backup or restore has left `{place}`, which holds records or keys: the next start removes it, or remove it by hand"),
+            )
+        })
+        .collect()
 }
 
 /// What only the running sidecar knows. What it does not answer is a line, too.

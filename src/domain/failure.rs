@@ -98,7 +98,16 @@ impl Failure {
         .logged(private)
     }
 
-    /// Adds what only the log may hear.
+    /// The same for the operator of the sidecar, who may know the cause.
+    #[must_use]
+    pub fn for_operator(mut self) -> Self {
+        if let Some(private) = self.private.as_deref().filter(|private| !private.is_empty()) {
+            self.public = format!("{} ({private})", self.public);
+        }
+        self
+    }
+
+    /// Adds what only the log and the operator of the sidecar may hear.
     #[must_use]
     pub fn logged(mut self, private: impl Into<String>) -> Self {
         self.private = Some(private.into());

@@ -14,13 +14,15 @@ use crate::domain::Failure;
 /// Makes a backup in a new folder. Changes go on meanwhile.
 ///
 /// # Errors
-/// As [`backup::write`].
+/// As [`backup::write`]; `Internal` `store_damaged`.
 pub async fn take(app: &Arc<App>, permit: StorePermit, to: PathBuf) -> Result<Taken, Failure> {
     let app = Arc::clone(app);
     let taken = whole(async move {
         let store = app.store.clone();
         let copy = |file: PathBuf| async move { store.copy_to(&file).await };
-        backup::write(&to, &app.config.data.join("keys"), app.clock.now(), copy).await
+        // The keys in use, wherever their files are.
+        let keys = app.keys.files();
+        backup::write(&to, &app.config.data, keys, app.clock.now(), copy).await
     })
     .await?;
     tracing::info!(

@@ -77,13 +77,22 @@ pub async fn seen<T>(
     changed
 }
 
-/// Finds out again and again what became of a change whose commit broke off, until the task is
-/// ended: decisions must not wait for the next change to see it.
+/// Finds out again and again what became of a change whose commit broke off, and whether the store's
+/// file is still there, until the task is ended: decisions must not wait for the next change to see
+/// it.
 pub async fn mend(store: Store) {
+    let mut told = false;
     loop {
         tokio::time::sleep(MEND_EVERY).await;
         // The disk still fails: readiness tells so, and the next look comes.
         let _ = store.mend().await;
+        let wrong = store.is_in_place().await.err();
+        if let Some(fault) = wrong.as_ref().filter(|_| !told) {
+            tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
+        } else if told && wrong.is_none() {
+            tracing::info!("the store's file is in its place again");
+        }
+        told = wrong.is_some();
     }
 }
 

@@ -8,9 +8,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub use crate::app::ReloadReport;
-use crate::app::{App, PolicyStatus};
+use crate::app::{App, PolicyStatus, Unkept};
 use crate::background;
 use crate::clock;
 use crate::domain::{
@@ -25,6 +26,9 @@ use crate::store::{Store, StoredPolicies};
 
 /// How many lines of change the log gets; the audit log gets all.
 const LOGGED_CHANGES: usize = 200;
+
+/// How often it is tried to keep a live set that could not be kept.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A set as it comes out of the gate, with what it was made from.
 struct Loaded {
@@ -260,7 +264,7 @@ fn told(app: &App, outcome: Result<ReloadReport, Failure>) -> Result<ReloadRepor
 async fn try_once(
     app: &App,
     permit: StorePermit,
-    unkept: &mut Option<Vec<String>>,
+    unkept: &mut Option<Unkept>,
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
@@ -272,9 +276,11 @@ async fn try_once(
     let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
     let Some(snapshot) = snapshot else {
         app.policy_status.store(Arc::new(status));
-        if let Some(lines) = unkept.take() {
-            let kept = keep(&app.store, permit.into_actor(), (&before, files), at, &lines).await;
-            settle(app, kept, lines, unkept).await?;
+        if let Some(Unkept { changes, .. }) = unkept.take() {
+            let again = Unkept { files: files.clone(), changes };
+            let actor = permit.into_actor();
+            let kept = keep(&app.store, actor, (&before, files), at, &again.changes).await;
+            settle(app, kept, again, unkept).await?;
         }
         return Ok(report(&before, false, Changes::default()));
     };
@@ -292,9 +298,10 @@ async fn try_once(
         app.policy_status.store(Arc::new(status));
         retired
     };
-    let mut lines = unkept.take().unwrap_or_default();
+    let mut lines = unkept.take().map(|unkept| unkept.changes).unwrap_or_default();
     lines.extend(changes.lines());
-    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &lines).await;
+    let again = Unkept { files: files.clone(), changes: lines };
+    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &again.changes).await;
     let (live, told) = (Arc::clone(&snapshot), changes.lines());
     // To give back the memory of a large set takes long enough to hold up decisions.
     apart(app, large, move || {
@@ -303,7 +310,7 @@ async fn try_once(
         drop(retired);
     })
     .await?;
-    settle(app, kept, lines, unkept).await?;
+    settle(app, kept, again, unkept).await?;
     Ok(report(&snapshot, true, changes))
 }
 
@@ -312,17 +319,18 @@ async fn try_once(
 async fn settle(
     app: &App,
     kept: Result<Revision, Failure>,
-    lines: Vec<String>,
-    unkept: &mut Option<Vec<String>>,
+    again: Unkept,
+    unkept: &mut Option<Unkept>,
 ) -> Result<(), Failure> {
+    app.policies_unkept.store(kept.is_err(), Ordering::Relaxed);
     match kept {
         Ok(revision) => refresh::settled(app, revision).await,
         Err(fault) => {
-            *unkept = Some(lines);
+            *unkept = Some(again);
             Err(Failure::new(
                 Kind::Busy,
                 "policies_not_kept",
-                "the new policies are live, but could not be kept for the next start, which would begin with those before: see the log, free space on the store's disk, then reload again",
+                "the new policies are live, but could not be kept for the next start, which would begin with those before: `kwic-team doctor` and the log say why; free space on the store's disk where it is full: they are kept as soon as it can be written",
             )
             .logged(fault.to_string()))
         }
@@ -389,6 +397,25 @@ fn log_changes(lines: &[String]) {
             more = lines.len() - LOGGED_CHANGES,
             "policies: further changes are in the audit log, see `kwic-team audit list`"
         );
+    }
+}
+
+/// Keeps the live set for the next start as soon as the store can be written, where it could not be
+/// before, until the task is ended.
+pub async fn keep_unkept(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(KEEP_EVERY).await;
+        // The store finds out for itself when it can be written again.
+        if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
+            let unkept = &mut app.reloading.lock().await.unkept;
+            let Some(again) = unkept.take() else { continue };
+            let (live, files, at) =
+                (app.policies.load_full(), again.files.clone(), app.clock.now());
+            let kept = keep(&app.store, Actor::System, (&live, files), at, &again.changes).await;
+            if settle(&app, kept, again, unkept).await.is_ok() {
+                tracing::info!("the live policies are kept for the next start");
+            }
+        }
     }
 }
 

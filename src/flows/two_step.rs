@@ -307,6 +307,22 @@ pub async fn reseal(store: &Store, keys: &Keys) -> Result<(usize, usize), Failur
     Ok((count, unreadable))
 }
 
+/// How many secrets of second factors no key opens.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn unreadable(store: &Store, keys: &Keys) -> Result<usize, Failure> {
+    let mut unreadable = 0;
+    for (id, account, factors) in store.sealed_factors().await? {
+        let of: [&[u8]; 3] = [b"totp", account.as_str().as_bytes(), id.as_str().as_bytes()];
+        let secrets =
+            [factors.authenticator.map(|it| it.secret), factors.pending.map(|it| it.secret)];
+        let closed = |secret: &Sealed| keys.unseal(&of, secret).is_none();
+        unreadable += secrets.into_iter().flatten().filter(closed).count();
+    }
+    Ok(unreadable)
+}
+
 /// What became of a secret that was to be sealed anew.
 enum Again {
     Is(Sealed),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -33,8 +33,22 @@ impl Ring {
             .mode(0o700)
             .create(folder)
             .map_err(|fault| refuse(folder, &fault))?;
+        let ring = Self::read(folder, kind)?;
+        if ring.is_empty() {
+            ring.extend(folder, kind)?;
+            return Self::read(folder, kind);
+        }
+        Ok(ring)
+    }
+
+    /// Reads the keys of a kind, and makes none.
+    pub(super) fn read(folder: &Path, kind: &str) -> Result<Self, Failure> {
         let mut keys = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(|fault| refuse(folder, &fault))? {
+        let entries = match fs::read_dir(folder) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Self(keys)),
+            entries => entries.map_err(|fault| refuse(folder, &fault))?,
+        };
+        for entry in entries {
             let path = entry.map_err(|fault| refuse(folder, &fault))?.path();
             let Some(number) = number_of(&path, kind) else { continue };
             let secret = Secret::read(&path).map_err(|why| refuse(&path, &why))?;
@@ -42,12 +56,25 @@ impl Ring {
                 .ok_or_else(|| refuse(&path, &"it is damaged; restore it from a backup"))?;
             keys.insert(KeyId(number), key.0);
         }
-        let ring = Self(keys);
-        if ring.0.is_empty() {
-            ring.extend(folder, kind)?;
-            return Self::open(folder, kind);
-        }
-        Ok(ring)
+        Ok(Self(keys))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys as their files have them.
+    pub(super) fn files<'r>(
+        &'r self,
+        kind: &'r str,
+    ) -> impl Iterator<Item = (String, String)> + 'r {
+        let text = |key: &[u8; KEY_BYTES]| format!("{}\n", Digest(*key).hex());
+        self.0.iter().map(move |(id, key)| (format!("{kind}-{}.key", id.0), text(key)))
+    }
+
+    /// The keys of this ring that another one has not, or has otherwise.
+    pub(super) fn without(&self, other: &Self) -> impl Iterator<Item = KeyId> {
+        self.0.iter().filter(|(id, key)| other.0.get(id) != Some(*key)).map(|(id, _)| *id)
     }
 
     /// Writes one more key.

@@ -51,7 +51,7 @@ pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
         ));
     }
     let copy = |file: PathBuf| async move { Store::copy_file(store, &file).await };
-    backup::write(to, &keys_of(config), Clock::System.now(), copy).await
+    backup::write(to, &config.data, Vec::new(), Clock::System.now(), copy).await
 }
 
 /// Puts a backup in the place of what there is: its keys too, unless it was read without them.

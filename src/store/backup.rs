@@ -1,4 +1,5 @@
-//! A copy of the whole store as one file, and what a copy that is put back must not bring back.
+//! A copy of the whole store as one file, what a copy that is put back must not bring back, and how
+//! the file itself is.
 //!
 //! Knows files and rows only: which folder a backup is, is the business of whoever asks.
 
@@ -40,6 +41,51 @@ impl Store {
     /// of a newer version.
     pub async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         RedbStore::copy_file(from, to).await
+    }
+
+    /// The store in a file that no sidecar has open, every page of it checked; what is changed there is
+    /// gone when it is dropped, and nothing is written to the file.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
+    pub async fn view(path: &Path) -> Result<Self, Failure> {
+        RedbStore::view(path).await.map(Self::Redb)
+    }
+
+    /// Checks the checksum of every page in the file, while changes go on.
+    ///
+    /// # Errors
+    /// `Internal` `store_damaged`; `Busy`, when the disk fails.
+    pub async fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Redb(store) => store.check().await,
+        }
+    }
+
+    /// Whether the open file is the one that a restart would open, as this process left it.
+    ///
+    /// # Errors
+    /// `Busy` `store_replaced`.
+    pub async fn is_in_place(&self) -> Result<(), Failure> {
+        match self {
+            Self::Redb(store) => store.is_in_place().await,
+        }
+    }
+
+    /// Why the last change was not kept, without a path; `None` where it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Redb(store) => store.fault(),
+        }
+    }
+
+    /// How many changes the disk did not keep since the start.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        match self {
+            Self::Redb(store) => store.failures(),
+        }
     }
 
     /// Ends every session, API token and link to a new password or address, in a store that was put

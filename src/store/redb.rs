@@ -8,10 +8,13 @@ mod accounts;
 mod api_tokens;
 mod audit;
 mod backup;
+mod cause;
 mod counts;
 mod data;
 mod erasure;
+mod file;
 mod guards;
+mod health;
 mod invites;
 mod leaving;
 mod letters;
@@ -28,26 +31,26 @@ mod sessions;
 mod transition;
 mod two_step;
 mod upgrade;
+mod view;
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use redb::backends::FileBackend;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-    WriteTransaction,
 };
 
+use self::file::{StoreFile, damaged, open_failure};
+use self::health::Health;
 use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use super::record::newer;
 use crate::clock::Clock;
-use crate::domain::{Actor, Change, Failure, Kind, Revision, limits};
+use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
 /// A table of records.
 type Records<K> = TableDefinition<'static, K, &'static [u8]>;
@@ -146,6 +149,9 @@ pub struct RedbStore(Arc<Inner>);
 
 struct Inner {
     opener: Opener,
+    /// Where the records lie in a file of this process' own.
+    file: Option<Arc<StoreFile>>,
+    health: Health,
     /// `None` after an input or output error, until the next call opens it again.
     database: RwLock<Option<Database>>,
     /// Held from the beginning of a change until its followers are told, so that the feed's order
@@ -210,17 +216,17 @@ impl RedbStore {
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
-        let path = path.to_owned();
-        let cache_bytes = cache_mb.saturating_mul(1 << 20);
+        let file = Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20)));
+        let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
-            let database = open_file(&path, may_make, cache_bytes)?;
             // Only at the start: while the sidecar runs, the file stays the one that it is.
             if !may_make {
-                return Ok(database);
+                return opened.open_again();
             }
-            rewrite::where_due(database, &path, || open_file(&path, false, cache_bytes))
+            rewrite::where_due(opened.begin()?, opened.path(), || opened.open_now())
         });
-        Self::with(opener, clock).await
+        let store = Self::with(opener, Some(file), clock);
+        store.await
     }
 
     /// A store that ends with the process.
@@ -243,13 +249,19 @@ impl RedbStore {
             let opened = Database::builder().create_with_backend(backend());
             opened.map_err(|fault| open_failure(Path::new("the storage"), &fault.into()))
         });
-        Self::with(opener, clock).await
+        Self::with(opener, None, clock).await
     }
 
-    async fn with(opener: Opener, clock: Clock) -> Result<Self, Failure> {
+    async fn with(
+        opener: Opener,
+        file: Option<Arc<StoreFile>>,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
         let database = RwLock::new(None);
         let store = Self(Arc::new(Inner {
             opener,
+            file,
+            health: Health::default(),
             database,
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
@@ -258,8 +270,17 @@ impl RedbStore {
             clock,
         }));
         let opening = store.clone();
-        blocking(move || opening.prepare()).await?;
+        blocking(move || opening.unharmed(Self::prepare)).await?;
         Ok(store)
+    }
+
+    /// Runs what is done at the start; a damaged file can lead redb or a record into an assertion,
+    /// which is a fault of the file.
+    fn unharmed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
+            Err(damaged(path, "it leads nowhere"))
+        })
     }
 
     /// Makes the tables of a new file, brings one of an older layout up to date, and refuses one
@@ -304,13 +325,18 @@ impl RedbStore {
         &self,
         each: impl Fn(Loaded) + Send + Sync + 'static,
     ) -> Result<Revision, Failure> {
-        self.read(move |tx| {
+        let store = self.clone();
+        let load = move |tx: &ReadTransaction| {
             accounts::all(tx, |account| each(Loaded::Account(account)))?;
             each(Loaded::Coming(members::count(tx)?));
             members::all(tx, |member| each(Loaded::Member(member)))?;
             sessions::all(tx, |session| each(Loaded::Session(session)))?;
             api_tokens::all(tx, |token| each(Loaded::ApiToken(token)))?;
             revision(tx)
+        };
+        blocking(move || {
+            store.settle_if_free()?;
+            store.unharmed(|store| store.guarded(|database| load(&database.begin_read()?)))
         })
         .await
     }
@@ -323,13 +349,42 @@ impl RedbStore {
         self.read(revision).await
     }
 
-    /// Finds out what became of a change whose commit broke off, where there is one.
+    /// Finds out what became of a change whose commit broke off, where there is one, and whether a
+    /// store that could not be written can be again.
     ///
     /// # Errors
     /// `Busy`, when the disk still fails.
     pub async fn mend(&self) -> Result<(), Failure> {
         let store = self.clone();
-        blocking(move || store.settle_if_free()).await
+        blocking(move || {
+            store.settle_if_free()?;
+            match store.0.health.is_to_be_tried() {
+                true => store.try_to_write(),
+                false => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Why the last change was not kept, without a path; `None` where it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.0.health.fault()
+    }
+
+    /// How many changes the disk did not keep since the start.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.health.failures()
+    }
+
+    /// Whether the open file is the one that a restart would open, as this process left it.
+    ///
+    /// # Errors
+    /// `Busy` `store_replaced`.
+    pub async fn is_in_place(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.in_place()).await
     }
 
     /// Whether a change may have been made that followers have not heard of.
@@ -368,6 +423,30 @@ impl RedbStore {
         actor: String,
         work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault>,
     ) -> Result<Committed<T>, Failure> {
+        let changed = self.try_to_change(actor, work);
+        match &changed {
+            Ok(_) => self.0.health.worked(),
+            Err(fault) if is_of_disk(fault) => {
+                let cause = fault.private.as_deref().unwrap_or(&fault.public);
+                self.0.health.failed(cause);
+            }
+            Err(_) => {}
+        }
+        changed
+    }
+
+    /// A change of nothing: it fails where every other would.
+    fn try_to_write(&self) -> Result<(), Failure> {
+        self.try_to_change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
+        self.0.health.worked();
+        Ok(())
+    }
+
+    fn try_to_change<T>(
+        &self,
+        actor: String,
+        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault>,
+    ) -> Result<Committed<T>, Failure> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
         let now = self.0.clock.now();
@@ -376,7 +455,10 @@ impl RedbStore {
         let committed = self.guarded(|database| {
             let tx = transition::begin(database)?;
             let mut transition = Transition::new(&tx, actor, now)?;
-            let (value, revision) = match work(&mut transition)? {
+            let ends = work(&mut transition)?;
+            // Also before an answer that nothing had to change: a restart would make it untrue.
+            self.in_place()?;
+            let (value, revision) = match ends {
                 Ends::Changed(value) => {
                     let (revision, rows) = transition.seal()?;
                     // Before the commit: also one that panics has begun.
@@ -397,6 +479,8 @@ impl RedbStore {
         match committed {
             Ok(committed) => {
                 self.tell(&mut writer);
+                // The file may have gone while it was written.
+                self.in_place().map_err(|fault| not_lasting(&fault))?;
                 Ok(committed)
             }
             Err(fault) if commit_begun => {
@@ -408,6 +492,10 @@ impl RedbStore {
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    fn in_place(&self) -> Result<(), Failure> {
+        self.0.file.as_ref().map_or(Ok(()), |file| file.is_in_place())
     }
 
     fn settle_if_free(&self) -> Result<(), Failure> {
@@ -450,6 +538,8 @@ impl RedbStore {
     /// Runs work on the open database, and closes it after an error of the disk.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.reopen()?;
+        // What another process wrote there is not ours to read.
+        self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         let found = match database.as_ref() {
             Some(database) => work(database),
@@ -460,7 +550,7 @@ impl RedbStore {
             Fault::Rule(failure) => failure,
             Fault::Disk(error) => {
                 self.0.database.write().unwrap_or_else(PoisonError::into_inner).take();
-                busy(&error.to_string())
+                busy(&cause::of(&error))
             }
         })
     }
@@ -492,7 +582,7 @@ fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
             Err(replaced().logged(format!("it is at revision {found}, {reached} was reached")))
         }
         Err(Fault::Disk(redb::Error::TableDoesNotExist(_))) => Err(replaced()),
-        Err(Fault::Disk(error)) => Err(busy(&error.to_string())),
+        Err(Fault::Disk(error)) => Err(busy(&cause::of(&error))),
         Err(Fault::Rule(failure)) => Err(failure),
     }
 }
@@ -501,8 +591,28 @@ fn replaced() -> Failure {
     Failure::new(
         Kind::Busy,
         "store_replaced",
-        "the store's file is gone or was replaced while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
+        "the store's file was replaced by an older one while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
     )
+}
+
+/// The change is made where no restart finds it.
+fn not_lasting(fault: &Failure) -> Failure {
+    Failure::new(
+        fault.kind,
+        fault.code,
+        "the store's file was replaced or deleted while this change was written: it holds until the sidecar ends; save what the sidecar holds with `kwic-team backup`, stop the sidecar, and restore that backup",
+    )
+    .logged(fault.private.as_deref().unwrap_or_default())
+}
+
+/// Whether the disk failed, and no rule stood against it.
+fn is_of_disk(fault: &Failure) -> bool {
+    matches!(fault.code, "store_unavailable" | "store")
+}
+
+/// The system does not tell of the file.
+fn unavailable(fault: &io::Error) -> Failure {
+    busy(&cause::of_io(fault))
 }
 
 fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
@@ -516,7 +626,7 @@ fn busy(cause: &str) -> Failure {
     Failure::new(
         Kind::Busy,
         "store_unavailable",
-        "the store could not be read or written, and nothing was changed: see the log, free space on its disk, then try again",
+        "the store could not be read or written, and nothing was changed: `kwic-team doctor` and the log say why; free space on its disk where it is full, then try again",
     )
     .logged(cause)
 }
@@ -526,7 +636,7 @@ fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
         "store_unavailable",
-        "the store broke off while it kept this change, which was made whole or not at all: see the log, free space on its disk, then look before you try again",
+        "the store broke off while it kept this change, which was made whole or not at all: `kwic-team doctor` and the log say why; free space on its disk where it is full, then look before you try again",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }
@@ -540,92 +650,4 @@ async fn blocking<T: Send + 'static>(
 
 fn broke_off(fault: &tokio::task::JoinError) -> Failure {
     Failure::internal(format!("the store's work broke off: {fault}"))
-}
-
-/// Opens the file; a new one is made beside its name and moved there whole, so that an empty file
-/// is never one that was cut off while it was made.
-fn open_file(path: &Path, may_make: bool, cache_bytes: usize) -> Result<Database, Failure> {
-    let refuse = |what: String| Failure::new(Kind::Internal, "store", what);
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() == 0 => {
-            return Err(refuse(format!(
-                "the store `{0}` is empty: it was cut off; restore a backup, or remove `{0}` to begin anew",
-                path.display()
-            )));
-        }
-        Ok(_) => {}
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound && !may_make => {
-            return Err(replaced());
-        }
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
-            let new = beside(path);
-            let made = make_file(&new).and_then(|()| {
-                fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
-            });
-            made.map_err(|fault| open_failure(path, &fault))?;
-        }
-        Err(fault) => return Err(refuse(format!("`{}` cannot be read: {fault}", path.display()))),
-    }
-    // A file that was cut off can lead redb into an assertion: that is damage, too.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(cache_bytes).open(path)
-    }));
-    match opened {
-        Ok(opened) => opened.map_err(|fault| open_failure(path, &fault.into())),
-        Err(_) => Err(open_failure(path, &redb::Error::Corrupted("it was cut off".to_owned()))),
-    }
-}
-
-/// Where a new file is made before it takes the name.
-fn beside(path: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.new", path.display()))
-}
-
-fn make_file(path: &Path) -> Result<(), redb::Error> {
-    fill_file(path, |_| Ok(()))
-}
-
-/// Makes a file with mode 0600, and writes what `work` writes, all of it or nothing.
-fn fill_file(
-    path: &Path,
-    work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
-) -> Result<(), redb::Error> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(redb::StorageError::Io)?;
-    let database = Database::builder()
-        .set_cache_size(limits::COPY_CACHE_BYTES)
-        .create_with_backend(FileBackend::new(file)?)?;
-    let filled = transition::begin(&database).and_then(|tx| {
-        work(&tx)?;
-        Ok(tx.commit()?)
-    });
-    filled.map_err(|fault| match fault {
-        Fault::Disk(error) => error,
-        Fault::Rule(failure) => redb::Error::Corrupted(failure.to_string()),
-    })
-}
-
-fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
-    let path = path.display();
-    let sentence = match fault {
-        redb::Error::DatabaseAlreadyOpen => format!(
-            "the store `{path}` is held by another process: stop that one, or give another --data"
-        ),
-        redb::Error::UpgradeRequired(_) | redb::Error::LockProtocolMismatch => {
-            format!("the store `{path}` was written by another version of kwic-team: run that one")
-        }
-        redb::Error::Io(cause) => format!(
-            "the store `{path}` cannot be opened: {cause}; nothing was changed; restore a backup if the file was cut off"
-        ),
-        other => format!(
-            "the store `{path}` is damaged ({other}): restore a backup; it was not made anew"
-        ),
-    };
-    Failure::new(Kind::Internal, "store", sentence)
 }

@@ -19,7 +19,11 @@ pub enum LogFormat {
 /// Begins to log at level `info`; a second call changes nothing.
 pub fn begin(format: LogFormat) {
     let filter = EnvFilter::new("info");
-    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    // Told on standard error, a failure to write there would end the thread that has something to say.
+    let builder = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .log_internal_errors(false)
+        .with_env_filter(filter);
     // An error means that a log has begun already, which tests do.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),

@@ -327,6 +327,14 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     assert!(told.contains("invite resend") && told.contains("reset-two-step"), "{told}");
     sidecar.restart();
     assert!(sidecar.log_text().contains("cannot be opened"), "{}", sidecar.log_text());
+    let lost = |sidecar: &Sidecar| {
+        let told = Ran::from(sidecar.run(&["doctor"])).ends(1);
+        assert!(told.contains("1 secrets of second factors are sealed with a key"), "{told}");
+    };
+    lost(&sidecar);
+    sidecar.kill();
+    lost(&sidecar);
+    sidecar.restart();
 
     let password = json!({"account": "acme", "email": "ann@example.org", "password": PASSWORD});
     let sign_in =

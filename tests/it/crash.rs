@@ -421,10 +421,13 @@ fn a_full_disk_refuses_changes_keeps_all_and_goes_on_when_freed() {
         let (number, fault) = refused.expect("the disk never filled");
         assert_eq!((fault.kind, fault.code), (Kind::Busy, "store_unavailable"));
         assert!(fault.public.contains("free space"), "{fault}");
+        assert!(store.fault().is_some_and(|cause| cause.contains("no space left")), "it is told");
+        assert_eq!(store.failures(), 1);
         let full = contents(&store, &disk).await;
         assert_eq!(full.members.len(), 2 + number);
         disk.heal();
         store.member_create(&ACTOR, member("acme", "zoe")).await.unwrap();
         assert_eq!(contents(&store, &disk).await.members.len(), 3 + number);
+        assert_eq!(store.fault(), None, "the next change is kept");
     });
 }

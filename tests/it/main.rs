@@ -60,6 +60,7 @@ mod simulation;
 mod smtp;
 mod stage;
 mod stopping;
+mod store_file;
 mod store_suite;
 mod stuck_mail;
 mod support;

@@ -19,7 +19,7 @@ use kwic_team::flows::permit::StorePermit;
 use kwic_team::flows::{refresh, reload};
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
-use kwic_team::telemetry::Gauges;
+use kwic_team::telemetry::{Disk, Gauges};
 
 use crate::support::{Sidecar, Start, binary, command, copy_folder, question, shipped_policies};
 
@@ -339,6 +339,7 @@ fn reloads(app: &kwic_team::app::App) -> u64 {
         connections: 0,
         panics: 0,
         reload_running: 0,
+        disk: Disk::default(),
     });
     let counts = text.lines().filter_map(|line| line.strip_prefix("kwic_policy_reloads_total{"));
     counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()

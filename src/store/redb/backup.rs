@@ -11,13 +11,13 @@ use super::rewrite::copy;
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    FORMAT, Fault, INVITE_LINKS, INVITES, META, RedbStore, api_tokens, blocking, links,
-    open_failure, open_file, revision, sessions,
+    FORMAT, Fault, INVITE_LINKS, INVITES, META, RedbStore, api_tokens, blocking, cause, links,
+    open_failure, revision, sessions, view,
 };
 use crate::clock;
 use crate::domain::{
     Actor, AuditDetail, AuditEvent, Digest, Failure, Invite, InviteState, Kind, Revision,
-    Timestamp, TokenHash, limits,
+    Timestamp, TokenHash,
 };
 use crate::store::Committed;
 use crate::store::backup::Undone;
@@ -30,6 +30,8 @@ impl RedbStore {
         let store = self.clone();
         blocking(move || {
             store.settle_if_free()?;
+            // A copy of what is damaged must not pass for a good one.
+            store.check_now()?;
             // The transaction outlives the guard: whoever closes the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
             copied(&from, &to)
@@ -40,7 +42,7 @@ impl RedbStore {
     pub(in crate::store) async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
         blocking(move || {
-            let database = open_file(&from, false, limits::COPY_CACHE_BYTES)?;
+            let database = view::of_file(&from)?;
             let read = known(&database).map_err(|fault| match fault {
                 Fault::Rule(failure) => failure,
                 Fault::Disk(fault) => open_failure(&from, &fault),
@@ -107,10 +109,10 @@ fn copied(from: &ReadTransaction, to: &Path) -> Result<Revision, Failure> {
         )
         .logged(cause)
     };
-    copy(from, to).map_err(|fault| failed(fault.to_string()))?;
+    copy(from, to).map_err(|fault| failed(cause::of(&fault)))?;
     revision(from).map_err(|fault| match fault {
         Fault::Rule(failure) => failure,
-        Fault::Disk(fault) => failed(fault.to_string()),
+        Fault::Disk(fault) => failed(cause::of(&fault)),
     })
 }
 

@@ -12,8 +12,9 @@ use redb::{
     Value, WriteTransaction,
 };
 
+use super::file::{beside, fill_file, open_failure};
 use super::transition::{EachTable, each_table};
-use super::{Fault, META, beside, fill_file, open_failure};
+use super::{Fault, META};
 use crate::domain::Failure;
 
 /// The row of [`META`] that is there while the file must be written anew.

@@ -1,0 +1,178 @@
+//! What a backup or a restore that was killed has left: files and folders with keys and records in
+//! them that nobody will look for.
+//!
+//! Each backup under way has a note in the data folder, and its folder is locked while its maker
+//! lives. Only names that are made here are ever removed, and only of folders that hold nothing else.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{KEYS, MANIFEST, STORE, new_file};
+
+/// The ending of the folder of a backup under way, behind eight hexadecimal digits.
+const ENDING: &str = ".part";
+/// The beginning of the name of a note.
+const NOTE: &str = "backup-";
+/// No path is longer (`PATH_MAX` of Linux).
+const PATH_BYTES_MAX: u64 = 4096;
+/// So many names of a folder are looked at.
+const NAMES_MAX: usize = 10_000;
+
+/// A backup under way: its folder is locked, and noted in the data folder.
+pub(super) struct Mark {
+    _lock: Option<File>,
+    note: PathBuf,
+}
+
+impl Mark {
+    /// Not every file system has locks, and a full one takes no note: a backup matters more.
+    pub(super) fn of(folder: &Path, data: &Path, mark: &str) -> Self {
+        let lock = File::open(folder).ok().filter(|folder| folder.try_lock().is_ok());
+        let note = data.join(format!("{NOTE}{mark}{ENDING}"));
+        let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        if let Ok(mut file) = new_file(&note) {
+            let _ = file.write_all(path.as_os_str().as_bytes());
+        }
+        Self { _lock: lock, note }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.note);
+    }
+}
+
+/// Folders of killed backups: those that are noted in a data folder, and those that lie in it, beside
+/// it, or in further folders.
+#[must_use]
+pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
+    let beside = super::above(data);
+    let mut found: Vec<PathBuf> = notes(data).iter().filter_map(|note| noted(note)).collect();
+    for folder in [data, &beside].iter().chain(further) {
+        found.extend(names(folder));
+    }
+    let mut found: Vec<PathBuf> =
+        found.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
+    found.retain(|path| is_draft(path) && !is_alive(path));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What a killed restore, or a killed start, has left beside a store and its keys. Only while neither
+/// is under way.
+#[must_use]
+pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
+    let beside = |path: &Path, ending: &str| PathBuf::from(format!("{}.{ending}", path.display()));
+    let keys = data.join(KEYS);
+    let mut found =
+        vec![beside(store, "restoring"), beside(store, "new"), beside(&keys, "restoring")];
+    let new_key = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "new");
+    found.extend(names(&keys).into_iter().filter(new_key));
+    found.retain(|path| fs::symlink_metadata(path).is_ok());
+    found
+}
+
+/// Removes the folders of killed backups, and their notes; answers which folders.
+pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
+    let mut removed = of_backups(data, further);
+    removed.retain(|folder| fs::remove_dir_all(folder).is_ok());
+    for note in notes(data) {
+        if noted(&note).is_none_or(|folder| !is_draft(&folder)) {
+            let _ = fs::remove_file(note);
+        }
+    }
+    removed
+}
+
+/// The same for what a killed restore or start has left.
+pub fn remove_of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
+    let mut removed = of_restores(data, store);
+    removed.retain(|path| match path.is_dir() && !path.is_symlink() {
+        true => fs::remove_dir_all(path).is_ok(),
+        false => fs::remove_file(path).is_ok(),
+    });
+    removed
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(NAMES_MAX);
+    entries.map(|entry| entry.path()).collect()
+}
+
+fn notes(data: &Path) -> Vec<PathBuf> {
+    let is_note = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mark = name.strip_prefix(NOTE).and_then(|name| name.strip_suffix(ENDING));
+        mark.is_some_and(is_mark) && path.is_file()
+    };
+    names(data).into_iter().filter(is_note).collect()
+}
+
+fn noted(note: &Path) -> Option<PathBuf> {
+    let mut path = Vec::new();
+    File::open(note).ok()?.take(PATH_BYTES_MAX).read_to_end(&mut path).ok()?;
+    Some(PathBuf::from(std::ffi::OsString::from_vec(path)))
+}
+
+fn is_mark(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether this is a folder of our own making, and holds nothing else than a backup does.
+fn is_draft(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mark = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once('.'));
+    let own = fs::metadata("/proc/self").map(|meta| meta.uid()).ok();
+    let is_own = fs::symlink_metadata(folder)
+        .is_ok_and(|meta| meta.is_dir() && own.is_none_or(|own| own == meta.uid()));
+    let is_known = |path: &PathBuf| {
+        [STORE, KEYS, MANIFEST].iter().any(|known| path.file_name().is_some_and(|it| it == *known))
+    };
+    mark.is_some_and(|(_, mark)| is_mark(mark)) && is_own && names(folder).iter().all(is_known)
+}
+
+/// Whether its maker still works on it; in doubt, it does.
+fn is_alive(folder: &Path) -> bool {
+    match File::open(folder).map(|folder| folder.try_lock()) {
+        Ok(Ok(())) => false,
+        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_backup_left_is_found_and_removed_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, backups) = (home.path().join("data"), home.path().join("backups"));
+        let draft = |name: &str| {
+            let folder = backups.join(name);
+            fs::create_dir_all(folder.join(KEYS)).unwrap();
+            fs::write(folder.join("keys/seal-1.key"), "secret").unwrap();
+            folder
+        };
+        fs::create_dir_all(&data).unwrap();
+        let dead = draft("nightly.0a1b2c3d.part");
+        let alive = draft("nightly.aaaaaaaa.part");
+        let others = draft("nightly.bbbbbbbb.part");
+        fs::write(others.join("thesis.tex"), "mine").unwrap();
+        let plain = draft("nightly.part");
+        let note = data.join("backup-0a1b2c3d.part");
+        fs::write(&note, dead.as_os_str().as_bytes()).unwrap();
+        let live = Mark::of(&alive, &data, "aaaaaaaa");
+        assert_eq!(of_backups(&data, &[]), std::slice::from_ref(&dead));
+        assert_eq!(remove(&data, &[&backups]), [dead]);
+        assert!(!note.exists() && alive.exists() && data.join("backup-aaaaaaaa.part").exists());
+        drop(live);
+        assert!(of_backups(&data, &[]).is_empty(), "its note went with its maker");
+        assert_eq!(remove(&data, &[&backups]), [alive]);
+        assert!(others.exists() && plain.exists());
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether what a restart would find is in order: the pages of the store, the keys, and what needs
+//! them.
+//!
+//! Reads only. For whoever keeps the sidecar running.
+
+use std::path::Path;
+
+use crate::app::App;
+use crate::domain::Failure;
+use crate::flows::permit::StorePermit;
+use crate::flows::two_step;
+use crate::keys::Keys;
+use crate::store::{MemberFilter, Store};
+
+/// What was looked at.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What is wrong with the store's file.
+    pub store: Option<Failure>,
+    /// The names of keys in use that are not in their folder, or are others there.
+    pub keys_missing: Vec<String>,
+    /// Secrets of second factors that no key opens.
+    pub secrets_without_key: usize,
+    /// Accounts that nobody has joined.
+    pub empty_accounts: Vec<String>,
+}
+
+/// Checks the running sidecar, page by page. Changes go on meanwhile.
+///
+/// # Errors
+/// `Busy`, when the disk fails; `Internal`, when a key cannot be read.
+pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failure> {
+    let place = async {
+        app.store.is_in_place().await?;
+        app.store.check().await
+    };
+    let store = place.await.err();
+    let found = records(&app.store, &app.keys).await;
+    let keys_missing = app.keys.missing_in(&app.config.data.join("keys"))?;
+    match (found, store) {
+        (Ok(found), store) => Ok(Checked { store, keys_missing, ..found }),
+        // What is wrong with the file tells more than that it cannot be read.
+        (Err(_), Some(store)) => {
+            Ok(Checked { store: Some(store), keys_missing, ..Checked::default() })
+        }
+        (Err(fault), None) => Err(fault),
+    }
+}
+
+/// Checks a store that no sidecar has open, and the keys beside it. Changes nothing.
+///
+/// # Errors
+/// A sentence that says what to do, when the store cannot be opened or is damaged, or a key cannot be
+/// read.
+pub async fn at_rest(store: &Path, keys: &Path) -> Result<Checked, Failure> {
+    records(&Store::view(store).await?, &Keys::read(keys)?).await
+}
+
+async fn records(store: &Store, keys: &Keys) -> Result<Checked, Failure> {
+    let secrets_without_key = two_step::unreadable(store, keys).await?;
+    let mut empty_accounts = Vec::new();
+    for account in store.accounts().await? {
+        let page = store.members(&account.slug, &MemberFilter::default(), None, 1).await?;
+        if page.items.is_empty() {
+            empty_accounts.push(account.slug.to_string());
+        }
+    }
+    Ok(Checked { secrets_without_key, empty_accounts, ..Checked::default() })
+}

@@ -1,0 +1,72 @@
+//! Why a disk did not do its part, and what to do about it.
+//!
+//! The plain sentence names no path, so that it may be told to anybody.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// Too many open files, in this process and on the machine (`errno(3)`).
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// The cause in the system's words, and what to do next where that is known.
+pub(super) fn of(fault: &redb::Error) -> String {
+    match fault {
+        redb::Error::Io(fault) => of_io(fault),
+        other => other.to_string(),
+    }
+}
+
+/// The same for a fault of the system.
+pub(super) fn of_io(fault: &io::Error) -> String {
+    match remedy(fault) {
+        Some(remedy) => format!("{fault}: {remedy}"),
+        None => fault.to_string(),
+    }
+}
+
+/// The same for a file: who may not open it, and whose it is.
+pub(super) fn of_file(fault: &io::Error, path: &Path) -> String {
+    let uid = |path: &Path| fs::metadata(path).map(|meta| meta.uid());
+    match (fault.kind(), uid(path), uid(Path::new("/proc/self"))) {
+        (io::ErrorKind::PermissionDenied, Ok(owner), Ok(own)) if owner != own => format!(
+            "{fault}: it belongs to user {owner}, and this is user {own}: run this as its owner"
+        ),
+        _ => of_io(fault),
+    }
+}
+
+fn remedy(fault: &io::Error) -> Option<&'static str> {
+    match fault.raw_os_error() {
+        Some(EMFILE) => return Some("raise the bound on open files of the process"),
+        Some(ENFILE) => return Some("raise the bound on open files of the machine"),
+        _ => {}
+    }
+    match fault.kind() {
+        io::ErrorKind::StorageFull => Some("free space on its disk"),
+        io::ErrorKind::QuotaExceeded => Some("raise the quota, or free space"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("mount its file system writable"),
+        io::ErrorKind::FileTooLarge => Some("raise the bound on the size of files"),
+        io::ErrorKind::PermissionDenied => Some("run this as the owner of the data folder"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_says_what_to_do_next() {
+        for (errno, remedy) in
+            [(28, "free space"), (30, "writable"), (24, "open files"), (13, "owner"), (27, "size")]
+        {
+            let told = of(&redb::Error::Io(io::Error::from_raw_os_error(errno)));
+            assert!(told.contains(remedy), "{told}");
+        }
+        let plain = of(&redb::Error::Io(io::Error::from_raw_os_error(5)));
+        assert!(plain.contains("nput/output error"), "{plain}");
+    }
+}

@@ -1,0 +1,400 @@
+//! The store's file: how it is opened, and whether it is still the one that was opened.
+//!
+//! A file can be replaced, deleted, cut off or written over while it is open, and the system says
+//! nothing. So device and inode of the path are compared with the open file, and length and header
+//! with what this process wrote last: the header holds the checksums of the roots, and through them
+//! of every page. Never writes into a file that another process has written to.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::backends::FileBackend;
+use redb::{BackendError, Database, StorageBackend, WriteTransaction};
+
+use super::{Fault, cause, transition};
+use crate::domain::{Failure, Kind, limits};
+
+/// What redb writes at every commit: its header and both slots of commits.
+const HEAD_BYTES: usize = 320;
+
+/// What tells one file from another while either is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id {
+    device: u64,
+    inode: u64,
+}
+
+impl Id {
+    fn of(meta: &fs::Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
+/// What became of a file while it was open.
+#[derive(Debug)]
+enum Wrong {
+    Gone,
+    Replaced,
+    Cut,
+    Overwritten,
+    /// The system does not say.
+    Unknown(io::Error),
+}
+
+impl Wrong {
+    fn failure(&self, path: &Path) -> Failure {
+        let save = "put the right file back, or save what the sidecar still holds with `kwic-team backup`, stop the sidecar, and restore that backup";
+        let restore = "stop the sidecar, then restore a backup";
+        let (what, next) = match self {
+            Self::Gone => ("was deleted or moved away", save),
+            Self::Replaced => ("was replaced by another one", save),
+            Self::Cut => ("was cut off by another process", restore),
+            Self::Overwritten => ("was written over by another process", restore),
+            Self::Unknown(fault) => return super::unavailable(fault),
+        };
+        let sentence = format!(
+            "the store's file {what} while the sidecar runs, and nothing was changed: {next}"
+        );
+        Failure::new(Kind::Busy, "store_replaced", sentence)
+            .logged(format!("`{}` {what}", path.display()))
+    }
+}
+
+/// An open file, as this process left it.
+pub(super) struct OpenFile {
+    backend: FileBackend,
+    id: Id,
+    left: Mutex<Left>,
+}
+
+#[derive(Debug, Default)]
+struct Left {
+    /// The beginning of the file.
+    head: Vec<u8>,
+    length: u64,
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl OpenFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        let id = Id::of(&file.metadata()?);
+        let backend = FileBackend::new(file).map_err(io::Error::other)?;
+        let open = Self { backend, id, left: Mutex::default() };
+        open.remember(&mut open.left())?;
+        Ok(open)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the file as it is now for what this process left.
+    fn remember(&self, left: &mut Left) -> io::Result<()> {
+        left.length = self.backend.len()?;
+        left.head = self.head(left.length)?;
+        Ok(())
+    }
+
+    fn head(&self, length: u64) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES))];
+        self.backend.read(0, &mut head)?;
+        Ok(head)
+    }
+
+    /// Whether nobody else has cut the file off or written to it.
+    fn unchanged(&self, left: &Left) -> Result<(), Wrong> {
+        if self.backend.len().map_err(Wrong::Unknown)? < left.length {
+            return Err(Wrong::Cut);
+        }
+        match self.head(left.length).map_err(Wrong::Unknown)? == left.head {
+            true => Ok(()),
+            false => Err(Wrong::Overwritten),
+        }
+    }
+
+    /// Writes, unless another process has written. Where head or length may change, what is left then
+    /// is what stands there.
+    fn alter(&self, changes: bool, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut left = self.left();
+        self.unchanged(&left).map_err(|wrong| match wrong {
+            Wrong::Unknown(fault) => fault,
+            _ => io::Error::other("another process has written to the store's file"),
+        })?;
+        let done = work();
+        if changes || done.is_err() {
+            self.remember(&mut left)?;
+        }
+        done
+    }
+
+    /// Reads what stands in the file now.
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.backend.read(offset, out)
+    }
+
+    /// The beginning and the length of the file, as the last write left them.
+    pub(super) fn as_left(&self) -> (Vec<u8>, u64) {
+        let left = self.left();
+        (left.head.clone(), left.length)
+    }
+}
+
+/// The open file, as redb uses it.
+#[derive(Debug)]
+struct Guarded(Arc<OpenFile>);
+
+impl StorageBackend for Guarded {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.0.backend.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.0.backend.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), io::Error> {
+        self.0.alter(true, || self.0.backend.set_len(length))
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        self.0.backend.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        let in_head = offset < HEAD_BYTES as u64;
+        self.0.alter(in_head, || self.0.backend.write(offset, data))
+    }
+
+    fn close(&self) -> Result<(), io::Error> {
+        self.0.backend.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.backend.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.0.backend.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.backend.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.backend.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.backend.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.backend.query_lock_range(start, end)
+    }
+}
+
+/// The file of a running store, over all the times that it is opened.
+#[derive(Debug)]
+pub(super) struct StoreFile {
+    path: PathBuf,
+    cache_bytes: usize,
+    /// The one that is open, or was last.
+    open: Mutex<Option<Arc<OpenFile>>>,
+}
+
+impl StoreFile {
+    pub(super) fn new(path: &Path, cache_bytes: usize) -> Self {
+        Self { path: path.to_owned(), cache_bytes, open: Mutex::default() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub(super) fn open_file(&self) -> Option<Arc<OpenFile>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the file at the start; makes one where there is none.
+    pub(super) fn begin(&self) -> Result<Database, Failure> {
+        make_where_missing(&self.path)?;
+        self.open_now()
+    }
+
+    /// Opens the file that there is, whichever it is.
+    pub(super) fn open_now(&self) -> Result<Database, Failure> {
+        let (database, open) = open_there(&self.path, self.cache_bytes)?;
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+        Ok(database)
+    }
+
+    /// Opens the file again that was open before, and no other.
+    pub(super) fn open_again(&self) -> Result<Database, Failure> {
+        self.is_in_place()?;
+        // From now on it is told to whoever asked for a change: without the path.
+        let path = self.path.display().to_string();
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.open_now().map_err(|fault| super::busy(&fault.public.replace(&path, &name)))
+    }
+
+    /// Whether nobody else has written to the open file.
+    ///
+    /// # Errors
+    /// `Busy` `store_replaced`.
+    pub(super) fn is_unchanged(&self) -> Result<(), Failure> {
+        let Some(open) = self.open_file() else { return Ok(()) };
+        let left = open.left();
+        open.unchanged(&left).map_err(|wrong| wrong.failure(&self.path))
+    }
+
+    /// Whether the open file is the one that a restart would open.
+    ///
+    /// # Errors
+    /// `Busy` `store_replaced`.
+    pub(super) fn is_in_place(&self) -> Result<(), Failure> {
+        let Some(open) = self.open_file() else { return Ok(()) };
+        let wrong = match fs::metadata(&self.path) {
+            Ok(meta) if Id::of(&meta) == open.id => return self.is_unchanged(),
+            Ok(_) => Wrong::Replaced,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Wrong::Gone,
+            // A part of the path became a file.
+            Err(fault) if fault.kind() == io::ErrorKind::NotADirectory => Wrong::Gone,
+            Err(fault) => Wrong::Unknown(fault),
+        };
+        Err(wrong.failure(&self.path))
+    }
+}
+
+/// A new file is made beside its name and moved there whole, so that an empty file is never one that
+/// was cut off while it was made.
+fn make_where_missing(path: &Path) -> Result<(), Failure> {
+    match fs::metadata(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+        // Whatever is there is looked at when it is opened.
+        _ => return Ok(()),
+    }
+    let new = beside(path);
+    let made = fill_file(&new, |_| Ok(())).and_then(|()| {
+        fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
+    });
+    made.map_err(|fault| open_failure(path, &fault))
+}
+
+/// Opens a file that must be there.
+fn open_there(path: &Path, cache_bytes: usize) -> Result<(Database, Arc<OpenFile>), Failure> {
+    let io = |fault| open_failure(path, &redb::Error::Io(fault));
+    if fs::metadata(path).map_err(io)?.len() == 0 {
+        return Err(empty(path));
+    }
+    let open = Arc::new(OpenFile::open(path).map_err(io)?);
+    let backend = Guarded(Arc::clone(&open));
+    let database = caught(path, || {
+        Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
+    })?;
+    Ok((database, open))
+}
+
+pub(super) fn empty(path: &Path) -> Failure {
+    refuse(format!(
+        "the store `{}` is empty: it was cut off; restore a backup, or remove it and the folder `keys` to begin anew",
+        path.display()
+    ))
+}
+
+/// Opens a database; a damaged file can lead redb into an assertion, which is a fault of the file.
+pub(super) fn caught<T>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, redb::DatabaseError>,
+) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => opened.map_err(|fault| open_failure(path, &fault.into())),
+        Err(_) => Err(damaged(path, "it leads nowhere")),
+    }
+}
+
+/// Where a new file is made before it takes the name.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.new", path.display()))
+}
+
+/// Makes a file with mode 0600, and writes what `work` writes, all of it or nothing.
+pub(super) fn fill_file(
+    path: &Path,
+    work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<(), redb::Error> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(redb::StorageError::Io)?;
+    let database = Database::builder()
+        .set_cache_size(limits::COPY_CACHE_BYTES)
+        .create_with_backend(FileBackend::new(file)?)?;
+    let filled = transition::begin(&database).and_then(|tx| {
+        work(&tx)?;
+        Ok(tx.commit()?)
+    });
+    filled.map_err(|fault| match fault {
+        Fault::Disk(error) => error,
+        Fault::Rule(failure) => redb::Error::Corrupted(failure.to_string()),
+    })
+}
+
+pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
+    let place = path.display();
+    refuse(match fault {
+        redb::Error::DatabaseAlreadyOpen => format!(
+            "the store `{place}` is held by another process: stop that one, or give another --data"
+        ),
+        redb::Error::UpgradeRequired(_) | redb::Error::LockProtocolMismatch => {
+            format!("the store `{place}` was written by another version of kwic-team: run that one")
+        }
+        // Text, or a file that was cut off.
+        redb::Error::Io(fault)
+            if matches!(
+                fault.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            return damaged(path, &fault.to_string());
+        }
+        redb::Error::Io(fault) => format!(
+            "the store `{place}` cannot be opened: {}; nothing was changed",
+            cause::of_file(fault, path)
+        ),
+        other => return damaged(path, &other.to_string()),
+    })
+}
+
+/// The file holds what no store holds.
+pub(super) fn damaged(path: &Path, why: &str) -> Failure {
+    refuse(format!(
+        "the store `{}` is damaged ({why}): restore a backup; it was not made anew",
+        path.display()
+    ))
+}
+
+fn refuse(sentence: String) -> Failure {
+    Failure::new(Kind::Internal, "store", sentence)
+}

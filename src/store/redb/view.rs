@@ -1,0 +1,246 @@
+//! A look at a store's file that changes nothing in it: what is written stays in memory.
+//!
+//! redb checks the checksum of a page only where it is told to check them all, and then repairs what
+//! it can. Here it does so on a view, so that damage is found, and never repaired over what was
+//! acknowledged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
+
+use super::file::{OpenFile, StoreFile, caught, empty, open_failure};
+use super::{RedbStore, Writer, blocking};
+use crate::clock::Clock;
+use crate::domain::{Failure, Kind, limits};
+
+const PAGE: u64 = 4096;
+
+/// Where the bytes below come from.
+enum Base {
+    /// A file that no sidecar has open, locked while the view is there.
+    File(File),
+    /// The file of this process.
+    Open(Arc<OpenFile>),
+}
+
+impl Base {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(out, offset),
+            Self::Open(file) => file.read(offset, out),
+        }
+    }
+}
+
+/// What lies over the base.
+#[derive(Default)]
+struct Over {
+    pages: BTreeMap<u64, Vec<u8>>,
+    length: u64,
+}
+
+/// Clones are the same view.
+#[derive(Clone)]
+pub(super) struct View(Arc<(Base, u64, Mutex<Over>)>);
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
+    }
+}
+
+impl View {
+    /// Of a file that no sidecar has open.
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        let io = |fault| open_failure(path, &redb::Error::Io(fault));
+        let file = File::open(path).map_err(io)?;
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(open_failure(path, &redb::Error::DatabaseAlreadyOpen));
+            }
+            Err(TryLockError::Error(fault)) => return Err(io(fault)),
+        }
+        let length = file.metadata().map_err(io)?.len();
+        if length == 0 {
+            return Err(empty(path));
+        }
+        Ok(Self::new(Base::File(file), length))
+    }
+
+    /// Of the open file as it was left last: nothing that a reading transaction of that moment holds
+    /// is written over while it lives.
+    fn of_open(file: Arc<OpenFile>) -> Result<Self, io::Error> {
+        let (head, length) = file.as_left();
+        let view = Self::new(Base::Open(file), length);
+        view.write(0, &head)?;
+        Ok(view)
+    }
+
+    fn new(base: Base, length: u64) -> Self {
+        let over = Over { pages: BTreeMap::new(), length };
+        Self(Arc::new((base, length, Mutex::new(over))))
+    }
+
+    fn over(&self) -> MutexGuard<'_, Over> {
+        self.0.2.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One page of the base; what is behind its end is zero.
+    fn below(&self, page: u64) -> io::Result<Vec<u8>> {
+        let (base, length, _) = &*self.0;
+        let mut bytes = vec![0; usize::try_from(PAGE).unwrap_or_default()];
+        let there = length.saturating_sub(page * PAGE).min(PAGE);
+        if let Some(part) = bytes.get_mut(..usize::try_from(there).unwrap_or_default()) {
+            base.read(page * PAGE, part)?;
+        }
+        Ok(bytes)
+    }
+
+    /// The pages that a stretch of so many bytes touches: each with where it begins in the page and
+    /// in the stretch, and how far it goes.
+    fn parts(offset: u64, bytes: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
+        let end = offset.saturating_add(bytes as u64);
+        (offset / PAGE..end.div_ceil(PAGE)).map(move |page| {
+            let from = offset.max(page * PAGE);
+            let to = end.min((page + 1) * PAGE);
+            let small = |wide: u64| usize::try_from(wide).unwrap_or(usize::MAX);
+            (page, small(from - page * PAGE), small(from - offset), small(to - from))
+        })
+    }
+}
+
+impl StorageBackend for View {
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.over().length)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let over = self.over();
+        let behind = offset.checked_add(out.len() as u64).is_none_or(|end| end > over.length);
+        if behind {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (page, in_page, at, long) in Self::parts(offset, out.len()) {
+            let below;
+            let from = match over.pages.get(&page) {
+                Some(written) => written,
+                None => {
+                    below = self.below(page)?;
+                    &below
+                }
+            };
+            let parts = (out.get_mut(at..at + long), from.get(in_page..in_page + long));
+            if let (Some(out), Some(from)) = parts {
+                out.copy_from_slice(from);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), io::Error> {
+        self.over().length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        let mut over = self.over();
+        for (page, in_page, at, long) in Self::parts(offset, data.len()) {
+            if !over.pages.contains_key(&page) {
+                over.pages.insert(page, self.below(page)?);
+            }
+            let to =
+                over.pages.get_mut(&page).and_then(|page| page.get_mut(in_page..in_page + long));
+            if let (Some(to), Some(data)) = (to, data.get(at..at + long)) {
+                to.copy_from_slice(data);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a view, and checks every page of it.
+fn checked(path: &Path, view: View) -> Result<Database, Failure> {
+    caught(path, || {
+        Database::builder()
+            .set_cache_size(limits::COPY_CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .create_with_backend(view)
+    })
+}
+
+/// A database over a file that no sidecar has open, every page checked. Nothing is written to it.
+pub(super) fn of_file(path: &Path) -> Result<Database, Failure> {
+    checked(path, View::of_file(path)?)
+}
+
+impl RedbStore {
+    /// The store in a file that no sidecar has open, every page checked. What is changed in it is
+    /// gone when it is dropped.
+    pub(in crate::store) async fn view(path: &Path) -> Result<Self, Failure> {
+        let at = path.to_owned();
+        let view = blocking(move || {
+            let view = View::of_file(&at)?;
+            drop(checked(&at, view.clone())?);
+            Ok(view)
+        })
+        .await?;
+        Self::on(move || view.clone(), Clock::System).await
+    }
+
+    /// Checks the checksum of every page in the file, while changes go on.
+    pub(in crate::store) async fn check(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.check_now()).await
+    }
+
+    pub(super) fn check_now(&self) -> Result<(), Failure> {
+        // Records in memory have no file to be damaged.
+        let Some(file) = self.0.file.clone() else { return Ok(()) };
+        let check = |view| checked(file.path(), view).map(drop);
+        let (pinned, view) = {
+            let mut writer = self.writer();
+            self.pinned(&file, &mut writer)?
+        };
+        if check(view).is_ok() {
+            return Ok(());
+        }
+        drop(pinned);
+        // Pages of redb's own may have been written meanwhile: now nothing is.
+        let mut writer = self.writer();
+        let (_pinned, view) = self.pinned(&file, &mut writer)?;
+        check(view).map_err(|fault| damaged(&fault))
+    }
+
+    /// The last commit: a transaction that holds its pages, and a view of them.
+    fn pinned(
+        &self,
+        file: &StoreFile,
+        writer: &mut Writer,
+    ) -> Result<(ReadTransaction, View), Failure> {
+        self.settle(writer)?;
+        let pinned = self.guarded(|database| Ok(database.begin_read()?))?;
+        let open = file.open_file().ok_or_else(|| super::busy("it is being opened again"))?;
+        let view = View::of_open(open).map_err(|fault| super::unavailable(&fault))?;
+        Ok((pinned, view))
+    }
+}
+
+fn damaged(fault: &Failure) -> Failure {
+    Failure::new(
+        Kind::Internal,
+        "store_damaged",
+        "the store's file is damaged: keep a copy of it, stop the sidecar, and restore the last backup",
+    )
+    .logged(fault.public.clone())
+}
