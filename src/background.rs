@@ -122,7 +122,7 @@ fn nice() -> Option<i32> {
 mod tests {
     use std::panic::resume_unwind;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, RwLock};
+    use std::sync::{Arc, Mutex, mpsc};
     use std::time::Duration;
 
     use super::*;
@@ -167,29 +167,29 @@ mod tests {
     #[test]
     fn what_blocks_has_a_bounded_number_of_threads() {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let gate = Arc::new(RwLock::new(()));
+        let (open, opened) = mpsc::channel::<()>();
+        let opened = Arc::new(Mutex::new(opened));
         let max = blocking_threads_max();
         let management = management().unwrap();
         management.block_on(async {
-            let closed = gate.write().unwrap();
             let tasks: Vec<_> = (0..3 * max)
                 .map(|_| {
                     let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-                    let gate = Arc::clone(&gate);
+                    let opened = Arc::clone(&opened);
                     tokio::task::spawn_blocking(move || {
                         most.fetch_max(
                             1 + running.fetch_add(1, Ordering::SeqCst),
                             Ordering::SeqCst,
                         );
-                        drop(gate.read());
+                        let _ = opened.lock().unwrap().recv();
                         running.fetch_sub(1, Ordering::SeqCst);
                     })
                 })
                 .collect();
             while running.load(Ordering::SeqCst) < max {
-                std::thread::sleep(Duration::from_millis(1));
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            drop(closed);
+            drop(open);
             for task in tasks {
                 task.await.unwrap();
             }

@@ -5,7 +5,6 @@
 //! configuration stops the queue and costs no letter anything.
 
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,10 +140,8 @@ async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
         && let Some(letter) = app.store.letters_claim(1, limits::LETTER_LEASE).await?.pop()
     {
         let given = batch.given();
-        let Some(tried) = unless_it_stops(app, &given, attempt(app, &mut batch, &letter)).await
-        else {
-            return Ok(round);
-        };
+        let trying = Box::pin(attempt(app, &mut batch, &letter));
+        let Some(tried) = unless_it_stops(app, &given, trying).await else { return Ok(round) };
         let (handover, reached) = tried?;
         tell(&letter, &handover);
         app.store.letter_settle(&letter, handover).await?;
@@ -163,9 +160,8 @@ async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
 async fn unless_it_stops<T>(
     app: &App,
     given: &Given,
-    sending: impl Future<Output = T>,
+    mut sending: impl Future<Output = T> + Unpin,
 ) -> Option<T> {
-    let mut sending = pin!(sending);
     tokio::select! {
         biased;
         sent = &mut sending => return Some(sent),

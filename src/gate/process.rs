@@ -116,7 +116,8 @@ fn tell(what: &impl Serialize) {
 fn watch(bounds: Bounds) {
     let (began, parent) = (clock::monotonic(), parent_id());
     loop {
-        thread::sleep(LOOK_EVERY);
+        // Woken early, it looks once more.
+        thread::park_timeout(LOOK_EVERY);
         if seconds(began) > bounds.seconds {
             process::exit(OUT_OF_TIME);
         }

@@ -194,12 +194,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             let stepped = catch_unwind(AssertUnwindSafe(step));
             let id = id.unwrap_or_else(|| request::made_id(&mut made));
             let (reply, closing) = match stepped {
-                Ok(Step::Answer(reply)) => (reply, told || self.shared.is_stopping()),
-                Ok(Step::Wait(phase)) if filled < ROOM => {
+                Ok(Ok(Some(reply))) => (reply, told || self.shared.is_stopping()),
+                Ok(Err(phase)) if filled < ROOM => {
                     self.pulse.enter_first(phase);
                     continue;
                 }
-                Ok(Step::Wait(_) | Step::Leave) => break,
+                Ok(Ok(None) | Err(_)) => break,
                 Err(_) => (self.shared.panicked(id), true),
             };
             written.clear();
@@ -217,27 +217,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 }
 
-/// What is to be done next.
-enum Step {
-    Answer(Reply),
-    /// There must come more.
-    Wait(Phase),
-    /// Hyper's to answer.
-    Leave,
-}
-
-/// What the bytes so far come to. The id is told as soon as it is known.
-fn step<'b, Q>(bytes: &'b [u8], peer: Peer, at_once: &Q, id: &mut Option<&'b [u8]>) -> Step
+/// The answer to the bytes so far, or none where it is hyper's to give; `Err` where there must come
+/// more. The id is told as soon as it is known.
+fn step<'b, Q>(
+    bytes: &'b [u8],
+    peer: Peer,
+    at_once: &Q,
+    id: &mut Option<&'b [u8]>,
+) -> Result<Option<Reply>, Phase>
 where
     Q: Fn(&Small<'_>) -> Option<Reply>,
 {
     match look(bytes, peer) {
         Look::Whole(request, given) => {
             *id = given;
-            at_once(&request).map_or(Step::Leave, Step::Answer)
+            Ok(at_once(&request))
         }
-        Look::Part(phase) => Step::Wait(phase),
-        Look::Unusual => Step::Leave,
+        Look::Part(phase) => Err(phase),
+        Look::Unusual => Ok(None),
     }
 }
 

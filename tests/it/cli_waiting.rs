@@ -132,10 +132,9 @@ fn a_sidecar_that_takes_no_connections_is_waited_for_no_longer() {
     let _never_accepts = UnixListener::bind(&place).unwrap();
     // Until its queue is full: one more would wait without an end.
     let (give, full) = std::sync::mpsc::channel();
-    let own = place.clone();
     thread::spawn(move || {
         let mut held = Vec::new();
-        while let Ok(stream) = UnixStream::connect(&own) {
+        while let Ok(stream) = UnixStream::connect(&place) {
             held.push(stream);
             if give.send(()).is_err() {
                 return;
