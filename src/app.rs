@@ -146,6 +146,8 @@ pub struct App {
     pub quotas: Quotas,
     /// Streams of events that are open.
     pub streams: Places,
+    /// Questions that wait for a revision.
+    pub waiting: Places,
     /// Where links in mail lead.
     pub links: Links,
     /// The hash of the set-up link's token, while the store is empty.
@@ -207,6 +209,7 @@ impl App {
             throttle: Throttle::default(),
             quotas: Quotas::default(),
             streams: Places::default(),
+            waiting: Places::default(),
             links,
             set_up: std::sync::Mutex::default(),
             decisions,

@@ -249,10 +249,19 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
             "`x-kwic-at-least` must be a revision: a whole number, as a change answers it",
         ));
     };
-    let wait = Duration::from_millis(app.config.decision.wait_ms);
     if app.directory.revision() >= wanted {
         return Ok(());
     }
+    // Each that waits holds a connection: others must find one.
+    let most = (app.config.limits.connections_max / 2).max(1);
+    let Ok(_place) = app.waiting.take(&[(&[b"revision"], most)]) else {
+        return Err(Failure::new(
+            Kind::Busy,
+            "too_many_waiting",
+            format!("{most} questions wait for a revision already: try again in a moment"),
+        ));
+    };
+    let wait = Duration::from_millis(app.config.decision.wait_ms);
     tokio::select! {
         reached = app.directory.reached(wanted, wait) => if reached { return Ok(()) },
         // No change comes any more.

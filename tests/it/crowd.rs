@@ -98,6 +98,38 @@ fn too_few_open_files_refuse_the_start_and_say_so() {
     assert!(message.contains("only 70 files open: allow at least 88"), "{message}");
 }
 
+#[test]
+fn questions_that_wait_for_a_revision_leave_room_for_others() {
+    let sidecar = Sidecar::start_with(&Start {
+        ulimit: Some("-n 200"),
+        environment: vec![("KWIC_TEAM_DECISION_WAIT_MS", "60000".into())],
+        ..Start::default()
+    });
+    sidecar.account("acme");
+    sidecar.members("acme", &[("ann", "operator")]);
+    let body = asked().to_string();
+    let head = format!(
+        "POST /access/v1/evaluation HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nx-kwic-at-least: 18446744073709551615\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let open = |_| {
+        let mut stream = TcpStream::connect(&sidecar.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream
+    };
+    let waiting: Vec<TcpStream> = (0..30).map(open).collect();
+    // 34 connections, of which 17 may wait.
+    let is_told = |stream: &&TcpStream| stream.peek(&mut [0]).is_ok();
+    eventually("13 are told at once", || waiting.iter().filter(is_told).count() == 13);
+    let told = waiting.iter().find(is_told).unwrap().try_clone().unwrap();
+    told.set_nonblocking(false).unwrap();
+    let told = crate::support::Connection::new(told).read(false);
+    assert_eq!(told.status, 503, "{told:?}");
+    assert!(told.body.contains("17 questions wait for a revision already"), "{told:?}");
+    assert!(sidecar.tcp().allows(&asked()));
+}
+
 /// Opens a stream of events; answers it with the status.
 fn listen(sidecar: &Sidecar, cookie: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(&sidecar.console).unwrap();
