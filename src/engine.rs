@@ -10,10 +10,10 @@ mod determined;
 mod evaluate;
 #[cfg(test)]
 mod examples;
-mod extent;
 mod explain;
 #[cfg(test)]
 mod explained;
+mod extent;
 mod fault;
 mod folder;
 mod format;

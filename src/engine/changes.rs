@@ -52,18 +52,16 @@ impl Changes {
     }
 }
 
+/// Role, action and the label of the situation.
+type Key<'s> = (&'s RoleId, &'s str, &'static str);
+
 /// What happened to roles, by role, action and situation: the types of resource, and the policies
 /// that it depends on.
 #[derive(Default)]
-struct Found<'s>(BTreeMap<(&'s RoleId, &'s str, &'static str), (Vec<&'s str>, BTreeSet<&'s str>)>);
+struct Found<'s>(BTreeMap<Key<'s>, (Vec<&'s str>, BTreeSet<&'s str>)>);
 
 impl<'s> Found<'s> {
-    fn add(
-        &mut self,
-        key: (&'s RoleId, &'s str, &'static str),
-        resource: &'s str,
-        on: impl IntoIterator<Item = &'s str>,
-    ) {
+    fn add(&mut self, key: Key<'s>, resource: &'s str, on: impl IntoIterator<Item = &'s str>) {
         let (resources, policies) = self.0.entry(key).or_default();
         resources.push(resource);
         policies.extend(on);

@@ -13,8 +13,8 @@ use super::permit::{Caller, Permit, Right, StorePermit};
 use super::refresh;
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId,
-    LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
+    AccountSlug, DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind,
+    LinkId, LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
 };
 use crate::entropy;
 use crate::mail::{

@@ -230,6 +230,9 @@ fn a_folder_that_would_end_the_sidecar_ends_it_neither_now_nor_at_the_next_start
     assert!(ready["fault"].as_str().unwrap().starts_with(file), "{ready}");
 }
 
+/// What it is, how it is made, and what is said of it.
+type Special<'t> = (&'t str, &'t dyn Fn(&Path), &'t str);
+
 #[test]
 fn a_special_file_holds_up_no_reload() {
     let sidecar = with_ann(&Start { unwatched: true, ..Start::default() });
@@ -239,7 +242,7 @@ fn a_special_file_holds_up_no_reload() {
     let pipe = |path: &Path| {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     };
-    let kinds: [(&str, &dyn Fn(&Path), &str); 8] = [
+    let kinds: [Special<'_>; 8] = [
         ("a named pipe", &pipe, "named pipe"),
         (
             "a link to one",
@@ -287,7 +290,7 @@ fn a_file_that_may_not_be_read_is_named_and_one_folder_in_a_circle_too() {
     let dir = home.path().join("policies");
     let check = || told(&run(&["policy", "check", dir.to_str().unwrap()]));
     let closed = dir.join("rules/tenancy.cedar");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     // Whoever may read everything is not refused.
     if fs::File::open(&closed).is_err() {
         let (code, message) = check();

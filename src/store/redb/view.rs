@@ -5,6 +5,7 @@
 //! acknowledged.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -156,11 +157,11 @@ impl StorageBackend for View {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         let mut over = self.over();
         for (page, in_page, at, long) in Self::parts(offset, data.len()) {
-            if !over.pages.contains_key(&page) {
-                over.pages.insert(page, self.below(page)?);
-            }
-            let to =
-                over.pages.get_mut(&page).and_then(|page| page.get_mut(in_page..in_page + long));
+            let whole = match over.pages.entry(page) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => free.insert(self.below(page)?),
+            };
+            let to = whole.get_mut(in_page..in_page + long);
             if let (Some(to), Some(data)) = (to, data.get(at..at + long)) {
                 to.copy_from_slice(data);
             }
