@@ -84,7 +84,13 @@ impl Snapshot {
         passage: &Passage<'_>,
     ) -> Result<Self, Vec<PolicyFault>> {
         let passed = thread::scope(|threads| {
-            let work = || load(files, held, passage);
+            #[cfg(test)]
+            let planted = super::oracle::PLANTED.get();
+            let work = move || {
+                #[cfg(test)]
+                super::oracle::PLANTED.set(planted);
+                load(files, held, passage)
+            };
             let gate = thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
             let gate = gate.spawn_scoped(threads, work).map_err(|fault| {
                 vec![PolicyFault::new("", format!("no thread to load it on: {fault}; try again"))]

@@ -64,7 +64,8 @@ pub(super) enum Planted {
 }
 
 thread_local! {
-    static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+    /// Handed on to the thread that loads a set.
+    pub(super) static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
 }
 
 /// Whether this fault is planted on this thread.

@@ -832,12 +832,15 @@ async fn readiness_and_metrics_tell_how_it_stands() {
     assert_eq!(ready.get("fault"), None, "{ready}");
     let mut status = sidecar.app.policy_status.load().as_ref().clone();
     status.last_good = true;
-    status.fault = Some("roles/x.cedar: line 3".to_owned());
+    status.fault = Some("roles/x.cedar:3: unexpected token\n  3 | permit".to_owned());
     sidecar.app.policy_status.store(Arc::new(status));
     let ready = sidecar.get("/readyz").await.json();
     assert_eq!(
         (&ready["policies"], &ready["fault"]),
-        (&json!("last_good"), &json!("roles/x.cedar: line 3"))
+        (
+            &json!("last_good"),
+            &json!("roles/x.cedar:3: refused; see the log, or run `kwic-team doctor`")
+        )
     );
 
     sidecar.evaluation(granted().to_string()).await;
