@@ -550,9 +550,20 @@ impl RedbStore {
             Fault::Rule(failure) => failure,
             Fault::Disk(error) => {
                 self.0.database.write().unwrap_or_else(PoisonError::into_inner).take();
-                busy(&cause::of(&error))
+                self.not_done(&error)
             }
         })
+    }
+
+    /// At the start what is no fault of the disk is damage, and told to whoever starts the sidecar.
+    fn not_done(&self, error: &redb::Error) -> Failure {
+        let is_of_disk = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
+        match &self.0.file {
+            Some(file) if !is_of_disk && self.0.reached.load(Ordering::Acquire) == 0 => {
+                open_failure(file.path(), error)
+            }
+            _ => busy(&cause::of(error)),
+        }
     }
 
     fn reopen(&self) -> Result<(), Failure> {
