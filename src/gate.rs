@@ -12,13 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::{Failure, Kind, PolicyFiles, RoleId};
-use crate::engine::{Found, Passage, PolicyFault, Snapshot, format, render};
+use crate::engine::{Found, Passage, PolicyFault, Snapshot, render};
 use crate::policy_folder;
 pub use process::run;
-use process::{Bounds, OUT_OF_MEMORY, OUT_OF_TIME};
+use process::{Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, Task, format_one};
 
 /// The command of this program that is the other side.
 pub const COMMAND: &str = "gate-process";
@@ -28,28 +26,6 @@ static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Most bytes that are read of an answer: twice the largest folder, formatted and quoted.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
-
-/// What the other side is to do. The files' bytes follow, one after another.
-#[derive(Deserialize, Serialize)]
-struct Task {
-    format: bool,
-    held: Vec<(String, usize)>,
-    /// Path and length.
-    files: Vec<(String, usize)>,
-    hidden: Vec<String>,
-}
-
-/// What came of it.
-#[derive(Deserialize, Serialize)]
-enum Answer {
-    Passed {
-        notes: Vec<String>,
-        tests: usize,
-    },
-    Refused(Vec<PolicyFault>),
-    /// Each file as it is formatted, or why not.
-    Formatted(Vec<Result<String, String>>),
-}
 
 /// From here on, folders are tried in processes of this program: for its command line, which
 /// knows [`COMMAND`].
@@ -95,11 +71,6 @@ pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Fa
         Answer::Refused(faults) => Err(refused(&faults)),
         Answer::Passed { .. } => Err(unanswered()),
     }
-}
-
-fn format_one(bytes: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
-    format(text)
 }
 
 fn refused(faults: &[PolicyFault]) -> Failure {

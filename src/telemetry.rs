@@ -81,7 +81,7 @@ const ROUTES: [(Route, &str); 7] = [
 const CODES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 503, 0];
 
 /// What changes between two looks and is read where it lives, not counted here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges<'g> {
     /// Members in memory.
     pub members: usize,

@@ -9,17 +9,38 @@ use std::os::unix::process::parent_id;
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Answer, Task, format_one};
 use crate::clock;
 use crate::domain::{Failure, PolicyFiles, RoleId};
-use crate::engine::{Passage, Snapshot};
+use crate::engine::{Passage, PolicyFault, Snapshot, format};
 
 /// Exit codes, beside those of success and of a panic.
 pub(super) const OUT_OF_TIME: i32 = 90;
 pub(super) const OUT_OF_MEMORY: i32 = 91;
 const LEFT_ALONE: i32 = 92;
+
+/// What the process is to do. The files' bytes follow, one after another.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Task {
+    pub(super) format: bool,
+    pub(super) held: Vec<(String, usize)>,
+    /// Path and length.
+    pub(super) files: Vec<(String, usize)>,
+    pub(super) hidden: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Deserialize, Serialize)]
+pub(super) enum Answer {
+    Passed {
+        notes: Vec<String>,
+        tests: usize,
+    },
+    Refused(Vec<PolicyFault>),
+    /// Each file as it is formatted, or why not.
+    Formatted(Vec<Result<String, String>>),
+}
 
 /// How often it looks at what it takes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -102,6 +123,11 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
         }
         Err(faults) => Answer::Refused(faults),
     }
+}
+
+pub(super) fn format_one(bytes: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    format(text)
 }
 
 /// One line of JSON. Whoever does not listen any more is gone, which ends this process.

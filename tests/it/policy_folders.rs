@@ -19,7 +19,7 @@ use kwic_team::flows::permit::StorePermit;
 use kwic_team::flows::{refresh, reload};
 use kwic_team::policy_folder;
 use kwic_team::store::Store;
-use kwic_team::telemetry::{Disk, Gauges};
+use kwic_team::telemetry::Gauges;
 
 use crate::support::{Sidecar, Start, binary, command, copy_folder, question, shipped_policies};
 
@@ -330,20 +330,7 @@ fn readiness_tells_strangers_where_a_fault_is_and_its_operator_what_it_is() {
 
 /// Reloads that ended so far.
 fn reloads(app: &kwic_team::app::App) -> u64 {
-    let text = app.telemetry.render(&Gauges {
-        members: 0,
-        revision: 0,
-        policies: 0,
-        remembered: 0,
-        digest: "",
-        last_good: false,
-        cross_checks: [0; 3],
-        distrusted: false,
-        connections: 0,
-        panics: 0,
-        reload_running: 0,
-        disk: Disk::default(),
-    });
+    let text = app.telemetry.render(&Gauges::default());
     let counts = text.lines().filter_map(|line| line.strip_prefix("kwic_policy_reloads_total{"));
     counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
