@@ -9,8 +9,6 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng, TryRng};
 use serde_json::{Map, Value as Json, json};
 
-use super::values;
-
 /// The members of a JSON object.
 pub(super) type Said = Map<String, Json>;
 
@@ -216,6 +214,8 @@ const VALUES_PERCENT: u32 = 20;
 const ERRING_PERCENT: u32 = 60;
 
 pub(super) const ROLES: [&str; 3] = ["admin", "editor", "viewer"];
+/// Accounts that are called what roles are called.
+pub(super) const ACCOUNTS_LIKE_ROLES: [&str; 4] = ["editor", "viewer", "acme", "staff"];
 const ACCOUNTS: [&str; 4] = ["acme", "globex", "initech", "hooli"];
 /// Roles that members hold: also groups, one that only a scope names, and one named nowhere.
 const HELD: [&str; 8] = ["admin", "editor", "editor", "viewer", "viewer", "temp", "staff", "ghost"];
@@ -577,7 +577,7 @@ impl Dice {
     pub(super) fn question(&mut self, town: &Town) -> Question {
         let p = town.prefix;
         let values = town.often.is_some();
-        let accounts = if values { values::ACCOUNTS } else { ACCOUNTS };
+        let accounts = if values { ACCOUNTS_LIKE_ROLES } else { ACCOUNTS };
         let often = town.often.filter(|_| self.chance(85));
         let row = |often: (&str, &str)| ACTIONS.iter().find(|row| row.0 == often.0).copied();
         let (action, _, principals, resources) =

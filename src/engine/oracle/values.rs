@@ -9,7 +9,7 @@ use std::str::FromStr;
 use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 
 use super::super::gather::REACH;
-use super::generate::{Dice, ROLES, Town};
+use super::generate::{ACCOUNTS_LIKE_ROLES, Dice, ROLES, Town};
 
 /// The schema; `?ACCOUNT` and `?ROLE` stand for what the two variants declare differently.
 const SCHEMA: &str = r#"
@@ -36,9 +36,6 @@ action "roles:assign"
   appliesTo { principal: User, resource: [Account, User, Role], context: Ctx };
 action plain appliesTo { principal: [User, Service], resource: [Template, Shelf, Secret] };
 "#;
-
-/// Accounts that are called what roles are called.
-pub(super) const ACCOUNTS: [&str; 4] = ["editor", "viewer", "acme", "staff"];
 
 const HELD: [&str; 6] = ["editor", "editor", "viewer", "viewer", "admin", "ghost"];
 
@@ -134,7 +131,7 @@ impl Dice {
         }
         town.files.insert(0, ("schema.cedarschema".into(), schema));
         town.files.push(("rules/rules.cedar".into(), rules));
-        self.people(&mut town, 16, &ACCOUNTS, &HELD);
+        self.people(&mut town, 16, &ACCOUNTS_LIKE_ROLES, &HELD);
         town
     }
 
@@ -283,7 +280,7 @@ impl Dice {
         }
         match sort {
             Sort::Texts => {
-                let literal = format!("\"{}\"", self.pick(&ACCOUNTS));
+                let literal = format!("\"{}\"", self.pick(&ACCOUNTS_LIKE_ROLES));
                 self.pick(&[
                     "principal.role",
                     "principal.role",
@@ -295,7 +292,7 @@ impl Dice {
                 .to_owned()
             }
             Sort::Accounts => {
-                let literal = format!("~Account::\"{}\"", self.pick(&ACCOUNTS));
+                let literal = format!("~Account::\"{}\"", self.pick(&ACCOUNTS_LIKE_ROLES));
                 self.pick(&["principal.account", "resource.account", &literal]).to_owned()
             }
             Sort::Roles => {
