@@ -148,10 +148,16 @@ impl Remote {
             if let Some(Json::Array(items)) = page.get_mut("items").map(Json::take) {
                 items.into_iter().try_for_each(&mut each)?;
             }
-            match page.get("next").and_then(Json::as_str) {
-                Some(next) => after = Some(next.to_owned()),
-                None => return Ok(()),
+            let next = page.get("next").and_then(Json::as_str).map(str::to_owned);
+            if next.is_none() {
+                return Ok(());
             }
+            if next == after {
+                return Err(Stop::failure(format!(
+                    "the answer to `GET {path}` has no end: each page names itself as the next; see the log of the sidecar"
+                )));
+            }
+            after = next;
         }
     }
 

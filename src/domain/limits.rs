@@ -88,7 +88,7 @@ pub const CONNECTIONS_MIN: usize = 8;
 /// Milliseconds a request's head may take: the first one since the connection, each other since its
 /// first byte.
 pub const HEAD_MS_MAX: u64 = 5_000;
-/// The same on a listener whose places are all taken.
+/// The same on a listener whose places are all taken; a body, or the next piece of an upload, has as long.
 pub const HEAD_MS_MAX_CROWDED: u64 = 1_000;
 /// Milliseconds a request's body may take after its head.
 pub const BODY_MS_MAX: u64 = 10_000;

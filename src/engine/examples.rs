@@ -517,3 +517,72 @@ fn attributes_of_every_kind_are_read_by_the_schema() {
     assert_eq!(green.reason, Reason::BadAttributes);
     assert!(green.sentence.contains("`resource.id`"), "{}", green.sentence);
 }
+
+/// A caller moves nobody by asking about what they are in.
+#[test]
+fn no_caller_puts_what_others_are_in_into_an_account() {
+    let set = snapshot(&[
+        (
+            "schema.cedarschema",
+            r#"entity Account; entity Role in [Role, Account]; entity Team in [Account];
+            entity Service in [Team];
+            entity User in [Role, Account] { account: Account, role: String, active: Bool };
+            action look appliesTo { principal: [User, Service], resource: [Team, Role] };"#,
+        ),
+        ("roles/editor.cedar", ""),
+        (
+            "roles/viewer.cedar",
+            r#"@id("viewer") @role("viewer") @title("V") @summary("V.") @best_for("V.")
+            permit (principal in Role::"viewer", action, resource);"#,
+        ),
+        (
+            "rules/rules.cedar",
+            r#"@id("services") permit (principal is Service, action, resource);
+            @id("kept-out") forbid (principal in Account::"globex", action, resource);"#,
+        ),
+        (
+            "entities.json",
+            r#"[{"uid": {"type": "Service", "id": "bot"}, "attrs": {},
+                "parents": [{"type": "Team", "id": "core"}]}]"#,
+        ),
+    ]);
+    for (subject, resource) in
+        [("service:bot", "team:core"), ("user:vera", "role:viewer"), ("user:vera", "role:other")]
+    {
+        let ask = ask(subject, "look", resource);
+        let said = ask.clone().says(json!({"account": "globex"})).of(&set);
+        assert_eq!(said.reason, Reason::BadAttributes, "{resource}");
+        assert!(said.sentence.contains("which others are in"), "{}", said.sentence);
+        let alone = Ask { single_account: Some("globex"), ..ask.clone().says(json!({})) };
+        assert_eq!(alone.reason(&set), Reason::BadAttributes, "{resource}");
+        assert_eq!(ask.says(json!({})).reason(&set), Reason::Granted, "{resource}");
+    }
+    let other = ask("service:bot", "look", "team:other").says(json!({"account": "globex"}));
+    assert_eq!(other.reason(&set), Reason::Granted, "nobody is in it");
+}
+
+/// Who asks about oneself is one entity: what is said of it as the resource counts as well.
+#[test]
+fn what_is_said_of_the_subject_as_the_resource_counts() {
+    let set = with_rule(
+        r#"@id("named") forbid (principal, action, resource is KWIC::User)
+           when { resource has nickname && resource.nickname == "x" };"#,
+    );
+    let own = |subject: Json, resource: Json| {
+        let ask = ask("user:anna", "edit", "user:anna").says(resource);
+        Ask { subject_says: subject, ..ask }.of(&set)
+    };
+    let (none, x, y) = (json!({}), json!({"nickname": "x"}), json!({"nickname": "y"}));
+    assert_eq!(own(none.clone(), none.clone()).reason, Reason::Granted);
+    assert_eq!(own(none.clone(), x.clone()).reason, Reason::Forbidden);
+    assert_eq!(own(x.clone(), none.clone()).reason, Reason::Forbidden);
+    assert_eq!(own(x.clone(), x.clone()).reason, Reason::Forbidden);
+    for (subject, resource) in [(x.clone(), y), (json!({"nickname": "z"}), x)] {
+        let said = own(subject, resource);
+        assert_eq!(said.reason, Reason::BadAttributes);
+        assert!(said.sentence.contains("resource.properties.nickname"), "{}", said.sentence);
+    }
+    let mistyped = own(none, json!({"nickname": 5}));
+    assert_eq!(mistyped.reason, Reason::BadAttributes);
+    assert!(mistyped.sentence.contains("resource.properties.nickname"), "{}", mistyped.sentence);
+}

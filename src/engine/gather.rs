@@ -117,10 +117,43 @@ impl<M: Members> Gatherer<'_, M> {
                 };
                 Ok((drawn, Vec::new()))
             }
-            Principal::Member(view) => self
-                .member(&view, view.account, case.query.subject.properties, named)
-                .map_err(|bad| bad.within("subject.properties")),
+            Principal::Member(view) => {
+                let said = self.said_of_subject(case, view.id)?;
+                self.member(&view, view.account, &said, named)
+                    .map_err(|bad| bad.within("subject.properties"))
+            }
         }
+    }
+
+    /// What the caller says of the member who asks: as the subject and, where the question is about
+    /// the same member, as the resource. It is one entity, of which one thing holds.
+    fn said_of_subject<'q>(
+        &self,
+        case: &Case<'q>,
+        member_id: &str,
+    ) -> Result<Cow<'q, [(Cow<'q, str>, Value<'q>)]>, BadAttribute> {
+        let Query { subject, resource, .. } = case.query;
+        let mut said = Cow::Borrowed(subject.properties);
+        if case.resource_type != self.names.user || resource.id != member_id {
+            return Ok(said);
+        }
+        for attribute in &self.names.shape(self.names.user).attributes {
+            let name = attribute.name.as_str();
+            let Some(value) = member(resource.properties, name) else { continue };
+            if is_supplied(name) {
+                continue;
+            }
+            let differs = || BadAttribute::because("differs from what `subject.properties` says");
+            let fault = match member(subject.properties, name) {
+                Some(same) => (same != value).then(differs),
+                None => read(&attribute.kind, value, &mut Named::new()).err(),
+            };
+            if let Some(bad) = fault {
+                return Err(of_resource(bad.within(name)));
+            }
+            said.to_mut().push((Cow::Owned(name.to_owned()), value.clone()));
+        }
+        Ok(said)
     }
 
     /// A member, in `account`, with the lineage of its role. `said` fills only what the store
@@ -175,6 +208,9 @@ impl<M: Members> Gatherer<'_, M> {
         let listed = self.names.get(case.resource_type).and_then(|info| info.ids.as_deref());
         check_listed(uid.type_name(), listed, id).map_err(|bad| bad.within("resource.id"))?;
         if uid == principal.uid && case.moved_to.is_none() {
+            if let Principal::Stored(..) = case.principal {
+                self.says_nothing(case).map_err(of_resource)?;
+            }
             let lineage = principal.lineage.iter().chain(role_lineage).cloned().collect();
             return Ok(Drawn { uid, entity: None, lineage });
         }
@@ -193,6 +229,19 @@ impl<M: Members> Gatherer<'_, M> {
             }
         }
         self.said_resource(case, uid, named).map_err(of_resource)
+    }
+
+    /// No caller changes what the subject is by asking about it.
+    fn says_nothing(&self, case: &Case<'_>) -> Result<(), BadAttribute> {
+        let declared = &self.names.shape(case.resource_type).attributes;
+        let mut names = declared.iter().map(|attribute| attribute.name.as_str());
+        match names.find(|name| member(case.query.resource.properties, name).is_some()) {
+            Some(name) => {
+                let why = "cannot be said of the subject itself: `entities.json` holds it";
+                Err(BadAttribute::because(why).within(name))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A resource of `entities.json`: what the caller says of its attributes wins, the stored
@@ -255,6 +304,15 @@ impl<M: Members> Gatherer<'_, M> {
                 None => self.said_account(said)?.or(case.default_account.map(Cow::Borrowed)),
             }
         };
+        // Whatever is in it would be in the account, too: a caller would move members and stored
+        // entities by asking about it.
+        let holds_others = case.resource_type == self.names.role || self.stored.are_in(&uid);
+        if account.is_some() && may_be_in_account && holds_others {
+            let why = format!(
+                "cannot be said of `{uid}`, which others are in: store it in `entities.json` with its account"
+            );
+            return Err(BadAttribute::because(why).within("account"));
+        }
         let mut attributes = HashMap::new();
         for attribute in &shape.attributes {
             let filled;

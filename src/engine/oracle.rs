@@ -173,12 +173,19 @@ impl Scene {
         let mut put = |entity: Entity| people.insert(entity.uid(), entity);
         let person = self.team.0.get(id).filter(|_| *kind == "User");
         if let Some(person) = person {
-            put(read(member(&self.town, person, &question.subject_says))?);
+            let says = match asked == subject {
+                true => one_of(&question.subject_says, &question.resource_says)?,
+                false => question.subject_says.clone(),
+            };
+            put(read(member(&self.town, person, &says))?);
         } else if !self.town.stored.iter().any(|entity| entity["uid"] == subject) {
             return None;
         }
         if asked != subject {
             put(read(self.resource(question, &asked))?);
+        } else if person.is_none() && question.resource_says.keys().any(|name| !is_undeclared(name))
+        {
+            return None;
         }
         let parse = |json: Json| EntityUid::from_json(json).unwrap();
         let action = parse(uid(prefix, "Action", &question.action));
@@ -202,7 +209,7 @@ impl Scene {
         let prefix = self.town.prefix;
         let (kind, id) = &question.resource;
         let mut says = question.resource_says.clone();
-        says.retain(|name, _| !name.starts_with("zz_"));
+        says.retain(|name, _| !is_undeclared(name));
         if let (&"User", Some(person)) = (kind, self.team.0.get(id)) {
             return member(&self.town, person, &says);
         }
@@ -295,6 +302,20 @@ impl Scene {
             )),
         }
     }
+}
+
+fn is_undeclared(name: &str) -> bool {
+    name.starts_with("zz_")
+}
+
+/// What is said of one member in two places; `None` where that differs.
+fn one_of(subject: &Said, resource: &Said) -> Option<Said> {
+    let mut says = resource.clone();
+    let agrees = |(name, value): (&String, &Json)| resource.get(name).is_none_or(|it| it == value);
+    subject.iter().filter(|(name, _)| *name == "nickname").all(agrees).then(|| {
+        says.extend(subject.clone());
+        says
+    })
 }
 
 /// A member's JSON, with what a caller may add.

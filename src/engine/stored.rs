@@ -22,7 +22,11 @@ pub(super) struct StoredEntity {
 
 /// All stored entities.
 #[derive(Debug, Default)]
-pub(super) struct Stored(HashMap<EntityUid, StoredEntity>);
+pub(super) struct Stored {
+    entities: HashMap<EntityUid, StoredEntity>,
+    /// Whatever a stored entity is in, stored itself or not.
+    ancestors: HashSet<EntityUid>,
+}
 
 impl Stored {
     /// Reads the file's text.
@@ -40,7 +44,7 @@ impl Stored {
             sentence
         })?;
         let actions: HashSet<&EntityUid> = schema.actions().chain(schema.action_groups()).collect();
-        let mut stored = HashMap::new();
+        let mut stored = Self::default();
         for entity in all.iter().filter(|entity| !actions.contains(&entity.uid())) {
             let uid = entity.uid();
             let mut lineage = vec![uid.clone()];
@@ -54,26 +58,33 @@ impl Stored {
                 collect(&value, &mut named);
                 tags.push((name.to_owned(), expression(&value)?));
             }
-            stored.insert(uid, StoredEntity { entity: entity.clone(), lineage, tags, named });
+            stored.ancestors.extend(lineage.iter().skip(1).cloned());
+            let found = StoredEntity { entity: entity.clone(), lineage, tags, named };
+            stored.entities.insert(uid, found);
         }
-        Ok(Self(stored))
+        Ok(stored)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entities.is_empty()
     }
 
     pub(super) fn get(&self, uid: &EntityUid) -> Option<&StoredEntity> {
-        self.0.get(uid)
+        self.entities.get(uid)
+    }
+
+    /// Whether some stored entity is in this one.
+    pub(super) fn are_in(&self, uid: &EntityUid) -> bool {
+        self.ancestors.contains(uid)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&EntityUid, &StoredEntity)> {
-        self.0.iter()
+        self.entities.iter()
     }
 
     /// The entity and its ancestors; only itself where it is not stored.
     pub(super) fn lineage(&self, uid: EntityUid) -> Vec<EntityUid> {
-        match self.0.get(&uid) {
+        match self.entities.get(&uid) {
             Some(stored) => stored.lineage.clone(),
             None => vec![uid],
         }

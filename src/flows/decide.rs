@@ -9,7 +9,7 @@ use crate::domain::{Decision, EntityRef, Failure, MemberView, Query, Standing};
 use crate::engine::{Members, Snapshot, World};
 use crate::flows::api_tokens::Holder;
 use crate::flows::permit::{Caller, Permit, Right};
-use crate::flows::sessions::{self, SignedIn};
+use crate::flows::sessions;
 
 /// The type of a subject that is a session's token.
 const SESSION: &str = "session";
@@ -66,7 +66,7 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
         .then(|| sessions::authenticate(app, query.subject.id))
         .flatten();
     let query = &match &signed_in {
-        Some(signed_in) => as_member(query, signed_in),
+        Some(signed_in) => as_member(query, signed_in.member().as_str()),
         None => *query,
     };
     let due = app.cross_check.is_due(begun.number()).then(|| app.directory.revision());
@@ -125,8 +125,28 @@ pub(super) fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M
     World { members, single_account }
 }
 
-/// The same question about the member who is signed in.
-fn as_member<'q>(query: &Query<'q>, signed_in: &'q SignedIn) -> Query<'q> {
-    let subject = EntityRef { kind: "user", id: signed_in.member().as_str(), properties: &[] };
-    Query { subject, ..*query }
+/// The same question about the member who is signed in, of whom the caller may say as much.
+fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
+    Query { subject: EntityRef { kind: "user", id, ..query.subject }, ..*query }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::domain::Value;
+
+    /// A `forbid` that asks for it must see it by whichever subject the question names the member.
+    #[test]
+    fn what_is_said_of_a_session_is_said_of_its_member() {
+        let said = [(Cow::Borrowed("locked"), Value::Bool(true))];
+        let resource = EntityRef { kind: "chat", id: "1", properties: &[] };
+        let subject = EntityRef { kind: SESSION, id: "token", properties: &said };
+        let asked =
+            Query { subject, action: "view", action_properties: &[], resource, context: &[] };
+        let of_member = as_member(&asked, "ann").subject;
+        assert_eq!((of_member.kind, of_member.id), ("user", "ann"));
+        assert_eq!(of_member.properties, said);
+    }
 }

@@ -220,6 +220,7 @@ impl Entry {
             Phase::Idle => bounds.idle_ms,
             Phase::Head if is_crowded => bounds.head_ms.min(limits::HEAD_MS_MAX_CROWDED),
             Phase::Head => bounds.head_ms,
+            Phase::Body if is_crowded => bounds.body_ms.min(limits::HEAD_MS_MAX_CROWDED),
             Phase::Body => bounds.body_ms,
             Phase::Answer => return false,
         };

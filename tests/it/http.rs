@@ -501,6 +501,16 @@ async fn a_full_listener_lets_nobody_rest() {
 }
 
 #[tokio::test]
+async fn a_full_listener_waits_no_longer_for_a_body_than_for_a_head() {
+    let bounds = Bounds { connections: 1, body_ms: 600_000, ..small() };
+    let served = serve(bounds, path).await;
+    let mut half = served.connect().await;
+    half.send("POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300\r\n\r\n{").await;
+    served.until_open(1).await;
+    assert_eq!(served.connect().await.ask(GET).await.status, 200);
+}
+
+#[tokio::test]
 async fn places_come_back_however_a_connection_ends() {
     let bounds = Bounds { connections: 1, head_ms: 1_000, idle_ms: 100, ..small() };
     let served = serve(bounds, |request: Request| async move {
