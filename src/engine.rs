@@ -19,6 +19,7 @@ mod folder;
 mod format;
 mod gather;
 mod load;
+mod management;
 mod matrix;
 mod memory;
 mod names;
@@ -164,6 +165,12 @@ impl Snapshot {
     #[must_use]
     pub fn knows_type(&self, spelling: &str) -> bool {
         self.names.type_index(spelling).is_some()
+    }
+
+    /// Whether the schema has an action by this name.
+    #[must_use]
+    pub fn knows_action(&self, name: &str) -> bool {
+        self.names.action_index(name).is_some()
     }
 
     /// How many policies decide; guards are not among them.

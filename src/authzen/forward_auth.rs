@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::domain::{
     AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Value, api_token,
 };
+use crate::engine::Snapshot;
 use crate::flows::api_tokens::{self, Holder};
 use crate::flows::decide::{decide, decide_for};
 use crate::flows::sessions::{self, SignedIn};
@@ -36,11 +37,8 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
             context: &[],
         };
         if !who.asks(app, &question).allowed {
-            return Err(Failure::new(
-                Kind::Denied,
-                "not_allowed",
-                "your role may not do this: ask an administrator of the account",
-            ));
+            let sentence = denied(&app.policies.load(), action, kind);
+            return Err(Failure::new(Kind::Denied, "not_allowed", sentence));
         }
     }
     Ok(Reply::text("text/plain; charset=utf-8", "ok\n")
@@ -48,6 +46,22 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
         .header("x-kwic-account", account.to_owned())
         .header("x-kwic-role", who.role(app))
         .header("cache-control", "no-store".to_owned()))
+}
+
+/// What is known without looking into the policies: a misspelt question is the caller's fault, and
+/// no role helps.
+fn denied(policies: &Snapshot, action: &str, kind: &str) -> String {
+    if !policies.knows_action(action) {
+        let action = action.escape_debug();
+        format!("the policies have no action `{action}`, and so deny it: correct `action`")
+    } else if !policies.knows_type(kind) {
+        let kind = kind.escape_debug();
+        format!(
+            "the policies have no resource type `{kind}`, and so deny it: correct `resource_type`"
+        )
+    } else {
+        "denied by the policies: `kwic-team decide --explain` says why".to_owned()
+    }
 }
 
 /// Who wants to pass.

@@ -59,7 +59,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit::Person,
     },
-    /// Suspend a member: nothing is allowed until restored
+    /// Suspend a member: sessions end, and no sign-in until restored; what decisions say is up to the policies
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(Who),
     /// Restore a suspended member

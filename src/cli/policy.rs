@@ -103,7 +103,7 @@ pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
 
 fn check(global: &Global, dir: Option<&Path>) -> Outcome {
     let snapshot = load(dir)?;
-    let administering = snapshot.roles_allowed(&["team:edit", "roles:assign"]);
+    let administering = snapshot.administering();
     let administering: Vec<&str> = administering.iter().map(|role| role.as_str()).collect();
     if global.json {
         let document = json!({

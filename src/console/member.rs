@@ -19,7 +19,7 @@ use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
-use crate::engine::Matrix;
+use crate::engine::{Cell, Matrix};
 use crate::flows::locks::{self, Lock};
 use crate::flows::members::{self, Chosen};
 use crate::flows::step_up::Shown;
@@ -196,10 +196,9 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
 
 /// What a member may do, and what not, in words.
 fn allowed(matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
-    let can = match member.status {
-        Status::Active => roles::actions(matrix, &member.role),
-        Status::Suspended => Vec::new(),
-    };
+    let may = roles::permissions_of(matrix, member).into_iter();
+    let may = may.filter(|(.., cell)| *cell == Cell::Allowed).map(|(action, ..)| action.to_owned());
+    let can: Vec<String> = may.collect::<BTreeSet<_>>().into_iter().collect();
     let all = matrix.rows.iter().map(|row| &row.action).collect::<BTreeSet<_>>();
     let cannot = all.into_iter().filter(|action| !can.contains(action)).cloned();
     (said(&can), said(&cannot.collect::<Vec<_>>()))

@@ -195,6 +195,7 @@ mod tests {
             action: action.to_owned(),
             resource: resource.to_owned(),
             cells: vec![Cell::Allowed],
+            suspended: vec![Cell::Denied],
             depends_on: Vec::new(),
         };
         let rows = vec![row("botflows:edit", "bot_flow"), row("chats:view", "chat")];

@@ -121,12 +121,12 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Whether a member may act.
+/// Whether a member may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Status {
     /// May do what the role allows.
     Active,
-    /// May do nothing until restored.
+    /// Cannot sign in or manage anything until restored; all else is up to the policies.
     #[default]
     Suspended,
 }

@@ -17,6 +17,7 @@ use super::evaluate::Evaluation;
 use super::extent::{self, Extent};
 use super::fault::{PolicyFault, bounded, bounded_notes, is_full};
 use super::folder::{ENTITIES, Folder, SCHEMA, sort};
+use super::management::ADMINISTERING;
 use super::names::Names;
 use super::placed::{Placed, read_policies, read_syntax};
 use super::policy_tests::{self, Outcome};
@@ -34,9 +35,6 @@ const EVERYONE_NOTE: usize = 64;
 
 /// The step in which no file is read any more.
 const SLICES: &str = "the whole set";
-
-/// Whoever may do both in the own account administers it.
-const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
 
 /// What one passage through the gate found out, so that it need not be found out again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -246,10 +244,16 @@ impl Draft<'_> {
             whole: OnceLock::new(),
             matrix: OnceLock::new(),
         };
+        let (faults, notes) = snapshot.unaskable();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        snapshot.notes.extend(notes);
         snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();
         match passage {
             Passage::Whole(tell) => {
                 snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema, tell)?;
+                snapshot.notes.extend(snapshot.nobody_administers());
                 snapshot.notes = bounded_notes(snapshot.notes);
             }
             Passage::Again(found) => {

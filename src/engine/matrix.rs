@@ -51,6 +51,8 @@ pub struct MatrixRow {
     pub resource: String,
     /// One cell a role, in the order of [`Matrix::roles`].
     pub cells: Vec<Cell>,
+    /// The same of a suspended member.
+    pub suspended: Vec<Cell>,
     /// The policies that each cell depends on, by id; none but where it says `depends`.
     pub depends_on: Vec<Arc<[String]>>,
 }
@@ -167,11 +169,13 @@ impl Snapshot {
         let mut lists: BTreeMap<BTreeSet<&str>, Arc<[String]>> = BTreeMap::new();
         let mut rows = Vec::new();
         for (action, resource) in self.asked() {
-            let (mut cells, mut depends_on) = (Vec::new(), Vec::new());
+            let (mut cells, mut suspended, mut depends_on) = (Vec::new(), Vec::new(), Vec::new());
             for role in &roles {
                 let depending = self.depending(role, &action, &resource);
-                let [shown, ..] = SITUATIONS;
+                let [shown, _, _, while_suspended, ..] = SITUATIONS;
                 let certain = self.certain(role, &action, &resource, shown);
+                let certain_then = self.certain(role, &action, &resource, while_suspended);
+                suspended.push(depending.cell(certain_then));
                 let on = depending.on(certain);
                 cells.push(depending.cell(certain));
                 let list = lists
@@ -179,7 +183,7 @@ impl Snapshot {
                     .or_insert_with_key(|on| on.iter().map(|id| (*id).to_owned()).collect());
                 depends_on.push(Arc::clone(list));
             }
-            rows.push(MatrixRow { action, resource, cells, depends_on });
+            rows.push(MatrixRow { action, resource, cells, suspended, depends_on });
         }
         Matrix { roles, rows }
     }

@@ -234,7 +234,8 @@ pub async fn edit(
     .await
 }
 
-/// Suspends: the member may do nothing until restored, and every session ends.
+/// Suspends: every session ends, and the member cannot sign in until restored. What decisions say
+/// is up to the policies.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`,

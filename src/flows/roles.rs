@@ -144,14 +144,18 @@ pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> Difference {
     }
 }
 
-/// What a member may do, by role and account alone: action, type of resource, and whether.
+/// What a member may do, by role, status and account alone: action, type of resource, and whether.
 #[must_use]
 pub fn permissions_of<'m>(matrix: &'m Matrix, member: &Member) -> Vec<(&'m str, &'m str, Cell)> {
-    let column = column(matrix, &member.role).filter(|_| member.status == Status::Active);
+    let column = column(matrix, &member.role);
     let cell = |cells: &[Cell]| column.and_then(|column| cells.get(column).copied());
     let rows = matrix.rows.iter();
     rows.map(|row| {
-        let cell = cell(&row.cells).unwrap_or(Cell::Denied);
+        let cells = match member.status {
+            Status::Active => &row.cells,
+            Status::Suspended => &row.suspended,
+        };
+        let cell = cell(cells).unwrap_or(Cell::Denied);
         (row.action.as_str(), row.resource.as_str(), cell)
     })
     .collect()
@@ -270,6 +274,10 @@ mod tests {
             action: action.to_owned(),
             resource: resource.to_owned(),
             cells: cells.to_vec(),
+            // One action is open to suspended members too.
+            suspended: cells
+                .map(|cell| if action == "a:view" { cell } else { Cell::Denied })
+                .to_vec(),
             // One policy asks for an owner, and one of its own has the boss.
             depends_on: cells.into_iter().zip(["owner", "owner", "boss"]).map(on).collect(),
         };
@@ -315,6 +323,7 @@ mod tests {
                 action: "a".to_owned(),
                 resource: "a".to_owned(),
                 cells: vec![before, after],
+                suspended: Vec::new(),
                 depends_on: [before, after].map(|cell| on((cell, "owner"))).to_vec(),
             };
             let matrix = Matrix { roles: vec![id("one"), id("two")], rows: vec![row] };
@@ -338,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_may_what_the_role_may_while_active() {
+    fn a_member_may_what_the_policies_say_of_role_and_status() {
         let mut member = Member {
             id: MemberId::parse("m1").unwrap(),
             account: AccountSlug::parse("acme").unwrap(),
@@ -359,7 +368,7 @@ mod tests {
         assert_eq!(cells(&member), [yes, yes, yes, Cell::Depends, no, no]);
         assert_eq!(permissions_of(&matrix, &member)[2], ("a:view", "account", yes));
         member.status = Status::Suspended;
-        assert_eq!(cells(&member), [no; 6]);
+        assert_eq!(cells(&member), [no, yes, yes, no, no, no]);
         (member.status, member.role) = (Status::Active, id("stranger"));
         assert_eq!(cells(&member), [no; 6]);
     }

@@ -257,7 +257,15 @@ fn a_proxy_asks_about_a_program_and_hears_of_its_own_role() {
     let query = |action: &str| format!("?action={action}&resource_type=chat&resource_id=c1");
     assert_eq!(forward(&query("chats%3Aview")).status, 200);
     // Its maker may.
-    assert_eq!(forward(&query("chats%3Amanage")).status, 403);
+    for (asked, says) in [
+        (query("chats%3Amanage"), "denied by the policies: `kwic-team decide --explain`"),
+        (query("chats%3Afly"), "no action `chats:fly`"),
+        (query("chats%3Aview").replace("=chat&", "=spaceship&"), "no resource type `spaceship`"),
+    ] {
+        let denied = forward(&asked);
+        assert_eq!(denied.status, 403, "{asked}");
+        assert!(denied.body.contains(says), "{denied:?}");
+    }
     let refused = failed(
         &sidecar,
         &["token", "create", "--member", "bo", "--role", "operator", "--days", "7", "t"],

@@ -80,7 +80,7 @@ words! {
     DETAILS: "Details"
     SIGNED_IN_ON: "Signed in on"
     MEMBER_ID: "Member ID"
-    MAY_NOTHING: "Nothing: a suspended member can do nothing until restored."
+    MAY_NOTHING: "Nothing: the policies allow this member nothing now."
     MAY_NOT: "Not included"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
@@ -317,7 +317,8 @@ pub(in crate::console) fn ask_end_sessions(name: &str, sessions: usize) -> Asked
 
 pub(in crate::console) fn ask_suspend(name: &str, sessions: usize) -> Asked {
     let lines = vec![
-        format!("{}, and can do nothing until restored.", now_out(name, sessions)),
+        format!("{}, and cannot sign in until restored.", now_out(name, sessions)),
+        "What else ends is up to the policies.".to_owned(),
         "Name, role and history stay.".to_owned(),
     ];
     (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
@@ -391,7 +392,7 @@ pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) 
     let some = counted(count, "member", "members");
     (
         format!("Suspend {some}"),
-        "They are signed out everywhere and can do nothing until restored.".to_owned(),
+        "They are signed out everywhere and cannot sign in until restored. What else ends is up to the policies.".to_owned(),
     )
 }
 

@@ -369,7 +369,7 @@ const TEAM: &[State] = &[
         "member-suspended",
         ADMIN,
         "/team/members/{member:Arjun}",
-        &[Sees("a suspended member can do nothing")],
+        &[Sees("the policies allow this member nothing now")],
     ),
     state(
         "member-restore",
