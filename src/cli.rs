@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
 use crate::domain::{Failure, Kind};
 use crate::gate;
 
@@ -223,7 +224,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    let Cli { global, command } = cli;
+    let Cli { mut global, command } = cli;
+    global.data = config::absolute(global.data);
     match command {
         Command::Serve(args) => serve::run(&global, &args),
         Command::Account(command) => account::run(&global, command),

@@ -18,7 +18,7 @@ use crate::domain::{AccountSlug, Email, Network, limits};
 use keys::{KEYS, Key};
 use read::Settings;
 
-pub use read::duration;
+pub use read::{absolute, duration};
 pub use secret::Secret;
 
 /// One thing wrong with the configuration.
@@ -238,6 +238,7 @@ impl Config {
 
 /// Settings as types. Each has been checked or has a default, so what remains is wiring.
 fn build(settings: &mut Settings, data: PathBuf) -> Config {
+    let data = absolute(data);
     let slug = |path: &str| settings.text(path).and_then(|slug| AccountSlug::parse(&slug).ok());
     let address = |path: &str, port: u16| {
         let text = settings.text(path);

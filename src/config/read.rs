@@ -207,7 +207,7 @@ impl Settings {
     }
 
     pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
-        self.text(path).map(PathBuf::from)
+        self.text(path).map(|text| absolute(text.into()))
     }
 
     pub(super) fn flag(&self, path: &str) -> bool {
@@ -235,6 +235,13 @@ impl Settings {
             _ => T::default(),
         }
     }
+}
+
+/// A path from the root, by the name of the working folder at the start: a relative one would follow
+/// a folder that is moved, and a restart would find what has its name then.
+#[must_use]
+pub fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The default, read as a file would be.

@@ -361,3 +361,23 @@ fn times_and_numbers_at_their_edges() {
     assert!(fault("[store]\npath = \"\"").contains("is empty"));
     assert_eq!(taken("[decision]\nsocket_mode = \"0600\"").decision.socket_mode, 0o600);
 }
+
+#[test]
+fn a_relative_path_is_read_by_the_name_of_the_working_folder() {
+    let set = [
+        ("KWIC_TEAM_STORE_PATH", "team.redb"),
+        ("KWIC_TEAM_DECISION_SOCKET", "./decide.sock"),
+        ("KWIC_TEAM_DECISION_KEYS_FILE", "callers"),
+        ("KWIC_TEAM_POLICIES_DIR", "policies"),
+    ];
+    let environment = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let config = Config::load(None, PathBuf::from("./data"), environment.clone()).unwrap();
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(config.data, here.join("data"));
+    assert_eq!(config.store.path, here.join("team.redb"));
+    assert_eq!(config.decision.socket, Some(here.join("decide.sock")));
+    assert_eq!(config.decision.keys_file, Some(here.join("callers")));
+    assert_eq!(config.policies.dir, Some(here.join("policies")));
+    let defaults = Config::default_for(PathBuf::from("data"));
+    assert_eq!(defaults.store.path, here.join("data/kwic.redb"));
+}
