@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{KEYS, MANIFEST, STORE, new_file};
+use super::{KEYS, MANIFEST, STORE, is_key, new_file};
 
 /// The ending of the folder of a backup under way, behind eight hexadecimal digits.
 const ENDING: &str = ".part";
@@ -69,11 +69,10 @@ pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
 pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let beside = |path: &Path, ending: &str| PathBuf::from(format!("{}.{ending}", path.display()));
     let keys = data.join(KEYS);
-    let mut found =
-        vec![beside(store, "restoring"), beside(store, "new"), beside(&keys, "restoring")];
-    let new_key = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "new");
-    found.extend(names(&keys).into_iter().filter(new_key));
-    found.retain(|path| fs::symlink_metadata(path).is_ok());
+    let mut found = vec![beside(store, "restoring"), beside(store, "new")];
+    found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
+    found.retain(|path| is_file(path));
+    found.extend(Some(beside(&keys, "restoring")).filter(|folder| holds_only(folder, is_key_file)));
     found
 }
 
@@ -130,10 +129,44 @@ fn is_draft(folder: &Path) -> bool {
     let own = fs::metadata("/proc/self").map(|meta| meta.uid()).ok();
     let is_own = fs::symlink_metadata(folder)
         .is_ok_and(|meta| meta.is_dir() && own.is_none_or(|own| own == meta.uid()));
-    let is_known = |path: &PathBuf| {
-        [STORE, KEYS, MANIFEST].iter().any(|known| path.file_name().is_some_and(|it| it == *known))
+    let is_known = |path: &Path| match name_of(path) {
+        STORE | MANIFEST => is_file(path),
+        KEYS => holds_only(path, is_key_file),
+        _ => false,
     };
-    mark.is_some_and(|(_, mark)| is_mark(mark)) && is_own && names(folder).iter().all(is_known)
+    mark.is_some_and(|(_, mark)| is_mark(mark)) && is_own && holds_only(folder, is_known)
+}
+
+/// Whether this is a folder, and each of its entries is known. What cannot be read is not.
+fn holds_only(folder: &Path, is_known: impl Fn(&Path) -> bool) -> bool {
+    let is_folder = fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir());
+    let Some(entries) = is_folder.then(|| fs::read_dir(folder).ok()).flatten() else {
+        return false;
+    };
+    entries.zip(0..).all(|(entry, count)| {
+        count < NAMES_MAX && entry.is_ok_and(|entry| is_known(&entry.path()))
+    })
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// A regular file, and no link to one.
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+fn is_key_file(path: &Path) -> bool {
+    is_key(name_of(path)) && is_file(path)
+}
+
+/// Such as `link-2.new`: a key that was not written to its end.
+fn is_new_key(path: &Path) -> bool {
+    let stem = name_of(path).strip_suffix(".new").and_then(|stem| stem.split_once('-'));
+    stem.is_some_and(|(kind, number)| {
+        ["link", "seal"].contains(&kind) && number.parse::<u32>().is_ok()
+    })
 }
 
 /// Whether its maker still works on it; in doubt, it does.
@@ -174,5 +207,39 @@ mod tests {
         assert!(of_backups(&data, &[]).is_empty(), "its note went with its maker");
         assert_eq!(remove(&data, &[&backups]), [alive]);
         assert!(others.exists() && plain.exists());
+    }
+
+    #[test]
+    fn what_is_not_ours_at_any_depth_keeps_its_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, store) = (home.path().join("data"), home.path().join("data/kwic.redb"));
+        for (name, foreign) in [
+            ("a.00000001.part", "keys/thesis.tex"),
+            ("b.00000002.part", "keys/more.key/thesis.tex"),
+            ("c.00000003.part", "kwic.redb/thesis.tex"),
+            ("d.00000004.part", "keys/more/seal-1.key"),
+            ("keys.restoring", "thesis.tex"),
+            ("kwic.redb.restoring", "thesis.tex"),
+            ("kwic.redb.new", "thesis.tex"),
+            ("keys", "letter.new"),
+            ("keys", "link-2.new/thesis.tex"),
+        ] {
+            let file = data.join(name).join(foreign);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "mine").unwrap();
+        }
+        let linked = data.join("keys/seal-2.new");
+        std::os::unix::fs::symlink(data.join("keys/letter.new"), &linked).unwrap();
+        assert!(remove(&data, &[]).is_empty());
+        assert!(remove_of_restores(&data, &store).is_empty());
+        fs::remove_dir_all(data.join("keys.restoring")).unwrap();
+        fs::remove_dir_all(data.join("kwic.redb.new")).unwrap();
+        fs::create_dir(data.join("keys.restoring")).unwrap();
+        for ours in ["keys.restoring/seal-1.key", "kwic.redb.new", "keys/seal-3.new"] {
+            fs::write(data.join(ours), "ours").unwrap();
+        }
+        let removed = remove_of_restores(&data, &store);
+        let ours = ["kwic.redb.new", "keys/seal-3.new", "keys.restoring"];
+        assert_eq!(removed, ours.map(|name| data.join(name)));
     }
 }
