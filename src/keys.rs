@@ -214,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_writes_over_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        Keys::open(folder.path()).unwrap();
+        let last = folder.path().join("link-4294967295.key");
+        fs::copy(folder.path().join("link-1.key"), &last).unwrap();
+        let before = fs::read(&last).unwrap();
+        let told = Keys::rotate(folder.path()).unwrap_err().public;
+        assert!(told.contains("no higher number"), "{told}");
+        assert_eq!(fs::read(&last).unwrap(), before);
+        assert!(!folder.path().join("seal-2.key").exists());
+    }
+
+    #[test]
     fn what_is_sealed_opens_for_its_purpose_only_and_after_a_rotation_too() {
         let folder = std::env::temp_dir().join(format!("kwic-seals-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);

@@ -79,7 +79,10 @@ impl Ring {
 
     /// Writes one more key.
     pub(super) fn extend(&self, folder: &Path, kind: &str) -> Result<PathBuf, Failure> {
-        let number = self.current().0.saturating_add(1);
+        let number = self.current().0.checked_add(1).ok_or_else(|| {
+            let last = folder.join(format!("{kind}-{}.key", self.current().0));
+            refuse(&last, &"no higher number is left; restore the folder from a backup")
+        })?;
         let path = folder.join(format!("{kind}-{number}.key"));
         write_new(&path, &entropy::random()?).map_err(|fault| refuse(&path, &fault))?;
         Ok(path)
@@ -109,12 +112,21 @@ fn number_of(path: &Path, kind: &str) -> Option<u32> {
     name.strip_prefix('-')?.strip_suffix(".key")?.parse().ok()
 }
 
-/// Written beside its name and moved there whole: half a key must never be read as one.
-fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> std::io::Result<()> {
+/// Written beside its name and moved there whole: half a key must never be read as one, and what has
+/// the name already stays.
+fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    match fs::remove_file(&new) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     writeln!(file, "{}", Digest(*key).hex())?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    match fs::hard_link(&new, path) {
+        Ok(()) => fs::remove_file(&new),
+        // Not every file system has links.
+        Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&new, path),
+        Err(fault) => fs::remove_file(&new).and(Err(fault)),
+    }
 }
