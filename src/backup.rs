@@ -231,6 +231,17 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Opens a regular file: a pipe would keep its reader waiting.
+///
+/// # Errors
+/// Those of the system; `InvalidInput`, where it is something else.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        return File::open(path);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
 /// Reads a file; answers its length and its digest.
 fn measured(path: &Path) -> io::Result<(u64, Digest)> {
     read_through(path, |_| Ok(()))
@@ -248,7 +259,7 @@ fn read_through(
     path: &Path,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
+    let mut file = open_file(path)?;
     let (mut hasher, mut bytes) = (Hasher::default(), 0);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
@@ -362,7 +373,7 @@ fn refused(folder: &Path, why: &str) -> Failure {
 
 fn manifest(folder: &Path) -> Result<Manifest, String> {
     let path = folder.join(MANIFEST);
-    let file = File::open(&path)
+    let file = open_file(&path)
         .map_err(|fault| format!("cannot be used: its `{MANIFEST}` cannot be read: {fault}"))?;
     let mut text = Vec::new();
     let most = limits::MANIFEST_BYTES_MAX as u64;

@@ -138,7 +138,7 @@ impl Alone {
             _ => failure,
         })?;
         let store = &config.store.path;
-        let file = match File::open(store) {
+        let file = match backup::open_file(store) {
             Ok(file) => Some(file),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
             Err(fault) => return Err(failed(store, &fault)),

@@ -88,6 +88,10 @@ impl fmt::Debug for OpenFile {
 
 impl OpenFile {
     fn open(path: &Path) -> io::Result<Self> {
+        // The lock of a pipe would be held by nobody, and its reader would wait.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
         let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
         let id = Id::of(&file.metadata()?);
         let backend = FileBackend::new(file).map_err(io::Error::other)?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -60,6 +60,10 @@ impl View {
     /// Of a file that no sidecar has open.
     fn of_file(path: &Path) -> Result<Self, Failure> {
         let io = |fault| open_failure(path, &redb::Error::Io(fault));
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            // A pipe would keep its reader waiting.
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
         let file = File::open(path).map_err(io)?;
         match file.try_lock_shared() {
             Ok(()) => {}
