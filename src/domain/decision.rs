@@ -59,6 +59,8 @@ pub enum Reason {
     ConditionUnmet,
     /// No `permit` names this in its scope.
     NoPermit,
+    /// A deny whose causes are not looked for, since a cross-check found a wrong answer.
+    NotExplained,
 }
 
 impl Reason {
@@ -81,6 +83,7 @@ impl Reason {
             Self::Forbidden => "forbidden",
             Self::ConditionUnmet => "condition_unmet",
             Self::NoPermit => "no_permit",
+            Self::NotExplained => "not_explained",
         }
     }
 }

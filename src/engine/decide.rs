@@ -58,6 +58,8 @@ enum How {
     Explained,
     /// By Cedar's own authorizer over all policies.
     WholeSet,
+    /// The same, with what that says of the reasons.
+    WholeSetExplained,
 }
 
 impl Snapshot {
@@ -81,11 +83,26 @@ impl Snapshot {
         self.answer(query, world, How::WholeSet)
     }
 
+    /// The same with its reasons: every cause of a deny as far as the slices deny as well; where
+    /// they differ, what the whole set alone says.
+    pub fn explain_by_whole_set<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &World<'_, M>,
+    ) -> Decision {
+        let whole = self.answer(query, world, How::WholeSetExplained);
+        if whole.allowed {
+            return whole;
+        }
+        let usual = self.answer(query, world, How::Explained);
+        if usual.allowed { whole } else { Decision { erred: whole.erred, ..usual } }
+    }
+
     fn answer<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>, how: How) -> Decision {
         match self.find_principal(query, world, how) {
             Ok(decision) => decision,
             Err(refusal) => Decision {
-                explanation: (how == How::Explained)
+                explanation: matches!(how, How::Explained | How::WholeSetExplained)
                     .then(|| self.explain_refusal(&refusal, query, world)),
                 ..Decision::default()
             },
@@ -143,7 +160,10 @@ impl Snapshot {
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
-        let asked = if how == How::WholeSet { Asked::WholeSet } else { Asked::Slices(env) };
+        let asked = match how {
+            How::WholeSet | How::WholeSetExplained => Asked::WholeSet,
+            How::Usual | How::Explained => Asked::Slices(env),
+        };
         let verdict = self.ask(&case, asked, world)?;
         if let Some((memory, place)) = place.filter(|_| verdict.erred.is_empty()) {
             memory.remember(place, verdict.allowed);
@@ -151,7 +171,11 @@ impl Snapshot {
         Ok(Decision {
             allowed: verdict.allowed,
             erred: u32::try_from(verdict.erred.len()).unwrap_or(u32::MAX),
-            explanation: (how == How::Explained).then(|| self.explain(&case, env, &verdict, world)),
+            explanation: match how {
+                How::Usual | How::WholeSet => None,
+                How::Explained => Some(self.explain(&case, env, &verdict, world)),
+                How::WholeSetExplained => Some(self.explain_whole_set(&case, &verdict)),
+            },
         })
     }
 

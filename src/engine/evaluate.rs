@@ -14,6 +14,7 @@ use cedar_policy::{
 #[cfg(test)]
 use super::oracle::{Planted, planted};
 use super::slices::{Env, Keys};
+use super::types::shown_within_quotes;
 
 /// What Cedar said of a question, over all its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl Evaluation<'_> {
 
 /// Why a policy could not be evaluated, in Cedar's words.
 fn why(error: &EvaluationError) -> String {
-    let text = error.to_string();
+    let text = shown_within_quotes(&error.to_string());
     let unknown =
         text.strip_prefix("entity ").and_then(|rest| rest.strip_suffix(" does not exist"));
     match unknown {

@@ -149,7 +149,7 @@ impl Ask {
         Self { says, ..self }
     }
 
-    fn of(&self, snapshot: &Snapshot) -> Explanation {
+    fn with<T>(&self, read: impl FnOnce(&Query<'_>, &World<'_, Team>) -> T) -> T {
         let records = [&self.subject_says, &self.says, &self.context].map(record);
         let [subject_says, says, context] = &records;
         let entity = |name: &'static str, properties| {
@@ -163,12 +163,17 @@ impl Ask {
             resource: entity(self.resource, says.as_slice()),
             context,
         };
-        let world = World { members: &Team, single_account: self.single_account };
-        let decision = snapshot.decide(&query, &world, true);
-        let explanation = decision.explanation.unwrap();
-        assert_eq!(decision.allowed, explanation.reason == Reason::Granted);
-        assert_eq!(snapshot.decide(&query, &world, false).allowed, decision.allowed);
-        explanation
+        read(&query, &World { members: &Team, single_account: self.single_account })
+    }
+
+    fn of(&self, snapshot: &Snapshot) -> Explanation {
+        self.with(|query, world| {
+            let decision = snapshot.decide(query, world, true);
+            let explanation = decision.explanation.unwrap();
+            assert_eq!(decision.allowed, explanation.reason == Reason::Granted);
+            assert_eq!(snapshot.decide(query, world, false).allowed, decision.allowed);
+            explanation
+        })
     }
 
     fn reason(&self, snapshot: &Snapshot) -> Reason {

@@ -8,12 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::PolicyId;
+use cedar_policy::{EvalResult, PolicyId};
 
 use super::decide::Refusal;
 use super::evaluate::{Findings, Verdict};
 use super::gather::{Case, Gatherer, Principal};
 use super::slices::Env;
+use super::stored::StoredEntity;
+use super::types::{shown, shown_within_quotes};
 use super::{Members, Snapshot, World};
 use crate::domain::decision::Explanation;
 use crate::domain::{MemberView, Query, Reason, RoleId, near};
@@ -88,15 +90,29 @@ impl Snapshot {
         world: &World<'_, M>,
     ) -> Explanation {
         if verdict.allowed {
-            let (action, kind) = (case.query.action, case.query.resource.kind);
-            return Explanation {
-                reason: Reason::Granted,
-                sentence: format!("`{action}` on this `{kind}` is allowed"),
-                policies: verdict.reasons.iter().map(ToString::to_string).collect(),
-                roles: Vec::new(),
-            };
+            return granted(case, verdict);
         }
         Denied { snapshot: self, case, env, world }.explain()
+    }
+
+    /// What the verdict of the whole set says by itself: nothing is asked again, since that would
+    /// ask the slices.
+    pub(super) fn explain_whole_set(&self, case: &Case<'_>, verdict: &Verdict) -> Explanation {
+        if verdict.allowed {
+            return granted(case, verdict);
+        }
+        let found = verdict.reasons.union(&verdict.erred);
+        let forbids: Vec<&PolicyId> = found.filter(|id| self.forbids.contains(*id)).collect();
+        let (action, kind) = (case.query.action, case.query.resource.kind);
+        let denied = match forbids.is_empty() {
+            true => format!("no policy allows `{action}` on this `{kind}`"),
+            false => format!("denied by {}", policies(&forbids)),
+        };
+        let sentence = format!(
+            "{denied}; other causes are not looked for, since a cross-check found a wrong answer"
+        );
+        let policies = forbids.iter().map(ToString::to_string).collect();
+        Explanation { reason: Reason::NotExplained, sentence, policies, roles: Vec::new() }
     }
 
     /// Why a question is denied without asking any policy.
@@ -125,7 +141,8 @@ impl Snapshot {
                 {
                     causes.push((Reason::UnknownResource, nobody(query.resource.kind, id)));
                 }
-                causes.push((Reason::BadAttributes, format!("`{}` {}", bad.path, bad.why)));
+                let (path, why) = (shown_within_quotes(&bad.path), shown_within_quotes(&bad.why));
+                causes.push((Reason::BadAttributes, format!("`{path}` {why}")));
             }
         }
         said(causes, Vec::new(), Vec::new())
@@ -139,7 +156,7 @@ impl Snapshot {
             }
             Some(known) if known == self.names.user => (Reason::UnknownSubject, nobody(kind, id)),
             Some(_) => {
-                let sentence = format!("`entities.json` has no `{kind}` `{}`", id.escape_debug());
+                let sentence = format!("`entities.json` has no `{kind}` `{}`", shown(id));
                 (Reason::UnknownSubject, sentence)
             }
             None => (Reason::UnknownSubject, self.no_type(kind)),
@@ -153,7 +170,7 @@ impl Snapshot {
         let found = (self.names.action_index(action), self.names.type_index(kind));
         if found.0.is_none() {
             let known = self.names.actions.iter().map(|known| known.uid.id().unescaped());
-            let sentence = format!("the schema has no action `{}`", action.escape_debug());
+            let sentence = format!("the schema has no action `{}`", shown(action));
             causes.push((Reason::UnknownAction, sentence + &did_you_mean(action, known)));
         }
         if found.1.is_none() {
@@ -194,7 +211,7 @@ impl Snapshot {
     fn no_type(&self, kind: &str) -> String {
         let known = self.names.types.iter().map(|info| info.snake.as_str());
         let near = did_you_mean(kind, known);
-        format!("the schema has no type `{}`{near}", kind.escape_debug())
+        format!("the schema has no type `{}`{near}", shown(kind))
     }
 }
 
@@ -230,7 +247,20 @@ impl<M: Members> Denied<'_, M> {
         };
         let causes = self.causes(&way, (now, here), permitted);
         let alone = way.change == Change::default() && way.blocks.is_empty();
-        said(causes, deciding, if alone { way.roles } else { Vec::new() })
+        said(causes, deciding, if alone { way.roles } else { self.roles_alone() })
+    }
+
+    /// The roles that would be allowed with nothing else changed, where another way is explained.
+    fn roles_alone(&self) -> Vec<RoleId> {
+        let Principal::Member(view) = self.case.principal else { return Vec::new() };
+        let others = self.snapshot.roles.iter().map(|card| &card.id);
+        let allowed = |role: &&RoleId| {
+            role.as_str() != view.role
+                && self
+                    .find(Change::default(), Some(role))
+                    .is_some_and(|found| !found.permits.is_empty() && found.blocks.is_empty())
+        };
+        others.filter(allowed).cloned().collect()
     }
 
     /// What can be changed, from nothing to all.
@@ -254,11 +284,8 @@ impl<M: Members> Denied<'_, M> {
         if self.case.resource_type == names.account {
             return asked.id != view.account;
         }
-        let is_stored = names
-            .uid(self.case.resource_type, asked.id)
-            .is_some_and(|uid| self.snapshot.stored.get(&uid).is_some());
-        if is_stored {
-            return true;
+        if let Some(stored) = self.stored() {
+            return self.stored_elsewhere(stored, view.account).is_some();
         }
         if self.case.resource_type == names.user
             && let Some(own) =
@@ -267,6 +294,52 @@ impl<M: Members> Denied<'_, M> {
             return !own;
         }
         self.account_of_question().is_none_or(|account| account != view.account)
+    }
+
+    /// The resource, where `entities.json` has it.
+    fn stored(&self) -> Option<&StoredEntity> {
+        let uid = self.snapshot.names.uid(self.case.resource_type, self.case.query.resource.id)?;
+        self.snapshot.stored.get(&uid)
+    }
+
+    /// What puts a stored resource elsewhere than into this account: that it is not in it, or that
+    /// its attribute `account` is another. `None` where neither is so, in whatever other accounts
+    /// it is besides.
+    fn stored_elsewhere(&self, stored: &StoredEntity, own: &str) -> Option<String> {
+        let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
+        let kind = asked.kind;
+        if names.get(self.case.resource_type).is_some_and(|info| info.in_account) {
+            let account = names.name(names.account);
+            let found = stored.lineage.iter().filter(|uid| Some(uid.type_name()) == account);
+            let mut accounts: Vec<&str> = found.map(|uid| uid.id().unescaped()).collect();
+            accounts.sort_unstable();
+            if !accounts.contains(&own) {
+                let list = listed(accounts.iter().map(|slug| format!("`{}`", shown(slug))));
+                let place = match accounts.len() {
+                    0 => "no account".to_owned(),
+                    1 => format!("account {list}, not the member's"),
+                    _ => format!("accounts {list}, none of them the member's"),
+                };
+                return Some(format!("`entities.json` puts this `{kind}` into {place}"));
+            }
+        }
+        names.shape(self.case.resource_type).get("account")?;
+        let not_own = |slug: &str, whose: &str| {
+            let sentence = format!("{whose} is `{}`, not the member's", shown(slug));
+            (slug != own).then_some(sentence)
+        };
+        if let Some(slug) = self.gatherer().said_account(asked).ok().flatten() {
+            return not_own(&slug, "`resource.properties.account`");
+        }
+        let of_stored = format!("the `account` of this `{kind}` in `entities.json`");
+        match stored.entity.attr("account") {
+            Some(Ok(EvalResult::EntityUid(uid))) => not_own(uid.id().unescaped(), &of_stored),
+            Some(Ok(EvalResult::String(slug))) => not_own(&slug, &of_stored),
+            Some(_) => None,
+            None => Some(format!(
+                "neither `entities.json` nor the question gives the `account` of this `{kind}`: send `resource.properties.account`"
+            )),
+        }
     }
 
     /// The account that the question puts the resource into.
@@ -359,28 +432,14 @@ impl<M: Members> Denied<'_, M> {
         let (kind, id) = (asked.kind, asked.id);
         let mut unknown = String::new();
         if self.case.resource_type == names.account {
-            return format!("the account `{}` is not the member's", id.escape_debug());
+            return format!("the account `{}` is not the member's", shown(id));
         }
-        let uid = names.uid(self.case.resource_type, id);
-        if let Some(stored) = uid.and_then(|uid| self.snapshot.stored.get(&uid))
-            && names.get(self.case.resource_type).is_some_and(|info| info.in_account)
+        if let Some(stored) = self.stored()
+            && let Some(sentence) = self.stored_elsewhere(stored, view.account)
         {
-            let account = stored
-                .lineage
-                .iter()
-                .find(|uid| Some(uid.type_name()) == names.name(names.account))
-                .map(|uid| uid.id().unescaped());
-            match account {
-                Some(own) if own == view.account => {}
-                Some(other) => {
-                    let other = other.escape_debug();
-                    return format!(
-                        "`entities.json` puts this `{kind}` into account `{other}`, not the member's"
-                    );
-                }
-                None => return format!("`entities.json` puts this `{kind}` into no account"),
-            }
-        } else if self.case.resource_type == names.user {
+            return sentence;
+        }
+        if self.case.resource_type == names.user {
             if self.world.members.with(id, |_| ()).is_some() {
                 return format!("this `{kind}` is a member of another account");
             }
@@ -389,7 +448,7 @@ impl<M: Members> Denied<'_, M> {
         let said = self.gatherer().said_account(asked).ok().flatten();
         match (said, self.case.default_account) {
             (Some(slug), _) => {
-                let slug = slug.escape_debug();
+                let slug = shown(&slug);
                 format!("{unknown}this `{kind}` is in account `{slug}`, not the member's")
             }
             (None, Some(slug)) => format!(
@@ -441,7 +500,7 @@ impl<M: Members> Denied<'_, M> {
                 Principal::Member(view) => format!("the role `{}`", view.role),
                 Principal::Stored(..) => {
                     let subject = &self.case.query.subject;
-                    format!("`{}` `{}`", subject.kind, subject.id.escape_debug())
+                    format!("`{}` `{}`", subject.kind, shown(subject.id))
                 }
             };
             return (Reason::NoPermit, format!("{nothing} for {who}"));
@@ -454,8 +513,9 @@ impl<M: Members> Denied<'_, M> {
         }
         for id in in_scope.iter().filter(failed).take(NAMED_MAX) {
             let reason = here.failed.get(id).map_or("", String::as_str);
-            why.push(format!("policy `{id}` could not be evaluated: {reason}"));
+            why.push(unevaluated(id, reason));
         }
+        why.extend(more_unevaluated(in_scope.iter().filter(failed).count()));
         (Reason::ConditionUnmet, format!("{nothing}: {}", why.join(", ")))
     }
 }
@@ -464,11 +524,11 @@ impl<M: Members> Denied<'_, M> {
 /// changed. `now` is what is found with nothing changed.
 fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
     let mut causes = Vec::new();
-    for (id, why) in blocks.iter().filter_map(|(id, why)| Some((id, why.as_ref()?))).take(NAMED_MAX)
-    {
-        let sentence = format!("policy `{id}` could not be evaluated: {why}");
-        causes.push((Reason::ForbidErred, sentence));
+    let erred = || blocks.iter().filter_map(|(id, why)| Some((id, why.as_ref()?)));
+    for (id, why) in erred().take(NAMED_MAX) {
+        causes.push((Reason::ForbidErred, unevaluated(id, why)));
     }
+    causes.extend(more_unevaluated(erred().count()).map(|more| (Reason::ForbidErred, more)));
     let matching = blocks.iter().filter(|(_, why)| why.is_none()).map(|(id, _)| id);
     let (matched, later): (Vec<&PolicyId>, Vec<&PolicyId>) =
         matching.partition(|id| now.blocks.contains_key(*id));
@@ -488,6 +548,26 @@ fn nearest_to_a_permit(own: &[(Change, Findings)]) -> Way {
     ways.fold(None, Way::or).unwrap_or(none)
 }
 
+fn granted(case: &Case<'_>, verdict: &Verdict) -> Explanation {
+    let (action, kind) = (case.query.action, case.query.resource.kind);
+    Explanation {
+        reason: Reason::Granted,
+        sentence: format!("`{action}` on this `{kind}` is allowed"),
+        policies: verdict.reasons.iter().map(ToString::to_string).collect(),
+        roles: Vec::new(),
+    }
+}
+
+fn unevaluated(id: &PolicyId, why: &str) -> String {
+    format!("policy `{}` could not be evaluated: {why}", shown(id.as_ref()))
+}
+
+/// How many of the policies that could not be evaluated are not named.
+fn more_unevaluated(count: usize) -> Option<String> {
+    let more = count.saturating_sub(NAMED_MAX);
+    (more > 0).then(|| format!("and {more} more could not be evaluated"))
+}
+
 /// An explanation whose code is that of the first cause.
 fn said(causes: Vec<Cause>, policies: Vec<String>, roles: Vec<RoleId>) -> Explanation {
     let reason = causes.first().map_or(Reason::NoPermit, |(reason, _)| *reason);
@@ -496,7 +576,7 @@ fn said(causes: Vec<Cause>, policies: Vec<String>, roles: Vec<RoleId>) -> Explan
 }
 
 fn nobody(kind: &str, id: &str) -> String {
-    format!("nobody is known as `{kind}` `{}`", id.escape_debug())
+    format!("nobody is known as `{kind}` `{}`", shown(id))
 }
 
 fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
@@ -505,7 +585,7 @@ fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Str
 
 fn policies(ids: &[&PolicyId]) -> String {
     let word = if ids.len() == 1 { "policy" } else { "policies" };
-    format!("{word} {}", listed(ids.iter().map(|id| format!("`{id}`"))))
+    format!("{word} {}", listed(ids.iter().map(|id| format!("`{}`", shown(id.as_ref())))))
 }
 
 /// The first of a list, and how many more there are.

@@ -395,11 +395,7 @@ fn check(folder: &Folder, question: &Question, why: &Explanation, loaded: &mut L
     if question.subject != "bot" {
         for role in ROLES {
             let allowed = loaded.answers(folder, &now(role));
-            let is_named = causes.iter().any(|(_, fix)| matches!(fix, Fix::GiveRole(_)));
-            let says = listed.contains(role);
-            assert!(says <= allowed, "{role} is listed: {}", context());
-            // Where status and account are enough, no role is looked for.
-            assert!(says == allowed || !is_named || causes.len() > 1, "{role}: {}", context());
+            assert_eq!(listed.contains(role), allowed, "{role}: {}", context());
         }
     }
     for (_, fix) in &causes {

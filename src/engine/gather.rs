@@ -275,8 +275,15 @@ impl<M: Members> Gatherer<'_, M> {
             && case.resource_type != self.names.account
             && self.names.get(case.resource_type).is_some_and(|info| info.in_account)
         {
-            lineage.retain(|uid| Some(uid.type_name()) != self.names.name(self.names.account));
-            lineage.extend(self.stored.lineage(self.uid(self.names.account, account)?));
+            let account = self.uid(self.names.account, account)?;
+            // What is in the account already stays where it is.
+            if !lineage.contains(&account) {
+                let accounts = self.names.name(self.names.account);
+                lineage = self.stored.lineage_without(uid.clone(), accounts);
+                let own = self.stored.lineage(account);
+                let more: Vec<_> = own.into_iter().filter(|uid| !lineage.contains(uid)).collect();
+                lineage.extend(more);
+            }
         }
         let parents: Vec<_> = lineage.iter().filter(|parent| **parent != uid).cloned().collect();
         let tags = stored.tags.iter().cloned();

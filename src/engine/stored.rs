@@ -6,7 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
-use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression, Schema};
+use cedar_policy::{
+    Entities, Entity, EntityTypeName, EntityUid, EvalResult, RestrictedExpression, Schema,
+};
+use serde_json::Value as Json;
 
 /// One stored entity.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) struct StoredEntity {
     pub(super) entity: Entity,
     /// The entity itself and all its ancestors.
     pub(super) lineage: Vec<EntityUid>,
+    /// The parents that the file names, without their own ancestors.
+    pub(super) parents: Vec<EntityUid>,
     /// The tags, for whoever makes the entity anew with other attributes.
     pub(super) tags: Vec<(String, RestrictedExpression)>,
     /// The entities that its attributes and tags name.
@@ -44,6 +49,7 @@ impl Stored {
             sentence
         })?;
         let actions: HashSet<&EntityUid> = schema.actions().chain(schema.action_groups()).collect();
+        let mut parents = parents(text);
         let mut stored = Self::default();
         for entity in all.iter().filter(|entity| !actions.contains(&entity.uid())) {
             let uid = entity.uid();
@@ -59,7 +65,9 @@ impl Stored {
                 tags.push((name.to_owned(), expression(&value)?));
             }
             stored.ancestors.extend(lineage.iter().skip(1).cloned());
-            let found = StoredEntity { entity: entity.clone(), lineage, tags, named };
+            let parents = parents.remove(&uid).unwrap_or_default();
+            let entity = entity.clone();
+            let found = StoredEntity { entity, lineage, parents, tags, named };
             stored.entities.insert(uid, found);
         }
         Ok(stored)
@@ -89,6 +97,36 @@ impl Stored {
             None => vec![uid],
         }
     }
+
+    /// The entity and its ancestors, as if it and they were in no entity of this type.
+    pub(super) fn lineage_without(
+        &self,
+        uid: EntityUid,
+        left_out: Option<&EntityTypeName>,
+    ) -> Vec<EntityUid> {
+        let mut found = vec![uid];
+        let mut at = 0;
+        while let Some(stored) = found.get(at).map(|uid| self.entities.get(uid)) {
+            for parent in stored.into_iter().flat_map(|stored| &stored.parents) {
+                if Some(parent.type_name()) != left_out && !found.contains(parent) {
+                    found.push(parent.clone());
+                }
+            }
+            at += 1;
+        }
+        found
+    }
+}
+
+/// The parents of each entity of a file that Cedar has read: its own answers hold all ancestors.
+fn parents(text: &str) -> HashMap<EntityUid, Vec<EntityUid>> {
+    let entities: Vec<Json> = serde_json::from_str(text).unwrap_or_default();
+    let uid = |json: &Json| EntityUid::from_json(json.clone()).ok();
+    let of = |entity: &Json| {
+        let parents = entity.get("parents").and_then(Json::as_array).into_iter().flatten();
+        Some((uid(entity.get("uid")?)?, parents.filter_map(uid).collect()))
+    };
+    entities.iter().filter_map(of).collect()
 }
 
 /// Every entity that a value names, at any depth.

@@ -150,6 +150,27 @@ pub(super) fn read_shape(
     Ok(fields)
 }
 
+/// A text of the caller's, to stand between backticks: it cannot end them and go on as a sentence.
+pub(super) fn shown(text: &str) -> String {
+    text.escape_debug().to_string().replace('`', "\\u{60}")
+}
+
+/// A sentence that holds texts between double quotes, as Cedar writes ids: these cannot end the
+/// backticks that stand around.
+pub(super) fn shown_within_quotes(sentence: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut out = String::with_capacity(sentence.len());
+    for letter in sentence.chars() {
+        match letter {
+            '`' if quoted => out.push_str("\\u{60}"),
+            letter => out.push(letter),
+        }
+        quoted ^= letter == '"' && !escaped;
+        escaped = letter == '\\' && !escaped;
+    }
+    out
+}
+
 /// An entity as a bare id, as `{"type","id"}` or as `{"__entity":{"type","id"}}`.
 pub(super) fn read_entity(
     name: &EntityTypeName,
@@ -166,7 +187,7 @@ pub(super) fn read_entity(
                 return Err(BadAttribute::because("must name its entity by `type` and `id`"));
             };
             if kind != name.to_string() {
-                let why = format!("must be an entity of type `{name}`, not `{kind}`");
+                let why = format!("must be an entity of type `{name}`, not `{}`", shown(kind));
                 return Err(BadAttribute::because(why));
             }
             id
@@ -189,7 +210,7 @@ pub(super) fn check_listed(
     if ids.is_none_or(|ids| ids.iter().any(|known| known == id)) {
         return Ok(());
     }
-    let id = id.escape_debug();
+    let id = shown(id);
     let why = format!("`{id}` is none of the ids that the schema lists for `{name}`");
     Err(BadAttribute::because(why))
 }
@@ -226,7 +247,7 @@ fn read_extension(
     match Context::from_pairs([("value".to_owned(), expression.clone())]) {
         Ok(_) => Ok(expression),
         Err(_) => {
-            let text = text.escape_debug();
+            let text = shown(text);
             Err(BadAttribute::because(format!("must be {wanted}, not `{text}`")))
         }
     }

@@ -89,9 +89,10 @@ fn judged<M: Members>(
     if !app.cross_check.distrusts() {
         return policies.decide(query, world, explain);
     }
-    let Decision { allowed, erred, .. } = policies.decide_by_whole_set(query, world);
-    let explanation = explain.then(|| policies.decide(query, world, true).explanation).flatten();
-    Decision { allowed, erred, explanation }
+    match explain {
+        true => policies.explain_by_whole_set(query, world),
+        false => policies.decide_by_whole_set(query, world),
+    }
 }
 
 /// Answers one question about the program that holds an API token.
