@@ -36,17 +36,10 @@ impl Snapshot {
             faults.extend(self.lacking(invite, "Invite", |name| name == "account"));
         }
         let account = self.lacking(self.names.account, "Account", |_| false);
-        let account_type = self.names.name(self.names.account);
-        if self.stored.iter().any(|(uid, _)| Some(uid.type_name()) == account_type) {
-            // The accounts of `entities.json` have theirs.
-            notes.extend(account.map(|sentence| {
-                format!(
-                    "{sentence}; of an account that is not in `entities.json` everything is denied"
-                )
-            }));
-        } else {
-            faults.extend(account);
-        }
+        // The accounts of `entities.json` have theirs.
+        notes.extend(account.map(|sentence| {
+            format!("{sentence}; of an account that is not in `entities.json` everything is denied")
+        }));
         for action in PEOPLE.into_iter().filter(|action| self.members_ask(action)) {
             faults.extend(self.context_at_fault(action));
         }
@@ -186,7 +179,6 @@ mod tests {
         for (old, new, named) in [
             ("joined: datetime,", "joined: datetime, dept: String,", "`User.dept`"),
             ("joined: datetime,", "joined: datetime, badge: { no: Long },", "`User.badge`"),
-            ("entity Account;", "entity Account { plan: String };", "`Account.plan`"),
             (
                 "entity Invite in [Account];",
                 "entity Invite in [Account] { by: String };",
