@@ -143,9 +143,9 @@ fn holds_only(folder: &Path, is_known: impl Fn(&Path) -> bool) -> bool {
     let Some(entries) = is_folder.then(|| fs::read_dir(folder).ok()).flatten() else {
         return false;
     };
-    entries.zip(0..).all(|(entry, count)| {
-        count < NAMES_MAX && entry.is_ok_and(|entry| is_known(&entry.path()))
-    })
+    entries
+        .zip(0..)
+        .all(|(entry, count)| count < NAMES_MAX && entry.is_ok_and(|entry| is_known(&entry.path())))
 }
 
 fn name_of(path: &Path) -> &str {

@@ -63,6 +63,9 @@ pub(super) struct Gatherer<'g, M> {
     pub(super) members: &'g M,
 }
 
+/// What a caller says of an entity: names and values.
+type Said<'q> = [(Cow<'q, str>, Value<'q>)];
+
 /// An entity under way: its uid, its own lineage, and what its attributes name.
 struct Drawn {
     uid: EntityUid,
@@ -131,7 +134,7 @@ impl<M: Members> Gatherer<'_, M> {
         &self,
         case: &Case<'q>,
         member_id: &str,
-    ) -> Result<Cow<'q, [(Cow<'q, str>, Value<'q>)]>, BadAttribute> {
+    ) -> Result<Cow<'q, Said<'q>>, BadAttribute> {
         let Query { subject, resource, .. } = case.query;
         let mut said = Cow::Borrowed(subject.properties);
         if case.resource_type != self.names.user || resource.id != member_id {

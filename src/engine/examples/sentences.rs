@@ -207,7 +207,7 @@ fn policies_that_cannot_be_evaluated_and_conditions_that_do_not_hold() {
 }
 
 /// The template `t` of `entities.json`, in these accounts; `globex` is in the group `bad`.
-fn stored(attrs: serde_json::Value, accounts: &[&str], rule: &str) -> Snapshot {
+fn stored(attrs: &serde_json::Value, accounts: &[&str], rule: &str) -> Snapshot {
     let entity = |kind: &str, id: &str| json!({"type": format!("KWIC::{kind}"), "id": id});
     let parents: Vec<_> = accounts.iter().map(|slug| entity("Account", slug)).collect();
     let entities = json!([
@@ -281,7 +281,7 @@ fn what_is_in_accounts_of_its_own() {
             "neither `entities.json` nor the question gives the `account` of this `template`: send `resource.properties.account`",
         ),
     ] {
-        let set = stored(attrs, accounts, rule);
+        let set = stored(&attrs, accounts, rule);
         let question = edit("user:anna", says_of);
         says(&set, &question, reason, sentence);
         says(&set, &Ask { single_account: Some("acme"), ..question }, reason, sentence);

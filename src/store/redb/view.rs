@@ -62,7 +62,10 @@ impl View {
         let io = |fault| open_failure(path, &redb::Error::Io(fault));
         if !fs::metadata(path).map_err(io)?.is_file() {
             // A pipe would keep its reader waiting.
-            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+            return Err(io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            )));
         }
         let file = File::open(path).map_err(io)?;
         match file.try_lock_shared() {
