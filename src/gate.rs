@@ -120,6 +120,12 @@ fn ask(
     let status = child.wait().map_err(|fault| Failure::internal(fault.to_string()))?;
     match answer.filter(|_| status.success()) {
         Some(answer) => Ok(answer),
+        None if is_from_outside(status) => Err(Failure::new(
+            Kind::Busy,
+            "gate_ended",
+            "the process that checks the policies was ended from outside, perhaps since memory is short: see the log and the memory of this host, then reload",
+        )
+        .logged(status.to_string())),
         None => {
             let why = how_it_ended(status, &Bounds::of(files));
             let file = files.iter().map(|(path, _)| path).find(|path| *path == step);
@@ -155,6 +161,11 @@ fn listen(child: &mut Child) -> (Option<Answer>, String) {
     (None, step)
 }
 
+/// `SIGKILL` and `SIGTERM`, which no process gets by what it checks.
+fn is_from_outside(status: ExitStatus) -> bool {
+    matches!(status.signal(), Some(9 | 15))
+}
+
 /// What the end of the process says about the file that it was at.
 fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> String {
     match (status.code(), status.signal()) {
@@ -179,6 +190,15 @@ fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_is_ended_from_outside_refuses_no_folder() {
+        for (status, is_outside) in
+            [(9, true), (15, true), (6, false), (11, false), (9 << 8, false)]
+        {
+            assert_eq!(is_from_outside(ExitStatus::from_raw(status)), is_outside, "{status}");
+        }
+    }
 
     #[test]
     fn each_end_of_the_process_is_told() {

@@ -30,6 +30,14 @@ const LOGGED_CHANGES: usize = 200;
 /// How often it is tried to keep a live set that could not be kept.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// The set is live, and what is missing is tried again by [`keep_unkept`].
+const NOT_KEPT: &str = "policies_not_kept";
+
+/// The pause before a reload that failed for no fault of the folder is tried again: doubled from the
+/// first to the last.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
+
 /// A set as it comes out of the gate, with what it was made from.
 struct Loaded {
     files: PolicyFiles,
@@ -242,19 +250,22 @@ fn told(app: &App, outcome: Result<ReloadReport, Failure>) -> Result<ReloadRepor
         }
         Err(fault) => {
             app.telemetry.reloaded(false, app.clock.now());
-            if fault.kind != Kind::PoliciesRefused {
+            let refused = fault.kind == Kind::PoliciesRefused;
+            let why = match refused {
+                true => fault.public.clone(),
+                false => format!("the policies were not reloaded: {}", fault.public),
+            };
+            if refused {
+                tracing::error!(
+                    "the policies are refused, the set before goes on answering\n{why}"
+                );
+            } else {
                 tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
             }
-            if fault.kind == Kind::PoliciesRefused {
-                let before = app.policy_status.load();
-                app.policy_status.store(Arc::new(PolicyStatus {
-                    fault: Some(fault.public.clone()),
-                    ..PolicyStatus::clone(&before)
-                }));
-                tracing::error!(
-                    "the policies are refused, the set before goes on answering\n{}",
-                    fault.public
-                );
+            // One that is live already is not at fault.
+            if fault.code != NOT_KEPT {
+                let status = PolicyStatus::clone(&app.policy_status.load());
+                app.policy_status.store(Arc::new(PolicyStatus { fault: Some(why), ..status }));
             }
             Err(fault)
         }
@@ -329,7 +340,7 @@ async fn settle(
             *unkept = Some(again);
             Err(Failure::new(
                 Kind::Busy,
-                "policies_not_kept",
+                NOT_KEPT,
                 "the new policies are live, but could not be kept for the next start, which would begin with those before: `kwic-team doctor` and the log say why; free space on the store's disk where it is full: they are kept as soon as it can be written",
             )
             .logged(fault.to_string()))
@@ -419,17 +430,74 @@ pub async fn keep_unkept(app: Arc<App>) {
     }
 }
 
-/// Reloads whenever the folder changes, until the task is ended.
+/// Reloads whenever the folder changes, until the task is ended. A reload that failed for no fault of
+/// the folder, such as a lack of memory, is tried again without a change.
 pub async fn watch(app: Arc<App>, mut folder: Watch) {
+    // A start with the last good set may have failed for such a reason as well.
+    let mut again = app.policy_status.load().last_good.then_some(AGAIN_AFTER);
     loop {
-        folder.changed().await;
+        match again {
+            Some(pause) => drop(tokio::time::timeout(pause, folder.changed()).await),
+            None => folder.changed().await,
+        }
         let began = clock::monotonic();
-        // The outcome is in the log and the status; the next change is waited for either way.
-        if now(&app, StorePermit::system()).await.is_ok() {
+        // The outcome is in the log and the status.
+        let outcome = now(&app, StorePermit::system()).await;
+        again = match &outcome {
+            Err(fault) if is_passing(fault) => {
+                Some(again.map_or(AGAIN_AFTER, |pause| (pause * 2).min(AGAIN_AFTER_MAX)))
+            }
+            _ => None,
+        };
+        if outcome.is_ok() {
             tracing::info!(
                 took_ms = began.elapsed().as_millis(),
                 "policies were reloaded after the folder changed"
             );
         }
+    }
+}
+
+/// Whether the same folder may load later.
+fn is_passing(fault: &Failure) -> bool {
+    matches!(fault.kind, Kind::Busy | Kind::Internal) && fault.code != NOT_KEPT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::directory::Directory;
+
+    #[tokio::test]
+    async fn each_reload_that_failed_is_told_and_what_may_pass_is_tried_again() {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp(1_764_000_000_000));
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let config = Config::default_for(home.path().to_owned());
+        let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let app = App::new(config, clock, begun, Arc::new(Directory::new()), store).unwrap();
+        for (fault, is_tried_again) in [
+            (Failure::new(Kind::Busy, "gate_ended", "out of memory"), true),
+            (Failure::new(Kind::Busy, "no_process", "no process"), true),
+            (Failure::internal("broke off"), true),
+            (refused("nosuchword"), false),
+        ] {
+            told(&app, Err(fault.clone())).unwrap_err();
+            let status = PolicyStatus::clone(&app.policy_status.load());
+            assert!(status.fault.as_ref().unwrap().contains(&fault.public), "{status:?}");
+            assert!(status.short_fault().is_some());
+            assert_eq!(is_passing(&fault), is_tried_again, "{fault:?}");
+            app.policy_status.store(Arc::new(PolicyStatus { fault: None, ..status }));
+        }
+        let live = Failure::new(Kind::Busy, NOT_KEPT, "live, and not kept");
+        told(&app, Err(live.clone())).unwrap_err();
+        assert_eq!(app.policy_status.load().fault, None);
+        assert!(!is_passing(&live));
+        // The keys are at fault, and the policies are live.
+        assert!(!is_passing(&callers::not_reloaded(&live)));
+        // The runtime of the decisions must not end on a thread of another.
+        tokio::task::spawn_blocking(move || drop(app)).await.unwrap();
     }
 }
