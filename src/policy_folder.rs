@@ -22,6 +22,11 @@ use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A large folder is looked at less often, so that looking takes at most a fiftieth of a core.
 const REST_FACTOR: u32 = 50;
+/// Looking rests at most so long, however slow the disk is.
+const REST_MAX: Duration = Duration::from_secs(10);
+/// After so many looks, a folder that never stands still is reloaded as it is: a file in it may change
+/// all the time, and a `forbid` must count soon.
+const LOOKS_MAX: usize = 10;
 /// How often a folder that changes while it is read is read again.
 const READ_TRIES: usize = 5;
 
@@ -287,18 +292,20 @@ impl Watch {
         Self { dir: dir.to_owned(), seen: fingerprint(dir) }
     }
 
-    /// Waits until the folder has changed and then stood still for one look.
+    /// Waits until the folder has changed and then stood still for one look, or has not for many.
     pub async fn changed(&mut self) {
         let mut candidate = self.seen;
         let mut rest = LOOK_EVERY;
+        let mut looks = 0;
         loop {
             tokio::time::sleep(rest).await;
             let dir = self.dir.clone();
             let began = clock::monotonic();
             let looked = tokio::task::spawn_blocking(move || fingerprint(&dir)).await;
-            rest = LOOK_EVERY.max(began.elapsed() * REST_FACTOR);
+            rest = LOOK_EVERY.max(began.elapsed() * REST_FACTOR).min(REST_MAX);
             let Ok(now) = looked else { continue };
-            if now == candidate && now != self.seen {
+            looks += usize::from(now != self.seen || looks > 0);
+            if now != self.seen && (now == candidate || looks >= LOOKS_MAX) {
                 self.seen = now;
                 return;
             }
@@ -326,4 +333,25 @@ fn too_many(dir: &Path) -> Failure {
 /// A fault of one file, as the gate tells one: its path inside the folder first.
 fn of_file(name: &str, message: &str) -> Failure {
     refused(format!("{name}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_never_rests_holds_up_no_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(folder.path());
+        let changed = watch.changed();
+        tokio::pin!(changed);
+        for n in 0..10_000 {
+            fs::write(folder.path().join("sync.log"), "x".repeat(n)).unwrap();
+            let pause = Duration::from_millis(20);
+            if tokio::time::timeout(pause, &mut changed).await.is_ok() {
+                return;
+            }
+        }
+        panic!("no change is told");
+    }
 }
