@@ -114,6 +114,7 @@ fn load(
     folder.note_empty(live.iter().chain(&guards).map(|placed| placed.file));
     let cards = read_cards(&folder, &live, &mut faults);
     check_ids(live.iter().chain(&guards), &mut faults);
+    check_places(&live, &guards, &mut faults);
     check_guards(&guards, &mut faults);
     check_held(&cards, held, &mut faults);
     if live.len() > limits::POLICIES_MAX {
@@ -344,6 +345,20 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
     (faults.len() == found).then_some(RoleCard { id, title, summary, best_for })
 }
 
+/// What stands in the wrong folder would do something else than it says: a guard would permit.
+fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
+    for (policies, key, place) in [(live, "guard", "guards"), (guards, "role", "roles")] {
+        for placed in policies.iter().filter(|placed| placed.annotation(key).is_some()) {
+            if is_full(faults) {
+                return;
+            }
+            faults.push(placed.fault(format!(
+                "`@{key}` belongs into a file of `{place}/`: move this policy there, or take `@{key}` away"
+            )));
+        }
+    }
+}
+
 /// A guard says which kind of statement it is, and states it by permitting.
 fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for guard in guards {
@@ -533,6 +548,27 @@ mod tests {
             }
         }
         PolicyFiles::new(files)
+    }
+
+    #[test]
+    fn what_stands_in_the_wrong_folder_is_refused() {
+        for (path, key, place) in [
+            ("rules/x.cedar", "@guard(\"at_most\")", "`@guard` belongs into a file of `guards/`"),
+            ("rules/x.cedar", "@guard", "`@guard` belongs into a file of `guards/`"),
+            ("rules/x.cedar", "@role(\"x\")", "`@role` belongs into a file of `roles/`"),
+            (
+                "guards/x.cedar",
+                "@guard(\"at_most\") @role(\"x\")",
+                "`@role` belongs into a file of `roles/`",
+            ),
+        ] {
+            let text = format!("@id(\"x\") {key} permit (principal, action, resource);");
+            let mut files = shipped().into_files();
+            files.push((path.to_owned(), text.into_bytes()));
+            let faults = Snapshot::load(&PolicyFiles::new(files), &[]).unwrap_err();
+            let told = |fault: &PolicyFault| fault.file == path && fault.message.contains(place);
+            assert!(faults.iter().any(told), "{path} {key}: {faults:?}");
+        }
     }
 
     #[test]
