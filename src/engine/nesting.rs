@@ -12,6 +12,8 @@ const IF: usize = 5;
 /// Bytes of the pattern of a `like`, which may take as many steps as it and the text have together when
 /// they are multiplied: a decision must not wait for that.
 const PATTERN_MAX: usize = 1_000;
+/// The same of all patterns of one policy together.
+const PATTERNS_MAX: usize = 10_000;
 
 /// The byte at which a schema nests deeper than any hand writes, and what is too much there.
 pub(super) fn schema_too_deep(text: &str) -> Option<(usize, String)> {
@@ -24,6 +26,7 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
     let mut depth = Depth { rows: vec![0], sum: 0, steps: 0 };
     let mut rest = text.as_bytes();
     let mut before_pattern = false;
+    let mut patterns = 0;
     while let Some((&byte, after)) = rest.split_first() {
         let at = text.len() - rest.len();
         let length = match byte {
@@ -38,6 +41,17 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
             let why =
                 format!("a pattern of `like` may have {PATTERN_MAX} bytes: write a shorter one");
             return Some((at, why));
+        }
+        patterns += if before_pattern && byte == b'"' { length } else { 0 };
+        if patterns > PATTERNS_MAX {
+            let why = format!(
+                "the patterns of `like` in one policy may have {PATTERNS_MAX} bytes together: write shorter ones, or fewer"
+            );
+            return Some((at, why));
+        }
+        // Here a policy ends.
+        if byte == b';' {
+            patterns = 0;
         }
         before_pattern = token == b"like" || (before_pattern && is_blank(token));
         depth.take(token);
@@ -215,6 +229,19 @@ mod tests {
             let told = too_deep(&text).map(|(_, why)| why);
             assert_eq!(told.is_some_and(|why| why.contains("like")), is_refused, "{condition}");
         }
+    }
+
+    #[test]
+    fn the_patterns_of_one_policy_are_bounded_together() {
+        let pattern = format!("\"\" like \"{}\"", "a".repeat(PATTERN_MAX - 2));
+        let policy = |n: usize| {
+            let all = vec![pattern.as_str(); n].join(" || ");
+            format!("permit (principal, action, resource) when {{ {all} }};")
+        };
+        let most = PATTERNS_MAX / PATTERN_MAX;
+        assert_eq!(too_deep(&policy(most).repeat(3)), None);
+        let (_, why) = too_deep(&policy(most + 1)).unwrap();
+        assert!(why.contains("like") && why.contains("together"), "{why}");
     }
 
     #[test]
