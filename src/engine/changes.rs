@@ -118,17 +118,19 @@ impl Snapshot {
                 let certain_then = before.certain(role, action, resource, situation);
                 let key = (role, action.as_str(), situation.label);
                 let on = || then.on(certain_then).into_iter().chain(now.on(certain_now));
-                match (then.cell(certain_then), now.cell(certain_now)) {
+                let (cell_then, cell_now) = (then.cell(certain_then), now.cell(certain_now));
+                match (cell_then, cell_now) {
                     (Cell::Denied, Cell::Denied) => {}
                     (Cell::Denied, Cell::Allowed) => gains.add(key, resource, []),
                     (Cell::Allowed, Cell::Denied) => loses.add(key, resource, []),
                     _ => {
                         let (more, less) =
                             self.moved(before, (&then, certain_then), (&now, certain_now));
-                        if more {
+                        // What is denied whatever the attributes are has nothing to lose, and gains nothing.
+                        if more && cell_now != Cell::Denied {
                             may_gain.add(key, resource, on());
                         }
-                        if less {
+                        if less && cell_then != Cell::Denied {
                             may_lose.add(key, resource, on());
                         }
                     }
