@@ -503,11 +503,11 @@ async fn a_full_listener_lets_nobody_rest() {
 #[tokio::test]
 async fn a_full_listener_waits_no_longer_for_a_body_than_for_a_head() {
     let bounds = Bounds { connections: 1, body_ms: 600_000, ..small() };
-    let served = serve(bounds, path).await;
+    let served = serve(bounds, echo).await;
     let mut half = served.connect().await;
-    half.send("POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300\r\n\r\n{").await;
+    half.send("POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60\r\n\r\n{").await;
     served.until_open(1).await;
-    assert_eq!(served.connect().await.ask(GET).await.status, 200);
+    assert_eq!(served.connect().await.ask(GET).await.status, 200, "the next is let in");
 }
 
 #[tokio::test]
