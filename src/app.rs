@@ -38,7 +38,7 @@ pub struct PolicyStatus {
 const PLACE_CHARS_MAX: usize = 200;
 
 impl PolicyStatus {
-    /// The fault for whoever may not read policies: which file and line, and none of their text.
+    /// The fault for callers who may not read policies: which file and line, and none of their text.
     #[must_use]
     pub fn short_fault(&self) -> Option<String> {
         let fault = self.fault.as_deref()?;
@@ -153,7 +153,7 @@ pub struct App {
     /// The hash of the set-up link's token, while the store is empty.
     pub set_up: std::sync::Mutex<Option<TokenHash>>,
     /// The runtime of the decisions, whose threads have the priority of the process: a thread inherits
-    /// that of whoever begins it.
+    /// that of its parent.
     pub decisions: Handle,
     /// Whether the sidecar stops: what waits for somebody outside gives up then.
     pub stopping: watch::Sender<bool>,
@@ -163,7 +163,7 @@ pub struct App {
     pub reloads_asked: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
     pub checking: Mutex<()>,
-    /// Whether the live set is not kept for the next start; for whoever tells how the sidecar is.
+    /// Whether the live set is not kept for the next start; for readiness and metrics.
     pub policies_unkept: AtomicBool,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.

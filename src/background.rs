@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stands_further_behind_stays_there() {
+    fn a_thread_of_a_higher_nice_value_keeps_it() {
         let own = nice().unwrap();
         stand_behind();
         assert_eq!(nice().unwrap(), own.max(BEHIND_NICE));

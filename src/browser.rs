@@ -161,7 +161,7 @@ pub fn dropping(reply: Reply) -> Reply {
     reply.cookie(&format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
 }
 
-/// Takes away what the browser kept for whoever was signed in (ASVS 5.0, 14.3.1): our own cookies.
+/// Removes what the browser kept for the session (ASVS 5.0, 14.3.1): our own cookies.
 /// No answer is cached and nothing is stored. Not by `Clear-Site-Data`, which takes a whole host's
 /// cookies and storage, and those of names below it: the host is the product's.
 #[must_use]

@@ -156,7 +156,7 @@ impl Call<'_> {
         }
     }
 
-    /// The body; of whoever is nobody yet, a small one.
+    /// The body; a small one of callers not signed in.
     ///
     /// # Errors
     /// As [`Form::read`].

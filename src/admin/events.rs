@@ -20,7 +20,7 @@ pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
     Ok(Reply::events(receiver))
 }
 
-/// Until either end is gone. The answer ends in order then: whoever listens begins anew. The place
+/// Until either end is gone. The answer ends in order then: the client reconnects. The place
 /// is held until the listener has taken the end, or its connection is closed.
 async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _place: Place) {
     loop {

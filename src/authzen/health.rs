@@ -58,7 +58,7 @@ pub fn livez() -> Reply {
 /// store, and while a restart would find another store. A sidecar listens only once it has members
 /// and policies.
 ///
-/// Whoever is not the sidecar's operator hears of a fault where it is and nothing that policies say.
+/// Only the operator of the sidecar reads the whole fault; others read its place and no policy text.
 /// What is told has no path of this machine in it.
 pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     if app.store.is_unsettled() {

@@ -1,6 +1,6 @@
 //! Files with secrets: regular, bounded, text, and whether others may read them.
 //!
-//! Never repeats what stands in one.
+//! Never repeats their content.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::domain::limits;
 
-/// What stands in a file.
+/// The content of a file.
 pub struct Secret {
     /// The text, without a byte order mark.
     pub text: String,

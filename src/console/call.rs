@@ -37,7 +37,7 @@ impl Call<'_> {
         Viewer::of(self.app, self.request).await
     }
 
-    /// What was typed into a form; by whoever is not signed in, a small one.
+    /// What was typed into a form; a small one of callers not signed in.
     ///
     /// # Errors
     /// As [`Form::read`].

@@ -197,7 +197,7 @@ impl Sizes<'_> {
             let size = match self.known.get(&key) {
                 Some(size) => *size,
                 None => {
-                    // Whoever comes back here meanwhile goes in a circle, which Cedar tells.
+                    // A type found here again is in a cycle, which Cedar reports.
                     self.known.insert(key.clone(), Size::default());
                     let size = self.of(home, common, level)?;
                     self.known.insert(key, size);

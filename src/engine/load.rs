@@ -345,7 +345,7 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
     (faults.len() == found).then_some(RoleCard { id, title, summary, best_for })
 }
 
-/// What stands in the wrong folder would do something else than it says: a guard would permit.
+/// A policy in the wrong folder does something else than it says: a guard would permit.
 fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for (policies, key, place) in [(live, "guard", "guards"), (guards, "role", "roles")] {
         for placed in policies.iter().filter(|placed| placed.annotation(key).is_some()) {

@@ -10,7 +10,7 @@ use super::gather::{can_hold, is_supplied};
 use super::types::Attribute;
 use super::{Cell, Snapshot};
 
-/// Whoever may do both in the own account administers it.
+/// A role that may do both in the own account administers it.
 pub(super) const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
 
 /// What management asks about people; without a value, or for `roles:assign` with the role.

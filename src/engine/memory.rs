@@ -426,7 +426,7 @@ mod tests {
         assert_eq!(["reader", "acme", "reader"].map(allowed), [true, false, true]);
     }
 
-    /// Whoever asks by the shipped policies asks Cedar once a situation, members as resources apart.
+    /// By the shipped policies Cedar is asked once a situation, members as resources apart.
     #[test]
     fn the_shipped_policies_are_remembered() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");

@@ -33,7 +33,7 @@ pub async fn reload(app: &App) -> Result<(), Failure> {
     }
 }
 
-/// What whoever asked for a reload is told where the policies were loaded and the keys were not.
+/// The answer to a reload that loaded the policies and not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
     let sentence =
         format!("the policies were reloaded, but the keys before go on counting: {}", fault.public);

@@ -1,7 +1,7 @@
 //! Whether what a restart would find is in order: the pages of the store, the keys, and what needs
 //! them.
 //!
-//! Reads only. For whoever keeps the sidecar running.
+//! Reads only. For the operator of the sidecar.
 
 use std::path::Path;
 

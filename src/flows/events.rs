@@ -75,7 +75,7 @@ fn place(app: &App, caller: &Caller) -> Result<Place, Failure> {
     let of_member = limits::STREAMS_OF_MEMBER_MAX.min((all / 4).max(1));
     let of_session = limits::STREAMS_OF_SESSION_MAX.min(of_member);
     let (session, member) = match caller {
-        // A listener of its own, and whoever may open it may do everything.
+        // A listener of its own; a caller that may open it may do everything.
         Caller::Sidecar { .. } => {
             let taken = app.streams.take(&[(&[b"sidecar"], all)]);
             return taken.map_err(|_| too_many("the operator of the sidecar has", all));

@@ -2,7 +2,7 @@
 //! and the answer on standard output.
 //!
 //! Ends itself when it takes more processor time or memory than the folder's size allows, and when
-//! whoever began it is gone. Opens no file of the folder.
+//! its parent is gone. Opens no file of the folder.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::parent_id;
@@ -116,7 +116,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
     match Snapshot::pass(files, &held, &Passage::Whole(&|step| tell(&step))) {
         Ok(snapshot) => {
             tell(&"");
-            // Whoever loads the set compares it with the one before by this.
+            // The parent compares the set with the one before by this.
             let suspended = snapshot.allowed_while_suspended();
             let (mut notes, tests) = (snapshot.notes().to_vec(), snapshot.test_count());
             notes.extend(suspended);
@@ -131,7 +131,7 @@ pub(super) fn format_one(bytes: &[u8]) -> Result<String, String> {
     format(text)
 }
 
-/// One line of JSON. Whoever does not listen any more is gone, which ends this process.
+/// One line of JSON. A parent that does not listen is gone, which ends this process.
 fn tell(what: &impl Serialize) {
     if let Ok(mut line) = serde_json::to_vec(what) {
         line.push(b'\n');

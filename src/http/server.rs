@@ -208,7 +208,7 @@ struct Entry {
 
 impl Entry {
     /// Whether the connection has been in its phase for longer than it may. Where a listener is
-    /// full, whoever waits to be accepted is worth more than who sends nothing.
+    /// full, a caller waiting to be accepted comes before one that sends nothing.
     fn is_too_slow(&self, bounds: &Bounds) -> bool {
         let is_crowded = self.places.available_permits() == 0;
         let (phase, for_ms) = self.pulse.read();
@@ -556,7 +556,7 @@ async fn serve_by_hyper<S, H, F>(
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(UnixStream, u32),
-    /// Whoever connected has left already.
+    /// The caller has left already.
     Gone,
 }
 

@@ -555,7 +555,7 @@ impl RedbStore {
         })
     }
 
-    /// At the start what is no fault of the disk is damage, and told to whoever starts the sidecar.
+    /// At the start what is no fault of the disk is damage, and told to the operator.
     fn not_done(&self, error: &redb::Error) -> Failure {
         let is_of_disk = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
         match &self.0.file {

@@ -379,7 +379,7 @@ async fn who_asks_why_is_told() {
 #[tokio::test]
 async fn reasons_are_made_apart_from_the_threads_that_decide() {
     let sidecar = Sidecar::start().await;
-    // Whoever asks for them waits for the ones before, and too many are refused; decisions go on.
+    // Requests for them wait for the ones before, and too many are refused; decisions go on.
     let (go_on, told) = std::sync::mpsc::channel::<()>();
     let told = Arc::new(std::sync::Mutex::new(told));
     let waiting: Vec<_> = (0..=limits::EXPLANATIONS_WAITING_MAX)

@@ -75,7 +75,7 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn whoever_stands_behind_a_silent_crowd_is_answered() {
+fn a_caller_behind_a_silent_crowd_is_answered() {
     let sidecar = few_files("-n 200");
     let _silent = silent(&sidecar.address, BEFORE);
     // Warm connections that rest hold no place for ever either.

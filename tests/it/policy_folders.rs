@@ -291,7 +291,7 @@ fn a_file_that_may_not_be_read_is_named_and_one_folder_in_a_circle_too() {
     let check = || told(&run(&["policy", "check", dir.to_str().unwrap()]));
     let closed = dir.join("rules/tenancy.cedar");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-    // Whoever may read everything is not refused.
+    // Root may read everything.
     if fs::File::open(&closed).is_err() {
         let (code, message) = check();
         assert_eq!(code, Some(3), "{message}");

@@ -240,7 +240,7 @@ fn a_reload_has_the_priority_of_the_process_and_nothing_awaited_is_idle() {
         let text = fs::read_to_string(&rule).unwrap();
         fs::write(&rule, format!("{text}\n// {round}.\n")).unwrap();
         sidecar.ok(&["policy", "reload"]);
-        // A password is hashed for whoever there is not.
+        // A password is hashed for unknown logins, too.
         let nobody = json!({"account": "acme", "email": format!("n{round}@example.org"), "password": "correct horse battery"});
         let stream = TcpStream::connect(&sidecar.console).unwrap();
         let answer = Connection::new(stream).post("/api/v1/sign-in", &nobody);

@@ -31,7 +31,7 @@ fn mail_server(stops_at: &'static str) -> MailServer {
     let ((tell, told), (go_on, goes_on)) = (channel(), channel());
     thread::spawn(move || {
         for stream in listener.incoming() {
-            // Whoever hangs up comes again.
+            // A client that hangs up reconnects.
             let _ = talk(&stream.unwrap(), stops_at, &tell, &goes_on);
         }
     });

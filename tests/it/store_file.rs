@@ -38,7 +38,7 @@ fn with_ann(sidecar: &Sidecar) {
     sidecar.members("acme", &[("ann", "operator"), ("chief", "administrator")]);
 }
 
-/// Every change is refused, whoever looks is told so, and none of it names a path to strangers.
+/// Every change is refused, every check says so, and none of it names a path to strangers.
 #[track_caller]
 fn is_noticed(sidecar: &Sidecar, what: &str) {
     let told = Ran::from(sidecar.run(&["member", "remove", "ann", "--yes"])).complains(1);

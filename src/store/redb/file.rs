@@ -143,7 +143,7 @@ impl OpenFile {
         done
     }
 
-    /// Reads what stands in the file now.
+    /// Reads the file as it is now.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.backend.read(offset, out)
     }
@@ -253,7 +253,7 @@ impl StoreFile {
     /// Opens the file again that was open before, and no other.
     pub(super) fn open_again(&self) -> Result<Database, Failure> {
         self.is_in_place()?;
-        // From now on it is told to whoever asked for a change: without the path.
+        // From now on it is told to callers: without the path.
         let path = self.path.display().to_string();
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.open_now().map_err(|fault| super::busy(&fault.public.replace(&path, &name)))
