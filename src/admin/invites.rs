@@ -17,7 +17,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let filter = InviteFilter {
         search: call.params.text("search"),
         role: call.params.read_as("role", RoleId::parse),
-        state: call.params.one_of("state", &states()),
+        states: call.params.one_of("state", &states()).into_iter().collect(),
     };
     let (after, limit) = (call.params.text("after"), call.params.limit());
     let caller = call.caller().await?;

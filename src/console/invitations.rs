@@ -88,24 +88,18 @@ struct Page<'p> {
 pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer {
     let search = call.parameter("search").trim().to_owned();
     let named = call.parameter("state");
-    let state = InviteState::ALL.into_iter().find(|state| state.as_str() == named);
     let filter = InviteFilter {
         search: Some(search.clone()).filter(|search| !search.is_empty()),
         role: None,
-        state: if named == "all" { None } else { state },
+        states: chosen_states(&named),
     };
     let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
     let listed = invites::list(call.app, viewer.caller(), &filter, after.as_deref(), ROWS).await?;
     let live = call.app.policies.load_full();
     let now = call.app.clock.now();
-    // What was accepted is a member now, and what was taken back is history: shown where asked for.
-    let over = |shown: &Shown| {
-        matches!(shown.view.invite.state(now), InviteState::Accepted | InviteState::Revoked)
-    };
-    let shown = listed.items.into_iter().filter(|shown| !named.is_empty() || !over(shown));
     let mut menus = Menus::new(&KINDS);
     let lines: Vec<Line> =
-        shown.map(|shown| line(viewer, &live, now, &shown, &mut menus)).collect();
+        listed.items.iter().map(|shown| line(viewer, &live, now, shown, &mut menus)).collect();
     let next = listed.next.map(|cursor| {
         let place = Place::at("/team").with("tab", "invitations").with("search", &search);
         place.with("state", &named).with("after", &cursor).path()
@@ -125,6 +119,16 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
         next,
         menus,
     }))
+}
+
+/// The states that the page shows. Without a choice, invites that can still be accepted or sent
+/// again: the accepted ones are members, and the cancelled ones are history.
+fn chosen_states(named: &str) -> Vec<InviteState> {
+    match InviteState::ALL.into_iter().find(|state| state.as_str() == named) {
+        Some(state) => vec![state],
+        None if named == "all" => Vec::new(),
+        None => vec![InviteState::Pending, InviteState::Expired],
+    }
 }
 
 fn states(chosen: &str) -> Vec<(&'static str, &'static str, bool)> {

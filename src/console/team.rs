@@ -211,12 +211,15 @@ fn rows(call: &Call<'_>) -> usize {
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let open = invites::open_count(call.app, viewer.caller()).await?;
-    let query = Query::read(call)?;
-    let roster = members::roster(call.app, viewer.caller(), &query.roster()).await?;
     if call.parameter("tab") == "invitations" {
+        // Only its total: search, filters and cursor of the address are those of the invites.
+        let one = RosterQuery { limit: 1, ..RosterQuery::default() };
+        let roster = members::roster(call.app, viewer.caller(), &one).await?;
         let tabs = Tabs { members: roster.total, invitations: open.pending, open: "invitations" };
         return invitations::list(call, &viewer, tabs).await;
     }
+    let query = Query::read(call)?;
+    let roster = members::roster(call.app, viewer.caller(), &query.roster()).await?;
     let reply = members_page(call, &viewer, &query, roster, open).await?;
     Ok(match call.parameter("rows").is_empty() {
         true => reply,

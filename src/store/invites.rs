@@ -116,8 +116,8 @@ pub struct InviteFilter {
     pub search: Option<String>,
     /// Only invites that give this role.
     pub role: Option<RoleId>,
-    /// Only invites in this state.
-    pub state: Option<InviteState>,
+    /// Only invites in one of these states; all of them where none is named.
+    pub states: Vec<InviteState>,
 }
 
 /// How many invites of an account wait to be accepted.

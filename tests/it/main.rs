@@ -38,6 +38,7 @@ mod http;
 mod import;
 mod joining;
 mod keys_file;
+mod lists;
 mod made_up;
 mod mail;
 mod management;

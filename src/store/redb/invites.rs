@@ -630,7 +630,8 @@ impl<'f> Wanted<'f> {
 
     fn is(&self, invite: &Invite) -> bool {
         self.filter.role.as_ref().is_none_or(|role| *role == invite.role)
-            && self.filter.state.is_none_or(|state| state == invite.state(self.now))
+            && (self.filter.states.is_empty()
+                || self.filter.states.contains(&invite.state(self.now)))
             && self
                 .search
                 .as_ref()

@@ -249,7 +249,7 @@ async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: Stage
     let told = stage.told();
     assert_eq!((told.len(), told[0].rows.len()), (1, 101));
     assert_eq!(stage.events().await.len(), entries + 101, "one for each invite, and one");
-    let open = InviteFilter { state: Some(InviteState::Pending), ..InviteFilter::default() };
+    let open = InviteFilter { states: vec![InviteState::Pending], ..InviteFilter::default() };
     let open = stage.store.invites(&stage.acme, &open, None, 1_000).await.unwrap();
     assert_eq!(open.items.len(), 0);
     assert!(stage.claim().await.is_empty());

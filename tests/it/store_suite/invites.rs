@@ -614,7 +614,7 @@ async fn pages_hold_every_invite_once_newest_first(stage: Stage) {
     assert_eq!(count(search("bo ray")).await, 25);
     let of_role = InviteFilter { role: Some(role("viewer")), ..InviteFilter::default() };
     assert_eq!(count(of_role).await, 5);
-    let in_state = |state| InviteFilter { state: Some(state), ..InviteFilter::default() };
+    let in_state = |state| InviteFilter { states: vec![state], ..InviteFilter::default() };
     assert_eq!(count(in_state(InviteState::Pending)).await, 24);
     assert_eq!(count(in_state(InviteState::Revoked)).await, 1);
     stage.clock.advance_ms(LIFETIME);
