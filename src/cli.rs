@@ -190,20 +190,20 @@ enum Command {
         after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
     )]
     Completions(shell::CompletionsArgs),
-    /// Try the policy folder on standard input, for whoever is about to load it
+    /// Print the manual page of a command, or write all pages into a folder
     #[command(
-        name = gate::COMMAND,
-        hide = true,
-        after_help = "Begun by other commands; see instead: kwic-team policy check"
+        after_help = "Example: kwic-team man member import | man -l -\n         kwic-team man --dir /usr/local/share/man/man1"
     )]
-    GateProcess,
-    /// Print the manual page
-    #[command(after_help = "Example: kwic-team man | man -l -")]
-    Man,
+    Man(shell::ManArgs),
 }
 
 /// Parses and runs; whatever goes wrong is one message and an exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    // Begun by this program only, so that no help, manual or completion names it.
+    if arguments.get(1).is_some_and(|word| word == gate::COMMAND) {
+        return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from));
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(fault) => {
@@ -214,7 +214,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     gate::use_processes();
-    let exit = dispatch(cli).unwrap_or_else(|stop| {
+    ended(dispatch(cli))
+}
+
+/// Says what went wrong; the exit code.
+fn ended(outcome: Outcome) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|stop| {
         if !stop.message.is_empty() {
             output::complain(&stop.message);
         }
@@ -243,11 +248,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Restore(args) => backup::restore(&global, &args),
         Command::Doctor => doctor::run(&global),
         Command::Completions(args) => shell::completions(&args),
-        Command::GateProcess => {
-            gate::run()?;
-            Ok(Exit::Ok)
-        }
-        Command::Man => shell::man(),
+        Command::Man(args) => shell::man(&args),
     }
 }
 

@@ -1,11 +1,46 @@
 //! `kwic-team completions` and `kwic-team man`: made from the commands themselves.
-//!
-//! Prints only.
 
-use clap::{Args, CommandFactory as _};
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::{Cli, Exit, Outcome, Stop, output};
+
+/// What a page says behind its options, the same for every command; roff.
+const ENDING: &str = r#".SH "EXIT STATUS"
+.TP
+0
+Done; for a decision: allow.
+.TP
+1
+It could not be done; the message says why and what to do next.
+.TP
+2
+For a decision: deny.
+.TP
+3
+The policy folder is refused; every fault is named.
+.TP
+64
+The command line was not understood.
+.SH ENVIRONMENT
+.TP
+KWIC_TEAM_SECTION_KEY
+A setting of the configuration: KWIC_TEAM_MAIL_URL is `mail.url`. It takes precedence over the file.
+.TP
+SSL_CERT_FILE
+Certificates to trust instead of those of the system, for mail over TLS.
+.SH FILES
+.TP
+./kwic\-team.toml
+The configuration where no \-\-config is given.
+.TP
+./kwic\-data
+The data folder where no \-\-data is given: the store `kwic.redb`, the socket `admin.sock` of the running sidecar, `keys/` and `outbox/`.
+"#;
 
 #[derive(Args, Debug)]
 pub(super) struct CompletionsArgs {
@@ -13,26 +48,70 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct ManArgs {
+    /// The command whose page is printed; the page of kwic-team itself where left out
+    command: Vec<String>,
+    /// Write the page of every command into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    dir: Option<PathBuf>,
+}
+
 pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "kwic-team", &mut script);
-    output::print(&String::from_utf8_lossy(&script))?;
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if args.shell == Shell::Bash {
+        // clap_complete 4.6 spells a dash in a program's name in two ways, so that nothing below
+        // the first word is found.
+        script = script.replace("kwic__subcmd__team", "kwic__team");
+    }
+    output::print(&script)?;
     Ok(Exit::Ok)
 }
 
-/// One page with every command below the main one.
-pub(super) fn man() -> Outcome {
-    fn render(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
-        clap_mangen::Man::new(command.clone()).render(page)?;
-        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
-            let name = format!("{}-{}", command.get_name(), inner.get_name());
-            render(&inner.clone().name(name), page)?;
-        }
-        Ok(())
+/// Prints one page, or writes all of them.
+pub(super) fn man(args: &ManArgs) -> Outcome {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    root.build();
+    if let Some(dir) = &args.dir {
+        let written = fs::create_dir_all(dir).and_then(|()| {
+            let pages = all(&root).into_iter();
+            pages.map(|command| fs::write(dir.join(file_name(command)), page(command)?)).collect()
+        });
+        let () = written.map_err(|fault: std::io::Error| {
+            Stop::failure(format!("the pages cannot be written to `{}`: {fault}", dir.display()))
+        })?;
+        output::line(&format!("the pages are in `{}`", dir.display()))?;
+        return Ok(Exit::Ok);
     }
-    let mut page = Vec::new();
-    render(&Cli::command(), &mut page)
+    let found = args.command.iter().try_fold(&root, |command, word| {
+        command.find_subcommand(word).ok_or_else(|| {
+            let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            Stop::usage(format!(
+                "there is no command `{word}`: use one of `{}`",
+                names.join("`, `")
+            ))
+        })
+    })?;
+    let page = page(found)
         .map_err(|fault| Stop::failure(format!("the manual cannot be made: {fault}")))?;
-    output::print(&String::from_utf8_lossy(&page))?;
+    output::bytes(&page)?;
     Ok(Exit::Ok)
+}
+
+/// The command and all below it.
+fn all(command: &Command) -> Vec<&Command> {
+    std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
+}
+
+fn file_name(command: &Command) -> String {
+    Man::new(command.clone()).get_filename()
+}
+
+fn page(command: &Command) -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    Man::new(command.clone()).manual("KWIC Team").render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH EXAMPLES\n");
+    Ok((page + ENDING).into_bytes())
 }

@@ -32,6 +32,12 @@ const COMMANDS: &[&str] = &[
     "member remove",
     "member import",
     "member export",
+    "member erase",
+    "member review",
+    "member reset-two-step",
+    "token create",
+    "token list",
+    "token revoke",
     "invite send",
     "invite list",
     "invite edit",
@@ -54,6 +60,8 @@ const COMMANDS: &[&str] = &[
     "mail status",
     "mail test",
     "mail resume",
+    "keys rotate",
+    "doctor",
     "recover",
     "backup",
     "restore",
@@ -171,8 +179,60 @@ fn completions_and_manual_know_the_commands() {
         let script = run(&["completions", shell]).ends(0);
         assert!(script.contains("suspend") && script.contains("member-account"), "{shell}");
     }
-    let page = run(&["man"]).ends(0);
-    assert!(page.contains(".TH kwic-team") && page.contains("kwic-team-member-suspend"));
+    assert!(!run(&["completions", "bash"]).ends(0).contains("gate"));
+}
+
+/// What bash offers for the last of these words.
+fn completed(script: &std::path::Path, words: &[&str]) -> Vec<String> {
+    let mut bash = std::process::Command::new("bash");
+    bash.args([
+        "-c",
+        r#"source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _kwic__team "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#,
+    ]);
+    let output = bash.arg(script).args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_words_and_flags_of_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("completions");
+    fs::write(&script, run(&["completions", "bash"]).ends(0)).unwrap();
+    for name in COMMANDS {
+        let words: Vec<&str> = ["kwic-team"].into_iter().chain(name.split(' ')).collect();
+        // The last word, from its first letters on; and the flags of the whole command.
+        assert!(
+            completed(&script, &words).contains(&(*words.last().unwrap()).to_owned()),
+            "{name}"
+        );
+        let flags: Vec<&str> = words.iter().copied().chain(["--js"]).collect();
+        assert_eq!(completed(&script, &flags), ["--json"], "{name}");
+    }
+    assert_eq!(completed(&script, &["kwic-team", "--data", "x", "invite", "rev"]), ["revoke"]);
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("man1");
+    run(&["man", "--dir", dir.to_str().unwrap()]).ends(0);
+    let pages = fs::read_dir(&dir).unwrap().count();
+    let groups: std::collections::BTreeSet<&str> =
+        COMMANDS.iter().filter_map(|name| name.split_once(' ')).map(|(group, _)| group).collect();
+    assert_eq!(pages, 1 + COMMANDS.len() + groups.len());
+    for name in COMMANDS.iter().copied().chain([""]) {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        let printed = run(&[&["man"], &*words].concat()).ends(0);
+        let title = [&["kwic-team"], &*words].concat().join("-");
+        assert_eq!(printed, fs::read_to_string(dir.join(format!("{title}.1"))).unwrap(), "{name}");
+        for part in ["NAME", "SYNOPSIS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"] {
+            assert!(printed.contains(&format!(".SH {part}\n")), "{name}: {part}: {printed}");
+        }
+    }
+    assert!(run(&["man", "member", "fly"]).complains(64).contains("`suspend`"));
 }
 
 #[test]
