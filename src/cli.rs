@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde_json::{Value as Json, json};
 
 use crate::config;
 use crate::domain::{Failure, Kind};
@@ -73,6 +74,17 @@ impl Stop {
 
     fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// The same for a program.
+    fn document(&self) -> Json {
+        let code = match (self.code.as_str(), self.exit) {
+            ("", Exit::Usage) => "usage",
+            ("", Exit::PoliciesRefused) => "policies_refused",
+            ("", _) => "failed",
+            (code, _) => code,
+        };
+        json!({"code": code, "detail": self.message})
     }
 
     /// Whoever closed the pipe does not want the rest: no failure, and nothing to say.
@@ -124,7 +136,7 @@ struct Global {
     /// The data folder
     #[arg(long, global = true, value_name = "DIR", default_value = "./kwic-data")]
     data: PathBuf,
-    /// Print JSON: one document, or one line an item
+    /// Print JSON: one document, or one line an item; what went wrong as a document on standard error
     #[arg(long, global = true)]
     json: bool,
     /// How long to wait for an answer of the sidecar; 30, and 600 for what takes long by its nature
@@ -202,10 +214,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     // Begun by this program only, so that no help, manual or completion names it.
     if arguments.get(1).is_some_and(|word| word == gate::COMMAND) {
-        return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from));
+        return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from), false);
     }
+    let json = arguments.iter().any(|word| word == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(fault) if fault.use_stderr() && json => {
+            return ended(Err(Stop::usage(fault.to_string().trim_end())), true);
+        }
         Err(fault) => {
             // Help and version are answers; everything else is not understood.
             let _ = fault.print();
@@ -214,14 +230,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     gate::use_processes();
-    ended(dispatch(cli))
+    ended(dispatch(cli), json)
 }
 
-/// Says what went wrong; the exit code.
-fn ended(outcome: Outcome) -> ExitCode {
+/// Says what went wrong, on standard error; the exit code.
+fn ended(outcome: Outcome, json: bool) -> ExitCode {
     let exit = outcome.unwrap_or_else(|stop| {
-        if !stop.message.is_empty() {
-            output::complain(&stop.message);
+        match json {
+            _ if stop.message.is_empty() => {}
+            true => output::complain(&stop.document().to_string()),
+            false => output::complain(&stop.message),
         }
         stop.exit
     });
@@ -231,6 +249,11 @@ fn ended(outcome: Outcome) -> ExitCode {
 fn dispatch(cli: Cli) -> Outcome {
     let Cli { mut global, command } = cli;
     global.data = config::absolute(global.data);
+    // Also for commands that need none of it: a name that leads nowhere is a mistake.
+    if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {
+        let file = file.display();
+        return Err(Stop::usage(format!("--config: there is no file `{file}`")));
+    }
     match command {
         Command::Serve(args) => serve::run(&global, &args),
         Command::Account(command) => account::run(&global, command),
@@ -248,7 +271,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Restore(args) => backup::restore(&global, &args),
         Command::Doctor => doctor::run(&global),
         Command::Completions(args) => shell::completions(&args),
-        Command::Man(args) => shell::man(&args),
+        Command::Man(args) => shell::man(&global, &args),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, with_query};
 use super::{Exit, Global, Outcome, Stop};
+use crate::domain::AuditEvent;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -24,7 +25,7 @@ pub(super) enum AuditCommand {
         #[arg(long)]
         member: Option<String>,
         /// Only this event
-        #[arg(long)]
+        #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
         event: Option<String>,
     },
     /// Walk the chains and recompute everything; exits 1 where one does not hold

@@ -143,7 +143,7 @@ fn on_folder(
         // A deny would say that the role may not, and there is none.
         let known: Vec<&str> = snapshot.roles().iter().map(|card| card.id.as_str()).collect();
         let known = known.join("`, `");
-        return Err(Stop::failure(format!("there is no role `{role}`: use one of `{known}`")));
+        return Err(Stop::usage(format!("there is no role `{role}`: use one of `{known}`")));
     }
     let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
     let member = args.role.as_deref().map(|role| MemberView {

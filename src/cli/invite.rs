@@ -15,7 +15,7 @@ use super::output::{self, List, text};
 use super::people_file::{self, Format};
 use super::remote::{Call, Remote, reasons};
 use super::{Exit, Global, Outcome, Stop, edit, mail};
-use crate::domain::{Email, InviteId, RoleId};
+use crate::domain::{Email, InviteId, InviteState, RoleId};
 use crate::flows::import::Row;
 
 #[derive(Args, Debug)]
@@ -38,8 +38,8 @@ pub(super) enum InviteCommand {
     List {
         #[command(flatten)]
         account: Account,
-        /// Only `pending`, `accepted`, `expired` or `revoked` ones
-        #[arg(long)]
+        /// Only those in this state
+        #[arg(long, value_parser = InviteState::ALL.map(InviteState::as_str))]
         state: Option<String>,
         /// Only this role
         #[arg(long)]

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
@@ -15,6 +16,8 @@ use super::output::{self, List, text};
 use super::people_file::Format;
 use super::remote::{Call, Remote, encoded, with_query};
 use super::{Exit, Global, Outcome, Stop, edit, mail};
+use crate::domain::Status;
+use crate::store::roster::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
 
@@ -41,11 +44,11 @@ pub(super) enum MemberCommand {
         /// Only this role
         #[arg(long)]
         role: Option<String>,
-        /// Only `active` or `suspended` ones
-        #[arg(long)]
+        /// Only active or suspended ones
+        #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
         status: Option<String>,
-        /// `email`, `name`, `role`, `signed_in` or `joined`; with `-` the other way round
-        #[arg(long, allow_hyphen_values = true)]
+        /// The order; with `-` the other way round
+        #[arg(long, allow_hyphen_values = true, value_parser = orders())]
         sort: Option<String>,
     },
     /// Show one member
@@ -127,6 +130,12 @@ pub(super) enum MemberCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// Each order, and the other way round.
+fn orders() -> PossibleValuesParser {
+    let forward = MemberOrder::ALL.into_iter().map(|order| order.as_str().to_owned());
+    PossibleValuesParser::new(forward.flat_map(|order| [format!("-{order}"), order]))
 }
 
 pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {

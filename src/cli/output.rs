@@ -4,15 +4,16 @@
 //! pipe whose reader has left ends the command quietly. Never lets a value move the cursor or
 //! break a line: control characters are shown as escapes.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use serde_json::Value as Json;
 
 use super::{Exit, Global, Outcome, Stop};
 
-/// Prints text on standard output.
+/// Prints text on standard output, control characters but line ends and tabs as escapes.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
-    bytes(text.as_bytes())
+    bytes(harmless(text).as_bytes())
 }
 
 /// Prints bytes on standard output.
@@ -60,9 +61,9 @@ pub(super) fn verdict(text: &str) -> Result<(), Stop> {
     line(text).or_else(Stop::unless_reader_left)
 }
 
-/// Prints a message on standard error.
+/// Prints a message on standard error, control characters but line ends and tabs as escapes.
 pub(super) fn complain(message: &str) {
-    let _ = writeln!(io::stderr().lock(), "{message}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(message));
 }
 
 /// Whether a person looks at standard output.
@@ -139,14 +140,26 @@ fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Control characters as escapes: values come from files and people.
 pub(super) fn shown(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
+    escaped(text, char::is_control).into_owned()
+}
+
+/// Several lines, which may quote a policy file.
+fn harmless(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
     }
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escaped).collect()
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// A person as a sentence names one.

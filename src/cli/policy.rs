@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::output::{self, text};
 use super::remote::{Call, Remote};
 use super::role::{Matrix, MatrixRow, print_matrix, strings};
+use super::serve::configured;
 use super::{Exit, Global, Outcome, Stop};
 use crate::domain::PolicyFiles;
 use crate::engine::{self, Snapshot};
@@ -19,7 +20,7 @@ use crate::policy_folder;
 
 #[derive(Args, Debug)]
 pub(super) struct Folder {
-    /// The policy folder; the shipped one where left out
+    /// The policy folder; the one of the configuration where left out, else the built-in policies
     dir: Option<PathBuf>,
 }
 
@@ -66,21 +67,17 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> Outcome {
     match command {
         PolicyCommand::Init { dir } => {
             policy_folder::write_new(&dir, &policy_folder::shipped())?;
-            output::line(&format!("the shipped policies are in `{}`", dir.display()))?;
-            Ok(Exit::Ok)
+            let folder = dir.display().to_string();
+            output::answer(global, &json!({"folder": folder}), |_| {
+                output::line(&format!("the shipped policies are in `{folder}`"))
+            })
         }
-        PolicyCommand::Check(folder) => check(global, folder.dir.as_deref()),
-        PolicyCommand::Test(folder) => {
-            let snapshot = load(folder.dir.as_deref())?;
-            match snapshot.test_count() {
-                count if global.json => output::line(&json!({"tests": count}).to_string())?,
-                0 => output::line("the folder has no tests: write cases into `tests/*.json`")?,
-                count => output::line(&format!("{count} tests passed"))?,
-            }
-            Ok(Exit::Ok)
+        PolicyCommand::Check(folder) => judged(global, folder, check),
+        PolicyCommand::Test(folder) => judged(global, folder, test),
+        PolicyCommand::Matrix { folder, before } => {
+            matrix(global, chosen(global, folder)?.as_deref(), before)
         }
-        PolicyCommand::Matrix { folder, before } => matrix(global, folder.dir.as_deref(), before),
-        PolicyCommand::Fmt { dir, check } => format_all(&dir, check),
+        PolicyCommand::Fmt { dir, check } => format_all(global, &dir, check),
         PolicyCommand::Reload => reload(global),
     }
 }
@@ -101,22 +98,91 @@ pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
     Ok(gate::load(files, &[])?)
 }
 
-fn check(global: &Global, dir: Option<&Path>) -> Outcome {
-    let snapshot = load(dir)?;
+/// The folder that is meant: the one of the configuration where none is named, else the built-in
+/// policies. Says which, where nobody named it.
+fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
+    if folder.dir.is_some() {
+        return Ok(folder.dir);
+    }
+    let dir = configured(global, &global.data)?.policies.dir;
+    if !global.json {
+        output::complain(&match &dir {
+            Some(dir) => format!("the folder of the configuration: `{}`", dir.display()),
+            None => {
+                "the built-in policies: neither the command nor the configuration names a folder"
+                    .to_owned()
+            }
+        });
+    }
+    Ok(dir)
+}
+
+/// Judges a folder. That it is refused is the answer, for a program too.
+fn judged(
+    global: &Global,
+    folder: Folder,
+    judge: impl FnOnce(&Global, &Snapshot) -> Result<Map<String, Json>, Stop>,
+) -> Outcome {
+    let dir = chosen(global, folder)?;
+    let name = dir.as_ref().map(|dir| dir.display().to_string());
+    match load(dir.as_deref()) {
+        Ok(snapshot) => {
+            let mut document = judge(global, &snapshot)?;
+            if global.json {
+                document.insert("passed".to_owned(), json!(true));
+                document.insert("folder".to_owned(), json!(name));
+                output::line(&Json::Object(document).to_string())?;
+            }
+            Ok(Exit::Ok)
+        }
+        Err(stop) if global.json && stop.exit == Exit::PoliciesRefused => {
+            let document =
+                json!({"passed": false, "folder": name, "faults": faults(&stop.message)});
+            output::verdict(&document.to_string())?;
+            Ok(Exit::PoliciesRefused)
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// One text a fault; the lines below its first are indented.
+fn faults(text: &str) -> Vec<String> {
+    let mut faults: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match faults.last_mut() {
+            Some(fault) if line.starts_with("  ") => {
+                fault.push('\n');
+                fault.push_str(line);
+            }
+            _ => faults.push(line.to_owned()),
+        }
+    }
+    faults
+}
+
+fn test(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop> {
+    let count = snapshot.test_count();
+    match count {
+        _ if global.json => {}
+        0 => output::line("the folder has no tests: write cases into `tests/*.json`")?,
+        _ => output::line(&format!("{count} tests passed"))?,
+    }
+    Ok(Map::from_iter([("tests".to_owned(), json!(count))]))
+}
+
+fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop> {
     let administering = snapshot.administering();
     let administering: Vec<&str> = administering.iter().map(|role| role.as_str()).collect();
     if global.json {
-        let document = json!({
-            "digest": snapshot.digest_hex(),
-            "policies": snapshot.policy_count(),
-            "roles": snapshot.roles().len(),
-            "guards": snapshot.guard_count(),
-            "tests": snapshot.test_count(),
-            "administering_roles": administering,
-            "notes": snapshot.notes(),
-        });
-        output::line(&document.to_string())?;
-        return Ok(Exit::Ok);
+        return Ok(Map::from_iter([
+            ("digest".to_owned(), json!(snapshot.digest_hex())),
+            ("policies".to_owned(), json!(snapshot.policy_count())),
+            ("roles".to_owned(), json!(snapshot.roles().len())),
+            ("guards".to_owned(), json!(snapshot.guard_count())),
+            ("tests".to_owned(), json!(snapshot.test_count())),
+            ("administering_roles".to_owned(), json!(administering)),
+            ("notes".to_owned(), json!(snapshot.notes())),
+        ]));
     }
     for note in snapshot.notes() {
         output::line(&format!("note: {note}"))?;
@@ -129,7 +195,7 @@ fn check(global: &Global, dir: Option<&Path>) -> Outcome {
         snapshot.test_count(),
         if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
     ))?;
-    Ok(Exit::Ok)
+    Ok(Map::new())
 }
 
 fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outcome {
@@ -166,7 +232,7 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
 
 /// Formats every policy file, once all of them are understood; else names those that are not and
 /// writes nothing.
-fn format_all(dir: &Path, check: bool) -> Outcome {
+fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     let mut changed = Vec::new();
     let mut faults = Vec::new();
     let mut policies = files(Some(dir))?.into_files();
@@ -183,15 +249,21 @@ fn format_all(dir: &Path, check: bool) -> Outcome {
         return Err(Stop::new(Exit::PoliciesRefused, faults.join("\n")));
     }
     for (path, formatted) in &changed {
-        if check {
-            output::verdict(&format!("{path} would change"))?;
-            continue;
-        }
         let place = dir.join(path);
-        fs::write(&place, formatted).map_err(|fault| {
-            Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
-        })?;
-        output::verdict(&format!("{path} is formatted"))?;
+        if !check {
+            fs::write(&place, formatted).map_err(|fault| {
+                Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
+            })?;
+        }
+        if !global.json {
+            let what = if check { "would change" } else { "is formatted" };
+            output::verdict(&format!("{path} {what}"))?;
+        }
+    }
+    if global.json {
+        let paths: Vec<&String> = changed.iter().map(|(path, _)| path).collect();
+        let document = json!({"changed": paths, "written": !check});
+        output::verdict(&document.to_string())?;
     }
     Ok(if check && !changed.is_empty() { Exit::Failure } else { Exit::Ok })
 }

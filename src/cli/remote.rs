@@ -187,7 +187,11 @@ impl Remote {
             self.whole(&call, response).await
         });
         sent.bar.finish_and_clear();
-        document(&bytes?)
+        // The file is at fault here, not the command line.
+        document(&bytes.map_err(|stop| match stop.exit {
+            Exit::Usage => Stop { exit: Exit::Failure, ..stop },
+            _ => stop,
+        })?)
     }
 
     /// Receives a body piece by piece; nothing reaches `each` unless the call is a success.
@@ -399,7 +403,12 @@ fn refused(status: hyper::StatusCode, problem: &Json) -> Stop {
     if code == "internal" {
         message.push_str(&format!("\n  request id: {}", text_of(problem, "request_id")));
     }
-    let exit = if code == "policies_refused" { Exit::PoliciesRefused } else { Exit::Failure };
+    let exit = match code {
+        "policies_refused" => Exit::PoliciesRefused,
+        // What a call cannot be made of stands on the command line.
+        _ if status == hyper::StatusCode::BAD_REQUEST => Exit::Usage,
+        _ => Exit::Failure,
+    };
     Stop { exit, message, code: code.to_owned() }
 }
 

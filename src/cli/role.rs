@@ -139,7 +139,7 @@ impl Matrix {
         let column = |role: &String| {
             self.roles.iter().position(|known| known == role).ok_or_else(|| {
                 let known = self.roles.join("`, `");
-                Stop::failure(format!("there is no role `{role}`: use one of `{known}`"))
+                Stop::usage(format!("there is no role `{role}`: use one of `{known}`"))
             })
         };
         let columns = wanted.iter().map(column).collect::<Result<Vec<usize>, Stop>>()?;

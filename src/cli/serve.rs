@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Global, Outcome, Stop, output};
 use crate::background;
@@ -38,8 +39,10 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome {
     let config = configured(global, data)?;
     if args.check {
-        output::line(&serve::check(&config)?)?;
-        return Ok(Exit::Ok);
+        let found = serve::check(&config)?;
+        return output::answer(global, &json!({"passed": true, "detail": found}), |_| {
+            output::line(&found)
+        });
     }
     let runtime = background::management()
         .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use serde_json::json;
 
-use super::{Cli, Exit, Outcome, Stop, output};
+use super::{Cli, Exit, Global, Outcome, Stop, output};
 
 /// What a page says behind its options, the same for every command; roff.
 const ENDING: &str = r#".SH "EXIT STATUS"
@@ -71,19 +72,22 @@ pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
 }
 
 /// Prints one page, or writes all of them.
-pub(super) fn man(args: &ManArgs) -> Outcome {
+pub(super) fn man(global: &Global, args: &ManArgs) -> Outcome {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     if let Some(dir) = &args.dir {
         let written = fs::create_dir_all(dir).and_then(|()| {
-            let pages = all(&root).into_iter();
-            pages.map(|command| fs::write(dir.join(file_name(command)), page(command)?)).collect()
+            all(&root)
+                .into_iter()
+                .try_for_each(|command| fs::write(dir.join(file_name(command)), page(command)?))
         });
-        let () = written.map_err(|fault: std::io::Error| {
+        written.map_err(|fault| {
             Stop::failure(format!("the pages cannot be written to `{}`: {fault}", dir.display()))
         })?;
-        output::line(&format!("the pages are in `{}`", dir.display()))?;
-        return Ok(Exit::Ok);
+        let dir = dir.display().to_string();
+        return output::answer(global, &json!({"folder": dir}), |_| {
+            output::line(&format!("the pages are in `{dir}`"))
+        });
     }
     let found = args.command.iter().try_fold(&root, |command, word| {
         command.find_subcommand(word).ok_or_else(|| {

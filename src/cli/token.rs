@@ -10,6 +10,7 @@ use super::ask::Yes;
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
 use super::{Exit, Global, Outcome, member};
+use crate::domain::limits;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -27,7 +28,7 @@ pub(super) enum TokenCommand {
         #[arg(long)]
         role: String,
         /// For how many days, at most 365
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=limits::API_TOKEN_DAYS_MAX))]
         days: u64,
         #[command(flatten)]
         account: Account,

@@ -555,7 +555,7 @@ fn roles_are_compared_in_the_order_they_are_named() {
     assert_eq!(one["roles"], json!(["reader"]));
     assert_eq!(one["rows"][0]["cells"], json!(["denied"]));
     assert_eq!(one["rows"][0]["depends_on"], json!([]));
-    let err = sidecar.run(&["role", "compare", "typist"]).complains(1);
+    let err = sidecar.run(&["role", "compare", "typist"]).complains(64);
     assert!(err.contains("`typist`: use one of `editor`, `reader`, `writer`"), "{err}");
 }
 
@@ -603,7 +603,7 @@ fn a_decision_ends_with_0_or_2_and_says_why_on_demand() {
     );
     assert_eq!(question(&["--json"]).ends(2), "{\"decision\":false}\n");
     question(&[]).complains(1);
-    assert_eq!(question(&[]).complains(1), "`subject.id` is missing\n");
+    assert_eq!(question(&[]).complains(64), "`subject.id` is missing\n");
 
     let heard = sidecar.heard();
     assert_eq!(heard[0].line, "POST /access/v1/evaluation");
@@ -803,7 +803,7 @@ fn a_folder_decides_about_a_made_up_member() {
     let nobody = ask("team:view", &[]).ends(2);
     assert!(nobody.contains("unknown_subject"), "{nobody}");
     // A role that does not exist is a mistake, not a deny.
-    let err = ask("team:view", &["--role", "emperor"]).complains(1);
+    let err = ask("team:view", &["--role", "emperor"]).complains(64);
     assert!(err.contains("there is no role `emperor`: use one of"), "{err}");
     // A folder at fault is no deny either.
     fs::remove_file(policies.join("schema.cedarschema")).unwrap();
@@ -881,11 +881,10 @@ fn a_socket_that_may_not_be_opened_says_so() {
 
 #[test]
 fn a_demonstration_touches_no_folder_that_is_there_already() {
-    // The process that a shell becomes has the shell's number, so the folder's name is known. No
-    // configuration, so that nothing serves should the folder be taken.
+    // The process that a shell becomes has the shell's number, so the folder's name is known.
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join("own")).unwrap();
-    let script = "ln -s \"$TMPDIR/own\" \"$TMPDIR/kwic-team-demo-$$\"; exec \"$0\" serve --demo --config /nowhere";
+    let script = "ln -s \"$TMPDIR/own\" \"$TMPDIR/kwic-team-demo-$$\"; exec \"$0\" serve --demo --config /dev/null";
     let output = Command::new("/bin/sh")
         .args(["-c", script, binary()])
         .env_clear()

@@ -19,6 +19,7 @@ mod api_tokens;
 mod asvs;
 mod authzen_wire;
 mod backup;
+mod cli_json;
 mod cli_parse;
 mod cli_people;
 mod cli_waiting;
