@@ -145,7 +145,8 @@ impl Draft {
         let mark = Digest::of(&[&entropy::random::<16>()?]).hex();
         let mark = mark.get(..8).unwrap_or_default();
         let folder = PathBuf::from(format!("{}.{mark}.part", to.display()));
-        make_folder(&folder).map_err(|fault| failed(to, &fault))?;
+        let parents = fs::DirBuilder::new().recursive(true).mode(0o700).create(above(&folder));
+        parents.and_then(|()| make_folder(&folder)).map_err(|fault| failed(to, &fault))?;
         let _mark = leftovers::Mark::of(&folder, data, mark);
         Ok(Self { folder, to: to.to_owned(), _mark })
     }

@@ -28,7 +28,7 @@ mod shell;
 mod token;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -127,6 +127,9 @@ struct Cli {
     command: Command,
 }
 
+/// The data folder where none is named.
+const DATA: &str = "./kwic-data";
+
 /// Flags that stand before or after the command.
 #[derive(Args, Clone, Debug)]
 struct Global {
@@ -134,8 +137,11 @@ struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder
-    #[arg(long, global = true, value_name = "DIR", default_value = "./kwic-data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
+    /// Whether the data folder is another than the usual one
+    #[arg(skip)]
+    data_is_named: bool,
     /// Print JSON: one document, or one line an item; what went wrong as a document on standard error
     #[arg(long, global = true)]
     json: bool,
@@ -248,6 +254,7 @@ fn ended(outcome: Outcome, json: bool) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Outcome {
     let Cli { mut global, command } = cli;
+    global.data_is_named = global.data != Path::new(DATA);
     global.data = config::absolute(global.data);
     // Also for commands that need none of it: a name that leads nowhere is a mistake.
     if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {

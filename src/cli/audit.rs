@@ -2,7 +2,7 @@
 //!
 //! Speaks to the running sidecar.
 
-use clap::{ArgGroup, Subcommand};
+use clap::Subcommand;
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
@@ -29,10 +29,7 @@ pub(super) enum AuditCommand {
         event: Option<String>,
     },
     /// Walk the chains and recompute everything; exits 1 where one does not hold
-    #[command(
-        after_help = "Example: kwic-team audit verify --account acme --expect HEAD",
-        group = ArgGroup::new("chain").args(["account", "store"])
-    )]
+    #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
     Verify {
         /// Only this account's chain
         #[arg(long, value_name = "SLUG")]
@@ -40,8 +37,8 @@ pub(super) enum AuditCommand {
         /// Only the store's own chain: accounts and policies
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// The head that was printed earlier: the chain must still reach it
-        #[arg(long, value_name = "HEAD", requires = "chain")]
+        /// The head that was printed earlier: a chain must still reach it
+        #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
     },
 }
@@ -154,16 +151,20 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
 
 /// A head that was kept may have been built upon since: then some entry carries it.
 fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
-    let store = matches!(chain, Chain::Store).then_some("store");
     let mut found = false;
-    remote.long_pages(
-        "/api/v1/audit",
-        &[("account", chain.account()), ("chain", store)],
-        |entry| {
+    let mut look = |account: Option<&str>, chain: Option<&str>| {
+        remote.long_pages("/api/v1/audit", &[("account", account), ("chain", chain)], |entry| {
             found |= text(&entry, "hash") == expect;
             Ok(())
-        },
-    )?;
+        })
+    };
+    if !matches!(chain, Chain::Account(_)) {
+        look(None, Some("store"))?;
+    }
+    if !matches!(chain, Chain::Store) {
+        // Where there are several accounts and none is named, the sidecar says which there are.
+        look(chain.account(), None)?;
+    }
     if found {
         output::complain("the chain holds, and was built upon what was expected");
         return Ok(Exit::Ok);

@@ -16,7 +16,7 @@ use super::output::{self, List, text};
 use super::people_file::Format;
 use super::remote::{Call, Remote, encoded, with_query};
 use super::{Exit, Global, Outcome, Stop, edit, mail};
-use crate::domain::Status;
+use crate::domain::{Email, Status};
 use crate::store::roster::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
@@ -231,7 +231,23 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
         found = Some(member);
         Ok(())
     })?;
-    found.ok_or(unknown)
+    found.ok_or_else(|| invited(remote, account, name).unwrap_or(unknown))
+}
+
+/// Says of an address that is no member's that it is invited, where it is.
+fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Option<Stop> {
+    let email = Email::parse(address).ok()?;
+    let mut waits = false;
+    let parameters = [account, ("state", Some("pending")), ("search", Some(email.key()))];
+    let asked = remote.pages("/api/v1/invites", &parameters, |invite| {
+        let other = Email::parse(&text(&invite, "email"));
+        waits |= other.is_ok_and(|other| other.key() == email.key());
+        Ok(())
+    });
+    let message = format!(
+        "`{address}` is invited and has not joined yet: `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` cancels it"
+    );
+    (asked.is_ok() && waits).then(|| Stop::failure(message))
 }
 
 fn show(member: &Json) -> Result<(), Stop> {

@@ -46,6 +46,8 @@ const PAGE_ITEMS: &str = "1000";
 /// The running sidecar of a data folder.
 pub(super) struct Remote {
     socket: PathBuf,
+    /// Why it is looked for there.
+    looked: &'static str,
     runtime: Runtime,
     /// What `--timeout` says.
     limit: Option<Duration>,
@@ -108,7 +110,11 @@ impl Remote {
             .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
         let limit = global.timeout.map(Duration::from_secs);
         let socket = global.data.join("admin.sock");
-        Ok(Self { socket, runtime, limit, silent: Cell::new(false) })
+        let looked = match global.data_is_named {
+            true => "looked there because of --data",
+            false => "looked there because no --data is given and this is the folder you are in",
+        };
+        Ok(Self { socket, looked, runtime, limit, silent: Cell::new(false) })
     }
 
     /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does.
@@ -277,7 +283,8 @@ impl Remote {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
                 kind if no_one(kind) => format!(
-                    "no sidecar on `{place}`: start it with `kwic-team serve`, or give its --data"
+                    "no sidecar answers at `{place}` ({}): give --data of the one that runs, or start one with `kwic-team serve`",
+                    self.looked
                 ),
                 ErrorKind::PermissionDenied => format!(
                     "`{place}` may not be opened: run this as the user who runs the sidecar"
@@ -443,7 +450,13 @@ mod tests {
 
     fn remote(limit: Option<Duration>) -> Remote {
         let runtime = Builder::new_current_thread().build().unwrap();
-        Remote { socket: "/d/admin.sock".into(), runtime, limit, silent: Cell::new(false) }
+        Remote {
+            socket: "/d/admin.sock".into(),
+            looked: "",
+            runtime,
+            limit,
+            silent: Cell::new(false),
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     // A demonstration leaves nothing behind, unless somebody says where.
-    let passing = args.demo && !args.check && global.data == config::absolute("./kwic-data".into());
+    let passing = args.demo && !args.check && !global.data_is_named;
     let data = if passing { passing_folder()? } else { global.data.clone() };
     let ended = checked_or_served(global, args, &data);
     if passing {

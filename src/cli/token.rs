@@ -9,7 +9,7 @@ use super::account::Account;
 use super::ask::Yes;
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
-use super::{Exit, Global, Outcome, member};
+use super::{Exit, Global, Outcome, Stop, member};
 use crate::domain::limits;
 
 #[derive(Debug, Subcommand)]
@@ -45,8 +45,9 @@ pub(super) enum TokenCommand {
     /// Revoke an API token: it opens nothing from then on
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
     Revoke {
-        /// The id, as `kwic-team token list` shows it
-        id: String,
+        /// The id, or the name where only one token has it
+        #[arg(value_name = "TOKEN")]
+        token: String,
         #[command(flatten)]
         account: Account,
         #[command(flatten)]
@@ -75,7 +76,8 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             })
         }
         TokenCommand::List { member, account } => list(global, &remote, member, &account),
-        TokenCommand::Revoke { id, account, yes } => {
+        TokenCommand::Revoke { token, account, yes } => {
+            let id = id_of(&remote, token, &account)?;
             yes.or_ask(&format!("revoke the API token `{id}` for good?"))?;
             let path = account.path(&format!("/api/v1/tokens/{}", encoded(&id)));
             let revoked = remote.json(&Call::new("DELETE", path))?;
@@ -87,6 +89,29 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
                 ))
             })
         }
+    }
+}
+
+/// The id of a token that is named by its id or by its name.
+fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, Stop> {
+    let mut named = Vec::new();
+    let mut is_id = false;
+    remote.long_pages("/api/v1/tokens", &[account.parameter()], |found| {
+        let id = text(&found, "id");
+        is_id |= id == token;
+        if text(&found, "name") == token {
+            named.push(id);
+        }
+        Ok(())
+    })?;
+    match named.as_slice() {
+        [id] if !is_id => Ok(id.clone()),
+        [_, _, ..] if !is_id => Err(Stop::failure(format!(
+            "several tokens are named `{token}`: give the id of one of them: `{}`",
+            named.join("`, `")
+        ))),
+        // An id, or nothing that is known: the sidecar says so.
+        _ => Ok(token),
     }
 }
 

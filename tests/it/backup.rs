@@ -136,7 +136,7 @@ fn a_backup_is_written_over_nothing_and_needs_no_sidecar() {
         assert!(told.contains("is there already"), "{told}");
     };
     again(&sidecar);
-    let nowhere: Ran = sidecar.run(&["backup", "/nowhere/at/all"]).into();
+    let nowhere: Ran = sidecar.run(&["backup", "/proc/nowhere/at/all"]).into();
     assert!(nowhere.complains(1).contains("cannot be written"));
     sidecar.kill();
     again(&sidecar);

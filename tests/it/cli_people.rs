@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::made_up::{MadeUp, Ran, Scripted, member, ok, page, problem};
+use super::made_up::{MadeUp, Ran, Scripted, member, ok, page, problem, unknown_member};
 use super::support::binary;
 
 const ANN: &str = "ann@example.org";
@@ -717,4 +717,39 @@ fn an_administrator_who_is_locked_out_gets_a_link() {
     assert_eq!(heard[0].line, "POST /api/v1/recover");
     assert_eq!(json_of(&heard[0].body), json!({"account": "acme", "email": ANN}));
     assert_eq!(json_of(&heard[1].body), json!({"email": ANN}));
+}
+
+#[test]
+fn somebody_who_is_only_invited_is_said_to_be() {
+    let invite = json!({"id": "i1", "email": "Bo@example.org", "state": "pending"});
+    for verb in [
+        &["edit", "bo@example.org", "--role", "editor"][..],
+        &["remove", "bo@example.org", "--yes"],
+    ] {
+        let script = [unknown_member(), page(&[], None), page(std::slice::from_ref(&invite), None)];
+        let sidecar = MadeUp::answering(script);
+        let err = sidecar.run(&[&["member"], verb].concat()).complains(1);
+        assert!(err.starts_with("`bo@example.org` is invited and has not joined yet: "), "{err}");
+    }
+    // Another address that the search finds too is nobody's here.
+    let other = json!({"id": "i2", "email": "bo@example.org.au", "state": "pending"});
+    let sidecar = MadeUp::answering([unknown_member(), page(&[], None), page(&[other], None)]);
+    let err = sidecar.run(&["member", "show", "bo@example.org"]).complains(1);
+    assert!(err.starts_with("there is no such member"), "{err}");
+}
+
+#[test]
+fn a_token_is_revoked_by_its_name_where_only_one_has_it() {
+    let token = |id: &str, name: &str| json!({"id": id, "name": name, "revision": 3});
+    let tokens =
+        [token("t1", "nightly"), token("t2", "daily"), token("t3", "daily"), token("t4", "t2")];
+    let revoke = |named: &str| {
+        let sidecar = MadeUp::answering([page(&tokens, None), ok(&token("t", named))]);
+        let ran = sidecar.run(&["token", "revoke", named, "--yes"]);
+        (ran, sidecar.lines().get(1).cloned().unwrap_or_default())
+    };
+    assert_eq!(revoke("nightly").1, "DELETE /api/v1/tokens/t1");
+    assert_eq!(revoke("t2").1, "DELETE /api/v1/tokens/t2", "an id goes before a name");
+    let (several, asked) = revoke("daily");
+    assert!(several.complains(1).contains("`t2`, `t3`") && asked.is_empty());
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{Sidecar, is_installed, question};
+use crate::support::{Sidecar, binary, is_installed, question};
 
 const README: &str = include_str!("../../README.md");
 
@@ -157,4 +157,55 @@ fn the_lines_for_curl_hold() {
     let began = Instant::now();
     assert!(!run(lines_of("sh"), mute.path()));
     assert!(began.elapsed() < Duration::from_secs(5), "no bound on the time");
+}
+
+/// The commands of the fences, in their order: a line that ends with a backslash goes on, and so does
+/// one that begins a text.
+fn commands() -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    for fence in README.split("```sh\n").skip(1) {
+        let mut lines = fence.split("```").next().unwrap().lines();
+        while let Some(line) = lines.next() {
+            let mut command = line.to_owned();
+            let whole = |command: &str| {
+                let words = command.split(" # ").next().unwrap();
+                let text = command.contains("<<'END'") && !command.ends_with("\nEND");
+                !words.ends_with('\\') && words.matches('\'').count() % 2 == 0 && !text
+            };
+            while !whole(&command) {
+                command = format!("{command}\n{}", lines.next().unwrap());
+            }
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_commands_run_in_the_order_in_which_they_stand() {
+    let mut sidecar = Sidecar::start();
+    let home = sidecar.home.path().to_owned();
+    // What the fixture has done in another way already, and what needs a browser or a password first.
+    let skipped =
+        ["cargo ", "kwic-team policy init", "printf '[policies]", "kwic-team serve", "curl "];
+    std::os::unix::fs::symlink(home.join("data"), home.join("kwic-data")).unwrap();
+    let path = format!("{}:/usr/bin:/bin", Path::new(binary()).parent().unwrap().display());
+    let mut ran = 0;
+    for command in commands() {
+        if skipped.iter().any(|skipped| command.starts_with(skipped)) {
+            continue;
+        }
+        if command.contains("while no sidecar runs") {
+            sidecar.signal("TERM");
+            assert_eq!(sidecar.wait(), Some(0));
+        }
+        // A place that anybody may write to.
+        let line = command.replace(" /backup/", &format!(" {}/backup/", home.display()));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(&home).env_clear().env("PATH", &path);
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        ran += 1;
+    }
+    assert!(ran >= 18, "{ran}");
 }
