@@ -23,6 +23,7 @@ pub mod near;
 pub mod network;
 pub mod passkey;
 pub mod policy_files;
+pub mod policy_place;
 pub mod query;
 mod random_id;
 pub mod revision;

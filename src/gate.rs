@@ -107,7 +107,8 @@ fn ask(
         format,
         held: held.iter().map(|(role, members)| (role.to_string(), *members)).collect(),
         files: files.iter().map(|(path, bytes)| (path.to_owned(), bytes.len())).collect(),
-        hidden: files.hidden().to_vec(),
+        misplaced: files.misplaced().to_vec(),
+        notes: files.notes().to_vec(),
     };
     // One that has ended meanwhile says so by its status.
     let _ = hand_over(&mut child, &task, files);

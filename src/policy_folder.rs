@@ -76,7 +76,8 @@ fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {
         room = room.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         files.push((name, bytes));
     }
-    Ok(PolicyFiles::new(files).with_hidden(hidden))
+    let note = |path| format!("`{path}` is hidden or a backup copy: it is not loaded");
+    Ok(PolicyFiles::new(files).with(Vec::new(), hidden.into_iter().map(note).collect()))
 }
 
 /// Reads one regular file inside the folder's real path, and no more bytes than are allowed: what

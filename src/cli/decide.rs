@@ -14,10 +14,9 @@ use super::output;
 use super::remote::{Call, Remote};
 use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
+use crate::domain::policy_place::ENTITIES;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{
-    Decision, EntityRef, MemberView, PolicyFiles, Query, Texts, Timestamp, Value, limits,
-};
+use crate::domain::{Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits};
 use crate::engine::{Members, Snapshot, World};
 
 /// One byte more than a file of a policy folder may have: it shows that there are too many.
@@ -174,16 +173,14 @@ fn on_folder(
 /// The folder, with other entities where they are given.
 fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
-    let own = policy::files(args.policies.as_deref())?.into_files();
+    let own = policy::files(args.policies.as_deref())?;
     let text = input::bytes(entities, ENTITIES_BYTES_MAX)?;
     if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
         let most = limits::POLICY_FILE_BYTES_MAX >> 20;
         let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
         return Err(Stop::failure(why));
     }
-    let mut files: Vec<_> = own.into_iter().filter(|(path, _)| path != "entities.json").collect();
-    files.push(("entities.json".to_owned(), text));
-    policy::gate(&PolicyFiles::new(files))
+    policy::gate(&own.with_file(ENTITIES, text))
 }
 
 fn answer(decision: &Decision) -> Json {

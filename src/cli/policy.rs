@@ -235,7 +235,11 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
 fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     let mut changed = Vec::new();
     let mut faults = Vec::new();
-    let mut policies = files(Some(dir))?.into_files();
+    let read = files(Some(dir))?;
+    for (path, why) in read.misplaced() {
+        faults.push(format!("{path}: {why}"));
+    }
+    let mut policies = read.into_files();
     policies.retain(|(path, _)| path.ends_with(".cedar"));
     let policies = PolicyFiles::new(policies);
     for ((path, bytes), formatted) in policies.iter().zip(gate::format_all(&policies)?) {

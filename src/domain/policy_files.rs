@@ -3,41 +3,77 @@
 //! Reads no disk and parses nothing; whoever holds one may load it, write it or keep it.
 
 use super::digest::{Digest, Hasher};
+use super::policy_place::{Place, misplaced};
 
 /// The files of one policy folder, sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyFiles {
     files: Vec<(String, Vec<u8>)>,
-    hidden: Vec<String>,
+    misplaced: Vec<(String, String)>,
+    notes: Vec<String>,
 }
 
 impl PolicyFiles {
-    /// Takes files in any order; paths use `/` and are relative to the folder.
+    /// Takes files in any order; paths use `/` and are relative to the folder. Of a file that is not
+    /// loaded, only the beginning is looked at, and nothing is kept.
     #[must_use]
-    pub fn new(mut files: Vec<(String, Vec<u8>)>) -> Self {
-        files.sort();
-        Self { files, hidden: Vec::new() }
+    pub fn new(files: Vec<(String, Vec<u8>)>) -> Self {
+        let mut sorted = Self::default();
+        for (path, bytes) in files {
+            if Place::of(&path).is_some() {
+                sorted.files.push((path, bytes));
+            } else if let Some(why) = misplaced(&path, &bytes) {
+                sorted.misplaced.push((path, why));
+            } else {
+                sorted.notes.push(format!("`{path}` is no part of a policy folder: it is ignored"));
+            }
+        }
+        sorted.files.sort();
+        sorted
     }
 
-    /// Adds the paths of hidden files that look like policies. They are no part of the set.
+    /// The files of a set that was live: no more than what was loaded of them.
     #[must_use]
-    pub fn with_hidden(mut self, hidden: Vec<String>) -> Self {
-        self.hidden = hidden;
+    pub fn kept(files: Vec<(String, Vec<u8>)>) -> Self {
+        Self { files: Self::new(files).files, ..Self::default() }
+    }
+
+    /// The same with one file put in the place of what is at its path.
+    #[must_use]
+    pub fn with_file(mut self, path: &str, bytes: Vec<u8>) -> Self {
+        self.files.retain(|(other, _)| other != path);
+        self.files.push((path.to_owned(), bytes));
+        self.files.sort();
         self
     }
 
-    /// The paths of hidden files that look like policies.
+    /// Adds further paths that should not be where they are, each with the reason, and notes.
     #[must_use]
-    pub fn hidden(&self) -> &[String] {
-        &self.hidden
+    pub fn with(mut self, misplaced: Vec<(String, String)>, notes: Vec<String>) -> Self {
+        self.misplaced.extend(misplaced);
+        self.notes.extend(notes);
+        self
     }
 
-    /// Path and content, sorted by path.
+    /// The paths of files that are not loaded and look as if they should be, and why.
+    #[must_use]
+    pub fn misplaced(&self) -> &[(String, String)] {
+        &self.misplaced
+    }
+
+    /// What is said of files that are not loaded, and of which nobody expects it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Path and content of each file that is loaded, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
     }
 
-    /// The digest of the set: equal for equal paths and contents.
+    /// The digest of the set: equal for equal paths and contents of what is loaded. What is misplaced
+    /// counts, since the set is refused for it; what is ignored does not.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
@@ -45,12 +81,42 @@ impl PolicyFiles {
             hasher.part(path.as_bytes());
             hasher.part(bytes);
         }
+        for (path, why) in &self.misplaced {
+            hasher.part(b"misplaced");
+            hasher.part(path.as_bytes());
+            hasher.part(why.as_bytes());
+        }
         hasher.finish()
     }
 
-    /// The files, for whoever stores them.
+    /// The files that are loaded, for whoever stores them.
     #[must_use]
     pub fn into_files(self) -> Vec<(String, Vec<u8>)> {
         self.files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_counts_belongs_to_the_digest() {
+        let with = |path: &str, text: &str| {
+            let rule = ("rules/a.cedar".to_owned(), b"forbid".to_vec());
+            PolicyFiles::new(vec![rule, (path.to_owned(), text.as_bytes().to_vec())])
+        };
+        let one = with("rules/sync.log", "one");
+        assert_eq!(one.digest(), with("rules/sync.log", "two").digest());
+        assert_eq!(one.digest(), with("rules/other.log", "two").digest());
+        assert_eq!(one.clone().into_files().len(), 1);
+        let policy = with("rules/sync.log", "forbid (principal, action, resource);");
+        assert_ne!(one.digest(), policy.digest());
+        assert_ne!(one.digest(), with("rules/b.cedar", "one").digest());
+        let kept = PolicyFiles::kept(vec![
+            ("rules/a.cedar".to_owned(), b"forbid".to_vec()),
+            ("Rules/a.cedar".to_owned(), b"forbid".to_vec()),
+        ]);
+        assert_eq!((kept.digest(), kept.misplaced().len()), (one.digest(), 0));
     }
 }

@@ -142,7 +142,7 @@ pub async fn at_start(
         "the policy folder is refused, so the last good set answers; mend the folder, then reload\n{}",
         fault.public
     );
-    let files = PolicyFiles::new(kept.files);
+    let files = PolicyFiles::kept(kept.files);
     let snapshot = first(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
         refused(&format!(
             "{}\nand the last good set no longer loads:\n{}",
@@ -165,7 +165,7 @@ async fn begin(
     if kept.as_ref().is_none_or(|kept| kept.digest != snapshot.digest()) {
         let before = match kept {
             Some(kept) => {
-                let files = PolicyFiles::new(kept.files);
+                let files = PolicyFiles::kept(kept.files);
                 first(move || Snapshot::load(&files, &[])).await?.ok()
             }
             None => None,

@@ -27,7 +27,9 @@ pub(super) struct Task {
     pub(super) held: Vec<(String, usize)>,
     /// Path and length.
     pub(super) files: Vec<(String, usize)>,
-    pub(super) hidden: Vec<String>,
+    /// Path and reason.
+    pub(super) misplaced: Vec<(String, String)>,
+    pub(super) notes: Vec<String>,
 }
 
 /// What came of it.
@@ -99,7 +101,7 @@ fn read() -> io::Result<(Task, PolicyFiles)> {
         input.read_exact(&mut bytes)?;
         files.push((path.clone(), bytes));
     }
-    let files = PolicyFiles::new(files).with_hidden(task.hidden.clone());
+    let files = PolicyFiles::new(files).with(task.misplaced.clone(), task.notes.clone());
     Ok((task, files))
 }
 
@@ -192,8 +194,9 @@ mod tests {
 
     #[test]
     fn a_large_folder_may_take_more() {
-        let of =
-            |mib: usize| Bounds::of(&PolicyFiles::new(vec![("a".to_owned(), vec![0; mib << 20])]));
+        let of = |mib: usize| {
+            Bounds::of(&PolicyFiles::new(vec![("rules/a.cedar".to_owned(), vec![0; mib << 20])]))
+        };
         assert_eq!(of(1), Bounds { seconds: 25, mib: 768 });
         assert_eq!(of(4), Bounds { seconds: 70, mib: 1_536 });
     }
