@@ -63,27 +63,118 @@ fn is_policy(file: &str) -> bool {
 pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
     let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
     let lower = file.to_lowercase();
-    if lower.contains(".cedarschema") || lower == "schema.json" || meant(file, &[SCHEMA]).is_some()
-    {
-        return Some(format!(
-            "looks like a schema and is not loaded: the schema is `{SCHEMA}` at the top of the folder, in that form alone; rename this file, or move it out of the policy folder"
-        ));
+    if lower.contains(".cedarschema") || meant(file, &[SCHEMA]).is_some() {
+        return Some(schema_belongs());
     }
     if lower.contains(".cedar") || lower == "cedar" || holds_policy(bytes) {
         return Some(policy_belongs(dir, file));
     }
-    if lower.contains(".json") && meant(dir, &[TESTS]).is_some() {
-        return Some(format!(
-            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, or move it out of the policy folder",
+    let entities = meant(file, &[ENTITIES]).is_some() || lower.contains(ENTITIES);
+    let home = if is_data(&lower) { data_home(dir, &lower) } else { None };
+    match home {
+        Some(Data::Test) => Some(format!(
+            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, in which form alone tests are read, or move it out of the policy folder",
             stem(file, ".json")
-        ));
+        )),
+        Some(Data::Entities) => Some(entities_belong()),
+        None | Some(_) if entities => Some(entities_belong()),
+        Some(Data::Schema) => Some(schema_belongs()),
+        Some(Data::Policy) => Some(policy_belongs(dir, file)),
+        None => None,
     }
-    if meant(file, &[ENTITIES]).is_some() || lower.contains(ENTITIES) || lower == "entity.json" {
-        return Some(format!(
-            "looks like entities and is not loaded: they are in `{ENTITIES}` at the top of the folder; rename this file, or move it out of the policy folder"
-        ));
+}
+
+fn schema_belongs() -> String {
+    format!(
+        "looks like a schema and is not loaded: the schema is `{SCHEMA}` at the top of the folder, in that form alone; rename this file, or move it out of the policy folder"
+    )
+}
+
+fn entities_belong() -> String {
+    format!(
+        "looks like entities and is not loaded: they are all in `{ENTITIES}` at the top of the folder; move them there or rename this file, or move it out of the policy folder"
+    )
+}
+
+/// What a file of data could hold.
+enum Data {
+    Test,
+    Entities,
+    Schema,
+    Policy,
+}
+
+/// Whether a file is in a form in which others write policies, entities or tests.
+fn is_data(file: &str) -> bool {
+    [".json", ".yaml", ".yml", ".toml", ".ndjson", ".hcl"].iter().any(|form| file.contains(form))
+}
+
+/// What such a file holds by the folder that it is in, at the top by its own name.
+fn data_home(dir: &str, file: &str) -> Option<Data> {
+    const HOMES: [&str; 14] = [
+        TESTS, "test", "entities", "entity", "schema", "schemas", "roles", "role", "rules", "rule",
+        "guards", "guard", "policies", "policy",
+    ];
+    let at_top = file.split('.').next().filter(|stem| HOMES.contains(stem));
+    let home = if dir.is_empty() { at_top } else { meant(dir, &HOMES) };
+    Some(match home? {
+        TESTS | "test" => Data::Test,
+        "entities" | "entity" => Data::Entities,
+        "schema" | "schemas" => Data::Schema,
+        _ => Data::Policy,
+    })
+}
+
+/// Whether a file or folder of this name is no part of a policy folder: hidden, or what an editor leaves
+/// behind.
+#[must_use]
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '#']) || name.ends_with(['~', '#'])
+}
+
+/// Hidden folders in which programs keep copies of files: those of version control and of snapshots, and
+/// what a `ConfigMap` is swapped behind (`..data`, `..2026_01_31_...`).
+#[must_use]
+pub fn is_kept_by_a_program(folder: &str) -> bool {
+    let volume = folder.strip_prefix("..").is_some_and(|name| {
+        matches!(name, "data" | "data_tmp") || name.starts_with(|c: char| c.is_ascii_digit())
+    });
+    volume || [".git", ".hg", ".jj", ".svn", ".snapshot", ".zfs"].contains(&folder)
+}
+
+/// Why a hidden path looks as if it should be loaded. What editors and other programs leave behind does
+/// not: backup copies (`a.cedar~`), what is not saved yet (`#a.cedar#`, `.a.cedar.swp`), locks
+/// (`.#a.cedar`), temporary files (`.a.cedar.Xy12`) and attributes (`._a.cedar`).
+#[must_use]
+pub fn hidden(path: &str) -> Option<String> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let unsaved = file.len() > 1 && file.starts_with('#') && file.ends_with('#');
+    if unsaved || file.ends_with('~') || file.starts_with(".#") || file.starts_with("._") {
+        return None;
     }
-    None
+    let bare = |part: &str| {
+        let part = part.trim_start_matches(['.', '#']);
+        part.trim_end_matches(['~', '#']).to_owned()
+    };
+    let bare = path.split('/').map(bare).collect::<Vec<String>>().join("/");
+    let what = match Place::of(&bare) {
+        Some(Place::Tests) => "a test",
+        Some(Place::Entities) => "entities",
+        Some(Place::Schema) => "a schema",
+        Some(_) => "a policy",
+        None => {
+            let lower = bare.to_lowercase();
+            let ends = |ending: &str| lower.rsplit('/').next().is_some_and(|f| f.ends_with(ending));
+            let is_named = ends(".cedar")
+                || ends(".cedarschema")
+                || lower.ends_with("/cedar")
+                || lower == "cedar";
+            return if is_named { misplaced(&bare, &[]) } else { None };
+        }
+    };
+    Some(format!(
+        "looks like {what} and is not loaded, since its name is that of a hidden file or of a copy: rename it to `{bare}`, or move it out of the policy folder"
+    ))
 }
 
 fn policy_belongs(dir: &str, file: &str) -> String {
@@ -112,35 +203,102 @@ fn meant<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
 
 /// Whether the bytes begin as Cedar policies do, or hold one in Cedar's JSON form.
 fn holds_policy(bytes: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(bytes.get(..HEAD).unwrap_or(bytes));
-    let mut rest = head.trim_start_matches('\u{feff}').trim_start();
+    // Without what UTF-16 puts before and between the letters.
+    let head = String::from_utf8_lossy(bytes.get(..HEAD).unwrap_or(bytes)).replace('\0', "");
+    let mut rest = skip_blank(head.trim_start_matches(['\u{feff}', '\u{fffd}']));
     if rest.starts_with(['{', '[']) {
         let effect = head.contains("\"permit\"") || head.contains("\"forbid\"");
-        return effect && head.contains("\"effect\"");
+        return (effect && head.contains("\"effect\"")) || head.contains("\"staticPolicies\"");
     }
-    while let Some(after) = skipped(rest) {
-        rest = after.trim_start();
+    while let Some(after) = skip_annotation(rest) {
+        rest = skip_blank(after);
     }
     ["permit", "forbid"]
         .iter()
         .filter_map(|word| rest.strip_prefix(word))
-        .any(|after| after.trim_start().starts_with('('))
+        .any(|after| skip_blank(after).starts_with('('))
 }
 
-/// What follows a comment or an annotation.
-fn skipped(text: &str) -> Option<&str> {
-    if let Some(comment) = text.strip_prefix("//") {
-        return Some(comment.split_once('\n').map_or("", |(_, rest)| rest));
+/// What follows white space and comments, also those of other languages.
+fn skip_blank(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while rest.starts_with("//") || rest.starts_with('#') {
+        rest = rest.find(['\n', '\r']).and_then(|end| rest.get(end..)).unwrap_or("").trim_start();
     }
-    let name = text.strip_prefix('@')?;
-    let after = name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').trim_start();
+    rest
+}
+
+/// What follows an annotation.
+fn skip_annotation(text: &str) -> Option<&str> {
+    let name = skip_blank(text.strip_prefix('@')?);
+    let after = skip_blank(name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
     let Some(value) = after.strip_prefix('(') else { return Some(after) };
-    let value = value.trim_start().strip_prefix('"')?;
+    let value = skip_blank(value).strip_prefix('"')?;
     let mut escaped = false;
     let end = value.find(|c| {
         let ends = c == '"' && !escaped;
         escaped = c == '\\' && !escaped;
         ends
     })?;
-    value.get(end + 1..)?.trim_start().strip_prefix(')')
+    skip_blank(value.get(end + 1..)?).strip_prefix(')')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_and_looks_like_a_policy_is_a_fault_and_what_programs_leave_is_not() {
+        for (path, place) in [
+            (".x.cedar", "`rules/x.cedar`"),
+            ("#x.cedar", "`rules/x.cedar`"),
+            ("x.cedar#", "`rules/x.cedar`"),
+            ("rules/.x.cedar", "`rules/x.cedar`"),
+            ("rules/.X.CEDAR", "`rules/X.cedar`"),
+            ("rules/..x.cedar", "`rules/x.cedar`"),
+            ("rules/#x.cedar", "`rules/x.cedar`"),
+            (".rules/x.cedar", "`rules/x.cedar`"),
+            ("#rules/x.cedar", "`rules/x.cedar`"),
+            ("#rules#/x.cedar", "`rules/x.cedar`"),
+            ("rules~/x.cedar", "`rules/x.cedar`"),
+            ("..rules/x.cedar", "`rules/x.cedar`"),
+            (".old/rules/x.cedar", "`rules/x.cedar`"),
+            ("roles/.cedar", "`roles/"),
+            (".entities.json", "`entities.json`"),
+            (".schema.cedarschema", SCHEMA),
+            ("tests/.more.json", "`tests/more.json`"),
+            (".tests/more.json", "`tests/more.json`"),
+        ] {
+            let why = hidden(path).unwrap_or_else(|| panic!("`{path}` is passed over"));
+            assert!(why.contains("and is not loaded") && why.contains(place), "{path}: {why}");
+        }
+        for path in [
+            "x.cedar~",
+            "rules/.x.cedar.swp",
+            "rules/.x.cedar.swo",
+            "rules/.x.cedar.un~",
+            "rules/.x.cedar.kate-swp",
+            "rules/#x.cedar#",
+            "rules/.#x.cedar",
+            "rules/._x.cedar",
+            "rules/.x.cedar.Xy12ab",
+            ".rules/x.cedar~",
+            ".rules/README.md",
+            ".gitignore",
+            ".editorconfig",
+            ".vscode/settings.json",
+            "..data",
+            ".#",
+            "#",
+            "~",
+        ] {
+            assert_eq!(hidden(path), None, "{path}");
+        }
+        for folder in ["..data", "..data_tmp", "..2026_11_28_12_00_00.123", ".git", ".snapshot"] {
+            assert!(is_kept_by_a_program(folder), "{folder}");
+        }
+        for folder in [".rules", "..rules", "rules~", "#rules", ".data"] {
+            assert!(!is_kept_by_a_program(folder), "{folder}");
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub(super) fn of_copies(text: &str) -> Result<(), Extent> {
     let (mut quoted, mut escaped, mut comment, mut last) = (false, false, false, b' ');
     for (index, byte) in text.bytes().enumerate() {
         if comment {
-            comment = byte != b'\n';
+            comment = !matches!(byte, b'\n' | b'\r');
         } else if quoted {
             quoted = escaped || byte != b'"';
             escaped = byte == b'\\' && !escaped;

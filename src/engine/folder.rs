@@ -46,7 +46,14 @@ pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) ->
             faults.push(PolicyFault::new(path, "is not UTF-8 text: save it as UTF-8"));
             continue;
         };
-        match Place::of(path) {
+        let place = Place::of(path);
+        if !matches!(place, Some(Place::Tests | Place::Entities))
+            && let Some(at) = odd_line_break(text)
+        {
+            faults.push(PolicyFault::at(path, text, at, ODD_LINE_BREAK));
+            continue;
+        }
+        match place {
             Some(Place::Schema) => folder.schema = Some(text),
             Some(Place::Entities) => folder.entities = Some(text),
             Some(Place::Roles) => folder.roles.push((path, text)),
@@ -59,6 +66,17 @@ pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) ->
     }
     missing(&mut folder, faults);
     folder
+}
+
+const ODD_LINE_BREAK: &str = "ends a line with a character that is no line end to Cedar, or to people: what looks like a policy may be part of a comment there, or the reverse; end lines with a line feed (`\\n`) alone, or behind a carriage return (`\\r\\n`)";
+
+/// A carriage return without a line feed, or a rarer line break: editors, terminals and Cedar differ in
+/// whether it ends a comment.
+fn odd_line_break(text: &str) -> Option<(usize, usize)> {
+    const RARE: [char; 5] = ['\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+    let carriage = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
+    let odd = |&(at, c): &(usize, char)| RARE.contains(&c) || (c == '\r' && carriage(at));
+    text.char_indices().find(odd).map(|(at, c)| (at, c.len_utf8()))
 }
 
 /// What the folder lacks, as a fault or a note.
@@ -129,6 +147,31 @@ mod tests {
             ("stop.polar", "\u{feff}permit(principal, action, resource);", "rules/stop.cedar"),
             ("rules/stop.json", json, "rules/stop.cedar"),
             ("stop.json", json, "rules/stop.cedar"),
+            (
+                "stop.json",
+                r#"{"staticPolicies": {"x": "forbid (principal, action, resource);"}}"#,
+                "rules/stop.cedar",
+            ),
+            ("rules/stop.cedar.json", "{}", "rules/stop.cedar"),
+            ("rules/stop.json", "{}", "rules/stop.cedar"),
+            ("rules/stop.yaml", "", "rules/stop.cedar"),
+            ("guards/stop.json", "{}", "guards/stop.cedar"),
+            ("policies/stop.json", "{}", "rules/stop.cedar"),
+            ("rules.json", "{}", "rules/rules.cedar"),
+            ("policies.yaml", "", "rules/policies.cedar"),
+            (
+                "stop",
+                "@advice // Why.\n(\"y\") forbid (principal, action, resource);",
+                "rules/stop.cedar",
+            ),
+            (
+                "stop",
+                "@id // a\n( // b\n\"x\" // c\n) forbid // d\n (principal, action, resource);",
+                "rules/stop.cedar",
+            ),
+            ("stop", "// Why.\rforbid (principal, action, resource);", "rules/stop.cedar"),
+            ("stop", "# Why.\nforbid (principal, action, resource);", "rules/stop.cedar"),
+            ("stop.txt", "\u{fffd}\u{fffd}f\0o\0r\0b\0i\0d\0(\0", "rules/stop.cedar"),
             ("Schema.cedarschema", "", SCHEMA),
             ("more.cedarschema", "", SCHEMA),
             ("schema.cedarschema.json", "{}", SCHEMA),
@@ -145,6 +188,14 @@ mod tests {
             ("Tests/more.json", "[]", "tests/more.json"),
             ("test/more.json", "[]", "tests/more.json"),
             ("tests/more.json.bak", "[]", "tests/more.json"),
+            ("tests/t.yaml", "", "tests/t.json"),
+            ("test/t.toml", "", "tests/t.json"),
+            ("tests.json", "[]", "tests/tests.json"),
+            ("entities/users.json", "[]", ENTITIES),
+            ("entities/users.yaml", "", ENTITIES),
+            ("entities.yaml", "", ENTITIES),
+            ("schema/types.json", "{}", SCHEMA),
+            ("schema.yaml", "", SCHEMA),
         ] {
             let faults = Snapshot::load(&with(path, text), &[]).err();
             let faults = faults.unwrap_or_else(|| panic!("`{path}` is passed over"));
@@ -156,6 +207,26 @@ mod tests {
     }
 
     #[test]
+    fn a_line_break_that_is_none_to_cedar_or_to_people_is_refused() {
+        for end in ["\r", "\u{b}", "\u{c}", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let text = format!("// Stop everything.\r\n// More.{end}{FORBID}\n");
+            let faults = Snapshot::load(&with("rules/stop.cedar", &text), &[]).unwrap_err();
+            let [fault] = &faults[..] else { panic!("{end:?}: {faults:?}") };
+            assert_eq!((fault.file.as_str(), fault.line), ("rules/stop.cedar", Some(2)));
+            assert!(fault.message.starts_with("ends a line with"), "{fault}");
+            let schema = policy_folder::shipped();
+            let schema = schema.iter().find(|(path, _)| *path == SCHEMA).unwrap().1.to_vec();
+            let schema = format!("// Types.{end}{}", String::from_utf8(schema).unwrap());
+            let files = policy_folder::shipped().with_file(SCHEMA, schema.into_bytes());
+            let faults = Snapshot::load(&files, &[]).unwrap_err();
+            assert!(faults.iter().any(|fault| fault.file == SCHEMA), "{end:?}: {faults:?}");
+        }
+        let text = format!("// Stop everything.\r\n{FORBID}\r\n")
+            .replace("principal,", "principal == KWIC::User::\"x\",");
+        Snapshot::load(&with("rules/stop.cedar", &text), &[]).unwrap();
+    }
+
+    #[test]
     fn what_is_none_is_noted_and_loads() {
         for (path, text) in [
             ("README.md", "# Policies\n```cedar\npermit (principal, action, resource);\n```"),
@@ -163,6 +234,9 @@ mod tests {
             ("LICENSE", "You are permitted (and encouraged)"),
             ("Makefile", "check:\n\tkwic-team policy check ."),
             ("package.json", "{\"name\": \"policies\"}"),
+            (".pre-commit.yaml", "repos: []"),
+            ("config.toml", ""),
+            ("tests/README.md", "# Tests"),
             ("docs/roles.md", ""),
             ("rules/logo.png", "\u{0}PNG"),
         ] {
