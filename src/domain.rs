@@ -24,6 +24,7 @@ pub mod network;
 pub mod passkey;
 pub mod policy_files;
 pub mod policy_place;
+pub mod printable;
 pub mod query;
 mod random_id;
 pub mod revision;

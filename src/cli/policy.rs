@@ -14,6 +14,7 @@ use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::serve::configured;
 use super::{Exit, Global, Outcome, Stop};
 use crate::domain::PolicyFiles;
+use crate::domain::printable::printable;
 use crate::engine::{self, Snapshot};
 use crate::gate;
 use crate::policy_folder;
@@ -237,7 +238,7 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     let mut faults = Vec::new();
     let read = files(Some(dir))?;
     for (path, why) in read.misplaced() {
-        faults.push(format!("{path}: {why}"));
+        faults.push(printable(&format!("{path}: {why}")));
     }
     let mut policies = read.into_files();
     policies.retain(|(path, _)| path.ends_with(".cedar"));

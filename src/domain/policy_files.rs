@@ -4,6 +4,7 @@
 
 use super::digest::{Digest, Hasher};
 use super::policy_place::{Place, misplaced};
+use super::printable::printable;
 
 /// The files of one policy folder, sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,10 @@ impl PolicyFiles {
             } else if let Some(why) = misplaced(&path, &bytes) {
                 sorted.misplaced.push((path, why));
             } else {
-                sorted.notes.push(format!("`{path}` is no part of a policy folder: it is ignored"));
+                sorted.notes.push(format!(
+                    "`{}` is no part of a policy folder: it is ignored",
+                    printable(&path)
+                ));
             }
         }
         sorted.files.sort();

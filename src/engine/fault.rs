@@ -7,6 +7,8 @@ use std::fmt::{self, Write as _};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::printable::{is_printable, printable};
+
 /// Most faults of one load: as many as somebody reads before mending the first.
 pub(super) const FAULTS_MAX: usize = 100;
 /// Most notes of one load.
@@ -33,8 +35,8 @@ impl PolicyFault {
     /// A fault of a whole file, or of the folder where `file` is empty.
     #[must_use]
     pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
-        let message = clipped(message.into());
-        Self { file: file.into(), line: None, message, excerpt: String::new() }
+        let (file, message) = (printable(&file.into()), clipped(message.into()));
+        Self { file, line: None, message, excerpt: String::new() }
     }
 
     /// A fault at a span of bytes of `text`.
@@ -45,8 +47,8 @@ impl PolicyFault {
         message: impl Into<String>,
     ) -> Self {
         let (line, excerpt) = underline(text, span);
-        let message = clipped(message.into());
-        Self { file: file.to_owned(), line: Some(line), message, excerpt }
+        let (file, message) = (printable(file), clipped(message.into()));
+        Self { file, line: Some(line), message, excerpt }
     }
 
     /// A finding of Cedar, with the first place it points at.
@@ -97,8 +99,11 @@ pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
     notes
 }
 
-/// A message may quote what a file says, and a file may say much in one word.
-fn clipped(mut message: String) -> String {
+/// A message may quote what a file says, and a file may say much in one word, or what a terminal takes
+/// for a command.
+fn clipped(message: String) -> String {
+    let lines: Vec<String> = message.split('\n').map(printable).collect();
+    let mut message = lines.join("\n");
     if message.len() > MESSAGE_MAX {
         let end = message.floor_char_boundary(MESSAGE_MAX);
         message.truncate(end);
@@ -149,7 +154,7 @@ fn underline(text: &str, (offset, length): (usize, usize)) -> (usize, String) {
         Some((at, _)) => (rest.get(..at).unwrap_or_default(), "..."),
         None => (rest, ""),
     };
-    let shown = |text: &str| text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
+    let shown = |text: &str| text.replace(|c| !is_printable(c) && c != '\t', "\u{fffd}");
     let column = cut_left.chars().count() + left.chars().count();
     let width = columns(right, length).max(1);
     let gutter = number.to_string().len();
@@ -190,6 +195,19 @@ mod tests {
             shown("a\0b\u{1b}[2J", 0, 1).1.lines().next(),
             Some("  1 | a\u{fffd}b\u{fffd}[2J")
         );
+    }
+
+    #[test]
+    fn what_a_terminal_takes_for_a_command_is_escaped() {
+        let fault =
+            PolicyFault::new("rules/a\nlive\u{1b}[2J.cedar", "the id `\u{1b}[2J`\nis taken");
+        assert_eq!(
+            fault.to_string(),
+            "rules/a\\nlive\\u{1b}[2J.cedar: the id `\\u{1b}[2J`\nis taken"
+        );
+        let fault = PolicyFault::at("a\u{202e}b", "x\u{202e}y", (0, 1), "z");
+        assert_eq!(fault.to_string(), "a\\u{202e}b:1: z\n  1 | x\u{fffd}y\n    | ^");
+        assert_eq!(bounded_notes(vec!["a\u{1b}b".to_owned()]), ["a\\u{1b}b"]);
     }
 
     #[test]
