@@ -106,8 +106,8 @@ pub const POLICY_FILE_BYTES_MAX: u64 = 4 << 20;
 pub const POLICY_BYTES_SOON: usize = 1 << 20;
 /// Most bytes of a whole policy folder.
 pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;
-/// Most files of a policy folder.
-pub const POLICY_FILES_MAX: usize = 20_000;
+/// Most files and folders that are looked at to read a policy folder, whether they are loaded or not.
+pub const POLICY_ENTRIES_MAX: usize = 20_000;
 /// Most policies in a set.
 pub const POLICIES_MAX: usize = 100_000;
 

@@ -242,7 +242,11 @@ fn a_special_file_holds_up_no_reload() {
     let pipe = |path: &Path| {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     };
-    let kinds: [Special<'_>; 8] = [
+    let secrets = sidecar.path("this-secret-folder");
+    fs::create_dir(&secrets).unwrap();
+    fs::write(secrets.join("this-secret-name.cedar"), "").unwrap();
+    let kinds: [Special<'_>; 9] = [
+        ("a link to a folder", &|path| symlink(&secrets, path).unwrap(), "leads out"),
         ("a named pipe", &pipe, "named pipe"),
         (
             "a link to one",

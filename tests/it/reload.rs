@@ -313,6 +313,12 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     assert_eq!(reloads, 1);
     reload::now(&app, StorePermit::system()).await.unwrap();
     assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
+    // What lies beside the policies and is no part of the set changes nothing.
+    for text in ["one", "one\ntwo"] {
+        fs::write(policies.join("rules/sync.log"), text).unwrap();
+        assert!(!reload::now(&app, StorePermit::system()).await.unwrap().changed);
+    }
+    assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
 }
 
 #[test]
