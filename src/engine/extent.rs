@@ -175,9 +175,6 @@ impl Sizes<'_> {
             "Long" | "String" | "Boolean" | "Bool" | "Entity" | "Extension" => {}
             name => put(self.named(namespace, name, level + 1)?),
         }
-        if level + inner.levels > LEVELS_MAX {
-            return Err(too_deep());
-        }
         Ok(Size { levels: inner.levels + 1, nodes: inner.nodes.saturating_add(1) })
     }
 
@@ -348,9 +345,17 @@ mod tests {
 
     /// What the gate says to a schema, on the stack that it uses.
     fn told(more: &str) -> Vec<String> {
+        told_with(more, "[]")
+    }
+
+    fn told_with(more: &str, entities: &str) -> Vec<String> {
         let role = "@id(\"r\") @role(\"r\") @title(\"t\") @summary(\"s\") @best_for(\"b\") \
             permit (principal in Role::\"r\", action, resource);";
-        let files = [(SCHEMA, format!("{PEOPLE}{more}")), ("roles/r.cedar", role.to_owned())];
+        let files = [
+            (SCHEMA, format!("{PEOPLE}{more}")),
+            ("roles/r.cedar", role.to_owned()),
+            ("entities.json", entities.to_owned()),
+        ];
         let files = files.map(|(path, text)| (path.to_owned(), text.into_bytes()));
         let faults = Snapshot::load(&PolicyFiles::new(files.into()), &[]).err();
         faults.unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -373,10 +378,31 @@ mod tests {
             format!("type T0 = Long;\n{}", more.collect::<String>())
         };
         let used = |types: &str| format!("{ASK}{types}entity Z {{ z: T0 }};\n");
+        // In the order of their names each is measured after the one that it names.
+        let upward = |length: usize| -> String {
+            let more = (1..length).map(|n| format!("type A{n:04} = {{x: A{:04}}};\n", n - 1));
+            let last = format!("type T0 = A{:04};\n", length - 1);
+            format!("type A0000 = Long;\n{}{last}", more.collect::<String>())
+        };
+        // None of them is large, and each names one that is.
+        let many = |declared: fn(usize) -> String| -> String {
+            format!("{ASK}{}{}", double(9), (0..1_000).map(declared).collect::<String>())
+        };
         for (schema, why) in [
             (format!("{ASK}{}", chain(1_200)), "deeper than 64 levels"),
             (used(&chain(1_200)), "deeper than 64 levels"),
             (format!("{ASK}namespace N {{ {} }}", chain(100_000)), "deeper than 64 levels"),
+            (format!("{ASK}{}", upward(1_200)), "deeper than 64 levels"),
+            (many(|n| format!("entity Z{n} {{ z: T8 }};\n")), "more than 500000 attributes"),
+            (many(|n| format!("entity Z{n} tags T8;\n")), "more than 500000 attributes"),
+            (
+                many(|n| {
+                    format!(
+                        "action z{n} appliesTo {{ principal: User, resource: Account, context: {{ z: T8 }} }};\n"
+                    )
+                }),
+                "more than 500000 attributes",
+            ),
             (format!("{ASK}{}", double(40)), "more than 500000 attributes"),
             (format!("{ASK}{}", double(20)), "more than 500000 attributes"),
         ] {
@@ -386,7 +412,7 @@ mod tests {
             let line: usize = line.split(':').next().unwrap().parse().unwrap();
             assert!(line > 2, "{told:?}");
         }
-        for schema in [chain(30), double(10)] {
+        for schema in [chain(30), upward(30), double(10)] {
             assert_eq!(told(&used(&schema)), Vec::<String>::new());
         }
     }
@@ -406,6 +432,7 @@ mod tests {
         };
         let names = |of: usize| (0..of).map(|n| format!("P{n}")).collect::<Vec<_>>().join(", ");
         let attributes = "a: Long, ".repeat(1_000);
+        let actions = (0..401).map(|n| format!("a{n}")).collect::<Vec<_>>().join(", ");
         for (schema, why) in [
             (groups("action", 4_000), "lead to groups"),
             (groups("entity", 4_000), "lead to groups"),
@@ -417,6 +444,7 @@ mod tests {
                 "kinds of questions",
             ),
             (format!("{ASK}entity {} {{ {attributes} }};", names(4_000)), "names at once"),
+            (format!("{ASK}entity {}; action {actions};", names(400)), "can be kept together"),
         ] {
             let told = told(&schema);
             assert!(matches!(&told[..], [one] if one.contains(why)), "{told:?}");
@@ -430,7 +458,7 @@ mod tests {
         let chain = |n: usize| {
             let one = |n| {
                 format!(
-                    r#"{{"uid":{{"type":"R","id":"r{n}"}},"parents":[{{"type":"R","id":"r{}"}}]}}"#,
+                    r#"{{"uid":{{"type":"Role","id":"r{n}"}},"attrs":{{}},"parents":[{{"type":"Role","id":"r{}"}}]}}"#,
                     n + 1
                 )
             };
@@ -440,5 +468,8 @@ mod tests {
         let Err(Extent { at: Some((at, _)), why }) = of_entities(&chain(4_000)) else { panic!() };
         assert!(at < 1_000_000 && why.contains("lead to parents"), "{at} {why}");
         assert!(of_entities("no JSON").is_ok());
+        let told = told_with(ASK, &chain(4_000));
+        assert!(matches!(&told[..], [one] if one.contains("lead to parents")), "{told:?}");
+        assert_eq!(told_with(ASK, &chain(100)), Vec::<String>::new());
     }
 }
