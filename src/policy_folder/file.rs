@@ -3,7 +3,7 @@
 //!
 //! Opens nothing that could wait, do something, or be of somebody else.
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -34,12 +34,7 @@ pub(super) fn read_file(
     inside(root, &real, name)?;
     // Before it is opened: opening a device can do something, opening a named pipe waits.
     regular(&fs::symlink_metadata(&real).map_err(unreadable)?, name)?;
-    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(&real);
-    let file = file.map_err(unreadable)?;
-    // And after: something else may have been put there meanwhile.
-    regular(&file.metadata().map_err(unreadable)?, name)?;
-    let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    inside(root, &opened.or_else(|_| path.canonicalize()).map_err(unreadable)?, name)?;
+    let file = open(root, &real, name)?;
     let is_loaded = Place::of(name).is_some();
     let own = if is_loaded { limits::POLICY_FILE_BYTES_MAX } else { HEAD };
     let most = own.min(*room);
@@ -51,6 +46,18 @@ pub(super) fn read_file(
     }
     *room = room.saturating_sub(read);
     Ok(Some(bytes))
+}
+
+/// Opens what was a regular file inside the folder, and waits for nothing: meanwhile, something else may
+/// have been put there.
+fn open(root: &Path, real: &Path, name: &str) -> Result<File, Failure> {
+    let unreadable = |fault: io::Error| of_file(name, &format!("cannot be read: {fault}"));
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(real);
+    let file = file.map_err(unreadable)?;
+    regular(&file.metadata().map_err(unreadable)?, name)?;
+    let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    inside(root, &opened.or_else(|_| real.canonicalize()).map_err(unreadable)?, name)?;
+    Ok(file)
 }
 
 fn too_large(name: &str) -> Failure {
@@ -151,6 +158,24 @@ mod tests {
             fs::remove_file(home.path("x.cedar")).unwrap();
         }
         assert_eq!(home.read("x.cedar", &mut 9), Ok(None));
+    }
+
+    #[test]
+    fn what_is_exchanged_before_it_is_opened_is_neither_waited_for_nor_read() {
+        let (home, other) = (Home::new(), Home::new());
+        let root = home.0.path().canonicalize().unwrap();
+        fs::write(other.path("key"), "permit-this-secret\n").unwrap();
+        symlink(other.path("key"), root.join("key.cedar")).unwrap();
+        let told = open(&root, &root.join("key.cedar"), "key.cedar").unwrap_err().public;
+        assert!(told.contains("leads out"), "{told}");
+        assert!(made("mkfifo", &[], &root.join("pipe.cedar")));
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let opened = open(&root, &root.join("pipe.cedar"), "pipe.cedar");
+            tell.send(opened.unwrap_err().public).unwrap();
+        });
+        let told = told.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        assert!(told.contains("is a named pipe"), "{told}");
     }
 
     #[test]
