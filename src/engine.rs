@@ -5,6 +5,7 @@
 //! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
 
 mod changes;
+mod compare;
 mod decide;
 mod determined;
 mod evaluate;
@@ -146,7 +147,7 @@ impl Snapshot {
     /// Whether the catalogue has this role.
     #[must_use]
     pub fn has_role(&self, role: &RoleId) -> bool {
-        self.roles.iter().any(|card| card.id == *role)
+        self.roles.binary_search_by(|card| card.id.cmp(role)).is_ok()
     }
 
     /// All policies that decide, as Cedar takes them.

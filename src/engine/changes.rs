@@ -3,20 +3,23 @@
 //! "Gains" and "loses" are said of a role only where it is proved: a cell of the matrix that was
 //! denied whatever the attributes are, and is allowed whatever they are, or the reverse. A changed
 //! policy that is not determined is told once, as what somebody may gain or lose by it, and so is
-//! changed data. "Nobody gains" is said only where nothing of both kinds was found.
+//! changed data. "Nobody gains" is said only where everything was compared and nothing of both kinds
+//! was found. However much changed, no more lines are kept than somebody reads.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{Effect, EntityUid, Policy};
 
-use super::matrix::{Cell, Certain, Depending, SITUATIONS};
+use super::compare::{WORK_MAX, compare};
 use super::slices::{Scope, Side};
 use super::{PolicyMeta, Snapshot};
-use crate::domain::RoleId;
 
-/// So many policies are named in a line about a role.
-const NAMED: usize = 5;
+/// Most lines of one kind that are kept, and most bytes of them: a name may be as long as its file.
+const LINES_MAX: usize = 500;
+const BYTES_MAX: usize = 64 << 10;
+
+/// Of a comparison that did not come to its end.
+const TOO_MUCH: &str = "too much changed to compare: somebody may gain and may lose";
 
 /// Who gains and who loses when one set follows another.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -32,10 +35,20 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Where nothing was compared: why.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        let line = vec![format!("{why}: somebody may gain and may lose")];
+        Self { may_gain: line.clone(), may_lose: line, ..Self::default() }
+    }
+
     /// The changes as lines; "nobody gains" only where nobody can.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = [&self.gains[..], &self.loses, &self.may_gain, &self.may_lose].concat();
+        let mut lines = [&self.gains[..], &self.loses, &self.may_gain].concat();
+        // That not everything was compared stands in both lists, and is one line.
+        let said: HashSet<&String> = self.may_gain.iter().collect();
+        lines.extend(self.may_lose.iter().filter(|line| !said.contains(line)).cloned());
         if self.gains.is_empty() && self.may_gain.is_empty() {
             lines.push("nobody gains".to_owned());
         }
@@ -50,122 +63,101 @@ impl Changes {
     pub fn count(&self) -> usize {
         [&self.gains, &self.loses, &self.may_gain, &self.may_lose].iter().map(|it| it.len()).sum()
     }
+
+    /// These, and those of the set that followed, within the same bounds.
+    #[must_use]
+    pub fn followed_by(self, later: Self) -> Self {
+        let both = |earlier: Vec<String>, later: Vec<String>| {
+            let mut lines = Lines::default();
+            earlier.into_iter().chain(later).for_each(|line| lines.push(|| line));
+            lines.kept()
+        };
+        Self {
+            gains: both(self.gains, later.gains),
+            loses: both(self.loses, later.loses),
+            may_gain: both(self.may_gain, later.may_gain),
+            may_lose: both(self.may_lose, later.may_lose),
+        }
+    }
 }
 
-/// Role, action and the label of the situation.
-type Key<'s> = (&'s RoleId, &'s str, &'static str);
-
-/// What happened to roles, by role, action and situation: the types of resource, and the policies
-/// that it depends on.
+/// The lines of one kind while they are found.
 #[derive(Default)]
-struct Found<'s>(BTreeMap<Key<'s>, (Vec<&'s str>, BTreeSet<&'s str>)>);
+pub(super) struct Lines {
+    kept: Vec<String>,
+    bytes: usize,
+    more: usize,
+}
 
-impl<'s> Found<'s> {
-    fn add(&mut self, key: Key<'s>, resource: &'s str, on: impl IntoIterator<Item = &'s str>) {
-        let (resources, policies) = self.0.entry(key).or_default();
-        resources.push(resource);
-        policies.extend(on);
+impl Lines {
+    /// Keeps a line while there is room; counts it where there is none.
+    pub(super) fn push(&mut self, line: impl FnOnce() -> String) {
+        if self.more == 0 && self.kept.len() < LINES_MAX {
+            let line = line();
+            if self.bytes + line.len() <= BYTES_MAX {
+                self.bytes += line.len();
+                self.kept.push(line);
+                return;
+            }
+        }
+        self.more += 1;
     }
 
-    /// One line a role, action and situation.
-    fn lines(&self, verb: &str) -> impl Iterator<Item = String> {
-        self.0.iter().map(move |((role, action, label), (resources, policies))| {
-            let depends = depends_on(policies);
-            format!("{role} {verb} {action} on {}{label}{depends}", resources.join(", "))
-        })
+    fn kept(mut self) -> Vec<String> {
+        match self.more {
+            0 => {}
+            1 => self.kept.push("1 more line".to_owned()),
+            more => self.kept.push(format!("{more} more lines")),
+        }
+        self.kept
     }
 }
 
-fn depends_on(policies: &BTreeSet<&str>) -> String {
-    let named: Vec<String> = policies.iter().take(NAMED).map(|id| format!("`{id}`")).collect();
-    let more = policies.len() - named.len();
-    match (policies.len(), more) {
-        (0, _) => String::new(),
-        (1, _) => format!(": depends on policy {}", named.concat()),
-        (_, 0) => format!(": depends on policies {}", named.join(", ")),
-        _ => format!(": depends on policies {} and {more} more", named.join(", ")),
+/// All of them while they are found.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) gains: Lines,
+    pub(super) loses: Lines,
+    pub(super) may_gain: Lines,
+    pub(super) may_lose: Lines,
+}
+
+impl Draft {
+    pub(super) fn told(self) -> Changes {
+        Changes {
+            gains: self.gains.kept(),
+            loses: self.loses.kept(),
+            may_gain: self.may_gain.kept(),
+            may_lose: self.may_lose.kept(),
+        }
     }
 }
 
 impl Snapshot {
-    /// Who gains and who loses when this set follows `before`.
+    /// Who gains and who loses when this set follows `before`. May take seconds: make it apart from the
+    /// threads that answer.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Changes {
-        let mut changes = Changes::default();
-        self.changed_policies(before, &mut changes);
-        self.changed_data(before, &mut changes);
-        self.changed_cells(before, &mut changes);
+        self.changes_within(before, WORK_MAX)
+    }
+
+    /// The same with so much work.
+    pub(super) fn changes_within(&self, before: &Self, work: usize) -> Changes {
+        let mut draft = Draft::default();
+        // What must be said stands first, where there is room.
+        self.changed_data(before, &mut draft);
+        self.changed_policies(before, &mut draft);
+        let whole = compare(self, before, work, &mut draft);
+        let mut changes = draft.told();
+        if !whole {
+            changes.may_gain.insert(0, TOO_MUCH.to_owned());
+            changes.may_lose.insert(0, TOO_MUCH.to_owned());
+        }
         changes
     }
 
-    /// Tries every cell that other policies answer now.
-    fn changed_cells(&self, before: &Self, changes: &mut Changes) {
-        let roles: BTreeSet<&RoleId> =
-            self.roles().iter().chain(before.roles()).map(|card| &card.id).collect();
-        let asked: BTreeSet<_> = self.asked().into_iter().chain(before.asked()).collect();
-        let (mut gains, mut loses) = (Found::default(), Found::default());
-        let (mut may_gain, mut may_lose) = (Found::default(), Found::default());
-        for (role, (action, resource)) in
-            roles.into_iter().flat_map(|role| asked.iter().map(move |asked| (role, asked)))
-        {
-            if self.same_slices(before, role, action, resource) {
-                continue;
-            }
-            let now = self.depending(role, action, resource);
-            let then = before.depending(role, action, resource);
-            for situation in SITUATIONS {
-                let certain_now = self.certain(role, action, resource, situation);
-                let certain_then = before.certain(role, action, resource, situation);
-                let key = (role, action.as_str(), situation.label);
-                let on = || then.on(certain_then).into_iter().chain(now.on(certain_now));
-                let (cell_then, cell_now) = (then.cell(certain_then), now.cell(certain_now));
-                match (cell_then, cell_now) {
-                    (Cell::Denied, Cell::Denied) => {}
-                    (Cell::Denied, Cell::Allowed) => gains.add(key, resource, []),
-                    (Cell::Allowed, Cell::Denied) => loses.add(key, resource, []),
-                    _ => {
-                        let (more, less) =
-                            self.moved(before, (&then, certain_then), (&now, certain_now));
-                        // What is denied whatever the attributes are has nothing to lose, and gains nothing.
-                        if more && cell_now != Cell::Denied {
-                            may_gain.add(key, resource, on());
-                        }
-                        if less && cell_then != Cell::Denied {
-                            may_lose.add(key, resource, on());
-                        }
-                    }
-                }
-            }
-        }
-        changes.gains.extend(gains.lines("gains"));
-        changes.loses.extend(loses.lines("loses"));
-        changes.may_gain.extend(may_gain.lines("may gain"));
-        changes.may_lose.extend(may_lose.lines("may lose"));
-    }
-
-    /// Whether a cell allows more, and whether it allows less, by its determined policies and by
-    /// those that did not change: each of the others is told by itself.
-    fn moved(
-        &self,
-        before: &Self,
-        (then, certain_then): (&Depending<'_>, Certain),
-        (now, certain_now): (&Depending<'_>, Certain),
-    ) -> (bool, bool) {
-        let same = |id: &str| match (self.meta.get(id), before.meta.get(id)) {
-            (Some(now), Some(then)) => now.meaning == then.meaning,
-            _ => false,
-        };
-        let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| {
-            these.difference(those).any(|id| same(id))
-        };
-        let certain = certain_now.cmp(&certain_then);
-        let more = only(&now.permits, &then.permits) || only(&then.forbids, &now.forbids);
-        let less = only(&then.permits, &now.permits) || only(&now.forbids, &then.forbids);
-        (certain == Ordering::Greater || more, certain == Ordering::Less || less)
-    }
-
     /// Each changed policy whose effect no cell shows whole, by itself.
-    fn changed_policies(&self, before: &Self, changes: &mut Changes) {
+    fn changed_policies(&self, before: &Self, draft: &mut Draft) {
         let (stored_now, stored_then) = (self.decide_for_stored(), before.decide_for_stored());
         let (policies_now, policies_then) = (self.by_id(), before.by_id());
         let ids: BTreeSet<&String> = self.meta.keys().chain(before.meta.keys()).collect();
@@ -192,15 +184,16 @@ impl Snapshot {
                 (Some(it), _) | (None, Some(it)) => it,
                 (None, None) => continue,
             };
-            let line = format!("depends on policy `{id}`, which {what}: {why}");
+            let line =
+                |verb: &str| format!("{verb}: depends on policy `{id}`, which {what}: {why}");
             let effect =
                 |found: Option<&&(Policy, Scope)>| found.map(|(policy, _)| policy.effect());
             let (now, then) = (effect(now), effect(then));
             if now == Some(Effect::Permit) || then == Some(Effect::Forbid) {
-                changes.may_gain.push(format!("may gain: {line}"));
+                draft.may_gain.push(|| line("may gain"));
             }
             if now == Some(Effect::Forbid) || then == Some(Effect::Permit) {
-                changes.may_lose.push(format!("may lose: {line}"));
+                draft.may_lose.push(|| line("may lose"));
             }
         }
     }
@@ -210,50 +203,27 @@ impl Snapshot {
     }
 
     /// Changed data, which cells show in part.
-    fn changed_data(&self, before: &Self, changes: &mut Changes) {
+    fn changed_data(&self, before: &Self, draft: &mut Draft) {
         for (name, now, then) in [
             ("schema.cedarschema", self.data.first(), before.data.first()),
             ("entities.json", self.data.last(), before.data.last()),
         ] {
             if now != then {
-                changes.may_gain.push(format!("may gain: depends on `{name}`, which changed"));
-                changes.may_lose.push(format!("may lose: depends on `{name}`, which changed"));
+                let line = |verb: &str| format!("{verb}: depends on `{name}`, which changed");
+                draft.may_gain.push(|| line("may gain"));
+                draft.may_lose.push(|| line("may lose"));
             }
         }
     }
 
-    /// Whether the same policies would answer, so that no cell need be tried.
-    fn same_slices(&self, before: &Self, role: &RoleId, action: &str, resource: &str) -> bool {
-        self.data == before.data
-            && self.relevant(role, action, resource) == before.relevant(role, action, resource)
-    }
-
-    /// The meanings of all policies that could concern a role here; `None` where the set does
-    /// not have the role or the question.
-    fn relevant(&self, role: &RoleId, action: &str, resource: &str) -> Option<BTreeSet<&str>> {
-        let action = self.names.action_index(action)?;
-        let kind = self.names.type_index(resource)?;
-        let env = self.slices.env(self.names.user, action, kind)?;
-        let role_lineage = self.stored.lineage(self.names.uid(self.names.role, role.as_str())?);
-        let meanings = env
-            .all
-            .iter()
-            .filter_map(|&at| self.policies.get(at))
-            .filter(|(_, scope)| self.concerns(scope, &role_lineage))
-            .filter_map(|(policy, _)| {
-                let id: &str = policy.id().as_ref();
-                self.meta.get(id).map(|meta| meta.meaning.as_str())
-            });
-        self.has_role(role).then(|| meanings.collect())
-    }
-
     /// The ids of all policies that also decide about entities of `entities.json` which the
     /// made-up members and resources do not stand for.
-    fn decide_for_stored(&self) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
+    fn decide_for_stored(&self) -> HashSet<&str> {
         if self.stored.is_empty() {
-            return found;
+            return HashSet::new();
         }
+        // One policy stands in many environments.
+        let mut decides = vec![false; self.policies.len()];
         let index = |uid: &EntityUid| self.names.index_of(uid.type_name());
         let kinds: BTreeSet<usize> = self.stored.iter().filter_map(|(uid, _)| index(uid)).collect();
         let nested = self.nests_accounts();
@@ -268,12 +238,15 @@ impl Snapshot {
                 let actions = 0..self.names.actions.len();
                 let envs =
                     actions.filter_map(|action| self.slices.env(principal, action, resource));
-                let policies =
-                    envs.flat_map(|env| &env.all).filter_map(|&at| self.policies.get(at));
-                found.extend(policies.map(|(policy, _)| AsRef::<str>::as_ref(policy.id())));
+                for &at in envs.flat_map(|env| &env.all) {
+                    if let Some(decides) = decides.get_mut(at) {
+                        *decides = true;
+                    }
+                }
             }
         }
-        found
+        let found = self.policies.iter().zip(decides).filter(|(_, decides)| *decides);
+        found.map(|((policy, _), _)| policy.id().as_ref()).collect()
     }
 
     /// Whether some stored account or role is in another account, or an account in a role: then a

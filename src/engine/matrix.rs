@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{Effect, PolicyId, PolicySet};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet};
 
 use super::evaluate::Evaluation;
 use super::gather::{Case, Gatherer, Principal, is_supplied};
@@ -250,22 +250,30 @@ impl Snapshot {
     }
 
     /// The policies of a cell that are not determined, whatever the situation.
-    pub(super) fn depending(&self, role: &RoleId, action: &str, resource: &str) -> Depending<'_> {
-        let mut depending = Depending::default();
+    fn depending(&self, role: &RoleId, action: &str, resource: &str) -> Depending<'_> {
         let role_uid = self.names.uid(self.names.role, role.as_str());
         let (Some((env, ..)), Some(role_uid)) = (self.env_of(role, action, resource), role_uid)
         else {
-            return depending;
+            return Depending::default();
         };
         let lineage = self.stored.lineage(role_uid);
-        for (policy, scope) in env.all.iter().filter_map(|&at| self.policies.get(at)) {
-            if !self.is_determined(policy.id()) && self.concerns(scope, &lineage) {
-                let found = match policy.effect() {
-                    Effect::Permit => &mut depending.permits,
-                    Effect::Forbid => &mut depending.forbids,
-                };
-                found.insert(policy.id().as_ref());
-            }
+        let policies = env.all.iter().filter_map(|&at| self.policies.get(at));
+        let concerning = policies.filter(|(_, scope)| self.concerns(scope, &lineage));
+        self.depending_of(concerning.map(|(policy, _)| policy))
+    }
+
+    /// Those of these policies that are not determined.
+    pub(super) fn depending_of<'s>(
+        &self,
+        policies: impl Iterator<Item = &'s Policy>,
+    ) -> Depending<'s> {
+        let mut depending = Depending::default();
+        for policy in policies.filter(|policy| !self.is_determined(policy.id())) {
+            let found = match policy.effect() {
+                Effect::Permit => &mut depending.permits,
+                Effect::Forbid => &mut depending.forbids,
+            };
+            found.insert(policy.id().as_ref());
         }
         depending
     }
@@ -374,7 +382,7 @@ impl Snapshot {
     }
 
     /// False where the scope names another role than these.
-    pub(super) fn concerns(&self, scope: &Scope, role_lineage: &[cedar_policy::EntityUid]) -> bool {
+    fn concerns(&self, scope: &Scope, role_lineage: &[cedar_policy::EntityUid]) -> bool {
         let role_type = self.names.name(self.names.role);
         scope
             .principal

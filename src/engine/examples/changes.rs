@@ -1,6 +1,8 @@
 //! Who gains and who loses by example: what is claimed, and what only may be.
 
 use super::super::Changes;
+use super::super::changes::Draft;
+use super::super::compare::compare_all;
 use super::*;
 
 fn changes(before: &[(&str, &str)], after: &[(&str, &str)]) -> Changes {
@@ -226,4 +228,137 @@ fn what_stored_entities_could_gain_is_told() {
         assert_eq!(found.may_gain.len(), told, "{entities} {found:#?}");
         assert_eq!(found.lines().contains(&"nobody gains".to_owned()), told == 0, "{found:#?}");
     }
+}
+
+/// So many more roles, each with one policy and its effect.
+fn roles(many: usize, action: &str, resource: &str) -> Vec<(String, String)> {
+    let role = |n: usize| {
+        let text = format!(
+            "@id(\"r{n}\") @role(\"r{n}\") @title(\"R\") @summary(\"S.\") @best_for(\"B.\")\npermit (principal in KWIC::Role::\"r{n}\", action == KWIC::Action::\"{action}\", resource is KWIC::{resource});"
+        );
+        (format!("roles/r{n}.cedar"), text)
+    };
+    (0..many).map(role).collect()
+}
+
+fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+    files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()
+}
+
+const TOO_MUCH: &str = "too much changed to compare: somebody may gain and may lose";
+
+#[test]
+fn a_comparison_that_comes_to_its_bound_says_so_and_claims_nothing() {
+    let wider = EDITOR.replace("resource);", "resource) when { principal has account };");
+    let (before, after) = (snapshot(&[]), snapshot(&[("roles/editor.cedar", &wider)]));
+    assert_eq!(after.changes_since(&before).lines(), ["nobody gains", "nobody loses"]);
+    for work in [0, 20, 400] {
+        let found = after.changes_within(&before, work);
+        assert_eq!(found.lines(), [TOO_MUCH], "{work}");
+        assert_eq!(
+            (&found.may_gain, &found.may_lose),
+            (&vec![TOO_MUCH.to_owned()], &vec![TOO_MUCH.to_owned()])
+        );
+    }
+    // What was found until then is told all the same.
+    let (_, suspension) = RULES.split_once("@id(\"suspension\")").unwrap();
+    let open = format!("@id(\"suspension\"){suspension}");
+    let found = snapshot(&[("rules/rules.cedar", &open)]).changes_within(&before, 1_000);
+    assert!(found.gains[0].contains("in ANOTHER account"), "{found:?}");
+    assert!(found.lines().contains(&TOO_MUCH.to_owned()), "{found:?}");
+    let unknown = Changes::unknown("no thread").lines();
+    assert_eq!(unknown, ["no thread: somebody may gain and may lose"]);
+}
+
+#[test]
+fn only_what_a_change_concerns_is_compared() {
+    let many = roles(40, "view", "Template");
+    let before = snapshot(&borrowed(&many));
+    // Nothing changed but words.
+    let noted = format!("// A word.\n{RULES}");
+    let same = [borrowed(&many), vec![("rules/rules.cedar", noted.as_str())]].concat();
+    assert_eq!(
+        snapshot(&same).changes_within(&before, 0).lines(),
+        ["nobody gains", "nobody loses"]
+    );
+    // One role of many: its questions.
+    let mut one = many.clone();
+    one[7].1 = one[7].1.replace("\"view\"", "\"edit\"");
+    let found = snapshot(&borrowed(&one)).changes_within(&before, 1_000);
+    assert_eq!(found.lines(), ["r7 gains edit on template", "r7 loses view on template"]);
+    // Many new roles: what they are permitted, and nothing else.
+    let found = before.changes_within(&snapshot(&[]), 10_000);
+    assert_eq!((found.gains.len(), found.count()), (40, 40), "{found:?}");
+    // No policy permits it to anybody, whoever is forbidden it.
+    let edit = EDITOR
+        .replace("[KWIC::Action::\"view\", KWIC::Action::\"edit\"]", "[KWIC::Action::\"view\"]");
+    let closed = [("roles/editor.cedar", edit.as_str())];
+    let forbid =
+        r#"@id("no") forbid (principal is KWIC::User, action == KWIC::Action::"edit", resource);"#;
+    let found =
+        snapshot(&[closed[0], ("rules/no.cedar", forbid)]).changes_within(&snapshot(&closed), 30);
+    assert_eq!(found.lines(), ["nobody gains", "nobody loses"]);
+}
+
+#[test]
+fn what_is_left_out_of_a_comparison_would_not_show() {
+    let stored = r#"[
+        {"uid": {"type": "KWIC::Role", "id": "viewer"}, "attrs": {}, "parents": [{"type": "KWIC::Role", "id": "staff"}]},
+        {"uid": {"type": "KWIC::Role", "id": "staff"}, "attrs": {}, "parents": []}]"#;
+    let staff = r#"@id("staff") permit (principal in KWIC::Role::"staff", action == KWIC::Action::"edit", resource is KWIC::Template);"#;
+    let odd = r#"@id("odd") permit (principal is KWIC::User, action, resource is KWIC::Template) when { resource has n };"#;
+    let no = r#"@id("no") forbid (principal in KWIC::Role::"viewer", action == KWIC::Action::"view", resource is KWIC::Account);"#;
+    let schema =
+        SCHEMA.replace("resource: [Template, User, Account]", "resource: [Template, User]");
+    let more = roles(3, "edit", "Template");
+    let (more, stored) = (borrowed(&more), ("entities.json", stored));
+    let sets: Vec<Snapshot> = [
+        vec![],
+        vec![("rules/more.cedar", odd)],
+        vec![("rules/more.cedar", no)],
+        vec![stored],
+        vec![stored, ("rules/more.cedar", staff)],
+        vec![stored, ("rules/more.cedar", no), more[0]],
+        vec![("schema.cedarschema", schema.as_str())],
+        vec![("roles/editor.cedar", "")],
+        more.clone(),
+        vec![("rules/rules.cedar", ""), more[1]],
+    ]
+    .iter()
+    .map(|files| snapshot(files))
+    .collect();
+    for (now, after) in sets.iter().enumerate() {
+        for (then, before) in sets.iter().enumerate() {
+            let mut draft = Draft::default();
+            compare_all(after, before, &mut draft);
+            let (all, found) = (draft.told(), after.changes_since(before));
+            let of_roles = |lines: &[String]| -> Vec<String> {
+                lines.iter().filter(|line| !line.starts_with("may ")).cloned().collect()
+            };
+            assert_eq!((&found.gains, &found.loses), (&all.gains, &all.loses), "{then} {now}");
+            assert_eq!(of_roles(&found.may_gain), all.may_gain, "{then} {now}");
+            assert_eq!(of_roles(&found.may_lose), all.may_lose, "{then} {now}");
+        }
+    }
+}
+
+#[test]
+fn no_more_lines_are_kept_than_somebody_reads() {
+    let rule = |n: usize| {
+        format!(
+            "@id(\"u{n}\") permit (principal == KWIC::User::\"u{n}\", action == KWIC::Action::\"edit\", resource is KWIC::Template);\n"
+        )
+    };
+    let many: String = (0..520).map(rule).collect();
+    let found = changes(&[], &[("rules/more.cedar", &many)]);
+    assert_eq!((found.may_gain.len(), found.count()), (501, 501));
+    assert_eq!(found.may_gain[500], "20 more lines");
+    assert_eq!(found.lines().len(), 502, "and that nobody loses");
+    let twice = found.clone().followed_by(found);
+    assert_eq!((twice.may_gain.len(), &*twice.may_gain[500]), (501, "502 more lines"));
+    // Few lines can be long ones.
+    let long = "x".repeat(100_000);
+    let found =
+        changes(&[], &[("rules/more.cedar", &rule(1).replace("\"u1\"", &format!("\"{long}\"")))]);
+    assert_eq!(found.lines(), ["1 more line", "nobody loses"]);
 }
