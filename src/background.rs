@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 pub use queue::Queue;
 
-use crate::domain::Failure;
+use crate::domain::{Failure, Kind};
 
 /// The nice value of management and of all work that blocks. Beside four busy processes on its core
 /// such a thread gets a thirteenth of the core; one of 10 would get a fortieth.
@@ -65,7 +65,7 @@ fn blocking_threads_max() -> usize {
 /// waiting.
 ///
 /// # Errors
-/// `Internal`, when the thread cannot start or the work panics.
+/// `Busy`, when the thread cannot start; `Internal`, when the work panics.
 pub async fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -75,8 +75,18 @@ pub async fn run<T: Send + 'static>(
         // Nobody may be waiting any more; the work counts all the same.
         let _ = answer.send(work());
     });
-    begun.map_err(|fault| Failure::internal(format!("no thread for `{name}`: {fault}")))?;
+    begun.map_err(|fault| no_thread(&fault).logged(format!("for `{name}`")))?;
     answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
+}
+
+/// The host has no thread to give.
+#[must_use]
+pub fn no_thread(fault: &io::Error) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "no_thread",
+        format!("no thread can be started: {fault}: see the limits of this host"),
+    )
 }
 
 /// The same in the idle class, for what nobody waits for: a decision that becomes due takes the core
@@ -126,7 +136,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::Kind;
 
     fn is_idle() -> bool {
         let class = thread_schedule_policy().unwrap();

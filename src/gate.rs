@@ -2,16 +2,22 @@
 //!
 //! What Cedar does with a folder can overflow a stack, or take more time and memory than anybody has,
 //! in more ways than its text shows. There, it ends a process that nobody needs, and the folder is
-//! refused. Only what has passed is loaded here, without what only checks. Understands no policy.
+//! refused. A process that ends, or does not, for another reason says nothing of the folder, and the
+//! same may pass later. Only what has passed is loaded here, without what only checks. Understands no
+//! policy.
 
 mod process;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
+use crate::background;
 use crate::domain::{Failure, Kind, PolicyFiles, RoleId};
 use crate::engine::{Found, Passage, PolicyFault, Snapshot, render};
 use crate::policy_folder;
@@ -26,6 +32,12 @@ static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Most bytes that are read of an answer: twice the largest folder, formatted and quoted.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
+/// Most bytes that are read of what it says as it breaks off.
+const LAST_WORDS_MAX: u64 = 4 << 10;
+/// What the standard library says where the system gives no memory.
+const NO_MEMORY: &str = "memory allocation of ";
+/// The exit code of a panic.
+const PANIC: i32 = 101;
 
 /// From here on, folders are tried in processes of this program: for its command line, which
 /// knows [`COMMAND`].
@@ -41,9 +53,9 @@ pub fn use_processes() {
 /// Takes a folder through the gate; it can cost neither the process nor more than its size allows.
 ///
 /// # Errors
-/// `PoliciesRefused` with every fault; `Busy`, when no process can begin.
+/// `PoliciesRefused` with every fault; `Busy`, when the host does not let it be checked.
 pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, Failure> {
-    let here = || Snapshot::load(files, held).map_err(|faults| refused(&faults));
+    let here = || Snapshot::load(files, held).map_err(|faults| failure(&faults));
     let Some(program) = PROGRAM.get() else { return here() };
     // The shipped set has passed before this program was built.
     if files.digest() == policy_folder::shipped().digest() {
@@ -51,58 +63,47 @@ pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, F
     }
     let passage = match ask(program, false, files, held)? {
         Answer::Passed { notes, tests } => Passage::Again(Found { notes, tests }),
-        Answer::Refused(faults) => return Err(refused(&faults)),
+        Answer::Refused(faults) => return Err(failure(&faults)),
         Answer::Formatted(_) => return Err(unanswered()),
     };
-    Snapshot::pass(files, held, &passage).map_err(|faults| refused(&faults))
+    Snapshot::pass(files, held, &passage).map_err(|faults| failure(&faults))
 }
 
 /// The policy files of a folder as they are formatted, or why not, in the order of their paths.
 ///
 /// # Errors
-/// `PoliciesRefused`, where a file cannot be formatted within its bounds; `Busy`, when no process can
-/// begin.
+/// `PoliciesRefused`, where a file cannot be formatted within its bounds; `Busy`, when the host does
+/// not let it be tried.
 pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Failure> {
     let Some(program) = PROGRAM.get() else {
         return Ok(files.iter().map(|(_, bytes)| format_one(bytes)).collect());
     };
     match ask(program, true, files, &[])? {
         Answer::Formatted(texts) => Ok(texts),
-        Answer::Refused(faults) => Err(refused(&faults)),
+        Answer::Refused(faults) => Err(failure(&faults)),
         Answer::Passed { .. } => Err(unanswered()),
     }
 }
 
-fn refused(faults: &[PolicyFault]) -> Failure {
-    Failure::new(Kind::PoliciesRefused, "policies_refused", render(faults))
+/// Why a set did not load: it is refused, or the host had nothing to load it with.
+#[must_use]
+pub fn failure(faults: &[PolicyFault]) -> Failure {
+    match faults.iter().find(|fault| fault.of_host) {
+        Some(fault) => Failure::new(Kind::Busy, "no_thread", fault.message.clone()),
+        None => Failure::new(Kind::PoliciesRefused, "policies_refused", render(faults)),
+    }
 }
 
 fn unanswered() -> Failure {
     Failure::internal("the process of the gate answered something else than it was asked")
 }
 
-/// Begins a process and hands it the work; one that dies has refused.
 fn ask(
     program: &Path,
     format: bool,
     files: &PolicyFiles,
     held: &[(RoleId, usize)],
 ) -> Result<Answer, Failure> {
-    let command = Command::new(program)
-        .arg(COMMAND)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut child = command.map_err(|fault| {
-        Failure::new(
-            Kind::Busy,
-            "no_process",
-            "the policies cannot be checked, since no process can be started for that: see the log and the limits of this host, then reload",
-        )
-        .logged(fault.to_string())
-    })?;
     let task = Task {
         format,
         held: held.iter().map(|(role, members)| (role.to_string(), *members)).collect(),
@@ -110,81 +111,149 @@ fn ask(
         misplaced: files.misplaced().to_vec(),
         notes: files.notes().to_vec(),
     };
-    // One that has ended meanwhile says so by its status.
-    let _ = hand_over(&mut child, &task, files);
-    let (answer, step) = listen(&mut child);
-    let answered = answer.is_some();
-    if !answered {
-        // Whatever it is still at: nobody listens any more.
-        let _ = child.kill();
-    }
-    let status = child.wait().map_err(|fault| Failure::internal(fault.to_string()))?;
-    match answer.filter(|_| status.success()) {
-        Some(answer) => Ok(answer),
-        None if is_from_outside(status) => Err(Failure::new(
-            Kind::Busy,
-            "gate_ended",
-            "the process that checks the policies was ended from outside, perhaps since memory is short: see the log and the memory of this host, then reload",
-        )
-        .logged(status.to_string())),
-        None => {
-            let why = how_it_ended(status, &Bounds::of(files));
-            let file = files.iter().map(|(path, _)| path).find(|path| *path == step);
-            let fault = match file {
-                Some(file) => PolicyFault::new(file, why),
-                None => PolicyFault::new("", format!("the folder {why}")),
-            };
-            Ok(Answer::Refused(vec![fault]))
-        }
-    }
+    let mut command = Command::new(program);
+    command.arg(COMMAND).env_clear();
+    ask_process(command, &task, files, Bounds::patience(files))
 }
 
-fn hand_over(child: &mut Child, task: &Task, files: &PolicyFiles) -> std::io::Result<()> {
-    let Some(mut pipe) = child.stdin.take() else { return Ok(()) };
+/// What was heard of a process.
+#[derive(Default)]
+struct Heard {
+    /// The last thing that it says, where it came to that.
+    answer: Option<String>,
+    /// The step that was told last.
+    step: String,
+    /// What it said as it broke off.
+    last_words: String,
+}
+
+/// Begins a process and hands it the work; one that dies of it has refused.
+fn ask_process(
+    mut command: Command,
+    task: &Task,
+    files: &PolicyFiles,
+    patience: Duration,
+) -> Result<Answer, Failure> {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().map_err(|fault| {
+        Failure::new(
+            Kind::Busy,
+            "no_process",
+            format!("the policies cannot be checked, since no process can be started for that: {fault}: see the limits of this host"),
+        )
+    })?;
+    let heard = hear(&mut child, task, files, patience);
+    // Whatever it is still at: nobody listens any more. One that has ended keeps its status.
+    let _ = child.kill();
+    let status = child.wait().map_err(|fault| Failure::internal(fault.to_string()))?;
+    let (heard, late) = heard?;
+    if let Some(answer) = heard.answer {
+        return serde_json::from_str(&answer).map_err(|_| unanswered());
+    }
+    let host = |code, why: String| {
+        let failure =
+            Failure::new(Kind::Busy, code, format!("the process that checks the policies {why}"));
+        Err(failure.logged(format!("{status} {}", heard.last_words.trim_end())))
+    };
+    if late {
+        return host(
+            "gate_slow",
+            format!(
+                "did not answer in {} s and was ended: it was stopped, or the machine is too busy",
+                patience.as_secs()
+            ),
+        );
+    }
+    if heard.last_words.contains(NO_MEMORY) {
+        return host(
+            "no_memory",
+            "got no memory: see the memory and the limits of this host".to_owned(),
+        );
+    }
+    let Some(why) = how_it_ended(status, &Bounds::of(files)) else {
+        return host("gate_ended", "was ended from outside, perhaps since memory is short: see the log and the memory of this host".to_owned());
+    };
+    let file = files.iter().map(|(path, _)| path).find(|path| *path == heard.step);
+    Ok(Answer::Refused(vec![match file {
+        Some(file) => PolicyFault::new(file, why),
+        None => PolicyFault::new("", format!("the folder {why}")),
+    }]))
+}
+
+/// Hands the work over and listens, until it has answered or ended; ends it when it takes too long,
+/// which is told, too.
+fn hear(
+    child: &mut Child,
+    task: &Task,
+    files: &PolicyFiles,
+    patience: Duration,
+) -> Result<(Heard, bool), Failure> {
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { return Err(unanswered()) };
+    let (heard, ended) = mpsc::channel::<()>();
+    thread::scope(|threads| {
+        let limit = thread::Builder::new().name("gate-limit".to_owned());
+        // It alone holds the process meanwhile, which is waited for only afterwards: its number
+        // cannot become another's.
+        let limit = limit.spawn_scoped(threads, move || {
+            let late = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            if late {
+                let _ = child.kill();
+            }
+            late
+        });
+        let limit = limit.map_err(|fault| background::no_thread(&fault))?;
+        // One that has ended meanwhile says so by its status.
+        let _ = hand_over(stdin, task, files);
+        let found = listen(stdout, stderr);
+        drop(heard);
+        Ok((found, limit.join().unwrap_or_default()))
+    })
+}
+
+fn hand_over(mut pipe: impl Write, task: &Task, files: &PolicyFiles) -> std::io::Result<()> {
     let head = serde_json::to_vec(task)?;
     pipe.write_all(&head)?;
     pipe.write_all(b"\n")?;
     files.iter().try_for_each(|(_, bytes)| pipe.write_all(bytes))
 }
 
-/// The answer, and the step that was told last.
-fn listen(child: &mut Child) -> (Option<Answer>, String) {
-    let mut step = String::new();
-    let Some(pipe) = child.stdout.take() else { return (None, step) };
+fn listen(stdout: impl Read, stderr: impl Read) -> Heard {
+    let mut heard = Heard::default();
     // A step is a string in JSON, the answer an object.
-    for line in BufReader::new(pipe.take(ANSWER_BYTES_MAX)).lines() {
+    for line in BufReader::new(stdout.take(ANSWER_BYTES_MAX)).lines() {
         let Ok(line) = line else { break };
         match serde_json::from_str::<String>(&line) {
-            Ok(told) => step = told,
-            Err(_) => return (serde_json::from_str(&line).ok(), step),
+            Ok(told) => heard.step = told,
+            Err(_) => return Heard { answer: Some(line), ..heard },
         }
     }
-    (None, step)
+    let mut words = Vec::new();
+    let _ = stderr.take(LAST_WORDS_MAX).read_to_end(&mut words);
+    Heard { last_words: String::from_utf8_lossy(&words).into_owned(), ..heard }
 }
 
-/// `SIGKILL` and `SIGTERM`, which no process gets by what it checks.
-fn is_from_outside(status: ExitStatus) -> bool {
-    matches!(status.signal(), Some(9 | 15))
-}
-
-/// What the end of the process says about the file that it was at.
-fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> String {
+/// What the end of the process says about the file that it was at; `None` where that is an end that
+/// no process comes to by what it checks, such as a signal of somebody else.
+fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> Option<String> {
     match (status.code(), status.signal()) {
-        (Some(OUT_OF_TIME), _) => format!(
+        (Some(OUT_OF_TIME), _) => Some(format!(
             "takes more than {} s of processor time to check: write fewer or simpler policies, types, entities or tests",
             bounds.seconds
-        ),
-        (Some(OUT_OF_MEMORY), _) => format!(
+        )),
+        (Some(OUT_OF_MEMORY), _) => Some(format!(
             "takes more than {} MiB of memory to check: write fewer or simpler policies, types, entities or tests",
             bounds.mib
+        )),
+        (Some(PANIC), _) => Some(
+            "breaks off the process that checks it: write it in another way, and report it"
+                .to_owned(),
         ),
-        (_, Some(signal)) => format!(
+        // An illegal instruction, a trap, an abort, memory that is not there, arithmetic.
+        (_, Some(signal @ (4 | 5 | 6 | 7 | 8 | 11))) => Some(format!(
             "ends the process that checks it (signal {signal}): something in it nests too deep or comes to too much; write it simpler"
-        ),
-        (code, _) => format!(
-            "breaks off the process that checks it (exit code {}): write it in another way, and report it",
-            code.unwrap_or_default()
-        ),
+        )),
+        _ => None,
     }
 }
 
@@ -192,13 +261,67 @@ fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> String {
 mod tests {
     use super::*;
 
+    fn asked(script: &str, patience: Duration) -> Result<Answer, Failure> {
+        // More than a pipe holds.
+        let files = PolicyFiles::new(vec![("rules/a.cedar".to_owned(), vec![b' '; 1 << 20])]);
+        let task = Task { format: false, held: Vec::new(), files: Vec::new(), hidden: Vec::new() };
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        ask_process(command, &task, &files, patience)
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
     #[test]
-    fn a_process_that_is_ended_from_outside_refuses_no_folder() {
-        for (status, is_outside) in
-            [(9, true), (15, true), (6, false), (11, false), (9 << 8, false)]
+    fn a_process_that_does_not_answer_is_ended_and_refuses_no_folder() {
+        // Before it has read, and while it answers; one that is stopped hears no other signal.
+        for script in
+            ["exec sleep 1000", "kill -STOP $$", "cat > /dev/null; echo '\"rules\"'; kill -STOP $$"]
         {
-            assert_eq!(is_from_outside(ExitStatus::from_raw(status)), is_outside, "{status}");
+            let fault = asked(script, Duration::from_millis(50)).err().unwrap();
+            assert_eq!((fault.kind, fault.code), (Kind::Busy, "gate_slow"), "{script}: {fault}");
         }
+    }
+
+    #[test]
+    fn a_process_that_ends_for_another_reason_refuses_no_folder() {
+        for (script, code) in [
+            ("kill -KILL $$", "gate_ended"),
+            ("kill -TERM $$", "gate_ended"),
+            ("kill -HUP $$", "gate_ended"),
+            ("exit 1", "gate_ended"),
+            ("exit 127", "gate_ended"),
+            ("echo 'memory allocation of 64 bytes failed' >&2; kill -ABRT $$", "no_memory"),
+        ] {
+            let fault = asked(script, LONG).err().unwrap();
+            assert_eq!((fault.kind, fault.code), (Kind::Busy, code), "{script}: {fault}");
+            assert!(fault.private.is_some(), "{script}: {fault}");
+        }
+        for end in ["kill -ABRT $$", "kill -SEGV $$", "exit 90", "exit 91", "exit 101"] {
+            let script = format!("echo '\"rules/a.cedar\"'; {end}");
+            let Ok(Answer::Refused(faults)) = asked(&script, LONG) else { panic!("{script}") };
+            assert_eq!(faults[0].file, "rules/a.cedar");
+        }
+        let none = Command::new("/nothing/here");
+        let task = Task { format: false, held: Vec::new(), files: Vec::new(), hidden: Vec::new() };
+        let fault = ask_process(none, &task, &PolicyFiles::default(), LONG).err().unwrap();
+        assert_eq!((fault.kind, fault.code), (Kind::Busy, "no_process"));
+    }
+
+    #[test]
+    fn what_was_answered_counts_whatever_the_process_does_next() {
+        let answer = r#"echo '{"Passed":{"notes":[],"tests":3}}'"#;
+        for script in [answer.to_owned(), format!("{answer}; exec sleep 1000")] {
+            assert!(matches!(asked(&script, LONG), Ok(Answer::Passed { tests: 3, .. })));
+        }
+        assert_eq!(asked("echo '{\"Else\":1}'", LONG).err().unwrap().kind, Kind::Internal);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_had_refuses_no_folder() {
+        let of_host = |of_host| PolicyFault { of_host, ..PolicyFault::new("a", "why") };
+        assert_eq!(failure(&[of_host(false)]).kind, Kind::PoliciesRefused);
+        assert_eq!(failure(&[of_host(false), of_host(true)]).kind, Kind::Busy);
     }
 
     #[test]
@@ -208,9 +331,9 @@ mod tests {
             (OUT_OF_TIME << 8, "more than 10 s of processor time"),
             (OUT_OF_MEMORY << 8, "more than 512 MiB of memory"),
             (6, "signal 6"),
-            (101 << 8, "exit code 101"),
+            (PANIC << 8, "breaks off"),
         ] {
-            let told = how_it_ended(ExitStatus::from_raw(status), &bounds);
+            let told = how_it_ended(ExitStatus::from_raw(status), &bounds).unwrap();
             assert!(told.contains(said), "{told}");
         }
     }

@@ -32,7 +32,7 @@ impl Queue {
     /// also when the caller stops waiting.
     ///
     /// # Errors
-    /// `Busy`, when too many wait; `Internal`, when the thread cannot start or the work panics.
+    /// `Busy`, when too many wait or the thread cannot start; `Internal`, when the work panics.
     pub async fn run<T: Send + 'static>(
         &self,
         name: &str,

@@ -29,6 +29,8 @@ pub struct PolicyFault {
     pub message: String,
     /// The line with its span underlined, ready to print; empty where there is none.
     pub excerpt: String,
+    /// Nothing is wrong with the folder: the machine had nothing left to load it with.
+    pub of_host: bool,
 }
 
 impl PolicyFault {
@@ -36,7 +38,12 @@ impl PolicyFault {
     #[must_use]
     pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
         let (file, message) = (printable(&file.into()), clipped(message.into()));
-        Self { file, line: None, message, excerpt: String::new() }
+        Self { file, line: None, message, excerpt: String::new(), of_host: false }
+    }
+
+    /// What kept any folder from being loaded, and may pass.
+    pub(super) fn of_host(message: impl Into<String>) -> Self {
+        Self { of_host: true, ..Self::new("", message) }
     }
 
     /// A fault at a span of bytes of `text`.
@@ -48,7 +55,7 @@ impl PolicyFault {
     ) -> Self {
         let (line, excerpt) = underline(text, span);
         let (file, message) = (printable(file), clipped(message.into()));
-        Self { file, line: Some(line), message, excerpt }
+        Self { file, line: Some(line), message, excerpt, of_host: false }
     }
 
     /// A finding of Cedar, with the first place it points at.

@@ -91,7 +91,7 @@ impl Snapshot {
             };
             let gate = thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
             let gate = gate.spawn_scoped(threads, work).map_err(|fault| {
-                vec![PolicyFault::new("", format!("no thread to load it on: {fault}; try again"))]
+                vec![PolicyFault::of_host(format!("no thread to load the policies on: {fault}"))]
             })?;
             gate.join().unwrap_or_else(|panic| resume_unwind(panic))
         });

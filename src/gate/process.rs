@@ -65,9 +65,25 @@ impl Bounds {
     const MIB: u64 = 512;
     const MIB_A_MIB: u64 = 256;
 
-    pub(super) fn of(files: &PolicyFiles) -> Self {
+    /// Seconds that pass before it is ended, for one that was stopped or gets no processor time:
+    /// several times of what it may take of that, on a machine that has much else to do. A large
+    /// folder stands behind other work.
+    const PATIENCE: u64 = 120;
+    const PATIENCE_A_MIB: u64 = 300;
+
+    /// How long it is waited for.
+    pub(super) fn patience(files: &PolicyFiles) -> Duration {
+        let more = Self::mib(files).saturating_sub(1).saturating_mul(Self::PATIENCE_A_MIB);
+        Duration::from_secs(Self::PATIENCE.saturating_add(more))
+    }
+
+    fn mib(files: &PolicyFiles) -> u64 {
         let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
-        let mib = u64::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u64::MAX);
+        u64::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn of(files: &PolicyFiles) -> Self {
+        let mib = Self::mib(files);
         Self {
             seconds: Self::SECONDS.saturating_add(mib.saturating_mul(Self::SECONDS_A_MIB)),
             mib: Self::MIB.saturating_add(mib.saturating_mul(Self::MIB_A_MIB)),
@@ -199,5 +215,10 @@ mod tests {
         };
         assert_eq!(of(1), Bounds { seconds: 25, mib: 768 });
         assert_eq!(of(4), Bounds { seconds: 70, mib: 1_536 });
+        let patience = |mib: usize| {
+            let files = PolicyFiles::new(vec![("a".to_owned(), vec![0; mib << 20])]);
+            Bounds::patience(&files).as_secs()
+        };
+        assert_eq!([patience(0), patience(1), patience(4)], [120, 120, 1_020]);
     }
 }
