@@ -5,6 +5,7 @@
 //! one mechanism sees what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted
 //! and what a network disk changes without telling, which notifications of the kernel do not.
 
+mod fault;
 mod file;
 mod list;
 mod look;
@@ -20,7 +21,8 @@ use crate::domain::policy_place::{Place, misplaced};
 use crate::domain::printable::is_plain;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
 use file::read_file;
-use list::{list, refused};
+use fault::unread;
+use list::list;
 use look::Look;
 
 /// How often the folder is looked at.
@@ -53,8 +55,9 @@ pub fn shipped() -> PolicyFiles {
 /// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
 ///
 /// # Errors
-/// `PoliciesRefused`, when the folder or a file in it cannot be read, is no regular file, lies
-/// outside the folder, is over a bound, or does not stand still.
+/// `PoliciesRefused`, when the folder or a file in it is not there, may not be read, is no regular file,
+/// lies outside the folder, or is over a bound; `Busy` `policies_unread`, when it cannot be read for no
+/// fault of its own, such as too many open files, or does not stand still.
 pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
     let mut look = Look::default();
     for _ in 0..READ_TRIES {
@@ -65,10 +68,7 @@ pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
             return files;
         }
     }
-    Err(refused(format!(
-        "the policy folder `{}` changes while it is read: let it rest, then reload",
-        dir.display()
-    )))
+    Err(unread(format!("the policy folder `{}` changes while it is read", dir.display())))
 }
 
 fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {

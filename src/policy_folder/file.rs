@@ -9,7 +9,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::list::{Found, inside, of_file};
+use super::fault::{file_unreadable, of_file};
+use super::list::{Found, inside};
 use crate::domain::policy_place::{self, Place};
 use crate::domain::{Failure, limits};
 
@@ -25,7 +26,7 @@ pub(super) fn read_file(
     room: &mut u64,
 ) -> Result<Option<Vec<u8>>, Failure> {
     let Found { name, path } = found;
-    let unreadable = |fault: io::Error| of_file(name, &format!("cannot be read: {fault}"));
+    let unreadable = |fault: io::Error| file_unreadable(name, &fault);
     let meta = fs::symlink_metadata(path);
     if meta.is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
@@ -51,7 +52,7 @@ pub(super) fn read_file(
 /// Opens what was a regular file inside the folder, and waits for nothing: meanwhile, something else may
 /// have been put there.
 fn open(root: &Path, real: &Path, name: &str) -> Result<File, Failure> {
-    let unreadable = |fault: io::Error| of_file(name, &format!("cannot be read: {fault}"));
+    let unreadable = |fault: io::Error| file_unreadable(name, &fault);
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(real);
     let file = file.map_err(unreadable)?;
     regular(&file.metadata().map_err(unreadable)?, name)?;

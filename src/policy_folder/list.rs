@@ -7,9 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::fault::{file_unreadable, folder_unreadable, of_file, refused};
 use crate::domain::policy_place::{hidden, is_hidden, is_kept_by_a_program};
 use crate::domain::printable::printable;
-use crate::domain::{Failure, Kind, limits};
+use crate::domain::{Failure, limits};
 
 /// Most folders inside each other that are looked at, for policies in hidden ones.
 const LEVELS_MAX: usize = 8;
@@ -167,7 +168,7 @@ fn last(name: &str) -> &str {
 }
 
 fn unreadable(entry: &Found) -> impl Fn(io::Error) -> Failure {
-    |fault| of_file(&entry.name, &format!("cannot be read: {fault}"))
+    |fault| file_unreadable(&entry.name, &fault)
 }
 
 /// Whether what a link leads to is part of the folder.
@@ -179,19 +180,6 @@ pub(super) fn inside(root: &Path, real: &Path, name: &str) -> Result<(), Failure
             "is a link that leads out of the policy folder: put a copy there in its place",
         )),
     }
-}
-
-pub(super) fn refused(message: String) -> Failure {
-    Failure::new(Kind::PoliciesRefused, "policies_refused", message)
-}
-
-fn folder_unreadable(dir: &Path, fault: &io::Error) -> Failure {
-    refused(format!("the policy folder `{}` cannot be read: {fault}", dir.display()))
-}
-
-/// A fault of one file, as the gate tells one: its path inside the folder first.
-pub(super) fn of_file(name: &str, message: &str) -> Failure {
-    refused(format!("{}: {message}", printable(name)))
 }
 
 #[cfg(test)]

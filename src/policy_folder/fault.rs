@@ -1,0 +1,83 @@
+//! Why a policy folder is not read: it is at fault and refused, or something else is, which may pass.
+
+use std::io;
+use std::path::Path;
+
+use crate::domain::printable::printable;
+use crate::domain::{Failure, Kind};
+
+pub(super) fn refused(message: String) -> Failure {
+    Failure::new(Kind::PoliciesRefused, "policies_refused", message)
+}
+
+pub(super) fn folder_unreadable(dir: &Path, fault: &io::Error) -> Failure {
+    unreadable(fault, format!("the policy folder `{}` cannot be read: {fault}", dir.display()))
+}
+
+pub(super) fn file_unreadable(name: &str, fault: &io::Error) -> Failure {
+    unreadable(fault, format!("{}: cannot be read: {fault}", printable(name)))
+}
+
+fn unreadable(fault: &io::Error, message: String) -> Failure {
+    match is_of_the_folder(fault) {
+        true => refused(message),
+        false => unread(message),
+    }
+}
+
+/// What may pass without a change of the folder.
+pub(super) fn unread(message: String) -> Failure {
+    Failure::new(Kind::Busy, "policies_unread", message)
+}
+
+/// Whether something in the folder is at fault, and not the disk, or a bound of this process or host.
+fn is_of_the_folder(fault: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let Some(code) = fault.raw_os_error() else { return true };
+    code == LINKS_IN_A_CIRCLE
+        || matches!(
+            fault.kind(),
+            NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidFilename
+        )
+}
+
+/// `ELOOP`.
+#[cfg(target_os = "linux")]
+const LINKS_IN_A_CIRCLE: i32 = 40;
+#[cfg(not(target_os = "linux"))]
+const LINKS_IN_A_CIRCLE: i32 = 62;
+
+/// A fault of one file, as the gate tells one: its path inside the folder first.
+pub(super) fn of_file(name: &str, message: &str) -> Failure {
+    refused(format!("{}: {message}", printable(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_folder_is_not_to_blame_for_is_not_refused() {
+        // No entry, not permitted, no folder, a folder, a circle, too long a name.
+        for of_the_folder in [2, 1, 13, 20, 21, LINKS_IN_A_CIRCLE, 36] {
+            let fault = io::Error::from_raw_os_error(of_the_folder);
+            let failure = file_unreadable("rules/a.cedar", &fault);
+            assert_eq!(failure.kind, Kind::PoliciesRefused, "{fault}");
+        }
+        assert_eq!(
+            file_unreadable("rules", &io::Error::other("too much")).kind,
+            Kind::PoliciesRefused
+        );
+        // Interrupted, I/O, try again, no memory, files of the system, files of the process, stale.
+        for of_the_host in [4, 5, 11, 12, 23, 24, 116] {
+            let fault = io::Error::from_raw_os_error(of_the_host);
+            for failure in [
+                file_unreadable("rules/a.cedar", &fault),
+                folder_unreadable(Path::new("policies"), &fault),
+            ] {
+                assert_eq!((failure.kind, failure.code), (Kind::Busy, "policies_unread"));
+                assert!(failure.public.contains(&fault.to_string()), "{failure}");
+            }
+        }
+    }
+}
