@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, PolicyFiles, Timestamp, Token, TokenHash, limits};
+use crate::domain::{Digest, Failure, Kind, PolicyFiles, Timestamp, Token, TokenHash, limits};
 use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
 use crate::mail::Mailer;
@@ -28,16 +29,65 @@ use crate::throttle::{Places, Quotas, Throttle};
 pub struct PolicyStatus {
     /// The set comes from the store, since the folder was refused at start.
     pub last_good: bool,
-    /// Why the folder was last refused; `None` once it loads again.
+    /// Why the folder was last not loaded; `None` once it loads again.
     pub fault: Option<String>,
+    /// What became of it then, for whoever may not read policies.
+    pub outcome: Outcome,
     /// When the set went live.
     pub loaded_at: Timestamp,
+}
+
+/// What becomes of a folder that does not load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Outcome {
+    /// Something in it is at fault.
+    #[default]
+    Refused,
+    /// It could not be read, for no fault of its own.
+    Unread,
+    /// There was no process, no thread or no time to check it.
+    Unchecked,
+    /// Something else broke off.
+    BrokenOff,
+}
+
+impl Outcome {
+    /// By the failure to load it.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        match (failure.kind, failure.code) {
+            (Kind::PoliciesRefused, _) => Self::Refused,
+            (_, "policies_unread") => Self::Unread,
+            (Kind::Busy, _) => Self::Unchecked,
+            _ => Self::BrokenOff,
+        }
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unread => "could not be read, and is tried again",
+            Self::Unchecked => "could not be checked, and is tried again",
+            Self::BrokenOff => "could not be loaded, and is tried again",
+        }
+    }
 }
 
 /// Longest path that a short fault names.
 const PLACE_CHARS_MAX: usize = 200;
 
+/// Comparisons that can be due at once: one of a reload, one of a check.
+const COMPARISONS_WAITING_MAX: usize = 2;
+
 impl PolicyStatus {
+    /// Of a folder's set that went live.
+    #[must_use]
+    pub fn live(at: Timestamp) -> Self {
+        Self { last_good: false, fault: None, outcome: Outcome::default(), loaded_at: at }
+    }
+
     /// The fault for callers who may not read policies: which file and line, and none of their text.
     #[must_use]
     pub fn short_fault(&self) -> Option<String> {
@@ -45,8 +95,11 @@ impl PolicyStatus {
         let first = fault.lines().next().unwrap_or_default();
         let place = first.split_once(": ").map_or("", |(place, _)| place);
         let is_place = !place.contains([' ', '`']) && place.len() <= PLACE_CHARS_MAX;
-        let place = if is_place && !place.is_empty() { place } else { "the policy folder" };
-        Some(format!("{place}: refused; see the log, or run `kwic-team doctor`"))
+        let of_a_file = matches!(self.outcome, Outcome::Refused | Outcome::Unread);
+        let is_place = is_place && of_a_file && !place.is_empty();
+        let place = if is_place { place } else { "the policy folder" };
+        let outcome = self.outcome.words();
+        Some(format!("{place}: {outcome}; see the log, or run `kwic-team doctor`"))
     }
 }
 
@@ -72,6 +125,8 @@ pub struct Reloading {
     pub unkept: Option<Unkept>,
     /// How many had been asked for when the last one began, and what came of it.
     pub last: Option<(u64, Result<ReloadReport, Failure>)>,
+    /// How many have failed, one after another, for no fault of the folder.
+    pub failed: u32,
 }
 
 /// A live policy set that could not be kept for the next start.
@@ -80,7 +135,7 @@ pub struct Unkept {
     /// What it was made from.
     pub files: PolicyFiles,
     /// What changed since the set that is kept, for the audit log.
-    pub changes: Vec<String>,
+    pub changes: Changes,
 }
 
 /// Where links in mail lead: the console's address to the outside.
@@ -157,8 +212,14 @@ pub struct App {
     pub decisions: Handle,
     /// Whether the sidecar stops: what waits for somebody outside gives up then.
     pub stopping: watch::Sender<bool>,
-    /// One reload at a time.
-    pub reloading: Mutex<Reloading>,
+    /// One reload at a time, until it is told what it changed.
+    pub reloading: Arc<Mutex<Reloading>>,
+    /// In how long the next reload is due that follows no change; none where the last one failed for
+    /// no fault but the folder's, or not at all.
+    pub reload_due: watch::Sender<Option<Duration>>,
+    /// Comparisons of a set with the one before, apart from the threads that answer: one at a time,
+    /// while a reload and a check of the folder may wait.
+    pub comparisons: Queue,
     /// How many reloads were asked for.
     pub reloads_asked: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
@@ -190,7 +251,7 @@ impl App {
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
-        let status = PolicyStatus { last_good: false, fault: None, loaded_at: clock.now() };
+        let status = PolicyStatus::live(clock.now());
         Ok(Self {
             config,
             clock,
@@ -214,7 +275,9 @@ impl App {
             set_up: std::sync::Mutex::default(),
             decisions,
             stopping: watch::Sender::new(false),
-            reloading: Mutex::default(),
+            reloading: Arc::default(),
+            reload_due: watch::Sender::new(None),
+            comparisons: Queue::new(COMPARISONS_WAITING_MAX),
             reloads_asked: AtomicU64::new(0),
             checking: Mutex::default(),
             policies_unkept: AtomicBool::new(false),
@@ -235,10 +298,11 @@ mod tests {
 
     #[test]
     fn a_short_fault_names_the_place_and_no_text_of_a_policy() {
-        let short = |fault: &str| {
+        let short_of = |outcome, fault: &str| {
             let fault = Some(fault.to_owned());
-            PolicyStatus { last_good: false, fault, loaded_at: Timestamp(0) }.short_fault()
+            PolicyStatus { fault, outcome, ..PolicyStatus::live(Timestamp(0)) }.short_fault()
         };
+        let short = |fault: &str| short_of(Outcome::Refused, fault);
         let see = "see the log, or run `kwic-team doctor`";
         for (fault, told) in [
             (
@@ -253,7 +317,36 @@ mod tests {
         ] {
             assert_eq!(short(fault), Some(format!("{told}; {see}")));
         }
-        let none = PolicyStatus { last_good: false, fault: None, loaded_at: Timestamp(0) };
-        assert_eq!(none.short_fault(), None);
+        assert_eq!(PolicyStatus::live(Timestamp(0)).short_fault(), None);
+        for (kind, code, fault, told) in [
+            (Kind::PoliciesRefused, "policies_refused", "a.cedar: no", "a.cedar: refused"),
+            (
+                Kind::Busy,
+                "policies_unread",
+                "a.cedar: no",
+                "a.cedar: could not be read, and is tried again",
+            ),
+            (
+                Kind::Busy,
+                "policies_unread",
+                "the policy folder `/s` cannot: no",
+                "the policy folder: could not be read, and is tried again",
+            ),
+            (
+                Kind::Busy,
+                "gate_slow",
+                "gate: no",
+                "the policy folder: could not be checked, and is tried again",
+            ),
+            (
+                Kind::Internal,
+                "internal",
+                "x: no",
+                "the policy folder: could not be loaded, and is tried again",
+            ),
+        ] {
+            let outcome = Outcome::of(&Failure::new(kind, code, fault));
+            assert_eq!(short_of(outcome, fault), Some(format!("{told}; {see}")));
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! or a status code.
 
 pub mod accounts;
+pub mod again;
 pub mod api_tokens;
 pub mod audit;
 pub mod backup;
@@ -30,6 +31,7 @@ pub mod review;
 pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
+pub mod start;
 pub mod step_up;
 pub mod ticket;
 pub mod two_step;

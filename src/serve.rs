@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::task::JoinSet;
 
-use crate::app::{App, Links};
+use crate::app::{App, Links, Reloading};
 use crate::background;
 use crate::backup::leftovers;
 use crate::clock::Clock;
@@ -25,7 +25,9 @@ use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind};
 use crate::flows::permit::StorePermit;
-use crate::flows::{cross_check, letters, refresh, reload, sessions, set_up, two_step};
+use crate::flows::{
+    again, cross_check, letters, refresh, reload, sessions, set_up, start, two_step,
+};
 use crate::gate;
 use crate::http::{Bounds, Listen, Listener, Server, Small};
 use crate::keys::{Keys, callers};
@@ -62,7 +64,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
-    let (app, follower) = tokio::select! {
+    let Opened { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place()) => opened?,
         // However long a large store or a hanging disk takes.
         () = signals.end() => {
@@ -117,13 +119,17 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
         }));
     }
     if let Some(watch) = watch {
-        tasks.spawn(reload::watch(Arc::clone(&app), watch));
+        tasks.spawn(again::watch(Arc::clone(&app), watch));
     }
+    if let Some((untold, reloading)) = untold {
+        tasks.spawn(start::tell(Arc::clone(&app), untold, reloading));
+    }
+    tasks.spawn(again::retry(Arc::clone(&app)));
     let mail = tokio::spawn(letters::deliver(Arc::clone(&app), app.store.subscribe()));
     tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
     tasks.spawn(letters::watch_queue(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
-    tasks.spawn(reload::keep_unkept(Arc::clone(&app)));
+    tasks.spawn(again::keep_unkept(Arc::clone(&app)));
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
@@ -227,12 +233,7 @@ impl Decisions {
 
     /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
     /// others would put the start off.
-    async fn open(
-        &self,
-        config: Config,
-        demo: bool,
-        console: String,
-    ) -> Result<(Arc<App>, Follower), Failure> {
+    async fn open(&self, config: Config, demo: bool, console: String) -> Result<Opened, Failure> {
         let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
         opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
     }
@@ -332,9 +333,18 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// Store, directory, policies, keys, mail: everything that answers rest on. The feed goes on from
-/// what the directory holds.
-async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Follower), Failure> {
+/// What answers rest on.
+struct Opened {
+    app: Arc<App>,
+    /// The feed goes on from what the directory holds.
+    follower: Follower,
+    /// What the policies have changed since the last start, for once decisions are answered; nothing
+    /// reloads before.
+    untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
+}
+
+/// Store, directory, policies, keys, mail.
+async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
         clear_up(&config);
@@ -357,12 +367,13 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Fo
     let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
-    let start = reload::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
+    let start = start::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = Links::new(config.console.public_url.as_deref().unwrap_or(console));
     let link_keys = Keys::open(&config.data.join("keys"))?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
+    app.reload_due.send_replace(start.due);
     app.caller_keys.store(Arc::new(caller_keys));
     app.keys = link_keys;
     app.mailer = mailer;
@@ -371,7 +382,11 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<(Arc<App>, Fo
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
     tell_resealed(two_step::reseal(&app.store, &app.keys).await?);
-    Ok((app, follower))
+    let untold = match start.untold {
+        Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
+        None => None,
+    };
+    Ok(Opened { app, follower, untold })
 }
 
 /// Removes what backups and restores that were killed have left: no other is under way now.

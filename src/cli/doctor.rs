@@ -189,7 +189,7 @@ fn policies(ready: &Json) -> Line {
             Line::fail(
                 "policies",
                 format!(
-                    "the policy folder was refused, and {answers}: {fault}; mend it, then run `kwic-team policy reload`"
+                    "the policy folder is not live, and {answers}: {fault}; mend what this names, then run `kwic-team policy reload`"
                 ),
             )
         }

@@ -13,7 +13,7 @@ use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
-use crate::app::PolicyStatus;
+use crate::app::{Outcome, PolicyStatus};
 use crate::domain::{AuditDetail, AuditEntry, Failure, Kind};
 use crate::engine::Snapshot;
 use crate::flows::permit::StorePermit;
@@ -52,6 +52,8 @@ struct Installed {
 struct Policies<'p> {
     shell: Shell<'p>,
     last_good: bool,
+    /// What became of the folder.
+    told: &'static str,
     faults: Vec<Fault>,
     when: When,
     by: Option<String>,
@@ -78,11 +80,15 @@ async fn policies<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Policies<'p
     let history: Vec<Installed> =
         found.items.into_iter().map(|entry| installed(&people, entry)).collect();
     let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
-    let PolicyStatus { last_good, fault, loaded_at } = PolicyStatus::clone(&status);
+    let PolicyStatus { last_good, fault, outcome, loaded_at } = PolicyStatus::clone(&status);
     let managed_by = call.app.config.policies.managed_by.as_ref();
     Ok(Policies {
         shell: Shell::inside(call, viewer, w::POLICIES, SECTION),
         last_good,
+        told: match outcome {
+            Outcome::Refused => w::REFUSED,
+            Outcome::Unread | Outcome::Unchecked | Outcome::BrokenOff => w::NOT_LOADED,
+        },
         faults: fault.as_deref().map(faults).unwrap_or_default(),
         when: When::from(loaded_at, call.app.clock.now()),
         by: latest.map(|it| it.by.clone()),

@@ -738,12 +738,13 @@ pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
 
 // The policies, and a decision to try.
 pub(super) const REFUSED: &str = "The folder was refused";
+pub(super) const NOT_LOADED: &str = "The folder could not be loaded, for no fault of its own";
 pub(super) const REFUSED_WHY: &str =
     "The set before goes on answering. Mend this, then load the folder again.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
 pub(super) const LIVE_SET: &str = "Live set";
 pub(super) const LIVE: &str = "Live";
-pub(super) const LAST_GOOD: &str = "Last good set: the folder was refused at the start";
+pub(super) const LAST_GOOD: &str = "Last good set: the folder was not loaded at the start";
 pub(super) const LOADED: &str = "Loaded";
 pub(super) const LOADED_BY: &str = "By";
 pub(super) const BY_ITSELF: &str =

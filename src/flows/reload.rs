@@ -2,8 +2,9 @@
 //!
 //! One flow for file watch, signal and command. Runs apart from the threads that answer, at the
 //! priority of the process: a `forbid` must count soon, however busy the machine is. The swap itself
-//! is one store of a pointer. Never leaves the live set half changed, and never
-//! drops the last good one.
+//! is one store of a pointer, made as soon as the gate has let the set pass; what it changes is
+//! compared, told and kept afterwards. Never leaves the live set half changed, and never drops the last
+//! good one. A reload that fails for no fault of the folder is due again after a pause.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,47 +12,28 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use crate::app::ReloadReport;
-use crate::app::{App, PolicyStatus, Unkept};
+use crate::app::{App, Outcome, PolicyStatus, Unkept};
 use crate::background;
-use crate::clock;
 use crate::domain::{
     Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
-use crate::engine::{Changes, Snapshot, render};
+use crate::engine::{Changes, Snapshot};
 use crate::flows::permit::{Caller, Permit, Right, StorePermit};
 use crate::flows::{callers, refresh};
 use crate::gate;
-use crate::policy_folder::{self, Watch};
+use crate::policy_folder;
 use crate::store::{Store, StoredPolicies};
 
 /// How many lines of change the log gets; the audit log gets all.
 const LOGGED_CHANGES: usize = 200;
 
-/// How often it is tried to keep a live set that could not be kept.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// The set is live, and what is missing is tried again by [`keep_unkept`].
+/// The set is live, and that it is not kept is mended as soon as the store can be written.
 const NOT_KEPT: &str = "policies_not_kept";
 
 /// The pause before a reload that failed for no fault of the folder is tried again: doubled from the
 /// first to the last.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
-
-/// A set as it comes out of the gate, with what it was made from.
-struct Loaded {
-    files: PolicyFiles,
-    snapshot: Snapshot,
-}
-
-/// What a start found: the set to begin with, and how it stands.
-#[derive(Debug)]
-pub struct Start {
-    /// The set that answers from now on.
-    pub snapshot: Snapshot,
-    /// Live, or last good with the fault of the folder.
-    pub status: PolicyStatus,
-}
 
 /// Reads the folder, or the shipped one, and takes it through the gate beside decisions; `None` instead
 /// of the set that is known to pass already.
@@ -70,7 +52,7 @@ fn load_other(
     Ok((files, snapshot))
 }
 
-fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
+pub(super) fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
     dir.map_or_else(|| Ok(policy_folder::shipped()), |dir| policy_folder::read(&dir))
 }
 
@@ -80,27 +62,8 @@ fn is_large(files: &PolicyFiles) -> bool {
     bytes > limits::POLICY_BYTES_SOON
 }
 
-/// What a start begins with: a set that was kept has passed before, so it is loaded at once.
-fn load_first(
-    dir: Option<PathBuf>,
-    held: &[(RoleId, usize)],
-    kept: Option<Digest>,
-) -> Result<Loaded, Failure> {
-    let files = read(dir)?;
-    let snapshot = match kept == Some(files.digest()) {
-        true => Snapshot::load(&files, held).map_err(|faults| refused(&render(&faults)))?,
-        false => gate::load(&files, held)?,
-    };
-    Ok(Loaded { files, snapshot })
-}
-
-/// Runs the gate's work where nothing is decided yet.
-async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    background::run("policies", work).await
-}
-
 /// Runs the gate's work beside the decisions: at their priority, unless it is on a large set.
-async fn apart<T: Send + 'static>(
+pub(super) async fn apart<T: Send + 'static>(
     app: &App,
     large: bool,
     work: impl FnOnce() -> T + Send + 'static,
@@ -114,68 +77,6 @@ async fn apart<T: Send + 'static>(
     // Begun by one of their threads, which stands where the process does.
     let begun = app.decisions.spawn(background::run("policies", work));
     begun.await.map_err(|fault| Failure::internal(format!("the gate broke off: {fault}")))?
-}
-
-fn refused(faults: &str) -> Failure {
-    Failure::new(Kind::PoliciesRefused, "policies_refused", faults)
-}
-
-/// The set to start with: the folder's, else the last good one, loudly.
-///
-/// # Errors
-/// `PoliciesRefused`, when the folder is at fault and no good set was ever kept.
-pub async fn at_start(
-    dir: Option<PathBuf>,
-    held: Vec<(RoleId, usize)>,
-    store: &Store,
-    now: Timestamp,
-) -> Result<Start, Failure> {
-    let kept = store.policies_last_good().await?;
-    let digest = kept.as_ref().map(|kept| kept.digest);
-    let fault = match first(move || load_first(dir, &held, digest)).await? {
-        Ok(loaded) => return begin(loaded, kept, store, now).await,
-        Err(fault) => fault,
-    };
-    let Some(kept) = kept else { return Err(fault) };
-    tracing::error!(
-        kept = %kept.digest,
-        "the policy folder is refused, so the last good set answers; mend the folder, then reload\n{}",
-        fault.public
-    );
-    let files = PolicyFiles::kept(kept.files);
-    let snapshot = first(move || Snapshot::load(&files, &[])).await?.map_err(|faults| {
-        refused(&format!(
-            "{}\nand the last good set no longer loads:\n{}",
-            fault.public,
-            render(&faults)
-        ))
-    })?;
-    let status = PolicyStatus { last_good: true, fault: Some(fault.public), loaded_at: kept.at };
-    Ok(Start { snapshot, status })
-}
-
-/// Starts with the folder's set, and keeps it where it is another than the kept one.
-async fn begin(
-    loaded: Loaded,
-    kept: Option<StoredPolicies>,
-    store: &Store,
-    now: Timestamp,
-) -> Result<Start, Failure> {
-    let Loaded { files, snapshot } = loaded;
-    if kept.as_ref().is_none_or(|kept| kept.digest != snapshot.digest()) {
-        let before = match kept {
-            Some(kept) => {
-                let files = PolicyFiles::kept(kept.files);
-                first(move || Snapshot::load(&files, &[])).await?.ok()
-            }
-            None => None,
-        };
-        let changes = before.map(|before| snapshot.changes_since(&before)).unwrap_or_default();
-        keep(store, Actor::System, (&snapshot, files), now, &changes.lines()).await?;
-    }
-    log_live(&snapshot);
-    let status = PolicyStatus { last_good: false, fault: None, loaded_at: now };
-    Ok(Start { snapshot, status })
 }
 
 /// The paths of the files that the live set was made from; `None` where that set is not kept.
@@ -213,15 +114,38 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
 pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
     // One folder goes through the gate at a time, whatever for.
     let _one = app.checking.lock().await;
-    let _alone = app.reloading.lock().await;
+    let alone = app.reloading.lock().await;
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
     let live = app.policies.load_full();
-    let report = move || match load_other(dir, &held, live.digest())?.1 {
-        None => Ok(report(&live, false, Changes::default())),
-        Some(snapshot) => Ok(report(&snapshot, true, snapshot.changes_since(&live))),
-    };
-    apart(app, false, report).await?
+    let known = live.digest();
+    let loaded = apart(app, false, move || load_other(dir, &held, known)).await;
+    // A reload need not wait for the comparison.
+    drop(alone);
+    let (files, snapshot) = loaded??;
+    let Some(snapshot) = snapshot else { return Ok(report(&live, false, Changes::default())) };
+    let snapshot = Arc::new(snapshot);
+    let changes = compare(app, Arc::clone(&snapshot), live).await;
+    let report = report(&snapshot, true, changes);
+    give_back(app, &files, snapshot).await;
+    Ok(report)
+}
+
+/// Who gains and who loses by a set; unknown where that could not be found out.
+pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>) -> Changes {
+    let work = move || now.changes_since(&before);
+    app.comparisons.run("comparison", work).await.unwrap_or_else(|fault| {
+        tracing::error!("the policies were not compared with those before: {fault}");
+        Changes::unknown("the set could not be compared with the one before")
+    })
+}
+
+/// To give back the memory of a large set takes long enough to hold up who waits.
+async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
+    if is_large(files) {
+        // Without a thread for it, it is given back here.
+        let _ = apart(app, true, move || drop(snapshot)).await;
+    }
 }
 
 /// However many wait while one reload runs, one more follows: each is answered by a reload that
@@ -236,40 +160,73 @@ async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     }
     let asked = app.reloads_asked.load(Ordering::Acquire);
     app.telemetry.begin_reload(app.clock.now());
-    let outcome = told(app, try_once(app, permit, &mut reloading.unkept).await);
+    let outcome = try_once(app, permit, &mut reloading.unkept).await;
+    let outcome = told(app, &mut reloading.failed, outcome);
     reloading.last = Some((asked, outcome.clone()));
     outcome
 }
 
-/// Tells what came of a reload in the log, the counters and the status.
-fn told(app: &App, outcome: Result<ReloadReport, Failure>) -> Result<ReloadReport, Failure> {
-    match outcome {
-        Ok(report) => {
-            app.telemetry.reloaded(true, app.clock.now());
-            Ok(report)
+/// Tells what came of a reload in the log, the counters and the status; one that failed for no fault
+/// of the folder is due again.
+fn told(
+    app: &App,
+    failed: &mut u32,
+    outcome: Result<ReloadReport, Failure>,
+) -> Result<ReloadReport, Failure> {
+    app.telemetry.reloaded(outcome.is_ok(), app.clock.now());
+    let passing = outcome.as_ref().err().is_some_and(is_passing);
+    *failed = if passing { failed.saturating_add(1) } else { 0 };
+    let pause = passing.then(|| pause_after(*failed));
+    app.reload_due.send_replace(pause);
+    outcome.map_err(|fault| {
+        let fault = due_again(fault, pause);
+        let text = status_text(&fault);
+        match fault.kind {
+            Kind::PoliciesRefused => tracing::error!(
+                "the policies are refused, the set before goes on answering\n{text}"
+            ),
+            _ => tracing::error!(cause = fault.private.as_deref(), "{text}"),
         }
-        Err(fault) => {
-            app.telemetry.reloaded(false, app.clock.now());
-            let refused = fault.kind == Kind::PoliciesRefused;
-            let why = match refused {
-                true => fault.public.clone(),
-                false => format!("the policies were not reloaded: {}", fault.public),
-            };
-            if refused {
-                tracing::error!(
-                    "the policies are refused, the set before goes on answering\n{why}"
-                );
-            } else {
-                tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
-            }
-            // One that is live already is not at fault.
-            if fault.code != NOT_KEPT {
-                let status = PolicyStatus::clone(&app.policy_status.load());
-                app.policy_status.store(Arc::new(PolicyStatus { fault: Some(why), ..status }));
-            }
-            Err(fault)
+        // One that is live already is not at fault.
+        if fault.code != NOT_KEPT {
+            let status = PolicyStatus::clone(&app.policy_status.load());
+            let outcome = Outcome::of(&fault);
+            app.policy_status.store(Arc::new(PolicyStatus {
+                fault: Some(text),
+                outcome,
+                ..status
+            }));
         }
+        fault
+    })
+}
+
+/// What is told of a folder that was not loaded.
+pub(super) fn status_text(fault: &Failure) -> String {
+    match fault.kind {
+        Kind::PoliciesRefused => fault.public.clone(),
+        _ if fault.code == NOT_KEPT => fault.public.clone(),
+        // A file that cannot be read stands first, as one that is refused does.
+        _ if fault.code == "policies_unread" => fault.public.clone(),
+        _ => format!("the policies were not reloaded: {}", fault.public),
     }
+}
+
+/// Says when it is tried again.
+pub(super) fn due_again(fault: Failure, pause: Option<Duration>) -> Failure {
+    let Some(pause) = pause.map(|pause| pause.as_secs()) else { return fault };
+    let public = format!("{}; tried again in {pause} s", fault.public);
+    Failure { public, retry_after: Some(pause), ..fault }
+}
+
+/// Whether the same folder may load later.
+pub(super) fn is_passing(fault: &Failure) -> bool {
+    matches!(fault.kind, Kind::Busy | Kind::Internal) && fault.code != NOT_KEPT
+}
+
+fn pause_after(failed: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
+    AGAIN_AFTER.saturating_mul(doubled).min(AGAIN_AFTER_MAX)
 }
 
 async fn try_once(
@@ -282,47 +239,55 @@ async fn try_once(
     let before = app.policies.load_full();
     let known = before.digest();
     let (files, snapshot) = apart(app, false, move || load_other(dir, &held, known)).await??;
-    let large = is_large(&files);
     let at = app.clock.now();
-    let status = PolicyStatus { last_good: false, fault: None, loaded_at: at };
     let Some(snapshot) = snapshot else {
-        app.policy_status.store(Arc::new(status));
-        if let Some(Unkept { changes, .. }) = unkept.take() {
-            let again = Unkept { files: files.clone(), changes };
-            let actor = permit.into_actor();
-            let kept = keep(&app.store, actor, (&before, files), at, &again.changes).await;
-            settle(app, kept, again, unkept).await?;
+        app.policy_status.store(Arc::new(PolicyStatus::live(at)));
+        if unkept.is_some() {
+            let set = Unkept { files, changes: Changes::default() };
+            keep(app, permit.into_actor(), set, at, unkept).await?;
         }
         return Ok(report(&before, false, Changes::default()));
     };
-    let (snapshot, changes) = apart(app, large, move || {
-        let changes = snapshot.changes_since(&before);
-        (Arc::new(snapshot), changes)
-    })
-    .await?;
-    let retired = {
-        // While the swap is under way nobody is given a role, so none can be given that is
-        // about to disappear.
-        let _no_role_is_given = app.roles_given.write().await;
-        still_held(&snapshot, &app.directory.roles_held())?;
-        let retired = app.policies.swap(Arc::clone(&snapshot));
-        app.policy_status.store(Arc::new(status));
-        retired
-    };
-    let mut lines = unkept.take().map(|unkept| unkept.changes).unwrap_or_default();
-    lines.extend(changes.lines());
-    let again = Unkept { files: files.clone(), changes: lines };
-    let kept = keep(&app.store, permit.into_actor(), (&snapshot, files), at, &again.changes).await;
-    let (live, told) = (Arc::clone(&snapshot), changes.lines());
-    // To give back the memory of a large set takes long enough to hold up decisions.
-    apart(app, large, move || {
-        log_live(&live);
-        log_changes(&told);
-        drop(retired);
-    })
-    .await?;
-    settle(app, kept, again, unkept).await?;
+    let snapshot = Arc::new(snapshot);
+    go_live(app, &snapshot, at).await?;
+    let retired = Arc::clone(&before);
+    let changes = compare(app, Arc::clone(&snapshot), before).await;
+    give_back(app, &files, retired).await;
+    log_changes(&changes.lines());
+    let set = Unkept { files, changes: changes.clone() };
+    keep(app, permit.into_actor(), set, at, unkept).await?;
     Ok(report(&snapshot, true, changes))
+}
+
+/// From here on, the set answers.
+async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(), Failure> {
+    // While the swap is under way nobody is given a role, so none can be given that is
+    // about to disappear.
+    let _no_role_is_given = app.roles_given.write().await;
+    still_held(snapshot, &app.directory.roles_held())?;
+    app.policies.store(Arc::clone(snapshot));
+    app.policy_status.store(Arc::new(PolicyStatus::live(at)));
+    log_live(snapshot);
+    Ok(())
+}
+
+/// Keeps the live set for the next start, with what changed since the set that is kept; where that
+/// cannot be done, it is remembered until it can.
+pub(super) async fn keep(
+    app: &App,
+    actor: Actor,
+    Unkept { files, changes }: Unkept,
+    at: Timestamp,
+    unkept: &mut Option<Unkept>,
+) -> Result<(), Failure> {
+    let changes = match unkept.take() {
+        Some(earlier) => earlier.changes.followed_by(changes),
+        None => changes,
+    };
+    let (live, lines) = (app.policies.load_full(), changes.lines());
+    let again = Unkept { files: files.clone(), changes };
+    let kept = install(&app.store, actor, (&live, files), at, &lines).await;
+    settle(app, kept, again, unkept).await
 }
 
 /// Ends a reload whose set is live: whether it is kept for the next start is told, and remembered
@@ -361,15 +326,19 @@ fn report(snapshot: &Snapshot, changed: bool, changes: Changes) -> ReloadReport 
 /// A role that a member was given while the set went through the gate.
 fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
     match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
-        Some((role, _)) => Err(refused(&format!(
-            "the role `{role}` was given to a member while it was about to disappear: reload again"
-        ))),
+        Some((role, _)) => Err(Failure::new(
+            Kind::PoliciesRefused,
+            "policies_refused",
+            format!(
+                "the role `{role}` was given to a member while it was about to disappear: reload again"
+            ),
+        )),
         None => Ok(()),
     }
 }
 
 /// Keeps a set for the start after a crash, with its entry in the audit log.
-async fn keep(
+pub(super) async fn install(
     store: &Store,
     actor: Actor,
     (snapshot, files): (&Snapshot, PolicyFiles),
@@ -385,7 +354,7 @@ async fn keep(
     store.policies_installed(&actor, stored, detail).await.map(|committed| committed.revision)
 }
 
-fn log_live(snapshot: &Snapshot) {
+pub(super) fn log_live(snapshot: &Snapshot) {
     tracing::info!(
         digest = snapshot.digest_hex(),
         policies = snapshot.policy_count(),
@@ -399,7 +368,7 @@ fn log_live(snapshot: &Snapshot) {
     }
 }
 
-fn log_changes(lines: &[String]) {
+pub(super) fn log_changes(lines: &[String]) {
     for line in lines.iter().take(LOGGED_CHANGES) {
         tracing::info!(change = %line, "policies");
     }
@@ -411,58 +380,6 @@ fn log_changes(lines: &[String]) {
     }
 }
 
-/// Keeps the live set for the next start as soon as the store can be written, where it could not be
-/// before, until the task is ended.
-pub async fn keep_unkept(app: Arc<App>) {
-    loop {
-        tokio::time::sleep(KEEP_EVERY).await;
-        // The store finds out for itself when it can be written again.
-        if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
-            let unkept = &mut app.reloading.lock().await.unkept;
-            let Some(again) = unkept.take() else { continue };
-            let (live, files, at) =
-                (app.policies.load_full(), again.files.clone(), app.clock.now());
-            let kept = keep(&app.store, Actor::System, (&live, files), at, &again.changes).await;
-            if settle(&app, kept, again, unkept).await.is_ok() {
-                tracing::info!("the live policies are kept for the next start");
-            }
-        }
-    }
-}
-
-/// Reloads whenever the folder changes, until the task is ended. A reload that failed for no fault of
-/// the folder, such as a lack of memory, is tried again without a change.
-pub async fn watch(app: Arc<App>, mut folder: Watch) {
-    // A start with the last good set may have failed for such a reason as well.
-    let mut again = app.policy_status.load().last_good.then_some(AGAIN_AFTER);
-    loop {
-        match again {
-            Some(pause) => drop(tokio::time::timeout(pause, folder.changed()).await),
-            None => folder.changed().await,
-        }
-        let began = clock::monotonic();
-        // The outcome is in the log and the status.
-        let outcome = now(&app, StorePermit::system()).await;
-        again = match &outcome {
-            Err(fault) if is_passing(fault) => {
-                Some(again.map_or(AGAIN_AFTER, |pause| (pause * 2).min(AGAIN_AFTER_MAX)))
-            }
-            _ => None,
-        };
-        if outcome.is_ok() {
-            tracing::info!(
-                took_ms = began.elapsed().as_millis(),
-                "policies were reloaded after the folder changed"
-            );
-        }
-    }
-}
-
-/// Whether the same folder may load later.
-fn is_passing(fault: &Failure) -> bool {
-    matches!(fault.kind, Kind::Busy | Kind::Internal) && fault.code != NOT_KEPT
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,33 +388,47 @@ mod tests {
     use crate::directory::Directory;
 
     #[tokio::test]
-    async fn each_reload_that_failed_is_told_and_what_may_pass_is_tried_again() {
+    async fn each_reload_that_failed_is_told_and_what_may_pass_is_due_again() {
         let home = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(Timestamp(1_764_000_000_000));
         let store = Store::in_memory(clock.clone()).await.unwrap();
         let config = Config::default_for(home.path().to_owned());
         let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let live = report(&begun, false, Changes::default());
         let app = App::new(config, clock, begun, Arc::new(Directory::new()), store).unwrap();
-        for (fault, is_tried_again) in [
-            (Failure::new(Kind::Busy, "gate_ended", "out of memory"), true),
-            (Failure::new(Kind::Busy, "no_process", "no process"), true),
-            (Failure::internal("broke off"), true),
-            (refused("nosuchword"), false),
+        let due = || *app.reload_due.borrow();
+        let refused = Failure::new(Kind::PoliciesRefused, "policies_refused", "nosuchword");
+        let mut failed = 0;
+        for (fault, outcome, again) in [
+            (Failure::new(Kind::Busy, "policies_unread", "no files"), Outcome::Unread, Some(2)),
+            (Failure::new(Kind::Busy, "gate_ended", "no memory"), Outcome::Unchecked, Some(4)),
+            (Failure::internal("broke off"), Outcome::BrokenOff, Some(8)),
+            (refused.clone(), Outcome::Refused, None),
+            (Failure::new(Kind::Busy, "no_process", "no process"), Outcome::Unchecked, Some(2)),
         ] {
-            told(&app, Err(fault.clone())).unwrap_err();
+            let told = told(&app, &mut failed, Err(fault.clone())).unwrap_err();
             let status = PolicyStatus::clone(&app.policy_status.load());
-            assert!(status.fault.as_ref().unwrap().contains(&fault.public), "{status:?}");
-            assert!(status.short_fault().is_some());
-            assert_eq!(is_passing(&fault), is_tried_again, "{fault:?}");
+            let text = status.fault.as_ref().unwrap();
+            assert!(text.contains(&fault.public), "{status:?}");
+            assert_eq!(text.contains("; tried again in "), again.is_some(), "{text}");
+            assert_eq!((status.outcome, told.retry_after), (outcome, again));
+            assert_eq!(due(), again.map(Duration::from_secs));
             app.policy_status.store(Arc::new(PolicyStatus { fault: None, ..status }));
         }
-        let live = Failure::new(Kind::Busy, NOT_KEPT, "live, and not kept");
-        told(&app, Err(live.clone())).unwrap_err();
-        assert_eq!(app.policy_status.load().fault, None);
-        assert!(!is_passing(&live));
+        told(&app, &mut failed, Ok(live)).unwrap();
+        assert_eq!((due(), failed), (None, 0));
+        let not_kept = Failure::new(Kind::Busy, NOT_KEPT, "live, and not kept");
+        told(&app, &mut failed, Err(not_kept.clone())).unwrap_err();
+        assert_eq!((&app.policy_status.load().fault, due()), (&None, None));
         // The keys are at fault, and the policies are live.
-        assert!(!is_passing(&callers::not_reloaded(&live)));
+        assert!(!is_passing(&callers::not_reloaded(&not_kept)));
         // The runtime of the decisions must not end on a thread of another.
         tokio::task::spawn_blocking(move || drop(app)).await.unwrap();
+    }
+
+    #[test]
+    fn the_pause_is_doubled_to_a_bound() {
+        let pauses = [0, 1, 2, 3, 6, 7, u32::MAX].map(|failed| pause_after(failed).as_secs());
+        assert_eq!(pauses, [2, 2, 4, 8, 60, 60, 60]);
     }
 }

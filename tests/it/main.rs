@@ -33,6 +33,7 @@ mod device;
 mod directory;
 mod disk;
 mod erasure;
+mod going_live;
 mod guards;
 mod house;
 mod http;

@@ -22,19 +22,19 @@ use kwic_team::store::{AuditFilter, Store};
 use crate::disk::Disk;
 use crate::support::{Sidecar, Start, copy_folder, eventually, question, shipped_policies};
 
-fn with_ann(start: &Start) -> Sidecar {
+pub fn with_ann(start: &Start) -> Sidecar {
     let sidecar = Sidecar::start_with(start);
     sidecar.account("acme");
     sidecar.members("acme", &[("ann", "contact_manager")]);
     sidecar
 }
 
-fn may_view_templates(sidecar: &Sidecar) -> bool {
+pub fn may_view_templates(sidecar: &Sidecar) -> bool {
     sidecar.tcp().allows(&question("ann", "templates:view", ("template", "t"), "acme"))
 }
 
 /// Gives the role one more action, or takes it away again.
-fn role_file(sidecar: &Sidecar, with_templates: bool) {
+pub fn role_file(sidecar: &Sidecar, with_templates: bool) {
     let shipped =
         fs::read_to_string(shipped_policies().join("roles/contact_manager.cedar")).unwrap();
     let text = if with_templates {
@@ -53,11 +53,11 @@ fn role_file(sidecar: &Sidecar, with_templates: bool) {
 }
 
 /// The folder's own tests hold the shipped matrix; an edit of the matrix edits them as well.
-fn without_tests(sidecar: &Sidecar) {
+pub fn without_tests(sidecar: &Sidecar) {
     fs::remove_dir_all(sidecar.path("policies/tests")).unwrap();
 }
 
-fn readiness(sidecar: &Sidecar) -> serde_json::Value {
+pub fn readiness(sidecar: &Sidecar) -> serde_json::Value {
     sidecar.tcp().get("/readyz").json()
 }
 

@@ -1,0 +1,73 @@
+//! What is tried again and again while the sidecar runs: reloads that the folder's changes ask for, one
+//! that failed for no fault of the folder, and keeping a live set that could not be kept.
+//!
+//! Each ends with the sidecar. Reloads nothing itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::app::{App, Unkept};
+use crate::clock;
+use crate::domain::Actor;
+use crate::engine::Changes;
+use crate::flows::permit::StorePermit;
+use crate::flows::reload;
+use crate::policy_folder::Watch;
+
+/// How often it is tried to keep a live set that could not be kept.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Reloads whenever the folder changes.
+pub async fn watch(app: Arc<App>, mut folder: Watch) {
+    loop {
+        folder.changed().await;
+        let began = clock::monotonic();
+        // The outcome is in the log and the status.
+        if reload::now(&app, StorePermit::system()).await.is_ok() {
+            tracing::info!(
+                took_ms = began.elapsed().as_millis(),
+                "policies were reloaded after the folder changed"
+            );
+        }
+    }
+}
+
+/// Reloads once more whenever a reload, whoever asked for it, or the start has failed for no fault of
+/// the folder, such as a lack of memory or of open files: after a pause, unless another one has come
+/// of itself.
+pub async fn retry(app: Arc<App>) {
+    let mut due = app.reload_due.subscribe();
+    loop {
+        let pause = *due.borrow_and_update();
+        let changed = due.changed();
+        match pause {
+            // The sender is in the app: it cannot be gone.
+            None => drop(changed.await),
+            Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
+                // The outcome is in the log and the status, and says what is due next.
+                if reload::now(&app, StorePermit::system()).await.is_ok() {
+                    tracing::info!("policies were reloaded after they could not be before");
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Keeps the live set for the next start as soon as the store can be written, where it could not be
+/// before.
+pub async fn keep_unkept(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(KEEP_EVERY).await;
+        // The store finds out for itself when it can be written again.
+        if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
+            let unkept = &mut app.reloading.lock().await.unkept;
+            let Some(files) = unkept.as_ref().map(|unkept| unkept.files.clone()) else { continue };
+            let (set, at) = (Unkept { files, changes: Changes::default() }, app.clock.now());
+            if reload::keep(&app, Actor::System, set, at, unkept).await.is_ok() {
+                tracing::info!("the live policies are kept for the next start");
+            }
+        }
+    }
+}
