@@ -26,6 +26,7 @@ mod role;
 mod serve;
 mod shell;
 mod token;
+mod wait_limit;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use serde_json::{Value as Json, json};
 use crate::config;
 use crate::domain::{Failure, Kind};
 use crate::gate;
+use wait_limit::WaitLimit;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,9 +147,12 @@ struct Global {
     /// Print JSON: one document, or one line an item; what went wrong as a document on standard error
     #[arg(long, global = true)]
     json: bool,
-    /// How long to wait for an answer of the sidecar; 30, and 600 for what takes long by its nature
+    /// How long the command may wait in all, for the sidecar and for files that are pipes; without it 30 for each answer, and 600 for what takes long by its nature
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// The same, counted.
+    #[arg(skip)]
+    wait_limit: WaitLimit,
 }
 
 #[derive(Debug, Subcommand)]
@@ -261,6 +266,7 @@ fn dispatch(cli: Cli) -> Outcome {
         let file = file.display();
         return Err(Stop::usage(format!("--config: there is no file `{file}`")));
     }
+    global.wait_limit = WaitLimit::new(global.timeout);
     match command {
         Command::Serve(args) => serve::run(&global, &args),
         Command::Account(command) => account::run(&global, command),

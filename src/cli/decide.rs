@@ -71,7 +71,7 @@ pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
     let subject = pair("--subject", &args.subject)?;
     let resource = pair("--resource", &args.resource)?;
     let answer = match &args.policies {
-        Some(_) => on_folder(args, subject, resource, (&properties, &context))?,
+        Some(_) => on_folder((global, args), subject, resource, (&properties, &context))?,
         None => {
             let body = json!({
                 "subject": {"type": subject.0, "id": subject.1},
@@ -130,12 +130,12 @@ impl Members for MadeUp<'_> {
 }
 
 fn on_folder(
-    args: &DecideArgs,
+    (global, args): (&Global, &DecideArgs),
     subject: (&str, &str),
     resource: (&str, &str),
     (properties, context): (&Map<String, Json>, &Map<String, Json>),
 ) -> Result<Json, Stop> {
-    let snapshot = snapshot(args)?;
+    let snapshot = snapshot(global, args)?;
     if let Some(role) = &args.role
         && !snapshot.roles().iter().any(|card| card.id.as_str() == role)
     {
@@ -171,10 +171,10 @@ fn on_folder(
 }
 
 /// The folder, with other entities where they are given.
-fn snapshot(args: &DecideArgs) -> Result<Snapshot, Stop> {
+fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?;
-    let text = input::bytes(entities, ENTITIES_BYTES_MAX)?;
+    let text = input::bytes(entities, ENTITIES_BYTES_MAX, &global.wait_limit)?;
     if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
         let most = limits::POLICY_FILE_BYTES_MAX >> 20;
         let why = format!("`{}` is too large: it may have {most} MiB", entities.display());

@@ -320,7 +320,7 @@ fn send_all(
         roles.extend(RoleId::parse(&text(&role, "id")).ok());
         Ok(())
     })?;
-    let people = people_file::invited(file, format, roles)?;
+    let people = people_file::invited(file, format, roles, &global.wait_limit)?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);

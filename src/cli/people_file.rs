@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::wait_limit::WaitLimit;
 use super::{Stop, input};
 use crate::domain::{RoleId, limits};
 use crate::flows::import::{self, Becomes, Reader, Row};
@@ -56,13 +57,14 @@ pub(super) fn invited(
     file: &Path,
     format: Format,
     roles: BTreeSet<RoleId>,
+    limit: &WaitLimit,
 ) -> Result<Vec<(u64, Row)>, Stop> {
     let format = match format {
         Format::Csv => import::Format::Csv,
         Format::Jsonl => import::Format::JsonLines,
     };
     let mut reader = Reader::new(format, Becomes::Invites, roles);
-    reader.feed(&bytes(file)?);
+    reader.feed(&bytes(file, limit)?);
     reader.end();
     let rows = reader.take_rows();
     let Err(faults) = reader.finish() else { return Ok(rows) };
@@ -76,8 +78,8 @@ pub(super) fn invited(
     Err(Stop::failure(message))
 }
 
-fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
-    let bytes = input::bytes(file, BYTES_MAX + 1)?;
+fn bytes(file: &Path, limit: &WaitLimit) -> Result<Vec<u8>, Stop> {
+    let bytes = input::bytes(file, BYTES_MAX + 1, limit)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= BYTES_MAX) {
         return Ok(bytes);
     }

@@ -3,6 +3,7 @@
 //! The only place where the command line speaks HTTP. Never speaks to anything but the socket in
 //! the data folder, and never waits for it without an end.
 
+mod received;
 mod upload;
 
 use std::cell::Cell;
@@ -12,21 +13,23 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
+use self::received::Received;
 use self::upload::{Sent, Upload};
+use super::wait_limit::{USUAL, WaitLimit};
 use super::{Exit, Global, Stop};
 use crate::domain::Failure;
 
-/// How long a command waits for an answer, and for each further piece of a long one.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
-/// The same for what takes the longer the more there is, or waits for somebody else.
+/// As [`USUAL`], for what takes the longer the more there is, or waits for somebody else.
 const LONG_LIMIT: Duration = Duration::from_secs(600);
 /// Those calls, by the beginnings of their paths.
 const LONG: [&str; 7] = [
@@ -40,6 +43,8 @@ const LONG: [&str; 7] = [
 ];
 /// How often a waiting person sees a move, and a full socket is tried again.
 const TICK: Duration = Duration::from_millis(100);
+/// More bytes than any answer has that is no file.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// The largest page that the API gives: a long list is few calls.
 const PAGE_ITEMS: &str = "1000";
 
@@ -49,8 +54,7 @@ pub(super) struct Remote {
     /// Why it is looked for there.
     looked: &'static str,
     runtime: Runtime,
-    /// What `--timeout` says.
-    limit: Option<Duration>,
+    wait_limit: WaitLimit,
     /// Whether it did not answer once: a command that asks several things waits once only.
     silent: Cell<bool>,
 }
@@ -108,13 +112,13 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
-        let limit = global.timeout.map(Duration::from_secs);
+        let wait_limit = global.wait_limit.clone();
         let socket = global.data.join("admin.sock");
         let looked = match global.data_is_named {
             true => "looked there because of --data",
             false => "looked there because no --data is given and this is the folder you are in",
         };
-        Ok(Self { socket, looked, runtime, limit, silent: Cell::new(false) })
+        Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
 
     /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does.
@@ -136,7 +140,7 @@ impl Remote {
             let response = self.send(call, "application/json", body, None).await?;
             self.whole(call, response).await
         })?;
-        document(&bytes)
+        self.document(&bytes)
     }
 
     /// All pages of a list, each item through `each`.
@@ -194,7 +198,7 @@ impl Remote {
         });
         sent.bar.finish_and_clear();
         // The file is at fault here, not the command line.
-        document(&bytes.map_err(|stop| match stop.exit {
+        self.document(&bytes.map_err(|stop| match stop.exit {
             Exit::Usage => Stop { exit: Exit::Failure, ..stop },
             _ => stop,
         })?)
@@ -211,14 +215,22 @@ impl Remote {
             let body = Either::Left(Full::default());
             let response = self.send(&call, "application/json", body, None).await?;
             let mut response = self.accepted(&call, response).await?;
-            let rest = "the rest of the answer";
-            while let Some(frame) = self.within(&call, rest, response.body_mut().frame()).await? {
+            let mut received = Received::new(self.wait_limit.left(LONG_LIMIT));
+            loop {
+                let asked = Instant::now();
+                let next = tokio::time::timeout(received.left(), response.body_mut().frame()).await;
+                received.waited(asked.elapsed());
+                let Ok(next) = next else {
+                    let limit = self.wait_limit.limit(LONG_LIMIT);
+                    return Err(self.no_answer(&call, "the rest of the answer", limit));
+                };
+                let Some(frame) = next else { return Ok(()) };
                 let frame = frame.map_err(|fault| broke_off(&fault))?;
                 if let Some(piece) = frame.data_ref() {
+                    received.add(piece.len())?;
                     each(piece)?;
                 }
             }
-            Ok(())
         })
     }
 
@@ -229,18 +241,10 @@ impl Remote {
         body: Either<Full<Bytes>, Upload>,
         sent: Option<&Sent>,
     ) -> Result<hyper::Response<Incoming>, Stop> {
-        let broken = |fault: &hyper::Error| {
-            let (place, causes) = (self.socket.display(), causes(fault));
-            Stop::failure(match fault.is_parse() {
-                true => format!(
-                    "what answers on `{place}` is no sidecar: {causes}; give the --data of one"
-                ),
-                false => format!("the sidecar hung up: {causes}; see its log, then try again"),
-            })
-        };
+        self.wait_limit.begin();
         let stream = self.connect(call).await?;
         let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
+            http1::handshake(TokioIo::new(stream)).await.map_err(|fault| self.broken(&fault))?;
         tokio::spawn(connection);
         let mut request = hyper::Request::builder()
             .method(call.method)
@@ -261,7 +265,35 @@ impl Remote {
             None => self.within(call, "the answer", answer).await?,
             Some(sent) => self.while_it_moves(call, sent, answer).await?,
         };
-        answer.map_err(|fault| broken(&fault))
+        let answer = answer.map_err(|fault| self.broken(&fault))?;
+        // hyper itself refuses a head that is too large, before a sidecar sees it.
+        let too_large = [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
+        match answer.headers().contains_key("x-request-id") || too_large.contains(&answer.status())
+        {
+            true => Ok(answer),
+            false => {
+                Err(self.not_ours(&format!("its answer `{}` has no request id", answer.status())))
+            }
+        }
+    }
+
+    /// Why there is no answer: nothing is known of the other end.
+    fn broken(&self, fault: &hyper::Error) -> Stop {
+        let causes = causes(fault);
+        match fault.is_parse() {
+            true => self.not_ours(&format!("its answer is not HTTP ({causes})")),
+            false => Stop::failure(format!(
+                "the connection to `{}` ended without an answer: {causes}; if a sidecar runs there, see its log, then try again",
+                self.socket.display()
+            )),
+        }
+    }
+
+    fn not_ours(&self, why: &str) -> Stop {
+        let place = self.socket.display();
+        Stop::failure(format!(
+            "what answers on `{place}` is not kwic-team: {why}; give the --data of a running sidecar"
+        ))
     }
 
     async fn connect(&self, call: &Call<'_>) -> Result<UnixStream, Stop> {
@@ -300,9 +332,26 @@ impl Remote {
         call: &Call<'_>,
         response: hyper::Response<Incoming>,
     ) -> Result<Bytes, Stop> {
-        let body = self.accepted(call, response).await?.into_body().collect();
+        let response = self.accepted(call, response).await?;
+        self.rest(call, response.into_body()).await
+    }
+
+    fn document(&self, bytes: &[u8]) -> Result<Json, Stop> {
+        serde_json::from_slice(bytes)
+            .map_err(|fault| self.not_ours(&format!("its answer is not JSON ({fault})")))
+    }
+
+    /// A body that is no file.
+    async fn rest(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Stop> {
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
         let body = self.within(call, "the rest of the answer", body).await?;
-        body.map(|body| body.to_bytes()).map_err(|fault| broke_off(&fault))
+        body.map(|body| body.to_bytes()).map_err(|fault| match fault.is::<LengthLimitError>() {
+            true => {
+                let most = ANSWER_BYTES_MAX >> 20;
+                self.not_ours(&format!("its answer to `{}` has more than {most} MiB", call.path))
+            }
+            false => broke_off(&*fault),
+        })
     }
 
     /// A problem becomes what a person reads: the detail, and a line for each field.
@@ -315,24 +364,32 @@ impl Remote {
         if status.is_success() {
             return Ok(response);
         }
-        let body = response.into_body().collect();
-        let body = self.within(call, "the rest of the answer", body).await?;
-        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(refused(status, &serde_json::from_slice(&body).unwrap_or_default()))
+        let body = self.rest(call, response.into_body()).await?;
+        let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
+        match reasons(&problem).is_empty() && !body.is_empty() {
+            true => {
+                Err(self.not_ours(&format!("its answer `{status}` does not say what is wrong")))
+            }
+            false => Err(refused(status, &problem)),
+        }
     }
 
-    /// Waits for one thing, no longer than the limit of the call.
+    /// Waits for one thing, no longer than the command may.
     async fn within<T>(
         &self,
         call: &Call<'_>,
         what: &str,
         wait: impl Future<Output = T>,
     ) -> Result<T, Stop> {
-        let limit = self.limit(&call.path);
-        tokio::time::timeout(limit, wait).await.map_err(|_| self.no_answer(call, what, limit))
+        let usual = usual_limit(&call.path);
+        let began = Instant::now();
+        let waited = tokio::time::timeout(self.wait_limit.left(usual), wait).await;
+        self.wait_limit.count(began.elapsed());
+        waited.map_err(|_| self.no_answer(call, what, self.wait_limit.limit(usual)))
     }
 
-    /// Waits for the answer to a file: each piece that is sent begins the limit anew.
+    /// Waits for the answer to a file. Where the command has no limit of its own, each piece that is
+    /// sent begins the usual one anew.
     async fn while_it_moves<T>(
         &self,
         call: &Call<'_>,
@@ -340,29 +397,30 @@ impl Remote {
         answer: impl Future<Output = T>,
     ) -> Result<T, Stop> {
         let mut answer = pin!(answer);
-        let mut before = sent.bytes();
+        let mut before = (sent.bytes(), sent.is_whole());
+        let mut since = Instant::now();
         loop {
-            let limit = match sent.is_whole() {
-                true => self.limit(&call.path),
-                false => self.limit.unwrap_or(LIMIT),
-            };
-            let waited = tokio::time::timeout(limit, &mut answer).await;
-            match waited {
-                Ok(answer) => return Ok(answer),
-                Err(_) if sent.bytes() != before => before = sent.bytes(),
-                Err(_) if sent.waits_for_file() => return Err(sent.no_data(limit)),
-                Err(_) => return Err(self.no_answer(call, "the answer", limit)),
+            let usual = if before.1 { usual_limit(&call.path) } else { USUAL };
+            let left = self.wait_limit.left(usual).saturating_sub(since.elapsed());
+            if left.is_zero() {
+                self.wait_limit.count(since.elapsed());
+                return Err(match sent.waits_for_file() {
+                    true => self.wait_limit.no_data(&sent.file()),
+                    false => self.no_answer(call, "the answer", self.wait_limit.limit(usual)),
+                });
             }
+            // No longer than a tick, to see what has moved.
+            if let Ok(answer) = tokio::time::timeout(left.min(TICK), &mut answer).await {
+                self.wait_limit.count(since.elapsed());
+                return Ok(answer);
+            }
+            let now = (sent.bytes(), sent.is_whole());
+            if now != before && !self.wait_limit.is_given() {
+                self.wait_limit.begin();
+                since = Instant::now();
+            }
+            before = now;
         }
-    }
-
-    /// How long an answer to a call at this path may take.
-    fn limit(&self, path: &str) -> Duration {
-        let usual = match LONG.iter().any(|long| path.starts_with(long)) {
-            true => LONG_LIMIT,
-            false => LIMIT,
-        };
-        self.limit.unwrap_or(usual)
     }
 
     fn no_answer(&self, call: &Call<'_>, what: &str, limit: Duration) -> Stop {
@@ -380,14 +438,14 @@ impl Remote {
     }
 }
 
+/// How long an answer to a call at this path may take, where nobody says.
+fn usual_limit(path: &str) -> Duration {
+    if LONG.iter().any(|long| path.starts_with(long)) { LONG_LIMIT } else { USUAL }
+}
+
 /// Whether a connection failed since nobody listens.
 fn no_one(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
-}
-
-fn document(bytes: &[u8]) -> Result<Json, Stop> {
-    serde_json::from_slice(bytes)
-        .map_err(|fault| Stop::failure(format!("the sidecar's answer cannot be read: {fault}")))
 }
 
 fn broke_off(fault: &(dyn Error + 'static)) -> Stop {
@@ -401,7 +459,7 @@ fn causes(fault: &(dyn Error + 'static)) -> String {
 }
 
 /// A problem as a person reads it.
-fn refused(status: hyper::StatusCode, problem: &Json) -> Stop {
+fn refused(status: StatusCode, problem: &Json) -> Stop {
     let mut message = match reasons(problem) {
         reasons if reasons.is_empty() => status.to_string(),
         reasons => reasons.join("\n  "),
@@ -448,53 +506,72 @@ mod tests {
         assert_eq!(with_query("/m", &[("a", None)]), "/m");
     }
 
-    fn remote(limit: Option<Duration>) -> Remote {
+    fn remote(limit: Option<u64>) -> Remote {
         let runtime = Builder::new_current_thread().build().unwrap();
-        Remote {
-            socket: "/d/admin.sock".into(),
-            looked: "",
-            runtime,
-            limit,
-            silent: Cell::new(false),
-        }
+        let (socket, wait_limit) = ("/d/admin.sock".into(), WaitLimit::new(limit));
+        Remote { socket, looked: "", runtime, wait_limit, silent: Cell::new(false) }
     }
 
     #[test]
     fn what_takes_long_by_its_nature_is_waited_for_longer() {
-        let usual = remote(None);
         for path in LONG {
-            assert_eq!(usual.limit(path), LONG_LIMIT, "{path}");
+            assert_eq!(usual_limit(path), LONG_LIMIT, "{path}");
         }
         for path in ["/readyz", "/api/v1/members", "/api/v1/mail", "/access/v1/evaluation"] {
-            assert_eq!(usual.limit(path), LIMIT, "{path}");
+            assert_eq!(usual_limit(path), USUAL, "{path}");
         }
-        let asked = remote(Some(Duration::from_secs(7)));
-        assert_eq!(asked.limit("/api/v1/backup"), Duration::from_secs(7));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn each_piece_of_a_file_begins_the_limit_anew() {
+    fn uploaded() -> (tempfile::TempDir, Upload, std::sync::Arc<Sent>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let (_body, sent) = Upload::of(&file).unwrap();
-        let (remote, call) = (idle(), Call::new("POST", "/api/v1/members/import"));
+        let (body, sent) = Upload::of(&file).unwrap();
+        (folder, body, sent)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_of_a_file_begins_the_usual_limit_anew() {
+        let (_folder, _body, sent) = uploaded();
+        let (remote, call) = (idle(None), Call::new("POST", "/api/v1/members/import"));
         let slow = async {
             for _ in 0..10 {
-                tokio::time::sleep(LIMIT - TICK).await;
+                tokio::time::sleep(USUAL - 2 * TICK).await;
                 sent.bar.inc(1);
             }
             "done"
         };
         assert_eq!(remote.while_it_moves(&call, &sent, slow).await.unwrap(), "done");
-        let never = std::future::pending::<()>();
-        let stop = remote.while_it_moves(&call, &sent, never).await.unwrap_err();
+        let began = Instant::now();
+        let stalls = async {
+            sent.bar.inc(1);
+            std::future::pending::<()>().await;
+        };
+        let stop = remote.while_it_moves(&call, &sent, stalls).await.unwrap_err();
         assert!(stop.message.contains("within 30 s"), "{}", stop.message);
-        assert!(remote.silent.get());
+        assert!(remote.silent.get() && began.elapsed() <= USUAL + 2 * TICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_given_limit_is_the_limit_however_a_file_moves() {
+        let (_folder, _body, sent) = uploaded();
+        let (remote, call) = (idle(Some(5)), Call::new("POST", "/api/v1/members/import"));
+        let began = Instant::now();
+        let waited = remote.within(&call, "a connection", tokio::time::sleep(USUAL / 10));
+        waited.await.unwrap();
+        let drips = async {
+            loop {
+                tokio::time::sleep(TICK).await;
+                sent.bar.inc(1);
+            }
+        };
+        let stop = remote.while_it_moves::<()>(&call, &sent, drips).await.unwrap_err();
+        assert!(stop.message.contains("within 5 s"), "{}", stop.message);
+        assert!(began.elapsed() <= Duration::from_secs(5) + TICK);
     }
 
     /// A runtime must not be dropped in another one.
-    fn idle() -> std::mem::ManuallyDrop<Remote> {
-        std::mem::ManuallyDrop::new(remote(None))
+    fn idle(limit: Option<u64>) -> std::mem::ManuallyDrop<Remote> {
+        std::mem::ManuallyDrop::new(remote(limit))
     }
 }

@@ -69,7 +69,10 @@ pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
     let here = PathBuf::from("kwic-team.toml");
     let file = global.config.clone().or_else(|| here.exists().then_some(here));
     let data = data.to_owned();
-    Config::load(file.as_deref(), data, config::environment()).map_err(|faults| {
+    let place = file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+    // A file that is a pipe may never come.
+    let load = move || Config::load(file.as_deref(), data, config::environment());
+    global.wait_limit.read(&place, load)?.map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Stop::failure(lines.join("\n"))
     })

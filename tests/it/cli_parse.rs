@@ -447,7 +447,7 @@ fn an_answer_that_breaks_off_is_a_failure() {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
             hear(&mut stream);
-            let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nid,\r\n";
+            let half = b"HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nid,\r\n";
             stream.get_mut().write_all(half).unwrap();
         }
     });

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::made_up::{Ran, command, hear};
-use super::support::Sidecar;
+use super::made_up::{MadeUp, Ran, command, hear, page};
+use super::support::{Sidecar, shipped_policies};
 
 /// A socket whose other end does this with each connection.
 fn listening(with: fn(UnixStream)) -> TempDir {
@@ -98,14 +99,23 @@ fn every_command_ends_beside_a_sidecar_that_says_nothing() {
 #[test]
 fn half_an_answer_is_none() {
     let half_a_body: fn(UnixStream) = |stream| {
-        begins(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"items\":[");
+        begins(
+            stream,
+            "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ncontent-length: 100\r\n\r\n{\"items\":[",
+        );
     };
     let half_a_head: fn(UnixStream) = |stream| begins(stream, "HTTP/1.1 200 OK\r\ncontent-le");
     let half_a_problem: fn(UnixStream) = |stream| {
-        begins(stream, "HTTP/1.1 409 Conflict\r\ncontent-length: 100\r\n\r\n{\"code\":");
+        begins(
+            stream,
+            "HTTP/1.1 409 Conflict\r\nx-request-id: 1\r\ncontent-length: 100\r\n\r\n{\"code\":",
+        );
     };
     let half_a_stream: fn(UnixStream) = |stream| {
-        begins(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nid,\r\n");
+        begins(
+            stream,
+            "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nid,\r\n",
+        );
     };
     for with in [half_a_body, half_a_head, half_a_problem, half_a_stream] {
         let folder = listening(with);
@@ -118,11 +128,89 @@ fn half_an_answer_is_none() {
     }
 }
 
+/// Answers with a head, then sends a piece again and again, for as long as somebody reads.
+fn repeats(mut stream: UnixStream, head: &str, piece: &[u8], every: Duration) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    if hear(&mut reader).is_none() || stream.write_all(head.as_bytes()).is_err() {
+        return;
+    }
+    while stream.write_all(piece).is_ok() {
+        thread::sleep(every);
+    }
+}
+
 #[test]
-fn what_is_no_sidecar_is_said_to_be_none() {
-    let folder = listening(|stream| begins(stream, "SSH-2.0-OpenSSH_9.9\r\n"));
-    let told = run(&folder, &["member", "list"]).complains(1);
-    assert!(told.contains("is no sidecar"), "{told}");
+fn an_answer_that_drips_is_none() {
+    let whole: fn(UnixStream) = |stream| {
+        let head = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ncontent-length: 100000\r\n\r\n";
+        repeats(stream, head, b" ", Duration::from_millis(50));
+    };
+    let pieces: fn(UnixStream) = |stream| {
+        let head = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+        repeats(stream, head, b"1\r\nx\r\n", Duration::from_millis(50));
+    };
+    for with in [whole, pieces] {
+        let folder = listening(with);
+        for line in ["member list", "member export", "doctor"] {
+            let ran = run(&folder, &line.split(' ').collect::<Vec<_>>());
+            let said = format!("{}{}", ran.out, ran.err);
+            assert_eq!(ran.code, 1, "{line}: {said}");
+            assert!(said.contains("within 1 s while waiting for the rest"), "{line}: {said}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_an_end_is_none() {
+    let folder = listening(|stream| {
+        let head = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut piece = b"100000\r\n".to_vec();
+        piece.resize(piece.len() + (1 << 20), b' ');
+        piece.extend(b"\r\n");
+        repeats(stream, head, &piece, Duration::ZERO);
+    });
+    let mut list = command(&["--data"]);
+    let ran: Ran = list.arg(folder.path()).args(["member", "list"]).output().unwrap().into();
+    let told = ran.complains(1);
+    assert!(told.contains("is not kwic-team: its answer to"), "{told}");
+    assert!(told.contains("has more than 256 MiB"), "{told}");
+}
+
+#[test]
+fn what_is_not_kwic_team_is_said_to_be_something_else() {
+    let others: [(fn(UnixStream), &str); 4] = [
+        (|stream| begins(stream, "SSH-2.0-OpenSSH_9.9\r\n"), "its answer is not HTTP"),
+        (
+            |stream| begins(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n"),
+            "its answer `404 Not Found` has no request id",
+        ),
+        (
+            |stream| {
+                let page = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ncontent-length: 6\r\n\r\n<html>";
+                begins(stream, page);
+            },
+            "its answer is not JSON",
+        ),
+        (
+            |stream| {
+                let page = "HTTP/1.1 502 Bad Gateway\r\nx-request-id: 1\r\ncontent-length: 6\r\n\r\n<html>";
+                begins(stream, page);
+            },
+            "its answer `502 Bad Gateway` does not say what is wrong",
+        ),
+    ];
+    for (other, why) in others {
+        let folder = listening(other);
+        let told = run(&folder, &["member", "list"]).complains(1);
+        let begin = "admin.sock` is not kwic-team: ";
+        assert!(told.contains(begin) && told.contains(why), "{told}");
+        let doctor = run(&folder, &["doctor"]).ends(1);
+        assert!(doctor.contains(begin) && doctor.contains(why), "{doctor}");
+    }
+    let hangs_up = listening(drop);
+    let told = run(&hangs_up, &["member", "list"]).complains(1);
+    assert!(told.contains("ended without an answer"), "{told}");
+    assert!(!told.contains("the sidecar hung up"), "{told}");
 }
 
 #[test]
@@ -141,7 +229,7 @@ fn a_sidecar_that_takes_no_connections_is_waited_for_no_longer() {
             }
         }
     });
-    while full.recv_timeout(std::time::Duration::from_secs(2)).is_ok() {}
+    while full.recv_timeout(Duration::from_secs(2)).is_ok() {}
     let told = run(&folder, &["doctor"]);
     assert!(told.out.contains("while waiting for a connection"), "{}{}", told.out, told.err);
 }
@@ -165,25 +253,60 @@ fn a_long_answer_may_take_its_time_as_long_as_it_goes_on() {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
         hear(&mut reader);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
-        for piece in ["3\r\nid,\r\n", "2\r\nx\n\r\n", "2\r\ny\n\r\n", "0\r\n\r\n"] {
-            thread::sleep(std::time::Duration::from_secs(2));
-            let _ = stream.write_all(piece.as_bytes());
+        let head = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let line = format!("{}\n", "x".repeat(0xfff));
+        for piece in [line.as_str(), &line, &line, ""] {
+            thread::sleep(Duration::from_secs(2));
+            let _ = write!(stream, "{:x}\r\n{piece}\r\n", piece.len());
         }
     });
     let mut long = command(&["--timeout", "5", "--data"]);
     let ran: Ran = long.arg(folder.path()).args(["member", "export"]).output().unwrap().into();
-    assert_eq!(ran.ends(0), "id,x\ny\n");
+    assert_eq!(ran.ends(0).len(), 3 << 12);
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_to_keeps_no_command_waiting() {
+fn a_pipe_that_is_not_written_to_its_end_keeps_no_command_waiting() {
     let folder = listening(silence);
-    let pipe = folder.path().join("team.csv");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let told = run(&folder, &["member", "import", pipe.to_str().unwrap()]).complains(1);
-    assert!(told.contains("nothing came from"), "{told}");
-    // One that is written to is a file like any other.
+    let policies = shipped_policies();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (silent, dripping) = (at("silent.csv"), at("dripping.csv"));
+    for pipe in [&silent, &dripping] {
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    let mut drip = fs::OpenOptions::new().read(true).write(true).open(&dripping).unwrap();
+    thread::spawn(move || {
+        while drip.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let roles = MadeUp::answering(vec![page(&[], None); 2]);
+    let socket = roles.folder.path().display().to_string();
+    for pipe in [&silent, &dripping] {
+        let lines = [
+            format!("member import {pipe}"),
+            format!("--data {socket} invite send --file {pipe}"),
+            format!(
+                "decide --policies {} --entities {pipe} --subject user:a --action b --resource c:d",
+                policies.display()
+            ),
+            format!("--config {pipe} serve --check"),
+        ];
+        for line in lines {
+            let arguments: Vec<_> = line.split(' ').collect();
+            let mut limited = command(&["--timeout", "1"]);
+            if !line.contains("--data") {
+                limited.arg("--data").arg(folder.path());
+            }
+            let told = Ran::from(limited.args(&arguments).output().unwrap()).complains(1);
+            assert!(told.contains("was not read to its end within 1 s"), "{line}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_is_written_to_its_end_is_a_file_like_any_other() {
     let sidecar = Sidecar::start();
     sidecar.account("acme");
     let mut command = command(&["--data"]);

@@ -172,7 +172,7 @@ pub fn chunks(stream: &mut BufReader<UnixStream>) -> Option<String> {
 pub fn answer(stream: &mut UnixStream, status: u16, media: &str, body: &str) {
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status} Status\r\ncontent-type: {media}\r\ncontent-length: {length}\r\n\r\n"
+        "HTTP/1.1 {status} Status\r\nx-request-id: 1\r\ncontent-type: {media}\r\ncontent-length: {length}\r\n\r\n"
     );
     // A command that has gone does not want it.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));

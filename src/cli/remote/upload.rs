@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
-use super::{Stop, TICK};
+use super::TICK;
 
 const PIECE_BYTES: usize = 64 << 10;
 /// Pieces that are read ahead.
@@ -104,11 +103,8 @@ impl Sent {
         self.waits_for_file.load(Ordering::Relaxed)
     }
 
-    pub(super) fn no_data(&self, limit: Duration) -> Stop {
-        let (file, seconds) = (self.file.display(), limit.as_secs());
-        Stop::failure(format!(
-            "nothing came from `{file}` within {seconds} s: write to it, or name a file; nothing was changed"
-        ))
+    pub(super) fn file(&self) -> String {
+        self.file.display().to_string()
     }
 
     fn end(&self) {

@@ -1,0 +1,78 @@
+//! How far an answer got that is a file: bounded in bytes, and in time without progress.
+
+use std::time::Duration;
+
+use super::Stop;
+
+/// So much is progress: a few bytes now and then are none.
+const PROGRESS_BYTES: usize = 4 << 10;
+/// More bytes than any file has that a sidecar writes: sixteen times the largest import.
+const FILE_BYTES_MAX: u64 = 16 << 30;
+
+/// What was received so far.
+pub(super) struct Received {
+    limit: Duration,
+    /// Waited since the last progress. What the reader of the output takes is not counted.
+    waited: Duration,
+    since_progress: usize,
+    all: u64,
+}
+
+impl Received {
+    /// Nothing yet; each progress may take this long.
+    pub(super) const fn new(limit: Duration) -> Self {
+        Self { limit, waited: Duration::ZERO, since_progress: 0, all: 0 }
+    }
+
+    pub(super) const fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.waited)
+    }
+
+    pub(super) const fn waited(&mut self, more: Duration) {
+        self.waited = self.waited.saturating_add(more);
+    }
+
+    /// Counts a piece; a failure where there are too many.
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.since_progress += bytes;
+        if self.since_progress >= PROGRESS_BYTES {
+            (self.since_progress, self.waited) = (0, Duration::ZERO);
+        }
+        self.all = self.all.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        match self.all <= FILE_BYTES_MAX {
+            true => Ok(()),
+            false => Err(Stop::failure(format!(
+                "the answer is larger than {} GiB, and no file of a sidecar is: see what answers at --data",
+                FILE_BYTES_MAX >> 30
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_are_no_progress() {
+        let second = Duration::from_secs(1);
+        let mut received = Received::new(5 * second);
+        for left in (1..5).rev() {
+            received.waited(second);
+            received.add(PROGRESS_BYTES / 8).unwrap();
+            assert_eq!(received.left(), left * second);
+        }
+        received.add(PROGRESS_BYTES / 2).unwrap();
+        assert_eq!(received.left(), 5 * second);
+    }
+
+    #[test]
+    fn an_answer_has_an_end() {
+        let mut received = Received::new(Duration::MAX);
+        let half = usize::try_from(FILE_BYTES_MAX / 2).unwrap();
+        received.add(half).unwrap();
+        received.add(half).unwrap();
+        let stop = received.add(1).unwrap_err();
+        assert!(stop.message.contains("larger than 16 GiB"), "{}", stop.message);
+    }
+}

@@ -1,0 +1,112 @@
+//! How long a command waits: for the sidecar, and for a file that somebody else writes.
+//!
+//! Counts the waiting alone, and all of it together. The time in which a person is asked, or reads
+//! what was printed, is the person's.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use super::Stop;
+use crate::clock;
+
+/// Without `--timeout`: for one answer, or one file.
+pub(super) const USUAL: Duration = Duration::from_secs(30);
+
+/// The limit of one command; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WaitLimit {
+    /// What `--timeout` says: for all that the command waits for.
+    given: Option<Duration>,
+    /// All waiting so far.
+    waited: Rc<Cell<Duration>>,
+    /// What it was when the wait under way began. Without `--timeout` only that wait is limited.
+    before: Rc<Cell<Duration>>,
+}
+
+impl WaitLimit {
+    pub(super) fn new(given: Option<u64>) -> Self {
+        Self { given: given.map(Duration::from_secs), ..Self::default() }
+    }
+
+    /// Whether it limits all waits of the command together.
+    pub(super) const fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Begins to wait for something else.
+    pub(super) fn begin(&self) {
+        self.before.set(self.waited.get());
+    }
+
+    /// The limit in all, where the wait under way usually has this one.
+    pub(super) fn limit(&self, usual: Duration) -> Duration {
+        self.given.unwrap_or(usual)
+    }
+
+    /// How long the wait under way may still take.
+    pub(super) fn left(&self, usual: Duration) -> Duration {
+        let waited = match self.given {
+            Some(_) => self.waited.get(),
+            None => self.waited.get().saturating_sub(self.before.get()),
+        };
+        self.limit(usual).saturating_sub(waited)
+    }
+
+    /// Counts what was waited.
+    pub(super) fn count(&self, waited: Duration) {
+        self.waited.set(self.waited.get().saturating_add(waited));
+    }
+
+    /// Does `work`, which may wait for a file, on a thread that ends with the command; a failure that
+    /// names `what` where it takes too long.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        let (give, taken) = channel();
+        self.begin();
+        let began = clock::monotonic();
+        thread::spawn(move || drop(give.send(work())));
+        let read = taken.recv_timeout(self.left(USUAL));
+        self.count(began.elapsed());
+        read.map_err(|_| self.no_data(what))
+    }
+
+    /// A file that nobody writes to, or not to its end.
+    pub(super) fn no_data(&self, file: &str) -> Stop {
+        Stop::failure(format!(
+            "`{file}` was not read to its end within {} s: write to it and close it, name a file, or wait longer with --timeout",
+            self.limit(USUAL).as_secs()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_given_limit_is_one_for_all_waits() {
+        let limit = WaitLimit::new(Some(5));
+        for left in [5, 3, 1, 0] {
+            limit.begin();
+            assert_eq!((limit.left(USUAL), limit.limit(USUAL)), (left * SECOND, 5 * SECOND));
+            limit.clone().count(2 * SECOND);
+        }
+    }
+
+    #[test]
+    fn without_one_each_wait_has_its_own() {
+        let limit = WaitLimit::new(None);
+        limit.count(20 * SECOND);
+        assert_eq!(limit.left(USUAL), 10 * SECOND);
+        limit.begin();
+        assert_eq!((limit.left(USUAL), limit.left(600 * SECOND)), (USUAL, 600 * SECOND));
+    }
+}
