@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "the https address that the metadata document names",
     ),
-    key("decision", "single_account", Takes::Slug, "", "the account of a resource that names none"),
+    key("decision", "single_account", Takes::Slug, "", "the account of a resource that has none"),
     key(
         "decision",
         "wait_ms",

@@ -308,6 +308,11 @@ impl<M: Members> Denied<'_, M> {
     fn stored_elsewhere(&self, stored: &StoredEntity, own: &str) -> Option<String> {
         let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
         let kind = asked.kind;
+        let uid = stored.entity.uid();
+        if let Some(slug) = self.gatherer().default_of_stored(self.case, &uid, stored) {
+            let place = in_single_account(kind, slug);
+            return (slug != own).then_some(place);
+        }
         if names.get(self.case.resource_type).is_some_and(|info| info.in_account) {
             let account = names.name(names.account);
             let found = stored.lineage.iter().filter(|uid| Some(uid.type_name()) == account);
@@ -451,9 +456,7 @@ impl<M: Members> Denied<'_, M> {
                 let slug = shown(&slug);
                 format!("{unknown}this `{kind}` is in account `{slug}`, not the member's")
             }
-            (None, Some(slug)) => format!(
-                "{unknown}this `{kind}` is in account `{slug}` (`decision.single_account`), not the member's"
-            ),
+            (None, Some(slug)) => unknown + &in_single_account(kind, slug),
             (None, None) => {
                 format!(
                     "{unknown}the question names no account: send `resource.properties.account`"
@@ -573,6 +576,10 @@ fn said(causes: Vec<Cause>, policies: Vec<String>, roles: Vec<RoleId>) -> Explan
     let reason = causes.first().map_or(Reason::NoPermit, |(reason, _)| *reason);
     let sentences: Vec<String> = causes.into_iter().map(|(_, sentence)| sentence).collect();
     Explanation { reason, sentence: sentences.join("; "), policies, roles }
+}
+
+fn in_single_account(kind: &str, slug: &str) -> String {
+    format!("this `{kind}` is in account `{slug}` (`decision.single_account`), not the member's")
 }
 
 fn nobody(kind: &str, id: &str) -> String {

@@ -257,13 +257,12 @@ impl<M: Members> Gatherer<'_, M> {
         named: &mut Named,
     ) -> Result<Drawn, BadAttribute> {
         let (_, mut attributes, _) = stored.entity.clone().into_inner();
-        let moved_to = case
-            .moved_to
-            .filter(|_| case.resource_type != self.names.account)
-            .map(|account| Value::String(Cow::Borrowed(account)));
+        let moved_to = case.moved_to.or_else(|| self.default_of_stored(case, &uid, stored));
+        let moved_to = moved_to.filter(|_| case.resource_type != self.names.account);
+        let filled = moved_to.map(|account| Value::String(Cow::Borrowed(account)));
         for attribute in &self.names.shape(case.resource_type).attributes {
             let said = match attribute.name.as_str() {
-                "account" if moved_to.is_some() => moved_to.as_ref(),
+                "account" if filled.is_some() => filled.as_ref(),
                 name => member(case.query.resource.properties, name),
             };
             if let Some(value) = said {
@@ -274,8 +273,7 @@ impl<M: Members> Gatherer<'_, M> {
         }
         named.extend(stored.named.iter().cloned());
         let mut lineage = stored.lineage.clone();
-        if let Some(account) = case.moved_to
-            && case.resource_type != self.names.account
+        if let Some(account) = moved_to
             && self.names.get(case.resource_type).is_some_and(|info| info.in_account)
         {
             let account = self.uid(self.names.account, account)?;
@@ -293,6 +291,24 @@ impl<M: Members> Gatherer<'_, M> {
         let entity = Entity::new_with_tags(uid.clone(), attributes, parents, tags)
             .map_err(|fault| broken("an attribute", &fault))?;
         Ok(Drawn { entity: Some(entity), uid, lineage })
+    }
+
+    /// The account of a stored resource that has none, where there is one account only and the question
+    /// names no other. None for what others are in: they would be in the account, too.
+    pub(super) fn default_of_stored<'c>(
+        &self,
+        case: &Case<'c>,
+        uid: &EntityUid,
+        stored: &StoredEntity,
+    ) -> Option<&'c str> {
+        let slug = case.default_account?;
+        let account = self.names.name(self.names.account)?;
+        let is_placed = stored.lineage.iter().any(|uid| uid.type_name() == account)
+            || stored.entity.attr("account").is_some();
+        let holds_others = case.resource_type == self.names.role || self.stored.are_in(uid);
+        let said = self.said_account(&case.query.resource).ok()?;
+        let is_other = said.is_some_and(|said| said != slug);
+        (!is_placed && !holds_others && !is_other).then_some(slug)
     }
 
     /// A resource that only the caller knows.

@@ -216,7 +216,9 @@ impl Scene {
         let stored = self.town.stored.iter().find(|entity| entity["uid"] == *asked);
         let account = match (*kind, stored, question.account) {
             ("Account", _, _) => None,
-            (_, Some(_), said) => said,
+            (_, Some(stored), said) => {
+                said.or(question.single_account.filter(|_| self.is_nowhere(stored)))
+            }
             (_, None, said) => said.or(question.single_account),
         };
         if let (true, Some(slug)) = (["Template", "Secret", "User"].contains(kind), account) {
@@ -228,11 +230,39 @@ impl Scene {
             for (name, value) in says {
                 entity["attrs"][name] = value;
             }
+            let single = question.single_account.map(|slug| uid(prefix, "Account", slug));
+            if account.is_some() && account == single && self.is_nowhere(stored) {
+                entity["parents"].as_array_mut().unwrap().extend(account);
+            }
             return entity;
         }
         // The schema puts a role into no account, whatever the caller says.
         let parents: Vec<Json> = account.into_iter().filter(|_| *kind != "Role").collect();
         json!({"uid": asked, "attrs": says, "parents": parents})
+    }
+
+    /// Whether a stored entity is in no account, and nothing is in it.
+    fn is_nowhere(&self, stored: &Json) -> bool {
+        let is_account = |uid: &Json| uid["type"] == format!("{}Account", self.town.prefix);
+        let above = self.above(stored);
+        !above.iter().any(is_account)
+            && !is_account(&stored["uid"])
+            && stored["attrs"].get("account").is_none()
+            && stored["uid"]["type"] != format!("{}Role", self.town.prefix)
+            && !self.town.stored.iter().any(|other| self.above(other).contains(&stored["uid"]))
+    }
+
+    /// Whatever a stored entity is in.
+    fn above(&self, entity: &Json) -> Vec<Json> {
+        let parents = |entity: &Json| entity["parents"].as_array().cloned().unwrap_or_default();
+        let mut found = parents(entity);
+        let mut at = 0;
+        while let Some(uid) = found.get(at).cloned() {
+            let stored = self.town.stored.iter().filter(|entity| entity["uid"] == uid);
+            found.extend(stored.flat_map(parents));
+            at += 1;
+        }
+        found
     }
 
     /// What the engine says, and how it came to it; `None` where it refused to ask.

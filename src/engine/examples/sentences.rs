@@ -284,8 +284,43 @@ fn what_is_in_accounts_of_its_own() {
         let set = stored(&attrs, accounts, rule);
         let question = edit("user:anna", says_of);
         says(&set, &question, reason, sentence);
-        says(&set, &Ask { single_account: Some("acme"), ..question }, reason, sentence);
+        let single = Ask { single_account: Some("acme"), ..question };
+        match accounts {
+            [] => assert_eq!(single.reason(&set), Granted),
+            _ => says(&set, &single, reason, sentence),
+        }
     }
+}
+
+#[test]
+fn what_is_stored_in_no_account_is_in_the_single_one() {
+    let sentence =
+        "this `template` is in account `acme` (`decision.single_account`), not the member's";
+    let own = r#"@id("own") forbid (principal is KWIC::User, action, resource is KWIC::Template)
+        unless { resource has account && resource.account == principal.account };"#;
+    let set = stored(&json!({}), &[], own);
+    let single = |subject, says| Ask { single_account: Some("acme"), ..edit(subject, says) };
+    for says in [json!({}), json!({"account": "acme"})] {
+        assert_eq!(single("user:anna", says.clone()).reason(&set), Granted, "{says}");
+    }
+    says(&set, &single("user:gus", json!({})), OtherAccount, sentence);
+    // Neither what the question says nor what is stored is passed over.
+    let other = single("user:anna", json!({"account": "globex"}));
+    assert_eq!(other.reason(&set), OtherAccount);
+    let attribute = json!({"account": {"type": "KWIC::Account", "id": "acme"}});
+    let elsewhere = stored(&attribute, &[], own);
+    assert_eq!(single("user:anna", json!({})).reason(&elsewhere), OtherAccount);
+    // What others are in would take them along.
+    let template = json!({"type": "KWIC::Template", "id": "t"});
+    let schema = SCHEMA.replace("entity Group", "entity Part in [Template];\n  entity Group");
+    let entities = json!([
+        {"uid": template, "attrs": {}, "parents": []},
+        {"uid": {"type": "KWIC::Part", "id": "p"}, "attrs": {}, "parents": [template]},
+    ]);
+    let holds =
+        snapshot(&[("schema.cedarschema", &schema), ("entities.json", &entities.to_string())]);
+    let question = single("user:anna", json!({}));
+    assert_eq!(question.reason(&holds), OtherAccount);
 }
 
 #[test]
