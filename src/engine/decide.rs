@@ -12,7 +12,7 @@ use super::gather::{Case, Gatherer, Principal};
 use super::memory::{self, Memory, Place, Situation};
 use super::names::ActionInfo;
 use super::slices::{Env, Keys, Scope};
-use super::types::BadAttribute;
+use super::types::BadAttributes;
 use super::{Members, Snapshot, World};
 use crate::domain::{Decision, Query, Standing};
 
@@ -24,11 +24,11 @@ pub(super) enum Refusal {
     /// for this type of principal.
     NoTopic(Option<usize>),
     /// Something does not conform to the schema.
-    Bad(BadAttribute),
+    Bad(BadAttributes),
 }
 
-impl From<BadAttribute> for Refusal {
-    fn from(bad: BadAttribute) -> Self {
+impl From<BadAttributes> for Refusal {
+    fn from(bad: BadAttributes) -> Self {
         Self::Bad(bad)
     }
 }
@@ -267,7 +267,7 @@ impl Snapshot {
         case: &Case<'_>,
         asked: Asked<'_>,
         world: &World<'_, M>,
-    ) -> Result<Verdict, BadAttribute> {
+    ) -> Result<Verdict, BadAttributes> {
         self.evaluate(case, world, |evaluation, keys| match asked {
             Asked::Slices(env) => evaluation.slices(env, keys),
             Asked::WholeSet => evaluation.whole(self.whole_set()),
@@ -280,7 +280,7 @@ impl Snapshot {
         case: &Case<'_>,
         env: &Env,
         world: &World<'_, M>,
-    ) -> Result<Findings, BadAttribute> {
+    ) -> Result<Findings, BadAttributes> {
         self.evaluate(case, world, |evaluation, keys| evaluation.findings(env, keys))
     }
 
@@ -290,7 +290,7 @@ impl Snapshot {
         case: &Case<'_>,
         env: &Env,
         world: &World<'_, M>,
-    ) -> Result<BTreeSet<PolicyId>, BadAttribute> {
+    ) -> Result<BTreeSet<PolicyId>, BadAttributes> {
         self.evaluate(case, world, |_, keys| {
             let mut found = BTreeSet::new();
             let principal = [keys.principal, keys.role_lineage].concat();
@@ -320,7 +320,7 @@ impl Snapshot {
         case: &Case<'_>,
         world: &World<'_, M>,
         judge: impl FnOnce(&Evaluation<'_>, &Keys<'_>) -> T,
-    ) -> Result<T, BadAttribute> {
+    ) -> Result<T, BadAttributes> {
         let gatherer =
             Gatherer { names: &self.names, stored: &self.stored, members: world.members };
         let gathered = gatherer.gather(case)?;

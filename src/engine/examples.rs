@@ -241,6 +241,35 @@ fn bad_attributes_are_named() {
 }
 
 #[test]
+fn all_bad_attributes_are_named_at_once() {
+    let set = snapshot(&[]);
+    let question =
+        ask("user:anna", "edit", "template:t").says(json!({"account": 7, "n": "1", "due": "soon"}));
+    let found = Ask { context: json!({"target": 1}), ..question }.of(&set);
+    assert_eq!(found.reason, Reason::BadAttributes);
+    let named = ["properties.account", "properties.n", "properties.due"];
+    for path in named.map(|name| format!("`resource.{name}` must be")) {
+        assert_eq!(found.sentence.matches(&path).count(), 1, "{}", found.sentence);
+    }
+    assert!(found.sentence.contains("`context.target` must be"), "{}", found.sentence);
+    // As many as somebody reads.
+    let many: String = (10..40).map(|number| format!("n{number}: Set<Long>, ")).collect();
+    let schema = SCHEMA.replace("n?: Long,", &many);
+    let set = snapshot(&[("schema.cedarschema", &schema)]);
+    let found =
+        ask("user:anna", "view", "template:t").says(json!({"n10": ["a", true, 1]})).of(&set);
+    for part in [
+        "`resource.properties.n10[0]` must be",
+        "`resource.properties.n10[1]` must be",
+        "`resource.properties.n18` is required",
+        "; 21 more attributes do not conform to the schema",
+    ] {
+        assert!(found.sentence.contains(part), "{}", found.sentence);
+    }
+    assert!(!found.sentence.contains("n19"), "{}", found.sentence);
+}
+
+#[test]
 fn what_the_store_knows_wins() {
     let set = with_rule(
         r#"@id("nick") permit (principal, action, resource) when { principal has nickname && principal.nickname == "boss" };"#,

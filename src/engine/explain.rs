@@ -135,14 +135,20 @@ impl Snapshot {
             Refusal::NoTopic(principal) => self.not_in_schema(*principal, query, &mut causes),
             Refusal::Bad(bad) => {
                 let id = query.resource.id;
-                if bad.path.starts_with("resource.")
+                if bad.found.iter().any(|(path, _)| path.starts_with("resource."))
                     && self.names.type_index(query.resource.kind) == Some(self.names.user)
                     && world.members.with(id, |_| ()).is_none()
                 {
                     causes.push((Reason::UnknownResource, nobody(query.resource.kind, id)));
                 }
-                let (path, why) = (shown_within_quotes(&bad.path), shown_within_quotes(&bad.why));
-                causes.push((Reason::BadAttributes, format!("`{path}` {why}")));
+                for (path, why) in &bad.found {
+                    let (path, why) = (shown_within_quotes(path), shown_within_quotes(why));
+                    causes.push((Reason::BadAttributes, format!("`{path}` {why}")));
+                }
+                if bad.more > 0 {
+                    let more = format!("{} more attributes do not conform to the schema", bad.more);
+                    causes.push((Reason::BadAttributes, more));
+                }
             }
         }
         said(causes, Vec::new(), Vec::new())

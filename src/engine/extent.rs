@@ -145,7 +145,7 @@ impl Sizes<'_> {
         self.nodes = self.nodes.saturating_add(size.nodes);
         if self.nodes > NODES_MAX {
             return Err(format!(
-                "comes to more than {NODES_MAX} attributes, with the types that it names and what stands before: name fewer types, or smaller ones"
+                "has more than {NODES_MAX} attributes, counting the types that it names and those before it: name fewer types, or smaller ones"
             ));
         }
         Ok(())

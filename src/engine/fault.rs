@@ -89,7 +89,7 @@ pub(super) fn is_full(faults: &[PolicyFault]) -> bool {
 pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
     if is_full(&faults) {
         faults.truncate(FAULTS_MAX);
-        let last = format!("there may be more than these {FAULTS_MAX} faults: mend these first");
+        let last = format!("there may be more than these {FAULTS_MAX} faults: fix these first");
         faults.push(PolicyFault::new("", last));
     }
     faults

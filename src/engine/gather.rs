@@ -15,7 +15,8 @@ use super::names::{ActionInfo, Names};
 use super::oracle::{Planted, planted};
 use super::stored::{Stored, StoredEntity};
 use super::types::{
-    BadAttribute, Extension, Named, Shape, Type, check_listed, read, read_entity, read_shape,
+    BadAttributes, Extension, Faults, Named, Shape, Type, check_listed, read, read_entity,
+    read_shape,
 };
 use crate::clock;
 use crate::domain::query::member;
@@ -77,13 +78,20 @@ impl<M: Members> Gatherer<'_, M> {
     /// Gathers everything for one question.
     ///
     /// # Errors
-    /// The attribute that does not conform to the schema.
-    pub(super) fn gather(&self, case: &Case<'_>) -> Result<Gathered, BadAttribute> {
+    /// The attributes that do not conform to the schema.
+    pub(super) fn gather(&self, case: &Case<'_>) -> Result<Gathered, BadAttributes> {
         let mut named = Named::new();
         let mut entities = Vec::with_capacity(4);
-        let (principal, role_lineage) = self.principal(case, &mut named)?;
-        let resource = self.resource(case, (&principal, &role_lineage), &mut named)?;
-        let context = context(case, &mut named)?;
+        let mut faults = Faults::default();
+        let principal = faults.keep(self.principal(case, &mut named));
+        let resource = principal.as_ref().and_then(|(principal, role_lineage)| {
+            faults.keep(self.resource(case, (principal, role_lineage), &mut named))
+        });
+        let context = faults.keep(context(case, &mut named));
+        let parts = faults.unless_any((principal, resource, context))?;
+        let (Some((principal, role_lineage)), Some(resource), Some(context)) = parts else {
+            return Err(BadAttributes::missing());
+        };
         entities.extend(principal.entity);
         if resource.uid != principal.uid {
             entities.extend(resource.entity);
@@ -109,7 +117,7 @@ impl<M: Members> Gatherer<'_, M> {
         &self,
         case: &Case<'_>,
         named: &mut Named,
-    ) -> Result<(Drawn, Vec<EntityUid>), BadAttribute> {
+    ) -> Result<(Drawn, Vec<EntityUid>), BadAttributes> {
         match case.principal {
             Principal::Stored(uid, stored) => {
                 named.extend(stored.named.iter().cloned());
@@ -134,9 +142,9 @@ impl<M: Members> Gatherer<'_, M> {
         &self,
         case: &Case<'q>,
         member_id: &str,
-    ) -> Result<Cow<'q, Said<'q>>, BadAttribute> {
+    ) -> Result<Cow<'q, Said<'q>>, BadAttributes> {
         let Query { subject, resource, .. } = case.query;
-        let mut said = Cow::Borrowed(subject.properties);
+        let (mut said, mut faults) = (Cow::Borrowed(subject.properties), Faults::default());
         if case.resource_type != self.names.user || resource.id != member_id {
             return Ok(said);
         }
@@ -146,17 +154,17 @@ impl<M: Members> Gatherer<'_, M> {
             if is_supplied(name) {
                 continue;
             }
-            let differs = || BadAttribute::because("differs from what `subject.properties` says");
+            let differs = || BadAttributes::because("differs from what `subject.properties` says");
             let fault = match member(subject.properties, name) {
                 Some(same) => (same != value).then(differs),
                 None => read(&attribute.kind, value, &mut Named::new()).err(),
             };
-            if let Some(bad) = fault {
-                return Err(of_resource(bad.within(name)));
+            match fault {
+                Some(bad) => drop(faults.keep(Err::<(), _>(of_resource(bad.within(name))))),
+                None => said.to_mut().push((Cow::Owned(name.to_owned()), value.clone())),
             }
-            said.to_mut().push((Cow::Owned(name.to_owned()), value.clone()));
         }
-        Ok(said)
+        faults.unless_any(said)
     }
 
     /// A member, in `account`, with the lineage of its role. `said` fills only what the store
@@ -167,11 +175,11 @@ impl<M: Members> Gatherer<'_, M> {
         account: &str,
         said: &[(Cow<'_, str>, Value<'_>)],
         named: &mut Named,
-    ) -> Result<(Drawn, Vec<EntityUid>), BadAttribute> {
+    ) -> Result<(Drawn, Vec<EntityUid>), BadAttributes> {
         let uid = self.uid(self.names.user, view.id)?;
         let role_lineage = self.stored.lineage(self.uid(self.names.role, view.role)?);
         let account_lineage = self.stored.lineage(self.uid(self.names.account, account)?);
-        let mut attributes = HashMap::new();
+        let (mut attributes, mut faults) = (HashMap::new(), Faults::default());
         for attribute in &self.names.shape(self.names.user).attributes {
             let name = attribute.name.as_str();
             let value = if is_supplied(name) {
@@ -183,13 +191,14 @@ impl<M: Members> Gatherer<'_, M> {
             } else {
                 match member(said, name) {
                     Some(value) => read(&attribute.kind, value, named),
-                    None if attribute.required => Err(BadAttribute::missing()),
+                    None if attribute.required => Err(BadAttributes::missing()),
                     None => continue,
                 }
             };
-            let value = value.map_err(|bad| bad.within(name))?;
-            attributes.insert(attribute.name.clone(), value);
+            let value = faults.keep(value.map_err(|bad| bad.within(name)));
+            attributes.extend(value.map(|value| (attribute.name.clone(), value)));
         }
+        let attributes = faults.unless_any(attributes)?;
         let parents = role_lineage.iter().chain(&account_lineage).cloned().collect();
         let entity = entity(uid.clone(), attributes, parents)?;
         let lineage = std::iter::once(uid.clone()).chain(account_lineage).collect();
@@ -201,7 +210,7 @@ impl<M: Members> Gatherer<'_, M> {
         case: &Case<'_>,
         (principal, role_lineage): (&Drawn, &[EntityUid]),
         named: &mut Named,
-    ) -> Result<Drawn, BadAttribute> {
+    ) -> Result<Drawn, BadAttributes> {
         let asked = &case.query.resource;
         let id = match case.moved_to {
             Some(account) if case.resource_type == self.names.account => account,
@@ -235,13 +244,13 @@ impl<M: Members> Gatherer<'_, M> {
     }
 
     /// No caller changes what the subject is by asking about it.
-    fn says_nothing(&self, case: &Case<'_>) -> Result<(), BadAttribute> {
+    fn says_nothing(&self, case: &Case<'_>) -> Result<(), BadAttributes> {
         let declared = &self.names.shape(case.resource_type).attributes;
         let mut names = declared.iter().map(|attribute| attribute.name.as_str());
         match names.find(|name| member(case.query.resource.properties, name).is_some()) {
             Some(name) => {
                 let why = "cannot be said of the subject itself: `entities.json` holds it";
-                Err(BadAttribute::because(why).within(name))
+                Err(BadAttributes::because(why).within(name))
             }
             None => Ok(()),
         }
@@ -255,8 +264,9 @@ impl<M: Members> Gatherer<'_, M> {
         uid: EntityUid,
         stored: &StoredEntity,
         named: &mut Named,
-    ) -> Result<Drawn, BadAttribute> {
+    ) -> Result<Drawn, BadAttributes> {
         let (_, mut attributes, _) = stored.entity.clone().into_inner();
+        let mut faults = Faults::default();
         let moved_to = case.moved_to.or_else(|| self.default_of_stored(case, &uid, stored));
         let moved_to = moved_to.filter(|_| case.resource_type != self.names.account);
         let filled = moved_to.map(|account| Value::String(Cow::Borrowed(account)));
@@ -266,11 +276,12 @@ impl<M: Members> Gatherer<'_, M> {
                 name => member(case.query.resource.properties, name),
             };
             if let Some(value) = said {
-                let value = read(&attribute.kind, value, named)
-                    .map_err(|bad| bad.within(&attribute.name))?;
-                attributes.insert(attribute.name.clone(), value);
+                let value = read(&attribute.kind, value, named);
+                let value = faults.keep(value.map_err(|bad| bad.within(&attribute.name)));
+                attributes.extend(value.map(|value| (attribute.name.clone(), value)));
             }
         }
+        let attributes = faults.unless_any(attributes)?;
         named.extend(stored.named.iter().cloned());
         let mut lineage = stored.lineage.clone();
         if let Some(account) = moved_to
@@ -317,19 +328,24 @@ impl<M: Members> Gatherer<'_, M> {
         case: &Case<'_>,
         uid: EntityUid,
         named: &mut Named,
-    ) -> Result<Drawn, BadAttribute> {
+    ) -> Result<Drawn, BadAttributes> {
         let shape = self.names.shape(case.resource_type);
         let may_be_in_account =
             self.names.get(case.resource_type).is_some_and(|info| info.in_account);
         let said = &case.query.resource;
+        let mut faults = Faults::default();
         let account = if case.resource_type == self.names.account {
             None
         } else {
             match case.moved_to {
                 Some(account) => Some(Cow::Borrowed(account)),
-                None => self.said_account(said)?.or(case.default_account.map(Cow::Borrowed)),
+                None => match faults.keep(self.said_account(said)) {
+                    Some(account) => account.or(case.default_account.map(Cow::Borrowed)),
+                    None => None,
+                },
             }
         };
+        let is_account_bad = faults.is_any();
         // Whatever is in it would be in the account, too: a caller would move members and stored
         // entities by asking about it.
         let holds_others = case.resource_type == self.names.role || self.stored.are_in(&uid);
@@ -337,7 +353,7 @@ impl<M: Members> Gatherer<'_, M> {
             let why = format!(
                 "cannot be said of `{uid}`, which others are in: store it in `entities.json` with its account"
             );
-            return Err(BadAttribute::because(why).within("account"));
+            return Err(BadAttributes::because(why).within("account"));
         }
         let mut attributes = HashMap::new();
         for attribute in &shape.attributes {
@@ -347,17 +363,20 @@ impl<M: Members> Gatherer<'_, M> {
                     filled = Value::String(Cow::Borrowed(slug.as_ref()));
                     Some(&filled)
                 }
+                // Named already, where what is said is no account.
+                (None, "account") if is_account_bad => continue,
                 (None, "account") => None,
                 (_, name) => member(said.properties, name),
             };
             let value = match value {
                 Some(value) => read(&attribute.kind, value, named),
-                None if attribute.required => Err(BadAttribute::missing()),
+                None if attribute.required => Err(BadAttributes::missing()),
                 None => continue,
             };
-            let value = value.map_err(|bad| bad.within(&attribute.name))?;
-            attributes.insert(attribute.name.clone(), value);
+            let value = faults.keep(value.map_err(|bad| bad.within(&attribute.name)));
+            attributes.extend(value.map(|value| (attribute.name.clone(), value)));
         }
+        let attributes = faults.unless_any(attributes)?;
         let mut lineage = vec![uid.clone()];
         // Policies are validated for parents that the schema allows; another would be a surprise.
         if let Some(slug) = account.as_ref().filter(|_| may_be_in_account) {
@@ -375,7 +394,7 @@ impl<M: Members> Gatherer<'_, M> {
     /// # Errors
     /// A member that lacks an attribute which only its caller could say: left out, it would be in
     /// no role and have no attribute, and a `forbid` that asks for one would not see it.
-    fn reach(&self, named: &[EntityUid], entities: &mut Vec<Entity>) -> Result<(), BadAttribute> {
+    fn reach(&self, named: &[EntityUid], entities: &mut Vec<Entity>) -> Result<(), BadAttributes> {
         let user = self.names.name(self.names.user);
         if self.stored.is_empty() && !named.iter().any(|uid| Some(uid.type_name()) == user) {
             return Ok(());
@@ -411,7 +430,7 @@ impl<M: Members> Gatherer<'_, M> {
     pub(super) fn said_account<'a>(
         &self,
         said: &EntityRef<'a>,
-    ) -> Result<Option<Cow<'a, str>>, BadAttribute> {
+    ) -> Result<Option<Cow<'a, str>>, BadAttributes> {
         let Some(name) = self.names.name(self.names.account) else { return Ok(None) };
         match member(said.properties, "account") {
             None | Some(Value::Null) => Ok(None),
@@ -422,13 +441,13 @@ impl<M: Members> Gatherer<'_, M> {
         }
     }
 
-    fn uid(&self, kind: usize, id: &str) -> Result<EntityUid, BadAttribute> {
-        self.names.uid(kind, id).ok_or_else(BadAttribute::missing)
+    fn uid(&self, kind: usize, id: &str) -> Result<EntityUid, BadAttributes> {
+        self.names.uid(kind, id).ok_or_else(BadAttributes::missing)
     }
 }
 
 /// The context: declared members of `context`, and `context.action` from the action's properties.
-fn context(case: &Case<'_>, named: &mut Named) -> Result<Context, BadAttribute> {
+fn context(case: &Case<'_>, named: &mut Named) -> Result<Context, BadAttributes> {
     let shape = &case.action.context;
     if shape.attributes.is_empty() {
         return Ok(Context::empty());
@@ -441,7 +460,7 @@ fn context_fields(
     shape: &Shape,
     query: &Query<'_>,
     named: &mut Named,
-) -> Result<Vec<(String, RestrictedExpression)>, BadAttribute> {
+) -> Result<Vec<(String, RestrictedExpression)>, BadAttributes> {
     match shape.get("action") {
         Some(_) if !query.action_properties.is_empty() => {
             let mut members: Vec<_> =
@@ -511,18 +530,18 @@ fn entity(
     uid: EntityUid,
     attributes: HashMap<String, RestrictedExpression>,
     parents: HashSet<EntityUid>,
-) -> Result<Entity, BadAttribute> {
+) -> Result<Entity, BadAttributes> {
     if attributes.is_empty() {
         return Ok(Entity::new_no_attrs(uid, parents));
     }
     Entity::new(uid, attributes, parents).map_err(|fault| broken("an attribute", &fault))
 }
 
-fn of_resource(bad: BadAttribute) -> BadAttribute {
+fn of_resource(bad: BadAttributes) -> BadAttributes {
     bad.within("resource.properties")
 }
 
 /// What Cedar itself refuses: an extension's text, above all.
-fn broken(what: &str, fault: &dyn std::error::Error) -> BadAttribute {
-    BadAttribute::because(format!("{what}: {fault}"))
+fn broken(what: &str, fault: &dyn std::error::Error) -> BadAttributes {
+    BadAttributes::because(format!("{what}: {fault}"))
 }

@@ -51,17 +51,29 @@ pub(super) struct Attribute {
     pub(super) mentioned: bool,
 }
 
-/// An attribute that does not conform: its path and why.
+/// So many attributes are named; the rest is counted.
+const NAMED_MAX: usize = 10;
+
+/// Attributes that do not conform, one at least: each one's path, and why.
 #[derive(Clone, Debug)]
-pub(super) struct BadAttribute {
-    pub(super) path: String,
-    pub(super) why: String,
+pub(super) struct BadAttributes {
+    pub(super) found: Vec<(String, String)>,
+    /// How many there are besides.
+    pub(super) more: usize,
 }
 
 /// The path is put together on the way out, so that what conforms pays nothing for it.
-impl BadAttribute {
+impl BadAttributes {
     pub(super) fn because(why: impl Into<String>) -> Self {
-        Self { path: String::new(), why: why.into() }
+        Self { found: vec![(String::new(), why.into())], more: 0 }
+    }
+
+    /// These, and others beside them.
+    fn and(mut self, mut others: Self) -> Self {
+        self.found.append(&mut others.found);
+        self.more += others.more + self.found.len().saturating_sub(NAMED_MAX);
+        self.found.truncate(NAMED_MAX);
+        self
     }
 
     pub(super) fn mistyped(wanted: &str, found: &Value<'_>) -> Self {
@@ -78,9 +90,38 @@ impl BadAttribute {
 
     /// The same fault, seen from the value around it.
     pub(super) fn within(mut self, outer: &str) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        self.path = format!("{outer}{dot}{}", self.path);
+        for (path, _) in &mut self.found {
+            let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+            *path = format!("{outer}{dot}{path}");
+        }
         self
+    }
+}
+
+/// What does not conform of several parts: the first does not hide the others.
+#[derive(Default)]
+pub(super) struct Faults(Option<BadAttributes>);
+
+impl Faults {
+    /// What was read, where it conforms.
+    pub(super) fn keep<T>(&mut self, read: Result<T, BadAttributes>) -> Option<T> {
+        read.map_err(|bad| {
+            self.0 = Some(match self.0.take() {
+                Some(before) => before.and(bad),
+                None => bad,
+            })
+        })
+        .ok()
+    }
+
+    /// Whether something does not conform.
+    pub(super) const fn is_any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What was made of the parts, where all of them conform.
+    pub(super) fn unless_any<T>(self, made: T) -> Result<T, BadAttributes> {
+        self.0.map_or(Ok(made), Err)
     }
 }
 
@@ -99,30 +140,30 @@ pub(super) fn read(
     kind: &Type,
     value: &Value<'_>,
     named: &mut Named,
-) -> Result<RestrictedExpression, BadAttribute> {
+) -> Result<RestrictedExpression, BadAttributes> {
     match (kind, value) {
         (Type::Long, Value::Long(number)) => Ok(RestrictedExpression::new_long(*number)),
-        (Type::Long, _) => Err(BadAttribute::mistyped("a whole number", value)),
+        (Type::Long, _) => Err(BadAttributes::mistyped("a whole number", value)),
         (Type::Bool, Value::Bool(flag)) => Ok(RestrictedExpression::new_bool(*flag)),
-        (Type::Bool, _) => Err(BadAttribute::mistyped("true or false", value)),
+        (Type::Bool, _) => Err(BadAttributes::mistyped("true or false", value)),
         (Type::String, Value::String(text)) => {
             Ok(RestrictedExpression::new_string(text.clone().into_owned()))
         }
-        (Type::String, _) => Err(BadAttribute::mistyped("a string", value)),
-        (Type::Set(inner), Value::List(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| {
-                read(inner, item, named).map_err(|bad| bad.within(&format!("[{at}]")))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map(RestrictedExpression::new_set),
-        (Type::Set(_), _) => Err(BadAttribute::mistyped("an array", value)),
+        (Type::String, _) => Err(BadAttributes::mistyped("a string", value)),
+        (Type::Set(inner), Value::List(items)) => {
+            let (mut read_items, mut faults) = (Vec::with_capacity(items.len()), Faults::default());
+            for (at, item) in items.iter().enumerate() {
+                let item = read(inner, item, named).map_err(|bad| bad.within(&format!("[{at}]")));
+                read_items.extend(faults.keep(item));
+            }
+            faults.unless_any(read_items).map(RestrictedExpression::new_set)
+        }
+        (Type::Set(_), _) => Err(BadAttributes::mistyped("an array", value)),
         (Type::Record(shape), Value::Record(members)) => {
             RestrictedExpression::new_record(read_shape(shape, members, named)?)
-                .map_err(|fault| BadAttribute::because(fault.to_string()))
+                .map_err(|fault| BadAttributes::because(fault.to_string()))
         }
-        (Type::Record(_), _) => Err(BadAttribute::mistyped("an object", value)),
+        (Type::Record(_), _) => Err(BadAttributes::mistyped("an object", value)),
         (Type::Entity(name, ids), _) => {
             let uid = read_entity(name, ids.as_deref(), value)?;
             named.push(uid.clone());
@@ -137,17 +178,18 @@ pub(super) fn read_shape(
     shape: &Shape,
     members: &[(Cow<'_, str>, Value<'_>)],
     named: &mut Named,
-) -> Result<Vec<(String, RestrictedExpression)>, BadAttribute> {
-    let mut fields = Vec::with_capacity(shape.attributes.len());
+) -> Result<Vec<(String, RestrictedExpression)>, BadAttributes> {
+    let (mut fields, mut faults) = (Vec::with_capacity(shape.attributes.len()), Faults::default());
     for attribute in &shape.attributes {
         let value = match member(members, &attribute.name) {
             Some(value) => read(&attribute.kind, value, named),
-            None if attribute.required => Err(BadAttribute::missing()),
+            None if attribute.required => Err(BadAttributes::missing()),
             None => continue,
         };
-        fields.push((attribute.name.clone(), value.map_err(|bad| bad.within(&attribute.name))?));
+        let value = faults.keep(value.map_err(|bad| bad.within(&attribute.name)));
+        fields.extend(value.map(|value| (attribute.name.clone(), value)));
     }
-    Ok(fields)
+    faults.unless_any(fields)
 }
 
 /// A text of the caller's, to stand between backticks: it cannot end them and go on as a sentence.
@@ -176,7 +218,7 @@ pub(super) fn read_entity(
     name: &EntityTypeName,
     ids: Option<&[String]>,
     value: &Value<'_>,
-) -> Result<EntityUid, BadAttribute> {
+) -> Result<EntityUid, BadAttributes> {
     let wrapped =
         value.as_record().and_then(|members| member(members, "__entity")).unwrap_or(value);
     let id = match wrapped {
@@ -184,17 +226,17 @@ pub(super) fn read_entity(
         Value::Record(members) => {
             let text = |key| member(members, key).and_then(Value::as_str);
             let (Some(kind), Some(id)) = (text("type"), text("id")) else {
-                return Err(BadAttribute::because("must name its entity by `type` and `id`"));
+                return Err(BadAttributes::because("must name its entity by `type` and `id`"));
             };
             if kind != name.to_string() {
                 let why = format!("must be an entity of type `{name}`, not `{}`", shown(kind));
-                return Err(BadAttribute::because(why));
+                return Err(BadAttributes::because(why));
             }
             id
         }
         _ => {
             let wanted = format!("the id of an entity of type `{name}`");
-            return Err(BadAttribute::mistyped(&wanted, value));
+            return Err(BadAttributes::mistyped(&wanted, value));
         }
     };
     check_listed(name, ids, id)?;
@@ -206,20 +248,20 @@ pub(super) fn check_listed(
     name: &EntityTypeName,
     ids: Option<&[String]>,
     id: &str,
-) -> Result<(), BadAttribute> {
+) -> Result<(), BadAttributes> {
     if ids.is_none_or(|ids| ids.iter().any(|known| known == id)) {
         return Ok(());
     }
     let id = shown(id);
     let why = format!("`{id}` is none of the ids that the schema lists for `{name}`");
-    Err(BadAttribute::because(why))
+    Err(BadAttributes::because(why))
 }
 
 /// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`.
 fn read_extension(
     extension: Extension,
     value: &Value<'_>,
-) -> Result<RestrictedExpression, BadAttribute> {
+) -> Result<RestrictedExpression, BadAttributes> {
     let (function, wanted) = match extension {
         Extension::Decimal => ("decimal", "a decimal number as a string, such as `1.25`"),
         Extension::Ip => ("ip", "an IP address, such as `192.0.2.1`"),
@@ -235,7 +277,7 @@ fn read_extension(
         _ => None,
     };
     let Some(text) = text else {
-        return Err(BadAttribute::mistyped(wanted, value));
+        return Err(BadAttributes::mistyped(wanted, value));
     };
     let expression = match extension {
         Extension::Decimal => RestrictedExpression::new_decimal(text),
@@ -248,7 +290,7 @@ fn read_extension(
         Ok(_) => Ok(expression),
         Err(_) => {
             let text = shown(text);
-            Err(BadAttribute::because(format!("must be {wanted}, not `{text}`")))
+            Err(BadAttributes::because(format!("must be {wanted}, not `{text}`")))
         }
     }
 }

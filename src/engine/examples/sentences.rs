@@ -128,7 +128,7 @@ fn what_the_schema_and_the_team_do_not_have() {
         (
             ask("user:anna", "edit", "user:ghost"),
             UnknownResource,
-            "nobody is known as `user` `ghost`; `resource.properties.active` is required by the schema and missing",
+            "nobody is known as `user` `ghost`; `resource.properties.active` is required by the schema and missing; `resource.properties.role` is required by the schema and missing",
         ),
         (
             edit("user:anna", json!({"n": 0.5})),
