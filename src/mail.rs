@@ -3,6 +3,7 @@
 //! Knows no store and no flow: it is given every fact that a mail says, and answers what became of
 //! it. Never retries by itself, never reads the clock, and never logs a link or a password.
 
+mod auth;
 pub mod bounce;
 mod fault;
 mod folder;
@@ -13,6 +14,8 @@ mod place;
 mod retry;
 mod shown;
 mod smtp;
+mod talk;
+mod tls;
 mod words;
 
 use std::path::Path;

@@ -275,7 +275,7 @@ pub const MAIL_STEP_MS_MAX: u64 = 30_000;
 pub const MAIL_DATA_MS_MAX: u64 = 120_000;
 /// Milliseconds that handing one mail over can take, with every step at its slowest: whoever has a
 /// letter to itself must have it for longer.
-pub const MAIL_HANDOVER_MS_MAX: u64 = 11 * MAIL_STEP_MS_MAX + MAIL_DATA_MS_MAX;
+pub const MAIL_HANDOVER_MS_MAX: u64 = 13 * MAIL_STEP_MS_MAX + MAIL_DATA_MS_MAX;
 /// A letter that waits for so long, while none goes out, is worth a look.
 pub const MAIL_SLOW_AFTER: Duration = Duration::from_secs(300);
 /// And for so long: mail is stuck.

@@ -1,7 +1,8 @@
 """An SMTP server on loopback that answers as it is told.
 
 The first argument is a JSON object: "tls" ("starttls" or "implicit") with "certificate" and "key",
-"require_starttls", "users" (name to password), "require_auth", "dsn". Each line on standard input
+"require_starttls", "users" (name to password), "require_auth", "dsn", "injected" (what somebody on the
+way puts behind the answer to STARTTLS). Each line on standard input
 is a JSON object that replaces what is answered: command to answer, where the commands are
 GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA and END (of a mail), and an answer is a line, lines
 parted by "|", "hang" or "drop". Standard output tells the port, each new script, and each mail
@@ -54,6 +55,11 @@ class Scripted(SMTP):
     async def smtp_EHLO(self, hostname):
         if not await self.told("EHLO"):
             await super().smtp_EHLO(hostname)
+
+    async def push(self, status):
+        if OPTIONS.get("injected") and status.startswith("220 Ready"):
+            status += "\r\n" + OPTIONS["injected"]
+        await super().push(status)
 
     async def smtp_STARTTLS(self, arg):
         if not await self.told("STARTTLS"):

@@ -1,0 +1,46 @@
+//! TLS to the mail server. The authorities are those that this machine trusts, or those that
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::talk::Stream;
+
+/// Whom to trust.
+pub(super) struct Tls(TlsConnector);
+
+impl Tls {
+    /// Reads the authorities.
+    ///
+    /// # Errors
+    /// What the library says, where it offers no version of TLS.
+    pub(super) fn new() -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        // One that cannot be read is one that vouches for nobody: the handshake says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|fault| fault.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The handshake with a host whose certificate must name it.
+    pub(super) async fn handshake(
+        &self,
+        host: &str,
+        stream: Box<dyn Stream>,
+    ) -> io::Result<Box<dyn Stream>> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, NO_NAME))?;
+        Ok(Box::new(self.0.connect(name, stream).await?))
+    }
+}
+
+const NO_NAME: &str = "no certificate can name such a host";
