@@ -3,6 +3,10 @@
 //! A letter is claimed under a lease, so that a crash while it is on its way has it tried again,
 //! under the same message id. Its link is made here and stands in the mail alone. A fault of the
 //! configuration stops the queue and costs no letter anything.
+//!
+//! Where the mail server had the whole mail and its answer did not come, the letter may have arrived.
+//! It is sent once more, under the same message id, and then given up: a server that never answers
+//! would get it again and again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +36,8 @@ const REST: Duration = Duration::from_secs(5);
 const UNREACHED_REST: Duration = Duration::from_secs(30);
 /// How often it is noted down how mail stands.
 const QUEUE_EVERY: Duration = Duration::from_secs(5);
+/// Stands in the detail of a letter that the mail server may have taken; it outlives a restart.
+const MAY_HAVE_ARRIVED: &str = "if it arrived already, it comes a second time";
 /// How often the folder of bounces is looked at.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
 
@@ -206,7 +212,19 @@ async fn attempt(
 }
 
 fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Failure> {
-    let detail = fault.sentence();
+    let may_have_arrived = letter.delivery.detail.contains(MAY_HAVE_ARRIVED);
+    let mut detail = fault.sentence();
+    if may_have_arrived && fault.unclear {
+        let happened = fault.happened();
+        return Ok(Handover::Refused {
+            detail: format!(
+                "{happened}; this was the second time, so it is not sent again: ask whether it arrived, and send it again if not"
+            ),
+        });
+    }
+    if (may_have_arrived || fault.unclear) && fault.class == mail::Class::Temporary {
+        detail = format!("{detail}; {MAY_HAVE_ARRIVED}");
+    }
     Ok(match fault.class {
         mail::Class::Permanent => Handover::Refused { detail },
         // Every account sees why mail is stopped, and nobody's address in it.
@@ -217,7 +235,7 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
             match at < letter.expires {
                 true => Handover::Later { detail, at },
                 false => Handover::Refused {
-                    detail: format!("{detail}; given up, since its time is over"),
+                    detail: format!("{}; given up, since its time is over", fault.happened()),
                 },
             }
         }

@@ -85,6 +85,8 @@ pub struct SendFault {
     pub enhanced: Option<String>,
     /// The mail server's own words, or what the system says.
     pub text: String,
+    /// The mail server had the whole mail and its answer did not come: it may have taken it.
+    pub unclear: bool,
 }
 
 impl SendFault {
@@ -94,33 +96,45 @@ impl SendFault {
         let text = shown::answer(text);
         let enhanced = enhanced(&text).map(str::to_owned);
         let class = class_of(step, code, enhanced.as_deref(), &text);
-        Self { class, step, code: Some(code), enhanced, text }
+        Self { class, step, code: Some(code), enhanced, text, unclear: false }
     }
 
     /// A fault without an answer.
     #[must_use]
     pub fn without_answer(class: Class, step: Step, text: &str) -> Self {
-        Self { class, step, code: None, enhanced: None, text: shown::answer(text) }
+        let text = shown::answer(text);
+        Self { class, step, code: None, enhanced: None, text, unclear: false }
     }
 
     /// In plain words: what happened, the mail server's own answer, and what comes next.
     #[must_use]
     pub fn sentence(&self) -> String {
+        let happened = self.happened();
+        match self.class {
+            Class::Temporary => format!("{happened}; it will be tried again"),
+            Class::Permanent => happened,
+            Class::Configuration => {
+                format!("{happened}: mend {}, then `kwic-team mail resume`", self.to_mend())
+            }
+        }
+    }
+
+    /// In plain words: what happened, with the mail server's own answer.
+    #[must_use]
+    pub fn happened(&self) -> String {
         let what = match self.class {
             Class::Configuration => self.misconfigured(),
             _ if self.code.is_none() => self.interrupted(),
             _ => reason(self.code, self.enhanced.as_deref()),
         };
-        let answer = self.code.map_or_else(
-            || self.text.clone(),
-            |code| format!("{code} {}", self.text).trim_end().to_owned(),
-        );
-        match self.class {
-            Class::Temporary => format!("{what} ({answer}); it will be tried again"),
-            Class::Permanent => format!("{what} ({answer})"),
-            Class::Configuration => {
-                format!("{what} ({answer}): mend {}, then `kwic-team mail resume`", self.to_mend())
-            }
+        format!("{what} ({})", self.answer())
+    }
+
+    /// The mail server's own answer, or what the system says.
+    fn answer(&self) -> String {
+        match self.code {
+            Some(code) => format!("{code} {}", self.text).trim_end().to_owned(),
+            None => self.text.clone(),
         }
     }
 
@@ -155,11 +169,11 @@ impl SendFault {
             Step::Connect => "the mail server could not be reached",
             Step::Tls => "the TLS handshake with the mail server broke off",
             Step::Greeting => "the mail server did not greet",
-            Step::StartTls | Step::Auth | Step::MailFrom | Step::Rcpt => {
-                "the mail server stopped answering"
-            }
-            Step::Data => {
+            Step::Data if self.unclear => {
                 "the mail server stopped answering after it was given the mail, and may have taken it"
+            }
+            Step::StartTls | Step::Auth | Step::MailFrom | Step::Rcpt | Step::Data => {
+                "the mail server stopped answering"
             }
             Step::Write => "the mail could not be written",
         }

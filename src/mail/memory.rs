@@ -52,11 +52,11 @@ impl Memory {
         script.sent.push(outgoing.clone());
         match turn {
             None => Ok(Taken("handed to your mail server (250 in memory)".to_owned())),
-            Some(_) => Err(SendFault::without_answer(
-                Class::Temporary,
-                Step::Data,
-                "the connection was closed",
-            )),
+            Some(_) => {
+                let text = "the connection was closed";
+                let fault = SendFault::without_answer(Class::Temporary, Step::Data, text);
+                Err(SendFault { unclear: true, ..fault })
+            }
         }
     }
 

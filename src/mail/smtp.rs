@@ -219,13 +219,14 @@ impl Smtp {
         let rcpt = Rcpt::new(to.clone(), notify(line.notifies));
         self.ask(Step::Rcpt, talk, rcpt).await?;
         passed(walk, Step::Rcpt, format!("mail to `{to}` is taken"));
-        given.set(true);
         self.ask(Step::Data, talk, Data).await?;
+        given.set(true);
         let mail = on_the_line(&message.formatted());
-        let reply = match tokio::time::timeout(self.patience_with_data, talk.give(&mail)).await {
-            Ok(given) => given.map_err(|broken| fault(Step::Data, &broken))?,
-            Err(_) => return Err(silence(Step::Data)),
+        let outcome = match tokio::time::timeout(self.patience_with_data, talk.give(&mail)).await {
+            Ok(given) => given.map_err(|broken| fault(Step::Data, &broken)),
+            Err(_) => Err(silence(Step::Data)),
         };
+        let reply = outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
         let answer = shown::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
         let taken = format!("handed to your mail server ({answer})");
         passed(walk, Step::Data, taken.clone());

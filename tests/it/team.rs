@@ -265,6 +265,41 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_may_have_arrived_is_sent_once_more_and_never_a_third_time() {
+    let Some(mut server) = SmtpServer::start(&json!({})) else { return };
+    let stage = stage(&server).await;
+    let sent = stage.invite(stage.operator(), "bo", "operator").await.unwrap().value;
+    let try_now = async || {
+        stage.later(HOUR);
+        letters::deliver_due(&stage.app).await.unwrap();
+        shown(&stage, &sent).await.view.delivery
+    };
+    // Before it is given the mail, a server may hang up as often as it likes.
+    for _ in 0..3 {
+        server.answer(&json!({"DATA": "drop"}));
+        let delivery = try_now().await;
+        assert_eq!(delivery.state, DeliveryState::Deferred, "{}", delivery.detail);
+        assert!(!delivery.detail.contains("may have taken it"), "{}", delivery.detail);
+    }
+    server.answer(&json!({"END": "drop"}));
+    let delivery = try_now().await;
+    assert_eq!(delivery.state, DeliveryState::Deferred);
+    assert!(delivery.detail.contains("may have taken it"), "{}", delivery.detail);
+    // Another fault in between does not make it forgotten.
+    server.answer(&json!({"RCPT": "450 4.2.1 busy"}));
+    let delivery = try_now().await;
+    assert!(delivery.detail.contains("it comes a second time"), "{}", delivery.detail);
+    server.answer(&json!({"END": "what?"}));
+    let delivery = try_now().await;
+    assert_eq!(delivery.state, DeliveryState::Failed, "{}", delivery.detail);
+    assert!(delivery.detail.contains("ask whether it arrived"), "{}", delivery.detail);
+    server.answer(&json!({}));
+    try_now().await;
+    assert_eq!(server.mail()["mail"], server.mail()["mail"]);
+    assert!(!server.has_mail(), "it was sent a third time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_stops_the_queue_and_costs_no_invite_anything() {
     let users = json!({"users": {"team": "right"}, "require_auth": true});
     let Some(mut server) = SmtpServer::start(&users) else { return };
