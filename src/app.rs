@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, Timestamp, Token, TokenHash, limits};
 use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
-use crate::mail::Mailer;
+use crate::mail::{Mailer, Refusals};
 use crate::password::Hasher;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -193,6 +193,8 @@ pub struct App {
     pub keys: Keys,
     /// How mail goes out.
     pub mailer: Mailer,
+    /// The refusals in a row that mail met.
+    pub refusals: std::sync::Mutex<Refusals>,
     /// Hashes passwords, few at once.
     pub hasher: Hasher,
     /// Slows down who tries too often.
@@ -266,6 +268,7 @@ impl App {
             caller_keys_fault: ArcSwapOption::empty(),
             keys: Keys::passing()?,
             mailer: Mailer::links()?,
+            refusals: std::sync::Mutex::default(),
             hasher,
             throttle: Throttle::default(),
             quotas: Quotas::default(),

@@ -11,6 +11,7 @@ mod maildir;
 mod memory;
 mod message;
 mod place;
+mod refusals;
 mod retry;
 mod shown;
 mod smtp;
@@ -31,6 +32,7 @@ pub use fault::{Class, SendFault, Step, Taken};
 pub use maildir::Maildir;
 pub use memory::Memory;
 pub use message::{ActionLink, Content, Outgoing};
+pub use refusals::Refusals;
 pub use retry::next_try;
 
 /// Where mail goes out, and in whose name.

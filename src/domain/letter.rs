@@ -206,6 +206,13 @@ pub enum Handover {
         /// In plain words.
         detail: String,
     },
+    /// A refusal that met one recipient after another: the sender must be mended, as above.
+    SenderRefused {
+        /// In plain words.
+        detail: String,
+        /// The letters that failed by it before that was known: they are queued again as well.
+        others: Vec<LetterId>,
+    },
     /// What it was about is over: nobody needs it any more.
     Void,
 }

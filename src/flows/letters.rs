@@ -9,7 +9,7 @@
 //! would get it again and again.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::invites::{KEY_GONE, inviter, key_gone, later, valid_token};
@@ -22,7 +22,8 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::mail::{
-    self, ActionLink, Batch, Content, Given, Maildir, Outgoing, SendFault, Step, TestReport, bounce,
+    self, ActionLink, Batch, Content, Given, Maildir, Outgoing, Refusals, SendFault, Step,
+    TestReport, bounce,
 };
 use crate::store::Committed;
 use crate::store::feed::Follower;
@@ -202,7 +203,10 @@ async fn attempt(
         content,
     };
     match batch.send(&outgoing).await {
-        Ok(taken) => Ok((Handover::Taken { detail: taken.sentence() }, true)),
+        Ok(taken) => {
+            refusals(app).clear();
+            Ok((Handover::Taken { detail: taken.sentence() }, true))
+        }
         Err(fault) => {
             let away = matches!(fault.step, Step::Dns | Step::Connect | Step::Tls | Step::Greeting)
                 && fault.class == mail::Class::Temporary;
@@ -226,7 +230,12 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
         detail = format!("{detail}; {MAY_HAVE_ARRIVED}");
     }
     Ok(match fault.class {
-        mail::Class::Permanent => Handover::Refused { detail },
+        mail::Class::Permanent => match refusals(app).note(letter.id, &letter.to, fault) {
+            Some(others) => {
+                Handover::SenderRefused { detail: email::hide(&fault.about_sender()), others }
+            }
+            None => Handover::Refused { detail },
+        },
         // Every account sees why mail is stopped, and nobody's address in it.
         mail::Class::Configuration => Handover::Misconfigured { detail: email::hide(&detail) },
         mail::Class::Temporary => {
@@ -242,17 +251,23 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
     })
 }
 
+fn refusals(app: &App) -> MutexGuard<'_, Refusals> {
+    app.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn tell(letter: &Letter, handover: &Handover) {
     let (how, detail) = match handover {
         Handover::Taken { detail } => ("handed over", detail.as_str()),
         Handover::Later { detail, .. } => ("deferred", detail.as_str()),
         Handover::Refused { detail } => ("failed", detail.as_str()),
-        Handover::Misconfigured { detail } => ("stopped", detail.as_str()),
+        Handover::Misconfigured { detail } | Handover::SenderRefused { detail, .. } => {
+            ("stopped", detail.as_str())
+        }
         Handover::Void => ("void", ""),
     };
     let (to, kind, detail) = (letter.to.masked(), letter.kind.as_str(), email::hide(detail));
     match handover {
-        Handover::Misconfigured { .. } => tracing::error!(
+        Handover::Misconfigured { .. } | Handover::SenderRefused { .. } => tracing::error!(
             letter = letter.id.0,
             kind,
             to,

@@ -76,7 +76,8 @@ fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
         Some((_, said)) if !said.trim().is_empty() => shown::answer(said),
         _ => status.to_owned(),
     };
-    let reason = fault::reason(None, Some(status).filter(|status| !status.is_empty()));
+    let code = said.get(..3).and_then(|code| code.parse().ok());
+    let reason = fault::reason(code, Some(status).filter(|status| !status.is_empty()));
     let reason = if said.is_empty() { reason.to_owned() } else { format!("{reason} ({said})") };
     match action.to_ascii_lowercase().as_str() {
         "failed" if status.starts_with('4') => {
@@ -187,6 +188,13 @@ mod tests {
         assert_eq!(
             said("Diagnostic-Code: smtp;", "X-Diagnostic: smtp;"),
             "the other mail server says this mailbox does not exist (5.1.1)"
+        );
+        let microsoft = FAILED
+            .replace("550 5.1.1 <y@other.example>", "550 5.4.1 <y@other.example>")
+            .replace("Status: 5.1.1", "Status: 5.4.1");
+        assert_eq!(
+            report(&microsoft).detail,
+            "the other mail server says it takes no mail for this address (550 5.4.1 <y@other.example>: Recipient address rejected: User unknown)"
         );
         let mail = FAILED.replace("Diagnostic-Code", "X").replace("Status", "X");
         assert_eq!(report(&mail).detail, "the other mail server refuses the mail");

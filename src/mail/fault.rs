@@ -130,6 +130,26 @@ impl SendFault {
         format!("{what} ({})", self.answer())
     }
 
+    /// In plain words, where the same refusal met several recipients in a row.
+    #[must_use]
+    pub fn about_sender(&self) -> String {
+        format!(
+            "the mail server refuses one recipient after another with the same words, so it is about the sender or the login ({}): mend `mail.from` or `mail.url`, or cancel the invitations to those addresses if it is they that are wrong, then `kwic-team mail resume`",
+            self.answer()
+        )
+    }
+
+    /// Whether the code says that it is the recipient's address or mailbox that is wrong (RFC 3463
+    /// sections 3.2 and 3.3).
+    pub(super) fn names_recipient(&self) -> bool {
+        let detail = self.enhanced.as_deref().and_then(|status| status.strip_prefix("5."));
+        self.step == Step::Rcpt
+            && matches!(
+                detail,
+                Some("1.1" | "1.2" | "1.3" | "1.6" | "1.10" | "2.1" | "2.2" | "2.3")
+            )
+    }
+
     /// The mail server's own answer, or what the system says.
     fn answer(&self) -> String {
         match self.code {
@@ -206,7 +226,9 @@ fn is_about_us(code: u16, enhanced: Option<&str>, text: &str) -> bool {
         || matches!(
             enhanced,
             Some(
-                "5.7.3"
+                "5.1.7"
+                    | "5.1.8"
+                    | "5.7.3"
                     | "5.7.8"
                     | "5.7.9"
                     | "5.7.10"
@@ -261,6 +283,8 @@ pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str 
         ("1.3", ..) => "the other mail server says this is not an address",
         ("1.6", ..) => "the other mail server says this mailbox has moved away",
         ("1.10", ..) => "the domain of this address takes no mail",
+        // Microsoft 365 says so of a mailbox that it does not know.
+        ("4.1", 5, Some(550)) => "the other mail server says it takes no mail for this address",
         ("2.1", ..) => "the other mail server says this mailbox is disabled",
         ("2.2", ..) => "the other mail server says this mailbox is full",
         ("2.3" | "3.4", ..) => "the other mail server says the mail is too large",
@@ -298,6 +322,8 @@ mod tests {
             (Step::Rcpt, 550, "5.1.1 no such user", Permanent),
             (Step::Rcpt, 550, "no such user", Permanent),
             (Step::Rcpt, 550, "5.7.1 blocked by the recipient", Permanent),
+            (Step::Rcpt, 550, "5.4.1 Recipient address rejected: Access denied", Permanent),
+            (Step::Rcpt, 550, "5.1.8 <a@b.example>: Sender address rejected", Configuration),
             (Step::Rcpt, 554, "5.7.1 <bo@example.org>: Relay access denied", Configuration),
             (Step::Rcpt, 530, "5.7.0 Authentication required", Configuration),
             (Step::Rcpt, 550, "authentication required", Configuration),
@@ -329,6 +355,10 @@ mod tests {
             (
                 SendFault::answered(Step::Rcpt, 450, "4.2.0 greylisted"),
                 "the mail server asks to try again later (450 4.2.0 greylisted); it will be tried again",
+            ),
+            (
+                SendFault::answered(Step::Rcpt, 550, "5.4.1 Recipient address rejected"),
+                "the other mail server says it takes no mail for this address (550 5.4.1 Recipient address rejected)",
             ),
             (
                 SendFault::without_answer(Class::Temporary, Step::Connect, "connection refused"),

@@ -226,7 +226,8 @@ impl Smtp {
             Ok(given) => given.map_err(|broken| fault(Step::Data, &broken)),
             Err(_) => Err(silence(Step::Data)),
         };
-        let reply = outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
+        let reply =
+            outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
         let answer = shown::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
         let taken = format!("handed to your mail server ({answer})");
         passed(walk, Step::Data, taken.clone());

@@ -331,6 +331,72 @@ async fn a_wrong_password_stops_the_queue_and_costs_no_invite_anything() {
     assert_eq!(status.stopped, None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_sender_in_any_words_stops_the_queue_and_fails_no_invite() {
+    let Some(mut server) = SmtpServer::start(&json!({})) else { return };
+    for (command, answer) in [
+        ("END", "554 5.2.252 SendAsDenied; login not allowed to send as no-reply@example.org"),
+        ("RCPT", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"),
+        ("RCPT", "553 5.7.1 <no-reply@example.org>: Sender address rejected: not owned by user"),
+        ("END", "550 mailbox not configured for you"),
+        ("MAIL", "550 5.7.60 not this sender"),
+    ] {
+        let stage = stage(&server).await;
+        let mut sent = Vec::new();
+        for number in 0..50 {
+            let who = format!("bo{number}");
+            sent.push(stage.invite(stage.operator(), &who, "operator").await.unwrap().value);
+        }
+        server.answer(&json!({command: answer}));
+        while letters::deliver_due(&stage.app).await.unwrap() > 0 {}
+        while server.has_mail() {}
+        let status = letters::status(&stage.app, stage.operator()).await.unwrap();
+        let stop = status.stopped.unwrap_or_else(|| panic!("{answer}: the queue goes on"));
+        let code = answer.split(' ').next().unwrap();
+        assert!(stop.cause.contains(code) && stop.cause.contains("mail resume"), "{}", stop.cause);
+        assert!(!stop.cause.contains("no-reply@"), "{}", stop.cause);
+        for sent in &sent {
+            let delivery = shown(&stage, sent).await.view.delivery;
+            let found = (delivery.state, delivery.attempts);
+            assert_eq!(found, (DeliveryState::Queued, 0), "{answer}: {}", delivery.detail);
+        }
+        server.answer(&json!({}));
+        letters::resume(&stage.app, stage.operator()).await.unwrap();
+        stage.later(10 * 60_000);
+        while letters::deliver_due(&stage.app).await.unwrap() > 0 {}
+        for sent in &sent {
+            let delivery = shown(&stage, sent).await.view.delivery;
+            assert_eq!(delivery.state, DeliveryState::HandedOver, "{}", delivery.detail);
+            server.mail();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_wrong_addresses_in_a_row_are_three_wrong_addresses() {
+    let Some(mut server) = SmtpServer::start(&json!({})) else { return };
+    for answer in ["550 5.1.1 no such user", "550 5.1.10 RecipientNotFound", "552 5.2.2 full"] {
+        let stage = stage(&server).await;
+        server.answer(&json!({"RCPT": answer}));
+        for number in 0..4 {
+            let who = format!("bo{number}");
+            let sent = stage.invite(stage.operator(), &who, "operator").await.unwrap().value;
+            letters::deliver_due(&stage.app).await.unwrap();
+            let delivery = shown(&stage, &sent).await.view.delivery;
+            assert_eq!(delivery.state, DeliveryState::Failed, "{answer}");
+        }
+        let status = letters::status(&stage.app, stage.operator()).await.unwrap();
+        assert_eq!(status.stopped, None, "{answer}");
+        // What Microsoft 365 says of an unknown mailbox fails that invite alone.
+        server.answer(&json!({"RCPT": "550 5.4.1 Recipient address rejected: Access denied"}));
+        let sent = stage.invite(stage.operator(), "cy", "operator").await.unwrap().value;
+        letters::deliver_due(&stage.app).await.unwrap();
+        let delivery = shown(&stage, &sent).await.view.delivery;
+        assert_eq!(delivery.state, DeliveryState::Failed);
+        assert!(delivery.detail.contains("takes no mail for this address"), "{}", delivery.detail);
+    }
+}
+
 #[test]
 fn a_letter_on_its_way_at_a_power_cut_is_sent_again_as_the_same_mail() {
     let Some(mut server) = SmtpServer::start(&json!({})) else { return };

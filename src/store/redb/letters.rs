@@ -404,7 +404,11 @@ fn settle(
             replace(change, Some(before), None)?;
             return Ok(Ends::Quietly(()));
         }
-        Handover::Misconfigured { detail } => return stop_all(change, before, detail),
+        Handover::Misconfigured { detail } => return stop_all(change, before, detail, &[]),
+        Handover::SenderRefused { detail, others } => {
+            let failed = put_back(change, &others, &detail)?;
+            return stop_all(change, before, detail, &failed);
+        }
     };
     replace(change, Some(before), Some(&settled))?;
     audit(change, event, &settled)?;
@@ -427,21 +431,53 @@ fn stop_all(
     change: &mut Transition<'_>,
     before: &LetterRecord,
     cause: String,
+    others: &[LetterId],
 ) -> Result<Ends<()>, Fault> {
-    let mut queued = over(before, DeliveryState::Queued, cause.clone());
-    let delivery = &mut queued.letter.delivery;
-    delivery.attempts = delivery.attempts.saturating_sub(1);
-    // Behind the others: were it the letter that is at fault, it must not stop them again first.
-    delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
-    replace(change, Some(before), Some(&queued))?;
+    queue_again(change, before, &cause)?;
     if stop(change.tx)?.is_some() {
         return Ok(Ends::Quietly(()));
     }
     let stop = MailStop { cause, since: change.now };
     put_stop(change, &stop)?;
-    let fields = vec![("cause".to_owned(), None, Some(stop.cause.clone()))];
+    let mut fields = vec![("cause".to_owned(), None, Some(stop.cause.clone()))];
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+        fields.push(("queued_again".to_owned(), None, Some(others.join(", "))));
+    }
     change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
     Ok(Ends::Changed(()))
+}
+
+/// Queues letters again that failed by a fault of the configuration; answers which.
+fn put_back(
+    change: &mut Transition<'_>,
+    letters: &[LetterId],
+    cause: &str,
+) -> Result<Vec<LetterId>, Fault> {
+    let mut queued = Vec::new();
+    for id in letters {
+        let Some(failed) = read(change.tx, *id)? else { continue };
+        // What came back meanwhile, or was taken back, is over.
+        if failed.letter.delivery.state == DeliveryState::Failed {
+            queue_again(change, &failed, cause)?;
+            queued.push(*id);
+        }
+    }
+    Ok(queued)
+}
+
+/// Queues a letter as it was before the try.
+fn queue_again(
+    change: &mut Transition<'_>,
+    before: &LetterRecord,
+    cause: &str,
+) -> Result<(), Fault> {
+    let mut queued = over(before, DeliveryState::Queued, cause.to_owned());
+    let delivery = &mut queued.letter.delivery;
+    delivery.attempts = delivery.attempts.saturating_sub(1);
+    // Behind the others: were it the letter that is at fault, it must not stop them again first.
+    delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
+    replace(change, Some(before), Some(&queued))
 }
 
 /// Writes down why no mail goes out.
