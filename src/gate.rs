@@ -264,7 +264,13 @@ mod tests {
     fn asked(script: &str, patience: Duration) -> Result<Answer, Failure> {
         // More than a pipe holds.
         let files = PolicyFiles::new(vec![("rules/a.cedar".to_owned(), vec![b' '; 1 << 20])]);
-        let task = Task { format: false, held: Vec::new(), files: Vec::new(), hidden: Vec::new() };
+        let task = Task {
+            format: false,
+            held: Vec::new(),
+            files: Vec::new(),
+            misplaced: Vec::new(),
+            notes: Vec::new(),
+        };
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         ask_process(command, &task, &files, patience)
@@ -303,7 +309,13 @@ mod tests {
             assert_eq!(faults[0].file, "rules/a.cedar");
         }
         let none = Command::new("/nothing/here");
-        let task = Task { format: false, held: Vec::new(), files: Vec::new(), hidden: Vec::new() };
+        let task = Task {
+            format: false,
+            held: Vec::new(),
+            files: Vec::new(),
+            misplaced: Vec::new(),
+            notes: Vec::new(),
+        };
         let fault = ask_process(none, &task, &PolicyFiles::default(), LONG).err().unwrap();
         assert_eq!((fault.kind, fault.code), (Kind::Busy, "no_process"));
     }

@@ -20,8 +20,8 @@ use crate::clock;
 use crate::domain::policy_place::{Place, misplaced};
 use crate::domain::printable::is_plain;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
-use file::read_file;
 use fault::unread;
+use file::read_file;
 use list::list;
 use look::Look;
 

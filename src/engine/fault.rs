@@ -37,7 +37,7 @@ impl PolicyFault {
     /// A fault of a whole file, or of the folder where `file` is empty.
     #[must_use]
     pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
-        let (file, message) = (printable(&file.into()), clipped(message.into()));
+        let (file, message) = (printable(&file.into()), clipped(message));
         Self { file, line: None, message, excerpt: String::new(), of_host: false }
     }
 
@@ -54,7 +54,7 @@ impl PolicyFault {
         message: impl Into<String>,
     ) -> Self {
         let (line, excerpt) = underline(text, span);
-        let (file, message) = (printable(file), clipped(message.into()));
+        let (file, message) = (printable(file), clipped(message));
         Self { file, line: Some(line), message, excerpt, of_host: false }
     }
 
@@ -108,8 +108,8 @@ pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
 
 /// A message may quote what a file says, and a file may say much in one word, or what a terminal takes
 /// for a command.
-fn clipped(message: String) -> String {
-    let lines: Vec<String> = message.split('\n').map(printable).collect();
+fn clipped(message: impl Into<String>) -> String {
+    let lines: Vec<String> = message.into().split('\n').map(printable).collect();
     let mut message = lines.join("\n");
     if message.len() > MESSAGE_MAX {
         let end = message.floor_char_boundary(MESSAGE_MAX);

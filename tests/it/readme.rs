@@ -170,7 +170,7 @@ fn commands() -> Vec<String> {
             let whole = |command: &str| {
                 let words = command.split(" # ").next().unwrap();
                 let text = command.contains("<<'END'") && !command.ends_with("\nEND");
-                !words.ends_with('\\') && words.matches('\'').count() % 2 == 0 && !text
+                !words.ends_with('\\') && words.matches('\'').count().is_multiple_of(2) && !text
             };
             while !whole(&command) {
                 command = format!("{command}\n{}", lines.next().unwrap());
