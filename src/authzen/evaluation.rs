@@ -80,7 +80,7 @@ pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, 
     wait_for_revision(app, request).await?;
     match answer(app, &body) {
         Some(reply) => Ok(reply),
-        None => apart(app, move |app| answer_with_reasons(app, &body)).await,
+        None => apart(app, move |app, told| answer_with_reasons(app, &body, told)).await,
     }
 }
 
@@ -101,12 +101,12 @@ pub fn answer(app: &App, body: &[u8]) -> Option<Reply> {
     (!body.explain).then(|| basis.stamp(single(&basis.decide(&query, false))))
 }
 
-fn answer_with_reasons(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+fn answer_with_reasons(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
     let value = json::parse(body)?;
     let body = Body::read(&value)?;
-    Ok(basis.stamp(single(&basis.decide(&body.single().query()?, body.explain))))
+    basis.one(&body, told)
 }
 
 /// Answers a batch, or one question where there is no batch.
@@ -138,7 +138,7 @@ pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure>
     let read = Body::read(&value)?;
     if read.explain {
         drop(value);
-        return apart(app, move |app| explain_batch(app, &body)).await;
+        return apart(app, move |app, told| explain_batch(app, &body, told)).await;
     }
     let semantic = read.semantic()?;
     let Some(items) = read.items(most)? else {
@@ -169,20 +169,19 @@ pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
 }
 
 /// A batch with reasons, as far as one request may ask for them.
-fn explain_batch(app: &App, body: &[u8]) -> Result<Reply, Failure> {
+fn explain_batch(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
     let value = json::parse(body)?;
     let read = Body::read(&value)?;
     let semantic = read.semantic()?;
     let Some(items) = read.items(app.config.limits.batch_items_max)? else {
-        return Ok(basis.stamp(single(&basis.decide(&read.single().query()?, read.explain))));
+        return basis.one(&read, told);
     };
     let asked = asked(&read, items)?;
     let mut answers = Answers::new(&basis, semantic, asked.len());
     for (index, query) in asked.iter().enumerate() {
-        let told =
-            if index < limits::EXPLAINED_ITEMS_MAX { Reasons::Told } else { Reasons::Beyond };
+        let told = if index < limits::EXPLAINED_ITEMS_MAX { told } else { Reasons::Beyond };
         if !answers.add(query, told) {
             break;
         }
@@ -215,13 +214,18 @@ fn asked<'v>(
     Ok(asked)
 }
 
-/// Answers apart from the threads that decide, one request at a time.
+/// Answers apart from the threads that decide, one request at a time. Where the sidecar stops, at once
+/// and without reasons: a restart waits for no explanation.
 async fn apart(
     app: &Arc<App>,
-    work: impl FnOnce(&App) -> Result<Reply, Failure> + Send + 'static,
+    work: impl Fn(&App, Reasons) -> Result<Reply, Failure> + Clone + Send + 'static,
 ) -> Result<Reply, Failure> {
-    let own = Arc::clone(app);
-    app.explanations.run("explain", move || work(&own)).await?
+    let (own, explain) = (Arc::clone(app), work.clone());
+    tokio::select! {
+        biased;
+        () = app.stops() => work(app, Reasons::Stopping),
+        explained = app.explanations.run("explain", move || explain(&own, Reasons::Told)) => explained?,
+    }
 }
 
 async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
@@ -289,6 +293,17 @@ impl<'a> Basis<'a> {
 
     fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
         decide(self.app, self.policies, query, explain)
+    }
+
+    /// Answers one question that may ask for reasons.
+    fn one(&self, body: &Body<'_>, told: Reasons) -> Result<Reply, Failure> {
+        let query = body.single().query()?;
+        if !body.explain || matches!(told, Reasons::Told) {
+            return Ok(self.stamp(single(&self.decide(&query, body.explain))));
+        }
+        let mut out = Vec::new();
+        write_unexplained(&mut out, self.decide(&query, false).allowed, told);
+        Ok(self.stamp(Reply::json(out)))
     }
 
     /// Answers questions in order, and lets others in between.
@@ -362,6 +377,8 @@ enum Reasons {
     Told,
     /// More items ask than one request may.
     Beyond,
+    /// The sidecar stops, and nothing is looked for any more.
+    Stopping,
 }
 
 /// The answer to a batch under way.
@@ -391,7 +408,9 @@ impl<'b> Answers<'b> {
             Ok(query) => {
                 let decision = self.basis.decide(query, matches!(reasons, Reasons::Told));
                 match reasons {
-                    Reasons::Beyond => write_unexplained(&mut self.out, decision.allowed),
+                    Reasons::Beyond | Reasons::Stopping => {
+                        write_unexplained(&mut self.out, decision.allowed, reasons);
+                    }
                     Reasons::Unasked | Reasons::Told => write(&mut self.out, &decision),
                 }
                 decision.allowed
@@ -442,9 +461,12 @@ fn write(out: &mut Vec<u8>, decision: &Decision) {
     write_or(out, plain, &explained);
 }
 
-fn write_unexplained(out: &mut Vec<u8>, decision: bool) {
+fn write_unexplained(out: &mut Vec<u8>, decision: bool, why: Reasons) {
     let most = limits::EXPLAINED_ITEMS_MAX;
-    let message = &format!("a batch explains its first {most} items: ask about this one again");
+    let message = &match why {
+        Reasons::Stopping => "this sidecar is stopping: ask for the reasons again".to_owned(),
+        _ => format!("a batch explains its first {most} items: ask about this one again"),
+    };
     let context = UnexplainedContext { reason: "not_explained", message };
     let plain = if decision { ALLOW } else { DENY };
     write_or(out, plain, &Unexplained { decision, context });

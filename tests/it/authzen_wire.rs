@@ -412,6 +412,53 @@ async fn reasons_are_made_apart_from_the_threads_that_decide() {
     assert_eq!(batch["evaluations"][0]["context"]["reason"], "granted", "{batch}");
 }
 
+#[tokio::test]
+async fn a_stop_waits_for_no_reasons() {
+    let sidecar = Sidecar::start().await;
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let app = Arc::clone(&sidecar.app);
+    let running =
+        tokio::spawn(
+            async move { app.explanations.run("test", move || told.recv().is_ok()).await },
+        );
+    tokio::task::yield_now().await;
+    let asked = with("options", json!({"explain": true}));
+    let mut of_batch = granted();
+    of_batch["options"] = json!({"explain": true});
+    of_batch["evaluations"] = json!([{}, {"subject": {"type": "user", "id": "nobody"}}]);
+    let of_batch = of_batch.to_string();
+    let all = async {
+        tokio::join!(
+            sidecar.evaluation(&asked),
+            sidecar.evaluations(&asked),
+            sidecar.evaluations(&of_batch),
+            async { sidecar.app.stopping.send_replace(true) },
+        )
+    };
+    let all = tokio::time::timeout(std::time::Duration::from_secs(20), all).await;
+    let (one, other, batch, _) = all.expect("the stop waits for what runs");
+    let told = json!({"reason": "not_explained", "message": "this sidecar is stopping: ask for the reasons again"});
+    for answer in [one, other] {
+        assert_eq!(answer.json(), json!({"decision": true, "context": told}));
+    }
+    let denied = json!({"decision": false, "context": told});
+    let evaluations = [json!({"decision": true, "context": told}), denied];
+    assert_eq!(batch.json()["evaluations"], json!(evaluations));
+    drop(go_on);
+    assert!(!running.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn transfer_codings_that_a_caller_would_take_are_passed_over() {
+    let sidecar = Sidecar::start().await;
+    let body = granted().to_string();
+    for line in ["TE: gzip", "te: trailers, deflate;q=0.5", "te:", "te: ;;,\r\nte: chunked"] {
+        let headers = format!("{JSON}{line}\r\n");
+        let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ALLOW), "{line}: {answer:?}");
+    }
+}
+
 // === batches ===
 
 #[tokio::test]
