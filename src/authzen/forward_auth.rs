@@ -16,6 +16,9 @@ use crate::flows::decide::{decide, decide_for};
 use crate::flows::sessions::{self, SignedIn};
 use crate::http::{Reply, Request, query};
 
+/// So much of a misspelt name is logged.
+const NAME_CHARS_LOGGED: usize = 100;
+
 /// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it says
 /// only who it is.
 ///
@@ -37,8 +40,7 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
             context: &[],
         };
         if !who.asks(app, &question).allowed {
-            let sentence = denied(&app.policies.load(), action, kind);
-            return Err(Failure::new(Kind::Denied, "not_allowed", sentence));
+            return Err(denied(&app.policies.load(), action, kind));
         }
     }
     Ok(Reply::text("text/plain; charset=utf-8", "ok\n")
@@ -48,19 +50,24 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
         .header("cache-control", "no-store".to_owned()))
 }
 
-/// What is known without looking into the policies: a misspelt question is the caller's fault, and
-/// no role helps.
-fn denied(policies: &Snapshot, action: &str, kind: &str) -> String {
-    if !policies.knows_action(action) {
-        let action = action.escape_debug();
-        format!("the policies have no action `{action}`, and so deny it: correct `action`")
-    } else if !policies.knows_type(kind) {
-        let kind = kind.escape_debug();
+/// Proxies pass the sentence on to a browser: it tells nothing of the policies, nor of the question. One
+/// that is misspelt is the proxy's fault, and is said in the log.
+fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
+    let sentence = "you do not have access to this: ask an administrator of your team for it";
+    let denied = Failure::new(Kind::Denied, "not_allowed", sentence);
+    let wrong = |what: &str, name: &str, parameter: &str| {
+        let name: String = name.chars().take(NAME_CHARS_LOGGED).collect();
+        let name = name.escape_debug();
         format!(
-            "the policies have no resource type `{kind}`, and so deny it: correct `resource_type`"
+            "/forward-auth is asked for the {what} `{name}`, which the policies do not have: correct `{parameter}` in the proxy's configuration"
         )
+    };
+    if !policies.knows_action(action) {
+        denied.logged(wrong("action", action, "action"))
+    } else if !policies.knows_type(kind) {
+        denied.logged(wrong("resource type", kind, "resource_type"))
     } else {
-        "denied by the policies: `kwic-team decide --explain` says why".to_owned()
+        denied
     }
 }
 
