@@ -169,7 +169,7 @@ enum Command {
     /// API tokens: programs that act as a member
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Invites: send, list, change, send again, take back
+    /// Invites: send, list, change, resend, cancel
     #[command(subcommand)]
     Invite(invite::InviteCommand),
     /// Roles of the live policies
@@ -186,7 +186,7 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Mail: how it stands, a test of each step, and going on after a stop
+    /// Mail: its status, a test of each step, and resuming after a stop
     #[command(subcommand)]
     Mail(mail::MailCommand),
     /// Secret keys in the data folder

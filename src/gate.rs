@@ -251,7 +251,7 @@ fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> Option<String> {
         ),
         // An illegal instruction, a trap, an abort, memory that is not there, arithmetic.
         (_, Some(signal @ (4 | 5 | 6 | 7 | 8 | 11))) => Some(format!(
-            "ends the process that checks it (signal {signal}): something in it nests too deep or comes to too much; write it simpler"
+            "ends the process that checks it (signal {signal}): something in it nests too deep or expands to too much; write it simpler"
         )),
         _ => None,
     }

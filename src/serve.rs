@@ -487,7 +487,7 @@ fn announce(app: &App, places: &[(&str, String)]) {
     }
     if app.config.mail.kind.is_none() {
         tracing::warn!(
-            "`mail.kind` is not set, so no mail is sent: links are shown to whoever invites"
+            "`mail.kind` is not set, so no mail is sent: links are shown to the person who invites"
         );
     }
     if let Some(slug) = &app.config.decision.single_account

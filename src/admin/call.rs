@@ -131,7 +131,7 @@ impl Call<'_> {
             _ => Err(Failure::new(
                 Kind::Denied,
                 "session_needed",
-                "this is about whoever is signed in, and on `admin.sock` nobody is: name a member with `kwic-team member`",
+                "this call is about the signed-in member, and on `admin.sock` nobody is signed in: name a member with `kwic-team member`",
             )),
         }
     }

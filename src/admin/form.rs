@@ -348,7 +348,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
         while let Some(name) = members.next_key::<String>()? {
             if fields.iter().any(|(given, _)| *given == name) {
                 let shown = name.escape_debug();
-                return Err(A::Error::custom(format!("`{shown}` stands there twice")));
+                return Err(A::Error::custom(format!("`{shown}` is given twice")));
             }
             if fields.len() == FIELDS_MAX {
                 return Err(A::Error::custom("an object has too many members"));

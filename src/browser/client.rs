@@ -101,10 +101,10 @@ fn tell(trusted: &[Network], peer: IpAddr, (address, claimed): (Option<IpAddr>, 
         IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
     };
     if claimed.is_some() && near {
-        UNNAMED.call_once(|| tracing::warn!(%peer, "calls come through a proxy that `console.trusted_proxies` does not name: add it, so that people are told apart"));
+        UNNAMED.call_once(|| tracing::warn!(%peer, "calls come through a proxy that `console.trusted_proxies` does not name: add it, so that callers can be distinguished"));
     }
     if address.is_none() && trusted.iter().any(|network| network.contains(peer)) {
-        MUTE.call_once(|| tracing::warn!(%peer, "a trusted proxy does not say where a call comes from: have it set `X-Forwarded-For`, so that people are told apart"));
+        MUTE.call_once(|| tracing::warn!(%peer, "a trusted proxy does not say where a call comes from: have it set `X-Forwarded-For`, so that callers can be distinguished"));
     }
 }
 

@@ -114,7 +114,7 @@ fn print_restored(restored: &Restored) -> Result<(), Stop> {
         restored.revision.0
     ))?;
     output::line(
-        "what was done since is undone: who was removed or suspended is back, roles, passwords, second factors and used recovery codes are those of then, and invites that were taken back are open; look through them",
+        "what was done since is undone: who was removed or suspended is back, roles, passwords, second factors and used recovery codes are those of then, and invites that were cancelled are open; look through them",
     )?;
     output::say(&format!(
         "ended: {} sessions, {} API tokens, {} links to a new password or address",

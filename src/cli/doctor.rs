@@ -183,13 +183,13 @@ fn policies(ready: &Json) -> Line {
         fault if fault.is_empty() => Line::ok("policies", "the policies of the folder are live"),
         fault => {
             let answers = match text(ready, "policies").as_str() {
-                "last_good" => "the last good set answers",
-                _ => "the set before it answers",
+                "last_good" => "the last good policies stay active",
+                _ => "the previous policies stay active",
             };
             Line::fail(
                 "policies",
                 format!(
-                    "the policy folder is not live, and {answers}: {fault}; mend what this names, then run `kwic-team policy reload`"
+                    "the policy folder is not live, and {answers}: {fault}; correct what this names, then run `kwic-team policy reload`"
                 ),
             )
         }
@@ -203,7 +203,7 @@ fn disk(ready: &Json) -> Vec<Line> {
     if !fault.is_empty() {
         lines.push(Line::fail(
             "store",
-            format!("the store cannot be written, and every change is refused: {fault}; the sidecar goes on by itself once it can"),
+            format!("the store cannot be written, and every change is refused: {fault}; the sidecar continues by itself once it can"),
         ));
     }
     if !unkept.is_empty() {

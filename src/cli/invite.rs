@@ -146,7 +146,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
         }
         InviteCommand::Revoke { who, yes } => {
             let invite = find(&remote, &who)?;
-            yes.or_ask(&format!("take back the invite of {}?", output::person(&invite)))?;
+            yes.or_ask(&format!("cancel the invite of {}?", output::person(&invite)))?;
             let revoked = remote.json(&Call::new("DELETE", path_of(&who, &invite, "")))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
@@ -350,10 +350,10 @@ fn send_all(
     match lines.as_slice() {
         [] => Ok(Exit::Ok),
         [line] => Err(Stop::failure(format!(
-            "line {line} was refused: mend it, and send no other line again"
+            "line {line} was refused: fix it, and send no other line again"
         ))),
         lines => Err(Stop::failure(format!(
-            "lines {} were refused: mend them, and send no other line again",
+            "lines {} were refused: fix them, and send no other line again",
             lines.join(", ")
         ))),
     }

@@ -23,7 +23,7 @@ pub(super) enum MailCommand {
         #[command(flatten)]
         account: Account,
     },
-    /// Go on sending, once the cause of a stop is mended
+    /// Resume sending, once the cause of a stop is fixed
     #[command(after_help = "Example: kwic-team mail resume")]
     Resume(Account),
 }

@@ -68,7 +68,7 @@ pub(super) fn invited(
     reader.end();
     let rows = reader.take_rows();
     let Err(faults) = reader.finish() else { return Ok(rows) };
-    let mut message = "nobody was invited: mend the file and send it again".to_owned();
+    let mut message = "nobody was invited: fix the file and send it again".to_owned();
     for (line, reason) in &faults.list {
         message.push_str(&format!("\n  line {line}: {reason}"));
     }

@@ -88,13 +88,16 @@ impl Settings {
                 }
                 DeValue::Table(_) => {
                     let sections = KEYS.iter().map(|key| key.section);
-                    let sentence = format!("there is no section `[{name}]`{}", nearest(name, sections));
+                    let sentence =
+                        format!("there is no section `[{name}]`{}", nearest(name, sections));
                     self.fault(place(section.span().start), name, sentence);
                 }
                 _ => self.fault(
                     place(section.span().start),
                     name,
-                    format!("`{name}` stands outside every section: put it under one, such as `[decision]`"),
+                    format!(
+                        "`{name}` is outside every section: put it under one, such as `[decision]`"
+                    ),
                 ),
             }
         }

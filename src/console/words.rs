@@ -24,7 +24,7 @@ pub(super) const MY_SECURITY: &str = "My security";
 pub(super) const MENU: &str = "Menu";
 pub(super) const CANCEL: &str = "Cancel";
 pub(super) const SAVE: &str = "Save";
-pub(super) const CHECK_FIELDS: &str = "some of this cannot be taken: see what stands at each field";
+pub(super) const CHECK_FIELDS: &str = "fix the highlighted fields";
 pub(super) const NOT_FOUND: &str = "This page does not exist";
 pub(super) const NOT_FOUND_WHY: &str =
     "the address may have been mistyped, or what it showed is gone";
@@ -55,7 +55,7 @@ pub(super) const SECOND_STEP: &str = "Second step";
 pub(super) const CODE: &str = "Code";
 pub(super) const CODE_HINT: &str = "Six digits from your authenticator app, or a recovery code.";
 pub(super) const SET_UP_TWO_STEP: &str = "Set up two-step verification";
-pub(super) const SET_UP_WHY: &str = "Your account asks everybody for a second step at sign-in. It takes a minute, and keeps out whoever only knows a password.";
+pub(super) const SET_UP_WHY: &str = "Your account asks everybody for a second step at sign-in. It takes a minute, and keeps out those who only know a password.";
 pub(super) const SET_UP_AGAIN: &str = "Take what you scanned out of the app again, and scan this instead: what was shown before is over.";
 pub(super) const SET_UP_SCAN: &str = "Scan this with an authenticator app";
 pub(super) const SET_UP_TYPE: &str = "Or type this key into the app:";
@@ -107,7 +107,7 @@ pub(super) const JOIN: &str = "Join a team";
 pub(super) const JOIN_WHY: &str =
     "Open the link in your invitation mail. If it does not open, paste it here.";
 pub(super) const LINK_OR_CODE: &str = "Link or code from the mail";
-pub(super) const LINK_OR_CODE_HINT: &str = "The whole link, or what stands after the # in it.";
+pub(super) const LINK_OR_CODE_HINT: &str = "The whole link, or the part after the # in it.";
 pub(super) const JOIN_SET_PASSWORD: &str = "Choose a password";
 pub(super) const JOIN_DO: &str = "Join";
 pub(super) const JOIN_ACCOUNT: &str = "Team";
@@ -121,11 +121,11 @@ pub(super) const JOIN_STAY: &str = "Stay signed in";
 pub(super) const JOIN_EXPIRED: &str = "This invitation has expired";
 pub(super) const JOIN_REPLACED: &str = "There is a newer link";
 pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
-pub(super) const JOIN_REVOKED: &str = "This invitation was taken back";
+pub(super) const JOIN_REVOKED: &str = "This invitation was cancelled";
 pub(super) const JOIN_CLOSED: &str = "This invitation does not open";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
-pub(super) const JOIN_ASKED: &str = "If this invitation can be made anew, whoever sent it was asked just now. A new link comes by mail.";
-pub(super) const SOMEBODY: &str = "whoever invited you";
+pub(super) const JOIN_ASKED: &str = "If this invitation can be renewed, the person who sent it has just been asked. A new link comes by mail.";
+pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Whoever runs KWIC Team";
 
 /// What a role lets one do, as a heading.
@@ -222,7 +222,7 @@ pub(super) const NEW_EMAIL_HINT: &str =
 pub(super) const NEW_EMAIL_ASKED: &str = "Two mails are on their way: open the link in each, the one at the old address and the one at the new.";
 pub(super) const NAME_CHANGED: &str = "Your name is changed.";
 pub(super) const TWO_STEP_TITLE: &str = "Two-step verification";
-pub(super) const TWO_STEP_WHY: &str = "A second step at sign-in, by an app on your phone, keeps out whoever only knows your password.";
+pub(super) const TWO_STEP_WHY: &str = "A second step at sign-in, by an app on your phone, keeps out those who only know your password.";
 pub(super) const TWO_STEP_ENFORCED: &str = "Your team asks everybody for it.";
 pub(super) const TWO_STEP_ON: &str = "Turn on";
 pub(super) const TWO_STEP_REPLACE: &str = "Set up another app";
@@ -247,7 +247,7 @@ pub(super) const NEVER: &str = "Never";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const PASSKEYS_WHY: &str = "A passkey on your phone, computer or security key signs you in in the place of a code, and to this address only.";
 pub(super) const PASSKEY_TWO_STEP_FIRST: &str =
-    "Turn on two-step verification first: whoever loses a passkey still has codes.";
+    "Turn on two-step verification first: its codes still work when a passkey is lost.";
 pub(super) const ADD_PASSKEY: &str = "Add a passkey";
 pub(super) const ADD_PASSKEY_WHY: &str =
     "Show again who you are. Then your browser asks for a finger, a PIN or a security key.";
@@ -387,7 +387,7 @@ pub(super) fn token_revoked(name: &str) -> String {
 /// Says whom to ask.
 pub(super) fn ask(administrators: &[String]) -> String {
     match administrators {
-        [] => "Ask whoever runs KWIC Team.".to_owned(),
+        [] => "Ask your system administrator.".to_owned(),
         names => format!("Ask: {}.", names.join(", ")),
     }
 }
@@ -508,7 +508,7 @@ pub(super) fn invite_as(role: &str) -> String {
 
 // The audit log.
 pub(super) const VERIFY: &str = "Check the chain";
-pub(super) const AUDIT_MEMBER: &str = "What befell whom (email address)";
+pub(super) const AUDIT_MEMBER: &str = "Member (email address)";
 pub(super) const EVENT: &str = "Event";
 pub(super) const ANY_EVENT: &str = "Any event";
 pub(super) const AUDIT_NOTHING: &str = "Nothing like this has happened.";
@@ -518,7 +518,7 @@ pub(super) const ERASED: &str = "Details erased";
 pub(super) const CHANGED_FROM: &str = "from";
 pub(super) const CHANGED_TO: &str = "to";
 pub(super) const WAS: &str = "was";
-pub(super) const BY_OPERATOR: &str = "whoever runs KWIC Team";
+pub(super) const BY_OPERATOR: &str = "the system administrator";
 pub(super) const BY_SET_UP: &str = "the set-up link";
 pub(super) const BY_INVITATION: &str = "the link of an invitation";
 /// Of a version that this one does not know.
@@ -557,7 +557,7 @@ pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
             ("Invitation link shown", "{who} had the link of {whom} shown")
         }
         AuditEvent::InviteRevoked => {
-            ("Invitation taken back", "{who} took back the invitation of {whom}")
+            ("Invitation cancelled", "{who} cancelled the invitation of {whom}")
         }
         AuditEvent::InviteAccepted => ("Invitation accepted", "{whom} accepted the invitation"),
         AuditEvent::InviteWanted => {
@@ -658,7 +658,7 @@ pub(super) const MAIL_DELAYED: &str = "Mail is waiting, the oldest since";
 pub(super) const MAIL_LAST: &str = "Last accepted by the mail server";
 pub(super) const MAIL_RESUME: &str = "Let mail go on";
 pub(super) const MAIL_RESUME_WHY: &str =
-    "Once the cause is mended, what waits goes out. If it is not, mail stops again.";
+    "Once the cause is fixed, waiting mail goes out. If it is not, mail stops again.";
 pub(super) const MAIL_QUEUED: &str = "Waiting";
 pub(super) const MAIL_DEFERRED: &str = "Tried, to be tried again";
 pub(super) const MAIL_TAKEN: &str = "Taken by the mail server";
@@ -740,7 +740,7 @@ pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
 pub(super) const REFUSED: &str = "The folder was refused";
 pub(super) const NOT_LOADED: &str = "The folder could not be loaded, for no fault of its own";
 pub(super) const REFUSED_WHY: &str =
-    "The set before goes on answering. Mend this, then load the folder again.";
+    "The previous policies stay active. Fix this, then load the folder again.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
 pub(super) const LIVE_SET: &str = "Live set";
 pub(super) const LIVE: &str = "Live";
@@ -784,7 +784,9 @@ pub(super) fn files_count(count: usize) -> String {
 
 /// How many changes of a reload are not shown.
 pub(super) fn more_changes(count: usize) -> String {
-    format!("And {count} more: the audit log has them all.")
+    format!(
+        "And {count} more: `kwic-team audit list --store --event policies_reloaded` shows them all."
+    )
 }
 
 /// What a reload did.

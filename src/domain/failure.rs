@@ -93,7 +93,7 @@ impl Failure {
         Self::new(
             Kind::Internal,
             "internal",
-            "something broke on our side: try again, and give the request id to whoever runs the sidecar",
+            "an internal error occurred: try again; if it stays, contact your system administrator and quote the request id",
         )
         .logged(private)
     }

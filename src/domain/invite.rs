@@ -158,7 +158,7 @@ impl Invite {
             ),
             InviteState::Revoked => gone(
                 "invite_revoked",
-                "this invitation was taken back: ask whoever invited you for a new one",
+                "this invitation was cancelled: ask the person who invited you for a new one",
             ),
             _ if generation != self.generation => gone(
                 "invite_replaced",
@@ -166,7 +166,7 @@ impl Invite {
             ),
             InviteState::Expired => gone(
                 "invite_expired",
-                "this invitation has expired: ask whoever invited you for a new one",
+                "this invitation has expired: ask the person who invited you for a new one",
             ),
             InviteState::Pending => Ok(()),
         }

@@ -252,7 +252,7 @@ impl Faults {
         let (many, more) = (self.list.len(), if self.more { " and more" } else { "" });
         let faults = if many == 1 && !self.more { "fault" } else { "faults" };
         let text = format!(
-            "nothing was imported: the file has {many} {faults}{more}; mend it and import it again"
+            "nothing was imported: the file has {many} {faults}{more}; fix it and import it again"
         );
         let field = |(line, reason)| (format!("line {line}"), reason);
         let mut fields: Vec<_> = self.list.into_iter().map(field).collect();

@@ -587,7 +587,7 @@ async fn inviter_still_may(
         _ => Err(Failure::new(
             Kind::Gone,
             "inviter_lost_right",
-            "whoever sent this invitation may not invite you any more: ask an administrator of the account for a new one",
+            "the person who sent this invitation may not invite you any more: ask an administrator of the account for a new one",
         )),
     }
 }

@@ -272,7 +272,7 @@ fn tell(letter: &Letter, handover: &Handover) {
             kind,
             to,
             detail,
-            "no mail goes out: mend it, then `kwic-team mail resume`"
+            "no mail goes out: fix it, then run `kwic-team mail resume`"
         ),
         _ => tracing::info!(letter = letter.id.0, kind, to, detail, "a letter was {how}"),
     }

@@ -82,7 +82,7 @@ pub fn operator_only() -> Failure {
     Failure::new(
         Kind::Denied,
         "operator_only",
-        "only the operator of the sidecar may do this, through `admin.sock`: ask whoever runs it",
+        "only the operator of the sidecar may do this, through `admin.sock`: contact your system administrator",
     )
 }
 

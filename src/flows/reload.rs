@@ -183,7 +183,7 @@ fn told(
         let text = status_text(&fault);
         match fault.kind {
             Kind::PoliciesRefused => tracing::error!(
-                "the policies are refused, the set before goes on answering\n{text}"
+                "the policies are refused, the previous policies stay active\n{text}"
             ),
             _ => tracing::error!(cause = fault.private.as_deref(), "{text}"),
         }

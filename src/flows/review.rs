@@ -67,13 +67,13 @@ impl FindingKind {
         let did_not = if count == 1 { "has not" } else { "have not" };
         match self {
             Self::NeverSignedIn => format!(
-                "{members} joined more than {months} days ago and {did_not} signed in since: remove whoever needs no access"
+                "{members} joined more than {months} days ago and {did_not} signed in since: remove those who need no access"
             ),
             Self::NotForMonth => format!(
-                "{members} {did_not} signed in for {months} days: suspend or remove whoever needs no access"
+                "{members} {did_not} signed in for {months} days: suspend or remove those who need no access"
             ),
             Self::NotForQuarter => format!(
-                "{members} {did_not} signed in for {quarter} days: suspend or remove whoever needs no access"
+                "{members} {did_not} signed in for {quarter} days: suspend or remove those who need no access"
             ),
             Self::AdministratorWithoutSecondFactor => format!(
                 "{members} can administer the account without a second factor: have two-step verification switched on"

@@ -154,7 +154,7 @@ pub(super) fn own_password_missing() -> Failure {
         code: "password_missing",
         ..Failure::invalid(
             "password",
-            "whoever does this shows again who they are: give your own `password`, and `code` where you have a second factor",
+            "confirm that it is you: give your own `password`, and `code` where you have a second factor",
         )
     }
 }

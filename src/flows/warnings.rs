@@ -1,4 +1,4 @@
-//! What the operator of the sidecar should mend, though the sidecar works.
+//! What the operator of the sidecar should fix, though the sidecar works.
 //!
 //! Reads what is remembered elsewhere; finds nothing out itself.
 
@@ -28,13 +28,13 @@ pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         about: "keys_file",
         fails: true,
         sentence: format!(
-            "{why}; the keys before go on counting: mend it, then run `kwic-team policy reload`"
+            "{why}; the previous keys stay active: fix it, then run `kwic-team policy reload`"
         ),
     });
     let bounces = app.telemetry.mail.bounces_fault().map(|why| Warning {
         about: "mail",
         fails: true,
-        sentence: format!("what comes back is not read: {why}; mend `mail.bounce_maildir`"),
+        sentence: format!("returned mail is not read: {why}; correct `mail.bounce_maildir`"),
     });
     configured.chain(keys).chain(bounces).collect()
 }

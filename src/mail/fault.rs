@@ -134,7 +134,7 @@ impl SendFault {
     #[must_use]
     pub fn about_sender(&self) -> String {
         format!(
-            "the mail server refuses one recipient after another with the same words, so it is about the sender or the login ({}): mend `mail.from` or `mail.url`, or cancel the invitations to those addresses if it is they that are wrong, then `kwic-team mail resume`",
+            "the mail server refuses one recipient after another with the same words, so it is about the sender or the login ({}): correct `mail.from` or `mail.url`, or cancel the invitations to those addresses if they are wrong, then run `kwic-team mail resume`",
             self.answer()
         )
     }
@@ -366,7 +366,7 @@ mod tests {
             ),
             (
                 SendFault::answered(Step::Auth, 535, "5.7.8 wrong"),
-                "the mail server refused the password (535 5.7.8 wrong): mend `mail.url`, then `kwic-team mail resume`",
+                "the mail server refused the password (535 5.7.8 wrong): correct `mail.url`, then run `kwic-team mail resume`",
             ),
             (
                 SendFault::answered(Step::Data, 554, ""),

@@ -339,7 +339,7 @@ fn words_of(io: &io::Error) -> String {
     }
     match io.kind() {
         io::ErrorKind::InvalidData => text,
-        io::ErrorKind::UnexpectedEof => "it hung up".to_owned(),
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
         io::ErrorKind::Other => text,
         kind => kind.to_string(),
     }

@@ -110,7 +110,7 @@ fn failed(place: &Path, fault: &io::Error) -> Failure {
     Failure::new(
         Kind::Internal,
         "restore_failed",
-        format!("`{}` cannot be written: {fault}; mend that, then restore again", place.display()),
+        format!("`{}` cannot be written: {fault}; fix that, then restore again", place.display()),
     )
 }
 

@@ -62,7 +62,7 @@ impl MailGauges {
         );
         gauge(
             "kwic_mail_stopped",
-            "1 where no mail goes out until somebody mends its configuration.",
+            "1 where no mail goes out until its configuration is corrected.",
             &u8::from(figures.stopped),
         );
         gauge(

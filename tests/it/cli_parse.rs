@@ -353,7 +353,7 @@ fn an_edit_rests_on_the_version_that_was_read() {
 fn a_problem_is_its_detail_and_a_line_for_each_field() {
     let body = json!({
         "status": 400, "code": "import_refused", "request_id": "r1",
-        "detail": "nothing was imported: the file has 2 faults; mend it and import it again",
+        "detail": "nothing was imported: the file has 2 faults; fix it and import it again",
         "fields": [
             {"field": "line 2", "message": "the address is taken"},
             {"field": "line 17", "message": "there is no role `x`"},
@@ -365,7 +365,7 @@ fn a_problem_is_its_detail_and_a_line_for_each_field() {
     let err = sidecar.run(&["member", "import", file.to_str().unwrap()]).complains(1);
     assert_eq!(
         err,
-        "nothing was imported: the file has 2 faults; mend it and import it again\n  line 2: the address is taken\n  line 17: there is no role `x`\n"
+        "nothing was imported: the file has 2 faults; fix it and import it again\n  line 2: the address is taken\n  line 17: there is no role `x`\n"
     );
     // A field that repeats the detail says nothing new; a fault of ours names the request.
     let body = json!({

@@ -162,7 +162,7 @@ fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
     let sidecar = MadeUp::answering([roles(), ok(&verdicts()), roles(), ok(&verdicts())]);
     let team = file(&sidecar, "team.csv", TEAM);
     let ran = sidecar.run(&["invite", "send", "--account", "acme", "--file", &team]);
-    assert_eq!(ran.err, "line 4 was refused: mend it, and send no other line again\n");
+    assert_eq!(ran.err, "line 4 was refused: fix it, and send no other line again\n");
     assert_eq!(
         ran.ends(1),
         format!(
@@ -229,7 +229,7 @@ fn a_file_at_fault_invites_nobody_and_names_every_line() {
         "team.csv",
         &format!("{head}Ann,Lee,ann,writer\nBo,Ek,bo@example.org,emperor\nCy,Fox\n"),
         &[
-            "nobody was invited: mend the file and send it again\n  line 2: ",
+            "nobody was invited: fix the file and send it again\n  line 2: ",
             "\n  line 3: there is no role `emperor`: use one of `reader`, `writer`\n",
             "\n  line 4: the line has 2 cells",
         ],
@@ -461,7 +461,7 @@ fn on_a_terminal_a_person_is_asked_by_name_and_no_changes_nothing() {
         ok(&member("m1", ANN)),
         page(&[odd()], None),
     ]);
-    let question = format!("take back the invite of A\\u{{1b}}[2Jn Lee ({ANN})? [y/N] ");
+    let question = format!("cancel the invite of A\\u{{1b}}[2Jn Lee ({ANN})? [y/N] ");
     let seen = on_a_terminal(&sidecar, &["invite", "revoke", &id('1')], "n\n");
     assert!(seen.contains(&question) && seen.contains("nothing was changed"), "{seen:?}");
     assert!(seen.ends_with("[1]") && !seen.contains('\u{1b}'), "{seen:?}");

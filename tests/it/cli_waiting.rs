@@ -178,7 +178,8 @@ fn an_answer_without_an_end_is_none() {
 
 #[test]
 fn what_is_not_kwic_team_is_said_to_be_something_else() {
-    let others: [(fn(UnixStream), &str); 4] = [
+    type Other = (fn(UnixStream), &'static str);
+    let others: [Other; 4] = [
         (|stream| begins(stream, "SSH-2.0-OpenSSH_9.9\r\n"), "its answer is not HTTP"),
         (
             |stream| begins(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n"),

@@ -68,7 +68,7 @@ managed_by = "Not A Slug"
 "#;
     let found = faults(text, &[("KWIC_TEAM_LIMITS_BATCH_ITEMS_MAX", "none")]);
     let wanted = [
-        "1: `lonely` stands outside every section: put it under one, such as `[decision]`",
+        "1: `lonely` is outside every section: put it under one, such as `[decision]`",
         "4: `store.cache_mb` must be a whole number from 1 to 1048576",
         "5: `store.kind` must be one of `redb`, `etcd`",
         "8: `decision.listen` must be an address and a port, such as `\"127.0.0.1:8181\"`",

@@ -588,7 +588,7 @@ fn doctor_says_what_is_in_order_and_what_is_not() {
 #[test]
 fn a_review_and_an_export_are_printed_as_they_came() {
     let finding = json!({"kind": "not_for_30_days", "severity": "notice",
-        "sentence": "7 members have not signed in for 30 days: suspend whoever needs no access",
+        "sentence": "7 members have not signed in for 30 days: suspend those who need no access",
         "members": (0..7).map(|n| json!({"id": n.to_string(), "name": format!("N{n}"),
             "email": format!("n{n}@example.org"), "signed_in": null})).collect::<Vec<_>>(),
         "count": 7});

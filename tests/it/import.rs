@@ -81,7 +81,7 @@ fn csv_without_a_good_header_line_says_only_that() {
     let good = "Ann,Lee,ann@example.org,writer\n";
     let cases = [
         ("first_name,last_name,email,role,phone\n", "1: unknown column `phone`"),
-        ("first_name,last_name,email,role,email\n", "1: column `email` stands there twice"),
+        ("first_name,last_name,email,role,email\n", "1: column `email` is given twice"),
         ("first_name,last_name,role\n", "1: column `email` is missing"),
         ("", "1: unknown column `Ann`; unknown column `Lee`"),
     ];
@@ -105,7 +105,7 @@ fn json_lines() {
             "1 a1 ann@example.org writer active",
             "3 - bo@example.org reader suspended",
             "4: unknown member `phone`",
-            "5: `first_name` stands there twice",
+            "5: `first_name` is given twice",
             "6: `last_name` is missing; `email` is missing; `role` is missing",
             "7: the line is not one JSON object",
         ],

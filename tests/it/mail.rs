@@ -87,7 +87,7 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
     use Class::{Configuration, Permanent, Temporary};
     let Some(mut server) = SmtpServer::start(&json!({"dsn": true})) else { return };
     let mailer = plain(&server);
-    let mend = |key| format!(": mend {key}, then `kwic-team mail resume`");
+    let mend = |key| format!(": correct {key}, then run `kwic-team mail resume`");
     let later = "; it will be tried again";
     let url = "`mail.url`";
     let broken = "the mail server stopped answering";
@@ -256,7 +256,7 @@ async fn a_refused_password_stops_the_queue_and_is_never_said() {
     right.send(&outgoing(&right, 1)).await.unwrap();
     assert_eq!(server.mail()["user"], "me");
     let fault = fault_of(&wrong).await;
-    let sentence = "the mail server refused the password (535 5.7.8 Authentication credentials invalid): mend `mail.url`, then `kwic-team mail resume`";
+    let sentence = "the mail server refused the password (535 5.7.8 Authentication credentials invalid): correct `mail.url`, then run `kwic-team mail resume`";
     check(&fault, Class::Configuration, Step::Auth, sentence);
     for (answer, class) in [
         ("535 5.7.8 wrong-horse is not the password of me", Class::Configuration),
@@ -291,7 +291,7 @@ async fn a_mail_server_that_wants_more_stops_the_queue() {
     let sentence = "the mail server offers no way to sign in that is known here (*";
     check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
     let mailer = mailer_at(&format!("smtp://127.0.0.1:{}?tls=required", server.port));
-    let sentence = "the mail server does not take up TLS (it does not offer STARTTLS): mend `mail.url`, then `kwic-team mail resume`";
+    let sentence = "the mail server does not take up TLS (it does not offer STARTTLS): correct `mail.url`, then run `kwic-team mail resume`";
     check(&fault_of(&mailer).await, Class::Configuration, Step::StartTls, sentence);
 }
 
@@ -450,7 +450,7 @@ async fn a_test_mail_to_a_folder_is_a_file_and_without_mail_says_so() {
         assert_eq!(steps(&report), [("write", false)]);
         assert_eq!(
             report.steps[0].detail,
-            "no mail is sent (links are shown instead): mend `mail.kind`, then `kwic-team mail resume`"
+            "no mail is sent (links are shown instead): correct `mail.kind`, then run `kwic-team mail resume`"
         );
     }
     assert!(Mailer::from_config(&mail(Some("smtp")), home.path()).is_err());

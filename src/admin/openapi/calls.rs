@@ -147,7 +147,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(shown("password").schema())
             .refused(BY_PASSWORD)
             .baking(),
-        Op::MeData => own("Everything that is kept of whoever is signed in", "MemberData"),
+        Op::MeData => own("All data kept about the signed-in member", "MemberData"),
         Op::MePermissions => own("What I may do", "Permissions"),
         Op::MePassword => own("Change the own password", "SessionsEnded")
             .taking(
@@ -376,7 +376,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .answered(CREATED)
             .refused(&[409]),
 
-        Op::Warnings => own("What the operator of the sidecar should mend", "WarningList"),
+        Op::Warnings => own("What the operator of the sidecar should fix", "WarningList"),
 
         Op::Policies => own("The live policies", "Policies"),
         Op::PoliciesCheck => {

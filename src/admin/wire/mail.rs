@@ -80,7 +80,7 @@ fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
                 .to_owned(),
         ),
         Some(stop) => Some(format!(
-            "no mail goes out: {}; mend it, then let mail go on with `kwic-team mail resume`",
+            "no mail goes out: {}; fix it, then run `kwic-team mail resume`",
             stop.cause
         )),
         None => None,

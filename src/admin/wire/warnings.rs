@@ -1,4 +1,4 @@
-//! What the operator of the sidecar should mend.
+//! What the operator of the sidecar should fix.
 
 use serde::Serialize;
 

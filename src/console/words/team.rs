@@ -74,7 +74,7 @@ words! {
     NO_INVITATIONS: "No pending invitations"
     NO_INVITATIONS_WHY: "Whoever you invite is shown here until they join, with how far the mail got."
     RUNS_IT: "Whoever runs KWIC Team"
-    NO_MAIL: "No mail is sent here. Invitations give you a link to hand over yourself; whoever runs KWIC Team can set mail up."
+    NO_MAIL: "No mail is sent here. Invitations give you a link to hand over yourself; your system administrator can set mail up."
     ONE_ADMINISTRATOR: "There is only one administrator. Make somebody a second one, so that nobody is locked out when one is away."
 
     DETAILS: "Details"
@@ -122,7 +122,7 @@ words! {
     CHECK_LINES: "Check"
     SEVERAL_HOW: "One person a line: first name, last name, email, role, divided by commas or tabs as a spreadsheet copies them. Nothing is sent before you have seen it checked."
     LINES: "People"
-    LEFT_LINES: "Still to be sent; mend them here"
+    LEFT_LINES: "Fix these and check again"
     VERDICT: "Verdict"
     SEVERAL_CHECKED: "Checked: nothing was sent yet"
     SEVERAL_SENT: "Invitations"

@@ -102,7 +102,7 @@ impl Columns {
             match FIELDS.iter().find(|field| **field == name && becomes.takes(field)) {
                 None => faults.push(format!("unknown column `{}`", name.escape_debug())),
                 Some(field) if columns.contains(field) => {
-                    faults.push(format!("column `{field}` stands there twice"));
+                    faults.push(format!("column `{field}` is given twice"));
                 }
                 Some(field) => columns.push(*field),
             }
@@ -232,7 +232,7 @@ impl<'de> Visitor<'de> for TextsOf {
         while let Some(field) = members.next_key::<String>()? {
             let shown = field.escape_debug();
             if texts.get(&field).is_some() {
-                return Err(A::Error::custom(format!("`{shown}` stands there twice")));
+                return Err(A::Error::custom(format!("`{shown}` is given twice")));
             }
             let serde_json::Value::String(text) = members.next_value()? else {
                 return Err(A::Error::custom(format!("`{shown}` must be a string")));
@@ -320,7 +320,7 @@ mod tests {
     fn a_header_tells_all_its_faults_at_once() {
         let fault =
             Columns::read(b"first_name,last_name,mail,role,role", Becomes::Members).unwrap_err();
-        for part in ["unknown column `mail`", "`role` stands there twice", "`email` is missing"] {
+        for part in ["unknown column `mail`", "`role` is given twice", "`email` is missing"] {
             assert!(fault.contains(part), "{fault}");
         }
     }
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(line(r#","role":"writer","id":"a1""#).unwrap().id.unwrap().as_str(), "a1");
         let cases = [
             ("", "`role` is missing"),
-            (r#","role":"a","role":"b""#, "`role` stands there twice"),
+            (r#","role":"a","role":"b""#, "`role` is given twice"),
             (r#","role":"a","phone":"1""#, "unknown member `phone`"),
             (r#","role":7"#, "`role` must be a string"),
             (r#","role":null"#, "`role` must be a string"),

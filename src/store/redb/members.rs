@@ -288,7 +288,7 @@ fn refused(faults: Vec<(String, String)>) -> Failure {
         ..Failure::new(
             Kind::Invalid,
             "import_refused",
-            "the import was refused and nothing was changed: mend the lines that are named, then import the whole file again",
+            "the import was refused and nothing was changed: fix the lines that are named, then import the whole file again",
         )
     }
 }

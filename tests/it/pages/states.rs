@@ -180,7 +180,7 @@ const OUTSIDE: &[State] = &[
         "{join:Peter}",
         &[Click("Ask for a new invitation"), Sees("was asked just now")],
     ),
-    state("join-revoked", NOBODY, "{join:Mateo}", &[Sees("was taken back")]),
+    state("join-revoked", NOBODY, "{join:Mateo}", &[Sees("was cancelled")]),
     state("join-accepted", NOBODY, "{join:Kiran}", &[Sees("was accepted already")]),
     state(
         "join-replaced",
