@@ -114,7 +114,7 @@ impl SendFault {
             Class::Temporary => format!("{happened}; it will be tried again"),
             Class::Permanent => happened,
             Class::Configuration => {
-                format!("{happened}: mend {}, then `kwic-team mail resume`", self.to_mend())
+                format!("{happened}: correct {}, then run `kwic-team mail resume`", self.to_mend())
             }
         }
     }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::domain::printable::printable;
 use crate::domain::{Failure, Kind, limits};
 
 /// Marks a file as seen, by the convention that Maildirs share.
@@ -76,7 +77,10 @@ async fn blocking<T: Send + 'static>(
         Failure::new(
             Kind::Internal,
             "maildir",
-            format!("returned mail `{}` cannot be read or moved: {fault}", path.display()),
+            format!(
+                "returned mail `{}` cannot be read or moved: {fault}",
+                printable(&path.to_string_lossy())
+            ),
         )
     })
 }
@@ -134,6 +138,16 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_prints_nothing_but_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let maildir = Maildir::new(folder.path().to_owned());
+        let told = maildir.read(&folder.path().join("a\n\u{1b}[2J")).await.unwrap_err();
+        let told = told.to_string() + &told.public;
+        assert!(told.contains("a\\n\\u{1b}[2J` cannot be read"), "{told}");
+        assert!(!told.contains('\n'), "{told}");
+    }
 
     async fn names(maildir: &Maildir) -> Vec<String> {
         let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
