@@ -99,7 +99,7 @@ pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
 pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
     let more = notes.len().saturating_sub(NOTES_MAX);
     notes.truncate(NOTES_MAX);
-    let mut notes: Vec<String> = notes.iter().map(|note| clipped(note)).collect();
+    let mut notes: Vec<String> = notes.iter().map(clipped).collect();
     if more > 0 {
         notes.push(format!("{more} further notes are left out"));
     }
