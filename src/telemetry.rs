@@ -95,6 +95,10 @@ pub struct Gauges<'g> {
     pub digest: &'g str,
     /// Whether the set comes from the store, since the folder is refused.
     pub last_good: bool,
+    /// Whether the folder loaded when it was last tried, at a start or by a reload.
+    pub loads: bool,
+    /// When the live set was accepted; by an earlier run, where it comes from the store.
+    pub loaded_at: Timestamp,
     /// Decisions that were asked again: agreed, differed, left out.
     pub cross_checks: [u64; 3],
     /// Whether every decision is left to Cedar's own authorizer, since one differed.
@@ -140,7 +144,6 @@ struct Counts {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     counts: EachThread<Counts>,
-    last_reload: AtomicI64,
     /// How mail stands.
     pub mail: mail::MailGauges,
     /// When the reload that is running began; 0 while none is.
@@ -221,11 +224,10 @@ impl Telemetry {
     }
 
     /// One reload ended.
-    pub fn reloaded(&self, accepted: bool, at: Timestamp) {
+    pub fn reloaded(&self, accepted: bool) {
         self.reload_began.store(0, Ordering::Relaxed);
         if accepted {
             self.counts.own().reloads.add(1);
-            self.last_reload.store(at.0, Ordering::Relaxed);
         } else {
             self.counts.own().refused_reloads.add(1);
         }
@@ -262,12 +264,6 @@ impl Telemetry {
         for (result, count) in [("accepted", accepted), ("refused", refused)] {
             let _ = writeln!(out, "kwic_policy_reloads_total{{result=\"{result}\"}} {count}");
         }
-        single(
-            &mut out,
-            ("kwic_policy_last_success_reload_timestamp_seconds", "gauge"),
-            "When a reload was last accepted; 0 for never since the start.",
-            self.last_reload.load(Ordering::Relaxed) / 1_000,
-        );
         single(
             &mut out,
             ("kwic_handler_panics_total", "counter"),
@@ -354,6 +350,18 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     head(out, "kwic_policy_info", "gauge", "The live policy set.");
     let state = if gauges.last_good { "last_good" } else { "live" };
     let _ = writeln!(out, "kwic_policy_info{{digest=\"{}\",state=\"{state}\"}} 1", gauges.digest);
+    single(
+        out,
+        ("kwic_policy_last_reload_successful", "gauge"),
+        "Whether the policy folder loaded when it was last tried, at a start or by a reload.",
+        u8::from(gauges.loads),
+    );
+    single(
+        out,
+        ("kwic_policy_last_success_reload_timestamp_seconds", "gauge"),
+        "When the live set was accepted, at a start or by a reload; by an earlier run where the folder has not loaded since.",
+        gauges.loaded_at.0 / 1_000,
+    );
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     single(
         out,
@@ -409,7 +417,7 @@ mod tests {
         assert_eq!(telemetry.reload_running(later), 0);
         telemetry.begin_reload(began);
         assert_eq!(telemetry.reload_running(later), 7);
-        telemetry.reloaded(false, later);
+        telemetry.reloaded(false);
         assert_eq!(telemetry.reload_running(later), 0);
     }
 
@@ -428,6 +436,8 @@ mod tests {
             remembered: 0,
             digest: "",
             last_good: false,
+            loads: true,
+            loaded_at: Timestamp(0),
             cross_checks: [0; 3],
             distrusted: false,
             connections: 0,

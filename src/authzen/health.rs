@@ -136,6 +136,7 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         policies_unkept: app.policies_unkept.load(Ordering::Relaxed),
     };
     let policies = app.policies.load();
+    let status = app.policy_status.load();
     let checks = app.cross_check.outcomes();
     let mut text = app.telemetry.render(&Gauges {
         members: app.directory.len(),
@@ -143,7 +144,9 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         policies: policies.policy_count(),
         remembered: policies.remembered(),
         digest: policies.digest_hex(),
-        last_good: app.policy_status.load().last_good,
+        last_good: status.last_good,
+        loads: status.fault.is_none(),
+        loaded_at: status.loaded_at,
         cross_checks: [checks.agreed, checks.differed, checks.left_out],
         distrusted: app.cross_check.distrusts(),
         connections: server.connections(),

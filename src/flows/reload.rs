@@ -173,7 +173,7 @@ fn told(
     failed: &mut u32,
     outcome: Result<ReloadReport, Failure>,
 ) -> Result<ReloadReport, Failure> {
-    app.telemetry.reloaded(outcome.is_ok(), app.clock.now());
+    app.telemetry.reloaded(outcome.is_ok());
     let passing = outcome.as_ref().err().is_some_and(is_passing);
     *failed = if passing { failed.saturating_add(1) } else { 0 };
     let pause = passing.then(|| pause_after(*failed));

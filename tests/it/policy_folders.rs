@@ -332,6 +332,34 @@ fn readiness_tells_strangers_where_a_fault_is_and_its_operator_what_it_is() {
     assert!(sidecar.log_text().contains("nosuchword"));
 }
 
+/// A sample of the metrics.
+fn sample(sidecar: &Sidecar, name: &str) -> i64 {
+    let text = sidecar.tcp().get("/metrics").body;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[test]
+fn the_metrics_say_whether_the_folder_loads_and_since_when_the_set_lives() {
+    let [success, at] =
+        ["kwic_policy_last_reload_successful", "kwic_policy_last_success_reload_timestamp_seconds"];
+    let mut sidecar = Sidecar::start_with(&Start { unwatched: true, ..Start::default() });
+    // A start counts, too.
+    let begun = sample(&sidecar, at);
+    assert!(sample(&sidecar, success) == 1 && begun > 1_700_000_000, "{begun}");
+    let rule = sidecar.path("policies/rules/more.cedar");
+    fs::write(&rule, "forbid nosuchword").unwrap();
+    assert_eq!(sidecar.run(&["policy", "reload"]).status.code(), Some(3));
+    assert_eq!((sample(&sidecar, success), sample(&sidecar, at)), (0, begun));
+    // What answers after this start was accepted by the one before.
+    sidecar.kill_and_restart();
+    assert_eq!(sample(&sidecar, success), 0);
+    assert!((1..=begun).contains(&sample(&sidecar, at)));
+    fs::remove_file(&rule).unwrap();
+    sidecar.ok(&["policy", "reload"]);
+    assert!(sample(&sidecar, success) == 1 && sample(&sidecar, at) >= begun);
+}
+
 /// Reloads that ended so far.
 fn reloads(app: &kwic_team::app::App) -> u64 {
     let text = app.telemetry.render(&Gauges::default());
