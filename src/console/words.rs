@@ -90,7 +90,7 @@ pub(super) const HELP_TOPICS: [(&str, &str); 5] = [
     ),
     (
         "Whom to ask",
-        "An administrator of your account can change your role, your name and your access. Whoever runs KWIC Team for your company can help an administrator who is locked out.",
+        "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
     ),
 ];
 
@@ -126,7 +126,7 @@ pub(super) const JOIN_CLOSED: &str = "This invitation does not open";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_ASKED: &str = "If this invitation can be renewed, the person who sent it has just been asked. A new link comes by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
-pub(super) const OPERATOR_INVITED: &str = "Whoever runs KWIC Team";
+pub(super) const OPERATOR_INVITED: &str = "The system administrator";
 
 /// What a role lets one do, as a heading.
 pub(super) fn what_you_can_do(role: &str) -> String {
@@ -652,7 +652,7 @@ pub(super) const ENFORCE_WHY: &str = "Whoever has none sets it up at the next si
 pub(super) const HOLDS_NOW: &str = "What holds now";
 pub(super) const MAIL: &str = "Mail";
 pub(super) const MAIL_BY: &str = "Goes out by";
-pub(super) const MAIL_OFF: &str = "No mail is sent. Links are shown instead, to be handed over another way. Whoever runs KWIC Team can set mail up.";
+pub(super) const MAIL_OFF: &str = "No mail is sent. Links are shown instead, to be handed over another way. Your system administrator can set mail up.";
 pub(super) const MAIL_STOPPED: &str = "No mail goes out, since";
 pub(super) const MAIL_DELAYED: &str = "Mail is waiting, the oldest since";
 pub(super) const MAIL_LAST: &str = "Last accepted by the mail server";
@@ -762,7 +762,7 @@ pub(super) const CHECK_WOULD: &str = "What loading it would change";
 pub(super) const CHECK_SAME: &str = "Nothing: the folder is what is live already.";
 pub(super) const CHECK_NOT_YET: &str = "Nothing of this is live yet.";
 pub(super) const TO_POLICIES: &str = "To the policies";
-pub(super) const RELOAD_HOW: &str = "Whoever runs KWIC Team loads the folder again with";
+pub(super) const RELOAD_HOW: &str = "Your system administrator loads the folder again with";
 pub(super) const HISTORY: &str = "Who gained, who lost";
 pub(super) const HISTORY_NONE: &str = "Nothing is kept of earlier sets yet.";
 pub(super) const FIRST_SET: &str = "The first set.";

@@ -86,7 +86,7 @@ impl Words {
             Content::Test => Self::new(
                 "A test of the mail of KWIC Team".to_owned(),
                 vec![
-                    "Whoever runs KWIC Team sent this mail to see whether mail arrives. It did."
+                    "Your system administrator sent this mail to see whether mail arrives. It did."
                         .to_owned(),
                 ],
                 "Not expecting this? Ignore this mail.",

@@ -187,7 +187,7 @@ async fn somebody_joins_by_pasting_the_code_or_the_whole_link() {
         browser.keeps_secret(&code);
         browser.get("/join").await.page(200).says("data-fragment data-send").says("name=\"token\"");
         let look = browser.post("/join/look", &[("token", &format!("{before}{code}"))]).await;
-        look.page(200).says("Join Acme").says("Whoever runs KWIC Team").says("At least 15");
+        look.page(200).says("Join Acme").says("The system administrator").says("At least 15");
         look.says("What you can do as Operator").hides("two-step");
         assert_eq!(look.hidden("token"), code);
         let weak =
@@ -258,7 +258,7 @@ async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
         answers.push(browser.led_to(asked).await.text);
     }
     assert_eq!(answers[0], answers[1]);
-    assert!(answers[0].contains("was asked just now"), "{}", answers[0]);
+    assert!(answers[0].contains("has just been asked"), "{}", answers[0]);
     let mails = stage.mails().await;
     assert!(matches!(&mails[..], [(to, Content::InviteWanted { .. })] if *to == email("root")));
 }

@@ -239,7 +239,7 @@ async fn a_link_to_a_fault_leads_to_its_field_and_loses_nothing() {
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
     browser.click("Send invitation").await;
-    browser.sees("ix the highlighted fields").await;
+    browser.sees("Fix the highlighted fields").await;
     browser.fill("First name", "Asha").await;
     browser.ask("window.same = true", Vec::new()).await;
     browser.click("Last name is longer").await;

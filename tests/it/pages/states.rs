@@ -178,7 +178,7 @@ const OUTSIDE: &[State] = &[
         "join-asked-anew",
         NOBODY,
         "{join:Peter}",
-        &[Click("Ask for a new invitation"), Sees("was asked just now")],
+        &[Click("Ask for a new invitation"), Sees("has just been asked")],
     ),
     state("join-revoked", NOBODY, "{join:Mateo}", &[Sees("was cancelled")]),
     state("join-accepted", NOBODY, "{join:Kiran}", &[Sees("was accepted already")]),
