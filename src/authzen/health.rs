@@ -33,6 +33,8 @@ struct Ready<'r> {
     store_fault: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies_unkept: Option<&'static str>,
+    /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
+    mail: &'static str,
 }
 
 /// The same for a state in which nothing can be changed, or decisions may not know all.
@@ -92,6 +94,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         members: app.directory.len(),
         store: if store_fault.is_some() { "failing" } else { "ok" },
         store_fault,
+        mail: if app.mailer.sends() { app.telemetry.mail.word() } else { "off" },
         policies_unkept: unkept.then_some(
             "the live policies are not kept for the next start, which would begin with those before",
         ),

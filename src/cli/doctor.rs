@@ -14,6 +14,7 @@ use super::output::{self, text};
 use super::remote::{Call, Remote, with_query};
 use super::{Exit, Global, Outcome, Stop, serve};
 use crate::backup::leftovers;
+use crate::domain::counted;
 use crate::flows::check;
 
 /// How something stands.
@@ -171,7 +172,10 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
             ),
             count => Line::ok(
                 "keys",
-                format!("{count} keys in `{place}`, which their owner alone can read"),
+                format!(
+                    "{} in `{place}`, which the owner alone can read",
+                    counted(count, "key", "keys")
+                ),
             ),
         });
     }
@@ -275,7 +279,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     if secrets > 0 {
         lines.push(Line::fail(
             "keys",
-            format!("{secrets} secrets of second factors are sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`"),
+            format!("{} sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
     }
     lines.extend(empty.iter().map(|slug| {
@@ -334,10 +338,10 @@ fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
     Ok(found)
 }
 
-/// How mail goes out is one for all accounts; what came back is each one's own.
+/// How mail goes out, and what came back of each account.
 fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for (index, slug) in slugs.iter().enumerate() {
+    let (mut lines, mut statuses) = (Vec::new(), Vec::new());
+    for slug in slugs {
         let path = with_query("/api/v1/mail", &[("account", Some(slug))]);
         let status = match remote.json(&Call::new("GET", path)) {
             Ok(status) => status,
@@ -346,22 +350,52 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
                 continue;
             }
         };
-        if index == 0 {
-            lines.push(mail_itself(&status));
-        } else if ["slow", "stuck"].contains(&text(&status, "state").as_str()) {
-            let Line { state, sentence, .. } = mail_itself(&status);
-            lines.push(Line { state, about: "mail", sentence: format!("`{slug}`: {sentence}") });
-        }
         let count = |name: &str| status.get(name).and_then(Json::as_u64).unwrap_or(0);
         let (failed, bounced) = (count("failed"), count("bounced"));
         if failed + bounced > 0 {
             lines.push(Line::warn(
                 "mail",
-                format!("`{slug}`: {failed} letters were refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct"),
+                format!(
+                    "`{slug}`: {} refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct",
+                    counted(failed, "letter was", "letters were")
+                ),
             ));
         }
+        statuses.push((slug.as_str(), status));
     }
+    lines.extend(goes_out(statuses));
     lines
+}
+
+/// Accounts that a line names at most.
+const NAMED_MAX: usize = 5;
+
+/// One line for all accounts: where letters wait, the one that waits longest is named.
+fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<Line> {
+    // Without its last letter, a longer moment is a later one.
+    let moment = |text: String| text.trim_end_matches('Z').to_owned();
+    let since = |status: &Json| {
+        moment(status.get("oldest").map(|oldest| text(oldest, "since")).unwrap_or_default())
+    };
+    let is_stuck = |status: &Json| text(status, "state") == "stuck";
+    let is_delayed = |status: &Json| is_stuck(status) || text(status, "state") == "slow";
+    statuses.sort_by_key(|(_, status)| moment(text(status, "last_success")));
+    let (_, last) = statuses.last()?.clone();
+    statuses.retain(|(_, status)| is_delayed(status));
+    statuses.sort_by_key(|(_, status)| (!is_stuck(status), since(status)));
+    let Some(((slug, status), others)) = statuses.split_first() else {
+        return Some(mail_itself(&last));
+    };
+    let Line { state, about, mut sentence } = mail_itself(status);
+    sentence = format!("`{slug}`: {sentence}");
+    if !others.is_empty() {
+        let accounts = counted(others.len(), "more account wait", "more accounts wait");
+        let named: Vec<String> =
+            others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
+        let more = if others.len() > NAMED_MAX { " and others" } else { "" };
+        sentence += &format!("; letters of {accounts}, too: {}{more}", named.join(", "));
+    }
+    Some(Line { state, about, sentence })
 }
 
 fn mail_itself(status: &Json) -> Line {
@@ -425,7 +459,8 @@ fn chains(remote: &Remote) -> Vec<Line> {
         };
         match text(chain, "fault") {
             fault if fault.is_empty() => {
-                Line::ok("audit", format!("{name} holds, with {} entries", text(chain, "entries")))
+                let entries = output::count(chain, "entries", "entry", "entries");
+                Line::ok("audit", format!("{name} holds, with {entries}"))
             }
             fault => Line::fail(
                 "audit",
@@ -474,6 +509,34 @@ mod tests {
         fs::remove_dir_all(&data).unwrap();
         assert_eq!(data_folder(&data).state, State::Fail);
         assert_eq!(states(&keys_folder(&keys)), [State::Fail]);
+    }
+
+    #[test]
+    fn the_account_whose_letter_waits_longest_is_named() {
+        let waits = |state: &str, since: &str| json!({"state": state, "banner": "letters wait", "oldest": {"since": since}});
+        let well = json!({"state": "ok", "kind": "smtp", "last_success": "2026-11-28T10:00:00Z"});
+        let line = |statuses: &[(&'static str, Json)]| {
+            let line = goes_out(statuses.to_vec()).unwrap();
+            (line.state, line.sentence)
+        };
+        assert!(goes_out(Vec::new()).is_none());
+        let early = json!({"state": "ok", "kind": "smtp", "last_success": null});
+        let (state, sentence) = line(&[("b", well.clone()), ("a", early)]);
+        assert_eq!(state, State::Ok);
+        assert!(sentence.ends_with("the last one at 2026-11-28T10:00:00Z"), "{sentence}");
+        let (later, first) =
+            (waits("slow", "2026-11-28T09:00:00.5Z"), waits("slow", "2026-11-28T09:00:00Z"));
+        let (state, sentence) = line(&[("a", later.clone()), ("b", well), ("c", first.clone())]);
+        let told = "`c`: letters wait; letters of 1 more account wait, too: `a`";
+        assert_eq!((state, sentence.as_str()), (State::Warn, told));
+        let stuck = waits("stuck", "2026-11-28T09:30:00Z");
+        let many = ["d", "e", "f", "g", "h"].map(|slug| (slug, later.clone()));
+        let (state, sentence) = line(&[&[("a", stuck), ("b", first)], &many[..]].concat());
+        assert_eq!(state, State::Fail);
+        assert!(sentence.starts_with("`a`: "), "{sentence}");
+        assert!(
+            sentence.ends_with("6 more accounts wait, too: `b`, `d`, `e`, `f`, `g` and others")
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use serde_json::Value as Json;
 
 use super::{Exit, Global, Outcome, Stop};
+use crate::domain::counted;
 
 /// Prints text on standard output, control characters but line ends and tabs as escapes.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
@@ -166,6 +167,11 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 pub(super) fn person(json: &Json) -> String {
     let [first, last, email] = ["first_name", "last_name", "email"].map(|name| text(json, name));
     format!("{first} {last} ({email})")
+}
+
+/// A number of a document, with its noun.
+pub(super) fn count(document: &Json, name: &str, one: &str, more: &str) -> String {
+    counted(document.get(name).and_then(Json::as_u64).unwrap_or(0), one, more)
 }
 
 /// A member of a JSON object as text; empty where there is none.

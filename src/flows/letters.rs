@@ -84,7 +84,13 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
 pub async fn watch_queue(app: Arc<App>) {
     while app.mailer.sends() {
         // A store that cannot be read says so elsewhere.
-        if let Ok(status) = app.store.mail_status(None).await {
+        let read = (app.store.mail_status(None).await, app.store.mail_waiting().await);
+        if let (Ok(status), Ok(accounts)) = read {
+            let now = app.clock.now();
+            let flows: Vec<Flow> = accounts.iter().map(|account| account.flow(now)).collect();
+            let count = |is: fn(Flow) -> bool| {
+                u64::try_from(flows.iter().filter(|flow| is(**flow)).count()).unwrap_or(u64::MAX)
+            };
             app.telemetry.mail.set(MailFigures {
                 queued: status.count(&[DeliveryState::Queued, DeliveryState::Sending]),
                 deferred: status.count(&[DeliveryState::Deferred]),
@@ -92,6 +98,8 @@ pub async fn watch_queue(app: Arc<App>) {
                 taken: status.taken,
                 stopped: status.stopped.is_some(),
             });
+                delayed: count(|flow| flow != Flow::Well),
+                stuck: count(|flow| flow == Flow::Stuck),
         }
         tokio::time::sleep(QUEUE_EVERY).await;
     }

@@ -28,7 +28,7 @@ pub struct MailStatus {
     pub counts: Vec<(DeliveryState, u64)>,
     /// The oldest letter that is still to be handed over.
     pub oldest: Option<Waiting>,
-    /// When a letter was last handed over, whosever.
+    /// When a letter was last handed over: of the account, or of any.
     pub taken: Option<Timestamp>,
 }
 
@@ -61,7 +61,7 @@ impl MailStatus {
     }
 
     /// Whether letters go out as they come. That a single one is put off, as a greylisting server
-    /// does, is no fault while others go out.
+    /// does, is no fault while others go out: others of the account, where this is of one.
     #[must_use]
     pub fn flow(&self, now: Timestamp) -> Flow {
         let Some(oldest) = &self.oldest else { return Flow::Well };
@@ -177,6 +177,17 @@ impl Store {
     pub async fn mail_status(&self, account: Option<&AccountSlug>) -> Result<MailStatus, Failure> {
         match self {
             Self::Redb(store) => store.mail_status(account).await,
+        }
+    }
+
+    /// How mail stands for each account that has letters waiting, without their numbers: that those
+    /// of others go out tells nothing of its own.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
+        match self {
+            Self::Redb(store) => store.mail_waiting().await,
         }
     }
 

@@ -122,7 +122,8 @@ const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
     TableDefinition::new("letters_by_account");
 /// By account and delivery state: how many letters; no row for none.
 const LETTER_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("letter_counts");
-/// `stop`: why no mail goes out.
+/// `stop`: why no mail goes out. `taken`: when a letter was last handed over, and the same for each
+/// account.
 const MAIL: Records<&str> = TableDefinition::new("mail");
 /// When something may be forgotten at the earliest, which kind of thing, and its key.
 const LEAVING: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");

@@ -19,6 +19,23 @@ pub struct MailFigures {
     pub taken: Option<Timestamp>,
     /// Whether no mail goes out until somebody mends something.
     pub stopped: bool,
+    /// Accounts whose letters wait for longer than usual, and none of whose goes out.
+    pub delayed: u64,
+    /// Those of them whose mail is stuck.
+    pub stuck: u64,
+}
+
+impl MailFigures {
+    /// How mail stands, in a word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self { stopped: true, .. } => "stopped",
+            Self { stuck: 0, delayed: 0, .. } => "ok",
+            Self { stuck: 0, .. } => "slow",
+            Self { .. } => "stuck",
+        }
+    }
 }
 
 /// What is remembered of it.
@@ -29,6 +46,12 @@ impl MailGauges {
     /// Notes down how mail stands.
     pub fn set(&self, figures: MailFigures) {
         self.with(|(kept, _)| *kept = figures);
+    }
+
+    /// How mail stands, in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.with(|(kept, _)| kept.word())
     }
 
     /// Notes down why the folder of bounces cannot be read; `None` where it can.
@@ -56,6 +79,16 @@ impl MailGauges {
         gauge("kwic_mail_deferred", "Letters to be tried again.", &figures.deferred);
         gauge("kwic_mail_oldest_waiting_seconds", "Age of the oldest of them; 0 for none.", &age);
         gauge(
+            "kwic_mail_accounts_delayed",
+            "Accounts whose letters wait for longer than usual.",
+            &figures.delayed,
+        );
+        gauge(
+            "kwic_mail_accounts_stuck",
+            "Those of them none of whose letters has gone out for long.",
+            &figures.stuck,
+        );
+        gauge(
             "kwic_mail_last_success_timestamp_seconds",
             "When a letter was last handed over; 0 for never.",
             &seconds(figures.taken),
@@ -81,6 +114,17 @@ impl MailGauges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_of_all_accounts_is_the_word() {
+        let of = |stopped, delayed, stuck| {
+            MailFigures { stopped, delayed, stuck, ..MailFigures::default() }.word()
+        };
+        assert_eq!(
+            [of(false, 0, 0), of(false, 2, 0), of(false, 2, 1), of(true, 2, 1)],
+            ["ok", "slow", "stuck", "stopped"]
+        );
+    }
 
     #[test]
     fn the_age_of_the_oldest_grows_by_itself() {

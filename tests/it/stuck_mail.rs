@@ -5,6 +5,9 @@ use std::thread;
 
 use serde_json::Value as Json;
 
+use serde_json::json;
+
+use super::smtp::SmtpServer;
 use super::support::{Sidecar, Start, eventually};
 
 /// A port at which nobody listens.
@@ -22,9 +25,18 @@ fn sidecar(mail: &str) -> Sidecar {
 }
 
 fn invite(sidecar: &Sidecar, name: &str) {
+    invite_to(sidecar, "acme", name);
+}
+
+fn invite_to(sidecar: &Sidecar, account: &str, name: &str) {
     let email = format!("{name}@example.org");
     let names = ["--first-name", "A", "--last-name", "B", "--role", "operator"];
-    sidecar.ok(&[&["invite", "send", "--email", &email], &names[..]].concat());
+    let to = ["invite", "send", "--account", account, "--email", &email];
+    sidecar.ok(&[&to[..], &names[..]].concat());
+}
+
+fn status_of(sidecar: &Sidecar, account: &str) -> Json {
+    serde_json::from_str(&sidecar.ok(&["mail", "status", "--account", account, "--json"])).unwrap()
 }
 
 fn status(sidecar: &Sidecar) -> Json {
@@ -94,7 +106,8 @@ fn what_went_out_is_remembered_over_a_restart() {
     thread::sleep(std::time::Duration::from_millis(5));
     invite(&sidecar, "bo");
     eventually("it is tried in vain", || status(&sidecar)["state"] == "slow");
-    assert!(doctor(&sidecar).contains("warn: 1 letters wait"), "{}", doctor(&sidecar));
+    let ill = doctor(&sidecar);
+    assert!(ill.contains("warn: `acme`: 1 letter waits, since 2"), "{ill}");
 }
 
 #[test]
@@ -109,4 +122,38 @@ fn a_folder_of_bounces_that_cannot_be_read_is_seen() {
     let told = String::from_utf8(ill.stdout).unwrap();
     assert_eq!(ill.status.code(), Some(1), "{told}");
     assert!(told.contains("fail: what comes back is not read: "), "{told}");
+}
+
+#[test]
+fn mail_of_one_account_that_does_not_go_out_is_seen_while_that_of_others_does() {
+    let Some(mut server) = SmtpServer::start(&json!({})) else { return };
+    let sidecar = sidecar(&format!("kind = \"smtp\"\nurl = \"smtp://127.0.0.1:{}\"", server.port));
+    sidecar.account("globex");
+    server.answer(&json!({"RCPT": "451 4.2.1 try again"}));
+    for name in ["ann", "bo"] {
+        invite_to(&sidecar, "acme", name);
+    }
+    eventually("both are put off", || status_of(&sidecar, "acme")["deferred"] == 2);
+    server.answer(&json!({}));
+    invite_to(&sidecar, "globex", "cy");
+    eventually("the other goes out", || status_of(&sidecar, "globex")["handed_over"] == 1);
+    let [acme, globex] = ["acme", "globex"].map(|account| status_of(&sidecar, account));
+    assert_eq!((&globex["state"], &globex["banner"]), (&"ok".into(), &Json::Null));
+    assert!(globex["last_success"].is_string(), "{globex}");
+    assert_eq!((&acme["state"], &acme["last_success"]), (&"slow".into(), &Json::Null), "{acme}");
+    assert!(acme["banner"].as_str().unwrap().contains("2 letters wait"), "{acme}");
+    let ill = doctor(&sidecar);
+    assert!(ill.contains("warn: `acme`: 2 letters wait"), "{ill}");
+    assert!(!ill.contains("ok: mail goes out"), "{ill}");
+    eventually("the metrics say so", || metric(&sidecar, "kwic_mail_accounts_delayed") == 1);
+    assert_eq!(metric(&sidecar, "kwic_mail_accounts_stuck"), 0);
+    assert_eq!(sidecar.tcp().get("/readyz").json()["mail"], "slow");
+    // Of two accounts whose letters wait, the one that waits longest is named, and how many more.
+    server.answer(&json!({"RCPT": "451 4.2.1 try again"}));
+    sidecar.account("aaa");
+    invite_to(&sidecar, "aaa", "dee");
+    eventually("it is put off", || status_of(&sidecar, "aaa")["deferred"] == 1);
+    let ill = doctor(&sidecar);
+    assert!(ill.contains("warn: `acme`: 2 letters wait"), "{ill}");
+    assert!(ill.contains("letters of 1 more account wait, too: `aaa`"), "{ill}");
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::domain::{DeliveryState, MailStop, Timestamp};
+use crate::domain::{DeliveryState, MailStop, Timestamp, counted};
 use crate::mail::{Mailer, TestReport, Walked};
 use crate::store::letters::{Flow, MailStatus};
 
@@ -21,7 +21,7 @@ pub(in crate::admin) struct Mail {
     state: &'static str,
     /// The letter of the account that waits longest.
     oldest: Option<Oldest>,
-    /// When a letter was last handed over, of whichever account.
+    /// When a letter of the account was last handed over.
     last_success: Option<String>,
     /// What whoever runs the sidecar must see.
     banner: Option<String>,
@@ -99,9 +99,9 @@ fn delayed(status: &MailStatus, flow: Flow) -> Option<String> {
         None => "no mail has gone out yet".to_owned(),
         Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
     };
+    let letters = counted(status.count(&waiting), "letter waits,", "letters wait, the oldest");
     Some(format!(
-        "{} letters wait, the oldest since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
-        status.count(&waiting),
+        "{letters} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
         rfc3339(oldest.since)
     ))
 }

@@ -27,7 +27,7 @@ use crate::store::record::letters::{
 use crate::store::{Committed, Page};
 
 const STOP: &str = "stop";
-/// When a letter was last handed over.
+/// When a letter was last handed over; with an account behind it, one of the account.
 const TAKEN: &str = "taken";
 /// How far a letter steps back behind others when it met a fault of the configuration.
 const STEP_BACK_MS: i64 = 60_000;
@@ -188,13 +188,40 @@ impl RedbStore {
             }
             let counts = sums.into_iter().filter(|(_, count)| *count > 0).collect();
             let mut status = MailStatus { stopped: stop(tx)?, counts, ..MailStatus::default() };
-            status.taken = tx.record(MAIL, TAKEN, decode_moment)?;
+            status.taken = match &account {
+                Some(account) => taken_of(tx, account.as_str())?,
+                None => tx.record(MAIL, TAKEN, decode_moment)?,
+            };
             let waits = DeliveryState::ALL.map(|state| (!state.is_over()).then_some(state));
             let waits: Vec<_> = waits.into_iter().flatten().collect();
             if status.count(&waits) > 0 {
-                status.oldest = oldest(tx, account.as_ref())?;
+                status.oldest = match &account {
+                    Some(account) => oldest_of(tx, account.as_str())?,
+                    None => oldest(tx)?,
+                };
             }
             Ok(status)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
+        self.read(|tx| {
+            let waiting = tx.open_table(LETTERS_WAITING)?;
+            let (mut found, mut account) = (Vec::new(), None::<String>);
+            loop {
+                let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
+                    // No letter of the account stands behind this.
+                    Bound::Excluded((account, i64::MAX, u64::MAX))
+                });
+                let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else {
+                    return Ok(found);
+                };
+                let of = row?.0.value().0.to_owned();
+                let (oldest, taken) = (oldest_of(tx, &of)?, taken_of(tx, &of)?);
+                found.push(MailStatus { oldest, taken, ..MailStatus::default() });
+                account = Some(of);
+            }
         })
         .await
     }
@@ -388,7 +415,10 @@ fn settle(
 ) -> Result<Ends<()>, Fault> {
     let (settled, event) = match handover {
         Handover::Taken { detail } => {
-            change.tx.open_table(MAIL)?.insert(TAKEN, encode_moment(change.now).as_slice())?;
+            let (mut mail, now) = (change.tx.open_table(MAIL)?, encode_moment(change.now));
+            mail.insert(TAKEN, now.as_slice())?;
+            mail.insert(taken_key(before.letter.account.as_str()).as_str(), now.as_slice())?;
+            drop(mail);
             (over(before, DeliveryState::HandedOver, detail), AuditEvent::MailHandedOver)
         }
         Handover::Refused { detail } => {
@@ -487,26 +517,40 @@ pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(
     Ok(())
 }
 
-/// The oldest letter of an account, or of all, that a sender still has something to do with.
-fn oldest(tx: &ReadTransaction, account: Option<&AccountSlug>) -> Result<Option<Waiting>, Fault> {
+/// No slug has a space in it.
+fn taken_key(account: &str) -> String {
+    format!("{TAKEN} {account}")
+}
+
+/// When a letter of an account was last handed over.
+fn taken_of(tx: &ReadTransaction, account: &str) -> Result<Option<Timestamp>, Fault> {
+    tx.record(MAIL, taken_key(account).as_str(), decode_moment)
+}
+
+/// The oldest letter of all that a sender still has something to do with.
+fn oldest(tx: &ReadTransaction) -> Result<Option<Waiting>, Fault> {
     let queue = tx.open_table(LETTERS_DUE)?;
     let keys = queue.iter()?.take(limits::MAIL_WAITING_LOOKED_AT);
-    let mut ids = keys.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<u64>, Fault>>()?;
-    // Ids are given in the order in which letters are queued.
-    ids.sort_unstable();
-    let index = tx.open_table(LETTERS_BY_ACCOUNT)?;
-    for id in ids {
-        if let Some(account) = account
-            && index.get((account.as_str(), id))?.is_none()
-        {
-            continue;
-        }
-        return Ok(read(tx, LetterId(id))?.map(|LetterRecord { letter, .. }| Waiting {
-            since: letter.created,
-            detail: letter.delivery.detail,
-        }));
-    }
-    Ok(None)
+    let ids = keys.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<u64>, Fault>>()?;
+    first_queued(tx, &ids)
+}
+
+/// The same of one account.
+fn oldest_of(tx: &ReadTransaction, account: &str) -> Result<Option<Waiting>, Fault> {
+    let waiting = tx.open_table(LETTERS_WAITING)?;
+    let all = (account, i64::MIN, 0)..=(account, i64::MAX, u64::MAX);
+    let keys = waiting.range(all)?.take(limits::MAIL_WAITING_LOOKED_AT);
+    let ids = keys.map(|row| Ok(row?.0.value().2)).collect::<Result<Vec<u64>, Fault>>()?;
+    first_queued(tx, &ids)
+}
+
+/// Ids are given in the order in which letters are queued.
+fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fault> {
+    let Some(first) = ids.iter().min() else { return Ok(None) };
+    Ok(read(tx, LetterId(*first))?.map(|LetterRecord { letter, .. }| Waiting {
+        since: letter.created,
+        detail: letter.delivery.detail,
+    }))
 }
 
 /// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
