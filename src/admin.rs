@@ -45,6 +45,7 @@ use crate::app::App;
 use crate::browser;
 use crate::domain::{Failure, Kind};
 use crate::http::{Peer, Reply, Request};
+use crate::telemetry::log;
 
 /// The status of an answer that tells of something done.
 const OK: u16 = 200;
@@ -58,9 +59,7 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
         Err(Refusal::Failure(failure)) => {
-            if let Some(private) = &failure.private {
-                tracing::warn!(request_id = request.id(), code = failure.code, private, "refused");
-            }
+            log::failed(request.id(), &failure);
             let failure = match request.peer {
                 Peer::Unix { .. } => failure.for_operator(),
                 Peer::Tcp { .. } => failure,

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::domain::{Failure, Kind, Token};
 use crate::flows::sessions::COOKIE;
 use crate::http::{Method, Peer, Reply, Request, Sole, host_name, is_loopback};
+use crate::telemetry::log::{self, Due};
 
 pub use client::client;
 
@@ -120,14 +121,17 @@ pub fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
     if ours {
         return Ok(());
     }
-    tracing::warn!(
-        event = "csrf_refused",
-        request_id = request.id(),
-        path = request.path(),
-        site = ?site,
-        origin = ?origin,
-        "a call from another site was refused"
-    );
+    if let Some(Due { left_out }) = log::due("csrf_refused") {
+        tracing::warn!(
+            event = "csrf_refused",
+            request_id = request.id(),
+            path = request.path(),
+            site = ?site,
+            origin = ?origin,
+            left_out,
+            "a call from another site was refused"
+        );
+    }
     Err(Failure::new(
         Kind::Denied,
         "cross_site",

@@ -53,6 +53,7 @@ use crate::browser;
 use crate::domain::{Failure, Kind, limits};
 use crate::http::query::decoded;
 use crate::http::{Method, Reply, Request, status};
+use crate::telemetry::log;
 
 /// One line of the table of pages.
 struct Entry {
@@ -246,9 +247,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
 
 /// A failure as a page, for whoever it befell.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
-    if let Some(private) = &failure.private {
-        tracing::warn!(request_id = request.id(), code = failure.code, private, "refused");
-    }
+    log::failed(request.id(), failure);
     let never_here = !request.has_cookie(crate::flows::sessions::COOKIE);
     match failure.kind {
         // Whoever was never here is asked in; whoever was learns that it is over.

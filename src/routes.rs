@@ -12,7 +12,7 @@ use crate::console;
 use crate::domain::{Failure, Kind};
 use crate::flows::permit::StorePermit;
 use crate::http::{Method, Peer, Reply, Request, Server, Small};
-use crate::telemetry::Route;
+use crate::telemetry::{Route, log};
 
 /// Paths of the decision listener, with the method that each takes.
 fn decision_route(path: &str) -> (Route, Method) {
@@ -34,9 +34,7 @@ pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Re
     let (route, method) = decision_route(request.path());
     let answered = decision_reply(&app, &server, &mut request, (route, method)).await;
     let reply = answered.unwrap_or_else(|failure| {
-        if let Some(private) = &failure.private {
-            tracing::warn!(request_id = request.id(), code = failure.code, private, "failed");
-        }
+        log::failed(request.id(), &failure);
         let reply = Reply::message(&failure);
         match (failure.kind, method) {
             (Kind::MethodNotAllowed, Method::Post) => reply.header("allow", "POST".to_owned()),

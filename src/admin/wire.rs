@@ -137,9 +137,7 @@ impl Outcome {
     }
 
     fn refused(id: Option<String>, failure: Failure) -> Self {
-        if let Some(private) = &failure.private {
-            tracing::warn!(code = failure.code, private, "one of several was refused");
-        }
+        crate::telemetry::log::failed("", &failure);
         let field = |(field, message)| Field { field, message };
         Self {
             id,

@@ -68,6 +68,8 @@ pub const BATCH_VALUES_MAX: usize = 100_000;
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Longest type, id or action name in a question.
 pub const QUERY_NAME_BYTES_MAX: usize = 1_024;
+/// Most kinds of lines of which the log writes one a minute each; all others are one kind.
+pub const LOG_KINDS_MAX: usize = 64;
 /// Longest request id that is echoed.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Largest head of a request: request line and header fields. A browser sends the cookies of every

@@ -27,7 +27,8 @@ use crate::mail::{
 };
 use crate::store::Committed;
 use crate::store::feed::Follower;
-use crate::store::letters::{MailStatus, NewLetter};
+use crate::store::letters::{Flow, MailStatus, NewLetter};
+use crate::telemetry::log::{self, Due};
 use crate::telemetry::mail::MailFigures;
 use crate::throttle::Quota;
 
@@ -457,7 +458,10 @@ pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failur
 pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<bool, Failure> {
     let Some(report) = bounce::parse(raw) else { return Ok(false) };
     if !app.keys.is_bounce_mark(report.letter, &report.mark) {
-        tracing::warn!(letter = report.letter.0, "a notice without the mark of its letter came");
+        if let Some(Due { left_out }) = log::due("a notice without the mark of its letter") {
+            let letter = report.letter.0;
+            tracing::warn!(letter, left_out, "a notice without the mark of its letter came");
+        }
         return Ok(false);
     }
     let notice = Notice { letter: report.letter, state: report.state, detail: report.detail };

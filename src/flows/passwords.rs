@@ -25,6 +25,7 @@ use crate::password::{Context, Password};
 use crate::store::links::NewLink;
 use crate::store::sessions::PasswordChange;
 use crate::store::{By, Committed};
+use crate::telemetry::log::{self, Due};
 use crate::throttle::{Login, Quota};
 
 /// A link to a new password that was made for somebody.
@@ -224,8 +225,11 @@ pub fn request(
     app.quotas.take(&quotas, app.clock.now())?;
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(failure) = send_link(&app, &account, &email).await {
-            tracing::warn!(%failure, email = email.masked(), "a link could not be made");
+        if let Err(failure) = send_link(&app, &account, &email).await
+            && let Some(Due { left_out }) = log::due("a link could not be made")
+        {
+            let email = email.masked();
+            tracing::warn!(%failure, email, left_out, "a link could not be made");
         }
     });
     Ok(())
@@ -242,14 +246,19 @@ pub async fn send_link(
 ) -> Result<(), Failure> {
     let member = app.store.member_by_email(account, email.key()).await?;
     let Some(member) = member.filter(|member| member.status == Status::Active) else {
-        tracing::info!(%account, email = email.masked(), "nobody to send a link to");
+        if let Some(Due { left_out }) = log::due("nobody to send a link to") {
+            tracing::info!(%account, email = email.masked(), left_out, "nobody to send a link to");
+        }
         return Ok(());
     };
     if !app.mailer.sends() {
-        tracing::warn!(
-            member = %member.id,
-            "a member asked for a new password and no mail is sent: `kwic-team member reset-password` prints a link"
-        );
+        if let Some(Due { left_out }) = log::due("no mail is sent") {
+            tracing::warn!(
+                member = %member.id,
+                left_out,
+                "a member asked for a new password and no mail is sent: `kwic-team member reset-password` prints a link"
+            );
+        }
         return Ok(());
     }
     let (new, _) = new_link(app, account, limits::RESET_LIFETIME, "reset")?;

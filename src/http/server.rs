@@ -36,6 +36,7 @@ use crate::clock;
 use crate::domain::{Failure, Kind, limits};
 
 /// How long a caller has for the rest of a request, or to take more of an answer, when the server
+use crate::telemetry::log::{self, Due};
 /// stops.
 const STOP_GRACE_MS: u64 = 100;
 /// How long an accept loop rests after the system refused it a connection.
@@ -409,8 +410,7 @@ impl Server {
         F: Future<Output = Reply> + Send + 'static,
     {
         // Of this listener alone: a crowd on the port leaves the socket its places.
-        let places = Arc::new(Semaphore::new(self.0.bounds.connections));
-        let mut is_refused = false;
+        let places = Places::new(self.0.bounds.connections);
         loop {
             // Admitted before accepted: who is over the bound waits in the system's queue.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -425,16 +425,14 @@ impl Server {
                 }
                 Ok(Accepted::Gone) => {}
                 Err(fault) => {
-                    // Once, not with every try.
-                    if !std::mem::replace(&mut is_refused, true) {
+                    if let Some(Due { left_out }) = log::due("connections cannot be accepted") {
                         let place = listener.place();
-                        tracing::warn!(%fault, place, "connections cannot be accepted; still trying");
+                        tracing::warn!(%fault, place, left_out, "connections cannot be accepted; still trying");
                     }
                     tokio::time::sleep(ACCEPT_REST).await;
                     continue;
                 }
             }
-            is_refused = false;
         }
     }
 

@@ -1,10 +1,21 @@
 //! The log: lines to standard error, as text or as JSON.
 //!
 //! Set up once, before anything can be worth a line. Never writes a body, a token or an address.
+//! What strangers can cause with every request is written once a minute, with a count of the rest:
+//! nobody fills a disk by it.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
+
+use crate::clock;
+use crate::domain::{Failure, limits};
+
+/// How long a line of one kind stands for all others of its kind.
+const EVERY: Duration = Duration::from_secs(60);
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -29,4 +40,90 @@ pub fn begin(format: LogFormat) {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// A line that may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// How many of its kind were left out since the last one; `None` for none.
+    pub left_out: Option<u64>,
+}
+
+/// Whether a line of this kind may be written: one in a minute may.
+#[must_use]
+pub fn due(kind: &str) -> Option<Due> {
+    static KINDS: Mutex<Kinds> = Mutex::new(Kinds(BTreeMap::new()));
+    KINDS.lock().unwrap_or_else(PoisonError::into_inner).due(kind, clock::monotonic())
+}
+
+/// Tells why a request failed, where its caller was not told all. `request_id` is empty for one of
+/// several items of a request.
+pub fn failed(request_id: &str, failure: &Failure) {
+    let Some(private) = &failure.private else { return };
+    // A cause is a kind: a stranger's broken request hides no other fault of the same code.
+    let Some(Due { left_out }) = due(&format!("{}: {private}", failure.code)) else { return };
+    let request_id = (!request_id.is_empty()).then_some(request_id);
+    tracing::warn!(request_id, code = failure.code, private, left_out, "a request failed");
+}
+
+/// When a line of each kind was last written, and how many were left out since.
+struct Kinds(BTreeMap<String, (Instant, u64)>);
+
+impl Kinds {
+    fn due(&mut self, kind: &str, now: Instant) -> Option<Due> {
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= EVERY;
+        // A kind may have a stranger's words in it: where there are too many, all others are one.
+        if self.0.len() >= limits::LOG_KINDS_MAX && !self.0.contains_key(kind) {
+            self.0.retain(|kind, (since, _)| kind.is_empty() || !is_over(*since));
+        }
+        let is_full = self.0.len() >= limits::LOG_KINDS_MAX && !self.0.contains_key(kind);
+        let kind = if is_full { "" } else { kind };
+        match self.0.get_mut(kind) {
+            Some((since, left_out)) if !is_over(*since) => {
+                *left_out = left_out.saturating_add(1);
+                None
+            }
+            Some(known) => {
+                let (_, left_out) = std::mem::replace(known, (now, 0));
+                Some(Due { left_out: (left_out > 0).then_some(left_out) })
+            }
+            None => {
+                self.0.insert(kind.to_owned(), (now, 0));
+                Some(Due { left_out: None })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_a_kind_in_a_minute_and_a_count_of_the_rest() {
+        let (mut kinds, began) = (Kinds(BTreeMap::new()), clock::monotonic());
+        let due = |kinds: &mut Kinds, kind: &str, second: u64| {
+            kinds.due(kind, began + Duration::from_secs(second)).map(|due| due.left_out)
+        };
+        assert_eq!(due(&mut kinds, "a", 0), Some(None));
+        assert_eq!(due(&mut kinds, "b", 1), Some(None), "each kind has its own");
+        for second in [0, 1, 59] {
+            assert_eq!(due(&mut kinds, "a", second), None);
+        }
+        assert_eq!(due(&mut kinds, "a", 60), Some(Some(3)));
+        assert_eq!(due(&mut kinds, "a", 120), Some(None), "none was left out");
+    }
+
+    #[test]
+    fn strangers_words_make_no_more_kinds_than_there_may_be() {
+        let (mut kinds, began) = (Kinds(BTreeMap::new()), clock::monotonic());
+        let many = 10 * limits::LOG_KINDS_MAX;
+        let lines = (0..many).filter(|n| kinds.due(&n.to_string(), began).is_some()).count();
+        assert_eq!(lines, limits::LOG_KINDS_MAX + 1);
+        assert!(kinds.0.len() <= limits::LOG_KINDS_MAX + 1);
+        let later = began + EVERY;
+        let left_out = u64::try_from(many - lines).ok();
+        assert_eq!(kinds.due("another", later).map(|due| due.left_out), Some(None));
+        assert_eq!(kinds.due("", later), Some(Due { left_out }), "the others are counted");
+    }
 }

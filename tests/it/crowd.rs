@@ -217,3 +217,100 @@ fn a_connection_that_never_sends_a_byte_is_closed_like_one_that_sends_half_a_hea
         }
     }
 }
+
+/// Stops them, however the test ends.
+struct Stops<'s>(&'s AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks again and again over warm connections, as a busy service does, until told to stop.
+fn ask_on(
+    sidecar: &Sidecar,
+    stop: &AtomicBool,
+    ask: fn(&mut crate::support::Connection<TcpStream>) -> crate::support::Answer,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut warm = sidecar.tcp();
+        while !stop.load(Ordering::Relaxed) && ask(&mut warm).header("connection").is_none() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn health_is_answered_while_busy_callers_hold_the_places() {
+    let sidecar = few_files("-n 256");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let stops = Stops(&stop);
+        for number in 0..60 {
+            let (sidecar, stop) = (&sidecar, &stop);
+            scope.spawn(move || match number % 2 {
+                0 => ask_on(sidecar, stop, |warm| warm.get("/livez")),
+                _ => ask_on(sidecar, stop, |warm| warm.post("/access/v1/evaluation", &asked())),
+            });
+        }
+        let connections = || {
+            let text = sidecar.unix().get("/metrics").body;
+            let line = text.lines().find_map(|line| line.strip_prefix("kwic_connections "));
+            line.unwrap().parse::<usize>().unwrap()
+        };
+        // One more is whoever looks.
+        eventually("the places are held", || connections() > 42);
+        let probes: std::io::Result<Vec<_>> = (0..20)
+            .map(|number| {
+                let path = if number % 2 == 0 { "/livez" } else { "/readyz" };
+                let mut stream = TcpStream::connect(&sidecar.address).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+                let mut begin = [0; 12];
+                stream.read_exact(&mut begin).map(|()| begin.to_vec())
+            })
+            .collect();
+        drop(stops);
+        for probe in probes.unwrap() {
+            assert_eq!(probe, b"HTTP/1.1 200");
+        }
+    });
+}
+
+/// How many answers of a route had a status.
+fn answered(sidecar: &Sidecar, route: &str, code: u16) -> u64 {
+    let text = sidecar.tcp().get("/metrics").body;
+    let name = format!("kwic_http_requests_total{{route=\"{route}\",code=\"{code}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn what_strangers_can_cause_is_a_line_a_minute() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let half = |address: &str, path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{{").unwrap();
+    };
+    for _ in 0..20 {
+        half(&sidecar.address, "/access/v1/evaluation");
+        half(&sidecar.address, "/access/v1/evaluations");
+        half(&sidecar.console, "/api/v1/sign-in");
+        let foreign = "origin: https://elsewhere.example\r\n";
+        assert_eq!(call(&sidecar, "POST /sign-out", foreign, None).status, 403);
+    }
+    for number in 0..3 {
+        let body =
+            serde_json::json!({"account": "acme", "email": format!("no{number}@example.org")});
+        assert_eq!(call(&sidecar, "POST /password-reset", "", Some(&body)).status, 202);
+    }
+    for route in ["/access/v1/evaluation", "/access/v1/evaluations"] {
+        eventually("each is refused", || answered(&sidecar, route, 400) == 20);
+    }
+    let lines = |what: &str| sidecar.log_text().lines().filter(|line| line.contains(what)).count();
+    eventually("nobody is told of", || lines("nobody to send a link to") > 0);
+    for what in ["body_broken", "csrf_refused", "nobody to send a link to"] {
+        assert_eq!(lines(what), 1, "{what}: {}", sidecar.log_text());
+    }
+}
