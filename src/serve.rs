@@ -23,7 +23,7 @@ use crate::backup::leftovers;
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Kind};
+use crate::domain::{Digest, Failure, Kind, counted};
 use crate::flows::permit::StorePermit;
 use crate::flows::{
     again, cross_check, letters, refresh, reload, sessions, set_up, start, two_step,
@@ -170,10 +170,10 @@ pub fn check(config: &Config) -> Result<String, Failure> {
     let warnings: String =
         config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
-        "the configuration is in order; {} policies, {} roles, {} tests passed{warnings}",
-        snapshot.policy_count(),
-        snapshot.roles().len(),
-        snapshot.test_count()
+        "the configuration is in order; {}, {}, {} passed{warnings}",
+        counted(snapshot.policy_count(), "policy", "policies"),
+        counted(snapshot.roles().len(), "role", "roles"),
+        counted(snapshot.test_count(), "test", "tests")
     ))
 }
 

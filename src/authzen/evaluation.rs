@@ -15,7 +15,7 @@ use super::json;
 use super::plain;
 use super::wire::{Body, Semantic, values};
 use crate::app::App;
-use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, limits};
+use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, counted, limits};
 use crate::engine::Snapshot;
 use crate::flows::decide::decide;
 use crate::http::{Bytes, Reply, Request, Sole, Stamp};
@@ -262,7 +262,10 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
         return Err(Failure::new(
             Kind::Busy,
             "too_many_waiting",
-            format!("{most} questions wait for a revision already: try again in a moment"),
+            format!(
+                "{} for a revision already: try again in a moment",
+                counted(most, "question waits", "questions wait")
+            ),
         ));
     };
     let wait = Duration::from_millis(app.config.decision.wait_ms);

@@ -14,6 +14,7 @@ use super::remote::{Call, Remote};
 use super::{Global, Outcome, Stop, serve};
 use crate::backup::{Backup, Taken};
 use crate::clock;
+use crate::domain::counted;
 use crate::serve::offline::{self, Restored};
 
 #[derive(Args, Debug)]
@@ -67,11 +68,11 @@ fn taken(taken: &Taken) -> Json {
 
 fn print_taken(taken: &Json) -> Result<(), Stop> {
     output::say(&format!(
-        "{}: revision {}, {} bytes, {} keys",
+        "{}: revision {}, {}, {}",
         text(taken, "path"),
         text(taken, "revision"),
-        text(taken, "bytes"),
-        text(taken, "keys")
+        output::count(taken, "bytes", "byte", "bytes"),
+        output::count(taken, "keys", "key", "keys")
     ))?;
     output::line(
         "it holds the keys and everything about everybody: keep it as you keep passwords; with `keys` kept apart from the rest, neither half opens a second factor",
@@ -117,17 +118,21 @@ fn print_restored(restored: &Restored) -> Result<(), Stop> {
         "what was done since is undone: who was removed or suspended is back, roles, passwords, second factors and used recovery codes are those of then, and invites that were cancelled are open; look through them",
     )?;
     output::say(&format!(
-        "ended: {} sessions, {} API tokens, {} links to a new password or address",
-        undone.sessions, undone.tokens, undone.links
+        "ended: {}, {}, {} to a new password or address",
+        counted(undone.sessions, "session", "sessions"),
+        counted(undone.tokens, "API token", "API tokens"),
+        counted(undone.links, "link", "links")
     ))?;
     if *invites_without_key > 0 {
         output::say(&format!(
-            "{invites_without_key} open invites were made with a key that is not there: a link that arrived opens, no mail can bring it again; run `kwic-team invite resend`"
+            "{} made with a key that is not there: a link that arrived opens, no mail can bring it again; run `kwic-team invite resend`",
+            counted(*invites_without_key, "open invite was", "open invites were")
         ))?;
     }
     if *secrets_without_key > 0 {
         output::say(&format!(
-            "{secrets_without_key} secrets of second factors cannot be opened, for want of their key: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`"
+            "{} of second factors cannot be opened, for want of their key: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
+            counted(*secrets_without_key, "secret", "secrets")
         ))?;
     }
     for path in &restored.kept {

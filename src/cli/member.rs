@@ -298,10 +298,10 @@ fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let ended = remote.json(&Call::new("POST", path_of(who, &member, "/end-sessions")))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
-            "{} is signed out everywhere, at revision {}: {} sessions ended",
+            "{} is signed out everywhere, at revision {}: {} ended",
             output::person(&member),
             text(ended, "revision"),
-            text(ended, "sessions_ended")
+            output::count(ended, "sessions_ended", "session", "sessions")
         ))
     })
 }
@@ -314,10 +314,10 @@ fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let ended = remote.json(&Call::new("POST", path).body(&shown))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
-            "{} has no second factor any more, at revision {}: {} sessions ended; the password stays as it is",
+            "{} has no second factor any more, at revision {}: {} ended; the password stays as it is",
             output::person(&member),
             text(ended, "revision"),
-            text(ended, "sessions_ended")
+            output::count(ended, "sessions_ended", "session", "sessions")
         ))
     })
 }
@@ -350,11 +350,11 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
     let receipt = remote.json(&Call::new("DELETE", path_of(who, &member, "")))?;
     output::answer(global, &receipt, |receipt| {
         output::say(&format!(
-            "{name} is removed, at revision {}: {} sessions ended, {} tokens revoked, {} invites cancelled",
+            "{name} is removed, at revision {}: {} ended, {} revoked, {} cancelled",
             text(receipt, "revision"),
-            text(receipt, "sessions_ended"),
-            text(receipt, "tokens_revoked"),
-            text(receipt, "invites_cancelled")
+            output::count(receipt, "sessions_ended", "session", "sessions"),
+            output::count(receipt, "tokens_revoked", "token", "tokens"),
+            output::count(receipt, "invites_cancelled", "invite", "invites")
         ))
     })
 }
@@ -372,11 +372,11 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
     })?;
     output::answer(global, &erased, |erased| {
         output::say(&format!(
-            "{id} is erased, at revision {}: {} audit entries, {} invites, {} letters",
+            "{id} is erased, at revision {}: {}, {}, {}",
             text(erased, "revision"),
-            text(erased, "entries_erased"),
-            text(erased, "invites_erased"),
-            text(erased, "letters_erased")
+            output::count(erased, "entries_erased", "audit entry", "audit entries"),
+            output::count(erased, "invites_erased", "invite", "invites"),
+            output::count(erased, "letters_erased", "letter", "letters")
         ))?;
         output::say(
             "the file of the store is written anew when the sidecar starts next; backups and the outbox keep what they have",

@@ -13,8 +13,8 @@ use super::remote::{Call, Remote};
 use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::serve::configured;
 use super::{Exit, Global, Outcome, Stop};
-use crate::domain::PolicyFiles;
 use crate::domain::printable::printable;
+use crate::domain::{PolicyFiles, counted};
 use crate::engine::{self, Snapshot};
 use crate::gate;
 use crate::policy_folder;
@@ -166,7 +166,7 @@ fn test(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop>
     match count {
         _ if global.json => {}
         0 => output::line("the folder has no tests: write cases into `tests/*.json`")?,
-        _ => output::line(&format!("{count} tests passed"))?,
+        _ => output::line(&format!("{} passed", counted(count, "test", "tests")))?,
     }
     Ok(Map::from_iter([("tests".to_owned(), json!(count))]))
 }
@@ -189,11 +189,11 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop
         output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
-        "the folder is in order: {} policies, {} roles, {} guards, {} tests passed; administering: {}",
-        snapshot.policy_count(),
-        snapshot.roles().len(),
-        snapshot.guard_count(),
-        snapshot.test_count(),
+        "the folder is in order: {}, {}, {}, {} passed; administering: {}",
+        counted(snapshot.policy_count(), "policy", "policies"),
+        counted(snapshot.roles().len(), "role", "roles"),
+        counted(snapshot.guard_count(), "guard", "guards"),
+        counted(snapshot.test_count(), "test", "tests"),
         if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
     ))?;
     Ok(Map::new())
@@ -280,12 +280,16 @@ fn reload(global: &Global) -> Outcome {
         return Ok(Exit::Ok);
     }
     let changed = report.get("changed").and_then(Json::as_bool) == Some(true);
-    let what = if changed { "are live" } else { "were live already" };
-    output::line(&format!(
-        "{} policies {what}, digest {}",
-        text(&report, "policies"),
-        text(&report, "digest")
-    ))?;
+    let policies = match changed {
+        true => output::count(&report, "policies", "policy is live", "policies are live"),
+        false => output::count(
+            &report,
+            "policies",
+            "policy was live already",
+            "policies were live already",
+        ),
+    };
+    output::line(&format!("{policies}, digest {}", text(&report, "digest")))?;
     for list in ["gains", "loses", "may_gain", "may_lose", "notes"] {
         strings(&report, list).iter().try_for_each(|line| output::line(line))?;
     }

@@ -5,7 +5,7 @@
 
 mod team;
 
-use crate::domain::{AuditEvent, Reason};
+use crate::domain::{AuditEvent, Reason, counted};
 use crate::engine::Cell;
 use crate::mail::Step;
 pub(super) use team::*;
@@ -395,7 +395,7 @@ pub(super) fn ask(administrators: &[String]) -> String {
 /// When a refused try is worth repeating.
 pub(super) fn try_again(seconds: u64) -> String {
     match seconds {
-        0..=90 => format!("Try again in {seconds} seconds."),
+        0..=90 => format!("Try again in {}.", counted(seconds, "second", "seconds")),
         _ => format!("Try again in {} minutes.", seconds.div_ceil(60)),
     }
 }
@@ -420,8 +420,7 @@ pub(super) fn some_actions(actions: &[String], shown: usize) -> String {
 pub(super) fn people_have_it(count: usize) -> String {
     match count {
         0 => "Nobody has it yet".to_owned(),
-        1 => "1 person has it".to_owned(),
-        count => format!("{count} people have it"),
+        count => counted(count, "person has it", "people have it"),
     }
 }
 
@@ -483,8 +482,8 @@ pub(super) fn depends_on(policies: &[String]) -> String {
 /// How many rows of a table are shown.
 pub(super) fn rows_shown(shown: usize, all: usize) -> String {
     match shown == all {
-        true => format!("{all} actions"),
-        false => format!("{shown} of {all} actions"),
+        true => counted(all, "action", "actions"),
+        false => format!("{shown} of {}", counted(all, "action", "actions")),
     }
 }
 
@@ -630,7 +629,8 @@ pub(super) fn program_of(maker: Option<&str>) -> String {
 
 /// Nobody changed the log.
 pub(super) fn chain_whole(entries: u64) -> String {
-    format!("The chain is whole: {entries} entries, none changed, none missing.")
+    let entries = counted(entries, "entry", "entries");
+    format!("The chain is whole: {entries}, none changed, none missing.")
 }
 
 /// Somebody did.
@@ -779,7 +779,7 @@ pub(super) const DECIDED_BY: &str = "Decided by";
 
 /// How many files a set was made from.
 pub(super) fn files_count(count: usize) -> String {
-    format!("Made from {count} files")
+    format!("Made from {}", counted(count, "file", "files"))
 }
 
 /// How many changes of a reload are not shown.
@@ -796,7 +796,8 @@ pub(super) fn reloaded(changed: bool, changes: usize) -> String {
         (true, 0) => "The folder was loaded. Nobody gained or lost anything.".to_owned(),
         (true, changes) => {
             format!(
-                "The folder was loaded. Who gained and who lost, or may have, is below: {changes} lines."
+                "The folder was loaded. Who gained and who lost, or may have, is below: {}.",
+                counted(changes, "line", "lines")
             )
         }
     }

@@ -455,7 +455,7 @@ fn a_held_role_cannot_disappear() {
     assert!(Snapshot::load(&files(&[]), &held).is_ok());
     let found = Snapshot::load(&files(&[("roles/viewer.cedar", "")]), &held).expect_err("refused");
     let said = render(&found);
-    assert!(said.contains("`viewer` is gone, and 2 member(s) hold it"), "{said}");
+    assert!(said.contains("`viewer` is gone, and 2 members hold it"), "{said}");
 }
 
 #[test]

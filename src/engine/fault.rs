@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::counted;
 use crate::domain::printable::{is_printable, printable};
 
 /// Most faults of one load: as many as somebody reads before mending the first.
@@ -101,7 +102,7 @@ pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
     notes.truncate(NOTES_MAX);
     let mut notes: Vec<String> = notes.iter().map(clipped).collect();
     if more > 0 {
-        notes.push(format!("{more} further notes are left out"));
+        notes.push(format!("{} left out", counted(more, "further note is", "further notes are")));
     }
     notes
 }

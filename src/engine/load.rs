@@ -28,7 +28,7 @@ use super::slices::{Keys, Parts, Scope, Side, Slices};
 use super::stored::Stored;
 use super::validate::validate;
 use super::{PolicyMeta, Snapshot};
-use crate::domain::{Digest, PolicyFiles, RoleId, limits};
+use crate::domain::{Digest, PolicyFiles, RoleId, counted, limits};
 
 /// More policies for everyone than this, on one kind of question, is worth a word at load.
 const EVERYONE_NOTE: usize = 64;
@@ -385,7 +385,10 @@ fn check_held(cards: &[RoleCard], held: &[(RoleId, usize)], faults: &mut Vec<Pol
         if *members > 0 && !cards.iter().any(|card| card.id == *role) {
             faults.push(PolicyFault::new(
                 format!("roles/{role}.cedar"),
-                format!("the role `{role}` is gone, and {members} member(s) hold it: give them another role first, or bring the file back"),
+                format!(
+                    "the role `{role}` is gone, and {} it: give them another role first, or bring the file back",
+                    counted(*members, "member holds", "members hold")
+                ),
             ));
         }
     }

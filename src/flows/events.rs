@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::permit::{Caller, Permit, Right};
 use super::sessions;
 use crate::app::App;
-use crate::domain::{AccountSlug, Change, Failure, Member, MemberId, Revision, Row, limits};
+use crate::domain::{
+    AccountSlug, Change, Failure, Member, MemberId, Revision, Row, counted, limits,
+};
 use crate::store::feed::Follower;
 use crate::throttle::Place;
 
@@ -99,7 +101,8 @@ fn place(app: &App, caller: &Caller) -> Result<Place, Failure> {
 }
 
 fn too_many(whose: &str, most: usize) -> Failure {
-    let text = format!("{whose} {most} event streams open, the most allowed: close one first");
+    let streams = counted(most, "event stream", "event streams");
+    let text = format!("{whose} {streams} open, the most allowed: close one first");
     Failure::too_many("too_many_streams", text, TRY_AGAIN_SECONDS)
 }
 

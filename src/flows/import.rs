@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::domain::digest::Hasher;
 use crate::domain::{
     AccountSlug, Digest, Failure, Kind, Member, MemberId, Revision, RoleId, Timestamp, Version,
-    limits,
+    counted, limits,
 };
 use crate::entropy;
 use crate::http::{Bytes, Request};
@@ -192,8 +192,8 @@ fn outcome(
         }
         (Err(faults), Ok(Committed { revision: Revision(revision), .. })) => {
             Err(Failure::internal(format!(
-                "an import with {} faults was committed as revision {revision}",
-                faults.list.len()
+                "an import with {} was committed as revision {revision}",
+                counted(faults.list.len(), "fault", "faults")
             )))
         }
         (file, Err(stored)) => {

@@ -6,7 +6,7 @@
 
 use super::permit::{Caller, Permit, Right};
 use crate::app::App;
-use crate::domain::{Failure, Status, Timestamp, limits};
+use crate::domain::{Failure, Status, Timestamp, counted, limits};
 use crate::store::MemberFilter;
 use crate::store::personal::Seen;
 
@@ -60,10 +60,7 @@ impl FindingKind {
 
     fn sentence(self, count: usize) -> String {
         let [months, quarter] = limits::REVIEW_DAYS;
-        let members = match count {
-            1 => "1 member".to_owned(),
-            count => format!("{count} members"),
-        };
+        let members = counted(count, "member", "members");
         let did_not = if count == 1 { "has not" } else { "have not" };
         match self {
             Self::NeverSignedIn => format!(

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::Password;
 use super::common::{Standing, look_up};
 use super::easy::{Worth, worth};
-use crate::domain::{AccountSlug, Email, Failure, limits};
+use crate::domain::{AccountSlug, Email, Failure, counted, limits};
 
 /// What a password must be worth, as `easy` reckons: 8 of 15 characters, so that two common
 /// passwords side by side are too little and three words are enough.
@@ -58,7 +58,8 @@ pub fn check(password: &Password, context: &Context<'_>) -> Result<(), Failure> 
     let least = chars_min(context.second_factor);
     if length < least {
         return refuse(format!(
-            "this password has {length} characters, and {least} are the least: take some words that have nothing to do with each other"
+            "this password has {}, and {least} are the least: take some words that have nothing to do with each other",
+            counted(length, "character", "characters")
         ));
     }
     let text = password.as_str().to_lowercase();

@@ -181,7 +181,7 @@ fn the_story_of_a_second_factor() {
 
     // The operator of the sidecar helps who has lost everything.
     let printed = sidecar.ok(&["member", "reset-two-step", "ann"]);
-    assert!(printed.contains("sessions ended"), "{printed}");
+    assert!(printed.contains("ended"), "{printed}");
     assert_eq!(problem(&by(&sidecar, &ann_in, "GET /me", None), 401), "session_ended");
     assert_eq!(sign_in(&sidecar, "ann")["state"], "set_up_second_factor");
 

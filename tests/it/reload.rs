@@ -141,7 +141,7 @@ fn each_kind_of_fault_is_refused_by_name() {
         copy_folder(&shipped_policies(), &policies);
     };
     fs::remove_file(policies.join("roles/contact_manager.cedar")).unwrap();
-    refused("a role that a member holds", &["contact_manager", "1 member(s) hold it"]);
+    refused("a role that a member holds", &["contact_manager", "1 member holds it"]);
     let rule = policies.join("rules/extra.cedar");
     fs::write(&rule, "permit(principal, action, resource);").unwrap();
     refused("no id", &["rules/extra.cedar:1: this policy has no `@id`"]);

@@ -181,7 +181,7 @@ fn the_story_by_command_line() {
     let cy = link_in(&server.mail());
     let printed = sidecar.ok(&["member", "remove", "bo@example.org", "--yes"]);
     assert!(
-        printed.contains("1 sessions ended") && printed.contains("1 invites cancelled"),
+        printed.contains("1 session ended") && printed.contains("1 invite cancelled"),
         "{printed}"
     );
     is_out(&sidecar, &bo);

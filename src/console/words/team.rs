@@ -1,6 +1,6 @@
 //! The words of Team Management: members, invitations, and what is done about them.
 
-use crate::domain::{DeliveryState, InviteState, Status};
+use crate::domain::{DeliveryState, InviteState, Status, counted};
 use crate::flows::locks::Lock;
 
 /// A state as a sign and a word: never a colour alone.
@@ -182,17 +182,6 @@ pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
     }
 }
 
-fn many(count: impl Into<u64>, one: &str, more: &str) -> String {
-    match count.into() {
-        1 => format!("1 {one}"),
-        count => format!("{count} {more}"),
-    }
-}
-
-fn counted(count: usize, one: &str, more: &str) -> String {
-    many(u64::try_from(count).unwrap_or(u64::MAX), one, more)
-}
-
 pub(in crate::console) fn members_found(count: usize) -> String {
     counted(count, "member found", "members found")
 }
@@ -355,12 +344,12 @@ pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
 pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
     format!(
         "Two-step verification of {name} was reset, and {} ended.",
-        many(sessions, "session", "sessions")
+        counted(sessions, "session", "sessions")
     )
 }
 
 pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
-    format!("{name} was signed out of {}.", many(sessions, "device", "devices"))
+    format!("{name} was signed out of {}.", counted(sessions, "device", "devices"))
 }
 
 pub(in crate::console) fn was_suspended(name: &str) -> String {
@@ -372,10 +361,10 @@ pub(in crate::console) fn was_restored(name: &str) -> String {
 }
 
 pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
-    let signed_out = many(sessions, "device", "devices");
+    let signed_out = counted(sessions, "device", "devices");
     let cancelled = match invites {
         0 => String::new(),
-        count => format!(" {} cancelled.", many(count, "invitation was", "invitations were")),
+        count => format!(" {} cancelled.", counted(count, "invitation was", "invitations were")),
     };
     format!("{name} removed and signed out of {signed_out}.{cancelled}")
 }
