@@ -75,10 +75,14 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Largest head of a request: request line and header fields. A browser sends the cookies of every
 /// application on the host, and proxies let 32 KiB of them pass.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Most bytes of large bodies that a server holds at once: as many batches as anybody sends.
-pub const BODIES_BYTES_MAX: usize = 256 << 20;
+/// Most bytes of bodies that a server holds at once: 48 of the largest batches, and a quarter for
+/// single questions. What the allocator keeps after a crowd is of this size, too.
+pub const BODIES_BYTES_MAX: usize = 64 << 20;
 /// Most connections of one listener; a permit is taken before `accept`.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Most connections of one listener that serve one request each, of each eight the last one: health
+/// checks and callers that are new are answered while all others are kept.
+pub const BRIEF_CONNECTIONS_MAX: usize = 8;
 /// Connections that wait to be accepted: as many as may be served, and the most that Linux allows
 /// unless it is told otherwise.
 pub const BACKLOG: u32 = 4_096;

@@ -98,9 +98,9 @@ pub async fn watch_queue(app: Arc<App>) {
                 oldest: status.oldest.map(|oldest| oldest.since),
                 taken: status.taken,
                 stopped: status.stopped.is_some(),
-            });
                 delayed: count(|flow| flow != Flow::Well),
                 stuck: count(|flow| flow == Flow::Stuck),
+            });
         }
         tokio::time::sleep(QUEUE_EVERY).await;
     }

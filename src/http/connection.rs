@@ -127,6 +127,25 @@ pub(super) struct Watched<S> {
     pub(super) before: Bytes,
 }
 
+/// Most bytes of one read. Hyper doubles a connection's buffer when a read has filled it, up to the
+/// longest head, and keeps it: a thousand uploads would hold a thousand of the largest ones.
+const READ_BYTES_MAX: usize = (8 << 10) - 1;
+
+fn poll_some<S: AsyncRead>(
+    stream: Pin<&mut S>,
+    context: &mut Context<'_>,
+    into: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if into.remaining() <= READ_BYTES_MAX {
+        return stream.poll_read(context, into);
+    }
+    let mut some = ReadBuf::new(into.initialize_unfilled_to(READ_BYTES_MAX));
+    let polled = stream.poll_read(context, &mut some);
+    let read = some.filled().len();
+    into.advance(read);
+    polled
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -135,7 +154,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let polled = if self.before.is_empty() {
-            Pin::new(&mut self.stream).poll_read(context, into)
+            poll_some(Pin::new(&mut self.stream), context, into)
         } else {
             let most = self.before.len().min(into.remaining());
             into.put_slice(&self.before.split_to(most));

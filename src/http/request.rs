@@ -118,24 +118,47 @@ struct Held {
 }
 
 impl Held {
-    /// Takes room for some more bytes of a body that may have `max`. One that is alone always fits.
+    /// Takes room for some more bytes of a body that may have `max`. One that is alone always fits,
+    /// and a quarter of all room is for bodies of single questions. One that finds no room gives
+    /// back what it has.
     fn take(&mut self, bytes: usize, max: usize) -> Result<(), Failure> {
         let before = self.of.0.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        if before.saturating_add(bytes) > limits::BODIES_BYTES_MAX.max(max) {
-            return Err(Failure::new(
-                Kind::Busy,
-                "busy",
-                "too many large requests are being read: try again in a moment",
-            ));
+        let most = match self.bytes <= limits::EVALUATION_BODY_BYTES_MAX {
+            true => limits::BODIES_BYTES_MAX,
+            false => limits::BODIES_BYTES_MAX / 4 * 3,
+        };
+        if before.saturating_add(bytes) <= most.max(max) {
+            return Ok(());
+        }
+        self.give_back();
+        Err(Failure::new(
+            Kind::Busy,
+            "busy",
+            "too many large requests are being read: try again in a moment",
+        ))
+    }
+
+    /// Room in `whole` for some more bytes of a body of `max` at most: twice as much as before, so
+    /// that it is copied few times, and never what the other end only claims.
+    fn make_room(&mut self, whole: &mut Vec<u8>, bytes: usize, max: usize) -> Result<(), Failure> {
+        let needed = whole.len().saturating_add(bytes);
+        if needed > whole.capacity() {
+            let room = whole.capacity().saturating_mul(2).min(max).max(needed);
+            self.take(room - whole.capacity(), max)?;
+            whole.reserve_exact(room - whole.len());
         }
         Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.of.0.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.give_back();
     }
 }
 
@@ -317,22 +340,42 @@ impl Request {
             // One piece, as small bodies come: no copy.
             return Ok(first);
         }
-        self.held.take(first.len(), max)?;
-        let mut whole = first.to_vec();
-        while let Some(piece) = self.piece().await? {
-            if whole.len().saturating_add(piece.len()) > max {
+        let most = self.claimed().and_then(|claimed| usize::try_from(claimed).ok()).unwrap_or(max);
+        let (mut whole, mut piece) = (Vec::new(), Some(first));
+        while let Some(bytes) = piece {
+            let length = whole.len().saturating_add(bytes.len());
+            if length > max {
                 return Err(too_large(max));
             }
-            self.held.take(piece.len(), max)?;
-            whole.extend_from_slice(&piece);
+            if let Err(busy) = self.held.make_room(&mut whole, bytes.len(), most) {
+                drop((whole, bytes));
+                self.pass_over(max.saturating_sub(length)).await;
+                return Err(busy);
+            }
+            whole.extend_from_slice(&bytes);
+            drop(bytes);
+            piece = self.piece().await?;
         }
         Ok(whole.into())
     }
 
+    /// Lets the rest of a body come, and keeps nothing of it: who still sends reads no answer.
+    async fn pass_over(&mut self, most: usize) {
+        let mut passed = 0_usize;
+        while passed <= most
+            && let Ok(Some(piece)) = self.piece().await
+        {
+            passed = passed.saturating_add(piece.len());
+        }
+    }
+
+    /// The length that the other end claims.
+    fn claimed(&self) -> Option<u64> {
+        self.parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
     fn check_claim(&self, max: usize) -> Result<(), Failure> {
-        let claimed = self.parts.headers.get(CONTENT_LENGTH);
-        let claimed = claimed.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        match claimed {
+        match self.claimed() {
             Some(claimed) if claimed > u64::try_from(max).unwrap_or(u64::MAX) => {
                 Err(too_large(max))
             }
@@ -483,15 +526,36 @@ mod tests {
         let bodies = Arc::new(Bodies::default());
         let held = || Held { of: Arc::clone(&bodies), bytes: 0 };
         let most = limits::BODIES_BYTES_MAX;
+        let (large, single) = (most / 4 * 3, limits::EVALUATION_BODY_BYTES_MAX);
         let (mut first, mut second) = (held(), held());
-        first.take(most - 1, most).unwrap();
-        second.take(1, most).unwrap();
-        let full = second.take(1, most).unwrap_err();
+        first.take(large - 1, single).unwrap();
+        second.take(1, single).unwrap();
+        let full = second.take(2 * single, single).unwrap_err();
         assert_eq!((full.kind, full.code), (Kind::Busy, "busy"));
+        assert_eq!(bodies.0.load(Ordering::Relaxed), large - 1, "it holds nothing any more");
+        // The rest is for single questions.
+        second.take(single, single).unwrap();
         drop(first);
-        second.take(1, most).unwrap();
+        second.take(2 * single, single).unwrap();
         drop(second);
         held().take(2 * most, 2 * most).unwrap();
         assert_eq!(bodies.0.load(Ordering::Relaxed), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_body_has_the_room_that_it_needs_and_what_it_has_is_counted() {
+        let bodies = Arc::new(Bodies::default());
+        let mut held = Held { of: Arc::clone(&bodies), bytes: 0 };
+        let (mut whole, max) = (Vec::new(), 100_000);
+        let mut rooms = Vec::new();
+        while whole.len() < max {
+            let piece = vec![b'x'; 8_000.min(max - whole.len())];
+            held.make_room(&mut whole, piece.len(), max).unwrap();
+            whole.extend_from_slice(&piece);
+            assert_eq!(bodies.0.load(Ordering::Relaxed), whole.capacity());
+            rooms.push(whole.capacity());
+        }
+        rooms.dedup();
+        assert_eq!(rooms, [8_000, 16_000, 32_000, 64_000, 100_000]);
     }
 }
