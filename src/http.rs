@@ -4,6 +4,7 @@
 
 mod at_once;
 mod connection;
+mod places;
 pub mod query;
 pub mod request;
 pub mod respond;

@@ -155,6 +155,8 @@ pub(super) struct Connection<'c, S> {
     pub(super) pulse: &'c Pulse,
     pub(super) shared: &'c Shared,
     pub(super) peer: Peer,
+    /// Its place is good for one request.
+    pub(super) is_brief: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -194,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             let stepped = catch_unwind(AssertUnwindSafe(step));
             let id = id.unwrap_or_else(|| request::made_id(&mut made));
             let (reply, closing) = match stepped {
-                Ok(Ok(Some(reply))) => (reply, told || self.shared.is_stopping()),
+                Ok(Ok(Some(reply))) => (reply, told || self.is_brief || self.shared.is_stopping()),
                 Ok(Err(phase)) if filled < ROOM => {
                     self.pulse.enter_first(phase);
                     continue;

@@ -25,18 +25,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::at_once::{self, Small};
 use super::connection::{Hands, Phase, Pulse, Watched};
+use super::places::{Place, Places};
 use super::request::{Bodies, Peer, Request};
 use super::respond::Reply;
 use crate::clock;
 use crate::domain::{Failure, Kind, limits};
+use crate::telemetry::log::{self, Due};
 
 /// How long a caller has for the rest of a request, or to take more of an answer, when the server
-use crate::telemetry::log::{self, Due};
 /// stops.
 const STOP_GRACE_MS: u64 = 100;
 /// How long an accept loop rests after the system refused it a connection.
@@ -202,7 +203,9 @@ struct Entry {
     /// Tells the connection to close after the request under way; taken once told.
     close: Option<oneshot::Sender<()>>,
     /// The places of its listener.
-    places: Arc<Semaphore>,
+    places: Places,
+    /// Its place is good for one request.
+    is_brief: bool,
     /// Ended, since its caller kept it waiting while the server stops.
     is_cut: bool,
 }
@@ -211,9 +214,11 @@ impl Entry {
     /// Whether the connection has been in its phase for longer than it may. Where a listener is
     /// full, a caller waiting to be accepted comes before one that sends nothing.
     fn is_too_slow(&self, bounds: &Bounds) -> bool {
-        let is_crowded = self.places.available_permits() == 0;
+        let is_crowded = self.is_brief || self.places.are_full();
         let (phase, for_ms) = self.pulse.read();
         let most = match phase {
+            // It has its answer, and does not take it.
+            Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
             // Streams of events have a bound of their own.
             Phase::Idle if is_crowded && !self.pulse.is_endless() => {
                 bounds.head_ms.min(bounds.idle_ms)
@@ -413,9 +418,9 @@ impl Server {
         let places = Places::new(self.0.bounds.connections);
         loop {
             // Admitted before accepted: who is over the bound waits in the system's queue.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Some(place) = places.admit().await else { return };
             let answering = (handler.clone(), at_once.clone());
-            let place = (Arc::clone(&places), place);
+            let place = (places.clone(), place);
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
                     self.spawn(stream, Peer::Tcp { address }, answering, place);
@@ -430,7 +435,6 @@ impl Server {
                         tracing::warn!(%fault, place, left_out, "connections cannot be accepted; still trying");
                     }
                     tokio::time::sleep(ACCEPT_REST).await;
-                    continue;
                 }
             }
         }
@@ -441,7 +445,7 @@ impl Server {
         stream: S,
         peer: Peer,
         (handler, at_once): (H, Option<Q>),
-        (places, place): (Arc<Semaphore>, OwnedSemaphorePermit),
+        (places, place): (Places, Place),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         Q: Fn(&Small<'_>) -> Option<Reply> + Send + Sync + 'static,
@@ -451,7 +455,7 @@ impl Server {
         let shared = Arc::clone(&self.0);
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
-        let swept = Arc::clone(&pulse);
+        let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
         // Held while the task is made, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
@@ -464,7 +468,7 @@ impl Server {
             let mut told = false;
             if let Some(at_once) = at_once {
                 let (stream, shared) = (&mut stream, shared.as_ref());
-                let small = at_once::Connection { stream, pulse: &pulse, shared, peer };
+                let small = at_once::Connection { stream, pulse: &pulse, shared, peer, is_brief };
                 let Some(handed) = small.serve(&at_once, &mut told_to_close).await else { return };
                 stream.before = handed.bytes.into();
                 told = handed.told;
@@ -476,10 +480,12 @@ impl Server {
                 }
                 let _ = told_to_close.await;
             };
-            serve_by_hyper(stream, peer, (&pulse, &shared), told_to_close, handler).await;
+            let answering = Answering { pulse: &pulse, shared: &shared, is_brief };
+            serve_by_hyper(stream, peer, answering, told_to_close, handler).await;
         });
         let (task, close) = (task.abort_handle(), Some(close));
-        connections.insert(number, Entry { pulse: swept, task, close, places, is_cut: false });
+        let entry = Entry { pulse: swept, task, close, places, is_brief, is_cut: false };
+        connections.insert(number, entry);
     }
 
     /// Closes what is idle, ends what waits for its caller, lets answers that are being made finish,
@@ -502,10 +508,33 @@ impl Server {
     }
 }
 
+/// What the answers of one connection need.
+#[derive(Clone, Copy)]
+struct Answering<'c> {
+    pulse: &'c Arc<Pulse>,
+    shared: &'c Shared,
+    is_brief: bool,
+}
+
+impl Answering<'_> {
+    /// What is sent for a reply, and whether the connection closes behind it.
+    fn judge(self, (reply, closing): (Reply, bool)) -> (Reply, bool) {
+        if !reply.is_endless() {
+            return (reply, closing || self.is_brief);
+        }
+        if self.is_brief {
+            let text = "too many connections are open for one more stream: try again in a moment";
+            return (Reply::message(&Failure::new(Kind::Busy, "busy", text)), true);
+        }
+        self.pulse.never_ends();
+        (reply, closing)
+    }
+}
+
 async fn serve_by_hyper<S, H, F>(
     stream: Watched<S>,
     peer: Peer,
-    (pulse, shared): (&Arc<Pulse>, &Shared),
+    answering: Answering<'_>,
     told_to_close: impl Future<Output = ()>,
     handler: H,
 ) where
@@ -513,37 +542,33 @@ async fn serve_by_hyper<S, H, F>(
     H: Fn(Request) -> F,
     F: Future<Output = Reply>,
 {
+    let Answering { pulse, shared, .. } = answering;
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let request = Request::new(request, peer, Arc::clone(pulse), Arc::clone(&shared.bodies));
         let id = request.id_value().clone();
         let answer = handler(request);
         async move {
-            let (reply, closing) = shared.guarded(&id, answer).await;
-            if reply.is_endless() {
-                pulse.never_ends();
-            }
+            let (reply, closing) = answering.judge(shared.guarded(&id, answer).await);
             pulse.enter(Phase::Idle);
             Ok::<_, Infallible>(reply.finish(&id, closing))
         }
     });
     // Not `pipeline_flush`: it holds answers back while part of a next request is there,
     // and bounds them by nothing.
-    let mut connection = pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_buf_size(limits::HEAD_BYTES_MAX)
-            .writev(false)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(limits::HEAD_BYTES_MAX)
+        .writev(false)
+        .serve_connection(TokioIo::new(stream), service);
     let served = tokio::select! {
         biased;
-        served = connection.as_mut() => served,
+        served = &mut connection => served,
         () = told_to_close => {
             if pulse.is_endless() {
                 return;
             }
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
     if let Err(fault) = served {

@@ -488,6 +488,58 @@ async fn who_is_over_the_bound_of_connections_waits_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn the_last_places_of_a_listener_serve_one_request_each() {
+    let bounds = Bounds { connections: 16, head_ms: 60_000, ..small() };
+    let at_once = |_: &Small<'_>| Some(Reply::json("{}"));
+    let post = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    for asked in [GET, post] {
+        let served = serve_at_once(bounds, at_once, path).await;
+        let mut kept = Vec::new();
+        for _ in 0..14 {
+            let mut wire = served.connect().await;
+            assert_eq!(wire.ask(asked).await.header("connection"), None);
+            kept.push(wire);
+        }
+        for _ in 0..6 {
+            let mut wire = served.connect().await;
+            let answer = wire.ask(asked).await;
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+            assert_eq!(wire.rest().await, "");
+        }
+        served.until_open(14).await;
+        drop(kept.pop());
+        served.until_open(13).await;
+        // The next one may have been given its place before.
+        served.connect().await.ask(asked).await;
+        assert_eq!(served.connect().await.ask(asked).await.header("connection"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_place_for_one_request_is_none_for_a_stream() {
+    let bounds = Bounds { connections: 8, head_ms: 60_000, ..small() };
+    let served = serve(bounds, |request: Request| async move {
+        let (sender, pieces) = mpsc::channel(1);
+        sender.send(Piece::Bytes(Bytes::from_static(b"event"))).await.unwrap();
+        std::mem::forget(sender);
+        match request.path() {
+            "/events" => Reply::events(pieces),
+            _ => Reply::json("{}"),
+        }
+    })
+    .await;
+    let mut kept = Vec::new();
+    for _ in 0..7 {
+        let mut wire = served.connect().await;
+        wire.ask(GET).await;
+        kept.push(wire);
+    }
+    let answer = served.connect().await.ask("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+    assert_eq!(served.connect().await.ask(GET).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_full_listener_lets_nobody_rest() {
     let bounds = Bounds { connections: 3, head_ms: 400, ..small() };
     let served = serve(bounds, path).await;
