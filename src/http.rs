@@ -6,6 +6,7 @@ mod at_once;
 mod connection;
 mod places;
 pub mod query;
+mod refusal;
 pub mod request;
 pub mod respond;
 pub mod server;

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::refusal;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -125,6 +127,8 @@ pub(super) struct Watched<S> {
     pub(super) pulse: Arc<Pulse>,
     /// What was read from the stream already, and is to be read first.
     pub(super) before: Bytes,
+    /// The status of hyper's own refusal, which is held back: whoever serves says it in a sentence.
+    pub(super) refused: Option<u16>,
 }
 
 /// Most bytes of one read. Hyper doubles a connection's buffer when a read has filled it, up to the
@@ -173,6 +177,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(code) = refusal::is_bare(bytes) {
+            self.refused = Some(code);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.pulse.wrote(&polled);
         polled
@@ -197,6 +205,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refused.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

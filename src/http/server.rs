@@ -23,7 +23,7 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -31,7 +31,8 @@ use tokio::task::AbortHandle;
 use super::at_once::{self, Small};
 use super::connection::{Hands, Phase, Pulse, Watched};
 use super::places::{Place, Places};
-use super::request::{Bodies, Peer, Request};
+use super::refusal;
+use super::request::{self, Bodies, Peer, Request};
 use super::respond::Reply;
 use crate::clock;
 use crate::domain::{Failure, Kind, limits};
@@ -464,7 +465,9 @@ impl Server {
             // held, and what never entered need not leave.
             let _leave = Leave(Arc::clone(&shared), number);
             let _place = place;
-            let mut stream = Watched { stream, pulse: Arc::clone(&pulse), before: Bytes::new() };
+            let pulse_of_stream = Arc::clone(&pulse);
+            let mut stream =
+                Watched { stream, pulse: pulse_of_stream, before: Bytes::new(), refused: None };
             let mut told = false;
             if let Some(at_once) = at_once {
                 let (stream, shared) = (&mut stream, shared.as_ref());
@@ -573,6 +576,22 @@ async fn serve_by_hyper<S, H, F>(
     };
     if let Err(fault) = served {
         tracing::debug!(%fault, "a connection ended early");
+        let parts = connection.into_parts();
+        refuse(parts.io.into_inner(), &parts.read_buf).await;
+    }
+}
+
+/// Says what was wrong with a request that hyper refused, where it did. The sweep ends the wait for
+/// a caller who does not take it.
+async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
+    let Some(code) = stream.refused.take() else { return };
+    let (mut written, mut id) = (Vec::new(), [0; request::MADE_ID_BYTES]);
+    let reply = refusal::reply(code, unread);
+    let id = request::made_id(&mut id);
+    if reply.write(&mut written, id, &clock::http_date(), true).is_some()
+        && stream.write_all(&written).await.is_ok()
+    {
+        let _ = stream.shutdown().await;
     }
 }
 

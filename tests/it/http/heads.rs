@@ -109,3 +109,38 @@ async fn other_heads_are_read_as_bytes() {
     let told = told(&served, lines).await;
     assert!(told.contains("Caf\u{fffd} 1 Text/CSV"), "{told}");
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_with_a_sentence() {
+    let post =
+        |length: &str| format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    let many: String = (0..200).map(|n| format!("x{n}: y\r\n")).collect();
+    let heads = [
+        (post("18446744073709551615"), 413, "send the length of the body"),
+        (post("18446744073709551614"), 413, "send the length of the body"),
+        (post("18446744073709551613"), 413, "larger than 64 bytes"),
+        (post("18446744073709551616"), 400, "no request of HTTP/1.1"),
+        (post("-1"), 400, "no request of HTTP/1.1"),
+        (format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431, "more than 100 fields"),
+        (post(&"9".repeat(80 << 10)), 431, "larger than 64 KiB"),
+        ("nonsense\r\n\r\n".to_owned(), 400, "no request of HTTP/1.1"),
+    ];
+    for served in [serve(small(), echo).await, serve_by_hyper(small(), echo).await] {
+        for (head, status, words) in &heads {
+            for is_first in [true, false] {
+                let mut wire = served.connect().await;
+                if !is_first {
+                    assert_eq!(wire.ask(GET).await.status, 200);
+                }
+                let answer = wire.ask(head).await;
+                let begins = &head[..head.len().min(80)];
+                assert_eq!(answer.status, *status, "{begins}: {answer:?}");
+                assert!(answer.body.contains(words), "{begins}: {answer:?}");
+                assert!(answer.header("x-request-id").is_some(), "{answer:?}");
+                if !words.contains("64 bytes") {
+                    assert_eq!(wire.rest().await, "", "and the connection ends");
+                }
+            }
+        }
+    }
+}
