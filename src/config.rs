@@ -4,6 +4,7 @@
 //! its line and what to write instead. The only place that reads the environment.
 
 mod keys;
+mod place;
 mod read;
 mod secret;
 
@@ -18,6 +19,7 @@ use crate::domain::{AccountSlug, Email, Network, limits};
 use keys::{KEYS, Key};
 use read::Settings;
 
+pub use place::{behind_links, remedy};
 pub use read::{absolute, duration};
 pub use secret::Secret;
 

@@ -21,7 +21,7 @@ use crate::app::{App, Links, Reloading};
 use crate::background;
 use crate::backup::leftovers;
 use crate::clock::Clock;
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, StoreKind, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
 use crate::flows::permit::StorePermit;
@@ -316,17 +316,23 @@ async fn removed(listener: &Listener) {
     }
 }
 
-/// The data folder, for its owner alone.
+/// The data folder, for its owner alone. One that is so already is not touched: its disk may be full,
+/// or let nothing be written.
 fn make_private(data: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    let private = || fs::metadata(data).map(|meta| meta.permissions().mode() & 0o7777 == 0o700);
+    let made = match private() {
+        Ok(true) => return Ok(()),
+        _ => fs::DirBuilder::new().recursive(true).mode(0o700).create(data),
+    };
     made.and_then(|()| fs::set_permissions(data, fs::Permissions::from_mode(0o700))).map_err(
         |fault| {
             Failure::new(
                 Kind::Internal,
                 "data",
                 format!(
-                    "the data folder `{}` cannot be made: {fault}; give another --data",
+                    "the data folder `{}` cannot be made or kept to its owner: {fault}; {next}give another --data",
                     data.display()
+            let next = remedy(&fault).map_or(String::new(), |remedy| format!("{remedy}, or "));
                 ),
             )
         },

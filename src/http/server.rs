@@ -35,6 +35,7 @@ use super::refusal;
 use super::request::{self, Bodies, Peer, Request};
 use super::respond::Reply;
 use crate::clock;
+use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
 use crate::telemetry::log::{self, Due};
 
@@ -170,9 +171,9 @@ async fn make_sure_it_is_dead(path: &Path, there: &fs::Metadata) -> Result<(), F
 }
 
 fn taken(place: &str, fault: &io::Error) -> Failure {
-    let kind = match fault.kind() {
-        io::ErrorKind::AddrInUse => Kind::Conflict,
-        _ => Kind::Internal,
+    let (kind, next) = match (fault.kind(), remedy(fault)) {
+        (io::ErrorKind::AddrInUse, _) => (Kind::Conflict, "stop what listens there"),
+        (_, next) => (Kind::Internal, next.unwrap_or("stop what listens there")),
     };
     Failure::new(
         kind,

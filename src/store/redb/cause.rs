@@ -7,9 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Too many open files, in this process and on the machine (`errno(3)`).
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
+use crate::config::remedy;
 
 /// The cause in the system's words, and what to do next where that is known.
 pub(super) fn of(fault: &redb::Error) -> String {
@@ -35,22 +33,6 @@ pub(super) fn of_file(fault: &io::Error, path: &Path) -> String {
             "{fault}: it belongs to user {owner}, and this is user {own}: run this as its owner"
         ),
         _ => of_io(fault),
-    }
-}
-
-fn remedy(fault: &io::Error) -> Option<&'static str> {
-    match fault.raw_os_error() {
-        Some(EMFILE) => return Some("raise the bound on open files of the process"),
-        Some(ENFILE) => return Some("raise the bound on open files of the machine"),
-        _ => {}
-    }
-    match fault.kind() {
-        io::ErrorKind::StorageFull => Some("free space on its disk"),
-        io::ErrorKind::QuotaExceeded => Some("raise the quota, or free space"),
-        io::ErrorKind::ReadOnlyFilesystem => Some("mount its file system writable"),
-        io::ErrorKind::FileTooLarge => Some("raise the bound on the size of files"),
-        io::ErrorKind::PermissionDenied => Some("run this as the owner of the data folder"),
-        _ => None,
     }
 }
 
