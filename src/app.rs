@@ -2,8 +2,8 @@
 //!
 //! Holds them; decides nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -20,6 +20,7 @@ use crate::engine::{Changes, Snapshot};
 use crate::keys::Keys;
 use crate::mail::{Mailer, Refusals};
 use crate::password::Hasher;
+use crate::socket_file::SocketFile;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::throttle::{Places, Quotas, Throttle};
@@ -163,6 +164,42 @@ impl Links {
     }
 }
 
+/// How the data folder takes what is kept there beside the store, such as a file that is imported.
+#[derive(Debug, Default)]
+pub struct Spooling {
+    fault: ArcSwapOption<String>,
+    failures: AtomicU64,
+}
+
+impl Spooling {
+    /// Something could not be kept.
+    pub fn failed(&self, cause: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if self.fault.swap(Some(Arc::new(cause.to_owned()))).is_none() {
+            tracing::error!(cause, "the data folder cannot be written");
+        }
+    }
+
+    /// Something was kept.
+    pub fn worked(&self) {
+        if self.fault.swap(None).is_some() {
+            tracing::info!("the data folder can be written again");
+        }
+    }
+
+    /// Why the last was not kept, without a path; `None` where it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.fault.load().as_deref().cloned()
+    }
+
+    /// How often something was not kept since the start.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
 /// Everything that is shared by the requests of one sidecar.
 #[derive(Debug)]
 pub struct App {
@@ -228,12 +265,34 @@ pub struct App {
     pub checking: Mutex<()>,
     /// Whether the live set is not kept for the next start; for readiness and metrics.
     pub policies_unkept: AtomicBool,
+    /// The files of the sockets that are served.
+    sockets: std::sync::Mutex<Vec<Weak<SocketFile>>>,
+    /// Whether the data folder takes what is kept there beside the store.
+    pub spooling: Spooling,
     /// Read while a member is given a role, written while the policies are swapped: no role
     /// disappears that a member holds.
     pub roles_given: RwLock<()>,
 }
 
 impl App {
+    /// Remembers the file of a socket that is served.
+    pub fn watch_socket(&self, file: &Arc<SocketFile>) {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.retain(|known| known.strong_count() > 0);
+        sockets.push(Arc::downgrade(file));
+    }
+
+    /// The names of the sockets whose file is gone, or another's.
+    #[must_use]
+    pub fn sockets_displaced(&self) -> Vec<String> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let displaced = sockets.iter().filter_map(Weak::upgrade).filter(|it| !it.is_in_place());
+        let name = |file: Arc<SocketFile>| {
+            file.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+        };
+        displaced.map(name).collect()
+    }
+
     /// The handles, with a live policy set and nothing counted yet, made on the runtime of the
     /// decisions. Keys end with the process and no mail is sent until somebody puts others in.
     ///
@@ -284,6 +343,8 @@ impl App {
             reloads_asked: AtomicU64::new(0),
             checking: Mutex::default(),
             policies_unkept: AtomicBool::new(false),
+            sockets: std::sync::Mutex::default(),
+            spooling: Spooling::default(),
             roles_given: RwLock::new(()),
         })
     }

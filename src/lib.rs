@@ -18,7 +18,7 @@
 //! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] [`gate`] | the handles a flow needs; sockets, requests, responses; a policy set, tried in a process of its own |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] | what the world is told, and what it tells us |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] [`socket_file`] | what the world is told, and what it tells us |
 //! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
 //!
 //! # One decision
@@ -104,6 +104,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod open_files;
+pub mod socket_file;
 
 pub mod authenticator;
 pub mod backup;

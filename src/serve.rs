@@ -8,7 +8,7 @@ pub mod offline;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
 use crate::flows::permit::StorePermit;
 use crate::flows::{
-    again, cross_check, letters, refresh, reload, sessions, set_up, start, two_step,
+    again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
 };
 use crate::gate;
 use crate::http::{Bounds, Listen, Listener, Server, Small};
@@ -67,10 +67,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let Opened { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place()) => opened?,
         // However long a large store or a hanging disk takes.
-        () = signals.end() => {
-            remove_files(&sockets.paths);
-            return Ok(());
-        }
+        () = signals.end() => return Ok(()),
     };
     tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
     tokio::spawn(refresh::mend(app.store.clone()));
@@ -80,13 +77,14 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let all = bounds(&app.config);
     let server =
         decisions.server(Bounds { drain_ms: all.drain_ms.min(DECISIONS_DRAIN_MS_MAX), ..all });
-    let (mut answering, mut tasks) = (JoinSet::new(), JoinSet::new());
+    let (mut answering, mut managing, mut tasks) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let mut places = Vec::new();
     for listener in sockets.decision {
         places.push(("decisions", listener.place()));
         let (app, server) = (Arc::clone(&app), server.clone());
         let mode = app.config.decision.socket_mode;
-        let serving = keep_listening(listener, mode, move |listener| {
+        let known = Arc::clone(&app);
+        let serving = keep_listening(known, listener, mode, move |listener| {
             let (server, app) = (server.clone(), Arc::clone(&app));
             async move {
                 let (own, asked) = (server.clone(), Arc::clone(&app));
@@ -110,7 +108,8 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     }
     {
         let (app, server) = (Arc::clone(&app), management.clone());
-        tasks.spawn(keep_listening(sockets.admin, ADMIN_MODE, move |listener| {
+        let known = Arc::clone(&app);
+        managing.spawn(keep_listening(known, sockets.admin, ADMIN_MODE, move |listener| {
             let (server, app) = (server.clone(), Arc::clone(&app));
             async move {
                 let handler = move |request| routes::admin(Arc::clone(&app), request);
@@ -132,6 +131,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.spawn(again::keep_unkept(Arc::clone(&app)));
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
+    tasks.spawn(import::mend(Arc::clone(&app)));
     offer_set_up(&app).await?;
     if demo {
         demo::introduce(&app, &places);
@@ -141,18 +141,14 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.abort_all();
     app.stopping.send_replace(true);
     // A letter that is being handed over is written down, or sent again at the next start.
+    managing.shutdown().await;
     let patience = Duration::from_millis(app.config.limits.drain_ms_max);
     let (cut_off, _) = tokio::join!(management.drain(), tokio::time::timeout(patience, mail));
     // Decisions are answered until all else has ended: nobody is without them for longer than this.
-    answering.abort_all();
+    answering.shutdown().await;
     let cut_off = cut_off + server.drain().await;
-    remove_files(&sockets.paths);
     tracing::info!(cut_off, "stopped");
     Ok(())
-}
-
-fn remove_files(paths: &[PathBuf]) {
-    paths.iter().for_each(|path| drop(fs::remove_file(path)));
 }
 
 /// What `serve --check` finds out: the policies pass the gate. Answers what it looked at.
@@ -261,8 +257,6 @@ struct Sockets {
     console: Listener,
     /// The same for the operator of the sidecar.
     admin: Listener,
-    /// Socket files to remove at the end.
-    paths: Vec<PathBuf>,
 }
 
 impl Sockets {
@@ -270,48 +264,58 @@ impl Sockets {
         usable(config)?;
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await?;
-        let mut paths = vec![path];
+        let admin = Listen::Unix { path, mode: ADMIN_MODE }.bind().await?;
         let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
         if let Some(path) = &config.decision.socket {
             let mode = config.decision.socket_mode;
             decision.push(decisions.bind(Listen::Unix { path: path.clone(), mode }).await?);
-            paths.push(path.clone());
         }
-        Ok(Self { decision, console, admin, paths })
+        Ok(Self { decision, console, admin })
     }
 }
 
-/// Serves a listener. A socket whose file is removed, as cleaners of old files do, is made anew.
+/// Serves a listener. A socket whose file is removed, as cleaners of old files do, or replaced by one
+/// that nobody listens on, is made anew.
 async fn keep_listening<F: Future<Output = ()>>(
     listener: Listener,
     mode: u32,
+    app: Arc<App>,
     serve: impl Fn(Arc<Listener>) -> F,
 ) {
     let mut listener = Arc::new(listener);
     loop {
         tokio::select! {
             () = serve(Arc::clone(&listener)) => return,
-            () = removed(&listener) => {}
+        if let Listener::Unix(_, file) = &*listener {
+            app.watch_socket(file);
         }
-        let Listener::Unix(_, path) = &*listener else { continue };
-        let path = path.clone();
-        if let Ok(bound) = (Listen::Unix { path: path.clone(), mode }).bind().await {
-            tracing::warn!(socket = %path.display(), "the socket was removed, and was made anew");
-            listener = Arc::new(bound);
+            anew = made_anew(&listener, mode) => listener = Arc::new(anew),
         }
     }
 }
 
-/// Ends where the file of a socket is gone.
-async fn removed(listener: &Listener) {
-    let Listener::Unix(_, path) = listener else { return std::future::pending().await };
+/// Ends with a new socket where the file of this one was removed or replaced. While what lies there
+/// must not be taken away, the old one answers whoever is connected, and readiness tells of it.
+async fn made_anew(listener: &Listener, mode: u32) -> Listener {
+    let Listener::Unix(_, file) = listener else { return std::future::pending().await };
+    let (path, mut told) = (file.path(), false);
     loop {
         tokio::time::sleep(SOCKET_LOOK_EVERY).await;
-        let there = tokio::fs::symlink_metadata(path).await;
-        if there.is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
-            return;
+        if file.is_in_place() {
+            told = false;
+            continue;
+        }
+        match (Listen::Unix { path: path.to_owned(), mode }).bind().await {
+            Ok(anew) => {
+                tracing::warn!(socket = %path.display(), "the socket was removed or replaced, and was made anew");
+                return anew;
+            }
+            Err(fault) if !told => {
+                tracing::error!(socket = %path.display(), "the socket was removed or replaced: {}", fault.public);
+                told = true;
+            }
+            Err(_) => {}
         }
     }
 }

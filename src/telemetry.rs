@@ -124,6 +124,12 @@ pub struct Disk {
     pub replaced: bool,
     /// The live policies are not kept for the next start.
     pub policies_unkept: bool,
+    /// Files that the data folder did not keep since the start.
+    pub data_failures: u64,
+    /// The last such file was not kept.
+    pub data_failing: bool,
+    /// Sockets whose file is gone, or another's.
+    pub sockets_displaced: usize,
 }
 
 /// What one thread counts.
@@ -318,7 +324,20 @@ fn write_disk(out: &mut String, disk: Disk) {
         "Changes that the store's disk did not keep.",
         disk.failures,
     );
+    single(
+        out,
+        ("kwic_data_write_failures_total", "counter"),
+        "Files that were sent and that the data folder did not keep.",
+        disk.data_failures,
+    );
+    single(
+        out,
+        ("kwic_sockets_displaced", "gauge"),
+        "Unix sockets whose file was removed or replaced.",
+        disk.sockets_displaced,
+    );
     for (name, help, value) in [
+        ("kwic_data_failing", "1 where the last such file was not kept.", disk.data_failing),
         ("kwic_store_failing", "1 where the last change was not kept.", disk.failing),
         (
             "kwic_store_replaced",

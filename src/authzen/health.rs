@@ -11,6 +11,7 @@ use crate::domain::{Failure, Kind};
 use crate::flows::check;
 use crate::flows::permit::StorePermit;
 use crate::http::{Reply, Server, status};
+use crate::store::backup::ErasedLeft;
 use crate::telemetry::{self, Disk, Gauges};
 
 #[derive(Serialize)]
@@ -35,6 +36,12 @@ struct Ready<'r> {
     policies_unkept: Option<&'static str>,
     /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
     mail: &'static str,
+    /// Why a file that was sent could not be kept in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_fault: Option<String>,
+    /// Which sockets nobody can reach by their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sockets_fault: Option<String>,
 }
 
 /// The same for a state in which nothing can be changed, or decisions may not know all.
@@ -98,6 +105,19 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         policies_unkept: unkept.then_some(
             "the live policies are not kept for the next start, which would begin with those before",
         ),
+        data_fault: app.spooling.fault(),
+        sockets_fault: sockets_fault(app),
+    })
+}
+
+fn sockets_fault(app: &App) -> Option<String> {
+    let displaced = app.sockets_displaced();
+    let names: Vec<String> = displaced.iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the file of the socket {} was removed or replaced: move away what lies there, and it is made anew",
+            names.join(" and of ")
+        )
     })
 }
 
@@ -119,14 +139,23 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing: Vec<String>,
         secrets_without_key: usize,
         empty_accounts: Vec<String>,
+        /// What was erased may still lie in the store's file.
+        erased_left: bool,
+        /// Why the last start could not write it anew.
+        erased_fault: Option<String>,
     }
-    let check::Checked { store, keys_missing, secrets_without_key, empty_accounts } =
-        check::running(app, permit).await?;
+    let checked = check::running(app, permit).await?;
+    let check::Checked { store, keys_missing, secrets_without_key, empty_accounts, .. } = checked;
     Ok(Reply::json_of(&Shown {
         store_fault: store.map(|fault| fault.for_operator().public),
         keys_missing,
         secrets_without_key,
         empty_accounts,
+        erased_left: checked.erased_left.is_some(),
+        erased_fault: match checked.erased_left {
+            Some(ErasedLeft::Failed(cause)) => Some(cause),
+            _ => None,
+        },
     }))
 }
 
@@ -137,6 +166,9 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         failing: app.store.fault().is_some(),
         replaced: app.store.is_in_place().await.is_err(),
         policies_unkept: app.policies_unkept.load(Ordering::Relaxed),
+        data_failures: app.spooling.failures(),
+        data_failing: app.spooling.fault().is_some(),
+        sockets_displaced: app.sockets_displaced().len(),
     };
     let policies = app.policies.load();
     let status = app.policy_status.load();

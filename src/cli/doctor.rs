@@ -225,6 +225,15 @@ fn disk(ready: &Json) -> Vec<Line> {
 fn whole(remote: &Remote) -> Vec<Line> {
     let checked = match remote.json(&Call::new("GET", "/check")) {
         Ok(checked) => checked,
+    for (name, about, what) in [
+        ("data_fault", "data", "the data folder cannot be written, and no file can be imported: "),
+        ("sockets_fault", "sockets", ""),
+    ] {
+        let fault = text(ready, name);
+        if !fault.is_empty() {
+            lines.push(Line::fail(about, format!("{what}{fault}")));
+        }
+    }
         Err(stop) => return vec![Line::fail("store", stop.message)],
     };
     let list = |name: &str| -> Vec<String> {

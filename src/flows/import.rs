@@ -12,6 +12,7 @@ mod spool;
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -48,6 +49,8 @@ pub enum Format {
 const PART_ROWS: usize = 1_000;
 /// Parts that may wait for the store: it writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
+/// So long after a file was not kept it is tried whether the disk takes one again.
+const TRY_EVERY: Duration = Duration::from_secs(5);
 /// What an import did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
@@ -71,9 +74,28 @@ pub async fn run(
     request: &mut Request,
 ) -> Result<Committed<Imported>, Failure> {
     caller.must_be_sidecar()?;
-    let file = Spool::fill(&app.config.data, request).await?;
+    let filled = Spool::fill(&app.config.data, request).await;
+    match &filled {
+        Ok(_) => app.spooling.worked(),
+        Err(fault) if fault.code == spool::NO_ROOM => {
+            app.spooling.failed(fault.private.as_deref().unwrap_or(&fault.public));
+        }
+        Err(_) => {}
+    }
+    let file = filled?;
     let app = Arc::clone(app);
     whole(async move { store(&app, &caller, format, file).await }).await
+}
+
+/// Finds out again and again whether a data folder that could not take a file can take one again,
+/// until the task is ended.
+pub async fn mend(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(TRY_EVERY).await;
+        if app.spooling.fault().is_some() && spool::can_fill(&app.config.data).await {
+            app.spooling.worked();
+        }
+    }
 }
 
 async fn store(

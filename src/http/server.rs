@@ -37,6 +37,7 @@ use super::respond::Reply;
 use crate::clock;
 use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
+use crate::socket_file::SocketFile;
 use crate::telemetry::log::{self, Due};
 
 /// How long a caller has for the rest of a request, or to take more of an answer, when the server
@@ -64,8 +65,8 @@ pub enum Listen {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// Unix, with the path to remove at the end.
-    Unix(UnixListener, PathBuf),
+    /// Unix, with its file, which ends with it.
+    Unix(UnixListener, Arc<SocketFile>),
 }
 
 /// What a connection may take; milliseconds.
@@ -134,17 +135,18 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let new = PathBuf::from(new);
-    let bound = || -> io::Result<UnixListener> {
+    let bound = || -> io::Result<(UnixListener, SocketFile)> {
         let _ = fs::remove_file(&new);
         let socket = UnixSocket::new_stream()?;
         socket.bind(&new)?;
         let listener = socket.listen(limits::BACKLOG)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
+        let file = SocketFile::new(&new, path)?;
         fs::rename(&new, path)?;
-        Ok(listener)
+        Ok((listener, file))
     };
     bound()
-        .map(|listener| Listener::Unix(listener, path.to_owned()))
+        .map(|(listener, file)| Listener::Unix(listener, Arc::new(file)))
         .map_err(|fault| taken(&path.display().to_string(), &fault))
 }
 
@@ -178,9 +180,7 @@ fn taken(place: &str, fault: &io::Error) -> Failure {
     Failure::new(
         kind,
         "cannot_listen",
-        format!(
-            "cannot listen on `{place}`: {fault}; stop what listens there, or configure another place"
-        ),
+        format!("cannot listen on `{place}`: {fault}; {next}, or configure another place"),
     )
 }
 
@@ -193,7 +193,7 @@ impl Listener {
                 Ok(address) => format!("http://{address}"),
                 Err(_) => "http://?".to_owned(),
             },
-            Self::Unix(_, path) => format!("unix:{}", path.display()),
+            Self::Unix(_, file) => format!("unix:{}", file.path().display()),
         }
     }
 }

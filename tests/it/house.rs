@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("clock", 1),
     ("entropy", 1),
     ("open_files", 1),
+    ("socket_file", 1),
     ("engine", 2),
     ("policy_folder", 2),
     ("directory", 2),

@@ -64,6 +64,7 @@ mod smtp;
 mod stage;
 mod stopping;
 mod store_file;
+mod store_states;
 mod store_suite;
 mod stuck_mail;
 mod support;

@@ -308,6 +308,13 @@ impl Sidecar {
         self.log = log;
     }
 
+    /// The same after `ulimit` was told something.
+    pub fn restart_within(&mut self, ulimit: &'static str) {
+        let usual = self.ulimit.replace(ulimit);
+        self.restart();
+        self.ulimit = usual;
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -11,10 +11,13 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::Source;
+use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 use crate::http::{Bytes, Request};
 
+/// The code of a file that the disk did not keep.
+pub(super) const NO_ROOM: &str = "import_unreadable";
 /// Bytes read back at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -55,6 +58,13 @@ impl Source for Spool {
     }
 }
 
+/// Whether a folder takes a piece of a file.
+pub(super) async fn can_fill(folder: &Path) -> bool {
+    let Ok(file) = nameless(folder) else { return false };
+    let mut file = File::from_std(file);
+    file.write_all(&[0; PIECE_BYTES]).await.is_ok() && file.flush().await.is_ok()
+}
+
 /// A file of mode 0600 that has lost its name already.
 fn nameless(folder: &Path) -> Result<fs::File, Failure> {
     let name = format!("import-{:016x}", u64::from_le_bytes(entropy::random()?));
@@ -75,11 +85,13 @@ fn nameless(folder: &Path) -> Result<fs::File, Failure> {
 fn no_room(fault: &std::io::Error) -> Failure {
     Failure::new(
         Kind::Busy,
-        "import_unreadable",
-        format!(
-            "the file could not be kept while it was read ({fault}), and nothing was changed: free space in the data folder, then import it again"
-        ),
+        NO_ROOM,
+        "the file could not be kept in the data folder while it was read, and nothing was changed: free space there, then import it again",
     )
+    .logged(match remedy(fault) {
+        Some(remedy) => format!("{fault}: {remedy}"),
+        None => fault.to_string(),
+    })
 }
 
 fn too_large() -> Failure {

@@ -1,0 +1,171 @@
+//! Broken states of a data folder that could pass for a healthy one: keys that are lost, a restore
+//! that was killed, sockets that are another's, links that lead to the store, a disk without room.
+
+use std::fs;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kwic_team::clock::Clock;
+use kwic_team::store::Store;
+use serde_json::{Value as Json, json};
+
+use crate::made_up::Ran;
+use crate::people::{document, problem};
+use crate::store_suite::stage::{ACTOR, NOW, member, slug};
+use crate::support::{
+    PATIENCE, Sidecar, Start, command, copy_folder, eventually, is_installed, question,
+};
+
+const STORE: &str = "data/kwic.redb";
+
+fn with_ann(sidecar: &Sidecar) {
+    sidecar.account("acme");
+    let members = [("ann", "operator"), ("bo", "operator"), ("chief", "administrator")];
+    sidecar.members("acme", &members);
+}
+
+fn back_up(sidecar: &Sidecar, name: &str) -> (PathBuf, Json) {
+    let folder = sidecar.path(name);
+    let taken = sidecar.ok(&["backup", folder.to_str().unwrap(), "--json"]);
+    (folder, serde_json::from_str(&taken).unwrap())
+}
+
+/// What a start says that is refused.
+#[track_caller]
+fn refused(sidecar: &Sidecar) -> String {
+    let mut start = command(sidecar.home.path());
+    let mut child = start.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // One that was not refused would go on for ever.
+    let _ = child.kill();
+    let ran = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{told}");
+    told
+}
+
+fn doctor(sidecar: &Sidecar) -> Ran {
+    sidecar.run(&["doctor"]).into()
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}
+
+#[test]
+fn a_folder_that_is_swapped_under_a_sidecar_is_not_backed_up_in_its_place() {
+    let sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    let (before, _) = back_up(&sidecar, "before");
+    sidecar.ok(&["member", "remove", "ann", "--yes"]);
+    fs::rename(sidecar.path("data"), sidecar.path("aside")).unwrap();
+    copy_folder(&before, &sidecar.path("data"));
+    drop(UnixListener::bind(sidecar.path("data/admin.sock")).unwrap());
+    let told = |told: &str| told.contains("was replaced by another one");
+    eventually("the sidecar answers in its place", || told(&doctor(&sidecar).out));
+    let (saved, taken) = back_up(&sidecar, "saved");
+    assert_eq!(taken["offline"], json!(false));
+    assert!(
+        fs::read(saved.join("kwic.redb")).unwrap() != fs::read(before.join("kwic.redb")).unwrap()
+    );
+}
+
+#[test]
+fn a_socket_that_was_replaced_is_taken_back_or_told() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let sockets = [sidecar.path("data/admin.sock"), sidecar.path("decide.sock")];
+    for socket in &sockets {
+        fs::remove_file(socket).unwrap();
+        drop(UnixListener::bind(socket).unwrap());
+    }
+    eventually("both answer again", || {
+        let asked = Ran::from(sidecar.run(&["account", "list"])).code == 0;
+        asked && std::os::unix::net::UnixStream::connect(&sockets[1]).is_ok()
+    });
+    assert_eq!(sidecar.unix().get("/livez").status, 200);
+
+    // What is alive, or no socket, is not taken away.
+    fs::remove_file(&sockets[1]).unwrap();
+    let _alive = UnixListener::bind(&sockets[1]).unwrap();
+    let fault = |sidecar: &Sidecar| sidecar.tcp().get("/readyz").json()["sockets_fault"].clone();
+    eventually("readiness tells", || fault(&sidecar).is_string());
+    let told = fault(&sidecar);
+    assert!(told.as_str().unwrap().contains("`decide.sock`"), "{told}");
+    assert!(!told.as_str().unwrap().contains(sidecar.home.path().to_str().unwrap()), "{told}");
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("fail: ") && ill.contains("`decide.sock`"), "{ill}");
+    fs::remove_file(&sockets[0]).unwrap();
+    fs::write(&sockets[0], "mine").unwrap();
+    eventually("readiness tells of both", || {
+        fault(&sidecar).as_str().is_some_and(|told| told.contains("`admin.sock`"))
+    });
+    let alive = inode(&sockets[1]);
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    assert_eq!(fs::read_to_string(&sockets[0]).unwrap(), "mine", "it is not removed at the end");
+    assert_eq!(inode(&sockets[1]), alive, "nor is this");
+}
+
+#[test]
+fn sockets_end_with_their_sidecar_however_often_they_were_made() {
+    let mut sidecar = Sidecar::start();
+    let sockets = [sidecar.path("data/admin.sock"), sidecar.path("decide.sock")];
+    for socket in &sockets {
+        fs::remove_file(socket).unwrap();
+    }
+    eventually("both are there again", || sockets.iter().all(|socket| socket.exists()));
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    assert!(sockets.iter().all(|socket| fs::symlink_metadata(socket).is_err()));
+}
+
+/// Bounds the size of files of a running sidecar: as with a full disk, writing fails.
+fn limit(sidecar: &Sidecar, bytes: &str) {
+    let pid = sidecar.pid().to_string();
+    let bound = format!("--fsize={bytes}:unlimited");
+    assert!(Command::new("prlimit").args(["--pid", &pid, &bound]).status().unwrap().success());
+}
+
+fn metric(sidecar: &Sidecar, name: &str) -> u64 {
+    let text = sidecar.tcp().get("/metrics").body;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+}
+
+#[test]
+fn an_import_that_the_disk_does_not_hold_is_told() {
+    if !is_installed("prlimit") {
+        return;
+    }
+    let sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    let mut file = String::from("id,first_name,last_name,email,role\n");
+    for number in 0..200 {
+        file.push_str(&format!("m{number},First,Last,m{number}@example.org,operator\n"));
+    }
+    let path = sidecar.path("many.csv");
+    fs::write(&path, file).unwrap();
+    limit(&sidecar, "4096");
+    let line = ["member", "import", "--account", "acme", path.to_str().unwrap()];
+    let told = Ran::from(sidecar.run(&line)).complains(1);
+    assert!(told.contains("File too large"), "{told}");
+    let ready = sidecar.tcp().get("/readyz").json();
+    let fault = ready["data_fault"].as_str().unwrap_or_else(|| panic!("{ready}"));
+    assert!(fault.contains("File too large"), "{fault}");
+    assert!(metric(&sidecar, "kwic_data_write_failures_total") > 0);
+    assert_eq!(metric(&sidecar, "kwic_data_failing"), 1);
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("fail: the data folder cannot be written"), "{ill}");
+    limit(&sidecar, "unlimited");
+    sidecar.ok(&line);
+    assert!(sidecar.tcp().get("/readyz").json().get("data_fault").is_none());
+    assert_eq!(metric(&sidecar, "kwic_data_failing"), 0);
+    doctor(&sidecar).ends(0);
+}
