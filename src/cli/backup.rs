@@ -39,17 +39,31 @@ pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
     let to = std::path::absolute(&args.folder)
         .map_err(|fault| Stop::usage(format!("`{}`: {fault}", args.folder.display())))?;
     let remote = Remote::of(global)?;
-    let taken = match remote.is_there() {
-        true => {
+    let offline = !remote.is_there();
+    let mut taken = match offline {
+        false => {
             let body = json!({"path": written(&to)?});
             remote.json(&Call::new("POST", "/api/v1/backup").body(&body))?
         }
-        false => {
+        true => {
             let config = serve::configured(global, &global.data)?;
             taken(&remote.run(offline::back_up(&config, &to))?)
         }
     };
-    output::answer(global, &taken, print_taken)
+    if let Some(taken) = taken.as_object_mut() {
+        taken.insert("offline".into(), offline.into());
+    }
+    output::answer(global, &taken, |taken| {
+        print_taken(taken)?;
+        if !offline {
+            return Ok(());
+        }
+        // Its lock was held meanwhile.
+        output::say(&format!(
+            "no sidecar answered on `{}`, and no process had the file of the store (`kwic.redb`, unless configured otherwise) open: the backup was made from that file; where a sidecar runs on another folder, give its --data",
+            global.data.join("admin.sock").display()
+        ))
+    })
 }
 
 fn written(path: &Path) -> Result<&str, Stop> {

@@ -9,6 +9,7 @@ mod upload;
 use std::cell::Cell;
 use std::error::Error;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -121,10 +122,16 @@ impl Remote {
         Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
 
-    /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does.
+    /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does,
+    /// and what is no socket tells nothing.
     pub(super) fn is_there(&self) -> bool {
         let connected = self.runtime.block_on(UnixStream::connect(&self.socket));
-        !connected.is_err_and(|fault| no_one(fault.kind()))
+        !connected.is_err_and(|fault| no_one(fault.kind())) || self.is_no_socket()
+    }
+
+    /// Whether something else lies where the socket should be.
+    fn is_no_socket(&self) -> bool {
+        std::fs::metadata(&self.socket).is_ok_and(|meta| !meta.file_type().is_socket())
     }
 
     /// Runs what needs no sidecar.
@@ -314,6 +321,9 @@ impl Remote {
         self.within(call, "a connection", connected).await?.map_err(|fault| {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
+                kind if no_one(kind) && self.is_no_socket() => format!(
+                    "`{place}` is no socket: move it away; a sidecar that runs makes its own there within seconds"
+                ),
                 kind if no_one(kind) => format!(
                     "no sidecar answers at `{place}` ({}): give --data of the one that runs, or start one with `kwic-team serve`",
                     self.looked

@@ -59,6 +59,27 @@ fn inode(path: &Path) -> u64 {
 }
 
 #[test]
+fn a_backup_without_a_sidecar_says_that_it_is_one() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    assert_eq!(back_up(&sidecar, "online").1["offline"], json!(false));
+    sidecar.kill();
+    let told = sidecar.ok(&["backup", sidecar.path("offline").to_str().unwrap()]);
+    assert!(told.contains("no sidecar answered") && told.contains("kwic.redb"), "{told}");
+    assert_eq!(back_up(&sidecar, "again").1["offline"], json!(true));
+
+    let socket = sidecar.path("data/admin.sock");
+    let _ = fs::remove_file(&socket);
+    fs::write(&socket, "mine").unwrap();
+    for line in [&["backup", "never"][..], &["account", "list"]] {
+        let told = Ran::from(sidecar.run(line)).complains(1);
+        assert!(told.contains("admin.sock` is no socket: move it away"), "{told}");
+    }
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("admin.sock` is no socket: move it away"), "{ill}");
+}
+
+#[test]
 fn a_folder_that_is_swapped_under_a_sidecar_is_not_backed_up_in_its_place() {
     let sidecar = Sidecar::start();
     with_ann(&sidecar);
