@@ -6,6 +6,7 @@
 //! Knows files only: no store, and no key.
 
 pub mod leftovers;
+pub mod pending;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Links, Reloading};
 use crate::background;
-use crate::backup::leftovers;
+use crate::backup::{leftovers, pending};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind, behind_links, remedy};
 use crate::directory::Directory;
@@ -357,7 +357,7 @@ struct Opened {
 async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
-        clear_up(&config);
+        clear_up(&config)?;
         refuse_a_lost_store(&config)?;
     }
     let store = if demo {
@@ -399,8 +399,22 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     Ok(Opened { app, follower, untold })
 }
 
-/// Removes what backups and restores that were killed have left: no other is under way now.
-fn clear_up(config: &Config) {
+/// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions
+/// need not wait for it. The store tells of the fault.
+fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(fault) if fault.code == "store_unavailable" => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Finishes a restore that was killed, and removes what others and backups have left: none is under
+/// way now.
+fn clear_up(config: &Config) -> Result<(), Failure> {
+    if pending::finish(&config.data, &config.store.path)?.is_some() {
+        tracing::warn!("a restore that was killed was finished");
+    }
     let mut removed = leftovers::remove(&config.data, &[]);
     removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
     for path in removed {
@@ -415,6 +429,7 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
+    Ok(())
         Kind::Internal,
         "store_lost",
         format!(

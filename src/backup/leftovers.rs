@@ -10,7 +10,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{KEYS, MANIFEST, STORE, is_key, new_file};
+use super::{KEYS, MANIFEST, STORE, is_key, new_file, pending};
+use crate::config::behind_links;
 
 /// The ending of the folder of a backup under way, behind eight hexadecimal digits.
 const ENDING: &str = ".part";
@@ -18,6 +19,8 @@ const ENDING: &str = ".part";
 const NOTE: &str = "backup-";
 /// No path is longer (`PATH_MAX` of Linux).
 const PATH_BYTES_MAX: u64 = 4096;
+/// How the file of every store begins; one that is copied is empty before that.
+const STORE_BEGINS: &[u8] = b"redb\x1a\n\xa9\r\n";
 /// So many names of a folder are looked at.
 const NAMES_MAX: usize = 10_000;
 
@@ -67,13 +70,30 @@ pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
 /// is under way.
 #[must_use]
 pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
-    let beside = |path: &Path, ending: &str| PathBuf::from(format!("{}.{ending}", path.display()));
-    let keys = data.join(KEYS);
-    let mut found = vec![beside(store, "restoring"), beside(store, "new")];
+    let behind = |path: &Path| behind_links(path).unwrap_or_else(|_| path.to_owned());
+    let (keys, store) = (data.join(KEYS), behind(store));
+    let mut found = vec![pending::beside(&store, "new"), pending::draft(data)];
     found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
     found.retain(|path| is_file(path));
-    found.extend(Some(beside(&keys, "restoring")).filter(|folder| holds_only(folder, is_key_file)));
+    // What a restore has begun to put into its place is not left behind.
+    if !pending::is_there(data) {
+        let staged = [&store, &keys].map(|path| pending::staged(path).ok());
+        found.extend(staged.into_iter().flatten().filter(|path| is_of_restore(path)));
+    }
     found
+}
+
+/// Whether this is what a restore lays beside what it replaces: a store, or a folder of keys and
+/// nothing else.
+#[must_use]
+pub fn is_of_restore(path: &Path) -> bool {
+    let is_store = || {
+        let mut head = Vec::new();
+        let most = STORE_BEGINS.len() as u64;
+        let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut head));
+        read.is_ok() && (head.is_empty() || head == STORE_BEGINS)
+    };
+    (is_file(path) && is_store()) || holds_only(path, is_key_file)
 }
 
 /// Removes the folders of killed backups, and their notes; answers which folders.

@@ -13,7 +13,8 @@ use serde_json::{Value as Json, json};
 use super::output::{self, text};
 use super::remote::{Call, Remote, with_query};
 use super::{Exit, Global, Outcome, Stop, serve};
-use crate::backup::leftovers;
+use crate::backup::{leftovers, pending};
+use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
 
@@ -290,6 +291,12 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
             "keys",
             format!("{} sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
+    if pending::is_there(&config.data) {
+        return vec![Line::fail("restore", pending::told(&config.data).public)];
+    }
+    if let Err(lost) = behind_links(store) {
+        return vec![Line::fail("store", lost.public)];
+    }
     }
     lines.extend(empty.iter().map(|slug| {
         Line::warn(

@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{make_private, usable};
-use crate::backup::{self, Backup, Taken, above, sync_folder};
+use crate::backup::pending::{self, beside, failed, staged};
+use crate::backup::{self, Backup, Taken, above, leftovers, sync_folder};
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, behind_links};
 use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
 use crate::flows::two_step;
 use crate::http::{Listen, Listener};
@@ -50,6 +51,9 @@ pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
             format!("there is no store `{}`: give the --data of a sidecar", store.display()),
         ));
     }
+    if pending::is_there(&config.data) {
+        return Err(pending::told(&config.data));
+    }
     let copy = |file: PathBuf| async move { Store::copy_file(store, &file).await };
     backup::write(to, &config.data, Vec::new(), Clock::System.now(), copy).await
 }
@@ -67,6 +71,7 @@ pub async fn restore(
 ) -> Result<Restored, Failure> {
     usable(config)?;
     let _alone = Alone::with(config).await?;
+    pending::finish(&config.data, &config.store.path)?;
     let staged = Staged::of(config, backup, with_keys)?;
     let keys = Keys::open(staged.keys.as_deref().unwrap_or(&keys_of(config)))?;
     let store = Store::open(&staged.store, config.store.cache_mb, Clock::System).await?;
@@ -82,7 +87,7 @@ pub async fn restore(
         undone,
         invites_without_key,
         secrets_without_key,
-        kept: staged.take_place(config)?,
+        kept: staged.take_place()?,
     })
 }
 
@@ -106,33 +111,18 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
     Ok(count)
 }
 
-fn failed(place: &Path, fault: &io::Error) -> Failure {
-    Failure::new(
-        Kind::Internal,
-        "restore_failed",
-        format!("`{}` cannot be written: {fault}; fix that, then restore again", place.display()),
-    )
-}
-
 /// The data folder while it is ours.
 struct Alone {
     _socket: Listener,
-    path: PathBuf,
     /// Locked as a running sidecar locks it.
     _store: Option<File>,
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 impl Alone {
     async fn with(config: &Config) -> Result<Self, Failure> {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let socket = Listen::Unix { path: path.clone(), mode: 0o600 }.bind().await;
+        let socket = Listen::Unix { path, mode: 0o600 }.bind().await;
         let socket = socket.map_err(|failure| match failure.code {
             "socket_taken" => served(&config.data),
             _ => failure,
@@ -144,7 +134,7 @@ impl Alone {
             Err(fault) => return Err(failed(store, &fault)),
         };
         let locked = file.as_ref().map_or(Ok(()), File::try_lock);
-        let alone = Self { _socket: socket, path, _store: file };
+        let alone = Self { _socket: socket, _store: file };
         match locked {
             Ok(()) => Ok(alone),
             Err(TryLockError::WouldBlock) => Err(served(store)),
@@ -165,69 +155,80 @@ fn served(what: &Path) -> Failure {
 }
 
 /// What is to take the place of what there is. Dropped before that, it is taken away.
-struct Staged {
+struct Staged<'c> {
+    config: &'c Config,
     store: PathBuf,
     /// `None`, where the keys that are there stay.
     keys: Option<PathBuf>,
 }
 
-impl Drop for Staged {
+impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.store);
-        self.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
+        // From then on the next start finishes it.
+        if !pending::is_there(&self.config.data) {
+            let _ = fs::remove_file(&self.store);
+            self.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
+        }
     }
 }
 
-impl Staged {
-    fn of(config: &Config, backup: &Backup, with_keys: bool) -> Result<Self, Failure> {
+impl<'c> Staged<'c> {
+    fn of(config: &'c Config, backup: &Backup, with_keys: bool) -> Result<Self, Failure> {
         let keys = keys_of(config);
         // Where all of them are there, others that are there too may open what is newer.
         let stay = !with_keys || backup.keys_are_in(&keys);
-        let staged = Self {
-            store: beside(&config.store.path, "restoring"),
-            keys: (!stay).then(|| beside(&keys, "restoring")),
-        };
+        let store = staged(&config.store.path)?;
+        let keys = if stay { None } else { Some(staged(&keys)?) };
         // Of a restore that was cut off.
-        let _ = fs::remove_file(&staged.store);
-        staged.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
+        [Some(&store), keys.as_ref()].into_iter().flatten().try_for_each(|path| clear(path))?;
+        let staged = Self { config, store, keys };
         backup.put_store(&staged.store)?;
         staged.keys.iter().try_for_each(|keys| backup.put_keys(keys))?;
         Ok(staged)
     }
 
     /// Moves everything into place; answers where what was there is kept. There is a whole store
-    /// under the name at every moment.
-    fn take_place(&self, config: &Config) -> Result<Vec<PathBuf>, Failure> {
+    /// under the name at every moment, and once the first step is done, the last one will be.
+    fn take_place(&self) -> Result<Vec<PathBuf>, Failure> {
+        let Config { data, .. } = self.config;
         let mark = mark(Clock::System.now());
         let mut kept = Vec::new();
-        let store = &config.store.path;
+        let store = behind_links(&self.config.store.path)?;
         if store.exists() {
-            let old = beside(store, &mark);
+            let old = beside(&store, &mark);
             // Not every file system has links.
-            fs::hard_link(store, &old)
-                .or_else(|_| fs::copy(store, &old).map(drop))
+            fs::hard_link(&store, &old)
+                .or_else(|_| fs::copy(&store, &old).map(drop))
                 .map_err(|fault| failed(&old, &fault))?;
             kept.push(old);
         }
-        if let Some(new) = &self.keys {
-            let keys = keys_of(config);
-            let old = beside(&keys, &mark);
-            if keys.exists() {
-                fs::rename(&keys, &old).map_err(|fault| failed(&old, &fault))?;
-                kept.push(old);
-            }
-            fs::rename(new, &keys).map_err(|fault| failed(&keys, &fault))?;
+        for folder in self.keys.iter().map(PathBuf::as_path).chain([above(&store).as_path()]) {
+            sync_folder(folder).map_err(|fault| failed(folder, &fault))?;
         }
-        fs::rename(&self.store, store).map_err(|fault| failed(store, &fault))?;
-        for folder in [above(store), config.data.clone()] {
-            sync_folder(&folder).map_err(|fault| failed(&folder, &fault))?;
+        if let Some(keys) = &self.keys {
+            sync_folder(&above(keys)).map_err(|fault| failed(keys, &fault))?;
         }
+        pending::begin(data, &mark)?;
+        kept.extend(pending::finish(data, &self.config.store.path)?.unwrap_or_default());
         Ok(kept)
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    PathBuf::from(format!("{}.{ending}", path.display()))
+/// Removes what a restore that was killed has left, and nothing else.
+fn clear(path: &Path) -> Result<(), Failure> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !leftovers::is_of_restore(path) {
+        let sentence = format!(
+            "`{}` is in the way, and no restore made it: move it away, then restore again; nothing was changed",
+            path.display()
+        );
+        return Err(Failure::new(Kind::Conflict, "restore_in_the_way", sentence));
+    }
+    let removed = match there.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    removed.map_err(|fault| failed(path, &fault))
 }
 
 /// Such as `before-restore-20261124T120000123Z`.

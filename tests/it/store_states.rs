@@ -98,6 +98,60 @@ fn a_folder_that_is_swapped_under_a_sidecar_is_not_backed_up_in_its_place() {
 }
 
 #[test]
+fn a_restore_that_was_killed_is_finished_by_the_next_start() {
+    let mut sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    let mut other = Sidecar::start();
+    other.account("beta");
+    let (backup, _) = back_up(&other, "backup");
+    other.kill();
+    sidecar.kill();
+    // Its keys are in their place, and its store is not.
+    let data = sidecar.path("data");
+    fs::copy(backup.join("kwic.redb"), data.join("kwic.redb.restoring")).unwrap();
+    fs::rename(data.join("keys"), data.join("keys.before-restore-then")).unwrap();
+    copy_folder(&backup.join("keys"), &data.join("keys"));
+    fs::write(data.join("restore.pending"), "before-restore-then\n").unwrap();
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("a restore was killed before its end"), "{ill}");
+    assert!(!ill.contains("has left"), "it is not removed: {ill}");
+    let told = Ran::from(sidecar.run(&["backup", "never"])).complains(1);
+    assert!(told.contains("a restore was killed before its end"), "{told}");
+
+    sidecar.restart();
+    assert!(sidecar.log_text().contains("a restore that was killed was finished"));
+    let listed = sidecar.ok(&["account", "list"]);
+    assert!(listed.contains("beta") && !listed.contains("acme"), "{listed}");
+    assert!(!data.join("restore.pending").exists() && !data.join("kwic.redb.restoring").exists());
+    doctor(&sidecar).ends(0);
+}
+
+#[test]
+fn what_lies_where_a_restore_works_and_is_not_its_own_stays() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let (backup, _) = back_up(&sidecar, "backup");
+    sidecar.kill();
+    fs::write(sidecar.path("data/keys/seal-1.key"), "0".repeat(64)).unwrap();
+    let foreign = sidecar.path("data/keys.restoring/thesis.tex");
+    fs::create_dir(foreign.parent().unwrap()).unwrap();
+    fs::write(&foreign, "mine").unwrap();
+    let line = ["restore", backup.to_str().unwrap(), "--yes"];
+    let told = Ran::from(sidecar.run(&line)).complains(1);
+    assert!(told.contains("keys.restoring` is in the way"), "{told}");
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "mine");
+    fs::remove_dir_all(foreign.parent().unwrap()).unwrap();
+
+    let staged = sidecar.path("data/kwic.redb.restoring");
+    fs::write(&staged, "mine, too").unwrap();
+    let told = Ran::from(sidecar.run(&line)).complains(1);
+    assert!(told.contains("kwic.redb.restoring` is in the way"), "{told}");
+    assert_eq!(fs::read_to_string(&staged).unwrap(), "mine, too");
+    fs::remove_file(&staged).unwrap();
+    sidecar.ok(&line);
+}
+
+#[test]
 fn a_socket_that_was_replaced_is_taken_back_or_told() {
     let mut sidecar = Sidecar::start();
     sidecar.account("acme");
