@@ -20,6 +20,7 @@ mod leaving;
 mod letters;
 mod links;
 mod members;
+mod newest;
 mod passkeys;
 mod policies;
 mod rates;
@@ -217,7 +218,8 @@ impl RedbStore {
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
-        let file = Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20)));
+        let file =
+            Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::name_newest));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
             // Only at the start: while the sidecar runs, the file stays the one that it is.

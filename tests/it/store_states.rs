@@ -201,6 +201,36 @@ fn sockets_end_with_their_sidecar_however_often_they_were_made() {
     assert!(sockets.iter().all(|socket| fs::symlink_metadata(socket).is_err()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_names_the_change_before_the_last_one_is_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("kwic.redb");
+    let store = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
+    store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    for number in 0..3 {
+        store.member_create(&ACTOR, member("acme", &format!("m{number}"))).await.unwrap();
+    }
+    let reached = store.revision().await.unwrap();
+    // As a power cut leaves it, and as a clean end does.
+    let cut = home.path().join("cut.redb");
+    fs::copy(&path, &cut).unwrap();
+    drop(store);
+    for path in [path, cut] {
+        let file = fs::File::options().read(true).write(true).open(&path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 9).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], 9).unwrap();
+        let told = Store::view(&path).await.unwrap_err().public;
+        assert!(told.contains("names the change before the last one"), "{told}");
+        let to = home.path().join("copy");
+        assert_eq!(Store::copy_file(&path, &to).await.unwrap_err().public, told);
+        let store = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
+        assert_eq!(store.revision().await.unwrap(), reached);
+        drop(store);
+        Store::view(&path).await.unwrap();
+    }
+}
+
 /// Bounds the size of files of a running sidecar: as with a full disk, writing fails.
 fn limit(sidecar: &Sidecar, bytes: &str) {
     let pid = sidecar.pid().to_string();

@@ -18,10 +18,11 @@ use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, WriteTransaction};
 
 use super::{Fault, cause, transition};
+use crate::config::behind_links;
 use crate::domain::{Failure, Kind, limits};
 
 /// What redb writes at every commit: its header and both slots of commits.
-const HEAD_BYTES: usize = 320;
+pub(super) const HEAD_BYTES: usize = 320;
 
 /// What tells one file from another while either is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +149,14 @@ impl OpenFile {
         self.backend.read(offset, out)
     }
 
+    /// Writes one byte, and waits until it is on the disk.
+    pub(super) fn put(&self, offset: u64, byte: u8) -> io::Result<()> {
+        self.alter(true, || {
+            self.backend.write(offset, &[byte])?;
+            self.backend.sync_data()
+        })
+    }
+
     /// The beginning and the length of the file, as the last write left them.
     pub(super) fn as_left(&self) -> (Vec<u8>, u64) {
         let left = self.left();
@@ -214,22 +223,43 @@ impl StorageBackend for Guarded {
     }
 }
 
+/// What is done to a file that was opened, before it is used.
+pub(super) type First = fn(&Path, &Arc<OpenFile>) -> Result<(), Failure>;
+
 /// The file of a running store, over all the times that it is opened.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     path: PathBuf,
     cache_bytes: usize,
+    first: First,
     /// The one that is open, or was last.
     open: Mutex<Option<Arc<OpenFile>>>,
+    /// Why it could not be written anew at the start, where that was due.
+    not_rewritten: Mutex<Option<String>>,
 }
 
 impl StoreFile {
-    pub(super) fn new(path: &Path, cache_bytes: usize) -> Self {
-        Self { path: path.to_owned(), cache_bytes, open: Mutex::default() }
+    pub(super) fn new(path: &Path, cache_bytes: usize, first: First) -> Self {
+        Self {
+            path: path.to_owned(),
+            cache_bytes,
+            first,
+            open: Mutex::default(),
+            not_rewritten: Mutex::default(),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Why what was erased may still lie in the file.
+    pub(super) fn not_rewritten(&self) -> Option<String> {
+        self.not_rewritten.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn tell_not_rewritten(&self, cause: String) {
+        *self.not_rewritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
     }
 
     /// The open file.
@@ -245,9 +275,25 @@ impl StoreFile {
 
     /// Opens the file that there is, whichever it is.
     pub(super) fn open_now(&self) -> Result<Database, Failure> {
-        let (database, open) = open_there(&self.path, self.cache_bytes)?;
+        let (database, open) = self.open_there()?;
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
         Ok(database)
+    }
+
+    /// Opens the file, which must be there.
+    fn open_there(&self) -> Result<(Database, Arc<OpenFile>), Failure> {
+        let path = &self.path;
+        let io = |fault| open_failure(path, &redb::Error::Io(fault));
+        if fs::metadata(path).map_err(io)?.len() == 0 {
+            return Err(empty(path));
+        }
+        let open = Arc::new(OpenFile::open(path).map_err(io)?);
+        (self.first)(path, &open)?;
+        let backend = Guarded(Arc::clone(&open));
+        let database = caught(path, || {
+            Database::builder().set_cache_size(self.cache_bytes).create_with_backend(backend)
+        })?;
+        Ok((database, open))
     }
 
     /// Opens the file again that was open before, and no other.
@@ -295,25 +341,13 @@ fn make_where_missing(path: &Path) -> Result<(), Failure> {
         // Whatever is there is looked at when it is opened.
         _ => return Ok(()),
     }
+    // A new file would take the place of a link whose disk is not there.
+    behind_links(path)?;
     let new = beside(path);
     let made = fill_file(&new, |_| Ok(())).and_then(|()| {
         fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
     });
     made.map_err(|fault| open_failure(path, &fault))
-}
-
-/// Opens a file that must be there.
-fn open_there(path: &Path, cache_bytes: usize) -> Result<(Database, Arc<OpenFile>), Failure> {
-    let io = |fault| open_failure(path, &redb::Error::Io(fault));
-    if fs::metadata(path).map_err(io)?.len() == 0 {
-        return Err(empty(path));
-    }
-    let open = Arc::new(OpenFile::open(path).map_err(io)?);
-    let backend = Guarded(Arc::clone(&open));
-    let database = caught(path, || {
-        Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
-    })?;
-    Ok((database, open))
 }
 
 pub(super) fn empty(path: &Path) -> Failure {

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
 
-use super::file::{OpenFile, StoreFile, caught, empty, open_failure};
-use super::{RedbStore, Writer, blocking};
+use super::file::{HEAD_BYTES, OpenFile, StoreFile, caught, empty, open_failure};
+use super::{RedbStore, Writer, blocking, newest};
 use crate::clock::Clock;
 use crate::domain::{Failure, Kind, limits};
 
@@ -79,6 +79,10 @@ impl View {
         if length == 0 {
             return Err(empty(path));
         }
+        let mut head = vec![0; HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES))];
+        file.read_exact_at(&mut head, 0).map_err(io)?;
+        let another = || Some(Self::new(Base::File(file.try_clone().ok()?), length));
+        is_named(path, &head, another)?;
         Ok(Self::new(Base::File(file), length))
     }
 
@@ -185,6 +189,43 @@ fn checked(path: &Path, view: View) -> Result<Database, Failure> {
             .set_check_integrity_on_open(true)
             .create_with_backend(view)
     })
+}
+
+/// The flags that would name the newer change, where a header names the older one and every page of
+/// the newer one is in the file.
+fn whole(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Option<u8> {
+    let flags = newest::better(head)?;
+    let view = view()?;
+    view.write(newest::FLAGS as u64, &[flags]).ok()?;
+    checked(path, view).ok().map(|_| flags)
+}
+
+/// Has an open file name its newest change, before it is used.
+pub(super) fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
+    let (head, _) = open.as_left();
+    let view = || View::of_open(Arc::clone(open)).ok();
+    let Some(flags) = whole(path, &head, view) else { return Ok(()) };
+    open.put(newest::FLAGS as u64, flags)
+        .map_err(|fault| open_failure(path, &redb::Error::Io(fault)))?;
+    tracing::warn!(
+        "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one counts"
+    );
+    Ok(())
+}
+
+/// Whether a file that no sidecar has open names its newest change.
+///
+/// # Errors
+/// `Internal` `store`, where it does not.
+fn is_named(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Result<(), Failure> {
+    if whole(path, head, view).is_none() {
+        return Ok(());
+    }
+    let sentence = format!(
+        "the header of the store `{}` names the change before the last one, after a crash or since it was changed: start the sidecar, which puts that right",
+        path.display()
+    );
+    Err(Failure::new(Kind::Internal, "store", sentence))
 }
 
 /// A database over a file that no sidecar has open, every page checked. Nothing is written to it.

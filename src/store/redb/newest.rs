@@ -1,0 +1,28 @@
+//! Whether the header of a store's file names its newest change.
+//!
+//! redb keeps the last two changes in two slots, and one bit in the header says which of them
+//! counts. No checksum covers that bit: flipped, it undoes the last change unnoticed. The slots are
+//! numbered in the order of the changes, and only a crash in the middle of a commit leaves the newer
+//! one unnamed. Either way the newer change counts where every page of it is there: after a crash it
+//! may count, since nobody was told of an end. Reads the header only.
+
+/// The header of redb 4: a byte of flags behind the nine of its name, and the two slots.
+pub(super) const FLAGS: usize = 9;
+const NAMED: u8 = 1;
+const SLOTS: [usize; 2] = [64, 192];
+/// In a slot: its layout, and the number of its change.
+const LAYOUT: u8 = 3;
+const NUMBER: usize = 104;
+
+/// The flags that would name the newer change, where the header names the older one.
+pub(super) fn better(head: &[u8]) -> Option<u8> {
+    let flags = *head.get(FLAGS)?;
+    let number = |slot: usize| {
+        let bytes = head.get(slot + NUMBER..slot + NUMBER + 8)?;
+        let known = *head.get(slot)? == LAYOUT;
+        known.then_some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let [zero, one] = SLOTS.map(number);
+    let (named, other) = if flags & NAMED == 0 { (zero?, one?) } else { (one?, zero?) };
+    (other > named).then_some(flags ^ NAMED)
+}
