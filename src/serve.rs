@@ -435,6 +435,7 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
         format!(
             "there are keys in `{1}` and no store `{0}`: put the file back, mount its disk, or restore a backup with `kwic-team restore`; only where this is a new installation, remove `{1}` first",
             store.display(),
+    behind_links(store)?;
             keys.display()
         ),
     ))

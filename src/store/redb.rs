@@ -226,7 +226,7 @@ impl RedbStore {
             if !may_make {
                 return opened.open_again();
             }
-            rewrite::where_due(opened.begin()?, opened.path(), || opened.open_now())
+            rewrite::where_due(opened.begin()?, &opened)
         });
         let store = Self::with(opener, Some(file), clock);
         store.await

@@ -201,6 +201,48 @@ fn sockets_end_with_their_sidecar_however_often_they_were_made() {
     assert!(sockets.iter().all(|socket| fs::symlink_metadata(socket).is_err()));
 }
 
+#[test]
+fn a_store_behind_a_link_stays_behind_it() {
+    let mut sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    sidecar.kill();
+    let disk = sidecar.path("disk2");
+    fs::create_dir(&disk).unwrap();
+    for name in ["kwic.redb", "keys"] {
+        fs::rename(sidecar.path("data").join(name), disk.join(name)).unwrap();
+        symlink(disk.join(name), sidecar.path("data").join(name)).unwrap();
+    }
+    sidecar.restart();
+    let (backup, _) = back_up(&sidecar, "backup");
+    // An erasure has the next start write the file anew.
+    sidecar.ok(&["member", "remove", "ann", "--yes"]);
+    sidecar.ok(&["member", "erase", "ann", "--account", "acme", "--yes"]);
+    let before = inode(&disk.join("kwic.redb"));
+    sidecar.kill_and_restart();
+    assert!(sidecar.log_text().contains("was written anew"));
+    assert!(sidecar.path(STORE).is_symlink(), "the link was replaced by a file");
+    assert_ne!(inode(&disk.join("kwic.redb")), before);
+    sidecar.kill();
+
+    fs::write(disk.join("keys/seal-1.key"), "0".repeat(64)).unwrap();
+    sidecar.ok(&["restore", backup.to_str().unwrap(), "--yes"]);
+    assert!(sidecar.path(STORE).is_symlink() && sidecar.path("data/keys").is_symlink());
+    let key = |folder: &Path| fs::read(folder.join("seal-1.key")).unwrap();
+    assert_eq!(key(&disk.join("keys")), key(&backup.join("keys")));
+    sidecar.restart();
+    assert!(sidecar.ok(&["member", "list"]).contains("ann"));
+    sidecar.kill();
+
+    // Its disk is not mounted.
+    fs::rename(disk.join("kwic.redb"), sidecar.path("unmounted")).unwrap();
+    let told = refused(&sidecar);
+    assert!(told.contains("is a link to `") && told.contains("mount its disk"), "{told}");
+    assert!(sidecar.path(STORE).is_symlink() && !disk.join("kwic.redb").exists());
+    fs::remove_file(sidecar.path("data/keys")).unwrap();
+    let told = refused(&sidecar);
+    assert!(told.contains("is a link to `") && told.contains("mount its disk"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_names_the_change_before_the_last_one_is_noticed() {
     let home = tempfile::tempdir().unwrap();

@@ -12,9 +12,10 @@ use redb::{
     Value, WriteTransaction,
 };
 
-use super::file::{beside, fill_file, open_failure};
+use super::file::{StoreFile, beside, fill_file, open_failure};
 use super::transition::{EachTable, each_table};
-use super::{Fault, META};
+use super::{Fault, META, cause};
+use crate::config::behind_links;
 use crate::domain::Failure;
 
 /// The row of [`META`] that is there while the file must be written anew.
@@ -28,21 +29,20 @@ pub(super) fn ask(tx: &WriteTransaction) -> Result<(), Fault> {
 
 /// The database, written anew where that is due. Where it cannot be, for want of space, the old
 /// file goes on, and the next start tries again.
-pub(super) fn where_due(
-    database: Database,
-    path: &Path,
-    open: impl FnOnce() -> Result<Database, Failure>,
-) -> Result<Database, Failure> {
-    match is_due(&database) {
+pub(super) fn where_due(database: Database, file: &StoreFile) -> Result<Database, Failure> {
+    // Behind a link the file is replaced, and the link stays.
+    let path = behind_links(file.path())?;
+    let due = database.begin_read().map_err(Fault::from).and_then(|tx| is_due(&tx));
+    match due {
         Ok(false) => return Ok(database),
         Ok(true) => {}
         Err(Fault::Rule(failure)) => return Err(failure),
-        Err(Fault::Disk(fault)) => return Err(open_failure(path, &fault)),
+        Err(Fault::Disk(fault)) => return Err(open_failure(&path, &fault)),
     }
-    let new = beside(path);
+    let new = beside(&path);
     let made = database.begin_read().map_err(redb::Error::from).and_then(|from| {
         copy(&from, &new)?;
-        fs::rename(&new, path).map_err(|fault| redb::StorageError::Io(fault).into())
+        fs::rename(&new, &path).map_err(|fault| redb::StorageError::Io(fault).into())
     });
     if let Err(fault) = made {
         let _ = fs::remove_file(&new);
@@ -50,6 +50,7 @@ pub(super) fn where_due(
             %fault,
             "what was erased may still lie in freed pages of the store: free as much space as its file takes, then restart the sidecar"
         );
+        file.tell_not_rewritten(cause::of(&fault));
         return Ok(database);
     }
     // The name must outlive a loss of power, too; the file itself is on the disk already.
@@ -58,11 +59,12 @@ pub(super) fn where_due(
     }
     drop(database);
     tracing::info!("the store was written anew, without what was erased");
-    open()
+    file.open_now()
 }
 
-fn is_due(database: &Database) -> Result<bool, Fault> {
-    match database.begin_read()?.open_table(META) {
+/// Whether the file must be written anew.
+pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, Fault> {
+    match tx.open_table(META) {
         Ok(meta) => Ok(meta.get(DUE)?.is_some()),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(fault) => Err(fault.into()),
