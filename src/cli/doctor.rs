@@ -243,7 +243,31 @@ fn whole(remote: &Remote) -> Vec<Line> {
     };
     let secrets = checked.get("secrets_without_key").and_then(Json::as_u64).unwrap_or(0);
     let fault = Some(text(&checked, "store_fault")).filter(|fault| !fault.is_empty());
-    found(fault, &list("keys_missing"), secrets, &list("empty_accounts"))
+    let mut lines = found(fault, &list("keys_missing"), secrets, &list("empty_accounts"));
+    let fault = text(&checked, "erased_fault");
+    if checked.get("erased_left").and_then(Json::as_bool).unwrap_or(false) {
+        lines.push(erased_left(&fault));
+    }
+    lines
+}
+
+/// That what was erased may still lie in the store's file, and why the last start has not changed that.
+fn erased_left(fault: &str) -> Line {
+    let what = "what was erased may still lie in the store's file";
+    match fault.is_empty() {
+        true => Line::warn(
+            "erasure",
+            format!(
+                "{what} until the next start of the sidecar, which needs as much free space as the file takes"
+            ),
+        ),
+        false => Line::fail(
+            "erasure",
+            format!(
+                "{what}, which the last start could not write anew: {fault}; free as much space as the file takes, then restart the sidecar"
+            ),
+        ),
+    }
 }
 
 /// The same where no sidecar answers.
@@ -265,7 +289,10 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
     match remote.run(check::at_rest(store, &keys)) {
         Ok(checked) => {
             let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
-            found(None, &checked.keys_missing, secrets, &checked.empty_accounts)
+            let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);
+            lines.extend(checked.keys_lost.map(|lost| Line::fail("keys", lost.public)));
+            lines.extend(checked.erased_left.map(|_| erased_left("")));
+            lines
         }
         Err(stop) => vec![Line::fail("store", stop.message)],
     }

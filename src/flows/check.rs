@@ -10,6 +10,7 @@ use crate::domain::Failure;
 use crate::flows::permit::StorePermit;
 use crate::flows::two_step;
 use crate::keys::Keys;
+use crate::store::backup::ErasedLeft;
 use crate::store::{MemberFilter, Store};
 
 /// What was looked at.
@@ -19,6 +20,10 @@ pub struct Checked {
     pub store: Option<Failure>,
     /// The names of keys in use that are not in their folder, or are others there.
     pub keys_missing: Vec<String>,
+    /// Why the keys that are not there must be put back before a start.
+    pub keys_lost: Option<Failure>,
+    /// Why what was erased may still lie in the store's file.
+    pub erased_left: Option<ErasedLeft>,
     /// Secrets of second factors that no key opens.
     pub secrets_without_key: usize,
     /// Accounts that nobody has joined.
@@ -65,5 +70,6 @@ async fn records(store: &Store, keys: &Keys) -> Result<Checked, Failure> {
             empty_accounts.push(account.slug.to_string());
         }
     }
-    Ok(Checked { secrets_without_key, empty_accounts, ..Checked::default() })
+    let erased_left = store.erased_left().await?;
+    Ok(Checked { erased_left, secrets_without_key, empty_accounts, ..Checked::default() })
 }

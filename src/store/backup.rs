@@ -21,6 +21,15 @@ pub struct Undone {
     pub links: u64,
 }
 
+/// What was erased may still lie in freed pages of the file, which a start writes anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErasedLeft {
+    /// The next start does it.
+    UntilStart,
+    /// The last start could not, for this reason.
+    Failed(String),
+}
+
 impl Store {
     /// Copies everything there is at one revision into a new file at `to` (mode 0600). Changes go on
     /// meanwhile. Answers the revision.
@@ -50,6 +59,16 @@ impl Store {
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
     pub async fn view(path: &Path) -> Result<Self, Failure> {
         RedbStore::view(path).await.map(Self::Redb)
+    }
+
+    /// Whether what was erased may still lie in the file.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
+        match self {
+            Self::Redb(store) => store.erased_left().await,
+        }
     }
 
     /// Checks the checksum of every page in the file, while changes go on.

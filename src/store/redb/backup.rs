@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::rewrite::copy;
+use super::rewrite::{copy, is_due};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
@@ -20,7 +20,7 @@ use crate::domain::{
     Timestamp, TokenHash,
 };
 use crate::store::Committed;
-use crate::store::backup::Undone;
+use crate::store::backup::{ErasedLeft, Undone};
 use crate::store::record::invites::InviteRecord;
 use crate::store::record::newer;
 
@@ -85,6 +85,17 @@ impl RedbStore {
                 open.extend(hash.map(|hash| (invite, TokenHash(Digest(*hash.value())))));
             }
             Ok(open)
+        })
+        .await
+    }
+}
+
+impl RedbStore {
+    pub(in crate::store) async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
+        let failed = self.0.file.as_ref().and_then(|file| file.not_rewritten());
+        self.read(|tx| {
+            let left = failed.map_or(ErasedLeft::UntilStart, ErasedLeft::Failed);
+            Ok(is_due(tx)?.then_some(left))
         })
         .await
     }
