@@ -67,6 +67,19 @@ impl Keys {
         self.links.is_empty() && self.seals.is_empty()
     }
 
+    /// The kinds of keys of which there is none.
+    #[must_use]
+    pub fn missing_kinds(&self) -> Vec<&'static str> {
+        let kinds = [("link", self.links.is_empty()), ("seal", self.seals.is_empty())];
+        kinds.iter().filter(|(_, missing)| *missing).map(|(kind, _)| *kind).collect()
+    }
+
+    /// Whether a file in the folder is a key by its name.
+    #[must_use]
+    pub fn is_named_as_one(path: &Path) -> bool {
+        ["link", "seal"].iter().any(|kind| ring::number_of(path, kind).is_some())
+    }
+
     /// The names of the keys in use that a folder has not, or has otherwise: a restart would work
     /// without them.
     ///

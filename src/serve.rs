@@ -25,6 +25,7 @@ use crate::config::{Config, StoreKind, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
 use crate::flows::permit::StorePermit;
+use crate::flows::check::keys_are_there;
 use crate::flows::{
     again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
 };
@@ -365,7 +366,10 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     } else {
         Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
     };
-    store.letters_release().await?;
+    let keys = config.data.join("keys");
+    keys_are_there(&store, &keys).await?;
+    // A letter that stays with a process that has ended is due again when its lease ends.
+    unless_full(store.letters_release().await)?;
     // With many members or policies either takes seconds: whoever waits sees for what.
     tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
@@ -380,7 +384,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     let start = start::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = Links::new(config.console.public_url.as_deref().unwrap_or(console));
-    let link_keys = Keys::open(&config.data.join("keys"))?;
+    let link_keys = Keys::open(&keys)?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
     app.reload_due.send_replace(start.due);

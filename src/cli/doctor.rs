@@ -149,6 +149,10 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
     let found: Vec<_> = match fs::read_dir(keys) {
         Ok(found) => found.flatten().map(|file| file.path()).collect(),
         Err(fault) => return vec![unreadable(keys, &fault)],
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+            let place = keys.display();
+            return vec![Line::warn("keys", format!("there is no folder `{place}`"))];
+        }
     };
     let mut lines = Vec::new();
     for path in &found {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::app::App;
-use crate::domain::Failure;
+use crate::domain::{Failure, Kind};
 use crate::flows::permit::StorePermit;
 use crate::flows::two_step;
 use crate::keys::Keys;
@@ -58,7 +58,36 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
 /// A sentence that says what to do, when the store cannot be opened or is damaged, or a key cannot be
 /// read.
 pub async fn at_rest(store: &Path, keys: &Path) -> Result<Checked, Failure> {
-    records(&Store::view(store).await?, &Keys::read(keys)?).await
+    let store = Store::view(store).await?;
+    let keys_lost = keys_are_there(&store, keys).await.err();
+    Ok(Checked { keys_lost, ..records(&store, &Keys::read(keys)?).await? })
+}
+
+/// Whether the keys that links and secrets of a store were made with can be there. With new ones in
+/// their place, letters that wait would be sent with links that open nothing.
+///
+/// # Errors
+/// `Internal` `keys_lost` with what to do; what [`Keys::read`] says; `Busy`, when the disk fails.
+pub async fn keys_are_there(store: &Store, folder: &Path) -> Result<(), Failure> {
+    let missing = Keys::read(folder)?.missing_kinds();
+    if missing.is_empty() || store.accounts().await?.is_empty() {
+        return Ok(());
+    }
+    let place = folder.display();
+    let links = "open invites then need a new link";
+    let factors = "second factors then cannot be opened";
+    let sentence = match missing.as_slice() {
+        [kind] => format!(
+            "the keys `{kind}-NUMBER.key` of this store are missing in `{place}`: restore them from the backup; to go on without them run `kwic-team keys rotate`: {}",
+            if *kind == "link" { links } else { factors }
+        ),
+        // Whoever made it wants to go on.
+        _ if folder.is_dir() => return Ok(()),
+        _ => format!(
+            "the keys of this store are missing: restore `keys/` from the backup; to go on without them make an empty folder `{place}`: {links}, and {factors}"
+        ),
+    };
+    Err(Failure::new(Kind::Internal, "keys_lost", sentence))
 }
 
 async fn records(store: &Store, keys: &Keys) -> Result<Checked, Failure> {

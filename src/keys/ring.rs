@@ -107,7 +107,7 @@ fn refuse(what: &Path, why: &dyn fmt::Display) -> Failure {
     Failure::new(Kind::Internal, "keys", sentence)
 }
 
-fn number_of(path: &Path, kind: &str) -> Option<u32> {
+pub(super) fn number_of(path: &Path, kind: &str) -> Option<u32> {
     let name = path.file_name()?.to_str()?.strip_prefix(kind)?;
     name.strip_prefix('-')?.strip_suffix(".key")?.parse().ok()
 }

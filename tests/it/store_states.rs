@@ -98,6 +98,40 @@ fn a_folder_that_is_swapped_under_a_sidecar_is_not_backed_up_in_its_place() {
 }
 
 #[test]
+fn members_without_keys_are_not_given_new_ones() {
+    let mut sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    sidecar.kill();
+    let (keys, aside) = (sidecar.path("data/keys"), sidecar.path("keys-aside"));
+    fs::rename(&keys, &aside).unwrap();
+    for told in [refused(&sidecar), doctor(&sidecar).ends(1)] {
+        assert!(told.contains("the keys of this store are missing"), "{told}");
+        assert!(told.contains("restore `keys/`") && told.contains("empty folder `"), "{told}");
+    }
+    assert!(!keys.exists(), "a start that is refused makes no keys");
+    fs::rename(&aside, &keys).unwrap();
+    sidecar.restart();
+    doctor(&sidecar).ends(0);
+    sidecar.kill();
+
+    // One kind of them is lost.
+    fs::remove_file(keys.join("link-1.key")).unwrap();
+    for told in [refused(&sidecar), doctor(&sidecar).ends(1)] {
+        assert!(told.contains("link-") && told.contains("kwic-team keys rotate"), "{told}");
+    }
+    sidecar.ok(&["keys", "rotate"]);
+    sidecar.restart();
+    sidecar.kill();
+
+    // The way out.
+    fs::remove_dir_all(&keys).unwrap();
+    refused(&sidecar);
+    fs::create_dir(&keys).unwrap();
+    sidecar.restart();
+    doctor(&sidecar).ends(0);
+}
+
+#[test]
 fn a_restore_that_was_killed_is_finished_by_the_next_start() {
     let mut sidecar = Sidecar::start();
     with_ann(&sidecar);
