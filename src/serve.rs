@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -130,9 +131,9 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.spawn(letters::watch_queue(Arc::clone(&app)));
     tasks.spawn(sessions::tend(Arc::clone(&app)));
     tasks.spawn(again::keep_unkept(Arc::clone(&app)));
+    tasks.spawn(import::mend(Arc::clone(&app)));
     tasks.spawn(cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
-    tasks.spawn(import::mend(Arc::clone(&app)));
     offer_set_up(&app).await?;
     if demo {
         demo::introduce(&app, &places);
@@ -140,9 +141,9 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     say("ready");
     signals.until_told(&app).await;
     tasks.abort_all();
+    managing.shutdown().await;
     app.stopping.send_replace(true);
     // A letter that is being handed over is written down, or sent again at the next start.
-    managing.shutdown().await;
     let patience = Duration::from_millis(app.config.limits.drain_ms_max);
     let (cut_off, _) = tokio::join!(management.drain(), tokio::time::timeout(patience, mail));
     // Decisions are answered until all else has ended: nobody is without them for longer than this.
@@ -279,18 +280,18 @@ impl Sockets {
 /// Serves a listener. A socket whose file is removed, as cleaners of old files do, or replaced by one
 /// that nobody listens on, is made anew.
 async fn keep_listening<F: Future<Output = ()>>(
+    app: Arc<App>,
     listener: Listener,
     mode: u32,
-    app: Arc<App>,
     serve: impl Fn(Arc<Listener>) -> F,
 ) {
     let mut listener = Arc::new(listener);
     loop {
-        tokio::select! {
-            () = serve(Arc::clone(&listener)) => return,
         if let Listener::Unix(_, file) = &*listener {
             app.watch_socket(file);
         }
+        tokio::select! {
+            () = serve(Arc::clone(&listener)) => return,
             anew = made_anew(&listener, mode) => listener = Arc::new(anew),
         }
     }
@@ -331,13 +332,13 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     };
     made.and_then(|()| fs::set_permissions(data, fs::Permissions::from_mode(0o700))).map_err(
         |fault| {
+            let next = remedy(&fault).map_or(String::new(), |remedy| format!("{remedy}, or "));
             Failure::new(
                 Kind::Internal,
                 "data",
                 format!(
                     "the data folder `{}` cannot be made or kept to its owner: {fault}; {next}give another --data",
                     data.display()
-            let next = remedy(&fault).map_or(String::new(), |remedy| format!("{remedy}, or "));
                 ),
             )
         },
@@ -395,7 +396,9 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     // Places that people sign in from are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
-    tell_resealed(two_step::reseal(&app.store, &app.keys).await?);
+    if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
+        tell_resealed(resealed);
+    }
     let untold = match start.untold {
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
         None => None,
@@ -424,22 +427,22 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
     for path in removed {
         tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
     }
+    Ok(())
 }
 
 /// A sidecar that has keys had a store: an empty one in its place would know nobody who was there.
 fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     let (store, keys) = (&config.store.path, config.data.join("keys"));
+    behind_links(store)?;
     if !matches!(store.try_exists(), Ok(false)) || Keys::read(&keys)?.is_empty() {
         return Ok(());
     }
     Err(Failure::new(
-    Ok(())
         Kind::Internal,
         "store_lost",
         format!(
             "there are keys in `{1}` and no store `{0}`: put the file back, mount its disk, or restore a backup with `kwic-team restore`; only where this is a new installation, remove `{1}` first",
             store.display(),
-    behind_links(store)?;
             keys.display()
         ),
     ))

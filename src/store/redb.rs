@@ -40,16 +40,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition};
 
 use self::file::{StoreFile, damaged, open_failure};
 use self::health::Health;
 use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
-use super::record::newer;
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
@@ -286,27 +283,10 @@ impl RedbStore {
         })
     }
 
-    /// Makes the tables of a new file, brings one of an older layout up to date, and refuses one
-    /// of a newer layout.
+    /// Brings the file up to date, and finds out how far it got.
     fn prepare(&self) -> Result<(), Failure> {
         self.guarded(|database| {
-            let tx = transition::begin(database)?;
-            let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
-            if format.is_some_and(|format| format > FORMAT) {
-                return Err(newer("database").into());
-            }
-            transition::open_all(&tx)?;
-            if format == Some(1) {
-                upgrade::from_1(&tx)?;
-            }
-            if format.is_some_and(|format| format <= 2) {
-                upgrade::from_2(&tx)?;
-            }
-            if format.is_some_and(|format| format <= 3) {
-                upgrade::from_3(&tx)?;
-            }
-            tx.open_table(META)?.insert("format", FORMAT)?;
-            tx.commit()?;
+            upgrade::where_due(database)?;
             let found = revision(&database.begin_read()?)?;
             self.0.reached.fetch_max(found.0, Ordering::AcqRel);
             Ok(())

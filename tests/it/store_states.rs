@@ -350,3 +350,56 @@ fn an_import_that_the_disk_does_not_hold_is_told() {
     assert_eq!(metric(&sidecar, "kwic_data_failing"), 0);
     doctor(&sidecar).ends(0);
 }
+
+#[test]
+fn a_start_on_a_full_disk_decides_and_refuses_changes() {
+    if !is_installed("prlimit") {
+        return;
+    }
+    let mut sidecar = Sidecar::start_with(&Start { unwatched: true, ..Start::default() });
+    with_ann(&sidecar);
+    sidecar.ok(&["member", "remove", "bo", "--yes"]);
+    sidecar.ok(&["member", "erase", "bo", "--account", "acme", "--yes"]);
+    // Another folder than the one that is kept.
+    let more = sidecar.path("policies/rules/more.cedar");
+    fs::write(
+        &more,
+        "@id(\"more\") forbid(principal, action, resource) when { context has more };",
+    )
+    .unwrap();
+    for end in ["TERM", "KILL"] {
+        sidecar.signal(end);
+        sidecar.wait();
+        sidecar.restart_within("-S -f 8");
+        let ask = |sidecar: &Sidecar| {
+            sidecar.tcp().allows(&question("ann", "chats:view", ("chat", "1"), "acme"))
+        };
+        assert!(ask(&sidecar));
+        let mut admin = sidecar.admin();
+        let answer = admin.send(
+            "POST",
+            "/api/v1/members/ann/suspend?account=acme",
+            "if-match: \"1\"\r\n",
+            "",
+        );
+        assert_eq!(problem(&answer, 503), "store_unavailable");
+        assert!(ask(&sidecar));
+        let ready = document(&sidecar.tcp().get("/readyz"), 200);
+        assert_eq!(ready["store"], "failing", "{ready}");
+        let ill = doctor(&sidecar).ends(1);
+        assert!(ill.contains("fail: the store cannot be written"), "{ill}");
+        assert!(ill.contains("fail: the live policies are not kept"), "{ill}");
+        assert!(ill.contains("fail: what was erased may still lie in the store's file"), "{ill}");
+    }
+    limit(&sidecar, "unlimited");
+    eventually("the policies are kept and the store works", || {
+        let ready = sidecar.tcp().get("/readyz").json();
+        ready.get("policies_unkept").is_none() && ready["store"] == "ok"
+    });
+    sidecar.ok(&["member", "suspend", "ann"]);
+    sidecar.signal("TERM");
+    sidecar.wait();
+    sidecar.restart();
+    doctor(&sidecar).ends(0);
+    assert!(sidecar.log_text().contains("was written anew"));
+}

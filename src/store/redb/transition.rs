@@ -3,7 +3,10 @@
 //! Whatever a transition writes goes through here or is told here, so that none forgets its
 //! audit entry or its followers. Never commits: that is the store's, when all is well.
 
-use redb::{Database, Key, ReadableTable, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Database, Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value,
+    WriteTransaction,
+};
 
 use super::{
     ACCOUNTS, ADDRESSES, API_TOKENS, API_TOKENS_BY_MEMBER, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL,
@@ -111,6 +114,27 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
         }
     }
     each_table(&mut Open(tx))
+}
+
+/// Whether every table is there.
+pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
+    struct Has<'t>(&'t ReadTransaction, bool);
+    impl EachTable for Has<'_> {
+        fn table<K: Key + 'static, V: Value + 'static>(
+            &mut self,
+            table: TableDefinition<'static, K, V>,
+        ) -> Result<(), Fault> {
+            match self.0.open_table(table) {
+                Ok(_) => {}
+                Err(TableError::TableDoesNotExist(_)) => self.1 = false,
+                Err(fault) => return Err(fault.into()),
+            }
+            Ok(())
+        }
+    }
+    let mut all = Has(tx, true);
+    each_table(&mut all)?;
+    Ok(all.1)
 }
 
 /// What is done to a table, whatever it holds.

@@ -1,17 +1,56 @@
 //! Files of older layouts, brought up to date in the transaction that opens them.
 //!
-//! Loses nothing: a file that cannot be brought up to date is left as it was.
+//! Loses nothing: a file that cannot be brought up to date is left as it was. Writes nothing to one
+//! that is up to date: a full disk must not stop a start, after which decisions go on.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
-use super::{Fault, LETTERS, LETTERS_WAITING, MEMBERS, SESSIONS, letters, members, seen};
+use super::{
+    FORMAT, Fault, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS, letters, members, seen,
+    transition,
+};
 use crate::domain::LetterId;
-use crate::store::record::MemberRecord;
 use crate::store::record::letters::LetterRecord;
 use crate::store::record::sessions::decode_session;
+use crate::store::record::{MemberRecord, newer};
+
+/// Makes the tables of a new file, brings one of an older layout up to date, and refuses one of a
+/// newer layout.
+pub(super) fn where_due(database: &Database) -> Result<(), Fault> {
+    if is_current(database)? {
+        return Ok(());
+    }
+    let tx = transition::begin(database)?;
+    let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
+    if format.is_some_and(|format| format > FORMAT) {
+        return Err(newer("database").into());
+    }
+    transition::open_all(&tx)?;
+    if format == Some(1) {
+        from_1(&tx)?;
+    }
+    if format.is_some_and(|format| format <= 2) {
+        from_2(&tx)?;
+    }
+    if format.is_some_and(|format| format <= 3) {
+        from_3(&tx)?;
+    }
+    tx.open_table(META)?.insert("format", FORMAT)?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn is_current(database: &Database) -> Result<bool, Fault> {
+    let read = database.begin_read()?;
+    if !transition::has_all(&read)? {
+        return Ok(false);
+    }
+    let format = read.open_table(META)?.get("format")?.map(|found| found.value());
+    Ok(format == Some(FORMAT))
+}
 
 /// The first layout counted no roles; everything else that is new begins empty.
-pub(super) fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
+fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
     let mut held = members::Held::default();
     for row in tx.open_table(MEMBERS)?.iter()? {
         let (id, bytes) = row?;
@@ -21,7 +60,7 @@ pub(super) fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The second layout did not know when members signed in last: sessions that live still tell.
-pub(super) fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
+fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
         seen::note(tx, &decode_session(token.value(), bytes.value())?)?;
@@ -30,7 +69,7 @@ pub(super) fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The third layout did not know which account's letters wait.
-pub(super) fn from_3(tx: &WriteTransaction) -> Result<(), Fault> {
+fn from_3(tx: &WriteTransaction) -> Result<(), Fault> {
     let mut waiting = tx.open_table(LETTERS_WAITING)?;
     for row in tx.open_table(LETTERS)?.iter()? {
         let (id, bytes) = row?;
