@@ -17,6 +17,7 @@ use crate::backup::{leftovers, pending};
 use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
+use crate::keys::Keys;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,16 +147,18 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
             ),
         )
     };
-    let found: Vec<_> = match fs::read_dir(keys) {
+    let all: Vec<_> = match fs::read_dir(keys) {
         Ok(found) => found.flatten().map(|file| file.path()).collect(),
-        Err(fault) => return vec![unreadable(keys, &fault)],
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let place = keys.display();
             return vec![Line::warn("keys", format!("there is no folder `{place}`"))];
         }
+        Err(fault) => return vec![unreadable(keys, &fault)],
     };
+    let (found, others): (Vec<_>, Vec<_>) =
+        all.iter().partition(|path| Keys::is_named_as_one(path));
     let mut lines = Vec::new();
-    for path in &found {
+    for path in found.iter().copied() {
         let place = path.display();
         match readable(path).and_then(|()| mode(path)) {
             Ok(mode) if mode & 0o077 == 0 => {}
@@ -184,6 +187,13 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
             ),
         });
     }
+    lines.extend(others.iter().map(|path| {
+        let place = path.display();
+        Line::warn(
+            "keys",
+            format!("`{place}` is no key, and no backup holds it: move it elsewhere"),
+        )
+    }));
     lines
 }
 
@@ -215,6 +225,15 @@ fn disk(ready: &Json) -> Vec<Line> {
             format!("the store cannot be written, and every change is refused: {fault}; the sidecar continues by itself once it can"),
         ));
     }
+    for (name, about, what) in [
+        ("data_fault", "data", "the data folder cannot be written, and no file can be imported: "),
+        ("sockets_fault", "sockets", ""),
+    ] {
+        let fault = text(ready, name);
+        if !fault.is_empty() {
+            lines.push(Line::fail(about, format!("{what}{fault}")));
+        }
+    }
     if !unkept.is_empty() {
         lines.push(Line::fail(
             "policies",
@@ -230,15 +249,6 @@ fn disk(ready: &Json) -> Vec<Line> {
 fn whole(remote: &Remote) -> Vec<Line> {
     let checked = match remote.json(&Call::new("GET", "/check")) {
         Ok(checked) => checked,
-    for (name, about, what) in [
-        ("data_fault", "data", "the data folder cannot be written, and no file can be imported: "),
-        ("sockets_fault", "sockets", ""),
-    ] {
-        let fault = text(ready, name);
-        if !fault.is_empty() {
-            lines.push(Line::fail(about, format!("{what}{fault}")));
-        }
-    }
         Err(stop) => return vec![Line::fail("store", stop.message)],
     };
     let list = |name: &str| -> Vec<String> {
@@ -281,6 +291,12 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
         Err(stop) => return vec![Line::fail("configuration", stop.message)],
     };
     let (store, keys) = (&config.store.path, config.data.join("keys"));
+    if pending::is_there(&config.data) {
+        return vec![Line::fail("restore", pending::told(&config.data).public)];
+    }
+    if let Err(lost) = behind_links(store) {
+        return vec![Line::fail("store", lost.public)];
+    }
     if matches!(store.try_exists(), Ok(false)) {
         return vec![Line::fail(
             "store",
@@ -322,12 +338,6 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
             "keys",
             format!("{} sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
-    if pending::is_there(&config.data) {
-        return vec![Line::fail("restore", pending::told(&config.data).public)];
-    }
-    if let Err(lost) = behind_links(store) {
-        return vec![Line::fail("store", lost.public)];
-    }
     }
     lines.extend(empty.iter().map(|slug| {
         Line::warn(

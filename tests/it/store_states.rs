@@ -403,3 +403,17 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
     doctor(&sidecar).ends(0);
     assert!(sidecar.log_text().contains("was written anew"));
 }
+
+#[test]
+fn what_is_no_key_is_not_counted_as_one() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    fs::write(sidecar.path("data/keys/notes.txt"), "mine").unwrap();
+    fs::write(sidecar.path("data/keys/link-1.key.old"), "mine").unwrap();
+    fs::create_dir(sidecar.path("data/keys/old")).unwrap();
+    let told = doctor(&sidecar).ends(0);
+    assert!(told.contains("ok: 2 keys in"), "{told}");
+    for name in ["notes.txt", "link-1.key.old", "old"] {
+        assert!(told.contains(&format!("{name}` is no key")), "{told}");
+    }
+}
