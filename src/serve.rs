@@ -10,7 +10,6 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -25,8 +24,8 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreKind, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
-use crate::flows::permit::StorePermit;
 use crate::flows::check::keys_are_there;
+use crate::flows::permit::StorePermit;
 use crate::flows::{
     again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
 };
