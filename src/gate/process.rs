@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(of(1), Bounds { seconds: 25, mib: 768 });
         assert_eq!(of(4), Bounds { seconds: 70, mib: 1_536 });
         let patience = |mib: usize| {
-            let files = PolicyFiles::new(vec![("a".to_owned(), vec![0; mib << 20])]);
+            let files = PolicyFiles::new(vec![("rules/a.cedar".to_owned(), vec![0; mib << 20])]);
             Bounds::patience(&files).as_secs()
         };
         assert_eq!([patience(0), patience(1), patience(4)], [120, 120, 1_020]);

@@ -323,13 +323,13 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     fs::remove_dir_all(sidecar.path("data")).unwrap();
     assert!(restore(&sidecar, &folder, &["--yes"]).complains(1).contains("--without-keys"));
     let told = restore(&sidecar, &folder, &["--yes", "--without-keys"]).ends(0);
-    assert!(told.contains("1 open invites") && told.contains("1 secrets"), "{told}");
+    assert!(told.contains("1 open invite ") && told.contains("1 secret "), "{told}");
     assert!(told.contains("invite resend") && told.contains("reset-two-step"), "{told}");
     sidecar.restart();
     assert!(sidecar.log_text().contains("cannot be opened"), "{}", sidecar.log_text());
     let lost = |sidecar: &Sidecar| {
         let told = Ran::from(sidecar.run(&["doctor"])).ends(1);
-        assert!(told.contains("1 secrets of second factors are sealed with a key"), "{told}");
+        assert!(told.contains("1 secret of a second factor is sealed with a key"), "{told}");
     };
     lost(&sidecar);
     sidecar.kill();
