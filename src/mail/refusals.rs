@@ -35,7 +35,8 @@ impl Refusals {
         to: &Email,
         fault: &SendFault,
     ) -> Option<Vec<LetterId>> {
-        if fault.class != Class::Permanent || fault.names_recipient() {
+        let is_refusal = fault.class == Class::Permanent && fault.code.is_some();
+        if !is_refusal || fault.names_recipient() {
             self.clear();
             return None;
         }
@@ -149,6 +150,11 @@ mod tests {
             assert_eq!(noted(&refusals), [None, None, None], "{why}");
         }
         let mut row = Refusals::default();
+        for name in ["ann", "bo", "cy"] {
+            let to = Email::parse(&format!("{name}@example.org")).unwrap();
+            let fault = SendFault::without_answer(Class::Permanent, Step::Write, "odd address");
+            assert_eq!(row.note(LetterId(1), &to, &fault), None, "no mail server said so");
+        }
         let fault = SendFault::answered(data, 554, "no");
         for number in 1..=6 {
             let to = Email::parse(&format!("p{number}@example.org")).unwrap();

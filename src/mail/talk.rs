@@ -64,12 +64,15 @@ impl Reply {
     /// What the server offers under a keyword in its answer to EHLO; empty where the keyword stands
     /// alone, `None` where it is not there.
     pub(super) fn offers(&self, keyword: &str) -> Option<Vec<&str>> {
-        self.lines.iter().skip(1).find_map(|line| {
-            // Old servers write `AUTH=LOGIN`.
+        let mut offered = None;
+        for line in self.lines.iter().skip(1) {
+            // Old servers write `AUTH=LOGIN`, and some the same line again as it should be.
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
-            words.next().filter(|word| word.eq_ignore_ascii_case(keyword))?;
-            Some(words.collect())
-        })
+            if words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
+                offered.get_or_insert_with(Vec::new).extend(words);
+            }
+        }
+        offered
     }
 }
 
@@ -243,7 +246,8 @@ mod tests {
         assert_eq!(hello.offers("AUTH"), Some(vec!["PLAIN", "LOGIN"]));
         assert_eq!(hello.offers("STARTTLS"), Some(Vec::new()));
         assert_eq!(hello.offers("dsn.example"), None);
-        assert_eq!(reply(250, &["x", "AUTH=LOGIN"]).offers("AUTH"), Some(vec!["LOGIN"]));
+        let both = reply(250, &["x", "AUTH=LOGIN", "AUTH LOGIN XOAUTH2"]);
+        assert_eq!(both.offers("AUTH"), Some(vec!["LOGIN", "LOGIN", "XOAUTH2"]));
     }
 
     #[test]
