@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{AccountSlug, Email, Network, limits};
+use crate::domain::{AccountSlug, Mailbox, Network, limits};
 use keys::{KEYS, Key};
 use read::Settings;
 
@@ -435,8 +435,8 @@ fn check(config: &Config, settings: &mut Settings) {
 
 fn check_mail(config: &Config, settings: &mut Settings) {
     let mail = &config.mail;
-    if let Some(Err(failure)) = mail.from.as_deref().map(Email::parse) {
-        settings.fault_of("mail.from", format!("cannot send: {}", failure.public));
+    if let Some(Err(why)) = mail.from.as_deref().map(Mailbox::parse) {
+        settings.fault_of("mail.from", format!("cannot send: {why}"));
     }
     if mail.kind.as_deref() != Some("smtp") {
         if mail.url.is_some() {

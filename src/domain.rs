@@ -19,6 +19,7 @@ pub mod invite;
 pub mod letter;
 pub mod limits;
 pub mod link;
+pub mod mailbox;
 pub mod member;
 pub mod near;
 pub mod network;
@@ -50,6 +51,7 @@ pub use letter::{
     Delivery, DeliveryState, Handover, Letter, LetterId, LetterKind, MailStop, Notice,
 };
 pub use link::{EmailEnd, Link, LinkId, LinkPurpose};
+pub use mailbox::Mailbox;
 pub use member::{Member, MemberId, MemberView, Name, Standing, Status, Texts};
 pub use network::Network;
 pub use passkey::{Passkey, PasskeyId};

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config;
-use crate::domain::{Email, Failure, Kind, LetterId, Timestamp};
+use crate::domain::{Email, Failure, Kind, LetterId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
 pub use fault::{Class, SendFault, Step, Taken};
@@ -37,7 +37,7 @@ pub use retry::next_try;
 
 /// Where mail goes out, and in whose name.
 pub struct Mailer {
-    from: Email,
+    from: Mailbox,
     bounce_domain: Option<String>,
     way: Way,
 }
@@ -83,10 +83,9 @@ impl Mailer {
     /// `Invalid`, when an address cannot be used; `Internal`, when the folder cannot be made.
     pub fn from_config(mail: &config::Mail, data: &Path) -> Result<Self, Failure> {
         let from = match &mail.from {
-            Some(text) => Email::parse(text).map_err(|failure| {
-                refuse(format!("`mail.from` cannot be used: {}", failure.public))
-            })?,
-            None => Email::parse("kwic-team@localhost")?,
+            Some(text) => Mailbox::parse(text)
+                .map_err(|why| refuse(format!("`mail.from` cannot send: {why}")))?,
+            None => nobody()?,
         };
         let bounce_domain = mail.bounce_domain.clone();
         if let Some(domain) = &bounce_domain
@@ -99,7 +98,7 @@ impl Mailer {
         let way = match (mail.kind.as_deref(), &mail.url) {
             (None | Some("links"), _) => Way::Links,
             (Some("folder"), _) => Way::Folder(folder::Folder::open(data.join("outbox"))?),
-            (Some("smtp"), Some(url)) => Way::Smtp(Box::new(smtp::Smtp::new(url, &from)?)),
+            (Some("smtp"), Some(url)) => Way::Smtp(Box::new(smtp::Smtp::new(url, &from.email)?)),
             (Some("smtp"), None) => {
                 return Err(refuse("`mail.kind` is `smtp`, which needs `mail.url`".to_owned()));
             }
@@ -115,7 +114,7 @@ impl Mailer {
     /// # Errors
     /// Never: the address is a constant.
     pub fn memory(memory: &Memory) -> Result<Self, Failure> {
-        let from = Email::parse("kwic-team@localhost")?;
+        let from = nobody()?;
         let bounce_domain = Some("bounce.localhost".to_owned());
         Ok(Self { from, bounce_domain, way: Way::Memory(memory.clone()) })
     }
@@ -149,7 +148,7 @@ impl Mailer {
     /// The domain of the sender's address, for the ids of messages.
     #[must_use]
     pub fn domain(&self) -> &str {
-        self.from.as_str().rsplit('@').next().unwrap_or_default()
+        self.from.email.as_str().rsplit('@').next().unwrap_or_default()
     }
 
     /// Where notices about a letter go; `None` where no domain for them is configured.
@@ -208,7 +207,7 @@ impl Mailer {
     /// # Errors
     /// Never: the address is a constant.
     pub fn links() -> Result<Self, Failure> {
-        let from = Email::parse("kwic-team@localhost")?;
+        let from = nobody()?;
         Ok(Self { from, bounce_domain: None, way: Way::Links })
     }
 }
@@ -283,6 +282,11 @@ impl Batch<'_> {
             smtp.close(line).await;
         }
     }
+}
+
+/// The sender where none is configured.
+fn nobody() -> Result<Mailbox, Failure> {
+    Ok(Mailbox { name: String::new(), email: Email::parse("kwic-team@localhost")? })
 }
 
 fn refuse(sentence: String) -> Failure {

@@ -268,6 +268,8 @@ pub const EVENTS_AHEAD_MAX: usize = 256;
 pub const MAIL_SUBJECT_CHARS_MAX: usize = 78;
 /// Longest name that a mail shows: a first name, a last name and a space.
 pub const MAIL_NAME_CHARS_MAX: usize = 2 * NAME_CHARS_MAX + 1;
+/// Longest name of the sender: as long as a header line should be.
+pub const SENDER_NAME_CHARS_MAX: usize = 78;
 /// Longest `Message-ID`: fits a header line (RFC 5322 section 2.1.1).
 pub const MAIL_ID_CHARS_MAX: usize = 255;
 /// Longest text of a role that a mail shows: two lines.

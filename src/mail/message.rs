@@ -14,7 +14,9 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::shown;
 use super::words::Words;
-use crate::domain::{Digest, Email, EmailEnd, Timestamp, Token, TwoStepNews, limits};
+use crate::domain::{
+    Digest, Email, EmailEnd, Mailbox as Sender, Timestamp, Token, TwoStepNews, limits,
+};
 
 /// What opens something once: the link of a mail.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,6 +129,8 @@ pub struct Outgoing {
     pub content: Content,
 }
 
+/// The name of the sender, where the configuration gives none.
+const OWN_NAME: &str = "KWIC";
 /// From 1970 to the end of the year 9999, beyond which no `Date` can be written.
 const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
 
@@ -148,24 +152,31 @@ struct Html<'a> {
 ///
 /// # Errors
 /// A sentence, for an address or an id that no message can carry.
-pub(super) fn write(outgoing: &Outgoing, from: &Email) -> Result<Message, String> {
+pub(super) fn write(outgoing: &Outgoing, from: &Sender) -> Result<Message, String> {
     let name = shown::name(&outgoing.to_name, limits::MAIL_NAME_CHARS_MAX);
     let words = Words::of(&outgoing.content);
     let text = Text { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
     let html = Html { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
-    let return_path = outgoing.return_path.as_ref().unwrap_or(from);
+    let return_path = outgoing.return_path.as_ref().unwrap_or(&from.email);
     let envelope = Envelope::new(Some(address(return_path)?), vec![address(&outgoing.to)?])
         .map_err(|fault| fault.to_string())?;
     let to = Mailbox::new(Some(name).filter(|name| !name.is_empty()), address(&outgoing.to)?);
+    let given = shown::line(&from.name, limits::SENDER_NAME_CHARS_MAX);
+    let shown_as = if given.is_empty() { OWN_NAME.to_owned() } else { given };
     let id = shown::line(&outgoing.message_id, limits::MAIL_ID_CHARS_MAX);
     let since_1970 = Duration::from_millis(u64::try_from(outgoing.date.0).unwrap_or(0));
     let date = SystemTime::UNIX_EPOCH + since_1970.min(YEARS_OF_FOUR_DIGITS);
-    Message::builder()
-        .from(Mailbox::new(Some("KWIC".to_owned()), address(from)?))
+    let builder = Message::builder()
+        .from(Mailbox::new(Some(shown_as.clone()), address(&from.email)?))
         .to(to)
         .subject(&words.subject)
         .date(date)
-        .message_id(Some(format!("<{id}>")))
+        .message_id(Some(format!("<{id}>")));
+    let builder = match quoted(&shown_as, &from.email) {
+        Some(line) => builder.raw_header(line),
+        None => builder,
+    };
+    builder
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("X-Auto-Response-Suppress", "All"))
         .envelope(envelope)
@@ -176,6 +187,19 @@ pub(super) fn write(outgoing: &Outgoing, from: &Email) -> Result<Message, String
                 .singlepart(SinglePart::html(html)),
         )
         .map_err(|fault| fault.to_string())
+}
+
+/// The line `From` of a name that must stand in quotes: the library would make a word in base64 of
+/// it, which programs that read the raw line cannot show.
+fn quoted(name: &str, email: &Email) -> Option<HeaderValue> {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ');
+    if is_plain || !name.is_ascii() || !email.as_str().is_ascii() {
+        return None;
+    }
+    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+    let line = format!("\"{name}\" <{email}>");
+    let from = HeaderName::new_from_ascii_str("From");
+    Some(HeaderValue::dangerous_new_pre_encoded(from, line.clone(), line))
 }
 
 /// Keeps answering machines away: RFC 3834 section 5, and the same for Exchange.
@@ -209,6 +233,47 @@ mod tests {
 
     fn email(text: &str) -> Email {
         Email::parse(text).unwrap()
+    }
+
+    fn sender(text: &str) -> Sender {
+        Sender::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_sender_is_shown_by_name_and_the_envelope_has_the_address_alone() {
+        let outgoing = Outgoing {
+            to: email("bo@example.org"),
+            to_name: String::new(),
+            message_id: "test-1@example.org".to_owned(),
+            return_path: None,
+            date: Timestamp(0),
+            content: Content::Test,
+        };
+        for (from, line, name) in [
+            ("a@example.org", "From: KWIC <a@example.org>", "KWIC"),
+            ("Acme Team <a@example.org>", "From: \"Acme Team\" <a@example.org>", "Acme Team"),
+            (
+                "\"KWIC, Inc.\" <a@example.org>",
+                "From: \"KWIC, Inc.\" <a@example.org>",
+                "KWIC, Inc.",
+            ),
+            (
+                r#""The \"A\" <team>" <a@example.org>"#,
+                r#"From: "The \"A\" <team>" <a@example.org>"#,
+                r#"The "A" <team>"#,
+            ),
+            ("Caf\u{e9} <a@example.org>", "From: =?utf-8?b?", "Caf\u{e9}"),
+        ] {
+            let message = write(&outgoing, &sender(from)).unwrap();
+            assert_eq!(message.envelope().from().unwrap().to_string(), "a@example.org");
+            let bytes = message.formatted();
+            let raw = String::from_utf8(bytes.clone()).unwrap();
+            assert!(raw.lines().any(|known| known.starts_with(line)), "{from}: {raw}");
+            assert!(raw.lines().take_while(|line| !line.is_empty()).all(str::is_ascii), "{raw}");
+            let parsed = MessageParser::default().parse(&bytes).unwrap();
+            let shown = parsed.from().and_then(|from| from.first()).unwrap();
+            assert_eq!((shown.name(), shown.address()), (Some(name), Some("a@example.org")));
+        }
     }
 
     /// An invite in which every word that a stranger chose is `odd`.
@@ -259,7 +324,7 @@ mod tests {
             date: Timestamp(1_795_521_600_000),
             content,
         };
-        let message = write(&outgoing, &email("no-reply@example.org")).unwrap();
+        let message = write(&outgoing, &sender("no-reply@example.org")).unwrap();
         assert_eq!(message.envelope().from().unwrap().to_string(), "bounce+1.ff@example.org");
         let raw = message.formatted();
         let parsed = MessageParser::default().parse(&raw).unwrap();
@@ -411,7 +476,7 @@ mod tests {
                 date: Timestamp(date),
                 content: Content::Test,
             };
-            let message = write(&outgoing, &email("a@b")).unwrap();
+            let message = write(&outgoing, &sender("a@b")).unwrap();
             assert_eq!(message.envelope().from().unwrap().to_string(), "a@b");
             let raw = String::from_utf8(message.formatted()).unwrap();
             assert!(raw.contains("To: bo@b\r\n") && raw.contains("\r\nHello,\r\n"), "{raw}");

@@ -325,6 +325,12 @@ fn mail_never_goes_out_in_the_clear() {
     assert!(fault(&mail("smtps://")).contains("names no host"));
     assert_eq!(faults("[mail]\nkind = \"smtp\"", &[]).len(), 3);
     assert!(fault("[mail]\nfrom = \"nobody\"").contains("`mail.from` cannot send"));
+    assert!(fault("[mail]\nfrom = 'KWIC, Inc. <a@b.example>'").contains("put the name in quotes"));
+    for from in ["KWIC <a@b.example>", "\"KWIC, Inc.\" <a@b.example>", "Caf\u{e9} <a@b.example>"] {
+        taken(&format!("[mail]\nfrom = '{from}'"));
+        let set = [("KWIC_TEAM_MAIL_FROM", from)];
+        assert_eq!(load("", &set).unwrap().mail.from.as_deref(), Some(from));
+    }
     for lifetime in ["59m", "721h"] {
         let found = fault(&format!("[invites]\nlifetime = \"{lifetime}\""));
         assert!(found.contains("`invites.lifetime` must be from `1h` to `720h`"), "{found}");
