@@ -4,6 +4,7 @@
 //! its line and what to write instead. The only place that reads the environment.
 
 mod keys;
+mod mail_server;
 mod place;
 mod read;
 mod secret;
@@ -15,10 +16,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{AccountSlug, Mailbox, Network, limits};
+use crate::domain::{AccountSlug, Email, Mailbox, Network, limits};
 use keys::{KEYS, Key};
 use read::Settings;
 
+pub use mail_server::{Login, MailServer, Proof, Scheme, TokenSource};
 pub use place::{behind_links, remedy};
 pub use read::{absolute, duration};
 pub use secret::Secret;
@@ -143,7 +145,7 @@ pub struct Policies {
 }
 
 /// Section `mail`. Its address carries a password: it is never printed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 #[expect(missing_docs, reason = "the table of keys says what each is")]
 pub struct Mail {
     pub kind: Option<String>,
@@ -151,6 +153,8 @@ pub struct Mail {
     pub from: Option<String>,
     pub bounce_domain: Option<String>,
     pub bounce_maildir: Option<PathBuf>,
+    pub oauth_token_file: Option<PathBuf>,
+    pub oauth_token_command: Vec<String>,
 }
 
 impl fmt::Debug for Mail {
@@ -295,6 +299,8 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             from: settings.text("mail.from"),
             bounce_domain: settings.text("mail.bounce_domain"),
             bounce_maildir: settings.path("mail.bounce_maildir"),
+            oauth_token_file: settings.path("mail.oauth_token_file"),
+            oauth_token_command: settings.list("mail.oauth_token_command"),
         },
         invite_lifetime: settings.duration("invites.lifetime"),
         sessions: Sessions {
@@ -343,7 +349,8 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
         ));
     }
     warnings.extend(settings.exposed.iter().cloned());
-    let password = config.mail.url.as_deref().is_some_and(|url| url.contains('@'));
+    warnings.extend(config.mail.oauth_token_file.as_deref().and_then(token_warning));
+    let password = MailServer::of(&config.mail).is_ok_and(|server| server.has_password());
     if password
         && let Some(file) = file.filter(|_| settings.is_in_file("mail.url"))
         && fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0)
@@ -354,6 +361,21 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
         ));
     }
     warnings
+}
+
+/// What is odd about the file with the access token; it may still be on its way.
+fn token_warning(file: &Path) -> Option<String> {
+    let place = file.display();
+    match Secret::read(file) {
+        Ok(secret) => secret.exposed.map(|mode| {
+            format!(
+                "others may read `{place}`, which `mail.oauth_token_file` names (mode {mode:04o}): run `chmod 600 {place}`"
+            )
+        }),
+        Err(why) => Some(format!(
+            "`{place}`, which `mail.oauth_token_file` names, {why}: mail waits until the token is there"
+        )),
+    }
 }
 
 /// What cannot be, though each key alone can.
@@ -438,20 +460,25 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     if let Some(Err(why)) = mail.from.as_deref().map(Mailbox::parse) {
         settings.fault_of("mail.from", format!("cannot send: {why}"));
     }
+    if let Some(domain) = &mail.bounce_domain
+        && Email::parse(&format!("bounce@{domain}")).is_err()
+    {
+        settings.fault_of("mail.bounce_domain", "is no domain: write it as `example.org`");
+    }
     if mail.kind.as_deref() != Some("smtp") {
-        if mail.url.is_some() {
-            // Somebody who gave an address expects mail to go out.
-            settings.fault_of("mail.url", "is set, so set `mail.kind = \"smtp\"` as well");
+        // Somebody who gave these expects mail to go out.
+        let token = [
+            ("mail.url", mail.url.is_some()),
+            ("mail.oauth_token_file", mail.oauth_token_file.is_some()),
+            ("mail.oauth_token_command", !mail.oauth_token_command.is_empty()),
+        ];
+        for (key, _) in token.into_iter().filter(|(_, is_set)| *is_set) {
+            settings.fault_of(key, "is set, so set `mail.kind = \"smtp\"` as well");
         }
         return;
     }
-    match &mail.url {
-        None => settings.fault_of("mail.kind", "is `smtp`, which needs `mail.url`"),
-        Some(url) => {
-            if let Some(sentence) = mail_url_fault(url) {
-                settings.fault_of("mail.url", sentence);
-            }
-        }
+    if let Err((key, why)) = MailServer::of(mail) {
+        settings.fault_of(key, why);
     }
     if mail.from.is_none() {
         settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
@@ -463,24 +490,6 @@ fn check_mail(config: &Config, settings: &mut Settings) {
             "is `smtp`, which needs `console.public_url`: links in mail lead there",
         );
     }
-}
-
-fn mail_url_fault(url: &str) -> Option<&'static str> {
-    let (ciphered, rest) = match (url.strip_prefix("smtps://"), url.strip_prefix("smtp://")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Some("must begin with `smtps://` or `smtp://`"),
-    };
-    let asks_for_tls = || {
-        let query = rest.split_once('?').map_or("", |(_, query)| query);
-        query.split('&').any(|pair| pair == "tls=required")
-    };
-    if host_of(rest).is_empty() {
-        return Some("names no host: write `smtps://USER:PASSWORD@HOST`");
-    }
-    (!ciphered && !is_loopback(host_of(rest)) && !asks_for_tls()).then_some(
-        "is plain SMTP beyond loopback, which would show every password: use `smtps://`, or `smtp://...?tls=required`",
-    )
 }
 
 /// Whether links may begin with it: `https`, or `http` to this machine where that is offered.

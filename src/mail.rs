@@ -10,7 +10,7 @@ mod folder;
 mod maildir;
 mod memory;
 mod message;
-mod place;
+mod oauth;
 mod refusals;
 mod retry;
 mod shown;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::config;
+use crate::config::{self, MailServer};
 use crate::domain::{Email, Failure, Kind, LetterId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
@@ -80,8 +80,20 @@ impl Mailer {
     /// The way out that section `mail` of the configuration names; `folder` writes below `data`.
     ///
     /// # Errors
-    /// `Invalid`, when an address cannot be used; `Internal`, when the folder cannot be made.
+    /// As [`Mailer::checked`]; `Internal`, when the folder cannot be made.
     pub fn from_config(mail: &config::Mail, data: &Path) -> Result<Self, Failure> {
+        let mut mailer = Self::checked(mail)?;
+        if mail.kind.as_deref() == Some("folder") {
+            mailer.way = Way::Folder(folder::Folder::open(data.join("outbox"))?);
+        }
+        Ok(mailer)
+    }
+
+    /// The same, and nothing is written: what `serve --check` finds out.
+    ///
+    /// # Errors
+    /// `Invalid`, when an address cannot be used.
+    pub fn checked(mail: &config::Mail) -> Result<Self, Failure> {
         let from = match &mail.from {
             Some(text) => Mailbox::parse(text)
                 .map_err(|why| refuse(format!("`mail.from` cannot send: {why}")))?,
@@ -95,14 +107,14 @@ impl Mailer {
                 "`mail.bounce_domain` is no domain: write it as `example.org`".to_owned(),
             ));
         }
-        let way = match (mail.kind.as_deref(), &mail.url) {
-            (None | Some("links"), _) => Way::Links,
-            (Some("folder"), _) => Way::Folder(folder::Folder::open(data.join("outbox"))?),
-            (Some("smtp"), Some(url)) => Way::Smtp(Box::new(smtp::Smtp::new(url, &from.email)?)),
-            (Some("smtp"), None) => {
-                return Err(refuse("`mail.kind` is `smtp`, which needs `mail.url`".to_owned()));
+        let way = match mail.kind.as_deref() {
+            None | Some("links" | "folder") => Way::Links,
+            Some("smtp") => {
+                let server =
+                    MailServer::of(mail).map_err(|(key, why)| refuse(format!("`{key}` {why}")))?;
+                Way::Smtp(Box::new(smtp::Smtp::new(server, &from.email)?))
             }
-            (Some(_), _) => {
+            Some(_) => {
                 return Err(refuse("`mail.kind` must be `smtp`, `folder` or `links`".to_owned()));
             }
         };

@@ -200,6 +200,20 @@ pub(super) const KEYS: &[Key] = &[
     },
     key(
         "mail",
+        "oauth_token_file",
+        Takes::Path,
+        "",
+        "a file with the access token (XOAUTH2) for smtps://USER@HOST; read for each connection",
+    ),
+    key(
+        "mail",
+        "oauth_token_command",
+        Takes::List,
+        "[]",
+        "or a program that prints the token, and its arguments; run without a shell",
+    ),
+    key(
+        "mail",
         "from",
         Takes::Text,
         "",

@@ -270,6 +270,10 @@ pub const MAIL_SUBJECT_CHARS_MAX: usize = 78;
 pub const MAIL_NAME_CHARS_MAX: usize = 2 * NAME_CHARS_MAX + 1;
 /// Longest name of the sender: as long as a header line should be.
 pub const SENDER_NAME_CHARS_MAX: usize = 78;
+/// Longest access token for a mail server, in bytes: it fits the line that RFC 4954 section 4 allows.
+pub const MAIL_TOKEN_BYTES_MAX: usize = 8_192;
+/// Milliseconds that a program may take over an access token.
+pub const MAIL_TOKEN_MS_MAX: u64 = 15_000;
 /// Longest `Message-ID`: fits a header line (RFC 5322 section 2.1.1).
 pub const MAIL_ID_CHARS_MAX: usize = 255;
 /// Longest text of a role that a mail shows: two lines.

@@ -1,57 +1,92 @@
-//! Signing in to a mail server: PLAIN (RFC 4616) and LOGIN.
+//! Signing in to a mail server: PLAIN (RFC 4616), LOGIN, and XOAUTH2, as Microsoft 365 and Google ask
+//! for it.
 //!
 //! Chooses the way, and gives what is asked for. Whether the connection is safe is `smtp`'s to know.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::place::Login;
 use super::talk::{Broken, Reply, Talk};
+
+/// What shows who signs in.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    Password(&'a str),
+    Token(&'a str),
+}
 
 /// A way to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Plain,
     Login,
+    XOauth2,
 }
 
-/// The way that is used with a server that greets so; `None` where it offers none that is known.
-pub(super) fn chosen(hello: &Reply) -> Option<Mechanism> {
+/// The way that is used with a server that greets so; `None` where it offers none that fits.
+pub(super) fn chosen(hello: &Reply, by_token: bool) -> Option<Mechanism> {
     let offered = hello.offers("AUTH").unwrap_or_default();
     let is_offered = |name: &str| offered.iter().any(|word| word.eq_ignore_ascii_case(name));
-    let known = [("PLAIN", Mechanism::Plain), ("LOGIN", Mechanism::Login)];
-    known.into_iter().find(|(name, _)| is_offered(name)).map(|(_, mechanism)| mechanism)
+    let known: &[(&str, Mechanism)] = match by_token {
+        true => &[("XOAUTH2", Mechanism::XOauth2)],
+        false => &[("PLAIN", Mechanism::Plain), ("LOGIN", Mechanism::Login)],
+    };
+    known.iter().find(|(name, _)| is_offered(name)).map(|(_, mechanism)| *mechanism)
 }
 
 /// What a server offers, for people.
-pub(super) fn offered(hello: &Reply) -> String {
+pub(super) fn offered(hello: &Reply, by_token: bool) -> String {
+    let wanted = if by_token { "XOAUTH2" } else { "PLAIN or LOGIN" };
     match hello.offers("AUTH").unwrap_or_default().join(", ") {
-        none if none.is_empty() => "it offers none".to_owned(),
-        some => format!("it offers {some}"),
+        none if none.is_empty() => format!("it offers none, and {wanted} is needed"),
+        some => format!("it offers {some}, and {wanted} is needed"),
     }
+}
+
+/// The proof, and the forms in which it goes over the line.
+pub(super) fn secrets(user: &str, proof: Proof<'_>) -> Vec<String> {
+    let (secret, whole) = match proof {
+        Proof::Password(password) => (password, plain(user, password)),
+        Proof::Token(token) => (token, bearer(user, token)),
+    };
+    vec![whole, STANDARD.encode(secret), secret.to_owned()]
+}
+
+fn plain(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{user}\0{password}"))
+}
+
+fn bearer(user: &str, token: &str) -> String {
+    STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
 }
 
 /// Signs in.
 pub(super) async fn sign_in(
     talk: &mut Talk,
     mechanism: Mechanism,
-    login: &Login,
+    user: &str,
+    proof: Proof<'_>,
 ) -> Result<Reply, Broken> {
-    let Login { user, password, .. } = login;
+    let (Proof::Password(secret) | Proof::Token(secret)) = proof;
     let reply = match mechanism {
-        Mechanism::Plain => {
-            let both = STANDARD.encode(format!("\0{user}\0{password}"));
-            talk.command(format!("AUTH PLAIN {both}\r\n")).await?
-        }
+        Mechanism::Plain => talk.command(format!("AUTH PLAIN {}\r\n", plain(user, secret))).await?,
         Mechanism::Login => {
             // It asks for the user first, then for the password, in words that vary.
             let mut reply = talk.command("AUTH LOGIN\r\n").await?;
-            for part in [user, password] {
+            for part in [user, secret] {
                 if reply.code == 334 {
                     reply = talk.command(format!("{}\r\n", STANDARD.encode(part))).await?;
                 }
             }
             reply
+        }
+        Mechanism::XOauth2 => {
+            let first = format!("AUTH XOAUTH2 {}\r\n", bearer(user, secret));
+            match talk.command(first).await? {
+                // It says what is wrong, and refuses once that is heard.
+                reply if reply.code == 334 => talk.command("\r\n").await?,
+                reply => reply,
+            }
         }
     };
     // Asked for more than there is to give.

@@ -87,6 +87,8 @@ pub struct SendFault {
     pub text: String,
     /// The mail server had the whole mail and its answer did not come: it may have taken it.
     pub unclear: bool,
+    /// The key that names the access token, where that is at fault.
+    pub key: Option<&'static str>,
 }
 
 impl SendFault {
@@ -96,14 +98,14 @@ impl SendFault {
         let text = shown::answer(text);
         let enhanced = enhanced(&text).map(str::to_owned);
         let class = class_of(step, code, enhanced.as_deref(), &text);
-        Self { class, step, code: Some(code), enhanced, text, unclear: false }
+        Self { class, step, code: Some(code), enhanced, text, unclear: false, key: None }
     }
 
     /// A fault without an answer.
     #[must_use]
     pub fn without_answer(class: Class, step: Step, text: &str) -> Self {
         let text = shown::answer(text);
-        Self { class, step, code: None, enhanced: None, text, unclear: false }
+        Self { class, step, code: None, enhanced: None, text, unclear: false, key: None }
     }
 
     /// In plain words: what happened, the mail server's own answer, and what comes next.
@@ -164,6 +166,9 @@ impl SendFault {
             (Step::Tls, _) => "no safe connection to the mail server",
             (Step::Greeting, _) => "the mail server refuses this machine",
             (Step::StartTls, _) => "the mail server does not take up TLS",
+            (Step::Auth, Some(_)) if self.key.is_some() => {
+                "the mail server refused the access token"
+            }
             (Step::Auth, Some(_)) => "the mail server refused the password",
             (Step::Auth, None) => "the mail server offers no way to sign in that is known here",
             (_, Some(530)) => "the mail server wants TLS or a password first",
@@ -174,11 +179,12 @@ impl SendFault {
     }
 
     /// The keys that may be wrong.
-    const fn to_mend(&self) -> &'static str {
-        match self.step {
-            Step::MailFrom => "`mail.from` or `mail.url`",
-            Step::Write => "`mail.kind`",
-            _ => "`mail.url`",
+    fn to_mend(&self) -> String {
+        match (self.step, self.key) {
+            (Step::Auth, Some(key)) => format!("what `{key}` gives, or the user in `mail.url`"),
+            (Step::MailFrom, _) => "`mail.from` or `mail.url`".to_owned(),
+            (Step::Write, _) => "`mail.kind`".to_owned(),
+            _ => "`mail.url`".to_owned(),
         }
     }
 
@@ -189,6 +195,7 @@ impl SendFault {
             Step::Connect => "the mail server could not be reached",
             Step::Tls => "the TLS handshake with the mail server broke off",
             Step::Greeting => "the mail server did not greet",
+            Step::Auth if self.key.is_some() => "there is no access token for the mail server",
             Step::Data if self.unclear => {
                 "the mail server stopped answering after it was given the mail, and may have taken it"
             }

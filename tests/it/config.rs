@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -202,7 +203,7 @@ const PROMISED: &[(&str, &str)] = &[
     ("console", "listen public_url trusted_proxies tls_certificate tls_key"),
     ("store", "kind path cache_mb endpoints prefix max_staleness on_stale"),
     ("policies", "dir watch managed_by hold_widening demand_proof shadow"),
-    ("mail", "kind url from bounce_domain bounce_maildir"),
+    ("mail", "kind url from bounce_domain bounce_maildir oauth_token_file oauth_token_command"),
     ("invites", "lifetime"),
     ("sessions", "idle absolute"),
     ("passwords", "memory_kib iterations"),
@@ -313,13 +314,14 @@ fn mail_never_goes_out_in_the_clear() {
     for bad in [
         "smtp://mail.example",
         "smtp://u:p@mail.example:25",
-        "smtp://mail.example/?x=@localhost",
-        "smtp://mail.example#@localhost",
         "smtp://u:tls=required@mail.example",
         "smtp://localhost:25@mail.example",
         "smtp://localhost.example",
     ] {
         assert!(fault(&mail(bad)).contains("plain SMTP beyond loopback"), "{bad}");
+    }
+    for bad in ["smtp://mail.example/?x=@localhost", "smtp://mail.example#@localhost"] {
+        assert!(!faults(&mail(bad), &[]).is_empty(), "{bad}");
     }
     assert!(fault(&mail("mail.example")).contains("must begin with"));
     assert!(fault(&mail("smtps://")).contains("names no host"));
@@ -331,6 +333,24 @@ fn mail_never_goes_out_in_the_clear() {
         let set = [("KWIC_TEAM_MAIL_FROM", from)];
         assert_eq!(load("", &set).unwrap().mail.from.as_deref(), Some(from));
     }
+    assert!(fault("[mail]\nbounce_domain = \"a b\"").contains("is no domain"));
+    let token = mail("smtps://me@mail.example");
+    assert!(fault(&token).contains("user without a password"));
+    let command = taken(&format!("{token}\noauth_token_command = [\"get\", \"a b\"]"));
+    assert_eq!(command.mail.oauth_token_command, ["get", "a b"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let warned = || {
+        let config = taken(&format!("{token}\noauth_token_file = \"{}\"", file.display()));
+        config.warnings.join("\n")
+    };
+    assert!(warned().contains("mail waits until the token is there"), "{}", warned());
+    fs::write(&file, "ya29.x").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(warned().contains("others may read") && !warned().contains("ya29"), "{}", warned());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(!warned().contains("token"), "{}", warned());
+    assert!(fault("[mail]\noauth_token_file = \"/run/token\"").contains("set `mail.kind"));
     for lifetime in ["59m", "721h"] {
         let found = fault(&format!("[invites]\nlifetime = \"{lifetime}\""));
         assert!(found.contains("`invites.lifetime` must be from `1h` to `720h`"), "{found}");

@@ -21,7 +21,7 @@ fn mailer_at(url: &str) -> Mailer {
         url: Some(url.to_owned()),
         from: Some("no-reply@example.org".to_owned()),
         bounce_domain: Some("bounces.example.org".to_owned()),
-        bounce_maildir: None,
+        ..config::Mail::default()
     };
     Mailer::from_config(&mail, Path::new("/nonexistent")).unwrap().with_patience(PATIENCE)
 }
@@ -280,6 +280,58 @@ async fn a_refused_password_stops_the_queue_and_is_never_said() {
     );
 }
 
+/// A mailer that signs in with the token of a file.
+fn with_token(server: &SmtpServer, file: &Path) -> Mailer {
+    let mail = config::Mail {
+        kind: Some("smtp".to_owned()),
+        url: Some(format!("smtp://me%40example.org@127.0.0.1:{}", server.port)),
+        from: Some("\"KWIC, Inc.\" <no-reply@example.org>".to_owned()),
+        oauth_token_file: Some(file.to_owned()),
+        ..config::Mail::default()
+    };
+    Mailer::from_config(&mail, Path::new("/nonexistent")).unwrap().with_patience(PATIENCE)
+}
+
+#[tokio::test]
+async fn an_access_token_is_read_for_each_connection_and_never_said() {
+    const TOKEN: &str = "ya29.a0AfB-first_token.of~the+day/==";
+    let tokens = json!({"tokens": {"me@example.org": TOKEN}, "require_auth": true});
+    let Some(mut server) = SmtpServer::start(&tokens) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let mailer = with_token(&server, &file);
+    let fault = fault_of(&mailer).await;
+    let sentence = format!(
+        "there is no access token for the mail server (`mail.oauth_token_file`: `{}` cannot be read: *",
+        file.display()
+    );
+    check(&fault, Class::Temporary, Step::Auth, &sentence);
+    std::fs::write(&file, "ya29.of_yesterday").unwrap();
+    let fault = fault_of(&mailer).await;
+    let sentence = "the mail server refused the access token (535 5.7.8 Authentication credentials invalid): mend what `mail.oauth_token_file` gives, or the user in `mail.url`, then `kwic-team mail resume`";
+    check(&fault, Class::Configuration, Step::Auth, sentence);
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    mailer.send(&outgoing(&mailer, 1)).await.unwrap();
+    let mail = server.mail();
+    assert_eq!(
+        (&mail["user"], &mail["mail_from"]),
+        (&json!("me@example.org"), &json!("no-reply@example.org"))
+    );
+    let text = mail["mail"].as_str().unwrap();
+    assert!(text.contains("From: \"KWIC, Inc.\" <no-reply@example.org>\r\n"), "{text}");
+    // A server that says what it was told, and one that takes no token.
+    for said in [TOKEN.to_owned(), "dXNlcj1tZUBleGFtcGxlLm9yZwFhdXRoPUJlYXJlciB5".to_owned()] {
+        server.answer(&json!({"AUTH": format!("535 5.7.3 what is {said}")}));
+        let fault = fault_of(&mailer).await;
+        assert!(!format!("{fault:?} {}", fault.sentence()).contains(&said), "{fault:?}");
+    }
+    server.answer(&json!({"EHLO": "250-here|250 AUTH PLAIN LOGIN"}));
+    let sentence = "the mail server offers no way to sign in that is known here (it offers PLAIN, LOGIN, and XOAUTH2 is needed): mend *";
+    check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
+    let walked = format!("{:?}", test_mail(&mailer).await);
+    assert!(!walked.contains(TOKEN), "{walked}");
+}
+
 #[tokio::test]
 async fn a_mail_server_that_wants_more_stops_the_queue() {
     let Some(server) = SmtpServer::start(&json!({"require_auth": true})) else { return };
@@ -430,10 +482,7 @@ async fn a_test_mail_to_a_folder_is_a_file_and_without_mail_says_so() {
     let home = tempfile::tempdir().unwrap();
     let mail = |kind: Option<&str>| config::Mail {
         kind: kind.map(str::to_owned),
-        url: None,
-        from: None,
-        bounce_domain: None,
-        bounce_maildir: None,
+        ..config::Mail::default()
     };
     let mailer = Mailer::from_config(&mail(Some("folder")), home.path()).unwrap();
     assert!(mailer.sends());

@@ -154,7 +154,7 @@ impl<'a> Sender<'a> {
             url: Some(format!("smtp://127.0.0.1:{}", postfix.port)),
             from: Some("no-reply@example.org".to_owned()),
             bounce_domain: Some("bounces.example.org".to_owned()),
-            bounce_maildir: None,
+            ..config::Mail::default()
         };
         Self {
             mailer: Mailer::from_config(&mail, Path::new("/nonexistent")).unwrap(),

@@ -1,7 +1,8 @@
 """An SMTP server on loopback that answers as it is told.
 
 The first argument is a JSON object: "tls" ("starttls" or "implicit") with "certificate" and "key",
-"require_starttls", "users" (name to password), "require_auth", "dsn", "injected" (what somebody on the
+"require_starttls", "users" (name to password), "tokens" (name to
+access token, for XOAUTH2 alone), "require_auth", "dsn", "injected" (what somebody on the
 way puts behind the answer to STARTTLS). Each line on standard input
 is a JSON object that replaces what is answered: command to answer, where the commands are
 GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA and END (of a mail), and an answer is a line, lines
@@ -10,6 +11,7 @@ that arrived whole, a JSON object a line. Ends with standard input.
 """
 
 import asyncio
+import base64
 import json
 import logging
 import ssl
@@ -17,7 +19,7 @@ import sys
 import threading
 import warnings
 
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 # It warns of what these tests are about.
 warnings.simplefilter("ignore")
@@ -89,9 +91,19 @@ class Handler:
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname
         mine = ["250-DSN"] if OPTIONS.get("dsn") else []
-        if not OPTIONS.get("users"):
+        if not OPTIONS.get("users") and not OPTIONS.get("tokens"):
             responses = [line for line in responses if not line.startswith("250-AUTH")]
         return responses[:-1] + mine + responses[-1:]
+
+    async def auth_XOAUTH2(self, server, args):
+        user, token = base64.b64decode(args[1]).decode().split("\x01")[:2]
+        user, token = user.removeprefix("user="), token.removeprefix("auth=Bearer ")
+        if OPTIONS["tokens"].get(user) == token:
+            data = LoginPassword(user.encode(), token.encode())
+            return AuthResult(success=True, auth_data=data)
+        # It says why, and refuses once the client has heard it.
+        await server.challenge_auth('{"status":"400","schemes":"Bearer"}')
+        return AuthResult(success=False, handled=False)
 
     async def handle_DATA(self, server, session, envelope):
         tell(
@@ -144,6 +156,7 @@ def main():
             require_starttls=bool(OPTIONS.get("require_starttls")),
             auth_required=bool(OPTIONS.get("require_auth")),
             auth_require_tls=False,
+            auth_exclude_mechanism=["PLAIN", "LOGIN"] if OPTIONS.get("tokens") else ["XOAUTH2"],
             authenticator=check,
             loop=loop,
         )

@@ -208,7 +208,7 @@ async fn stage(server: &SmtpServer) -> Stage {
         url: Some(format!("smtp://127.0.0.1:{}", server.port)),
         from: Some(FROM.to_owned()),
         bounce_domain: Some("bounce.example.org".to_owned()),
-        bounce_maildir: None,
+        ..config::Mail::default()
     };
     let mailer = Mailer::from_config(&mail, Path::new("/nowhere")).unwrap();
     let patience = std::time::Duration::from_secs(1);
