@@ -152,13 +152,18 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What `serve --check` finds out: the policies pass the gate. Answers what it looked at.
+/// What `serve --check` finds out: whatever `serve` makes of the configuration alone can be made, and
+/// the policies pass the gate. Writes nothing, and asks no store. Answers what it looked at.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault.
 pub fn check(config: &Config) -> Result<String, Failure> {
     usable(config)?;
+    fit_connections(&mut config.clone())?;
+    refuse_a_lost_store(config)?;
+    unix_sockets(config).iter().try_for_each(Listen::check)?;
     read_keys(config)?;
+    Mailer::checked(&config.mail)?;
     let files = match &config.policies.dir {
         Some(dir) => policy_folder::read(dir)?,
         None => policy_folder::shipped(),
@@ -274,6 +279,14 @@ impl Sockets {
         }
         Ok(Self { decision, console, admin })
     }
+}
+
+/// The sockets in the file system, by their paths.
+fn unix_sockets(config: &Config) -> Vec<Listen> {
+    let admin = Listen::Unix { path: config.data.join("admin.sock"), mode: ADMIN_MODE };
+    let mode = config.decision.socket_mode;
+    let decision = config.decision.socket.clone().map(|path| Listen::Unix { path, mode });
+    [Some(admin), decision].into_iter().flatten().collect()
 }
 
 /// Serves a listener. A socket whose file is removed, as cleaners of old files do, or replaced by one

@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::SocketAddr as SocketName;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -100,11 +101,27 @@ impl Default for Bounds {
 }
 
 impl Listen {
+    /// What can be known of a place without binding it: a socket's path has a longest length, and
+    /// takes no other file's name.
+    ///
+    /// # Errors
+    /// As [`Listen::bind`].
+    pub fn check(&self) -> Result<(), Failure> {
+        let Self::Unix { path, .. } = self else { return Ok(()) };
+        SocketName::from_pathname(new_name(path))
+            .map_err(|fault| taken(&path.display().to_string(), &fault))?;
+        match fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => Err(no_socket(path)),
+            _ => Ok(()),
+        }
+    }
+
     /// Binds the socket.
     ///
     /// # Errors
     /// `Conflict`, when somebody else listens there; `Internal` with the system's reason.
     pub async fn bind(&self) -> Result<Listener, Failure> {
+        self.check()?;
         match self {
             Self::Tcp(address) => {
                 let bound = bind_tcp(*address);
@@ -129,12 +146,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 /// Bound under a name of its own and moved into place, so that nobody connects before the mode is
 /// set. A socket that a dead process left is replaced; nothing else is.
 async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
-    if let Ok(there) = fs::symlink_metadata(path) {
-        make_sure_it_is_dead(path, &there).await?;
+    if fs::symlink_metadata(path).is_ok() {
+        make_sure_it_is_dead(path).await?;
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}", std::process::id()));
-    let new = PathBuf::from(new);
+    let new = new_name(path);
     let bound = || -> io::Result<(UnixListener, SocketFile)> {
         let _ = fs::remove_file(&new);
         let socket = UnixSocket::new_stream()?;
@@ -152,14 +167,9 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
 
 /// Only a refused connection tells that nobody listens: a live process that is too busy to accept
 /// answers otherwise.
-async fn make_sure_it_is_dead(path: &Path, there: &fs::Metadata) -> Result<(), Failure> {
+async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     let name = path.display();
     let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
-    if !there.file_type().is_socket() {
-        return refuse(format!(
-            "`{name}` is there and is no socket: move it away, or configure another path"
-        ));
-    }
     match UnixStream::connect(path).await {
         Err(fault) if fault.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -170,6 +180,20 @@ async fn make_sure_it_is_dead(path: &Path, there: &fs::Metadata) -> Result<(), F
             "`{name}` may be in use ({fault}): remove it if nothing uses it, or configure another path"
         )),
     }
+}
+
+/// The name that a socket has until its mode is set.
+fn new_name(path: &Path) -> PathBuf {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    PathBuf::from(new)
+}
+
+fn no_socket(path: &Path) -> Failure {
+    let name = path.display();
+    let sentence =
+        format!("`{name}` is there and is no socket: move it away, or configure another path");
+    Failure::new(Kind::Conflict, "socket_taken", sentence)
 }
 
 fn taken(place: &str, fault: &io::Error) -> Failure {

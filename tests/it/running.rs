@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
@@ -303,5 +304,125 @@ fn a_safety_that_is_not_there_yet_is_not_promised() {
         assert_eq!(output.status.code(), Some(1), "{key}");
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(message.contains(&format!("`policies.{key}` is not offered")), "{message}");
+    }
+}
+
+/// A whole configuration with these lines under sections; `mail` is followed by a public address.
+fn configuration(home: &Path, lines: &[(&str, &str)]) -> String {
+    let mut sections = std::collections::BTreeMap::from([
+        ("decision", "listen = \"127.0.0.1:0\"\n".to_owned()),
+        ("console", "listen = \"127.0.0.1:0\"\npublic_url = \"https://a.example\"\n".to_owned()),
+    ]);
+    for (section, line) in lines {
+        let line = line.replace("HOME", home.to_str().unwrap());
+        sections.entry(section).or_default().push_str(&format!("{line}\n"));
+    }
+    sections.iter().map(|(section, lines)| format!("[{section}]\n{lines}")).collect()
+}
+
+#[test]
+fn what_serve_refuses_check_refuses_in_the_same_words() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "no keys").unwrap();
+    fs::create_dir(home.path().join("empty")).unwrap();
+    let long = format!("socket = \"HOME/{}\"", "s".repeat(120));
+    let smtp = |url: &str| format!("kind = \"smtp\"\nfrom = \"a@b.example\"\nurl = \"{url}\"");
+    let mut bad: Vec<Vec<(&str, String)>> = [
+        "mail.example",
+        "smtps://",
+        "smtps://mail example.org",
+        "smtps://u@mail.example",
+        "smtps://u:@mail.example",
+        "smtps://u:%zz@mail.example",
+        "smtps://u:a/b@mail.example",
+        "smtps://u:p@mail.example/inbox",
+        "smtps://u:p@mail.example:port",
+        "smtps://u:p@mail.example:65536",
+        "smtps://u:p@mail.example?tls=none",
+        "smtp://u:p@mail.example",
+        "smtp://mail.example?tls=optional",
+        "smtp://localhost?tls=required&x=1",
+    ]
+    .map(|url| vec![("mail", smtp(url))])
+    .into();
+    for (section, line) in [
+        ("mail", "from = \"nobody\""),
+        ("mail", "from = \"KWIC, Inc. <a@b.example>\""),
+        ("mail", "kind = \"folder\"\nbounce_domain = \"a b\""),
+        ("mail", "kind = \"folder\"\nbounce_domain = \"localhost:25\""),
+        ("mail", "oauth_token_file = \"HOME/file\""),
+        ("mail", "kind = \"smtp\"\nfrom = \"a@b.example\""),
+        ("decision", "socket = \"HOME/file\""),
+        ("decision", long.as_str()),
+        ("decision", "keys_file = \"HOME/none\""),
+        ("decision", "keys_file = \"HOME/file\""),
+        ("decision", "public_url = \"a.example\""),
+        ("console", "trusted_proxies = [\"nobody\"]"),
+        ("console", "tls_certificate = \"HOME/file\"\ntls_key = \"HOME/file\""),
+        ("store", "kind = \"etcd\"\nendpoints = [\"https://a:1\"]"),
+        ("policies", "dir = \"HOME/none\""),
+        ("policies", "dir = \"HOME/empty\""),
+        ("policies", "demand_proof = true"),
+        ("sessions", "idle = \"8d\""),
+        ("invites", "lifetime = \"1m\""),
+    ] {
+        bad.push(vec![(section, line.to_owned())]);
+    }
+    for lines in &bad {
+        let lines: Vec<(&str, &str)> =
+            lines.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        let text = configuration(home.path(), &lines);
+        fs::write(home.path().join("kwic-team.toml"), text).unwrap();
+        let told = [&["--check"][..], &[]].map(|arguments| {
+            let mut child = command(home.path())
+                .args(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // One that starts, though it should not, is ended by what it is given to say.
+            let mut said = String::new();
+            let pipe = child.stderr.take().unwrap();
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if line.contains("started") {
+                    child.kill().unwrap();
+                }
+                // What the log says on the way is not the answer.
+                if !line.contains("INFO") && !line.contains("WARN") {
+                    said.push_str(&line);
+                }
+            }
+            (child.wait().unwrap().code(), said)
+        });
+        assert!(told[0].0.is_some_and(|code| code != 0), "{lines:?} passed the check: {told:?}");
+        assert_eq!(told[0], told[1], "{lines:?}");
+    }
+}
+
+#[test]
+fn what_check_approves_serve_starts_with() {
+    for lines in [
+        &[("mail", "kind = \"folder\"\nfrom = '\"KWIC, Inc.\" <a@b.example>'")][..],
+        &[(
+            "mail",
+            "kind = \"smtp\"\nfrom = \"KWIC <a@b.example>\"\nurl = \"smtps://u%40x@mail.example:465/\"\noauth_token_command = [\"get\", \"token\"]",
+        )],
+        &[(
+            "mail",
+            "kind = \"smtp\"\nfrom = \"a@b.example\"\nurl = \"smtp://u:p@[::1]?tls=required\"\nbounce_domain = \"b.example\"",
+        )],
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let text = configuration(home.path(), lines);
+        fs::write(home.path().join("kwic-team.toml"), text).unwrap();
+        let output = command(home.path()).arg("--check").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{lines:?}: {output:?}");
+        assert!(!home.path().join("data").exists(), "a check writes nothing");
+        let mut child = command(home.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let is_ready = said.into_iter().any(|line| line == "ready");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_ready, "{lines:?}");
     }
 }
