@@ -79,14 +79,21 @@ pub fn check_host<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Fa
     let Some(name) = host.map(host_name) else {
         return Err(Failure::new(Kind::Invalid, "no_host", "send one `Host` header"));
     };
-    if is_loopback(name)
-        || app.config.decision.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
-    {
+    let decision = &app.config.decision;
+    let own = decision.public_url.as_deref().map(host_of);
+    let mut allowed = decision.allowed_hosts.iter().map(String::as_str).chain(own);
+    if is_loopback(name) || allowed.any(|known| known.eq_ignore_ascii_case(name)) {
         return Ok(());
     }
     Err(Failure::new(
         Kind::Denied,
         "foreign_host",
-        "this `Host` is neither loopback nor in `decision.allowed_hosts`: add it there if callers use it",
+        "this `Host` is neither loopback, nor that of `decision.public_url`, nor in `decision.allowed_hosts`: add it there if callers use it",
     ))
+}
+
+/// The host name of an address, without its port.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host_name(rest.split('/').next().unwrap_or(rest))
 }

@@ -70,8 +70,9 @@ pub const JSON_DEPTH_MAX: usize = 32;
 pub const QUERY_NAME_BYTES_MAX: usize = 1_024;
 /// Most kinds of lines of which the log writes one a minute each; all others are one kind.
 pub const LOG_KINDS_MAX: usize = 64;
-/// Longest request id that is echoed.
-pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Longest request id that is echoed: longer than any that tools make (a trace id has 55 bytes), and
+/// short enough for a line of the log.
+pub const REQUEST_ID_BYTES_MAX: usize = 1_024;
 /// Largest head of a request: request line and header fields. A browser sends the cookies of every
 /// application on the host, and proxies let 32 KiB of them pass.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;

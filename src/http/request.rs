@@ -289,7 +289,7 @@ impl Request {
         self.host().map(host_name)
     }
 
-    /// The caller's `x-request-id` where it is printable and short, else one of our own.
+    /// The caller's `x-request-id` where it is printable ASCII within its bound, else one of our own.
     #[must_use]
     pub fn id(&self) -> &str {
         self.id_value().to_str().unwrap_or_default()

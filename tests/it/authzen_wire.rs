@@ -756,6 +756,43 @@ async fn a_name_that_a_page_could_make_its_own_is_refused_on_tcp() {
 }
 
 #[tokio::test]
+async fn the_host_of_the_public_address_is_allowed_by_itself() {
+    let line =
+        |host: &str| format!("GET /livez HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    for (url, host, foreign) in [
+        ("https://pdp.example.com/", "PDP.example.com", "example.com"),
+        ("https://pdp.example.com:8443/tenant", "pdp.example.com:9000", "tenant"),
+        ("https://[2001:db8::1]/x", "[2001:db8::1]:443", "[2001:db8::2]"),
+    ] {
+        let sidecar =
+            Sidecar::start_with(|app| app.config.decision.public_url = Some(url.to_owned())).await;
+        assert_eq!(sidecar.tcp(line(host)).await.status, 200, "{url} {host}");
+        assert!(sidecar.tcp(line(foreign)).await.refused(403).contains("`decision.public_url`"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_echoed_up_to_its_bound_and_replaced_beyond_it() {
+    let sidecar = Sidecar::start().await;
+    let body = granted().to_string();
+    // With `x-unusual` the request goes another way through the server.
+    for unusual in ["", "x-unusual: 1\r\n"] {
+        let ask = async |id: &str| {
+            let headers = format!("{JSON}{unusual}x-request-id: {id}\r\n");
+            let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.header("x-request-id").unwrap().to_owned()
+        };
+        for length in [1, 129, 1_024] {
+            let id = "i".repeat(length);
+            assert_eq!(ask(&id).await, id, "{length}");
+        }
+        let other = ask(&"i".repeat(1_025)).await;
+        assert!(!other.is_empty() && other.len() < 64, "{other}");
+    }
+}
+
+#[tokio::test]
 async fn where_keys_are_configured_a_caller_brings_one() {
     let sidecar = Sidecar::start_with(|app| {
         let keys = vec![Digest::of(&[b"first-key"]), Digest::of(&[b"second-key"])];
