@@ -14,6 +14,7 @@ mod examples;
 mod explain;
 #[cfg(test)]
 mod explained;
+mod extension_text;
 mod extent;
 mod fault;
 mod folder;

@@ -37,8 +37,14 @@ pub(super) struct DecideArgs {
     #[arg(long, value_name = "SLUG")]
     account: Option<String>,
     /// Attributes of the resource, as a JSON object
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", visible_alias = "resource-properties")]
     properties: Option<String>,
+    /// Attributes of the subject, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    subject_properties: Option<String>,
+    /// Attributes of the action, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    action_properties: Option<String>,
     /// The context, as a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
@@ -62,22 +68,41 @@ pub(super) struct DecideArgs {
     suspended: bool,
 }
 
-pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
-    let mut properties = object("--properties", args.properties.as_deref())?;
-    let context = object("--context", args.context.as_deref())?;
-    if let Some(account) = &args.account {
-        properties.insert("account".to_owned(), Json::String(account.clone()));
+/// What the caller says beside the names, as objects.
+struct Said {
+    subject: Map<String, Json>,
+    action: Map<String, Json>,
+    resource: Map<String, Json>,
+    context: Map<String, Json>,
+}
+
+impl Said {
+    fn read(args: &DecideArgs) -> Result<Self, Stop> {
+        let mut said = Self {
+            subject: object("--subject-properties", args.subject_properties.as_deref())?,
+            action: object("--action-properties", args.action_properties.as_deref())?,
+            resource: object("--properties", args.properties.as_deref())?,
+            context: object("--context", args.context.as_deref())?,
+        };
+        if let Some(account) = &args.account {
+            said.resource.insert("account".to_owned(), Json::String(account.clone()));
+        }
+        Ok(said)
     }
+}
+
+pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
+    let said = Said::read(args)?;
     let subject = pair("--subject", &args.subject)?;
     let resource = pair("--resource", &args.resource)?;
     let answer = match &args.policies {
-        Some(_) => on_folder((global, args), subject, resource, (&properties, &context))?,
+        Some(_) => on_folder((global, args), subject, resource, &said)?,
         None => {
             let body = json!({
-                "subject": {"type": subject.0, "id": subject.1},
-                "action": {"name": args.action},
-                "resource": {"type": resource.0, "id": resource.1, "properties": properties},
-                "context": context,
+                "subject": {"type": subject.0, "id": subject.1, "properties": said.subject},
+                "action": {"name": args.action, "properties": said.action},
+                "resource": {"type": resource.0, "id": resource.1, "properties": said.resource},
+                "context": said.context,
                 "options": {"explain": args.explain},
             });
             Remote::of(global)?.json(&Call::new("POST", "/access/v1/evaluation").body(&body))?
@@ -133,7 +158,7 @@ fn on_folder(
     (global, args): (&Global, &DecideArgs),
     subject: (&str, &str),
     resource: (&str, &str),
-    (properties, context): (&Map<String, Json>, &Map<String, Json>),
+    said: &Said,
 ) -> Result<Json, Stop> {
     let snapshot = snapshot(global, args)?;
     if let Some(role) = &args.role
@@ -158,13 +183,16 @@ fn on_folder(
         two_step: false,
         joined: Timestamp(0),
     });
-    let (properties, context) = (record(properties), record(context));
     let query = Query {
-        subject: EntityRef { kind: subject.0, id: subject.1, properties: &[] },
+        subject: EntityRef { kind: subject.0, id: subject.1, properties: &record(&said.subject) },
         action: &args.action,
-        action_properties: &[],
-        resource: EntityRef { kind: resource.0, id: resource.1, properties: &properties },
-        context: &context,
+        action_properties: &record(&said.action),
+        resource: EntityRef {
+            kind: resource.0,
+            id: resource.1,
+            properties: &record(&said.resource),
+        },
+        context: &record(&said.context),
     };
     let world = World { members: &MadeUp(member), single_account: None };
     Ok(answer(&snapshot.decide(&query, &world, args.explain)))

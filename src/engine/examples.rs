@@ -113,7 +113,10 @@ fn value(json: &Json) -> Value<'static> {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(number) => number.as_i64().map_or(Value::Double(0.5), Value::Long),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Long(whole),
+            None => Value::Double(number.as_f64().unwrap()),
+        },
         Json::String(text) => Value::String(Cow::Owned(text.clone())),
         Json::Array(items) => Value::List(items.iter().map(value).collect()),
         Json::Object(_) => Value::Record(record(json)),
@@ -550,6 +553,67 @@ fn attributes_of_every_kind_are_read_by_the_schema() {
     let green = ask("user:anna", "price", "color:green").of(&set);
     assert_eq!(green.reason, Reason::BadAttributes);
     assert!(green.sentence.contains("`resource.id`"), "{}", green.sentence);
+}
+
+/// Cedar's own JSON, RFC 3339 and JSON numbers, at any depth and wherever a caller says something.
+#[test]
+fn extension_values_are_taken_in_the_forms_that_tools_send() {
+    let schema = format!(
+        r#"{}
+          entity Deal {{ at: datetime, rates: Set<decimal> }};
+          action price appliesTo {{ principal: User, resource: Deal, context: {{ now?: datetime, limit?: decimal }} }};
+        }}"#,
+        SCHEMA.trim_end_matches('}')
+    );
+    let rules = r#"@id("price") permit (principal, action == KWIC::Action::"price", resource)
+        when { resource.at == datetime("2026-01-31T07:00:00Z")
+            && resource.rates == [decimal("1.25"), decimal("2.0")]
+            && context has now && context.now == datetime("2026-01-31T07:00:00.500Z")
+            && context has limit && context.limit == decimal("0.1") };"#;
+    let set = snapshot(&[("schema.cedarschema", &schema), ("rules/rules.cedar", rules)]);
+    let price = |at: Json, rates: Json, now: Json, limit: Json| {
+        let ask = ask("user:anna", "price", "deal:d").says(json!({"at": at, "rates": rates}));
+        Ask { context: json!({"now": now, "limit": limit}), ..ask }.of(&set)
+    };
+    let call = |function: &str, arg: Json| json!({"fn": function, "arg": arg});
+    let at = json!("2026-01-31T08:00:00+01:00");
+    let (rates, now, limit) = (json!(["1.25", 2]), json!("2026-01-31T07:00:00.5Z"), json!(0.1));
+    for given in [
+        at.clone(),
+        call("datetime", at.clone()),
+        json!({"__extn": call("datetime", json!("2026-01-31T07:00:00Z"))}),
+    ] {
+        let rates = json!([call("decimal", json!("1.25")), 2.0]);
+        let found = price(given, rates, call("datetime", now.clone()), limit.clone());
+        assert_eq!(found.reason, Reason::Granted, "{}", found.sentence);
+    }
+    for (found, path, words) in [
+        (
+            price(json!(1), rates.clone(), now.clone(), limit.clone()),
+            "properties.at",
+            "not a number",
+        ),
+        (
+            price(call("decimal", at.clone()), rates.clone(), now.clone(), limit.clone()),
+            "properties.at",
+            "such as `2026-01-31T08:00:00Z`",
+        ),
+        (
+            price(at.clone(), json!([1.000_01]), now.clone(), limit.clone()),
+            "properties.rates[0]",
+            "at most 4 digits",
+        ),
+        (
+            price(at.clone(), rates.clone(), json!("2026-01-31T08:00:00.123456+01:00"), limit),
+            "context.now",
+            "at most 3 digits",
+        ),
+        (price(at, rates, now, json!(1e15)), "context.limit", "such as `\"1.25\"`"),
+    ] {
+        assert_eq!(found.reason, Reason::BadAttributes, "{path}");
+        let sentence = &found.sentence;
+        assert!(sentence.contains(path) && sentence.contains(words), "{sentence}");
+    }
 }
 
 /// A caller moves nobody by asking about what they are in.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use serde_json::Value as Json;
 
+use super::extension_text;
 use crate::domain::Value;
 use crate::domain::query::member;
 
@@ -78,8 +79,8 @@ impl BadAttributes {
 
     pub(super) fn mistyped(wanted: &str, found: &Value<'_>) -> Self {
         match found {
-            // `1.5` is a number, too.
-            Value::Double(number) => Self::because(format!("must be {wanted}, not {number}")),
+            // `1.5` is a number, too, and `5.0` is not written like a whole one.
+            Value::Double(number) => Self::because(format!("must be {wanted}, not {number:?}")),
             found => Self::because(format!("must be {wanted}, not {}", found.kind())),
         }
     }
@@ -257,39 +258,50 @@ pub(super) fn check_listed(
     Err(BadAttributes::because(why))
 }
 
-/// An extension value as a bare string, or as `{"__extn":{"fn","arg"}}`.
+/// An extension value as a bare string, or as Cedar's JSON writes one, `{"fn","arg"}` alone or within
+/// `{"__extn"}`; a decimal as a number too.
 fn read_extension(
     extension: Extension,
     value: &Value<'_>,
 ) -> Result<RestrictedExpression, BadAttributes> {
     let (function, wanted) = match extension {
-        Extension::Decimal => ("decimal", "a decimal number as a string, such as `1.25`"),
+        Extension::Decimal => {
+            ("decimal", "a decimal number of at most 4 digits behind the point, such as `\"1.25\"`")
+        }
         Extension::Ip => ("ip", "an IP address, such as `192.0.2.1`"),
-        Extension::DateTime => ("datetime", "a date or time, such as `2026-01-31T08:00:00Z`"),
+        Extension::DateTime => (
+            "datetime",
+            "a date or time, such as `2026-01-31T08:00:00Z` or, at most 3 digits behind the second, `2026-01-31T08:00:00.250+01:00`",
+        ),
         Extension::Duration => ("duration", "a duration, such as `1h30m`"),
     };
-    let wrapped = value.as_record().and_then(|members| member(members, "__extn"));
-    let text = match (wrapped.and_then(Value::as_record), value) {
-        (Some(call), _) if member(call, "fn").and_then(Value::as_str) == Some(function) => {
-            member(call, "arg").and_then(Value::as_str)
-        }
-        (None, Value::String(text)) => Some(text.as_ref()),
-        _ => None,
+    let wrapped = value.as_record().and_then(|members| member(members, "__extn")).unwrap_or(value);
+    let call = wrapped.as_record();
+    let given = match call.and_then(|call| member(call, "fn")).and_then(Value::as_str) {
+        Some(named) if named == function => call.and_then(|call| member(call, "arg")),
+        Some(_) => None,
+        None => Some(wrapped),
     };
-    let Some(text) = text else {
-        return Err(BadAttributes::mistyped(wanted, value));
+    let text = match (extension, given) {
+        (Extension::DateTime, Some(Value::String(text))) => extension_text::datetime(text),
+        (_, Some(Value::String(text))) => Cow::Borrowed(text.as_ref()),
+        (Extension::Decimal, Some(number)) => match extension_text::decimal(number) {
+            Some(text) => Cow::Owned(text),
+            None => return Err(BadAttributes::mistyped(wanted, number)),
+        },
+        _ => return Err(BadAttributes::mistyped(wanted, value)),
     };
     let expression = match extension {
-        Extension::Decimal => RestrictedExpression::new_decimal(text),
-        Extension::Ip => RestrictedExpression::new_ip(text),
-        Extension::DateTime => RestrictedExpression::new_datetime(text),
-        Extension::Duration => RestrictedExpression::new_duration(text),
+        Extension::Decimal => RestrictedExpression::new_decimal(text.as_ref()),
+        Extension::Ip => RestrictedExpression::new_ip(text.as_ref()),
+        Extension::DateTime => RestrictedExpression::new_datetime(text.as_ref()),
+        Extension::Duration => RestrictedExpression::new_duration(text.as_ref()),
     };
     // Cedar reads the text only when the value is made: here the attribute can still be named.
     match Context::from_pairs([("value".to_owned(), expression.clone())]) {
         Ok(_) => Ok(expression),
         Err(_) => {
-            let text = shown(text);
+            let text = shown(&text);
             Err(BadAttributes::because(format!("must be {wanted}, not `{text}`")))
         }
     }

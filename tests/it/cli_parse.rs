@@ -611,13 +611,57 @@ fn a_decision_ends_with_0_or_2_and_says_why_on_demand() {
     assert_eq!(
         asked,
         json!({
-            "subject": {"type": "A::User", "id": "ann"},
-            "action": {"name": "x"},
+            "subject": {"type": "A::User", "id": "ann", "properties": {}},
+            "action": {"name": "x", "properties": {}},
             "resource": {"type": "doc", "id": "u:1", "properties": {"size": 3, "account": "acme"}},
             "context": {"a": [1]},
             "options": {"explain": false},
         })
     );
+}
+
+#[test]
+fn a_decision_takes_attributes_of_subject_action_and_resource() {
+    let sidecar = MadeUp::answering([ok(&json!({"decision": true}))]);
+    let asked = ["decide", "--subject", "user:ann", "--action", "x", "--resource", "doc:1"];
+    let said = [
+        "--subject-properties",
+        r#"{"device":"known"}"#,
+        "--action-properties",
+        r#"{"soft":true}"#,
+        "--resource-properties",
+        r#"{"size":3}"#,
+    ];
+    assert_eq!(sidecar.run(&[&asked[..], &said].concat()).ends(0), "allow\n");
+    let body: Json = serde_json::from_str(&sidecar.heard()[0].body).unwrap();
+    assert_eq!(body["subject"]["properties"], json!({"device": "known"}));
+    assert_eq!(body["action"]["properties"], json!({"soft": true}));
+    assert_eq!(body["resource"]["properties"], json!({"size": 3}));
+    for flag in ["--subject-properties", "--action-properties", "--properties", "--context"] {
+        let err = run(&[&asked[..], &[flag, "[1]"]].concat()).complains(64);
+        assert!(err.contains(&format!("{flag} must be a JSON object")), "{err}");
+    }
+    // A folder hears the same.
+    let (_home, policies) = folder();
+    let schema = policies.join("schema.cedarschema");
+    let text = fs::read_to_string(&schema).unwrap();
+    let declared = text.replacen("first_name: String,", "first_name: String, device?: String,", 1);
+    assert_ne!(declared, text, "the schema of `User` is another: change this test");
+    fs::write(&schema, declared).unwrap();
+    fs::write(
+        policies.join("rules/devices.cedar"),
+        r#"@id("devices") forbid (principal is KWIC::User, action, resource)
+           when { principal has device && principal.device == "stolen" };"#,
+    )
+    .unwrap();
+    let ask = |device: &'static str| {
+        let asked = ["decide", "--policies", path(&policies), "--subject", "user:ann"];
+        let more = ["--action", "team:view", "--resource", "account:acme", "--account", "acme"];
+        let who = ["--role", "administrator", "--explain", "--subject-properties", device];
+        run(&[&asked[..], &more, &who].concat())
+    };
+    ask(r#"{"device":"known"}"#).ends(0);
+    assert!(ask(r#"{"device":"stolen"}"#).ends(2).contains("devices"));
 }
 
 #[test]

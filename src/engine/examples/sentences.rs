@@ -392,7 +392,7 @@ fn what_a_caller_writes_is_no_sentence() {
         (
             edit("user:anna", json!({"account": "acme", "due": "so`on"})),
             BadAttributes,
-            r"`resource.properties.due` must be a date or time, such as `2026-01-31T08:00:00Z`, not `so\u{60}on`",
+            r"`resource.properties.due` must be a date or time, such as `2026-01-31T08:00:00Z` or, at most 3 digits behind the second, `2026-01-31T08:00:00.250+01:00`, not `so\u{60}on`",
         ),
         (
             edit("user:anna", json!({"account": "acme", "owner": {"type": "x`y", "id": "z"}})),
