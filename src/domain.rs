@@ -35,6 +35,7 @@ pub mod sealed;
 pub mod session;
 pub mod token;
 pub mod two_step;
+pub mod typed;
 
 pub use account::{Account, AccountSlug};
 pub use api_token::{ApiToken, ApiTokenId};

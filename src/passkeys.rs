@@ -14,7 +14,7 @@ use webauthn_rs::prelude::{
 };
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
-use crate::domain::passkey::wrong_passkey;
+use crate::domain::passkey::{passkey_unverified, wrong_passkey};
 use crate::domain::{Digest, Failure, Kind, Member, Passkey, PasskeyId, limits};
 
 /// What an authenticator shows as the name of the other side.
@@ -74,6 +74,8 @@ pub enum Refusal {
     Failed(Failure),
     /// It is not the answer of one of these passkeys to this question.
     Wrong,
+    /// It tells of no check by PIN, fingerprint or face, which this passkey has made before.
+    Unverified,
     /// Its counter went back: there are two of this passkey.
     Copied(PasskeyId),
 }
@@ -168,6 +170,7 @@ impl RelyingParty {
         let passkey = known.iter().find(|passkey| passkey.id == id).ok_or(Refusal::Wrong)?;
         let result = match self.0.finish_securitykey_authentication(&answer, &state) {
             Ok(result) => result,
+            Err(WebauthnError::UserNotVerified) => return Err(Refusal::Unverified),
             Err(WebauthnError::CredentialPossibleCompromise) => return Err(Refusal::Copied(id)),
             Err(fault) => return Err(refused(&fault)),
         };
@@ -244,6 +247,7 @@ impl From<Refusal> for Failure {
         match refusal {
             Refusal::Failed(failure) => failure,
             Refusal::Wrong => wrong_passkey(),
+            Refusal::Unverified => passkey_unverified(),
             Refusal::Copied(_) => Self::new(
                 Kind::Denied,
                 "passkey_copied",

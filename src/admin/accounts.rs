@@ -41,7 +41,7 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
 fn first_member(form: &mut Form) -> Option<FirstMember> {
     let email = form.optional("email", Email::parse);
     let first_name = form.optional("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.optional("last_name", |text| Name::parse("last_name", text));
+    let last_name = form.optional("last_name", Name::last);
     let role = form.optional("role", RoleId::parse);
     let given = [email.is_some(), first_name.is_some(), last_name.is_some()];
     if (given.contains(&true) || role.is_some()) && given.contains(&false) {

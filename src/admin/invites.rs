@@ -52,7 +52,7 @@ pub(super) async fn send(call: &mut Call<'_>) -> Answer {
 
 fn invitation(form: &mut Form) -> Option<Invitation> {
     let first_name = form.required("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.required("last_name", |text| Name::parse("last_name", text));
+    let last_name = form.required("last_name", Name::last);
     let email = form.required("email", Email::parse);
     let role = form.required("role", RoleId::parse);
     let ((first_name, last_name), (email, role)) =
@@ -92,7 +92,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 fn correction(mut form: Form) -> Result<Correction, Failure> {
     let correction = Correction {
         first_name: form.optional("first_name", |text| Name::parse("first_name", text)),
-        last_name: form.optional("last_name", |text| Name::parse("last_name", text)),
+        last_name: form.optional("last_name", Name::last),
         email: form.optional("email", Email::parse),
         role: form.optional("role", RoleId::parse),
     };

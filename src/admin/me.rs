@@ -39,7 +39,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 
 fn names(mut form: Form) -> Result<(Option<Name>, Option<Name>), Failure> {
     let first_name = form.optional("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.optional("last_name", |text| Name::parse("last_name", text));
+    let last_name = form.optional("last_name", Name::last);
     let changes = first_name.is_some() || last_name.is_some();
     form.changing((first_name, last_name), changes)
 }

@@ -101,7 +101,7 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
 fn new_member(mut form: Form) -> Result<NewMember, Failure> {
     let id = form.optional("id", MemberId::parse);
     let first_name = form.required("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.required("last_name", |text| Name::parse("last_name", text));
+    let last_name = form.required("last_name", Name::last);
     let email = form.required("email", Email::parse);
     let role = form.required("role", RoleId::parse);
     let new = first_name.zip(last_name).zip(email).zip(role);
@@ -133,7 +133,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
     let edit = MemberEdit {
         first_name: form.optional("first_name", |text| Name::parse("first_name", text)),
-        last_name: form.optional("last_name", |text| Name::parse("last_name", text)),
+        last_name: form.optional("last_name", Name::last),
         email: form.optional("email", Email::parse),
         role: form.optional("role", RoleId::parse),
         ..MemberEdit::default()

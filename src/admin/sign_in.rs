@@ -64,7 +64,7 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
     let name = form.required("name", checked_name);
     let email = form.required("email", Email::parse);
     let first_name = form.required("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.required("last_name", |text| Name::parse("last_name", text));
+    let last_name = form.required("last_name", Name::last);
     let role = form.optional("role", RoleId::parse);
     let password = password(&mut form, "password");
     let account = slug.zip(name).zip(email);

@@ -57,12 +57,12 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     name: String,
     /// The first administrator's address
-    #[arg(long, requires_all = ["first_name", "last_name"])]
+    #[arg(long, requires = "first_name")]
     email: Option<String>,
     /// The first administrator's first name
     #[arg(long, requires = "email")]
     first_name: Option<String>,
-    /// The first administrator's last name
+    /// The first administrator's last name; left out for who has one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
     /// The first administrator's role, where several administer
@@ -115,12 +115,13 @@ pub(super) fn run(global: &Global, command: AccountCommand) -> Outcome {
 }
 
 fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
+    let last_name = args.email.is_some().then(|| args.last_name.unwrap_or_default());
     let body = object([
         ("slug", Some(args.slug.into())),
         ("name", Some(args.name.into())),
         ("email", args.email.map(Json::from)),
         ("first_name", args.first_name.map(Json::from)),
-        ("last_name", args.last_name.map(Json::from)),
+        ("last_name", last_name.map(Json::from)),
         ("role", args.role.map(Json::from)),
     ]);
     let made = remote.json(&Call::new("POST", "/api/v1/accounts").body(&body))?;

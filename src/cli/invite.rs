@@ -15,6 +15,7 @@ use super::output::{self, List, text};
 use super::people_file::{self, Format};
 use super::remote::{Call, Remote, reasons};
 use super::{Exit, Global, Outcome, Stop, edit, mail};
+use crate::domain::member::full_name;
 use crate::domain::{Email, InviteId, InviteState, RoleId};
 use crate::flows::import::Row;
 
@@ -84,8 +85,8 @@ pub(super) struct SendArgs {
     /// The first name
     #[arg(long, required_unless_present = "file")]
     first_name: Option<String>,
-    /// The last name
-    #[arg(long, required_unless_present = "file")]
+    /// The last name; left out for who has one name
+    #[arg(long)]
     last_name: Option<String>,
     /// The role
     #[arg(long, required_unless_present = "file")]
@@ -163,7 +164,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
 fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
     let body = edit::object([
         ("first_name", args.first_name.map(Json::from)),
-        ("last_name", args.last_name.map(Json::from)),
+        ("last_name", Some(args.last_name.unwrap_or_default().into())),
         ("email", args.email.map(Json::from)),
         ("role", args.role.map(Json::from)),
     ]);
@@ -242,7 +243,7 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
             vec![
                 text(invite, "id"),
                 text(invite, "email"),
-                format!("{} {}", text(invite, "first_name"), text(invite, "last_name")),
+                full_name(&text(invite, "first_name"), &text(invite, "last_name")),
                 text(invite, "role"),
                 text(invite, "state"),
                 mail::words(invite),

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::{Exit, Global, Outcome, Stop};
 use crate::domain::counted;
+use crate::domain::member::full_name;
 
 /// Prints text on standard output, control characters but line ends and tabs as escapes.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
@@ -166,7 +167,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// A person as a sentence names one.
 pub(super) fn person(json: &Json) -> String {
     let [first, last, email] = ["first_name", "last_name", "email"].map(|name| text(json, name));
-    format!("{first} {last} ({email})")
+    format!("{} ({email})", full_name(&first, &last))
 }
 
 /// A number of a document, with its noun.

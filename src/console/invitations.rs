@@ -233,7 +233,11 @@ async fn edit_sheet<'p>(
         .line(w::CORRECT_WHY)
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .input(
+            Input::new("last_name", w::LAST_NAME, kind::TEXT)
+                .value(form.text("last_name"))
+                .optional(),
+        )
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .cancel(BACK))
@@ -265,7 +269,7 @@ async fn correct(
     let before = &shown.view.invite;
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);
     let role = read.read("role", RoleId::parse);
     let names = first_name.as_ref().zip(last_name.as_ref());

@@ -43,7 +43,7 @@ async fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Result<S
     Ok(Sheet::new(shell, "/team/invite", w::SEND_INVITATION)
         .hidden("key", form.text("key"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")).optional())
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .cancel("/team"))
@@ -82,7 +82,7 @@ async fn send_one(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Shown
 
 fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);
     let role = read.read("role", |text| match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),

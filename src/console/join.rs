@@ -12,7 +12,7 @@ use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::browser;
-use crate::domain::{Actor, Failure, Kind, Member};
+use crate::domain::{Actor, Failure, Kind, Member, typed};
 use crate::flows::invites::{self, Inspected};
 use crate::flows::sign_in::Attempt;
 use crate::http::{Reply, status};
@@ -21,7 +21,7 @@ use crate::password::chars_min;
 /// The code in what was pasted: a whole link, or the code alone; a mail may have broken it.
 pub(super) fn code_in(pasted: &str) -> String {
     let code = pasted.rsplit('#').next().unwrap_or_default();
-    code.chars().filter(|c| !c.is_whitespace()).collect()
+    typed::secret(code)
 }
 
 fn shell<'p>(call: &Call<'_>, title: impl Into<String>) -> Shell<'p> {

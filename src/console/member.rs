@@ -241,7 +241,11 @@ fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &F
         .line(w::address_is(member.email.as_str()))
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")))
+        .input(
+            Input::new("last_name", w::LAST_NAME, kind::TEXT)
+                .value(form.text("last_name"))
+                .optional(),
+        )
         .cancel("/team")
 }
 
@@ -257,7 +261,7 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
 async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, Failure> {
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let last_name = read.read("last_name", Name::last);
     read.done(first_name.as_ref().zip(last_name.as_ref()).map(drop))?;
     let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
     let chosen = Chosen { id: id(call)?, expected: form.version() };

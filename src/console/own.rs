@@ -71,7 +71,7 @@ fn names_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p
     Sheet::new(inside(call, viewer, w::CHANGE_NAME), "/me/names", w::SAVE)
         .hidden("version", form.text("version"))
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
-        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY))
+        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())
         .cancel("/me")
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn set_names(call: &mut Call<'_>) -> Answer {
 async fn change_names(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(), Failure> {
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let last_name = read.read("last_name", Name::last);
     let (first_name, last_name) = read.done(first_name.zip(last_name))?;
     let names = (Some(first_name), Some(last_name));
     me::edit(call.app, viewer.signed_in.clone(), form.version(), names).await.map(|_| ())

@@ -8,6 +8,7 @@ use super::audit::Piece;
 use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
+use crate::domain::member::full_name;
 use crate::domain::{Actor, AuditEntry, Failure, InviteId, Kind, MemberId};
 use crate::flows::{invites, members};
 
@@ -92,7 +93,7 @@ fn written(entry: &AuditEntry) -> Option<String> {
         let (_, before, after) = fields.iter().find(|(name, ..)| name == wanted)?;
         after.as_deref().or(before.as_deref())
     };
-    Some(format!("{} {}", value("first_name")?, value("last_name")?))
+    Some(full_name(value("first_name")?, value("last_name")?))
 }
 
 async fn name(app: &App, viewer: &Viewer, id: &str) -> Result<Option<String>, Failure> {

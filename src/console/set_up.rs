@@ -35,7 +35,7 @@ fn sheet<'p>(call: &Call<'_>, form: &Form, ask_code: bool) -> Sheet<'p> {
         .input(input("name", w::FIRST_NAME_OF_TEAM, kind::TEXT))
         .input(input("slug", w::ACCOUNT, kind::ACCOUNT).hint(w::FIRST_SLUG_HINT))
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
-        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY))
+        .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())
         .input(input("email", w::EMAIL, kind::OWN_EMAIL))
         .part(Part::Input(
             Input::new("password", w::JOIN_SET_PASSWORD, kind::NEW_PASSWORD).hint(rules),
@@ -66,7 +66,7 @@ fn first(form: &Form) -> Result<First, Failure> {
     let name = read.read("name", checked_name);
     let slug = read.read("slug", AccountSlug::parse);
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", |text| Name::parse("last_name", text));
+    let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);
     let given = name.zip(slug).zip(first_name.zip(last_name)).zip(email);
     let (((name, slug), (first_name, last_name)), email) = read.done(given)?;

@@ -60,6 +60,8 @@ pub(super) struct Input {
     pub(super) value: String,
     pub(super) wrong: Option<String>,
     pub(super) lines: bool,
+    /// Whether it may stay empty.
+    pub(super) optional: bool,
 }
 
 impl Input {
@@ -76,6 +78,7 @@ impl Input {
             value: String::new(),
             wrong: None,
             lines: false,
+            optional: false,
         }
     }
 
@@ -90,6 +93,11 @@ impl Input {
     /// A field of several lines.
     pub(super) fn lines(self) -> Self {
         Self { lines: true, ..self }
+    }
+
+    /// A field that may stay empty.
+    pub(super) fn optional(self) -> Self {
+        Self { optional: true, ..self }
     }
 
     /// What describes the field to whoever cannot see it beside: its hint and its fault.

@@ -9,6 +9,7 @@ use std::fmt;
 use super::failure::Failure;
 use super::hidden::hidden_in_address;
 use super::limits;
+use super::typed::pasted;
 
 const TOO_LONG: &str = "it is longer than 254 bytes";
 
@@ -36,6 +37,7 @@ impl Email {
         if text.len() > limits::EMAIL_BYTES_MAX {
             return refuse(TOO_LONG);
         }
+        let text = pasted(text);
         if text.chars().any(hidden_in_address) {
             return refuse("it has a control or invisible character: remove it");
         }
@@ -223,14 +225,21 @@ mod tests {
             '\u{fe0f}',
             '\u{e0061}',
         ] {
-            for typed in [
-                format!("b{c}o@example.org"),
-                format!("bo@exam{c}ple.org"),
-                format!("bo@example.org{c}"),
-            ] {
+            for typed in [format!("b{c}o@example.org"), format!("bo@exam{c}ple.org")] {
                 assert!(refused(&typed).contains("invisible"), "{}", typed.escape_unicode());
             }
         }
+    }
+
+    #[test]
+    fn what_copying_brings_along_goes_at_the_ends() {
+        for (begin, end) in
+            [("\u{200e}", ""), ("\u{202a}", "\u{202c}"), ("\u{feff}\u{200f} ", "\u{a0}\u{61c}\n")]
+        {
+            let email = Email::parse(&format!("{begin}bo@example.org{end}")).unwrap();
+            assert_eq!(email.as_str(), "bo@example.org");
+        }
+        assert!(refused("\u{ad}bo@example.org").contains("invisible"));
     }
 
     #[test]

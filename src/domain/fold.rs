@@ -6,6 +6,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::canonical_combining_class;
 
 use super::email::Email;
+use super::typed::pasted;
 
 /// The text in compatibility decomposition (UAX #15), in lower case, without accents and the points
 /// of Hebrew and Arabic. What Indic, Thai and Japanese scripts write as marks are letters or change
@@ -32,7 +33,7 @@ impl Search {
     /// From what was typed.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(folded(text.trim()))
+        Self(folded(pasted(text)))
     }
 
     /// Whether the address or the name holds it.

@@ -8,7 +8,7 @@ use super::audit::Actor;
 use super::email::Email;
 use super::failure::{Failure, Kind};
 use super::letter::LetterId;
-use super::member::{MemberId, Name};
+use super::member::{MemberId, Name, full_name};
 use super::random_id::random_id;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
@@ -124,7 +124,7 @@ impl Invite {
     /// Both names.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{} {}", self.first_name.as_str(), self.last_name.as_str())
+        full_name(self.first_name.as_str(), self.last_name.as_str())
     }
 
     /// The state at a moment.

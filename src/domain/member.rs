@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::hidden::hidden;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
+use super::typed::pasted;
 use super::{limits, random_id};
 
 /// Names a member in the whole store: 1 to 128 printable ASCII without space and `/?#%`.
@@ -68,8 +69,8 @@ impl fmt::Debug for MemberId {
     }
 }
 
-/// A first or last name: 1 to 64 characters, trimmed, without control, zero-width and bidi
-/// characters.
+/// A first or last name: at most 64 characters, trimmed, without control, zero-width and bidi
+/// characters. A last name may be empty: many people have one name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(Box<str>);
 
@@ -79,10 +80,24 @@ impl Name {
     /// # Errors
     /// `Invalid` with the rule, when the text cannot be a name.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Failure> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Failure::invalid(field, format!("`{field}` is empty: write a name")));
+        match pasted(text) {
+            "" => Err(Failure::invalid(field, format!("`{field}` is empty: write a name"))),
+            text => Self::checked(field, text),
         }
+    }
+
+    /// The last name of a person. It is empty where there is none, which some write as `-`.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule, when the text cannot be a name.
+    pub fn last(text: &str) -> Result<Self, Failure> {
+        match pasted(text) {
+            "-" | "\u{2013}" | "\u{2014}" | "." => Ok(Self("".into())),
+            text => Self::checked("last_name", text),
+        }
+    }
+
+    fn checked(field: &'static str, text: &str) -> Result<Self, Failure> {
         if text.chars().count() > limits::NAME_CHARS_MAX {
             return Err(Failure::invalid(
                 field,
@@ -119,6 +134,12 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Name(***)")
     }
+}
+
+/// A person's names as one; the last one may be empty.
+#[must_use]
+pub fn full_name(first: &str, last: &str) -> String {
+    [first, last].join(" ").trim_end().to_owned()
 }
 
 /// Whether a member may sign in.
@@ -168,10 +189,10 @@ pub struct Member {
 }
 
 impl Member {
-    /// Both names.
+    /// Both names, or the one.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{} {}", self.first_name.as_str(), self.last_name.as_str())
+        full_name(self.first_name.as_str(), self.last_name.as_str())
     }
 
     /// What a decision reads of this member.
@@ -290,4 +311,24 @@ impl<'a> Texts<'a> {
 
 fn cut(text: &str, from: usize, to: usize) -> &str {
     text.get(from..to).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_may_have_one_name() {
+        for typed in ["", " ", "-", " \u{2013}", "\u{200e}-"] {
+            assert_eq!(Name::last(typed).unwrap().as_str(), "", "{typed:?}");
+        }
+        assert_eq!(Name::last("\u{feff}Lee-Ray ").unwrap().as_str(), "Lee-Ray");
+        assert!(Name::last("L\u{202e}ee").is_err());
+        assert_eq!(full_name("Suharto", ""), "Suharto");
+        assert_eq!(full_name("Ann", "Lee"), "Ann Lee");
+        for typed in ["", " \u{200e} "] {
+            assert!(Name::parse("first_name", typed).unwrap_err().public.contains("is empty"));
+        }
+        assert_eq!(Name::parse("first_name", "\u{202a}Ann\u{202c}").unwrap().as_str(), "Ann");
+    }
 }

@@ -50,6 +50,16 @@ pub fn wrong_passkey() -> Failure {
     )
 }
 
+/// The refusal of an answer that tells of no check who the person is, where there was one before.
+#[must_use]
+pub fn passkey_unverified() -> Failure {
+    Failure::new(
+        Kind::Denied,
+        "wrong_passkey",
+        "this passkey did not check that it is you, as it did when it was added: unlock it with its PIN, fingerprint or face and try again, or use a code of your authenticator app or a recovery code",
+    )
+}
+
 /// The refusal of a challenge that is not open any more.
 #[must_use]
 pub fn challenge_dead() -> Failure {

@@ -11,6 +11,7 @@ use super::limits;
 use super::passkey::Passkey;
 use super::revision::Timestamp;
 use super::sealed::Sealed;
+use super::typed;
 
 /// The second factors of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -77,7 +78,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Reads what was typed: spaces and dashes do not count.
+    /// Reads what was typed: spaces and dashes do not count, and digits may be of any script.
     ///
     /// # Errors
     /// `Denied` `wrong_code`: what cannot be a code is a wrong one.
@@ -85,7 +86,7 @@ impl Code {
         if text.len() > limits::CODE_BYTES_MAX {
             return Err(wrong_code());
         }
-        let typed: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        let typed = typed::code(text);
         if typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit()) {
             return Ok(Self::Digits(typed));
         }
@@ -199,6 +200,29 @@ pub fn wrong_code() -> Failure {
     }
 }
 
+/// The refusal of a code of another time: `minutes` of the app's clock beside ours, negative where it
+/// is behind. Which of the two is wrong is not known here.
+#[must_use]
+pub fn clock_off(minutes: i64) -> Failure {
+    let (app, server) = if minutes < 0 { ("behind", "ahead") } else { ("ahead", "behind") };
+    let minutes = minutes.unsigned_abs();
+    wrong_code_because(format!(
+        "this code is of another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or that of this server is as much {server}: have the device set its time by itself, and try its next code; where its time is right, tell who runs this server, and use a recovery code"
+    ))
+}
+
+/// The refusal of a right code where one of a later time was taken already.
+#[must_use]
+pub fn clock_went_back(minutes: i64) -> Failure {
+    wrong_code_because(format!(
+        "this code is right, and cannot be taken: your last one was of a time that is still to come, since the clock of this server was wrong: wait {minutes} minutes, or use a recovery code"
+    ))
+}
+
+fn wrong_code_because(sentence: String) -> Failure {
+    Failure { kind: Kind::Denied, code: "wrong_code", ..Failure::invalid("code", sentence) }
+}
+
 /// The refusal where a code is needed and none came.
 #[must_use]
 pub fn code_missing() -> Failure {
@@ -231,7 +255,9 @@ mod tests {
         // RFC 4648 section 10: "foobar" is MZXW6YTBOI; its first five bytes make eight digits.
         let code = RecoveryCode::from_bytes(*b"foobafoobafooba");
         assert_eq!(code.expose(), "MZXW-6YTB-MZXW-6YTB-MZXW-6YTB");
-        for typed in ["MZXW-6YTB-MZXW-6YTB-MZXW-6YTB", " mzxw6ytb mzxw6ytb\tmzxw6ytb\n"] {
+        let dashes =
+            "\u{ff2d}ZXW\u{2013}6YTB\u{2013}MZXW\u{2011}6YTB\u{2212}MZXW\u{a0}6YTB\u{200e}";
+        for typed in ["MZXW-6YTB-MZXW-6YTB-MZXW-6YTB", " mzxw6ytb mzxw6ytb\tmzxw6ytb\n", dashes] {
             assert_eq!(Code::parse(typed), Ok(Code::Recovery(code.clone())), "{typed}");
         }
         assert!(!format!("{code:?}{:?}", Code::Recovery(code.clone())).contains("MZXW"));
@@ -242,7 +268,15 @@ mod tests {
     fn six_digits_are_a_code_of_an_app_and_anything_else_is_wrong() {
         assert_eq!(Code::parse("123 456"), Ok(Code::Digits("123456".to_owned())));
         let long = "1".repeat(1_000);
-        for typed in ["", "12345", "1234567", "12345x", "MZXW-6YTB", "\u{661}23456", &long] {
+        // Arabic digits, full-width ones with a no-break space, an en dash.
+        for typed in [
+            "\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}",
+            "\u{ff11}\u{ff12}3\u{a0}456",
+            "123\u{2013}456",
+        ] {
+            assert_eq!(Code::parse(typed), Ok(Code::Digits("123456".to_owned())), "{typed}");
+        }
+        for typed in ["", "12345", "1234567", "12345x", "MZXW-6YTB", "\u{661}2345", &long] {
             assert_eq!(Code::parse(typed).unwrap_err().code, "wrong_code", "{typed}");
         }
     }

@@ -217,7 +217,9 @@ pub(super) async fn check(
         Err(refusal) => {
             match &refusal {
                 Refusal::Failed(_) => {}
-                Refusal::Wrong => count_failure(app, member, admitted).await?,
+                Refusal::Wrong | Refusal::Unverified => {
+                    count_failure(app, member, admitted).await?
+                }
                 Refusal::Copied(id) => {
                     admitted.failed(app.clock.now());
                     tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "a passkey counted backwards");

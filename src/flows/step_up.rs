@@ -9,8 +9,8 @@ use super::letters::notice;
 use super::sessions;
 use super::sign_in::{From, tell_failed};
 use crate::app::App;
-use crate::authenticator;
-use crate::domain::two_step::{Code, code_missing, wrong_code};
+use crate::authenticator::{self, Hour};
+use crate::domain::two_step::{Code, clock_off, clock_went_back, code_missing, wrong_code};
 use crate::domain::{Factors, Failure, Kind, Member, Sealed};
 use crate::password::Password;
 use crate::store::two_step::{Checked, Proof, StepUp};
@@ -116,9 +116,19 @@ fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result
         Code::Digits(digits) => {
             let it = factors.authenticator.as_ref().ok_or_else(wrong_code)?;
             let secret = unsealed(app, member, &it.secret)?;
-            let step = authenticator::step_of(&secret, &digits, app.clock.now());
-            let step = step.filter(|step| *step > it.step).ok_or_else(wrong_code)?;
-            Ok(Proof::Step { secret: it.secret.clone(), step })
+            let now = app.clock.now();
+            match authenticator::step_of(&secret, &digits, now) {
+                Some(step) if step > it.step => Ok(Proof::Step { secret: it.secret.clone(), step }),
+                // No step that was taken can lie ahead, but for a clock that went back.
+                Some(_) => Err(authenticator::minutes_ahead(it.step, now)
+                    .map_or_else(wrong_code, clock_went_back)),
+                // Only of codes whose time is over: that a guessed one comes later would be worth
+                // knowing to whoever guesses.
+                None => {
+                    let off = authenticator::minutes_off(&secret, &digits, now, Hour::Before);
+                    Err(off.map_or_else(wrong_code, clock_off))
+                }
+            }
         }
     }
 }

@@ -17,9 +17,9 @@ use super::ticket::Ticket;
 use super::whole::whole;
 use super::{accounts, refresh, roles};
 use crate::app::App;
-use crate::authenticator::{self, Enrolment, SECRET_BYTES};
-use crate::domain::two_step::{RecoveryCode, wrong_code};
-use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits};
+use crate::authenticator::{self, Enrolment, Hour, SECRET_BYTES};
+use crate::domain::two_step::{RecoveryCode, clock_off, wrong_code};
+use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits, typed};
 use crate::entropy;
 use crate::keys::Keys;
 use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
@@ -156,9 +156,12 @@ async fn take_into_use(
 ) -> Result<Committed<SetUp>, Failure> {
     let pending = app.store.factors(&member.id).await?.pending.ok_or_else(nothing_pending)?;
     let secret = unsealed(app, &member, &pending.secret)?;
-    let digits: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    let step = authenticator::step_of(&secret, &digits, app.clock.now());
-    let step = step.ok_or_else(wrong_code)?;
+    let digits = typed::code(code);
+    let now = app.clock.now();
+    // Whoever sets an app up has its secret: to say how far its clock is off tells nobody anything.
+    let off = || authenticator::minutes_off(&secret, &digits, now, Hour::Around);
+    let step = authenticator::step_of(&secret, &digits, now);
+    let step = step.ok_or_else(|| off().map_or_else(wrong_code, clock_off))?;
     let recovery = new_codes()?;
     let (token, session) = new_session(app, &member, from)?;
     let confirmed = Confirmed {

@@ -47,7 +47,7 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
             account: account.clone(),
             email: Email::parse(&email_of(&card.id))?,
             first_name: Name::parse("first_name", "Demo")?,
-            last_name: Name::parse("last_name", &card.title)?,
+            last_name: Name::last(&card.title)?,
             role: card.id.clone(),
             status: Status::Active,
             two_step: false,

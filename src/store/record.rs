@@ -351,7 +351,7 @@ impl MemberRecord {
                 account: AccountSlug::parse(account)?,
                 email: Email::parse(email)?,
                 first_name: Name::parse("first_name", first_name)?,
-                last_name: Name::parse("last_name", last_name)?,
+                last_name: Name::last(last_name)?,
                 role: RoleId::parse(role)?,
                 status: if flags & 1 == 1 { Status::Active } else { Status::Suspended },
                 two_step: flags & 2 == 2,

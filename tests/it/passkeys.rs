@@ -399,9 +399,12 @@ async fn one_that_asked_for_a_pin_when_it_was_added_asks_again() {
     let says = Says::truly(CREATE, ORIGIN, &options(&asked));
     let made = device.makes(&Says { flags: PRESENT | VERIFIED, ..says });
     confirm(&stage, &ann, answer(&asked, &made)).await.unwrap();
-    for flags in [PRESENT, VERIFIED] {
+    for (flags, why) in [(PRESENT, "did not check that it is you"), (VERIFIED, "was not accepted")]
+    {
         let tried = tries(&stage, "ann", |says| device.signs(&Says { flags, ..says })).await;
-        assert_eq!(refused(tried), WRONG_PASSKEY, "{flags}");
+        let failure = tried.unwrap_err();
+        assert!(failure.public.contains(why), "{failure}");
+        assert_eq!((failure.kind, failure.code), WRONG_PASSKEY, "{flags}");
     }
     assert_eq!(stage.app.store.factors(&ann.member.id).await.unwrap().failures, 2);
     let flags = PRESENT | VERIFIED;

@@ -191,12 +191,49 @@ async fn a_clock_that_jumps_back_reopens_nothing_and_a_recovery_code_helps() {
     stage.later(-HOUR);
     let old = ann.phone.shows(&stage, 0);
     let waiting = ticket(&stage, "ann").await;
-    assert_eq!(refused(show(&stage, &waiting, &old).await), (Kind::Denied, "wrong_code"));
+    let refusal = show(&stage, &waiting, &old).await.unwrap_err();
+    assert!(refusal.public.contains("the clock of this server was wrong"), "{refusal}");
+    assert!(refusal.public.contains("wait 60 minutes"), "{refusal}");
     assert_eq!(refused(show(&stage, &waiting, &code).await), (Kind::Denied, "wrong_code"));
     show(&stage, &waiting, &ann.recovery[0]).await.unwrap();
     stage.later(10 * HOUR);
     let code = ann.phone.next(&stage);
     show(&stage, &ticket(&stage, "ann").await, &code).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_code_of_another_time_fails_and_says_how_far_the_clocks_differ() {
+    let stage = Stage::new().await;
+    let ann = stage.member("ann", "operator").await;
+    let entered = stage.sign_in("ann").await;
+    // Setting the app up: the secret is the person's own, so either side may be told.
+    let signed_in = stage.signed_in(&entered).unwrap();
+    let app = &stage.app;
+    let told = two_step::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await.unwrap();
+    let phone = Phone::of(&told.secret);
+    for (steps, words) in [(-100, "about 50 minutes behind"), (60, "about 30 minutes ahead")] {
+        let late = two_step::confirm(app, &signed_in, &phone.shows(&stage, steps), &here()).await;
+        let refusal = late.unwrap_err();
+        assert_eq!(refusal.code, "wrong_code");
+        assert!(refusal.public.contains(words), "{refusal}");
+    }
+    let arabic: String = phone.shows(&stage, 0).chars().map(eastern).collect();
+    two_step::confirm(app, &signed_in, &arabic, &here()).await.unwrap();
+    // Signing in: a code that comes later tells nothing, for whoever guesses could wait for it.
+    let ticket = ticket(&stage, "ann").await;
+    let behind = show(&stage, &ticket, &phone.shows(&stage, -100)).await.unwrap_err();
+    assert!(behind.public.contains("about 50 minutes behind"), "{behind}");
+    let ahead = show(&stage, &ticket, &phone.shows(&stage, 60)).await.unwrap_err();
+    let nonsense = show(&stage, &ticket, "12345").await.unwrap_err();
+    assert_eq!(ahead.public, nonsense.public);
+    assert_eq!(app.store.factors(&ann.id).await.unwrap().failures, 3, "each counts");
+    let arabic: String = phone.next(&stage).chars().map(eastern).collect();
+    show(&stage, &ticket, &arabic).await.unwrap();
+}
+
+/// A digit as an Arabic keyboard types it.
+fn eastern(digit: char) -> char {
+    char::from_u32(0x660 + digit.to_digit(10).unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -394,7 +394,7 @@ fn words<T>(words: &[(&'static str, T)]) -> Value {
 }
 
 fn names() -> Object {
-    Object::new().may("first_name", inputs::name()).may("last_name", inputs::name())
+    Object::new().may("first_name", inputs::name()).may("last_name", inputs::last_name())
 }
 
 /// Who one is, shown again: the code by who has a second factor.

@@ -84,7 +84,7 @@ impl Inputs {
     pub(super) fn person(&self) -> Object {
         Object::new()
             .with("first_name", name())
-            .with("last_name", name())
+            .with("last_name", last_name())
             .with("email", email())
             .with("role", self.role())
     }
@@ -94,7 +94,7 @@ impl Inputs {
         let with = Object::new()
             .with("email", email())
             .with("first_name", name())
-            .with("last_name", name())
+            .with("last_name", last_name())
             .may("role", self.role());
         let account =
             |object: Object| object.with("slug", slug()).with("name", account_name()).schema();
@@ -109,7 +109,7 @@ impl Inputs {
             .with("name", account_name())
             .with("email", email())
             .with("first_name", name())
-            .with("last_name", name())
+            .with("last_name", last_name())
             .may("role", self.role())
             .with("password", new_password())
             .schema()
@@ -143,6 +143,11 @@ pub(super) fn token_cursor() -> Value {
 /// A name, with white space around it or not.
 pub(super) fn name() -> Value {
     trimmed(limits::NAME_CHARS_MAX, &format!("{CONTROL}{HIDDEN}"), "(?!.*://)")
+}
+
+/// The same, or nothing: not everybody has a last name.
+pub(super) fn last_name() -> Value {
+    json!({"anyOf": [name(), pattern(&format!("^[{SPACE}]*$"))]})
 }
 
 pub(super) fn account_name() -> Value {

@@ -251,7 +251,7 @@ impl<'de> Visitor<'de> for TextsOf {
 fn checked(texts: &Texts) -> Result<Row, String> {
     let mut faults = Vec::new();
     let first_name = required(texts, "first_name", name("first_name"), &mut faults);
-    let last_name = required(texts, "last_name", name("last_name"), &mut faults);
+    let last_name = required(texts, "last_name", Name::last, &mut faults);
     let email = required(texts, "email", |text| Email::parse(text.trim()), &mut faults);
     let role = required(texts, "role", |text| RoleId::parse(text.trim()), &mut faults);
     let id = optional(texts, "id", MemberId::parse, &mut faults);

@@ -93,5 +93,5 @@ pub(super) fn email(person: Person, number: usize) -> Result<Email, Failure> {
 
 /// Both names, checked.
 pub(super) fn names(person: Person) -> Result<(Name, Name), Failure> {
-    Ok((Name::parse("first_name", person.0)?, Name::parse("last_name", person.1)?))
+    Ok((Name::parse("first_name", person.0)?, Name::last(person.1)?))
 }

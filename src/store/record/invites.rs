@@ -65,7 +65,7 @@ impl InviteRecord {
             account: as_damage(KIND, AccountSlug::parse(reader.text()?))?,
             email: as_damage(KIND, Email::parse(reader.text()?))?,
             first_name: as_damage(KIND, Name::parse("first_name", reader.text()?))?,
-            last_name: as_damage(KIND, Name::parse("last_name", reader.text()?))?,
+            last_name: as_damage(KIND, Name::last(reader.text()?))?,
             role: as_damage(KIND, RoleId::parse(reader.text()?))?,
             inviter: Actor::from_label(reader.text()?).ok_or_else(|| reader.damaged())?,
             created: reader.time()?,

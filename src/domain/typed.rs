@@ -1,0 +1,86 @@
+//! What people type and paste, as they mean it.
+//!
+//! Takes away what copying and a keyboard of another script bring along, and nothing that could make
+//! one name or address another. Knows no field.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// A text without white space and without direction marks, a byte order mark or zero-width spaces at
+/// its ends, which copying from an address book or a chat brings along. Within it they stay: there
+/// they are refused.
+#[must_use]
+pub fn pasted(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_mark(c))
+}
+
+/// Marks that show nothing, and that no script needs at the end of a word.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A code of letters and digits: full-width ones and digits of other scripts as ASCII; white space,
+/// marks and dashes of every kind left out.
+#[must_use]
+pub fn code(text: &str) -> String {
+    let meant = text.chars().filter(|c| !c.is_whitespace() && !is_mark(*c) && !is_dash(*c));
+    meant.nfkc().map(digit).collect()
+}
+
+/// A secret in base64url, whose hyphens count: with the hyphens that a word processor made dashes of,
+/// and without white space and marks.
+#[must_use]
+pub fn secret(text: &str) -> String {
+    let meant = text.chars().filter(|c| !c.is_whitespace() && !is_mark(*c));
+    meant.nfkc().map(|c| if is_dash(c) { '-' } else { c }).collect()
+}
+
+/// The hyphen, the soft one, and everything from the non-breaking one to the minus sign.
+fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+}
+
+/// Where the ten digits of a script begin (Unicode's general category Nd, what keyboards have).
+const ZEROS: [u32; 17] = [
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
+    0xed0, 0xf20, 0x1040, 0x17e0,
+];
+
+/// A digit of any script as ASCII; anything else as it is.
+fn digit(c: char) -> char {
+    let value = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(*zero).filter(|it| *it < 10));
+    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_go_at_the_ends_and_stay_within() {
+        for mark in ['\u{200e}', '\u{200f}', '\u{61c}', '\u{feff}', '\u{200b}', '\u{202a}', '\u{2068}'] {
+            assert_eq!(pasted(&format!(" {mark}ann\u{202c} {mark}\u{a0}")), "ann", "{mark:?}");
+            let within = format!("a{mark}n");
+            assert_eq!(pasted(&within), within);
+        }
+        // A joiner belongs to a word.
+        assert_eq!(pasted("\u{645}\u{200c}"), "\u{645}\u{200c}");
+    }
+
+    #[test]
+    fn a_code_is_the_same_in_every_script_and_with_every_dash() {
+        for typed in [
+            "123 456",
+            "123\u{2013}456",
+            "123\u{a0}456",
+            "\u{200e}123\u{202f}456\u{200f}",
+            "\u{ff11}\u{ff12}\u{ff13}\u{3000}\u{ff14}\u{ff15}\u{ff16}",
+            "\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}",
+            "\u{6f1}\u{6f2}\u{6f3}\u{6f4}\u{6f5}\u{6f6}",
+            "\u{967}\u{968}\u{969}\u{96a}\u{96b}\u{96c}",
+        ] {
+            assert_eq!(code(typed), "123456", "{typed}");
+        }
+        assert_eq!(code("\u{ff2d}\u{ff3a}xw\u{2212}6YTB"), "MZxw6YTB");
+        assert_eq!(secret("\u{feff}aB\u{2013}c_\n1\u{ff12} "), "aB-c_12");
+    }
+}
