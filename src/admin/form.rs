@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::Value;
 
 use super::query::faulty;
-use crate::domain::{Failure, Kind, limits};
+use crate::domain::{Failure, Kind, limits, typed};
 use crate::http::Request;
 
 /// The fields of an object, each taken out by the call that knows it.
@@ -55,7 +55,7 @@ impl Form {
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
-        match serde_json::from_slice(body) {
+        match serde_json::from_slice(typed::unmarked(body)) {
             Ok(Given::Object(given)) => Ok(Self::of(String::new(), given)),
             Ok(_) => Err(unreadable("it is something else")),
             Err(fault) => Err(unreadable(&fault.to_string())),
@@ -366,6 +366,13 @@ const FIELDS_MAX: usize = 64;
 mod tests {
     use super::*;
     use crate::domain::{Email, Name, RoleId};
+
+    #[test]
+    fn a_byte_order_mark_before_a_body_is_skipped() {
+        let mut form = Form::parse(b"\xef\xbb\xbf{\"first_name\":\"Ann\"}").unwrap();
+        let name = form.required("first_name", |text| Name::parse("first_name", text));
+        assert_eq!(form.done(name).unwrap().as_str(), "Ann");
+    }
 
     fn names(failure: &Failure) -> Vec<&str> {
         failure.fields.iter().map(|(name, _)| name.as_str()).collect()

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::query::Record;
-use crate::domain::{Failure, Kind, Value, limits};
+use crate::domain::{Failure, Kind, Value, limits, typed};
 
 /// Up to this many members a scan is faster than a set.
 const SCANNED_MAX: usize = 16;
@@ -30,6 +30,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Failure> {
             "the body is empty: send a JSON object",
         ));
     }
+    let body = typed::unmarked(body);
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = AtDepth(limits::JSON_DEPTH_MAX).deserialize(&mut reader).map_err(refuse)?;
     reader.end().map_err(refuse)?;
@@ -186,6 +187,12 @@ mod tests {
         }
         assert!(parse(b"\xff\xfe").is_err());
         assert!(parse(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_body_is_skipped() {
+        assert_eq!(parse(b"\xef\xbb\xbf7").unwrap(), Value::Long(7));
+        assert!(parse(b"\xef\xbb\xbf\xef\xbb\xbf7").is_err());
     }
 
     #[test]

@@ -16,7 +16,9 @@ use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
 use crate::domain::policy_place::ENTITIES;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits};
+use crate::domain::{
+    Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits, typed,
+};
 use crate::engine::{Members, Snapshot, World};
 
 /// One byte more than a file of a policy folder may have: it shows that there are too many.
@@ -137,7 +139,8 @@ fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
 }
 
 fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
-    match text.map(serde_json::from_str) {
+    // A byte order mark comes along where a file was pasted.
+    match text.map(|text| serde_json::from_slice(typed::unmarked(text.as_bytes()))) {
         None => Ok(Map::new()),
         Some(Ok(Json::Object(object))) => Ok(object),
         Some(Ok(_)) => Err(Stop::usage(format!("{flag} must be a JSON object"))),

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::ConfigFault;
 use super::keys::{KEYS, Key, Takes};
 use super::secret::Secret;
-use crate::domain::{AccountSlug, near};
+use crate::domain::{AccountSlug, near, typed};
 
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -339,10 +339,12 @@ pub fn duration(text: &str) -> Option<Duration> {
 
 /// The text of a file, and no more of it than somebody writes: a device may have no end.
 fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length <= most) {
-        return Ok(text);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
+        return typed::text(&bytes)
+            .map(str::to_owned)
+            .map_err(|why| io::Error::other(format!("it {why}")));
     }
     Err(io::Error::other(format!("it is larger than {} KiB", most >> 10)))
 }

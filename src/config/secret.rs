@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::domain::limits;
+use crate::domain::{limits, typed};
 
 /// The content of a file.
 pub struct Secret {
@@ -35,8 +35,7 @@ impl Secret {
         if read.map_err(unreadable)? as u64 > most {
             return Err(format!("has more than {} KiB: is it the right file?", most >> 10));
         }
-        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let text = typed::text(&bytes)?.to_owned();
         Ok(Self { text, exposed: exposed(&meta) })
     }
 }

@@ -36,7 +36,11 @@ pub fn secret(text: &str) -> String {
 
 /// The hyphen, the soft one, and everything from the non-breaking one to the minus sign.
 fn is_dash(c: char) -> bool {
-    matches!(c, '-' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+    matches!(
+        c,
+        '-' | '\u{ad}' | '\u{2010}'
+            ..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
+    )
 }
 
 /// Where the ten digits of a script begin (Unicode's general category Nd, what keyboards have).
@@ -51,13 +55,54 @@ fn digit(c: char) -> char {
     value.and_then(|value| char::from_digit(value, 10)).unwrap_or(c)
 }
 
+/// U+FEFF as UTF-8, which editors and spreadsheets write at the start of a file.
+pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// A text file or a request without a byte order mark at its start. No line changes its number.
+#[must_use]
+pub fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// A whole file as text, without a byte order mark.
+///
+/// # Errors
+/// A sentence that follows the file's name, and says what its encoding is where that is known.
+pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    if is_utf16(bytes) {
+        return Err("is UTF-16 text: save it as UTF-8");
+    }
+    std::str::from_utf8(unmarked(bytes)).map_err(|_| "is not UTF-8 text: save it as UTF-8")
+}
+
+/// Whether a file begins like one in UTF-16: by its byte order mark, or with half of each of the
+/// first letters empty.
+#[must_use]
+pub fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0xff, ..] | [1..=0xff, 0, ..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_text_is_read_without_its_byte_order_mark_and_other_encodings_are_named() {
+        assert_eq!(text(b"\xef\xbb\xbfa\n"), Ok("a\n"));
+        assert_eq!(text(b"a"), Ok("a"));
+        assert_eq!(text(b""), Ok(""));
+        for utf16 in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a", b"a\0", b"\0a"] {
+            assert!(text(utf16).unwrap_err().contains("UTF-16"), "{utf16:?}");
+        }
+        assert!(text(b"\xe4").unwrap_err().contains("is not UTF-8"));
+        assert_eq!(unmarked(b"\xef\xbbx"), b"\xef\xbbx");
+    }
+
+    #[test]
     fn marks_go_at_the_ends_and_stay_within() {
-        for mark in ['\u{200e}', '\u{200f}', '\u{61c}', '\u{feff}', '\u{200b}', '\u{202a}', '\u{2068}'] {
+        for mark in
+            ['\u{200e}', '\u{200f}', '\u{61c}', '\u{feff}', '\u{200b}', '\u{202a}', '\u{2068}']
+        {
             assert_eq!(pasted(&format!(" {mark}ann\u{202c} {mark}\u{a0}")), "ann", "{mark:?}");
             let within = format!("a{mark}n");
             assert_eq!(pasted(&within), within);

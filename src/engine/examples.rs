@@ -555,6 +555,32 @@ fn attributes_of_every_kind_are_read_by_the_schema() {
     assert!(green.sentence.contains("`resource.id`"), "{}", green.sentence);
 }
 
+#[test]
+fn a_byte_order_mark_before_any_file_is_skipped_and_faults_keep_their_lines() {
+    let mark = |text: &str| format!("\u{feff}{text}");
+    let rule = mark(
+        r#"@id("new") forbid (principal is KWIC::User, action, resource) when { principal has nickname };"#,
+    );
+    let entities = mark("[]");
+    let tests = mark("[]");
+    let (schema, viewer) = (mark(SCHEMA), mark(VIEWER));
+    let files = [
+        ("schema.cedarschema", schema.as_str()),
+        ("roles/viewer.cedar", &viewer),
+        ("rules/more.cedar", &rule),
+        ("entities.json", &entities),
+        ("tests/none.json", &tests),
+    ];
+    let set = snapshot(&files);
+    assert_eq!(ask("user:anna", "edit", "template:t").reason(&set), Reason::Granted);
+    let found =
+        faults(&[("rules/a.cedar", "\u{feff}// one\npermit (principal action, resource);")]);
+    let fault = found.iter().find(|fault| fault.file == "rules/a.cedar").unwrap();
+    assert_eq!(fault.line, Some(2), "{fault}");
+    assert!(!fault.excerpt.contains('\u{feff}'));
+    refused(&[("rules/more.cedar", "p\0e\0")], "is UTF-16 text");
+}
+
 /// Cedar's own JSON, RFC 3339 and JSON numbers, at any depth and wherever a caller says something.
 #[test]
 fn extension_values_are_taken_in_the_forms_that_tools_send() {

@@ -3,9 +3,9 @@
 //! Parses nothing, and never decides where a file belongs.
 
 use super::fault::{PolicyFault, is_full};
-use crate::domain::PolicyFiles;
 use crate::domain::policy_place::Place;
 pub(super) use crate::domain::policy_place::{ENTITIES, SCHEMA};
+use crate::domain::{PolicyFiles, typed};
 
 /// A folder's files by what they are for.
 #[derive(Default)]
@@ -42,9 +42,12 @@ pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) ->
     }
     folder.notes.extend_from_slice(files.notes());
     for (path, bytes) in files.iter() {
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            faults.push(PolicyFault::new(path, "is not UTF-8 text: save it as UTF-8"));
-            continue;
+        let text = match typed::text(bytes) {
+            Ok(text) => text,
+            Err(why) => {
+                faults.push(PolicyFault::new(path, why));
+                continue;
+            }
         };
         let place = Place::of(path);
         if !matches!(place, Some(Place::Tests | Place::Entities))

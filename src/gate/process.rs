@@ -12,7 +12,7 @@ use std::{fs, process, thread};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::domain::{Failure, PolicyFiles, RoleId};
+use crate::domain::{Failure, PolicyFiles, RoleId, typed};
 use crate::engine::{Passage, PolicyFault, Snapshot, format};
 
 /// Exit codes, beside those of success and of a panic.
@@ -145,8 +145,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
 }
 
 pub(super) fn format_one(bytes: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
-    format(text)
+    format(typed::text(bytes)?)
 }
 
 /// One line of JSON. A parent that does not listen is gone, which ends this process.
