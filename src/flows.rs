@@ -21,6 +21,7 @@ pub mod letters;
 pub mod locks;
 pub mod me;
 pub mod members;
+mod orphaned_invites;
 pub mod passkeys;
 pub mod passwords;
 pub mod permit;

@@ -327,14 +327,32 @@ pub async fn revoke(
 ///
 /// # Errors
 /// `Gone` with what to do: `link_dead`, `invite_expired`, `invite_replaced`, `invite_accepted`,
-/// `invite_revoked`, `inviter_lost_right`; `Busy`.
+/// `invite_revoked`, `inviter_lost_right`, `invite_role_gone`; `Busy`.
 pub async fn inspect(app: &App, token: &str) -> Result<Inspected, Failure> {
     let token = Token::parse(token).ok_or_else(link::dead)?;
     let (invite, generation) =
         app.store.invite_by_token(token.hash()).await?.ok_or_else(link::dead)?;
     invite.may_be_accepted(generation, app.clock.now())?;
-    inviter_still_may(app, &invite).await?;
-    inspected(app, invite).await
+    let found = inspected(app, invite).await?;
+    if roles::known(app, &found.invite.role).is_err() {
+        return Err(role_gone(&found));
+    }
+    inviter_still_may(app, &found.invite).await?;
+    Ok(found)
+}
+
+/// The refusal of an invite to a role that the policies no longer have.
+fn role_gone(found: &Inspected) -> Failure {
+    let inviter = found.inviter.as_ref().map(Member::full_name);
+    let whom = inviter.map_or_else(String::new, |name| format!("{name}, who invited you, or "));
+    Failure::new(
+        Kind::Gone,
+        "invite_role_gone",
+        format!(
+            "the role that this invitation gives was removed: ask {whom}an administrator of {} to give the invitation another role, and to send it again",
+            found.account.name
+        ),
+    )
 }
 
 async fn inspected(app: &App, invite: Invite) -> Result<Inspected, Failure> {

@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::engine::{Changes, Snapshot};
 use crate::flows::permit::{Caller, Permit, Right, StorePermit};
-use crate::flows::{callers, refresh};
+use crate::flows::{callers, orphaned_invites, refresh};
 use crate::gate;
 use crate::policy_folder;
 use crate::store::{Store, StoredPolicies};
@@ -125,8 +125,9 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     let (files, snapshot) = loaded??;
     let Some(snapshot) = snapshot else { return Ok(report(&live, false, Changes::default())) };
     let snapshot = Arc::new(snapshot);
-    let changes = compare(app, Arc::clone(&snapshot), live).await;
-    let report = report(&snapshot, true, changes);
+    let changes = compare(app, Arc::clone(&snapshot), Arc::clone(&live)).await;
+    let mut report = report(&snapshot, true, changes);
+    report.notes.extend(orphaned_invites::notes(app, &live, &snapshot).await);
     give_back(app, &files, snapshot).await;
     Ok(report)
 }
@@ -252,11 +253,15 @@ async fn try_once(
     go_live(app, &snapshot, at).await?;
     let retired = Arc::clone(&before);
     let changes = compare(app, Arc::clone(&snapshot), before).await;
+    let orphaned = orphaned_invites::notes(app, &retired, &snapshot).await;
+    orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
     give_back(app, &files, retired).await;
     log_changes(&changes.lines());
     let set = Unkept { files, changes: changes.clone() };
     keep(app, permit.into_actor(), set, at, unkept).await?;
-    Ok(report(&snapshot, true, changes))
+    let mut report = report(&snapshot, true, changes);
+    report.notes.extend(orphaned);
+    Ok(report)
 }
 
 /// From here on, the set answers.

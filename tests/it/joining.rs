@@ -1,8 +1,10 @@
 //! Invites, sign-in, sessions and passwords as rules: what opens when, and what never does.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use kwic_team::domain::{EmailEnd, InviteState, Kind, TokenHash};
+use kwic_team::domain::{EmailEnd, InviteState, Kind, PolicyFiles, TokenHash};
+use kwic_team::engine::Snapshot;
 use kwic_team::flows::invites::{self, ChosenInvite, Correction};
 use kwic_team::flows::members::{self, Chosen};
 use kwic_team::flows::sign_in::From;
@@ -10,6 +12,7 @@ use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{me, passwords, sessions};
 use kwic_team::mail::Content;
 use kwic_team::password::Hasher;
+use kwic_team::policy_folder;
 use kwic_team::store::MemberEdit;
 use kwic_team::store::links::EmailConfirmed;
 
@@ -192,6 +195,39 @@ async fn a_corrected_address_gets_the_only_link_that_opens() {
     // The other address is free again.
     stage.later(61_000);
     stage.invite(stage.operator(), "boo", "operator").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_invited_to_a_role_that_is_gone_hears_whom_to_ask() {
+    let stage = Stage::new().await;
+    stage.member("ann", "administrator").await;
+    let entered = stage.sign_in("ann").await;
+    stage.invite(stage.caller(&entered), "bo", "operator").await.unwrap();
+    let bo = Stage::link_of(&stage.mails().await);
+    stage.later(61_000);
+    stage.invite(stage.operator(), "cy", "operator").await.unwrap();
+    let cy = Stage::link_of(&stage.mails().await);
+    let files = policy_folder::shipped().into_files();
+    let without = |(path, _): &(String, Vec<u8>)| {
+        path != "roles/operator.cedar"
+            && !path.starts_with("tests/")
+            && !path.starts_with("guards/")
+    };
+    let set = Snapshot::load(&PolicyFiles::new(files.into_iter().filter(without).collect()), &[]);
+    let before = stage.app.policies.swap(Arc::new(set.unwrap()));
+    for (link, whom) in
+        [(&bo, "who invited you, or an administrator of"), (&cy, "ask an administrator of")]
+    {
+        for refusal in [
+            invites::inspect(&stage.app, link.code.expose()).await.unwrap_err(),
+            invites::accept(&stage.app, link.code.expose(), PASSWORD).await.unwrap_err(),
+        ] {
+            assert_eq!((refusal.kind, refusal.code), (Kind::Gone, "invite_role_gone"));
+            assert!(refusal.public.contains(whom), "{refusal}");
+        }
+    }
+    stage.app.policies.store(before);
+    invites::inspect(&stage.app, bo.code.expose()).await.unwrap();
 }
 
 #[tokio::test]

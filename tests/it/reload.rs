@@ -126,6 +126,33 @@ fn a_broken_file_changes_nothing_and_is_named() {
 }
 
 #[test]
+fn a_role_that_open_invites_name_is_taken_away_and_the_report_says_so() {
+    let sidecar = with_ann(&Start { unwatched: true, ..Start::default() });
+    for who in ["bo", "cy"] {
+        let email = format!("{who}@example.org");
+        sidecar.ok(&[
+            "invite",
+            "send",
+            "--email",
+            &email,
+            "--first-name",
+            who,
+            "--role",
+            "operator",
+        ]);
+    }
+    without_tests(&sidecar);
+    let role = sidecar.path("policies/roles/operator.cedar");
+    let text = fs::read_to_string(&role).unwrap();
+    fs::remove_file(&role).unwrap();
+    let note = "2 open invites name the role `operator`, which is gone";
+    let output = sidecar.ok(&["policy", "reload"]);
+    assert!(output.contains(note), "{output}");
+    fs::write(&role, text).unwrap();
+    assert!(!sidecar.ok(&["policy", "reload"]).contains("open invites"));
+}
+
+#[test]
 fn each_kind_of_fault_is_refused_by_name() {
     let sidecar = with_ann(&Start { unwatched: true, ..Start::default() });
     let policies = sidecar.path("policies");
