@@ -46,14 +46,18 @@ fn format_of(media: &str) -> Result<Format, Failure> {
 pub(super) const FORMATS: [(&str, Format); 2] =
     [("csv", Format::Csv), ("jsonl", Format::JsonLines)];
 
+/// Whether CSV begins with a byte order mark, as Excel wants it.
+pub(super) const MARKS: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 pub(super) async fn export(call: &mut Call<'_>) -> Answer {
     let format = call.params.one_of("format", &FORMATS).unwrap_or(Format::Csv);
+    let marked = call.params.one_of("bom", &MARKS).unwrap_or(false);
     let caller = call.caller().await?;
     let (media_type, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "members.csv"),
         Format::JsonLines => ("application/jsonl", "members.jsonl"),
     };
-    let pieces = export::run(call.app, caller, format).await?;
+    let pieces = export::run(call.app, caller, export::Written { format, marked }).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(Reply::stream(media_type, pieces).header("content-disposition", disposition))
 }

@@ -3,7 +3,6 @@
 //! Speaks to the running sidecar. A link is printed where the sidecar shows it, on a line of its
 //! own; never made up or kept.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -18,6 +17,7 @@ use super::{Exit, Global, Outcome, Stop, edit, mail};
 use crate::domain::member::full_name;
 use crate::domain::{Email, InviteId, InviteState, RoleId};
 use crate::flows::import::Row;
+use crate::flows::roles::Titles;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
@@ -316,12 +316,13 @@ fn send_all(
     file: &Path,
     format: Format,
 ) -> Outcome {
-    let mut roles = BTreeSet::new();
+    let mut roles = Vec::new();
     remote.pages("/api/v1/roles", &[], |role| {
-        roles.extend(RoleId::parse(&text(&role, "id")).ok());
+        let id = RoleId::parse(&text(&role, "id")).ok();
+        roles.extend(id.map(|id| (id, text(&role, "title"))));
         Ok(())
     })?;
-    let people = people_file::invited(file, format, roles, &global.wait_limit)?;
+    let people = people_file::invited(file, format, Titles::new(roles), &global.wait_limit)?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);

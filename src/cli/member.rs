@@ -126,6 +126,9 @@ pub(super) enum MemberCommand {
         /// CSV or JSON lines
         #[arg(long, default_value = "csv", conflicts_with = "member")]
         format: Format,
+        /// CSV with a byte order mark, by which Excel knows UTF-8
+        #[arg(long, conflicts_with_all = ["member", "format"])]
+        excel: bool,
         /// The file to write
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -187,8 +190,9 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
             let member = find(&remote, &who)?;
             received(&remote, path_of(&who, &member, "/data"), output)
         }
-        MemberCommand::Export { member: None, account, format, output } => {
-            let parameters = [account.parameter(), ("format", Some(format.name()))];
+        MemberCommand::Export { member: None, account, format, excel, output } => {
+            let mark = excel.then_some("true");
+            let parameters = [account.parameter(), ("format", Some(format.name())), ("bom", mark)];
             received(&remote, with_query("/api/v1/members/export", &parameters), output)
         }
     }

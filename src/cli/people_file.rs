@@ -2,15 +2,15 @@
 //!
 //! Reads files only; what the lines become is told by the command.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::ValueEnum;
 
 use super::wait_limit::WaitLimit;
 use super::{Stop, input};
-use crate::domain::{RoleId, limits};
+use crate::domain::limits;
 use crate::flows::import::{self, Becomes, Reader, Row};
+use crate::flows::roles::Titles;
 
 /// How a file of people is written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,7 +56,7 @@ const BYTES_MAX: u64 = ((limits::BULK_ITEMS_MAX + 1) * limits::IMPORT_LINE_BYTES
 pub(super) fn invited(
     file: &Path,
     format: Format,
-    roles: BTreeSet<RoleId>,
+    roles: Titles,
     limit: &WaitLimit,
 ) -> Result<Vec<(u64, Row)>, Stop> {
     let format = match format {

@@ -8,14 +8,16 @@ use super::call::{Answer, Call};
 use super::cards::Deck;
 use super::form::{Form, Reader};
 use super::link::LinkPage;
-use super::sheet::{Input, Part, Sheet, kind};
+use super::sheet::{Input, Part, Select, Sheet, kind};
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
 use super::words as w;
 use crate::domain::{Email, Failure, IdempotencyKey, Kind, Member, Name, RoleId, Token, limits};
 use crate::entropy;
+use crate::flows::import::pasted;
 use crate::flows::invites::{self, Invitation, Shown};
 use crate::flows::members;
+use crate::flows::roles::Titles;
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = able(call).await?;
@@ -43,7 +45,11 @@ async fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Result<S
     Ok(Sheet::new(shell, "/team/invite", w::SEND_INVITATION)
         .hidden("key", form.text("key"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(Input::new("last_name", w::LAST_NAME, kind::TEXT).value(form.text("last_name")).optional())
+        .input(
+            Input::new("last_name", w::LAST_NAME, kind::TEXT)
+                .value(form.text("last_name"))
+                .optional(),
+        )
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .cancel("/team"))
@@ -149,23 +155,41 @@ struct Verdicts<'p> {
     verdicts: Vec<Verdict>,
     /// The lines that are still to be sent.
     left: String,
+    /// The role of those who are pasted without one.
+    role: String,
     checked: bool,
 }
 
 pub(super) async fn several(call: &mut Call<'_>) -> Answer {
     let viewer = able(call).await?;
-    Ok(several_sheet(call, &viewer, "").page())
+    Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
 }
 
-fn several_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, lines: &str) -> Sheet<'p> {
+/// The choice of no role for those who are pasted without one.
+const NO_ROLE: &str = "-";
+
+fn several_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    (lines, role): (&str, &str),
+) -> Sheet<'p> {
     let live = call.app.policies.load();
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let roles: Vec<&str> = given.map(|card| card.id.as_str()).collect();
+    let given: Vec<_> = given.collect();
+    let roles: Vec<&str> = given.iter().map(|card| card.id.as_str()).collect();
+    let mut options = vec![(NO_ROLE.to_owned(), w::ROLE_IN_LINE.to_owned())];
+    options.extend(given.iter().map(|card| (card.id.to_string(), card.title.clone())));
     let shell = Shell::inside(call, viewer, w::INVITE_SEVERAL, "/team");
     Sheet::new(shell, "/team/invite-several", w::CHECK_LINES)
         .line(w::SEVERAL_HOW)
         .line(w::roles_are(&roles))
         .input(Input::new("lines", w::LINES, r#"spellcheck="false""#).lines().value(lines))
+        .part(Part::Select(Select {
+            name: "role",
+            label: w::ROLE_OF_OTHERS.to_owned(),
+            options,
+            chosen: role.to_owned(),
+        }))
         .cancel("/team")
 }
 
@@ -173,16 +197,18 @@ fn several_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, lines: &str) -> Sheet<
 pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let viewer = able(call).await?;
-    let lines: Vec<&str> =
-        form.text("lines").lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines = pasted::entries(form.text("lines"));
+    let role = RoleId::parse(form.text("role")).ok();
+    let titles = Titles::of(&call.app.policies.load());
     if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
         let failure = Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX));
-        return Ok(several_sheet(call, &viewer, form.text("lines")).refused(&failure));
+        let typed = (form.text("lines"), form.text("role"));
+        return Ok(several_sheet(call, &viewer, typed).refused(&failure));
     }
     let sending = !form.text("send").is_empty();
     let mut verdicts = Vec::with_capacity(lines.len());
     for line in lines {
-        let why = match (read_line(line), sending) {
+        let why = match (pasted::read(line, role.as_ref(), &titles), sending) {
             (Err(failure), _) => Some(first_fault(&failure)),
             (Ok(invitation), false) => would_refuse(call, &viewer, &invitation).await,
             (Ok(invitation), true) => {
@@ -197,25 +223,8 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let left = left.join("\n");
     let title = if sending { w::SEVERAL_SENT } else { w::SEVERAL_CHECKED };
     let shell = Shell::inside(call, &viewer, title, "/team");
-    Ok(page(&Verdicts { shell, verdicts, left, checked: !sending }))
-}
-
-/// `first,last,email,role`, as a spreadsheet pastes it with commas or tabs.
-fn read_line(line: &str) -> Result<Invitation, Failure> {
-    let mark = if line.contains('\t') { '\t' } else { ',' };
-    let cells: Vec<&str> = line.split(mark).map(str::trim).collect();
-    let [first_name, last_name, email, role] = cells.as_slice() else {
-        return Err(Failure::invalid("lines", w::FOUR_CELLS));
-    };
-    let form = Form::filled(&[
-        ("first_name", first_name),
-        ("last_name", last_name),
-        ("email", email),
-        ("role", role),
-    ]);
-    let mut read = form.reader();
-    let invitation = invitation(&mut read);
-    read.done(invitation)
+    let role = form.text("role").to_owned();
+    Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending }))
 }
 
 /// What can be seen before anything is sent.
@@ -231,21 +240,4 @@ async fn would_refuse(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation)
 fn first_fault(failure: &Failure) -> String {
     let field = failure.fields.first().map(|(_, sentence)| sentence.as_str());
     w::sentence(field.unwrap_or(&failure.public))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_four_cells_by_commas_or_tabs() {
-        for line in ["Asha,Rao,asha@example.org,operator", "Asha\tRao\tasha@example.org\toperator"]
-        {
-            let read = read_line(line).unwrap();
-            assert_eq!((read.first_name.as_str(), read.role.as_str()), ("Asha", "operator"));
-        }
-        for line in ["Asha,Rao,asha@example.org", "Asha,Rao,nonsense,operator", "a,b,c,d,e"] {
-            assert!(read_line(line).is_err(), "{line}");
-        }
-    }
 }

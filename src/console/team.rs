@@ -330,7 +330,9 @@ fn suggestions(live: &Snapshot, viewer: &Viewer) -> Vec<(String, String)> {
 
 pub(super) async fn export(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
-    let pieces = export::run(call.app, viewer.caller(), Format::Csv).await?;
+    // Whoever downloads it here opens it in a spreadsheet.
+    let written = export::Written { format: Format::Csv, marked: true };
+    let pieces = export::run(call.app, viewer.caller(), written).await?;
     let disposition = "attachment; filename=\"members.csv\"".to_owned();
     Ok(Reply::stream("text/csv; charset=utf-8", pieces).header("content-disposition", disposition))
 }

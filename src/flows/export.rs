@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::import::{Format, begins_like_a_formula};
 use super::permit::{Caller, Permit, Right};
 use crate::app::App;
+use crate::domain::typed::BYTE_ORDER_MARK;
 use crate::domain::{Failure, Member, limits};
 use crate::http::Piece;
 use crate::store::{MemberFilter, Page};
@@ -19,6 +20,16 @@ use crate::store::{MemberFilter, Page};
 const COLUMNS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
 /// Pages that may wait for the caller to read them.
 const PAGES_AHEAD: usize = 2;
+
+/// How an export is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// As CSV or as JSON lines.
+    pub format: Format,
+    /// With a byte order mark before CSV: without one, Excel takes UTF-8 for the code page of its
+    /// system. JSON has none (RFC 8259 section 8.1).
+    pub marked: bool,
+}
 
 /// Starts an export: its pages arrive through the receiver. A member whose address changes while
 /// it runs may be missed or told twice, since it moves in the order.
@@ -29,13 +40,13 @@ const PAGES_AHEAD: usize = 2;
 pub async fn run(
     app: &Arc<App>,
     caller: Caller,
-    format: Format,
+    written: Written,
 ) -> Result<mpsc::Receiver<Piece>, Failure> {
     let first = page(app, &caller, None).await?;
     let (pieces, receiver) = mpsc::channel(PAGES_AHEAD);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(failure) = send(&app, &caller, format, first, &pieces).await {
+        if let Err(failure) = send(&app, &caller, written, first, &pieces).await {
             tracing::error!(%failure, "an export ended early");
             return;
         }
@@ -55,11 +66,13 @@ async fn page(app: &App, caller: &Caller, after: Option<&str>) -> Result<Page<Me
 async fn send(
     app: &App,
     caller: &Caller,
-    format: Format,
+    Written { format, marked }: Written,
     first: Page<Member>,
     pieces: &mpsc::Sender<Piece>,
 ) -> Result<(), Failure> {
-    let mut text = head(format)?;
+    let mut text =
+        if marked && format == Format::Csv { BYTE_ORDER_MARK.to_vec() } else { Vec::new() };
+    text.extend(head(format)?);
     let mut next_page = first;
     loop {
         text.extend(lines(format, &next_page.items)?);
@@ -150,6 +163,7 @@ mod tests {
     use super::*;
     use crate::domain::{AccountSlug, Email, MemberId, Name, RoleId, Status, Timestamp, Version};
     use crate::flows::import::{Becomes, Reader};
+    use crate::flows::roles::Titles;
 
     fn member(id: &str, first_name: &str, status: Status) -> Member {
         Member {
@@ -192,7 +206,7 @@ mod tests {
             member("-x", "'Tis", Status::Active),
         ];
         for format in [Format::Csv, Format::JsonLines] {
-            let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+            let roles = Titles::new([(RoleId::parse("writer").unwrap(), "Writer".to_owned())]);
             let mut reader = Reader::new(format, Becomes::Members, roles);
             reader.feed(&exported(format, &members));
             reader.end();

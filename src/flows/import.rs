@@ -5,11 +5,11 @@
 //! memory. The store commits only after the last line was read and found in order. Faults of lines
 //! and clashes with members there are come back together, by line. Sends no mail.
 
+pub mod pasted;
 mod records;
 mod rows;
 mod spool;
 
-use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use self::rows::{Columns, json_row};
 use self::spool::Spool;
 use super::permit::Caller;
 use super::refresh;
-use super::roles;
+use super::roles::{self, Titles};
 use super::whole::whole;
 use crate::app::App;
 use crate::domain::digest::Hasher;
 use crate::domain::{
-    AccountSlug, Digest, Failure, Kind, Member, MemberId, Revision, RoleId, Timestamp, Version,
-    counted, limits,
+    AccountSlug, Digest, Failure, Kind, Member, MemberId, Revision, Timestamp, Version, counted,
+    limits,
 };
 use crate::entropy;
 use crate::http::{Bytes, Request};
@@ -107,7 +107,7 @@ async fn store(
     // Before the store begins, as with every change that gives a role: who held the store and
     // waited for this would wait for a reload that waits for who waits for the store.
     let _giving = roles::giving(app, []).await?;
-    let roles = app.policies.load().roles().iter().map(|card| card.id.clone()).collect();
+    let roles = Titles::of(&app.policies.load());
     let mut reader = Reader::new(format, Becomes::Members, roles);
     let maker = Maker { account: caller.account().clone(), joined: app.clock.now() };
     let (parts, receiver) = mpsc::channel(PARTS_AHEAD);
@@ -291,7 +291,7 @@ pub struct Reader {
     cutter: Cutter,
     layout: Layout,
     becomes: Becomes,
-    roles: BTreeSet<RoleId>,
+    roles: Titles,
     hasher: Hasher,
     digest: Digest,
     people: usize,
@@ -311,7 +311,7 @@ enum Layout {
 impl Reader {
     /// A reader of a file whose roles must be among `roles`.
     #[must_use]
-    pub fn new(format: Format, becomes: Becomes, roles: BTreeSet<RoleId>) -> Self {
+    pub fn new(format: Format, becomes: Becomes, roles: Titles) -> Self {
         let (cut, layout) = match format {
             Format::Csv => (Cut::Csv, Layout::Csv(None)),
             Format::JsonLines => (Cut::Lines, Layout::JsonLines),
@@ -390,22 +390,18 @@ impl Reader {
 
     /// One record as a row; `None` for the header line.
     fn read(&mut self, bytes: &[u8]) -> Result<Option<Row>, String> {
-        let row = match &mut self.layout {
-            Layout::JsonLines => json_row(bytes, self.becomes)?,
-            Layout::Csv(Some(columns)) => columns.row(bytes)?,
+        match &mut self.layout {
+            Layout::JsonLines => json_row(bytes, self.becomes, &self.roles).map(Some),
+            Layout::Csv(Some(columns)) => columns.row(bytes, &self.roles).map(Some),
             Layout::Csv(columns) => {
                 // Without its columns, no line of the file says anything.
                 self.over = true;
-                *columns = Some(Columns::read(bytes, self.becomes)?);
+                let separator = self.cutter.separator();
+                *columns = Some(Columns::read(bytes, separator, self.becomes)?);
                 self.over = false;
-                return Ok(None);
+                Ok(None)
             }
-        };
-        if self.roles.contains(&row.role) {
-            return Ok(Some(row));
         }
-        let there_are: Vec<&str> = self.roles.iter().map(RoleId::as_str).collect();
-        Err(roles::unknown(&row.role, &there_are).public)
     }
 }
 
@@ -414,6 +410,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::domain::RoleId;
 
     /// A file in pieces; a failure is a body that breaks off.
     impl Source for VecDeque<Result<Bytes, Failure>> {
@@ -435,7 +432,7 @@ mod tests {
         mut file: VecDeque<Result<Bytes, Failure>>,
         parts_taken: usize,
     ) -> (Result<(), Failure>, Result<Digest, Faults>, Sent) {
-        let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+        let roles = Titles::new([(RoleId::parse("writer").unwrap(), "Writer".to_owned())]);
         let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
         let maker = Maker { account: AccountSlug::parse("acme").unwrap(), joined: Timestamp(0) };
         let (parts, mut receiver) = mpsc::channel(PARTS_AHEAD);
@@ -522,7 +519,7 @@ mod tests {
 
     #[test]
     fn one_member_too_many_is_a_fault() {
-        let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+        let roles = Titles::new([(RoleId::parse("writer").unwrap(), "Writer".to_owned())]);
         let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
         reader.people = limits::IMPORT_MEMBERS_MAX - 1;
         reader.feed(HEADER.as_bytes());

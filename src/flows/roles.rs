@@ -4,13 +4,14 @@
 //! here decides what anybody may do.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::RwLockReadGuard;
 
 use crate::app::App;
 use crate::background;
-use crate::domain::{Failure, Kind, Member, RoleId, Status, near};
+use crate::domain::{Failure, Kind, Member, RoleId, Status, fold, near, typed};
 use crate::engine::{Cell, Matrix, RoleCard, Snapshot};
 
 /// Held while a member is given a role, until the directory counts it: no reload takes the role
@@ -43,8 +44,50 @@ pub(super) fn known(app: &App, role: &RoleId) -> Result<(), Failure> {
     Err(unknown(role, &roles))
 }
 
+/// The roles there are, as lists of people name them: by id, or by title as people see it.
+#[derive(Clone, Debug)]
+pub struct Titles(Vec<(RoleId, String)>);
+
+impl Titles {
+    /// Roles, each with its title.
+    #[must_use]
+    pub fn new(roles: impl IntoIterator<Item = (RoleId, String)>) -> Self {
+        Self(roles.into_iter().collect())
+    }
+
+    /// Those of a policy set.
+    #[must_use]
+    pub fn of(live: &Snapshot) -> Self {
+        Self::new(live.roles().iter().map(|card| (card.id.clone(), card.title.clone())))
+    }
+
+    /// The role that a text names, in any case.
+    ///
+    /// # Errors
+    /// `Invalid` for a text that names none, or is the title of several.
+    pub fn find(&self, text: &str) -> Result<RoleId, Failure> {
+        let folded = fold::folded(typed::pasted(text));
+        let by_id = self.0.iter().find(|(id, _)| id.as_str().eq_ignore_ascii_case(&folded));
+        let mut by_title = self.0.iter().filter(|(_, title)| fold::folded(title.trim()) == folded);
+        match (by_id, by_title.next(), by_title.next()) {
+            (Some((id, _)), _, _) | (None, Some((id, _)), None) => Ok(id.clone()),
+            (None, Some((one, _)), Some((other, _))) => Err(Failure::invalid(
+                "role",
+                format!(
+                    "`{}` is the title of several roles: write `{one}` or `{other}`",
+                    typed::pasted(text).escape_debug()
+                ),
+            )),
+            (None, None, _) => {
+                let ids: Vec<&str> = self.0.iter().map(|(id, _)| id.as_str()).collect();
+                Err(unknown(&typed::pasted(text).escape_debug(), &ids))
+            }
+        }
+    }
+}
+
 /// The failure that names the roles there are.
-pub(super) fn unknown(role: &RoleId, roles: &[&str]) -> Failure {
+pub(super) fn unknown(role: &dyn fmt::Display, roles: &[&str]) -> Failure {
     let text = format!("there is no role `{role}`: use one of `{}`", roles.join("`, `"));
     Failure {
         fields: vec![("role".to_owned(), text.clone())],

@@ -337,6 +337,11 @@ async fn an_import_is_all_or_nothing_and_an_export_gives_it_back() {
     let csv = sidecar.get("/members/export").await;
     assert!(csv.head.contains("text/csv"), "{}", csv.head);
     assert!(csv.text.contains("b2,'=1,Lee,bo@example.org,operator,active"), "{}", csv.text);
+    let excel = sidecar.get("/members/export?bom=true").await;
+    assert!(excel.text.contains("\n\u{feff}id,first_name"), "{}", excel.text);
+    assert_eq!(sidecar.get("/members/export?bom=false").await.text, csv.text);
+    assert!(!csv.text.contains('\u{feff}'));
+    sidecar.get("/members/export?bom=1").await.problem(400, "invalid");
     let lines = sidecar.get("/members/export?format=jsonl").await;
     assert!(lines.text.contains(r#""first_name":"=1""#), "{}", lines.text);
 }

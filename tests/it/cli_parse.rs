@@ -437,6 +437,7 @@ fn an_export_that_is_refused_leaves_the_old_file_alone() {
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
     assert_eq!(sidecar.run(&["member", "export", "--format", "jsonl"]).ends(0), text);
     assert_eq!(sidecar.lines()[2], "GET /api/v1/members/export?format=jsonl");
+    run(&["member", "export", "--excel", "--format", "jsonl"]).complains(64);
 }
 
 #[test]

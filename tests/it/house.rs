@@ -121,7 +121,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("totp_rs", &["authenticator.rs"]),
     ("tracing", &["*"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("unicode_normalization", &["domain/fold.rs", "password"]),
+    ("unicode_normalization", &["domain/fold.rs", "domain/typed.rs", "password"]),
     ("webauthn_rs", &["passkeys.rs"]),
 ];
 

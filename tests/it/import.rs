@@ -4,11 +4,17 @@
 
 use kwic_team::domain::RoleId;
 use kwic_team::flows::import::{Becomes, Format, Reader};
+use kwic_team::flows::roles::Titles;
+
+/// Roles without a title of their own.
+fn titled(roles: impl IntoIterator<Item = RoleId>) -> Titles {
+    Titles::new(roles.into_iter().map(|role| (role.clone(), role.to_string())))
+}
 
 /// What is read of a file: `LINE ID ADDRESS ROLE STATUS` for a row, `LINE: REASON` for a fault.
 fn outline(format: Format, file: &[u8], piece: usize) -> Vec<String> {
     let roles = ["reader", "writer"].map(|role| RoleId::parse(role).unwrap());
-    let mut reader = Reader::new(format, Becomes::Members, roles.into_iter().collect());
+    let mut reader = Reader::new(format, Becomes::Members, titled(roles));
     for bytes in file.chunks(piece) {
         reader.feed(bytes);
     }
@@ -124,7 +130,7 @@ fn a_file_without_members_is_a_slip_of_the_hand() {
 #[test]
 fn the_digest_is_that_of_the_bytes_as_they_came() {
     let file = b"first_name,last_name,email,role\nAnn,Lee,ann@example.org,writer\n";
-    let roles = std::iter::once(RoleId::parse("writer").unwrap()).collect();
+    let roles = titled([RoleId::parse("writer").unwrap()]);
     let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
     reader.feed(file);
     reader.end();

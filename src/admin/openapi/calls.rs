@@ -238,7 +238,12 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .refused(&[409]),
         Op::MembersExport => About::new("Export all members", records::member_file())
             .of_account()
-            .with(inputs.query("format", "CSV where it is left out.", words(&files::FORMATS))),
+            .with(inputs.query("format", "CSV where it is left out.", words(&files::FORMATS)))
+            .with(inputs.query(
+                "bom",
+                "`true` puts a byte order mark before CSV, by which Excel knows UTF-8.",
+                words(&files::MARKS),
+            )),
         Op::MembersReview => of("Who has access and may not need it", "Review"),
         Op::MembersChange => of("Change several members, each by itself", "MemberOutcomes")
             .taking(items(inputs::change(inputs.role())))

@@ -7,13 +7,14 @@
 use std::mem;
 
 use crate::domain::limits;
+use crate::domain::typed::BYTE_ORDER_MARK;
 
 /// How records are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// At each line feed.
+    /// At each line end.
     Lines,
-    /// At each line feed outside of quotes (RFC 4180).
+    /// At each line end outside of quotes (RFC 4180).
     Csv,
 }
 
@@ -40,13 +41,44 @@ enum Quoting {
 }
 
 impl Quoting {
-    fn after(self, byte: u8) -> Self {
+    fn after(self, byte: u8, separators: &[u8]) -> Self {
         match (self, byte) {
             (Self::Quoted, b'"') => Self::QuoteSeen,
             (Self::Quoted, _) | (Self::FieldStart | Self::QuoteSeen, b'"') => Self::Quoted,
-            (_, b',') => Self::FieldStart,
+            (_, byte) if separators.contains(&byte) => Self::FieldStart,
             (_, _) => Self::Plain,
         }
+    }
+}
+
+/// What spreadsheets put between cells: a comma, a semicolon where a comma is the decimal point, a tab
+/// in what is copied. Each of them ends a cell until the first record has shown which one it is.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
+/// The separator of a file by its first record: the one that stands there most often outside of
+/// quotes, a comma where there is none.
+fn separator_of(record: &[u8]) -> u8 {
+    let mut counts = [0_usize; SEPARATORS.len()];
+    let mut quoting = Quoting::FieldStart;
+    for byte in record {
+        quoting = quoting.after(*byte, &SEPARATORS);
+        if quoting == Quoting::FieldStart {
+            let found = SEPARATORS.iter().zip(&mut counts).find(|(known, _)| *known == byte);
+            found.into_iter().for_each(|(_, count)| *count += 1);
+        }
+    }
+    // Of equals, the first: a comma.
+    let most = SEPARATORS.into_iter().zip(counts).rev().max_by_key(|(_, count)| *count);
+    most.map_or(b',', |(separator, _)| separator)
+}
+
+/// The separator that a spreadsheet was told by a first line of `sep=;`.
+fn told_separator(record: &[u8]) -> Option<u8> {
+    match record {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => {
+            SEPARATORS.contains(separator).then_some(*separator)
+        }
+        _ => None,
     }
 }
 
@@ -55,6 +87,10 @@ impl Quoting {
 pub(super) struct Cutter {
     cut: Cut,
     quoting: Quoting,
+    /// What divides cells, once the first record was read.
+    separator: Option<u8>,
+    /// Whether the byte before was a carriage return, with which a line feed is one line end.
+    after_return: bool,
     /// The line that the next byte is on.
     line: u64,
     /// The line that the record under way began on.
@@ -65,14 +101,13 @@ pub(super) struct Cutter {
     mark: Option<usize>,
 }
 
-/// U+FEFF as UTF-8, which spreadsheets write at the start of a file.
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-
 impl Cutter {
     pub(super) fn new(cut: Cut) -> Self {
         Self {
             cut,
             quoting: Quoting::FieldStart,
+            separator: None,
+            after_return: false,
             line: 1,
             began: 1,
             held: Vec::new(),
@@ -81,8 +116,14 @@ impl Cutter {
         }
     }
 
+    /// What divides the cells of a record.
+    pub(super) fn separator(&self) -> u8 {
+        self.separator.unwrap_or(b',')
+    }
+
     /// Takes the next bytes of the file and hands each record that they complete to `each`.
-    /// Empty lines are no records.
+    /// Empty lines are no records, nor are lines of nothing but separators, which spreadsheets write
+    /// for empty rows.
     pub(super) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Record)) {
         for &byte in bytes {
             if !self.is_mark(byte) {
@@ -124,16 +165,26 @@ impl Cutter {
         }
     }
 
+    fn separators(&self) -> &[u8] {
+        self.separator.as_ref().map_or(&SEPARATORS, std::slice::from_ref)
+    }
+
     fn take(&mut self, byte: u8, each: &mut impl FnMut(Record)) {
         let quoted = self.cut == Cut::Csv && self.quoting == Quoting::Quoted;
-        if byte == b'\n' {
-            self.line = self.line.saturating_add(1);
+        // A line ends with a line feed, a carriage return, or one and the other.
+        let is_second_half = mem::replace(&mut self.after_return, byte == b'\r') && byte == b'\n';
+        if matches!(byte, b'\r' | b'\n') {
+            self.line = self.line.saturating_add(u64::from(!is_second_half));
             if !quoted {
-                self.end_record(each);
+                if is_second_half {
+                    self.began = self.line;
+                } else {
+                    self.end_record(each);
+                }
                 return;
             }
         }
-        self.quoting = self.quoting.after(byte);
+        self.quoting = self.quoting.after(byte, self.separators());
         if self.held.len() < limits::IMPORT_LINE_BYTES_MAX {
             self.held.push(byte);
         } else {
@@ -143,7 +194,7 @@ impl Cutter {
 
     fn end_record(&mut self, each: &mut impl FnMut(Record)) {
         let line = mem::replace(&mut self.began, self.line);
-        let mut bytes = mem::take(&mut self.held);
+        let bytes = mem::take(&mut self.held);
         self.quoting = Quoting::FieldStart;
         if mem::take(&mut self.too_long) {
             let most = limits::IMPORT_LINE_BYTES_MAX;
@@ -155,12 +206,21 @@ impl Cutter {
             each(Record { line, bytes: Err(reason) });
             return;
         }
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
+        let is_nothing = |byte: &u8| {
+            byte.is_ascii_whitespace()
+                || self.cut == Cut::Csv && (*byte == b'"' || self.separators().contains(byte))
+        };
+        if bytes.iter().all(is_nothing) {
+            return;
         }
-        if !bytes.iter().all(u8::is_ascii_whitespace) {
-            each(Record { line, bytes: Ok(bytes) });
+        if self.separator.is_none() && self.cut == Cut::Csv {
+            let told = told_separator(&bytes);
+            self.separator = told.or_else(|| Some(separator_of(&bytes)));
+            if told.is_some() {
+                return;
+            }
         }
+        each(Record { line, bytes: Ok(bytes) });
     }
 }
 
@@ -200,6 +260,45 @@ mod tests {
                 cut(Cut::Csv, file, piece),
                 &[(1, "a,b"), (3, "\"x\ny\",\"q\"\"\n\",z"), (7, "last,5\" pipe"), (8, "end")],
             );
+        }
+    }
+
+    #[test]
+    fn the_first_record_tells_the_separator_and_empty_rows_are_no_records() {
+        for (file, separator) in [
+            ("a,b\n1,2\n", b','),
+            ("a;b;c\n,;,\n1;\"2\n3\";4\n;;\n \t\n", b';'),
+            ("a\tb, c\td\n1\t2\t3\n\t\"\"\t\n", b'\t'),
+            ("\"a,b,c\";d\n1;2\n", b';'),
+            ("a\n1\n", b','),
+            ("sep=;\na,b;c,d\n1;2\n", b';'),
+            (";;\na;b\n1;2\n", b';'),
+        ] {
+            for piece in [1, 3, file.len()] {
+                let mut records = Vec::new();
+                let mut cutter = Cutter::new(Cut::Csv);
+                for bytes in file.as_bytes().chunks(piece) {
+                    cutter.feed(bytes, |record| records.push(record));
+                }
+                cutter.finish(|record| records.push(record));
+                assert_eq!(cutter.separator(), separator, "{file:?}");
+                let data = if file.starts_with("a;b;c") { 3 } else { 2 };
+                assert_eq!(records.len(), data, "{file:?}: {records:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_ends_with_any_line_end() {
+        for end in ["\n", "\r\n", "\r"] {
+            let file = ["a,b", "", "\"x", "y\",z", "last", ""].join(end);
+            for piece in 1..=file.len() {
+                let quoted = format!("\"x{end}y\",z");
+                expect(
+                    cut(Cut::Csv, file.as_bytes(), piece),
+                    &[(1, "a,b"), (3, &quoted), (5, "last")],
+                );
+            }
         }
     }
 

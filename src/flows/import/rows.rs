@@ -1,13 +1,15 @@
 //! Reads one record of a file of people into the fields of one of them.
 //!
 //! Two formats, CSV and JSON lines, one [`Row`]. Every fault of a line is told at once, in one
-//! sentence. Never asks the store or the policies: that a role exists is the caller's to check.
+//! sentence. Never asks the store or the policies: the caller says which roles there are.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
+use crate::domain::typed::{is_utf16, pasted};
 use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status, limits};
+use crate::flows::roles::Titles;
 
 /// The fields that a line may have.
 const FIELDS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
@@ -86,25 +88,42 @@ impl Texts {
     }
 }
 
+/// The field that a column is for, however its name is written: `First Name`, `first-name`, `E-Mail`.
+fn field_of(name: &str) -> Option<&'static str> {
+    let letters = pasted(name).chars().filter(|c| c.is_alphanumeric());
+    let letters: String = letters.flat_map(char::to_lowercase).collect();
+    let meant = match letters.as_str() {
+        "givenname" | "forename" => "firstname",
+        "familyname" | "surname" => "lastname",
+        "emailaddress" => "email",
+        letters => letters,
+    };
+    FIELDS.into_iter().find(|field| field.replace('_', "") == meant)
+}
+
 /// The columns of a CSV file, in the order of its header line.
 #[derive(Clone, Debug)]
-pub(super) struct Columns(Vec<&'static str>);
+pub(super) struct Columns {
+    fields: Vec<&'static str>,
+    separator: u8,
+}
 
 impl Columns {
     /// Reads the header line.
     ///
     /// # Errors
     /// The reason: unknown, doubled and missing columns, each named.
-    pub(super) fn read(header: &[u8], becomes: Becomes) -> Result<Self, String> {
+    pub(super) fn read(header: &[u8], separator: u8, becomes: Becomes) -> Result<Self, String> {
         let mut columns = Vec::new();
         let mut faults = Vec::new();
-        for name in cells(header)?.iter().map(str::trim) {
-            match FIELDS.iter().find(|field| **field == name && becomes.takes(field)) {
-                None => faults.push(format!("unknown column `{}`", name.escape_debug())),
-                Some(field) if columns.contains(field) => {
+        let cells = cells(header, separator)?;
+        for name in filled(&cells) {
+            match field_of(name).filter(|field| becomes.takes(field)) {
+                None => faults.push(format!("unknown column `{}`", name.trim().escape_debug())),
+                Some(field) if columns.contains(&field) => {
                     faults.push(format!("column `{field}` is given twice"));
                 }
-                Some(field) => columns.push(*field),
+                Some(field) => columns.push(field),
             }
         }
         for field in REQUIRED {
@@ -113,7 +132,7 @@ impl Columns {
             }
         }
         if faults.is_empty() {
-            return Ok(Self(columns));
+            return Ok(Self { fields: columns, separator });
         }
         let wanted = match becomes.optional() {
             [] => String::new(),
@@ -130,23 +149,24 @@ impl Columns {
     ///
     /// # Errors
     /// The reason, all faults of the record in one sentence.
-    pub(super) fn row(&self, record: &[u8]) -> Result<Row, String> {
-        let cells = cells(record)?;
-        if cells.len() != self.0.len() {
+    pub(super) fn row(&self, record: &[u8], roles: &Titles) -> Result<Row, String> {
+        let cells = cells(record, self.separator)?;
+        let columns = self.fields.len();
+        // Empty cells beyond the last column are what a spreadsheet leaves of columns without a name.
+        if cells.len() < columns || filled(&cells).count() > columns {
             return Err(format!(
-                "the line has {} cells and the header line {}: give each column a cell",
+                "the line has {} cells and the header line {columns}: give each column a cell",
                 cells.len(),
-                self.0.len()
             ));
         }
         let mut texts = Texts::default();
-        for (column, cell) in self.0.iter().zip(&cells) {
+        for (column, cell) in self.fields.iter().zip(&cells) {
             // An empty cell of a column that may be left out says no more than no column.
             if !cell.is_empty() || REQUIRED.contains(column) {
                 texts.put(column, as_meant(cell).to_owned());
             }
         }
-        checked(&texts)
+        checked(&texts, roles)
     }
 }
 
@@ -163,9 +183,19 @@ fn as_meant(cell: &str) -> &str {
     }
 }
 
+/// The cells up to the last one that is not empty.
+fn filled(cells: &csv::StringRecord) -> impl Iterator<Item = &str> {
+    let is_filled = |at: &usize| cells.get(*at).is_some_and(|cell| !cell.trim().is_empty());
+    cells.iter().take((0..cells.len()).rfind(is_filled).map_or(0, |last| last + 1))
+}
+
 /// The cells of one CSV record.
-fn cells(record: &[u8]) -> Result<csv::StringRecord, String> {
+fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
+    if is_utf16(record) {
+        return Err(utf16());
+    }
     let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator)
         .has_headers(false)
         .flexible(true)
         // The record lies in memory already: a larger buffer would only cost its zeroing.
@@ -184,18 +214,26 @@ fn cells(record: &[u8]) -> Result<csv::StringRecord, String> {
 }
 
 fn not_utf8() -> String {
-    "the line is not UTF-8: save the file as UTF-8".to_owned()
+    "the line is not UTF-8 (older spreadsheets write Windows-1252): save the file as CSV UTF-8"
+        .to_owned()
+}
+
+fn utf16() -> String {
+    "the file is UTF-16, which Excel calls Unicode text: save it as CSV UTF-8".to_owned()
 }
 
 /// Reads one line of JSON.
 ///
 /// # Errors
 /// The reason, all faults of the line in one sentence.
-pub(super) fn json_row(line: &[u8], becomes: Becomes) -> Result<Row, String> {
+pub(super) fn json_row(line: &[u8], becomes: Becomes, roles: &Titles) -> Result<Row, String> {
+    if is_utf16(line) {
+        return Err(utf16());
+    }
     let line = str::from_utf8(line).map_err(|_| not_utf8())?;
     let mut texts = serde_json::Deserializer::from_str(line);
     let read = TextsOf(becomes).deserialize(&mut texts).and_then(|read| texts.end().map(|()| read));
-    checked(&read.map_err(|fault| json_fault(&fault))?)
+    checked(&read.map_err(|fault| json_fault(&fault))?, roles)
 }
 
 /// A parser's message without its own line number, which is always 1.
@@ -248,12 +286,12 @@ impl<'de> Visitor<'de> for TextsOf {
 }
 
 /// Makes a row of texts; all faults at once.
-fn checked(texts: &Texts) -> Result<Row, String> {
+fn checked(texts: &Texts, roles: &Titles) -> Result<Row, String> {
     let mut faults = Vec::new();
     let first_name = required(texts, "first_name", name("first_name"), &mut faults);
     let last_name = required(texts, "last_name", Name::last, &mut faults);
-    let email = required(texts, "email", |text| Email::parse(text.trim()), &mut faults);
-    let role = required(texts, "role", |text| RoleId::parse(text.trim()), &mut faults);
+    let email = required(texts, "email", Email::parse, &mut faults);
+    let role = required(texts, "role", |text| roles.find(text), &mut faults);
     let id = optional(texts, "id", MemberId::parse, &mut faults);
     let status = optional(texts, "status", status, &mut faults);
     match (first_name, last_name, email, role) {
@@ -303,13 +341,18 @@ mod tests {
     use super::*;
 
     fn columns(header: &str) -> Columns {
-        Columns::read(header.as_bytes(), Becomes::Members).unwrap()
+        Columns::read(header.as_bytes(), b',', Becomes::Members).unwrap()
+    }
+
+    fn roles() -> Titles {
+        let all = [("writer", "Author"), ("r", "Reader"), ("a", "Boss"), ("b", "boss")];
+        Titles::new(all.map(|(id, title)| (RoleId::parse(id).unwrap(), title.to_owned())))
     }
 
     #[test]
     fn columns_stand_in_any_order_and_the_optional_ones_may_be_left_out() {
         let row = columns("role,email, last_name ,first_name")
-            .row(b"writer,Ann@Example.org,Lee,\"Ann\"")
+            .row(b"writer,Ann@Example.org,Lee,\"Ann\"", &roles())
             .unwrap();
         assert_eq!((row.first_name.as_str(), row.last_name.as_str()), ("Ann", "Lee"));
         assert_eq!((row.email.as_str(), row.role.as_str()), ("Ann@Example.org", "writer"));
@@ -318,8 +361,8 @@ mod tests {
 
     #[test]
     fn a_header_tells_all_its_faults_at_once() {
-        let fault =
-            Columns::read(b"first_name,last_name,mail,role,role", Becomes::Members).unwrap_err();
+        let fault = Columns::read(b"first_name,last_name,mail,role,role", b',', Becomes::Members)
+            .unwrap_err();
         for part in ["unknown column `mail`", "`role` is given twice", "`email` is missing"] {
             assert!(fault.contains(part), "{fault}");
         }
@@ -328,19 +371,24 @@ mod tests {
     #[test]
     fn a_line_tells_all_its_faults_at_once() {
         let columns = columns("first_name,last_name,email,role,id,status");
-        let fault = columns.row(b",Lee,ann,Writer!,a b,gone").unwrap_err();
+        let fault = columns.row(b",Lee,ann,Writer!,a b,gone", &roles()).unwrap_err();
         for part in ["`first_name` is empty", "`ann`", "`Writer!`", "`a b`", "`gone`"] {
             assert!(fault.contains(part), "{part} in {fault}");
         }
-        assert!(columns.row(b"Ann,Lee").unwrap_err().contains("2 cells and the header line 6"));
+        assert!(
+            columns
+                .row(b"Ann,Lee", &roles())
+                .unwrap_err()
+                .contains("2 cells and the header line 6")
+        );
     }
 
     #[test]
     fn an_empty_optional_cell_is_no_cell_and_a_suspended_member_stays_so() {
         let columns = columns("first_name,last_name,email,role,id,status");
-        let row = columns.row(b"Ann,Lee,ann@example.org,writer,,").unwrap();
+        let row = columns.row(b"Ann,Lee,ann@example.org,writer,,", &roles()).unwrap();
         assert_eq!((row.id, row.status), (None, Status::Active));
-        let row = columns.row(b"Ann,Lee,ann@example.org,writer,a1,suspended").unwrap();
+        let row = columns.row(b"Ann,Lee,ann@example.org,writer,a1,suspended", &roles()).unwrap();
         assert_eq!(row.id.unwrap().as_str(), "a1");
         assert_eq!(row.status, Status::Suspended);
     }
@@ -348,9 +396,9 @@ mod tests {
     #[test]
     fn a_lone_carriage_return_and_other_encodings_are_faults() {
         let columns = columns("first_name,last_name,email,role");
-        let fault = columns.row(b"Ann,Lee,a@b.c,r\rBo,Lee,b@b.c,r").unwrap_err();
+        let fault = columns.row(b"Ann,Lee,a@b.c,r\rBo,Lee,b@b.c,r", &roles()).unwrap_err();
         assert!(fault.contains("carriage return"), "{fault}");
-        let fault = columns.row(b"J\xfcrg,Lee,a@b.c,r").unwrap_err();
+        let fault = columns.row(b"J\xfcrg,Lee,a@b.c,r", &roles()).unwrap_err();
         assert!(fault.contains("UTF-8"), "{fault}");
     }
 
@@ -360,7 +408,7 @@ mod tests {
             let text = format!(
                 r#"{{"first_name":"Ann","last_name":"Lee","email":"ann@example.org"{extra}}}"#
             );
-            json_row(text.as_bytes(), Becomes::Members)
+            json_row(text.as_bytes(), Becomes::Members, &roles())
         };
         assert_eq!(line(r#","role":"writer","id":"a1""#).unwrap().id.unwrap().as_str(), "a1");
         let cases = [
@@ -375,7 +423,7 @@ mod tests {
             assert!(fault.contains(expected), "{expected} in {fault}");
         }
         for text in [&b"[1]"[..], b"{", b"{} {}", b"x"] {
-            let fault = json_row(text, Becomes::Members).unwrap_err();
+            let fault = json_row(text, Becomes::Members, &roles()).unwrap_err();
             assert!(fault.contains("JSON object"), "{fault}");
             assert!(!fault.contains("line 1"), "{fault}");
         }
@@ -384,17 +432,69 @@ mod tests {
     #[test]
     fn who_is_invited_has_no_id_yet() {
         let header = b"id,first_name,last_name,email,role";
-        assert!(Columns::read(header, Becomes::Members).is_ok());
+        assert!(Columns::read(header, b',', Becomes::Members).is_ok());
         assert_eq!(
-            Columns::read(header, Becomes::Invites).unwrap_err(),
+            Columns::read(header, b',', Becomes::Invites).unwrap_err(),
             "unknown column `id`: the first line must name the columns, `first_name`, `last_name`, `email`, `role`"
         );
         let line = br#"{"first_name":"Ann","last_name":"Lee","email":"a@b.c","role":"r","status":"active"}"#;
-        assert!(json_row(line, Becomes::Members).is_ok());
-        let fault = json_row(line, Becomes::Invites).unwrap_err();
+        assert!(json_row(line, Becomes::Members, &roles()).is_ok());
+        let fault = json_row(line, Becomes::Invites, &roles()).unwrap_err();
         assert_eq!(
             fault,
             "unknown member `status`: use `first_name`, `last_name`, `email`, `role`"
         );
+    }
+
+    #[test]
+    fn a_header_is_read_however_its_names_are_written() {
+        for header in [
+            "First Name,Last Name,E-Mail,Role",
+            "FIRST_NAME,LAST_NAME,EMAIL,ROLE",
+            " first-name , last-name ,Email address, role ,,",
+            "\u{feff}\"Given name\",Surname,e mail,ROLE",
+        ] {
+            let row = columns(header).row(b"Ann,Lee,ann@example.org,writer,,", &roles()).unwrap();
+            assert_eq!(
+                (row.first_name.as_str(), row.last_name.as_str()),
+                ("Ann", "Lee"),
+                "{header}"
+            );
+            assert_eq!((row.email.as_str(), row.role.as_str()), ("ann@example.org", "writer"));
+        }
+        let twice =
+            Columns::read(b"First Name,firstname,last_name,email,role", b',', Becomes::Members);
+        assert!(twice.unwrap_err().contains("`first_name` stands there twice"));
+        let columns = columns("first_name,last_name,email,role");
+        assert!(columns.row(b"Ann,Lee,a@b.c,writer,,x", &roles()).unwrap_err().contains("6 cells"));
+        // The separator of the header is that of every line.
+        let columns =
+            Columns::read(b"first_name;last_name;email;role", b';', Becomes::Members).unwrap();
+        let row = columns.row(b"Ann;\"Lee; Jr\";a@b.c;writer", &roles()).unwrap();
+        assert_eq!(row.last_name.as_str(), "Lee; Jr");
+    }
+
+    #[test]
+    fn a_role_may_be_written_by_its_title_where_that_is_the_title_of_one() {
+        let columns = columns("first_name,last_name,email,role");
+        let role = |role: &str| columns.row(format!("Ann,-,a@b.c,{role}").as_bytes(), &roles());
+        for written in ["writer", "Writer", " AUTHOR ", "author"] {
+            let row = role(written).unwrap();
+            assert_eq!((row.role.as_str(), row.last_name.as_str()), ("writer", ""), "{written}");
+        }
+        assert!(role("boss").unwrap_err().contains("`boss` is the title of several roles"));
+        assert_eq!(role("b").unwrap().role.as_str(), "b", "an id is never ambiguous");
+        assert!(role("editor").unwrap_err().contains("there is no role `editor`: use one of `"));
+    }
+
+    #[test]
+    fn other_encodings_are_named() {
+        let utf16: Vec<u8> = "\u{feff}first".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let fault = Columns::read(&utf16, b',', Becomes::Members).unwrap_err();
+        assert!(fault.contains("is UTF-16"), "{fault}");
+        assert!(json_row(&utf16, Becomes::Members, &roles()).unwrap_err().contains("is UTF-16"));
+        let columns = columns("first_name,last_name,email,role");
+        let fault = columns.row(b"J\xfcrg,Lee,a@b.c,r", &roles()).unwrap_err();
+        assert!(fault.contains("Windows-1252"), "{fault}");
     }
 }
