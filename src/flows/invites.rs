@@ -166,6 +166,15 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
+/// How many invites of the account a filter finds, on all pages.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub async fn count(app: &App, caller: Caller, filter: &InviteFilter) -> Result<usize, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
+    app.store.invites_count(permit.account(), filter).await
+}
+
 /// How many invites of the account wait to be accepted, and how many of them did not arrive.
 ///
 /// # Errors

@@ -127,9 +127,33 @@ pub struct OpenInvites {
     pub pending: usize,
     /// How many of them have a link that did not arrive: the mail failed, or came back.
     pub undelivered: usize,
+    /// Those that have expired, and can be sent again.
+    pub expired: usize,
+}
+
+impl OpenInvites {
+    /// All that are not over.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.pending.saturating_add(self.expired)
+    }
 }
 
 impl Store {
+    /// How many invites of an account a filter finds.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invites_count(
+        &self,
+        account: &AccountSlug,
+        filter: &InviteFilter,
+    ) -> Result<usize, Failure> {
+        match self {
+            Self::Redb(store) => store.invites_count(account, filter).await,
+        }
+    }
+
     /// How many invites of an account wait to be accepted.
     ///
     /// # Errors

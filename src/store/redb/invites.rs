@@ -95,6 +95,15 @@ impl RedbStore {
         .await
     }
 
+    pub(in crate::store) async fn invites_count(
+        &self,
+        account: &AccountSlug,
+        filter: &InviteFilter,
+    ) -> Result<usize, Failure> {
+        let (account, filter, now) = (account.clone(), filter.clone(), self.0.clock.now());
+        self.read(move |tx| count(tx, &account, &Wanted::new(&filter, now))).await
+    }
+
     pub(in crate::store) async fn invites_open(
         &self,
         account: &AccountSlug,
@@ -670,6 +679,19 @@ fn page(
     Ok(page)
 }
 
+/// Counts what is wanted on all pages.
+fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Result<usize, Fault> {
+    let index = tx.open_table(INVITES_BY_ACCOUNT)?;
+    let account = account.as_str();
+    let mut count = 0;
+    for row in index.range((account, i64::MIN, "")..(account, i64::MAX, "~"))? {
+        let (key, _) = row?;
+        let found = read(tx, key.value().2)?;
+        count += usize::from(found.is_some_and(|record| wanted.is(&record.invite)));
+    }
+    Ok(count)
+}
+
 /// Counts the open invites: every one of them holds its address, unlike those that are over.
 fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<OpenInvites, Fault> {
     let addresses = tx.open_table(ADDRESSES)?;
@@ -682,10 +704,14 @@ fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<O
         }
         let Some(Owner::Invite(id)) = Owner::decode(bytes.value()) else { continue };
         let Some(InviteRecord { invite, .. }) = read(tx, id)? else { continue };
-        if invite.state(now) != InviteState::Pending {
-            continue;
+        match invite.state(now) {
+            InviteState::Pending => open.pending += 1,
+            InviteState::Expired => {
+                open.expired += 1;
+                continue;
+            }
+            _ => continue,
         }
-        open.pending += 1;
         let letter = invite.letter.map(|letter| letters::read(tx, letter)).transpose()?.flatten();
         let state = letter.map(|record| record.letter.delivery.state).unwrap_or_default();
         if matches!(state, DeliveryState::Bounced | DeliveryState::Failed) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Email, Handover, Kind, Member, RoleId, Status, Timestamp};
-use kwic_team::store::invites::OpenInvites;
+use kwic_team::domain::{Email, Handover, InviteState, Kind, Member, RoleId, Status, Timestamp};
+use kwic_team::store::invites::{InviteFilter, OpenInvites};
 use kwic_team::store::roster::{MemberOrder, Roster, RosterQuery};
 use kwic_team::store::{ImportRow, MemberFilter, Store};
 
@@ -288,7 +288,7 @@ async fn open_invites_are_counted(stage: Stage) {
     for invitee in ["bert", "carl", "dora", "emil"] {
         stage.invite(invitee).await;
     }
-    assert_eq!(open().await, OpenInvites { pending: 4, undelivered: 0 });
+    assert_eq!(open().await, OpenInvites { pending: 4, ..OpenInvites::default() });
     for letter in stage.claim().await {
         if letter.to.key() == "bert@example.org" {
             let refused = Handover::Refused { detail: "there is no such mailbox".into() };
@@ -297,7 +297,15 @@ async fn open_invites_are_counted(stage: Stage) {
     }
     let carl = stage.invited("carl").await.invite.id;
     stage.store.invite_revoke(&BY, stage.invite_target(&carl)).await.unwrap();
-    assert_eq!(open().await, OpenInvites { pending: 3, undelivered: 1 });
+    assert_eq!(open().await, OpenInvites { pending: 3, undelivered: 1, expired: 0 });
     stage.clock.advance_ms(LIFETIME);
-    assert_eq!(open().await, OpenInvites::default());
+    assert_eq!(open().await, OpenInvites { expired: 3, ..OpenInvites::default() });
+    for (states, count) in [
+        (vec![InviteState::Expired], 3),
+        (vec![InviteState::Pending], 0),
+        (vec![InviteState::Pending, InviteState::Expired], 3),
+    ] {
+        let filter = InviteFilter { states, ..InviteFilter::default() };
+        assert_eq!(stage.store.invites_count(&stage.acme, &filter).await.unwrap(), count);
+    }
 }
