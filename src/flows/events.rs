@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::permit::{Caller, Permit, Right};
-use super::sessions;
+use super::sessions::{self, SignedIn};
 use crate::app::App;
 use crate::domain::{
     AccountSlug, Change, Failure, Member, MemberId, Revision, Row, counted, limits,
@@ -59,13 +59,55 @@ pub async fn listen(
     caller: Caller,
 ) -> Result<(mpsc::Receiver<Event>, Place), Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
-    let caller = permit.caller().clone();
-    let place = place(app, &caller)?;
+    begin(app, Listener { caller: permit.caller().clone(), is_page: false })
+}
+
+/// The same for a page of whoever is signed in: it hears of changes while its reader may see the
+/// team, and goes on for as long as the session does.
+///
+/// # Errors
+/// `TooMany` `too_many_streams`.
+pub fn follow(
+    app: &Arc<App>,
+    signed_in: SignedIn,
+) -> Result<(mpsc::Receiver<Event>, Place), Failure> {
+    begin(app, Listener { caller: Caller::Member(signed_in), is_page: true })
+}
+
+/// Who listens, and to what.
+struct Listener {
+    caller: Caller,
+    /// A page is told of the team while its reader may see it; all others end with that right.
+    is_page: bool,
+}
+
+impl Listener {
+    async fn sees_team(&self, app: &App) -> bool {
+        Permit::authorize(app, self.caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
+    }
+
+    async fn may_listen(&self, app: &App) -> bool {
+        match &self.caller {
+            Caller::Sidecar { .. } => true,
+            Caller::Member(signed_in) if !sessions::is_live(app, signed_in) => false,
+            Caller::Member(_) if self.is_page => true,
+            Caller::Member(_) | Caller::Token(_) => self.sees_team(app).await,
+        }
+    }
+
+    /// Whether a change is the end of the session that listens.
+    fn is_ended_by(&self, change: &Change) -> bool {
+        matches!(&self.caller, Caller::Member(signed_in) if signed_in.is_ended_by(change))
+    }
+}
+
+fn begin(app: &Arc<App>, listener: Listener) -> Result<(mpsc::Receiver<Event>, Place), Failure> {
+    let place = place(app, &listener.caller)?;
     let feed = app.store.subscribe();
     let (events, receiver) = mpsc::channel(limits::EVENTS_AHEAD_MAX);
     let _ = events.try_send(Event::Begins(app.directory.revision()));
     let app = Arc::clone(app);
-    tokio::spawn(async move { tell(&app, &caller, feed, &events).await });
+    tokio::spawn(async move { tell(&app, &listener, feed, &events).await });
     Ok((receiver, place))
 }
 
@@ -106,16 +148,16 @@ fn too_many(whose: &str, most: usize) -> Failure {
     Failure::too_many("too_many_streams", text, TRY_AGAIN_SECONDS)
 }
 
-async fn tell(app: &App, caller: &Caller, mut feed: Follower, events: &mpsc::Sender<Event>) {
+async fn tell(app: &App, listener: &Listener, mut feed: Follower, events: &mpsc::Sender<Event>) {
     let mut beat = tokio::time::interval(BEAT);
     beat.reset();
     loop {
         let goes_on = tokio::select! {
             change = feed.recv() => match change {
-                Some(change) => tell_change(app, caller, &change, events).await,
+                Some(change) => tell_change(app, listener, &change, events).await,
                 None => false,
             },
-            _ = beat.tick() => may_listen(app, caller).await && events.try_send(Event::Beat).is_ok(),
+            _ = beat.tick() => listener.may_listen(app).await && events.try_send(Event::Beat).is_ok(),
             () = events.closed() => false,
         };
         if !goes_on {
@@ -127,32 +169,27 @@ async fn tell(app: &App, caller: &Caller, mut feed: Follower, events: &mpsc::Sen
 /// Tells what a change did on the caller's account; false where the listener is to be let go.
 async fn tell_change(
     app: &App,
-    caller: &Caller,
+    listener: &Listener,
     change: &Change,
     events: &mpsc::Sender<Event>,
 ) -> bool {
-    let account = caller.account();
+    let account = listener.caller.account();
     let mut told = change.rows.iter().filter_map(|row| event_of(account, change.revision, row));
-    let Some(first) = told.next() else { return true };
+    let first = told.next();
+    let is_over = listener.is_ended_by(change);
+    if first.is_none() && !is_over {
+        return true;
+    }
     // Whoever hears of a change and asks at once must get an answer that knows it.
-    if !app.directory.reached(change.revision, BEAT).await || !may_listen(app, caller).await {
+    let reached = app.directory.reached(change.revision, BEAT).await;
+    if is_over || !reached || !listener.may_listen(app).await {
         return false;
     }
-    // One by one: an import is far larger than what a listener may be behind.
-    std::iter::once(first).chain(told).all(|event| events.try_send(event).is_ok())
-}
-
-async fn may_listen(app: &App, caller: &Caller) -> bool {
-    match caller {
-        Caller::Sidecar { .. } => true,
-        Caller::Member(signed_in) => {
-            sessions::is_live(app, signed_in)
-                && Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
-        }
-        Caller::Token(_) => {
-            Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await.is_ok()
-        }
+    if listener.is_page && !listener.sees_team(app).await {
+        return true;
     }
+    // One by one: an import is far larger than what a listener may be behind.
+    first.into_iter().chain(told).all(|event| events.try_send(event).is_ok())
 }
 
 fn event_of(account: &AccountSlug, revision: Revision, row: &Row) -> Option<Event> {

@@ -12,8 +12,8 @@ use super::whole::whole;
 use super::{api_tokens, refresh, roles};
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, Email, Failure, Member, MemberId, Session, SessionId, SessionLimits, Token,
-    TokenHash,
+    AccountSlug, Change, Email, Failure, Member, MemberId, Row, Session, SessionId, SessionLimits,
+    Token, TokenHash,
 };
 use crate::store::sessions::Which;
 use crate::store::{Committed, Target};
@@ -37,6 +37,12 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
+    /// Whether a change ended this session.
+    #[must_use]
+    pub fn is_ended_by(&self, change: &Change) -> bool {
+        change.rows.iter().any(|row| matches!(row, Row::SessionGone(token) if *token == self.token))
+    }
+
     /// Which session.
     #[must_use]
     pub fn session(&self) -> &SessionId {
