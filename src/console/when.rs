@@ -75,16 +75,18 @@ impl fmt::Display for When {
 /// A distance in time: past where it is positive.
 fn apart(ms: i64) -> String {
     let (size, past) = (ms.saturating_abs(), ms >= 0);
-    let (count, unit) = match size {
-        ..MINUTE => return if past { "just now" } else { "in a moment" }.to_owned(),
-        MINUTE..HOUR => (size / MINUTE, "minute"),
-        HOUR..DAY => (size / HOUR, "hour"),
-        DAY..MONTH => (size / DAY, "day"),
-        MONTH..YEAR => (size / MONTH, "month"),
-        _ => (size / YEAR, "year"),
-    };
+    if size < MINUTE {
+        return if past { "just now" } else { "in a moment" }.to_owned();
+    }
+    // What is to come is rounded: the moment after 72 hours begin, they are 3 days and not 2.
+    let count = |unit: i64| if past { size / unit } else { size.saturating_add(unit / 2) / unit };
+    let units =
+        [(MINUTE, 60, "minute"), (HOUR, 24, "hour"), (DAY, 30, "day"), (MONTH, 12, "month")];
+    let found = units.into_iter().find(|(unit, most, _)| count(*unit) < *most);
+    let (unit, name) = found.map_or((YEAR, "year"), |(unit, _, name)| (unit, name));
+    let count = count(unit).max(1);
     let many = if count == 1 { "" } else { "s" };
-    if past { format!("{count} {unit}{many} ago") } else { format!("in {count} {unit}{many}") }
+    if past { format!("{count} {name}{many} ago") } else { format!("in {count} {name}{many}") }
 }
 
 #[cfg(test)]
@@ -101,6 +103,12 @@ mod tests {
             (-DAY, "in 1 day"),
             (45 * DAY, "1 month ago"),
             (800 * DAY, "2 years ago"),
+            (362 * DAY, "1 year ago"),
+            (1 - 3 * DAY, "in 3 days"),
+            (3 * DAY - 1, "2 days ago"),
+            (-60 * HOUR + 1, "in 2 days"),
+            (1 - HOUR, "in 1 hour"),
+            (1 - DAY, "in 1 day"),
         ];
         for (ms, words) in told {
             assert_eq!(apart(ms), words, "{ms}");
