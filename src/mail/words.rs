@@ -40,7 +40,7 @@ impl Words {
                         format!("{who} to the team of {account} on KWIC."),
                         role(role_title, role_summary),
                     ],
-                    "Not expecting this? Ignore this mail: nobody joins without the link.",
+                    "Not expecting this? Ignore this mail. Nobody joins without the link.",
                 )
                 .with(link, "To join, open this link and choose a password:")
             }
@@ -53,14 +53,14 @@ impl Words {
                     "Somebody asked for a new password for your sign-in to {} on KWIC.",
                     account(account_name)
                 )],
-                "Not expecting this? Ignore this mail: your password stays as it is.",
+                "Not expecting this? Ignore this mail. Your password stays as it is.",
             )
             .with(link, "To choose a new password, open this link:"),
             Content::PasswordChanged { account_name, at } => Self::new(
                 subject("Your password was changed: ", account_name),
                 vec![format!(
                     "The password of your sign-in to {} on KWIC was changed on {}. \
-                     Sessions elsewhere were ended.",
+                     You were signed out on all other devices.",
                     account(account_name),
                     written_out(*at),
                 )],
@@ -74,8 +74,8 @@ impl Words {
             Content::EmailChanged { account_name, new_email, at } => Self::new(
                 subject("Your address was changed: ", account_name),
                 vec![format!(
-                    "The address of your sign-in to {} on KWIC became {} on {}. \
-                     No more mail about it comes here.",
+                    "The address of your sign-in to {} on KWIC was changed to {} on {}. \
+                     You will get no more mail here.",
                     account(account_name),
                     shown::address(new_email),
                     written_out(*at),
@@ -86,7 +86,7 @@ impl Words {
             Content::Test => Self::new(
                 "A test of the mail of KWIC Team".to_owned(),
                 vec![
-                    "Your system administrator sent this mail to see whether mail arrives. It did."
+                    "Your system administrator sent this mail to check that mail arrives. It did."
                         .to_owned(),
                 ],
                 "Not expecting this? Ignore this mail.",
@@ -102,15 +102,15 @@ impl Words {
             ),
             TwoStepNews::Off => (
                 "Two-step verification is off: ",
-                "Two-step verification was switched off for your sign-in to",
+                "Two-step verification was turned off for your sign-in to",
             ),
             TwoStepNews::Reset => (
                 "Two-step verification was reset: ",
-                "An administrator took the second factor away from your sign-in to",
+                "An administrator reset two-step verification for your sign-in to",
             ),
             TwoStepNews::NewCodes => (
                 "New recovery codes: ",
-                "New recovery codes were made, and the old ones ended, for your sign-in to",
+                "New recovery codes were created, and the previous ones stopped working, for your sign-in to",
             ),
             TwoStepNews::CodeUsed => (
                 "A recovery code was used: ",
@@ -118,7 +118,7 @@ impl Words {
             ),
             TwoStepNews::Guessed => (
                 "Somebody knows your password: ",
-                "Somebody who knows your password typed many wrong codes at your sign-in to",
+                "Somebody who knows your password entered many wrong codes at your sign-in to",
             ),
             TwoStepNews::PasskeyAdded => {
                 ("A passkey was added: ", "A passkey was added to your sign-in to")
@@ -128,7 +128,7 @@ impl Words {
             }
             TwoStepNews::PasskeyCopied => (
                 "A passkey may have been copied: ",
-                "A passkey counted backwards, as a copy of it would, at the sign-in to",
+                "A passkey that may be a copy of yours was refused at your sign-in to",
             ),
         };
         let paragraph =
@@ -140,7 +140,7 @@ impl Words {
             }
             TwoStepNews::PasskeyCopied => {
                 "Nobody came in with it. Sign in with a code, remove the passkey, and choose a new \
-                 password: whoever tried knows yours."
+                 password: somebody knows yours."
             }
             _ => {
                 "Was it not you? Choose a new password by mail now, and tell an administrator of \
@@ -154,28 +154,28 @@ impl Words {
         let words = Self::new(
             subject("A new link is wanted: ", account_name),
             vec![format!(
-                "{} ({}) opened an invitation to the team of {} on KWIC that is not valid any \
-                 more, and asks for a new link.",
+                "{} ({}) opened an invitation to the team of {} on KWIC that is no longer valid, \
+                 and asks for a new link.",
                 person(name),
                 shown::address(email),
                 account(account_name),
             )],
-            "Not expecting this? Ignore this mail: nothing is sent without you.",
+            "Not expecting this? Ignore this mail. Nothing is sent unless you send it.",
         );
-        let link = ("To send the invitation again, open this page:", shown::url(team_link));
+        let link = ("To resend the invitation, open this page:", shown::url(team_link));
         Self { link: Some(link), ..words }
     }
 
     fn email_change(account_name: &str, new_email: &Email, end: EmailEnd) -> Self {
         let (which, unexpected) = match end {
             EmailEnd::Old => (
-                "the address so far",
+                "your current address",
                 "Not expecting this? Do not open the link, and choose a new password: somebody \
                  may know yours.",
             ),
             EmailEnd::New => (
-                "the new address",
-                "Not expecting this? Ignore this mail: nothing changes without the link.",
+                "your new address",
+                "Not expecting this? Ignore this mail. Nothing changes without the link.",
             ),
         };
         Self::new(

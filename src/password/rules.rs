@@ -58,8 +58,7 @@ pub fn check(password: &Password, context: &Context<'_>) -> Result<(), Failure> 
     let least = chars_min(context.second_factor);
     if length < least {
         return refuse(format!(
-            "this password has {}, and {least} are the least: take some words that have nothing to do with each other",
-            counted(length, "character", "characters")
+            "use at least {least} characters, this password has {length}: a few words that have nothing to do with each other work well"
         ));
     }
     let text = password.as_str().to_lowercase();
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn length_is_counted_in_code_points() {
-        refused("tq8zk3vw9xj2mf", &["has 14 characters, and 15 are the least"]);
+        refused("tq8zk3vw9xj2mf", &["use at least 15 characters, this password has 14"]);
         refused("\u{1f511}\u{fc}\u{4e16}bn3k\u{fd}vz8jd4", &["has 14 characters"]);
         taken("tq8zk3vw9xj2mfd");
         taken("\u{1f511}\u{fc}\u{4e16}bn3k\u{fd}vz8jd4x");
