@@ -80,6 +80,13 @@ pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
+/// The moment that RFC 3339 text names, where it names one.
+#[must_use]
+pub fn moment(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp(at.as_millisecond()))
+}
+
 /// The time of day as HTTP says it (RFC 9110, section 5.6.7), such as
 /// `Tue, 24 Nov 2026 12:00:00 GMT`.
 #[must_use]
@@ -125,5 +132,10 @@ mod tests {
         assert_eq!(written_out(Timestamp(0)), "1 January 1970, 00:00 UTC");
         assert_eq!(written_out(Timestamp(1_795_521_659_999)), "24 November 2026, 12:00 UTC");
         assert_eq!(day(Timestamp(1_795_521_659_999)), "24 Nov 2026");
+        assert_eq!(
+            moment(&rfc3339(Timestamp(1_795_521_659_999))),
+            Some(Timestamp(1_795_521_659_999))
+        );
+        assert_eq!(moment("2026"), None);
     }
 }

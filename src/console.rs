@@ -19,7 +19,9 @@ mod invitations;
 mod invite;
 mod join;
 mod link;
+mod live;
 mod member;
+mod overtaken;
 mod own;
 mod passkeys;
 mod passwords;
@@ -84,6 +86,7 @@ macro_rules! pages {
 pages! {
     Home: Get "/" => sign_in::home,
     Help: Get "/help" => help::show,
+    Live: Get "/live" => live::follow,
     SignIn: Get "/sign-in" => sign_in::show,
     SignInTry: Post "/sign-in" => sign_in::enter,
     SignInCode: Post "/sign-in/code" => sign_in::second_step,
@@ -238,7 +241,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
     browser::check_origin(app, request)?;
     let method = if request.method == Method::Head { Method::Get } else { request.method };
     let Some((entry, named)) = places.into_iter().find(|(entry, _)| entry.method == method) else {
-        let text = "this address is not used that way: open the page, and go on from there";
+        let text = "this page can't be opened directly: go back and try again";
         return Err(Failure::new(Kind::MethodNotAllowed, "method_not_allowed", text));
     };
     let Named { id, verb } = named;
@@ -253,6 +256,11 @@ async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply 
         // Whoever was never here is asked in; whoever was learns that it is over.
         Kind::Unauthenticated if never_here && request.method != Method::Post => {
             see(app, &sign_in::place_before(app, request))
+        }
+        // A page that listens may still send a token that another page has just been given a new
+        // one for: that one is not taken away.
+        Kind::Unauthenticated if page_path(app, request) == live::PATH => {
+            sign_in::over(app, request)
         }
         Kind::Unauthenticated => browser::dropping(sign_in::over(app, request)),
         _ => note(app, request, failure).await.status(status(failure.kind)),

@@ -7,14 +7,19 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::people::People;
+use super::roles::title;
 use super::shell::{Shell, escaped, page};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::domain::audit::ChainReport;
-use crate::domain::{AuditEntry, AuditEvent, Email, Failure, MemberId};
+use crate::domain::{AuditEntry, AuditEvent, Email, Failure, MemberId, RoleId};
+use crate::engine::Snapshot;
 use crate::flows::{audit, members};
 use crate::store::{AuditFilter, Page};
+
+/// Fields that name something which no page shows: they stand in the export and the API.
+const PROGRAMS: [&str; 5] = ["id", "letter", "member", "session", "token"];
 
 /// Entries on a page.
 const PAGE: usize = 50;
@@ -79,7 +84,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         _ => Some(audit::verify(call.app, viewer.caller()).await?),
     };
     let people = People::of(call.app, &viewer, &found.items).await?;
-    let told = found.items.iter().map(|entry| told(&people, entry));
+    let live = call.app.policies.load_full();
+    let told = found.items.iter().map(|entry| told(&people, &live, entry));
     let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
     Ok(page(&Timeline {
         shell: Shell::inside(call, &viewer, w::AUDIT, "/audit"),
@@ -135,13 +141,22 @@ fn events() -> Vec<(&'static str, &'static str)> {
 }
 
 /// An entry in words.
-fn told(people: &People, entry: &AuditEntry) -> Told {
+fn told(people: &People, live: &Snapshot, entry: &AuditEntry) -> Told {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
     let pattern = known.map_or(w::EVENT_UNKNOWN, |event| w::event(event).1);
     let fields = entry.detail.iter().flat_map(|detail| &detail.fields);
-    let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
-        (w::field(name), before.clone(), after.clone())
+    // Roles by their titles and moments written out; what is for programs alone is left to them.
+    let value = |name: &str, value: &Option<String>| {
+        let text = value.as_deref()?;
+        Some(match (name, RoleId::parse(text)) {
+            ("role", Ok(role)) => title(live, &role),
+            _ => w::with_moments(&text.replace('`', "")),
+        })
     };
+    let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
+        (w::field(name), value(name, before), value(name, after))
+    };
+    let fields = fields.filter(|(name, ..)| !PROGRAMS.contains(&name.as_str()));
     Told {
         sentence: sentence(people, pattern, entry),
         when: When::exactly(entry.at),

@@ -12,6 +12,9 @@ use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
 use crate::flows::members::{self, Chosen};
 use crate::store::MemberEdit;
 
+/// The list that the form leads back to where no other place is named.
+const TEAM: &str = "/team";
+
 #[derive(Clone, Copy)]
 enum Change {
     Role,
@@ -50,6 +53,7 @@ struct Outcome {
 struct Outcomes<'p> {
     shell: Shell<'p>,
     outcomes: Vec<Outcome>,
+    back: String,
 }
 
 /// The members that are meant, in the order they were ticked.
@@ -76,10 +80,16 @@ pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let change = Change::parse(&call.parameter("do"))?;
     let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
-    Ok(sheet(call, &viewer, change, &chosen).page())
+    Ok(sheet(call, &viewer, change, &chosen, call.back(TEAM)).page())
 }
 
-fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, change: Change, all: &[Member]) -> Sheet<'p> {
+fn sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    change: Change,
+    all: &[Member],
+    back: String,
+) -> Sheet<'p> {
     let (title, line) = match change {
         Change::Role => w::ask_roles(all.len()),
         Change::Suspend => w::ask_suspend_several(all.len()),
@@ -91,7 +101,7 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, change: Change, all: &[Member]
         .line(line)
         .hidden("do", change.as_str())
         .part(Part::List { title: w::MEMBERS.to_owned(), items: names })
-        .cancel("/team");
+        .leads_back(back);
     let sheet = all.iter().fold(sheet, |sheet, member| sheet.hidden("id", member.id.as_str()));
     match change {
         Change::Role => sheet.part(Part::Select(roles(call, viewer))),
@@ -105,8 +115,10 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, change: Change, all: &[Member]
 fn roles(call: &Call<'_>, viewer: &Viewer) -> Select {
     let live = call.app.policies.load();
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let options = given.map(|card| (card.id.to_string(), card.title.clone())).collect();
-    Select { name: "role", label: w::ROLE.to_owned(), options, chosen: String::new() }
+    let given = given.map(|card| (card.id.to_string(), card.title.clone()));
+    let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
+    let options = std::iter::once(none).chain(given).collect();
+    Select { name: "role", label: w::ROLE.to_owned(), options, chosen: String::new(), wrong: None }
 }
 
 pub(super) async fn done(call: &mut Call<'_>) -> Answer {
@@ -115,19 +127,31 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let change = Change::parse(form.text("do"))?;
     let ids = form.texts("id").map(str::to_owned);
     let chosen = chosen(call, &viewer, ids).await?;
-    if matches!(change, Change::Remove) && form.text("count").trim() != chosen.len().to_string() {
-        let failure = Failure::invalid("count", w::type_count(chosen.len()));
-        return Ok(sheet(call, &viewer, change, &chosen).refused(&failure));
+    let back = form.back(TEAM);
+    if let Err(failure) = confirmed(change, &form, chosen.len()) {
+        return Ok(sheet(call, &viewer, change, &chosen, back).refused(&failure));
     }
     let mut outcomes = Vec::with_capacity(chosen.len());
     for member in chosen {
         let name = member.full_name();
         let done = act(call, &viewer, change, member, &form).await;
-        outcomes
-            .push(Outcome { name, why: done.err().map(|failure| w::sentence(&failure.public)) });
+        outcomes.push(Outcome { name, why: done.err().map(|failure| w::refusal(&failure)) });
     }
     let shell = Shell::inside(call, &viewer, w::WHAT_WAS_DONE, "/team");
-    Ok(page(&Outcomes { shell: shell.narrow(), outcomes }))
+    Ok(page(&Outcomes { shell: shell.narrow(), outcomes, back }))
+}
+
+/// Whether the form says what is to be done with so many.
+fn confirmed(change: Change, form: &Form, count: usize) -> Result<(), Failure> {
+    match change {
+        Change::Role if form.text("role").is_empty() => {
+            Err(Failure::invalid("role", w::CHOOSE_ROLE))
+        }
+        Change::Remove if form.text("count").trim() != count.to_string() => {
+            Err(Failure::invalid("count", w::type_count(count)))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn act(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::form::Form;
+use super::place::{self, BACK};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::browser;
@@ -53,6 +54,11 @@ impl Call<'_> {
     /// A parameter of the address; empty where it is missing.
     pub(super) fn parameter(&self, name: &str) -> String {
         self.parameters(name).into_iter().next().unwrap_or_default()
+    }
+
+    /// The place that the page leads back to: the one that its address names, else the usual one.
+    pub(super) fn back(&self, usual: &str) -> String {
+        place::back(&self.parameter(BACK), usual)
     }
 
     /// Every value of a parameter that is not empty.

@@ -2,6 +2,7 @@
 //!
 //! Keeps what was typed, so that a form that is refused comes back filled in. Knows no field.
 
+use super::place::{self, BACK};
 use crate::domain::{Failure, Kind, Version, limits};
 use crate::http::{Request, query};
 
@@ -48,6 +49,11 @@ impl Form {
     /// The version that the page showed which the form stood on.
     pub(super) fn version(&self) -> Option<Version> {
         self.text("version").parse().ok().map(Version)
+    }
+
+    /// The place that the form leads back to: the one that it names, else the usual one.
+    pub(super) fn back(&self, usual: &str) -> String {
+        place::back(self.text(BACK), usual)
     }
 
     /// Reads several fields, so that every fault is told at once.

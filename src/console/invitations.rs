@@ -7,9 +7,10 @@ use super::cards::Deck;
 use super::deeds::{Act, Deed, Menus};
 use super::form::Form;
 use super::invite;
-use super::place::Place;
+use super::overtaken;
+use super::place::{self, Place};
 use super::roles::title;
-use super::sheet::{Input, Part, Sheet, kind};
+use super::sheet::{Fact, Input, Overtaken, Part, Sheet, kind};
 use super::shell::{Shell, page, see_telling};
 use super::team::Tabs;
 use super::viewer::Viewer;
@@ -80,6 +81,9 @@ struct Page<'p> {
     lines: Vec<Line>,
     /// Some mail is on its way: the page looks again soon.
     unsettled: bool,
+    count: String,
+    /// Ends the address of what is done about one, which leads back to this view of the list.
+    leads_back: String,
     next: Option<String>,
     menus: Menus,
 }
@@ -95,15 +99,20 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
     };
     let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
     let listed = invites::list(call.app, viewer.caller(), &filter, after.as_deref(), ROWS).await?;
+    let found = invites::count(call.app, viewer.caller(), &filter).await?;
     let live = call.app.policies.load_full();
     let now = call.app.clock.now();
     let mut menus = Menus::new(&KINDS);
     let lines: Vec<Line> =
         listed.items.iter().map(|shown| line(viewer, &live, now, shown, &mut menus)).collect();
-    let next = listed.next.map(|cursor| {
-        let place = Place::at("/team").with("tab", "invitations").with("search", &search);
-        place.with("state", &named).with("after", &cursor).path()
-    });
+    let place = Place::at("/team").with("tab", "invitations").with("search", &search);
+    let place = place.with("state", &named);
+    let here = place.clone().with("after", after.as_deref().unwrap_or_default()).path();
+    let leads_back = match here == BACK {
+        true => String::new(),
+        false => Place::at("").with(place::BACK, &here).path(),
+    };
+    let next = listed.next.map(|cursor| place.with("after", &cursor).path());
     Ok(page(&Page {
         shell: Shell::inside(call, viewer, w::TEAM, "/team"),
         viewer,
@@ -116,6 +125,8 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
             .iter()
             .any(|line| line.delivery.word == w::SENDING || line.delivery.word == w::QUEUED),
         lines,
+        count: w::invitations_found(found),
+        leads_back,
         next,
         menus,
     }))
@@ -216,6 +227,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
         ("email", invite.email.as_str()),
         ("role", invite.role.as_str()),
         ("version", &invite.version.0.to_string()),
+        (place::BACK, &call.back(BACK)),
     ]);
     Ok(edit_sheet(call, &viewer, &shown, &form).await?.page())
 }
@@ -240,7 +252,7 @@ async fn edit_sheet<'p>(
         )
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
-        .cancel(BACK))
+        .leads_back(form.back(BACK)))
 }
 
 pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
@@ -254,10 +266,33 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
                 true => w::invitation_changed(&now.full_name()),
                 false => w::invitation_anew(now.email.as_str()),
             };
-            Ok(invite::sent(call, &viewer, corrected, &told))
+            Ok(invite::sent(call, &viewer, corrected, &told, form.back(BACK)))
+        }
+        Err(failure) if failure.kind == Kind::Stale => {
+            let (shown, by) = overtaken(call, &viewer).await?;
+            let anew = Place::at(&path(&shown, "edit")).with(place::BACK, &form.back(BACK)).path();
+            let sheet = edit_sheet(call, &viewer, &shown, &form).await?;
+            Ok(sheet.overtaken(&failure, Overtaken { anew: Some(anew), ..by }))
         }
         Err(failure) => Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure)),
     }
+}
+
+/// The invitation as somebody else left it, and what a form that came too late is shown with.
+async fn overtaken(call: &Call<'_>, viewer: &Viewer) -> Result<(Shown, Overtaken), Failure> {
+    let id = InviteId::parse(&call.id).ok_or_else(invites::unknown)?;
+    let shown = invites::show(call.app, viewer.caller(), &id).await?;
+    let invite = &shown.view.invite;
+    let state = invite.state(call.app.clock.now());
+    let current = vec![
+        Fact::text(w::FIRST_NAME, invite.first_name.as_str()),
+        Fact::text(w::LAST_NAME, invite.last_name.as_str()),
+        Fact::text(w::EMAIL, invite.email.as_str()),
+        Fact::text(w::ROLE, title(&call.app.policies.load(), &invite.role)),
+        Fact::text(w::STATE, w::invite_state(state).word),
+    ];
+    let by = overtaken::about(call, viewer, &invite.id.to_string(), invite.version, current).await;
+    Ok((shown, by))
 }
 
 async fn correct(
@@ -288,10 +323,16 @@ async fn correct(
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
     let (viewer, shown) = found(call).await?;
-    Ok(verb_sheet(call, &viewer, &shown, verb).page())
+    Ok(verb_sheet(call, &viewer, &shown, verb, call.back(BACK)).page())
 }
 
-fn verb_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, shown: &Shown, verb: Verb) -> Sheet<'p> {
+fn verb_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    shown: &Shown,
+    verb: Verb,
+    back: String,
+) -> Sheet<'p> {
     let invite = &shown.view.invite;
     let (title, line, submit) = match verb {
         Verb::Resend => w::ask_resend(&invite.full_name(), invite.email.as_str()),
@@ -302,7 +343,7 @@ fn verb_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, shown: &Shown, verb: Verb
     let sheet = Sheet::new(shell, path(shown, verb.as_str()), submit)
         .line(line)
         .hidden("version", invite.version.0.to_string())
-        .cancel(BACK);
+        .leads_back(back);
     if matches!(verb, Verb::Revoke) { sheet.danger() } else { sheet }
 }
 
@@ -311,6 +352,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let (viewer, shown) = found(call).await?;
     let chosen = ChosenInvite { id: shown.view.invite.id.clone(), expected: form.version() };
+    let back = form.back(BACK);
     let (caller, name) = (viewer.caller(), shown.view.invite.full_name());
     let done = match verb {
         Verb::Resend => invites::resend(call.app, caller, chosen).await,
@@ -319,12 +361,16 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     };
     match done {
         Ok(_) if matches!(verb, Verb::Revoke) => {
-            Ok(see_telling(call.app, BACK, &w::was_revoked(&name)))
+            Ok(see_telling(call.app, &back, &w::was_revoked(&name)))
         }
         Ok(done) => {
             let told = w::invitation_anew(done.value.view.invite.email.as_str());
-            Ok(invite::sent(call, &viewer, done.value, &told))
+            Ok(invite::sent(call, &viewer, done.value, &told, back))
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &shown, verb).refused(&failure)),
+        Err(failure) if failure.kind == Kind::Stale => {
+            let (shown, by) = overtaken(call, &viewer).await?;
+            Ok(verb_sheet(call, &viewer, &shown, verb, back).overtaken(&failure, by))
+        }
+        Err(failure) => Ok(verb_sheet(call, &viewer, &shown, verb, back).refused(&failure)),
     }
 }

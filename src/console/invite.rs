@@ -19,6 +19,9 @@ use crate::flows::invites::{self, Invitation, Shown};
 use crate::flows::members;
 use crate::flows::roles::Titles;
 
+/// Where an invitation is shown once it is made.
+const INVITATIONS: &str = "/team?tab=invitations";
+
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = able(call).await?;
     let form = Form::filled(&[("role", &call.parameter("role")), ("key", &key()?)]);
@@ -61,7 +64,7 @@ pub(super) async fn send(call: &mut Call<'_>) -> Answer {
     match send_one(call, &viewer, &form).await {
         Ok(shown) => {
             let told = w::invitation_made(shown.view.invite.email.as_str());
-            Ok(sent(call, &viewer, shown, &told))
+            Ok(sent(call, &viewer, shown, &told, INVITATIONS.to_owned()))
         }
         Err(failure) => {
             let failure = helped(call, &viewer, &form, failure).await;
@@ -92,7 +95,9 @@ fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
     let email = read.read("email", Email::parse);
     let role = read.read("role", |text| match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
-        text => RoleId::parse(text),
+        text => RoleId::parse(text).map_err(|_| {
+            Failure::invalid("role", w::no_such_role(&text.escape_debug().to_string()))
+        }),
     });
     let ((first_name, last_name), (email, role)) =
         first_name.zip(last_name).zip(email.zip(role))?;
@@ -106,13 +111,14 @@ pub(super) fn sent(
     viewer: &Viewer,
     shown: Shown,
     told: &str,
+    back: String,
 ) -> crate::http::Reply {
     match shown.link {
         Some(link) => {
             let shell = Shell::inside(call, viewer, w::INVITATION_LINK, "/team");
-            LinkPage::new(shell, w::link_for(shown.view.invite.email.as_str()), link).page()
+            LinkPage::new(shell, w::link_for(shown.view.invite.email.as_str()), link, back).page()
         }
-        None => see_telling(call.app, "/team?tab=invitations", told),
+        None => see_telling(call.app, &back, told),
     }
 }
 
@@ -158,6 +164,8 @@ struct Verdicts<'p> {
     /// The role of those who are pasted without one.
     role: String,
     checked: bool,
+    /// How many can be sent.
+    good: usize,
 }
 
 pub(super) async fn several(call: &mut Call<'_>) -> Answer {
@@ -224,17 +232,18 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let title = if sending { w::SEVERAL_SENT } else { w::SEVERAL_CHECKED };
     let shell = Shell::inside(call, &viewer, title, "/team");
     let role = form.text("role").to_owned();
-    Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending }))
+    let good = verdicts.iter().filter(|verdict| verdict.why.is_none()).count();
+    Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending, good }))
 }
 
 /// What can be seen before anything is sent.
 async fn would_refuse(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Option<String> {
     if !viewer.rights.gives.contains(&invitation.role) {
-        return Some(w::no_such_role(invitation.role.as_str()));
+        return Some(w::sentence(&w::no_such_role(invitation.role.as_str())));
     }
     let member = members::by_email(call.app, viewer.caller(), &invitation.email).await.ok()??;
     let role = super::roles::title(&call.app.policies.load(), &member.role);
-    Some(w::has_access(&member.full_name(), &role, member.status))
+    Some(w::sentence(&w::has_access(&member.full_name(), &role, member.status)))
 }
 
 fn first_fault(failure: &Failure) -> String {

@@ -149,17 +149,17 @@ async fn closed(call: &Call<'_>, token: &str, failure: Failure) -> Answer {
         "link_dead" => return Ok(paste(call, token).refused(&failure)),
         "invite_expired" => {
             let found = invites::expired(call.app, token).await?;
-            let line = found.map_or_else(|| w::sentence(&failure.public), |found| when(&found));
+            let line = found.map_or_else(|| w::refusal(&failure), |found| when(&found));
             ask_new(call, token, w::JOIN_EXPIRED, line)
         }
-        "invite_replaced" => ask_new(call, token, w::JOIN_REPLACED, w::sentence(&failure.public)),
+        "invite_replaced" => ask_new(call, token, w::JOIN_REPLACED, w::refusal(&failure)),
         code => {
             let title = match code {
                 "invite_accepted" => w::JOIN_ACCEPTED,
                 "invite_revoked" => w::JOIN_REVOKED,
                 _ => w::JOIN_CLOSED,
             };
-            let lines = vec![w::sentence(&failure.public)];
+            let lines = vec![w::refusal(&failure)];
             let next = ("/sign-in".to_owned(), w::SIGN_IN);
             page(&Note { shell: shell(call, title), lines, next })
         }

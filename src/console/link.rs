@@ -13,11 +13,13 @@ pub(super) struct LinkPage<'p> {
     shell: Shell<'p>,
     line: String,
     link: String,
+    /// Where whoever has it goes on.
+    back: String,
 }
 
 impl<'p> LinkPage<'p> {
-    pub(super) fn new(shell: Shell<'p>, line: String, link: String) -> Self {
-        Self { shell: shell.narrow(), line, link }
+    pub(super) fn new(shell: Shell<'p>, line: String, link: String, back: String) -> Self {
+        Self { shell: shell.narrow(), line, link, back }
     }
 
     pub(super) fn page(&self) -> Reply {

@@ -11,8 +11,10 @@ use super::cards::Deck;
 use super::deeds::{Act, Deed, Place};
 use super::form::Form;
 use super::link::LinkPage;
+use super::overtaken::{self, of_member};
+use super::place::{self, BACK};
 use super::roles::title;
-use super::sheet::{Input, Part, Sheet, kind};
+use super::sheet::{Input, Overtaken, Part, Sheet, kind};
 use super::shell::{Shell, escaped, page, see_telling};
 use super::team::initials;
 use super::viewer::Viewer;
@@ -25,6 +27,9 @@ use crate::flows::members::{self, Chosen};
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
 use crate::store::MemberEdit;
+
+/// The list that forms lead back to where no other place is named.
+const TEAM: &str = "/team";
 
 /// What is done about a member, once it was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,6 +162,10 @@ struct Page<'p> {
     active: Option<When>,
     devices: Option<String>,
     path: String,
+    /// The list that this page was opened from.
+    back: String,
+    /// Ends the address of what is done here, which leads back here.
+    leads_back: String,
     deeds: Vec<Deed>,
     can: Vec<String>,
     cannot: Vec<String>,
@@ -171,6 +180,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
     let lock = locks::of(call.app, viewer.caller(), member).await?;
+    let (path, back) = (path(&member.id, ""), call.back(TEAM));
+    let here = place::Place::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
     Ok(page(&Page {
         shell: Shell::inside(call, &viewer, member.full_name(), "/team"),
         initials: initials(member),
@@ -187,7 +198,9 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         active: seen.signed_in.map(|at| When::from(at, call.app.clock.now())),
         devices,
         deeds: deeds(&viewer, member, is_last_administrator(&administrators, member)),
-        path: path(&member.id, ""),
+        leads_back: place::Place::at("").with(BACK, &here).path(),
+        path,
+        back,
         can,
         cannot,
         member,
@@ -231,6 +244,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
         ("first_name", member.first_name.as_str()),
         ("last_name", member.last_name.as_str()),
         ("version", &member.version.0.to_string()),
+        (BACK, &call.back(TEAM)),
     ]);
     Ok(edit_sheet(call, &viewer, &member, &form).page())
 }
@@ -246,16 +260,34 @@ fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &F
                 .value(form.text("last_name"))
                 .optional(),
         )
-        .cancel("/team")
+        .leads_back(form.back(TEAM))
 }
 
 pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
     match save(call, &viewer, &form).await {
-        Ok(member) => Ok(see_telling(call.app, "/team", &w::saved(&member.full_name()))),
+        Ok(member) => Ok(see_telling(call.app, &form.back(TEAM), &w::saved(&member.full_name()))),
+        Err(failure) if failure.kind == Kind::Stale => {
+            let (member, by) = overtaken(call, &viewer, "/edit", &form).await?;
+            Ok(edit_sheet(call, &viewer, &member, &form).overtaken(&failure, by))
+        }
         Err(failure) => Ok(edit_sheet(call, &viewer, &member, &form).refused(&failure)),
     }
+}
+
+/// The member as somebody else left it, and what a form that came too late is shown with.
+async fn overtaken(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    rest: &str,
+    form: &Form,
+) -> Result<(Member, Overtaken), Failure> {
+    let member = members::show(call.app, viewer.caller(), &id(call)?).await?;
+    let current = of_member(&member, title(&call.app.policies.load(), &member.role));
+    let by = overtaken::about(call, viewer, member.id.as_str(), member.version, current).await;
+    let anew = place::Place::at(&path(&member.id, rest)).with(BACK, &form.back(TEAM));
+    Ok((member, Overtaken { anew: Some(anew.path()), ..by }))
 }
 
 async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, Failure> {
@@ -271,7 +303,9 @@ async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, F
 pub(super) async fn role(call: &mut Call<'_>) -> Answer {
     let (viewer, member) = found(call).await?;
     let version = member.version.0.to_string();
-    let form = Form::filled(&[("role", member.role.as_str()), ("version", &version)]);
+    let back = call.back(TEAM);
+    let form =
+        Form::filled(&[("role", member.role.as_str()), ("version", &version), (BACK, &back)]);
     Ok(role_sheet(call, &viewer, &member, &form).await?.page())
 }
 
@@ -286,7 +320,7 @@ async fn role_sheet<'p>(
     Ok(Sheet::new(shell, path(&member.id, "/role"), w::GO_ON)
         .hidden("version", form.text("version"))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
-        .cancel("/team"))
+        .leads_back(form.back(TEAM)))
 }
 
 /// A role was chosen: shows what is gained and lost, and gives it once that was seen.
@@ -305,7 +339,11 @@ pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
         Ok(member) => {
             let title = title(&call.app.policies.load(), &member.role);
             let told = w::now_is(&member.full_name(), &title);
-            Ok(see_telling(call.app, "/team", &told))
+            Ok(see_telling(call.app, &form.back(TEAM), &told))
+        }
+        Err(failure) if failure.kind == Kind::Stale => {
+            let (member, by) = overtaken(call, &viewer, "/role", &form).await?;
+            Ok(role_sheet(call, &viewer, &member, &form).await?.overtaken(&failure, by))
         }
         Err(failure) => Ok(role_sheet(call, &viewer, &member, &form).await?.refused(&failure)),
     }
@@ -339,7 +377,7 @@ async fn difference_sheet<'p>(
             sheet = sheet.part(Part::List { title: title.to_owned(), items: said(actions) });
         }
     }
-    Ok(sheet.cancel("/team"))
+    Ok(sheet.leads_back(form.back(TEAM)))
 }
 
 async fn give(
@@ -356,7 +394,7 @@ async fn give(
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
     let (viewer, member) = found(call).await?;
-    Ok(verb_sheet(call, &viewer, &member, verb).await.page())
+    Ok(verb_sheet(call, &viewer, &member, verb, call.back(TEAM)).await.page())
 }
 
 async fn verb_sheet<'p>(
@@ -364,6 +402,7 @@ async fn verb_sheet<'p>(
     viewer: &'p Viewer,
     member: &Member,
     verb: Verb,
+    back: String,
 ) -> Sheet<'p> {
     let name = member.full_name();
     let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
@@ -378,7 +417,7 @@ async fn verb_sheet<'p>(
     let shell = Shell::inside(call, viewer, title, "/team");
     let sheet = Sheet::new(shell, path(&member.id, &format!("/{}", verb.as_str())), submit)
         .hidden("version", member.version.0.to_string())
-        .cancel("/team");
+        .leads_back(&back);
     let sheet = lines.into_iter().fold(sheet, Sheet::line);
     let sheet = if verb.takes_away() { sheet.danger() } else { sheet };
     match verb {
@@ -397,7 +436,10 @@ async fn verb_sheet<'p>(
                 false => sheet,
             };
             match member.status {
-                Status::Active => sheet.instead(path(&member.id, "/suspend"), w::SUSPEND_INSTEAD),
+                Status::Active => {
+                    let suspend = place::Place::at(&path(&member.id, "/suspend")).with(BACK, &back);
+                    sheet.instead(suspend.path(), w::SUSPEND_INSTEAD)
+                }
                 Status::Suspended => sheet,
             }
         }
@@ -414,13 +456,24 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
+    let back = form.back(TEAM);
     match act(call, &viewer, &member, verb, &form).await {
-        Ok(Told::Sentence(told)) => Ok(see_telling(call.app, "/team", &told)),
+        Ok(Told::Sentence(told)) => {
+            // The page of somebody who was removed is gone.
+            let of_member = back.starts_with(&path(&member.id, ""));
+            let back = if verb == Verb::Remove && of_member { TEAM } else { &back };
+            Ok(see_telling(call.app, back, &told))
+        }
         Ok(Told::Link(link)) => {
             let shell = Shell::inside(call, &viewer, w::RESET_LINK, "/team");
-            Ok(LinkPage::new(shell, w::reset_link_for(&member.full_name()), link).page())
+            Ok(LinkPage::new(shell, w::reset_link_for(&member.full_name()), link, back).page())
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb).await.refused(&failure)),
+        Err(failure) if failure.kind == Kind::Stale => {
+            let (member, by) = overtaken(call, &viewer, "", &form).await?;
+            let sheet = verb_sheet(call, &viewer, &member, verb, back).await;
+            Ok(sheet.overtaken(&failure, Overtaken { anew: None, ..by }))
+        }
+        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, back).await.refused(&failure)),
     }
 }
 

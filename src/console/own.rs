@@ -4,8 +4,11 @@
 
 use super::call::{Answer, Call};
 use super::form::Form;
+use super::overtaken;
+use super::place::{BACK, Place};
+use super::roles::title;
 use super::security::inside;
-use super::sheet::{Input, Sheet, kind};
+use super::sheet::{Input, Overtaken, Sheet, kind};
 use super::shell::{Note, Shell, page, see_telling};
 use super::two_step::{proof_asked, proof_shown};
 use super::viewer::Viewer;
@@ -62,6 +65,7 @@ pub(super) async fn names(call: &mut Call<'_>) -> Answer {
         ("first_name", member.first_name.as_str()),
         ("last_name", member.last_name.as_str()),
         ("version", &version),
+        (BACK, &call.back("/me")),
     ]);
     Ok(names_sheet(call, &viewer, &form).page())
 }
@@ -72,14 +76,25 @@ fn names_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p
         .hidden("version", form.text("version"))
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
         .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())
-        .cancel("/me")
+        .leads_back(form.back("/me"))
 }
 
 pub(super) async fn set_names(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     match change_names(call, &viewer, &form).await {
-        Ok(()) => Ok(see_telling(call.app, "/me", w::NAME_CHANGED)),
+        Ok(()) => Ok(see_telling(call.app, &form.back("/me"), w::NAME_CHANGED)),
+        Err(failure) if failure.kind == Kind::Stale => {
+            let viewer = call.viewer().await?;
+            let Viewer { member, .. } = &viewer;
+            let role = title(&call.app.policies.load(), &member.role);
+            let current = overtaken::of_member(member, role);
+            let id = member.id.as_str();
+            let by = overtaken::about(call, &viewer, id, member.version, current).await;
+            let anew = Place::at("/me/names").with(BACK, &form.back("/me")).path();
+            let by = Overtaken { anew: Some(anew), ..by };
+            Ok(names_sheet(call, &viewer, &form).overtaken(&failure, by))
+        }
         Err(failure) => names_sheet(call, &viewer, &form).not_taken(failure),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<Stri
         limits::PASSKEYS_MAX.. => Err(too_many()),
         _ => Ok(()),
     };
-    here.and_then(|()| room()).err().map(|failure| w::sentence(&failure.public))
+    here.and_then(|()| room()).err().map(|failure| w::refusal(&failure))
 }
 
 /// What the script brought: the question as it was asked, and what the browser answered.

@@ -64,14 +64,14 @@ impl People {
             Some(Actor::Sidecar { .. }) => words(w::BY_OPERATOR),
             Some(Actor::System) => words(w::PRODUCT),
             Some(Actor::Setup) => words(w::BY_SET_UP),
-            None => words(label),
+            None => words(w::SOMEBODY_GONE),
         }
     }
 
     /// Whom it was done to.
     pub(super) fn target(&self, id: &str) -> Piece {
         let (own, about) = (self.names.contains_key(id), id.to_owned());
-        let name = self.names.get(id).cloned().unwrap_or_else(|| w::somebody(id));
+        let name = self.names.get(id).cloned().unwrap_or_else(|| w::SOMEBODY_GONE.to_owned());
         Piece::Somebody { name, about, own }
     }
 }

@@ -1,6 +1,18 @@
-//! An address below the console's own path, put together from its parameters.
+//! An address below the console's own path: put together from its parameters, or named by a request
+//! as the place that it leads back to.
 
+use super::is_page;
 use super::shell::escaped;
+
+/// The parameter, and the field of a form, that names the place to lead back to.
+pub(super) const BACK: &str = "back";
+
+/// A page of our own that a request names to lead back to; `usual` where it names none.
+pub(super) fn back(named: &str, usual: &str) -> String {
+    let is_plain = named.bytes().all(|byte| byte.is_ascii_graphic());
+    let place = if is_plain && is_page(named) { named } else { usual };
+    place.to_owned()
+}
 
 /// An address; parameters without a value are left out.
 #[derive(Clone)]
@@ -33,6 +45,18 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_page_of_our_own_is_led_back_to() {
+        for own in ["/team?search=a%20b&after=x", "/team/members/m1?back=%2Fteam", "/me"] {
+            assert_eq!(back(own, "/team"), own);
+        }
+        for other in
+            ["", "//evil.example", "https://evil.example", "/team?a\r\nb: c", "/no", "/sign-out"]
+        {
+            assert_eq!(back(other, "/team"), "/team", "{other:?}");
+        }
+    }
 
     #[test]
     fn what_was_typed_stays_one_value() {

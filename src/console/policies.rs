@@ -126,7 +126,9 @@ async fn named(
 
 fn installed(people: &People, entry: AuditEntry) -> Installed {
     let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
-    let lines = lines.filter(|(name, ..)| name == "change").filter_map(|(_, _, line)| line);
+    let lines = lines
+        .filter(|(name, ..)| name == "change")
+        .filter_map(|(_, _, line)| Some(w::change(&line?)));
     let mut changes: Vec<String> = lines.collect();
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);

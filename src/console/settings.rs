@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::audit::Piece;
 use super::call::{Answer, Call};
 use super::form::Form;
-use super::people::People;
+use super::overtaken::by_whom;
 use super::sheet::Refusal;
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
@@ -18,7 +17,7 @@ use super::when::When;
 use super::words as w;
 use crate::app::App;
 use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, Version, limits};
-use crate::flows::{accounts, audit, letters, members};
+use crate::flows::{accounts, letters, members};
 use crate::http::{Reply, status};
 use crate::mail::Walked;
 use crate::store::letters::{Flow, MailStatus};
@@ -220,13 +219,8 @@ async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failur
 async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
     let event = Some(AuditEvent::AccountUpdated);
     let filter = AuditFilter { event, ..AuditFilter::default() };
-    let found = audit::latest(call.app, viewer.caller(), &filter, None, 1).await.ok()?;
-    let people = People::of(call.app, viewer, &found.items).await.ok()?;
-    let last = found.items.first()?;
-    let who = match people.actor(&last.actor) {
-        Piece::Words(words) | Piece::Somebody { name: words, .. } => words,
-    };
-    Some(w::changed_meanwhile(&who, &When::exactly(last.at).words()))
+    let (who, when) = by_whom(call, viewer, &filter).await?;
+    Some(w::changed_meanwhile(&who, &when))
 }
 
 /// Sends a test mail to the viewer, and shows how far it came.

@@ -8,10 +8,11 @@ use askama::Template;
 use super::assets::PASSKEYS;
 use super::call::Answer;
 use super::cards::Card;
+use super::place::BACK;
 use super::shell::{Shell, page};
 use super::when::When;
 use super::words as w;
-use crate::domain::{Failure, Kind};
+use crate::domain::{Failure, Kind, Version};
 use crate::flows::passkeys::Asked;
 use crate::http::{Reply, status};
 
@@ -115,7 +116,9 @@ pub(super) struct Select {
     pub(super) label: String,
     /// Value and name.
     pub(super) options: Vec<(String, String)>,
+    /// Empty where there is nothing yet: then nothing is chosen before somebody chooses.
     pub(super) chosen: String,
+    pub(super) wrong: Option<String>,
 }
 
 /// Something to know, by its name: a text of whoever, or a moment.
@@ -151,6 +154,8 @@ pub(super) enum Part {
     },
     /// What there is to know beforehand.
     Facts(Vec<Fact>),
+    /// What somebody else saved meanwhile.
+    Current(Vec<Fact>),
     /// Whose the password is, for a password manager; shown to nobody.
     Username(String),
 }
@@ -275,6 +280,12 @@ impl<'p> Sheet<'p> {
         self.out(path, w::CANCEL)
     }
 
+    /// The way out leads back to where the form was opened, and so does the form once it was taken.
+    pub(super) fn leads_back(self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        self.hidden(BACK, path.clone()).cancel(path)
+    }
+
     pub(super) fn out(self, path: impl Into<String>, name: &str) -> Self {
         Self { out: Some((path.into(), name.to_owned())), ..self }
     }
@@ -294,6 +305,7 @@ impl<'p> Sheet<'p> {
             let (name, wrong) = match part {
                 Part::Input(input) => (input.name, &mut input.wrong),
                 Part::Roles { wrong, .. } => ("role", wrong),
+                Part::Select(select) => (select.name, &mut select.wrong),
                 _ => continue,
             };
             *wrong = refusal
@@ -314,7 +326,35 @@ impl<'p> Sheet<'p> {
     }
 }
 
+/// What a form that came too late is shown with.
+pub(super) struct Overtaken {
+    /// Who was faster, and when.
+    pub(super) sentence: String,
+    /// What stands now.
+    pub(super) current: Vec<Fact>,
+    /// The version to go on from.
+    pub(super) version: Version,
+    /// Where the form begins anew, without what was typed.
+    pub(super) anew: Option<String>,
+}
+
 impl Sheet<'_> {
+    /// The same form once more where somebody else was faster: with what stands now, and on that.
+    /// What was typed is kept, and can be saved over it.
+    pub(super) fn overtaken(mut self, failure: &Failure, by: Overtaken) -> Reply {
+        for (name, value) in &mut self.hidden {
+            if *name == "version" {
+                *value = by.version.0.to_string();
+            }
+        }
+        self.parts.insert(0, Part::Current(by.current));
+        let sheet = match by.anew {
+            Some(path) => self.instead(path, w::DISCARD),
+            None => self,
+        };
+        sheet.refused(&Failure { public: by.sentence, code: "overtaken", ..failure.clone() })
+    }
+
     /// The same, but for whoever is no longer signed in, who gets the page that says so.
     ///
     /// # Errors
@@ -332,6 +372,7 @@ impl Part {
         match self {
             Self::Input(input) => input.name == wanted,
             Self::Roles { .. } => wanted == "role",
+            Self::Select(select) => select.name == wanted,
             _ => false,
         }
     }
@@ -355,8 +396,9 @@ impl Refusal {
             .fields
             .iter()
             .map(|(name, sentence)| Field { name: name.clone(), sentence: w::sentence(sentence) });
-        let wait = failure.retry_after.map(|seconds| format!(" {}", w::try_again(seconds)));
-        let sentence = w::sentence(&failure.public) + &wait.unwrap_or_default();
+        let wait = failure.retry_after.filter(|_| failure.code != "too_many_invites");
+        let wait = wait.map(|seconds| format!(" {}", w::try_again(seconds)));
+        let sentence = w::refusal(failure) + &wait.unwrap_or_default();
         Self { sentence, fields: fields.collect() }
     }
 }

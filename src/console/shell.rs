@@ -155,12 +155,12 @@ pub(super) async fn note(app: &Arc<App>, request: &Request, failure: &Failure) -
         Kind::Denied => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };
-    let mut lines = vec![w::sentence(&failure.public)];
+    let mut lines = vec![w::refusal(failure)];
     if let (Kind::Denied, Some(viewer)) = (failure.kind, &viewer) {
         let administrators = members::administrators(app, &viewer.account.slug).await;
         lines.push(w::ask(&administrators.iter().map(Member::full_name).collect::<Vec<_>>()));
     }
-    if let Some(seconds) = failure.retry_after {
+    if let Some(seconds) = failure.retry_after.filter(|_| failure.code != "too_many_invites") {
         lines.push(w::try_again(seconds));
     }
     let shell = Shell::outside(app, request, title).seen_by(viewer.as_ref());

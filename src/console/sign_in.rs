@@ -14,7 +14,7 @@ use super::words as w;
 use super::{is_page, page_path};
 use crate::app::App;
 use crate::browser;
-use crate::domain::{AccountSlug, Email, Failure, Token};
+use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
 use crate::flows::sessions::{self, COOKIE};
 use crate::flows::sign_in::{self, Attempt, Outcome};
 use crate::flows::{accounts, passkeys, two_step};
@@ -47,7 +47,12 @@ pub(super) fn over(app: &App, request: &Request) -> Reply {
 pub(super) async fn left(call: &mut Call<'_>) -> Answer {
     let shell = Shell::outside(call.app, call.request, w::SIGNED_OUT);
     let lines = vec![w::SIGNED_OUT_WHY.to_owned()];
-    Ok(page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
+    let reply = page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) });
+    // A page that heard of its session's end leads here, and still has the token.
+    Ok(match call.viewer().await {
+        Err(failure) if failure.kind == Kind::Unauthenticated => browser::dropping(reply),
+        _ => reply,
+    })
 }
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
@@ -132,7 +137,7 @@ async fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> 
         .hidden("ticket", ticket)
         .hidden("next", next)
         .input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
-        .out("/sign-in", w::START_AGAIN);
+        .out("/sign-in", w::USE_ANOTHER_ACCOUNT);
     match passkeys::ask(call.app, ticket).await {
         Ok(asked) => sheet.asks(Asks::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
         // None to ask, or no ticket to ask by: what is wrong with that is told for the code.

@@ -9,11 +9,12 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::deeds::Menus;
+use super::place::{BACK, Place};
 use super::shell::{Shell, page};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
-use super::{banners, invitations, member, place::Place, roles};
+use super::{banners, invitations, member, roles};
 use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
 use crate::flows::export;
@@ -85,6 +86,9 @@ struct Team<'p> {
     banners: Vec<String>,
     tabs: Tabs,
     query: &'p Query,
+    /// This page of the table, for what leads back to it.
+    here: String,
+    chosen_roles: String,
     roles: Vec<Choice>,
     columns: Vec<Column>,
     lines: Vec<Line>,
@@ -178,6 +182,12 @@ impl Query {
             .with("sort", &Some(self.sort()).filter(|sort| sort != "name").unwrap_or_default())
     }
 
+    /// This page of the table.
+    fn here(&self) -> String {
+        let text = |cursor: &Option<String>| cursor.clone().unwrap_or_default();
+        self.place().with("after", &text(&self.after)).with("before", &text(&self.before)).path()
+    }
+
     fn column(&self, order: MemberOrder, name: &'static str) -> Column {
         let here = self.order == order;
         let down = here && !self.descending;
@@ -215,7 +225,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         // Only its total: search, filters and cursor of the address are those of the invites.
         let one = RosterQuery { limit: 1, ..RosterQuery::default() };
         let roster = members::roster(call.app, viewer.caller(), &one).await?;
-        let tabs = Tabs { members: roster.total, invitations: open.pending, open: "invitations" };
+        let tabs = Tabs { members: roster.total, invitations: open.all(), open: "invitations" };
         return invitations::list(call, &viewer, tabs).await;
     }
     let query = Query::read(call)?;
@@ -243,7 +253,13 @@ async fn members_page(
     let shown = roster.items.iter().map(|seen| &seen.member);
     let waiting = locks::waiting(call.app, viewer.caller(), shown).await?;
     let now = call.app.clock.now();
-    let scene = Scene { viewer, live: &live, now, administrators: &administrators, waiting };
+    let here = query.here();
+    let leads_back = match here == "/team" {
+        true => String::new(),
+        false => Place::at("").with(BACK, &here).path(),
+    };
+    let administrators = &administrators;
+    let scene = Scene { viewer, live: &live, now, administrators, waiting, leads_back };
     let place = query.place();
     let last = roster.first + roster.items.len().saturating_sub(1);
     let mut menus = Menus::new(member::KINDS);
@@ -252,8 +268,10 @@ async fn members_page(
         shell: Shell::inside(call, viewer, w::TEAM, "/team"),
         viewer,
         banners: banners::of(call, viewer, &roster, open, administrators.len()).await,
-        tabs: Tabs { members: roster.total, invitations: open.pending, open: "members" },
+        tabs: Tabs { members: roster.total, invitations: open.all(), open: "members" },
         query,
+        here,
+        chosen_roles: w::roles_chosen(&chosen_titles(&live, &query.roles)),
         roles: choices(&live, &query.roles),
         columns: vec![
             query.column(MemberOrder::Name, w::NAME),
@@ -280,6 +298,8 @@ struct Scene<'s> {
     now: Timestamp,
     administrators: &'s [Member],
     waiting: BTreeMap<MemberId, Timestamp>,
+    /// Ends the address of each page of a member, which leads back to this view of the table.
+    leads_back: String,
 }
 
 impl Scene<'_> {
@@ -300,7 +320,7 @@ impl Scene<'_> {
             joined: When::day(member.joined),
             menu: menus.number(&member::deeds(self.viewer, member, last)),
             tickable: !you && (self.viewer.rights.edit || self.viewer.rights.remove),
-            path: member::path(&member.id, ""),
+            path: member::path(&member.id, &self.leads_back),
             id: member.id.to_string(),
         }
     }
@@ -319,6 +339,11 @@ fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<Choice> {
         chosen: chosen.contains(&card.id),
     };
     live.roles().iter().map(choice).collect()
+}
+
+/// What the roles that are filtered by are called.
+fn chosen_titles(live: &Snapshot, chosen: &[RoleId]) -> Vec<String> {
+    chosen.iter().map(|role| roles::title(live, role)).collect()
 }
 
 /// Three roles that a first invitation is likely to be for: the ones that can least.

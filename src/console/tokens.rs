@@ -17,6 +17,8 @@ use crate::domain::{ApiTokenId, Failure, Name, RoleId, Timestamp, limits};
 use crate::engine::Snapshot;
 use crate::flows::api_tokens::{self, Listed, Made, Wanted};
 
+/// The list of tokens.
+const SECTION: &str = "/tokens";
 /// Tokens on one page.
 const SHOWN: usize = 50;
 /// How many days are offered to begin with.
@@ -69,7 +71,7 @@ fn row(viewer: &Viewer, live: &Snapshot, Listed { token, maker }: Listed, now: T
         id: token.id.to_string(),
         name: token.name.as_str().to_owned(),
         role: role_title(live, &token.role),
-        maker: maker.map_or_else(|| token.member.to_string(), |maker| maker.full_name()),
+        maker: maker.map_or_else(|| w::NOT_ON_THE_TEAM.to_owned(), |maker| maker.full_name()),
         you,
         created: When::from(token.created, now),
         used: token.used.map(|at| When::from(at, now)),
@@ -93,6 +95,7 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
             label: w::ROLE.to_owned(),
             options: roles(call, viewer),
             chosen: form.text("role").to_owned(),
+            wrong: None,
         }))
         .input(
             input("days", w::TOKEN_DAYS, kind::NUMBER)
@@ -106,7 +109,7 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
 fn roles(call: &Call<'_>, viewer: &Viewer) -> Vec<(String, String)> {
     let live = call.app.policies.load();
     let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let none = (String::new(), w::TOKEN_CHOOSE_ROLE.to_owned());
+    let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
     let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
     std::iter::once(none).chain(named).collect()
 }
@@ -172,10 +175,15 @@ async fn found(call: &Call<'_>, viewer: &Viewer) -> Result<Listed, Failure> {
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let listed = found(call, &viewer).await?;
-    Ok(revoke_sheet(call, &viewer, listed).page())
+    Ok(revoke_sheet(call, &viewer, listed, call.back(SECTION)).page())
 }
 
-fn revoke_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, listed: Listed) -> Sheet<'p> {
+fn revoke_sheet<'p>(
+    call: &Call<'_>,
+    viewer: &'p Viewer,
+    listed: Listed,
+    back: String,
+) -> Sheet<'p> {
     let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
     let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
     match row.used {
@@ -187,19 +195,19 @@ fn revoke_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, listed: Listed) -> Shee
         .line(w::TOKEN_REVOKE_WHY)
         .part(Part::Facts(facts))
         .danger()
-        .cancel("/tokens")
+        .leads_back(back)
 }
 
 pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
-    call.form().await?;
+    let back = call.form().await?.back(SECTION);
     let listed = found(call, &viewer).await?;
     let (caller, id) = (viewer.caller(), listed.token.id.clone());
     match api_tokens::revoke(call.app, caller, id).await {
         Ok(done) => {
             let told = w::token_revoked(done.value.name.as_str());
-            Ok(see_telling(call.app, "/tokens", &told))
+            Ok(see_telling(call.app, &back, &told))
         }
-        Err(failure) => revoke_sheet(call, &viewer, listed).not_taken(failure),
+        Err(failure) => revoke_sheet(call, &viewer, listed, back).not_taken(failure),
     }
 }

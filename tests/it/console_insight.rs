@@ -144,7 +144,7 @@ async fn the_picker_suggests_what_the_api_suggests() {
         }
     }
     let alone = ann.page("/roles/suggest?do=templates:edit&do=%3Ci%3Efly").await;
-    alone.shows(200, &["is no action any more", "Suggested: "]);
+    alone.shows(200, &["No longer available, and left out", "Suggested: "]);
     alone.leaves_out("<i>fly");
 }
 
@@ -170,8 +170,8 @@ async fn the_audit_page_says_who_did_what_to_whom() {
 
     let only = ann.page("/audit?member=joe@example.org&event=user_updated").await;
     assert_eq!(between(&only.text, "<div><p>", "</p>").len(), 1, "{}", only.text);
-    ann.page("/audit?member=nobody@example.org").await.shows(200, &["Nobody on your team"]);
-    ann.page("/audit?verify=1").await.shows(200, &["The chain is whole"]);
+    ann.page("/audit?member=nobody@example.org").await.shows(200, &["No member has this address"]);
+    ann.page("/audit?verify=1").await.shows(200, &["Log verified"]);
     // Every entry is on one page of the walk, once, newest first.
     let mut seen = Vec::new();
     let mut next = Some("/audit".to_owned());
@@ -209,7 +209,11 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
     let page = ann.page("/account").await;
     page.shows(
         200,
-        &["name=\"version\" value=\"1\"", "value=\"Acme\"", "2 active members have none yet"],
+        &[
+            "name=\"version\" value=\"1\"",
+            "value=\"Acme\"",
+            "2 active members don&#39;t have it yet",
+        ],
     );
     let taken = bob.form("/account", "version=1&name=Acme+%3Cb%3E&hours=48").await;
     assert_eq!((taken.status, taken.header("location")), (303, Some("/account")), "{}", taken.text);
@@ -220,7 +224,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
         &[
             "value=\"Zenith\"",
             "value=\"96\"",
-            "changed the settings while you typed",
+            "changed the settings on",
             "Ann Lee",
             "<dd>48</dd>",
             "name=\"version\" value=\"2\"",
@@ -243,7 +247,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
 async fn mail_is_tested_step_by_step() {
     let console = Console::new().await;
     let ann = console.person("ann", "administrator").await;
-    ann.page("/account").await.shows(200, &["Send a test mail", "Taken by the mail server"]);
+    ann.page("/account").await.shows(200, &["Send a test mail", "Accepted by mail server"]);
     ann.form("/account/mail/test", "")
         .await
         .shows(200, &["The test mail to ann@example.org", "Passed"]);
@@ -277,8 +281,12 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
             let page = ann.page(&page).await;
             let allowed = answer["decision"].as_bool().unwrap();
             page.shows(200, &[if allowed { "Allowed</span>" } else { "Denied</span>" }]);
-            // The page says names as words.
+            // The page says names as words, and an action as what people do.
             let message = answer["context"]["message"].as_str().unwrap();
+            let message = match message.split_once(" may not `") {
+                Some((_, rest)) => rest.split_once("` ").unwrap().1,
+                None => message,
+            };
             let message = message.replace('`', "").replace('_', " ");
             let text = read(&page.text).to_lowercase().replace('_', " ");
             assert!(text.contains(&message.to_lowercase()), "no `{message}` in {text}");
@@ -310,7 +318,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     for who in ["eve-1", "eve@example.org"] {
         let page = format!("/policies/try?member={who}&action=chats:view&resource=chat:c1");
         let page = ann.page(&page).await;
-        page.shows(200, &["Denied</span>", "Nobody is known as user", "Nobody on your team"]);
+        page.shows(200, &["Denied</span>", "Nobody is known as user", "No member of your team"]);
         page.leaves_out("Eve");
     }
     // Nor is that there is somebody.
@@ -335,7 +343,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let ann = console.person("ann", "administrator").await;
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let digest = console.stage.app.policies.load().digest_hex().to_owned();
-    ann.page("/policies").await.shows(200, &[&digest, "Load the folder again", "Live</span>"]);
+    ann.page("/policies").await.shows(200, &[&digest, "Load the folder again", "Active</span>"]);
 
     let file = folder.path().join("roles/operator.cedar");
     let text = fs::read_to_string(&file).unwrap();
@@ -346,9 +354,9 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let more = more.replace("@id(\"operator\")", "@id(\"operator\")\n@note(\"<script>\")");
     fs::write(&file, more).unwrap();
     // Looked at before it is loaded, which it is not by that.
-    let gained = "operator gains chats:assign on account, chat";
+    let gained = "operator gains \u{201c}Assign chats\u{201d} on account, chat";
     let looked = ann.page("/policies/check").await;
-    looked.shows(200, &[gained, "Nothing of this is live yet", "action=\"/policies/reload\""]);
+    looked.shows(200, &[gained, "None of this is active yet", "action=\"/policies/reload\""]);
     looked.leaves_out(&digest);
     let page = ann.page("/policies").await;
     page.shows(200, &[&digest]);
@@ -358,7 +366,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let page = ann.page("/policies").await;
     page.shows(200, &[gained, "Ann Lee", "roles/operator.cedar"]);
     let looked = ann.page("/policies/check").await;
-    looked.shows(200, &["Nothing: the folder is what is live already"]);
+    looked.shows(200, &["None: the folder matches the active policies"]);
     looked.leaves_out("/policies/reload\"");
     assert_eq!(page.text.matches(&digest).count(), 1, "only in the history: {}", page.text);
 
@@ -371,7 +379,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     looked.leaves_out("permmit<i>");
     ann.page("/policies").await.leaves_out(&place);
     let refused = ann.form("/policies/reload", "").await;
-    refused.shows(422, &["The folder was refused", &place, "^", "<pre "]);
+    refused.shows(422, &["The policy folder was refused", &place, "^", "<pre "]);
     refused.leaves_out("permmit<i>");
     ann.page("/policies").await.shows(200, &[&place]);
     // The set before goes on answering, and its text is shown as text.
@@ -383,8 +391,8 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     fs::write(&file, text).unwrap();
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let mended = ann.page("/policies").await;
-    mended.shows(200, &[&digest, "operator loses chats:assign"]);
-    mended.leaves_out("The folder was refused");
+    mended.shows(200, &[&digest, "operator loses \u{201c}Assign chats\u{201d}"]);
+    mended.leaves_out("The policy folder was refused");
 }
 
 #[tokio::test]
@@ -420,9 +428,9 @@ async fn only_the_managing_account_loads_policies() {
     let console = Console::new().await;
     let ann = console.person("ann", "administrator").await;
     let page = ann.page("/policies").await;
-    page.shows(200, &["kwic-team policy reload"]);
+    page.shows(200, &["Your system administrator loads the folder again"]);
     page.leaves_out("/policies/reload\"");
     page.leaves_out("/policies/check");
-    ann.form("/policies/reload", "").await.shows(403, &["operator of the sidecar"]);
-    ann.page("/policies/check").await.shows(403, &["operator of the sidecar"]);
+    ann.form("/policies/reload", "").await.shows(403, &["Only your system administrator"]);
+    ann.page("/policies/check").await.shows(403, &["Only your system administrator"]);
 }

@@ -187,7 +187,7 @@ async fn somebody_joins_by_pasting_the_code_or_the_whole_link() {
         browser.keeps_secret(&code);
         browser.get("/join").await.page(200).says("data-fragment data-send").says("name=\"token\"");
         let look = browser.post("/join/look", &[("token", &format!("{before}{code}"))]).await;
-        look.page(200).says("Join Acme").says("The system administrator").says("At least 15");
+        look.page(200).says("Join Acme").says("Your system administrator").says("Use at least 15");
         look.says("What you can do as Operator").hides("two-step");
         assert_eq!(look.hidden("token"), code);
         let weak =
@@ -258,7 +258,7 @@ async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
         answers.push(browser.led_to(asked).await.text);
     }
     assert_eq!(answers[0], answers[1]);
-    assert!(answers[0].contains("has just been asked"), "{}", answers[0]);
+    assert!(answers[0].contains("has been asked for one"), "{}", answers[0]);
     let mails = stage.mails().await;
     assert!(matches!(&mails[..], [(to, Content::InviteWanted { .. })] if *to == email("root")));
 }
@@ -302,7 +302,7 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
     let (code, _) = invited(stage, stage.operator(), "bo").await;
     let browser = Browser::new(&console);
     let look = browser.post("/join/look", &[("token", &code)]).await;
-    look.page(200).says("At least 8 characters").says("asks everybody for two-step verification");
+    look.page(200).says("Use at least 8 characters").says("requires two-step verification");
     let scan = browser.post("/join", &[("token", &code), ("password", PASSWORD)]).await;
     scan.page(200).says("<svg").says("action=\"/sign-in/set-up\"");
     assert_eq!(browser.cookie(SESSION), None, "a password alone signs nobody in");
@@ -322,7 +322,7 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
 async fn the_first_account_is_set_up_on_a_page_once() {
     let console = Console::empty().await;
     let browser = Browser::new(&console);
-    browser.get("/setup").await.page(200).says("is set up already");
+    browser.get("/setup").await.page(200).says("is already set up");
     let token = set_up::offer(&console.stage.app).await.unwrap().unwrap().expose().to_owned();
     browser.keeps_secret(&token);
     browser.get("/setup").await.page(200).says("data-fragment").says("name=\"slug\"");
@@ -353,7 +353,7 @@ async fn the_first_account_is_set_up_on_a_page_once() {
     done.leads_to("/");
     browser.led_to(done).await.hides(MARKUP);
     browser.get("/me").await.page(200).says("Administrator").hides(MARKUP);
-    browser.get("/setup").await.page(200).says("is set up already").hides("name=\"slug\"");
+    browser.get("/setup").await.page(200).says("is already set up").hides("name=\"slug\"");
 }
 
 #[tokio::test]
@@ -512,8 +512,8 @@ async fn a_member_changes_name_and_password_and_ends_other_devices() {
     send("").await.page(400).says("id=\"first_name-wrong\"");
     let changed = send("Anna").await;
     changed.leads_to("/me");
-    browser.led_to(changed).await.says("Your name is changed.").says("Anna Lee");
-    browser.get("/me").await.hides("Your name is changed.");
+    browser.led_to(changed).await.says("Your name was changed.").says("Anna Lee");
+    browser.get("/me").await.hides("Your name was changed.");
     send("Anja").await.page(412);
 
     let change = |password: &'static str, new: &'static str| {
@@ -727,7 +727,7 @@ async fn an_address_changes_once_both_links_were_opened() {
     first.leads_to("/confirm-email");
     browser.led_to(first).await.says("Now open the link that was sent to the new address.");
     let second = browser.post("/confirm-email", &[("token", &new)]).await;
-    browser.led_to(second).await.says("Your address is anna@example.org now.");
+    browser.led_to(second).await.says("Your address is now anna@example.org.");
     browser.post("/confirm-email", &[("token", &new)]).await.page(410).says("id=\"token\"");
 }
 
@@ -771,7 +771,7 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
     assert_eq!(call().await, 200, "to ask changes nothing");
     let gone = browser.post(&path, &[]).await;
     gone.leads_to("/tokens");
-    browser.led_to(gone).await.says("is revoked").says("No API tokens");
+    browser.led_to(gone).await.says("was revoked").says("No API tokens");
     assert_eq!(call().await, 401);
 }
 
@@ -865,4 +865,34 @@ async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
     ann.post(&format!("{of_bo}/suspend"), &[]).await.leads_to("/team");
     bo.post("/sign-in", &wrong).await;
     ann.get(&of_bo).await.says("Suspended").hides("Locked</span>");
+}
+
+#[tokio::test]
+async fn a_role_for_several_must_be_chosen_and_forms_lead_back_to_our_own_pages_only() {
+    let console = Console::new().await;
+    console.stage.member("ann", "administrator").await;
+    let bo = console.stage.member("bo", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let fields = [("do", "role"), ("id", bo.id.as_str())];
+    let refused = browser.post("/team/bulk", &fields).await;
+    refused.page(400).says("id=\"role-wrong\"").says("Choose a role");
+    let mut version = bo.version.0;
+    for (back, leads_to) in [
+        ("/team?search=lee&sort=-name", "/team?search=lee&sort=-name"),
+        ("//evil.example", "/team"),
+        ("https://evil.example/team", "/team"),
+        ("/team?a\r\nset-cookie: b=c", "/team"),
+    ] {
+        let shown = version.to_string();
+        let fields = [
+            ("first_name", "Bo"),
+            ("last_name", "Lee"),
+            ("version", shown.as_str()),
+            ("back", back),
+        ];
+        browser.post(&format!("{}/edit", about(&bo)), &fields).await.leads_to(leads_to);
+        let now = console.stage.app.store.member(&bo.id).await.unwrap();
+        version = now.unwrap().version.0;
+    }
 }

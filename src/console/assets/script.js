@@ -71,13 +71,23 @@ function makeWay() {
 
 // --- asking the server -------------------------------------------------------------------------
 
+// Whether an answer says that the reader is no longer signed in.
+const isOver = (answer) => answer.status === 401 || new URL(answer.url).pathname === `${base}/sign-in`;
+
 // A page, or null where there is none: the reader is told, and nothing typed is lost.
-async function ask(address, options) {
+const asked = new Set();
+
+function ask(address, options) {
+  const answer = fetched(address, options);
+  asked.add(answer);
+  return answer.finally(() => asked.delete(answer));
+}
+
+async function fetched(address, options) {
   try {
     const answer = await fetch(address, { ...options, headers: { accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const over = answer.status === 401 || new URL(answer.url).pathname === `${base}/sign-in`;
-    if (over && document.body.hasAttribute("data-live")) {
+    if (isOver(answer) && document.body.hasAttribute("data-live")) {
       leave();
       return null;
     }
@@ -88,23 +98,33 @@ async function ask(address, options) {
   }
 }
 
+// Whether the session is over; not where nobody answers.
+async function isGone() {
+  const stop = new AbortController();
+  const answer = await fetch(`${base}/live`, { signal: stop.signal, redirect: "manual" }).catch(() => null);
+  stop.abort();
+  return answer !== null && (answer.status === 401 || answer.type === "opaqueredirect");
+}
+
 // Nothing of the account stays on the screen of whoever is no longer signed in.
 function leave() {
+  // Nothing is asked of whoever must go.
+  for (const part of $$("[data-once]")) part.dataset.kept = "";
   document.body.replaceChildren();
   location.replace(`${base}/signed-out`);
 }
 
 // --- the page ----------------------------------------------------------------------------------
 
-function show({ address, page }, focus) {
+function show({ address, page }, back) {
   const told = $("#told .told p", page)?.textContent;
   $("#main").replaceWith($("#main", page));
   document.title = page.title;
-  history.pushState(null, "", address);
+  if (address !== location.href) history.pushState(null, "", address);
   shownAt = here();
   ready(document);
-  const place = focus && $(focus);
-  (place ?? $("h1")).setAttribute("tabindex", place?.getAttribute("tabindex") ?? "-1");
+  const place = back();
+  if (!place) $("h1").tabIndex = -1;
   (place ?? $("h1")).focus();
   if (told) toast(told);
 }
@@ -112,6 +132,16 @@ function show({ address, page }, focus) {
 // What the reader has in hand stays where it is.
 const inHand = () =>
   $("dialog[open]") || $(".menu [aria-expanded=true]") || $("input[name=id]:checked");
+
+// While something is pressed: settled when the press is over and its click was heard. Whatever moves
+// the page waits for it, so that what is pressed stays under the finger.
+let press = null;
+let over = null;
+const pressed = () => { press ??= new Promise((done) => { over = done; }); };
+const letGo = () => setTimeout(() => { over?.(); press = over = null; });
+for (const down of ["pointerdown", "mousedown"]) addEventListener(down, pressed, true);
+for (const up of ["pointerup", "mouseup", "pointercancel"]) addEventListener(up, letGo, true);
+const afterPress = (then) => (press ? press.then(then) : then());
 
 let soon = 0;
 let newest = 0;
@@ -134,6 +164,7 @@ async function refresh(address, asked) {
   list.removeAttribute("aria-busy");
   const fresh = answer && $("#list", answer.page);
   if (!fresh) return;
+  await press;
   // The reader went on to something else, and this comes too late.
   if (turn !== newest || (!asked && address !== location.href)) return;
   // Something may have been taken in hand while the answer was on its way.
@@ -141,7 +172,7 @@ async function refresh(address, asked) {
   const at = document.activeElement?.id;
   const chosen = new Set($$("input[name=id]:checked", list).map((box) => box.value));
   list.replaceWith(fresh);
-  for (const part of [".tabs", "#count"]) {
+  for (const part of [".tabs", "#count", "#roles-chosen"]) {
     const [old, now] = [$(part), $(part, answer.page)];
     if (old && now && old.innerHTML !== now.innerHTML) old.innerHTML = now.innerHTML;
   }
@@ -153,25 +184,38 @@ async function refresh(address, asked) {
 
 // --- dialogs -----------------------------------------------------------------------------------
 
-let opener = null;
+// Where the focus goes back to: to what opened the dialog, or to what stands in its place.
+let back = () => null;
+let opening = false;
 
 async function open(from, address) {
-  const answer = await ask(address);
-  if (!answer) return;
-  const sheet = $("#sheet", answer.page);
-  if (!sheet) { location.assign(answer.address); return; }
-  opener = from.id || from.dataset.back || null;
+  // A second press before the first is answered.
+  if (opening) return;
+  opening = true;
+  const place = new URL(address);
+  place.searchParams.set("back", here().slice(base.length));
+  const answer = await ask(place.href);
+  const sheet = answer && $("#sheet", answer.page);
+  if (answer && !sheet) { location.assign(answer.address); return; }
+  opening = false;
+  if (!sheet) return;
+  const openers = [from.id, from.dataset.back];
+  back = () => [from, ...openers.map((id) => id && document.getElementById(id))].find((it) => it?.isConnected && it.checkVisibility());
   const role = $(".danger", sheet) ? "alertdialog" : "dialog";
-  const dialog = make("dialog", { "aria-labelledby": "sheet-title", role }, sheet);
+  // Escape is heard by us alone: a browser would heed an objection to it only once.
+  const dialog = make("dialog", { "aria-labelledby": "sheet-title", role, closedby: "none" }, sheet);
   document.body.append(dialog);
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(dialog); });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    close(dialog);
+  });
   dialog.addEventListener("close", () => {
     putAway(dialog);
-    const back = from.isConnected ? from : opener && document.getElementById(opener);
-    back?.focus();
+    back()?.focus();
   });
   dialog.addEventListener("submit", (event) => {
-    if (event.target.method !== "post") return;
     event.preventDefault();
     send(dialog, event);
   });
@@ -199,12 +243,35 @@ function putAway(dialog) {
   dialog.remove();
 }
 
+// What is shown once and was not kept yet: copied, saved, or said to be.
+const unkept = (root) => $("[data-once]:not([data-kept])", root);
+const keep = (part) => part.closest("[data-once]")?.setAttribute("data-kept", "");
+const notKept = "This is shown only once. Close it without a copy?";
+
 const typed = (dialog) => $$("input:not([type=hidden]), textarea", dialog).some((field) =>
   field.type === "radio" || field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
 
 function close(dialog) {
-  if (typed(dialog) && !confirm("Close this, and lose what you typed?")) return;
-  dialog.close();
+  const lost = $("[data-once]", dialog) ? unkept(dialog) && notKept : typed(dialog) && "Close this and lose what you entered?";
+  if (!lost || confirm(lost)) dialog.close();
+}
+
+// Goes on from a dialog to a page, or to what takes the dialog's place.
+async function goOn(dialog, address) {
+  const answer = await ask(address);
+  if (answer) come(dialog, answer);
+}
+
+function come(dialog, answer) {
+  const sheet = $("#sheet", answer.page);
+  if (sheet && !answer.moved) {
+    $("#sheet", dialog).replaceWith(sheet);
+    ready(dialog);
+    first(dialog).focus();
+    return;
+  }
+  putAway(dialog);
+  show(answer, back);
 }
 
 async function send(dialog, event) {
@@ -215,20 +282,11 @@ async function send(dialog, event) {
   button?.setAttribute("aria-disabled", "true");
   button?.classList.add("busy");
   const body = new URLSearchParams(new FormData(form, button ?? undefined));
-  const answer = await ask(form.action, { method: "POST", body });
+  const answer = await ask(form.action, form.method === "post" ? { method: "POST", body } : {});
   delete form.dataset.busy;
   button?.removeAttribute("aria-disabled");
   button?.classList.remove("busy");
-  if (!answer) return;
-  const sheet = $("#sheet", answer.page);
-  if (sheet && !answer.moved) {
-    $("#sheet", dialog).replaceWith(sheet);
-    ready(dialog);
-    first(dialog).focus();
-    return;
-  }
-  putAway(dialog);
-  show(answer, opener && document.getElementById(opener) ? `#${CSS.escape(opener)}` : null);
+  if (answer) come(dialog, answer);
 }
 
 // --- menus (APG, menu button) ------------------------------------------------------------------
@@ -238,18 +296,20 @@ async function send(dialog, event) {
 function furnish(cell) {
   const all = $("#deeds");
   const row = cell.parentNode;
-  const of = cell.dataset.of ?? $("a", row).getAttribute("href");
+  // The address of the row's own page, without the way back that a link to it carries.
+  const whole = cell.dataset.of ?? $("a", row).getAttribute("href");
+  const of = whole.split("?")[0];
   const opens = `menu-${of}`;
   const item = (told) => {
     const [key, why] = told.split("=");
     const it = $(`[data-key="${key}"]`, all.content).cloneNode(true);
-    const { rest, whole } = it.dataset;
+    const { rest } = it.dataset;
     if (why) {
       it.append(make("span", { class: "soft" }, why));
       it.removeAttribute("data-dialog");
       it.setAttribute("aria-disabled", "true");
     } else {
-      it.href = (whole === undefined ? of : base) + rest;
+      it.href = ("whole" in it.dataset ? base : rest[0] === "#" ? whole : of) + rest;
     }
     it.dataset.back = opens;
     it.setAttribute("role", "menuitem");
@@ -368,7 +428,7 @@ function fault(field, words) {
 function check(field) {
   if (field.value === "" || !field.closest(".field")) return;
   if (field.type === "email" && !field.validity.valid) {
-    fault(field, "This is not an email address: write it like asha@example.com.");
+    fault(field, "Enter an email address, such as asha@example.com.");
     return;
   }
   fault(field, null);
@@ -384,23 +444,13 @@ function check(field) {
 
 // --- copying -----------------------------------------------------------------------------------
 
-async function copy(text, told) {
+async function copy(text, told, from) {
   try {
     await navigator.clipboard.writeText(text);
     toast(told);
+    keep(from);
   } catch {
-    toast("This browser does not let the page copy: select it, and press Ctrl+C.", true);
-  }
-}
-
-// --- copying -----------------------------------------------------------------------------------
-
-async function copy(text, told) {
-  try {
-    await navigator.clipboard.writeText(text);
-    toast(told);
-  } catch {
-    toast("This browser does not let the page copy: select it, and press Ctrl+C.", true);
+    toast("Your browser doesn't allow copying here. Select the text and press Ctrl+C.", true);
   }
 }
 
@@ -414,11 +464,12 @@ function keepCodes(list) {
     return one;
   };
   list.after(make("div", { class: "row" },
-    act("Copy", () => copy(text(), "Copied. Paste them where you keep passwords.")),
+    act("Copy", () => copy(text(), "Copied. Paste them where you keep passwords.", list)),
     act("Download", () => {
       const href = URL.createObjectURL(new Blob([`${text()}\n`], { type: "text/plain" }));
       make("a", { href, download: "kwic-recovery-codes.txt" }).click();
       URL.revokeObjectURL(href);
+      keep(list);
     }),
     act("Print", () => print())));
 }
@@ -442,6 +493,13 @@ function ready(root) {
 
 let waiting = 0;
 
+// The second half of a double click answers no question that took the place of the first.
+document.addEventListener("click", (event) => {
+  if (event.detail < 2 || !event.target.closest("a[data-dialog], form[method=post] button:not([type=button])")) return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-dialog]");
   if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey && event.button === 0) {
@@ -457,6 +515,14 @@ document.addEventListener("click", (event) => {
     close(shutting.closest("dialog"));
     return;
   }
+  const done = event.target.closest("[data-done]");
+  if (done) keep(done);
+  const onward = event.target.closest("dialog :is([data-done], [data-instead])");
+  if (onward) {
+    event.preventDefault();
+    goOn(onward.closest("dialog"), onward.href);
+    return;
+  }
   const opens = event.target.closest(".opens");
   if (opens) {
     const open = document.getElementById(opens.getAttribute("aria-controls")).classList.toggle("open");
@@ -469,7 +535,7 @@ document.addEventListener("click", (event) => {
   const copied = event.target.closest("[data-copy]");
   if (copied) {
     const source = document.getElementById(copied.dataset.copy);
-    copy(source.value ?? source.textContent, "Copied.");
+    copy(source.value ?? source.textContent, "Copied.", source);
   }
 });
 
@@ -492,8 +558,9 @@ document.addEventListener("focusin", makeWay);
 document.addEventListener("focusout", (event) => {
   // A list that is left open would cover what has the focus next.
   const list = event.target.closest(".filter details");
-  if (list && event.relatedTarget && !list.contains(event.relatedTarget)) list.open = false;
-  if (event.target.matches("input:not([type=hidden])")) check(event.target);
+  // The press of a word beside a box moves the focus out of the list for a moment only.
+  if (list && event.relatedTarget && !list.contains(event.relatedTarget)) afterPress(() => { list.open &&= list.contains(document.activeElement); });
+  if (event.target.matches("input:not([type=hidden])")) afterPress(() => check(event.target));
 });
 
 document.addEventListener("input", (event) => {
@@ -509,6 +576,8 @@ document.addEventListener("input", (event) => {
     for (const box of $$("input[name=id]:not(:disabled)")) box.checked = event.target.checked;
   }
   if (event.target.matches("[data-all], input[name=id]")) countTicks();
+  // Said to be kept, or not after all.
+  if (event.target.matches("[data-once] [type=checkbox]")) event.target.closest("[data-once]").toggleAttribute("data-kept", event.target.checked);
 });
 
 function countTicks() {
@@ -542,6 +611,7 @@ addEventListener("pageshow", (event) => {
 });
 // A place on the same page is no other page: what was typed there stays.
 addEventListener("popstate", () => { if (here() !== shownAt) location.reload(); });
+addEventListener("beforeunload", (event) => { if (unkept(document)) event.preventDefault(); });
 addEventListener("offline", () => toast("You are offline. What you see may be out of date.", true));
 
 // A link from a mail carries its code after the #, which no server is sent: it is put into the form.
@@ -574,13 +644,18 @@ const told = $("#told .told p");
 if (told && document.body.hasAttribute("data-live")) toast(told.textContent);
 $("#faults")?.focus();
 
-// What others change is shown within moments.
+// What others change is shown within moments; and whoever may no longer be here is shown out at once.
 if (document.body.hasAttribute("data-live") && "EventSource" in window) {
-  const events = new EventSource(`${base}/api/v1/events`);
-  for (const name of ["member_changed", "member_removed"]) events.addEventListener(name, lookAgain);
-  // The stream ends with the session: one more request tells which of the two it was.
-  events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) ask(`${base}/me`);
+  const events = new EventSource(`${base}/live`);
+  events.addEventListener("changed", lookAgain);
+  events.addEventListener("open", () => { document.body.dataset.live = "open"; });
+  // The stream ends with the session, or with the network: one more request tells which. What was
+  // asked for here, or in another window, may have given the session a new token on its way.
+  events.addEventListener("error", async () => {
+    await Promise.allSettled([...asked]);
+    if ($("form[data-busy]") || !(await isGone())) return;
+    await new Promise((done) => setTimeout(done, 500));
+    if (!$("form[data-busy]") && (await isGone())) leave();
   });
   addEventListener("pagehide", () => events.close());
 }

@@ -23,7 +23,7 @@ macro_rules! words {
 
 words! {
     TEAM: "Team Management"
-    CRUMBS: "Where you are"
+    CRUMBS: "Breadcrumb"
     INVITE_MEMBER: "Invite member"
     MORE: "More"
     INVITE_SEVERAL: "Invite several"
@@ -72,15 +72,15 @@ words! {
     ALONE: "You're the only one here"
     ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
     NO_INVITATIONS: "No pending invitations"
-    NO_INVITATIONS_WHY: "Whoever you invite is shown here until they join, with how far the mail got."
-    RUNS_IT: "Whoever runs KWIC Team"
-    NO_MAIL: "No mail is sent here. Invitations give you a link to hand over yourself; your system administrator can set mail up."
-    ONE_ADMINISTRATOR: "There is only one administrator. Make somebody a second one, so that nobody is locked out when one is away."
+    NO_INVITATIONS_WHY: "The people you invite are listed here until they join, with the delivery status of their mail."
+    RUNS_IT: "Your system administrator"
+    NO_MAIL: "No mail is sent here. Each invitation gives you a link to pass on yourself. Your system administrator can set up mail."
+    ONE_ADMINISTRATOR: "There is only one administrator. Add a second one, so that the team isn't locked out when one is away."
 
     DETAILS: "Details"
     SIGNED_IN_ON: "Signed in on"
     MEMBER_ID: "Member ID"
-    MAY_NOTHING: "Nothing: the policies allow this member nothing now."
+    MAY_NOTHING: "Nothing: the policies currently allow this member nothing."
     MAY_NOT: "Not included"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
@@ -96,42 +96,46 @@ words! {
     FIRST_NAME: "First name"
     LAST_NAME: "Last name"
     CHOOSE_ROLE: "choose a role"
-    SAME_ROLE: "this is the role already: choose another one, or cancel"
+    CHOOSE_A_ROLE: "Choose a role"
+    NOT_ON_THE_TEAM: "Somebody who is no longer on the team"
+    OVERTAKEN: "This was changed while you were editing. What you entered is still here: compare it with the current values, then save again."
+    DISCARD: "Discard my changes"
+    CURRENT_VALUES: "Current values"
+    SAME_ROLE: "this is already the role: choose another one, or cancel"
     GAINS: "Gains"
     LOSES: "Loses"
     MAY_GAIN: "May gain (depends on a policy)"
     MAY_LOSE: "May lose (depends on a policy)"
     NOTHING: "Nothing"
     YOUR_CODE: "Your own code"
-    RESET_LINK: "Link to a new password"
+    RESET_LINK: "Password reset link"
     LINK: "Link"
-    LINK_ONCE: "It is shown only now. Hand it over by a way that only this person reads."
+    LINK_ONCE: "You won't see this link again. Send it in a way that only this person can read."
     COPY_LINK: "Copy link"
     DONE: "Done"
     UNTICK: "Clear"
-    TICK_SOME: "tick the members you mean, then choose what to do"
-    WHAT_WAS_DONE: "What was done"
+    TICK_SOME: "select the members first, then choose what to do"
+    WHAT_WAS_DONE: "Results"
 
     CANNOT_INVITE: "you cannot invite members"
     SEND_INVITATION: "Send invitation"
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
     CORRECT: "Edit"
-    CORRECT_WHY: "With another address a new link is sent there, and the old one opens nothing any more."
+    CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
     REVOKE: "Revoke"
     CHECK_LINES: "Check"
-    SEVERAL_HOW: "One person a line: first name, last name, email, role, as a spreadsheet copies them. Or an address list of a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. Nothing is sent before you have seen it checked."
+    SEVERAL_HOW: "One person per line: first name, last name, email, role, separated by commas or tabs, as a spreadsheet copies them. Or an address list of a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. Nothing is sent until you have seen the check."
     LINES: "People"
     LEFT_LINES: "Fix these and check again"
-    VERDICT: "Verdict"
-    SEVERAL_CHECKED: "Checked: nothing was sent yet"
+    VERDICT: "Result"
+    SEVERAL_CHECKED: "Checked: nothing has been sent yet"
     SEVERAL_SENT: "Invitations"
     ROLE_OF_OTHERS: "Role of those who stand there without one"
     ROLE_IN_LINE: "None: each line names its role"
     CAN_BE_SENT: "Can be sent"
-    IS_SENDING: "Created, sending"
-    SEND_GOOD: "Send the good ones"
-    TO_INVITATIONS: "To the invitations"
+    IS_SENDING: "Created"
+    TO_INVITATIONS: "Go to invitations"
 }
 
 pub(in crate::console) fn status(status: Status) -> Badge {
@@ -149,7 +153,7 @@ pub(in crate::console) fn locked() -> Badge {
 pub(in crate::console) fn why_locked(lock: Lock) -> &'static str {
     match lock {
         Lock::Until(_) => {
-            "Too many wrong passwords or codes. Where they signed in before, they may get in sooner; a new password ends it."
+            "Too many wrong passwords or codes. From a place where they signed in before, the wait may be shorter. A new password ends it."
         }
         Lock::Codes => {
             "Too many wrong codes in a row, by somebody who knows the password. Send a password reset: with a new one, codes work again."
@@ -175,9 +179,9 @@ pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
         DeliveryState::None => badge("", "–", "By link"),
         DeliveryState::Queued => badge("", "…", QUEUED),
         DeliveryState::Sending => badge("", "…", SENDING),
-        DeliveryState::HandedOver => badge("ok", "→", "Handed over"),
+        DeliveryState::HandedOver => badge("ok", "→", "Sent"),
         DeliveryState::Delivered => badge("ok", "✓", "Delivered"),
-        DeliveryState::Deferred => badge("warn", "↻", "Deferred"),
+        DeliveryState::Deferred => badge("warn", "↻", "Retrying"),
         DeliveryState::Bounced => badge("error", "✕", "Bounced"),
         DeliveryState::Failed => badge("error", "✕", "Failed"),
     }
@@ -187,15 +191,16 @@ pub(in crate::console) fn members_found(count: usize) -> String {
     counted(count, "member found", "members found")
 }
 
-pub(in crate::console) fn invitations_found(count: usize, more: bool) -> String {
-    let plus = if more { "more than " } else { "" };
-    format!("{plus}{}", counted(count, "invitation found", "invitations found"))
+pub(in crate::console) fn invitations_found(count: usize) -> String {
+    counted(count, "invitation found", "invitations found")
 }
 
-pub(in crate::console) fn roles_chosen(count: usize) -> String {
-    match count {
-        0 => ANY.to_owned(),
-        count => counted(count, "role", "roles"),
+/// The roles that a list is filtered by.
+pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
+    match titles {
+        [] => ANY.to_owned(),
+        [one] => one.clone(),
+        several => counted(several.len(), "role", "roles"),
     }
 }
 
@@ -229,15 +234,13 @@ pub(in crate::console) fn mail_stopped(cause: &str) -> String {
 pub(in crate::console) fn undelivered(count: usize) -> String {
     let some = counted(count, "invitation", "invitations");
     format!(
-        "{some} could not be delivered. See Invitations for why, correct the address or copy the link."
+        "{some} could not be delivered. See the reason under Invitations, then correct the address or copy the link."
     )
 }
 
 pub(in crate::console) fn without_two_step(count: usize) -> String {
     let some = counted(count, "member has", "members have");
-    format!(
-        "{some} no two-step verification yet. They are asked to set it up when they sign in next."
-    )
+    format!("{some} no two-step verification yet. They must set it up at their next sign-in.")
 }
 
 /// Nobody is found by this search.
@@ -257,7 +260,7 @@ pub(in crate::console) fn edit_of(name: &str) -> String {
 }
 
 pub(in crate::console) fn address_is(email: &str) -> String {
-    format!("The address {email} is changed by its owner, who confirms the new one.")
+    format!("Only the member can change the address {email}, under My security.")
 }
 
 pub(in crate::console) fn role_of(name: &str) -> String {
@@ -265,51 +268,59 @@ pub(in crate::console) fn role_of(name: &str) -> String {
 }
 
 pub(in crate::console) fn make(name: &str, role: &str) -> String {
-    format!("Make {name} {role}")
+    format!("Change {name} to {role}")
 }
 
 pub(in crate::console) fn now_is(name: &str, role: &str) -> String {
-    format!("{name} is now {role}. It takes effect on the next click.")
+    format!("{name} is now {role}. Effective immediately.")
 }
 
 pub(in crate::console) fn saved(name: &str) -> String {
-    format!("{name}: saved.")
+    format!("{name}'s details were saved.")
+}
+
+/// Somebody else was faster.
+pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
+    format!(
+        "{} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again.",
+        super::capital(who)
+    )
 }
 
 type Asked = (String, Vec<String>, String);
 
 fn now_out(name: &str, sessions: usize) -> String {
     match sessions {
-        0 => format!("{name} is signed in nowhere now"),
-        sessions => format!("{name} is signed out now on {}", devices(sessions)),
+        0 => format!("{name} has no active sessions"),
+        sessions => format!("{name} will be signed out on {}", devices(sessions)),
     }
 }
 
 pub(in crate::console) fn ask_reset_password(name: &str, email: &str) -> Asked {
     let line = format!(
-        "A link to a new password goes to {email}. Until it is used, the old password goes on working."
+        "A link to choose a new password is sent to {email}. Until it is used, the current password works."
     );
     (format!("Send {name} a password reset?"), vec![line], "Send the link".to_owned())
 }
 
 pub(in crate::console) fn ask_reset_two_step(name: &str) -> Asked {
     let lines = vec![
-        "The authenticator app, the recovery codes and the passkeys stop working, and every session ends. Do it only when you are sure who asks: call back, or ask in person.".to_owned(),
-        "A mail tells the member.".to_owned(),
+        "The authenticator app, recovery codes and passkeys stop working, and every session ends. First make sure who is asking: call back, or ask in person.".to_owned(),
+        "The member is told by mail.".to_owned(),
     ];
-    (format!("Reset two-step verification of {name}?"), lines, "Reset it".to_owned())
+    (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
 }
 
 pub(in crate::console) fn ask_end_sessions(name: &str, sessions: usize) -> Asked {
-    let line = format!("{}, and can sign in again.", now_out(name, sessions));
-    (format!("End all sessions of {name}?"), vec![line], "End them".to_owned())
+    let line = format!("{}. They can sign in again.", now_out(name, sessions));
+    (format!("End {name}'s sessions?"), vec![line], "End sessions".to_owned())
 }
 
 pub(in crate::console) fn ask_suspend(name: &str, sessions: usize) -> Asked {
     let lines = vec![
-        format!("{}, and cannot sign in until restored.", now_out(name, sessions)),
-        "What else ends is up to the policies.".to_owned(),
-        "Name, role and history stay.".to_owned(),
+        format!("{}. They cannot sign in until you restore them.", now_out(name, sessions)),
+        "The policies decide what else they lose.".to_owned(),
+        "Their name, role and history are kept.".to_owned(),
     ];
     (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
 }
@@ -321,44 +332,44 @@ pub(in crate::console) fn ask_restore(name: &str) -> Asked {
 
 pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> Asked {
     let lines = vec![
-        format!("{}, and loses all access.", now_out(name, sessions)),
-        "Pending invitations that they sent are cancelled, and their API tokens are revoked. The history keeps the name.".to_owned(),
-        "This cannot be undone: to have them back, invite them again.".to_owned(),
+        format!("{}. They lose all access.", now_out(name, sessions)),
+        "Pending invitations that they sent are cancelled, and their API tokens are revoked. The audit log keeps their name.".to_owned(),
+        "This cannot be undone. To bring them back, invite them again.".to_owned(),
     ];
     (format!("Remove {name}?"), lines, format!("Remove {name}"))
 }
 
 pub(in crate::console) fn type_name(name: &str) -> String {
-    format!("To be sure, type the name: {name}")
+    format!("To confirm, type the name: {name}")
 }
 
 pub(in crate::console) fn reset_link_for(name: &str) -> String {
     format!(
-        "No mail is sent here. Hand this link to {name}; it opens a page for a new password, once."
+        "No mail is sent here. Give this link to {name}, who can then choose a new password. It works once."
     )
 }
 
 pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
-    format!("A link to a new password is on its way to {name}.")
+    format!("A password reset link is on its way to {name}.")
 }
 
 pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
     format!(
-        "Two-step verification of {name} was reset, and {} ended.",
+        "{name}'s two-step verification was reset, and {} ended.",
         counted(sessions, "session", "sessions")
     )
 }
 
 pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
-    format!("{name} was signed out of {}.", counted(sessions, "device", "devices"))
+    format!("{name} was signed out on {}.", counted(sessions, "device", "devices"))
 }
 
 pub(in crate::console) fn was_suspended(name: &str) -> String {
-    format!("{name} is suspended, and signed out everywhere.")
+    format!("{name} was suspended and signed out everywhere.")
 }
 
 pub(in crate::console) fn was_restored(name: &str) -> String {
-    format!("{name} is restored, and can sign in again.")
+    format!("{name} was restored and can sign in again.")
 }
 
 pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
@@ -367,48 +378,45 @@ pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -
         0 => String::new(),
         count => format!(" {} cancelled.", counted(count, "invitation was", "invitations were")),
     };
-    format!("{name} removed and signed out of {signed_out}.{cancelled}")
+    format!("{name} was removed and signed out on {signed_out}.{cancelled}")
 }
 
 pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {
     let some = counted(count, "member", "members");
-    (
-        format!("Change the role of {some}"),
-        "The new role takes effect on the next click of each.".to_owned(),
-    )
+    (format!("Change the role of {some}"), "The new role is effective immediately.".to_owned())
 }
 
 pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) {
     let some = counted(count, "member", "members");
     (
         format!("Suspend {some}"),
-        "They are signed out everywhere and cannot sign in until restored. What else ends is up to the policies.".to_owned(),
+        "They are signed out everywhere and cannot sign in until you restore them. The policies decide what else they lose.".to_owned(),
     )
 }
 
 pub(in crate::console) fn ask_remove_several(count: usize) -> (String, String) {
     let some = counted(count, "member", "members");
-    (format!("Remove {some}"), "They are signed out everywhere and lose all access; invitations that they sent are cancelled, their API tokens revoked. This cannot be undone.".to_owned())
+    (format!("Remove {some}"), "They are signed out everywhere and lose all access. Invitations that they sent are cancelled, and their API tokens are revoked. This cannot be undone.".to_owned())
 }
 
 pub(in crate::console) fn type_count(count: usize) -> String {
-    format!("To be sure, type how many: {count}")
+    format!("To confirm, type the number of members: {count}")
 }
 
 pub(in crate::console) fn invitation_made(email: &str) -> String {
-    format!("Invitation for {email} created – sending…")
+    format!("Invitation for {email} created. Delivery shows how far the mail got.")
 }
 
 pub(in crate::console) fn invitation_anew(email: &str) -> String {
-    format!("New link for {email} made – sending…")
+    format!("New link for {email} created. Delivery shows how far the mail got.")
 }
 
 pub(in crate::console) fn invitation_changed(name: &str) -> String {
-    format!("The invitation of {name} is changed.")
+    format!("{name}'s invitation was changed.")
 }
 
 pub(in crate::console) fn link_for(email: &str) -> String {
-    format!("This link opens the invitation of {email}.")
+    format!("This link opens the invitation for {email}.")
 }
 
 pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
@@ -419,40 +427,45 @@ pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> 
 }
 
 pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
-    format!("The roles you may give: {}.", roles.join(", "))
+    format!("Roles that you can give: {}.", roles.join(", "))
 }
 
 pub(in crate::console) fn no_such_role(role: &str) -> String {
-    format!("There is no role {role} that you may give.")
+    format!("{role} is not a role that you can give")
+}
+
+/// Sends what was checked and found good.
+pub(in crate::console) fn send_good(count: usize) -> String {
+    format!("Send {}", counted(count, "invitation", "invitations"))
 }
 
 pub(in crate::console) fn so_many_ticked(most: usize) -> String {
-    format!("nothing was changed: tick {most} members at most, and do the others after them")
+    format!("nothing was changed: select {most} members at most, then the others after them")
 }
 
 pub(in crate::console) fn so_many_lines(most: usize) -> String {
-    format!("write between 1 and {most} lines, one person each")
+    format!("enter 1 to {most} lines, one person each")
 }
 
 pub(in crate::console) fn correct_of(name: &str) -> String {
-    format!("Edit the invitation of {name}")
+    format!("Edit {name}'s invitation")
 }
 
 pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String, String) {
-    let line = format!("A new link goes to {email}, and the old one opens nothing any more.");
-    (format!("Send the invitation of {name} again?"), line, RESEND.to_owned())
+    let line = format!("A new link is sent to {email}, and the previous link stops working.");
+    (format!("Resend invitation to {name}?"), line, RESEND.to_owned())
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "The link is shown once, and that you looked is written into the audit. Whoever has it can join in this name.".to_owned();
-    (format!("Show the link of {name}?"), line, "Show the link".to_owned())
+    let line = "The link is shown once, and this is recorded in the audit log. Anybody who has it can join in this name.".to_owned();
+    (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
 pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
-    let line = "The link opens nothing any more. You can invite the same address again.".to_owned();
-    (format!("Revoke the invitation of {name}?"), line, "Revoke it".to_owned())
+    let line = "The link stops working. You can invite the same address again.".to_owned();
+    (format!("Revoke {name}'s invitation?"), line, "Revoke invitation".to_owned())
 }
 
 pub(in crate::console) fn was_revoked(name: &str) -> String {
-    format!("The invitation of {name} was revoked.")
+    format!("{name}'s invitation was revoked.")
 }

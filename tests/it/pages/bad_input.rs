@@ -127,7 +127,7 @@ async fn nothing_is_left_behind_after_signing_out() {
     let browser = office.browser_of("chief", "/team").await;
     browser.sees("asha@example.org").await;
     browser.click("Sign out").await;
-    browser.sees("You are signed out").await;
+    browser.sees("You've been signed out").await;
     for _ in 0..2 {
         browser.back().await;
         browser.until("the page settles", async |it| it.text().await.contains("Sign in")).await;
@@ -239,7 +239,7 @@ async fn a_link_to_a_fault_leads_to_its_field_and_loses_nothing() {
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
     browser.click("Send invitation").await;
-    browser.sees("Fix the highlighted fields").await;
+    browser.sees("ix the highlighted fields").await;
     browser.fill("First name", "Asha").await;
     browser.ask("window.same = true", Vec::new()).await;
     browser.click("Last name is longer").await;
@@ -303,7 +303,7 @@ async fn while_rows_are_fetched_the_old_ones_stay_and_nothing_jumps() {
 }
 
 /// Holds back what the page's script asks for, until it is let go.
-const HOLD: &str = r"
+pub const HOLD: &str = r"
     const ask = window.fetch;
     window.fetch = (...what) => new Promise((answer) => {
         window.held = () => ask(...what).then((come) => {

@@ -365,6 +365,31 @@ impl Browser {
         self.client.perform_actions(twice).await.unwrap();
     }
 
+    /// Puts the mouse button down on what is called so, and keeps it there until [`Self::lets_go`].
+    pub async fn holds_down(&self, words: &str) {
+        let element = self.found("button, a[href]", words).await;
+        let over = PointerAction::MoveToElement { element, duration: None, x: 0.0, y: 0.0 };
+        let down = PointerAction::Down { button: MOUSE_BUTTON_LEFT };
+        let mouse = MouseActions::new("mouse".to_owned()).then(over).then(down);
+        self.client.perform_actions(mouse).await.unwrap();
+    }
+
+    /// Lets go of the mouse button, where it is.
+    pub async fn lets_go(&self) {
+        let up = PointerAction::Up { button: MOUSE_BUTTON_LEFT };
+        self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(up)).await.unwrap();
+    }
+
+    /// Presses a place of the window.
+    pub async fn click_at(&self, x: f64, y: f64) {
+        let button = MOUSE_BUTTON_LEFT;
+        let mouse = MouseActions::new("mouse".to_owned())
+            .then(PointerAction::MoveTo { duration: None, x, y })
+            .then(PointerAction::Down { button })
+            .then(PointerAction::Up { button });
+        self.client.perform_actions(mouse).await.unwrap();
+    }
+
     /// Writes into the field that is labelled so, in place of what stood there.
     pub async fn fill(&self, label: &str, text: &str) {
         let mut last = None;
@@ -418,6 +443,11 @@ impl Browser {
     /// Answers what the browser asks over the page, once it asks.
     pub async fn accept_question(&self) {
         self.until("to be asked", async |it| it.client.accept_alert().await.is_ok()).await;
+    }
+
+    /// The same with no for an answer.
+    pub async fn refuse_question(&self) {
+        self.until("to be asked", async |it| it.client.dismiss_alert().await.is_ok()).await;
     }
 
     /// Presses keys one after another, wherever the focus is.

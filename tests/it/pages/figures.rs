@@ -5,10 +5,10 @@ use super::stories::Office;
 
 /// The most that a first page may weigh in all, uncompressed: the one before signing in, and the one
 /// after it.
-const FIRST_PAGE_BYTES_MAX: u64 = 60_000;
+const FIRST_PAGE_BYTES_MAX: u64 = 62_000;
 
 /// Members beside those who have a password.
-fn grow(office: &Office, count: usize) {
+pub fn grow(office: &Office, count: usize) {
     let mut file = String::from("first_name,last_name,email,role\n");
     for number in 0..count {
         file.push_str(&format!("Member,Number {number},n{number}@example.org,operator\n"));

@@ -52,13 +52,13 @@ impl Desk {
         assert!(!desk.browser.text().await.contains("Add a passkey"));
         desk.browser.click("Turn on").await;
         desk.browser.fill("Your password", PASSWORD).await;
-        desk.browser.click("Go on").await;
+        desk.browser.click("Continue").await;
         desk.browser.sees("Scan this").await;
         let secret = "return document.querySelector('.key').innerText";
         let secret = desk.browser.ask(secret, vec![]).await;
         let code = code_of(secret.as_str().unwrap());
-        desk.browser.fill("The code that the app shows now", &code).await;
-        desk.browser.click("Turn it on").await;
+        desk.browser.fill("6-digit code", &code).await;
+        desk.browser.click("Turn on").await;
         desk.browser.sees("Your recovery codes").await;
         let codes = "return [...document.querySelectorAll('.codes li')].map((e) => e.innerText)";
         let codes = desk.browser.ask(codes, vec![]).await;
@@ -99,7 +99,7 @@ impl Desk {
 
     async fn leave_and_enter(&self) {
         self.browser.click("Sign out").await;
-        self.browser.sees("You are signed out").await;
+        self.browser.sees("You've been signed out").await;
         self.enter().await;
         self.browser.sees("Code").await;
     }
@@ -114,7 +114,7 @@ impl Desk {
     async fn begin_to_add(&mut self, name: &str) {
         self.browser.fill("Name", name).await;
         self.show_who().await;
-        self.browser.click("Go on").await;
+        self.browser.click("Continue").await;
         self.browser.sees("Your browser asks where to keep it").await;
     }
 
@@ -124,7 +124,7 @@ impl Desk {
 }
 
 const ADD: &str = "Add a passkey";
-const MAKE: &str = "Make the passkey";
+const MAKE: &str = "Create passkey";
 const USE: &str = "Use a passkey";
 
 #[tokio::test]
@@ -139,11 +139,11 @@ async fn a_passkey_is_added_signs_in_and_is_removed_on_pages() {
     desk.begin_to_add("Phone").await;
     desk.knows_her(false).await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("No passkey was made: it was cancelled").await;
+    desk.browser.sees("No passkey was created: it was cancelled").await;
     assert_eq!(desk.held().await, 0);
     desk.knows_her(true).await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("The passkey Phone is added").await;
+    desk.browser.sees("The passkey Phone was added").await;
     assert_eq!((desk.held().await, desk.browser.path().await.as_str()), (1, "/me"));
 
     // One that is there already is not made again.
@@ -151,16 +151,16 @@ async fn a_passkey_is_added_signs_in_and_is_removed_on_pages() {
     desk.browser.click(ADD).await;
     desk.begin_to_add("Phone again").await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("There is a passkey of yours already").await;
+    desk.browser.sees("You already have a passkey there").await;
     desk.browser.click("Cancel").await;
-    desk.browser.sees_no("There is a passkey of yours already").await;
+    desk.browser.sees_no("You already have a passkey there").await;
     assert_eq!(desk.held().await, 1);
 
     // Signing in by it, after a strange finger.
     desk.leave_and_enter().await;
     desk.knows_her(false).await;
     desk.browser.click(USE).await;
-    desk.browser.sees("No passkey answered: it was cancelled").await;
+    desk.browser.sees("No passkey was used: it was cancelled").await;
     desk.knows_her(true).await;
     desk.browser.click(USE).await;
     desk.browser.sees("Sign out").await;
@@ -173,7 +173,7 @@ async fn a_passkey_is_added_signs_in_and_is_removed_on_pages() {
     desk.browser.sees("Remove the passkey Phone?").await;
     desk.show_who().await;
     desk.browser.click("Remove").await;
-    desk.browser.sees("The passkey Phone is removed").await;
+    desk.browser.sees("The passkey Phone was removed").await;
     desk.leave_and_enter().await;
     assert!(!desk.browser.text().await.contains(USE));
     let code = desk.codes.pop().unwrap();
@@ -192,7 +192,7 @@ async fn a_passkey_that_the_console_does_not_know_signs_nobody_in() {
     desk.browser.open("/me/passkeys/new").await;
     desk.begin_to_add("Phone").await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("The passkey Phone is added").await;
+    desk.browser.sees("The passkey Phone was added").await;
 
     // The answer to one question, bent on its way: told, and asked anew.
     desk.leave_and_enter().await;
@@ -221,7 +221,7 @@ async fn a_browser_without_passkeys_is_told_so_and_codes_go_on_working() {
     desk.browser.open("/me/passkeys/new").await;
     desk.begin_to_add("Phone").await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("The passkey Phone is added").await;
+    desk.browser.sees("The passkey Phone was added").await;
 
     // A browser of before.
     let before = json!({"source": "delete PublicKeyCredential.parseCreationOptionsFromJSON"});
@@ -229,7 +229,7 @@ async fn a_browser_without_passkeys_is_told_so_and_codes_go_on_working() {
     desk.browser.open("/me/passkeys/new").await;
     desk.begin_to_add("Old").await;
     desk.browser.click(MAKE).await;
-    desk.browser.sees("This browser cannot work with passkeys").await;
+    desk.browser.sees("This browser doesn't support passkeys").await;
     desk.leave_and_enter().await;
     assert!(!desk.browser.text().await.contains(USE));
 
@@ -244,14 +244,14 @@ async fn a_browser_without_passkeys_is_told_so_and_codes_go_on_working() {
     desk.browser.click("Sign in").await;
     desk.browser.sees("Sign out").await;
     desk.browser.open("/me/passkeys/new").await;
-    desk.browser.sees("A passkey needs JavaScript").await;
+    desk.browser.sees("Passkeys need JavaScript").await;
     desk.begin_to_add("Ring").await;
     // The page that is left says the same: what was typed is on the next one only.
     desk.browser.click(MAKE).await;
     desk.browser
         .until("for the name that was typed", async |it| it.value("Name").await == "Ring")
         .await;
-    desk.browser.sees("A passkey needs JavaScript").await;
+    desk.browser.sees("Passkeys need JavaScript").await;
     assert_eq!(desk.held().await, 1);
     desk.browser.leave().await;
 }

@@ -1,6 +1,7 @@
 //! What people come for, from the first account to the last click of somebody who was removed:
 //! by mouse, by keys alone, and without scripts.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,13 @@ impl Office {
     pub fn open() -> Self {
         let config = "[mail]\nkind = \"folder\"\n".to_owned();
         Self { sidecar: Sidecar::start_with(&Start { config, ..Start::default() }) }
+    }
+
+    /// The same with policies of one's own.
+    pub fn open_with(policies: &Path) -> Self {
+        let config = "[mail]\nkind = \"folder\"\n".to_owned();
+        let policies = Some(policies.to_owned());
+        Self { sidecar: Sidecar::start_with(&Start { config, policies, ..Start::default() }) }
     }
 
     /// One with an account `acme`, and members who have a password: `id,role` each.
@@ -231,7 +239,7 @@ async fn from_set_up_to_removal(hands: Hands) {
     chief.pick("Operator", "Automation Manager").await;
     chief.press("Send invitation").await;
     chief.sees("Invitation for asha@example.org created").await;
-    chief.sees("Handed over").await;
+    chief.sees("Sent").await;
 
     // Her mail, and joining by its link.
     let asha = Reader { browser: office.browser().await, hands };
@@ -245,14 +253,14 @@ async fn from_set_up_to_removal(hands: Hands) {
     // A second step.
     asha.press("Turn on").await;
     asha.write("Your password", PASSWORD).await;
-    asha.press("Go on").await;
+    asha.press("Continue").await;
     asha.sees("Scan this").await;
     let secret = asha.browser.ask("return document.querySelector('.key').innerText", vec![]).await;
-    asha.write("The code that the app shows now", &code_of(secret.as_str().unwrap())).await;
-    asha.press("Turn it on").await;
+    asha.write("6-digit code", &code_of(secret.as_str().unwrap())).await;
+    asha.press("Turn on").await;
     asha.sees("Your recovery codes").await;
     asha.tick("I saved them").await;
-    asha.press("Go on").await;
+    asha.press("Continue").await;
     asha.sees("Recovery codes left").await;
 
     // What an operator may not see is not there, and is refused.
@@ -267,20 +275,20 @@ async fn from_set_up_to_removal(hands: Hands) {
     chief.choose("Actions for Asha Rao", "Change role").await;
     chief.sees("Role of Asha Rao").await;
     chief.pick("Administrator", "Operator").await;
-    chief.press("Go on").await;
+    chief.press("Continue").await;
     chief.sees("Gains").await;
-    chief.press("Make Asha Rao Administrator").await;
+    chief.press("Change Asha Rao to Administrator").await;
     chief.sees("Asha Rao is now Administrator").await;
-    asha.press("To your own settings").await;
+    asha.press("Back to My security").await;
     asha.press("Team Management").await;
     asha.sees("Chief Example").await;
 
     // Removed, she is out: her open page goes, and so does every other.
     chief.choose("Actions for Asha Rao", "Remove").await;
     chief.sees("Remove Asha Rao?").await;
-    chief.write("To be sure, type the name", "Asha Rao").await;
+    chief.write("To confirm, type the name", "Asha Rao").await;
     chief.press("Remove Asha Rao").await;
-    chief.sees("Asha Rao removed and signed out of 1 device").await;
+    chief.sees("Asha Rao was removed and signed out on 1 device").await;
     chief.sees("You're the only one here").await;
     asha.browser.sees_no("Chief Example").await;
     assert_eq!(asha.browser.path().await, "/signed-out");
@@ -317,8 +325,8 @@ async fn a_role_that_changes_here_holds_there_at_the_next_click() {
     other.sees("Invite member").await;
     chief.open("/team/members/other/role").await;
     chief.click("Operator").await;
-    chief.click("Go on").await;
-    chief.click("Make First Last Operator").await;
+    chief.click("Continue").await;
+    chief.click("Change First Last to Operator").await;
     chief.sees("First Last is now Operator").await;
     other.click("Invite member").await;
     other.sees("Your role does not include this").await;
@@ -339,10 +347,10 @@ async fn of_two_administrators_who_demote_each_other_one_wins() {
     );
     for browser in [&ann, &bo] {
         browser.click("Operator").await;
-        browser.click("Go on").await;
+        browser.click("Continue").await;
         browser.sees("Gains").await;
     }
-    let demote = "Make First Last Operator";
+    let demote = "Change First Last to Operator";
     tokio::join!(ann.click(demote), bo.click(demote));
     for browser in [&ann, &bo] {
         let done = async |it: &Browser| {
@@ -378,10 +386,10 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     // Sent again: a new link goes out, and the old one opens nothing.
     let old = office.first_link_of("Yusuf");
     chooses("Yusuf Demir", "Resend").await;
-    browser.sees("the old one opens nothing any more").await;
+    browser.sees("the previous link stops working").await;
     browser.click("Resend").await;
-    browser.sees("New link for yusuf.demir@demo.example made").await;
-    browser.sees_no("Send the invitation of Yusuf Demir again?").await;
+    browser.sees("New link for yusuf.demir@demo.example created").await;
+    browser.sees_no("Resend invitation to Yusuf Demir?").await;
     guest.open(&office.link_to("yusuf.demir@demo.example")).await;
     guest.sees("Join Demo").await;
     guest.open(&old).await;
@@ -391,14 +399,14 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     chooses("Ines Costa", "Edit").await;
     browser.fill("First name", "Inês").await;
     browser.click("Save").await;
-    browser.sees("The invitation of Inês Costa is changed").await;
+    browser.sees("Inês Costa's invitation was changed").await;
     let old = office.first_link_of("Costa");
     guest.open(&old).await;
     guest.sees("Join Demo").await;
     chooses("Inês Costa", "Edit").await;
     browser.fill("Email address", "ines@demo.example").await;
     browser.click("Save").await;
-    browser.sees("New link for ines@demo.example made").await;
+    browser.sees("New link for ines@demo.example created").await;
     guest.open(&office.link_to("ines@demo.example")).await;
     guest.sees("Join Demo").await;
     guest.open(&old).await;
@@ -406,8 +414,8 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
 
     // Copied: shown once, for who asks, and it opens what the mail's would.
     chooses("Tara Bhatt", "Copy link").await;
-    browser.click("Show the link").await;
-    browser.sees("It is shown only now").await;
+    browser.click("Show link").await;
+    browser.sees("You won't see this link again").await;
     let link = browser.value("Link").await;
     browser.allow_clipboard().await;
     browser.click("Copy link").await;
@@ -420,8 +428,8 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     // Taken back: gone from the list, and its link says so.
     browser.open(INVITATIONS).await;
     chooses("Omar Farouk", "Revoke").await;
-    browser.click("Revoke it").await;
-    browser.sees("The invitation of Omar Farouk was revoked").await;
+    browser.click("Revoke invitation").await;
+    browser.sees("Omar Farouk's invitation was revoked").await;
     browser.sees_no("omar.farouk@demo.example").await;
     let old = office.first_link_of("Omar");
     guest.open(&old).await;
@@ -485,12 +493,12 @@ async fn several_are_changed_at_once_and_each_is_answered_for() {
     browser.sees("Change the role of 2 members").await;
     browser.choose("Role", "Chat Manager").await;
     browser.click("Change the role of 2 members").await;
-    browser.sees("What was done").await;
+    browser.sees("Results").await;
     for id in ["asha", "bo"] {
         assert_eq!(office.role_of(id), "chat_manager");
     }
     assert_eq!(office.role_of("cy"), "operator");
-    browser.click("To Team Management").await;
+    browser.click("Back to Team Management").await;
 
     // One of them cannot be done any more: the other is, and the page tells them apart.
     browser.click("Select Asha Last").await;
@@ -499,7 +507,7 @@ async fn several_are_changed_at_once_and_each_is_answered_for() {
     browser.sees("Suspend 2 members").await;
     office.sidecar.ok(&["member", "suspend", "cy"]);
     browser.click("Suspend 2 members").await;
-    browser.sees("What was done").await;
+    browser.sees("Results").await;
     let outcomes =
         "return [...document.querySelectorAll('.outcomes li')].map((it) => it.innerText)";
     let outcomes = browser.ask(outcomes, Vec::new()).await;
@@ -535,20 +543,20 @@ async fn without_scripts_everything_that_matters_works() {
     browser.click("Edit details").await;
     browser.fill("First name", "Bodo").await;
     browser.click("Save").await;
-    browser.sees("Bodo Last: saved").await;
+    browser.sees("Bodo Last's details were saved").await;
     browser.open("/team/members/bo").await;
     browser.click("Remove").await;
     browser.sees("Remove Bodo Last?").await;
     browser.click("Remove Bodo Last").await;
-    browser.sees("Bodo Last removed").await;
+    browser.sees("Bodo Last was removed").await;
     browser.click("Sign out").await;
-    browser.sees("You are signed out").await;
+    browser.sees("You've been signed out").await;
 
     // Joining by the code that stands in the mail.
     let link = office.link_to("asha@example.org");
     browser.open("/join").await;
     browser.fill("Link or code from the mail", link.rsplit('#').next().unwrap()).await;
-    browser.click("Go on").await;
+    browser.click("Continue").await;
     browser.sees("Join acme").await;
     browser.fill("Choose a password", PASSWORD).await;
     browser.click("Join").await;

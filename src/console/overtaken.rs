@@ -1,0 +1,70 @@
+//! Who was faster, where a form came too late: told in words, from the audit log.
+
+use super::audit::Piece;
+use super::call::Call;
+use super::people::People;
+use super::sheet::{Fact, Overtaken};
+use super::viewer::Viewer;
+use super::when::When;
+use super::words as w;
+use crate::domain::{AuditEntry, AuditEvent, Member, Version};
+use crate::flows::audit;
+use crate::store::AuditFilter;
+
+/// How far back a change is looked for: what else is written of a member, such as sign-ins.
+const LOOKED_AT: usize = 20;
+
+/// What changes what a form shows.
+const CHANGES: [AuditEvent; 9] = [
+    AuditEvent::AccountUpdated,
+    AuditEvent::UserUpdated,
+    AuditEvent::PrivilegePermissionsChanged,
+    AuditEvent::UserSuspended,
+    AuditEvent::UserRestored,
+    AuditEvent::InviteUpdated,
+    AuditEvent::InviteResent,
+    AuditEvent::InviteRevoked,
+    AuditEvent::InviteAccepted,
+];
+
+/// Who made the newest change that the filter finds, and when; `None` where the viewer may not know.
+pub(super) async fn by_whom(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    filter: &AuditFilter,
+) -> Option<(String, String)> {
+    let found = audit::latest(call.app, viewer.caller(), filter, None, LOOKED_AT).await.ok()?;
+    let is_change = |entry: &&AuditEntry| CHANGES.iter().any(|it| it.as_str() == entry.event);
+    let last = found.items.iter().find(is_change)?;
+    let people = People::of(call.app, viewer, std::slice::from_ref(last)).await.ok()?;
+    let who = match people.actor(&last.actor) {
+        Piece::Words(words) | Piece::Somebody { name: words, .. } => words,
+    };
+    Some((who, When::exactly(last.at).words()))
+}
+
+/// What a form about a member or an invitation is shown with, which `id` names.
+pub(super) async fn about(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    id: &str,
+    version: Version,
+    current: Vec<Fact>,
+) -> Overtaken {
+    let filter = AuditFilter { member: Some(id.to_owned()), ..AuditFilter::default() };
+    let sentence = match by_whom(call, viewer, &filter).await {
+        Some((who, when)) => w::overtaken_by(&who, &when),
+        None => w::OVERTAKEN.to_owned(),
+    };
+    Overtaken { sentence, current, version, anew: None }
+}
+
+/// What stands now of a member.
+pub(super) fn of_member(member: &Member, role: String) -> Vec<Fact> {
+    vec![
+        Fact::text(w::FIRST_NAME, member.first_name.as_str()),
+        Fact::text(w::LAST_NAME, member.last_name.as_str()),
+        Fact::text(w::ROLE, role),
+        Fact::text(w::STATUS, w::status(member.status).word),
+    ]
+}

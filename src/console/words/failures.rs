@@ -1,0 +1,179 @@
+//! Failures in the words of people: what is wrong, and what they can do about it themselves.
+//!
+//! The flows speak to programs and to the operator of the sidecar too: they name commands, settings
+//! and moments as those write them. None of that reaches a page.
+
+use super::{action, capital, many, plain};
+use crate::clock;
+use crate::domain::Failure;
+
+/// Whom people ask about what only the operator of the sidecar can do.
+const ASK: &str = "ask your system administrator";
+
+/// What begins a word that only the operator of the sidecar can do something with.
+const OPERATORS: [&str; 12] = [
+    "`kwic-team",
+    "`admin.sock",
+    "`console.",
+    "`mail.",
+    "`decision.",
+    "`policies.",
+    "`limits.",
+    "`Authorization",
+    "`Sec-Fetch",
+    "`Host`",
+    "`/api/",
+    "`toJSON()`",
+];
+
+/// A failure as a sentence of a page.
+pub(in crate::console) fn refusal(failure: &Failure) -> String {
+    let own = match failure.code {
+        "not_allowed" => return not_allowed(&failure.public),
+        "stale" => "this was changed in the meantime: look at it again, then repeat your change",
+        "unknown_member" => "there is no such member: somebody may have removed them",
+        "unknown_invite" => "there is no such invitation: it may have been cancelled or accepted",
+        "unknown_token" => "there is no such API token: somebody may have revoked it",
+        "foreign_host" => "this is not the address of KWIC Team: open the one that you were given",
+        "cross_site" => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
+        "operator_only" => "only your system administrator can do this",
+        "internal" => {
+            "something went wrong on our side: try again. If it happens again, contact your system administrator"
+        }
+        "passkeys_not_offered" => "passkeys cannot be used at this address",
+        "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
+        _ => &failure.public,
+    };
+    sentence(own)
+}
+
+/// When an invitation can be sent again; the time to wait is part of it.
+fn resend_in(seconds: u64) -> String {
+    format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
+}
+
+/// A time to wait, in seconds where it is short.
+pub(in crate::console) fn wait(seconds: u64) -> String {
+    match seconds {
+        0..=90 => many(seconds, "second", "seconds"),
+        91..=5_400 => many(seconds.div_ceil(60), "minute", "minutes"),
+        _ => many(seconds.div_ceil(3_600), "hour", "hours"),
+    }
+}
+
+/// What a role does not include: `team:view` is "view the team".
+fn not_allowed(public: &str) -> String {
+    let quoted: Vec<&str> = public.split('`').skip(1).step_by(2).collect();
+    match quoted.as_slice() {
+        [_, given, _] => format!(
+            "Your role doesn't allow you to give the role {}. Ask an administrator.",
+            capital(&plain(given))
+        ),
+        [_, wanted] => {
+            let words = action(wanted).to_lowercase();
+            let words = words
+                .strip_suffix(" team")
+                .map_or(words.clone(), |verb| verb.to_owned() + " the team");
+            format!("Your role doesn't allow you to {words}. Ask an administrator.")
+        }
+        _ => sentence(public),
+    }
+}
+
+/// The words of a failure as a sentence of a page: no backticks, names of fields as words, moments
+/// written out, a capital, a full stop; and where the way out is the operator's, whom to ask.
+pub(in crate::console) fn sentence(failure: &str) -> String {
+    let failure = without_operators(failure);
+    let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let part = |(number, part): (usize, &str)| match number % 2 == 1 && is_field(part) {
+        true => part.replace('_', " "),
+        false => part.to_owned(),
+    };
+    let text: String = failure.split('`').enumerate().map(part).collect();
+    let text = with_moments(&text);
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    capital(&text) + end
+}
+
+/// What is wrong, and whom to ask, in the place of what the operator would do.
+fn without_operators(failure: &str) -> String {
+    let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
+    let Some(named) = named else { return failure.to_owned() };
+    match failure.get(..named).and_then(|before| before.rfind(": ")) {
+        Some(end) => format!("{}: {ASK}", failure.get(..end).unwrap_or_default()),
+        None => format!("this cannot be done here: {ASK}"),
+    }
+}
+
+/// The same with every moment as people write it.
+pub(in crate::console) fn with_moments(text: &str) -> String {
+    let written = |word: &str| {
+        let bare = word.trim_end_matches([',', '.', ';', ':', ')']);
+        let at = clock::moment(bare.trim_start_matches('('))?;
+        Some(word.replace(bare.trim_start_matches('('), &clock::written_out(at)))
+    };
+    let words = text.split(' ').map(|word| written(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Kind;
+
+    #[test]
+    fn a_failure_becomes_a_sentence() {
+        for (failure, words) in [
+            ("`email` is missing: write it", "Email is missing: write it."),
+            ("is it `x`?", "Is it x?"),
+            ("`first_name` is long", "First name is long."),
+            (
+                "no mail is sent: set `mail.kind`, then restart",
+                "No mail is sent: ask your system administrator.",
+            ),
+            (
+                "there is none: `kwic-team member list` shows all",
+                "There is none: ask your system administrator.",
+            ),
+            ("give a `kwic-team` name", "This cannot be done here: ask your system administrator."),
+            (
+                "`x` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
+                "X was invited at 24 November 2026, 12:00 UTC, and may accept until 27 November 2026, 12:00 UTC: resend that.",
+            ),
+        ] {
+            assert_eq!(sentence(failure), words);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_no_action_no_id_and_no_moment_of_a_program() {
+        let said =
+            |code: &'static str, public: &str| refusal(&Failure::new(Kind::Denied, code, public));
+        let lacking = "your role `operator` may not do this (`team:view`): ask an administrator";
+        assert_eq!(
+            said("not_allowed", lacking),
+            "Your role doesn't allow you to view the team. Ask an administrator."
+        );
+        let lacking =
+            "your role `operator` may not give the role `chat_manager` (`roles:assign`): ask";
+        assert_eq!(
+            said("not_allowed", lacking),
+            "Your role doesn't allow you to give the role Chat manager. Ask an administrator."
+        );
+        let stale =
+            "this member was changed by `member:abc` at 2026-11-24T12:00:00Z and is at version 3";
+        assert!(!said("stale", stale).contains("abc"));
+        let many =
+            Failure::too_many("too_many_invites", "nothing was sent: try again after 2026-", 1);
+        assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
+    }
+
+    #[test]
+    fn a_time_to_wait_is_in_the_number_that_it_is() {
+        for (seconds, words) in
+            [(1, "1 second"), (90, "90 seconds"), (91, "2 minutes"), (7_200, "2 hours")]
+        {
+            assert_eq!(wait(seconds), words);
+        }
+    }
+}
