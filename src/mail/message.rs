@@ -379,7 +379,7 @@ mod tests {
                  To join, open this link and choose a password:\n\n{URL}{code}\n\n\
                  It works once, until 24 November 2026, 12:00 UTC.\n\
                  If the page asks for a code, paste this one:\n\n{code}\n\n\
-                 Not expecting this? Ignore this mail: nobody joins without the link.\n\nKWIC"
+                 Not expecting this? Ignore this mail. Nobody joins without the link.\n\nKWIC"
             )
         );
         for header in [
