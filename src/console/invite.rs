@@ -197,6 +197,7 @@ fn several_sheet<'p>(
             label: w::ROLE_OF_OTHERS.to_owned(),
             options,
             chosen: role.to_owned(),
+            wrong: None,
         }))
         .cancel("/team")
 }

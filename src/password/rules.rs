@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::Password;
 use super::common::{Standing, look_up};
 use super::easy::{Worth, worth};
-use crate::domain::{AccountSlug, Email, Failure, counted, limits};
+use crate::domain::{AccountSlug, Email, Failure, limits};
 
 /// What a password must be worth, as `easy` reckons: 8 of 15 characters, so that two common
 /// passwords side by side are too little and three words are enough.

@@ -3,9 +3,9 @@
 //! The flows speak to programs and to the operator of the sidecar too: they name commands, settings
 //! and moments as those write them. None of that reaches a page.
 
-use super::{action, capital, many, plain};
+use super::{action, capital, plain};
 use crate::clock;
-use crate::domain::Failure;
+use crate::domain::{Failure, counted};
 
 /// Whom people ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
@@ -55,9 +55,9 @@ fn resend_in(seconds: u64) -> String {
 /// A time to wait, in seconds where it is short.
 pub(in crate::console) fn wait(seconds: u64) -> String {
     match seconds {
-        0..=90 => many(seconds, "second", "seconds"),
-        91..=5_400 => many(seconds.div_ceil(60), "minute", "minutes"),
-        _ => many(seconds.div_ceil(3_600), "hour", "hours"),
+        0..=90 => counted(seconds, "second", "seconds"),
+        91..=5_400 => counted(seconds.div_ceil(60), "minute", "minutes"),
+        _ => counted(seconds.div_ceil(3_600), "hour", "hours"),
     }
 }
 
