@@ -464,7 +464,7 @@ mod tests {
         }
         let twice =
             Columns::read(b"First Name,firstname,last_name,email,role", b',', Becomes::Members);
-        assert!(twice.unwrap_err().contains("`first_name` stands there twice"));
+        assert!(twice.unwrap_err().contains("`first_name` is given twice"));
         let columns = columns("first_name,last_name,email,role");
         assert!(columns.row(b"Ann,Lee,a@b.c,writer,,x", &roles()).unwrap_err().contains("6 cells"));
         // The separator of the header is that of every line.
