@@ -308,7 +308,7 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
     check(&fault, Class::Temporary, Step::Auth, &sentence);
     std::fs::write(&file, "ya29.of_yesterday").unwrap();
     let fault = fault_of(&mailer).await;
-    let sentence = "the mail server refused the access token (535 5.7.8 Authentication credentials invalid): mend what `mail.oauth_token_file` gives, or the user in `mail.url`, then `kwic-team mail resume`";
+    let sentence = "the mail server refused the access token (535 5.7.8 Authentication credentials invalid): correct what `mail.oauth_token_file` gives, or the user in `mail.url`, then run `kwic-team mail resume`";
     check(&fault, Class::Configuration, Step::Auth, sentence);
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     mailer.send(&outgoing(&mailer, 1)).await.unwrap();

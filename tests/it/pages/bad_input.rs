@@ -88,7 +88,7 @@ async fn a_page_that_is_old_is_told_so_and_loses_nothing() {
     browser.fill("First name", "Asha").await;
     office.sidecar.ok(&["member", "edit", "asha", "--last-name", "Rao"]);
     browser.click("Save").await;
-    browser.sees("was changed").await;
+    browser.sees("changed this on").await;
     assert_eq!(browser.value("First name").await, "Asha");
     browser.leave().await;
 }
