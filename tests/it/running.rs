@@ -267,7 +267,7 @@ fn a_signal_ends_it_with_grace() {
     assert!(!sidecar.path("decide.sock").exists());
     let output = sidecar.run(&["account", "list"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("no sidecar on"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no sidecar answers at"));
 }
 
 #[test]
