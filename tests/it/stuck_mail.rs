@@ -121,7 +121,7 @@ fn a_folder_of_bounces_that_cannot_be_read_is_seen() {
     let ill = sidecar.run(&["doctor"]);
     let told = String::from_utf8(ill.stdout).unwrap();
     assert_eq!(ill.status.code(), Some(1), "{told}");
-    assert!(told.contains("fail: what comes back is not read: "), "{told}");
+    assert!(told.contains("fail: returned mail is not read: "), "{told}");
 }
 
 #[test]
