@@ -580,7 +580,9 @@ fn doctor_says_what_is_in_order_and_what_is_not() {
     let alone = sidecar.run(&["doctor"]);
     let printed = String::from_utf8(alone.stdout).unwrap();
     assert_eq!(alone.status.code(), Some(1));
-    assert!(printed.contains("ok: the data folder") && printed.contains("fail: no sidecar answers at"));
+    assert!(
+        printed.contains("ok: the data folder") && printed.contains("fail: no sidecar answers at")
+    );
     assert!(printed.contains("ok: every page of the store"), "{printed}");
     assert_eq!(printed.lines().count(), 4, "{printed}");
 }

@@ -270,7 +270,8 @@ async fn a_letter_that_may_have_arrived_is_sent_once_more_and_never_a_third_time
     let stage = stage(&server).await;
     let sent = stage.invite(stage.operator(), "bo", "operator").await.unwrap().value;
     let try_now = async || {
-        stage.later(HOUR);
+        // Longer than any pause between two tries.
+        stage.later(5 * HOUR);
         letters::deliver_due(&stage.app).await.unwrap();
         shown(&stage, &sent).await.view.delivery
     };
