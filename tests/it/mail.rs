@@ -326,7 +326,7 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
         assert!(!format!("{fault:?} {}", fault.sentence()).contains(&said), "{fault:?}");
     }
     server.answer(&json!({"EHLO": "250-here|250 AUTH PLAIN LOGIN"}));
-    let sentence = "the mail server offers no way to sign in that is known here (it offers PLAIN, LOGIN, and XOAUTH2 is needed): mend *";
+    let sentence = "the mail server offers no way to sign in that is known here (it offers PLAIN, LOGIN, and XOAUTH2 is needed): correct *";
     check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
     let walked = format!("{:?}", test_mail(&mailer).await);
     assert!(!walked.contains(TOKEN), "{walked}");
