@@ -250,6 +250,8 @@ pub const AGENT_CHARS_MAX: usize = 256;
 /// Memory that writing a whole store into another file may take: enough to keep the disk busy, and
 /// little beside what answers decisions.
 pub const COPY_CACHE_BYTES: usize = 64 << 20;
+/// Largest store of which every page is checked before it is used: a larger one would hold up a start.
+pub const STORE_CHECKED_BYTES_MAX: u64 = 64 << 20;
 /// Largest `manifest.json` of a backup: a line for each of a thousand keys.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Letters that are handed over on one connection: mail servers count what comes on one.

@@ -216,7 +216,7 @@ impl RedbStore {
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
         let file =
-            Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::name_newest));
+            Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::before_use));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
             // Only at the start: while the sidecar runs, the file stays the one that it is.

@@ -386,6 +386,10 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
         assert!(ask(&sidecar));
         let ready = document(&sidecar.tcp().get("/readyz"), 200);
         assert_eq!(ready["store"], "failing", "{ready}");
+        // What a start changes is told and kept while decisions are answered already.
+        eventually("the policies could not be kept", || {
+            document(&sidecar.tcp().get("/readyz"), 200)["policies_unkept"].is_string()
+        });
         let ill = doctor(&sidecar).ends(1);
         assert!(ill.contains("fail: the store cannot be written"), "{ill}");
         assert!(ill.contains("fail: the live policies are not kept"), "{ill}");

@@ -200,8 +200,21 @@ fn whole(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Optio
     checked(path, view).ok().map(|_| flags)
 }
 
-/// Has an open file name its newest change, before it is used.
-pub(super) fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
+/// Makes a file ready that was opened: it names its newest change, and every page of a small one is
+/// checked. Damage in redb's own lists would else be met when it closes, where it ends the process.
+pub(super) fn before_use(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
+    name_newest(path, open)?;
+    let (_, length) = open.as_left();
+    if length == 0 || length > limits::STORE_CHECKED_BYTES_MAX {
+        return Ok(());
+    }
+    let view = View::of_open(Arc::clone(open));
+    let view = view.map_err(|fault| open_failure(path, &redb::Error::Io(fault)))?;
+    checked(path, view).map(drop)
+}
+
+/// Has an open file name its newest change.
+fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     let (head, _) = open.as_left();
     let view = || View::of_open(Arc::clone(open)).ok();
     let Some(flags) = whole(path, &head, view) else { return Ok(()) };
