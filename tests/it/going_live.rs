@@ -151,6 +151,8 @@ fn a_folder_that_cannot_be_read_for_now_is_not_refused_and_is_tried_again() {
     without_tests(&sidecar);
     role_file(&sidecar, true);
     let (mut operator, mut stranger) = (sidecar.admin(), sidecar.tcp());
+    // Both connections are accepted before no file can be opened any more.
+    assert_eq!(operator.get("/readyz").status, 200);
     assert_eq!(stranger.get("/readyz").json().get("fault"), None);
     let files = allow_files(&sidecar, Some(3));
     let answer = operator.send("POST", "/api/v1/policies/reload", "", "");
