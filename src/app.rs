@@ -32,7 +32,7 @@ pub struct PolicyStatus {
     pub last_good: bool,
     /// Why the folder was last not loaded; `None` once it loads again.
     pub fault: Option<String>,
-    /// What became of it then, for whoever may not read policies.
+    /// What became of it then, for callers who may not read policies.
     pub outcome: Outcome,
     /// When the set went live.
     pub loaded_at: Timestamp,

@@ -310,7 +310,7 @@ async fn keep_listening<F: Future<Output = ()>>(
 }
 
 /// Ends with a new socket where the file of this one was removed or replaced. While what lies there
-/// must not be taken away, the old one answers whoever is connected, and readiness tells of it.
+/// must not be taken away, the old one answers open connections, and readiness tells of it.
 async fn made_anew(listener: &Listener, mode: u32) -> Listener {
     let Listener::Unix(_, file) = listener else { return std::future::pending().await };
     let (path, mut told) = (file.path(), false);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Failure, Kind};
 
-/// The path without the symbolic links at its end: whoever replaces the file or folder there must
+/// The path without the symbolic links at its end: code that replaces the file or folder there must
 /// replace what the link leads to, and not the link.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ pub(super) struct LinkPage<'p> {
     shell: Shell<'p>,
     line: String,
     link: String,
-    /// Where whoever has it goes on.
+    /// Where its holder continues.
     back: String,
 }
 

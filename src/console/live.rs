@@ -1,4 +1,4 @@
-//! The stream that an open page listens to: that something changed on the team, for whoever may see
+//! The stream that an open page listens to: that something changed on the team, for readers who may see
 //! it, and by its end that the session is over.
 
 use tokio::sync::mpsc;

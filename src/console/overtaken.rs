@@ -59,7 +59,7 @@ pub(super) async fn about(
     Overtaken { sentence, current, version, anew: None }
 }
 
-/// What stands now of a member.
+/// The current values of a member.
 pub(super) fn of_member(member: &Member, role: String) -> Vec<Fact> {
     vec![
         Fact::text(w::FIRST_NAME, member.first_name.as_str()),

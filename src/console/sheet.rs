@@ -330,7 +330,7 @@ impl<'p> Sheet<'p> {
 pub(super) struct Overtaken {
     /// Who was faster, and when.
     pub(super) sentence: String,
-    /// What stands now.
+    /// The current values.
     pub(super) current: Vec<Fact>,
     /// The version to go on from.
     pub(super) version: Version,
@@ -339,7 +339,7 @@ pub(super) struct Overtaken {
 }
 
 impl Sheet<'_> {
-    /// The same form once more where somebody else was faster: with what stands now, and on that.
+    /// The same form once more where somebody else was faster: with the current values and version.
     /// What was typed is kept, and can be saved over it.
     pub(super) fn overtaken(mut self, failure: &Failure, by: Overtaken) -> Reply {
         for (name, value) in &mut self.hidden {

@@ -355,7 +355,7 @@ fn suggestions(live: &Snapshot, viewer: &Viewer) -> Vec<(String, String)> {
 
 pub(super) async fn export(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
-    // Whoever downloads it here opens it in a spreadsheet.
+    // A download from the console is opened in a spreadsheet.
     let written = export::Written { format: Format::Csv, marked: true };
     let pieces = export::run(call.app, viewer.caller(), written).await?;
     let disposition = "attachment; filename=\"members.csv\"".to_owned();

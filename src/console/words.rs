@@ -617,7 +617,7 @@ pub(super) fn field(name: &str) -> String {
     capital(&plain(name))
 }
 
-/// Whoever has left, and whose name is not kept.
+/// A person who has left, and whose name is not kept.
 pub(super) const SOMEBODY_GONE: &str = "somebody who is no longer on the team";
 
 /// A program with an API token.

@@ -93,7 +93,7 @@ impl PolicyFiles {
         hasher.finish()
     }
 
-    /// The files that are loaded, for whoever stores them.
+    /// The files that are loaded, to be stored.
     #[must_use]
     pub fn into_files(self) -> Vec<(String, Vec<u8>)> {
         self.files

@@ -1,8 +1,8 @@
 //! Which cells of the matrix another policy set answers otherwise, within a bound on the work.
 //!
 //! Looked at are the roles that a changed policy concerns, and of these the ones that some policy
-//! permits something, before or after: all others are denied by both sets or answered alike. Whoever
-//! asks is told whether that was all of them.
+//! permits something, before or after: all others are denied by both sets or answered alike. The
+//! result says whether that was all of them.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

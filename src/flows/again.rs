@@ -33,7 +33,7 @@ pub async fn watch(app: Arc<App>, mut folder: Watch) {
     }
 }
 
-/// Reloads once more whenever a reload, whoever asked for it, or the start has failed for no fault of
+/// Reloads once more whenever a reload of any origin or the start has failed for no fault of
 /// the folder, such as a lack of memory or of open files: after a pause, unless another one has come
 /// of itself.
 pub async fn retry(app: Arc<App>) {

@@ -81,7 +81,7 @@ pub async fn keys_are_there(store: &Store, folder: &Path) -> Result<(), Failure>
             "the keys `{kind}-NUMBER.key` of this store are missing in `{place}`: restore them from the backup; to go on without them run `kwic-team keys rotate`: {}",
             if *kind == "link" { links } else { factors }
         ),
-        // Whoever made it wants to go on.
+        // An administrator made it on purpose.
         _ if folder.is_dir() => return Ok(()),
         _ => format!(
             "the keys of this store are missing: restore `keys/` from the backup; to go on without them make an empty folder `{place}`: {links}, and {factors}"

@@ -62,7 +62,7 @@ pub async fn listen(
     begin(app, Listener { caller: permit.caller().clone(), is_page: false })
 }
 
-/// The same for a page of whoever is signed in: it hears of changes while its reader may see the
+/// The same for an open page of a member: it hears of changes while its reader may see the
 /// team, and goes on for as long as the session does.
 ///
 /// # Errors

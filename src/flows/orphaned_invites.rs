@@ -1,7 +1,7 @@
 //! Open invites that name a role which a new policy set no longer has.
 //!
 //! They do not keep the role there, as members do: nobody can accept them until they are changed. So
-//! whoever takes the role away is told how many there are.
+//! the administrator who removes the role is told how many there are.
 
 use std::collections::BTreeMap;
 

@@ -123,7 +123,7 @@ fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result
                 Some(_) => Err(authenticator::minutes_ahead(it.step, now)
                     .map_or_else(wrong_code, clock_went_back)),
                 // Only of codes whose time is over: that a guessed one comes later would be worth
-                // knowing to whoever guesses.
+                // knowing to an attacker who guesses.
                 None => {
                     let off = authenticator::minutes_off(&secret, &digits, now, Hour::Before);
                     Err(off.map_or_else(wrong_code, clock_off))

@@ -158,7 +158,7 @@ async fn take_into_use(
     let secret = unsealed(app, &member, &pending.secret)?;
     let digits = typed::code(code);
     let now = app.clock.now();
-    // Whoever sets an app up has its secret: to say how far its clock is off tells nobody anything.
+    // The person who sets an app up has its secret: to say how far its clock is off tells nobody anything.
     let off = || authenticator::minutes_off(&secret, &digits, now, Hour::Around);
     let step = authenticator::step_of(&secret, &digits, now);
     let step = step.ok_or_else(|| off().map_or_else(wrong_code, clock_off))?;

@@ -67,7 +67,7 @@ impl Bounds {
 
     /// Seconds that pass before it is ended, for one that was stopped or gets no processor time:
     /// several times of what it may take of that, on a machine that has much else to do. A large
-    /// folder stands behind other work.
+    /// folder is checked at a lower priority.
     const PATIENCE: u64 = 120;
     const PATIENCE_A_MIB: u64 = 300;
 

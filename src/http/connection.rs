@@ -127,7 +127,7 @@ pub(super) struct Watched<S> {
     pub(super) pulse: Arc<Pulse>,
     /// What was read from the stream already, and is to be read first.
     pub(super) before: Bytes,
-    /// The status of hyper's own refusal, which is held back: whoever serves says it in a sentence.
+    /// The status of hyper's own refusal, which is held back: the server answers with a sentence.
     pub(super) refused: Option<u16>,
 }
 

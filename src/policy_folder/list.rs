@@ -114,7 +114,7 @@ impl Walk<'_> {
     /// The real path of a folder, or of the one that a link leads to; nothing for anything else.
     fn folder_behind(&self, entry: &Found) -> Result<Option<PathBuf>, Failure> {
         let meta = match fs::symlink_metadata(&entry.path) {
-            // It has just gone: whoever reads it finds out.
+            // It has just gone: reading it reports that.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
             meta => meta.map_err(unreadable(entry))?,
         };

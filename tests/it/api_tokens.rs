@@ -262,7 +262,7 @@ fn a_proxy_asks_about_a_program_and_hears_of_its_own_role() {
         query("chats%3Afly"),
         query("chats%3Aview").replace("=chat&", "=spaceship&"),
     ] {
-        // The same for all: a proxy shows it to whoever asked.
+        // The same for all: a proxy shows it to any visitor.
         let denied = forward(&asked);
         assert_eq!(denied.status, 403, "{asked}");
         let says = "\"you do not have access to this: ask an administrator of your team for it\"";

@@ -261,7 +261,7 @@ fn health_is_answered_while_busy_callers_hold_the_places() {
             let line = text.lines().find_map(|line| line.strip_prefix("kwic_connections "));
             line.unwrap().parse::<usize>().unwrap()
         };
-        // One more is whoever looks.
+        // One more is this connection.
         eventually("the places are held", || connections() > 42);
         let probes: std::io::Result<Vec<_>> = (0..20)
             .map(|number| {

@@ -23,7 +23,7 @@ fn names(prefix: &str, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |number| format!("{prefix}{number:02}"))
 }
 
-/// What stands between two marks, each time.
+/// Each text between two marks.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Vec<&'t str> {
     let rest = text.split(before).skip(1);
     rest.map(|rest| rest.split(after).next().unwrap()).collect()

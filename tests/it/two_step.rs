@@ -219,7 +219,7 @@ async fn a_code_of_another_time_fails_and_says_how_far_the_clocks_differ() {
     }
     let arabic: String = phone.shows(&stage, 0).chars().map(eastern).collect();
     two_step::confirm(app, &signed_in, &arabic, &here()).await.unwrap();
-    // Signing in: a code that comes later tells nothing, for whoever guesses could wait for it.
+    // Signing in: a code that comes later tells nothing: an attacker who guesses could wait for it.
     let ticket = ticket(&stage, "ann").await;
     let behind = show(&stage, &ticket, &phone.shows(&stage, -100)).await.unwrap_err();
     assert!(behind.public.contains("about 50 minutes behind"), "{behind}");

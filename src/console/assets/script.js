@@ -108,7 +108,7 @@ async function isGone() {
 
 // Nothing of the account stays on the screen of whoever is no longer signed in.
 function leave() {
-  // Nothing is asked of whoever must go.
+  // A person who is signed out is asked nothing.
   for (const part of $$("[data-once]")) part.dataset.kept = "";
   document.body.replaceChildren();
   location.replace(`${base}/signed-out`);
@@ -184,7 +184,7 @@ async function refresh(address, asked) {
 
 // --- dialogs -----------------------------------------------------------------------------------
 
-// Where the focus goes back to: to what opened the dialog, or to what stands in its place.
+// Where the focus goes back to: to what opened the dialog, or to its replacement.
 let back = () => null;
 let opening = false;
 
@@ -644,7 +644,7 @@ const told = $("#told .told p");
 if (told && document.body.hasAttribute("data-live")) toast(told.textContent);
 $("#faults")?.focus();
 
-// What others change is shown within moments; and whoever may no longer be here is shown out at once.
+// What others change is shown within moments; and a person whose session has ended is signed out at once.
 if (document.body.hasAttribute("data-live") && "EventSource" in window) {
   const events = new EventSource(`${base}/live`);
   events.addEventListener("changed", lookAgain);

@@ -131,7 +131,7 @@ words! {
     VERDICT: "Result"
     SEVERAL_CHECKED: "Checked: nothing has been sent yet"
     SEVERAL_SENT: "Invitations"
-    ROLE_OF_OTHERS: "Role of those who stand there without one"
+    ROLE_OF_OTHERS: "Role for lines without one"
     ROLE_IN_LINE: "None: each line names its role"
     CAN_BE_SENT: "Can be sent"
     IS_SENDING: "Created"

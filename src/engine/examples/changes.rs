@@ -289,7 +289,7 @@ fn only_what_a_change_concerns_is_compared() {
     // Many new roles: what they are permitted, and nothing else.
     let found = before.changes_within(&snapshot(&[]), 10_000);
     assert_eq!((found.gains.len(), found.count()), (40, 40), "{found:?}");
-    // No policy permits it to anybody, whoever is forbidden it.
+    // No policy permits it to anybody, so that a `forbid` changes nothing.
     let edit = EDITOR
         .replace("[KWIC::Action::\"view\", KWIC::Action::\"edit\"]", "[KWIC::Action::\"view\"]");
     let closed = [("roles/editor.cedar", edit.as_str())];

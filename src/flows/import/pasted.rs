@@ -1,6 +1,6 @@
 //! Lists of people as they are pasted: rows of a spreadsheet, or the address list of a mail program.
 //!
-//! Takes only what can mean one thing. Of whoever has more than two names it asks which are which.
+//! Takes only what is unambiguous. For a person with more than two names it asks which are which.
 
 use crate::domain::{Email, Failure, Kind, Name, RoleId};
 use crate::flows::invites::Invitation;
@@ -51,7 +51,7 @@ fn unquoted(text: &str) -> String {
     within.unwrap_or(text).replace("\"\"", "\"")
 }
 
-/// Reads one entry. `role` is for who stands there without one.
+/// Reads one entry. `role` is for entries without one.
 ///
 /// # Errors
 /// `Invalid`, with a sentence for each part that is missing, wrong or may mean several things.

@@ -55,7 +55,7 @@ impl Quoting {
 /// in what is copied. Each of them ends a cell until the first record has shown which one it is.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
-/// The separator of a file by its first record: the one that stands there most often outside of
+/// The separator of a file by its first record: the one that occurs most often outside of
 /// quotes, a comma where there is none.
 fn separator_of(record: &[u8]) -> u8 {
     let mut counts = [0_usize; SEPARATORS.len()];

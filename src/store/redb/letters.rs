@@ -211,7 +211,7 @@ impl RedbStore {
             let (mut found, mut account) = (Vec::new(), None::<String>);
             loop {
                 let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
-                    // No letter of the account stands behind this.
+                    // No later letter of the account is read.
                     Bound::Excluded((account, i64::MAX, u64::MAX))
                 });
                 let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else {
@@ -386,7 +386,7 @@ fn next_due(change: &Transition<'_>, served: &mut String) -> Result<Option<Lette
         let mut account = if round_again { None } else { Some(served.clone()) };
         loop {
             let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
-                // No letter of the account stands behind this.
+                // No later letter of the account is read.
                 Bound::Excluded((account, i64::MAX, u64::MAX))
             });
             let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else { break };
