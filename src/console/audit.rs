@@ -7,8 +7,9 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::people::People;
+use super::place::escaped;
 use super::roles::title;
-use super::shell::{Shell, escaped, page};
+use super::shell::{Shell, page};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;

@@ -1,8 +1,9 @@
 //! An address below the console's own path: put together from its parameters, or named by a request
 //! as the place that it leads back to.
 
+use std::fmt::Write as _;
+
 use super::is_page;
-use super::shell::escaped;
 
 /// The parameter, and the field of a form, that names the place to lead back to.
 pub(super) const BACK: &str = "back";
@@ -40,6 +41,20 @@ impl Place {
     pub(super) fn path(self) -> String {
         self.text
     }
+}
+
+/// Percent-encodes all but letters and digits (RFC 3986, section 2.1).
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

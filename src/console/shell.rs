@@ -3,13 +3,13 @@
 //! What a form did is told by the page that comes after it: its words travel in a cookie of our
 //! own, which no other site can set, and is taken away once they were shown.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use askama::Template;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::call::Call;
+use super::place::escaped;
 use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
@@ -121,20 +121,6 @@ pub(super) fn see_telling(app: &App, path: &str, told: &str) -> Reply {
 /// Has the next page tell what was done.
 pub(super) fn telling(reply: Reply, told: &str) -> Reply {
     browser::telling(reply, &escaped(told))
-}
-
-/// Percent-encodes all but letters and digits (RFC 3986, section 2.1).
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// A page of a few sentences, and where to go on.

@@ -6,9 +6,10 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::form::Form;
+use super::place::escaped;
 use super::roles::title as role_title;
 use super::sheet::{Fact, Input, Part, Select, Sheet, kind};
-use super::shell::{Shell, escaped, page, see_telling};
+use super::shell::{Shell, page, see_telling};
 use super::two_step::{proof_asked, proof_shown};
 use super::viewer::Viewer;
 use super::when::When;
