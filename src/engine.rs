@@ -4,6 +4,7 @@
 //! never changes; swapping it is somebody else's work. The engine never touches disk, network,
 //! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
 
+mod change_report;
 mod changes;
 mod compare;
 mod decide;
@@ -43,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 
 use cedar_policy::PolicyId;
 
-pub use changes::Changes;
+pub use change_report::Changes;
 pub use fault::{PolicyFault, render};
 pub use format::format;
 pub use load::{Found, Passage};

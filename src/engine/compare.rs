@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::Snapshot;
-use super::changes::{Draft, Lines};
+use super::change_report::{Draft, Lines};
 use super::matrix::{Cell, Certain, Depending, SITUATIONS};
 use crate::domain::RoleId;
 

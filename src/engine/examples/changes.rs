@@ -1,7 +1,7 @@
 //! Who gains and who loses by example: what is claimed, and what only may be.
 
 use super::super::Changes;
-use super::super::changes::Draft;
+use super::super::change_report::Draft;
 use super::super::compare::compare_all;
 use super::*;
 

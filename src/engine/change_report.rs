@@ -1,0 +1,120 @@
+//! What is said of two policy sets, as lines: who gains, who loses, and who may. Bounded in lines and
+//! bytes. Compares nothing.
+
+use std::collections::HashSet;
+
+/// Most lines of one kind that are kept, and most bytes of them: a name may be as long as its file.
+const LINES_MAX: usize = 500;
+const BYTES_MAX: usize = 64 << 10;
+
+/// Who gains and who loses when one set follows another.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// One line for each role and action that becomes allowed, whatever the attributes are.
+    pub gains: Vec<String>,
+    /// One line for each role and action that is no longer allowed, whatever the attributes are.
+    pub loses: Vec<String>,
+    /// What somebody may gain by, with the policy that it depends on.
+    pub may_gain: Vec<String>,
+    /// What somebody may lose by, with the policy that it depends on.
+    pub may_lose: Vec<String>,
+}
+
+impl Changes {
+    /// Where nothing was compared: why.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        let line = vec![format!("{why}: somebody may gain and may lose")];
+        Self { may_gain: line.clone(), may_lose: line, ..Self::default() }
+    }
+
+    /// The changes as lines; "nobody gains" only where nobody can.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = [&self.gains[..], &self.loses, &self.may_gain].concat();
+        // That not everything was compared stands in both lists, and is one line.
+        let said: HashSet<&String> = self.may_gain.iter().collect();
+        lines.extend(self.may_lose.iter().filter(|line| !said.contains(line)).cloned());
+        if self.gains.is_empty() && self.may_gain.is_empty() {
+            lines.push("nobody gains".to_owned());
+        }
+        if self.loses.is_empty() && self.may_lose.is_empty() {
+            lines.push("nobody loses".to_owned());
+        }
+        lines
+    }
+
+    /// How many lines say that somebody gains or loses, or may.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        [&self.gains, &self.loses, &self.may_gain, &self.may_lose].iter().map(|it| it.len()).sum()
+    }
+
+    /// These, and those of the set that followed, within the same bounds.
+    #[must_use]
+    pub fn followed_by(self, later: Self) -> Self {
+        let both = |earlier: Vec<String>, later: Vec<String>| {
+            let mut lines = Lines::default();
+            earlier.into_iter().chain(later).for_each(|line| lines.push(|| line));
+            lines.kept()
+        };
+        Self {
+            gains: both(self.gains, later.gains),
+            loses: both(self.loses, later.loses),
+            may_gain: both(self.may_gain, later.may_gain),
+            may_lose: both(self.may_lose, later.may_lose),
+        }
+    }
+}
+
+/// The lines of one kind while they are found.
+#[derive(Default)]
+pub(super) struct Lines {
+    kept: Vec<String>,
+    bytes: usize,
+    more: usize,
+}
+
+impl Lines {
+    /// Keeps a line while there is room; counts it where there is none.
+    pub(super) fn push(&mut self, line: impl FnOnce() -> String) {
+        if self.more == 0 && self.kept.len() < LINES_MAX {
+            let line = line();
+            if self.bytes + line.len() <= BYTES_MAX {
+                self.bytes += line.len();
+                self.kept.push(line);
+                return;
+            }
+        }
+        self.more += 1;
+    }
+
+    fn kept(mut self) -> Vec<String> {
+        match self.more {
+            0 => {}
+            1 => self.kept.push("1 more line".to_owned()),
+            more => self.kept.push(format!("{more} more lines")),
+        }
+        self.kept
+    }
+}
+
+/// All of them while they are found.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) gains: Lines,
+    pub(super) loses: Lines,
+    pub(super) may_gain: Lines,
+    pub(super) may_lose: Lines,
+}
+
+impl Draft {
+    pub(super) fn told(self) -> Changes {
+        Changes {
+            gains: self.gains.kept(),
+            loses: self.loses.kept(),
+            may_gain: self.may_gain.kept(),
+            may_lose: self.may_lose.kept(),
+        }
+    }
+}
