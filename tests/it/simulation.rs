@@ -340,7 +340,7 @@ fn add(tally: &mut Tally, more: Tally) {
 }
 
 /// What the usual seeds meet together.
-const REFUSALS: [&str; 40] = [
+const REFUSALS: [&str; 41] = [
     "already_active",
     "already_invited",
     "already_member",
@@ -353,6 +353,7 @@ const REFUSALS: [&str; 40] = [
     "invite_expired",
     "invite_replaced",
     "invite_revoked",
+    "invite_role_gone",
     "inviter_lost_right",
     "last_administrator",
     "link_dead",

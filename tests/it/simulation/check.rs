@@ -312,9 +312,7 @@ impl Sim {
         for _ in 0..3 {
             let (at, generation, token) = tokens[self.dice.below(tokens.len())].clone();
             let invite = &self.model.invites[at];
-            let opens = self.model.is_pending(invite)
-                && generation == invite.generation
-                && self.model.inviter_may(invite);
+            let opens = self.model.dead_token(&token).is_none() && self.model.inviter_may(invite);
             let said = invites::inspect(&self.world.app, &token).await;
             holds(said.is_ok() == opens, || {
                 format!("link {generation} of {invite:?} opens: {said:?}")

@@ -449,6 +449,7 @@ impl Model {
             Lot::Revoked(_) => Some("invite_revoked"),
             Lot::Open if generation != invite.generation => Some("invite_replaced"),
             Lot::Open if self.now >= invite.expires => Some("invite_expired"),
+            Lot::Open if !self.set.has_role(&invite.role) => Some("invite_role_gone"),
             Lot::Open => None,
         }
     }

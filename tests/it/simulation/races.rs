@@ -408,7 +408,6 @@ fn reasons(model: &Model, of: &Move) -> Reasons {
                 .when(dead.is_none() && !model.inviter_may(invite), "inviter_lost_right")
                 // Who looks at the inviter first sees that one go first.
                 .perhaps(!model.inviter_may(invite), "inviter_lost_right")
-                .when(!model.set.has_role(&invite.role), "unknown_role")
         }
         Move::SignIn { target } => {
             Reasons::default().when(!model.people[*target].active(), "sign_in_refused")
