@@ -1,47 +1,19 @@
 //! The stream that an open page listens to: that something changed on the team, for readers who may see
 //! it, and by its end that the session is over.
 
-use tokio::sync::mpsc;
-
 use super::call::{Answer, Call};
 use crate::flows::events::{self, Event};
-use crate::http::{Piece, Reply};
-use crate::throttle::Place;
+use crate::http::Reply;
 
 /// Below the console's own path.
 pub(super) const PATH: &str = "/live";
 
-/// Pieces that may wait for the listener to take them; the flow holds back more.
-const PIECES_AHEAD: usize = 1;
-
 pub(super) async fn follow(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let (told, place) = events::follow(call.app, viewer.signed_in)?;
-    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
-    tokio::spawn(pass_on(told, pieces, place));
-    Ok(Reply::events(receiver))
-}
-
-/// Until either end is gone. The place is held until the listener has taken the end, or its
-/// connection is closed.
-async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _place: Place) {
-    loop {
-        let event = tokio::select! {
-            event = told.recv() => event,
-            () = pieces.closed() => return,
-        };
-        let piece = match event {
-            // A comment: the page learns that it is heard.
-            Some(Event::Begins(_) | Event::Beat) => Piece::Bytes(":\n\n".into()),
-            Some(_) => Piece::Bytes("event: changed\ndata:\n\n".into()),
-            None => Piece::Last,
-        };
-        let last = matches!(piece, Piece::Last);
-        if pieces.send(piece).await.is_err() {
-            return;
-        }
-        if last {
-            return pieces.closed().await;
-        }
-    }
+    Ok(Reply::events(told, place, |event| match event {
+        // A comment: the page learns that the connection is alive.
+        Event::Begins(_) | Event::Beat => ":\n\n".into(),
+        _ => "event: changed\ndata:\n\n".into(),
+    }))
 }

@@ -93,6 +93,30 @@ pub enum Piece {
     Last,
 }
 
+/// Events that may wait for the listener to take them; their source holds back more.
+const EVENTS_AHEAD: usize = 1;
+
+async fn pass_on<E>(
+    mut told: mpsc::Receiver<E>,
+    pieces: mpsc::Sender<Piece>,
+    written: impl Fn(E) -> Bytes,
+) {
+    loop {
+        let event = tokio::select! {
+            event = told.recv() => event,
+            () = pieces.closed() => return,
+        };
+        let last = event.is_none();
+        let piece = event.map_or(Piece::Last, |event| Piece::Bytes(written(event)));
+        if pieces.send(piece).await.is_err() {
+            return;
+        }
+        if last {
+            return pieces.closed().await;
+        }
+    }
+}
+
 /// What is sent: all at once, or piece by piece.
 #[derive(Debug)]
 pub(super) enum ReplyBody {
@@ -140,11 +164,26 @@ impl Reply {
         Self::new(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Pieces(pieces))
     }
 
-    /// Events as they come, for as long as somebody listens (HTML, section 9.2).
+    /// Server-sent events (HTML, section 9.2) as they come, until either end is gone; `written`
+    /// gives the bytes of one. `held` is kept until the listener has taken the end, or its
+    /// connection is closed: the place of the listener, for instance.
     #[must_use]
-    pub fn events(pieces: mpsc::Receiver<Piece>) -> Self {
+    pub fn events<E, H>(
+        told: mpsc::Receiver<E>,
+        held: H,
+        written: impl Fn(E) -> Bytes + Send + 'static,
+    ) -> Self
+    where
+        E: Send + 'static,
+        H: Send + 'static,
+    {
         let media = HeaderValue::from_static("text/event-stream");
-        Self::new(StatusCode::OK, media, ReplyBody::Endless(pieces))
+        let (pieces, receiver) = mpsc::channel(EVENTS_AHEAD);
+        tokio::spawn(async move {
+            pass_on(told, pieces, written).await;
+            drop(held);
+        });
+        Self::new(StatusCode::OK, media, ReplyBody::Endless(receiver))
     }
 
     pub(super) fn is_endless(&self) -> bool {

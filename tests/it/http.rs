@@ -519,11 +519,11 @@ async fn the_last_places_of_a_listener_serve_one_request_each() {
 async fn a_place_for_one_request_is_none_for_a_stream() {
     let bounds = Bounds { connections: 8, head_ms: 60_000, ..small() };
     let served = serve(bounds, |request: Request| async move {
-        let (sender, pieces) = mpsc::channel(1);
-        sender.send(Piece::Bytes(Bytes::from_static(b"event"))).await.unwrap();
+        let (sender, told) = mpsc::channel(1);
+        sender.send(Bytes::from_static(b"event")).await.unwrap();
         std::mem::forget(sender);
         match request.path() {
-            "/events" => Reply::events(pieces),
+            "/events" => Reply::events(told, (), |event| event),
             _ => Reply::json("{}"),
         }
     })

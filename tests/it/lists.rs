@@ -1,11 +1,13 @@
-//! Every list of the console and the API, followed to its last page: each item is
+//! Every list of the console, the API and the command line, followed to its last page: each item is
 //! there once, with filters, and also where the item that a page ended with is gone.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use serde_json::Value;
 
 use super::console::{Answer, Console, Person};
+use super::support::Sidecar;
 
 /// More pages than any list here has.
 const PAGES: usize = 50;
@@ -170,4 +172,65 @@ async fn every_list_of_the_api_leads_to_its_end_also_behind_what_is_gone() {
     };
     let found = items(&console, "/invites?limit=3&state=pending", revokes).await;
     assert_eq!(once(&found, "email").len(), 7);
+}
+
+/// More than the command line asks for at once.
+const MANY: usize = 1_040;
+/// How many people one call invites.
+const INVITED_AT_ONCE: usize = 100;
+
+/// What one column of a list of the command line says: as a table, and as JSON; both the same.
+fn column(sidecar: &Sidecar, arguments: &[&str], field: &str) -> Vec<String> {
+    let table = sidecar.ok(arguments);
+    let json = sidecar.ok(&[arguments, &["--json"]].concat());
+    let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(table.lines().count(), rows.len(), "{arguments:?}");
+    rows.iter().map(|row| row[field].to_string()).collect()
+}
+
+/// How many a list holds, none of them twice.
+fn count(sidecar: &Sidecar, arguments: &[&str], field: &str) -> usize {
+    let found = column(sidecar, arguments, field);
+    let different: BTreeSet<&String> = found.iter().collect();
+    assert_eq!(different.len(), found.len(), "{arguments:?} names one twice");
+    found.len()
+}
+
+#[test]
+fn every_list_of_the_command_line_is_followed_to_its_end() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let ids: Vec<String> = names("joined", MANY).collect();
+    let role = |at: usize| if at == 0 { "administrator" } else { "operator" };
+    let members: Vec<(&str, &str)> =
+        ids.iter().enumerate().map(|(at, id)| (id.as_str(), role(at))).collect();
+    sidecar.members("acme", &members);
+    let open: Vec<String> = names("open", MANY).collect();
+    let file = sidecar.path("people.csv");
+    for some in open.chunks(INVITED_AT_ONCE) {
+        let mut text = String::from("first_name,last_name,email,role\n");
+        for who in some {
+            text.push_str(&format!("First,Last,{who}@example.org,chat_manager\n"));
+        }
+        fs::write(&file, text).unwrap();
+        sidecar.ok(&["invite", "send", "--file", file.to_str().unwrap()]);
+    }
+    sidecar.ok(&["invite", "revoke", "open03@example.org", "--yes"]);
+    sidecar.ok(&["member", "remove", "joined03@example.org", "--yes"]);
+
+    let list = |arguments: &[&str], field: &str| count(&sidecar, arguments, field);
+    assert_eq!(list(&["member", "list"], "email"), MANY - 1);
+    assert_eq!(list(&["member", "list", "--role", "operator", "--sort=-name"], "email"), MANY - 2);
+    assert_eq!(list(&["member", "list", "--search", "joined"], "email"), MANY - 1);
+    assert_eq!(list(&["invite", "list"], "email"), MANY);
+    assert_eq!(list(&["invite", "list", "--state", "pending"], "email"), MANY - 1);
+    assert_eq!(list(&["invite", "list", "--role", "chat_manager"], "email"), MANY);
+    // Each invite has an entry, and so have the import and the two changes.
+    assert!(list(&["audit", "list"], "sequence") >= MANY + 3);
+    assert_eq!(list(&["audit", "list", "--event", "invite_created"], "sequence"), MANY);
+
+    for number in 0..120 {
+        sidecar.account(&format!("other{number}"));
+    }
+    assert_eq!(list(&["account", "list"], "slug"), 121);
 }
