@@ -73,10 +73,6 @@ pub struct Config {
     pub sessions: Sessions,
     /// What hashing a password costs.
     pub passwords: Passwords,
-    /// How long audit entries are kept.
-    pub audit_retention: Duration,
-    /// Where decisions are logged.
-    pub decision_log: DecisionLog,
     /// How the sidecar tells about itself.
     pub telemetry: Telemetry,
     /// The bounds that may be moved.
@@ -107,29 +103,14 @@ pub struct Console {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub trusted_proxies: Vec<Network>,
-    pub tls: Option<(PathBuf, PathBuf)>,
-}
-
-/// Which backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// One file on this machine.
-    Redb,
-    /// A cluster.
-    Etcd,
 }
 
 /// Section `store`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the table of keys says what each is")]
 pub struct Store {
-    pub kind: StoreKind,
     pub path: PathBuf,
     pub cache_mb: usize,
-    pub endpoints: Vec<String>,
-    pub prefix: String,
-    pub max_staleness: Duration,
-    pub answer_when_stale: bool,
 }
 
 /// Section `policies`.
@@ -139,9 +120,6 @@ pub struct Policies {
     pub dir: Option<PathBuf>,
     pub watch: bool,
     pub managed_by: Option<AccountSlug>,
-    pub hold_widening: bool,
-    pub demand_proof: bool,
-    pub shadow: Option<PathBuf>,
 }
 
 /// Section `mail`. Its address carries a password: it is never printed.
@@ -179,21 +157,12 @@ pub struct Passwords {
     pub iterations: u32,
 }
 
-/// Section `decision_log`.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the table of keys says what each is")]
-pub struct DecisionLog {
-    pub sink: String,
-    pub sample: u64,
-    pub mask: bool,
-}
-
 /// Section `telemetry`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the table of keys says what each is")]
 pub struct Telemetry {
     pub log_json: bool,
-    pub otlp_endpoint: Option<String>,
+    pub log_level: String,
 }
 
 /// Section `limits`; each is explained in `domain::limits`.
@@ -251,7 +220,6 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
         text.and_then(|text| text.parse().ok())
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
     };
-    let tls = settings.path("console.tls_certificate").zip(settings.path("console.tls_key"));
     Config {
         decision: Decision {
             listen: address("decision.listen", 8181),
@@ -271,27 +239,15 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
                 let listed = settings.list("console.trusted_proxies");
                 listed.iter().filter_map(|text| Network::parse(text)).collect()
             },
-            tls,
         },
         store: Store {
-            kind: match settings.text("store.kind").as_deref() {
-                Some("etcd") => StoreKind::Etcd,
-                _ => StoreKind::Redb,
-            },
             path: settings.path("store.path").unwrap_or_else(|| data.join("kwic.redb")),
             cache_mb: settings.number("store.cache_mb"),
-            endpoints: settings.list("store.endpoints"),
-            prefix: settings.text("store.prefix").unwrap_or_default(),
-            max_staleness: settings.duration("store.max_staleness"),
-            answer_when_stale: settings.text("store.on_stale").as_deref() == Some("answer"),
         },
         policies: Policies {
             dir: settings.path("policies.dir"),
             watch: settings.flag("policies.watch"),
             managed_by: slug("policies.managed_by"),
-            hold_widening: settings.flag("policies.hold_widening"),
-            demand_proof: settings.flag("policies.demand_proof"),
-            shadow: settings.path("policies.shadow"),
         },
         mail: Mail {
             kind: settings.text("mail.kind"),
@@ -311,15 +267,9 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             memory_kib: settings.number("passwords.memory_kib"),
             iterations: settings.number("passwords.iterations"),
         },
-        audit_retention: settings.duration("audit.retention"),
-        decision_log: DecisionLog {
-            sink: settings.text("decision_log.sink").unwrap_or_default(),
-            sample: settings.number("decision_log.sample"),
-            mask: settings.flag("decision_log.mask"),
-        },
         telemetry: Telemetry {
             log_json: settings.text("telemetry.log_format").as_deref() == Some("json"),
-            otlp_endpoint: settings.text("telemetry.otlp_endpoint"),
+            log_level: settings.text("telemetry.log_level").unwrap_or_default(),
         },
         limits: Limits {
             evaluation_body_bytes_max: settings.number("limits.evaluation_body_bytes_max"),
@@ -419,25 +369,11 @@ fn check(config: &Config, settings: &mut Settings) {
             ),
         );
     }
-    let tls = ["console.tls_certificate", "console.tls_key"];
-    if let [Some(one), None] | [None, Some(one)] = tls.map(|path| settings.text(path).map(|_| path))
-    {
-        settings.fault_of(
-            one,
-            "needs its other half: set `console.tls_certificate` and `console.tls_key` together",
-        );
-    }
-    if !config.console.listen.ip().is_loopback()
-        && config.console.tls.is_none()
-        && config.console.trusted_proxies.is_empty()
-    {
+    if !config.console.listen.ip().is_loopback() && config.console.trusted_proxies.is_empty() {
         settings.fault_of(
             "console.listen",
-            "is beyond loopback without TLS: set `console.tls_certificate` and `console.tls_key`, or name your proxy in `console.trusted_proxies`",
+            "is beyond loopback without TLS: put a proxy in front, and name it in `console.trusted_proxies`",
         );
-    }
-    if config.store.kind == StoreKind::Etcd && config.store.endpoints.is_empty() {
-        settings.fault_of("store.kind", "is `etcd`, which needs `store.endpoints`");
     }
     if config.sessions.idle > config.sessions.absolute {
         settings.fault_of("sessions.idle", "is longer than `sessions.absolute`: make it shorter");
@@ -452,7 +388,28 @@ fn check(config: &Config, settings: &mut Settings) {
             "is larger than `limits.batch_body_bytes_max`: raise that one too",
         );
     }
+    let mut filters = config.telemetry.log_level.split(',');
+    if let Some(filter) = filters.find(|filter| !is_log_filter(filter)) {
+        let filter = filter.escape_debug();
+        settings.fault_of(
+            "telemetry.log_level",
+            format!(
+                "has `{filter}`: write one of `{}`, or a module with one, such as `kwic_team::mail=debug`",
+                LOG_LEVELS.join("`, `")
+            ),
+        );
+    }
     check_mail(config, settings);
+}
+
+/// The levels of log lines, the fewest lines first.
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether this is a level, or a module with one.
+fn is_log_filter(text: &str) -> bool {
+    let (module, level) = text.trim().split_once('=').unwrap_or(("all", text.trim()));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    LOG_LEVELS.contains(&level) && !module.is_empty() && module.chars().all(is_name)
 }
 
 fn check_mail(config: &Config, settings: &mut Settings) {

@@ -9,12 +9,11 @@ mod fault;
 mod file;
 mod list;
 mod look;
+mod shipped;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use include_dir::{Dir, include_dir};
 
 use crate::clock;
 use crate::domain::policy_place::{Place, misplaced};
@@ -24,6 +23,8 @@ use fault::unread;
 use file::read_file;
 use list::list;
 use look::Look;
+
+pub use shipped::shipped;
 
 /// How often the folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -38,19 +39,6 @@ const LOOKS_MAX: usize = 10;
 const READ_TRIES: usize = 5;
 
 const NOT_PLAIN: &str = "has a name with bytes that are not UTF-8, or with characters that are not shown, and is not loaded: rename it, or move it out of the policy folder";
-
-/// The shipped folder, as it stood when this binary was built.
-static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
-
-/// The shipped folder.
-#[must_use]
-pub fn shipped() -> PolicyFiles {
-    let inner = SHIPPED.dirs().flat_map(Dir::files);
-    let file = |file: &include_dir::File<'_>| {
-        (file.path().to_string_lossy().into_owned(), file.contents().to_vec())
-    };
-    PolicyFiles::new(SHIPPED.files().chain(inner).map(file).collect())
-}
 
 /// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
 ///

@@ -21,7 +21,7 @@ use crate::app::{App, Links, Reloading};
 use crate::background;
 use crate::backup::{leftovers, pending};
 use crate::clock::Clock;
-use crate::config::{Config, StoreKind, behind_links, remedy};
+use crate::config::{Config, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
 use crate::flows::check::keys_are_there;
@@ -58,7 +58,8 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     if demo {
         config.mail.kind = Some("folder".to_owned());
     }
-    log::begin(if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text });
+    let format = if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text };
+    log::begin(format, &config.telemetry.log_level);
     fit_connections(&mut config)?;
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
@@ -158,7 +159,6 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
 /// # Errors
 /// `PoliciesRefused` with every fault.
 pub fn check(config: &Config) -> Result<String, Failure> {
-    usable(config)?;
     fit_connections(&mut config.clone())?;
     refuse_a_lost_store(config)?;
     unix_sockets(config).iter().try_for_each(Listen::check)?;
@@ -177,38 +177,6 @@ pub fn check(config: &Config) -> Result<String, Failure> {
         counted(snapshot.roles().len(), "role", "roles"),
         counted(snapshot.test_count(), "test", "tests")
     ))
-}
-
-/// What can be configured and is not offered yet.
-fn usable(config: &Config) -> Result<(), Failure> {
-    if config.store.kind == StoreKind::Etcd {
-        return Err(Failure::new(
-            Kind::Invalid,
-            "not_offered",
-            "`store.kind = \"etcd\"` is not offered by this version: use `redb`",
-        ));
-    }
-    if config.console.tls.is_some() {
-        return Err(Failure::new(
-            Kind::Invalid,
-            "not_offered",
-            "`console.tls_certificate` is not offered by this version: put a proxy in front, and name it in `console.trusted_proxies`",
-        ));
-    }
-    // Accepted and not kept, they would promise a safety that is not there.
-    for (key, asked) in [
-        ("hold_widening", config.policies.hold_widening),
-        ("demand_proof", config.policies.demand_proof),
-    ] {
-        if asked {
-            return Err(Failure::new(
-                Kind::Invalid,
-                "not_offered",
-                format!("`policies.{key}` is not offered by this version: leave it out"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The threads that answer decisions, and do nothing else: no page that is made, no letter that is
@@ -267,7 +235,6 @@ struct Sockets {
 
 impl Sockets {
     async fn bind(config: &Config, decisions: &Decisions) -> Result<Self, Failure> {
-        usable(config)?;
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path, mode: ADMIN_MODE }.bind().await?;

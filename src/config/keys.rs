@@ -1,7 +1,7 @@
 //! Every key there is: section, name, what it takes, its default and why one would set it.
 //!
-//! One table, from which reading, the environment's names and the reference text are made. Keys
-//! whose feature comes later are here as well, so that a file is checked whole from the start.
+//! One table, from which reading, the environment's names and the reference text are made, and one
+//! of the keys that are refused, because nothing would come of them.
 
 use crate::domain::limits;
 
@@ -114,21 +114,7 @@ pub(super) const KEYS: &[Key] = &[
         "[]",
         "addresses whose forwarding headers count",
     ),
-    key(
-        "console",
-        "tls_certificate",
-        Takes::Path,
-        "",
-        "PEM; with tls_key the console speaks TLS itself",
-    ),
-    key("console", "tls_key", Takes::Path, "", "PEM"),
-    key(
-        "store",
-        "kind",
-        Takes::Word(&["redb", "etcd"]),
-        "\"redb\"",
-        "one file on this machine, or a cluster",
-    ),
+    key("store", "kind", Takes::Word(&["redb"]), "\"redb\"", "one file on this machine"),
     key("store", "path", Takes::Path, "", "the file; kwic.redb in the data folder where unset"),
     key(
         "store",
@@ -136,22 +122,6 @@ pub(super) const KEYS: &[Key] = &[
         Takes::Number(1, 1 << 20),
         "64",
         "memory for the file's pages, in MiB",
-    ),
-    key("store", "endpoints", Takes::List, "[]", "the cluster's addresses"),
-    key("store", "prefix", Takes::Text, "\"/kwic-team/\"", "what the cluster's keys begin with"),
-    key(
-        "store",
-        "max_staleness",
-        Takes::Duration,
-        "\"30s\"",
-        "how old the members may be while the cluster is away",
-    ),
-    key(
-        "store",
-        "on_stale",
-        Takes::Word(&["deny", "answer"]),
-        "\"deny\"",
-        "what happens when they are older",
     ),
     key("policies", "dir", Takes::Path, "", "the policy folder; the shipped one where unset"),
     key("policies", "watch", Takes::Bool, "true", "reload when the folder changes"),
@@ -161,27 +131,6 @@ pub(super) const KEYS: &[Key] = &[
         Takes::Slug,
         "",
         "the account whose settings:edit may change policies",
-    ),
-    key(
-        "policies",
-        "hold_widening",
-        Takes::Bool,
-        "false",
-        "a set by which somebody gains waits for an approval",
-    ),
-    key(
-        "policies",
-        "demand_proof",
-        Takes::Bool,
-        "false",
-        "a set whose guards are not proved is refused",
-    ),
-    key(
-        "policies",
-        "shadow",
-        Takes::Path,
-        "",
-        "a folder that is asked beside the live one, and only reported",
     ),
     key(
         "mail",
@@ -238,22 +187,6 @@ pub(super) const KEYS: &[Key] = &[
         "2",
         "argon2id: passes",
     ),
-    key("audit", "retention", Takes::Duration, "\"87600h\"", "how long entries are kept"),
-    key(
-        "decision_log",
-        "sink",
-        Takes::Word(&["none", "stderr", "file"]),
-        "\"none\"",
-        "where decisions are logged",
-    ),
-    key(
-        "decision_log",
-        "sample",
-        Takes::Number(1, MANY),
-        "1",
-        "one allow in so many; denies always",
-    ),
-    key("decision_log", "mask", Takes::Bool, "true", "hide addresses and numbers"),
     key(
         "telemetry",
         "log_format",
@@ -261,7 +194,13 @@ pub(super) const KEYS: &[Key] = &[
         "\"text\"",
         "how log lines are written",
     ),
-    key("telemetry", "otlp_endpoint", Takes::Text, "", "where traces go"),
+    key(
+        "telemetry",
+        "log_level",
+        Takes::Text,
+        "\"info\"",
+        "what is logged: error, warn, info, debug or trace; others for single modules behind it, such as \"info,kwic_team::mail=debug\"",
+    ),
     key(
         "limits",
         "evaluation_body_bytes_max",
@@ -314,10 +253,72 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
+/// A key of a feature that this version does not have. Accepted, it would promise something that
+/// nobody keeps, so a configuration with one is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotOffered {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    /// The value that asks for nothing, which is taken; empty where there is none.
+    pub(super) off: &'static str,
+    /// What to do instead.
+    pub(super) instead: &'static str,
+}
+
+const fn not_offered(
+    section: &'static str,
+    name: &'static str,
+    off: &'static str,
+    instead: &'static str,
+) -> NotOffered {
+    NotOffered { section, name, off, instead }
+}
+
+const LEAVE_OUT: &str = "leave it out";
+const PROXY: &str = "put a proxy in front, and name it in `console.trusted_proxies`";
+
+/// All keys that are refused.
+pub(super) const NOT_OFFERED: &[NotOffered] = &[
+    not_offered("console", "tls_certificate", "", PROXY),
+    not_offered("console", "tls_key", "", PROXY),
+    not_offered("store", "endpoints", "", LEAVE_OUT),
+    not_offered("store", "prefix", "", LEAVE_OUT),
+    not_offered("store", "max_staleness", "", LEAVE_OUT),
+    not_offered("store", "on_stale", "", LEAVE_OUT),
+    not_offered("policies", "hold_widening", "false", LEAVE_OUT),
+    not_offered("policies", "demand_proof", "false", LEAVE_OUT),
+    not_offered("policies", "shadow", "", LEAVE_OUT),
+    not_offered("audit", "retention", "", "leave it out: all entries are kept"),
+    not_offered("decision_log", "sink", "none", LEAVE_OUT),
+    not_offered("decision_log", "sample", "", LEAVE_OUT),
+    not_offered("decision_log", "mask", "", LEAVE_OUT),
+    not_offered("telemetry", "otlp_endpoint", "", LEAVE_OUT),
+];
+
+/// What is wrong with a key that is set to `value`, where this version does not offer it: a
+/// sentence without the key's name. `None` for every other key; `Some(None)` where the value asks
+/// for nothing.
+pub(super) fn refused(section: &str, name: &str, value: &str) -> Option<Option<String>> {
+    let known = NOT_OFFERED.iter().find(|key| key.section == section && key.name == name)?;
+    let asks = known.off.is_empty() || known.off != value;
+    Some(asks.then(|| format!("is not offered by this version: {}", known.instead)))
+}
+
+fn variable(section: &str, name: &str) -> String {
+    format!("KWIC_TEAM_{section}_{name}").to_ascii_uppercase()
+}
+
+impl NotOffered {
+    /// The name in the environment.
+    pub(super) fn variable(&self) -> String {
+        variable(self.section, self.name)
+    }
+}
+
 impl Key {
     /// The name in the environment.
     pub(super) fn variable(&self) -> String {
-        format!("KWIC_TEAM_{}_{}", self.section, self.name).to_ascii_uppercase()
+        variable(self.section, self.name)
     }
 
     /// `section.name`.

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigFault;
-use super::keys::{KEYS, Key, Takes};
+use super::keys::{self, KEYS, Key, NOT_OFFERED, Takes};
 use super::secret::Secret;
 use crate::domain::{AccountSlug, near, typed};
 
@@ -79,7 +79,8 @@ impl Settings {
         }
         for (section, body) in table.get_ref() {
             let name = section.get_ref().as_ref();
-            let known = KEYS.iter().any(|key| key.section == name);
+            let known = KEYS.iter().any(|key| key.section == name)
+                || NOT_OFFERED.iter().any(|key| key.section == name);
             match body.get_ref() {
                 DeValue::Table(keys) if known => {
                     for (key, value) in keys {
@@ -112,6 +113,13 @@ impl Settings {
     ) {
         let at = place(name.span().start);
         let path = format!("{section}.{}", name.get_ref());
+        let text = match value.get_ref() {
+            DeValue::Boolean(flag) => flag.to_string(),
+            other => other.as_str().unwrap_or_default().to_owned(),
+        };
+        if let Some(refused) = keys::refused(section, name.get_ref(), &text) {
+            return refused.map_or((), |why| self.fault(at, &path, format!("`{path}` {why}")));
+        }
         let Some(key) = KEYS.iter().find(|key| key.path() == path) else {
             let names = KEYS.iter().filter(|key| key.section == section).map(|key| key.name);
             let sentence = format!("there is no key `{path}`{}", nearest(name.get_ref(), names));
@@ -136,6 +144,14 @@ impl Settings {
             }
         }
         for (variable, value) in ours {
+            let refused = NOT_OFFERED.iter().find(|key| key.variable() == variable);
+            if let Some(key) = refused {
+                if let Some(Some(why)) = keys::refused(key.section, key.name, value.trim()) {
+                    let path = format!("{}.{}", key.section, key.name);
+                    self.fault(variable.clone(), &path, format!("`{variable}` {why}"));
+                }
+                continue;
+            }
             let direct = KEYS.iter().find(|key| key.variable() == variable);
             let from_file = || {
                 let name = variable.strip_suffix("_FILE")?;
@@ -315,6 +331,7 @@ fn wanted(key: &Key) -> String {
         Takes::Number(least, most) => format!("must be a whole number from {least} to {most}"),
         Takes::Text | Takes::Path => "must be text in quotes".to_owned(),
         Takes::List => "must be a list of texts, such as `[\"a\", \"b\"]`".to_owned(),
+        Takes::Word([word]) => format!("must be `{word}`"),
         Takes::Word(words) => format!("must be one of `{}`", words.join("`, `")),
         Takes::Duration => "must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`".to_owned(),
         Takes::Mode => "must be permissions in octal, such as `\"0660\"`".to_owned(),

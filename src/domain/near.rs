@@ -8,25 +8,8 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
     let most = 1 + name.len() / 4;
     // A name from outside may be long: what differs in length by more is not near.
     let near = known.into_iter().filter(|known| known.len().abs_diff(name.len()) <= most);
-    let best = near.map(|known| (distance(name, known), known)).min();
+    let best = near.map(|known| (strsim::levenshtein(name, known), known)).min();
     best.filter(|(steps, _)| *steps <= most).map(|(_, known)| known)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (y, &above) in b.chars().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
-            diagonal = above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::connection::{Phase, Pulse, Watched};
-use super::request::{self, Peer, is_json};
+use super::request::{self, Peer, is_json, shortened};
 use super::respond::Reply;
 use super::server::Shared;
 use crate::clock;
@@ -233,7 +233,8 @@ where
     match look(bytes, peer) {
         Look::Whole(request, given) => {
             *id = given;
-            Ok(at_once(&request))
+            let _span = tracing::debug_span!("request", path = shortened(request.path)).entered();
+            Ok(at_once(&request).inspect(Reply::log))
         }
         Look::Part(phase) => Err(phase),
         Look::Unusual => Ok(None),

@@ -295,6 +295,13 @@ impl Request {
         self.id_value().to_str().unwrap_or_default()
     }
 
+    /// The span of what is logged while the request is answered. The query is left out: a stranger
+    /// may have put anything there.
+    pub(super) fn span(&self) -> tracing::Span {
+        let (method, path) = (self.method().as_str(), shortened(self.path()));
+        tracing::info_span!("request", method, path, request_id = self.id())
+    }
+
     pub(super) fn id_value(&self) -> &HeaderValue {
         self.id.get_or_init(|| {
             let given = self.parts.headers.get(&REQUEST_ID);
@@ -450,6 +457,14 @@ pub(super) fn is_json(given: &[u8]) -> bool {
 fn media_of(given: &[u8]) -> &[u8] {
     given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
+
+/// The beginning of a path, as much of it as a log line shows.
+pub(super) fn shortened(path: &str) -> &str {
+    path.get(..LOG_PATH_BYTES_MAX).unwrap_or(path)
+}
+
+/// Bytes of a path in a log line.
+const LOG_PATH_BYTES_MAX: usize = 256;
 
 /// Whether a request id of a caller's is echoed.
 pub(super) fn is_usable_id(id: &[u8]) -> bool {

@@ -186,6 +186,11 @@ impl Reply {
         Self::new(StatusCode::OK, media, ReplyBody::Endless(receiver))
     }
 
+    /// Logs that a request was answered, where somebody wants every one of them.
+    pub(super) fn log(&self) {
+        tracing::debug!(status = self.status.as_u16(), "answered");
+    }
+
     pub(super) fn is_endless(&self) -> bool {
         matches!(self.body, ReplyBody::Endless(_))
     }

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 use super::at_once::{self, Small};
 use super::connection::{Hands, Phase, Pulse, Watched};
@@ -574,12 +575,16 @@ async fn serve_by_hyper<S, H, F>(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let request = Request::new(request, peer, Arc::clone(pulse), Arc::clone(&shared.bodies));
         let id = request.id_value().clone();
+        // What is logged on the way to the answer names the request.
+        let span = request.span();
         let answer = handler(request);
         async move {
             let (reply, closing) = answering.judge(shared.guarded(&id, answer).await);
+            reply.log();
             pulse.enter(Phase::Idle);
             Ok::<_, Infallible>(reply.finish(&id, closing))
         }
+        .instrument(span)
     });
     // Not `pipeline_flush`: it holds answers back while part of a next request is there,
     // and bounds them by nothing.

@@ -27,9 +27,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log at level `info`; a second call changes nothing.
-pub fn begin(format: LogFormat) {
-    let filter = EnvFilter::new("info");
+/// Begins to log; a second call changes nothing. `filter` is `telemetry.log_level`: a level, and
+/// others for single modules after it. What it does not understand is left out.
+pub fn begin(format: LogFormat, filter: &str) {
+    let filter = EnvFilter::new(filter);
     // Told on standard error, a failure to write there would end the thread that has something to say.
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kwic_team::config::{self, Config, ConfigFault, StoreKind};
+use kwic_team::config::{self, Config, ConfigFault};
 use kwic_team::domain::limits;
 
 const HERE: &str = "/data";
@@ -71,7 +71,7 @@ managed_by = "Not A Slug"
     let wanted = [
         "1: `lonely` is outside every section: put it under one, such as `[decision]`",
         "4: `store.cache_mb` must be a whole number from 1 to 1048576",
-        "5: `store.kind` must be one of `redb`, `etcd`",
+        "5: `store.kind` must be `redb`",
         "8: `decision.listen` must be an address and a port, such as `\"127.0.0.1:8181\"`",
         "9: there is no key `decision.wait_mss`: did you mean `wait_ms`?",
         "10: `decision.socket_mode` must be permissions in octal, such as `\"0660\"`",
@@ -200,17 +200,67 @@ const PROMISED: &[(&str, &str)] = &[
         "decision",
         "listen socket socket_mode public_url single_account wait_ms allowed_hosts keys_file cross_check",
     ),
-    ("console", "listen public_url trusted_proxies tls_certificate tls_key"),
-    ("store", "kind path cache_mb endpoints prefix max_staleness on_stale"),
-    ("policies", "dir watch managed_by hold_widening demand_proof shadow"),
+    ("console", "listen public_url trusted_proxies"),
+    ("store", "kind path cache_mb"),
+    ("policies", "dir watch managed_by"),
     ("mail", "kind url from bounce_domain bounce_maildir oauth_token_file oauth_token_command"),
     ("invites", "lifetime"),
     ("sessions", "idle absolute"),
     ("passwords", "memory_kib iterations"),
-    ("audit", "retention"),
-    ("decision_log", "sink sample mask"),
-    ("telemetry", "log_format otlp_endpoint"),
+    ("telemetry", "log_format log_level"),
 ];
+
+/// Keys that promise what this version does not do, and the value that asks for nothing, where
+/// there is one.
+const NOT_OFFERED: &[(&str, &str, &str, &str)] = &[
+    ("console", "tls_certificate", "\"/c\"", ""),
+    ("console", "tls_key", "\"/k\"", ""),
+    ("store", "endpoints", "[\"https://a:2379\"]", ""),
+    ("store", "prefix", "\"/kwic-team/\"", ""),
+    ("store", "max_staleness", "\"30s\"", ""),
+    ("store", "on_stale", "\"answer\"", ""),
+    ("policies", "hold_widening", "true", "false"),
+    ("policies", "demand_proof", "true", "false"),
+    ("policies", "shadow", "\"/shadow\"", ""),
+    ("audit", "retention", "\"87600h\"", ""),
+    ("decision_log", "sink", "\"file\"", "\"none\""),
+    ("decision_log", "sample", "1", ""),
+    ("decision_log", "mask", "true", ""),
+    ("telemetry", "otlp_endpoint", "\"http://127.0.0.1:4317\"", ""),
+];
+
+#[test]
+fn a_key_that_does_nothing_is_refused_and_not_listed() {
+    let names: BTreeSet<String> = config::variables().into_iter().collect();
+    for (section, key, value, off) in NOT_OFFERED {
+        let variable = format!("KWIC_TEAM_{section}_{key}").to_uppercase();
+        assert!(!names.contains(&variable), "{variable}");
+        let line = |value: &str| format!("[{section}]\n{key} = {value}");
+        let found = fault(&line(value));
+        let wanted = format!("2: `{section}.{key}` is not offered by this version: ");
+        assert!(found.starts_with(&wanted), "{found}");
+        let text = value.trim_matches('"');
+        let found = faults("", &[(&variable, text)]);
+        assert!(found[0].contains(&format!("`{variable}` is not offered")), "{found:?}");
+        if !off.is_empty() {
+            taken(&line(off));
+            assert!(load("", &[(&variable, off.trim_matches('"'))]).is_ok(), "{variable}");
+        }
+    }
+}
+
+/// A key that nothing reads would be accepted and do nothing.
+#[test]
+fn every_key_is_read_by_something() {
+    let config = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs")).unwrap();
+    for variable in config::variables() {
+        let name = variable.strip_prefix("KWIC_TEAM_").unwrap();
+        let name = if name == "MAIL_URL_FILE" { "MAIL_URL" } else { name };
+        let read =
+            config.split('"').any(|text| text.replacen('.', "_", 1).eq_ignore_ascii_case(name));
+        assert!(read, "nothing reads {variable}");
+    }
+}
 
 #[test]
 fn every_promised_key_is_there() {
@@ -250,8 +300,6 @@ fn a_console_beyond_loopback_needs_tls_or_a_proxy() {
     let open = "[console]\nlisten = \"0.0.0.0:8180\"";
     assert!(fault(open).starts_with("2: `console.listen` is beyond loopback without TLS"));
     taken(&format!("{open}\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]"));
-    taken(&format!("{open}\ntls_certificate = \"/c\"\ntls_key = \"/k\""));
-    assert!(fault("[console]\ntls_key = \"/k\"").starts_with("2: `console.tls_key` needs"));
     for proxy in ["everybody", "10.0.0.0/33", "10.0.0.0/", "::1/129"] {
         let found = fault(&format!("[console]\ntrusted_proxies = [\"{proxy}\"]"));
         assert!(found.contains(proxy), "{found}");
@@ -360,10 +408,6 @@ fn mail_never_goes_out_in_the_clear() {
 
 #[test]
 fn what_cannot_be_together_is_refused() {
-    let found = fault("[store]\nkind = \"etcd\"");
-    assert!(found.starts_with("2: `store.kind` is `etcd`, which needs"), "{found}");
-    let etcd = taken("[store]\nkind = \"etcd\"\nendpoints = [\"https://a:2379\"]");
-    assert_eq!(etcd.store.kind, StoreKind::Etcd);
     let found = fault("[sessions]\nidle = \"8d\"");
     assert!(found.starts_with("2: `sessions.idle` is longer"), "{found}");
     let found = fault("[limits]\nevaluation_body_bytes_max = 2000000");
@@ -371,10 +415,22 @@ fn what_cannot_be_together_is_refused() {
 }
 
 #[test]
+fn a_log_filter_is_levels_and_modules() {
+    assert_eq!(taken("").telemetry.log_level, "info");
+    for good in ["warn", "off", "info,kwic_team::mail=debug", "info, kwic_team=trace"] {
+        taken(&format!("[telemetry]\nlog_level = \"{good}\""));
+    }
+    for bad in ["loud", "INFO", "info,", "info,=debug", "kwic_team::mail", "a b=info"] {
+        let found = fault(&format!("[telemetry]\nlog_level = \"{bad}\""));
+        assert!(found.starts_with("2: `telemetry.log_level` has `"), "{bad}: {found}");
+    }
+}
+
+#[test]
 fn times_and_numbers_at_their_edges() {
     for (text, seconds) in [("15s", 15), ("30m", 1_800), ("72h", 259_200), ("2d", 172_800)] {
-        let config = taken(&format!("[audit]\nretention = \"{text}\""));
-        assert_eq!(config.audit_retention, Duration::from_secs(seconds), "{text}");
+        let config = taken(&format!("[sessions]\nidle = \"10s\"\nabsolute = \"{text}\""));
+        assert_eq!(config.sessions.absolute, Duration::from_secs(seconds), "{text}");
     }
     for text in ["0s", "", "h", "-1h", "1.5h", "72", "99999999999999999999d", "999999999999999999d"]
     {

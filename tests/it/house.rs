@@ -67,7 +67,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["http", "cli/remote"]),
     ("hyper_util", &["http", "cli/remote"]),
     ("idna", &["domain/email.rs"]),
-    ("include_dir", &["policy_folder.rs"]),
     ("indicatif", &["cli"]),
     ("jiff", &["clock.rs"]),
     ("lettre", &["mail"]),
@@ -79,6 +78,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     ("rustix", &["open_files.rs", "mail/oauth.rs"]),
     ("rustls_native_certs", &["mail/tls.rs"]),
+    ("strsim", &["domain/near.rs"]),
     ("thread_local", &["tally.rs"]),
     ("thread_priority", &["background.rs"]),
     (
@@ -284,14 +284,14 @@ fn no_role_and_no_feature_is_named_in_the_code() {
     }
     assert!(words.len() > 10);
     let mut faults = Vec::new();
-    for (file, text) in sources() {
+    // The list of the shipped files names them.
+    let named = |(file, _): &(String, String)| file != "policy_folder/shipped.rs";
+    for (file, text) in sources().into_iter().filter(named) {
         for (number, line) in code(&text) {
             for word in words.iter().filter(|word| line.contains(word.as_str())) {
-                if !line.contains("include_str!") {
-                    faults.push(format!(
-                        "{file}:{number}: names `{word}`, which is the policies' to know"
-                    ));
-                }
+                faults.push(format!(
+                    "{file}:{number}: names `{word}`, which is the policies' to know"
+                ));
             }
         }
     }

@@ -293,18 +293,32 @@ fn one_bad_line_in_ten_thousand_imports_nothing() {
 }
 
 #[test]
-fn a_safety_that_is_not_there_yet_is_not_promised() {
-    let home = tempfile::tempdir().unwrap();
-    for key in ["hold_widening", "demand_proof"] {
-        let config = format!(
-            "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n[policies]\n{key} = true\n"
+fn the_log_says_as_much_as_it_is_told_to_and_names_the_request() {
+    let told = |config: &str| {
+        let sidecar = Sidecar::start_with(&Start { config: config.to_owned(), ..Start::default() });
+        sidecar.account("acme");
+        sidecar.members("acme", &[("ann", "operator")]);
+        sidecar.unix().allows(&question("ann", "chats:view", ("chat", "c"), "acme"));
+        let asked = sidecar.unix().send(
+            "GET",
+            "/access/v1/search/action?secret=1",
+            "x-request-id: mine-7\r\n",
+            "",
         );
-        fs::write(home.path().join("kwic-team.toml"), config).unwrap();
-        let output = command(home.path()).arg("--check").output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{key}");
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert!(message.contains(&format!("`policies.{key}` is not offered")), "{message}");
-    }
+        assert!(asked.status >= 400);
+        sidecar.log_text()
+    };
+    let usual = told("");
+    assert!(usual.contains("started") && !usual.contains("answered"), "{usual}");
+    let all = told("[telemetry]\nlog_level = \"debug\"");
+    let line =
+        |words: &[&str]| all.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(line(&["/access/v1/evaluation\"", "answered", "status=200"]), "{all}");
+    assert!(line(&["GET", "/access/v1/search/action\"", "mine-7", "answered"]), "{all}");
+    assert!(line(&["/api/v1/accounts\"", "answered", "status=201"]), "{all}");
+    assert!(!all.contains("secret=1"), "{all}");
+    let errors = told("[telemetry]\nlog_level = \"error\"");
+    assert!(!errors.contains("started"), "{errors}");
 }
 
 /// A whole configuration with these lines under sections; `mail` is followed by a public address.
@@ -359,7 +373,7 @@ fn what_serve_refuses_check_refuses_in_the_same_words() {
         ("decision", "public_url = \"a.example\""),
         ("console", "trusted_proxies = [\"nobody\"]"),
         ("console", "tls_certificate = \"HOME/file\"\ntls_key = \"HOME/file\""),
-        ("store", "kind = \"etcd\"\nendpoints = [\"https://a:1\"]"),
+        ("store", "kind = \"etcd\""),
         ("policies", "dir = \"HOME/none\""),
         ("policies", "dir = \"HOME/empty\""),
         ("policies", "demand_proof = true"),
