@@ -37,7 +37,7 @@ fn in_order(what: &str, status: u16) {
 fn sidecar() -> Sidecar {
     let longest = "18446744073709551615s";
     let config = format!(
-        "[sessions]\nidle = \"{longest}\"\nabsolute = \"{longest}\"\n[audit]\nretention = \"213503982334601d\"\n[limits]\nidle_ms_max = 1099511627776\n"
+        "[sessions]\nidle = \"213503982334601d\"\nabsolute = \"{longest}\"\n[limits]\nidle_ms_max = 1099511627776\n"
     );
     let sidecar = Sidecar::start_with(&Start { config, ..Start::default() });
     sidecar.account("acme");
