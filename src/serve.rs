@@ -6,7 +6,6 @@ pub mod demo;
 pub mod offline;
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +37,7 @@ use crate::policy_folder::{self, Watch};
 use crate::routes;
 use crate::store::Store;
 use crate::store::feed::Follower;
-use crate::telemetry::log::{self, LogFormat};
+use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
@@ -59,7 +58,7 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
         config.mail.kind = Some("folder".to_owned());
     }
     let format = if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text };
-    log::begin(format, &config.telemetry.log_level);
+    let _writers = log::begin(format, &config.telemetry.log_level);
     fit_connections(&mut config)?;
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
@@ -469,12 +468,6 @@ fn bounds(config: &Config) -> Bounds {
         drain_ms: config.limits.drain_ms_max,
         ..Bounds::default()
     }
-}
-
-/// One line on standard output; whoever closed it does not want it.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// What the sidecar is, and where it listens.

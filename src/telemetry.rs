@@ -276,6 +276,12 @@ impl Telemetry {
             "Requests that a bug ended; the log says where.",
             gauges.panics,
         );
+        single(
+            &mut out,
+            ("kwic_log_lines_dropped_total", "counter"),
+            "Log lines left out because whatever reads the log was too slow, or stopped reading.",
+            log::dropped_lines(),
+        );
         write_gauges(&mut out, gauges);
         out
     }

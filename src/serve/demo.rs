@@ -9,7 +9,6 @@ mod people;
 use std::sync::Arc;
 
 use self::past::{MINUTE, MONTH, Past, give_password};
-use super::say;
 use crate::app::{App, PolicyStatus};
 use crate::clock::Clock;
 use crate::domain::{
@@ -20,6 +19,7 @@ use crate::engine::{Cell, Matrix, Snapshot, render};
 use crate::flows::refresh;
 use crate::password::Password;
 use crate::policy_folder;
+use crate::telemetry::log::say;
 
 const ACCOUNT: &str = "demo";
 /// Printed beside the members: it guards nothing but a demonstration.

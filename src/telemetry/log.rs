@@ -5,10 +5,12 @@
 //! nobody fills a disk by it.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, Write as _};
+use std::panic;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock;
@@ -27,20 +29,59 @@ pub enum LogFormat {
     Json,
 }
 
+/// Lines that wait for a reader who is slower than they are written. Further ones are left out, and
+/// counted.
+const LINES_WAITING_MAX: usize = 8_192;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static OUTPUT: OnceLock<NonBlocking> = OnceLock::new();
+
+/// The threads that write the log and standard output. What still waits is written when this is
+/// dropped, for as long as a second.
+#[derive(Debug)]
+#[must_use]
+pub struct Writers {
+    _guards: [WorkerGuard; 2],
+}
+
 /// Begins to log; a second call changes nothing. `filter` is `telemetry.log_level`: a level, and
 /// others for single modules after it. What it does not understand is left out.
-pub fn begin(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::new(filter);
-    // Told on standard error, a failure to write there would end the thread that has something to say.
+///
+/// Both outputs have a thread of their own: their reader may stop reading, such as a terminal that
+/// is held or a log shipper that hangs, and nothing else may wait for it.
+pub fn begin(format: LogFormat, filter: &str) -> Writers {
+    let lossy = || NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING_MAX);
+    let (log, log_guard) = lossy().thread_name("log").finish(io::stderr());
+    let (output, output_guard) = lossy().thread_name("output").finish(io::stdout());
+    let _ = (DROPPED.set(log.error_counter()), OUTPUT.set(output));
     let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(log)
         .log_internal_errors(false)
-        .with_env_filter(filter);
+        .with_env_filter(EnvFilter::new(filter));
     // An error means that a log has begun already, which tests do.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    // The usual hook writes to standard error itself, and would wait there.
+    panic::set_hook(Box::new(|panicked| {
+        let place = panicked.location().map(ToString::to_string);
+        let cause = panicked.payload_as_str().unwrap_or("no text");
+        tracing::error!(place, cause, "a thread panicked");
+    }));
+    Writers { _guards: [log_guard, output_guard] }
+}
+
+/// How many log lines were left out since nobody read them.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX))
+}
+
+/// One line on standard output; whoever closed it does not want it.
+pub fn say(line: &str) {
+    let Some(mut output) = OUTPUT.get().cloned() else { return };
+    let _ = output.write_all(format!("{line}\n").as_bytes());
 }
 
 /// A line that may be written.

@@ -964,6 +964,7 @@ async fn readiness_and_metrics_tell_how_it_stands() {
         "kwic_store_revision 7",
         "kwic_connections 1",
         "kwic_handler_panics_total 0",
+        "kwic_log_lines_dropped_total 0",
     ] {
         assert!(metrics.text.lines().any(|it| it.starts_with(line)), "{line}\n{}", metrics.text);
     }

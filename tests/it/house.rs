@@ -120,6 +120,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("totp_rs", &["authenticator.rs"]),
     ("tracing", &["*"]),
+    ("tracing_appender", &["telemetry/log.rs"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["domain/fold.rs", "domain/typed.rs", "password"]),
     ("webauthn_rs", &["passkeys.rs"]),

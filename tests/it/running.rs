@@ -12,7 +12,8 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::{
-    Connection, Sidecar, Start, binary, command, copy_folder, question, shipped_policies,
+    Connection, Sidecar, Start, binary, command, copy_folder, eventually, question,
+    shipped_policies,
 };
 
 #[test]
@@ -319,6 +320,64 @@ fn the_log_says_as_much_as_it_is_told_to_and_names_the_request() {
     assert!(!all.contains("secret=1"), "{all}");
     let errors = told("[telemetry]\nlog_level = \"error\"");
     assert!(!errors.contains("started"), "{errors}");
+}
+
+/// Its log goes to a pipe that nobody reads, as a terminal that is held or a log shipper that hangs.
+#[test]
+fn nothing_waits_for_whatever_reads_the_log() {
+    let home = tempfile::tempdir().unwrap();
+    copy_folder(&shipped_policies(), &home.path().join("policies"));
+    let text = configuration(
+        home.path(),
+        &[("policies", "dir = \"HOME/policies\""), ("telemetry", "log_level = \"debug\"")],
+    );
+    fs::write(home.path().join("kwic-team.toml"), text).unwrap();
+    let mut child =
+        command(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address =
+        lines.find_map(|line| Some(line.strip_prefix("decisions on http://")?.trim().to_owned()));
+    assert!(lines.any(|line| line == "ready"));
+    let ours = |arguments: &[&str]| {
+        let output = Command::new(binary())
+            .args(["--data", home.path().join("data").to_str().unwrap(), "--timeout", "20"])
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    };
+    ours(&["account", "create", "--slug", "acme", "--name", "Acme"]);
+    let members = home.path().join("members.csv");
+    fs::write(
+        &members,
+        "id,first_name,last_name,email,role\nann,A,B,a@b.example,operator\nleo,A,B,l@b.example,operator\n",
+    )
+    .unwrap();
+    ours(&["member", "import", members.to_str().unwrap()]);
+    let stream = TcpStream::connect(address.unwrap()).unwrap();
+    let mut connection = Connection::new(stream);
+    let mut may =
+        |who: &str| connection.allows(&question(who, "chats:view", ("chat", "c"), "acme"));
+    // A pipe holds 64 KiB; the queue behind it is filled too, and more is left out.
+    for _ in 0..12_000 {
+        assert!(may("ann"));
+    }
+    fs::write(
+        home.path().join("policies/rules/lock.cedar"),
+        "@id(\"lock\")\nforbid (principal == KWIC::User::\"ann\", action, resource);\n",
+    )
+    .unwrap();
+    eventually("the forbid counts", || !may("ann"));
+    ours(&["member", "remove", "leo", "--yes"]);
+    assert!(!may("leo"));
+    let metrics = connection.get("/metrics").body;
+    let dropped =
+        metrics.lines().find_map(|line| line.strip_prefix("kwic_log_lines_dropped_total "));
+    assert!(dropped.unwrap().parse::<u64>().unwrap() > 0, "{dropped:?}");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    eventually("it stops", || child.try_wait().unwrap().is_some());
 }
 
 /// A whole configuration with these lines under sections; `mail` is followed by a public address.

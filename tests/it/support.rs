@@ -366,9 +366,20 @@ impl Sidecar {
         }
     }
 
+    /// The log so far. A thread of its own writes it: what was said before this call is in it.
     pub fn log_text(&self) -> String {
+        eventually("the log is written", || !is_writing_its_log(self.pid()));
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// Whether the thread that writes the log of a process has still something to write: it sleeps
+/// where it has not (`proc_pid_stat(5)`). A process that has ended writes nothing.
+fn is_writing_its_log(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let stats = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("stat")));
+    let mut of_log = stats.flatten().filter(|stat| stat.contains("(log) "));
+    of_log.any(|stat| !stat.contains("(log) S "))
 }
 
 impl Drop for Sidecar {
