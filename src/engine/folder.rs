@@ -50,6 +50,10 @@ pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) ->
             }
         };
         let place = Place::of(path);
+        if place.is_some() && text.trim().is_empty() {
+            faults.push(PolicyFault::new(path, EMPTY));
+            continue;
+        }
         if !matches!(place, Some(Place::Tests | Place::Entities))
             && let Some(at) = odd_line_break(text)
         {
@@ -70,6 +74,9 @@ pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) ->
     missing(&mut folder, faults);
     folder
 }
+
+/// A `forbid` that was in it would be gone without anybody having meant it.
+const EMPTY: &str = "is empty, as an editor leaves a file on a full disk or half way through saving it: put back what it held, or delete the file";
 
 const ODD_LINE_BREAK: &str = "ends a line with a character that is no line end to Cedar, or to people: what looks like a policy may be part of a comment there, or the reverse; end lines with a line feed (`\\n`) alone, or behind a carriage return (`\\r\\n`)";
 
@@ -246,6 +253,31 @@ mod tests {
             let snapshot = Snapshot::load(&with(path, text), &[]);
             let snapshot = snapshot.unwrap_or_else(|faults| panic!("{path}: {faults:?}"));
             assert!(snapshot.notes().iter().any(|note| note.contains(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_a_fault_wherever_it_counts() {
+        for path in [
+            "rules/tenancy.cedar",
+            "guards/own_account_only.cedar",
+            "roles/later.cedar",
+            "schema.cedarschema",
+            "tests/later.json",
+            "entities.json",
+        ] {
+            for text in ["", "\u{feff}", "\r\n \t\n"] {
+                let files = policy_folder::shipped();
+                let others = files.iter().filter(|(known, _)| *known != path);
+                let others = others.map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
+                let empty = (path.to_owned(), text.as_bytes().to_vec());
+                // Without the tests that would notice what is missing.
+                let kept = others.filter(|(path, _)| !path.starts_with("tests/"));
+                let files = PolicyFiles::new(kept.chain([empty]).collect());
+                let faults = Snapshot::load(&files, &[]).err().unwrap();
+                assert_eq!(faults[0].file, path, "{text:?}: {faults:?}");
+                assert!(faults[0].message.starts_with("is empty"), "{faults:?}");
+            }
         }
     }
 
