@@ -298,7 +298,7 @@ impl Request {
     /// The span of what is logged while the request is answered. The query is left out: a stranger
     /// may have put anything there.
     pub(super) fn span(&self) -> tracing::Span {
-        let (method, path) = (self.method().as_str(), shortened(self.path()));
+        let (method, path) = (self.method.as_str(), shortened(self.path()));
         tracing::info_span!("request", method, path, request_id = self.id())
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{make_private, usable};
+use super::make_private;
 use crate::backup::pending::{self, beside, failed, staged};
 use crate::backup::{self, Backup, Taken, above, leftovers, sync_folder};
 use crate::clock::{self, Clock};
@@ -42,7 +42,6 @@ pub struct Restored {
 /// # Errors
 /// As [`backup::write`]; a sentence that says what to do, when a sidecar runs, or there is no store.
 pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
-    usable(config)?;
     let store = &config.store.path;
     if !store.exists() {
         return Err(Failure::new(
@@ -69,7 +68,6 @@ pub async fn restore(
     backup: &Backup,
     with_keys: bool,
 ) -> Result<Restored, Failure> {
-    usable(config)?;
     let _alone = Alone::with(config).await?;
     pending::finish(&config.data, &config.store.path)?;
     let staged = Staged::of(config, backup, with_keys)?;
