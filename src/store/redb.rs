@@ -1,7 +1,8 @@
-//! The embedded backend: one redb file on this machine, or memory.
+//! The store over redb: one file on this machine, or memory.
 //!
-//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
-//! ever made without durability. After an input or output error the file is closed, and opened again
+//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every
+//! commit is two-phase and leaves a file that reopens fast after a crash; none is ever made without
+//! durability. After an input or output error the file is closed, and opened again
 //! by the next call, so that freed space is all it takes to go on.
 
 mod accounts;
@@ -144,7 +145,7 @@ type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
 
 /// A handle; clones share the file.
 #[derive(Clone)]
-pub struct RedbStore(Arc<Inner>);
+pub struct Store(Arc<Inner>);
 
 struct Inner {
     opener: Opener,
@@ -173,9 +174,9 @@ struct Writer {
     unsettled: Option<Change>,
 }
 
-impl std::fmt::Debug for RedbStore {
+impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedbStore")
+        f.write_str("Store")
     }
 }
 
@@ -209,8 +210,8 @@ disk_faults!(
     redb::SetDurabilityError
 );
 
-impl RedbStore {
-    /// Opens the file, or makes it with mode 0600.
+impl Store {
+    /// Opens the file at `path`, or makes it with mode 0600, with a cache of `cache_mb` MiB.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -229,7 +230,7 @@ impl RedbStore {
         store.await
     }
 
-    /// A store that ends with the process.
+    /// A store that lives in memory and ends with the process.
     ///
     /// # Errors
     /// `Internal`, when memory runs out.
@@ -293,14 +294,14 @@ impl RedbStore {
         })
     }
 
-    /// Follows every change from now on.
+    /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.
     #[must_use]
     pub fn subscribe(&self) -> Follower {
         self.writer().followers.subscribe()
     }
 
-    /// Reads all accounts, members, sessions and API tokens, in this order; members on two threads,
-    /// and in no order.
+    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`;
+    /// members on two threads at once, and in no order. Answers the revision that they were read at.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -327,7 +328,7 @@ impl RedbStore {
     /// The revision of the last change.
     ///
     /// # Errors
-    /// `Internal`, when the disk fails.
+    /// `Busy`, when the disk fails.
     pub async fn revision(&self) -> Result<Revision, Failure> {
         self.read(revision).await
     }

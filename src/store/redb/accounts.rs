@@ -1,4 +1,4 @@
-//! Accounts in the embedded backend.
+//! Transitions of accounts.
 //!
 //! Never removes one.
 
@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{ACCOUNTS, Fault, RedbStore, guards, invites, members};
+use super::{ACCOUNTS, Fault, Store, guards, invites, members};
 use crate::domain::{
     Account, AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Row, Version,
 };
@@ -14,8 +14,12 @@ use crate::store::invites::{InviteView, NewInvite};
 use crate::store::record::AccountRecord;
 use crate::store::{AccountEdit, By, Committed};
 
-impl RedbStore {
-    pub(in crate::store) async fn account_create(
+impl Store {
+    /// Makes an account, and where wanted the invite of its first member, in one transaction.
+    ///
+    /// # Errors
+    /// `Conflict` `account_exists`; `Busy`, when the disk fails.
+    pub async fn account_create(
         &self,
         actor: &Actor,
         slug: AccountSlug,
@@ -37,7 +41,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn account_edit(
+    /// Edits an account. An edit that changes nothing answers the account as it is.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk
+    /// fails.
+    pub async fn account_edit(
         &self,
         by: &By,
         slug: &AccountSlug,
@@ -68,7 +77,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn accounts(&self) -> Result<Vec<Account>, Failure> {
+    /// All accounts, sorted by slug.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn accounts(&self) -> Result<Vec<Account>, Failure> {
         self.read(|tx| {
             let mut accounts = Vec::new();
             all(tx, |account| accounts.push(account))?;
@@ -77,10 +90,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn account(
-        &self,
-        slug: &AccountSlug,
-    ) -> Result<Option<Account>, Failure> {
+    /// One account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn account(&self, slug: &AccountSlug) -> Result<Option<Account>, Failure> {
         let slug = slug.clone();
         self.read(move |tx| Ok(read(tx, &slug)?.map(|record| record.account))).await
     }

@@ -1,4 +1,4 @@
-//! API tokens in the embedded backend.
+//! Transitions of API tokens.
 //!
 //! Every token that begins or ends is told to the followers in the same change, and every end that
 //! somebody brings about has its audit entry. Never judges who may give which role.
@@ -9,9 +9,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{
-    API_TOKENS, API_TOKENS_BY_MEMBER, Fault, RedbStore, guards, leaving, members, two_step,
-};
+use super::{API_TOKENS, API_TOKENS_BY_MEMBER, Fault, Store, guards, leaving, members, two_step};
 use crate::clock;
 use crate::domain::api_token::unknown;
 use crate::domain::{
@@ -23,8 +21,13 @@ use crate::store::by::moved_on;
 use crate::store::record::api_tokens::{decode_api_token, encode_api_token};
 use crate::store::{By, Committed, Page};
 
-impl RedbStore {
-    pub(in crate::store) async fn api_token_create(
+impl Store {
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// `Conflict` `too_many_tokens`, or `moved_on`, when the maker is another one by
+    /// now than was checked; `Busy`, when the disk fails.
+    pub async fn api_token_create(
         &self,
         by: &By,
         new: NewApiToken,
@@ -44,7 +47,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn api_token(
+    /// One token of an account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn api_token(
         &self,
         account: &AccountSlug,
         id: &ApiTokenId,
@@ -54,7 +61,11 @@ impl RedbStore {
             .await
     }
 
-    pub(in crate::store) async fn api_tokens(
+    /// One page of an account's tokens, or of one maker's, oldest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none; `Busy`, when the disk fails.
+    pub async fn api_tokens(
         &self,
         account: &AccountSlug,
         member: Option<&MemberId>,
@@ -77,7 +88,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn api_token_revoke(
+    /// Revokes a token; answers it as it was.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_token`; `Conflict` `moved_on`; `Busy`, when the disk fails.
+    pub async fn api_token_revoke(
         &self,
         by: &By,
         account: &AccountSlug,
@@ -94,7 +109,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn api_tokens_used(
+    /// Writes down when tokens were used last. No audit entry. Those that have expired are taken
+    /// away by [`Self::sessions_tend`].
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn api_tokens_used(
         &self,
         used: Vec<(ApiTokenId, Timestamp)>,
     ) -> Result<Committed<()>, Failure> {

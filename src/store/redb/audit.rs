@@ -1,4 +1,4 @@
-//! The audit log in the embedded backend: chains of headers, and personal parts beside them.
+//! The audit log: chains of headers, and personal parts beside them.
 //!
 //! Appends and reads; never changes a header that is written.
 
@@ -6,7 +6,7 @@ use redb::ReadableTable;
 
 use super::rows::Rows;
 use super::transition::Transition;
-use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, RedbStore};
+use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, Store};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
     AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, limits,
@@ -150,8 +150,12 @@ pub(super) fn joined_by(header: &AuditHeader) -> Option<&str> {
     }
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn audit(
+impl Store {
+    /// Entries of a chain, oldest first; without an account the store's own chain.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit(
         &self,
         account: Option<&AccountSlug>,
         filter: &AuditFilter,
@@ -168,7 +172,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_latest(
+    /// The same, newest first: the entries before the one with sequence `before`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_latest(
         &self,
         account: Option<&AccountSlug>,
         filter: &AuditFilter,
@@ -185,7 +193,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
+    /// Which chains there are.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
         self.read(|tx| {
             let mut chains = Vec::new();
             for row in tx.open_table(AUDIT_HEADS)?.iter()? {
@@ -198,7 +210,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_verify(
+    /// Walks a chain from its beginning and recomputes everything.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_verify(
         &self,
         account: Option<&AccountSlug>,
     ) -> Result<ChainReport, Failure> {

@@ -1,4 +1,4 @@
-//! A copy of the embedded backend, and what one that was put back loses.
+//! A copy of the store, and what one that was put back loses.
 //!
 //! Copies row by row, in one transaction that reads: a copy of the file's bytes would hold freed
 //! pages too, and half a change. Never closes the store over a disk that is only the copy's.
@@ -11,7 +11,7 @@ use super::rewrite::{copy, is_due};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    FORMAT, Fault, INVITE_LINKS, INVITES, META, RedbStore, api_tokens, blocking, cause, links,
+    FORMAT, Fault, INVITE_LINKS, INVITES, META, Store, api_tokens, blocking, cause, links,
     open_failure, revision, sessions, view,
 };
 use crate::clock;
@@ -24,8 +24,13 @@ use crate::store::backup::{ErasedLeft, Undone};
 use crate::store::record::invites::InviteRecord;
 use crate::store::record::newer;
 
-impl RedbStore {
-    pub(in crate::store) async fn copy_to(&self, to: &Path) -> Result<Revision, Failure> {
+impl Store {
+    /// Copies everything there is at one revision into a new file at `to` (mode 0600). Changes go on
+    /// meanwhile. Answers the revision.
+    ///
+    /// # Errors
+    /// `Busy` `copy_failed`, when it cannot be read or written; `Busy`, when the disk fails.
+    pub async fn copy_to(&self, to: &Path) -> Result<Revision, Failure> {
         let to = to.to_owned();
         let store = self.clone();
         blocking(move || {
@@ -39,7 +44,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
+    /// The same for the file at `from`, which no sidecar has open. Its records stay as they are, in
+    /// whichever layout.
+    ///
+    /// # Errors
+    /// As [`Self::copy_to`]; a sentence that says what to do, when the file is locked, damaged, or
+    /// of a newer version.
+    pub async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
         blocking(move || {
             let database = view::of_file(&from)?;
@@ -52,7 +63,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn put_back(
+    /// Ends every session, API token and link to a new password or address, in a store that was put
+    /// back as it was at `taken`, and writes down that it was.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn put_back(
         &self,
         actor: &Actor,
         taken: Timestamp,
@@ -70,7 +86,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn open_invites(&self) -> Result<Vec<(Invite, TokenHash)>, Failure> {
+    /// Every invite that may still be accepted, with the hash of its valid token.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn open_invites(&self) -> Result<Vec<(Invite, TokenHash)>, Failure> {
         let now = self.0.clock.now();
         self.read(move |tx| {
             let links = tx.open(INVITE_LINKS)?;
@@ -90,8 +110,12 @@ impl RedbStore {
     }
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
+impl Store {
+    /// Whether what was erased may still lie in the file.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
         let failed = self.0.file.as_ref().and_then(|file| file.not_rewritten());
         self.read(|tx| {
             let left = failed.map_or(ErasedLeft::UntilStart, ErasedLeft::Failed);

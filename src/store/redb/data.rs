@@ -5,12 +5,17 @@
 use redb::ReadTransaction;
 
 use super::audit::{Reader, entry, joined_by};
-use super::{Fault, INVITES_BY_ACCOUNT, RedbStore, SIGNED_IN, invites, members};
+use super::{Fault, INVITES_BY_ACCOUNT, SIGNED_IN, Store, invites, members};
 use crate::domain::{AccountSlug, Actor, Failure, Fate, Invite, Member, MemberId, Timestamp};
 use crate::store::personal::{MemberData, Seen};
 
-impl RedbStore {
-    pub(in crate::store) async fn member_data(
+impl Store {
+    /// What is kept of one member, with at most `limit` entries and `limit` invites; `None` where
+    /// the account has no such member.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member_data(
         &self,
         account: &AccountSlug,
         id: &MemberId,

@@ -1,4 +1,4 @@
-//! Erasing what is personal of a removed member, in the embedded backend.
+//! Erasing what is personal of a removed member.
 //!
 //! What is to go is looked for apart from the change, so that nobody waits while a long log is
 //! read; the change looks at what came since, and looks for all of it once more where any of that
@@ -13,7 +13,7 @@ use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
     AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, Fault, LEAVING, LETTERS_BY_ACCOUNT, META, RATES,
-    REMOVED, RedbStore, guards, invites, leaving, letters, members, rates, rewrite,
+    REMOVED, Store, guards, invites, leaving, letters, members, rates, rewrite,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId,
@@ -30,8 +30,14 @@ const STORE: &str = "";
 /// Stands in the place of an address.
 const ERASED_WORD: &str = "(erased)";
 
-impl RedbStore {
-    pub(in crate::store) async fn member_erase(
+impl Store {
+    /// Takes away for good what is personal of a member who was removed. Where nothing is left of
+    /// that, nothing changes. What is written later about the member gets no personal part.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`, when no such member was ever removed from the account;
+    /// `Conflict` `not_removed`, or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_erase(
         &self,
         by: &By,
         account: &AccountSlug,

@@ -1,4 +1,4 @@
-//! Invites in the embedded backend.
+//! Transitions of invites: made, renewed, corrected, revoked, accepted.
 //!
 //! An invite, its link and the letter that carries it change together, and an open one holds its
 //! address. Never judges who may invite.
@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
     ADDRESSES, CALLS, Fault, INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT,
-    INVITES_BY_INVITER, REMOVED, RedbStore, accounts, guards, members, rates, sessions,
+    INVITES_BY_INVITER, REMOVED, Store, accounts, guards, members, rates, sessions,
 };
 use crate::clock;
 use crate::domain::fold::Search;
@@ -34,8 +34,15 @@ use crate::store::{By, Committed, Page};
 
 const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
 
-impl RedbStore {
-    pub(in crate::store) async fn invite_create(
+impl Store {
+    /// Makes an invite. A repeated call with the same idempotency key answers the invite that
+    /// there is, with the revision there was. An expired invite to the address is ended by it.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Conflict` `already_member`, `suspended_member`,
+    /// `already_invited`, `idempotency_key_reused`, or `moved_on`; `TooMany`
+    /// `too_many_invites`; `Busy`, when the disk fails.
+    pub async fn invite_create(
         &self,
         by: &By,
         new: NewInvite,
@@ -53,7 +60,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite(
+    /// One invite of an account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invite(
         &self,
         account: &AccountSlug,
         id: &InviteId,
@@ -69,7 +80,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_by_token(
+    /// The invite that a token was given out for, and which of its links it is.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invite_by_token(
         &self,
         token: TokenHash,
     ) -> Result<Option<(Invite, Generation)>, Failure> {
@@ -79,7 +94,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invites(
+    /// One page of an account's invites, newest first, after the cursor `after`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invites(
         &self,
         account: &AccountSlug,
         filter: &InviteFilter,
@@ -95,7 +114,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invites_count(
+    /// How many invites of an account a filter finds.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invites_count(
         &self,
         account: &AccountSlug,
         filter: &InviteFilter,
@@ -104,15 +127,22 @@ impl RedbStore {
         self.read(move |tx| count(tx, &account, &Wanted::new(&filter, now))).await
     }
 
-    pub(in crate::store) async fn invites_open(
-        &self,
-        account: &AccountSlug,
-    ) -> Result<OpenInvites, Failure> {
+    /// How many invites of an account wait to be accepted.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn invites_open(&self, account: &AccountSlug) -> Result<OpenInvites, Failure> {
         let (account, now) = (account.clone(), self.0.clock.now());
         self.read(move |tx| open(tx, &account, now)).await
     }
 
-    pub(in crate::store) async fn invite_renew(
+    /// Gives an invite a new link, and a letter with it: the old link dies.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`, `invite_revoked`,
+    /// `already_member`, `already_invited` where somebody else took the address meanwhile, or
+    /// `moved_on`; `TooMany` `too_many_invites`; `Busy`, when the disk fails.
+    pub async fn invite_renew(
         &self,
         by: &By,
         target: InviteTarget<'_>,
@@ -130,7 +160,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_edit(
+    /// Corrects an invite. One that changes nothing answers it as it is.
+    ///
+    /// # Errors
+    /// As [`Self::invite_renew`].
+    pub async fn invite_edit(
         &self,
         by: &By,
         target: InviteTarget<'_>,
@@ -168,7 +202,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_link_shown(
+    /// Notes that somebody was shown the valid link; `renewed` is a new one, where
+    /// [`Invite::needs_own_link`] says so.
+    ///
+    /// # Errors
+    /// As [`Self::invite_renew`].
+    pub async fn invite_link_shown(
         &self,
         by: &By,
         target: InviteTarget<'_>,
@@ -193,7 +232,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_revoke(
+    /// Takes an invite back.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`, `invite_revoked`, or
+    /// `moved_on`; `Busy`, when the disk fails.
+    pub async fn invite_revoke(
         &self,
         by: &By,
         target: InviteTarget<'_>,
@@ -235,7 +279,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_accept(
+    /// Makes the member that an invite is for, with a password, and ends the invite.
+    ///
+    /// # Errors
+    /// `Gone` as [`Invite::may_be_accepted`] says, or `link_dead`; `Conflict` `already_member`,
+    /// or `moved_on`; `Busy`, when the disk fails.
+    pub async fn invite_accept(
         &self,
         acceptance: Acceptance,
     ) -> Result<Committed<Member>, Failure> {
@@ -276,7 +325,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn invite_wanted(
+    /// Notes that the holder of a dead link asks for a new one, and queues a letter to the
+    /// inviter, where there is somebody to write to.
+    ///
+    /// # Errors
+    /// `Gone` `link_dead`; `Busy`, when the disk fails.
+    pub async fn invite_wanted(
         &self,
         token: TokenHash,
         letter: Option<(Member, NewLetter)>,

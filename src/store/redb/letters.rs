@@ -1,4 +1,4 @@
-//! Letters in the embedded backend: queued, claimed, settled, noticed, forgotten.
+//! Transitions of letters: queued, claimed, settled, noticed, forgotten.
 //!
 //! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters. Sends
 //! nothing.
@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
     Fault, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
-    RedbStore, counts,
+    Store, counts,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Delivery, DeliveryState, Email, Failure, Handover,
@@ -45,8 +45,14 @@ pub(super) struct Outgoing {
     pub(super) new: NewLetter,
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn letters_claim(
+impl Store {
+    /// Takes up to `limit` letters that are due, oldest first, for one sender: nobody else gets
+    /// them until `lease` is over. None while mail is stopped. Takes no revision, and no audit
+    /// entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters_claim(
         &self,
         limit: usize,
         lease: Duration,
@@ -60,7 +66,13 @@ impl RedbStore {
         self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
     }
 
-    pub(in crate::store) async fn letters_release(&self) -> Result<(), Failure> {
+    /// Ends every lease, for a start: whoever held one has ended. What was on its way is tried
+    /// again at once, under the same message id.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters_release(&self) -> Result<(), Failure> {
+        // The file is locked: no other sender can hold a lease.
         self.write(&Actor::System, |change| {
             let mut released = false;
             for id in all_waiting(change)? {
@@ -78,7 +90,12 @@ impl RedbStore {
         .map(|released| released.value)
     }
 
-    pub(in crate::store) async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
+    /// When the next letter is due, or a lease ends; `None` where nothing waits, or mail is
+    /// stopped.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
         self.read(|tx| {
             if stop(tx)?.is_some() {
                 return Ok(None);
@@ -90,11 +107,19 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter(&self, id: LetterId) -> Result<Option<Letter>, Failure> {
+    /// One letter.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter(&self, id: LetterId) -> Result<Option<Letter>, Failure> {
         self.read(move |tx| Ok(read(tx, id)?.map(|record| record.letter))).await
     }
 
-    pub(in crate::store) async fn letters(
+    /// Letters of an account, newest first, after the cursor.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters(
         &self,
         account: Option<&AccountSlug>,
         after: Option<LetterId>,
@@ -116,7 +141,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter_settle(
+    /// Writes down how a try ended. `claimed` is the letter as it was claimed: a result that comes
+    /// after the lease was lost to somebody else changes nothing. A misconfiguration stops the
+    /// whole queue, and costs the letter nothing. What is over has an audit entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_settle(
         &self,
         claimed: &Letter,
         handover: Handover,
@@ -136,10 +167,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter_notice(
-        &self,
-        notice: Notice,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Writes down what came back about a letter that was handed over; false where the letter is
+    /// not known any more, or says the same already.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_notice(&self, notice: Notice) -> Result<Committed<bool>, Failure> {
         self.write(&Actor::System, move |change| {
             let Some(before) = read(change.tx, notice.letter)? else {
                 return Ok(Ends::AsItWas(false));
@@ -168,10 +201,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_status(
-        &self,
-        account: Option<&AccountSlug>,
-    ) -> Result<MailStatus, Failure> {
+    /// How mail stands, for one account or for all.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_status(&self, account: Option<&AccountSlug>) -> Result<MailStatus, Failure> {
         let account = account.cloned();
         self.read(move |tx| {
             let table = tx.open_table(LETTER_COUNTS)?;
@@ -205,7 +239,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
+    /// How mail stands for each account that has letters waiting, without their numbers: that those
+    /// of others go out tells nothing of its own.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
         self.read(|tx| {
             let waiting = tx.open_table(LETTERS_WAITING)?;
             let (mut found, mut account) = (Vec::new(), None::<String>);
@@ -226,10 +265,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_resume(
-        &self,
-        actor: &Actor,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Lets mail go out again, at once; answers whether it was stopped.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_resume(&self, actor: &Actor) -> Result<Committed<bool>, Failure> {
         self.write(actor, |change| {
             if change.tx.open_table(MAIL)?.remove(STOP)?.is_none() {
                 return Ok(Ends::AsItWas(false));

@@ -1,5 +1,4 @@
-//! Links to a new password and to a new address in the embedded backend, and the set-up of an
-//! empty store.
+//! Transitions of links to a new password and to a new address, and the set-up of an empty store.
 //!
 //! A link that was used, replaced or whose member is gone is taken away, with the letter that
 //! carries it where that has not gone out.
@@ -12,7 +11,7 @@ use super::members::{self, OwnedTarget, Side, Tables, all_fields, audit_edit};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    ACCOUNTS, Fault, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, RedbStore, accounts, guards, sessions,
+    ACCOUNTS, Fault, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, Store, accounts, guards, sessions,
     two_step,
 };
 use crate::clock;
@@ -26,8 +25,13 @@ use crate::store::record::links::LinkRecord;
 use crate::store::two_step::StepUp;
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn reset_begin(
+impl Store {
+    /// Makes a link to a new password; the member's older ones die.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Conflict` `suspended_member`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn reset_begin(
         &self,
         by: &By,
         target: Target<'_>,
@@ -46,19 +50,30 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn link(&self, id: &LinkId) -> Result<Option<Link>, Failure> {
+    /// One link.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn link(&self, id: &LinkId) -> Result<Option<Link>, Failure> {
         let id = id.clone();
         self.read(move |tx| Ok(read(tx, id.as_str())?.map(|record| record.link))).await
     }
 
-    pub(in crate::store) async fn link_by_token(
-        &self,
-        token: TokenHash,
-    ) -> Result<Option<Link>, Failure> {
+    /// The link that a token was given out for.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn link_by_token(&self, token: TokenHash) -> Result<Option<Link>, Failure> {
         self.read(move |tx| Ok(by_token(tx, &token)?.map(|record| record.link))).await
     }
 
-    pub(in crate::store) async fn reset_end(
+    /// Sets a new password by a link, which ends with it, as do all sessions; answers the member
+    /// and how many sessions.
+    ///
+    /// # Errors
+    /// `Gone` `link_dead`, `link_expired`; `Conflict` `suspended_member`; `Busy`, when the disk
+    /// fails.
+    pub async fn reset_end(
         &self,
         token: TokenHash,
         password: String,
@@ -80,7 +95,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn email_change_begin(
+    /// Begins a change of address: one link to the old one, one to the new. Older ones die.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `already_member`, `already_invited`, `same_address`; `Busy`, when the disk fails.
+    pub async fn email_change_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -107,7 +127,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn email_change_confirm(
+    /// Confirms one end of a change of address; the second one makes the change, and tells the
+    /// old address.
+    ///
+    /// # Errors
+    /// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited` where
+    /// somebody took the address meanwhile; `Busy`, when the disk fails.
+    pub async fn email_change_confirm(
         &self,
         token: TokenHash,
         letter: Option<NewLetter>,
@@ -138,10 +164,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn set_up(
-        &self,
-        setup: Setup,
-    ) -> Result<Committed<Member>, Failure> {
+    /// Makes the first account and its first member.
+    ///
+    /// # Errors
+    /// `Conflict` `set_up_already`, when there is any account; `Busy`, when the disk fails.
+    pub async fn set_up(&self, setup: Setup) -> Result<Committed<Member>, Failure> {
         self.write(&Actor::Setup, move |change| {
             if change.tx.open_table(ACCOUNTS)?.first()?.is_some() {
                 return Err(set_up_already().into());

@@ -1,4 +1,4 @@
-//! Members in the embedded backend.
+//! Transitions of members.
 //!
 //! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    ADDRESSES, CREDENTIALS, ERASED, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, SIGNED_IN,
+    ADDRESSES, CREDENTIALS, ERASED, Fault, MEMBERS, REMOVED, ROLE_COUNTS, SIGNED_IN, Store,
     accounts, api_tokens, counts, guards, invites, links, sessions, two_step,
 };
 use crate::clock;
@@ -46,8 +46,13 @@ impl From<Target<'_>> for OwnedTarget {
     }
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn member_create(
+impl Store {
+    /// Makes an active member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Conflict` `id_taken`, `already_member` or `already_invited`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_create(
         &self,
         actor: &Actor,
         member: Member,
@@ -71,12 +76,20 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
+    /// One member, in whichever account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
         let id = id.clone();
         self.read(move |tx| read(tx, id.as_str())).await
     }
 
-    pub(in crate::store) async fn member_by_email(
+    /// The member of an account who has this canonical address.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member_by_email(
         &self,
         account: &AccountSlug,
         email_key: &str,
@@ -93,7 +106,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member_edit(
+    /// Edits a member. An edit that changes nothing answers the member as it is, with the
+    /// revision there was, and writes no audit entry.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
+    /// `own_role`, `last_administrator`, or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_edit(
         &self,
         by: &By,
         target: Target<'_>,
@@ -126,7 +145,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member_suspend(
+    /// Suspends a member, and ends the sessions, links and API tokens.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
+    /// or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_suspend(
         &self,
         by: &By,
         target: Target<'_>,
@@ -134,7 +158,12 @@ impl RedbStore {
         self.set_status(by, target, Status::Suspended).await
     }
 
-    pub(in crate::store) async fn member_restore(
+    /// Restores a suspended member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_restore(
         &self,
         by: &By,
         target: Target<'_>,
@@ -183,7 +212,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member_remove(
+    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
+    /// invites that the member sent.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_remove(
         &self,
         by: &By,
         target: Target<'_>,
@@ -215,7 +250,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member_import(
+    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
+    /// clashes; `Busy`, when the disk fails.
+    pub async fn member_import(
         &self,
         actor: &Actor,
         account: &AccountSlug,

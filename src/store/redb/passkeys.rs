@@ -1,4 +1,4 @@
-//! Passkeys in the embedded backend.
+//! Transitions of passkeys: added, removed, and found to be copied.
 //!
 //! A credential belongs to one member of the whole store, and only while that member has an
 //! authenticator app. Knows no cryptography.
@@ -8,7 +8,7 @@ use redb::{ReadableTable as _, WriteTransaction};
 use super::members::{self, OwnedTarget};
 use super::transition::Ends;
 use super::two_step::{acting, audit, not_set_up, put, read, step_up, tell};
-use super::{Fault, PASSKEYS, RedbStore, sessions};
+use super::{Fault, PASSKEYS, Store, sessions};
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::two_step::TwoStepNews;
 use crate::domain::{
@@ -19,8 +19,15 @@ use crate::store::passkeys::NewPasskey;
 use crate::store::two_step::StepUp;
 use crate::store::{Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn passkey_begin(
+impl Store {
+    /// Uses up what a member shows before a passkey is added. Answers the round that its challenge
+    /// belongs to: anything else that is done with a factor ends it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `not_set_up`, where there is no authenticator app, `too_many_passkeys`,
+    /// `moved_on`; `Busy`.
+    pub async fn passkey_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -35,7 +42,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn passkey_add(
+    /// Keeps a passkey, and ends the member's other sessions.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Conflict` `challenge_dead`, where the round is over,
+    /// `too_many_passkeys`, `passkey_known`, whoever has it already; `Busy`.
+    pub async fn passkey_add(
         &self,
         target: Target<'_>,
         new: NewPasskey,
@@ -64,7 +76,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn passkey_remove(
+    /// Removes a member's own passkey, in the session that goes on; the others end.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `NotFound` `unknown_passkey`; `Denied` `wrong_code`,
+    /// `code_missing`; `Conflict` `moved_on`; `Busy`.
+    pub async fn passkey_remove(
         &self,
         target: Target<'_>,
         (session, id): (TokenHash, PasskeyId),
@@ -90,7 +107,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn passkey_copied(
+    /// Counts an answer whose counter went back, writes it down, and tells the member.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn passkey_copied(
         &self,
         member: &Member,
         id: &PasskeyId,

@@ -1,4 +1,4 @@
-//! Lists of members in the embedded backend: a page in the order of addresses, for which there is
+//! Lists of members: a page in the order of addresses, for which there is
 //! an index, and one in whichever order with counts, for which every member is looked at once.
 //!
 //! Reads in one transaction; never changes anything.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::members::{Owner, address_key};
-use super::{ADDRESSES, Fault, MEMBERS, RedbStore, SIGNED_IN};
+use super::{ADDRESSES, Fault, MEMBERS, SIGNED_IN, Store};
 use crate::domain::fold::Search;
 use crate::domain::{AccountSlug, Failure, Member, Status, Timestamp};
 use crate::store::personal::Seen;
@@ -16,8 +16,12 @@ use crate::store::record::MemberRecord;
 use crate::store::roster::{End, MemberOrder, Place, Roster, RosterQuery};
 use crate::store::{MemberFilter, Page};
 
-impl RedbStore {
-    pub(in crate::store) async fn members(
+impl Store {
+    /// One page of an account's members, in the order of addresses, after the cursor `after`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn members(
         &self,
         account: &AccountSlug,
         filter: &MemberFilter,
@@ -30,7 +34,12 @@ impl RedbStore {
             .await
     }
 
-    pub(in crate::store) async fn roster(
+    /// One page of an account's members, in any order, with counts. Looks at every member of the
+    /// account: where the order of addresses will do and nobody counts, [`Self::members`] does not.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none of this order, and for two; `Busy`, when the disk fails.
+    pub async fn roster(
         &self,
         account: &AccountSlug,
         query: &RosterQuery,

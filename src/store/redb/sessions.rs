@@ -1,4 +1,4 @@
-//! Passwords and sessions in the embedded backend.
+//! Transitions of passwords and sessions.
 //!
 //! Every session that begins or ends is told to the followers in the same change.
 
@@ -10,7 +10,7 @@ use super::members::{self, OwnedTarget};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    CREDENTIALS, Fault, RedbStore, SESSIONS, SESSIONS_BY_MEMBER, guards, leaving, seen, two_step,
+    CREDENTIALS, Fault, SESSIONS, SESSIONS_BY_MEMBER, Store, guards, leaving, seen, two_step,
 };
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::{
@@ -25,19 +25,23 @@ use crate::store::sessions::{Credential, PasswordChange, SignIn, Which};
 use crate::store::two_step::Checked;
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn credential(
-        &self,
-        member: &MemberId,
-    ) -> Result<Option<Credential>, Failure> {
+impl Store {
+    /// A member's password; `None` for who has none yet.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn credential(&self, member: &MemberId) -> Result<Option<Credential>, Failure> {
         let member = member.clone();
         self.read(move |tx| read_credential(tx, &member)).await
     }
 
-    pub(in crate::store) async fn session_begin(
-        &self,
-        sign_in: SignIn,
-    ) -> Result<Committed<Session>, Failure> {
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `sign_in_refused`, when the member is gone, suspended, or has another
+    /// password by now, or the ticket is used up; `Denied` `wrong_code`, `code_missing`,
+    /// `codes_locked`; `Conflict` `two_step_needed`; `Busy`, when the disk fails.
+    pub async fn session_begin(&self, sign_in: SignIn) -> Result<Committed<Session>, Failure> {
         let SignIn { session, checked, rehashed, proof, failures_before } = sign_in;
         self.write(&Actor::Member(session.member.clone()), move |change| {
             let member = members::read(change.tx, session.member.as_str())?.filter(|member| {
@@ -65,10 +69,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sessions_of(
-        &self,
-        member: &MemberId,
-    ) -> Result<Vec<Session>, Failure> {
+    /// A member's sessions, newest first, those that have ended by themselves included.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sessions_of(&self, member: &MemberId) -> Result<Vec<Session>, Failure> {
         let member = member.clone();
         self.read(move |tx| {
             let mut sessions = of_member(tx, &member)?;
@@ -78,7 +83,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sessions_end(
+    /// Ends sessions of a member; answers how many. None at all is no change.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
+    /// `moved_on`; `Busy`, when the disk fails.
+    pub async fn sessions_end(
         &self,
         by: &By,
         target: Target<'_>,
@@ -109,10 +119,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn session_sign_out(
-        &self,
-        token: TokenHash,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Ends the session of a token, by whoever holds it; answers whether there was one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn session_sign_out(&self, token: TokenHash) -> Result<Committed<bool>, Failure> {
         self.write(&Actor::System, move |change| {
             let Some(session) = read(change.tx, &token)? else {
                 return Ok(Ends::AsItWas(false));
@@ -126,7 +137,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sessions_tend(
+    /// Writes down when sessions were used last, and takes away those that have ended by
+    /// themselves. No audit entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sessions_tend(
         &self,
         used: Vec<(TokenHash, Timestamp)>,
         limits: SessionLimits,
@@ -162,10 +178,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn password_change(
-        &self,
-        change: PasswordChange,
-    ) -> Result<Committed<u64>, Failure> {
+    /// Changes a password by its owner; every other session ends. Answers how many.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
+    /// `code_missing`; `Conflict` `two_step_needed`, or `moved_on`, when the password is another one
+    /// by now; `Busy`, when the disk fails.
+    pub async fn password_change(&self, change: PasswordChange) -> Result<Committed<u64>, Failure> {
         let PasswordChange { member, shown, password, renewed, letter } = change;
         // It ends the sessions of whoever knew the old one.
         self.write(&Actor::Member(member.clone()), move |change| {
@@ -188,14 +207,17 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sign_in_slowed(
+    /// Notes that tries to sign in to a member are slowed down.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sign_in_slowed(
         &self,
-        actor: &Actor,
         member: &Member,
         failures: u32,
     ) -> Result<Committed<()>, Failure> {
         let member = member.clone();
-        self.write(actor, move |change| {
+        self.write(&Actor::System, move |change| {
             let fields = vec![("failures".to_owned(), None, Some(failures.to_string()))];
             change.audit(
                 member.account.as_str(),

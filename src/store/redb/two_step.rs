@@ -1,4 +1,4 @@
-//! Second factors in the embedded backend.
+//! Transitions of second factors.
 //!
 //! Whatever begins or keeps a session comes through [`need`] or [`step_up`]: there is no other way
 //! to a session, and none of them goes past a factor. Knows no key: what is sealed stays sealed.
@@ -9,7 +9,7 @@ use super::letters::{self, Outgoing};
 use super::members::{self, OwnedTarget, Tables};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{FACTORS, Fault, RedbStore, accounts, guards, links, passkeys, sessions};
+use super::{FACTORS, Fault, Store, accounts, guards, links, passkeys, sessions};
 use crate::clock;
 use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::{ended, sign_in_refused};
@@ -26,13 +26,23 @@ use crate::store::record::two_step::{decode_factors, encode_factors};
 use crate::store::two_step::{Checked, Confirmed, Proof, Resealed, StepUp, Through};
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn factors(&self, member: &MemberId) -> Result<Factors, Failure> {
+impl Store {
+    /// A member's second factors; none at all for who never set one up.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn factors(&self, member: &MemberId) -> Result<Factors, Failure> {
         let member = member.clone();
         self.read(move |tx| read(tx, &member)).await
     }
 
-    pub(in crate::store) async fn two_step_begin(
+    /// Keeps the secret of an authenticator app that is being set up. What was pending before is
+    /// replaced; what is in use stays in use until the new one is confirmed.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, when the member is gone or suspended; `Denied`
+    /// `wrong_code`, `code_missing`; `Conflict` `moved_on`; `Busy`.
+    pub async fn two_step_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -56,7 +66,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn two_step_confirm(
+    /// Takes an authenticator app into use. Every other session ends, as does the one before.
+    /// Answers how many others.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
+    /// `not_set_up`, where nothing is pending; `Busy`.
+    pub async fn two_step_confirm(
         &self,
         target: Target<'_>,
         confirmed: Confirmed,
@@ -96,7 +112,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn two_step_off(
+    /// Switches a member's own factor off. Every other session ends, and the one it was done in goes
+    /// on under a new token. Answers how many others.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `not_set_up`, `two_step_enforced`, `moved_on`; `Busy`.
+    pub async fn two_step_off(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -126,7 +148,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn recovery_codes(
+    /// Replaces a member's own recovery codes.
+    ///
+    /// # Errors
+    /// As [`Self::two_step_off`], but for `two_step_enforced`.
+    pub async fn recovery_codes(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -151,7 +177,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn two_step_reset(
+    /// Takes all factors of another member away, and ends the sessions. A member who does it shows
+    /// the own factor. Answers how many sessions.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `own_factor`, `not_set_up`, `moved_on`; `Busy`.
+    pub async fn two_step_reset(
         &self,
         by: &By,
         target: Target<'_>,
@@ -184,7 +216,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn code_failed(
+    /// Counts a wrong code of somebody who knew the password; answers how many in a row. The letter
+    /// goes out with the one that [`crate::domain::limits::CODE_FAILURES_TOLD`] names.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn code_failed(
         &self,
         member: &Member,
         letter: Option<NewLetter>,
@@ -210,9 +247,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sealed_factors(
-        &self,
-    ) -> Result<Vec<(MemberId, AccountSlug, Factors)>, Failure> {
+    /// Every member whose factors hold a sealed secret, with the account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sealed_factors(&self) -> Result<Vec<(MemberId, AccountSlug, Factors)>, Failure> {
         self.read(|tx| {
             let mut found = Vec::new();
             for row in tx.open_table(FACTORS)?.iter()? {
@@ -226,10 +265,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn factors_reseal(
-        &self,
-        resealed: Vec<Resealed>,
-    ) -> Result<Committed<()>, Failure> {
+    /// Puts secrets under a newer key, where they still are what they were. No revision: nothing
+    /// that anybody follows changes.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn factors_reseal(&self, resealed: Vec<Resealed>) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
             for Resealed { member, before, after } in resealed {
                 let mut factors = read(change.tx, &member)?;
