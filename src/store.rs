@@ -85,6 +85,19 @@ pub struct AccountEdit {
     pub two_step_enforced: Option<bool>,
 }
 
+/// What the first account is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The account's slug.
+    pub slug: AccountSlug,
+    /// The account's name for people.
+    pub name: String,
+    /// Its first member.
+    pub member: Member,
+    /// The member's password, as a PHC string.
+    pub password: String,
+}
+
 /// What a removal ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {

@@ -1,5 +1,6 @@
-//! What a copy of the store that is put back must not bring back, and whether what was erased is
-//! gone from the file.
+//! What a restored copy must drop, and whether erased data is gone from the file.
+//!
+//! Works on files and rows; the layout of a backup folder is the caller's.
 
 /// What somebody could come in by when the copy was made, and must not now: it may have been ended
 /// since.

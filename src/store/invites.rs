@@ -1,7 +1,7 @@
-//! What is brought to make, renew, correct and accept an invite, and what is told of one.
+//! Requests to create, resend, edit and accept invites, and views of them.
 //!
-//! An invite, the letter that carries its link and the audit entry are one transaction. Holds no
-//! token: callers bring its hash.
+//! An invite, the letter with its link and the audit entry are one transaction. Contains no token:
+//! callers pass its hash.
 
 use super::letters::NewLetter;
 use crate::domain::{

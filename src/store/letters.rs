@@ -1,6 +1,6 @@
-//! What is brought to queue a letter, and how the mail of an account stands.
+//! Requests to queue letters, and the status of the mail of an account.
 //!
-//! Letters are queued by the transitions that they tell of, never on their own. Sends nothing.
+//! A letter is queued in the transaction that it reports, never on its own. Sends nothing.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! What is brought to make a link to a new password or a new address, and to set up an empty store.
+//! Requests to create links to a new password and to a new address.
 //!
-//! A link is found by the hash of its token, opens once, and ends with its member.
+//! A link is looked up by the hash of its token, works once, and ends with its member.
 
 use super::letters::NewLetter;
-use crate::domain::{AccountSlug, EmailEnd, KeyId, LinkId, Member, Timestamp, TokenHash};
+use crate::domain::{EmailEnd, KeyId, LinkId, Member, Timestamp, TokenHash};
 
 /// A new link.
 #[derive(Clone, Debug)]
@@ -27,17 +27,4 @@ pub enum EmailConfirmed {
     WaitingFor(EmailEnd),
     /// The member has the new address.
     Changed(Member),
-}
-
-/// What the first account is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The account's slug.
-    pub slug: AccountSlug,
-    /// The account's name for people.
-    pub name: String,
-    /// Its first member.
-    pub member: Member,
-    /// The member's password, as a PHC string.
-    pub password: String,
 }

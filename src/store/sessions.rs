@@ -1,7 +1,7 @@
-//! Passwords as they are kept, and what is brought to begin and end sessions.
+//! Passwords as they are stored, and requests to begin and end sessions.
 //!
-//! A session begins only by the password that was checked for it, of a member who is active in the
-//! same transaction. Holds no token and no password: hashes of both.
+//! A session begins only with the password that was checked for it, of a member who is active in
+//! the same transaction. Contains no token and no password: hashes of both.
 
 use super::letters::NewLetter;
 use super::two_step::{Checked, Proof, StepUp};

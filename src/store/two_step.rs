@@ -1,8 +1,8 @@
-//! What is brought to set up second factors and to show one.
+//! Requests to set up second factors and to show one.
 //!
-//! What somebody showed is looked at by a flow, which can open what is sealed, and spent in the
-//! transaction: each code works once, whoever comes at the same time. Whoever has a factor changes nothing about the
-//! own sign-in without it, and no session begins without it. Holds no secret in clear.
+//! A flow, which can open sealed secrets, checks what somebody shows, and the transaction consumes
+//! it: each code works once, whoever comes at the same time. A member with a factor changes nothing
+//! about signing in without it, and no session begins without it. Contains no secret in clear.
 
 use super::letters::NewLetter;
 use crate::domain::two_step::RecoveryHash;

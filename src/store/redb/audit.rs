@@ -2,14 +2,14 @@
 //!
 //! Appends and reads; never changes a header that is written.
 
-use redb::ReadableTable;
+use redb::{ReadableTable, WriteTransaction};
 
 use super::rows::Rows;
-use super::transition::Transition;
-use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, Store};
+use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
+use super::{Fault, Store};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, limits,
+    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, Timestamp, limits,
 };
 use crate::entropy;
 use crate::store::record::{AuditHead, AuditHeader, Personal};
@@ -17,6 +17,9 @@ use crate::store::{AuditFilter, Page};
 
 /// An entry to be.
 pub(super) struct New<'n> {
+    pub(super) revision: Revision,
+    pub(super) at: Timestamp,
+    pub(super) actor: &'n str,
     pub(super) chain: &'n str,
     pub(super) event: AuditEvent,
     pub(super) target: &'n str,
@@ -24,35 +27,31 @@ pub(super) struct New<'n> {
 }
 
 /// Adds an entry to the end of its chain.
-pub(super) fn append(
-    change: &Transition<'_>,
-    revision: Revision,
-    new: New<'_>,
-) -> Result<(), Fault> {
-    let mut heads = change.tx.open_table(AUDIT_HEADS)?;
+pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
+    let mut heads = tx.open_table(AUDIT_HEADS)?;
     let head = match heads.get(new.chain)? {
         Some(found) => AuditHead::decode(found.value())?,
         None => AuditHead::default(),
     };
     // What is written late about somebody who was erased stays out, whichever way it comes.
     let is_erased = new.event != AuditEvent::UserErased
-        && change.tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
+        && tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
     let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
     let personal = Personal { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence.saturating_add(1),
-        revision,
-        at: change.now,
-        actor: change.actor.clone(),
+        revision: new.revision,
+        at: new.at,
+        actor: new.actor.to_owned(),
         event: new.event.as_str().to_owned(),
         target: new.target.to_owned(),
         personal: personal.digest(),
     };
     let hash = header.hash(head.hash);
     let key = (new.chain, header.sequence);
-    change.tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
+    tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
     if !is_erased {
-        change.tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
+        tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
     }
     let head = AuditHead { sequence: header.sequence, hash };
     heads.insert(new.chain, head.encode().as_slice())?;

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
+use super::audit_diff::added;
+use super::file::open_failure;
 use super::rewrite::{copy, is_due};
 use super::rows::Rows;
+use super::tables::{FORMAT, INVITE_LINKS, INVITES, META};
 use super::transition::{Ends, Transition};
 use super::{
-    FORMAT, Fault, INVITE_LINKS, INVITES, META, Store, api_tokens, blocking, cause, links,
-    open_failure, revision, sessions, view,
+    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows, view,
 };
 use crate::clock;
 use crate::domain::{
@@ -76,9 +78,9 @@ impl Store {
         self.write(actor, move |change| {
             let before = change.before();
             let undone = Undone {
-                sessions: sessions::end_every(change)?,
-                tokens: api_tokens::revoke_every(change)?,
-                links: links::end_every(change)?,
+                sessions: session_rows::end_every(change)?,
+                tokens: api_token_rows::revoke_every(change)?,
+                links: link_rows::end_every(change)?,
             };
             audit(change, before, taken, undone)?;
             Ok(Ends::Changed(undone))
@@ -158,13 +160,12 @@ fn audit(
     taken: Timestamp,
     undone: Undone,
 ) -> Result<(), Fault> {
-    let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
     let fields = vec![
-        field("revision", before.0.to_string()),
-        field("taken", clock::rfc3339(taken)),
-        field("sessions_ended", undone.sessions.to_string()),
-        field("tokens_revoked", undone.tokens.to_string()),
-        field("links_ended", undone.links.to_string()),
+        added("revision", before.0.to_string()),
+        added("taken", clock::rfc3339(taken)),
+        added("sessions_ended", undone.sessions.to_string()),
+        added("tokens_revoked", undone.tokens.to_string()),
+        added("links_ended", undone.links.to_string()),
     ];
     change.audit("", AuditEvent::StoreRestored, "", AuditDetail { fields })
 }

@@ -5,7 +5,8 @@
 use redb::ReadTransaction;
 
 use super::audit::{Reader, entry, joined_by};
-use super::{Fault, INVITES_BY_ACCOUNT, SIGNED_IN, Store, invites, members};
+use super::tables::{INVITES_BY_ACCOUNT, SIGNED_IN};
+use super::{Fault, Store, invite_rows, member_rows};
 use crate::domain::{AccountSlug, Actor, Failure, Fate, Invite, Member, MemberId, Timestamp};
 use crate::store::personal::{MemberData, Seen};
 
@@ -23,7 +24,7 @@ impl Store {
     ) -> Result<Option<MemberData>, Failure> {
         let (account, id) = (account.clone(), id.clone());
         self.read(move |tx| {
-            let member = members::read(tx, id.as_str())?;
+            let member = member_rows::read(tx, id.as_str())?;
             let member = member.filter(|member| member.account == account);
             member.map(|member| of(tx, member, limit)).transpose()
         })
@@ -54,7 +55,7 @@ fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Re
     for row in index.range((account, i64::MIN, "")..(account, i64::MAX, "~"))?.rev() {
         let (key, _) = row?;
         let (_, _, id) = key.value();
-        let Some(invite) = invites::read(tx, id)?.map(|record| record.invite) else { continue };
+        let Some(invite) = invite_rows::read(tx, id)?.map(|record| record.invite) else { continue };
         if data.came_by.is_none() && is_of(&invite, &member.id) {
             data.came_by = Some(invite.clone());
         }

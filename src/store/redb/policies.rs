@@ -2,8 +2,9 @@
 //!
 //! Keeps one; never says whether it is any good.
 
+use super::Store;
+use super::tables::POLICIES;
 use super::transition::Ends;
-use super::{POLICIES, Store};
 use crate::domain::{Actor, AuditDetail, AuditEvent, Failure};
 use crate::store::record::{decode_policies, encode_policies};
 use crate::store::{Committed, StoredPolicies};

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::members::{Owner, address_key};
-use super::{ADDRESSES, Fault, MEMBERS, SIGNED_IN, Store};
+use super::addresses::{self, Owner};
+use super::tables::{ADDRESSES, MEMBERS, SIGNED_IN};
+use super::{Fault, Store};
 use crate::domain::fold::Search;
 use crate::domain::{AccountSlug, Failure, Member, Status, Timestamp};
 use crate::store::personal::Seen;
@@ -64,8 +65,8 @@ fn each(
     mut take: impl FnMut(Member) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
     let (addresses, members) = (tx.open_table(ADDRESSES)?, tx.open_table(MEMBERS)?);
-    let prefix = address_key(account, "");
-    let after = after.map(|after| address_key(account, after));
+    let prefix = addresses::key(account, "");
+    let after = after.map(|after| addresses::key(account, after));
     for row in addresses.range(after.as_deref().unwrap_or(&prefix)..)? {
         let (key, bytes) = row?;
         if !key.value().starts_with(&prefix) {

@@ -1,10 +1,11 @@
-//! When members signed in last.
+//! The last sign-in of each member.
 //!
-//! Written where a session begins, and gone with the member.
+//! Written when a session begins, and deleted with the member.
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::{Fault, SIGNED_IN, Store};
+use super::tables::SIGNED_IN;
+use super::{Fault, Store};
 use crate::domain::{Failure, Member, Session, Timestamp};
 use crate::store::personal::Seen;
 
