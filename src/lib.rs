@@ -49,9 +49,9 @@
 //! 3. `flows::members` runs the change in a task of its own, so that nobody can hang up on half
 //!    of it, and calls the one transition, `store::redb::members`.
 //! 4. `store::redb::guards` holds what was judged against what is there: the last administrator
-//!    stays. `store::redb::leaving` ends sessions, links and invites; `store::redb::transition`
-//!    writes the audit entry and takes the next revision, all in one durable transaction, then
-//!    tells the feed.
+//!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
+//!    tokens; `store::redb::transition` writes the audit entry and takes the next revision, all in
+//!    one durable transaction, then tells the feed.
 //! 5. `flows::refresh` applies the change to the directory, and lets the flow wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
 //!
@@ -75,9 +75,9 @@
 //!    `flows::ticket`, which nobody keeps.
 //! 2. `flows::step_up` opens the secret with [`keys::Keys`], finds the time step of the code with
 //!    [`authenticator`], and counts what is wrong in [`throttle`] and in the store.
-//! 3. `store::redb::two_step` spends the code in the transaction that begins the session: the step
-//!    must be later than the last one, the ticket of this round. Every way to a session, and every
-//!    change of how somebody signs in, comes through there.
+//! 3. `store::redb::second_factor` spends the code in the transaction that begins the session: the
+//!    step must be later than the last one, the ticket of this round. Every way to a session, and
+//!    every change of how somebody signs in, comes through there.
 //!
 //! # One reload
 //!

@@ -1,5 +1,8 @@
-//! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last good
-//! policies.
+//! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last
+//! good policies.
+//!
+//! What callers bring and get is described here and in the files beside; the methods of [`Store`]
+//! are in `redb`, one file for each kind of thing.
 //!
 //! Offers whole transitions, not tables: each checks its preconditions, writes the rows and the
 //! audit entry, all or nothing, and gets the next revision. Every change is told to the feed, in
@@ -16,25 +19,20 @@ pub mod links;
 pub mod passkeys;
 pub mod personal;
 pub mod record;
-pub mod redb;
+mod redb;
 pub mod roster;
 pub mod sessions;
 pub mod two_step;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
+pub use self::redb::Store;
 pub use by::By;
-use invites::{InviteView, NewInvite};
 
-use crate::clock::Clock;
-use crate::domain::audit::ChainReport;
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditDetail, AuditEntry, AuditEvent, Digest, Email, Failure,
-    Member, MemberId, Name, Revision, RoleId, Status, Timestamp, Version,
+    AccountSlug, AuditEvent, Digest, Email, Member, MemberId, Name, Revision, RoleId, Status,
+    Timestamp, Version,
 };
 
 /// A change that is durable: its revision, and what it left behind.
@@ -85,6 +83,19 @@ pub struct AccountEdit {
     pub invite_lifetime: Option<Duration>,
     /// Whether everybody needs a second factor.
     pub two_step_enforced: Option<bool>,
+}
+
+/// What the first account is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The account's slug.
+    pub slug: AccountSlug,
+    /// The account's name for people.
+    pub name: String,
+    /// Its first member.
+    pub member: Member,
+    /// The member's password, as a PHC string.
+    pub password: String,
 }
 
 /// What a removal ended.
@@ -162,348 +173,4 @@ pub struct AuditFilter {
     pub member: Option<String>,
     /// Only entries of this event.
     pub event: Option<AuditEvent>,
-}
-
-/// Where the records lie.
-#[derive(Clone, Debug)]
-pub enum Store {
-    /// One file on this machine, or memory.
-    Redb(redb::RedbStore),
-}
-
-/// What every backend offers, once for each of them. Each call that reaches the disk runs apart
-/// from the threads that answer decisions.
-impl Store {
-    /// Opens or makes the file at `path`, with a cache of `cache_mb` MiB.
-    ///
-    /// # Errors
-    /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
-    pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
-        redb::RedbStore::open(path, cache_mb, clock).await.map(Self::Redb)
-    }
-
-    /// A store that lives in memory and ends with the process.
-    ///
-    /// # Errors
-    /// `Internal`, when memory runs out.
-    pub async fn in_memory(clock: Clock) -> Result<Self, Failure> {
-        redb::RedbStore::in_memory(clock).await.map(Self::Redb)
-    }
-
-    /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.
-    #[must_use]
-    pub fn subscribe(&self) -> feed::Follower {
-        match self {
-            Self::Redb(store) => store.subscribe(),
-        }
-    }
-
-    /// Makes an account, and where wanted the invite of its first member, in one transaction.
-    ///
-    /// # Errors
-    /// `Conflict` `account_exists`; `Busy`, when the disk fails.
-    pub async fn account_create(
-        &self,
-        actor: &Actor,
-        slug: AccountSlug,
-        name: String,
-        first: Option<NewInvite>,
-    ) -> Result<Committed<(Account, Option<InviteView>)>, Failure> {
-        match self {
-            Self::Redb(store) => store.account_create(actor, slug, name, first).await,
-        }
-    }
-
-    /// Edits an account. An edit that changes nothing answers the account as it is.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_account`; `Stale`; `Conflict` [`by::MOVED_ON`]; `Busy`, when the disk
-    /// fails.
-    pub async fn account_edit(
-        &self,
-        by: &By,
-        slug: &AccountSlug,
-        expected: Option<Version>,
-        edit: AccountEdit,
-    ) -> Result<Committed<Account>, Failure> {
-        match self {
-            Self::Redb(store) => store.account_edit(by, slug, expected, edit).await,
-        }
-    }
-
-    /// All accounts, sorted by slug.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn accounts(&self) -> Result<Vec<Account>, Failure> {
-        match self {
-            Self::Redb(store) => store.accounts().await,
-        }
-    }
-
-    /// One account.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn account(&self, slug: &AccountSlug) -> Result<Option<Account>, Failure> {
-        match self {
-            Self::Redb(store) => store.account(slug).await,
-        }
-    }
-
-    /// Makes an active member.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_account`; `Conflict` `id_taken`, `already_member` or `already_invited`;
-    /// `Busy`, when the disk fails.
-    pub async fn member_create(
-        &self,
-        actor: &Actor,
-        member: Member,
-    ) -> Result<Committed<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_create(actor, member).await,
-        }
-    }
-
-    /// One member, in whichever account.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member(id).await,
-        }
-    }
-
-    /// The member of an account who has this canonical address.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn member_by_email(
-        &self,
-        account: &AccountSlug,
-        email_key: &str,
-    ) -> Result<Option<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_by_email(account, email_key).await,
-        }
-    }
-
-    /// One page of an account's members, in the order of addresses, after the cursor `after`.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn members(
-        &self,
-        account: &AccountSlug,
-        filter: &MemberFilter,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.members(account, filter, after, limit).await,
-        }
-    }
-
-    /// Edits a member. An edit that changes nothing answers the member as it is, with the
-    /// revision there was, and writes no audit entry.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
-    /// `own_role`, `last_administrator`, or [`by::MOVED_ON`]; `Busy`, when the disk fails.
-    pub async fn member_edit(
-        &self,
-        by: &By,
-        target: Target<'_>,
-        edit: MemberEdit,
-    ) -> Result<Committed<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_edit(by, target, edit).await,
-        }
-    }
-
-    /// Suspends a member, and ends the sessions, links and API tokens.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
-    /// or [`by::MOVED_ON`]; `Busy`, when the disk fails.
-    pub async fn member_suspend(
-        &self,
-        by: &By,
-        target: Target<'_>,
-    ) -> Result<Committed<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_suspend(by, target).await,
-        }
-    }
-
-    /// Restores a suspended member.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`, or [`by::MOVED_ON`];
-    /// `Busy`, when the disk fails.
-    pub async fn member_restore(
-        &self,
-        by: &By,
-        target: Target<'_>,
-    ) -> Result<Committed<Member>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_restore(by, target).await,
-        }
-    }
-
-    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
-    /// invites that the member sent.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or [`by::MOVED_ON`];
-    /// `Busy`, when the disk fails.
-    pub async fn member_remove(
-        &self,
-        by: &By,
-        target: Target<'_>,
-    ) -> Result<Committed<Removal>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_remove(by, target).await,
-        }
-    }
-
-    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
-    /// clashes; `Busy`, when the disk fails.
-    pub async fn member_import(
-        &self,
-        actor: &Actor,
-        account: &AccountSlug,
-        parts: mpsc::Receiver<ImportPart>,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_import(actor, account, parts).await,
-        }
-    }
-
-    /// Entries of a chain, oldest first; without an account the store's own chain.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn audit(
-        &self,
-        account: Option<&AccountSlug>,
-        filter: &AuditFilter,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Page<AuditEntry>, Failure> {
-        match self {
-            Self::Redb(store) => store.audit(account, filter, after, limit).await,
-        }
-    }
-
-    /// The same, newest first: the entries before the one with sequence `before`.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn audit_latest(
-        &self,
-        account: Option<&AccountSlug>,
-        filter: &AuditFilter,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Page<AuditEntry>, Failure> {
-        match self {
-            Self::Redb(store) => store.audit_latest(account, filter, before, limit).await,
-        }
-    }
-
-    /// Walks a chain from its beginning and recomputes everything.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn audit_verify(
-        &self,
-        account: Option<&AccountSlug>,
-    ) -> Result<ChainReport, Failure> {
-        match self {
-            Self::Redb(store) => store.audit_verify(account).await,
-        }
-    }
-
-    /// Which chains there are.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
-        match self {
-            Self::Redb(store) => store.audit_chains().await,
-        }
-    }
-
-    /// The policy set that was live last.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn policies_last_good(&self) -> Result<Option<StoredPolicies>, Failure> {
-        match self {
-            Self::Redb(store) => store.policies_last_good().await,
-        }
-    }
-
-    /// Keeps a policy set that went live.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn policies_installed(
-        &self,
-        actor: &Actor,
-        policies: StoredPolicies,
-        detail: AuditDetail,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.policies_installed(actor, policies, detail).await,
-        }
-    }
-
-    /// The revision of the last change.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn revision(&self) -> Result<Revision, Failure> {
-        match self {
-            Self::Redb(store) => store.revision().await,
-        }
-    }
-
-    /// Finds out what became of a change whose commit broke off, where there is one.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk still fails.
-    pub async fn mend(&self) -> Result<(), Failure> {
-        match self {
-            Self::Redb(store) => store.mend().await,
-        }
-    }
-
-    /// Whether a change may have been made that followers have not heard of.
-    #[must_use]
-    pub fn is_unsettled(&self) -> bool {
-        match self {
-            Self::Redb(store) => store.is_unsettled(),
-        }
-    }
-
-    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`; members
-    /// from several threads at once, and in no order. Answers the revision that they were read at.
-    ///
-    /// # Errors
-    /// `Internal`, when the disk fails.
-    pub async fn load(
-        &self,
-        each: impl Fn(feed::Loaded) + Send + Sync + 'static,
-    ) -> Result<Revision, Failure> {
-        match self {
-            Self::Redb(store) => store.load(each).await,
-        }
-    }
 }

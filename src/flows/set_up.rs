@@ -15,8 +15,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::Committed;
-use crate::store::links::Setup;
+use crate::store::{Committed, Setup};
 use crate::throttle::Quota;
 
 /// What the first account is made of.

@@ -1,12 +1,10 @@
-//! Transitions of passkeys: added, removed, and found to be copied.
+//! Requests to add passkeys.
 //!
-//! That one signs in is the business of a session's beginning, which spends its answer as it spends
-//! a code. Knows no cryptography: whoever calls has checked the answer.
+//! Signing in with one is part of the begin of a session, which consumes its response as it
+//! consumes a code. Contains no cryptography: the caller has verified the response.
 
 use super::letters::NewLetter;
-use super::two_step::StepUp;
-use super::{Committed, Store, Target};
-use crate::domain::{Failure, Member, Passkey, PasskeyId, TokenHash};
+use crate::domain::{Passkey, TokenHash};
 
 /// A passkey that has shown that it is there.
 #[derive(Clone, Debug)]
@@ -19,70 +17,4 @@ pub struct NewPasskey {
     pub passkey: Passkey,
     /// Tells the member.
     pub letter: Option<NewLetter>,
-}
-
-impl Store {
-    /// Uses up what a member shows before a passkey is added. Answers the round that its challenge
-    /// belongs to: anything else that is done with a factor ends it.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
-    /// `not_set_up`, where there is no authenticator app, `too_many_passkeys`,
-    /// [`super::by::MOVED_ON`]; `Busy`.
-    pub async fn passkey_begin(
-        &self,
-        target: Target<'_>,
-        shown: StepUp,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.passkey_begin(target, shown).await,
-        }
-    }
-
-    /// Keeps a passkey, and ends the member's other sessions.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`; `Conflict` `challenge_dead`, where the round is over,
-    /// `too_many_passkeys`, `passkey_known`, whoever has it already; `Busy`.
-    pub async fn passkey_add(
-        &self,
-        target: Target<'_>,
-        new: NewPasskey,
-    ) -> Result<Committed<Passkey>, Failure> {
-        match self {
-            Self::Redb(store) => store.passkey_add(target, new).await,
-        }
-    }
-
-    /// Removes a member's own passkey, in the session that goes on; the others end.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`; `NotFound` `unknown_passkey`; `Denied` `wrong_code`,
-    /// `code_missing`; `Conflict` [`super::by::MOVED_ON`]; `Busy`.
-    pub async fn passkey_remove(
-        &self,
-        target: Target<'_>,
-        own: (TokenHash, PasskeyId),
-        shown: StepUp,
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<Passkey>, Failure> {
-        match self {
-            Self::Redb(store) => store.passkey_remove(target, own, shown, letter).await,
-        }
-    }
-
-    /// Counts an answer whose counter went back, writes it down, and tells the member.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn passkey_copied(
-        &self,
-        member: &Member,
-        id: &PasskeyId,
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.passkey_copied(member, id, letter).await,
-        }
-    }
 }

@@ -3,8 +3,7 @@
 //!
 //! Ids stay: they are pseudonyms in an audit log that must still verify. Judges nobody's right.
 
-use super::{By, Committed, Store};
-use crate::domain::{AccountSlug, AuditEntry, Failure, Invite, Member, MemberId, Timestamp};
+use crate::domain::{AuditEntry, Invite, Member, Timestamp};
 
 /// What an erasure took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,49 +40,4 @@ pub struct MemberData {
     pub entries: Vec<AuditEntry>,
     /// Whether there are more entries or invites, which are older.
     pub cut: bool,
-}
-
-impl Store {
-    /// Takes away for good what is personal of a member who was removed. Where nothing is left of
-    /// that, nothing changes. What is written later about the member gets no personal part.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`, when no such member was ever removed from the account;
-    /// `Conflict` `not_removed`, or [`super::by::MOVED_ON`]; `Busy`, when the disk fails.
-    pub async fn member_erase(
-        &self,
-        by: &By,
-        account: &AccountSlug,
-        id: &MemberId,
-    ) -> Result<Committed<Erasure>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_erase(by, account, id).await,
-        }
-    }
-
-    /// When members signed in last, in the order they are given.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn seen(&self, members: Vec<Member>) -> Result<Vec<Seen>, Failure> {
-        match self {
-            Self::Redb(store) => store.seen(members).await,
-        }
-    }
-
-    /// What is kept of one member, with at most `limit` entries and `limit` invites; `None` where
-    /// the account has no such member.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn member_data(
-        &self,
-        account: &AccountSlug,
-        id: &MemberId,
-        limit: usize,
-    ) -> Result<Option<MemberData>, Failure> {
-        match self {
-            Self::Redb(store) => store.member_data(account, id, limit).await,
-        }
-    }
 }

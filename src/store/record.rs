@@ -1,4 +1,4 @@
-//! Records as bytes: twins of the domain's values, for every backend.
+//! Records as bytes: twins of the domain's values, as the store keeps them.
 //!
 //! Each record begins with a version byte. Numbers are little-endian; a text is its length in 32
 //! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a

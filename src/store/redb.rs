@@ -1,38 +1,68 @@
-//! The embedded backend: one redb file on this machine, or memory.
+//! The store over redb: one file on this machine, or memory.
 //!
-//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
-//! ever made without durability. After an input or output error the file is closed, and opened again
-//! by the next call, so that freed space is all it takes to go on.
+//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every
+//! commit is two-phase and leaves a file that reopens fast after a crash; none is ever made without
+//! durability. After an input or output error the file is closed, and opened again by the next call,
+//! so that freed space is all it takes to go on.
+//!
+//! The modules stand below in layers, and each uses only those before it: the file on the disk; the
+//! tables and how rows are read; what every change needs (a transition, its audit entries, when rows
+//! expire); the rows of each kind of thing, with what ends together with them; the guards; then the
+//! transitions, what reads across all kinds, and backups and upgrades of the whole file.
+
+mod cause;
+mod file;
+mod health;
+mod newest;
+mod view;
+
+mod counts;
+mod rewrite;
+mod rows;
+mod tables;
+
+mod audit;
+mod audit_diff;
+mod expiry;
+mod rates;
+mod transition;
+mod version_check;
+
+mod account_rows;
+mod addresses;
+mod api_token_rows;
+mod credential_rows;
+mod factor_rows;
+mod idempotency;
+mod invite_rows;
+mod last_sign_in;
+mod letter_rows;
+mod link_rows;
+mod member_rows;
+mod session_rows;
+
+mod guards;
+mod purge;
+mod second_factor;
 
 mod accounts;
 mod api_tokens;
-mod audit;
-mod backup;
-mod cause;
-mod counts;
-mod data;
-mod erasure;
-mod file;
-mod guards;
-mod health;
 mod invites;
-mod leaving;
 mod letters;
 mod links;
 mod members;
-mod newest;
 mod passkeys;
 mod policies;
-mod rates;
-mod rewrite;
-mod roster;
-mod rows;
-mod seen;
 mod sessions;
-mod transition;
 mod two_step;
+
+mod data;
+mod erasure;
+mod invite_list;
+mod roster;
+
+mod backup;
 mod upgrade;
-mod view;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,111 +70,23 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-use self::file::{StoreFile, damaged, open_failure};
+use self::file::{StoreFile, begin_write, damaged, open_failure};
 use self::health::Health;
+use self::tables::META;
 use self::transition::{Ends, Transition};
 use super::Committed;
 use super::feed::{Follower, Followers, Loaded};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
-/// A table of records.
-type Records<K> = TableDefinition<'static, K, &'static [u8]>;
-/// The hash of a token.
-type Hash = &'static [u8; 32];
-
-/// `format`, `revision`, `letter`: the last id that a letter got, and `rewrite`: there while freed
-/// pages of the file may still hold what was erased.
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// By slug.
-const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
-/// By id.
-const MEMBERS: Records<&str> = TableDefinition::new("members");
-/// Account, a zero byte, canonical address: the member or the open invite that holds it.
-const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
-/// By account and role: how many active members hold it; no row for none.
-const ROLE_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("role_counts");
-/// As addresses: when a member with it was removed last.
-const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
-/// By member: the password.
-const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
-/// By member: the second factors.
-const FACTORS: Records<&str> = TableDefinition::new("factors");
-/// By passkey: the member that has it.
-const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
-/// By member: when a session of theirs began last.
-const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
-/// By the hash of the token.
-const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
-/// Member, when it began, hash.
-const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
-    TableDefinition::new("sessions_by_member");
-/// By id.
-const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
-/// Account, maker, when it was made, id.
-const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
-    TableDefinition::new("api_tokens_by_member");
-/// By id.
-const INVITES: Records<&str> = TableDefinition::new("invites");
-/// Account, when it was made, id.
-const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
-    TableDefinition::new("invites_by_account");
-/// The member that sent it, id; open ones only.
-const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
-    TableDefinition::new("invites_by_inviter");
-/// By the hash of the token, of dead links too: the invite, and which link it is.
-const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
-/// Invite and generation: the hash of the token.
-const INVITE_LINKS: TableDefinition<(&str, u32), Hash> = TableDefinition::new("invite_links");
-/// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
-const CALLS: Records<&str> = TableDefinition::new("calls");
-/// By what is bounded: when its window began, and how often it happened since.
-const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
-/// By id.
-const LINKS: Records<&str> = TableDefinition::new("links");
-/// By the hash of the token: the link.
-const LINK_TOKENS: TableDefinition<Hash, &str> = TableDefinition::new("link_tokens");
-/// Member, link.
-const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> = TableDefinition::new("links_by_member");
-/// By id.
-const LETTERS: Records<u64> = TableDefinition::new("letters");
-/// When a letter is due or its lease ends, and its id.
-const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
-/// Account, and the same: so that each account has its turn.
-const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
-    TableDefinition::new("letters_waiting");
-/// Account, id.
-const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
-    TableDefinition::new("letters_by_account");
-/// By account and delivery state: how many letters; no row for none.
-const LETTER_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("letter_counts");
-/// `stop`: why no mail goes out. `taken`: when a letter was last handed over, and the same for each
-/// account.
-const MAIL: Records<&str> = TableDefinition::new("mail");
-/// When something may be forgotten at the earliest, which kind of thing, and its key.
-const LEAVING: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
-/// By chain (an account's slug; empty for the store's own) and sequence.
-const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
-/// The same keys; a missing row is an erased one.
-const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
-/// Chain and target: of whom nothing personal is written any more.
-const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
-/// By chain.
-const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
-/// `last_good`.
-const POLICIES: Records<&str> = TableDefinition::new("policies");
-
-/// The layout of the tables above.
-const FORMAT: u64 = 4;
-
 /// How the database comes to be opened, and opened again; whether it may be made is the argument.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
 
 /// A handle; clones share the file.
 #[derive(Clone)]
-pub struct RedbStore(Arc<Inner>);
+pub struct Store(Arc<Inner>);
 
 struct Inner {
     opener: Opener,
@@ -173,9 +115,9 @@ struct Writer {
     unsettled: Option<Change>,
 }
 
-impl std::fmt::Debug for RedbStore {
+impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedbStore")
+        f.write_str("Store")
     }
 }
 
@@ -209,8 +151,8 @@ disk_faults!(
     redb::SetDurabilityError
 );
 
-impl RedbStore {
-    /// Opens the file, or makes it with mode 0600.
+impl Store {
+    /// Opens the file at `path`, or makes it with mode 0600, with a cache of `cache_mb` MiB.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -229,7 +171,7 @@ impl RedbStore {
         store.await
     }
 
-    /// A store that ends with the process.
+    /// A store that lives in memory and ends with the process.
     ///
     /// # Errors
     /// `Internal`, when memory runs out.
@@ -293,14 +235,14 @@ impl RedbStore {
         })
     }
 
-    /// Follows every change from now on.
+    /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.
     #[must_use]
     pub fn subscribe(&self) -> Follower {
         self.writer().followers.subscribe()
     }
 
-    /// Reads all accounts, members, sessions and API tokens, in this order; members on two threads,
-    /// and in no order.
+    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`;
+    /// members on two threads at once, and in no order. Answers the revision that they were read at.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -310,11 +252,11 @@ impl RedbStore {
     ) -> Result<Revision, Failure> {
         let store = self.clone();
         let load = move |tx: &ReadTransaction| {
-            accounts::all(tx, |account| each(Loaded::Account(account)))?;
-            each(Loaded::Coming(members::count(tx)?));
-            members::all(tx, |member| each(Loaded::Member(member)))?;
-            sessions::all(tx, |session| each(Loaded::Session(session)))?;
-            api_tokens::all(tx, |token| each(Loaded::ApiToken(token)))?;
+            account_rows::all(tx, |account| each(Loaded::Account(account)))?;
+            each(Loaded::Coming(member_rows::count(tx)?));
+            member_rows::all(tx, |member| each(Loaded::Member(member)))?;
+            session_rows::all(tx, |session| each(Loaded::Session(session)))?;
+            api_token_rows::all(tx, |token| each(Loaded::ApiToken(token)))?;
             revision(tx)
         };
         blocking(move || {
@@ -327,7 +269,7 @@ impl RedbStore {
     /// The revision of the last change.
     ///
     /// # Errors
-    /// `Internal`, when the disk fails.
+    /// `Busy`, when the disk fails.
     pub async fn revision(&self) -> Result<Revision, Failure> {
         self.read(revision).await
     }
@@ -436,7 +378,7 @@ impl RedbStore {
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
-            let tx = transition::begin(database)?;
+            let tx = begin_write(database)?;
             let mut transition = Transition::new(&tx, actor, now)?;
             let ends = work(&mut transition)?;
             // Also before an answer that nothing had to change: a restart would make it untrue.

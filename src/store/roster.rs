@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::MemberFilter;
 use super::personal::Seen;
-use super::{MemberFilter, Store};
 use crate::domain::fold::folded;
-use crate::domain::{AccountSlug, Failure, Member, MemberId, RoleId, Timestamp};
+use crate::domain::{Failure, Member, MemberId, RoleId, Timestamp};
 
 /// By what members are ordered; ties by their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -85,23 +85,6 @@ pub struct Roster {
     pub without_two_step: usize,
     /// How many members of the account hold each role, suspended ones included; no entry for none.
     pub held: BTreeMap<RoleId, usize>,
-}
-
-impl Store {
-    /// One page of an account's members, in any order, with counts. Looks at every member of the
-    /// account: where the order of addresses will do and nobody counts, [`Self::members`] does not.
-    ///
-    /// # Errors
-    /// `Invalid` for a cursor that is none of this order, and for two; `Busy`, when the disk fails.
-    pub async fn roster(
-        &self,
-        account: &AccountSlug,
-        query: &RosterQuery,
-    ) -> Result<Roster, Failure> {
-        match self {
-            Self::Redb(store) => store.roster(account, query).await,
-        }
-    }
 }
 
 /// Where a member stands in an order.

@@ -1,14 +1,11 @@
-//! Transitions of passwords and sessions.
+//! Passwords as they are stored, and requests to begin and end sessions.
 //!
-//! A session begins only by the password that was checked for it, of a member who is active in the
-//! same transaction. Holds no token and no password: hashes of both.
+//! A session begins only with the password that was checked for it, of a member who is active in
+//! the same transaction. Contains no token and no password: hashes of both.
 
 use super::letters::NewLetter;
 use super::two_step::{Checked, Proof, StepUp};
-use super::{By, Committed, Store, Target};
-use crate::domain::{
-    Actor, Failure, Member, MemberId, Session, SessionId, SessionLimits, Timestamp, TokenHash,
-};
+use crate::domain::{MemberId, Session, SessionId, Timestamp, TokenHash};
 
 /// A member's password, as it is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,105 +61,4 @@ pub enum Which {
     One(SessionId),
     /// All but this one.
     AllBut(TokenHash),
-}
-
-impl Store {
-    /// A member's password; `None` for who has none yet.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn credential(&self, member: &MemberId) -> Result<Option<Credential>, Failure> {
-        match self {
-            Self::Redb(store) => store.credential(member).await,
-        }
-    }
-
-    /// Begins a session.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `sign_in_refused`, when the member is gone, suspended, or has another
-    /// password by now, or the ticket is used up; `Denied` `wrong_code`, `code_missing`,
-    /// `codes_locked`; `Conflict` `two_step_needed`; `Busy`, when the disk fails.
-    pub async fn session_begin(&self, sign_in: SignIn) -> Result<Committed<Session>, Failure> {
-        match self {
-            Self::Redb(store) => store.session_begin(sign_in).await,
-        }
-    }
-
-    /// A member's sessions, newest first, those that have ended by themselves included.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn sessions_of(&self, member: &MemberId) -> Result<Vec<Session>, Failure> {
-        match self {
-            Self::Redb(store) => store.sessions_of(member).await,
-        }
-    }
-
-    /// Ends sessions of a member; answers how many. None at all is no change.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
-    /// [`super::by::MOVED_ON`]; `Busy`, when the disk fails.
-    pub async fn sessions_end(
-        &self,
-        by: &By,
-        target: Target<'_>,
-        which: Which,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.sessions_end(by, target, which).await,
-        }
-    }
-
-    /// Ends the session of a token, by whoever holds it; answers whether there was one.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn session_sign_out(&self, token: TokenHash) -> Result<Committed<bool>, Failure> {
-        match self {
-            Self::Redb(store) => store.session_sign_out(token).await,
-        }
-    }
-
-    /// Writes down when sessions were used last, and takes away those that have ended by
-    /// themselves. No audit entry.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn sessions_tend(
-        &self,
-        used: Vec<(TokenHash, Timestamp)>,
-        limits: SessionLimits,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.sessions_tend(used, limits).await,
-        }
-    }
-
-    /// Changes a password by its owner; every other session ends. Answers how many.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
-    /// `code_missing`; `Conflict` `two_step_needed`, or [`super::by::MOVED_ON`], when the password is another one by now; `Busy`, when the disk
-    /// fails.
-    pub async fn password_change(&self, change: PasswordChange) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.password_change(change).await,
-        }
-    }
-
-    /// Notes that tries to sign in to a member are slowed down.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn sign_in_slowed(
-        &self,
-        member: &Member,
-        failures: u32,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.sign_in_slowed(&Actor::System, member, failures).await,
-        }
-    }
 }

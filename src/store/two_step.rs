@@ -1,16 +1,12 @@
-//! Transitions of second factors.
+//! Requests to set up second factors and to show one.
 //!
-//! What somebody showed is looked at by a flow, which can open what is sealed, and spent here: each
-//! code works once, whoever comes at the same time. Whoever has a factor changes nothing about the
-//! own sign-in without it, and no session begins without it. Holds no secret in clear.
+//! A flow, which can open sealed secrets, checks what somebody shows, and the transaction consumes
+//! it: each code works once, whoever comes at the same time. A member with a factor changes nothing
+//! about signing in without it, and no session begins without it. Contains no secret in clear.
 
 use super::letters::NewLetter;
-use super::{By, Committed, Store, Target};
 use crate::domain::two_step::RecoveryHash;
-use crate::domain::{
-    AccountSlug, Digest, Factors, Failure, Member, MemberId, PasskeyId, Sealed, Session, Timestamp,
-    TokenHash,
-};
+use crate::domain::{Digest, MemberId, PasskeyId, Sealed, Session, TokenHash};
 
 /// Which stored password somebody's password was checked against, as a digest of the PHC string:
 /// a transaction that finds another one refuses.
@@ -105,138 +101,4 @@ pub struct Resealed {
     pub before: Sealed,
     /// Under the newest key.
     pub after: Sealed,
-}
-
-impl Store {
-    /// A member's second factors; none at all for who never set one up.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn factors(&self, member: &MemberId) -> Result<Factors, Failure> {
-        match self {
-            Self::Redb(store) => store.factors(member).await,
-        }
-    }
-
-    /// Keeps the secret of an authenticator app that is being set up. What was pending before is
-    /// replaced; what is in use stays in use until the new one is confirmed.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`, when the member is gone or suspended; `Denied`
-    /// `wrong_code`, `code_missing`; `Conflict` [`super::by::MOVED_ON`]; `Busy`.
-    pub async fn two_step_begin(
-        &self,
-        target: Target<'_>,
-        shown: StepUp,
-        secret: Sealed,
-        expires: Timestamp,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.two_step_begin(target, shown, secret, expires).await,
-        }
-    }
-
-    /// Takes an authenticator app into use. Every other session ends, as does the one before.
-    /// Answers how many others.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
-    /// `not_set_up`, where nothing is pending; `Busy`.
-    pub async fn two_step_confirm(
-        &self,
-        target: Target<'_>,
-        confirmed: Confirmed,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.two_step_confirm(target, confirmed).await,
-        }
-    }
-
-    /// Switches a member's own factor off. Every other session ends, and the one it was done in goes
-    /// on under a new token. Answers how many others.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
-    /// `not_set_up`, `two_step_enforced`, [`super::by::MOVED_ON`]; `Busy`.
-    pub async fn two_step_off(
-        &self,
-        target: Target<'_>,
-        shown: StepUp,
-        renewed: (TokenHash, Session),
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.two_step_off(target, shown, renewed, letter).await,
-        }
-    }
-
-    /// Replaces a member's own recovery codes.
-    ///
-    /// # Errors
-    /// As [`Self::two_step_off`], but for `two_step_enforced`.
-    pub async fn recovery_codes(
-        &self,
-        target: Target<'_>,
-        shown: StepUp,
-        recovery: Vec<RecoveryHash>,
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.recovery_codes(target, shown, recovery, letter).await,
-        }
-    }
-
-    /// Takes all factors of another member away, and ends the sessions. A member who does it shows
-    /// the own factor. Answers how many sessions.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_member`; `Stale`; `Denied` `wrong_code`, `code_missing`; `Conflict`
-    /// `own_factor`, `not_set_up`, [`super::by::MOVED_ON`]; `Busy`.
-    pub async fn two_step_reset(
-        &self,
-        by: &By,
-        target: Target<'_>,
-        shown: Option<StepUp>,
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<u64>, Failure> {
-        match self {
-            Self::Redb(store) => store.two_step_reset(by, target, shown, letter).await,
-        }
-    }
-
-    /// Counts a wrong code of somebody who knew the password; answers how many in a row. The letter
-    /// goes out with the one that [`crate::domain::limits::CODE_FAILURES_TOLD`] names.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn code_failed(
-        &self,
-        member: &Member,
-        letter: Option<NewLetter>,
-    ) -> Result<Committed<u32>, Failure> {
-        match self {
-            Self::Redb(store) => store.code_failed(member, letter).await,
-        }
-    }
-
-    /// Every member whose factors hold a sealed secret, with the account.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn sealed_factors(&self) -> Result<Vec<(MemberId, AccountSlug, Factors)>, Failure> {
-        match self {
-            Self::Redb(store) => store.sealed_factors().await,
-        }
-    }
-
-    /// Puts secrets under a newer key, where they still are what they were. No revision: nothing
-    /// that anybody follows changes.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn factors_reseal(&self, resealed: Vec<Resealed>) -> Result<Committed<()>, Failure> {
-        match self {
-            Self::Redb(store) => store.factors_reseal(resealed).await,
-        }
-    }
 }

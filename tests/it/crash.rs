@@ -17,7 +17,6 @@ use kwic_team::domain::{
 };
 use kwic_team::flows::refresh;
 use kwic_team::store::feed::Loaded;
-use kwic_team::store::redb::RedbStore;
 use kwic_team::store::{AuditFilter, MemberFilter, Store, StoredPolicies};
 
 use self::transitions::{TRANSITIONS, Transition};
@@ -30,8 +29,8 @@ const SYNCS_MAX: usize = 20;
 
 async fn open_at(disk: &Disk, now: Timestamp) -> Stage {
     let (disk, clock) = (disk.clone(), Clock::fixed(now));
-    let store = RedbStore::on(move || disk.clone(), clock.clone()).await.unwrap();
-    Stage::on(Store::Redb(store), clock)
+    let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
+    Stage::on(store, clock)
 }
 
 async fn open(disk: &Disk) -> Store {
@@ -220,15 +219,14 @@ fn a_power_cut_while_the_file_is_made_leaves_one_that_opens() {
             let disk = Disk::default();
             disk.cut_at_sync(sync);
             let on = disk.clone();
-            let made = RedbStore::on(move || on.clone(), Clock::fixed(NOW)).await;
+            let made = Store::on(move || on.clone(), Clock::fixed(NOW)).await;
             for survives in SURVIVALS {
                 let found = disk.after_power_cut(survives);
                 let on = found.clone();
-                let opened = RedbStore::on(move || on.clone(), Clock::fixed(NOW)).await;
+                let opened = Store::on(move || on.clone(), Clock::fixed(NOW)).await;
                 // The file is made beside its name and moved there whole: one that does not open
                 // here was never in its place. What opens must work.
                 if let Ok(store) = opened {
-                    let store = Store::Redb(store);
                     store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
                     assert_eq!(contents(&store, &found).await.revision, Revision(1));
                 } else {
@@ -255,7 +253,7 @@ fn a_power_cut_while_an_older_file_is_brought_up_to_date_loses_nothing() {
             let disk = older.copy();
             disk.cut_at_sync(sync);
             let on = disk.clone();
-            let opened = RedbStore::on(move || on.clone(), Clock::fixed(NOW)).await;
+            let opened = Store::on(move || on.clone(), Clock::fixed(NOW)).await;
             for survives in SURVIVALS {
                 let left = disk.after_power_cut(survives);
                 let store = open(&left).await;
@@ -348,8 +346,8 @@ fn a_file_that_was_replaced_meanwhile_is_refused() {
         let disk = older.copy();
         let in_its_place = Arc::new(std::sync::Mutex::new(disk.clone()));
         let opened = Arc::clone(&in_its_place);
-        let store = RedbStore::on(move || opened.lock().unwrap().clone(), Clock::fixed(NOW));
-        let store = Store::Redb(store.await.unwrap());
+        let store = Store::on(move || opened.lock().unwrap().clone(), Clock::fixed(NOW));
+        let store = store.await.unwrap();
         store.member_create(&ACTOR, member("acme", "dora")).await.unwrap();
         for other in [older, Disk::default()] {
             disk.break_at_call(1);

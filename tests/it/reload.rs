@@ -16,7 +16,6 @@ use kwic_team::engine::Snapshot;
 use kwic_team::flows::permit::StorePermit;
 use kwic_team::flows::{refresh, reload};
 use kwic_team::policy_folder;
-use kwic_team::store::redb::RedbStore;
 use kwic_team::store::{AuditFilter, Store};
 
 use crate::disk::Disk;
@@ -311,8 +310,7 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     let disk = Disk::default();
     let opened = disk.clone();
     let clock = Clock::fixed(Timestamp(1_764_000_000_000));
-    let store = RedbStore::on(move || opened.clone(), clock.clone()).await.unwrap();
-    let store = Store::Redb(store);
+    let store = Store::on(move || opened.clone(), clock.clone()).await.unwrap();
     let directory = Arc::new(Directory::new());
     let follower = refresh::load(&store, &directory).await.unwrap();
     tokio::spawn(refresh::follow(Arc::clone(&directory), follower));

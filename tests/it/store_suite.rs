@@ -1,4 +1,4 @@
-//! What every store must do, run through each backend: rules, revisions, feed, audit, pages.
+//! What the store must do, in memory and in a file: rules, revisions, feed, audit, pages.
 
 /// Runs rules, each on a fresh store.
 macro_rules! run_all {

@@ -1,21 +1,29 @@
-//! Accounts in the embedded backend.
+//! Transitions of accounts, and the set-up of an empty store.
 //!
-//! Never removes one.
+//! Accounts are never removed.
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::ReadableTable;
 
-use super::rows::Rows;
+use super::audit_diff::{self, added};
+use super::member_rows::{self, MemberTables};
+use super::tables::ACCOUNTS;
 use super::transition::{Ends, Transition};
-use super::{ACCOUNTS, Fault, RedbStore, guards, invites, members};
+use super::{
+    Fault, Store, account_rows, credential_rows, guards, invite_rows, invites, version_check,
+};
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Row, Version,
+    Account, AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, Row, Version,
 };
 use crate::store::invites::{InviteView, NewInvite};
 use crate::store::record::AccountRecord;
-use crate::store::{AccountEdit, By, Committed};
+use crate::store::{AccountEdit, By, Committed, Setup};
 
-impl RedbStore {
-    pub(in crate::store) async fn account_create(
+impl Store {
+    /// Makes an account, and where wanted the invite of its first member, in one transaction.
+    ///
+    /// # Errors
+    /// `Conflict` `account_exists`; `Busy`, when the disk fails.
+    pub async fn account_create(
         &self,
         actor: &Actor,
         slug: AccountSlug,
@@ -28,7 +36,7 @@ impl RedbStore {
             let first = match first {
                 Some(new) => {
                     let invite = invites::create(change, &by, new)?;
-                    Some(invites::view(change.tx, invite)?)
+                    Some(invite_rows::view(change.tx, invite)?)
                 }
                 None => None,
             };
@@ -37,7 +45,32 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn account_edit(
+    /// Makes the first account and its first member.
+    ///
+    /// # Errors
+    /// `Conflict` `set_up_already`, when there is any account; `Busy`, when the disk fails.
+    pub async fn set_up(&self, setup: Setup) -> Result<Committed<Member>, Failure> {
+        self.write(&Actor::Setup, move |change| {
+            if change.tx.open_table(ACCOUNTS)?.first()?.is_some() {
+                return Err(set_up_already().into());
+            }
+            let Setup { slug, name, member, password } = setup;
+            let account = create(change, slug, name)?;
+            let member = Member { account: account.slug, ..member };
+            MemberTables::open(change)?.put(change, None, &member)?;
+            credential_rows::set(change, &member.id, password)?;
+            member_rows::tell_created(change, &member)?;
+            Ok(Ends::Changed(member))
+        })
+        .await
+    }
+
+    /// Edits an account. An edit that changes nothing answers the account as it is.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk
+    /// fails.
+    pub async fn account_edit(
         &self,
         by: &By,
         slug: &AccountSlug,
@@ -47,20 +80,18 @@ impl RedbStore {
         let (by, slug) = (by.clone(), slug.clone());
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &slug)?;
-            let record = read(change.tx, &slug)?.ok_or_else(|| unknown(&slug))?;
-            let before = record.account;
-            if expected.is_some_and(|expected| expected != before.version) {
-                let stale = members::stale("account", before.version, &record.last_change);
-                return Err(stale.into());
-            }
+            let record = account_rows::read(change.tx, &slug)?;
+            let record = record.ok_or_else(|| account_rows::unknown(&slug))?;
+            let AccountRecord { account: before, last_change } = record;
+            version_check::need("account", expected, before.version, &last_change)?;
             let mut after = edited(&before, edit);
             if after == before {
                 return Ok(Ends::AsItWas(before));
             }
             after.version = before.version.next();
-            put(change, &after)?;
+            account_rows::put(change, &after)?;
             let target = after.slug.as_str();
-            let detail = AuditDetail { fields: changed(&before, &after) };
+            let detail = AuditDetail { fields: audit_diff::account_edited(&before, &after) };
             change.audit(target, AuditEvent::AccountUpdated, target, detail)?;
             change.tell(Row::Account(after.clone()));
             Ok(Ends::Changed(after))
@@ -68,30 +99,31 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn accounts(&self) -> Result<Vec<Account>, Failure> {
+    /// All accounts, sorted by slug.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn accounts(&self) -> Result<Vec<Account>, Failure> {
         self.read(|tx| {
             let mut accounts = Vec::new();
-            all(tx, |account| accounts.push(account))?;
+            account_rows::all(tx, |account| accounts.push(account))?;
             Ok(accounts)
         })
         .await
     }
 
-    pub(in crate::store) async fn account(
-        &self,
-        slug: &AccountSlug,
-    ) -> Result<Option<Account>, Failure> {
+    /// One account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn account(&self, slug: &AccountSlug) -> Result<Option<Account>, Failure> {
         let slug = slug.clone();
-        self.read(move |tx| Ok(read(tx, &slug)?.map(|record| record.account))).await
+        self.read(move |tx| Ok(account_rows::read(tx, &slug)?.map(|record| record.account))).await
     }
 }
 
 /// Makes an account.
-pub(super) fn create(
-    change: &mut Transition<'_>,
-    slug: AccountSlug,
-    name: String,
-) -> Result<Account, Fault> {
+fn create(change: &mut Transition<'_>, slug: AccountSlug, name: String) -> Result<Account, Fault> {
     let account = Account {
         slug,
         name,
@@ -100,27 +132,14 @@ pub(super) fn create(
         two_step_enforced: false,
         version: Version::FIRST,
     };
-    if read(change.tx, &account.slug)?.is_some() {
+    if account_rows::read(change.tx, &account.slug)?.is_some() {
         return Err(exists(&account.slug).into());
     }
-    put(change, &account)?;
-    let name = ("name".to_owned(), None, Some(account.name.clone()));
-    let detail = AuditDetail { fields: vec![name] };
+    account_rows::put(change, &account)?;
+    let detail = AuditDetail { fields: vec![added("name", account.name.as_str())] };
     change.audit("", AuditEvent::AccountCreated, account.slug.as_str(), detail)?;
     change.tell(Row::Account(account.clone()));
     Ok(account)
-}
-
-fn put(change: &Transition<'_>, account: &Account) -> Result<(), Fault> {
-    let record = AccountRecord { account: account.clone(), last_change: change.as_last() };
-    let mut accounts = change.tx.open_table(ACCOUNTS)?;
-    accounts.insert(account.slug.as_str(), record.encode().as_slice())?;
-    Ok(())
-}
-
-fn read(rows: &impl Rows, slug: &AccountSlug) -> Result<Option<AccountRecord>, Fault> {
-    let slug = slug.as_str();
-    rows.record(ACCOUNTS, slug, |bytes| AccountRecord::decode(slug, bytes))
 }
 
 fn edited(before: &Account, edit: AccountEdit) -> Account {
@@ -132,38 +151,6 @@ fn edited(before: &Account, edit: AccountEdit) -> Account {
     }
 }
 
-/// The fields that an edit touched.
-fn changed(before: &Account, after: &Account) -> Vec<(String, Option<String>, Option<String>)> {
-    let texts = |account: &Account| {
-        let lifetime = account.invite_lifetime.map(|time| format!("{} s", time.as_secs()));
-        let enforced = account.two_step_enforced.to_string();
-        [
-            ("name", Some(account.name.clone())),
-            ("invite_lifetime", lifetime),
-            ("two_step_enforced", Some(enforced)),
-        ]
-    };
-    texts(before)
-        .into_iter()
-        .zip(texts(after))
-        .filter(|((_, before), (_, after))| before != after)
-        .map(|((name, before), (_, after))| (name.to_owned(), before, after))
-        .collect()
-}
-
-/// Whether an account asks everybody for a second factor.
-pub(super) fn asks_two_step(rows: &impl Rows, slug: &AccountSlug) -> Result<bool, Fault> {
-    Ok(read(rows, slug)?.is_some_and(|record| record.account.two_step_enforced))
-}
-
-/// Refuses an account that nobody made.
-pub(super) fn need(rows: &impl Rows, slug: &AccountSlug) -> Result<(), Fault> {
-    match rows.open(ACCOUNTS)?.get(slug.as_str())? {
-        Some(_) => Ok(()),
-        None => Err(unknown(slug).into()),
-    }
-}
-
 fn exists(slug: &AccountSlug) -> Failure {
     Failure::new(
         Kind::Conflict,
@@ -172,19 +159,10 @@ fn exists(slug: &AccountSlug) -> Failure {
     )
 }
 
-fn unknown(slug: &AccountSlug) -> Failure {
+fn set_up_already() -> Failure {
     Failure::new(
-        Kind::NotFound,
-        "unknown_account",
-        format!("there is no account `{slug}`: `kwic-team account list` shows which there are"),
+        Kind::Conflict,
+        "set_up_already",
+        "this store has an account already: sign in, or ask an administrator for an invite",
     )
-}
-
-/// Reads every account, sorted by slug.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Account)) -> Result<(), Fault> {
-    for row in tx.open_table(ACCOUNTS)?.iter()? {
-        let (slug, bytes) = row?;
-        each(AccountRecord::decode(slug.value(), bytes.value())?.account);
-    }
-    Ok(())
 }

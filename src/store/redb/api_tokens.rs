@@ -1,30 +1,25 @@
-//! API tokens in the embedded backend.
+//! Transitions of API tokens.
 //!
 //! Every token that begins or ends is told to the followers in the same change, and every end that
 //! somebody brings about has its audit entry. Never judges who may give which role.
 
-use std::collections::BTreeSet;
-
-use redb::{ReadTransaction, ReadableTable};
-
-use super::rows::Rows;
 use super::transition::{Ends, Transition};
-use super::{
-    API_TOKENS, API_TOKENS_BY_MEMBER, Fault, RedbStore, guards, leaving, members, two_step,
-};
-use crate::clock;
+use super::{Fault, Store, api_token_rows, guards, member_rows, second_factor};
 use crate::domain::api_token::unknown;
 use crate::domain::{
-    AccountSlug, Actor, ApiToken, ApiTokenId, AuditDetail, AuditEvent, Failure, Kind, Member,
-    MemberId, RoleId, Row, Timestamp, limits,
+    AccountSlug, Actor, ApiToken, ApiTokenId, Failure, Kind, MemberId, Timestamp, limits,
 };
 use crate::store::api_tokens::{Maker, NewApiToken};
 use crate::store::by::moved_on;
-use crate::store::record::api_tokens::{decode_api_token, encode_api_token};
 use crate::store::{By, Committed, Page};
 
-impl RedbStore {
-    pub(in crate::store) async fn api_token_create(
+impl Store {
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// `Conflict` `too_many_tokens`, or `moved_on`, when the maker is another one by
+    /// now than was checked; `Busy`, when the disk fails.
+    pub async fn api_token_create(
         &self,
         by: &By,
         new: NewApiToken,
@@ -35,26 +30,33 @@ impl RedbStore {
             guards::by(change, &by, &token.account)?;
             still_maker(change, &by, &token, maker)?;
             need_room(change, &token)?;
-            change.tx.open_table(API_TOKENS_BY_MEMBER)?.insert(index_key(&token), ())?;
-            leaving::note(change, token.expires, leaving::Kind::ApiToken, token.id.as_str())?;
-            put(change, &token)?;
-            audit(change, AuditEvent::AuthnTokenCreated, &token)?;
+            api_token_rows::begin(change, &token)?;
             Ok(Ends::Changed(token))
         })
         .await
     }
 
-    pub(in crate::store) async fn api_token(
+    /// One token of an account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn api_token(
         &self,
         account: &AccountSlug,
         id: &ApiTokenId,
     ) -> Result<Option<ApiToken>, Failure> {
         let (account, id) = (account.clone(), id.clone());
-        self.read(move |tx| Ok(read(tx, id.as_str())?.filter(|token| token.account == account)))
-            .await
+        self.read(move |tx| {
+            Ok(api_token_rows::read(tx, id.as_str())?.filter(|token| token.account == account))
+        })
+        .await
     }
 
-    pub(in crate::store) async fn api_tokens(
+    /// One page of an account's tokens, or of one maker's, oldest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none; `Busy`, when the disk fails.
+    pub async fn api_tokens(
         &self,
         account: &AccountSlug,
         member: Option<&MemberId>,
@@ -64,7 +66,7 @@ impl RedbStore {
         let after = after.map(Cursor::parse).transpose()?;
         let (account, member) = (account.clone(), member.cloned());
         self.read(move |tx| {
-            let mut found = of(tx, &account, member.as_ref())?;
+            let mut found = api_token_rows::of(tx, &account, member.as_ref())?;
             found.sort_by_key(Cursor::of);
             if let Some(after) = &after {
                 found.retain(|token| Cursor::of(token) > *after);
@@ -77,7 +79,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn api_token_revoke(
+    /// Revokes a token; answers it as it was.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_token`; `Conflict` `moved_on`; `Busy`, when the disk fails.
+    pub async fn api_token_revoke(
         &self,
         by: &By,
         account: &AccountSlug,
@@ -86,25 +92,31 @@ impl RedbStore {
         let (by, account, id) = (by.clone(), account.clone(), id.clone());
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &account)?;
-            let token = read(change.tx, id.as_str())?.filter(|token| token.account == account);
+            let token = api_token_rows::read(change.tx, id.as_str())?
+                .filter(|token| token.account == account);
             let token = token.ok_or_else(unknown)?;
-            revoke(change, &token)?;
+            api_token_rows::revoke(change, &token)?;
             Ok(Ends::Changed(token))
         })
         .await
     }
 
-    pub(in crate::store) async fn api_tokens_used(
+    /// Writes down when tokens were used last. No audit entry. Those that have expired are taken
+    /// away by [`Self::sessions_tend`].
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn api_tokens_used(
         &self,
         used: Vec<(ApiTokenId, Timestamp)>,
     ) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
             for (id, at) in used {
                 // It may have ended since.
-                if let Some(before) = read(change.tx, id.as_str())?
+                if let Some(before) = api_token_rows::read(change.tx, id.as_str())?
                     && before.used < Some(at)
                 {
-                    put(change, &ApiToken { used: Some(at), ..before })?;
+                    api_token_rows::put(change, &ApiToken { used: Some(at), ..before })?;
                 }
             }
             Ok(if change.tells() { Ends::Changed(()) } else { Ends::AsItWas(()) })
@@ -123,8 +135,8 @@ fn still_maker(
     match (&by.actor, maker) {
         // Only the member itself, never a token of the member: a token makes no token.
         (Actor::Member(id), Maker::Own(shown)) if *id == token.member => {
-            let member = members::read(change.tx, id.as_str())?.ok_or_else(moved_on)?;
-            two_step::step_up(change, &member, shown)
+            let member = member_rows::read(change.tx, id.as_str())?.ok_or_else(moved_on)?;
+            second_factor::step_up(change, &member, shown)
         }
         (Actor::Sidecar { .. }, Maker::Named(judged)) => {
             guards::acting(change, &token.member, Some(judged), &token.account)
@@ -134,8 +146,8 @@ fn still_maker(
 }
 
 fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
-    let own = of(change.tx, &token.account, Some(&token.member))?.len();
-    let all = of(change.tx, &token.account, None)?.len();
+    let own = api_token_rows::of(change.tx, &token.account, Some(&token.member))?.len();
+    let all = api_token_rows::of(change.tx, &token.account, None)?.len();
     let (whose, most) = if own >= limits::API_TOKENS_OF_MEMBER_MAX {
         ("this member", limits::API_TOKENS_OF_MEMBER_MAX)
     } else if all >= limits::API_TOKENS_OF_ACCOUNT_MAX {
@@ -149,120 +161,6 @@ fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
         format!("{whose} has {most} API tokens, and may have no more: revoke one that is not used"),
     )
     .into())
-}
-
-/// Whether a token that acts still does.
-pub(super) fn still_acts(
-    change: &Transition<'_>,
-    id: &ApiTokenId,
-    member: &MemberId,
-) -> Result<bool, Fault> {
-    let found = read(change.tx, id.as_str())?;
-    Ok(found.is_some_and(|token| token.member == *member && change.now < token.expires))
-}
-
-/// Revokes a member's tokens, but those for roles that the member may still give; answers how many.
-/// Those that have expired are no more, and are taken away with them.
-pub(super) fn revoke_made_by(
-    change: &mut Transition<'_>,
-    member: &Member,
-    keep: &BTreeSet<RoleId>,
-) -> Result<u64, Fault> {
-    let tokens = of(change.tx, &member.account, Some(&member.id))?;
-    revoke_some(change, tokens, |token| keep.contains(&token.role))
-}
-
-fn revoke_some(
-    change: &mut Transition<'_>,
-    tokens: Vec<ApiToken>,
-    keeps: impl Fn(&ApiToken) -> bool,
-) -> Result<u64, Fault> {
-    let mut revoked = 0;
-    for token in tokens {
-        if change.now >= token.expires {
-            end(change, &token)?;
-        } else if !keeps(&token) {
-            revoke(change, &token)?;
-            revoked += 1;
-        }
-    }
-    Ok(revoked)
-}
-
-/// Revokes every token there is; answers how many. Those that have expired are taken away with them.
-pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
-    let mut tokens = Vec::new();
-    for row in change.tx.open_table(API_TOKENS)?.iter()? {
-        let (id, bytes) = row?;
-        tokens.push(decode_api_token(id.value(), bytes.value())?);
-    }
-    revoke_some(change, tokens, |_| false)
-}
-
-fn revoke(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
-    end(change, token)?;
-    audit(change, AuditEvent::AuthnTokenRevoked, token)
-}
-
-/// Takes away a token that has expired.
-pub(super) fn forget(change: &mut Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
-    let Some(token) = read(change.tx, id)? else { return Ok(None) };
-    if change.now < token.expires {
-        return Ok(Some(token.expires));
-    }
-    end(change, &token)?;
-    Ok(None)
-}
-
-fn end(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
-    change.tx.open_table(API_TOKENS)?.remove(token.id.as_str())?;
-    change.tx.open_table(API_TOKENS_BY_MEMBER)?.remove(index_key(token))?;
-    change.tell(Row::ApiTokenGone(token.token));
-    Ok(())
-}
-
-fn put(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
-    let record = encode_api_token(token);
-    change.tx.open_table(API_TOKENS)?.insert(token.id.as_str(), record.as_slice())?;
-    change.tell(Row::ApiToken(token.clone()));
-    Ok(())
-}
-
-fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, Fault> {
-    rows.record(API_TOKENS, id, |bytes| decode_api_token(id, bytes))
-}
-
-/// Tokens of an account, or of one maker, by maker and then oldest first.
-fn of(
-    rows: &impl Rows,
-    account: &AccountSlug,
-    member: Option<&MemberId>,
-) -> Result<Vec<ApiToken>, Fault> {
-    let index = rows.open(API_TOKENS_BY_MEMBER)?;
-    let begin = member.map_or("", MemberId::as_str);
-    let mut found = Vec::new();
-    for row in index.range((account.as_str(), begin, i64::MIN, "")..)? {
-        let (key, _) = row?;
-        let (of_account, maker, _, id) = key.value();
-        if of_account != account.as_str() || member.is_some_and(|member| member.as_str() != maker) {
-            break;
-        }
-        found.extend(read(rows, id)?);
-    }
-    Ok(found)
-}
-
-fn index_key(token: &ApiToken) -> (&str, &str, i64, &str) {
-    (token.account.as_str(), token.member.as_str(), token.created.0, token.id.as_str())
-}
-
-/// Reads every token, in no order.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Result<(), Fault> {
-    for row in tx.open_table(API_TOKENS)?.iter()? {
-        let (id, bytes) = row?;
-        each(decode_api_token(id.value(), bytes.value())?);
-    }
-    Ok(())
 }
 
 /// Where a page ends: oldest first.
@@ -290,20 +188,4 @@ impl Cursor {
     fn text(&self) -> String {
         format!("{}.{}", self.created, self.id)
     }
-}
-
-fn audit(change: &Transition<'_>, event: AuditEvent, token: &ApiToken) -> Result<(), Fault> {
-    let made = event == AuditEvent::AuthnTokenCreated;
-    let field = |name: &str, value: &str| {
-        let (name, value) = (name.to_owned(), Some(value.to_owned()));
-        if made { (name, None, value) } else { (name, value, None) }
-    };
-    let fields = vec![
-        field("purpose", "api_token"),
-        field("token", token.id.as_str()),
-        field("name", token.name.as_str()),
-        field("role", token.role.as_str()),
-        field("expires", &clock::rfc3339(token.expires)),
-    ];
-    change.audit(token.account.as_str(), event, token.member.as_str(), AuditDetail { fields })
 }

@@ -1,15 +1,15 @@
-//! The audit log in the embedded backend: chains of headers, and personal parts beside them.
+//! The audit log: chains of headers, and personal parts beside them.
 //!
 //! Appends and reads; never changes a header that is written.
 
-use redb::ReadableTable;
+use redb::{ReadableTable, WriteTransaction};
 
 use super::rows::Rows;
-use super::transition::Transition;
-use super::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED, Fault, RedbStore};
+use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
+use super::{Fault, Store};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, limits,
+    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, Timestamp, limits,
 };
 use crate::entropy;
 use crate::store::record::{AuditHead, AuditHeader, Personal};
@@ -17,6 +17,9 @@ use crate::store::{AuditFilter, Page};
 
 /// An entry to be.
 pub(super) struct New<'n> {
+    pub(super) revision: Revision,
+    pub(super) at: Timestamp,
+    pub(super) actor: &'n str,
     pub(super) chain: &'n str,
     pub(super) event: AuditEvent,
     pub(super) target: &'n str,
@@ -24,35 +27,31 @@ pub(super) struct New<'n> {
 }
 
 /// Adds an entry to the end of its chain.
-pub(super) fn append(
-    change: &Transition<'_>,
-    revision: Revision,
-    new: New<'_>,
-) -> Result<(), Fault> {
-    let mut heads = change.tx.open_table(AUDIT_HEADS)?;
+pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
+    let mut heads = tx.open_table(AUDIT_HEADS)?;
     let head = match heads.get(new.chain)? {
         Some(found) => AuditHead::decode(found.value())?,
         None => AuditHead::default(),
     };
     // What is written late about somebody who was erased stays out, whichever way it comes.
     let is_erased = new.event != AuditEvent::UserErased
-        && change.tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
+        && tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
     let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
     let personal = Personal { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence.saturating_add(1),
-        revision,
-        at: change.now,
-        actor: change.actor.clone(),
+        revision: new.revision,
+        at: new.at,
+        actor: new.actor.to_owned(),
         event: new.event.as_str().to_owned(),
         target: new.target.to_owned(),
         personal: personal.digest(),
     };
     let hash = header.hash(head.hash);
     let key = (new.chain, header.sequence);
-    change.tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
+    tx.open_table(AUDIT)?.insert(key, header.encode_with(hash).as_slice())?;
     if !is_erased {
-        change.tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
+        tx.open_table(AUDIT_PERSONAL)?.insert(key, personal.encode().as_slice())?;
     }
     let head = AuditHead { sequence: header.sequence, hash };
     heads.insert(new.chain, head.encode().as_slice())?;
@@ -150,8 +149,12 @@ pub(super) fn joined_by(header: &AuditHeader) -> Option<&str> {
     }
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn audit(
+impl Store {
+    /// Entries of a chain, oldest first; without an account the store's own chain.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit(
         &self,
         account: Option<&AccountSlug>,
         filter: &AuditFilter,
@@ -168,7 +171,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_latest(
+    /// The same, newest first: the entries before the one with sequence `before`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_latest(
         &self,
         account: Option<&AccountSlug>,
         filter: &AuditFilter,
@@ -185,7 +192,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
+    /// Which chains there are.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_chains(&self) -> Result<Vec<Option<AccountSlug>>, Failure> {
         self.read(|tx| {
             let mut chains = Vec::new();
             for row in tx.open_table(AUDIT_HEADS)?.iter()? {
@@ -198,7 +209,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn audit_verify(
+    /// Walks a chain from its beginning and recomputes everything.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn audit_verify(
         &self,
         account: Option<&AccountSlug>,
     ) -> Result<ChainReport, Failure> {

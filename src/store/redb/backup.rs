@@ -1,4 +1,4 @@
-//! A copy of the embedded backend, and what one that was put back loses.
+//! A copy of the store, and what one that was put back loses.
 //!
 //! Copies row by row, in one transaction that reads: a copy of the file's bytes would hold freed
 //! pages too, and half a change. Never closes the store over a disk that is only the copy's.
@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
+use super::audit_diff::added;
+use super::file::open_failure;
 use super::rewrite::{copy, is_due};
 use super::rows::Rows;
+use super::tables::{FORMAT, INVITE_LINKS, INVITES, META};
 use super::transition::{Ends, Transition};
 use super::{
-    FORMAT, Fault, INVITE_LINKS, INVITES, META, RedbStore, api_tokens, blocking, cause, links,
-    open_failure, revision, sessions, view,
+    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows, view,
 };
 use crate::clock;
 use crate::domain::{
@@ -24,8 +26,13 @@ use crate::store::backup::{ErasedLeft, Undone};
 use crate::store::record::invites::InviteRecord;
 use crate::store::record::newer;
 
-impl RedbStore {
-    pub(in crate::store) async fn copy_to(&self, to: &Path) -> Result<Revision, Failure> {
+impl Store {
+    /// Copies everything there is at one revision into a new file at `to` (mode 0600). Changes go on
+    /// meanwhile. Answers the revision.
+    ///
+    /// # Errors
+    /// `Busy` `copy_failed`, when it cannot be read or written; `Busy`, when the disk fails.
+    pub async fn copy_to(&self, to: &Path) -> Result<Revision, Failure> {
         let to = to.to_owned();
         let store = self.clone();
         blocking(move || {
@@ -39,7 +46,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
+    /// The same for the file at `from`, which no sidecar has open. Its records stay as they are, in
+    /// whichever layout.
+    ///
+    /// # Errors
+    /// As [`Self::copy_to`]; a sentence that says what to do, when the file is locked, damaged, or
+    /// of a newer version.
+    pub async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
         blocking(move || {
             let database = view::of_file(&from)?;
@@ -52,7 +65,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn put_back(
+    /// Ends every session, API token and link to a new password or address, in a store that was put
+    /// back as it was at `taken`, and writes down that it was.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn put_back(
         &self,
         actor: &Actor,
         taken: Timestamp,
@@ -60,9 +78,9 @@ impl RedbStore {
         self.write(actor, move |change| {
             let before = change.before();
             let undone = Undone {
-                sessions: sessions::end_every(change)?,
-                tokens: api_tokens::revoke_every(change)?,
-                links: links::end_every(change)?,
+                sessions: session_rows::end_every(change)?,
+                tokens: api_token_rows::revoke_every(change)?,
+                links: link_rows::end_every(change)?,
             };
             audit(change, before, taken, undone)?;
             Ok(Ends::Changed(undone))
@@ -70,7 +88,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn open_invites(&self) -> Result<Vec<(Invite, TokenHash)>, Failure> {
+    /// Every invite that may still be accepted, with the hash of its valid token.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn open_invites(&self) -> Result<Vec<(Invite, TokenHash)>, Failure> {
         let now = self.0.clock.now();
         self.read(move |tx| {
             let links = tx.open(INVITE_LINKS)?;
@@ -90,8 +112,12 @@ impl RedbStore {
     }
 }
 
-impl RedbStore {
-    pub(in crate::store) async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
+impl Store {
+    /// Whether what was erased may still lie in the file.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
         let failed = self.0.file.as_ref().and_then(|file| file.not_rewritten());
         self.read(|tx| {
             let left = failed.map_or(ErasedLeft::UntilStart, ErasedLeft::Failed);
@@ -134,13 +160,12 @@ fn audit(
     taken: Timestamp,
     undone: Undone,
 ) -> Result<(), Fault> {
-    let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
     let fields = vec![
-        field("revision", before.0.to_string()),
-        field("taken", clock::rfc3339(taken)),
-        field("sessions_ended", undone.sessions.to_string()),
-        field("tokens_revoked", undone.tokens.to_string()),
-        field("links_ended", undone.links.to_string()),
+        added("revision", before.0.to_string()),
+        added("taken", clock::rfc3339(taken)),
+        added("sessions_ended", undone.sessions.to_string()),
+        added("tokens_revoked", undone.tokens.to_string()),
+        added("links_ended", undone.links.to_string()),
     ];
     change.audit("", AuditEvent::StoreRestored, "", AuditDetail { fields })
 }

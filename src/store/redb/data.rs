@@ -5,12 +5,18 @@
 use redb::ReadTransaction;
 
 use super::audit::{Reader, entry, joined_by};
-use super::{Fault, INVITES_BY_ACCOUNT, RedbStore, SIGNED_IN, invites, members};
+use super::tables::{INVITES_BY_ACCOUNT, SIGNED_IN};
+use super::{Fault, Store, invite_rows, member_rows};
 use crate::domain::{AccountSlug, Actor, Failure, Fate, Invite, Member, MemberId, Timestamp};
 use crate::store::personal::{MemberData, Seen};
 
-impl RedbStore {
-    pub(in crate::store) async fn member_data(
+impl Store {
+    /// What is kept of one member, with at most `limit` entries and `limit` invites; `None` where
+    /// the account has no such member.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member_data(
         &self,
         account: &AccountSlug,
         id: &MemberId,
@@ -18,7 +24,7 @@ impl RedbStore {
     ) -> Result<Option<MemberData>, Failure> {
         let (account, id) = (account.clone(), id.clone());
         self.read(move |tx| {
-            let member = members::read(tx, id.as_str())?;
+            let member = member_rows::read(tx, id.as_str())?;
             let member = member.filter(|member| member.account == account);
             member.map(|member| of(tx, member, limit)).transpose()
         })
@@ -49,7 +55,7 @@ fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Re
     for row in index.range((account, i64::MIN, "")..(account, i64::MAX, "~"))?.rev() {
         let (key, _) = row?;
         let (_, _, id) = key.value();
-        let Some(invite) = invites::read(tx, id)?.map(|record| record.invite) else { continue };
+        let Some(invite) = invite_rows::read(tx, id)?.map(|record| record.invite) else { continue };
         if data.came_by.is_none() && is_of(&invite, &member.id) {
             data.came_by = Some(invite.clone());
         }

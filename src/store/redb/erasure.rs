@@ -1,4 +1,4 @@
-//! Erasing what is personal of a removed member, in the embedded backend.
+//! Erasing what is personal of a removed member.
 //!
 //! What is to go is looked for apart from the change, so that nobody waits while a long log is
 //! read; the change looks at what came since, and looks for all of it once more where any of that
@@ -9,11 +9,15 @@ use std::collections::BTreeSet;
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, Value};
 
 use super::audit::{Reader, joined_by};
+use super::audit_diff::added;
 use super::rows::Rows;
+use super::tables::{
+    AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, EXPIRY, LETTERS_BY_ACCOUNT, META, RATES, REMOVED,
+};
 use super::transition::{Ends, Transition};
 use super::{
-    AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, Fault, LEAVING, LETTERS_BY_ACCOUNT, META, RATES,
-    REMOVED, RedbStore, guards, invites, leaving, letters, members, rates, rewrite,
+    Fault, Store, addresses, expiry, guards, idempotency, invite_rows, letter_rows, member_rows,
+    rates, rewrite,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId,
@@ -30,8 +34,14 @@ const STORE: &str = "";
 /// Stands in the place of an address.
 const ERASED_WORD: &str = "(erased)";
 
-impl RedbStore {
-    pub(in crate::store) async fn member_erase(
+impl Store {
+    /// Takes away for good what is personal of a member who was removed. Where nothing is left of
+    /// that, nothing changes. What is written later about the member gets no personal part.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`, when no such member was ever removed from the account;
+    /// `Conflict` `not_removed`, or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_erase(
         &self,
         by: &By,
         account: &AccountSlug,
@@ -50,7 +60,7 @@ impl RedbStore {
                 false => search(change.tx, found.whom, change.now)?,
             };
             if !found.removed {
-                return Err(members::unknown(&found.whom.id).into());
+                return Err(member_rows::unknown(&found.whom.id).into());
             }
             erase(change, &found)
         })
@@ -59,7 +69,7 @@ impl RedbStore {
 }
 
 fn is_member(change: &Transition<'_>, whom: &Whom) -> Result<bool, Fault> {
-    let found = members::read(change.tx, whom.id.as_str())?;
+    let found = member_rows::read(change.tx, whom.id.as_str())?;
     Ok(found.is_some_and(|found| found.account == whom.account))
 }
 
@@ -172,7 +182,7 @@ impl Found {
             if !values(&personal.detail).any(|value| self.is_address(value)) {
                 continue;
             }
-            let record = invites::read(rows, id)?;
+            let record = invite_rows::read(rows, id)?;
             let is_open = record.is_some_and(|it| it.invite.state(now) == InviteState::Pending);
             let kept = if is_open { &mut open } else { &mut self.invites };
             kept.insert(id.clone());
@@ -228,7 +238,7 @@ impl Found {
         for row in index.range(behind)? {
             let (key, _) = row?;
             let id = LetterId(key.value().1);
-            if letters::read(rows, id)?.is_some_and(|record| self.is_letter(&record)) {
+            if letter_rows::read(rows, id)?.is_some_and(|record| self.is_letter(&record)) {
                 found.push(id);
             }
         }
@@ -355,11 +365,10 @@ fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fa
         }
     }
     rewrite::ask(change.tx)?;
-    let field = |name: &str, count: u64| (name.to_owned(), None, Some(count.to_string()));
     let fields = vec![
-        field("entries", erased.entries),
-        field("invites", erased.invites),
-        field("letters", erased.letters),
+        added("entries", erased.entries.to_string()),
+        added("invites", erased.invites.to_string()),
+        added("letters", erased.letters.to_string()),
     ];
     let id = found.whom.id.as_str();
     change.audit(account, AuditEvent::UserErased, id, AuditDetail { fields })?;
@@ -378,8 +387,8 @@ fn take_personal(change: &Transition<'_>, chain: &str, entries: &[u64]) -> Resul
 fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
     let mut taken = 0;
     for id in &found.invites {
-        if let Some(record) = invites::read(change.tx, id)? {
-            invites::take_away(change, &record.invite)?;
+        if let Some(record) = invite_rows::read(change.tx, id)? {
+            invite_rows::take_away(change, &record.invite)?;
             taken += 1;
         }
     }
@@ -390,8 +399,8 @@ fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
 fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
     let mut taken = 0;
     for id in &found.letters {
-        taken += u64::from(letters::read(change.tx, *id)?.is_some());
-        letters::forget(change, &id.to_string())?;
+        taken += u64::from(letter_rows::read(change.tx, *id)?.is_some());
+        letter_rows::forget(change, &id.to_string())?;
     }
     Ok(taken)
 }
@@ -402,11 +411,11 @@ fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault>
     let mut counted = BTreeSet::new();
     let mut taken = false;
     for key in &found.addresses {
-        let removed = members::address_key(account, key);
+        let removed = addresses::key(account, key);
         taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?.is_some();
         counted.extend(rates::of_address(account, key));
     }
-    Ok(take_keys(change, RATES, leaving::Kind::Rate, &counted)? || taken)
+    Ok(take_keys(change, RATES, expiry::Kind::Rate, &counted)? || taken)
 }
 
 /// What is remembered of calls that the person, or a token of the person, made, and of those that
@@ -416,20 +425,20 @@ fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
     for row in change.tx.open_table(CALLS)?.iter()? {
         let (key, bytes) = row?;
         let (key, call) = (key.value(), CallRecord::decode(bytes.value())?);
-        let by = invites::called_by(key);
+        let by = idempotency::called_by(key);
         let own = by.as_ref().and_then(Actor::member) == Some(&found.whom.id);
         if own || found.invites.contains(call.invite.as_str()) {
             keys.insert(key.to_owned());
         }
     }
-    take_keys(change, CALLS, leaving::Kind::Call, &keys)
+    take_keys(change, CALLS, expiry::Kind::Call, &keys)
 }
 
 /// Takes rows away by their keys, and says no more when they may be forgotten.
 fn take_keys<V: Value + 'static>(
     change: &Transition<'_>,
     table: TableDefinition<'static, &'static str, V>,
-    kind: leaving::Kind,
+    kind: expiry::Kind,
     keys: &BTreeSet<String>,
 ) -> Result<bool, Fault> {
     let mut taken = false;
@@ -437,7 +446,7 @@ fn take_keys<V: Value + 'static>(
     for key in keys {
         taken |= table.remove(key.as_str())?.is_some();
     }
-    let mut leaving = change.tx.open_table(LEAVING)?;
+    let mut leaving = change.tx.open_table(EXPIRY)?;
     let before = leaving.len()?;
     if !keys.is_empty() {
         leaving.retain(|(_, of, key), ()| of != kind as u8 || !keys.contains(key))?;
@@ -447,12 +456,12 @@ fn take_keys<V: Value + 'static>(
 
 /// A stop of all mail stays until it is mended; what it says of the person does not.
 fn mend_stop(change: &mut Transition<'_>, found: &Found) -> Result<bool, Fault> {
-    let Some(MailStop { cause, since }) = letters::stop(change.tx)? else { return Ok(false) };
+    let Some(MailStop { cause, since }) = letter_rows::stop(change.tx)? else { return Ok(false) };
     if !found.is_mentioned(&cause) {
         return Ok(false);
     }
     let cause = found.without_address(&cause);
-    letters::put_stop(change, &MailStop { cause, since })?;
+    letter_rows::put_stop(change, &MailStop { cause, since })?;
     Ok(true)
 }
 

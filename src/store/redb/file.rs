@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, WriteTransaction};
 
-use super::{Fault, cause, transition};
+use super::{Fault, cause};
 use crate::config::behind_links;
 use crate::domain::{Failure, Kind, limits};
 
@@ -389,7 +389,7 @@ pub(super) fn fill_file(
     let database = Database::builder()
         .set_cache_size(limits::COPY_CACHE_BYTES)
         .create_with_backend(FileBackend::new(file)?)?;
-    let filled = transition::begin(&database).and_then(|tx| {
+    let filled = begin_write(&database).and_then(|tx| {
         work(&tx)?;
         Ok(tx.commit()?)
     });
@@ -397,6 +397,15 @@ pub(super) fn fill_file(
         Fault::Disk(error) => error,
         Fault::Rule(failure) => redb::Error::Corrupted(failure.to_string()),
     })
+}
+
+/// Begins a change: two-phase, since strangers' input is stored, and with what a fast start after
+/// a crash needs.
+pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Fault> {
+    let mut tx = database.begin_write()?;
+    tx.set_two_phase_commit(true);
+    tx.set_quick_repair(true);
+    Ok(tx)
 }
 
 pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {

@@ -4,8 +4,11 @@
 
 use redb::ReadableTable;
 
+use super::member_rows::{self, OwnedTarget};
+use super::tables::ROLE_COUNTS;
 use super::transition::Transition;
-use super::{Fault, ROLE_COUNTS, api_tokens, members};
+use super::{Fault, api_token_rows};
+use crate::domain::session::ended;
 use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, MemberId, Status, Version};
 use crate::store::By;
 use crate::store::by::moved_on;
@@ -14,7 +17,7 @@ use crate::store::by::moved_on;
 /// that acts has not ended either.
 pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Result<(), Fault> {
     if let Actor::Token { id, member } = &by.actor
-        && !api_tokens::still_acts(change, id, member)?
+        && !api_token_rows::still_acts(change, id, member)?
     {
         return Err(moved_on().into());
     }
@@ -48,7 +51,7 @@ pub(super) fn acting(
     version: Option<Version>,
     account: &AccountSlug,
 ) -> Result<(), Fault> {
-    let stands = members::read(change.tx, id.as_str())?.is_some_and(|member| {
+    let stands = member_rows::read(change.tx, id.as_str())?.is_some_and(|member| {
         member.account == *account
             && member.status == Status::Active
             && version.is_none_or(|version| version == member.version)
@@ -100,4 +103,12 @@ pub(super) fn administrator_stays(
         "this is the last active administrator of the account, and nothing was changed: make somebody else an administrator first",
     )
     .into())
+}
+
+/// The member who is signed in and changes something of their own.
+pub(super) fn signed_in(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
+    let found = member_rows::read(change.tx, target.id.as_str())?;
+    let found =
+        found.filter(|member| member.account == target.account && member.status == Status::Active);
+    Ok(found.ok_or_else(ended)?)
 }

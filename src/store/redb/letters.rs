@@ -1,7 +1,6 @@
-//! Letters in the embedded backend: queued, claimed, settled, noticed, forgotten.
+//! Transitions of letters: claim, complete, update by bounces.
 //!
-//! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters. Sends
-//! nothing.
+//! Sends nothing. A letter is queued in the transition that it reports, never on its own.
 
 use std::ops::Bound;
 use std::sync::PoisonError;
@@ -9,24 +8,22 @@ use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::leaving::{self, OVER_MS, after};
+use super::audit_diff::added;
+use super::expiry::after;
 use super::rows::Rows;
+use super::tables::{
+    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL,
+};
 use super::transition::{Ends, Transition};
-use super::{
-    Fault, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
-    RedbStore, counts,
-};
+use super::{Fault, Store, letter_rows};
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Delivery, DeliveryState, Email, Failure, Handover,
-    Letter, LetterId, LetterKind, MailStop, Notice, Row, Timestamp, limits,
+    AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryState, Failure, Handover, Letter,
+    LetterId, MailStop, Notice, Timestamp, limits,
 };
-use crate::store::letters::{MailStatus, NewLetter, Waiting};
-use crate::store::record::letters::{
-    LetterRecord, decode_mail_stop, decode_moment, encode_mail_stop, encode_moment,
-};
+use crate::store::letters::{MailStatus, Waiting};
+use crate::store::record::letters::{LetterRecord, decode_moment, encode_moment};
 use crate::store::{Committed, Page};
 
-const STOP: &str = "stop";
 /// When a letter was last handed over; with an account behind it, one of the account.
 const TAKEN: &str = "taken";
 /// How far a letter steps back behind others when it met a fault of the configuration.
@@ -34,19 +31,14 @@ const STEP_BACK_MS: i64 = 60_000;
 /// The target of entries about mail as a whole.
 const ALL_MAIL: &str = "mail";
 
-/// A letter to be.
-pub(super) struct Outgoing {
-    pub(super) account: AccountSlug,
-    pub(super) kind: LetterKind,
-    /// Whom the audit log names: the id of an invite or of a member.
-    pub(super) subject: String,
-    pub(super) to: Email,
-    pub(super) to_name: String,
-    pub(super) new: NewLetter,
-}
-
-impl RedbStore {
-    pub(in crate::store) async fn letters_claim(
+impl Store {
+    /// Takes up to `limit` letters that are due, oldest first, for one sender: nobody else gets
+    /// them until `lease` is over. None while mail is stopped. Takes no revision, and no audit
+    /// entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters_claim(
         &self,
         limit: usize,
         lease: Duration,
@@ -60,15 +52,21 @@ impl RedbStore {
         self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
     }
 
-    pub(in crate::store) async fn letters_release(&self) -> Result<(), Failure> {
+    /// Ends every lease, for a start: whoever held one has ended. What was on its way is tried
+    /// again at once, under the same message id.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters_release(&self) -> Result<(), Failure> {
+        // The file is locked: no other sender can hold a lease.
         self.write(&Actor::System, |change| {
             let mut released = false;
             for id in all_waiting(change)? {
-                let Some(before) = read(change.tx, id)? else { continue };
+                let Some(before) = letter_rows::read(change.tx, id)? else { continue };
                 if before.letter.delivery.state == DeliveryState::Sending {
                     let detail = before.letter.delivery.detail.clone();
                     let queued = over(&before, DeliveryState::Queued, detail);
-                    replace(change, Some(&before), Some(&queued))?;
+                    letter_rows::replace(change, Some(&before), Some(&queued))?;
                     released = true;
                 }
             }
@@ -78,9 +76,14 @@ impl RedbStore {
         .map(|released| released.value)
     }
 
-    pub(in crate::store) async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
+    /// When the next letter is due, or a lease ends; `None` where nothing waits, or mail is
+    /// stopped.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
         self.read(|tx| {
-            if stop(tx)?.is_some() {
+            if letter_rows::stop(tx)?.is_some() {
                 return Ok(None);
             }
             let queue = tx.open_table(LETTERS_DUE)?;
@@ -90,11 +93,19 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter(&self, id: LetterId) -> Result<Option<Letter>, Failure> {
-        self.read(move |tx| Ok(read(tx, id)?.map(|record| record.letter))).await
+    /// One letter.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter(&self, id: LetterId) -> Result<Option<Letter>, Failure> {
+        self.read(move |tx| Ok(letter_rows::read(tx, id)?.map(|record| record.letter))).await
     }
 
-    pub(in crate::store) async fn letters(
+    /// Letters of an account, newest first, after the cursor.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letters(
         &self,
         account: Option<&AccountSlug>,
         after: Option<LetterId>,
@@ -104,7 +115,7 @@ impl RedbStore {
         self.read(move |tx| {
             let mut page = Page { items: Vec::new(), next: None };
             for id in newest(tx, account.as_ref(), end, limit.saturating_add(1))? {
-                let Some(record) = read(tx, id)? else { continue };
+                let Some(record) = letter_rows::read(tx, id)? else { continue };
                 if page.items.len() == limit {
                     page.next = page.items.last().map(|last: &Letter| last.id.to_string());
                     break;
@@ -116,14 +127,20 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter_settle(
+    /// Writes down how a try ended. `claimed` is the letter as it was claimed: a result that comes
+    /// after the lease was lost to somebody else changes nothing. A misconfiguration stops the
+    /// whole queue, and costs the letter nothing. What is over has an audit entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_settle(
         &self,
         claimed: &Letter,
         handover: Handover,
     ) -> Result<Committed<()>, Failure> {
         let claimed = claimed.clone();
         self.write(&Actor::System, move |change| {
-            let held = read(change.tx, claimed.id)?.filter(|record| {
+            let held = letter_rows::read(change.tx, claimed.id)?.filter(|record| {
                 record.letter.delivery.state == DeliveryState::Sending
                     && record.letter.delivery.attempts == claimed.delivery.attempts
                     && record.letter.leased_until == claimed.leased_until
@@ -136,12 +153,14 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn letter_notice(
-        &self,
-        notice: Notice,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Writes down what came back about a letter that was handed over; false where the letter is
+    /// not known any more, or says the same already.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn letter_notice(&self, notice: Notice) -> Result<Committed<bool>, Failure> {
         self.write(&Actor::System, move |change| {
-            let Some(before) = read(change.tx, notice.letter)? else {
+            let Some(before) = letter_rows::read(change.tx, notice.letter)? else {
                 return Ok(Ends::AsItWas(false));
             };
             let delivery = &before.letter.delivery;
@@ -156,7 +175,7 @@ impl RedbStore {
             };
             let Notice { state, detail, .. } = notice;
             let told = over(&before, state, detail);
-            replace(change, Some(&before), Some(&told))?;
+            letter_rows::replace(change, Some(&before), Some(&told))?;
             Ok(match event {
                 Some(event) => {
                     audit(change, event, &told)?;
@@ -168,10 +187,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_status(
-        &self,
-        account: Option<&AccountSlug>,
-    ) -> Result<MailStatus, Failure> {
+    /// How mail stands, for one account or for all.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_status(&self, account: Option<&AccountSlug>) -> Result<MailStatus, Failure> {
         let account = account.cloned();
         self.read(move |tx| {
             let table = tx.open_table(LETTER_COUNTS)?;
@@ -187,7 +207,8 @@ impl RedbStore {
                 }
             }
             let counts = sums.into_iter().filter(|(_, count)| *count > 0).collect();
-            let mut status = MailStatus { stopped: stop(tx)?, counts, ..MailStatus::default() };
+            let mut status =
+                MailStatus { stopped: letter_rows::stop(tx)?, counts, ..MailStatus::default() };
             status.taken = match &account {
                 Some(account) => taken_of(tx, account.as_str())?,
                 None => tx.record(MAIL, TAKEN, decode_moment)?,
@@ -205,7 +226,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
+    /// How mail stands for each account that has letters waiting, without their numbers: that those
+    /// of others go out tells nothing of its own.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_waiting(&self) -> Result<Vec<MailStatus>, Failure> {
         self.read(|tx| {
             let waiting = tx.open_table(LETTERS_WAITING)?;
             let (mut found, mut account) = (Vec::new(), None::<String>);
@@ -226,116 +252,20 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn mail_resume(
-        &self,
-        actor: &Actor,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Lets mail go out again, at once; answers whether it was stopped.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn mail_resume(&self, actor: &Actor) -> Result<Committed<bool>, Failure> {
         self.write(actor, |change| {
-            if change.tx.open_table(MAIL)?.remove(STOP)?.is_none() {
+            if !letter_rows::remove_stop(change)? {
                 return Ok(Ends::AsItWas(false));
             }
             change.audit("", AuditEvent::MailResumed, ALL_MAIL, AuditDetail::default())?;
-            change.tell(Row::Mail(None));
             Ok(Ends::Changed(true))
         })
         .await
     }
-}
-
-/// Queues a letter, in the transition that it tells of.
-pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
-    let id = next_id(change)?;
-    let Outgoing { account, kind, subject, to, to_name, new } = out;
-    let delivery = Delivery { state: DeliveryState::Queued, ..Delivery::default() };
-    let letter = Letter {
-        id,
-        account,
-        kind,
-        to,
-        to_name,
-        message_id: new.message_id,
-        created: change.now,
-        expires: new.expires,
-        delivery,
-        leased_until: None,
-    };
-    let key = (letter.account.as_str(), id.0);
-    change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
-    let forgotten = after(letter.expires, OVER_MS);
-    leaving::note(change, forgotten, leaving::Kind::Letter, &id.to_string())?;
-    replace(change, None, Some(&LetterRecord { letter, subject }))?;
-    change.tell(Row::LetterQueued);
-    Ok(id)
-}
-
-fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
-    let mut meta = change.tx.open_table(META)?;
-    let next = meta.get("letter")?.map_or(0, |found| found.value()).saturating_add(1);
-    meta.insert("letter", next)?;
-    Ok(LetterId(next))
-}
-
-/// Takes back a letter that has not gone out. One that is on its way goes too: how that ends is
-/// nobody's business any more.
-pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
-    let Some(letter) = letter else { return Ok(()) };
-    match read(change.tx, letter)? {
-        Some(waiting) if due(&waiting.letter).is_some() => replace(change, Some(&waiting), None),
-        _ => Ok(()),
-    }
-}
-
-/// When somebody must look at a letter again: when it is due, or its lease ends. `None` once no
-/// sender has anything left to do.
-fn due(letter: &Letter) -> Option<Timestamp> {
-    match letter.delivery.state {
-        DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
-        DeliveryState::Sending => letter.leased_until,
-        // Without a next try, somebody else's mail server is the one that tries.
-        DeliveryState::Deferred => letter.delivery.next_attempt,
-        _ => None,
-    }
-}
-
-/// Where a letter stands among those of its account that wait.
-pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
-    due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
-}
-
-/// Writes a letter, or takes it away, with its place in the queue and in the counts.
-fn replace(
-    change: &Transition<'_>,
-    before: Option<&LetterRecord>,
-    after: Option<&LetterRecord>,
-) -> Result<(), Fault> {
-    let mut letters = change.tx.open_table(LETTERS)?;
-    let mut queue = change.tx.open_table(LETTERS_DUE)?;
-    let mut waiting = change.tx.open_table(LETTERS_WAITING)?;
-    let count = |letter: &Letter, by: i64| {
-        let key = (letter.account.as_str(), letter.delivery.state.as_str());
-        counts::shift(change.tx, LETTER_COUNTS, key, by)
-    };
-    if let Some(LetterRecord { letter, .. }) = before {
-        count(letter, -1)?;
-        if let Some(key @ (_, due, id)) = waits(letter) {
-            queue.remove((due, id))?;
-            waiting.remove(key)?;
-        }
-        if after.is_none() {
-            letters.remove(letter.id.0)?;
-            let key = (letter.account.as_str(), letter.id.0);
-            change.tx.open_table(LETTERS_BY_ACCOUNT)?.remove(key)?;
-        }
-    }
-    if let Some(record) = after {
-        count(&record.letter, 1)?;
-        if let Some(key @ (_, due, id)) = waits(&record.letter) {
-            queue.insert((due, id), ())?;
-            waiting.insert(key, ())?;
-        }
-        letters.insert(record.letter.id.0, record.encode().as_slice())?;
-    }
-    Ok(())
 }
 
 /// Takes what is due, of each account in turn: the many letters of one never stand before the one of
@@ -346,17 +276,17 @@ fn claim(
     lease_ms: i64,
     served: &mut String,
 ) -> Result<Ends<Vec<Letter>>, Fault> {
-    if stop(change.tx)?.is_some() {
+    if letter_rows::stop(change.tx)?.is_some() {
         return Ok(Ends::AsItWas(Vec::new()));
     }
     let (mut claimed, mut given_up) = (Vec::new(), false);
     for _ in 0..limit {
         let Some(id) = next_due(change, served)? else { break };
-        let Some(before) = read(change.tx, id)? else { break };
+        let Some(before) = letter_rows::read(change.tx, id)? else { break };
         if change.now >= before.letter.expires {
             let detail = "its time was over before the mail server took it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
-            replace(change, Some(&before), Some(&failed))?;
+            letter_rows::replace(change, Some(&before), Some(&failed))?;
             audit(change, AuditEvent::MailFailed, &failed)?;
             given_up = true;
             continue;
@@ -368,7 +298,7 @@ fn claim(
         delivery.attempts = delivery.attempts.saturating_add(1);
         delivery.last_attempt = Some(change.now);
         delivery.next_attempt = None;
-        replace(change, Some(&before), Some(&sending))?;
+        letter_rows::replace(change, Some(&before), Some(&sending))?;
         claimed.push(sending.letter);
     }
     Ok(match (given_up, claimed.is_empty()) {
@@ -427,11 +357,11 @@ fn settle(
         Handover::Later { detail, at } => {
             let mut deferred = over(before, DeliveryState::Deferred, detail);
             deferred.letter.delivery.next_attempt = Some(at);
-            replace(change, Some(before), Some(&deferred))?;
+            letter_rows::replace(change, Some(before), Some(&deferred))?;
             return Ok(Ends::Quietly(()));
         }
         Handover::Void => {
-            replace(change, Some(before), None)?;
+            letter_rows::replace(change, Some(before), None)?;
             return Ok(Ends::Quietly(()));
         }
         Handover::Misconfigured { detail } => return stop_all(change, before, detail, &[]),
@@ -440,7 +370,7 @@ fn settle(
             return stop_all(change, before, detail, &failed);
         }
     };
-    replace(change, Some(before), Some(&settled))?;
+    letter_rows::replace(change, Some(before), Some(&settled))?;
     audit(change, event, &settled)?;
     Ok(Ends::Changed(()))
 }
@@ -464,15 +394,15 @@ fn stop_all(
     others: &[LetterId],
 ) -> Result<Ends<()>, Fault> {
     queue_again(change, before, &cause)?;
-    if stop(change.tx)?.is_some() {
+    if letter_rows::stop(change.tx)?.is_some() {
         return Ok(Ends::Quietly(()));
     }
     let stop = MailStop { cause, since: change.now };
-    put_stop(change, &stop)?;
-    let mut fields = vec![("cause".to_owned(), None, Some(stop.cause.clone()))];
+    letter_rows::put_stop(change, &stop)?;
+    let mut fields = vec![added("cause", stop.cause.as_str())];
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-        fields.push(("queued_again".to_owned(), None, Some(others.join(", "))));
+        fields.push(added("queued_again", others.join(", ")));
     }
     change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
     Ok(Ends::Changed(()))
@@ -486,7 +416,7 @@ fn put_back(
 ) -> Result<Vec<LetterId>, Fault> {
     let mut queued = Vec::new();
     for id in letters {
-        let Some(failed) = read(change.tx, *id)? else { continue };
+        let Some(failed) = letter_rows::read(change.tx, *id)? else { continue };
         // What came back meanwhile, or was taken back, is over.
         if failed.letter.delivery.state == DeliveryState::Failed {
             queue_again(change, &failed, cause)?;
@@ -507,14 +437,7 @@ fn queue_again(
     delivery.attempts = delivery.attempts.saturating_sub(1);
     // Behind the others: were it the letter that is at fault, it must not stop them again first.
     delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
-    replace(change, Some(before), Some(&queued))
-}
-
-/// Writes down why no mail goes out.
-pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(), Fault> {
-    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
-    change.tell(Row::Mail(Some(stop.clone())));
-    Ok(())
+    letter_rows::replace(change, Some(before), Some(&queued))
 }
 
 /// No slug has a space in it.
@@ -547,7 +470,7 @@ fn oldest_of(tx: &ReadTransaction, account: &str) -> Result<Option<Waiting>, Fau
 /// Ids are given in the order in which letters are queued.
 fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fault> {
     let Some(first) = ids.iter().min() else { return Ok(None) };
-    Ok(read(tx, LetterId(*first))?.map(|LetterRecord { letter, .. }| Waiting {
+    Ok(letter_rows::read(tx, LetterId(*first))?.map(|LetterRecord { letter, .. }| Waiting {
         since: letter.created,
         detail: letter.delivery.detail,
     }))
@@ -560,7 +483,7 @@ fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fa
 /// That it arrived and that it came back is each told once, and the worse is the last word: whoever
 /// got a letter knows its return path, and must not fill the log by it.
 fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
-    let is_out = due(letter).is_none() && letter.delivery.attempts > 0;
+    let is_out = letter_rows::due(letter).is_none() && letter.delivery.attempts > 0;
     match state {
         DeliveryState::Deferred | DeliveryState::HandedOver => {
             is_out
@@ -585,23 +508,13 @@ fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
 
 fn audit(change: &Transition<'_>, event: AuditEvent, record: &LetterRecord) -> Result<(), Fault> {
     let letter = &record.letter;
-    let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
     let fields = vec![
-        field("letter", letter.id.to_string()),
-        field("kind", letter.kind.as_str().to_owned()),
-        field("to", letter.to.as_str().to_owned()),
-        field("detail", letter.delivery.detail.clone()),
+        added("letter", letter.id.to_string()),
+        added("kind", letter.kind.as_str()),
+        added("to", letter.to.as_str()),
+        added("detail", letter.delivery.detail.as_str()),
     ];
     change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
-}
-
-/// A letter.
-pub(super) fn read(rows: &impl Rows, id: LetterId) -> Result<Option<LetterRecord>, Fault> {
-    rows.record(LETTERS, id.0, |bytes| LetterRecord::decode(id, bytes))
-}
-
-pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
-    rows.record(MAIL, STOP, decode_mail_stop)
 }
 
 /// Ids before `end`, newest first.
@@ -623,13 +536,4 @@ fn newest(
             range.rev().take(limit).map(|row| Ok(LetterId(row?.0.value()))).collect()
         }
     }
-}
-
-/// Forgets a letter, whose time has been over for long.
-pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
-    let Ok(id) = id.parse() else { return Ok(None) };
-    if let Some(record) = read(change.tx, LetterId(id))? {
-        replace(change, Some(&record), None)?;
-    }
-    Ok(None)
 }

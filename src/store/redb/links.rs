@@ -1,33 +1,32 @@
-//! Links to a new password and to a new address in the embedded backend, and the set-up of an
-//! empty store.
+//! Transitions of links to a new password and to a new address.
 //!
-//! A link that was used, replaced or whose member is gone is taken away, with the letter that
-//! carries it where that has not gone out.
+//! Whoever opens a link acts as its member; it works once.
 
-use redb::ReadableTable;
-
-use super::leaving::{self, OVER_MS, after};
-use super::letters::{self, Outgoing};
-use super::members::{self, OwnedTarget, Side, Tables, all_fields, audit_edit};
-use super::rows::Rows;
+use super::audit_diff::{added, changed};
+use super::letter_rows::{self, Outgoing};
+use super::member_rows::{self, MemberTables, OwnedTarget};
 use super::transition::{Ends, Transition};
 use super::{
-    ACCOUNTS, Fault, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, RedbStore, accounts, guards, sessions,
-    two_step,
+    Fault, Store, credential_rows, factor_rows, guards, link_rows, second_factor, session_rows,
 };
 use crate::clock;
 use crate::domain::{
-    Actor, AuditDetail, AuditEvent, Email, EmailEnd, Failure, Kind, LetterKind, Link, LinkId,
-    LinkPurpose, Member, MemberId, Row, Status, Timestamp, TokenHash, link,
+    Actor, AuditEvent, Email, EmailEnd, Failure, Kind, LetterKind, Link, LinkId, LinkPurpose,
+    Member, MemberId, Row, Status, TokenHash, link,
 };
 use crate::store::letters::NewLetter;
-use crate::store::links::{EmailConfirmed, NewLink, Setup};
+use crate::store::links::{EmailConfirmed, NewLink};
 use crate::store::record::links::LinkRecord;
 use crate::store::two_step::StepUp;
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn reset_begin(
+impl Store {
+    /// Makes a link to a new password; the member's older ones die.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Conflict` `suspended_member`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn reset_begin(
         &self,
         by: &By,
         target: Target<'_>,
@@ -38,7 +37,9 @@ impl RedbStore {
             // Before who asks: a suspended member who asks for the own password is told so.
             let member = find_active(change, &target)?;
             guards::by(change, &by, &target.account)?;
-            end_some(change, &member.id, |purpose| *purpose == LinkPurpose::PasswordReset)?;
+            link_rows::end_some(change, &member.id, |purpose| {
+                *purpose == LinkPurpose::PasswordReset
+            })?;
             let link = make(change, &member, LinkPurpose::PasswordReset, new)?;
             audit_made(change, &member, "password_reset", &link)?;
             Ok(Ends::Changed(link))
@@ -46,19 +47,30 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn link(&self, id: &LinkId) -> Result<Option<Link>, Failure> {
+    /// One link.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn link(&self, id: &LinkId) -> Result<Option<Link>, Failure> {
         let id = id.clone();
-        self.read(move |tx| Ok(read(tx, id.as_str())?.map(|record| record.link))).await
+        self.read(move |tx| Ok(link_rows::read(tx, id.as_str())?.map(|record| record.link))).await
     }
 
-    pub(in crate::store) async fn link_by_token(
-        &self,
-        token: TokenHash,
-    ) -> Result<Option<Link>, Failure> {
-        self.read(move |tx| Ok(by_token(tx, &token)?.map(|record| record.link))).await
+    /// The link that a token was given out for.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn link_by_token(&self, token: TokenHash) -> Result<Option<Link>, Failure> {
+        self.read(move |tx| Ok(link_rows::by_token(tx, &token)?.map(|record| record.link))).await
     }
 
-    pub(in crate::store) async fn reset_end(
+    /// Sets a new password by a link, which ends with it, as do all sessions; answers the member
+    /// and how many sessions.
+    ///
+    /// # Errors
+    /// `Gone` `link_dead`, `link_expired`; `Conflict` `suspended_member`; `Busy`, when the disk
+    /// fails.
+    pub async fn reset_end(
         &self,
         token: TokenHash,
         password: String,
@@ -67,20 +79,25 @@ impl RedbStore {
         self.write(&Actor::System, move |change| {
             let opened = open(change, &token, |purpose| *purpose == LinkPurpose::PasswordReset)?;
             let member = opened.member;
-            sessions::set_password(change, &member.id, password)?;
-            two_step::forgive(change, &member.id)?;
-            let ended = sessions::end_all(change, &member.id)?;
-            end_all(change, &member.id)?;
-            sessions::audit_password(change, &member, ended)?;
+            credential_rows::set(change, &member.id, password)?;
+            factor_rows::forgive(change, &member.id)?;
+            let ended = session_rows::end_all(change, &member.id)?;
+            link_rows::end_all(change, &member.id)?;
+            credential_rows::audit_changed(change, &member, ended)?;
             if let Some(new) = letter {
-                sessions::tell_of_password(change, &member, new)?;
+                credential_rows::tell_changed(change, &member, new)?;
             }
             Ok(Ends::Changed((member, ended)))
         })
         .await
     }
 
-    pub(in crate::store) async fn email_change_begin(
+    /// Begins a change of address: one link to the old one, one to the new. Older ones die.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `already_member`, `already_invited`, `same_address`; `Busy`, when the disk fails.
+    pub async fn email_change_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -93,11 +110,15 @@ impl RedbStore {
             if to.key() == member.email.key() {
                 return Err(same_address(&to).into());
             }
-            if let Some(holder) = Tables::open(change)?.holder(change, &member.account, &to)? {
+            if let Some(holder) =
+                MemberTables::open(change)?.holder(change, &member.account, &to)?
+            {
                 return Err(holder.refuse_member(&to).into());
             }
-            two_step::step_up(change, &member, shown)?;
-            end_some(change, &member.id, |purpose| *purpose != LinkPurpose::PasswordReset)?;
+            second_factor::step_up(change, &member, shown)?;
+            link_rows::end_some(change, &member.id, |purpose| {
+                *purpose != LinkPurpose::PasswordReset
+            })?;
             let purpose = |end| LinkPurpose::EmailChange { to: to.clone(), end };
             make(change, &member, purpose(EmailEnd::Old), old)?;
             let link = make(change, &member, purpose(EmailEnd::New), new)?;
@@ -107,7 +128,13 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn email_change_confirm(
+    /// Confirms one end of a change of address; the second one makes the change, and tells the
+    /// old address.
+    ///
+    /// # Errors
+    /// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited` where
+    /// somebody took the address meanwhile; `Busy`, when the disk fails.
+    pub async fn email_change_confirm(
         &self,
         token: TokenHash,
         letter: Option<NewLetter>,
@@ -131,41 +158,16 @@ impl RedbStore {
             }
             let mut record = opened.record;
             record.link.confirmed = Some(change.now);
-            put(change, &record)?;
+            link_rows::put(change, &record)?;
             audit_confirmed(change, &opened.member, end)?;
             Ok(Ends::Changed(waiting))
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn set_up(
-        &self,
-        setup: Setup,
-    ) -> Result<Committed<Member>, Failure> {
-        self.write(&Actor::Setup, move |change| {
-            if change.tx.open_table(ACCOUNTS)?.first()?.is_some() {
-                return Err(set_up_already().into());
-            }
-            let Setup { slug, name, member, password } = setup;
-            let account = accounts::create(change, slug, name)?;
-            let member = Member { account: account.slug, ..member };
-            Tables::open(change)?.put(change, None, &member)?;
-            sessions::set_password(change, &member.id, password)?;
-            change.audit(
-                member.account.as_str(),
-                AuditEvent::UserCreated,
-                member.id.as_str(),
-                all_fields(&member, Side::After),
-            )?;
-            change.tell(Row::Member(member.clone()));
-            Ok(Ends::Changed(member))
         })
         .await
     }
 }
 
 fn find_active(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
-    let member = members::find(change, target)?;
+    let member = member_rows::find(change, target)?;
     need_active(&member)?;
     Ok(member)
 }
@@ -194,10 +196,11 @@ fn open(
     token: &TokenHash,
     fits: impl Fn(&LinkPurpose) -> bool,
 ) -> Result<Opened, Fault> {
-    let found = by_token(change.tx, token)?.filter(|record| fits(&record.link.purpose));
+    let found = link_rows::by_token(change.tx, token)?.filter(|record| fits(&record.link.purpose));
     let record = found.ok_or_else(link::dead)?;
     record.link.may_be_used(change.now)?;
-    let member = members::read(change.tx, record.link.member.as_str())?.ok_or_else(link::dead)?;
+    let member =
+        member_rows::read(change.tx, record.link.member.as_str())?.ok_or_else(link::dead)?;
     need_active(&member)?;
     change.acts(&Actor::Member(member.id.clone()));
     Ok(Opened { record, member })
@@ -221,112 +224,25 @@ fn make(
         confirmed: None,
     };
     let letter = match new.letter {
-        Some(new) => Some(letters::queue(change, carrying(&link, member, new))?),
+        Some(new) => Some(letter_rows::queue(change, carrying(&link, member, new))?),
         None => None,
     };
     let record = LinkRecord { link, token: new.token, letter };
-    put(change, &record)?;
-    let link = record.link;
-    let id = link.id.as_str();
-    change.tx.open_table(LINK_TOKENS)?.insert(&new.token.0.0, id)?;
-    change.tx.open_table(LINKS_BY_MEMBER)?.insert((member.id.as_str(), id), ())?;
-    leaving::note(change, after(link.expires, OVER_MS), leaving::Kind::Link, id)?;
-    Ok(link)
+    link_rows::begin(change, &record)?;
+    Ok(record.link)
 }
 
 fn carrying(link: &Link, member: &Member, new: NewLetter) -> Outgoing {
     let id = link.id.clone();
-    let (kind, to) = match &link.purpose {
-        LinkPurpose::PasswordReset => (LetterKind::PasswordReset { link: id }, &member.email),
-        LinkPurpose::EmailChange { end: EmailEnd::Old, .. } => {
-            (LetterKind::EmailChange { link: id }, &member.email)
-        }
-        LinkPurpose::EmailChange { end: EmailEnd::New, to } => {
-            (LetterKind::EmailChange { link: id }, to)
-        }
+    let kind = match &link.purpose {
+        LinkPurpose::PasswordReset => LetterKind::PasswordReset { link: id },
+        LinkPurpose::EmailChange { .. } => LetterKind::EmailChange { link: id },
     };
-    Outgoing {
-        account: member.account.clone(),
-        kind,
-        subject: member.id.as_str().to_owned(),
-        to: to.clone(),
-        to_name: member.full_name(),
-        new,
+    let out = Outgoing::to_member(member, kind, new);
+    match &link.purpose {
+        LinkPurpose::EmailChange { end: EmailEnd::New, to } => Outgoing { to: to.clone(), ..out },
+        _ => out,
     }
-}
-
-fn put(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
-    let mut links = change.tx.open_table(LINKS)?;
-    links.insert(record.link.id.as_str(), record.encode().as_slice())?;
-    Ok(())
-}
-
-fn read(rows: &impl Rows, id: &str) -> Result<Option<LinkRecord>, Fault> {
-    rows.record(LINKS, id, |bytes| LinkRecord::decode(id, bytes))
-}
-
-fn by_token(rows: &impl Rows, token: &TokenHash) -> Result<Option<LinkRecord>, Fault> {
-    match rows.open(LINK_TOKENS)?.get(&token.0.0)? {
-        Some(id) => read(rows, id.value()),
-        None => Ok(None),
-    }
-}
-
-/// Every link of a member.
-fn of_member(change: &Transition<'_>, member: &MemberId) -> Result<Vec<LinkRecord>, Fault> {
-    let index = change.tx.open_table(LINKS_BY_MEMBER)?;
-    let mut found = Vec::new();
-    for row in index.range((member.as_str(), "")..)? {
-        let (key, _) = row?;
-        let (of, id) = key.value();
-        if of != member.as_str() {
-            break;
-        }
-        found.extend(read(change.tx, id)?);
-    }
-    Ok(found)
-}
-
-/// Ends every link of a member, and the letters that carry them and have not gone out.
-pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    end_some(change, member, |_| true)
-}
-
-/// Ends every link there is; answers how many.
-pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
-    let mut links = Vec::new();
-    for row in change.tx.open_table(LINKS)?.iter()? {
-        let (id, bytes) = row?;
-        links.push(LinkRecord::decode(id.value(), bytes.value())?);
-    }
-    let mut ended = 0;
-    for record in &links {
-        end(change, record)?;
-        ended += 1;
-    }
-    Ok(ended)
-}
-
-fn end_some(
-    change: &Transition<'_>,
-    member: &MemberId,
-    which: impl Fn(&LinkPurpose) -> bool,
-) -> Result<(), Fault> {
-    for record in of_member(change, member)? {
-        if which(&record.link.purpose) {
-            end(change, &record)?;
-        }
-    }
-    Ok(())
-}
-
-fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
-    letters::void(change, record.letter)?;
-    let id = record.link.id.as_str();
-    change.tx.open_table(LINKS)?.remove(id)?;
-    change.tx.open_table(LINK_TOKENS)?.remove(&record.token.0.0)?;
-    change.tx.open_table(LINKS_BY_MEMBER)?.remove((record.link.member.as_str(), id))?;
-    Ok(())
 }
 
 /// Whether one end of a member's change of address is confirmed.
@@ -339,7 +255,7 @@ fn is_confirmed(
         record.link.confirmed.is_some()
             && matches!(&record.link.purpose, LinkPurpose::EmailChange { end, .. } if *end == wanted)
     };
-    Ok(of_member(change, member)?.iter().any(is_it))
+    Ok(link_rows::of_member(change, member)?.iter().any(is_it))
 }
 
 /// Gives a member the new address, and tells the old one.
@@ -350,32 +266,15 @@ fn change_address(
     letter: Option<NewLetter>,
 ) -> Result<Member, Fault> {
     let after = Member { email: to, version: before.version.next(), ..before.clone() };
-    members::move_address(change, before, &after)?;
-    Tables::open(change)?.put(change, Some(before), &after)?;
-    audit_edit(change, before, &after)?;
+    member_rows::move_address(change, before, &after)?;
+    MemberTables::open(change)?.put(change, Some(before), &after)?;
+    member_rows::audit_edit(change, before, &after)?;
     if let Some(new) = letter {
-        letters::queue(
-            change,
-            Outgoing {
-                account: before.account.clone(),
-                kind: LetterKind::EmailChanged { member: before.id.clone() },
-                subject: before.id.as_str().to_owned(),
-                to: before.email.clone(),
-                to_name: before.full_name(),
-                new,
-            },
-        )?;
+        let kind = LetterKind::EmailChanged { member: before.id.clone() };
+        letter_rows::queue(change, Outgoing::to_member(before, kind, new))?;
     }
     change.tell(Row::Member(after.clone()));
     Ok(after)
-}
-
-/// Forgets a link that expired long ago.
-pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
-    if let Some(record) = read(change.tx, id)? {
-        end(change, &record)?;
-    }
-    Ok(None)
 }
 
 fn audit_made(
@@ -384,20 +283,12 @@ fn audit_made(
     purpose: &str,
     link: &Link,
 ) -> Result<(), Fault> {
-    let mut fields = vec![
-        ("purpose".to_owned(), None, Some(purpose.to_owned())),
-        ("expires".to_owned(), None, Some(clock::rfc3339(link.expires))),
-    ];
+    let expires = clock::rfc3339(link.expires);
+    let mut fields = vec![added("purpose", purpose), added("expires", expires)];
     if let LinkPurpose::EmailChange { to, .. } = &link.purpose {
-        let (before, after) = (member.email.as_str().to_owned(), to.as_str().to_owned());
-        fields.push(("email".to_owned(), Some(before), Some(after)));
+        fields.push(changed("email", member.email.as_str(), to.as_str()));
     }
-    change.audit(
-        member.account.as_str(),
-        AuditEvent::AuthnTokenCreated,
-        member.id.as_str(),
-        AuditDetail { fields },
-    )
+    member_rows::audit(change, member, AuditEvent::AuthnTokenCreated, fields)
 }
 
 fn audit_confirmed(change: &Transition<'_>, member: &Member, end: EmailEnd) -> Result<(), Fault> {
@@ -405,13 +296,8 @@ fn audit_confirmed(change: &Transition<'_>, member: &Member, end: EmailEnd) -> R
         EmailEnd::Old => "the old address",
         EmailEnd::New => "the new address",
     };
-    let fields = vec![("email_change_confirmed".to_owned(), None, Some(which.to_owned()))];
-    change.audit(
-        member.account.as_str(),
-        AuditEvent::UserUpdated,
-        member.id.as_str(),
-        AuditDetail { fields },
-    )
+    let fields = vec![added("email_change_confirmed", which)];
+    member_rows::audit(change, member, AuditEvent::UserUpdated, fields)
 }
 
 fn same_address(email: &Email) -> Failure {
@@ -423,12 +309,4 @@ fn same_address(email: &Email) -> Failure {
             format!("`{email}` is this member's address already: write another one"),
         )
     }
-}
-
-fn set_up_already() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "set_up_already",
-        "this store has an account already: sign in, or ask an administrator for an invite",
-    )
 }

@@ -1,99 +1,87 @@
-//! Members in the embedded backend.
+//! Transitions of members.
 //!
 //! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::collections::BTreeSet;
 
-use redb::{
-    AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
-    WriteTransaction,
-};
 use tokio::sync::mpsc;
 
-use super::rows::Rows;
+use super::addresses::{self, Owner};
+use super::audit_diff::{self, added, changed};
+use super::member_rows::{self, Held, MemberTables, OwnedTarget};
+use super::tables::{ADDRESSES, CREDENTIALS, REMOVED, SIGNED_IN};
 use super::transition::{Ends, Transition};
 use super::{
-    ADDRESSES, CREDENTIALS, ERASED, Fault, MEMBERS, REMOVED, ROLE_COUNTS, RedbStore, SIGNED_IN,
-    accounts, api_tokens, counts, guards, invites, links, sessions, two_step,
+    Fault, Store, account_rows, api_token_rows, factor_rows, guards, invite_rows, link_rows,
+    session_rows,
 };
-use crate::clock;
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Email, Failure, Invite, Kind, Member,
-    MemberId, RoleId, Row, Status, Version, limits,
+    AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Failure, Kind, Member, MemberId, Row,
+    Status, limits,
 };
-use crate::store::record::invites::InviteRecord;
-use crate::store::record::{LastChange, MemberRecord};
 use crate::store::{By, Committed, ImportPart, ImportRow, MemberEdit, Removal, Target};
 
-/// An address is held by a member: this byte, then the id.
-const OF_MEMBER: u8 = b'm';
-/// An address is held by an open invite: this byte, then the id.
-const OF_INVITE: u8 = b'i';
-
-/// A target that outlives its caller.
-pub(super) struct OwnedTarget {
-    pub(super) account: AccountSlug,
-    pub(super) id: MemberId,
-    pub(super) expected: Option<Version>,
-}
-
-impl From<Target<'_>> for OwnedTarget {
-    fn from(target: Target<'_>) -> Self {
-        Self { account: target.account.clone(), id: target.id.clone(), expected: target.expected }
-    }
-}
-
-impl RedbStore {
-    pub(in crate::store) async fn member_create(
+impl Store {
+    /// Makes an active member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Conflict` `id_taken`, `already_member` or `already_invited`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_create(
         &self,
         actor: &Actor,
         member: Member,
     ) -> Result<Committed<Member>, Failure> {
         self.write(actor, move |change| {
-            accounts::need(change.tx, &member.account)?;
-            let mut tables = Tables::open(change)?;
+            account_rows::need(change.tx, &member.account)?;
+            let mut tables = MemberTables::open(change)?;
             tables.need_free_id(&member.id)?;
             tables.need_free_address(change, &member)?;
             tables.put(change, None, &member)?;
             drop(tables);
-            change.audit(
-                member.account.as_str(),
-                AuditEvent::UserCreated,
-                member.id.as_str(),
-                all_fields(&member, Side::After),
-            )?;
-            change.tell(Row::Member(member.clone()));
+            member_rows::tell_created(change, &member)?;
             Ok(Ends::Changed(member))
         })
         .await
     }
 
-    pub(in crate::store) async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
+    /// One member, in whichever account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member(&self, id: &MemberId) -> Result<Option<Member>, Failure> {
         let id = id.clone();
-        self.read(move |tx| read(tx, id.as_str())).await
+        self.read(move |tx| member_rows::read(tx, id.as_str())).await
     }
 
-    pub(in crate::store) async fn member_by_email(
+    /// The member of an account who has this canonical address.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn member_by_email(
         &self,
         account: &AccountSlug,
         email_key: &str,
     ) -> Result<Option<Member>, Failure> {
-        let key = address_key(account, email_key);
+        let key = addresses::key(account, email_key);
         self.read(move |tx| {
             let addresses = tx.open_table(ADDRESSES)?;
             let found = addresses.get(key.as_str())?;
             match found.as_ref().and_then(|found| Owner::decode(found.value())) {
-                Some(Owner::Member(id)) => read(tx, id),
+                Some(Owner::Member(id)) => member_rows::read(tx, id),
                 _ => Ok(None),
             }
         })
         .await
     }
 
-    pub(in crate::store) async fn member_edit(
+    /// Edits a member. An edit that changes nothing answers the member as it is, with the
+    /// revision there was, and writes no audit entry.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
+    /// `own_role`, `last_administrator`, or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_edit(
         &self,
         by: &By,
         target: Target<'_>,
@@ -102,7 +90,7 @@ impl RedbStore {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
-            let before = find(change, &target)?;
+            let before = member_rows::find(change, &target)?;
             let after = edited(&before, &edit);
             if after == before {
                 return Ok(Ends::AsItWas(before));
@@ -110,15 +98,15 @@ impl RedbStore {
             guards::own_role(&by, &before, &after)?;
             guards::administrator_stays(change, &by, &before, Some(&after))?;
             if after.email.key() != before.email.key() {
-                move_address(change, &before, &after)?;
+                member_rows::move_address(change, &before, &after)?;
             }
-            Tables::open(change)?.put(change, Some(&before), &after)?;
-            audit_edit(change, &before, &after)?;
+            MemberTables::open(change)?.put(change, Some(&before), &after)?;
+            member_rows::audit_edit(change, &before, &after)?;
             if after.role != before.role {
                 // Who could see a link to the password of the role before must not get the new one.
-                links::end_all(change, &after.id)?;
-                invites::revoke_sent_by(change, &after.id, &edit.still_invites)?;
-                api_tokens::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
+                link_rows::end_all(change, &after.id)?;
+                invite_rows::revoke_sent_by(change, &after.id, &edit.still_invites)?;
+                api_token_rows::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
             }
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
@@ -126,7 +114,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn member_suspend(
+    /// Suspends a member, and ends the sessions, links and API tokens.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
+    /// or `moved_on`; `Busy`, when the disk fails.
+    pub async fn member_suspend(
         &self,
         by: &By,
         target: Target<'_>,
@@ -134,7 +127,12 @@ impl RedbStore {
         self.set_status(by, target, Status::Suspended).await
     }
 
-    pub(in crate::store) async fn member_restore(
+    /// Restores a suspended member.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_active`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_restore(
         &self,
         by: &By,
         target: Target<'_>,
@@ -151,7 +149,7 @@ impl RedbStore {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
-            let before = find(change, &target)?;
+            let before = member_rows::find(change, &target)?;
             let (event, code) = match status {
                 Status::Suspended => (AuditEvent::UserSuspended, "already_suspended"),
                 Status::Active => (AuditEvent::UserRestored, "already_active"),
@@ -163,27 +161,27 @@ impl RedbStore {
             }
             let after = Member { status, version: before.version.next(), ..before.clone() };
             guards::administrator_stays(change, &by, &before, Some(&after))?;
-            Tables::open(change)?.put(change, Some(&before), &after)?;
+            MemberTables::open(change)?.put(change, Some(&before), &after)?;
             if status == Status::Suspended {
-                sessions::end_all(change, &after.id)?;
-                links::end_all(change, &after.id)?;
-                api_tokens::revoke_made_by(change, &after, &BTreeSet::new())?;
+                session_rows::end_all(change, &after.id)?;
+                link_rows::end_all(change, &after.id)?;
+                api_token_rows::revoke_made_by(change, &after, &BTreeSet::new())?;
             }
-            let field = |status: Status| Some(status.as_str().to_owned());
-            let fields = vec![("status".to_owned(), field(before.status), field(after.status))];
-            change.audit(
-                after.account.as_str(),
-                event,
-                after.id.as_str(),
-                AuditDetail { fields },
-            )?;
+            let fields = vec![changed("status", before.status.as_str(), after.status.as_str())];
+            member_rows::audit(change, &after, event, fields)?;
             change.tell(Row::Member(after.clone()));
             Ok(Ends::Changed(after))
         })
         .await
     }
 
-    pub(in crate::store) async fn member_remove(
+    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
+    /// invites that the member sent.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or `moved_on`;
+    /// `Busy`, when the disk fails.
+    pub async fn member_remove(
         &self,
         by: &By,
         target: Target<'_>,
@@ -191,31 +189,33 @@ impl RedbStore {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
-            let member = find(change, &target)?;
+            let member = member_rows::find(change, &target)?;
             guards::administrator_stays(change, &by, &member, None)?;
-            Tables::open(change)?.remove(change, &member)?;
+            MemberTables::open(change)?.remove(change, &member)?;
             change.tx.open_table(CREDENTIALS)?.remove(member.id.as_str())?;
-            two_step::forget(change, &member.id)?;
+            factor_rows::forget(change, &member.id)?;
             change.tx.open_table(SIGNED_IN)?.remove(member.id.as_str())?;
-            let key = address_key(&member.account, member.email.key());
+            let key = addresses::key(&member.account, member.email.key());
             change.tx.open_table(REMOVED)?.insert(key.as_str(), change.now.0)?;
-            let sessions_ended = sessions::end_all(change, &member.id)?;
-            links::end_all(change, &member.id)?;
-            change.audit(
-                member.account.as_str(),
-                AuditEvent::UserDeleted,
-                member.id.as_str(),
-                all_fields(&member, Side::Before),
-            )?;
-            let invites_cancelled = invites::revoke_sent_by(change, &member.id, &BTreeSet::new())?;
-            let tokens_revoked = api_tokens::revoke_made_by(change, &member, &BTreeSet::new())?;
+            let sessions_ended = session_rows::end_all(change, &member.id)?;
+            link_rows::end_all(change, &member.id)?;
+            let fields = audit_diff::member_removed(&member);
+            member_rows::audit(change, &member, AuditEvent::UserDeleted, fields)?;
+            let invites_cancelled =
+                invite_rows::revoke_sent_by(change, &member.id, &BTreeSet::new())?;
+            let tokens_revoked = api_token_rows::revoke_made_by(change, &member, &BTreeSet::new())?;
             change.tell(Row::MemberGone { id: member.id.clone(), account: member.account.clone() });
             Ok(Ends::Changed(Removal { member, sessions_ended, tokens_revoked, invites_cancelled }))
         })
         .await
     }
 
-    pub(in crate::store) async fn member_import(
+    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
+    /// clashes; `Busy`, when the disk fails.
+    pub async fn member_import(
         &self,
         actor: &Actor,
         account: &AccountSlug,
@@ -223,17 +223,12 @@ impl RedbStore {
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
         self.write(actor, move |change| {
-            accounts::need(change.tx, &account)?;
+            account_rows::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
-            let field = |name: &str, value: String| (name.to_owned(), None, Some(value));
             let fields =
-                vec![field("members", count.to_string()), field("file_sha256", digest.hex())];
-            change.audit(
-                account.as_str(),
-                AuditEvent::UsersImported,
-                account.as_str(),
-                AuditDetail { fields },
-            )?;
+                vec![added("members", count.to_string()), added("file_sha256", digest.hex())];
+            let slug = account.as_str();
+            change.audit(slug, AuditEvent::UsersImported, slug, AuditDetail { fields })?;
             Ok(Ends::Changed(count))
         })
         .await
@@ -257,7 +252,7 @@ fn import(
             }
             ImportPart::End { .. } => return Err(refused(faults).into()),
         };
-        let mut tables = Tables::open(change)?;
+        let mut tables = MemberTables::open(change)?;
         for ImportRow { line, member } in rows {
             let free = tables.need_free_id(&member.id);
             match free.and_then(|()| tables.need_free_address(change, &member)) {
@@ -293,289 +288,6 @@ fn refused(faults: Vec<(String, String)>) -> Failure {
     }
 }
 
-/// How many active members hold each role of each account, counted before it is written.
-#[derive(Default)]
-pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
-
-impl Held {
-    pub(super) fn add(&mut self, member: &Member) {
-        self.shift(member, 1);
-    }
-
-    fn shift(&mut self, member: &Member, by: i64) {
-        if member.status == Status::Active {
-            let key = (member.account.clone(), member.role.clone());
-            *self.0.entry(key).or_default() += by;
-        }
-    }
-
-    /// Adds it to what stands in the file.
-    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
-        for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
-        }
-        Ok(())
-    }
-}
-
-/// Who an address belongs to, as it is stored.
-pub(super) enum Owner<'o> {
-    Member(&'o str),
-    Invite(&'o str),
-}
-
-impl<'o> Owner<'o> {
-    pub(super) fn decode(bytes: &'o [u8]) -> Option<Self> {
-        let (kind, id) = bytes.split_first()?;
-        let id = std::str::from_utf8(id).ok()?;
-        match *kind {
-            OF_MEMBER => Some(Self::Member(id)),
-            OF_INVITE => Some(Self::Invite(id)),
-            _ => None,
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let (kind, id) = match self {
-            Self::Member(id) => (OF_MEMBER, id),
-            Self::Invite(id) => (OF_INVITE, id),
-        };
-        [&[kind], id.as_bytes()].concat()
-    }
-}
-
-/// What is found under an address.
-enum Found {
-    Nobody,
-    Held(Holder),
-    Expired(Box<InviteRecord>),
-}
-
-/// Who keeps an address from others.
-pub(super) enum Holder {
-    Member(Box<Member>),
-    Invite(Box<Invite>),
-}
-
-impl Holder {
-    /// The refusal of another member with the address. Names nobody: also somebody who may not see
-    /// the team meets it.
-    pub(super) fn refuse_member(&self, email: &Email) -> Failure {
-        let (code, sentence) = match self {
-            Self::Member(_) => (
-                "already_member",
-                format!(
-                    "`{email}` is a member's address in this account already: edit that member instead"
-                ),
-            ),
-            Self::Invite(_) => (
-                "already_invited",
-                format!(
-                    "`{email}` has an open invite to this account: wait until it is accepted, or revoke it"
-                ),
-            ),
-        };
-        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
-    }
-
-    /// The refusal of an invite to the address, for whoever may invite: names who holds it.
-    pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
-        let (code, sentence) = match self {
-            Self::Member(member) if member.status == Status::Suspended => (
-                "suspended_member",
-                format!(
-                    "`{email}` is the address of {}, a suspended member: restore the member instead",
-                    member.full_name()
-                ),
-            ),
-            Self::Member(member) => (
-                "already_member",
-                format!(
-                    "`{email}` is the address of {}, a member with the role `{}`: change that role instead",
-                    member.full_name(),
-                    member.role
-                ),
-            ),
-            Self::Invite(invite) => (
-                "already_invited",
-                format!(
-                    "`{email}` was invited at {}, and may accept until {}: resend that invite or edit it instead",
-                    clock::rfc3339(invite.created),
-                    clock::rfc3339(invite.expires)
-                ),
-            ),
-        };
-        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
-    }
-}
-
-/// The two tables that know a member. While they are open, nothing else may open them.
-pub(super) struct Tables<'t> {
-    members: Table<'t, &'static str, &'static [u8]>,
-    addresses: Table<'t, &'static str, &'static [u8]>,
-}
-
-impl<'t> Tables<'t> {
-    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
-        Ok(Self {
-            members: change.tx.open_table(MEMBERS)?,
-            addresses: change.tx.open_table(ADDRESSES)?,
-        })
-    }
-
-    pub(super) fn need_free_id(&self, id: &MemberId) -> Result<(), Fault> {
-        if self.members.get(id.as_str())?.is_none() {
-            return Ok(());
-        }
-        Err(Failure {
-            kind: Kind::Conflict,
-            code: "id_taken",
-            ..Failure::invalid(
-                "id",
-                format!("the id `{id}` is taken: an id is unique in the whole store"),
-            )
-        }
-        .into())
-    }
-
-    fn need_free_address(&self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        match self.make_way(change, &member.account, &member.email)? {
-            Some(holder) => Err(holder.refuse_member(&member.email).into()),
-            None => Ok(()),
-        }
-    }
-
-    fn owner(
-        &self,
-        change: &Transition<'_>,
-        account: &AccountSlug,
-        email: &Email,
-    ) -> Result<Found, Fault> {
-        let found = self.addresses.get(address_key(account, email.key()).as_str())?;
-        let Some(found) = found else { return Ok(Found::Nobody) };
-        match Owner::decode(found.value()) {
-            Some(Owner::Member(id)) => {
-                let found = self.members.get(id)?.ok_or_else(damaged_address)?;
-                let record = MemberRecord::decode(id, found.value())?;
-                Ok(Found::Held(Holder::Member(Box::new(record.member))))
-            }
-            Some(Owner::Invite(id)) => {
-                let record = invites::read(change.tx, id)?.ok_or_else(damaged_address)?;
-                Ok(match record.invite.holds_address(change.now) {
-                    true => Found::Held(Holder::Invite(Box::new(record.invite))),
-                    false => Found::Expired(Box::new(record)),
-                })
-            }
-            None => Err(damaged_address().into()),
-        }
-    }
-
-    /// Who keeps an address from others; an invite that has expired does not.
-    pub(super) fn holder(
-        &self,
-        change: &Transition<'_>,
-        account: &AccountSlug,
-        email: &Email,
-    ) -> Result<Option<Holder>, Fault> {
-        Ok(match self.owner(change, account, email)? {
-            Found::Held(holder) => Some(holder),
-            Found::Nobody | Found::Expired(_) => None,
-        })
-    }
-
-    /// Who keeps an address from others. Where that is nobody, an expired invite to it is ended,
-    /// and whoever asked must take the address in the same change.
-    pub(super) fn make_way(
-        &self,
-        change: &Transition<'_>,
-        account: &AccountSlug,
-        email: &Email,
-    ) -> Result<Option<Holder>, Fault> {
-        match self.owner(change, account, email)? {
-            Found::Held(holder) => return Ok(Some(holder)),
-            Found::Nobody => {}
-            Found::Expired(record) => {
-                invites::revoke(change, *record)?;
-            }
-        }
-        Ok(None)
-    }
-
-    /// Gives an address to an invite.
-    pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), Fault> {
-        let key = address_key(&invite.account, invite.email.key());
-        let owner = Owner::Invite(invite.id.as_str()).encode();
-        self.addresses.insert(key.as_str(), owner.as_slice())?;
-        Ok(())
-    }
-
-    /// Takes an address from an invite, where that has it.
-    pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
-        if self.is_held_by(invite)? {
-            self.addresses.remove(address_key(&invite.account, invite.email.key()).as_str())?;
-        }
-        Ok(())
-    }
-
-    /// Whether an invite has its address.
-    pub(super) fn is_held_by(&self, invite: &Invite) -> Result<bool, Fault> {
-        let key = address_key(&invite.account, invite.email.key());
-        let found = self.addresses.get(key.as_str())?;
-        let owner = found.as_ref().and_then(|found| Owner::decode(found.value()));
-        Ok(matches!(owner, Some(Owner::Invite(id)) if id == invite.id.as_str()))
-    }
-
-    /// Writes a member, made or changed.
-    pub(super) fn put(
-        &mut self,
-        change: &Transition<'_>,
-        before: Option<&Member>,
-        after: &Member,
-    ) -> Result<(), Fault> {
-        let mut held = Held::default();
-        if let Some(before) = before {
-            held.shift(before, -1);
-        }
-        held.add(after);
-        held.write(change.tx)?;
-        self.put_row(change, after)
-    }
-
-    /// Writes a member whose role is counted elsewhere.
-    fn put_row(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        // An id that comes back is somebody who is here, and the log tells of them again.
-        change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
-        let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
-        self.members.insert(member.id.as_str(), record.encode().as_slice())?;
-        let key = address_key(&member.account, member.email.key());
-        let owner = Owner::Member(member.id.as_str()).encode();
-        self.addresses.insert(key.as_str(), owner.as_slice())?;
-        Ok(())
-    }
-
-    fn remove(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        let mut held = Held::default();
-        held.shift(member, -1);
-        held.write(change.tx)?;
-        self.members.remove(member.id.as_str())?;
-        self.addresses.remove(address_key(&member.account, member.email.key()).as_str())?;
-        Ok(())
-    }
-}
-
-/// The member that a caller means, in the state that the caller believes it to be in.
-pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
-    let id = target.id.as_str();
-    let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
-    let record = found
-        .filter(|record| record.member.account == target.account)
-        .ok_or_else(|| unknown(&target.id))?;
-    if target.expected.is_some_and(|expected| expected != record.member.version) {
-        return Err(stale("member", record.member.version, &record.last_change).into());
-    }
-    Ok(record.member)
-}
-
 fn edited(before: &Member, edit: &MemberEdit) -> Member {
     let mut after = before.clone();
     if let Some(name) = &edit.first_name {
@@ -594,148 +306,4 @@ fn edited(before: &Member, edit: &MemberEdit) -> Member {
         after.version = before.version.next();
     }
     after
-}
-
-/// Frees the old address and makes way for the new one, which the caller writes. Links that were
-/// mailed to the old one die.
-pub(super) fn move_address(
-    change: &mut Transition<'_>,
-    before: &Member,
-    after: &Member,
-) -> Result<(), Fault> {
-    let mut tables = Tables::open(change)?;
-    tables.need_free_address(change, after)?;
-    tables.addresses.remove(address_key(&before.account, before.email.key()).as_str())?;
-    drop(tables);
-    links::end_all(change, &before.id)
-}
-
-pub(super) fn unknown(id: &MemberId) -> Failure {
-    Failure::new(
-        Kind::NotFound,
-        "unknown_member",
-        format!(
-            "there is no member `{id}` in this account: `kwic-team member list` shows who there is"
-        ),
-    )
-}
-
-/// The refusal of a change to a record that has moved on.
-pub(super) fn stale(what: &str, version: Version, last_change: &LastChange) -> Failure {
-    let LastChange { actor, at } = last_change;
-    Failure::new(
-        Kind::Stale,
-        "stale",
-        format!(
-            "this {what} was changed by `{actor}` at {} and is at version {version}: read it again, then repeat your change",
-            clock::rfc3339(*at)
-        ),
-    )
-}
-
-/// A change of the role is an event of its own.
-pub(super) fn audit_edit(
-    change: &Transition<'_>,
-    before: &Member,
-    after: &Member,
-) -> Result<(), Fault> {
-    let (chain, target) = (after.account.as_str(), after.id.as_str());
-    let field = |name: &str, before: &str, after: &str| {
-        (name.to_owned(), Some(before.to_owned()), Some(after.to_owned()))
-    };
-    if before.role != after.role {
-        let fields = vec![field("role", before.role.as_str(), after.role.as_str())];
-        let event = AuditEvent::PrivilegePermissionsChanged;
-        change.audit(chain, event, target, AuditDetail { fields })?;
-    }
-    let fields: Vec<_> = texts(before)
-        .into_iter()
-        .zip(texts(after))
-        .filter(|((name, before), (_, after))| *name != "role" && before != after)
-        .map(|((name, before), (_, after))| field(name, before, after))
-        .collect();
-    if !fields.is_empty() {
-        change.audit(chain, AuditEvent::UserUpdated, target, AuditDetail { fields })?;
-    }
-    Ok(())
-}
-
-/// Where the fields of a whole record belong.
-#[derive(Clone, Copy)]
-pub(super) enum Side {
-    Before,
-    After,
-}
-
-/// All of what people can change of a member, made or gone.
-pub(super) fn all_fields(member: &Member, side: Side) -> AuditDetail {
-    let fields = texts(member).into_iter().map(|(name, value)| {
-        let value = Some(value.to_owned());
-        match side {
-            Side::Before => (name.to_owned(), value, None),
-            Side::After => (name.to_owned(), None, value),
-        }
-    });
-    AuditDetail { fields: fields.collect() }
-}
-
-/// What people can change of a member.
-fn texts(member: &Member) -> [(&'static str, &str); 4] {
-    [
-        ("first_name", member.first_name.as_str()),
-        ("last_name", member.last_name.as_str()),
-        ("email", member.email.as_str()),
-        ("role", member.role.as_str()),
-    ]
-}
-
-/// An address that belongs to nobody who is there must not be given away.
-fn damaged_address() -> Failure {
-    Failure::internal("a stored address belongs to nobody: restore a backup")
-}
-
-/// The key of an address in its account.
-pub(super) fn address_key(account: &AccountSlug, email_key: &str) -> String {
-    format!("{account}\0{email_key}")
-}
-
-/// A member, in whichever account.
-pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
-    let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
-    Ok(found.map(|record| record.member))
-}
-
-/// How many members there are.
-pub(super) fn count(tx: &ReadTransaction) -> Result<usize, Fault> {
-    let count = tx.open_table(MEMBERS)?.len()?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-/// Reads every member, in no order: one thread from each end of the table, until they meet.
-pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), Fault> {
-    let table = tx.open_table(MEMBERS)?;
-    let (left, each) = (&AtomicU64::new(table.len()?), &each);
-    let (forwards, backwards) = (table.iter()?, table.iter()?.rev());
-    thread::scope(|threads| {
-        let other = threads.spawn(move || read_while(left, backwards, each));
-        read_while(left, forwards, each)?;
-        other.join().unwrap_or_else(|panic| resume_unwind(panic))
-    })
-}
-
-type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u8]>);
-
-/// Reads members as long as `left` says that there are some whom nobody has taken.
-fn read_while<'r>(
-    left: &AtomicU64,
-    mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
-    each: impl Fn(Member),
-) -> Result<(), Fault> {
-    let take = |left: u64| left.checked_sub(1);
-    while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-        let Some(row) = rows.next() else { break };
-        let (id, bytes) = row?;
-        each(MemberRecord::decode(id.value(), bytes.value())?.member);
-    }
-    Ok(())
 }

@@ -1,70 +1,85 @@
-//! Passkeys in the embedded backend.
+//! Transitions of passkeys: add, remove, mark as copied.
 //!
 //! A credential belongs to one member of the whole store, and only while that member has an
-//! authenticator app. Knows no cryptography.
+//! authenticator app. Contains no cryptography.
 
-use redb::{ReadableTable as _, WriteTransaction};
-
-use super::members::{self, OwnedTarget};
+use super::member_rows::{self, OwnedTarget};
+use super::tables::PASSKEYS;
 use super::transition::Ends;
-use super::two_step::{acting, audit, not_set_up, put, read, step_up, tell};
-use super::{Fault, PASSKEYS, RedbStore, sessions};
+use super::{Store, factor_rows, guards, second_factor, session_rows};
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::two_step::TwoStepNews;
 use crate::domain::{
-    Actor, AuditEvent, Factors, Failure, Kind, Member, Passkey, PasskeyId, TokenHash, limits,
+    Actor, AuditEvent, Factors, Failure, Member, Passkey, PasskeyId, TokenHash, limits,
 };
 use crate::store::letters::NewLetter;
 use crate::store::passkeys::NewPasskey;
 use crate::store::two_step::StepUp;
 use crate::store::{Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn passkey_begin(
+impl Store {
+    /// Uses up what a member shows before a passkey is added. Answers the round that its challenge
+    /// belongs to: anything else that is done with a factor ends it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `not_set_up`, where there is no authenticator app, `too_many_passkeys`,
+    /// `moved_on`; `Busy`.
+    pub async fn passkey_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
-            room_for_one(&read(change.tx, &member.id)?)?;
-            step_up(change, &member, shown)?;
-            Ok(Ends::Quietly(read(change.tx, &member.id)?.round))
+            let member = guards::signed_in(change, &target)?;
+            room_for_one(&factor_rows::read(change.tx, &member.id)?)?;
+            second_factor::step_up(change, &member, shown)?;
+            Ok(Ends::Quietly(factor_rows::read(change.tx, &member.id)?.round))
         })
         .await
     }
 
-    pub(in crate::store) async fn passkey_add(
+    /// Keeps a passkey, and ends the member's other sessions.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Conflict` `challenge_dead`, where the round is over,
+    /// `too_many_passkeys`, `passkey_known`, whoever has it already; `Busy`.
+    pub async fn passkey_add(
         &self,
         target: Target<'_>,
         new: NewPasskey,
     ) -> Result<Committed<Passkey>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
-            sessions::need_own(change, &member.id, &new.session)?;
-            let mut factors = read(change.tx, &member.id)?;
+            let member = guards::signed_in(change, &target)?;
+            session_rows::need_own(change, &member.id, &new.session)?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             if factors.round != new.round {
                 return Err(challenge_dead().into());
             }
             room_for_one(&factors)?;
             let passkey = new.passkey;
-            claim(change.tx, &passkey.id, &member)?;
+            factor_rows::claim(change.tx, &passkey.id, &member)?;
             factors.passkeys.push(passkey.clone());
             // The challenge is used up.
             factors.round = factors.round.saturating_add(1);
-            put(change.tx, &member.id, &factors)?;
-            sessions::end_others(change, &member.id, &new.session)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
+            session_rows::end_others(change, &member.id, &new.session)?;
             let name = Some(passkey.name.as_str().to_owned());
-            audit(change, &member, AuditEvent::PasskeyAdded, ("name", name))?;
-            tell(change, &member, TwoStepNews::PasskeyAdded, new.letter)?;
+            factor_rows::audit(change, &member, AuditEvent::PasskeyAdded, ("name", name))?;
+            factor_rows::tell(change, &member, TwoStepNews::PasskeyAdded, new.letter)?;
             Ok(Ends::Changed(passkey))
         })
         .await
     }
 
-    pub(in crate::store) async fn passkey_remove(
+    /// Removes a member's own passkey, in the session that goes on; the others end.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `NotFound` `unknown_passkey`; `Denied` `wrong_code`,
+    /// `code_missing`; `Conflict` `moved_on`; `Busy`.
+    pub async fn passkey_remove(
         &self,
         target: Target<'_>,
         (session, id): (TokenHash, PasskeyId),
@@ -73,24 +88,28 @@ impl RedbStore {
     ) -> Result<Committed<Passkey>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
-            sessions::need_own(change, &member.id, &session)?;
-            step_up(change, &member, shown)?;
-            let mut factors = read(change.tx, &member.id)?;
+            let member = guards::signed_in(change, &target)?;
+            session_rows::need_own(change, &member.id, &session)?;
+            second_factor::step_up(change, &member, shown)?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             let place = factors.passkeys.iter().position(|known| known.id == id);
             let passkey = factors.passkeys.remove(place.ok_or_else(unknown)?);
             change.tx.open_table(PASSKEYS)?.remove(id.as_str())?;
-            put(change.tx, &member.id, &factors)?;
-            sessions::end_others(change, &member.id, &session)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
+            session_rows::end_others(change, &member.id, &session)?;
             let name = Some(passkey.name.as_str().to_owned());
-            audit(change, &member, AuditEvent::PasskeyRemoved, ("name", name))?;
-            tell(change, &member, TwoStepNews::PasskeyRemoved, letter)?;
+            factor_rows::audit(change, &member, AuditEvent::PasskeyRemoved, ("name", name))?;
+            factor_rows::tell(change, &member, TwoStepNews::PasskeyRemoved, letter)?;
             Ok(Ends::Changed(passkey))
         })
         .await
     }
 
-    pub(in crate::store) async fn passkey_copied(
+    /// Counts an answer whose counter went back, writes it down, and tells the member.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn passkey_copied(
         &self,
         member: &Member,
         id: &PasskeyId,
@@ -98,15 +117,15 @@ impl RedbStore {
     ) -> Result<Committed<()>, Failure> {
         let (member, id) = (member.clone(), id.clone());
         self.write(&Actor::System, move |change| {
-            let known = members::read(change.tx, member.id.as_str())?;
-            let mut factors = read(change.tx, &member.id)?;
+            let known = member_rows::read(change.tx, member.id.as_str())?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             let passkey = factors.passkeys.iter().find(|passkey| passkey.id == id);
             let (Some(_), Some(passkey)) = (known, passkey) else { return Ok(Ends::AsItWas(())) };
             let name = Some(passkey.name.as_str().to_owned());
             factors.failures = factors.failures.saturating_add(1);
-            put(change.tx, &member.id, &factors)?;
-            audit(change, &member, AuditEvent::PasskeyCopied, ("name", name))?;
-            tell(change, &member, TwoStepNews::PasskeyCopied, letter)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
+            factor_rows::audit(change, &member, AuditEvent::PasskeyCopied, ("name", name))?;
+            factor_rows::tell(change, &member, TwoStepNews::PasskeyCopied, letter)?;
             Ok(Ends::Changed(()))
         })
         .await
@@ -116,38 +135,10 @@ impl RedbStore {
 /// Without an authenticator app there would be no recovery code, and no code to show again.
 fn room_for_one(factors: &Factors) -> Result<(), Failure> {
     if factors.authenticator.is_none() {
-        return Err(not_set_up());
+        return Err(factor_rows::not_set_up());
     }
     if factors.passkeys.len() >= limits::PASSKEYS_MAX {
         return Err(too_many());
     }
     Ok(())
-}
-
-/// A credential has one owner: one that somebody else brings too is refused (Web Authentication
-/// Level 3, section 7.1: no credential id is registered twice).
-fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fault> {
-    let mut owners = tx.open_table(PASSKEYS)?;
-    if owners.get(id.as_str())?.is_some() {
-        return Err(known().into());
-    }
-    owners.insert(id.as_str(), owner.id.as_str())?;
-    Ok(())
-}
-
-/// Gives up the credentials of factors that go.
-pub(super) fn release(tx: &WriteTransaction, factors: &Factors) -> Result<(), Fault> {
-    let mut owners = tx.open_table(PASSKEYS)?;
-    for passkey in &factors.passkeys {
-        owners.remove(passkey.id.as_str())?;
-    }
-    Ok(())
-}
-
-fn known() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "passkey_known",
-        "this passkey is in use already, here or by another member: take another one, or remove it where it is",
-    )
 }

@@ -1,19 +1,22 @@
-//! The last good policy set in the embedded backend.
+//! The last good policy set.
 //!
 //! Keeps one; never says whether it is any good.
 
+use super::Store;
+use super::tables::POLICIES;
 use super::transition::Ends;
-use super::{POLICIES, RedbStore};
 use crate::domain::{Actor, AuditDetail, AuditEvent, Failure};
 use crate::store::record::{decode_policies, encode_policies};
 use crate::store::{Committed, StoredPolicies};
 
 const LAST_GOOD: &str = "last_good";
 
-impl RedbStore {
-    pub(in crate::store) async fn policies_last_good(
-        &self,
-    ) -> Result<Option<StoredPolicies>, Failure> {
+impl Store {
+    /// The policy set that was live last.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn policies_last_good(&self) -> Result<Option<StoredPolicies>, Failure> {
         self.read(|tx| {
             let policies = tx.open_table(POLICIES)?;
             let found = policies.get(LAST_GOOD)?;
@@ -22,7 +25,11 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn policies_installed(
+    /// Keeps a policy set that went live.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn policies_installed(
         &self,
         actor: &Actor,
         policies: StoredPolicies,

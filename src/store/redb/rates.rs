@@ -4,9 +4,10 @@
 
 use redb::ReadableTable;
 
-use super::leaving::{self, after};
+use super::Fault;
+use super::expiry::{self, after};
+use super::tables::RATES;
 use super::transition::Transition;
-use super::{Fault, RATES};
 use crate::clock;
 use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits};
 
@@ -80,7 +81,7 @@ fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Tim
     drop(rates);
     if times == 0 {
         // The longest window is over by then, whichever this one is.
-        leaving::note(change, after(Timestamp(start), DAY_MS), leaving::Kind::Rate, key)?;
+        expiry::schedule(change, after(Timestamp(start), DAY_MS), expiry::Kind::Rate, key)?;
     }
     Ok(None)
 }

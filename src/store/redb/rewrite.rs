@@ -13,8 +13,8 @@ use redb::{
 };
 
 use super::file::{StoreFile, beside, fill_file, open_failure};
-use super::transition::{EachTable, each_table};
-use super::{Fault, META, cause};
+use super::tables::{EachTable, META, each_table};
+use super::{Fault, cause};
 use crate::config::behind_links;
 use crate::domain::Failure;
 

@@ -1,4 +1,4 @@
-//! Lists of members in the embedded backend: a page in the order of addresses, for which there is
+//! Lists of members: a page in the order of addresses, for which there is
 //! an index, and one in whichever order with counts, for which every member is looked at once.
 //!
 //! Reads in one transaction; never changes anything.
@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::members::{Owner, address_key};
-use super::{ADDRESSES, Fault, MEMBERS, RedbStore, SIGNED_IN};
+use super::addresses::{self, Owner};
+use super::tables::{ADDRESSES, MEMBERS, SIGNED_IN};
+use super::{Fault, Store};
 use crate::domain::fold::Search;
 use crate::domain::{AccountSlug, Failure, Member, Status, Timestamp};
 use crate::store::personal::Seen;
@@ -16,8 +17,12 @@ use crate::store::record::MemberRecord;
 use crate::store::roster::{End, MemberOrder, Place, Roster, RosterQuery};
 use crate::store::{MemberFilter, Page};
 
-impl RedbStore {
-    pub(in crate::store) async fn members(
+impl Store {
+    /// One page of an account's members, in the order of addresses, after the cursor `after`.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn members(
         &self,
         account: &AccountSlug,
         filter: &MemberFilter,
@@ -30,7 +35,12 @@ impl RedbStore {
             .await
     }
 
-    pub(in crate::store) async fn roster(
+    /// One page of an account's members, in any order, with counts. Looks at every member of the
+    /// account: where the order of addresses will do and nobody counts, [`Self::members`] does not.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none of this order, and for two; `Busy`, when the disk fails.
+    pub async fn roster(
         &self,
         account: &AccountSlug,
         query: &RosterQuery,
@@ -55,8 +65,8 @@ fn each(
     mut take: impl FnMut(Member) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
     let (addresses, members) = (tx.open_table(ADDRESSES)?, tx.open_table(MEMBERS)?);
-    let prefix = address_key(account, "");
-    let after = after.map(|after| address_key(account, after));
+    let prefix = addresses::key(account, "");
+    let after = after.map(|after| addresses::key(account, after));
     for row in addresses.range(after.as_deref().unwrap_or(&prefix)..)? {
         let (key, bytes) = row?;
         if !key.value().starts_with(&prefix) {

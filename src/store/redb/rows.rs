@@ -9,7 +9,8 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{Fault, Records};
+use super::Fault;
+use super::tables::Records;
 use crate::domain::Failure;
 
 /// A transaction that rows can be read in.

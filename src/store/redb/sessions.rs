@@ -1,49 +1,43 @@
-//! Passwords and sessions in the embedded backend.
+//! Transitions of passwords and sessions.
 //!
 //! Every session that begins or ends is told to the followers in the same change.
 
-use redb::{ReadTransaction, ReadableTable};
-
-use super::letters::{self, Outgoing};
-use super::links;
-use super::members::{self, OwnedTarget};
-use super::rows::Rows;
+use super::audit_diff::{added, removed};
+use super::member_rows::{self, OwnedTarget};
 use super::transition::{Ends, Transition};
-use super::{
-    CREDENTIALS, Fault, RedbStore, SESSIONS, SESSIONS_BY_MEMBER, guards, leaving, seen, two_step,
-};
+use super::{Fault, Store, credential_rows, guards, link_rows, purge, second_factor, session_rows};
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::{
-    Actor, AuditDetail, AuditEvent, Failure, Kind, LetterKind, Member, MemberId, Row, Session,
-    SessionLimits, Status, Timestamp, TokenHash, limits,
-};
-use crate::store::letters::NewLetter;
-use crate::store::record::sessions::{
-    decode_credential, decode_session, encode_credential, encode_session,
+    AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, MemberId, Session,
+    SessionLimits, Status, Timestamp, TokenHash,
 };
 use crate::store::sessions::{Credential, PasswordChange, SignIn, Which};
 use crate::store::two_step::Checked;
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn credential(
-        &self,
-        member: &MemberId,
-    ) -> Result<Option<Credential>, Failure> {
+impl Store {
+    /// A member's password; `None` for who has none yet.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn credential(&self, member: &MemberId) -> Result<Option<Credential>, Failure> {
         let member = member.clone();
-        self.read(move |tx| read_credential(tx, &member)).await
+        self.read(move |tx| credential_rows::read(tx, &member)).await
     }
 
-    pub(in crate::store) async fn session_begin(
-        &self,
-        sign_in: SignIn,
-    ) -> Result<Committed<Session>, Failure> {
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `sign_in_refused`, when the member is gone, suspended, or has another
+    /// password by now, or the ticket is used up; `Denied` `wrong_code`, `code_missing`,
+    /// `codes_locked`; `Conflict` `two_step_needed`; `Busy`, when the disk fails.
+    pub async fn session_begin(&self, sign_in: SignIn) -> Result<Committed<Session>, Failure> {
         let SignIn { session, checked, rehashed, proof, failures_before } = sign_in;
         self.write(&Actor::Member(session.member.clone()), move |change| {
-            let member = members::read(change.tx, session.member.as_str())?.filter(|member| {
+            let member = member_rows::read(change.tx, session.member.as_str())?.filter(|member| {
                 member.status == Status::Active && member.account == session.account
             });
-            let credential = read_credential(change.tx, &session.member)?;
+            let credential = credential_rows::read(change.tx, &session.member)?;
             let (Some(member), Some(credential)) = (member, credential) else {
                 return Err(sign_in_refused().into());
             };
@@ -51,34 +45,40 @@ impl RedbStore {
                 return Err(sign_in_refused().into());
             }
             let (proof, round) = proof.unzip();
-            let factor = two_step::need(change, &member, proof, round)?;
+            let factor = second_factor::need(change, &member, proof, round)?;
             if let Some(password) = rehashed {
                 // The same password: it was not changed by this.
                 let credential = Credential { password, changed: credential.changed };
-                put_credential(change, &member.id, &credential)?;
+                credential_rows::put(change, &member.id, &credential)?;
             }
-            make_room(change, &member.id)?;
-            begin(change, &session)?;
-            audit_sign_in(change, &session, failures_before, factor)?;
+            session_rows::make_room(change, &member.id)?;
+            session_rows::begin(change, &session)?;
+            session_rows::audit_sign_in(change, &session, failures_before, factor)?;
             Ok(Ends::Changed(session))
         })
         .await
     }
 
-    pub(in crate::store) async fn sessions_of(
-        &self,
-        member: &MemberId,
-    ) -> Result<Vec<Session>, Failure> {
+    /// A member's sessions, newest first, those that have ended by themselves included.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sessions_of(&self, member: &MemberId) -> Result<Vec<Session>, Failure> {
         let member = member.clone();
         self.read(move |tx| {
-            let mut sessions = of_member(tx, &member)?;
+            let mut sessions = session_rows::of_member(tx, &member)?;
             sessions.reverse();
             Ok(sessions)
         })
         .await
     }
 
-    pub(in crate::store) async fn sessions_end(
+    /// Ends sessions of a member; answers how many. None at all is no change.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
+    /// `moved_on`; `Busy`, when the disk fails.
+    pub async fn sessions_end(
         &self,
         by: &By,
         target: Target<'_>,
@@ -87,8 +87,8 @@ impl RedbStore {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
-            let member = members::find(change, &target)?;
-            let mut ending = of_member(change.tx, &member.id)?;
+            let member = member_rows::find(change, &target)?;
+            let mut ending = session_rows::of_member(change.tx, &member.id)?;
             ending.retain(|session| match &which {
                 Which::All => true,
                 Which::One(id) => session.id == *id,
@@ -101,24 +101,25 @@ impl RedbStore {
                 };
             }
             for session in &ending {
-                end(change, session)?;
+                session_rows::end(change, session)?;
             }
             audit_ended(change, &member.account, &member.id, &ending)?;
-            Ok(Ends::Changed(count(&ending)))
+            Ok(Ends::Changed(session_rows::count(&ending)))
         })
         .await
     }
 
-    pub(in crate::store) async fn session_sign_out(
-        &self,
-        token: TokenHash,
-    ) -> Result<Committed<bool>, Failure> {
+    /// Ends the session of a token, by whoever holds it; answers whether there was one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn session_sign_out(&self, token: TokenHash) -> Result<Committed<bool>, Failure> {
         self.write(&Actor::System, move |change| {
-            let Some(session) = read(change.tx, &token)? else {
+            let Some(session) = session_rows::read(change.tx, &token)? else {
                 return Ok(Ends::AsItWas(false));
             };
             change.acts(&Actor::Member(session.member.clone()));
-            end(change, &session)?;
+            session_rows::end(change, &session)?;
             let (account, member) = (session.account.clone(), session.member.clone());
             audit_ended(change, &account, &member, &[session])?;
             Ok(Ends::Changed(true))
@@ -126,7 +127,12 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn sessions_tend(
+    /// Writes down when sessions were used last, and takes away those that have ended by
+    /// themselves. No audit entry.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sessions_tend(
         &self,
         used: Vec<(TokenHash, Timestamp)>,
         limits: SessionLimits,
@@ -137,7 +143,7 @@ impl RedbStore {
         let (tended, used) = self
             .read(move |tx| {
                 let mut tended: Vec<TokenHash> = used.keys().copied().collect();
-                all(tx, |session| {
+                session_rows::all(tx, |session| {
                     let last =
                         used.get(&session.token).map_or(session.used, |at| session.used.max(*at));
                     if !limits.lives(session.created, last, now) {
@@ -150,9 +156,9 @@ impl RedbStore {
         self.write(&Actor::System, move |change| {
             for token in tended {
                 let used = used.get(&token).copied();
-                tend(change, &token, used, &limits)?;
+                session_rows::tend(change, &token, used, &limits)?;
             }
-            let forgotten = leaving::forget_some(change)?;
+            let forgotten = purge::some(change)?;
             Ok(match (change.tells(), forgotten) {
                 (true, _) => Ends::Changed(()),
                 (false, true) => Ends::Quietly(()),
@@ -162,281 +168,63 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn password_change(
-        &self,
-        change: PasswordChange,
-    ) -> Result<Committed<u64>, Failure> {
+    /// Changes a password by its owner; every other session ends. Answers how many.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
+    /// `code_missing`; `Conflict` `two_step_needed`, or `moved_on`, when the password is another one
+    /// by now; `Busy`, when the disk fails.
+    pub async fn password_change(&self, change: PasswordChange) -> Result<Committed<u64>, Failure> {
         let PasswordChange { member, shown, password, renewed, letter } = change;
         // It ends the sessions of whoever knew the old one.
         self.write(&Actor::Member(member.clone()), move |change| {
             let (token, next) = renewed;
-            need_own(change, &member, &token)?;
-            let record = members::read(change.tx, member.as_str())?;
+            session_rows::need_own(change, &member, &token)?;
+            let record = member_rows::read(change.tx, member.as_str())?;
             let record = record.filter(|record| record.status == Status::Active);
             let Some(member) = record else { return Err(ended().into()) };
-            two_step::step_up(change, &member, shown)?;
-            set_password(change, &member.id, password)?;
-            let others = end_all(change, &member.id)?.saturating_sub(1);
-            links::end_all(change, &member.id)?;
-            begin(change, &next)?;
-            audit_password(change, &member, others)?;
+            second_factor::step_up(change, &member, shown)?;
+            credential_rows::set(change, &member.id, password)?;
+            let others = session_rows::end_all(change, &member.id)?.saturating_sub(1);
+            link_rows::end_all(change, &member.id)?;
+            session_rows::begin(change, &next)?;
+            credential_rows::audit_changed(change, &member, others)?;
             if let Some(new) = letter {
-                tell_of_password(change, &member, new)?;
+                credential_rows::tell_changed(change, &member, new)?;
             }
             Ok(Ends::Changed(others))
         })
         .await
     }
 
-    pub(in crate::store) async fn sign_in_slowed(
+    /// Notes that tries to sign in to a member are slowed down.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sign_in_slowed(
         &self,
-        actor: &Actor,
         member: &Member,
         failures: u32,
     ) -> Result<Committed<()>, Failure> {
         let member = member.clone();
-        self.write(actor, move |change| {
-            let fields = vec![("failures".to_owned(), None, Some(failures.to_string()))];
-            change.audit(
-                member.account.as_str(),
-                AuditEvent::AuthnLoginLock,
-                member.id.as_str(),
-                AuditDetail { fields },
-            )?;
+        self.write(&Actor::System, move |change| {
+            let fields = vec![added("failures", failures.to_string())];
+            member_rows::audit(change, &member, AuditEvent::AuthnLoginLock, fields)?;
             Ok(Ends::Changed(()))
         })
         .await
     }
 }
 
-/// Sets a member's password.
-pub(super) fn set_password(
-    change: &Transition<'_>,
-    member: &MemberId,
-    password: String,
-) -> Result<(), Fault> {
-    put_credential(change, member, &Credential { password, changed: change.now })
-}
-
-fn put_credential(
-    change: &Transition<'_>,
-    member: &MemberId,
-    credential: &Credential,
-) -> Result<(), Fault> {
-    let mut credentials = change.tx.open_table(CREDENTIALS)?;
-    credentials.insert(member.as_str(), encode_credential(credential).as_slice())?;
-    Ok(())
-}
-
-pub(super) fn read_credential(
-    rows: &impl Rows,
-    member: &MemberId,
-) -> Result<Option<Credential>, Fault> {
-    rows.record(CREDENTIALS, member.as_str(), decode_credential)
-}
-
-fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session>, Fault> {
-    rows.record(SESSIONS, &token.0.0, |bytes| decode_session(&token.0.0, bytes))
-}
-
-/// Refuses whoever does not hold a session of this member any more.
-pub(super) fn need_own(
-    change: &Transition<'_>,
-    member: &MemberId,
-    token: &TokenHash,
-) -> Result<(), Fault> {
-    let own = read(change.tx, token)?.is_some_and(|session| session.member == *member);
-    if own { Ok(()) } else { Err(ended().into()) }
-}
-
-/// A member's sessions, oldest first.
-fn of_member(rows: &impl Rows, member: &MemberId) -> Result<Vec<Session>, Fault> {
-    let index = rows.open(SESSIONS_BY_MEMBER)?;
-    let mut sessions = Vec::new();
-    for row in index.range((member.as_str(), i64::MIN, &[0; 32])..)? {
-        let (key, _) = row?;
-        let (of, _, hash) = key.value();
-        if of != member.as_str() {
-            break;
-        }
-        sessions.extend(rows.record(SESSIONS, hash, |bytes| decode_session(hash, bytes))?);
-    }
-    Ok(sessions)
-}
-
-fn put(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
-    let record = encode_session(session);
-    change.tx.open_table(SESSIONS)?.insert(&session.token.0.0, record.as_slice())?;
-    change.tell(Row::Session(session.clone()));
-    Ok(())
-}
-
-pub(super) fn begin(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
-    change.tx.open_table(SESSIONS_BY_MEMBER)?.insert(index_key(session), ())?;
-    seen::note(change.tx, session)?;
-    put(change, session)
-}
-
-fn end(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
-    change.tx.open_table(SESSIONS)?.remove(&session.token.0.0)?;
-    change.tx.open_table(SESSIONS_BY_MEMBER)?.remove(index_key(session))?;
-    change.tell(Row::SessionGone(session.token));
-    Ok(())
-}
-
-fn index_key(session: &Session) -> (&str, i64, &[u8; 32]) {
-    (session.member.as_str(), session.created.0, &session.token.0.0)
-}
-
-/// Ends every session of a member; answers how many.
-pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<u64, Fault> {
-    let sessions = of_member(change.tx, member)?;
-    for session in &sessions {
-        end(change, session)?;
-    }
-    Ok(count(&sessions))
-}
-
-/// Ends every session there is; answers how many.
-pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
-    let mut sessions = Vec::new();
-    for row in change.tx.open_table(SESSIONS)?.iter()? {
-        let (token, bytes) = row?;
-        sessions.push(decode_session(token.value(), bytes.value())?);
-    }
-    for session in &sessions {
-        end(change, session)?;
-    }
-    Ok(count(&sessions))
-}
-
-/// Ends every session of a member but one; answers how many.
-pub(super) fn end_others(
-    change: &mut Transition<'_>,
-    member: &MemberId,
-    own: &TokenHash,
-) -> Result<u64, Fault> {
-    let mut others = of_member(change.tx, member)?;
-    others.retain(|session| session.token != *own);
-    for session in &others {
-        end(change, session)?;
-    }
-    Ok(count(&others))
-}
-
-/// Ends the oldest sessions of a member, where there are as many as there may be.
-fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    let sessions = of_member(change.tx, member)?;
-    let too_many = (sessions.len() + 1).saturating_sub(limits::SESSIONS_OF_MEMBER_MAX);
-    for session in sessions.iter().take(too_many) {
-        end(change, session)?;
-    }
-    Ok(())
-}
-
-/// Writes down a session's last use, or takes the session away where it does not live any more.
-fn tend(
-    change: &mut Transition<'_>,
-    token: &TokenHash,
-    used: Option<Timestamp>,
-    limits: &SessionLimits,
-) -> Result<(), Fault> {
-    let Some(before) = read(change.tx, token)? else { return Ok(()) };
-    let used = used.map_or(before.used, |used| used.max(before.used));
-    if !limits.lives(before.created, used, change.now) {
-        return end(change, &before);
-    }
-    if used == before.used {
-        return Ok(());
-    }
-    put(change, &Session { used, ..before })
-}
-
-/// Reads every session, in no order.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Session)) -> Result<(), Fault> {
-    for row in tx.open_table(SESSIONS)?.iter()? {
-        let (token, bytes) = row?;
-        each(decode_session(token.value(), bytes.value())?);
-    }
-    Ok(())
-}
-
-fn count(sessions: &[Session]) -> u64 {
-    u64::try_from(sessions.len()).unwrap_or(u64::MAX)
-}
-
-/// Tells a member that the password was changed.
-pub(super) fn tell_of_password(
-    change: &mut Transition<'_>,
-    member: &Member,
-    new: NewLetter,
-) -> Result<(), Fault> {
-    let out = Outgoing {
-        account: member.account.clone(),
-        kind: LetterKind::PasswordChanged { member: member.id.clone() },
-        subject: member.id.as_str().to_owned(),
-        to: member.email.clone(),
-        to_name: member.full_name(),
-        new,
-    };
-    letters::queue(change, out).map(|_| ())
-}
-
-/// An entry about a new password.
-pub(super) fn audit_password(
-    change: &Transition<'_>,
-    member: &Member,
-    sessions_ended: u64,
-) -> Result<(), Fault> {
-    let fields = vec![("sessions_ended".to_owned(), None, Some(sessions_ended.to_string()))];
-    change.audit(
-        member.account.as_str(),
-        AuditEvent::AuthnPasswordChange,
-        member.id.as_str(),
-        AuditDetail { fields },
-    )
-}
-
-/// An entry about a session that began, and by which second factor.
-pub(super) fn audit_sign_in(
-    change: &Transition<'_>,
-    session: &Session,
-    failures_before: u32,
-    factor: Option<&str>,
-) -> Result<(), Fault> {
-    let field = |name: &str, value: &str| (name.to_owned(), None, Some(value.to_owned()));
-    let mut fields = vec![
-        field("session", session.id.as_str()),
-        field("address", &session.address),
-        field("agent", &session.agent),
-    ];
-    fields.extend(factor.map(|factor| field("factor", factor)));
-    let event = match failures_before {
-        0 => AuditEvent::AuthnLoginSuccess,
-        failures => {
-            fields.push(field("failures_before", &failures.to_string()));
-            AuditEvent::AuthnLoginSuccessAfterFail
-        }
-    };
-    change.audit(session.account.as_str(), event, session.member.as_str(), AuditDetail { fields })
-}
-
 fn audit_ended(
     change: &Transition<'_>,
-    account: &crate::domain::AccountSlug,
+    account: &AccountSlug,
     member: &MemberId,
     sessions: &[Session],
 ) -> Result<(), Fault> {
-    let fields = sessions
-        .iter()
-        .map(|session| ("session".to_owned(), Some(session.id.as_str().to_owned()), None))
-        .collect();
-    change.audit(
-        account.as_str(),
-        AuditEvent::SessionLogout,
-        member.as_str(),
-        AuditDetail { fields },
-    )
+    let fields = sessions.iter().map(|session| removed("session", session.id.as_str())).collect();
+    let (chain, target) = (account.as_str(), member.as_str());
+    change.audit(chain, AuditEvent::SessionLogout, target, AuditDetail { fields })
 }
 
 fn unknown() -> Failure {

@@ -3,19 +3,10 @@
 //! Whatever a transition writes goes through here or is told here, so that none forgets its
 //! audit entry or its followers. Never commits: that is the store's, when all is well.
 
-use redb::{
-    Database, Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value,
-    WriteTransaction,
-};
+use redb::{ReadableTable, WriteTransaction};
 
-use super::{
-    ACCOUNTS, ADDRESSES, API_TOKENS, API_TOKENS_BY_MEMBER, AUDIT, AUDIT_HEADS, AUDIT_PERSONAL,
-    CALLS, CREDENTIALS, ERASED, FACTORS, Fault, INVITE_LINKS, INVITE_TOKENS, INVITES,
-    INVITES_BY_ACCOUNT, INVITES_BY_INVITER, LEAVING, LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT,
-    LETTERS_DUE, LETTERS_WAITING, LINK_TOKENS, LINKS, LINKS_BY_MEMBER, MAIL, MEMBERS, META,
-    PASSKEYS, POLICIES, RATES, REMOVED, ROLE_COUNTS, SESSIONS, SESSIONS_BY_MEMBER, SIGNED_IN,
-    audit,
-};
+use super::tables::META;
+use super::{Fault, audit};
 use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
 use crate::store::record::LastChange;
 
@@ -82,7 +73,9 @@ impl<'t> Transition<'t> {
         target: &str,
         detail: AuditDetail,
     ) -> Result<(), Fault> {
-        audit::append(self, self.revision, audit::New { chain, event, target, detail })
+        let (revision, at, actor) = (self.revision, self.now, self.actor.as_str());
+        let new = audit::New { revision, at, actor, chain, event, target, detail };
+        audit::append(self.tx, new)
     }
 
     /// Takes the revision; what was told goes to the followers after the commit.
@@ -90,103 +83,4 @@ impl<'t> Transition<'t> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
         Ok((self.revision, self.rows))
     }
-}
-
-/// Begins a change: two-phase, since strangers' input is stored, and with what a fast start after
-/// a crash needs.
-pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
-    let mut tx = database.begin_write()?;
-    tx.set_two_phase_commit(true);
-    tx.set_quick_repair(true);
-    Ok(tx)
-}
-
-/// Makes every table, so that reading never meets a missing one.
-pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
-    struct Open<'t>(&'t WriteTransaction);
-    impl EachTable for Open<'_> {
-        fn table<K: Key + 'static, V: Value + 'static>(
-            &mut self,
-            table: TableDefinition<'static, K, V>,
-        ) -> Result<(), Fault> {
-            self.0.open_table(table)?;
-            Ok(())
-        }
-    }
-    each_table(&mut Open(tx))
-}
-
-/// Whether every table is there.
-pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
-    struct Has<'t>(&'t ReadTransaction, bool);
-    impl EachTable for Has<'_> {
-        fn table<K: Key + 'static, V: Value + 'static>(
-            &mut self,
-            table: TableDefinition<'static, K, V>,
-        ) -> Result<(), Fault> {
-            match self.0.open_table(table) {
-                Ok(_) => {}
-                Err(TableError::TableDoesNotExist(_)) => self.1 = false,
-                Err(fault) => return Err(fault.into()),
-            }
-            Ok(())
-        }
-    }
-    let mut all = Has(tx, true);
-    each_table(&mut all)?;
-    Ok(all.1)
-}
-
-/// What is done to a table, whatever it holds.
-pub(super) trait EachTable {
-    fn table<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), Fault>;
-}
-
-/// Does it to every table there is.
-pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
-    macro_rules! each {
-        ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };
-    }
-    each!(
-        META,
-        ACCOUNTS,
-        MEMBERS,
-        ADDRESSES,
-        ROLE_COUNTS,
-        REMOVED,
-        CREDENTIALS,
-        FACTORS,
-        PASSKEYS,
-        SIGNED_IN,
-        SESSIONS,
-        SESSIONS_BY_MEMBER,
-        API_TOKENS,
-        API_TOKENS_BY_MEMBER,
-        INVITES,
-        INVITES_BY_ACCOUNT,
-        INVITES_BY_INVITER,
-        INVITE_TOKENS,
-        INVITE_LINKS,
-        CALLS,
-        RATES,
-        LINKS,
-        LINK_TOKENS,
-        LINKS_BY_MEMBER,
-        LETTERS,
-        LETTERS_DUE,
-        LETTERS_WAITING,
-        LETTERS_BY_ACCOUNT,
-        LETTER_COUNTS,
-        MAIL,
-        LEAVING,
-        AUDIT,
-        AUDIT_PERSONAL,
-        ERASED,
-        AUDIT_HEADS,
-        POLICIES,
-    );
-    Ok(())
 }

@@ -1,38 +1,46 @@
-//! Second factors in the embedded backend.
+//! Transitions of second factors: set up, confirm, switch off, reset.
 //!
-//! Whatever begins or keeps a session comes through [`need`] or [`step_up`]: there is no other way
-//! to a session, and none of them goes past a factor. Knows no key: what is sealed stays sealed.
+//! [`second_factor`] consumes what is shown. Has no key: sealed secrets stay sealed.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
-use super::letters::{self, Outgoing};
-use super::members::{self, OwnedTarget, Tables};
-use super::rows::Rows;
+use super::member_rows::{self, MemberTables, OwnedTarget};
+use super::tables::FACTORS;
 use super::transition::{Ends, Transition};
-use super::{FACTORS, Fault, RedbStore, accounts, guards, links, passkeys, sessions};
-use crate::clock;
-use crate::domain::passkey::wrong_passkey;
-use crate::domain::session::{ended, sign_in_refused};
-use crate::domain::two_step::{
-    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, set_up_first, wrong_code,
+use super::{
+    Fault, Store, account_rows, credential_rows, factor_rows, guards, link_rows, second_factor,
+    session_rows,
 };
+use crate::clock;
+use crate::domain::session::sign_in_refused;
+use crate::domain::two_step::{Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing};
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Factors, Failure, Kind, LetterKind, Member,
-    MemberId, Row, Sealed, Session, Status, Timestamp, TokenHash, limits,
+    AccountSlug, Actor, AuditEvent, Factors, Failure, Kind, Member, MemberId, Row, Sealed, Session,
+    Timestamp, TokenHash, limits,
 };
 use crate::store::by::moved_on;
 use crate::store::letters::NewLetter;
-use crate::store::record::two_step::{decode_factors, encode_factors};
-use crate::store::two_step::{Checked, Confirmed, Proof, Resealed, StepUp, Through};
+use crate::store::record::two_step::decode_factors;
+use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
 use crate::store::{By, Committed, Target};
 
-impl RedbStore {
-    pub(in crate::store) async fn factors(&self, member: &MemberId) -> Result<Factors, Failure> {
+impl Store {
+    /// A member's second factors; none at all for who never set one up.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn factors(&self, member: &MemberId) -> Result<Factors, Failure> {
         let member = member.clone();
-        self.read(move |tx| read(tx, &member)).await
+        self.read(move |tx| factor_rows::read(tx, &member)).await
     }
 
-    pub(in crate::store) async fn two_step_begin(
+    /// Keeps the secret of an authenticator app that is being set up. What was pending before is
+    /// replaced; what is in use stays in use until the new one is confirmed.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, when the member is gone or suspended; `Denied`
+    /// `wrong_code`, `code_missing`; `Conflict` `moved_on`; `Busy`.
+    pub async fn two_step_begin(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -41,34 +49,40 @@ impl RedbStore {
     ) -> Result<Committed<()>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
-            check_password(change, &member.id, shown.checked)?;
-            let mut factors = read(change.tx, &member.id)?;
+            let member = guards::signed_in(change, &target)?;
+            credential_rows::check(change, &member.id, shown.checked)?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             let replaces = factors.authenticator.is_some();
             if replaces {
-                spend(change, &member, &mut factors, shown.proof)?;
+                second_factor::spend(change, &member, &mut factors, shown.proof)?;
             }
             factors.pending = Some(Pending { secret, expires });
-            put(change.tx, &member.id, &factors)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
             // A recovery code that was spent is in the audit, and its mail waits.
             Ok(if replaces { Ends::Changed(()) } else { Ends::Quietly(()) })
         })
         .await
     }
 
-    pub(in crate::store) async fn two_step_confirm(
+    /// Takes an authenticator app into use. Every other session ends, as does the one before.
+    /// Answers how many others.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
+    /// `not_set_up`, where nothing is pending; `Busy`.
+    pub async fn two_step_confirm(
         &self,
         target: Target<'_>,
         confirmed: Confirmed,
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
-            let mut factors = read(change.tx, &member.id)?;
+            let member = guards::signed_in(change, &target)?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             come_through(change, &member, &factors, confirmed.through)?;
             let pending = factors.pending.take().filter(|it| change.now < it.expires);
             if pending.is_none_or(|it| it.secret != confirmed.secret) {
-                return Err(not_set_up().into());
+                return Err(factor_rows::not_set_up().into());
             }
             let (secret, step) = (confirmed.secret, confirmed.step);
             let before =
@@ -76,27 +90,33 @@ impl RedbStore {
             factors.recovery = confirmed.recovery;
             factors.failures = 0;
             factors.round = factors.round.saturating_add(1);
-            put(change.tx, &member.id, &factors)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
             let member = set_two_step(change, &member, true)?;
             let own = u64::from(matches!(confirmed.through, Through::Session(_)));
             let others = renew(change, &member, own, &confirmed.session)?;
             let was = before.map(|before| format!("an app of {}", clock::rfc3339(before.since)));
-            audit(change, &member, AuditEvent::TwoStepEnabled, ("replaced", was))?;
+            factor_rows::audit(change, &member, AuditEvent::TwoStepEnabled, ("replaced", was))?;
             if let Through::Ticket { failures_before, .. } = confirmed.through {
-                sessions::audit_sign_in(
+                session_rows::audit_sign_in(
                     change,
                     &confirmed.session,
                     failures_before,
                     Some("authenticator"),
                 )?;
             }
-            tell(change, &member, TwoStepNews::On, confirmed.letter)?;
+            factor_rows::tell(change, &member, TwoStepNews::On, confirmed.letter)?;
             Ok(Ends::Changed(others))
         })
         .await
     }
 
-    pub(in crate::store) async fn two_step_off(
+    /// Switches a member's own factor off. Every other session ends, and the one it was done in goes
+    /// on under a new token. Answers how many others.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `not_set_up`, `two_step_enforced`, `moved_on`; `Busy`.
+    pub async fn two_step_off(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -105,28 +125,32 @@ impl RedbStore {
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
+            let member = guards::signed_in(change, &target)?;
             if !member.two_step {
-                return Err(not_set_up().into());
+                return Err(factor_rows::not_set_up().into());
             }
-            if accounts::asks_two_step(change.tx, &member.account)? {
+            if account_rows::asks_two_step(change.tx, &member.account)? {
                 return Err(enforced().into());
             }
             let (token, next) = renewed;
-            sessions::need_own(change, &member.id, &token)?;
-            step_up(change, &member, shown)?;
-            take_away(change, &member.id)?;
+            session_rows::need_own(change, &member.id, &token)?;
+            second_factor::step_up(change, &member, shown)?;
+            factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let others = renew(change, &member, 1, &next)?;
-            let count = Some(others.to_string());
-            audit(change, &member, AuditEvent::TwoStepDisabled, ("sessions_ended", count))?;
-            tell(change, &member, TwoStepNews::Off, letter)?;
+            let count = ("sessions_ended", Some(others.to_string()));
+            factor_rows::audit(change, &member, AuditEvent::TwoStepDisabled, count)?;
+            factor_rows::tell(change, &member, TwoStepNews::Off, letter)?;
             Ok(Ends::Changed(others))
         })
         .await
     }
 
-    pub(in crate::store) async fn recovery_codes(
+    /// Replaces a member's own recovery codes.
+    ///
+    /// # Errors
+    /// As [`Self::two_step_off`], but for `two_step_enforced`.
+    pub async fn recovery_codes(
         &self,
         target: Target<'_>,
         shown: StepUp,
@@ -135,23 +159,29 @@ impl RedbStore {
     ) -> Result<Committed<()>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = acting(change, &target)?;
+            let member = guards::signed_in(change, &target)?;
             if !member.two_step {
-                return Err(not_set_up().into());
+                return Err(factor_rows::not_set_up().into());
             }
-            step_up(change, &member, shown)?;
-            let mut factors = read(change.tx, &member.id)?;
-            let left = factors.recovery.len().to_string();
+            second_factor::step_up(change, &member, shown)?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
+            let unused = ("unused", Some(factors.recovery.len().to_string()));
             factors.recovery = recovery;
-            put(change.tx, &member.id, &factors)?;
-            audit(change, &member, AuditEvent::RecoveryCodesCreated, ("unused", Some(left)))?;
-            tell(change, &member, TwoStepNews::NewCodes, letter)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
+            factor_rows::audit(change, &member, AuditEvent::RecoveryCodesCreated, unused)?;
+            factor_rows::tell(change, &member, TwoStepNews::NewCodes, letter)?;
             Ok(Ends::Changed(()))
         })
         .await
     }
 
-    pub(in crate::store) async fn two_step_reset(
+    /// Takes all factors of another member away, and ends the sessions. A member who does it shows
+    /// the own factor. Answers how many sessions.
+    ///
+    /// # Errors
+    /// `NotFound` `unknown_member`; `Stale`; `Denied` `wrong_code`, `code_missing`; `Conflict`
+    /// `own_factor`, `not_set_up`, `moved_on`; `Busy`.
+    pub async fn two_step_reset(
         &self,
         by: &By,
         target: Target<'_>,
@@ -161,7 +191,7 @@ impl RedbStore {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
             guards::by(change, &by, &target.account)?;
-            let member = members::find(change, &target)?;
+            let member = member_rows::find(change, &target)?;
             if let Some(actor) = by.actor.member() {
                 if *actor == member.id {
                     return Err(own_factor().into());
@@ -169,56 +199,63 @@ impl RedbStore {
                 show_own(change, actor, shown)?;
             }
             if !member.two_step {
-                return Err(not_set_up().into());
+                return Err(factor_rows::not_set_up().into());
             }
-            take_away(change, &member.id)?;
+            factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
-            let ended = sessions::end_all(change, &member.id)?;
+            let ended = session_rows::end_all(change, &member.id)?;
             // A link to a new password that somebody else holds would be the whole way in now.
-            links::end_all(change, &member.id)?;
-            let count = Some(ended.to_string());
-            audit(change, &member, AuditEvent::TwoStepReset, ("sessions_ended", count))?;
-            tell(change, &member, TwoStepNews::Reset, letter)?;
+            link_rows::end_all(change, &member.id)?;
+            let count = ("sessions_ended", Some(ended.to_string()));
+            factor_rows::audit(change, &member, AuditEvent::TwoStepReset, count)?;
+            factor_rows::tell(change, &member, TwoStepNews::Reset, letter)?;
             Ok(Ends::Changed(ended))
         })
         .await
     }
 
-    pub(in crate::store) async fn code_failed(
+    /// Counts a wrong code of somebody who knew the password; answers how many in a row. The letter
+    /// goes out with the one that [`crate::domain::limits::CODE_FAILURES_TOLD`] names.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn code_failed(
         &self,
         member: &Member,
         letter: Option<NewLetter>,
     ) -> Result<Committed<u32>, Failure> {
         let member = member.clone();
         self.write(&Actor::System, move |change| {
-            let known = members::read(change.tx, member.id.as_str())?;
-            let mut factors = read(change.tx, &member.id)?;
+            let known = member_rows::read(change.tx, member.id.as_str())?;
+            let mut factors = factor_rows::read(change.tx, &member.id)?;
             if known.is_none() || factors.authenticator.is_none() {
                 return Ok(Ends::AsItWas(0));
             }
             factors.failures = factors.failures.saturating_add(1);
-            put(change.tx, &member.id, &factors)?;
+            factor_rows::put(change.tx, &member.id, &factors)?;
             let failures = factors.failures;
             if failures != limits::CODE_FAILURES_TOLD {
                 return Ok(Ends::Quietly(failures));
             }
-            let count = Some(failures.to_string());
-            audit(change, &member, AuditEvent::AuthnLoginLock, ("wrong_codes", count))?;
-            tell(change, &member, TwoStepNews::Guessed, letter)?;
+            let count = ("wrong_codes", Some(failures.to_string()));
+            factor_rows::audit(change, &member, AuditEvent::AuthnLoginLock, count)?;
+            factor_rows::tell(change, &member, TwoStepNews::Guessed, letter)?;
             Ok(Ends::Changed(failures))
         })
         .await
     }
 
-    pub(in crate::store) async fn sealed_factors(
-        &self,
-    ) -> Result<Vec<(MemberId, AccountSlug, Factors)>, Failure> {
+    /// Every member whose factors hold a sealed secret, with the account.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sealed_factors(&self) -> Result<Vec<(MemberId, AccountSlug, Factors)>, Failure> {
         self.read(|tx| {
             let mut found = Vec::new();
             for row in tx.open_table(FACTORS)?.iter()? {
                 let (id, bytes) = row?;
                 let factors = decode_factors(bytes.value())?;
-                let member = members::read(tx, id.value())?;
+                let member = member_rows::read(tx, id.value())?;
                 found.extend(member.map(|member| (member.id, member.account, factors)));
             }
             Ok(found)
@@ -226,13 +263,15 @@ impl RedbStore {
         .await
     }
 
-    pub(in crate::store) async fn factors_reseal(
-        &self,
-        resealed: Vec<Resealed>,
-    ) -> Result<Committed<()>, Failure> {
+    /// Puts secrets under a newer key, where they still are what they were. No revision: nothing
+    /// that anybody follows changes.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn factors_reseal(&self, resealed: Vec<Resealed>) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
             for Resealed { member, before, after } in resealed {
-                let mut factors = read(change.tx, &member)?;
+                let mut factors = factor_rows::read(change.tx, &member)?;
                 if let Some(it) = factors.authenticator.as_mut().filter(|it| it.secret == before) {
                     it.secret = after.clone();
                 }
@@ -240,7 +279,7 @@ impl RedbStore {
                     it.secret = after;
                 }
                 if factors != Factors::default() {
-                    put(change.tx, &member, &factors)?;
+                    factor_rows::put(change.tx, &member, &factors)?;
                 }
             }
             Ok(Ends::Quietly(()))
@@ -249,89 +288,18 @@ impl RedbStore {
     }
 }
 
-/// What a sign-in must have shown before its session begins: the factor of who has one. Where the
-/// account asks everybody for one, who has none gets no session. Answers which factor it was.
-pub(super) fn need(
-    change: &mut Transition<'_>,
-    member: &Member,
-    proof: Option<Proof>,
-    round: Option<u64>,
-) -> Result<Option<&'static str>, Fault> {
-    let mut factors = read(change.tx, &member.id)?;
-    if factors.authenticator.is_none() {
-        return match accounts::asks_two_step(change.tx, &member.account)? {
-            true => Err(set_up_first().into()),
-            false => Ok(None),
-        };
-    }
-    if proof.is_some() && round != Some(factors.round) {
-        return Err(sign_in_refused().into());
-    }
-    let named = match &proof {
-        Some(Proof::Recovery { .. }) => "recovery code",
-        Some(Proof::Passkey { .. }) => "passkey",
-        Some(Proof::Step { .. }) | None => "authenticator",
-    };
-    spend(change, member, &mut factors, proof)?;
-    Ok(Some(named))
-}
-
-/// What must be shown again before something that touches how a member signs in.
-pub(super) fn step_up(
-    change: &mut Transition<'_>,
-    member: &Member,
-    shown: StepUp,
-) -> Result<(), Fault> {
-    check_password(change, &member.id, shown.checked)?;
-    need(change, member, shown.proof, Some(read(change.tx, &member.id)?.round)).map(|_| ())
-}
-
 /// An administrator who takes away another's factor has one, and shows it.
 fn show_own(
     change: &mut Transition<'_>,
     actor: &MemberId,
     shown: Option<StepUp>,
 ) -> Result<(), Fault> {
-    let member = members::read(change.tx, actor.as_str())?.ok_or_else(moved_on)?;
+    let member = member_rows::read(change.tx, actor.as_str())?.ok_or_else(moved_on)?;
     if !member.two_step {
         return Err(own_factor_first().into());
     }
     let shown = shown.ok_or_else(code_missing)?;
-    step_up(change, &member, shown)
-}
-
-/// Uses a proof up. The same code, by two at once, is taken once.
-fn spend(
-    change: &mut Transition<'_>,
-    member: &Member,
-    factors: &mut Factors,
-    proof: Option<Proof>,
-) -> Result<(), Fault> {
-    factors.may_try()?;
-    match proof.ok_or_else(code_missing)? {
-        Proof::Step { secret, step } => {
-            let app = factors.authenticator.as_mut();
-            let app = app.filter(|app| app.secret == secret && app.step < step);
-            app.ok_or_else(wrong_code)?.step = step;
-        }
-        Proof::Recovery { hash, letter } => {
-            let place = factors.recovery.iter().position(|known| *known == hash);
-            factors.recovery.remove(place.ok_or_else(wrong_code)?);
-            let left = factors.recovery.len().to_string();
-            audit(change, member, AuditEvent::RecoveryCodeUsed, ("unused", Some(left)))?;
-            tell(change, member, TwoStepNews::CodeUsed, letter)?;
-        }
-        Proof::Passkey { id, before, after } => {
-            let known = factors.passkeys.iter_mut();
-            let mut known = known.filter(|it| it.id == id && it.credential == before);
-            let passkey = known.next().ok_or_else(wrong_passkey)?;
-            passkey.credential = after;
-            passkey.used = Some(change.now);
-        }
-    }
-    factors.failures = 0;
-    factors.round = factors.round.saturating_add(1);
-    put(change.tx, &member.id, factors)
+    second_factor::step_up(change, &member, shown)
 }
 
 /// Whoever confirms a new factor is signed in, or has shown the password where the account asks for
@@ -344,11 +312,11 @@ fn come_through(
 ) -> Result<(), Fault> {
     match through {
         Through::Session(token) => {
-            sessions::need_own(change, &member.id, &token)?;
+            session_rows::need_own(change, &member.id, &token)?;
             Ok(())
         }
         Through::Ticket { checked, round, .. } => {
-            check_password(change, &member.id, checked).map_err(|_| sign_in_refused())?;
+            credential_rows::check(change, &member.id, checked).map_err(|_| sign_in_refused())?;
             // Who has a factor signs in with it.
             if factors.authenticator.is_some() || round != factors.round {
                 return Err(sign_in_refused().into());
@@ -366,27 +334,10 @@ fn renew(
     own: u64,
     next: &Session,
 ) -> Result<u64, Fault> {
-    let ended = sessions::end_all(change, &member.id)?.saturating_sub(own);
-    links::end_all(change, &member.id)?;
-    sessions::begin(change, next)?;
+    let ended = session_rows::end_all(change, &member.id)?.saturating_sub(own);
+    link_rows::end_all(change, &member.id)?;
+    session_rows::begin(change, next)?;
     Ok(ended)
-}
-
-fn check_password(
-    change: &Transition<'_>,
-    member: &MemberId,
-    checked: Checked,
-) -> Result<(), Fault> {
-    let found = sessions::read_credential(change.tx, member)?;
-    let same = found.is_some_and(|found| Checked::of(&found.password) == checked);
-    if same { Ok(()) } else { Err(moved_on().into()) }
-}
-
-pub(super) fn acting(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
-    let found = members::read(change.tx, target.id.as_str())?;
-    let found =
-        found.filter(|member| member.account == target.account && member.status == Status::Active);
-    Ok(found.ok_or_else(ended)?)
 }
 
 /// The member's record says whether there is a factor: decisions and lists read it there.
@@ -399,82 +350,9 @@ fn set_two_step(
         return Ok(before.clone());
     }
     let after = Member { two_step, version: before.version.next(), ..before.clone() };
-    Tables::open(change)?.put(change, Some(before), &after)?;
+    MemberTables::open(change)?.put(change, Some(before), &after)?;
     change.tell(Row::Member(after.clone()));
     Ok(after)
-}
-
-pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Fault> {
-    Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())
-}
-
-pub(super) fn put(
-    tx: &WriteTransaction,
-    member: &MemberId,
-    factors: &Factors,
-) -> Result<(), Fault> {
-    tx.open_table(FACTORS)?.insert(member.as_str(), encode_factors(factors).as_slice())?;
-    Ok(())
-}
-
-/// Takes a member's factors away; the round stays and rises, so that old tickets stay dead.
-fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    let factors = read(change.tx, member)?;
-    passkeys::release(change.tx, &factors)?;
-    let round = factors.round.saturating_add(1);
-    put(change.tx, member, &Factors { round, ..Factors::default() })
-}
-
-/// Forgets the factors of a member who goes.
-pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    passkeys::release(change.tx, &read(change.tx, member)?)?;
-    change.tx.open_table(FACTORS)?.remove(member.as_str())?;
-    Ok(())
-}
-
-/// A new password by mail shows that the person is there: wrong codes count from the start again.
-pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    let factors = read(change.tx, member)?;
-    if factors.failures > 0 {
-        put(change.tx, member, &Factors { failures: 0, ..factors })?;
-    }
-    Ok(())
-}
-
-pub(super) fn tell(
-    change: &mut Transition<'_>,
-    member: &Member,
-    news: TwoStepNews,
-    letter: Option<NewLetter>,
-) -> Result<(), Fault> {
-    let Some(new) = letter else { return Ok(()) };
-    let out = Outgoing {
-        account: member.account.clone(),
-        kind: LetterKind::TwoStep { member: member.id.clone(), news },
-        subject: member.id.as_str().to_owned(),
-        to: member.email.clone(),
-        to_name: member.full_name(),
-        new,
-    };
-    letters::queue(change, out).map(|_| ())
-}
-
-pub(super) fn audit(
-    change: &Transition<'_>,
-    member: &Member,
-    event: AuditEvent,
-    (name, value): (&str, Option<String>),
-) -> Result<(), Fault> {
-    let fields = value.map(|value| (name.to_owned(), None, Some(value))).into_iter().collect();
-    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
-}
-
-pub(super) fn not_set_up() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "not_set_up",
-        "there is no two-step verification here, or its setting up took too long: begin with `POST /api/v1/me/two-step`",
-    )
 }
 
 fn enforced() -> Failure {

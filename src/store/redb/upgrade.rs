@@ -5,10 +5,9 @@
 
 use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
-use super::{
-    FORMAT, Fault, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS, letters, members, seen,
-    transition,
-};
+use super::file::begin_write;
+use super::tables::{self, FORMAT, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS};
+use super::{Fault, last_sign_in, letter_rows, member_rows};
 use crate::domain::LetterId;
 use crate::store::record::letters::LetterRecord;
 use crate::store::record::sessions::decode_session;
@@ -20,12 +19,12 @@ pub(super) fn where_due(database: &Database) -> Result<(), Fault> {
     if is_current(database)? {
         return Ok(());
     }
-    let tx = transition::begin(database)?;
+    let tx = begin_write(database)?;
     let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
     if format.is_some_and(|format| format > FORMAT) {
         return Err(newer("database").into());
     }
-    transition::open_all(&tx)?;
+    tables::open_all(&tx)?;
     if format == Some(1) {
         from_1(&tx)?;
     }
@@ -42,7 +41,7 @@ pub(super) fn where_due(database: &Database) -> Result<(), Fault> {
 
 fn is_current(database: &Database) -> Result<bool, Fault> {
     let read = database.begin_read()?;
-    if !transition::has_all(&read)? {
+    if !tables::has_all(&read)? {
         return Ok(false);
     }
     let format = read.open_table(META)?.get("format")?.map(|found| found.value());
@@ -51,7 +50,7 @@ fn is_current(database: &Database) -> Result<bool, Fault> {
 
 /// The first layout counted no roles; everything else that is new begins empty.
 fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
-    let mut held = members::Held::default();
+    let mut held = member_rows::Held::default();
     for row in tx.open_table(MEMBERS)?.iter()? {
         let (id, bytes) = row?;
         held.add(&MemberRecord::decode(id.value(), bytes.value())?.member);
@@ -63,7 +62,7 @@ fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
 fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
-        seen::note(tx, &decode_session(token.value(), bytes.value())?)?;
+        last_sign_in::note(tx, &decode_session(token.value(), bytes.value())?)?;
     }
     Ok(())
 }
@@ -74,7 +73,7 @@ fn from_3(tx: &WriteTransaction) -> Result<(), Fault> {
     for row in tx.open_table(LETTERS)?.iter()? {
         let (id, bytes) = row?;
         let record = LetterRecord::decode(LetterId(id.value()), bytes.value())?;
-        if let Some(key) = letters::waits(&record.letter) {
+        if let Some(key) = letter_rows::waits(&record.letter) {
             waiting.insert(key, ())?;
         }
     }

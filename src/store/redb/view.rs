@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
 
 use super::file::{HEAD_BYTES, OpenFile, StoreFile, caught, empty, open_failure};
-use super::{RedbStore, Writer, blocking, newest};
+use super::{Store, Writer, blocking, newest};
 use crate::clock::Clock;
 use crate::domain::{Failure, Kind, limits};
 
@@ -246,10 +246,13 @@ pub(super) fn of_file(path: &Path) -> Result<Database, Failure> {
     checked(path, View::of_file(path)?)
 }
 
-impl RedbStore {
-    /// The store in a file that no sidecar has open, every page checked. What is changed in it is
-    /// gone when it is dropped.
-    pub(in crate::store) async fn view(path: &Path) -> Result<Self, Failure> {
+impl Store {
+    /// The store in a file that no sidecar has open, every page of it checked; what is changed there is
+    /// gone when it is dropped, and nothing is written to the file.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
+    pub async fn view(path: &Path) -> Result<Self, Failure> {
         let at = path.to_owned();
         let view = blocking(move || {
             let view = View::of_file(&at)?;
@@ -261,7 +264,10 @@ impl RedbStore {
     }
 
     /// Checks the checksum of every page in the file, while changes go on.
-    pub(in crate::store) async fn check(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `Internal` `store_damaged`; `Busy`, when the disk fails.
+    pub async fn check(&self) -> Result<(), Failure> {
         let store = self.clone();
         blocking(move || store.check_now()).await
     }

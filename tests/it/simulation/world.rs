@@ -17,7 +17,6 @@ use kwic_team::mail::{Mailer, Memory};
 use kwic_team::password::Hasher;
 use kwic_team::store::Store;
 use kwic_team::store::feed::Follower;
-use kwic_team::store::redb::RedbStore;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -177,8 +176,7 @@ struct Started {
 /// Opens everything, in the order of `serve`.
 async fn start(clock: &Clock, disk: &Disk, memory: &Memory, home: &TempDir, set: Set) -> Started {
     let on = disk.clone();
-    let store = RedbStore::on(move || on.clone(), clock.clone()).await.unwrap();
-    let store = Store::Redb(store);
+    let store = Store::on(move || on.clone(), clock.clone()).await.unwrap();
     let feed = store.subscribe();
     let directory = Arc::new(Directory::new());
     let follower = refresh::load(&store, &directory).await.unwrap();

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Kind, Row, Version};
-use kwic_team::store::links::Setup;
-use kwic_team::store::{AccountEdit, Store};
+use kwic_team::store::{AccountEdit, Setup, Store};
 
 use super::stage::{ACTOR, BY, NOW, Stage, id, member, password, refused, slug};
 

@@ -1,15 +1,20 @@
-//! When members signed in last, in the embedded backend.
+//! The last sign-in of each member.
 //!
-//! Written where a session begins, and gone with the member.
+//! Written when a session begins, and deleted with the member.
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::{Fault, RedbStore, SIGNED_IN};
+use super::tables::SIGNED_IN;
+use super::{Fault, Store};
 use crate::domain::{Failure, Member, Session, Timestamp};
 use crate::store::personal::Seen;
 
-impl RedbStore {
-    pub(in crate::store) async fn seen(&self, members: Vec<Member>) -> Result<Vec<Seen>, Failure> {
+impl Store {
+    /// When members signed in last, in the order they are given.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn seen(&self, members: Vec<Member>) -> Result<Vec<Seen>, Failure> {
         self.read(move |tx| {
             let table = tx.open_table(SIGNED_IN)?;
             let seen = |member: Member| {

@@ -1,0 +1,54 @@
+//! Rows of accounts.
+//!
+//! Accounts are never removed.
+
+use redb::{ReadTransaction, ReadableTable};
+
+use super::Fault;
+use super::rows::Rows;
+use super::tables::ACCOUNTS;
+use super::transition::Transition;
+use crate::domain::{Account, AccountSlug, Failure, Kind};
+use crate::store::record::AccountRecord;
+
+pub(super) fn put(change: &Transition<'_>, account: &Account) -> Result<(), Fault> {
+    let record = AccountRecord { account: account.clone(), last_change: change.as_last() };
+    let mut accounts = change.tx.open_table(ACCOUNTS)?;
+    accounts.insert(account.slug.as_str(), record.encode().as_slice())?;
+    Ok(())
+}
+
+pub(super) fn read(rows: &impl Rows, slug: &AccountSlug) -> Result<Option<AccountRecord>, Fault> {
+    let slug = slug.as_str();
+    rows.record(ACCOUNTS, slug, |bytes| AccountRecord::decode(slug, bytes))
+}
+
+/// Whether an account asks everybody for a second factor.
+pub(super) fn asks_two_step(rows: &impl Rows, slug: &AccountSlug) -> Result<bool, Fault> {
+    Ok(read(rows, slug)?.is_some_and(|record| record.account.two_step_enforced))
+}
+
+/// Refuses an account that nobody made.
+pub(super) fn need(rows: &impl Rows, slug: &AccountSlug) -> Result<(), Fault> {
+    match rows.open(ACCOUNTS)?.get(slug.as_str())? {
+        Some(_) => Ok(()),
+        None => Err(unknown(slug).into()),
+    }
+}
+
+pub(super) fn unknown(slug: &AccountSlug) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "unknown_account",
+        format!("there is no account `{slug}`: `kwic-team account list` shows which there are"),
+    )
+}
+
+/// Reads every account, sorted by slug.
+pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Account)) -> Result<(), Fault> {
+    for row in tx.open_table(ACCOUNTS)?.iter()? {
+        let (slug, bytes) = row?;
+        each(AccountRecord::decode(slug.value(), bytes.value())?.account);
+    }
+    Ok(())
+}

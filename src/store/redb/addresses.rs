@@ -1,0 +1,102 @@
+//! The index of addresses: each address of an account belongs to one member, or to the one open
+//! invite to it.
+//!
+//! Reads and writes the index only; the callers check who may take an address.
+
+use redb::{AccessGuard, ReadableTable, Table};
+
+use super::Fault;
+use super::tables::ADDRESSES;
+use super::transition::Transition;
+use crate::domain::{AccountSlug, Email, Invite};
+
+/// An address is held by a member: this byte, then the id.
+const OF_MEMBER: u8 = b'm';
+/// An address is held by an open invite: this byte, then the id.
+const OF_INVITE: u8 = b'i';
+
+/// Who an address belongs to, as it is stored.
+pub(super) enum Owner<'o> {
+    Member(&'o str),
+    Invite(&'o str),
+}
+
+impl<'o> Owner<'o> {
+    pub(super) fn decode(bytes: &'o [u8]) -> Option<Self> {
+        let (kind, id) = bytes.split_first()?;
+        let id = std::str::from_utf8(id).ok()?;
+        match *kind {
+            OF_MEMBER => Some(Self::Member(id)),
+            OF_INVITE => Some(Self::Invite(id)),
+            _ => None,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (kind, id) = match self {
+            Self::Member(id) => (OF_MEMBER, id),
+            Self::Invite(id) => (OF_INVITE, id),
+        };
+        [&[kind], id.as_bytes()].concat()
+    }
+}
+
+/// The key of an address in its account.
+pub(super) fn key(account: &AccountSlug, email_key: &str) -> String {
+    format!("{account}\0{email_key}")
+}
+
+/// The open index. While it is open, nothing else may open it.
+pub(super) struct Addresses<'t>(Table<'t, &'static str, &'static [u8]>);
+
+impl<'t> Addresses<'t> {
+    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
+        Ok(Self(change.tx.open_table(ADDRESSES)?))
+    }
+
+    /// What [`Owner::decode`] reads of an address.
+    pub(super) fn find(
+        &self,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>, Fault> {
+        Ok(self.0.get(key(account, email.key()).as_str())?)
+    }
+
+    /// Gives an address to somebody, whoever had it before.
+    pub(super) fn give(
+        &mut self,
+        account: &AccountSlug,
+        email: &Email,
+        owner: &Owner<'_>,
+    ) -> Result<(), Fault> {
+        self.0.insert(key(account, email.key()).as_str(), owner.encode().as_slice())?;
+        Ok(())
+    }
+
+    /// Takes an address from whoever has it.
+    pub(super) fn free(&mut self, account: &AccountSlug, email: &Email) -> Result<(), Fault> {
+        self.0.remove(key(account, email.key()).as_str())?;
+        Ok(())
+    }
+
+    /// Gives an address to an invite.
+    pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), Fault> {
+        self.give(&invite.account, &invite.email, &Owner::Invite(invite.id.as_str()))
+    }
+
+    /// Takes an address from an invite, where that has it.
+    pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
+        match self.is_held_by(invite)? {
+            true => self.free(&invite.account, &invite.email),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether an invite has its address.
+    pub(super) fn is_held_by(&self, invite: &Invite) -> Result<bool, Fault> {
+        let found = self.find(&invite.account, &invite.email)?;
+        let owner = found.as_ref().and_then(|found| Owner::decode(found.value()));
+        Ok(matches!(owner, Some(Owner::Invite(id)) if id == invite.id.as_str()))
+    }
+}

@@ -1,0 +1,155 @@
+//! Rows of API tokens: begin, read, revoke.
+//!
+//! Every token that is created or ends is published to the subscribers with the same change, and
+//! every end that somebody causes has its audit entry.
+
+use std::collections::BTreeSet;
+
+use redb::{ReadTransaction, ReadableTable};
+
+use super::audit_diff::{added, removed};
+use super::rows::Rows;
+use super::tables::{API_TOKENS, API_TOKENS_BY_MEMBER};
+use super::transition::Transition;
+use super::{Fault, expiry};
+use crate::clock;
+use crate::domain::{
+    AccountSlug, ApiToken, ApiTokenId, AuditDetail, AuditEvent, Member, MemberId, RoleId, Row,
+    Timestamp,
+};
+use crate::store::record::api_tokens::{decode_api_token, encode_api_token};
+
+/// Writes a new token, and an entry about it.
+pub(super) fn begin(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+    change.tx.open_table(API_TOKENS_BY_MEMBER)?.insert(index_key(token), ())?;
+    expiry::schedule(change, token.expires, expiry::Kind::ApiToken, token.id.as_str())?;
+    put(change, token)?;
+    audit(change, AuditEvent::AuthnTokenCreated, token)
+}
+
+/// Whether a token that acts still does.
+pub(super) fn still_acts(
+    change: &Transition<'_>,
+    id: &ApiTokenId,
+    member: &MemberId,
+) -> Result<bool, Fault> {
+    let found = read(change.tx, id.as_str())?;
+    Ok(found.is_some_and(|token| token.member == *member && change.now < token.expires))
+}
+
+/// Revokes a member's tokens, but those for roles that the member may still give; answers how many.
+/// Those that have expired are no more, and are taken away with them.
+pub(super) fn revoke_made_by(
+    change: &mut Transition<'_>,
+    member: &Member,
+    keep: &BTreeSet<RoleId>,
+) -> Result<u64, Fault> {
+    let tokens = of(change.tx, &member.account, Some(&member.id))?;
+    revoke_some(change, tokens, |token| keep.contains(&token.role))
+}
+
+fn revoke_some(
+    change: &mut Transition<'_>,
+    tokens: Vec<ApiToken>,
+    keeps: impl Fn(&ApiToken) -> bool,
+) -> Result<u64, Fault> {
+    let mut revoked = 0;
+    for token in tokens {
+        if change.now >= token.expires {
+            end(change, &token)?;
+        } else if !keeps(&token) {
+            revoke(change, &token)?;
+            revoked += 1;
+        }
+    }
+    Ok(revoked)
+}
+
+/// Revokes every token there is; answers how many. Those that have expired are taken away with them.
+pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
+    let mut tokens = Vec::new();
+    for row in change.tx.open_table(API_TOKENS)?.iter()? {
+        let (id, bytes) = row?;
+        tokens.push(decode_api_token(id.value(), bytes.value())?);
+    }
+    revoke_some(change, tokens, |_| false)
+}
+
+pub(super) fn revoke(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+    end(change, token)?;
+    audit(change, AuditEvent::AuthnTokenRevoked, token)
+}
+
+/// Takes away a token that has expired.
+pub(super) fn forget(change: &mut Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+    let Some(token) = read(change.tx, id)? else { return Ok(None) };
+    if change.now < token.expires {
+        return Ok(Some(token.expires));
+    }
+    end(change, &token)?;
+    Ok(None)
+}
+
+fn end(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+    change.tx.open_table(API_TOKENS)?.remove(token.id.as_str())?;
+    change.tx.open_table(API_TOKENS_BY_MEMBER)?.remove(index_key(token))?;
+    change.tell(Row::ApiTokenGone(token.token));
+    Ok(())
+}
+
+pub(super) fn put(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+    let record = encode_api_token(token);
+    change.tx.open_table(API_TOKENS)?.insert(token.id.as_str(), record.as_slice())?;
+    change.tell(Row::ApiToken(token.clone()));
+    Ok(())
+}
+
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, Fault> {
+    rows.record(API_TOKENS, id, |bytes| decode_api_token(id, bytes))
+}
+
+/// Tokens of an account, or of one maker, by maker and then oldest first.
+pub(super) fn of(
+    rows: &impl Rows,
+    account: &AccountSlug,
+    member: Option<&MemberId>,
+) -> Result<Vec<ApiToken>, Fault> {
+    let index = rows.open(API_TOKENS_BY_MEMBER)?;
+    let begin = member.map_or("", MemberId::as_str);
+    let mut found = Vec::new();
+    for row in index.range((account.as_str(), begin, i64::MIN, "")..)? {
+        let (key, _) = row?;
+        let (of_account, maker, _, id) = key.value();
+        if of_account != account.as_str() || member.is_some_and(|member| member.as_str() != maker) {
+            break;
+        }
+        found.extend(read(rows, id)?);
+    }
+    Ok(found)
+}
+
+fn index_key(token: &ApiToken) -> (&str, &str, i64, &str) {
+    (token.account.as_str(), token.member.as_str(), token.created.0, token.id.as_str())
+}
+
+/// Reads every token, in no order.
+pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Result<(), Fault> {
+    for row in tx.open_table(API_TOKENS)?.iter()? {
+        let (id, bytes) = row?;
+        each(decode_api_token(id.value(), bytes.value())?);
+    }
+    Ok(())
+}
+
+fn audit(change: &Transition<'_>, event: AuditEvent, token: &ApiToken) -> Result<(), Fault> {
+    let made = event == AuditEvent::AuthnTokenCreated;
+    let field = |name, value: &str| if made { added(name, value) } else { removed(name, value) };
+    let fields = vec![
+        field("purpose", "api_token"),
+        field("token", token.id.as_str()),
+        field("name", token.name.as_str()),
+        field("role", token.role.as_str()),
+        field("expires", &clock::rfc3339(token.expires)),
+    ];
+    change.audit(token.account.as_str(), event, token.member.as_str(), AuditDetail { fields })
+}

@@ -1,0 +1,64 @@
+//! The schedule of expiry: when which row may be deleted, so that expired rows do not accumulate.
+//!
+//! Each row is entered here once, when it is created.
+
+use redb::ReadableTable;
+
+use super::Fault;
+use super::tables::EXPIRY;
+use super::transition::Transition;
+use crate::domain::{Timestamp, limits};
+
+/// Milliseconds for which what is over is still known.
+pub(super) const OVER_MS: i64 = limits::OVER_DAYS * 24 * 60 * 60 * 1_000;
+
+/// The kinds of things that are forgotten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Invite = b'i',
+    Call = b'c',
+    Rate = b'r',
+    Link = b'k',
+    Letter = b'l',
+    ApiToken = b't',
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Invite, Self::Call, Self::Rate, Self::Link, Self::Letter, Self::ApiToken];
+}
+
+/// A moment so long after another one.
+pub(super) fn after(at: Timestamp, ms: i64) -> Timestamp {
+    Timestamp(at.0.saturating_add(ms))
+}
+
+/// Says when something may be forgotten at the earliest.
+pub(super) fn schedule(
+    change: &Transition<'_>,
+    at: Timestamp,
+    kind: Kind,
+    key: &str,
+) -> Result<(), Fault> {
+    change.tx.open_table(EXPIRY)?.insert((at.0, kind as u8, key), ())?;
+    Ok(())
+}
+
+/// Takes some of what is due off the schedule: the kind of each, where it is a known one, and its
+/// key.
+pub(super) fn take_due(change: &Transition<'_>) -> Result<Vec<(Option<Kind>, String)>, Fault> {
+    let mut expiry = change.tx.open_table(EXPIRY)?;
+    let until = (change.now.0, u8::MAX, "");
+    let mut due = Vec::new();
+    for row in expiry.range(..until)?.take(limits::FORGOTTEN_AT_ONCE_MAX) {
+        let (key, _) = row?;
+        let (at, kind, key) = key.value();
+        due.push((at, kind, key.to_owned()));
+    }
+    for (at, kind, key) in &due {
+        expiry.remove((*at, *kind, key.as_str()))?;
+    }
+    let known = |byte: u8| Kind::ALL.into_iter().find(|known| *known as u8 == byte);
+    Ok(due.into_iter().map(|(_, kind, key)| (known(kind), key)).collect())
+}

@@ -1,0 +1,114 @@
+//! Rows of second factors and the owners of passkeys, with the audit entries and letters about them.
+//!
+//! Has no key: sealed secrets stay sealed.
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::Fault;
+use super::audit_diff::added;
+use super::letter_rows::{self, Outgoing};
+use super::rows::Rows;
+use super::tables::{FACTORS, PASSKEYS};
+use super::transition::Transition;
+use crate::domain::two_step::TwoStepNews;
+use crate::domain::{
+    AuditDetail, AuditEvent, Factors, Failure, Kind, LetterKind, Member, MemberId, PasskeyId,
+};
+use crate::store::letters::NewLetter;
+use crate::store::record::two_step::{decode_factors, encode_factors};
+
+pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Fault> {
+    Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())
+}
+
+pub(super) fn put(
+    tx: &WriteTransaction,
+    member: &MemberId,
+    factors: &Factors,
+) -> Result<(), Fault> {
+    tx.open_table(FACTORS)?.insert(member.as_str(), encode_factors(factors).as_slice())?;
+    Ok(())
+}
+
+/// Takes a member's factors away; the round stays and rises, so that old tickets stay dead.
+pub(super) fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+    let factors = read(change.tx, member)?;
+    release(change.tx, &factors)?;
+    let round = factors.round.saturating_add(1);
+    put(change.tx, member, &Factors { round, ..Factors::default() })
+}
+
+/// Forgets the factors of a member who goes.
+pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+    release(change.tx, &read(change.tx, member)?)?;
+    change.tx.open_table(FACTORS)?.remove(member.as_str())?;
+    Ok(())
+}
+
+/// A new password by mail shows that the person is there: wrong codes count from the start again.
+pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+    let factors = read(change.tx, member)?;
+    if factors.failures > 0 {
+        put(change.tx, member, &Factors { failures: 0, ..factors })?;
+    }
+    Ok(())
+}
+
+/// Tells a member what became of a factor.
+pub(super) fn tell(
+    change: &mut Transition<'_>,
+    member: &Member,
+    news: TwoStepNews,
+    letter: Option<NewLetter>,
+) -> Result<(), Fault> {
+    let Some(new) = letter else { return Ok(()) };
+    let kind = LetterKind::TwoStep { member: member.id.clone(), news };
+    letter_rows::queue(change, Outgoing::to_member(member, kind, new)).map(|_| ())
+}
+
+/// An entry about a factor, with one field where there is a value.
+pub(super) fn audit(
+    change: &Transition<'_>,
+    member: &Member,
+    event: AuditEvent,
+    (name, value): (&str, Option<String>),
+) -> Result<(), Fault> {
+    let fields = value.map(|value| added(name, value)).into_iter().collect();
+    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+}
+
+pub(super) fn not_set_up() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_set_up",
+        "there is no two-step verification here, or its setting up took too long: begin with `POST /api/v1/me/two-step`",
+    )
+}
+
+/// A credential has one owner: one that somebody else brings too is refused (Web Authentication
+/// Level 3, section 7.1: no credential id is registered twice).
+pub(super) fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fault> {
+    let mut owners = tx.open_table(PASSKEYS)?;
+    if owners.get(id.as_str())?.is_some() {
+        return Err(known().into());
+    }
+    owners.insert(id.as_str(), owner.id.as_str())?;
+    Ok(())
+}
+
+/// Gives up the credentials of factors that go.
+fn release(tx: &WriteTransaction, factors: &Factors) -> Result<(), Fault> {
+    let mut owners = tx.open_table(PASSKEYS)?;
+    for passkey in &factors.passkeys {
+        owners.remove(passkey.id.as_str())?;
+    }
+    Ok(())
+}
+
+fn known() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "passkey_known",
+        "this passkey is in use already, here or by another member: take another one, or remove it where it is",
+    )
+}

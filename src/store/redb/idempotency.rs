@@ -1,0 +1,68 @@
+//! Idempotency keys: which invite the first call with a key has created.
+//!
+//! A key expires after some hours.
+
+use super::expiry::{self, after};
+use super::rows::Rows;
+use super::tables::CALLS;
+use super::transition::Transition;
+use super::{Fault, invite_rows};
+use crate::domain::{AccountSlug, Actor, Failure, IdempotencyKey, Invite, Kind, Timestamp, limits};
+use crate::store::invites::{Idempotency, NewInvite};
+use crate::store::record::invites::CallRecord;
+
+const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
+
+/// The invite that the same call has made already.
+pub(super) fn repeated(change: &Transition<'_>, new: &NewInvite) -> Result<Option<Invite>, Fault> {
+    let Some(Idempotency { key, request }) = &new.idempotency else { return Ok(None) };
+    let key = call_key(&change.actor, &new.account, key);
+    let Some(call) = change.tx.record(CALLS, key.as_str(), CallRecord::decode)? else {
+        return Ok(None);
+    };
+    if change.now >= after(call.at, IDEMPOTENCY_MS) {
+        return Ok(None);
+    }
+    if call.request != *request {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "idempotency_key_reused",
+            "this idempotency key belongs to another call: repeat that call unchanged, or use a new key",
+        )
+        .into());
+    }
+    Ok(invite_rows::read(change.tx, call.invite.as_str())?.map(|record| record.invite))
+}
+
+pub(super) fn remember(
+    change: &Transition<'_>,
+    invite: &Invite,
+    idempotency: &Idempotency,
+) -> Result<(), Fault> {
+    let key = call_key(&change.actor, &invite.account, &idempotency.key);
+    let call =
+        CallRecord { request: idempotency.request, invite: invite.id.clone(), at: change.now };
+    change.tx.open_table(CALLS)?.insert(key.as_str(), call.encode().as_slice())?;
+    expiry::schedule(change, after(call.at, IDEMPOTENCY_MS), expiry::Kind::Call, &key)
+}
+
+/// Each caller has keys of its own.
+fn call_key(actor: &str, account: &AccountSlug, key: &IdempotencyKey) -> String {
+    format!("{account}\0{actor}\0{}", key.digest().hex())
+}
+
+/// Who made the call of such a key.
+pub(super) fn called_by(key: &str) -> Option<Actor> {
+    key.split('\0').nth(1).and_then(Actor::from_label)
+}
+
+/// Forgets a call that could be repeated, unless its key was used again since.
+pub(super) fn forget(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
+    let Some(call) = change.tx.record(CALLS, key, CallRecord::decode)? else { return Ok(None) };
+    let over = after(call.at, IDEMPOTENCY_MS);
+    if change.now < over {
+        return Ok(Some(over));
+    }
+    change.tx.open_table(CALLS)?.remove(key)?;
+    Ok(None)
+}

@@ -1,0 +1,189 @@
+//! Rows of invites: begin, read, end, delete.
+//!
+//! An invite that ends withdraws its letters that were not sent yet.
+
+use std::collections::BTreeSet;
+
+use redb::ReadableTable;
+
+use super::addresses::{self, Addresses};
+use super::audit_diff::{Field, changed};
+use super::expiry::{self, OVER_MS, after};
+use super::rows::Rows;
+use super::tables::{
+    INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, REMOVED,
+};
+use super::transition::Transition;
+use super::{Fault, letter_rows};
+use crate::domain::{
+    AuditDetail, AuditEvent, Fate, Generation, Invite, InviteState, MemberId, RoleId, Timestamp,
+    TokenHash,
+};
+use crate::store::invites::InviteView;
+use crate::store::record::invites::{InviteRecord, InviteTokenRecord};
+
+/// Writes a new invite, with what it is found by, and gives it its address.
+pub(super) fn begin(change: &Transition<'_>, record: &InviteRecord) -> Result<(), Fault> {
+    put(change, record)?;
+    let invite = &record.invite;
+    Addresses::open(change)?.hold(invite)?;
+    let (account, id) = (invite.account.as_str(), invite.id.as_str());
+    change.tx.open_table(INVITES_BY_ACCOUNT)?.insert((account, invite.created.0, id), ())?;
+    if let Some(inviter) = invite.inviter.member() {
+        change.tx.open_table(INVITES_BY_INVITER)?.insert((inviter.as_str(), id), ())?;
+    }
+    expiry::schedule(change, forgotten_at(invite), expiry::Kind::Invite, id)
+}
+
+pub(super) fn put(change: &Transition<'_>, record: &InviteRecord) -> Result<(), Fault> {
+    let id = record.invite.id.as_str();
+    change.tx.open_table(INVITES)?.insert(id, record.encode().as_slice())?;
+    Ok(())
+}
+
+/// Writes a changed invite in its next version.
+pub(super) fn put_changed(
+    change: &Transition<'_>,
+    mut record: InviteRecord,
+) -> Result<Invite, Fault> {
+    record.invite.version = record.invite.version.next();
+    record.last_change = change.as_last();
+    put(change, &record)?;
+    Ok(record.invite)
+}
+
+/// Ends an invite, and the letters about it that have not gone out. Its address is the caller's to
+/// give to somebody else.
+pub(super) fn end(
+    change: &Transition<'_>,
+    mut record: InviteRecord,
+    fate: Fate,
+) -> Result<Invite, Fault> {
+    letter_rows::void(change, record.invite.letter)?;
+    letter_rows::void(change, record.wanted)?;
+    if let Some(inviter) = record.invite.inviter.member() {
+        let key = (inviter.as_str(), record.invite.id.as_str());
+        change.tx.open_table(INVITES_BY_INVITER)?.remove(key)?;
+    }
+    record.invite.fate = fate;
+    put_changed(change, record)
+}
+
+/// Takes an invite back. Its address is the caller's to release.
+pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<Invite, Fault> {
+    let before = record.invite.state(change.now);
+    let revoked = end(change, record, Fate::Revoked { at: change.now })?;
+    let fields = vec![changed("state", before.as_str(), InviteState::Revoked.as_str())];
+    audit(change, AuditEvent::InviteRevoked, &revoked, fields)?;
+    Ok(revoked)
+}
+
+/// Takes back every invite that a member sent, but those for roles that the member may still give;
+/// answers how many.
+pub(super) fn revoke_sent_by(
+    change: &Transition<'_>,
+    inviter: &MemberId,
+    keep: &BTreeSet<RoleId>,
+) -> Result<u64, Fault> {
+    let mut revoked = 0;
+    for id in sent_by(change, inviter)? {
+        let Some(record) = read(change.tx, &id)? else { continue };
+        if keep.contains(&record.invite.role) {
+            continue;
+        }
+        Addresses::open(change)?.release(&record.invite)?;
+        revoke(change, record)?;
+        revoked += 1;
+    }
+    Ok(revoked)
+}
+
+fn sent_by(change: &Transition<'_>, inviter: &MemberId) -> Result<Vec<String>, Fault> {
+    let sent = change.tx.open_table(INVITES_BY_INVITER)?;
+    let mut ids = Vec::new();
+    for row in sent.range((inviter.as_str(), "")..)? {
+        let (key, ()) = row.map(|(key, _)| (key, ()))?;
+        let (sent_by, id) = key.value();
+        if sent_by != inviter.as_str() {
+            break;
+        }
+        ids.push(id.to_owned());
+    }
+    Ok(ids)
+}
+
+/// An invite, in whichever account.
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<InviteRecord>, Fault> {
+    rows.record(INVITES, id, |bytes| InviteRecord::decode(id, bytes))
+}
+
+pub(super) fn by_token(
+    rows: &impl Rows,
+    token: &TokenHash,
+) -> Result<Option<(InviteRecord, Generation)>, Fault> {
+    let found = rows.record(INVITE_TOKENS, &token.0.0, InviteTokenRecord::decode)?;
+    let Some(InviteTokenRecord { invite, generation }) = found else { return Ok(None) };
+    Ok(read(rows, invite.as_str())?.map(|record| (record, generation)))
+}
+
+/// An invite with what is told of it.
+pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault> {
+    let letter = match invite.letter {
+        Some(letter) => letter_rows::read(rows, letter)?,
+        None => None,
+    };
+    let delivery = letter.map(|record| record.letter.delivery).unwrap_or_default();
+    let key = addresses::key(&invite.account, invite.email.key());
+    let removed = rows.open(REMOVED)?.get(key.as_str())?.map(|found| Timestamp(found.value()));
+    Ok(InviteView { invite, delivery, previously_removed: removed })
+}
+
+/// When an invite may be forgotten: long after it was over.
+fn forgotten_at(invite: &Invite) -> Timestamp {
+    let over = match invite.fate {
+        Fate::Open => invite.expires,
+        Fate::Accepted { at, .. } | Fate::Revoked { at } => at,
+    };
+    after(over, OVER_MS)
+}
+
+/// Forgets an invite with all its links, unless it is too early.
+pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+    let Some(record) = read(change.tx, id)? else { return Ok(None) };
+    let invite = record.invite;
+    let at = forgotten_at(&invite);
+    if change.now < at {
+        return Ok(Some(at));
+    }
+    take_away(change, &invite)?;
+    Ok(None)
+}
+
+/// Takes an invite away with all its links.
+pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), Fault> {
+    Addresses::open(change)?.release(invite)?;
+    let id = invite.id.as_str();
+    change.tx.open_table(INVITES)?.remove(id)?;
+    let key = (invite.account.as_str(), invite.created.0, id);
+    change.tx.open_table(INVITES_BY_ACCOUNT)?.remove(key)?;
+    if let Some(inviter) = invite.inviter.member() {
+        change.tx.open_table(INVITES_BY_INVITER)?.remove((inviter.as_str(), id))?;
+    }
+    let mut links = change.tx.open_table(INVITE_LINKS)?;
+    let mut tokens = change.tx.open_table(INVITE_TOKENS)?;
+    for generation in Generation::FIRST.0..=invite.generation.0 {
+        if let Some(hash) = links.remove((id, generation))? {
+            tokens.remove(hash.value())?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn audit(
+    change: &Transition<'_>,
+    event: AuditEvent,
+    invite: &Invite,
+    fields: Vec<Field>,
+) -> Result<(), Fault> {
+    change.audit(invite.account.as_str(), event, invite.id.as_str(), AuditDetail { fields })
+}

@@ -1,0 +1,178 @@
+//! Rows of letters: queue, withdraw, delete.
+//!
+//! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters.
+
+use redb::ReadableTable;
+
+use super::expiry::{self, OVER_MS, after};
+use super::rows::Rows;
+use super::tables::{
+    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
+};
+use super::transition::Transition;
+use super::{Fault, counts};
+use crate::domain::{
+    AccountSlug, Delivery, DeliveryState, Email, Letter, LetterId, LetterKind, MailStop, Member,
+    Row, Timestamp,
+};
+use crate::store::letters::NewLetter;
+use crate::store::record::letters::{LetterRecord, decode_mail_stop, encode_mail_stop};
+
+/// The row of [`MAIL`] that is there while no mail goes out.
+const STOP: &str = "stop";
+
+/// A letter to be.
+pub(super) struct Outgoing {
+    pub(super) account: AccountSlug,
+    pub(super) kind: LetterKind,
+    /// Whom the audit log names: the id of an invite or of a member.
+    pub(super) subject: String,
+    pub(super) to: Email,
+    pub(super) to_name: String,
+    pub(super) new: NewLetter,
+}
+
+impl Outgoing {
+    /// To a member, about something of their own.
+    pub(super) fn to_member(member: &Member, kind: LetterKind, new: NewLetter) -> Self {
+        Self {
+            account: member.account.clone(),
+            kind,
+            subject: member.id.as_str().to_owned(),
+            to: member.email.clone(),
+            to_name: member.full_name(),
+            new,
+        }
+    }
+}
+
+/// Queues a letter, in the transition that it tells of.
+pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
+    let id = next_id(change)?;
+    let Outgoing { account, kind, subject, to, to_name, new } = out;
+    let delivery = Delivery { state: DeliveryState::Queued, ..Delivery::default() };
+    let letter = Letter {
+        id,
+        account,
+        kind,
+        to,
+        to_name,
+        message_id: new.message_id,
+        created: change.now,
+        expires: new.expires,
+        delivery,
+        leased_until: None,
+    };
+    let key = (letter.account.as_str(), id.0);
+    change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
+    let forgotten = after(letter.expires, OVER_MS);
+    expiry::schedule(change, forgotten, expiry::Kind::Letter, &id.to_string())?;
+    replace(change, None, Some(&LetterRecord { letter, subject }))?;
+    change.tell(Row::LetterQueued);
+    Ok(id)
+}
+
+fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
+    let mut meta = change.tx.open_table(META)?;
+    let next = meta.get("letter")?.map_or(0, |found| found.value()).saturating_add(1);
+    meta.insert("letter", next)?;
+    Ok(LetterId(next))
+}
+
+/// Takes back a letter that has not gone out. One that is on its way goes too: how that ends is
+/// nobody's business any more.
+pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
+    let Some(letter) = letter else { return Ok(()) };
+    match read(change.tx, letter)? {
+        Some(waiting) if due(&waiting.letter).is_some() => replace(change, Some(&waiting), None),
+        _ => Ok(()),
+    }
+}
+
+/// When somebody must look at a letter again: when it is due, or its lease ends. `None` once no
+/// sender has anything left to do.
+pub(super) fn due(letter: &Letter) -> Option<Timestamp> {
+    match letter.delivery.state {
+        DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
+        DeliveryState::Sending => letter.leased_until,
+        // Without a next try, somebody else's mail server is the one that tries.
+        DeliveryState::Deferred => letter.delivery.next_attempt,
+        _ => None,
+    }
+}
+
+/// Where a letter stands among those of its account that wait.
+pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
+    due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
+}
+
+/// Writes a letter, or takes it away, with its place in the queue and in the counts.
+pub(super) fn replace(
+    change: &Transition<'_>,
+    before: Option<&LetterRecord>,
+    after: Option<&LetterRecord>,
+) -> Result<(), Fault> {
+    let mut letters = change.tx.open_table(LETTERS)?;
+    let mut queue = change.tx.open_table(LETTERS_DUE)?;
+    let mut waiting = change.tx.open_table(LETTERS_WAITING)?;
+    let count = |letter: &Letter, by: i64| {
+        let key = (letter.account.as_str(), letter.delivery.state.as_str());
+        counts::shift(change.tx, LETTER_COUNTS, key, by)
+    };
+    if let Some(LetterRecord { letter, .. }) = before {
+        count(letter, -1)?;
+        if let Some(key @ (_, due, id)) = waits(letter) {
+            queue.remove((due, id))?;
+            waiting.remove(key)?;
+        }
+        if after.is_none() {
+            letters.remove(letter.id.0)?;
+            let key = (letter.account.as_str(), letter.id.0);
+            change.tx.open_table(LETTERS_BY_ACCOUNT)?.remove(key)?;
+        }
+    }
+    if let Some(record) = after {
+        count(&record.letter, 1)?;
+        if let Some(key @ (_, due, id)) = waits(&record.letter) {
+            queue.insert((due, id), ())?;
+            waiting.insert(key, ())?;
+        }
+        letters.insert(record.letter.id.0, record.encode().as_slice())?;
+    }
+    Ok(())
+}
+
+/// Writes down why no mail goes out.
+pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(), Fault> {
+    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
+    change.tell(Row::Mail(Some(stop.clone())));
+    Ok(())
+}
+
+/// Lets mail go out again; answers whether it was stopped.
+pub(super) fn remove_stop(change: &mut Transition<'_>) -> Result<bool, Fault> {
+    let was_stopped = change.tx.open_table(MAIL)?.remove(STOP)?.is_some();
+    if was_stopped {
+        change.tell(Row::Mail(None));
+    }
+    Ok(was_stopped)
+}
+
+/// A letter.
+pub(super) fn read(rows: &impl Rows, id: LetterId) -> Result<Option<LetterRecord>, Fault> {
+    rows.record(LETTERS, id.0, |bytes| LetterRecord::decode(id, bytes))
+}
+
+/// Why no mail goes out, where that is so.
+pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
+    rows.record(MAIL, STOP, decode_mail_stop)
+}
+
+/// Forgets a letter, whose time has been over for long.
+pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+    let Ok(id) = id.parse() else { return Ok(None) };
+    if let Some(record) = read(change.tx, LetterId(id))? {
+        replace(change, Some(&record), None)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,108 @@
+//! Rows of links to a new password and to a new address: begin, read, end.
+//!
+//! A link that was used, was replaced or whose member is gone is deleted, with its letter if that
+//! was not sent yet.
+
+use redb::ReadableTable;
+
+use super::expiry::{self, OVER_MS, after};
+use super::rows::Rows;
+use super::tables::{LINK_TOKENS, LINKS, LINKS_BY_MEMBER};
+use super::transition::Transition;
+use super::{Fault, letter_rows};
+use crate::domain::{LinkPurpose, MemberId, Timestamp, TokenHash};
+use crate::store::record::links::LinkRecord;
+
+/// Writes a new link, with what it is found by.
+pub(super) fn begin(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
+    put(change, record)?;
+    let (link, id) = (&record.link, record.link.id.as_str());
+    change.tx.open_table(LINK_TOKENS)?.insert(&record.token.0.0, id)?;
+    change.tx.open_table(LINKS_BY_MEMBER)?.insert((link.member.as_str(), id), ())?;
+    expiry::schedule(change, after(link.expires, OVER_MS), expiry::Kind::Link, id)
+}
+
+pub(super) fn put(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
+    let mut links = change.tx.open_table(LINKS)?;
+    links.insert(record.link.id.as_str(), record.encode().as_slice())?;
+    Ok(())
+}
+
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<LinkRecord>, Fault> {
+    rows.record(LINKS, id, |bytes| LinkRecord::decode(id, bytes))
+}
+
+pub(super) fn by_token(rows: &impl Rows, token: &TokenHash) -> Result<Option<LinkRecord>, Fault> {
+    match rows.open(LINK_TOKENS)?.get(&token.0.0)? {
+        Some(id) => read(rows, id.value()),
+        None => Ok(None),
+    }
+}
+
+/// Every link of a member.
+pub(super) fn of_member(
+    change: &Transition<'_>,
+    member: &MemberId,
+) -> Result<Vec<LinkRecord>, Fault> {
+    let index = change.tx.open_table(LINKS_BY_MEMBER)?;
+    let mut found = Vec::new();
+    for row in index.range((member.as_str(), "")..)? {
+        let (key, _) = row?;
+        let (of, id) = key.value();
+        if of != member.as_str() {
+            break;
+        }
+        found.extend(read(change.tx, id)?);
+    }
+    Ok(found)
+}
+
+/// Ends every link of a member, and the letters that carry them and have not gone out.
+pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+    end_some(change, member, |_| true)
+}
+
+/// Ends every link there is; answers how many.
+pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
+    let mut links = Vec::new();
+    for row in change.tx.open_table(LINKS)?.iter()? {
+        let (id, bytes) = row?;
+        links.push(LinkRecord::decode(id.value(), bytes.value())?);
+    }
+    let mut ended = 0;
+    for record in &links {
+        end(change, record)?;
+        ended += 1;
+    }
+    Ok(ended)
+}
+
+pub(super) fn end_some(
+    change: &Transition<'_>,
+    member: &MemberId,
+    which: impl Fn(&LinkPurpose) -> bool,
+) -> Result<(), Fault> {
+    for record in of_member(change, member)? {
+        if which(&record.link.purpose) {
+            end(change, &record)?;
+        }
+    }
+    Ok(())
+}
+
+fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
+    letter_rows::void(change, record.letter)?;
+    let id = record.link.id.as_str();
+    change.tx.open_table(LINKS)?.remove(id)?;
+    change.tx.open_table(LINK_TOKENS)?.remove(&record.token.0.0)?;
+    change.tx.open_table(LINKS_BY_MEMBER)?.remove((record.link.member.as_str(), id))?;
+    Ok(())
+}
+
+/// Forgets a link that expired long ago.
+pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+    if let Some(record) = read(change.tx, id)? {
+        end(change, &record)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,379 @@
+//! Rows of members, with the index of their addresses and the counts of their roles.
+//!
+//! Checks that ids and addresses are free; does not check rights.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use redb::{
+    AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
+    WriteTransaction,
+};
+
+use super::addresses::{Addresses, Owner};
+use super::audit_diff::{self, Field};
+use super::rows::Rows;
+use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
+use super::transition::Transition;
+use super::{Fault, counts, invite_rows, link_rows, version_check};
+use crate::clock;
+use crate::domain::{
+    AccountSlug, AuditDetail, AuditEvent, Email, Failure, Invite, Kind, Member, MemberId, RoleId,
+    Row, Status, Version,
+};
+use crate::store::Target;
+use crate::store::record::MemberRecord;
+use crate::store::record::invites::InviteRecord;
+
+/// A target that outlives its caller.
+pub(super) struct OwnedTarget {
+    pub(super) account: AccountSlug,
+    pub(super) id: MemberId,
+    pub(super) expected: Option<Version>,
+}
+
+impl From<Target<'_>> for OwnedTarget {
+    fn from(target: Target<'_>) -> Self {
+        Self { account: target.account.clone(), id: target.id.clone(), expected: target.expected }
+    }
+}
+
+/// How many active members hold each role of each account, counted before it is written.
+#[derive(Default)]
+pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
+
+impl Held {
+    pub(super) fn add(&mut self, member: &Member) {
+        self.shift(member, 1);
+    }
+
+    fn shift(&mut self, member: &Member, by: i64) {
+        if member.status == Status::Active {
+            let key = (member.account.clone(), member.role.clone());
+            *self.0.entry(key).or_default() += by;
+        }
+    }
+
+    /// Adds it to what stands in the file.
+    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
+        for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
+            counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is found under an address.
+enum Found {
+    Nobody,
+    Held(Holder),
+    Expired(Box<InviteRecord>),
+}
+
+/// Who keeps an address from others.
+pub(super) enum Holder {
+    Member(Box<Member>),
+    Invite(Box<Invite>),
+}
+
+impl Holder {
+    /// The refusal of another member with the address. Names nobody: also somebody who may not see
+    /// the team meets it.
+    pub(super) fn refuse_member(&self, email: &Email) -> Failure {
+        let (code, sentence) = match self {
+            Self::Member(_) => (
+                "already_member",
+                format!(
+                    "`{email}` is a member's address in this account already: edit that member instead"
+                ),
+            ),
+            Self::Invite(_) => (
+                "already_invited",
+                format!(
+                    "`{email}` has an open invite to this account: wait until it is accepted, or revoke it"
+                ),
+            ),
+        };
+        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
+    }
+
+    /// The refusal of an invite to the address, for whoever may invite: names who holds it.
+    pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
+        let (code, sentence) = match self {
+            Self::Member(member) if member.status == Status::Suspended => (
+                "suspended_member",
+                format!(
+                    "`{email}` is the address of {}, a suspended member: restore the member instead",
+                    member.full_name()
+                ),
+            ),
+            Self::Member(member) => (
+                "already_member",
+                format!(
+                    "`{email}` is the address of {}, a member with the role `{}`: change that role instead",
+                    member.full_name(),
+                    member.role
+                ),
+            ),
+            Self::Invite(invite) => (
+                "already_invited",
+                format!(
+                    "`{email}` was invited at {}, and may accept until {}: resend that invite or edit it instead",
+                    clock::rfc3339(invite.created),
+                    clock::rfc3339(invite.expires)
+                ),
+            ),
+        };
+        Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
+    }
+}
+
+/// The two tables that know a member. While they are open, nothing else may open them.
+pub(super) struct MemberTables<'t> {
+    members: Table<'t, &'static str, &'static [u8]>,
+    pub(super) addresses: Addresses<'t>,
+}
+
+impl<'t> MemberTables<'t> {
+    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
+        Ok(Self { members: change.tx.open_table(MEMBERS)?, addresses: Addresses::open(change)? })
+    }
+
+    pub(super) fn need_free_id(&self, id: &MemberId) -> Result<(), Fault> {
+        if self.members.get(id.as_str())?.is_none() {
+            return Ok(());
+        }
+        Err(Failure {
+            kind: Kind::Conflict,
+            code: "id_taken",
+            ..Failure::invalid(
+                "id",
+                format!("the id `{id}` is taken: an id is unique in the whole store"),
+            )
+        }
+        .into())
+    }
+
+    pub(super) fn need_free_address(
+        &self,
+        change: &Transition<'_>,
+        member: &Member,
+    ) -> Result<(), Fault> {
+        match self.make_way(change, &member.account, &member.email)? {
+            Some(holder) => Err(holder.refuse_member(&member.email).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn owner(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Found, Fault> {
+        let Some(found) = self.addresses.find(account, email)? else { return Ok(Found::Nobody) };
+        match Owner::decode(found.value()) {
+            Some(Owner::Member(id)) => {
+                let found = self.members.get(id)?.ok_or_else(damaged_address)?;
+                let record = MemberRecord::decode(id, found.value())?;
+                Ok(Found::Held(Holder::Member(Box::new(record.member))))
+            }
+            Some(Owner::Invite(id)) => {
+                let record = invite_rows::read(change.tx, id)?.ok_or_else(damaged_address)?;
+                Ok(match record.invite.holds_address(change.now) {
+                    true => Found::Held(Holder::Invite(Box::new(record.invite))),
+                    false => Found::Expired(Box::new(record)),
+                })
+            }
+            None => Err(damaged_address().into()),
+        }
+    }
+
+    /// Who keeps an address from others; an invite that has expired does not.
+    pub(super) fn holder(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Option<Holder>, Fault> {
+        Ok(match self.owner(change, account, email)? {
+            Found::Held(holder) => Some(holder),
+            Found::Nobody | Found::Expired(_) => None,
+        })
+    }
+
+    /// Who keeps an address from others. Where that is nobody, an expired invite to it is ended,
+    /// and whoever asked must take the address in the same change.
+    pub(super) fn make_way(
+        &self,
+        change: &Transition<'_>,
+        account: &AccountSlug,
+        email: &Email,
+    ) -> Result<Option<Holder>, Fault> {
+        match self.owner(change, account, email)? {
+            Found::Held(holder) => return Ok(Some(holder)),
+            Found::Nobody => {}
+            Found::Expired(record) => {
+                invite_rows::revoke(change, *record)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a member, made or changed.
+    pub(super) fn put(
+        &mut self,
+        change: &Transition<'_>,
+        before: Option<&Member>,
+        after: &Member,
+    ) -> Result<(), Fault> {
+        let mut held = Held::default();
+        if let Some(before) = before {
+            held.shift(before, -1);
+        }
+        held.add(after);
+        held.write(change.tx)?;
+        self.put_row(change, after)
+    }
+
+    /// Writes a member whose role is counted elsewhere.
+    pub(super) fn put_row(
+        &mut self,
+        change: &Transition<'_>,
+        member: &Member,
+    ) -> Result<(), Fault> {
+        // An id that comes back is somebody who is here, and the log tells of them again.
+        change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
+        let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
+        self.members.insert(member.id.as_str(), record.encode().as_slice())?;
+        let owner = Owner::Member(member.id.as_str());
+        self.addresses.give(&member.account, &member.email, &owner)
+    }
+
+    pub(super) fn remove(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
+        let mut held = Held::default();
+        held.shift(member, -1);
+        held.write(change.tx)?;
+        self.members.remove(member.id.as_str())?;
+        self.addresses.free(&member.account, &member.email)
+    }
+}
+
+/// The member that a caller means, in the state that the caller believes it to be in.
+pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
+    let id = target.id.as_str();
+    let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    let record = found
+        .filter(|record| record.member.account == target.account)
+        .ok_or_else(|| unknown(&target.id))?;
+    let MemberRecord { member, last_change } = record;
+    version_check::need("member", target.expected, member.version, &last_change)?;
+    Ok(member)
+}
+
+/// Frees the old address and makes way for the new one, which the caller writes. Links that were
+/// mailed to the old one die.
+pub(super) fn move_address(
+    change: &mut Transition<'_>,
+    before: &Member,
+    after: &Member,
+) -> Result<(), Fault> {
+    let mut tables = MemberTables::open(change)?;
+    tables.need_free_address(change, after)?;
+    tables.addresses.free(&before.account, &before.email)?;
+    drop(tables);
+    link_rows::end_all(change, &before.id)
+}
+
+pub(super) fn unknown(id: &MemberId) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "unknown_member",
+        format!(
+            "there is no member `{id}` in this account: `kwic-team member list` shows who there is"
+        ),
+    )
+}
+
+/// Writes down and publishes that there is a new member.
+pub(super) fn tell_created(change: &mut Transition<'_>, member: &Member) -> Result<(), Fault> {
+    audit(change, member, AuditEvent::UserCreated, audit_diff::member_created(member))?;
+    change.tell(Row::Member(member.clone()));
+    Ok(())
+}
+
+/// An entry about a member.
+pub(super) fn audit(
+    change: &Transition<'_>,
+    member: &Member,
+    event: AuditEvent,
+    fields: Vec<Field>,
+) -> Result<(), Fault> {
+    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+}
+
+/// Entries about an edit: a change of the role is an event of its own.
+pub(super) fn audit_edit(
+    change: &Transition<'_>,
+    before: &Member,
+    after: &Member,
+) -> Result<(), Fault> {
+    let fields = audit_diff::member_edited(before, after);
+    let (role, others): (Vec<_>, Vec<_>) =
+        fields.into_iter().partition(|(name, ..)| name == "role");
+    if !role.is_empty() {
+        audit(change, after, AuditEvent::PrivilegePermissionsChanged, role)?;
+    }
+    if !others.is_empty() {
+        audit(change, after, AuditEvent::UserUpdated, others)?;
+    }
+    Ok(())
+}
+
+/// An address that belongs to nobody who is there must not be given away.
+fn damaged_address() -> Failure {
+    Failure::internal("a stored address belongs to nobody: restore a backup")
+}
+
+/// A member, in whichever account.
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
+    let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    Ok(found.map(|record| record.member))
+}
+
+/// How many members there are.
+pub(super) fn count(tx: &ReadTransaction) -> Result<usize, Fault> {
+    let count = tx.open_table(MEMBERS)?.len()?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Reads every member, in no order: one thread from each end of the table, until they meet.
+pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), Fault> {
+    let table = tx.open_table(MEMBERS)?;
+    let (left, each) = (&AtomicU64::new(table.len()?), &each);
+    let (forwards, backwards) = (table.iter()?, table.iter()?.rev());
+    thread::scope(|threads| {
+        let other = threads.spawn(move || read_while(left, backwards, each));
+        read_while(left, forwards, each)?;
+        other.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u8]>);
+
+/// Reads members as long as `left` says that there are some whom nobody has taken.
+fn read_while<'r>(
+    left: &AtomicU64,
+    mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
+    each: impl Fn(Member),
+) -> Result<(), Fault> {
+    let take = |left: u64| left.checked_sub(1);
+    while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        let Some(row) = rows.next() else { break };
+        let (id, bytes) = row?;
+        each(MemberRecord::decode(id.value(), bytes.value())?.member);
+    }
+    Ok(())
+}

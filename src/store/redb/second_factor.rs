@@ -1,0 +1,84 @@
+//! Checks and consumes what somebody shows beside the password.
+//!
+//! Whatever begins or keeps a session comes through [`need`] or [`step_up`]: there is no other way
+//! to a session, and neither bypasses a factor.
+
+use super::transition::Transition;
+use super::{Fault, account_rows, credential_rows, factor_rows};
+use crate::domain::passkey::wrong_passkey;
+use crate::domain::session::sign_in_refused;
+use crate::domain::two_step::{TwoStepNews, code_missing, set_up_first, wrong_code};
+use crate::domain::{AuditEvent, Factors, Member};
+use crate::store::two_step::{Proof, StepUp};
+
+/// What a sign-in must have shown before its session begins: the factor of who has one. Where the
+/// account asks everybody for one, who has none gets no session. Answers which factor it was.
+pub(super) fn need(
+    change: &mut Transition<'_>,
+    member: &Member,
+    proof: Option<Proof>,
+    round: Option<u64>,
+) -> Result<Option<&'static str>, Fault> {
+    let mut factors = factor_rows::read(change.tx, &member.id)?;
+    if factors.authenticator.is_none() {
+        return match account_rows::asks_two_step(change.tx, &member.account)? {
+            true => Err(set_up_first().into()),
+            false => Ok(None),
+        };
+    }
+    if proof.is_some() && round != Some(factors.round) {
+        return Err(sign_in_refused().into());
+    }
+    let named = match &proof {
+        Some(Proof::Recovery { .. }) => "recovery code",
+        Some(Proof::Passkey { .. }) => "passkey",
+        Some(Proof::Step { .. }) | None => "authenticator",
+    };
+    spend(change, member, &mut factors, proof)?;
+    Ok(Some(named))
+}
+
+/// What must be shown again before something that touches how a member signs in.
+pub(super) fn step_up(
+    change: &mut Transition<'_>,
+    member: &Member,
+    shown: StepUp,
+) -> Result<(), Fault> {
+    credential_rows::check(change, &member.id, shown.checked)?;
+    need(change, member, shown.proof, Some(factor_rows::read(change.tx, &member.id)?.round))
+        .map(|_| ())
+}
+
+/// Uses a proof up. The same code, by two at once, is taken once.
+pub(super) fn spend(
+    change: &mut Transition<'_>,
+    member: &Member,
+    factors: &mut Factors,
+    proof: Option<Proof>,
+) -> Result<(), Fault> {
+    factors.may_try()?;
+    match proof.ok_or_else(code_missing)? {
+        Proof::Step { secret, step } => {
+            let app = factors.authenticator.as_mut();
+            let app = app.filter(|app| app.secret == secret && app.step < step);
+            app.ok_or_else(wrong_code)?.step = step;
+        }
+        Proof::Recovery { hash, letter } => {
+            let place = factors.recovery.iter().position(|known| *known == hash);
+            factors.recovery.remove(place.ok_or_else(wrong_code)?);
+            let unused = ("unused", Some(factors.recovery.len().to_string()));
+            factor_rows::audit(change, member, AuditEvent::RecoveryCodeUsed, unused)?;
+            factor_rows::tell(change, member, TwoStepNews::CodeUsed, letter)?;
+        }
+        Proof::Passkey { id, before, after } => {
+            let known = factors.passkeys.iter_mut();
+            let mut known = known.filter(|it| it.id == id && it.credential == before);
+            let passkey = known.next().ok_or_else(wrong_passkey)?;
+            passkey.credential = after;
+            passkey.used = Some(change.now);
+        }
+    }
+    factors.failures = 0;
+    factors.round = factors.round.saturating_add(1);
+    factor_rows::put(change.tx, &member.id, factors)
+}

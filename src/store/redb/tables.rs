@@ -1,0 +1,190 @@
+//! The tables of the file.
+//!
+//! Names and types are the layout on the disk: changing one needs a new [`FORMAT`] and an upgrade.
+
+use redb::{Key, ReadTransaction, TableDefinition, TableError, Value, WriteTransaction};
+
+use super::Fault;
+
+/// A table of records.
+pub(super) type Records<K> = TableDefinition<'static, K, &'static [u8]>;
+/// The hash of a token.
+type Hash = &'static [u8; 32];
+
+/// `format`, `revision`, `letter`: the last id that a letter got, and `rewrite`: there while freed
+/// pages of the file may still hold what was erased.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// By slug.
+pub(super) const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
+/// By id.
+pub(super) const MEMBERS: Records<&str> = TableDefinition::new("members");
+/// Account, a zero byte, canonical address: the member or the open invite that holds it.
+pub(super) const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
+/// By account and role: how many active members hold it; no row for none.
+pub(super) const ROLE_COUNTS: TableDefinition<(&str, &str), u64> =
+    TableDefinition::new("role_counts");
+/// As addresses: when a member with it was removed last.
+pub(super) const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
+/// By member: the password.
+pub(super) const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
+/// By member: the second factors.
+pub(super) const FACTORS: Records<&str> = TableDefinition::new("factors");
+/// By passkey: the member that has it.
+pub(super) const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
+/// By member: when a session of theirs began last.
+pub(super) const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
+/// By the hash of the token.
+pub(super) const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
+/// Member, when it began, hash.
+pub(super) const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
+    TableDefinition::new("sessions_by_member");
+/// By id.
+pub(super) const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
+/// Account, maker, when it was made, id.
+pub(super) const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
+    TableDefinition::new("api_tokens_by_member");
+/// By id.
+pub(super) const INVITES: Records<&str> = TableDefinition::new("invites");
+/// Account, when it was made, id.
+pub(super) const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
+    TableDefinition::new("invites_by_account");
+/// The member that sent it, id; open ones only.
+pub(super) const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
+    TableDefinition::new("invites_by_inviter");
+/// By the hash of the token, of dead links too: the invite, and which link it is.
+pub(super) const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
+/// Invite and generation: the hash of the token.
+pub(super) const INVITE_LINKS: TableDefinition<(&str, u32), Hash> =
+    TableDefinition::new("invite_links");
+/// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
+pub(super) const CALLS: Records<&str> = TableDefinition::new("calls");
+/// By what is bounded: when its window began, and how often it happened since.
+pub(super) const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
+/// By id.
+pub(super) const LINKS: Records<&str> = TableDefinition::new("links");
+/// By the hash of the token: the link.
+pub(super) const LINK_TOKENS: TableDefinition<Hash, &str> = TableDefinition::new("link_tokens");
+/// Member, link.
+pub(super) const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> =
+    TableDefinition::new("links_by_member");
+/// By id.
+pub(super) const LETTERS: Records<u64> = TableDefinition::new("letters");
+/// When a letter is due or its lease ends, and its id.
+pub(super) const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
+/// Account, and the same: so that each account has its turn.
+pub(super) const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
+    TableDefinition::new("letters_waiting");
+/// Account, id.
+pub(super) const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
+    TableDefinition::new("letters_by_account");
+/// By account and delivery state: how many letters; no row for none.
+pub(super) const LETTER_COUNTS: TableDefinition<(&str, &str), u64> =
+    TableDefinition::new("letter_counts");
+/// `stop`: why no mail goes out. `taken`: when a letter was last handed over, and the same for each
+/// account.
+pub(super) const MAIL: Records<&str> = TableDefinition::new("mail");
+/// When something may be forgotten at the earliest, which kind of thing, and its key.
+pub(super) const EXPIRY: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
+/// By chain (an account's slug; empty for the store's own) and sequence.
+pub(super) const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
+/// The same keys; a missing row is an erased one.
+pub(super) const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
+/// Chain and target: of whom nothing personal is written any more.
+pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
+/// By chain.
+pub(super) const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
+/// `last_good`.
+pub(super) const POLICIES: Records<&str> = TableDefinition::new("policies");
+
+/// The layout of the tables above.
+pub(super) const FORMAT: u64 = 4;
+
+/// Makes every table, so that reading never meets a missing one.
+pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
+    struct Open<'t>(&'t WriteTransaction);
+    impl EachTable for Open<'_> {
+        fn table<K: Key + 'static, V: Value + 'static>(
+            &mut self,
+            table: TableDefinition<'static, K, V>,
+        ) -> Result<(), Fault> {
+            self.0.open_table(table)?;
+            Ok(())
+        }
+    }
+    each_table(&mut Open(tx))
+}
+
+/// Whether every table is there.
+pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
+    struct Has<'t>(&'t ReadTransaction, bool);
+    impl EachTable for Has<'_> {
+        fn table<K: Key + 'static, V: Value + 'static>(
+            &mut self,
+            table: TableDefinition<'static, K, V>,
+        ) -> Result<(), Fault> {
+            match self.0.open_table(table) {
+                Ok(_) => {}
+                Err(TableError::TableDoesNotExist(_)) => self.1 = false,
+                Err(fault) => return Err(fault.into()),
+            }
+            Ok(())
+        }
+    }
+    let mut all = Has(tx, true);
+    each_table(&mut all)?;
+    Ok(all.1)
+}
+
+/// What is done to a table, whatever it holds.
+pub(super) trait EachTable {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Fault>;
+}
+
+/// Does it to every table there is.
+pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
+    macro_rules! each {
+        ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };
+    }
+    each!(
+        META,
+        ACCOUNTS,
+        MEMBERS,
+        ADDRESSES,
+        ROLE_COUNTS,
+        REMOVED,
+        CREDENTIALS,
+        FACTORS,
+        PASSKEYS,
+        SIGNED_IN,
+        SESSIONS,
+        SESSIONS_BY_MEMBER,
+        API_TOKENS,
+        API_TOKENS_BY_MEMBER,
+        INVITES,
+        INVITES_BY_ACCOUNT,
+        INVITES_BY_INVITER,
+        INVITE_TOKENS,
+        INVITE_LINKS,
+        CALLS,
+        RATES,
+        LINKS,
+        LINK_TOKENS,
+        LINKS_BY_MEMBER,
+        LETTERS,
+        LETTERS_DUE,
+        LETTERS_WAITING,
+        LETTERS_BY_ACCOUNT,
+        LETTER_COUNTS,
+        MAIL,
+        EXPIRY,
+        AUDIT,
+        AUDIT_PERSONAL,
+        ERASED,
+        AUDIT_HEADS,
+        POLICIES,
+    );
+    Ok(())
+}
