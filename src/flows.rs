@@ -9,7 +9,7 @@ pub mod again;
 pub mod api_tokens;
 pub mod audit;
 pub mod backup;
-pub mod callers;
+pub mod caller_keys;
 pub mod check;
 pub mod cross_check;
 pub mod decide;
