@@ -18,7 +18,9 @@ use crate::domain::{
     Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{Changes, Snapshot};
-use crate::flows::permit::{Caller, Permit, Right, StorePermit};
+use crate::flows::caller::Caller;
+use crate::flows::permit::{Permit, StorePermit};
+use crate::flows::rights::Right;
 use crate::flows::{caller_keys, orphaned_invites, refresh};
 use crate::gate;
 use crate::policy_folder;
