@@ -9,7 +9,7 @@ mod client;
 
 use crate::app::App;
 use crate::domain::{Failure, Kind, Token};
-use crate::flows::sessions::COOKIE;
+use crate::flows::session_auth::COOKIE;
 use crate::http::{Method, Peer, Reply, Request, Sole, host_name, is_loopback};
 use crate::telemetry::log::{self, Due};
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::Timestamp;
 
@@ -40,6 +40,13 @@ impl Clock {
             Self::Behind(by) => Timestamp(system_ms().saturating_sub(by.load(Ordering::Relaxed))),
             Self::Fixed(at) => Timestamp(at.load(Ordering::Relaxed)),
         }
+    }
+
+    /// The moment that is so long from now.
+    #[must_use]
+    pub fn later(&self, by: Duration) -> Timestamp {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(self.now().0.saturating_add(by))
     }
 
     /// Moves a fixed clock, or one that is late; the machine's clock is nobody's to move.

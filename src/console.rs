@@ -251,7 +251,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
 /// A failure as a page, for whoever it befell.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     log::failed(request.id(), failure);
-    let never_here = !request.has_cookie(crate::flows::sessions::COOKIE);
+    let never_here = !request.has_cookie(crate::flows::session_auth::COOKIE);
     match failure.kind {
         // Whoever was never here is asked in; whoever was learns that it is over.
         Kind::Unauthenticated if never_here && request.method != Method::Post => {

@@ -3,14 +3,27 @@
 //! The only floor where engine, directory and store meet. A mutating flow takes a permit by
 //! value, runs one transition, and answers once decisions see the change. No flow knows a socket
 //! or a status code.
+//!
+//! A flow uses only what is below it in this list, or beside it without a circle:
+//!
+//! 1. `accounts`, `set_up`, `import`, `export`, `personal`, and whatever uses several flows;
+//! 2. `invites`, `letters`, `sessions`, `api_tokens`, `passwords`, `two_step`: a flow of each thing;
+//! 3. `decide`, `members`, `sign_in`;
+//! 4. `permit`, the proof that a caller may do it; `passkeys`;
+//! 5. `caller`: who calls; `step_up` and `ticket`, by which somebody shows who it is;
+//! 6. `session_auth` and `token_auth`, which know a caller by a token;
+//! 7. `rights`, judged by the live policies in `world`;
+//! 8. `links`, `outbox`, `sign_in_log`, `lookup`, `client_info`, `roles`, `refresh`: what all share.
 
 pub mod accounts;
 pub mod again;
 pub mod api_tokens;
 pub mod audit;
 pub mod backup;
-pub mod callers;
+pub mod caller;
+pub mod caller_keys;
 pub mod check;
+pub mod client_info;
 pub mod cross_check;
 pub mod decide;
 pub mod events;
@@ -18,10 +31,13 @@ pub mod export;
 pub mod import;
 pub mod invites;
 pub mod letters;
+mod links;
 pub mod locks;
+mod lookup;
 pub mod me;
 pub mod members;
 mod orphaned_invites;
+mod outbox;
 pub mod passkeys;
 pub mod passwords;
 pub mod permit;
@@ -29,14 +45,19 @@ pub mod personal;
 pub mod refresh;
 pub mod reload;
 pub mod review;
+pub mod rights;
+pub mod session_auth;
 pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
+mod sign_in_log;
 pub mod start;
 pub mod step_up;
 pub mod ticket;
+pub mod token_auth;
 pub mod two_step;
 pub mod warnings;
 
 pub mod roles;
 mod whole;
+mod world;

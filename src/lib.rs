@@ -58,7 +58,7 @@
 //! # One invite
 //!
 //! 1. `routes::management` hands a call over; `browser` refuses what another site sent;
-//!    `flows::sessions::authenticate` knows the person by the cookie; `admin::invites` reads the form.
+//!    `flows::session_auth::authenticate` knows the person by the cookie; `admin::invites` reads the form.
 //! 2. `flows::invites::send` asks for the rights to invite and to give the role, derives the token
 //!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
 //!    audit entry in one transaction.

@@ -55,6 +55,14 @@ pub struct Target<'a> {
     pub expected: Option<Version>,
 }
 
+impl<'a> Target<'a> {
+    /// This member, as it is when the change is made.
+    #[must_use]
+    pub const fn of(member: &'a Member) -> Self {
+        Self { account: &member.account, id: &member.id, expected: None }
+    }
+}
+
 /// What an edit changes; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct MemberEdit {

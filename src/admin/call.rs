@@ -14,11 +14,12 @@ use crate::domain::api_token;
 use crate::domain::{
     AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits,
 };
-use crate::flows::api_tokens::{self, Holder};
-use crate::flows::permit::{Caller, StorePermit, operator_only};
-use crate::flows::sessions::{self, COOKIE, SignedIn};
-use crate::flows::sign_in::From;
-use crate::flows::{accounts, invites, members};
+use crate::flows::caller::{Caller, operator_only, person_needed};
+use crate::flows::client_info::ClientInfo;
+use crate::flows::permit::StorePermit;
+use crate::flows::session_auth::{self, COOKIE, SignedIn};
+use crate::flows::token_auth::{self, Holder};
+use crate::flows::{accounts, api_tokens, invites, members};
 use crate::http::{Peer, Reply, Request};
 
 /// What a call comes to.
@@ -45,7 +46,7 @@ impl Who {
             return Ok(Self::Sidecar { uid });
         }
         if let Some(secret) = bearer(request) {
-            let holder = api_tokens::authenticate(app, secret.trim());
+            let holder = token_auth::authenticate(app, secret.trim());
             return holder.map(Self::Token).ok_or_else(api_token::ended);
         }
         if !request.has_cookie(COOKIE) {
@@ -55,8 +56,9 @@ impl Who {
                 "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives; a program sends `Authorization: Bearer` with its API token",
             ));
         }
-        let signed_in = request.cookie(COOKIE).and_then(|token| sessions::authenticate(app, token));
-        signed_in.map(Self::Member).ok_or_else(sessions::ended)
+        let signed_in =
+            request.cookie(COOKIE).and_then(|token| session_auth::authenticate(app, token));
+        signed_in.map(Self::Member).ok_or_else(session_auth::ended)
     }
 }
 
@@ -107,7 +109,7 @@ impl Call<'_> {
                 self.done()?;
                 Ok(Caller::Token(holder))
             }
-            None => Err(sessions::ended()),
+            None => Err(session_auth::ended()),
         }
     }
 
@@ -127,7 +129,7 @@ impl Call<'_> {
     pub(super) fn member(&self) -> Result<SignedIn, Failure> {
         match &self.who {
             Some(Who::Member(signed_in)) => Ok(signed_in.clone()),
-            Some(Who::Token(_)) => Err(api_tokens::person_needed()),
+            Some(Who::Token(_)) => Err(person_needed()),
             _ => Err(Failure::new(
                 Kind::Denied,
                 "session_needed",
@@ -169,7 +171,7 @@ impl Call<'_> {
     }
 
     /// Where the call comes from.
-    pub(super) fn from(&self) -> From {
+    pub(super) fn from(&self) -> ClientInfo {
         browser::client(self.app, self.request)
     }
 

@@ -5,8 +5,8 @@
 use super::call::{Answer, Call};
 use super::wire::{self, Changed};
 use crate::domain::{Failure, Kind};
+use crate::flows::caller::Caller;
 use crate::flows::import::Format;
-use crate::flows::permit::Caller;
 use crate::flows::{export, import};
 use crate::http::Reply;
 

@@ -3,8 +3,8 @@
 use super::call::{Answer, Call};
 use super::wire;
 use crate::domain::{Email, Failure, limits};
+use crate::flows::caller::Caller;
 use crate::flows::letters;
-use crate::flows::permit::Caller;
 use crate::http::Reply;
 
 pub(super) async fn status(call: &mut Call<'_>) -> Answer {

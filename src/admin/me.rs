@@ -10,7 +10,7 @@ use super::wire::{self, Changed, Ended, Receipt, Session};
 use crate::browser;
 use crate::clock::rfc3339;
 use crate::domain::{Email, Failure, Name, SessionId};
-use crate::flows::{me, members, sessions};
+use crate::flows::{me, members, session_auth, sessions};
 use crate::http::Reply;
 use crate::store::Committed;
 use crate::store::links::EmailConfirmed;
@@ -20,7 +20,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let member = signed_in.record(call.app).await?;
     let found = sessions::own(call.app, &signed_in).await?;
     let session = found.into_iter().find(|session| session.id == *signed_in.session());
-    let session = session.ok_or_else(sessions::ended)?;
+    let session = session.ok_or_else(session_auth::ended)?;
     let etag = tag(member.version);
     let session = Session::of(call.app, session, Some(signed_in.session()));
     let member = members::seen_one(call.app, member).await?;

@@ -15,7 +15,7 @@ use self::calls::{About, about};
 use self::inputs::Inputs;
 use super::call::{Answer, Call};
 use super::calls::{Access, Body, CALLS, Entry};
-use crate::flows::sessions::COOKIE;
+use crate::flows::session_auth::COOKIE;
 use crate::http::{Peer, Reply};
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {

@@ -7,7 +7,7 @@ use super::two_step::{shown, ticket};
 use super::wire::{Asked, Changed, List, Passkey, SignedIn};
 use crate::domain::passkey::unknown;
 use crate::domain::{Failure, Name, PasskeyId, limits};
-use crate::flows::passkeys;
+use crate::flows::{passkeys, sign_in};
 use crate::http::Reply;
 
 /// What an authenticator answered, and to what.
@@ -66,7 +66,7 @@ pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
     let mut form = call.form().await?;
     let given = ticket(&mut form).zip(answer(&mut form));
     let (ticket, answer) = form.done(given)?;
-    let entered = passkeys::sign_in(call.app, &ticket, answer, call.from()).await?.value;
+    let entered = sign_in::by_passkey(call.app, &ticket, answer, call.from()).await?.value;
     let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
     replace(call, reply, &entered.token).await
 }

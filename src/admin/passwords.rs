@@ -7,7 +7,7 @@ use super::two_step::shown;
 use super::wire::{Changed, Ended, Recovery, Reset};
 use crate::browser;
 use crate::domain::{AccountSlug, Email};
-use crate::flows::permit::Caller;
+use crate::flows::caller::Caller;
 use crate::flows::{accounts, passwords};
 use crate::http::Reply;
 use crate::store::Committed;

@@ -3,8 +3,9 @@
 use super::call::{Answer, Call, Who};
 use super::wire;
 use crate::domain::Failure;
-use crate::flows::permit::{Permit, Right, StorePermit};
+use crate::flows::permit::{Permit, StorePermit};
 use crate::flows::reload;
+use crate::flows::rights::Right;
 use crate::http::Reply;
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {

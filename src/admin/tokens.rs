@@ -9,7 +9,7 @@ use super::two_step::shown_if_any;
 use super::wire::{ApiToken, ApiTokenMade, Changed, List};
 use crate::domain::{MemberId, Name, RoleId, limits};
 use crate::flows::api_tokens::{self, Wanted};
-use crate::flows::permit::operator_only;
+use crate::flows::caller::operator_only;
 use crate::http::Reply;
 
 /// For how many days a token may open something.

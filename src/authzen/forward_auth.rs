@@ -11,9 +11,9 @@ use crate::domain::{
     AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Value, api_token,
 };
 use crate::engine::Snapshot;
-use crate::flows::api_tokens::{self, Holder};
 use crate::flows::decide::{decide, decide_for};
-use crate::flows::sessions::{self, SignedIn};
+use crate::flows::session_auth::{self, SignedIn};
+use crate::flows::token_auth::{self, Holder};
 use crate::http::{Reply, Request, query};
 
 /// So much of a misspelt name is logged.
@@ -80,15 +80,15 @@ enum Who {
 impl Who {
     fn of(app: &App, request: &Request) -> Result<Self, Failure> {
         let bearer = bearer(request);
-        if let Some(secret) = bearer.filter(|text| api_tokens::is_meant(text)) {
-            let holder = api_tokens::authenticate(app, secret);
+        if let Some(secret) = bearer.filter(|text| token_auth::is_meant(text)) {
+            let holder = token_auth::authenticate(app, secret);
             return holder.map(Self::Program).ok_or_else(api_token::ended);
         }
         // A product may send a bearer token of its own beside the cookie.
-        let known = |token| sessions::authenticate(app, token);
-        let by_cookie = || request.cookie(sessions::COOKIE).and_then(known);
+        let known = |token| session_auth::authenticate(app, token);
+        let by_cookie = || request.cookie(session_auth::COOKIE).and_then(known);
         let signed_in = bearer.and_then(known).or_else(by_cookie);
-        signed_in.map(Self::Session).ok_or_else(sessions::ended)
+        signed_in.map(Self::Session).ok_or_else(session_auth::ended)
     }
 
     fn member(&self) -> &MemberId {

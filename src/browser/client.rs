@@ -8,22 +8,24 @@ use std::sync::Once;
 
 use crate::app::App;
 use crate::domain::Network;
-use crate::flows::sign_in::From;
+use crate::flows::client_info::ClientInfo;
 use crate::http::{Peer, Request, host_name};
 
 use super::Outside;
 
 /// Where a call comes from, as far as that is known.
 #[must_use]
-pub fn client(app: &App, request: &Request) -> From {
+pub fn client(app: &App, request: &Request) -> ClientInfo {
     let agent = request.agent();
-    let Peer::Tcp { address } = request.peer else { return From { agent, ..From::default() } };
+    let Peer::Tcp { address } = request.peer else {
+        return ClientInfo { agent, ..ClientInfo::default() };
+    };
     let peer = address.to_canonical();
     let hops = hops(request);
     let trusted = &app.config.console.trusted_proxies;
     let (address, claimed) = behind(trusted, peer, &hops, Outside::of(app).ciphered);
     tell(trusted, peer, (address, claimed));
-    From { address, claimed, agent }
+    ClientInfo { address, claimed, agent }
 }
 
 /// The address that is believed, and the one that is only claimed. `hops` are what proxies say, the

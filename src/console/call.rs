@@ -8,8 +8,8 @@ use super::viewer::Viewer;
 use crate::app::App;
 use crate::browser;
 use crate::domain::{Failure, limits};
-use crate::flows::sessions::{self, COOKIE};
-use crate::flows::sign_in::From;
+use crate::flows::client_info::ClientInfo;
+use crate::flows::session_auth::{self, COOKIE};
 use crate::http::{Reply, Request, query};
 
 pub(super) type Answer = Result<Reply, Failure>;
@@ -26,7 +26,7 @@ pub(super) struct Call<'r> {
 
 impl Call<'_> {
     /// Where it comes from.
-    pub(super) fn from(&self) -> From {
+    pub(super) fn from(&self) -> ClientInfo {
         browser::client(self.app, self.request)
     }
 
@@ -44,7 +44,7 @@ impl Call<'_> {
     /// As [`Form::read`].
     pub(super) async fn form(&mut self) -> Result<Form, Failure> {
         let token = self.request.cookie(COOKIE);
-        let most = match token.and_then(|token| sessions::authenticate(self.app, token)) {
+        let most = match token.and_then(|token| session_auth::authenticate(self.app, token)) {
             Some(_) => limits::ADMIN_BODY_BYTES_MAX,
             None => limits::OPEN_BODY_BYTES_MAX,
         };

@@ -16,9 +16,9 @@ use super::{is_page, page_path};
 use crate::app::App;
 use crate::browser;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
-use crate::flows::sessions::{self, COOKIE};
+use crate::flows::session_auth::COOKIE;
 use crate::flows::sign_in::{self, Attempt, Outcome};
-use crate::flows::{accounts, passkeys, two_step};
+use crate::flows::{accounts, passkeys, sessions, two_step};
 use crate::http::{Reply, Request};
 
 /// Where whoever is signed in goes on.
@@ -157,7 +157,7 @@ pub(super) async fn by_passkey(call: &mut Call<'_>) -> Answer {
 
 async fn shown(call: &Call<'_>, ticket: &str, form: &Form) -> Result<Token, Failure> {
     let answer = answer(form)?;
-    Ok(passkeys::sign_in(call.app, ticket, answer, call.from()).await?.value.token)
+    Ok(sign_in::by_passkey(call.app, ticket, answer, call.from()).await?.value.token)
 }
 
 pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {

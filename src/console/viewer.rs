@@ -5,8 +5,9 @@
 use crate::app::App;
 use crate::domain::{Account, Failure, Member};
 use crate::flows::accounts;
-use crate::flows::permit::{Caller, Rights, rights};
-use crate::flows::sessions::{self, COOKIE, SignedIn};
+use crate::flows::caller::Caller;
+use crate::flows::rights::{self, Rights};
+use crate::flows::session_auth::{self, COOKIE, SignedIn};
 use crate::http::Request;
 
 /// Somebody who is signed in.
@@ -25,11 +26,11 @@ impl Viewer {
     /// `Unauthenticated` `session_ended`; `Busy`.
     pub(super) async fn of(app: &App, request: &Request) -> Result<Self, Failure> {
         let token = request.cookie(COOKIE);
-        let signed_in = token.and_then(|token| sessions::authenticate(app, token));
-        let signed_in = signed_in.ok_or_else(sessions::ended)?;
+        let signed_in = token.and_then(|token| session_auth::authenticate(app, token));
+        let signed_in = signed_in.ok_or_else(session_auth::ended)?;
         let member = signed_in.record(app).await?;
         let account = accounts::own(app, &signed_in).await?;
-        let rights = rights(app, &member);
+        let rights = rights::of(app, &member);
         Ok(Self { signed_in, member, account, rights })
     }
 

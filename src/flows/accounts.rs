@@ -4,11 +4,14 @@
 
 use std::sync::Arc;
 
+use super::caller::Caller;
 use super::invites::{self, Invitation};
-use super::permit::{Caller, Permit, Right, StorePermit};
-use super::sessions::SignedIn;
+use super::lookup::{self, unknown_account};
+use super::permit::{Permit, StorePermit};
+use super::rights::Right;
+use super::session_auth::SignedIn;
 use super::whole::whole;
-use super::{refresh, roles};
+use super::{links, refresh, roles};
 use crate::app::App;
 use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits};
 use crate::store::invites::InviteView;
@@ -46,7 +49,7 @@ pub async fn create(
             app.store.account_create(permit.actor(), account.slug, account.name, first).await;
         let Committed { revision, value: (account, invite) } = refresh::seen(&app, made).await?;
         let link = match &invite {
-            Some(view) => invites::valid_link(&app, &view.invite).await.ok(),
+            Some(view) => links::valid_invite_link(&app, &view.invite).await.ok(),
             None => None,
         };
         Ok(Committed { revision, value: Created { account, invite: invite.zip(link) } })
@@ -111,7 +114,7 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
 /// `Denied` `not_allowed`; `NotFound` `unknown_account`; `Busy`.
 pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
-    found(app, permit.account()).await
+    lookup::account(app, permit.account()).await
 }
 
 /// The account of whoever is signed in, whose name every page shows.
@@ -119,15 +122,7 @@ pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
 /// # Errors
 /// `NotFound` `unknown_account`; `Busy`.
 pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, Failure> {
-    found(app, signed_in.account()).await
-}
-
-/// One account.
-///
-/// # Errors
-/// `NotFound` `unknown_account`; `Busy`.
-pub(super) async fn found(app: &App, slug: &AccountSlug) -> Result<Account, Failure> {
-    app.store.account(slug).await?.ok_or_else(|| unknown(slug))
+    lookup::account(app, signed_in.account()).await
 }
 
 /// Changes the caller's account.
@@ -190,7 +185,7 @@ pub async fn meant(app: &App, named: Option<AccountSlug>) -> Result<AccountSlug,
     match named {
         Some(slug) => match app.store.account(&slug).await? {
             Some(account) => Ok(account.slug),
-            None => Err(unknown(&slug)),
+            None => Err(unknown_account(&slug)),
         },
         None => only(app.store.accounts().await?),
     }
@@ -227,14 +222,6 @@ pub fn checked_name(name: &str) -> Result<String, Failure> {
         return Err(Failure::invalid("name", "`name` holds a control character: remove it"));
     }
     Ok(name.to_owned())
-}
-
-fn unknown(slug: &AccountSlug) -> Failure {
-    Failure::new(
-        Kind::NotFound,
-        "unknown_account",
-        format!("there is no account `{slug}`: `kwic-team account list` shows the accounts"),
-    )
 }
 
 fn only(mut accounts: Vec<Account>) -> Result<AccountSlug, Failure> {

@@ -6,18 +6,19 @@
 
 use std::sync::Arc;
 
-use super::members;
-use super::permit::{Caller, Permit, Right, giving, may_give, may_give_now};
-use super::sessions::SignedIn;
-use super::sign_in::From;
+use super::caller::{Caller, person_needed};
+use super::client_info::ClientInfo;
+use super::permit::Permit;
+use super::rights::{Right, giving, may_give};
+use super::session_auth::SignedIn;
 use super::step_up::{Shown, check_own, own_password_missing};
 use super::whole::whole;
-use super::{refresh, roles};
+use super::{members, refresh, roles};
 use crate::app::App;
-use crate::domain::api_token::{self, ended};
+use crate::domain::api_token;
 use crate::domain::{
-    AccountSlug, ApiToken, ApiTokenId, Failure, Kind, Member, MemberId, MemberView, Name, RoleId,
-    Status, Timestamp, Token, TokenHash, limits,
+    AccountSlug, ApiToken, ApiTokenId, Failure, Kind, Member, MemberId, Name, RoleId, Status,
+    Timestamp, Token, limits,
 };
 use crate::entropy;
 use crate::store::api_tokens::{Maker, NewApiToken};
@@ -28,82 +29,6 @@ pub use crate::domain::api_token::unknown;
 
 /// A day in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
-
-/// A program that has shown a token which lives. Made only by [`authenticate`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    id: ApiTokenId,
-    token: TokenHash,
-    member: MemberId,
-    account: AccountSlug,
-    role: RoleId,
-}
-
-impl Holder {
-    /// Which token.
-    #[must_use]
-    pub fn id(&self) -> &ApiTokenId {
-        &self.id
-    }
-
-    /// Whom it acts as.
-    #[must_use]
-    pub fn member(&self) -> &MemberId {
-        &self.member
-    }
-
-    /// On which account.
-    #[must_use]
-    pub fn account(&self) -> &AccountSlug {
-        &self.account
-    }
-
-    /// What it may do.
-    #[must_use]
-    pub fn role(&self) -> &RoleId {
-        &self.role
-    }
-
-    /// Its maker as the store has it, who may still give the role by the live policies.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `token_ended`; `Busy`, when the disk fails.
-    pub(super) async fn maker(&self, app: &App) -> Result<Member, Failure> {
-        let maker = app.store.member(&self.member).await?;
-        let maker = maker.filter(|maker| maker.account == self.account);
-        let maker = maker.filter(|maker| may_give(app, maker, &self.role));
-        maker.filter(|_| is_live(app, self)).ok_or_else(ended)
-    }
-}
-
-/// Whether this is meant to be an API token, whatever it opens.
-#[must_use]
-pub fn is_meant(text: &str) -> bool {
-    text.starts_with(api_token::PREFIX)
-}
-
-/// Who a secret stands for; counts as use of the token. Reads memory only.
-#[must_use]
-pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
-    let token = api_token::parse(text)?.hash();
-    let known = app.directory.api_token(&token)?;
-    let (id, member, account, role) = (known.id, known.member, known.account, known.role);
-    let holder = Holder { id, token, member, account, role };
-    if !is_live(app, &holder) || !may_give_now(app, &holder.member, &holder.account, &holder.role) {
-        return None;
-    }
-    app.directory.api_token_used(&token, app.clock.now());
-    Some(holder)
-}
-
-/// Whether a token that was live still is, and its maker active; does not count as use.
-#[must_use]
-pub fn is_live(app: &App, holder: &Holder) -> bool {
-    let known = app.directory.api_token(&holder.token);
-    let lives = known.is_some_and(|known| app.clock.now() < known.expires);
-    let active = |maker: MemberView<'_>| maker.active && maker.account == holder.account.as_str();
-    lives && app.directory.with(holder.member.as_str(), active) == Some(true)
-}
 
 /// What a token is made of.
 #[derive(Clone, Debug)]
@@ -135,7 +60,7 @@ pub async fn create_own(
     signed_in: SignedIn,
     wanted: Wanted,
     shown: Option<Shown>,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<Made>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
@@ -314,16 +239,6 @@ pub async fn tend_once(app: &App) -> Result<(), Failure> {
     }
     let done = app.store.api_tokens_used(used).await?;
     refresh::settled(app, done.revision).await
-}
-
-/// The refusal of a program where a person must act.
-#[must_use]
-pub fn person_needed() -> Failure {
-    Failure::new(
-        Kind::Denied,
-        "session_needed",
-        "an API token does not do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
-    )
 }
 
 fn maker_may_not(maker: &Member, role: &RoleId) -> Failure {

@@ -2,7 +2,9 @@
 //!
 //! Never writes: each transition of the store writes its own entry.
 
-use super::permit::{Caller, Permit, Right, StorePermit};
+use super::caller::Caller;
+use super::permit::{Permit, StorePermit};
+use super::rights::Right;
 use crate::app::App;
 use crate::domain::audit::ChainReport;
 use crate::domain::{AuditEntry, AuditEvent, Failure};

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::cross_check::Sample;
 use crate::domain::Decision;
 use crate::engine::Snapshot;
-use crate::flows::decide::{InDirectory, world};
+use crate::flows::world::{InDirectory, world};
 
 /// After each time it rests so many times as long as it took: it has a twentieth of one core.
 const RESTS: u32 = 19;

@@ -5,29 +5,19 @@
 
 use crate::app::App;
 use crate::directory::Directory;
-use crate::domain::{Decision, EntityRef, Failure, MemberView, Query, Standing};
+use crate::domain::{Decision, EntityRef, Failure, MemberView, Query};
 use crate::engine::{Members, Snapshot, World};
-use crate::flows::api_tokens::Holder;
-use crate::flows::permit::{Caller, Permit, Right};
-use crate::flows::sessions;
+use crate::flows::caller::Caller;
+use crate::flows::permit::Permit;
+use crate::flows::rights::Right;
+use crate::flows::session_auth;
+use crate::flows::token_auth::Holder;
+use crate::flows::world::{InDirectory, world};
 
 /// The type of a subject that is a session's token.
 const SESSION: &str = "session";
 
-/// The directory, as the engine asks it.
-pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
-
-impl Members for InDirectory<'_> {
-    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
-        self.0.with(id, read)
-    }
-
-    fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
-        self.0.standing(id, read)
-    }
-}
-
-/// The same, where one member has the role of the API token that a program acts by.
+/// The directory, where one member has the role of the API token that a program acts by.
 struct ActingAs<'d> {
     directory: &'d Directory,
     holder: &'d Holder,
@@ -63,7 +53,7 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     let members = InDirectory(&app.directory);
     let world = world(app, &members);
     let signed_in = (query.subject.kind == SESSION)
-        .then(|| sessions::authenticate(app, query.subject.id))
+        .then(|| session_auth::authenticate(app, query.subject.id))
         .flatten();
     let query = &match &signed_in {
         Some(signed_in) => as_member(query, signed_in.member().as_str()),
@@ -119,11 +109,6 @@ pub async fn try_out(
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
     let members = OfAccount { directory: &app.directory, account: permit.account().as_str() };
     Ok(policies.decide(query, &world(app, &members), true))
-}
-
-pub(super) fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {
-    let single_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
-    World { members, single_account }
 }
 
 /// The same question about the member who is signed in, of whom the caller may say as much.

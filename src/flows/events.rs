@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::permit::{Caller, Permit, Right};
-use super::sessions::{self, SignedIn};
+use super::caller::Caller;
+use super::permit::Permit;
+use super::rights::Right;
+use super::session_auth::{self, SignedIn};
 use crate::app::App;
 use crate::domain::{
     AccountSlug, Change, Failure, Member, MemberId, Revision, Row, counted, limits,
@@ -89,7 +91,7 @@ impl Listener {
     async fn may_listen(&self, app: &App) -> bool {
         match &self.caller {
             Caller::Sidecar { .. } => true,
-            Caller::Member(signed_in) if !sessions::is_live(app, signed_in) => false,
+            Caller::Member(signed_in) if !session_auth::is_live(app, signed_in) => false,
             Caller::Member(_) if self.is_page => true,
             Caller::Member(_) | Caller::Token(_) => self.sees_team(app).await,
         }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
 use super::import::{Format, begins_like_a_formula};
-use super::permit::{Caller, Permit, Right};
+use super::permit::Permit;
+use super::rights::Right;
 use crate::app::App;
 use crate::domain::typed::BYTE_ORDER_MARK;
 use crate::domain::{Failure, Member, limits};

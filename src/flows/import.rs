@@ -21,7 +21,7 @@ pub(super) use self::rows::begins_like_a_formula;
 pub use self::rows::{Becomes, Row};
 use self::rows::{Columns, json_row};
 use self::spool::Spool;
-use super::permit::Caller;
+use super::caller::Caller;
 use super::refresh;
 use super::roles::{self, Titles};
 use super::whole::whole;

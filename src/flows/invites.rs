@@ -5,17 +5,19 @@
 //! ways than the mail is decided here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::letters::new_letter;
-use super::permit::{Caller, Permit, Right, first_denied};
+use super::caller::Caller;
+use super::lookup::{self, inviter};
+use super::outbox::new_letter;
+use super::permit::Permit;
+use super::rights::{Right, first_denied};
 use super::whole::whole;
-use super::{refresh, roles};
+use super::{links, passwords, refresh, roles};
 use crate::app::App;
 use crate::domain::{
     Account, AccountSlug, DeliveryState, Digest, Email, Failure, Generation, IdempotencyKey,
-    Invite, InviteId, InviteState, Kind, Member, MemberId, Name, RoleId, Timestamp, Token, Version,
-    limits, link,
+    Invite, InviteId, InviteState, Kind, Member, MemberId, Name, RoleId, Token, Version, limits,
+    link,
 };
 use crate::entropy;
 use crate::password::Password;
@@ -127,7 +129,7 @@ pub async fn send(
         let rights = [Right::INVITE, Right::assign(invitation.role.clone())];
         let permit = Permit::authorize(&app, caller, rights).await?;
         let seen_by = permit.caller().clone();
-        let account = account(&app, permit.account()).await?;
+        let account = lookup::account(&app, permit.account()).await?;
         let idempotency =
             idempotency_key.map(|key| Idempotency { key, request: invitation.digest() });
         let new = draft(&app, &account, invitation, idempotency)?;
@@ -293,7 +295,7 @@ pub async fn link(
         };
         let done = permit.run(&app, change).await;
         let Committed { revision, value: view } = refresh::seen(&app, done).await?;
-        let link = Some(valid_link(&app, &view.invite).await?);
+        let link = Some(links::valid_invite_link(&app, &view.invite).await?);
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
             revision,
@@ -365,7 +367,7 @@ fn role_gone(found: &Inspected) -> Failure {
 }
 
 async fn inspected(app: &App, invite: Invite) -> Result<Inspected, Failure> {
-    let account = account(app, &invite.account).await?;
+    let account = lookup::account(app, &invite.account).await?;
     let inviter = inviter(app, &invite).await?;
     Ok(Inspected { invite, account, inviter })
 }
@@ -400,7 +402,7 @@ pub async fn accept(
     let token = Token::parse(token).ok_or_else(link::dead)?;
     let password = Password::parse(password)?;
     let person = [invite.first_name.as_str(), invite.last_name.as_str()];
-    super::passwords::check(&password, &account, &invite.email, person)?;
+    passwords::check(&password, &account, &invite.email, person)?;
     let hash = app.hasher.hash(&password).await?;
     let member = MemberId::from_random(entropy::random()?);
     let app = Arc::clone(app);
@@ -451,7 +453,7 @@ pub async fn want(app: &Arc<App>, token: &str) -> Result<(), Failure> {
     whole(async move {
         let letter = match inviter(&app, &invite).await? {
             Some(inviter) if app.mailer.sends() => {
-                let expires = later(&app, limits::NOTICE_LIFETIME);
+                let expires = app.clock.later(limits::NOTICE_LIFETIME);
                 Some((inviter, new_letter(&app, "wanted", expires)?))
             }
             _ => None,
@@ -470,74 +472,14 @@ pub(super) fn draft(
     idempotency: Option<Idempotency>,
 ) -> Result<NewInvite, Failure> {
     let id = InviteId::from_random(entropy::random()?);
-    let link = new_link(app, account, &id, Generation::FIRST)?;
+    let link = links::new_invite_link(app, account, &id, Generation::FIRST)?;
     let Invitation { email, first_name, last_name, role } = invitation;
     let account = account.slug.clone();
     Ok(NewInvite { id, account, email, first_name, last_name, role, link, idempotency })
 }
 
 fn renewal(app: &App, account: &Account, invite: &Invite) -> Result<NewInviteLink, Failure> {
-    new_link(app, account, &invite.id, invite.generation.next())
-}
-
-fn new_link(
-    app: &App,
-    account: &Account,
-    id: &InviteId,
-    generation: Generation,
-) -> Result<NewInviteLink, Failure> {
-    let key = app.keys.current();
-    let token = app
-        .keys
-        .invite_token(key, &account.slug, id, generation)
-        .ok_or_else(|| Failure::internal("the current key derives no token"))?;
-    let expires = later(app, account.invite_lifetime.unwrap_or(app.config.invite_lifetime));
-    let letter = match app.mailer.sends() {
-        true => Some(new_letter(app, "invite", expires)?),
-        false => None,
-    };
-    Ok(NewInviteLink { generation, key, token: token.hash(), expires, letter })
-}
-
-/// The moment that is so long from now.
-pub(super) fn later(app: &App, by: Duration) -> Timestamp {
-    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp(app.clock.now().0.saturating_add(by))
-}
-
-/// The valid link of an invite.
-///
-/// # Errors
-/// As [`valid_token`].
-pub(super) async fn valid_link(app: &App, invite: &Invite) -> Result<String, Failure> {
-    Ok(app.links.to("join", &valid_token(app, invite).await?))
-}
-
-/// The valid token of an invite, where the store knows it: a key that was made anew under the number
-/// of one that is gone derives a token that opens nothing.
-///
-/// # Errors
-/// `Conflict` `link_key_gone`; `Busy`.
-pub(super) async fn valid_token(app: &App, invite: &Invite) -> Result<Token, Failure> {
-    let token = app.keys.invite_token(invite.key, &invite.account, &invite.id, invite.generation);
-    let token = token.ok_or_else(key_gone)?;
-    let found = app.store.invite_by_token(token.hash()).await?;
-    let is_it = found.is_some_and(|(known, generation)| {
-        known.id == invite.id && generation == invite.generation
-    });
-    if is_it { Ok(token) } else { Err(key_gone()) }
-}
-
-/// The code of a link that cannot be made again.
-pub(super) const KEY_GONE: &str = "link_key_gone";
-
-/// The failure for a link whose key is gone, as after a restore without keys.
-pub(super) fn key_gone() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        KEY_GONE,
-        "the key that this link was made with is gone: send it again, which makes a new link",
-    )
+    links::new_invite_link(app, account, &invite.id, invite.generation.next())
 }
 
 /// A change of an invite that gives out its role again, under way.
@@ -564,7 +506,12 @@ impl<'a> Change<'a> {
         let rights = std::iter::once(change).chain(role.map(Right::assign));
         // The right is asked before anything is told of the invite.
         let permit = Permit::authorize(app, caller, rights).await?;
-        Ok(Self { _giving: giving, permit, before: found?, account: account(app, &slug).await? })
+        Ok(Self {
+            _giving: giving,
+            permit,
+            before: found?,
+            account: lookup::account(app, &slug).await?,
+        })
     }
 }
 
@@ -580,18 +527,6 @@ pub fn unknown() -> Failure {
         "unknown_invite",
         "there is no such invite on this account: `kwic-team invite list` shows the invites",
     )
-}
-
-async fn account(app: &App, slug: &AccountSlug) -> Result<Account, Failure> {
-    super::accounts::found(app, slug).await
-}
-
-/// The member who sent an invite, where there is one still.
-pub(super) async fn inviter(app: &App, invite: &Invite) -> Result<Option<Member>, Failure> {
-    match invite.inviter.member() {
-        Some(id) => app.store.member(id).await,
-        None => Ok(None),
-    }
 }
 
 /// Whether the inviter may still invite for this role; answers the version that this was judged
@@ -629,7 +564,7 @@ async fn shown(
     let Committed { revision, value: view } = done;
     let open = view.invite.state(app.clock.now()) == InviteState::Pending;
     let link = match open && (caller.is_sidecar() || !app.mailer.sends()) {
-        true => valid_link(app, &view.invite).await.ok(),
+        true => links::valid_invite_link(app, &view.invite).await.ok(),
         false => None,
     };
     let inviter = inviter(app, &view.invite).await?;

@@ -12,13 +12,17 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::invites::{KEY_GONE, inviter, key_gone, later, valid_token};
-use super::permit::{Caller, Permit, Right, StorePermit};
+use super::caller::Caller;
+use super::links::{KEY_GONE, valid_invite_token, valid_link_token};
+use super::lookup::inviter;
+use super::outbox::{may_write_to, new_letter};
+use super::permit::{Permit, StorePermit};
 use super::refresh;
+use super::rights::Right;
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind,
-    LinkId, LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
+    DeliveryState, Email, Failure, Handover, InviteState, Kind, Letter, LetterKind, LinkId,
+    LinkPurpose, Notice, Row, Timestamp, Token, email, limits,
 };
 use crate::entropy;
 use crate::mail::{
@@ -27,10 +31,9 @@ use crate::mail::{
 };
 use crate::store::Committed;
 use crate::store::feed::Follower;
-use crate::store::letters::{Flow, MailStatus, NewLetter};
+use crate::store::letters::{Flow, MailStatus};
 use crate::telemetry::log::{self, Due};
 use crate::telemetry::mail::MailFigures;
-use crate::throttle::Quota;
 
 /// How long to wait after the store failed.
 const REST: Duration = Duration::from_secs(5);
@@ -42,21 +45,6 @@ const QUEUE_EVERY: Duration = Duration::from_secs(5);
 const MAY_HAVE_ARRIVED: &str = "if it arrived already, it comes a second time";
 /// How often the folder of bounces is looked at.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
-
-/// What a transition needs to queue a letter; `what` begins the message id.
-pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewLetter, Failure> {
-    let random = crate::domain::Digest::of(&[&entropy::random::<16>()?]).hex();
-    let random = random.get(..32).unwrap_or_default().to_owned();
-    Ok(NewLetter { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
-}
-
-/// A letter that tells of something that happened; `None` where no mail is sent.
-pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure> {
-    if !app.mailer.sends() {
-        return Ok(None);
-    }
-    new_letter(app, what, later(app, limits::NOTICE_LIFETIME)).map(Some)
-}
 
 /// Sends whatever becomes due, until the sidecar stops. A letter that the mail server may have taken
 /// is waited for, and what became of it written down; any other is left for the next start.
@@ -309,7 +297,7 @@ async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
             if !open || invite.generation != *generation {
                 return Ok(None);
             }
-            let token = valid_token(app, &invite).await?;
+            let token = valid_invite_token(app, &invite).await?;
             let inviter = inviter(app, &invite).await?;
             let live = app.policies.load();
             let card = live.roles().iter().find(|card| card.id == invite.role);
@@ -361,11 +349,7 @@ async fn write_link(
     if link.may_be_used(app.clock.now()).is_err() {
         return Ok(None);
     }
-    let token = app.keys.link_token(link.key, &letter.account, id).ok_or_else(key_gone)?;
-    // As with an invite: its key may have been made anew.
-    if app.store.link_by_token(token.hash()).await?.is_none_or(|known| known.id != *id) {
-        return Err(key_gone());
-    }
+    let token = valid_link_token(app, &letter.account, &link).await?;
     Ok(Some(match link.purpose {
         LinkPurpose::PasswordReset => {
             Content::PasswordReset { account_name, link: action(app, "reset", token, link.expires) }
@@ -422,23 +406,6 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
             "the sidecar stops, and the test mail may or may not have gone out: try again once it runs",
         )),
     }
-}
-
-/// Bounds what those who are signed in on an account can have sent to an address. Each account, and
-/// each kind of mail, has a bound of its own: nobody uses up what another needs.
-///
-/// # Errors
-/// `TooMany` `too_many_requests`.
-pub(super) fn may_write_to(
-    app: &App,
-    account: &AccountSlug,
-    what: &str,
-    to: &Email,
-) -> Result<(), Failure> {
-    let of =
-        [b"mail to".as_slice(), account.as_str().as_bytes(), what.as_bytes(), to.key().as_bytes()];
-    let quotas = limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &of, most, per });
-    app.quotas.take(&quotas, app.clock.now())
 }
 
 /// Lets mail go out again; answers whether it was stopped.

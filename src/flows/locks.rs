@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::caller::Caller;
 use super::members::unknown;
-use super::permit::{Caller, Permit, Right};
+use super::permit::Permit;
+use super::rights::Right;
 use crate::app::App;
 use crate::domain::{Failure, Member, MemberId, Status, Timestamp};
 use crate::throttle::Login;

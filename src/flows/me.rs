@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use super::letters::{may_write_to, notice};
-use super::passwords::new_link;
+use super::client_info::ClientInfo;
+use super::links::new_link;
+use super::outbox::{may_write_to, notice};
 use super::permit::by_self;
-use super::sessions::SignedIn;
-use super::sign_in::From;
+use super::session_auth::SignedIn;
 use super::step_up::{Shown, check_own};
 use super::whole::whole;
 use super::{refresh, roles};
@@ -47,7 +47,7 @@ pub async fn leave(
     app: &Arc<App>,
     signed_in: SignedIn,
     shown: &Shown,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<Removal>, Failure> {
     let member = signed_in.record(app).await?;
     // Spent by the removal itself: nothing is left that the code could be used for again.
@@ -72,7 +72,7 @@ pub async fn change_email(
     signed_in: SignedIn,
     to: Email,
     shown: &Shown,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Timestamp, Failure> {
     let member = signed_in.record(app).await?;
     let shown = check_own(app, &member, shown, &from).await?;

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::permit::{Caller, Permit, Right, could_give};
+use super::caller::Caller;
+use super::permit::Permit;
+use super::rights::{Right, could_give};
 use super::whole::whole;
 use super::{refresh, roles};
 use crate::app::App;

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use super::invites::later;
-use super::letters::notice;
+use super::client_info::ClientInfo;
+use super::outbox::notice;
 use super::refresh;
-use super::sessions::SignedIn;
-use super::sign_in::{self, Entered, From};
+use super::session_auth::SignedIn;
 use super::step_up::{Shown, check_own, count_failure};
 use super::ticket::{self, Ticket};
-use super::two_step::target;
 use super::whole::whole;
 use crate::app::App;
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
@@ -20,9 +18,9 @@ use crate::domain::{
     Factors, Failure, Kind, Member, Name, Passkey, PasskeyId, Sealed, Timestamp, limits,
 };
 use crate::passkeys::{Answered, Options, Question, Refusal, RelyingParty};
-use crate::store::Committed;
 use crate::store::passkeys::NewPasskey;
 use crate::store::two_step::{Proof, StepUp};
+use crate::store::{Committed, Target};
 use crate::throttle::Try;
 
 /// A question to an authenticator, for the browser to carry.
@@ -80,7 +78,7 @@ pub async fn begin(
     app: &Arc<App>,
     signed_in: &SignedIn,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Asked, Failure> {
     let party = here(app)?;
     let member = signed_in.record(app).await?;
@@ -91,7 +89,7 @@ pub async fn begin(
     let shown = check_own(app, &member, shown, from).await?;
     let (own, id) = (Arc::clone(app), member.clone());
     let begun = whole(async move {
-        let begun = own.store.passkey_begin(target(&id), shown).await;
+        let begun = own.store.passkey_begin(Target::of(&id), shown).await;
         refresh::seen(&own, begun).await
     })
     .await?;
@@ -126,7 +124,7 @@ pub async fn confirm(
     let new = NewPasskey { session, round, passkey, letter: notice(app, "two-step")? };
     let app = Arc::clone(app);
     whole(async move {
-        let done = app.store.passkey_add(target(&member), new).await;
+        let done = app.store.passkey_add(Target::of(&member), new).await;
         refresh::seen(&app, done).await
     })
     .await
@@ -143,7 +141,7 @@ pub async fn remove(
     signed_in: &SignedIn,
     id: PasskeyId,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<Passkey>, Failure> {
     let member = signed_in.record(app).await?;
     let known = app.store.factors(&member.id).await?.passkeys;
@@ -154,7 +152,7 @@ pub async fn remove(
     let letter = notice(app, "two-step")?;
     let (app, own) = (Arc::clone(app), (signed_in.token(), id));
     whole(async move {
-        let done = app.store.passkey_remove(target(&member), own, shown, letter).await;
+        let done = app.store.passkey_remove(Target::of(&member), own, shown, letter).await;
         refresh::seen(&app, done).await
     })
     .await
@@ -177,21 +175,6 @@ pub async fn ask(app: &App, ticket: &str) -> Result<Asked, Failure> {
     }
     let question = here(app)?.ask(&factors.passkeys)?;
     asked(app, &member, (SIGN_IN, factors.round), question)
-}
-
-/// Signs in by a ticket and the answer of a passkey.
-///
-/// # Errors
-/// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_passkey`, `passkey_copied`,
-/// `codes_locked`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkeys_not_offered`,
-/// `two_step_needed`; `TooMany` `too_many_tries`; `Busy`.
-pub async fn sign_in(
-    app: &Arc<App>,
-    ticket: &str,
-    answer: Answer,
-    from: From,
-) -> Result<Committed<Entered>, Failure> {
-    sign_in::by_ticket(app, ticket, sign_in::Shown::Passkey(answer), from).await
 }
 
 /// Checks an answer to sign in. A wrong one counts as a wrong code does. Answers also how many tries
@@ -255,7 +238,7 @@ fn asked(
     (what, round): (&[u8], u64),
     Question { options, state }: Question,
 ) -> Result<Asked, Failure> {
-    let expires = later(app, limits::PASSKEY_LIFETIME);
+    let expires = app.clock.later(limits::PASSKEY_LIFETIME);
     let plain = [&expires.0.to_le_bytes(), &round.to_le_bytes(), state.as_slice()].concat();
     let challenge = app.keys.seal(&purpose(what, member), &plain)?.to_text();
     Ok(Asked { challenge, options, expires })

@@ -6,23 +6,24 @@
 
 use std::sync::Arc;
 
-use super::invites::later;
-use super::letters::{may_write_to, new_letter, notice};
+use super::caller::Caller;
+use super::client_info::ClientInfo;
+use super::links::new_link;
 use super::members::{self, Chosen};
-use super::permit::{Caller, Permit, Right};
-use super::sessions::SignedIn;
-use super::sign_in::{Entered, From, new_session};
+use super::outbox::{may_write_to, notice};
+use super::permit::Permit;
+use super::rights::Right;
+use super::session_auth::SignedIn;
+use super::sign_in::{Entered, new_session};
 use super::step_up::{Shown, check_own};
 use super::whole::whole;
-use super::{accounts, refresh, roles};
+use super::{lookup, refresh, roles};
 use crate::app::App;
 use crate::domain::{
-    Account, AccountSlug, Actor, Delivery, DeliveryState, Email, Failure, Kind, Link, LinkId,
-    Member, Status, Timestamp, Token, limits, link,
+    Account, AccountSlug, Actor, Delivery, DeliveryState, Email, Failure, Kind, Link, Member,
+    Status, Timestamp, Token, limits, link,
 };
-use crate::entropy;
 use crate::password::{Context, Password};
-use crate::store::links::NewLink;
 use crate::store::sessions::PasswordChange;
 use crate::store::{By, Committed};
 use crate::telemetry::log::{self, Due};
@@ -64,7 +65,7 @@ pub(super) fn check(
 
 async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<String, Failure> {
     let password = Password::parse(password)?;
-    let account = accounts::found(app, &member.account).await?;
+    let account = lookup::account(app, &member.account).await?;
     let names = [member.first_name.as_str(), member.last_name.as_str()];
     check(&password, &account, &member.email, names)?;
     app.hasher.hash(&password).await
@@ -82,7 +83,7 @@ pub async fn change_own(
     signed_in: SignedIn,
     shown: &Shown,
     new: &str,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<(Entered, u64)>, Failure> {
     let member = signed_in.record(app).await?;
     let shown = check_own(app, &member, shown, &from).await?;
@@ -179,27 +180,6 @@ fn made(app: &App, member: Member, link: &Link, shown: Option<String>) -> Reset 
     Reset { member, expires: link.expires, link: shown, delivery }
 }
 
-/// A new link of an account, with the letter that carries it.
-pub(super) fn new_link(
-    app: &App,
-    account: &AccountSlug,
-    lifetime: std::time::Duration,
-    what: &str,
-) -> Result<(NewLink, Token), Failure> {
-    let id = LinkId::from_random(entropy::random()?);
-    let key = app.keys.current();
-    let token = app
-        .keys
-        .link_token(key, account, &id)
-        .ok_or_else(|| Failure::internal("the current key derives no token"))?;
-    let expires = later(app, lifetime);
-    let letter = match app.mailer.sends() {
-        true => Some(new_letter(app, what, expires)?),
-        false => None,
-    };
-    Ok((NewLink { id, key, token: token.hash(), expires, letter }, token))
-}
-
 /// Asks for a link to a new password by somebody who cannot sign in. Ends before anything about
 /// the address is looked up, so that neither the answer nor its time tells whether there is such
 /// a member.
@@ -210,7 +190,7 @@ pub fn request(
     app: &Arc<App>,
     account: AccountSlug,
     email: Email,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<(), Failure> {
     let network = from.place();
     let to = [b"reset to".as_slice(), account.as_str().as_bytes(), email.key().as_bytes()];
@@ -277,7 +257,7 @@ pub async fn reset_by_link(
     app: &Arc<App>,
     token: &str,
     password: &str,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<(Member, u64)>, Failure> {
     let token = Token::parse(token).ok_or_else(link::dead)?;
     let found = app.store.link_by_token(token.hash()).await?.ok_or_else(link::dead)?;

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use super::permit::{Caller, Permit, Right};
-use super::sessions::{self, SignedIn};
+use super::caller::Caller;
+use super::permit::Permit;
+use super::rights::Right;
+use super::session_auth::{self, SignedIn};
 use super::two_step::{self, Standing};
 use super::whole::whole;
-use super::{api_tokens, members, refresh, roles};
+use super::{api_tokens, members, refresh, roles, sessions};
 use crate::app::App;
 use crate::domain::{
     AccountSlug, ApiToken, AuditEntry, AuditEvent, Failure, MemberId, Session, limits,
@@ -80,7 +82,7 @@ pub async fn own_sign_ins(app: &App, signed_in: &SignedIn) -> Result<Vec<AuditEn
     let member = signed_in.record(app).await?;
     let most = limits::OWN_ENTRIES_LOOKED_AT;
     let kept = app.store.member_data(&member.account, &member.id, most).await?;
-    let mut entries = kept.ok_or_else(sessions::ended)?.entries;
+    let mut entries = kept.ok_or_else(session_auth::ended)?.entries;
     let told = [
         AuditEvent::AuthnLoginSuccess,
         AuditEvent::AuthnLoginSuccessAfterFail,

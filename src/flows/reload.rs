@@ -18,8 +18,10 @@ use crate::domain::{
     Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{Changes, Snapshot};
-use crate::flows::permit::{Caller, Permit, Right, StorePermit};
-use crate::flows::{callers, orphaned_invites, refresh};
+use crate::flows::caller::Caller;
+use crate::flows::permit::{Permit, StorePermit};
+use crate::flows::rights::Right;
+use crate::flows::{caller_keys, orphaned_invites, refresh};
 use crate::gate;
 use crate::policy_folder;
 use crate::store::{Store, StoredPolicies};
@@ -98,9 +100,9 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
     let app = Arc::clone(app);
     // A task of its own: a caller that hangs up must not stop a swap before it is kept.
     tokio::spawn(async move {
-        let keys = callers::reload(&app).await;
+        let keys = caller_keys::reload(&app).await;
         let report = once(&app, permit).await?;
-        keys.map(|()| report).map_err(|fault| callers::not_reloaded(&fault))
+        keys.map(|()| report).map_err(|fault| caller_keys::not_reloaded(&fault))
     })
     .await
     .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
@@ -426,7 +428,7 @@ mod tests {
         told(&app, &mut failed, Err(not_kept.clone())).unwrap_err();
         assert_eq!((&app.policy_status.load().fault, due()), (&None, None));
         // The keys are at fault, and the policies are live.
-        assert!(!is_passing(&callers::not_reloaded(&not_kept)));
+        assert!(!is_passing(&caller_keys::not_reloaded(&not_kept)));
         // The runtime of the decisions must not end on a thread of another.
         tokio::task::spawn_blocking(move || drop(app)).await.unwrap();
     }

@@ -4,7 +4,9 @@
 //! Looks at active members only, since nobody else can do anything. Reads the account once, page
 //! by page; changes nothing.
 
-use super::permit::{Caller, Permit, Right};
+use super::caller::Caller;
+use super::permit::Permit;
+use super::rights::Right;
 use crate::app::App;
 use crate::domain::{Failure, Status, Timestamp, counted, limits};
 use crate::store::MemberFilter;

@@ -1,124 +1,25 @@
-//! Sessions: who a token stands for, which sessions there are, and their end.
+//! Sessions: which there are, when they were used last, and their end.
 //!
-//! What a session may do is asked of its member each time; nothing about it stands in the token.
-//! Reads memory only to know a token. Begins no session: that is a sign-in's.
+//! Begins no session: that is a sign-in's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::caller::Caller;
 use super::members::{self, Chosen};
-use super::permit::{Caller, Permit, Right, by_self};
+use super::permit::{Permit, by_self};
+use super::rights::Right;
+use super::session_auth::{SignedIn, limits};
 use super::whole::whole;
 use super::{api_tokens, refresh, roles};
 use crate::app::App;
-use crate::domain::{
-    AccountSlug, Change, Email, Failure, Member, MemberId, Row, Session, SessionId, SessionLimits,
-    Token, TokenHash,
-};
+use crate::domain::{Email, Failure, MemberId, Session, SessionId, Token};
+use crate::store::Committed;
 use crate::store::sessions::Which;
-use crate::store::{Committed, Target};
 use crate::throttle::Login;
 
-pub use crate::domain::session::ended;
-
-/// The name of the cookie that carries a session's token. The prefix makes browsers hold it to
-/// `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3).
-pub const COOKIE: &str = "__Host-kwic_session";
 /// How often the last use of sessions is written down.
 const TEND_EVERY: Duration = Duration::from_secs(60);
-
-/// Somebody who is signed in. Made only by [`authenticate`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedIn {
-    session: SessionId,
-    token: TokenHash,
-    member: MemberId,
-    account: AccountSlug,
-}
-
-impl SignedIn {
-    /// Whether a change ended this session.
-    #[must_use]
-    pub fn is_ended_by(&self, change: &Change) -> bool {
-        change.rows.iter().any(|row| matches!(row, Row::SessionGone(token) if *token == self.token))
-    }
-
-    /// Which session.
-    #[must_use]
-    pub fn session(&self) -> &SessionId {
-        &self.session
-    }
-
-    /// Who.
-    #[must_use]
-    pub fn member(&self) -> &MemberId {
-        &self.member
-    }
-
-    /// On which account.
-    #[must_use]
-    pub fn account(&self) -> &AccountSlug {
-        &self.account
-    }
-
-    /// What the session is found by.
-    pub(super) fn token(&self) -> TokenHash {
-        self.token
-    }
-
-    pub(super) fn target(&self) -> Target<'_> {
-        Target { account: &self.account, id: &self.member, expected: None }
-    }
-
-    /// The member's record as the store has it.
-    ///
-    /// # Errors
-    /// `Unauthenticated` `session_ended`, when there is none; `Busy`, when the disk fails.
-    pub async fn record(&self, app: &App) -> Result<Member, Failure> {
-        // It may have ended since the request began.
-        if !is_live(app, self) {
-            return Err(ended());
-        }
-        app.store.member(&self.member).await?.ok_or_else(ended)
-    }
-}
-
-/// When sessions end by themselves, as configured.
-#[must_use]
-pub fn limits(app: &App) -> SessionLimits {
-    SessionLimits { idle: app.config.sessions.idle, absolute: app.config.sessions.absolute }
-}
-
-/// Who a token stands for; counts as use of the session.
-#[must_use]
-pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
-    let token = Token::parse(token)?.hash();
-    let now = app.clock.now();
-    let live = app.directory.session(&token, |session| {
-        limits(app).lives(session.created, session.used, now).then(|| SignedIn {
-            session: session.id.clone(),
-            token,
-            member: session.member.clone(),
-            account: session.account.clone(),
-        })
-    })??;
-    // A suspension ends the sessions; this holds also where it comes between two looks.
-    let active = app.directory.with(live.member.as_str(), |member| member.active);
-    if active != Some(true) {
-        return None;
-    }
-    app.directory.session_used(&token, now);
-    Some(live)
-}
-
-/// Whether a session that was live still is; does not count as use.
-#[must_use]
-pub fn is_live(app: &App, signed_in: &SignedIn) -> bool {
-    let now = app.clock.now();
-    app.directory
-        .session(&signed_in.token, |session| limits(app).lives(session.created, session.used, now))
-        .unwrap_or(false)
-}
 
 /// Tells the throttle that a member signs in from the place of a session.
 pub fn recognize(app: &App, session: &Session) {
@@ -136,7 +37,7 @@ pub fn recognize(app: &App, session: &Session) {
 /// # Errors
 /// `Busy`, when the disk fails.
 pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Vec<Session>, Failure> {
-    live_of(app, &signed_in.member).await
+    live_of(app, signed_in.member()).await
 }
 
 /// A member's live sessions, newest first.
@@ -197,7 +98,7 @@ pub async fn end_own(
 ) -> Result<Committed<u64>, Failure> {
     let app = Arc::clone(app);
     whole(async move {
-        let which = one.map_or(Which::AllBut(signed_in.token), Which::One);
+        let which = one.map_or(Which::AllBut(signed_in.token()), Which::One);
         let by = by_self(&app, &signed_in);
         refresh::seen(&app, app.store.sessions_end(&by, signed_in.target(), which).await).await
     })

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::sign_in::From;
+use super::client_info::ClientInfo;
 use super::whole::whole;
 use super::{accounts, passwords, refresh, roles};
 use crate::app::App;
@@ -64,7 +64,7 @@ pub async fn set_up(
     token: &str,
     first: First,
     password: &str,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<(Account, Member)>, Failure> {
     let now = app.clock.now();
     if let Some(network) = from.place() {

@@ -5,13 +5,14 @@
 //! lock nobody out for good. Never says which of the four it was. A right password alone begins no
 //! session of who has a factor, nor on an account that asks for one: it gets a ticket.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::client_info::ClientInfo;
+use super::sign_in_log::{tell_entered, tell_failed};
 use super::step_up::check_code;
 use super::ticket::{self, Ticket, Waiting};
 use super::whole::whole;
-use super::{accounts, passkeys, refresh};
+use super::{lookup, passkeys, refresh};
 use crate::app::App;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::set_up_first;
@@ -23,7 +24,7 @@ use crate::password::Password;
 use crate::store::sessions::SignIn;
 use crate::store::two_step::Proof;
 use crate::store::{self, Committed};
-use crate::throttle::{Login, Spot};
+use crate::throttle::Login;
 
 /// Stands for what is too long to be hashed.
 const NOBODYS: &str = "nobody's";
@@ -37,42 +38,7 @@ pub struct Attempt {
     /// The password as typed.
     pub password: String,
     /// Where the try comes from.
-    pub from: From,
-}
-
-/// Where a call comes from.
-#[derive(Clone, Debug, Default)]
-pub struct From {
-    /// The address of the caller, as far as it can be trusted.
-    pub address: Option<IpAddr>,
-    /// What a proxy says of it that is not trusted: no evidence, and enough to know a place again.
-    pub claimed: Option<IpAddr>,
-    /// What the browser calls itself.
-    pub agent: String,
-}
-
-impl From {
-    /// The address as text; empty where it is not known.
-    pub(super) fn network(&self) -> String {
-        self.address.map(|address| address.to_string()).unwrap_or_default()
-    }
-
-    /// What one caller can hold of addresses: an IPv6 host has a whole /64. `None` where it is not
-    /// known: then nobody is counted, since it would be everybody.
-    pub(super) fn place(&self) -> Option<String> {
-        self.address.map(|address| match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-            IpAddr::V4(address) => address.to_string(),
-        })
-    }
-
-    /// The same for the throttle.
-    pub(super) fn spot(&self) -> Spot {
-        Spot { network: self.address, claimed: self.claimed }
-    }
+    pub from: ClientInfo,
 }
 
 /// Somebody who has signed in: the token for the cookie, shown once.
@@ -132,7 +98,7 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
         return Ok(Outcome::SecondFactor(Waiting { passkeys, ..ticket.seal(app)? }));
     }
     ticket.failures_before = admitted.succeeded(app.clock.now());
-    if accounts::found(app, &member.account).await?.two_step_enforced {
+    if lookup::account(app, &member.account).await?.two_step_enforced {
         return Ok(Outcome::SetUp(ticket.seal(app)?));
     }
     begin(app, member, ticket, None, &attempt.from)
@@ -149,23 +115,38 @@ pub async fn second_factor(
     app: &Arc<App>,
     ticket: &str,
     code: &str,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<Entered>, Failure> {
     by_ticket(app, ticket, Shown::Code(code.to_owned()), from).await
 }
 
+/// Signs in by a ticket and the answer of a passkey.
+///
+/// # Errors
+/// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_passkey`, `passkey_copied`,
+/// `codes_locked`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkeys_not_offered`,
+/// `two_step_needed`; `TooMany` `too_many_tries`; `Busy`.
+pub async fn by_passkey(
+    app: &Arc<App>,
+    ticket: &str,
+    answer: passkeys::Answer,
+    from: ClientInfo,
+) -> Result<Committed<Entered>, Failure> {
+    by_ticket(app, ticket, Shown::Passkey(answer), from).await
+}
+
 /// What is shown beside a ticket.
-pub(super) enum Shown {
+enum Shown {
     Code(String),
     Passkey(passkeys::Answer),
 }
 
 /// Signs in by a ticket and whatever is shown beside it.
-pub(super) async fn by_ticket(
+async fn by_ticket(
     app: &Arc<App>,
     ticket: &str,
     shown: Shown,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<Entered>, Failure> {
     let (app, ticket) = (Arc::clone(app), ticket.to_owned());
     // To its end: who hangs up while it is checked has still tried it.
@@ -233,7 +214,7 @@ async fn begin(
     member: Member,
     ticket: Ticket,
     proof: Option<Proof>,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<Entered>, Failure> {
     let (token, session) = new_session(app, &member, from)?;
     let Ticket { checked, rehashed, round, failures_before, .. } = ticket;
@@ -247,22 +228,11 @@ async fn begin(
     Ok(Committed { revision, value: Entered { token, session, member } })
 }
 
-/// Tells the log that somebody signed in.
-pub(super) fn tell_entered(session: &Session) {
-    tracing::info!(
-        event = "authn_login_success",
-        member = %session.member,
-        account = %session.account,
-        session = %session.id,
-        "somebody signed in"
-    );
-}
-
 /// A new token, and the session that it opens.
 pub(super) fn new_session(
     app: &App,
     member: &Member,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<(Token, Session), Failure> {
     let token = Token::from_bytes(entropy::random()?);
     let now = app.clock.now();
@@ -282,29 +252,4 @@ pub(super) fn new_session(
 /// What a browser calls itself is a stranger's text.
 fn bounded(agent: &str) -> String {
     agent.chars().filter(|c| !c.is_control()).take(limits::AGENT_CHARS_MAX).collect()
-}
-
-/// Tells the log of a failed try; where many in a row begin to slow a member's sign-in down, the
-/// member's audit log hears of it, once. The answer does not wait for that: its time would tell
-/// whether there is such a member.
-pub(super) fn tell_failed(
-    app: &Arc<App>,
-    (account, email): (&AccountSlug, &Email),
-    from: &From,
-    failures: u32,
-) {
-    let (address, masked) = (from.network(), email.masked());
-    let claimed = from.claimed.map(|address| address.to_string());
-    tracing::warn!(event = "authn_login_fail", %account, email = masked, address, claimed, failures, "a password was refused");
-    if failures != limits::SIGN_IN_FAILURES_TOLD {
-        return;
-    }
-    tracing::warn!(event = "authn_login_lock", %account, email = masked, "tries are slowed down");
-    let (app, account, email) = (Arc::clone(app), account.clone(), email.clone());
-    tokio::spawn(async move {
-        let member = app.store.member_by_email(&account, email.key()).await;
-        if let Ok(Some(member)) = member {
-            let _ = app.store.sign_in_slowed(&member, failures).await;
-        }
-    });
 }

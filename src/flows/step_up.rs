@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::letters::notice;
-use super::sessions;
-use super::sign_in::{From, tell_failed};
+use super::client_info::ClientInfo;
+use super::outbox::notice;
+use super::sign_in_log::tell_failed;
 use crate::app::App;
 use crate::authenticator::{self, Hour};
 use crate::domain::two_step::{Code, clock_off, clock_went_back, code_missing, wrong_code};
-use crate::domain::{Factors, Failure, Kind, Member, Sealed};
+use crate::domain::{Factors, Failure, Kind, Member, Sealed, session};
 use crate::password::Password;
 use crate::store::two_step::{Checked, Proof, StepUp};
 use crate::throttle::{Login, Try};
@@ -42,11 +42,11 @@ pub(super) async fn check_own(
     app: &Arc<App>,
     member: &Member,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<StepUp, Failure> {
     let login = Login::new(&member.account, &member.email);
     let admitted = app.throttle.admit(login, from.spot(), app.clock.now())?;
-    let credential = app.store.credential(&member.id).await?.ok_or_else(sessions::ended)?;
+    let credential = app.store.credential(&member.id).await?.ok_or_else(session::ended)?;
     let matches = match Password::parse(&shown.password) {
         Ok(password) => app.hasher.verify(&password, &credential.password).await?.matches,
         Err(_) => false,

@@ -4,7 +4,6 @@
 //! its time, with the password, and with the next factor that is shown or changed, so that one that
 //! was stolen is dead once its owner has signed in.
 
-use super::invites::later;
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind, Member, MemberId, Sealed, Status, Timestamp, limits};
 use crate::store::two_step::Checked;
@@ -47,7 +46,7 @@ impl std::fmt::Debug for Waiting {
 impl Ticket {
     /// Seals it.
     pub(super) fn seal(self, app: &App) -> Result<Waiting, Failure> {
-        let expires = later(app, limits::TICKET_LIFETIME);
+        let expires = app.clock.later(limits::TICKET_LIFETIME);
         let plain = [
             expires.0.to_string(),
             self.round.to_string(),

@@ -5,17 +5,19 @@
 
 use std::sync::Arc;
 
-use super::api_tokens::person_needed;
-use super::invites::later;
-use super::letters::notice;
+use super::caller::{Caller, person_needed};
+use super::client_info::ClientInfo;
 use super::members::{self, Chosen};
-use super::permit::{Caller, Permit, Right};
-use super::sessions::SignedIn;
-use super::sign_in::{Entered, From, new_session, tell_entered};
+use super::outbox::notice;
+use super::permit::Permit;
+use super::rights::Right;
+use super::session_auth::SignedIn;
+use super::sign_in::{Entered, new_session};
+use super::sign_in_log::tell_entered;
 use super::step_up::{Shown, check_own, own_password_missing, purpose, unsealed};
 use super::ticket::Ticket;
 use super::whole::whole;
-use super::{accounts, refresh, roles};
+use super::{lookup, refresh, roles};
 use crate::app::App;
 use crate::authenticator::{self, Enrolment, Hour, SECRET_BYTES};
 use crate::domain::two_step::{RecoveryCode, clock_off, wrong_code};
@@ -64,7 +66,7 @@ pub(super) async fn standing_of(app: &App, member: &Member) -> Result<Standing, 
         since: authenticator.map(|it| it.since),
         recovery_left: recovery.len(),
         passkeys,
-        enforced: accounts::found(app, &member.account).await?.two_step_enforced,
+        enforced: lookup::account(app, &member.account).await?.two_step_enforced,
     })
 }
 
@@ -77,7 +79,7 @@ pub async fn begin(
     app: &Arc<App>,
     signed_in: &SignedIn,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Enrolment, Failure> {
     let member = signed_in.record(app).await?;
     let shown = check_own(app, &member, shown, from).await?;
@@ -98,18 +100,14 @@ async fn enrol(app: &Arc<App>, member: &Member, shown: StepUp) -> Result<Enrolme
     let issuer = format!("KWIC {}", member.account);
     let enrolment = authenticator::enrolment(&secret, &issuer, &member.email)?;
     let sealed = app.keys.seal(&purpose(member), &secret)?;
-    let expires = later(app, limits::TWO_STEP_SETUP_LIFETIME);
+    let expires = app.clock.later(limits::TWO_STEP_SETUP_LIFETIME);
     let (app, member) = (Arc::clone(app), member.clone());
     whole(async move {
-        let target = target(&member);
+        let target = Target::of(&member);
         refresh::seen(&app, app.store.two_step_begin(target, shown, sealed, expires).await).await
     })
     .await?;
     Ok(enrolment)
-}
-
-pub(super) const fn target(member: &Member) -> Target<'_> {
-    Target { account: &member.account, id: &member.id, expected: None }
 }
 
 /// Takes the app that was begun into use, by its first code. Every other session ends, and this one
@@ -121,7 +119,7 @@ pub async fn confirm(
     app: &Arc<App>,
     signed_in: &SignedIn,
     code: &str,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<SetUp>, Failure> {
     let member = signed_in.record(app).await?;
     take_into_use(app, member, Through::Session(signed_in.token()), code, from).await
@@ -137,7 +135,7 @@ pub async fn confirm_by_ticket(
     app: &Arc<App>,
     ticket: &str,
     code: &str,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<SetUp>, Failure> {
     let (ticket, member) = Ticket::open(app, ticket).await?;
     let Ticket { checked, round, failures_before, .. } = ticket;
@@ -152,7 +150,7 @@ async fn take_into_use(
     member: Member,
     through: Through,
     code: &str,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<SetUp>, Failure> {
     let pending = app.store.factors(&member.id).await?.pending.ok_or_else(nothing_pending)?;
     let secret = unsealed(app, &member, &pending.secret)?;
@@ -174,7 +172,7 @@ async fn take_into_use(
     };
     let (own, id) = (Arc::clone(app), member.clone());
     let done = whole(async move {
-        let done = own.store.two_step_confirm(target(&id), confirmed).await;
+        let done = own.store.two_step_confirm(Target::of(&id), confirmed).await;
         refresh::seen(&own, done).await
     })
     .await?;
@@ -199,7 +197,7 @@ pub async fn switch_off(
     app: &Arc<App>,
     signed_in: &SignedIn,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<(Entered, u64)>, Failure> {
     let member = signed_in.record(app).await?;
     let shown = check_own(app, &member, shown, from).await?;
@@ -208,7 +206,7 @@ pub async fn switch_off(
     let letter = notice(app, "two-step")?;
     let (own, id) = (Arc::clone(app), member.clone());
     let done = whole(async move {
-        let done = own.store.two_step_off(target(&id), shown, renewed, letter).await;
+        let done = own.store.two_step_off(Target::of(&id), shown, renewed, letter).await;
         refresh::seen(&own, done).await
     })
     .await?;
@@ -225,7 +223,7 @@ pub async fn recovery_codes(
     app: &Arc<App>,
     signed_in: &SignedIn,
     shown: &Shown,
-    from: &From,
+    from: &ClientInfo,
 ) -> Result<Committed<Vec<RecoveryCode>>, Failure> {
     let member = signed_in.record(app).await?;
     let shown = check_own(app, &member, shown, from).await?;
@@ -234,7 +232,7 @@ pub async fn recovery_codes(
     let letter = notice(app, "two-step")?;
     let app = Arc::clone(app);
     let done = whole(async move {
-        let done = app.store.recovery_codes(target(&member), shown, hashes, letter).await;
+        let done = app.store.recovery_codes(Target::of(&member), shown, hashes, letter).await;
         refresh::seen(&app, done).await
     })
     .await?;
@@ -254,7 +252,7 @@ pub async fn reset(
     caller: Caller,
     chosen: Chosen,
     shown: Option<Shown>,
-    from: From,
+    from: ClientInfo,
 ) -> Result<Committed<u64>, Failure> {
     let app = Arc::clone(app);
     whole(async move {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kwic_team::domain::{Member, Name, Version, limits};
+use kwic_team::flows::caller::Caller;
 use kwic_team::flows::invites::{self, ChosenInvite, Invitation};
-use kwic_team::flows::permit::Caller;
 use kwic_team::flows::{accounts, members, set_up};
 use kwic_team::mail::Content;
 use kwic_team::store::AccountEdit;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kwic_team::domain::{EmailEnd, InviteState, Kind, PolicyFiles, TokenHash};
 use kwic_team::engine::Snapshot;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::invites::{self, ChosenInvite, Correction};
 use kwic_team::flows::members::{self, Chosen};
-use kwic_team::flows::sign_in::From;
 use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::{me, passwords, sessions};
 use kwic_team::mail::Content;
@@ -18,8 +18,12 @@ use kwic_team::store::links::EmailConfirmed;
 
 use crate::stage::{HOUR, PASSWORD, Stage, email, link_in, refused, role};
 
-fn from(address: &str) -> From {
-    From { address: Some(address.parse::<IpAddr>().unwrap()), agent: "test".into(), claimed: None }
+fn from(address: &str) -> ClientInfo {
+    ClientInfo {
+        address: Some(address.parse::<IpAddr>().unwrap()),
+        agent: "test".into(),
+        claimed: None,
+    }
 }
 
 #[tokio::test]
@@ -50,7 +54,7 @@ async fn each_way_to_fail_a_sign_in_costs_one_hash_run_and_gets_one_answer() {
         ("ann", too_long.as_str()),
     ] {
         let before = stage.app.hasher.runs();
-        let failure = stage.try_sign_in(who, password, From::default()).await.unwrap_err();
+        let failure = stage.try_sign_in(who, password, ClientInfo::default()).await.unwrap_err();
         assert_eq!(stage.app.hasher.runs() - before, 1, "{who}");
         answers.push((failure.kind, failure.code, failure.public, failure.fields));
     }
@@ -314,7 +318,7 @@ async fn a_reset_ends_every_session_and_opens_once() {
     let new = "eleven purple kettles";
     let by_link = |token: String| {
         let app = &stage.app;
-        async move { passwords::reset_by_link(app, &token, new, &From::default()).await }
+        async move { passwords::reset_by_link(app, &token, new, &ClientInfo::default()).await }
     };
     let token = link.code.expose().to_owned();
     let done = by_link(token.clone()).await.unwrap().value;
@@ -324,10 +328,10 @@ async fn a_reset_ends_every_session_and_opens_once() {
     let mails = stage.mails().await;
     assert!(matches!(mails[..], [(_, Content::PasswordChanged { .. })]), "the member is told");
     assert_eq!(
-        refused(stage.try_sign_in("ann", PASSWORD, From::default()).await).1,
+        refused(stage.try_sign_in("ann", PASSWORD, ClientInfo::default()).await).1,
         "sign_in_refused"
     );
-    stage.try_sign_in("ann", new, From::default()).await.unwrap();
+    stage.try_sign_in("ann", new, ClientInfo::default()).await.unwrap();
     // A link that is not used dies.
     passwords::send_link(&stage.app, &stage.acme, &ann.email).await.unwrap();
     let link = Stage::link_of(&stage.mails().await);
@@ -344,7 +348,7 @@ async fn the_own_password_is_changed_under_a_new_token() {
     let change = |current: &'static str| {
         let (app, signed_in) = (&stage.app, stage.signed_in(&here).unwrap());
         let shown = Shown::password(current);
-        async move { passwords::change_own(app, signed_in, &shown, new, From::default()).await }
+        async move { passwords::change_own(app, signed_in, &shown, new, ClientInfo::default()).await }
     };
     assert_eq!(refused(change("wrong wrong wrong").await), (Kind::Denied, "wrong_password"));
     let done = change(PASSWORD).await.unwrap().value;
@@ -369,7 +373,7 @@ async fn an_address_changes_when_both_ends_said_so() {
     let shown = Shown::password(PASSWORD);
     let begin = || {
         let (app, signed_in) = (&stage.app, stage.signed_in(&entered).unwrap());
-        me::change_email(app, signed_in, email("anna"), &shown, From::default())
+        me::change_email(app, signed_in, email("anna"), &shown, ClientInfo::default())
     };
     begin().await.unwrap();
     let mails = stage.mails().await;
@@ -396,5 +400,5 @@ async fn an_address_changes_when_both_ends_said_so() {
     let mails = stage.mails().await;
     assert!(matches!(&mails[..], [(to, Content::EmailChanged { .. })] if *to == ann.email));
     assert_eq!(refused(confirm(&new.1).await), (Kind::Gone, "link_dead"));
-    stage.try_sign_in("anna", PASSWORD, From::default()).await.unwrap();
+    stage.try_sign_in("anna", PASSWORD, ClientInfo::default()).await.unwrap();
 }

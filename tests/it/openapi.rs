@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use kwic_team::app::App;
 use kwic_team::domain::Member;
+use kwic_team::flows::caller::Caller;
 use kwic_team::flows::members::{self, Chosen};
-use kwic_team::flows::permit::Caller;
 use kwic_team::store::{MemberEdit, MemberFilter};
 use kwic_team::throttle::Login;
 

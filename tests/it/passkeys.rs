@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kwic_team::domain::{Factors, Failure, Kind, Name, Passkey, TwoStepNews, limits};
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::{self, Chosen};
 use kwic_team::flows::passkeys::{self, Answer, Asked};
 use kwic_team::flows::passwords;
-use kwic_team::flows::sign_in::{Entered, From, Outcome};
+use kwic_team::flows::sign_in::{self, Entered, Outcome};
 use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::two_step;
 use kwic_team::password::Hasher;
@@ -76,7 +77,7 @@ async fn remove(stage: &Stage, who: &Guarded, passkey: &Passkey) -> Result<Passk
 }
 
 async fn sign_in(stage: &Stage, ticket: &str, answer: Answer) -> Result<Entered, Failure> {
-    passkeys::sign_in(&stage.app, ticket, answer, here()).await.map(|done| done.value)
+    sign_in::by_passkey(&stage.app, ticket, answer, here()).await.map(|done| done.value)
 }
 
 /// Tries to sign in with what a device says when it is asked.
@@ -631,14 +632,14 @@ async fn wrong_passkeys_and_wrong_codes_share_one_counter() {
     let bo = guarded(&stage, "bo", "operator").await;
     let device = Device::new(2);
     add(&stage, &bo, &device).await.unwrap();
-    let from = || From { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
+    let from = || ClientInfo { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
     let waiting = ticket(&stage, "bo").await;
     let mut waits = 0;
     for _ in 0..20 {
         let asked = passkeys::ask(&stage.app, &waiting).await.unwrap();
         let says = Says { flags: 0, ..Says::truly(GET, ORIGIN, &options(&asked)) };
         let given = answer(&asked, &device.signs(&says));
-        let tried = passkeys::sign_in(&stage.app, &waiting, given, from()).await;
+        let tried = sign_in::by_passkey(&stage.app, &waiting, given, from()).await;
         waits += usize::from(refused(tried).0 == Kind::TooMany);
     }
     assert!(waits > 10, "{waits} waits");
@@ -660,10 +661,12 @@ async fn fifty_at_once_with_one_answer_are_one_session() {
     let signed = device.signs(&says);
     let tries: Vec<_> = (0..50_u8)
         .map(|place| {
-            let from = From { address: Some(IpAddr::from([198, 51, place, 1])), ..here() };
+            let from = ClientInfo { address: Some(IpAddr::from([198, 51, place, 1])), ..here() };
             let (app, ticket) = (Arc::clone(&stage.app), ticket.clone());
             let given = answer(&asked, &signed);
-            tokio::spawn(async move { passkeys::sign_in(&app, &ticket, given, from).await.is_ok() })
+            tokio::spawn(
+                async move { sign_in::by_passkey(&app, &ticket, given, from).await.is_ok() },
+            )
         })
         .collect();
     let mut won = 0;

@@ -121,7 +121,7 @@ impl Sim {
             swarm = fault.encourages(swarm);
         }
         let world = World::new(Set::Shipped).await;
-        let model = Model::new(world.now(), kwic_team::flows::sessions::limits(&world.app));
+        let model = Model::new(world.now(), kwic_team::flows::session_auth::limits(&world.app));
         Self {
             world,
             model,

@@ -11,10 +11,12 @@ use kwic_team::domain::{
     AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Timestamp,
 };
 use kwic_team::engine::Snapshot;
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::invites::{self, Invitation, Shown};
-use kwic_team::flows::permit::{Caller, StorePermit};
-use kwic_team::flows::sign_in::{self, Attempt, Entered, From, Outcome};
-use kwic_team::flows::{accounts, letters, refresh, sessions};
+use kwic_team::flows::permit::StorePermit;
+use kwic_team::flows::sign_in::{self, Attempt, Entered, Outcome};
+use kwic_team::flows::{accounts, letters, refresh, session_auth};
 use kwic_team::mail::{ActionLink, Content, Mailer, Memory};
 use kwic_team::password::Hasher;
 use kwic_team::policy_folder;
@@ -141,18 +143,18 @@ impl Stage {
         &self,
         who: &str,
         password: &str,
-        from: From,
+        from: ClientInfo,
     ) -> Result<Committed<Entered>, Failure> {
         sign_in::sign_in(&self.app, self.attempt(who, password, from)).await.map(entered)
     }
 
-    pub fn attempt(&self, who: &str, password: &str, from: From) -> Attempt {
+    pub fn attempt(&self, who: &str, password: &str, from: ClientInfo) -> Attempt {
         let password = password.to_owned();
         Attempt { account: self.acme.clone(), email: email(who), password, from }
     }
 
     pub async fn sign_in(&self, who: &str) -> Entered {
-        self.try_sign_in(who, PASSWORD, From::default()).await.unwrap().value
+        self.try_sign_in(who, PASSWORD, ClientInfo::default()).await.unwrap().value
     }
 
     /// Somebody who is signed in, as the faces know it.
@@ -160,8 +162,8 @@ impl Stage {
         Caller::Member(self.signed_in(entered).expect("signed in"))
     }
 
-    pub fn signed_in(&self, entered: &Entered) -> Option<sessions::SignedIn> {
-        sessions::authenticate(&self.app, entered.token.expose())
+    pub fn signed_in(&self, entered: &Entered) -> Option<session_auth::SignedIn> {
+        session_auth::authenticate(&self.app, entered.token.expose())
     }
 
     pub async fn stored(&self, id: &MemberId) -> Option<Member> {

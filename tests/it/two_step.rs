@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use kwic_team::domain::{Email, Failure, Kind, Member, Token, TwoStepNews, limits};
 use kwic_team::flows::api_tokens::{self, Wanted};
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::Chosen;
-use kwic_team::flows::permit::Caller;
-use kwic_team::flows::sign_in::{self, Entered, From, Outcome};
+use kwic_team::flows::sign_in::{self, Entered, Outcome};
 use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::ticket::Waiting;
-use kwic_team::flows::{accounts, invites, me, passwords, sessions, two_step};
+use kwic_team::flows::{accounts, invites, me, passwords, sessions, token_auth, two_step};
 use kwic_team::keys::Keys;
 use kwic_team::mail::Content;
 use kwic_team::store::AccountEdit;
@@ -56,8 +57,12 @@ pub struct Guarded {
     pub entered: Entered,
 }
 
-pub fn here() -> From {
-    From { address: Some(IpAddr::from([192, 0, 2, 7])), agent: "Lynx".to_owned(), claimed: None }
+pub fn here() -> ClientInfo {
+    ClientInfo {
+        address: Some(IpAddr::from([192, 0, 2, 7])),
+        agent: "Lynx".to_owned(),
+        claimed: None,
+    }
 }
 
 pub fn shown(code: &str) -> Shown {
@@ -133,7 +138,7 @@ async fn an_api_token_is_made_by_who_shows_the_factor() {
     assert_eq!(refused(make(shown(&used)).await), (Kind::Denied, "wrong_code"));
     let code = ann.phone.next(&stage);
     let made = make(shown(&code)).await.unwrap().value;
-    assert!(api_tokens::authenticate(&stage.app, &made.secret).is_some());
+    assert!(token_auth::authenticate(&stage.app, &made.secret).is_some());
     assert_eq!(refused(make(shown(&code)).await), (Kind::Denied, "wrong_code"));
 }
 
@@ -247,7 +252,8 @@ async fn a_hundred_at_once_with_one_code_are_one_session() {
         let tries: Vec<_> = (0..100_u8)
             .map(|place| {
                 // From everywhere: a known place is not slowed down by the others.
-                let from = From { address: Some(IpAddr::from([198, 51, place, 1])), ..here() };
+                let from =
+                    ClientInfo { address: Some(IpAddr::from([198, 51, place, 1])), ..here() };
                 let (app, ticket, code) = (Arc::clone(&stage.app), ticket.clone(), code.clone());
                 tokio::spawn(async move {
                     sign_in::second_factor(&app, &ticket, &code, from).await.is_ok()
@@ -611,7 +617,7 @@ async fn wrong_codes_are_slowed_down_told_and_ended() {
     let stage = Stage::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     // Passwords and codes share one counter: a right password does not set it back.
-    let stranger = From { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
+    let stranger = ClientInfo { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
     let attempt = |password: &str| stage.attempt("ann", password, stranger.clone());
     let mut waits = 0;
     let mut failures = 0_u32;

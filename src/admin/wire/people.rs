@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, Revision, SessionId, Timestamp};
 use crate::flows::import::Imported;
-use crate::flows::sessions;
+use crate::flows::session_auth;
 use crate::store::{Committed, Removal};
 
 #[derive(Debug, Serialize)]
@@ -140,7 +140,7 @@ impl Session {
 
 /// When a session ends if it is not used before.
 fn ends(app: &App, session: &domain::Session) -> Timestamp {
-    let limits = sessions::limits(app);
+    let limits = session_auth::limits(app);
     let after = |from: Timestamp, limit: std::time::Duration| {
         Timestamp(from.0.saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
     };

@@ -2,8 +2,8 @@
 //! held against what the model foresaw.
 
 use kwic_team::domain::{AccountSlug, AuditEvent, Email, Failure, Name, RoleId, Token, Version};
-use kwic_team::flows::permit::Caller;
-use kwic_team::flows::{api_tokens, sessions};
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::{session_auth, token_auth};
 use kwic_team::store::{Committed, Store};
 
 use super::dice::Kind;
@@ -158,10 +158,10 @@ impl Sim {
     }
 
     /// Who holds an API token; the real thing and the model must agree on whether it opens.
-    pub(super) fn program(&self, at: usize) -> Result<Option<api_tokens::Holder>, String> {
+    pub(super) fn program(&self, at: usize) -> Result<Option<token_auth::Holder>, String> {
         let program = &self.model.programs[at];
         let secret = program.secret.as_deref().unwrap();
-        let found = api_tokens::authenticate(&self.world.app, secret);
+        let found = token_auth::authenticate(&self.world.app, secret);
         holds(found.is_some() == self.model.acts(at), || {
             format!("the token {} of {} opens: {found:?}", program.id, program.member)
         })?;
@@ -172,11 +172,14 @@ impl Sim {
         Ok(found)
     }
 
-    pub(super) fn signed_in(&mut self, at: usize) -> Result<Option<sessions::SignedIn>, String> {
+    pub(super) fn signed_in(
+        &mut self,
+        at: usize,
+    ) -> Result<Option<session_auth::SignedIn>, String> {
         let seat = &self.model.seats[at];
         let token = seat.token.clone().unwrap();
         let lives = self.model.lives(seat);
-        let found = sessions::authenticate(&self.world.app, &token);
+        let found = session_auth::authenticate(&self.world.app, &token);
         if found.is_some() != lives {
             return Err(format!(
                 "the session {} of {} {}",

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use kwic_team::domain::query::{EntityRef, Query};
 use kwic_team::domain::{Actor, AuditDetail, AuditEvent, Email, Member, MemberId, Value};
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::decide::decide;
-use kwic_team::flows::permit::{Caller, StorePermit};
+use kwic_team::flows::permit::StorePermit;
 use kwic_team::flows::set_up::{self, First};
-use kwic_team::flows::sign_in::From;
 use kwic_team::flows::{accounts, letters, refresh, reload};
 use kwic_team::store::{Committed, Store, StoredPolicies};
 
@@ -85,7 +86,7 @@ impl Sim {
             last_name: name("One"),
             role: None,
         };
-        let from = From::default();
+        let from = ClientInfo::default();
         let made = set_up::set_up(&app, token.expose(), first(slug(0)), &password, &from).await;
         let (_, member) = made.map_err(|fault| format!("no set-up: {fault}"))?.value;
         let again = set_up::set_up(&app, token.expose(), first(slug(1)), &password, &from).await;

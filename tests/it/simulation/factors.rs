@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use kwic_team::app::App;
 use kwic_team::domain::{AuditEvent, Failure, Member, MemberId, Session, SessionId, Token};
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::Chosen;
-use kwic_team::flows::sign_in::{self, Attempt, Entered, From, Outcome};
+use kwic_team::flows::sign_in::{self, Attempt, Entered, Outcome};
 use kwic_team::flows::step_up::Shown;
 use kwic_team::flows::two_step::{self, SetUp};
 use kwic_team::flows::{accounts, refresh};
@@ -131,7 +132,7 @@ impl Sim {
         let done = match (sign_in::sign_in(&app, attempt).await?, code) {
             (Outcome::Entered(done), _) => *done,
             (Outcome::SecondFactor(waiting), Some(code)) => {
-                sign_in::second_factor(&app, &waiting.ticket, &code, From::default()).await?
+                sign_in::second_factor(&app, &waiting.ticket, &code, ClientInfo::default()).await?
             }
             (Outcome::SecondFactor(_) | Outcome::SetUp(_), _) => {
                 let member = app.store.member_by_email(&account, email.key()).await?.unwrap();
@@ -157,7 +158,7 @@ impl Sim {
         let app = self.world.app.clone();
         let call = async {
             let shown = showing.with(&password);
-            let told = two_step::begin(&app, &signed_in, &shown, &From::default()).await?;
+            let told = two_step::begin(&app, &signed_in, &shown, &ClientInfo::default()).await?;
             Ok(Committed { revision: app.store.revision().await?, value: told.secret })
         };
         // What is told once cannot be told by a look: power cuts here are another test's.
@@ -166,7 +167,7 @@ impl Sim {
         self.tried(&person, right && showing.refused() != Some("wrong_code"));
         if let Some(secret) = told? {
             self.spends(&id, &showing);
-            let from = From::default();
+            let from = ClientInfo::default();
             let confirm =
                 async |code: String| two_step::confirm(&app, &signed_in, &code, &from).await;
             self.confirms_factor(&person, &secret, 1, confirm).await?;
@@ -213,7 +214,7 @@ impl Sim {
         let begun = self.change(&reasons, call, async |_: &Store| None).await?;
         if let Some((ticket, secret)) = begun {
             self.model.forgets_failures(person.account, &person.email);
-            let from = From::default();
+            let from = ClientInfo::default();
             let confirm =
                 async |code: String| two_step::confirm_by_ticket(&app, &ticket, &code, &from).await;
             if self.confirms_factor(person, &secret, 0, confirm).await? {
@@ -259,7 +260,7 @@ impl Sim {
         let app = self.world.app.clone();
         let call = async {
             let shown = showing.with(&password);
-            let off = two_step::switch_off(&app, &signed_in, &shown, &From::default()).await;
+            let off = two_step::switch_off(&app, &signed_in, &shown, &ClientInfo::default()).await;
             off.map(|done| with_token(Committed { revision: done.revision, value: done.value.0 }))
         };
         let look = self.look_session(Some(id.clone()));
@@ -320,7 +321,7 @@ impl Sim {
         let app = self.world.app.clone();
         let chosen = Chosen { id: person.id.clone(), expected };
         let call = async {
-            let done = two_step::reset(&app, caller, chosen, shown, From::default()).await?;
+            let done = two_step::reset(&app, caller, chosen, shown, ClientInfo::default()).await?;
             Ok(Committed { revision: done.revision, value: Some(done.value) })
         };
         let (id, before) = (person.id.clone(), person.version);

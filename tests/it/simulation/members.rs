@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{Actor, AuditEvent, Digest, Member, MemberId, Status, Timestamp, Version};
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::{self, Chosen, NewMember};
-use kwic_team::flows::sign_in::From;
 use kwic_team::flows::{accounts, me, refresh};
 use kwic_team::store::{AccountEdit, Committed, ImportPart, ImportRow, MemberEdit, Store};
 use tokio::sync::mpsc;
@@ -288,7 +288,7 @@ impl Sim {
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
         let call = async {
-            me::leave(&app, signed_in, &showing.with(&password), From::default()).await.map(
+            me::leave(&app, signed_in, &showing.with(&password), ClientInfo::default()).await.map(
                 |done| {
                     let counts = (done.value.sessions_ended, done.value.invites_cancelled);
                     Committed { revision: done.revision, value: Some(counts) }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use kwic_team::domain::{AuditEvent, Email, EmailEnd, Status, Token, Version};
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::Chosen;
-use kwic_team::flows::permit::Caller;
-use kwic_team::flows::sign_in::From;
 use kwic_team::flows::{me, passwords};
 use kwic_team::store::links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
@@ -29,7 +29,7 @@ impl Sim {
         self.note(format_args!("{} changes the password: {right} {good}", person.id));
         let reasons = self.about_step_up(&person, right, &showing).when(!good, "invalid");
         let app = self.world.app.clone();
-        let from = From::default();
+        let from = ClientInfo::default();
         let call = async {
             let changed =
                 passwords::change_own(&app, signed_in, &showing.with(&current), &new, from).await;
@@ -233,7 +233,8 @@ impl Sim {
         }
         let app = self.world.app.clone();
         let call = async {
-            let set = passwords::reset_by_link(&app, &token, &password, &From::default()).await;
+            let set =
+                passwords::reset_by_link(&app, &token, &password, &ClientInfo::default()).await;
             set.map(|done| Committed { revision: done.revision, value: Some(done.value.1) })
         };
         let look = self.look_letter::<Option<u64>>(None);
@@ -295,7 +296,7 @@ impl Sim {
         let wanted = to.clone();
         let call = async {
             let revision = app.store.revision().await?;
-            let from = From::default();
+            let from = ClientInfo::default();
             let begun =
                 me::change_email(&app, signed_in, wanted, &showing.with(&password), from).await;
             begun.map(|expires| Committed { revision, value: Some(expires.0) })

@@ -9,10 +9,11 @@ use kwic_team::app::App;
 use kwic_team::domain::{
     AuditEvent, Email, Failure, Invite, InviteId, Member, MemberId, Session, Status,
 };
+use kwic_team::flows::caller::Caller;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::invites::{self, Invitation};
 use kwic_team::flows::members::{self, Chosen};
-use kwic_team::flows::permit::Caller;
-use kwic_team::flows::sign_in::{self, Attempt, From};
+use kwic_team::flows::sign_in::{self, Attempt};
 use kwic_team::store::MemberEdit;
 use tokio::sync::oneshot;
 
@@ -378,7 +379,7 @@ async fn play(
                 account: slug(person.account),
                 email: person.email.clone(),
                 password: person.password.clone().unwrap(),
-                from: From::default(),
+                from: ClientInfo::default(),
             };
             let done = entered(sign_in::sign_in(app, attempt).await?);
             let token = done.value.token.expose().to_owned();

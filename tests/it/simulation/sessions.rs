@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use kwic_team::domain::{AuditEvent, MemberId, Session, Token};
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::flows::members::Chosen;
 use kwic_team::flows::sessions;
-use kwic_team::flows::sign_in::{Attempt, Entered, From};
+use kwic_team::flows::sign_in::{Attempt, Entered};
 use kwic_team::store::{Committed, Store};
 
 use super::factors::Which;
@@ -52,7 +53,7 @@ impl Sim {
             account: slug(person.account),
             email: person.email.clone(),
             password: password.clone(),
-            from: From { agent: "a simulation".to_owned(), ..From::default() },
+            from: ClientInfo { agent: "a simulation".to_owned(), ..ClientInfo::default() },
         };
         if let (true, Some(owner), Which::Owed) = (fits, &owner, showing.which)
             && self.dice.percent(60)

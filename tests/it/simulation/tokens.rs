@@ -2,7 +2,7 @@
 
 use kwic_team::domain::{ApiToken, AuditEvent};
 use kwic_team::flows::api_tokens::{self, Wanted};
-use kwic_team::flows::sign_in::From;
+use kwic_team::flows::client_info::ClientInfo;
 use kwic_team::store::{Committed, Store};
 
 use super::act::{name, role};
@@ -38,7 +38,8 @@ impl Sim {
         let app = self.world.app.clone();
         let (wanted, shown) = (wanted(&given, days), Some(showing.with(&password)));
         let call = async {
-            let made = api_tokens::create_own(&app, signed_in, wanted, shown, From::default());
+            let made =
+                api_tokens::create_own(&app, signed_in, wanted, shown, ClientInfo::default());
             made.await.map(with_secret)
         };
         let look = self.look_token(person.account);

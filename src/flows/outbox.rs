@@ -1,0 +1,41 @@
+//! The outbox: what a transition needs to queue a letter, and how many an address may be sent.
+//!
+//! Sends nothing: the queue is in the store, and is sent by the delivery of letters.
+
+use crate::app::App;
+use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
+use crate::entropy;
+use crate::store::letters::NewLetter;
+use crate::throttle::Quota;
+
+/// What a transition needs to queue a letter; `what` begins the message id.
+pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewLetter, Failure> {
+    let random = Digest::of(&[&entropy::random::<16>()?]).hex();
+    let random = random.get(..32).unwrap_or_default().to_owned();
+    Ok(NewLetter { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
+}
+
+/// A letter that tells of something that happened; `None` where no mail is sent.
+pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure> {
+    if !app.mailer.sends() {
+        return Ok(None);
+    }
+    new_letter(app, what, app.clock.later(limits::NOTICE_LIFETIME)).map(Some)
+}
+
+/// Bounds what those who are signed in on an account can have sent to an address. Each account, and
+/// each kind of mail, has a bound of its own: nobody uses up what another needs.
+///
+/// # Errors
+/// `TooMany` `too_many_requests`.
+pub(super) fn may_write_to(
+    app: &App,
+    account: &AccountSlug,
+    what: &str,
+    to: &Email,
+) -> Result<(), Failure> {
+    let of =
+        [b"mail to".as_slice(), account.as_str().as_bytes(), what.as_bytes(), to.key().as_bytes()];
+    let quotas = limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &of, most, per });
+    app.quotas.take(&quotas, app.clock.now())
+}

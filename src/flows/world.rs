@@ -1,0 +1,26 @@
+//! The world that the engine is asked about: the members of the directory, and which account a
+//! question means that names none.
+
+use crate::app::App;
+use crate::directory::Directory;
+use crate::domain::{MemberView, Standing};
+use crate::engine::{Members, World};
+
+/// The directory, as the engine asks it.
+pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
+
+impl Members for InDirectory<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        self.0.with(id, read)
+    }
+
+    fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+        self.0.standing(id, read)
+    }
+}
+
+/// The world of these members, as configured.
+pub(super) fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M> {
+    let single_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
+    World { members, single_account }
+}
