@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links, Reloading};
@@ -42,6 +42,8 @@ use crate::telemetry::log::{self, LogFormat};
 
 /// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
+/// How long the end waits for the store: for what still reads or writes it, and until it is closed.
+const CLOSE_MS_MAX: u64 = 5_000;
 /// The permissions of `admin.sock`: its owner is its operator.
 const ADMIN_MODE: u32 = 0o600;
 /// How often it is looked whether a socket is still there.
@@ -54,7 +56,43 @@ const SIGXFSZ: i32 = 25;
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
-pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
+pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
+    let (opened, store) = watch::channel(None);
+    let served = serve(config, demo, opened, store.clone()).await;
+    close(store).await;
+    served
+}
+
+/// Closes the store, however the sidecar came to its end: else the process may end while another
+/// thread closes it, which leaves the file as after a crash.
+async fn close(mut store: watch::Receiver<Option<Store>>) {
+    let close = async {
+        // One that is being opened comes; one that could not be opened does not.
+        let store = store.wait_for(Option::is_some).await.ok().and_then(|store| store.clone());
+        match store {
+            Some(store) => store.close().await,
+            None => Ok(()),
+        }
+    };
+    let closed = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), close).await;
+    let cause = match closed {
+        Ok(Ok(())) => return,
+        Ok(Err(fault)) => fault.private.unwrap_or(fault.public),
+        Err(_) => "it is still in use".to_owned(),
+    };
+    tracing::warn!(
+        cause,
+        "the store was not closed: the next start finds it as after a crash, with every change that was acknowledged"
+    );
+}
+
+/// Serves until a signal ends it. The store is sent to `opened` as soon as it is open.
+async fn serve(
+    mut config: Config,
+    demo: bool,
+    opened: watch::Sender<Option<Store>>,
+    store: watch::Receiver<Option<Store>>,
+) -> Result<(), Failure> {
     if demo {
         config.mail.kind = Some("folder".to_owned());
     }
@@ -66,9 +104,13 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let Opened { app, follower, untold } = tokio::select! {
-        opened = decisions.open(config, demo, sockets.console.place()) => opened?,
-        // However long a large store or a hanging disk takes.
-        () = signals.end() => return Ok(()),
+        opened = decisions.open(config, demo, sockets.console.place(), opened) => opened?,
+        // However long a large store or a hanging disk takes. Closed here: the threads that open it
+        // end with this function.
+        () = signals.end() => {
+            close(store).await;
+            return Ok(());
+        }
     };
     tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
     tokio::spawn(refresh::mend(app.store.clone()));
@@ -235,8 +277,15 @@ impl Decisions {
 
     /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
     /// others would put the start off.
-    async fn open(&self, config: Config, demo: bool, console: String) -> Result<Opened, Failure> {
-        let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
+    async fn open(
+        &self,
+        config: Config,
+        demo: bool,
+        console: String,
+        store: watch::Sender<Option<Store>>,
+    ) -> Result<Opened, Failure> {
+        let opening = async move { open(config, demo, &console, &store).await };
+        let opened = self.1.spawn(opening).await;
         opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
     }
 
@@ -367,8 +416,13 @@ struct Opened {
     untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
 }
 
-/// Store, directory, policies, keys, mail.
-async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failure> {
+/// Store, directory, policies, keys, mail. The store is sent to `opened` before anything is done with it.
+async fn open(
+    config: Config,
+    demo: bool,
+    console: &str,
+    opened: &watch::Sender<Option<Store>>,
+) -> Result<Opened, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
         clear_up(&config)?;
@@ -379,6 +433,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     } else {
         Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
     };
+    opened.send_replace(Some(store.clone()));
     let keys = config.data.join("keys");
     keys_are_there(&store, &keys).await?;
     // A letter that stays with a process that has ended is due again when its lease ends.

@@ -485,6 +485,17 @@ impl Store {
         }
     }
 
+    /// Closes the file for good, once what uses it has ended: every later call is refused. A process
+    /// that ends without it leaves the file as after a crash.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn close(&self) -> Result<(), Failure> {
+        match self {
+            Self::Redb(store) => store.close().await,
+        }
+    }
+
     /// Whether a change may have been made that followers have not heard of.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {

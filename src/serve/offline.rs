@@ -80,7 +80,7 @@ pub async fn restore(
     let (_, secrets_without_key) = two_step::reseal(&store, &keys).await?;
     let invites_without_key = invites_without_key(&store, &keys).await?;
     // Closed before it gets its name.
-    drop(store);
+    store.close().await?;
     Ok(Restored {
         revision: backup.revision(),
         taken: backup.taken(),

@@ -153,6 +153,8 @@ struct Inner {
     health: Health,
     /// `None` after an input or output error, until the next call opens it again.
     database: RwLock<Option<Database>>,
+    /// Whether it was closed for good. Changes only while `database` is locked.
+    closed: AtomicBool,
     /// Held from the beginning of a change until its followers are told, so that the feed's order
     /// is the order of revisions.
     writer: Mutex<Writer>,
@@ -263,6 +265,7 @@ impl RedbStore {
             file,
             health: Health::default(),
             database,
+            closed: AtomicBool::new(false),
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
@@ -347,6 +350,22 @@ impl RedbStore {
             }
         })
         .await
+    }
+
+    /// Closes the file for good, once what uses it has ended: every later call is refused.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn close(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.close_now()).await
+    }
+
+    fn close_now(&self) -> Result<(), Failure> {
+        let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.closed.store(true, Ordering::Release);
+        let closed = slot.take().map_or(Ok(()), Database::close);
+        closed.map_err(|fault| busy(&cause::of(&fault.into())))
     }
 
     /// Why the last change was not kept, without a path; `None` where it was.
@@ -556,6 +575,9 @@ impl RedbStore {
         }
         let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
         if !is_open(&slot) {
+            if self.0.closed.load(Ordering::Acquire) {
+                return Err(closed());
+            }
             let reached = self.0.reached.load(Ordering::Acquire);
             let database = (self.0.opener)(reached == 0)?;
             if reached > 0 {
@@ -586,6 +608,14 @@ fn replaced() -> Failure {
         Kind::Busy,
         "store_replaced",
         "the store's file was replaced by an older one while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
+    )
+}
+
+fn closed() -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "stopping",
+        "the sidecar stops, and nothing was changed: try again once it runs",
     )
 }
 
