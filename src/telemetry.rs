@@ -321,7 +321,7 @@ fn write_disk(out: &mut String, disk: Disk) {
     single(
         out,
         ("kwic_store_write_failures_total", "counter"),
-        "Changes that the store's disk did not keep.",
+        "Changes that the store did not keep.",
         disk.failures,
     );
     single(

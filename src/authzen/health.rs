@@ -32,6 +32,9 @@ struct Ready<'r> {
     store: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_fault: Option<String>,
+    /// No change is written until a restart; there only where it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_needs_restart: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies_unkept: Option<&'static str>,
     /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
@@ -101,6 +104,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         members: app.directory.len(),
         store: if store_fault.is_some() { "failing" } else { "ok" },
         store_fault,
+        store_needs_restart: app.store.is_broken().then_some(true),
         mail: if app.mailer.sends() { app.telemetry.mail.word() } else { "off" },
         policies_unkept: unkept.then_some(
             "the live policies are not kept for the next start, which would begin with those before",

@@ -220,9 +220,13 @@ fn disk(ready: &Json) -> Vec<Line> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
     if !fault.is_empty() {
+        let next = match ready.get("store_needs_restart").is_some() {
+            true => "",
+            false => "; the sidecar continues by itself once it can",
+        };
         lines.push(Line::fail(
             "store",
-            format!("the store cannot be written, and every change is refused: {fault}; the sidecar continues by itself once it can"),
+            format!("the store cannot be written, and every change is refused: {fault}{next}"),
         ));
     }
     for (name, about, what) in [

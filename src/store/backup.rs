@@ -99,6 +99,14 @@ impl Store {
         }
     }
 
+    /// Whether work on the store has panicked, and no change is written until a restart.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Redb(store) => store.is_broken(),
+        }
+    }
+
     /// How many changes the disk did not keep since the start.
     #[must_use]
     pub fn failures(&self) -> u64 {

@@ -280,9 +280,22 @@ impl RedbStore {
     /// Runs what is done at the start; a damaged file can lead redb or a record into an assertion,
     /// which is a fault of the file.
     fn unharmed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
-        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+        self.unbroken(|| work(self)).map_err(|fault| {
             let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
-            Err(damaged(path, "it leads nowhere"))
+            match fault.code {
+                health::BROKEN => damaged(path, "it leads nowhere"),
+                _ => fault,
+            }
+        })
+    }
+
+    /// Runs work on the store. Where it panics, as a damaged file leads redb or a record into an
+    /// assertion, nothing is written any more: what lies in memory may be half changed, and pages that
+    /// are in use may pass for free ones. What was read before is still there to decide by.
+    fn unbroken<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            self.0.file.iter().for_each(|file| file.freeze());
+            Err(self.0.health.broke())
         })
     }
 
@@ -364,7 +377,13 @@ impl RedbStore {
     fn close_now(&self) -> Result<(), Failure> {
         let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
         self.0.closed.store(true, Ordering::Release);
-        let closed = slot.take().map_or(Ok(()), Database::close);
+        let open = slot.take();
+        if self.0.health.is_broken() {
+            // Closing reads what may be damaged, and must write nothing.
+            std::mem::forget(open);
+            return Ok(());
+        }
+        let closed = open.map_or(Ok(()), Database::close);
         closed.map_err(|fault| busy(&cause::of(&fault.into())))
     }
 
@@ -372,6 +391,12 @@ impl RedbStore {
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.0.health.fault()
+    }
+
+    /// Whether work on the store has panicked, and no change is written until a restart.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.0.health.is_broken()
     }
 
     /// How many changes the disk did not keep since the start.
@@ -428,7 +453,7 @@ impl RedbStore {
         let changed = self.try_to_change(actor, work);
         match &changed {
             Ok(_) => self.0.health.worked(),
-            Err(fault) if is_of_disk(fault) => {
+            Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
                 let cause = fault.private.as_deref().unwrap_or(&fault.public);
                 self.0.health.failed(cause);
             }
@@ -451,6 +476,7 @@ impl RedbStore {
     ) -> Result<Committed<T>, Failure> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
+        self.0.health.unbroken()?;
         let now = self.0.clock.now();
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
@@ -539,6 +565,10 @@ impl RedbStore {
 
     /// Runs work on the open database, and closes it after an error of the disk.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
+        self.unbroken(|| self.on_open(work))
+    }
+
+    fn on_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.reopen()?;
         // What another process wrote there is not ours to read.
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;

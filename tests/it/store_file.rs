@@ -15,7 +15,7 @@ use kwic_team::store::{MemberFilter, Store};
 use crate::made_up::Ran;
 use crate::people::{document, problem};
 use crate::store_suite::stage::{ACTOR, NOW, member, slug};
-use crate::support::{Answer, Sidecar, Start, command, eventually, is_installed};
+use crate::support::{Answer, Sidecar, Start, command, eventually, is_installed, question};
 
 const STORE: &str = "data/kwic.redb";
 
@@ -265,6 +265,45 @@ fn a_flipped_bit_in_an_address_is_found_and_never_backed_up() {
     assert!(alone.contains("ok: every page of the store"), "{alone}");
     sidecar.restart();
     doctor(&sidecar).ends(0);
+}
+
+#[test]
+fn work_on_the_store_that_panics_is_told_and_nothing_is_written_after_it() {
+    let mut sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    // Nothing of the file is in memory but what decisions need.
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    sidecar.restart();
+    let asks = question("ann", "chats:view", ("chat", "1"), "acme");
+    assert!(sidecar.tcp().allows(&asks));
+    let file = fs::File::options().write(true).open(sidecar.path(STORE)).unwrap();
+    file.write_all_at(&vec![0; 900_000], 100_000).unwrap();
+    let zeroed = fs::read(sidecar.path(STORE)).unwrap();
+    let edit = ["member", "edit", "ann", "--first-name", "Z"];
+    for _ in 0..3 {
+        let told = Ran::from(sidecar.run(&edit)).complains(1);
+        assert!(told.contains("restore the last backup"), "{told}");
+    }
+    Ran::from(sidecar.run(&["audit", "verify"])).complains(1);
+    let mut admin = sidecar.admin();
+    let answer =
+        admin.send("POST", "/api/v1/members/ann/suspend?account=acme", "if-match: \"1\"\r\n", "");
+    assert_eq!(problem(&answer, 503), "store_broken");
+    let ready = document(&readyz(&sidecar), 200);
+    assert_eq!(ready["store"], "failing", "{ready}");
+    assert!(ready["store_fault"].as_str().unwrap().contains("until a restart"), "{ready}");
+    assert_eq!(metric(&sidecar, "kwic_store_failing"), 1);
+    assert!(metric(&sidecar, "kwic_store_write_failures_total") > 0);
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("fail: the store cannot be written"), "{ill}");
+    assert!(!ill.contains("continues by itself"), "{ill}");
+    assert!(sidecar.tcp().allows(&asks), "decisions go on");
+    let log = sidecar.log_text();
+    assert!(log.contains("until a restart") && !log.contains("can be written again"), "{log}");
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    assert!(fs::read(sidecar.path(STORE)).unwrap() == zeroed, "the file was written to");
 }
 
 /// Everything that a start reads of a store.

@@ -34,7 +34,7 @@ impl RedbStore {
             store.check_now()?;
             // The transaction outlives the guard: whoever closes the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
-            copied(&from, &to)
+            store.unbroken(|| copied(&from, &to))
         })
         .await
     }
