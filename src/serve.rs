@@ -8,7 +8,7 @@ pub mod offline;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use crate::mail::Mailer;
 use crate::open_files;
 use crate::policy_folder::{self, Watch};
 use crate::routes;
+use crate::socket_file;
 use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
@@ -330,6 +331,16 @@ impl Sockets {
     }
 }
 
+/// Where the sockets in the file system lie.
+#[must_use]
+pub fn socket_paths(config: &Config) -> Vec<PathBuf> {
+    let paths = unix_sockets(config).into_iter().filter_map(|socket| match socket {
+        Listen::Unix { path, .. } => Some(path),
+        Listen::Tcp(_) => None,
+    });
+    paths.collect()
+}
+
 /// The sockets in the file system, by their paths.
 fn unix_sockets(config: &Config) -> Vec<Listen> {
     let admin = Listen::Unix { path: config.data.join("admin.sock"), mode: ADMIN_MODE };
@@ -491,6 +502,9 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
     }
     let mut removed = leftovers::remove(&config.data, &[]);
     removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
+    let mut sockets = socket_file::left_behind(&socket_paths(config));
+    sockets.retain(|socket| fs::remove_file(socket).is_ok());
+    removed.extend(sockets);
     for path in removed {
         tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
     }

@@ -18,6 +18,7 @@ use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
 use crate::keys::Keys;
+use crate::socket_file;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,21 +353,25 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     lines
 }
 
-/// What a backup or a restore that was killed has left, with keys in it.
+/// What processes that were killed have left.
 fn left_behind(global: &Global) -> Vec<Line> {
-    let store = serve::configured(global, &global.data).map(|config| config.store.path);
-    let store = store.unwrap_or_else(|_| global.data.join("kwic.redb"));
+    let (store, sockets) = match serve::configured(global, &global.data) {
+        Ok(config) => (config.store.path.clone(), crate::serve::socket_paths(&config)),
+        Err(_) => (global.data.join("kwic.redb"), vec![global.data.join("admin.sock")]),
+    };
     let mut left = leftovers::of_backups(&global.data, &[Path::new(".")]);
     left.extend(leftovers::of_restores(&global.data, &store));
-    left.iter()
-        .map(|path| {
-            let place = path.display();
-            Line::warn(
-                "leftovers",
-                format!("a killed backup or restore has left `{place}`, which holds records or keys: the next start removes it, or remove it by hand"),
-            )
-        })
-        .collect()
+    let next = "the next start removes it, or remove it by hand";
+    let files = left.iter().map(|path| {
+        let place = path.display();
+        format!("a killed backup, restore or import has left `{place}`, which may hold records or keys: {next}")
+    });
+    let sockets = socket_file::left_behind(&sockets);
+    let sockets = sockets.iter().map(|path| {
+        let place = path.display();
+        format!("a killed process has left the socket `{place}`, where nobody listens: {next}")
+    });
+    files.chain(sockets).map(|sentence| Line::warn("leftovers", sentence)).collect()
 }
 
 /// What only the running sidecar knows. What it does not answer is a line, too.

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{make_private, usable};
-use crate::backup::pending::{self, beside, failed, staged};
+use crate::backup::pending::{self, KEPT, beside, failed, staged};
 use crate::backup::{self, Backup, Taken, above, leftovers, sync_folder};
 use crate::clock::{self, Clock};
 use crate::config::{Config, behind_links};
@@ -196,22 +196,40 @@ impl<'c> Staged<'c> {
         let store = behind_links(&self.config.store.path)?;
         if store.exists() {
             let old = beside(&store, &mark);
-            // Not every file system has links.
-            fs::hard_link(&store, &old)
-                .or_else(|_| fs::copy(&store, &old).map(drop))
-                .map_err(|fault| failed(&old, &fault))?;
+            keep(&store, &old).map_err(|fault| failed(&old, &fault))?;
             kept.push(old);
         }
-        for folder in self.keys.iter().map(PathBuf::as_path).chain([above(&store).as_path()]) {
+        let begun = self.begin(&store, &mark);
+        if begun.is_err() && !pending::is_there(data) {
+            // Nothing took the place of what was there: it needs no second name.
+            kept.iter().for_each(|old| drop(fs::remove_file(old)));
+        }
+        begun?;
+        kept.extend(pending::finish(data, &self.config.store.path)?.unwrap_or_default());
+        Ok(kept)
+    }
+
+    /// Says that everything lies whole beside its place, once it does.
+    fn begin(&self, store: &Path, mark: &str) -> Result<(), Failure> {
+        for folder in self.keys.iter().map(PathBuf::as_path).chain([above(store).as_path()]) {
             sync_folder(folder).map_err(|fault| failed(folder, &fault))?;
         }
         if let Some(keys) = &self.keys {
             sync_folder(&above(keys)).map_err(|fault| failed(keys, &fault))?;
         }
-        pending::begin(data, &mark)?;
-        kept.extend(pending::finish(data, &self.config.store.path)?.unwrap_or_default());
-        Ok(kept)
+        pending::begin(&self.config.data, mark)
     }
+}
+
+/// Gives the store a second name. Not every file system has links; a copy gets the name once it is
+/// whole.
+fn keep(store: &Path, old: &Path) -> io::Result<()> {
+    fs::hard_link(store, old).or_else(|_| {
+        let new = beside(old, "new");
+        fs::copy(store, &new).and_then(|_| fs::rename(&new, old)).inspect_err(|_| {
+            let _ = fs::remove_file(&new);
+        })
+    })
 }
 
 /// Removes what a restore that was killed has left, and nothing else.
@@ -233,6 +251,21 @@ fn clear(path: &Path) -> Result<(), Failure> {
 
 /// Such as `before-restore-20261124T120000123Z`.
 fn mark(now: Timestamp) -> String {
-    let time = clock::rfc3339(now).replace(|c: char| !c.is_ascii_alphanumeric(), "");
-    format!("before-restore-{time}")
+    let milliseconds = now.0.rem_euclid(1000);
+    let time = clock::rfc3339(Timestamp(now.0 - milliseconds));
+    let time: String = time.chars().filter(|c| c.is_ascii_alphanumeric() && *c != 'Z').collect();
+    format!("{KEPT}{time}{milliseconds:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_what_is_kept_sort_by_their_time() {
+        for (milliseconds, ending) in [(0, "000Z"), (5, "005Z"), (120, "120Z"), (389, "389Z")] {
+            let name = mark(Timestamp(1_795_521_600_000 + milliseconds));
+            assert_eq!(name, format!("before-restore-20261124T120000{ending}"));
+        }
+    }
 }

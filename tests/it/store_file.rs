@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -368,13 +369,21 @@ fn what_a_killed_backup_left_is_named_and_removed() {
     fs::copy(sidecar.path("data/keys/seal-1.key"), left.join("keys/seal-1.key")).unwrap();
     let staged = sidecar.path("data/kwic.redb.restoring");
     fs::copy(sidecar.path(STORE), &staged).unwrap();
+    let link = sidecar.path("data/kwic.redb.before-restore-20261124T120000123Z");
+    fs::hard_link(sidecar.path(STORE), &link).unwrap();
+    // No process has such a number.
+    let socket = sidecar.path("data/admin.sock.99999999");
+    drop(UnixListener::bind(&socket).unwrap());
     let told = doctor(&sidecar).ends(1);
-    for path in [&left, &staged] {
+    let named = format!("has left the socket `{}`", socket.display());
+    assert!(told.contains(&named), "{told}");
+    for path in [&left, &staged, &link] {
         assert!(told.contains(&format!("has left `{}`", path.display())), "{told}");
     }
     assert!(told.contains("warn: `acme`: nobody has joined it yet"), "{told}");
     sidecar.restart();
-    assert!(!left.exists() && !staged.exists());
+    assert!(!left.exists() && !staged.exists() && !link.exists());
+    assert!(fs::symlink_metadata(&socket).is_err());
     let well = doctor(&sidecar).ends(0);
     assert!(!well.contains("has left"), "{well}");
     assert!(well.contains("warn: `acme`: nobody has joined it yet"), "{well}");
