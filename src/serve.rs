@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreKind, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
-use crate::flows::check::keys_are_there;
+use crate::flows::check::{self, keys_are_there};
 use crate::flows::permit::StorePermit;
 use crate::flows::{
     again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
@@ -476,6 +476,10 @@ async fn open(
     let app = Arc::new(app);
     if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
         tell_resealed(resealed);
+    }
+    if !demo {
+        // A disk that takes nothing is told before the first change meets it.
+        check::try_the_disk(&app).await;
     }
     let untold = match start.untold {
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),

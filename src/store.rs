@@ -485,6 +485,16 @@ impl Store {
         }
     }
 
+    /// Tries whether a change would be kept, by one of nothing: [`Self::fault`] tells.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn try_writing(&self) -> Result<(), Failure> {
+        match self {
+            Self::Redb(store) => store.try_writing().await,
+        }
+    }
+
     /// Closes the file for good, once what uses it has ended: every later call is refused. A process
     /// that ends without it leaves the file as after a crash.
     ///

@@ -1,7 +1,7 @@
 //! `kwic-team doctor`: what is in order, what is not, and what to do next.
 //!
 //! Asks the running sidecar through `admin.sock`, and looks at the data folder itself; where no
-//! sidecar answers, at the store's file, too. Changes nothing.
+//! sidecar answers, at the store's file, too. Changes no record; tries whether the disk takes one.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -65,13 +65,16 @@ pub(super) fn run(global: &Global) -> Outcome {
     let remote = Remote::of(global)?;
     match remote.json(&Call::new("GET", "/readyz")) {
         Ok(ready) => {
+            // It tries to write, and readiness tells afterwards what came of that.
+            let whole = whole(&remote);
+            let ready = remote.json(&Call::new("GET", "/readyz")).unwrap_or(ready);
             lines.push(Line::ok(
                 "sidecar",
                 format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
             ));
             lines.extend(disk(&ready));
             lines.push(policies(&ready));
-            lines.extend(whole(&remote));
+            lines.extend(whole);
             lines.extend(running(&remote));
         }
         // It answers, and says why it is not ready.
@@ -315,6 +318,7 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
         Ok(checked) => {
             let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
             let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);
+            lines.extend(checked.unwritable.map(|fault| Line::fail("store", fault.public)));
             lines.extend(checked.keys_lost.map(|lost| Line::fail("keys", lost.public)));
             lines.extend(checked.erased_left.map(|_| erased_left("")));
             lines

@@ -365,6 +365,16 @@ impl RedbStore {
         .await
     }
 
+    /// Tries whether a change would be kept, by one of nothing: [`Self::fault`] tells.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn try_writing(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        let nothing = |_: &mut Transition<'_>| Ok(Ends::Quietly(()));
+        blocking(move || store.change(Actor::System.label(), nothing).map(drop)).await
+    }
+
     /// Closes the file for good, once what uses it has ended: every later call is refused.
     ///
     /// # Errors

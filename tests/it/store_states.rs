@@ -399,6 +399,9 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
             sidecar.tcp().allows(&question("ann", "chats:view", ("chat", "1"), "acme"))
         };
         assert!(ask(&sidecar));
+        let ready = document(&sidecar.tcp().get("/readyz"), 200);
+        assert_eq!(ready["store"], "failing", "before the first change: {ready}");
+        assert!(ready["data_fault"].is_string(), "{ready}");
         let mut admin = sidecar.admin();
         let answer = admin.send(
             "POST",

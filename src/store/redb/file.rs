@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, WriteTransaction};
 
-use super::{Fault, cause, transition};
-use crate::config::behind_links;
+use super::{Fault, transition};
+use crate::config::{behind_links, cause_at};
 use crate::domain::{Failure, Kind, limits};
 
 /// What redb writes at every commit: its header and both slots of commits.
@@ -433,7 +433,7 @@ pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
         }
         redb::Error::Io(fault) => format!(
             "the store `{place}` cannot be opened: {}; nothing was changed",
-            cause::of_file(fault, path)
+            cause_at(fault, path)
         ),
         other => return damaged(path, &other.to_string()),
     })
