@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -320,7 +321,12 @@ impl Sockets {
         usable(config)?;
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let admin = Listen::Unix { path, mode: ADMIN_MODE }.bind().await?;
+        let admin = match (Listen::Unix { path: path.clone(), mode: ADMIN_MODE }).bind().await {
+            Err(taken) if taken.code == "socket_taken" && offline::restores(&path).await => {
+                return Err(offline::restoring(&config.data));
+            }
+            bound => bound?,
+        };
         let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
         if let Some(path) = &config.decision.socket {
@@ -386,7 +392,7 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
                 return anew;
             }
             Err(fault) if !told => {
-                tracing::error!(socket = %path.display(), "the socket was removed or replaced: {}", fault.public);
+                tracing::error!(socket = %path.display(), "the socket is not reached by its name: {}", fault.public);
                 told = true;
             }
             Err(_) => {}
@@ -476,6 +482,7 @@ async fn open(
     let app = Arc::new(app);
     if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
         tell_resealed(resealed);
+        app.secrets_without_key.store(resealed.1, Ordering::Relaxed);
     }
     if !demo {
         // A disk that takes nothing is told before the first change meets it.

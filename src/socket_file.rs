@@ -76,7 +76,21 @@ impl SocketFile {
     /// Whether what lies at the path is this file.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        id_at(&self.path).is_ok_and(|id| id == self.id)
+        self.look().is_ok_and(|is_in_place| is_in_place)
+    }
+
+    /// The same, where the system tells it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn look(&self) -> io::Result<bool> {
+        match id_at(&self.path) {
+            Ok(id) => Ok(id == self.id),
+            Err(fault) => match fault.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+                _ => Err(fault),
+            },
+        }
     }
 }
 
@@ -97,6 +111,21 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_taken_for_one_that_was_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, path) = (home.path().join("data"), home.path().join("data/admin.sock"));
+        fs::create_dir(&folder).unwrap();
+        let _socket = UnixListener::bind(&path).unwrap();
+        let file = SocketFile::new(&path, &path).unwrap();
+        assert!(file.look().unwrap() && file.is_in_place());
+        fs::rename(&folder, home.path().join("aside")).unwrap();
+        assert!(!file.look().unwrap());
+        // A loop of links cannot be followed, as a folder that may not be entered cannot.
+        std::os::unix::fs::symlink(&folder, &folder).unwrap();
+        assert!(file.look().is_err() && !file.is_in_place());
+    }
 
     #[test]
     fn only_sockets_of_dead_makers_are_left_behind() {

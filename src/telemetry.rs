@@ -416,6 +416,15 @@ pub fn keys_refused(refused: bool) -> String {
     out
 }
 
+/// How many secrets of second factors no key opens.
+#[must_use]
+pub fn secrets_without_key(count: usize) -> String {
+    let mut out = String::new();
+    let help = "Secrets of second factors that no key opens, as the start or the last `kwic-team doctor` saw.";
+    single(&mut out, ("kwic_secrets_without_key", "gauge"), help, count);
+    out
+}
+
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

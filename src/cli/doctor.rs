@@ -77,6 +77,15 @@ pub(super) fn run(global: &Global) -> Outcome {
             lines.extend(whole);
             lines.extend(running(&remote));
         }
+        // What it works with is no leftover, and nothing else can be asked.
+        Err(stop) if stop.code == "restore_runs" => {
+            lines.push(Line::fail("restore", stop.message));
+            lines
+                .iter()
+                .try_for_each(|line| print(global, line))
+                .or_else(Stop::unless_reader_left)?;
+            return Ok(Exit::Failure);
+        }
         // It answers, and says why it is not ready.
         Err(stop) if !stop.code.is_empty() => {
             lines

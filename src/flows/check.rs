@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::app::App;
 use crate::config::cause_at;
@@ -55,7 +56,10 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
     let found = records(&app.store, &app.keys).await;
     let keys_missing = app.keys.missing_in(&app.config.data.join("keys"))?;
     match (found, store) {
-        (Ok(found), store) => Ok(Checked { store, keys_missing, ..found }),
+        (Ok(found), store) => {
+            app.secrets_without_key.store(found.secrets_without_key, Ordering::Relaxed);
+            Ok(Checked { store, keys_missing, ..found })
+        }
         // What is wrong with the file tells more than that it cannot be read.
         (Err(_), Some(store)) => {
             Ok(Checked { store: Some(store), keys_missing, ..Checked::default() })

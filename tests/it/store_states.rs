@@ -224,6 +224,22 @@ fn a_socket_that_was_replaced_is_taken_back_or_told() {
 }
 
 #[test]
+fn a_folder_where_the_socket_should_be_is_named() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let socket = sidecar.path("data/admin.sock");
+    fs::remove_file(&socket).unwrap();
+    fs::create_dir(&socket).unwrap();
+    let named = format!("`{}` is no socket: move it away", socket.display());
+    let told = Ran::from(sidecar.run(&["account", "list"])).complains(1);
+    assert!(told.contains(&named), "{told}");
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains(&named), "{ill}");
+    fs::remove_dir(&socket).unwrap();
+    eventually("it is made anew", || Ran::from(sidecar.run(&["account", "list"])).code == 0);
+}
+
+#[test]
 fn sockets_end_with_their_sidecar_however_often_they_were_made() {
     let mut sidecar = Sidecar::start();
     let sockets = [sidecar.path("data/admin.sock"), sidecar.path("decide.sock")];
