@@ -488,11 +488,24 @@ async fn open(
         // A disk that takes nothing is told before the first change meets it.
         check::try_the_disk(&app).await;
     }
+    tell_made_ahead(&app.store).await?;
     let untold = match start.untold {
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
         None => None,
     };
     Ok(Opened { app, follower, untold })
+}
+
+/// Tells of what was made under another clock, which opens nothing.
+async fn tell_made_ahead(store: &Store) -> Result<(), Failure> {
+    let made_ahead = store.made_ahead().await?;
+    if made_ahead > 0 {
+        tracing::error!(
+            made_ahead,
+            "invites, links, sessions or API tokens were made at a time that has not come yet, and open nothing: the clock of this machine is behind, or was ahead"
+        );
+    }
+    Ok(())
 }
 
 /// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions

@@ -145,6 +145,8 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing: Vec<String>,
         secrets_without_key: usize,
         empty_accounts: Vec<String>,
+        /// How many invites, links, sessions and API tokens a clock that was ahead has made.
+        made_ahead: u64,
         /// What was erased may still lie in the store's file.
         erased_left: bool,
         /// Why the last start could not write it anew.
@@ -157,6 +159,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing,
         secrets_without_key,
         empty_accounts,
+        made_ahead: checked.made_ahead,
         erased_left: checked.erased_left.is_some(),
         erased_fault: match checked.erased_left {
             Some(ErasedLeft::Failed(cause)) => Some(cause),

@@ -275,11 +275,27 @@ fn whole(remote: &Remote) -> Vec<Line> {
     let secrets = checked.get("secrets_without_key").and_then(Json::as_u64).unwrap_or(0);
     let fault = Some(text(&checked, "store_fault")).filter(|fault| !fault.is_empty());
     let mut lines = found(fault, &list("keys_missing"), secrets, &list("empty_accounts"));
+    lines.extend(made_ahead(checked.get("made_ahead").and_then(Json::as_u64).unwrap_or(0)));
     let fault = text(&checked, "erased_fault");
     if checked.get("erased_left").and_then(Json::as_bool).unwrap_or(false) {
         lines.push(erased_left(&fault));
     }
     lines
+}
+
+/// That a clock was ahead, or is behind now, and what does not count for that.
+fn made_ahead(count: u64) -> Option<Line> {
+    (count > 0).then(|| {
+        let what = counted(
+            count,
+            "invite, link, session or API token",
+            "invites, links, sessions and API tokens",
+        );
+        Line::fail(
+            "clock",
+            format!("{what} from a time that has not come yet, which open nothing: the clock of this machine is behind, or was ahead: set it right; if it is right now, send such invites again and make new tokens"),
+        )
+    })
 }
 
 /// That what was erased may still lie in the store's file, and why the last start has not changed that.
@@ -329,6 +345,7 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
             let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);
             lines.extend(checked.unwritable.map(|fault| Line::fail("store", fault.public)));
             lines.extend(checked.keys_lost.map(|lost| Line::fail("keys", lost.public)));
+            lines.extend(made_ahead(checked.made_ahead));
             lines.extend(checked.erased_left.map(|_| erased_left("")));
             lines
         }

@@ -31,6 +31,8 @@ pub struct Checked {
     pub secrets_without_key: usize,
     /// Accounts that nobody has joined.
     pub empty_accounts: Vec<String>,
+    /// How many invites, links, sessions and API tokens a clock that was ahead has made.
+    pub made_ahead: u64,
     /// Why a start could write nothing.
     pub unwritable: Option<Failure>,
 }
@@ -131,5 +133,12 @@ async fn records(store: &Store, keys: &Keys) -> Result<Checked, Failure> {
         }
     }
     let erased_left = store.erased_left().await?;
-    Ok(Checked { erased_left, secrets_without_key, empty_accounts, ..Checked::default() })
+    let made_ahead = store.made_ahead().await?;
+    Ok(Checked {
+        erased_left,
+        secrets_without_key,
+        empty_accounts,
+        made_ahead,
+        ..Checked::default()
+    })
 }

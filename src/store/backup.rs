@@ -61,6 +61,17 @@ impl Store {
         RedbStore::view(path).await.map(Self::Redb)
     }
 
+    /// How many open invites, links, sessions and API tokens were made under a clock that was ahead,
+    /// and are over.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn made_ahead(&self) -> Result<u64, Failure> {
+        match self {
+            Self::Redb(store) => store.made_ahead().await,
+        }
+    }
+
     /// Whether what was erased may still lie in the file.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use super::rewrite::{copy, is_due};
 use super::rows::Rows;
 use super::transition::{Ends, Transition};
 use super::{
-    FORMAT, Fault, INVITE_LINKS, INVITES, META, RedbStore, api_tokens, blocking, cause, links,
-    open_failure, revision, sessions, view,
+    FORMAT, Fault, INVITE_LINKS, INVITES, LINKS, META, RedbStore, api_tokens, blocking, cause,
+    links, open_failure, revision, sessions, view,
 };
 use crate::clock;
 use crate::domain::{
@@ -22,6 +22,7 @@ use crate::domain::{
 use crate::store::Committed;
 use crate::store::backup::{ErasedLeft, Undone};
 use crate::store::record::invites::InviteRecord;
+use crate::store::record::links::LinkRecord;
 use crate::store::record::newer;
 
 impl RedbStore {
@@ -91,6 +92,29 @@ impl RedbStore {
 }
 
 impl RedbStore {
+    pub(in crate::store) async fn made_ahead(&self) -> Result<u64, Failure> {
+        let now = self.0.clock.now();
+        self.read(move |tx| {
+            let mut ahead = 0;
+            let mut count = |at: Timestamp| ahead += u64::from(at.is_ahead_of(now));
+            for row in tx.open(INVITES)?.iter()? {
+                let (id, bytes) = row?;
+                let invite = InviteRecord::decode(id.value(), bytes.value())?.invite;
+                if invite.may_be_changed().is_ok() {
+                    count(invite.sent);
+                }
+            }
+            for row in tx.open(LINKS)?.iter()? {
+                let (id, bytes) = row?;
+                count(LinkRecord::decode(id.value(), bytes.value())?.link.created);
+            }
+            sessions::all(tx, |session| count(session.created.max(session.used)))?;
+            api_tokens::all(tx, |token| count(token.created))?;
+            Ok(ahead)
+        })
+        .await
+    }
+
     pub(in crate::store) async fn erased_left(&self) -> Result<Option<ErasedLeft>, Failure> {
         let failed = self.0.file.as_ref().and_then(|file| file.not_rewritten());
         self.read(|tx| {

@@ -66,7 +66,10 @@ impl RedbStore {
             let member = acting(change, &target)?;
             let mut factors = read(change.tx, &member.id)?;
             come_through(change, &member, &factors, confirmed.through)?;
-            let pending = factors.pending.take().filter(|it| change.now < it.expires);
+            let pending = factors
+                .pending
+                .take()
+                .filter(|it| it.expires.ends_within(limits::TWO_STEP_SETUP_LIFETIME, change.now));
             if pending.is_none_or(|it| it.secret != confirmed.secret) {
                 return Err(not_set_up().into());
             }
