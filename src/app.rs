@@ -2,7 +2,7 @@
 //!
 //! Holds them; decides nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -265,6 +265,8 @@ pub struct App {
     pub checking: Mutex<()>,
     /// Whether the live set is not kept for the next start; for readiness and metrics.
     pub policies_unkept: AtomicBool,
+    /// How many secrets of second factors no key opens, as far as the start or the last check saw.
+    pub secrets_without_key: AtomicUsize,
     /// The files of the sockets that are served.
     sockets: std::sync::Mutex<Vec<Weak<SocketFile>>>,
     /// Whether the data folder takes what is kept there beside the store.
@@ -282,15 +284,23 @@ impl App {
         sockets.push(Arc::downgrade(file));
     }
 
-    /// The names of the sockets whose file is gone, or another's.
+    /// What is wrong with each socket that nobody reaches by its name. Names no path.
     #[must_use]
-    pub fn sockets_displaced(&self) -> Vec<String> {
+    pub fn sockets_at_fault(&self) -> Vec<String> {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        let displaced = sockets.iter().filter_map(Weak::upgrade).filter(|it| !it.is_in_place());
-        let name = |file: Arc<SocketFile>| {
-            file.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let fault = |file: Arc<SocketFile>| {
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+            match file.look() {
+                Ok(true) => None,
+                Ok(false) => Some(format!(
+                    "the file of the socket `{name}` was removed or replaced: move away what lies there, and it is made anew"
+                )),
+                Err(fault) => Some(format!(
+                    "the file of the socket `{name}` cannot be looked at: {fault}: let the user who runs the sidecar enter its folder, with `chmod 700`"
+                )),
+            }
         };
-        displaced.map(name).collect()
+        sockets.iter().filter_map(Weak::upgrade).filter_map(fault).collect()
     }
 
     /// The handles, with a live policy set and nothing counted yet, made on the runtime of the
@@ -343,6 +353,7 @@ impl App {
             reloads_asked: AtomicU64::new(0),
             checking: Mutex::default(),
             policies_unkept: AtomicBool::new(false),
+            secrets_without_key: AtomicUsize::new(0),
             sockets: std::sync::Mutex::default(),
             spooling: Spooling::default(),
             roles_given: RwLock::new(()),

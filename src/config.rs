@@ -21,7 +21,7 @@ use keys::{KEYS, Key};
 use read::Settings;
 
 pub use mail_server::{Login, MailServer, Proof, Scheme, TokenSource};
-pub use place::{behind_links, remedy};
+pub use place::{behind_links, cause_at, remedy};
 pub use read::{absolute, duration};
 pub use secret::Secret;
 

@@ -142,6 +142,8 @@ pub struct ApiTokenView {
     pub member: MemberId,
     /// The maker's account.
     pub account: AccountSlug,
+    /// When it was made.
+    pub created: Timestamp,
     /// From when on it opens nothing.
     pub expires: Timestamp,
 }
@@ -409,6 +411,7 @@ impl Directory {
             role: token.role.clone(),
             member: token.member.clone(),
             account: token.account.clone(),
+            created: token.created,
             expires: token.expires,
         });
     }

@@ -7,13 +7,14 @@ pub mod offline;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
 
 use crate::app::{App, Links, Reloading};
@@ -23,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, behind_links, remedy};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, counted};
-use crate::flows::check::keys_are_there;
+use crate::flows::check::{self, keys_are_there};
 use crate::flows::permit::StorePermit;
 use crate::flows::{
     again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
@@ -35,12 +36,15 @@ use crate::mail::Mailer;
 use crate::open_files;
 use crate::policy_folder::{self, Watch};
 use crate::routes;
+use crate::socket_file;
 use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
+/// How long the end waits for the store: for what still reads or writes it, and until it is closed.
+const CLOSE_MS_MAX: u64 = 5_000;
 /// The permissions of `admin.sock`: its owner is its operator.
 const ADMIN_MODE: u32 = 0o600;
 /// How often it is looked whether a socket is still there.
@@ -53,7 +57,43 @@ const SIGXFSZ: i32 = 25;
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
-pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
+pub async fn run(config: Config, demo: bool) -> Result<(), Failure> {
+    let (opened, store) = watch::channel(None);
+    let served = serve(config, demo, opened, store.clone()).await;
+    close(store).await;
+    served
+}
+
+/// Closes the store, however the sidecar came to its end: else the process may end while another
+/// thread closes it, which leaves the file as after a crash.
+async fn close(mut store: watch::Receiver<Option<Store>>) {
+    let close = async {
+        // One that is being opened comes; one that could not be opened does not.
+        let store = store.wait_for(Option::is_some).await.ok().and_then(|store| store.clone());
+        match store {
+            Some(store) => store.close().await,
+            None => Ok(()),
+        }
+    };
+    let closed = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), close).await;
+    let cause = match closed {
+        Ok(Ok(())) => return,
+        Ok(Err(fault)) => fault.private.unwrap_or(fault.public),
+        Err(_) => "it is still in use".to_owned(),
+    };
+    tracing::warn!(
+        cause,
+        "the store was not closed: the next start finds it as after a crash, with every change that was acknowledged"
+    );
+}
+
+/// Serves until a signal ends it. The store is sent to `opened` as soon as it is open.
+async fn serve(
+    mut config: Config,
+    demo: bool,
+    opened: watch::Sender<Option<Store>>,
+    store: watch::Receiver<Option<Store>>,
+) -> Result<(), Failure> {
     if demo {
         config.mail.kind = Some("folder".to_owned());
     }
@@ -66,9 +106,13 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     // Before the folder is read: what changes while it is read must not count as seen.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let Opened { app, follower, untold } = tokio::select! {
-        opened = decisions.open(config, demo, sockets.console.place()) => opened?,
-        // However long a large store or a hanging disk takes.
-        () = signals.end() => return Ok(()),
+        opened = decisions.open(config, demo, sockets.console.place(), opened) => opened?,
+        // However long a large store or a hanging disk takes. Closed here: the threads that open it
+        // end with this function.
+        () = signals.end() => {
+            close(store).await;
+            return Ok(());
+        }
     };
     tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
     tokio::spawn(refresh::mend(app.store.clone()));
@@ -202,8 +246,15 @@ impl Decisions {
 
     /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
     /// others would put the start off.
-    async fn open(&self, config: Config, demo: bool, console: String) -> Result<Opened, Failure> {
-        let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
+    async fn open(
+        &self,
+        config: Config,
+        demo: bool,
+        console: String,
+        store: watch::Sender<Option<Store>>,
+    ) -> Result<Opened, Failure> {
+        let opening = async move { open(config, demo, &console, &store).await };
+        let opened = self.1.spawn(opening).await;
         opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
     }
 
@@ -236,7 +287,12 @@ impl Sockets {
     async fn bind(config: &Config, decisions: &Decisions) -> Result<Self, Failure> {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let admin = Listen::Unix { path, mode: ADMIN_MODE }.bind().await?;
+        let admin = match (Listen::Unix { path: path.clone(), mode: ADMIN_MODE }).bind().await {
+            Err(taken) if taken.code == "socket_taken" && offline::restores(&path).await => {
+                return Err(offline::restoring(&config.data));
+            }
+            bound => bound?,
+        };
         let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
         if let Some(path) = &config.decision.socket {
@@ -245,6 +301,16 @@ impl Sockets {
         }
         Ok(Self { decision, console, admin })
     }
+}
+
+/// Where the sockets in the file system lie.
+#[must_use]
+pub fn socket_paths(config: &Config) -> Vec<PathBuf> {
+    let paths = unix_sockets(config).into_iter().filter_map(|socket| match socket {
+        Listen::Unix { path, .. } => Some(path),
+        Listen::Tcp(_) => None,
+    });
+    paths.collect()
 }
 
 /// The sockets in the file system, by their paths.
@@ -292,7 +358,7 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
                 return anew;
             }
             Err(fault) if !told => {
-                tracing::error!(socket = %path.display(), "the socket was removed or replaced: {}", fault.public);
+                tracing::error!(socket = %path.display(), "the socket is not reached by its name: {}", fault.public);
                 told = true;
             }
             Err(_) => {}
@@ -333,8 +399,13 @@ struct Opened {
     untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
 }
 
-/// Store, directory, policies, keys, mail.
-async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failure> {
+/// Store, directory, policies, keys, mail. The store is sent to `opened` before anything is done with it.
+async fn open(
+    config: Config,
+    demo: bool,
+    console: &str,
+    opened: &watch::Sender<Option<Store>>,
+) -> Result<Opened, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
         clear_up(&config)?;
@@ -345,6 +416,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     } else {
         Store::open(&config.store.path, config.store.cache_mb, clock.clone()).await?
     };
+    opened.send_replace(Some(store.clone()));
     let keys = config.data.join("keys");
     keys_are_there(&store, &keys).await?;
     // A letter that stays with a process that has ended is due again when its lease ends.
@@ -376,12 +448,30 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     let app = Arc::new(app);
     if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
         tell_resealed(resealed);
+        app.secrets_without_key.store(resealed.1, Ordering::Relaxed);
     }
+    if !demo {
+        // A disk that takes nothing is told before the first change meets it.
+        check::try_the_disk(&app).await;
+    }
+    tell_made_ahead(&app.store).await?;
     let untold = match start.untold {
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
         None => None,
     };
     Ok(Opened { app, follower, untold })
+}
+
+/// Tells of what was made under another clock, which opens nothing.
+async fn tell_made_ahead(store: &Store) -> Result<(), Failure> {
+    let made_ahead = store.made_ahead().await?;
+    if made_ahead > 0 {
+        tracing::error!(
+            made_ahead,
+            "invites, links, sessions or API tokens were made at a time that has not come yet, and open nothing: the clock of this machine is behind, or was ahead"
+        );
+    }
+    Ok(())
 }
 
 /// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions
@@ -402,6 +492,9 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
     }
     let mut removed = leftovers::remove(&config.data, &[]);
     removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
+    let mut sockets = socket_file::left_behind(&socket_paths(config));
+    sockets.retain(|socket| fs::remove_file(socket).is_ok());
+    removed.extend(sockets);
     for path in removed {
         tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
     }

@@ -327,7 +327,7 @@ fn write_disk(out: &mut String, disk: Disk) {
     single(
         out,
         ("kwic_store_write_failures_total", "counter"),
-        "Changes that the store's disk did not keep.",
+        "Changes that the store did not keep.",
         disk.failures,
     );
     single(
@@ -419,6 +419,15 @@ pub fn keys_refused(refused: bool) -> String {
     let mut out = String::new();
     let help = "1 where `decision.keys_file` was refused, and the keys before go on counting.";
     single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
+    out
+}
+
+/// How many secrets of second factors no key opens.
+#[must_use]
+pub fn secrets_without_key(count: usize) -> String {
+    let mut out = String::new();
+    let help = "Secrets of second factors that no key opens, as the start or the last `kwic-team doctor` saw.";
+    single(&mut out, ("kwic_secrets_without_key", "gauge"), help, count);
     out
 }
 

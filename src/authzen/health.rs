@@ -24,6 +24,9 @@ struct Ready<'r> {
     /// Without its cause, which names a path: nobody needs a key to ask for this.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_fault: Option<&'static str>,
+    /// How many secrets of second factors no key opens; there only where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets_without_key: Option<usize>,
     /// How long a reload has been running, once that is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_running_seconds: Option<i64>,
@@ -32,6 +35,9 @@ struct Ready<'r> {
     store: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_fault: Option<String>,
+    /// No change is written until a restart; there only where it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_needs_restart: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies_unkept: Option<&'static str>,
     /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
@@ -96,11 +102,13 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
             |_| "`decision.keys_file` was refused, and the keys before go on counting: see the log",
         ),
         fault: if to_operator { status.fault.clone() } else { status.short_fault() },
+        secrets_without_key: Some(secrets_without_key(app)).filter(|count| *count > 0),
         reload_running_seconds: Some(running(app)).filter(|seconds| *seconds >= LONG_SECONDS),
         revision: app.directory.revision().0,
         members: app.directory.len(),
         store: if store_fault.is_some() { "failing" } else { "ok" },
         store_fault,
+        store_needs_restart: app.store.is_broken().then_some(true),
         mail: if app.mailer.sends() { app.telemetry.mail.word() } else { "off" },
         policies_unkept: unkept.then_some(
             "the live policies are not kept for the next start, which would begin with those before",
@@ -111,14 +119,12 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
 }
 
 fn sockets_fault(app: &App) -> Option<String> {
-    let displaced = app.sockets_displaced();
-    let names: Vec<String> = displaced.iter().map(|name| format!("`{name}`")).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "the file of the socket {} was removed or replaced: move away what lies there, and it is made anew",
-            names.join(" and of ")
-        )
-    })
+    let faults = app.sockets_at_fault();
+    (!faults.is_empty()).then(|| faults.join("; "))
+}
+
+fn secrets_without_key(app: &App) -> usize {
+    app.secrets_without_key.load(Ordering::Relaxed)
 }
 
 /// A reload of a large folder takes some seconds.
@@ -139,6 +145,8 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing: Vec<String>,
         secrets_without_key: usize,
         empty_accounts: Vec<String>,
+        /// How many invites, links, sessions and API tokens a clock that was ahead has made.
+        made_ahead: u64,
         /// What was erased may still lie in the store's file.
         erased_left: bool,
         /// Why the last start could not write it anew.
@@ -151,6 +159,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing,
         secrets_without_key,
         empty_accounts,
+        made_ahead: checked.made_ahead,
         erased_left: checked.erased_left.is_some(),
         erased_fault: match checked.erased_left {
             Some(ErasedLeft::Failed(cause)) => Some(cause),
@@ -168,7 +177,7 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         policies_unkept: app.policies_unkept.load(Ordering::Relaxed),
         data_failures: app.spooling.failures(),
         data_failing: app.spooling.fault().is_some(),
-        sockets_displaced: app.sockets_displaced().len(),
+        sockets_displaced: app.sockets_at_fault().len(),
     };
     let policies = app.policies.load();
     let status = app.policy_status.load();
@@ -191,5 +200,6 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
     });
     text.push_str(&app.telemetry.mail.render(app.clock.now()));
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
+    text.push_str(&telemetry::secrets_without_key(secrets_without_key(app)));
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -21,6 +21,9 @@ const NOTE: &str = "backup-";
 const PATH_BYTES_MAX: u64 = 4096;
 /// How the file of every store begins; one that is copied is empty before that.
 const STORE_BEGINS: &[u8] = b"redb\x1a\n\xa9\r\n";
+/// The beginning of the name that the file of an import has for a moment, before sixteen hexadecimal
+/// digits. Nothing is written to it while it has one.
+const IMPORT: &str = "import-";
 /// So many names of a folder are looked at.
 const NAMES_MAX: usize = 10_000;
 
@@ -74,12 +77,28 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let (keys, store) = (data.join(KEYS), behind(store));
     let mut found = vec![pending::beside(&store, "new"), pending::draft(data)];
     found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
+    found.extend(names(data).into_iter().filter(|path| is_import(path)));
     found.retain(|path| is_file(path));
     // What a restore has begun to put into its place is not left behind.
     if !pending::is_there(data) {
+        found.extend(second_names(&store));
         let staged = [&store, &keys].map(|path| pending::staged(path).ok());
         found.extend(staged.into_iter().flatten().filter(|path| is_of_restore(path)));
     }
+    found
+}
+
+/// Names under which a restore was to keep the store that it replaces, and has not replaced: links to
+/// the store itself, and copies that were not written to their end.
+fn second_names(store: &Path) -> Vec<PathBuf> {
+    let id = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let (own, begins) = (id(store), format!("{}.{}", name_of(store), pending::KEPT));
+    let mut found = names(&super::above(store));
+    found.retain(|path| {
+        let is_link = own.is_some() && id(path) == own;
+        let is_cut = name_of(path).ends_with(".new");
+        name_of(path).starts_with(&begins) && is_file(path) && (is_link || is_cut)
+    });
     found
 }
 
@@ -181,6 +200,14 @@ fn is_key_file(path: &Path) -> bool {
     is_key(name_of(path)) && is_file(path)
 }
 
+/// Such as `import-0123456789abcdef`, and empty.
+fn is_import(path: &Path) -> bool {
+    let mark = name_of(path).strip_prefix(IMPORT).unwrap_or_default();
+    mark.len() == 16
+        && mark.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && fs::symlink_metadata(path).is_ok_and(|meta| meta.len() == 0)
+}
+
 /// Such as `link-2.new`: a key that was not written to its end.
 fn is_new_key(path: &Path) -> bool {
     let stem = name_of(path).strip_suffix(".new").and_then(|stem| stem.split_once('-'));
@@ -227,6 +254,41 @@ mod tests {
         assert!(of_backups(&data, &[]).is_empty(), "its note went with its maker");
         assert_eq!(remove(&data, &[&backups]), [alive]);
         assert!(others.exists() && plain.exists());
+    }
+
+    #[test]
+    fn a_second_name_of_the_store_goes_and_a_copy_of_before_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, store) = (home.path(), home.path().join("kwic.redb"));
+        fs::write(&store, "live").unwrap();
+        let beside = |ending: &str| data.join(format!("kwic.redb.{ending}"));
+        let link = beside("before-restore-20261124T120000123Z");
+        fs::hard_link(&store, &link).unwrap();
+        let cut = beside("before-restore-20261124T120000124Z.new");
+        let import = data.join("import-0123456789abcdef");
+        let stay = [
+            beside("before-restore-20261124T120000125Z"),
+            beside("mine"),
+            data.join("import-more"),
+            data.join("import-fedcba9876543210"),
+        ];
+        for path in stay.iter().chain([&cut]) {
+            fs::write(path, "other").unwrap();
+        }
+        fs::hard_link(&store, beside("linked")).unwrap();
+        fs::write(&import, "").unwrap();
+        pending::begin(data, "before-restore-20261124T120000123Z").unwrap();
+        assert_eq!(
+            of_restores(data, &store),
+            std::slice::from_ref(&import),
+            "it is to be finished"
+        );
+        fs::remove_file(data.join("restore.pending")).unwrap();
+        let mut removed = remove_of_restores(data, &store);
+        removed.sort();
+        assert_eq!(removed, [import, link, cut]);
+        assert_eq!(fs::read_to_string(&store).unwrap(), "live");
+        assert!(stay.iter().chain([&beside("linked")]).all(|path| path.exists()));
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::domain::{Failure, Kind};
 const NOTE: &str = "restore.pending";
 /// The ending of what is to take a place.
 const RESTORING: &str = "restoring";
+/// How the ending of what a restore keeps begins; the time follows.
+pub const KEPT: &str = "before-restore-";
 /// More than any ending has.
 const NOTE_BYTES_MAX: u64 = 100;
 

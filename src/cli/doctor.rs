@@ -1,7 +1,7 @@
 //! `kwic-team doctor`: what is in order, what is not, and what to do next.
 //!
 //! Asks the running sidecar through `admin.sock`, and looks at the data folder itself; where no
-//! sidecar answers, at the store's file, too. Changes nothing.
+//! sidecar answers, at the store's file, too. Changes no record; tries whether the disk takes one.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -18,6 +18,7 @@ use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
 use crate::keys::Keys;
+use crate::socket_file;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +65,26 @@ pub(super) fn run(global: &Global) -> Outcome {
     let remote = Remote::of(global)?;
     match remote.json(&Call::new("GET", "/readyz")) {
         Ok(ready) => {
+            // It tries to write, and readiness tells afterwards what came of that.
+            let whole = whole(&remote);
+            let ready = remote.json(&Call::new("GET", "/readyz")).unwrap_or(ready);
             lines.push(Line::ok(
                 "sidecar",
                 format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
             ));
             lines.extend(disk(&ready));
             lines.push(policies(&ready));
-            lines.extend(whole(&remote));
+            lines.extend(whole);
             lines.extend(running(&remote));
+        }
+        // What it works with is no leftover, and nothing else can be asked.
+        Err(stop) if stop.code == "restore_runs" => {
+            lines.push(Line::fail("restore", stop.message));
+            lines
+                .iter()
+                .try_for_each(|line| print(global, line))
+                .or_else(Stop::unless_reader_left)?;
+            return Ok(Exit::Failure);
         }
         // It answers, and says why it is not ready.
         Err(stop) if !stop.code.is_empty() => {
@@ -220,9 +233,13 @@ fn disk(ready: &Json) -> Vec<Line> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
     if !fault.is_empty() {
+        let next = match ready.get("store_needs_restart").is_some() {
+            true => "",
+            false => "; the sidecar continues by itself once it can",
+        };
         lines.push(Line::fail(
             "store",
-            format!("the store cannot be written, and every change is refused: {fault}; the sidecar continues by itself once it can"),
+            format!("the store cannot be written, and every change is refused: {fault}{next}"),
         ));
     }
     for (name, about, what) in [
@@ -258,11 +275,27 @@ fn whole(remote: &Remote) -> Vec<Line> {
     let secrets = checked.get("secrets_without_key").and_then(Json::as_u64).unwrap_or(0);
     let fault = Some(text(&checked, "store_fault")).filter(|fault| !fault.is_empty());
     let mut lines = found(fault, &list("keys_missing"), secrets, &list("empty_accounts"));
+    lines.extend(made_ahead(checked.get("made_ahead").and_then(Json::as_u64).unwrap_or(0)));
     let fault = text(&checked, "erased_fault");
     if checked.get("erased_left").and_then(Json::as_bool).unwrap_or(false) {
         lines.push(erased_left(&fault));
     }
     lines
+}
+
+/// That a clock was ahead, or is behind now, and what does not count for that.
+fn made_ahead(count: u64) -> Option<Line> {
+    (count > 0).then(|| {
+        let what = counted(
+            count,
+            "invite, link, session or API token",
+            "invites, links, sessions and API tokens",
+        );
+        Line::fail(
+            "clock",
+            format!("{what} from a time that has not come yet, which open nothing: the clock of this machine is behind, or was ahead: set it right; if it is right now, send such invites again and make new tokens"),
+        )
+    })
 }
 
 /// That what was erased may still lie in the store's file, and why the last start has not changed that.
@@ -310,7 +343,9 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
         Ok(checked) => {
             let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
             let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);
+            lines.extend(checked.unwritable.map(|fault| Line::fail("store", fault.public)));
             lines.extend(checked.keys_lost.map(|lost| Line::fail("keys", lost.public)));
+            lines.extend(made_ahead(checked.made_ahead));
             lines.extend(checked.erased_left.map(|_| erased_left("")));
             lines
         }
@@ -348,21 +383,25 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     lines
 }
 
-/// What a backup or a restore that was killed has left, with keys in it.
+/// What processes that were killed have left.
 fn left_behind(global: &Global) -> Vec<Line> {
-    let store = serve::configured(global, &global.data).map(|config| config.store.path);
-    let store = store.unwrap_or_else(|_| global.data.join("kwic.redb"));
+    let (store, sockets) = match serve::configured(global, &global.data) {
+        Ok(config) => (config.store.path.clone(), crate::serve::socket_paths(&config)),
+        Err(_) => (global.data.join("kwic.redb"), vec![global.data.join("admin.sock")]),
+    };
     let mut left = leftovers::of_backups(&global.data, &[Path::new(".")]);
     left.extend(leftovers::of_restores(&global.data, &store));
-    left.iter()
-        .map(|path| {
-            let place = path.display();
-            Line::warn(
-                "leftovers",
-                format!("a killed backup or restore has left `{place}`, which holds records or keys: the next start removes it, or remove it by hand"),
-            )
-        })
-        .collect()
+    let next = "the next start removes it, or remove it by hand";
+    let files = left.iter().map(|path| {
+        let place = path.display();
+        format!("a killed backup, restore or import has left `{place}`, which may hold records or keys: {next}")
+    });
+    let sockets = socket_file::left_behind(&sockets);
+    let sockets = sockets.iter().map(|path| {
+        let place = path.display();
+        format!("a killed process has left the socket `{place}`, where nobody listens: {next}")
+    });
+    files.chain(sockets).map(|sentence| Line::warn("leftovers", sentence)).collect()
 }
 
 /// What only the running sidecar knows. What it does not answer is a line, too.

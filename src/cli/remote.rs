@@ -321,7 +321,7 @@ impl Remote {
         self.within(call, "a connection", connected).await?.map_err(|fault| {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
-                kind if no_one(kind) && self.is_no_socket() => format!(
+                _ if self.is_no_socket() => format!(
                     "`{place}` is no socket: move it away; a sidecar that runs makes its own there within seconds"
                 ),
                 kind if no_one(kind) => format!(

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Failure, Kind};
@@ -24,6 +25,37 @@ pub fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
+/// A fault of the system at a file or folder, and what to do about it, where that is known.
+#[must_use]
+pub fn cause_at(fault: &io::Error, path: &Path) -> String {
+    let uid = |path: &Path| fs::metadata(path).map(|meta| meta.uid());
+    if fault.kind() == io::ErrorKind::PermissionDenied
+        && let (Ok(owner), Ok(own)) = (uid(path), uid(Path::new("/proc/self")))
+    {
+        return match owner == own {
+            true => format!("{fault}: {}", permit(path)),
+            false => format!(
+                "{fault}: it belongs to user {owner}, and this is user {own}: run this as its owner"
+            ),
+        };
+    }
+    match remedy(fault) {
+        Some(remedy) => format!("{fault}: {remedy}"),
+        None => fault.to_string(),
+    }
+}
+
+/// What its owner does about a file or folder whose permissions keep them out.
+fn permit(path: &Path) -> String {
+    let Ok(meta) = fs::metadata(path) else { return "see its permissions".to_owned() };
+    let (mode, place) = (meta.permissions().mode() & 0o7777, path.display());
+    let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
+    match mode & wanted == wanted {
+        false => format!("its mode is {mode:04o}: run `chmod {wanted:o} {place}`"),
+        true => "its mode allows it, so a mount, an ACL or a security module refuses it".to_owned(),
+    }
+}
+
 /// What to do about a fault of the system, where that is known. Names no path.
 #[must_use]
 pub fn remedy(fault: &io::Error) -> Option<&'static str> {
@@ -42,5 +74,30 @@ pub fn remedy(fault: &io::Error) -> Option<&'static str> {
         io::ErrorKind::FileTooLarge => Some("raise the bound on the size of files"),
         io::ErrorKind::PermissionDenied => Some("run this as the owner of the data folder"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_told_which_permission_is_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("kwic.redb");
+        fs::write(&file, "").unwrap();
+        let told = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            // Whoever runs this may be allowed everything.
+            cause_at(&io::Error::from(io::ErrorKind::PermissionDenied), path)
+        };
+        let read_only = told(&file, 0o400);
+        assert!(read_only.contains("is 0400: run `chmod 600 "), "{read_only}");
+        assert!(!read_only.contains("run this as"), "{read_only}");
+        let allowed = told(&file, 0o600);
+        assert!(!allowed.contains("chmod") && allowed.contains("ACL"), "{allowed}");
+        let folder = told(home.path(), 0o500);
+        assert!(folder.contains("run `chmod 700 "), "{folder}");
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
     }
 }

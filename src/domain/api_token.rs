@@ -43,6 +43,21 @@ pub struct ApiToken {
     pub used: Option<Timestamp>,
 }
 
+impl ApiToken {
+    /// Whether it opens anything at a moment, as far as its times go.
+    #[must_use]
+    pub fn lives(&self, now: Timestamp) -> bool {
+        lives(self.created, self.expires, now)
+    }
+}
+
+/// Whether a token of these times opens anything at a moment. One that was made under a clock that was
+/// ahead does not.
+#[must_use]
+pub fn lives(created: Timestamp, expires: Timestamp, now: Timestamp) -> bool {
+    now < expires && !created.is_ahead_of(now)
+}
+
 /// Reads a secret that somebody brings; `None` for what cannot be one.
 #[must_use]
 pub fn parse(text: &str) -> Option<Token> {
@@ -79,6 +94,13 @@ pub fn unknown() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_of_a_clock_that_was_wrong_opens_nothing() {
+        let at = |created, expires| lives(Timestamp(created), Timestamp(expires), Timestamp(0));
+        assert!(at(0, 1) && at(300_000, 400_000));
+        assert!(!at(0, 0) && !at(300_001, 400_000));
+    }
 
     #[test]
     fn a_secret_is_a_token_behind_the_prefix_and_nothing_else() {

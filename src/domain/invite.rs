@@ -133,7 +133,7 @@ impl Invite {
         match self.fate {
             Fate::Accepted { .. } => InviteState::Accepted,
             Fate::Revoked { .. } => InviteState::Revoked,
-            Fate::Open if now >= self.expires => InviteState::Expired,
+            Fate::Open if now >= self.expires || self.sent.is_ahead_of(now) => InviteState::Expired,
             Fate::Open => InviteState::Pending,
         }
     }
@@ -163,6 +163,10 @@ impl Invite {
             _ if generation != self.generation => gone(
                 "invite_replaced",
                 "this link was replaced by a newer one: open the link in the newest mail, or ask for a new one",
+            ),
+            InviteState::Expired if self.sent.is_ahead_of(now) => gone(
+                "invite_expired",
+                "this invitation was made while the server's clock was wrong: ask the person who invited you for a new one",
             ),
             InviteState::Expired => gone(
                 "invite_expired",
@@ -237,6 +241,22 @@ mod tests {
         assert_eq!(code(invite.may_be_accepted(Generation(1), Timestamp(99))), "invite_replaced");
         assert_eq!(invite.state(Timestamp(100)), InviteState::Expired);
         assert!(invite.holds_address(Timestamp(99)) && !invite.holds_address(Timestamp(100)));
+    }
+
+    #[test]
+    fn a_link_of_a_clock_that_was_wrong_does_not_open() {
+        let later = |minutes: i64| Timestamp(minutes * 60_000);
+        let made = |sent| Invite { sent, created: sent, expires: later(7 * 24 * 60), ..invite() };
+        let now = Timestamp(0);
+        assert_eq!(code(made(later(5)).may_be_accepted(Generation(2), now)), "");
+        let ahead = made(later(6));
+        let refused = ahead.may_be_accepted(Generation(2), now).unwrap_err();
+        assert_eq!(refused.code, "invite_expired");
+        assert!(refused.public.contains("clock was wrong"), "{refused}");
+        assert_eq!(ahead.state(now), InviteState::Expired);
+        assert!(!ahead.holds_address(now));
+        // Sent again, it is made now.
+        assert_eq!(Invite { sent: now, ..ahead }.state(now), InviteState::Pending);
     }
 
     #[test]

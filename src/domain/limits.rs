@@ -218,6 +218,9 @@ pub const SET_UPS_BY_NETWORK_MAX: usize = 30;
 pub const SET_UPS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
 /// After so many failed tries to sign in, the member's audit log hears of it, once.
 pub const SIGN_IN_FAILURES_TOLD: u32 = 10;
+/// What was made longer after now than this was made while the clock was wrong, and is over. Clocks
+/// that are set right by the network differ by far less.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
 /// How long a right password waits for its second factor: long enough to find the telephone.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 /// Longest ticket: the longest member id and a hash, sealed, in base64url.

@@ -66,14 +66,12 @@ impl Link {
     /// # Errors
     /// `Gone`, code `link_expired`.
     pub fn may_be_used(&self, now: Timestamp) -> Result<(), Failure> {
-        if now < self.expires {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Kind::Gone,
-            "link_expired",
-            "this link has expired: ask for a new one, and open it soon",
-        ))
+        let sentence = match now < self.expires {
+            true if !self.created.is_ahead_of(now) => return Ok(()),
+            true => "this link was made while the server's clock was wrong: ask for a new one",
+            false => "this link has expired: ask for a new one, and open it soon",
+        };
+        Err(Failure::new(Kind::Gone, "link_expired", sentence))
     }
 }
 

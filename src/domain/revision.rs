@@ -3,6 +3,9 @@
 //! Newtypes, so that no two bare numbers stand side by side in a signature.
 
 use std::fmt;
+use std::time::Duration;
+
+use super::limits;
 
 /// The store's revision: each change gets the next one. 0 is the empty store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -46,3 +49,22 @@ impl fmt::Display for Version {
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Whether this lies so far after `now` that the clock was wrong when it was written down, or is
+    /// now. What was made then is over: it would else last as long as the clock was wrong.
+    #[must_use]
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self.0 > now.later(limits::CLOCK_AHEAD_MAX).0
+    }
+
+    /// Whether what lasts so long and ends at this moment has begun and has not ended.
+    #[must_use]
+    pub fn ends_within(self, lifetime: Duration, now: Self) -> bool {
+        now < self && !self.is_ahead_of(now.later(lifetime))
+    }
+
+    fn later(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+}

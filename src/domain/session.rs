@@ -47,11 +47,14 @@ pub struct SessionLimits {
 }
 
 impl SessionLimits {
-    /// Whether a session that was made and last used then still lives.
+    /// Whether a session that was made and last used then still lives. One that was made or used
+    /// under a clock that was ahead does not.
     #[must_use]
     pub fn lives(&self, created: Timestamp, used: Timestamp, now: Timestamp) -> bool {
         let ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-        now.0 < used.0.saturating_add(ms(self.idle))
+        !created.is_ahead_of(now)
+            && !used.is_ahead_of(now)
+            && now.0 < used.0.saturating_add(ms(self.idle))
             && now.0 < created.0.saturating_add(ms(self.absolute))
     }
 }
@@ -87,5 +90,14 @@ mod tests {
         let lives = |used, now| limits.lives(Timestamp(0), Timestamp(used), Timestamp(now));
         assert!(lives(0, 9) && !lives(0, 10));
         assert!(lives(20, 24) && !lives(20, 25));
+    }
+
+    #[test]
+    fn a_session_of_a_clock_that_was_wrong_is_over() {
+        let limits =
+            SessionLimits { idle: Duration::from_secs(60), absolute: Duration::from_secs(3_600) };
+        let lives = |created, used| limits.lives(Timestamp(created), Timestamp(used), Timestamp(0));
+        assert!(lives(300_000, 300_000));
+        assert!(!lives(300_001, 300_001) && !lives(0, 300_001));
     }
 }

@@ -187,7 +187,7 @@ pub(super) async fn of(
 
 fn live(app: &App, tokens: Vec<ApiToken>) -> impl Iterator<Item = ApiToken> {
     let now = app.clock.now();
-    tokens.into_iter().filter(move |token| now < token.expires).map(|token| {
+    tokens.into_iter().filter(move |token| token.lives(now)).map(|token| {
         let used = token.used.max(app.directory.api_token_last_used(&token.token));
         ApiToken { used, ..token }
     })

@@ -1,14 +1,17 @@
 //! Whether what a restart would find is in order: the pages of the store, the keys, and what needs
 //! them.
 //!
-//! Reads only. For the operator of the sidecar.
+//! Changes no record. For the operator of the sidecar.
 
+use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::app::App;
+use crate::config::cause_at;
 use crate::domain::{Failure, Kind};
 use crate::flows::permit::StorePermit;
-use crate::flows::two_step;
+use crate::flows::{import, two_step};
 use crate::keys::Keys;
 use crate::store::backup::ErasedLeft;
 use crate::store::{MemberFilter, Store};
@@ -28,6 +31,17 @@ pub struct Checked {
     pub secrets_without_key: usize,
     /// Accounts that nobody has joined.
     pub empty_accounts: Vec<String>,
+    /// How many invites, links, sessions and API tokens a clock that was ahead has made.
+    pub made_ahead: u64,
+    /// Why a start could write nothing.
+    pub unwritable: Option<Failure>,
+}
+
+/// Tries whether the disk takes a change and a file; readiness tells where it does not.
+pub async fn try_the_disk(app: &App) {
+    // The store tells of the fault.
+    let _ = app.store.try_writing().await;
+    import::try_to_keep(app).await;
 }
 
 /// Checks the running sidecar, page by page. Changes go on meanwhile.
@@ -35,6 +49,7 @@ pub struct Checked {
 /// # Errors
 /// `Busy`, when the disk fails; `Internal`, when a key cannot be read.
 pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failure> {
+    try_the_disk(app).await;
     let place = async {
         app.store.is_in_place().await?;
         app.store.check().await
@@ -43,7 +58,10 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
     let found = records(&app.store, &app.keys).await;
     let keys_missing = app.keys.missing_in(&app.config.data.join("keys"))?;
     match (found, store) {
-        (Ok(found), store) => Ok(Checked { store, keys_missing, ..found }),
+        (Ok(found), store) => {
+            app.secrets_without_key.store(found.secrets_without_key, Ordering::Relaxed);
+            Ok(Checked { store, keys_missing, ..found })
+        }
         // What is wrong with the file tells more than that it cannot be read.
         (Err(_), Some(store)) => {
             Ok(Checked { store: Some(store), keys_missing, ..Checked::default() })
@@ -58,9 +76,24 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
 /// A sentence that says what to do, when the store cannot be opened or is damaged, or a key cannot be
 /// read.
 pub async fn at_rest(store: &Path, keys: &Path) -> Result<Checked, Failure> {
+    let unwritable = unwritable(store).await;
     let store = Store::view(store).await?;
     let keys_lost = keys_are_there(&store, keys).await.err();
-    Ok(Checked { keys_lost, ..records(&store, &Keys::read(keys)?).await? })
+    Ok(Checked { keys_lost, unwritable, ..records(&store, &Keys::read(keys)?).await? })
+}
+
+/// Why nothing could be written to a store, or beside it.
+async fn unwritable(store: &Path) -> Option<Failure> {
+    let told = |cause: &str| {
+        let sentence = format!("the store `{}` cannot be written: {cause}", store.display());
+        Failure::new(Kind::Internal, "store", sentence)
+    };
+    if let Err(fault) = fs::OpenOptions::new().write(true).open(store) {
+        return Some(told(&cause_at(&fault, store)));
+    }
+    let folder = store.parent().unwrap_or(Path::new("."));
+    let kept = import::folder_takes_a_file(folder).await;
+    kept.err().map(|fault| told(fault.private.as_deref().unwrap_or(&fault.public)))
 }
 
 /// Whether the keys that links and secrets of a store were made with can be there. With new ones in
@@ -100,5 +133,12 @@ async fn records(store: &Store, keys: &Keys) -> Result<Checked, Failure> {
         }
     }
     let erased_left = store.erased_left().await?;
-    Ok(Checked { erased_left, secrets_without_key, empty_accounts, ..Checked::default() })
+    let made_ahead = store.made_ahead().await?;
+    Ok(Checked {
+        erased_left,
+        secrets_without_key,
+        empty_accounts,
+        made_ahead,
+        ..Checked::default()
+    })
 }

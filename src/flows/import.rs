@@ -11,6 +11,7 @@ mod rows;
 mod spool;
 
 use std::mem;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,10 +93,26 @@ pub async fn run(
 pub async fn mend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TRY_EVERY).await;
-        if app.spooling.fault().is_some() && spool::can_fill(&app.config.data).await {
+        if app.spooling.fault().is_some() && spool::try_to_fill(&app.config.data).await.is_ok() {
             app.spooling.worked();
         }
     }
+}
+
+/// Finds out whether the data folder takes a file; readiness tells where it does not.
+pub async fn try_to_keep(app: &App) {
+    match spool::try_to_fill(&app.config.data).await {
+        Ok(()) => app.spooling.worked(),
+        Err(fault) => app.spooling.failed(fault.private.as_deref().unwrap_or(&fault.public)),
+    }
+}
+
+/// Whether a folder takes a file.
+///
+/// # Errors
+/// `Busy` with the cause, where it does not.
+pub async fn folder_takes_a_file(folder: &Path) -> Result<(), Failure> {
+    spool::try_to_fill(folder).await
 }
 
 async fn store(

@@ -259,7 +259,7 @@ impl Challenge {
         let (round, state) = rest.split_first_chunk()?;
         let expires = Timestamp(i64::from_le_bytes(*expires));
         let challenge = Self { round: u64::from_le_bytes(*round), state: state.to_vec() };
-        (app.clock.now() < expires).then_some(challenge)
+        expires.ends_within(limits::PASSKEY_LIFETIME, app.clock.now()).then_some(challenge)
     }
 }
 

@@ -85,7 +85,7 @@ impl Ticket {
             member: MemberId::parse(parts.next()?).ok()?,
             rehashed: parts.next().filter(|phc| !phc.is_empty()).map(str::to_owned),
         };
-        (app.clock.now() < expires).then_some(ticket)
+        expires.ends_within(limits::TICKET_LIFETIME, app.clock.now()).then_some(ticket)
     }
 }
 

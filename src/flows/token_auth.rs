@@ -80,7 +80,8 @@ pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
 #[must_use]
 pub fn is_live(app: &App, holder: &Holder) -> bool {
     let known = app.directory.api_token(&holder.token);
-    let lives = known.is_some_and(|known| app.clock.now() < known.expires);
+    let lives =
+        known.is_some_and(|known| api_token::lives(known.created, known.expires, app.clock.now()));
     let active = |maker: MemberView<'_>| maker.active && maker.account == holder.account.as_str();
     lives && app.directory.with(holder.member.as_str(), active) == Some(true)
 }

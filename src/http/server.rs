@@ -39,7 +39,7 @@ use super::respond::Reply;
 use crate::clock;
 use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
-use crate::socket_file::SocketFile;
+use crate::socket_file::{self, SocketFile};
 use crate::telemetry::log::{self, Due};
 
 /// How long a caller has for the rest of a request, or to take more of an answer, when the server
@@ -109,7 +109,7 @@ impl Listen {
     /// As [`Listen::bind`].
     pub fn check(&self) -> Result<(), Failure> {
         let Self::Unix { path, .. } = self else { return Ok(()) };
-        SocketName::from_pathname(new_name(path))
+        SocketName::from_pathname(socket_file::draft(path))
             .map_err(|fault| taken(&path.display().to_string(), &fault))?;
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => Err(no_socket(path)),
@@ -150,7 +150,7 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     if fs::symlink_metadata(path).is_ok() {
         make_sure_it_is_dead(path).await?;
     }
-    let new = new_name(path);
+    let new = socket_file::draft(path);
     let bound = || -> io::Result<(UnixListener, SocketFile)> {
         let _ = fs::remove_file(&new);
         let socket = UnixSocket::new_stream()?;
@@ -181,13 +181,6 @@ async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
             "`{name}` may be in use ({fault}): remove it if nothing uses it, or configure another path"
         )),
     }
-}
-
-/// The name that a socket has until its mode is set.
-fn new_name(path: &Path) -> PathBuf {
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}", std::process::id()));
-    PathBuf::from(new)
 }
 
 fn no_socket(path: &Path) -> Failure {

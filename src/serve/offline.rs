@@ -4,12 +4,21 @@
 //! done, so that no sidecar starts meanwhile.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 
 use super::make_private;
-use crate::backup::pending::{self, beside, failed, staged};
+use crate::backup::pending::{self, KEPT, beside, failed, staged};
 use crate::backup::{self, Backup, Taken, above, leftovers, sync_folder};
 use crate::clock::{self, Clock};
 use crate::config::{Config, behind_links};
@@ -17,8 +26,18 @@ use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
 use crate::flows::two_step;
 use crate::http::{Listen, Listener};
 use crate::keys::Keys;
+use crate::socket_file::SocketFile;
 use crate::store::Store;
 use crate::store::backup::Undone;
+
+/// The code of a failure that tells of a restore under way.
+const RESTORING: &str = "restore_runs";
+/// A restore answers at once, and its callers are on this machine.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// More than its answer has.
+const ANSWER_BYTES_MAX: u64 = 16 << 10;
+/// So many pieces of what is asked are read.
+const ASKED_PIECES_MAX: usize = 1000;
 
 /// A backup that was put back.
 #[derive(Clone, Debug)]
@@ -78,7 +97,7 @@ pub async fn restore(
     let (_, secrets_without_key) = two_step::reseal(&store, &keys).await?;
     let invites_without_key = invites_without_key(&store, &keys).await?;
     // Closed before it gets its name.
-    drop(store);
+    store.close().await?;
     Ok(Restored {
         revision: backup.revision(),
         taken: backup.taken(),
@@ -111,7 +130,7 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
 
 /// The data folder while it is ours.
 struct Alone {
-    _socket: Listener,
+    _socket: Arc<SocketFile>,
     /// Locked as a running sidecar locks it.
     _store: Option<File>,
 }
@@ -120,11 +139,18 @@ impl Alone {
     async fn with(config: &Config) -> Result<Self, Failure> {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let socket = Listen::Unix { path, mode: 0o600 }.bind().await;
-        let socket = socket.map_err(|failure| match failure.code {
-            "socket_taken" => served(&config.data),
-            _ => failure,
-        })?;
+        let socket = match (Listen::Unix { path: path.clone(), mode: 0o600 }).bind().await {
+            Err(taken) if taken.code == "socket_taken" => {
+                return Err(match restores(&path).await {
+                    true => restoring(&config.data),
+                    false => served(&config.data),
+                });
+            }
+            bound => bound?,
+        };
+        let Listener::Unix(listener, socket) = socket else {
+            return Err(Failure::internal("a unix socket is none"));
+        };
         let store = &config.store.path;
         let file = match backup::open_file(store) {
             Ok(file) => Some(file),
@@ -134,11 +160,74 @@ impl Alone {
         let locked = file.as_ref().map_or(Ok(()), File::try_lock);
         let alone = Self { _socket: socket, _store: file };
         match locked {
-            Ok(()) => Ok(alone),
+            Ok(()) => {
+                answer(listener, &restoring(&config.data));
+                Ok(alone)
+            }
             Err(TryLockError::WouldBlock) => Err(served(store)),
             Err(TryLockError::Error(fault)) => Err(failed(store, &fault)),
         }
     }
+}
+
+/// That a restore is under way.
+pub(super) fn restoring(data: &Path) -> Failure {
+    let sentence = format!(
+        "a restore runs on `{}`: wait until it has ended, then try again; nothing was changed",
+        data.display()
+    );
+    Failure::new(Kind::Conflict, RESTORING, sentence)
+}
+
+/// Tells whoever comes to the socket of a sidecar that a restore is under way, until the process ends.
+/// On a thread of its own: a restore reads and writes files on the one that it has.
+fn answer(listener: UnixListener, told: &Failure) {
+    let body = json!({"status": 503, "code": told.code, "detail": told.public}).to_string();
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nx-request-id: restore\r\nconnection: close\r\ncontent-length:";
+    let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+    let listener = listener.into_std().and_then(|listener| {
+        listener.set_nonblocking(false)?;
+        Ok(listener)
+    });
+    let Ok(listener) = listener else { return };
+    // Who is not told this waits for nothing, and loses nothing.
+    let _ = thread::Builder::new().name("restore".to_owned()).spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.and_then(|stream| tell(stream, &answer));
+        }
+    });
+}
+
+/// Reads to the end of the head, and to the end of what is sent after the answer: a socket that is
+/// closed with bytes in it takes the answer back.
+fn tell(mut stream: StdUnixStream, answer: &str) -> io::Result<()> {
+    stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWERED_WITHIN))?;
+    let mut asked = [0; 4096];
+    let _ = stream.read(&mut asked)?;
+    stream.write_all(answer.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    for _ in 0..ASKED_PIECES_MAX {
+        if stream.read(&mut asked)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a restore answers at the socket.
+pub(super) async fn restores(socket: &Path) -> bool {
+    let ask = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .await?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        let told = format!("\"code\":\"{RESTORING}\"");
+        io::Result::Ok(String::from_utf8_lossy(&answer).contains(&told))
+    };
+    matches!(tokio::time::timeout(ANSWERED_WITHIN, ask).await, Ok(Ok(true)))
 }
 
 fn served(what: &Path) -> Failure {
@@ -194,22 +283,40 @@ impl<'c> Staged<'c> {
         let store = behind_links(&self.config.store.path)?;
         if store.exists() {
             let old = beside(&store, &mark);
-            // Not every file system has links.
-            fs::hard_link(&store, &old)
-                .or_else(|_| fs::copy(&store, &old).map(drop))
-                .map_err(|fault| failed(&old, &fault))?;
+            keep(&store, &old).map_err(|fault| failed(&old, &fault))?;
             kept.push(old);
         }
-        for folder in self.keys.iter().map(PathBuf::as_path).chain([above(&store).as_path()]) {
+        let begun = self.begin(&store, &mark);
+        if begun.is_err() && !pending::is_there(data) {
+            // Nothing took the place of what was there: it needs no second name.
+            kept.iter().for_each(|old| drop(fs::remove_file(old)));
+        }
+        begun?;
+        kept.extend(pending::finish(data, &self.config.store.path)?.unwrap_or_default());
+        Ok(kept)
+    }
+
+    /// Says that everything lies whole beside its place, once it does.
+    fn begin(&self, store: &Path, mark: &str) -> Result<(), Failure> {
+        for folder in self.keys.iter().map(PathBuf::as_path).chain([above(store).as_path()]) {
             sync_folder(folder).map_err(|fault| failed(folder, &fault))?;
         }
         if let Some(keys) = &self.keys {
             sync_folder(&above(keys)).map_err(|fault| failed(keys, &fault))?;
         }
-        pending::begin(data, &mark)?;
-        kept.extend(pending::finish(data, &self.config.store.path)?.unwrap_or_default());
-        Ok(kept)
+        pending::begin(&self.config.data, mark)
     }
+}
+
+/// Gives the store a second name. Not every file system has links; a copy gets the name once it is
+/// whole.
+fn keep(store: &Path, old: &Path) -> io::Result<()> {
+    fs::hard_link(store, old).or_else(|_| {
+        let new = beside(old, "new");
+        fs::copy(store, &new).and_then(|_| fs::rename(&new, old)).inspect_err(|_| {
+            let _ = fs::remove_file(&new);
+        })
+    })
 }
 
 /// Removes what a restore that was killed has left, and nothing else.
@@ -231,6 +338,39 @@ fn clear(path: &Path) -> Result<(), Failure> {
 
 /// Such as `before-restore-20261124T120000123Z`.
 fn mark(now: Timestamp) -> String {
-    let time = clock::rfc3339(now).replace(|c: char| !c.is_ascii_alphanumeric(), "");
-    format!("before-restore-{time}")
+    let milliseconds = now.0.rem_euclid(1000);
+    let time = clock::rfc3339(Timestamp(now.0 - milliseconds));
+    let time: String = time.chars().filter(|c| c.is_ascii_alphanumeric() && *c != 'Z').collect();
+    format!("{KEPT}{time}{milliseconds:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_while_a_restore_runs_is_told_so() {
+        let home = tempfile::tempdir().unwrap();
+        let config = Config::load(None, home.path().join("data"), std::iter::empty()).unwrap();
+        let socket = config.data.join("admin.sock");
+        assert!(!restores(&socket).await);
+        let alone = Alone::with(&config).await.unwrap();
+        for _ in 0..3 {
+            assert!(restores(&socket).await);
+        }
+        let second = Alone::with(&config).await.map(drop).unwrap_err();
+        assert_eq!(second.code, "restore_runs");
+        assert!(second.public.contains("wait until it has ended"), "{second}");
+        drop(alone);
+        assert!(!restores(&socket).await);
+        Alone::with(&config).await.map(drop).unwrap();
+    }
+
+    #[test]
+    fn names_of_what_is_kept_sort_by_their_time() {
+        for (milliseconds, ending) in [(0, "000Z"), (5, "005Z"), (120, "120Z"), (389, "389Z")] {
+            let name = mark(Timestamp(1_795_521_600_000 + milliseconds));
+            assert_eq!(name, format!("before-restore-20261124T120000{ending}"));
+        }
+    }
 }

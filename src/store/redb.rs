@@ -95,6 +95,8 @@ struct Inner {
     health: Health,
     /// `None` after an input or output error, until the next call opens it again.
     database: RwLock<Option<Database>>,
+    /// Whether it was closed for good. Changes only while `database` is locked.
+    closed: AtomicBool,
     /// Held from the beginning of a change until its followers are told, so that the feed's order
     /// is the order of revisions.
     writer: Mutex<Writer>,
@@ -205,6 +207,7 @@ impl Store {
             file,
             health: Health::default(),
             database,
+            closed: AtomicBool::new(false),
             writer: Mutex::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
@@ -219,9 +222,22 @@ impl Store {
     /// Runs what is done at the start; a damaged file can lead redb or a record into an assertion,
     /// which is a fault of the file.
     fn unharmed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
-        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+        self.unbroken(|| work(self)).map_err(|fault| {
             let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
-            Err(damaged(path, "it leads nowhere"))
+            match fault.code {
+                health::BROKEN => damaged(path, "it leads nowhere"),
+                _ => fault,
+            }
+        })
+    }
+
+    /// Runs work on the store. Where it panics, as a damaged file leads redb or a record into an
+    /// assertion, nothing is written any more: what lies in memory may be half changed, and pages that
+    /// are in use may pass for free ones. What was read before is still there to decide by.
+    fn unbroken<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            self.0.file.iter().for_each(|file| file.freeze());
+            Err(self.0.health.broke())
         })
     }
 
@@ -291,10 +307,49 @@ impl Store {
         .await
     }
 
+    /// Tries whether a change would be kept, by one of nothing: [`Self::fault`] tells.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn try_writing(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        let nothing = |_: &mut Transition<'_>| Ok(Ends::Quietly(()));
+        blocking(move || store.change(Actor::System.label(), nothing).map(drop)).await
+    }
+
+    /// Closes the file for good, once what uses it has ended: every later call is refused. A process
+    /// that ends without it leaves the file as after a crash.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn close(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.close_now()).await
+    }
+
+    fn close_now(&self) -> Result<(), Failure> {
+        let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.closed.store(true, Ordering::Release);
+        let open = slot.take();
+        if self.0.health.is_broken() {
+            // Closing reads what may be damaged, and must write nothing.
+            std::mem::forget(open);
+            return Ok(());
+        }
+        let closed = open.map_or(Ok(()), Database::close);
+        closed.map_err(|fault| busy(&cause::of(&fault.into())))
+    }
+
     /// Why the last change was not kept, without a path; `None` where it was.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.0.health.fault()
+    }
+
+    /// Whether work on the store has panicked, and no change is written until a restart.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.0.health.is_broken()
     }
 
     /// How many changes the disk did not keep since the start.
@@ -351,7 +406,7 @@ impl Store {
         let changed = self.try_to_change(actor, work);
         match &changed {
             Ok(_) => self.0.health.worked(),
-            Err(fault) if is_of_disk(fault) => {
+            Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
                 let cause = fault.private.as_deref().unwrap_or(&fault.public);
                 self.0.health.failed(cause);
             }
@@ -374,6 +429,7 @@ impl Store {
     ) -> Result<Committed<T>, Failure> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
+        self.0.health.unbroken()?;
         let now = self.0.clock.now();
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
@@ -462,6 +518,10 @@ impl Store {
 
     /// Runs work on the open database, and closes it after an error of the disk.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
+        self.unbroken(|| self.on_open(work))
+    }
+
+    fn on_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.reopen()?;
         // What another process wrote there is not ours to read.
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;
@@ -498,6 +558,9 @@ impl Store {
         }
         let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
         if !is_open(&slot) {
+            if self.0.closed.load(Ordering::Acquire) {
+                return Err(closed());
+            }
             let reached = self.0.reached.load(Ordering::Acquire);
             let database = (self.0.opener)(reached == 0)?;
             if reached > 0 {
@@ -528,6 +591,14 @@ fn replaced() -> Failure {
         Kind::Busy,
         "store_replaced",
         "the store's file was replaced by an older one while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
+    )
+}
+
+fn closed() -> Failure {
+    Failure::new(
+        Kind::Busy,
+        "stopping",
+        "the sidecar stops, and nothing was changed: try again once it runs",
     )
 }
 

@@ -331,6 +331,10 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
         let told = Ran::from(sidecar.run(&["doctor"])).ends(1);
         assert!(told.contains("1 secret of a second factor is sealed with a key"), "{told}");
     };
+    let ready = sidecar.tcp().get("/readyz");
+    assert_eq!((ready.status, &ready.json()["secrets_without_key"]), (200, &json!(1)));
+    let metrics = sidecar.tcp().get("/metrics").body;
+    assert!(metrics.contains("\nkwic_secrets_without_key 1\n"), "{metrics}");
     lost(&sidecar);
     sidecar.kill();
     lost(&sidecar);

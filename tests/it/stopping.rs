@@ -3,16 +3,18 @@
 //!
 //! The bound of the drain is far longer than any test waits: who reached it would be found out.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{PATIENCE, Sidecar, Start, eventually, question};
+use crate::support::{PATIENCE, Sidecar, Start, command, eventually, question};
 
 const DRAIN: &str = "[limits]\ndrain_ms_max = 600000\n";
 
@@ -213,4 +215,43 @@ fn callers_who_are_slow_keep_nothing() {
     sidecar.signal("TERM");
     assert_eq!(sidecar.wait(), Some(0));
     drop((kept, unread, upload, events));
+}
+
+/// Whether the file of the store says that it was closed, and not left open.
+fn is_closed(store: &Path) -> bool {
+    // redb's flags; the second bit asks for a repair.
+    fs::read(store).unwrap()[9] & 2 == 0
+}
+
+#[test]
+fn a_stop_closes_the_store_and_a_backup_is_made_of_it() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.members("acme", &[("ann", "operator")]);
+    for count in 0..8 {
+        let name = format!("R{count}");
+        sidecar.ok(&["member", "edit", "ann", "--first-name", &name]);
+        let end = ["TERM", "INT"][count % 2];
+        sidecar.signal(end);
+        assert_eq!(sidecar.wait(), Some(0));
+        assert!(is_closed(&sidecar.path("data/kwic.redb")), "stop {count}, by {end}");
+        let backup = sidecar.path(&format!("backup-{count}"));
+        sidecar.ok(&["backup", backup.to_str().unwrap()]);
+        sidecar.restart();
+        assert!(sidecar.ok(&["member", "list"]).contains(&name));
+    }
+    let log = sidecar.log_text();
+    assert!(!log.contains("after a crash") && !log.contains("was not closed"), "{log}");
+}
+
+#[test]
+fn a_start_that_fails_behind_the_store_closes_it() {
+    let mut sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.kill();
+    assert!(!is_closed(&sidecar.path("data/kwic.redb")));
+    fs::remove_file(sidecar.path("data/keys/link-1.key")).unwrap();
+    let refused = command(sidecar.home.path()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(is_closed(&sidecar.path("data/kwic.redb")));
 }

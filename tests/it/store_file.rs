@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +16,7 @@ use kwic_team::store::{MemberFilter, Store};
 use crate::made_up::Ran;
 use crate::people::{document, problem};
 use crate::store_suite::stage::{ACTOR, NOW, member, slug};
-use crate::support::{Answer, Sidecar, Start, command, eventually, is_installed};
+use crate::support::{Answer, Sidecar, Start, command, eventually, is_installed, question};
 
 const STORE: &str = "data/kwic.redb";
 
@@ -267,6 +268,45 @@ fn a_flipped_bit_in_an_address_is_found_and_never_backed_up() {
     doctor(&sidecar).ends(0);
 }
 
+#[test]
+fn work_on_the_store_that_panics_is_told_and_nothing_is_written_after_it() {
+    let mut sidecar = Sidecar::start();
+    with_ann(&sidecar);
+    // Nothing of the file is in memory but what decisions need.
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    sidecar.restart();
+    let asks = question("ann", "chats:view", ("chat", "1"), "acme");
+    assert!(sidecar.tcp().allows(&asks));
+    let file = fs::File::options().write(true).open(sidecar.path(STORE)).unwrap();
+    file.write_all_at(&vec![0; 900_000], 100_000).unwrap();
+    let zeroed = fs::read(sidecar.path(STORE)).unwrap();
+    let edit = ["member", "edit", "ann", "--first-name", "Z"];
+    for _ in 0..3 {
+        let told = Ran::from(sidecar.run(&edit)).complains(1);
+        assert!(told.contains("restore the last backup"), "{told}");
+    }
+    Ran::from(sidecar.run(&["audit", "verify"])).complains(1);
+    let mut admin = sidecar.admin();
+    let answer =
+        admin.send("POST", "/api/v1/members/ann/suspend?account=acme", "if-match: \"1\"\r\n", "");
+    assert_eq!(problem(&answer, 503), "store_broken");
+    let ready = document(&readyz(&sidecar), 200);
+    assert_eq!(ready["store"], "failing", "{ready}");
+    assert!(ready["store_fault"].as_str().unwrap().contains("until a restart"), "{ready}");
+    assert_eq!(metric(&sidecar, "kwic_store_failing"), 1);
+    assert!(metric(&sidecar, "kwic_store_write_failures_total") > 0);
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains("fail: the store cannot be written"), "{ill}");
+    assert!(!ill.contains("continues by itself"), "{ill}");
+    assert!(sidecar.tcp().allows(&asks), "decisions go on");
+    let log = sidecar.log_text();
+    assert!(log.contains("until a restart") && !log.contains("can be written again"), "{log}");
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait(), Some(0));
+    assert!(fs::read(sidecar.path(STORE)).unwrap() == zeroed, "the file was written to");
+}
+
 /// Everything that a start reads of a store.
 async fn loaded(store: &Store) -> Result<(Vec<Member>, Vec<String>), Failure> {
     let (told, reader) = std::sync::mpsc::channel();
@@ -329,13 +369,21 @@ fn what_a_killed_backup_left_is_named_and_removed() {
     fs::copy(sidecar.path("data/keys/seal-1.key"), left.join("keys/seal-1.key")).unwrap();
     let staged = sidecar.path("data/kwic.redb.restoring");
     fs::copy(sidecar.path(STORE), &staged).unwrap();
+    let link = sidecar.path("data/kwic.redb.before-restore-20261124T120000123Z");
+    fs::hard_link(sidecar.path(STORE), &link).unwrap();
+    // No process has such a number.
+    let socket = sidecar.path("data/admin.sock.99999999");
+    drop(UnixListener::bind(&socket).unwrap());
     let told = doctor(&sidecar).ends(1);
-    for path in [&left, &staged] {
+    let named = format!("has left the socket `{}`", socket.display());
+    assert!(told.contains(&named), "{told}");
+    for path in [&left, &staged, &link] {
         assert!(told.contains(&format!("has left `{}`", path.display())), "{told}");
     }
     assert!(told.contains("warn: `acme`: nobody has joined it yet"), "{told}");
     sidecar.restart();
-    assert!(!left.exists() && !staged.exists());
+    assert!(!left.exists() && !staged.exists() && !link.exists());
+    assert!(fs::symlink_metadata(&socket).is_err());
     let well = doctor(&sidecar).ends(0);
     assert!(!well.contains("has left"), "{well}");
     assert!(well.contains("warn: `acme`: nobody has joined it yet"), "{well}");

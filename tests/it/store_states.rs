@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kwic_team::clock::Clock;
+use kwic_team::domain::Kind;
 use kwic_team::store::Store;
 use serde_json::{Value as Json, json};
 
@@ -223,6 +224,22 @@ fn a_socket_that_was_replaced_is_taken_back_or_told() {
 }
 
 #[test]
+fn a_folder_where_the_socket_should_be_is_named() {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    let socket = sidecar.path("data/admin.sock");
+    fs::remove_file(&socket).unwrap();
+    fs::create_dir(&socket).unwrap();
+    let named = format!("`{}` is no socket: move it away", socket.display());
+    let told = Ran::from(sidecar.run(&["account", "list"])).complains(1);
+    assert!(told.contains(&named), "{told}");
+    let ill = doctor(&sidecar).ends(1);
+    assert!(ill.contains(&named), "{ill}");
+    fs::remove_dir(&socket).unwrap();
+    eventually("it is made anew", || Ran::from(sidecar.run(&["account", "list"])).code == 0);
+}
+
+#[test]
 fn sockets_end_with_their_sidecar_however_often_they_were_made() {
     let mut sidecar = Sidecar::start();
     let sockets = [sidecar.path("data/admin.sock"), sidecar.path("decide.sock")];
@@ -278,7 +295,7 @@ fn a_store_behind_a_link_stays_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_names_the_change_before_the_last_one_is_noticed() {
+async fn a_header_that_names_the_change_before_the_last_one_loses_nothing() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("kwic.redb");
     let store = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
@@ -296,15 +313,38 @@ async fn a_header_that_names_the_change_before_the_last_one_is_noticed() {
         let mut byte = [0];
         file.read_exact_at(&mut byte, 9).unwrap();
         file.write_all_at(&[byte[0] ^ 1], 9).unwrap();
-        let told = Store::view(&path).await.unwrap_err().public;
-        assert!(told.contains("names the change before the last one"), "{told}");
+        let left = fs::read(&path).unwrap();
+        assert_eq!(Store::view(&path).await.unwrap().revision().await.unwrap(), reached);
         let to = home.path().join("copy");
-        assert_eq!(Store::copy_file(&path, &to).await.unwrap_err().public, told);
+        assert_eq!(Store::copy_file(&path, &to).await.unwrap(), reached);
+        assert!(fs::read(&path).unwrap() == left, "a look changes nothing");
         let store = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
         assert_eq!(store.revision().await.unwrap(), reached);
         drop(store);
         Store::view(&path).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_closed_stays_closed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("kwic.redb");
+    let store = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
+    store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    let (held, reached) = (store.clone(), store.revision().await.unwrap());
+    store.close().await.unwrap();
+    store.close().await.unwrap();
+    let closed = fs::read(&path).unwrap();
+    let told = held.member_create(&ACTOR, member("acme", "ann")).await.unwrap_err();
+    assert_eq!((told.kind, told.code), (Kind::Busy, "stopping"));
+    assert_eq!(held.revision().await.unwrap_err().code, "stopping");
+    assert_eq!(held.fault(), None, "it is no fault of the disk");
+    // Another process may have it.
+    let again = Store::open(&path, 1, Clock::fixed(NOW)).await.unwrap();
+    assert_eq!(again.revision().await.unwrap(), reached);
+    again.close().await.unwrap();
+    drop((store, held));
+    assert_eq!(closed[9] & 2, 0, "its header asks for a repair");
 }
 
 /// Bounds the size of files of a running sidecar: as with a full disk, writing fails.
@@ -375,6 +415,9 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
             sidecar.tcp().allows(&question("ann", "chats:view", ("chat", "1"), "acme"))
         };
         assert!(ask(&sidecar));
+        let ready = document(&sidecar.tcp().get("/readyz"), 200);
+        assert_eq!(ready["store"], "failing", "before the first change: {ready}");
+        assert!(ready["data_fault"].is_string(), "{ready}");
         let mut admin = sidecar.admin();
         let answer = admin.send(
             "POST",

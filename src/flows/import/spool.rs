@@ -59,10 +59,13 @@ impl Source for Spool {
 }
 
 /// Whether a folder takes a piece of a file.
-pub(super) async fn can_fill(folder: &Path) -> bool {
-    let Ok(file) = nameless(folder) else { return false };
-    let mut file = File::from_std(file);
-    file.write_all(&[0; PIECE_BYTES]).await.is_ok() && file.flush().await.is_ok()
+///
+/// # Errors
+/// `Busy`, where it does not.
+pub(super) async fn try_to_fill(folder: &Path) -> Result<(), Failure> {
+    let mut file = File::from_std(nameless(folder)?);
+    file.write_all(&[0; PIECE_BYTES]).await.map_err(|fault| no_room(&fault))?;
+    file.flush().await.map_err(|fault| no_room(&fault))
 }
 
 /// A file of mode 0600 that has lost its name already.

@@ -34,7 +34,7 @@ pub(super) fn still_acts(
     member: &MemberId,
 ) -> Result<bool, Fault> {
     let found = read(change.tx, id.as_str())?;
-    Ok(found.is_some_and(|token| token.member == *member && change.now < token.expires))
+    Ok(found.is_some_and(|token| token.member == *member && token.lives(change.now)))
 }
 
 /// Revokes a member's tokens, but those for roles that the member may still give; answers how many.

@@ -14,7 +14,8 @@ use super::rows::Rows;
 use super::tables::{FORMAT, INVITE_LINKS, INVITES, META};
 use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows, view,
+    Fault, Store, api_token_rows, blocking, cause, link_rows, open_failure, revision, session_rows,
+    view,
 };
 use crate::clock;
 use crate::domain::{
@@ -24,6 +25,7 @@ use crate::domain::{
 use crate::store::Committed;
 use crate::store::backup::{ErasedLeft, Undone};
 use crate::store::record::invites::InviteRecord;
+use crate::store::record::links::LinkRecord;
 use crate::store::record::newer;
 
 impl Store {
@@ -41,7 +43,7 @@ impl Store {
             store.check_now()?;
             // The transaction outlives the guard: whoever closes the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
-            copied(&from, &to)
+            store.unbroken(|| copied(&from, &to))
         })
         .await
     }
@@ -113,6 +115,34 @@ impl Store {
 }
 
 impl Store {
+    /// How many open invites, links, sessions and API tokens were made under a clock that was ahead,
+    /// and are over.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn made_ahead(&self) -> Result<u64, Failure> {
+        let now = self.0.clock.now();
+        self.read(move |tx| {
+            let mut ahead = 0;
+            let mut count = |at: Timestamp| ahead += u64::from(at.is_ahead_of(now));
+            for row in tx.open(INVITES)?.iter()? {
+                let (id, bytes) = row?;
+                let invite = InviteRecord::decode(id.value(), bytes.value())?.invite;
+                if invite.may_be_changed().is_ok() {
+                    count(invite.sent);
+                }
+            }
+            for row in tx.open(LINKS)?.iter()? {
+                let (id, bytes) = row?;
+                count(LinkRecord::decode(id.value(), bytes.value())?.link.created);
+            }
+            session_rows::all(tx, |session| count(session.created.max(session.used)))?;
+            api_token_rows::all(tx, |token| count(token.created))?;
+            Ok(ahead)
+        })
+        .await
+    }
+
     /// Whether what was erased may still lie in the file.
     ///
     /// # Errors

@@ -2,10 +2,7 @@
 //!
 //! The plain sentence names no path, so that it may be told to anybody.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 use crate::config::remedy;
 
@@ -22,17 +19,6 @@ pub(super) fn of_io(fault: &io::Error) -> String {
     match remedy(fault) {
         Some(remedy) => format!("{fault}: {remedy}"),
         None => fault.to_string(),
-    }
-}
-
-/// The same for a file: who may not open it, and whose it is.
-pub(super) fn of_file(fault: &io::Error, path: &Path) -> String {
-    let uid = |path: &Path| fs::metadata(path).map(|meta| meta.uid());
-    match (fault.kind(), uid(path), uid(Path::new("/proc/self"))) {
-        (io::ErrorKind::PermissionDenied, Ok(owner), Ok(own)) if owner != own => format!(
-            "{fault}: it belongs to user {owner}, and this is user {own}: run this as its owner"
-        ),
-        _ => of_io(fault),
     }
 }
 

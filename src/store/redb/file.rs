@@ -12,13 +12,14 @@ use std::ops::Bound;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, WriteTransaction};
 
-use super::{Fault, cause};
-use crate::config::behind_links;
+use super::Fault;
+use crate::config::{behind_links, cause_at};
 use crate::domain::{Failure, Kind, limits};
 
 /// What redb writes at every commit: its header and both slots of commits.
@@ -72,6 +73,8 @@ pub(super) struct OpenFile {
     backend: FileBackend,
     id: Id,
     left: Mutex<Left>,
+    /// Whether nothing is written to it any more.
+    frozen: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +91,7 @@ impl fmt::Debug for OpenFile {
 }
 
 impl OpenFile {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, frozen: Arc<AtomicBool>) -> io::Result<Self> {
         // The lock of a pipe would be held by nobody, and its reader would wait.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
@@ -96,7 +99,7 @@ impl OpenFile {
         let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
         let id = Id::of(&file.metadata()?);
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
-        let open = Self { backend, id, left: Mutex::default() };
+        let open = Self { backend, id, left: Mutex::default(), frozen };
         open.remember(&mut open.left())?;
         Ok(open)
     }
@@ -132,6 +135,9 @@ impl OpenFile {
     /// Writes, unless another process has written. Where head or length may change, what is left then
     /// is what stands there.
     fn alter(&self, changes: bool, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.frozen.load(Ordering::Acquire) {
+            return Err(io::Error::other("nothing is written to the store until a restart"));
+        }
         let mut left = self.left();
         self.unchanged(&left).map_err(|wrong| match wrong {
             Wrong::Unknown(fault) => fault,
@@ -236,6 +242,7 @@ pub(super) struct StoreFile {
     open: Mutex<Option<Arc<OpenFile>>>,
     /// Why it could not be written anew at the start, where that was due.
     not_rewritten: Mutex<Option<String>>,
+    frozen: Arc<AtomicBool>,
 }
 
 impl StoreFile {
@@ -246,7 +253,14 @@ impl StoreFile {
             first,
             open: Mutex::default(),
             not_rewritten: Mutex::default(),
+            frozen: Arc::default(),
         }
+    }
+
+    /// Has nothing written to the file any more, by whoever has it open: also not by redb when it
+    /// closes it.
+    pub(super) fn freeze(&self) {
+        self.frozen.store(true, Ordering::Release);
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -287,7 +301,7 @@ impl StoreFile {
         if fs::metadata(path).map_err(io)?.len() == 0 {
             return Err(empty(path));
         }
-        let open = Arc::new(OpenFile::open(path).map_err(io)?);
+        let open = Arc::new(OpenFile::open(path, Arc::clone(&self.frozen)).map_err(io)?);
         (self.first)(path, &open)?;
         let backend = Guarded(Arc::clone(&open));
         let database = caught(path, || {
@@ -428,7 +442,7 @@ pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
         }
         redb::Error::Io(fault) => format!(
             "the store `{place}` cannot be opened: {}; nothing was changed",
-            cause::of_file(fault, path)
+            cause_at(fault, path)
         ),
         other => return damaged(path, &other.to_string()),
     })

@@ -1,12 +1,14 @@
-//! How the store's disk does its part: whether the last change was kept, and how many were not.
+//! How the store's disk does its part: whether the last change was kept, how many were not, and
+//! whether work on it ended in a panic.
 //!
 //! Holds no path and nothing of a record.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::domain::{Failure, Kind};
 
 /// So long after a failure it is tried for the first time whether the disk does its part again: a
 /// nearly full one keeps small changes, and a large one failed.
@@ -17,7 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Health {
     failing: Mutex<Option<(String, Instant)>>,
     failures: AtomicU64,
+    /// Whether work on the store has panicked: what it has in memory and in its file is not trusted
+    /// any more, until a restart has looked at every page.
+    broken: AtomicBool,
 }
+
+/// The code of a failure that tells of a panic.
+pub(super) const BROKEN: &str = "store_broken";
+const BROKE: &str = "work on the store broke off, and no change is written until a restart: its file may be damaged: keep a copy of it, stop the sidecar, and restore the last backup";
 
 impl Health {
     fn failing(&self) -> MutexGuard<'_, Option<(String, Instant)>> {
@@ -42,14 +51,40 @@ impl Health {
         }
     }
 
+    /// Work on the store has panicked; answers what to tell whoever asked for it.
+    pub(super) fn broke(&self) -> Failure {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if !self.broken.swap(true, Ordering::AcqRel) {
+            tracing::error!("{BROKE}");
+        }
+        Failure::new(Kind::Busy, BROKEN, BROKE)
+    }
+
+    /// Whether no change is written any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Refuses a change where none is written any more.
+    pub(super) fn unbroken(&self) -> Result<(), Failure> {
+        match self.is_broken() {
+            true => Err(Failure::new(Kind::Busy, BROKEN, BROKE)),
+            false => Ok(()),
+        }
+    }
+
     /// Why the last change was not kept; `None` where it was.
     pub(super) fn fault(&self) -> Option<String> {
+        if self.is_broken() {
+            return Some(BROKE.to_owned());
+        }
         self.failing().as_ref().map(|(cause, _)| cause.clone())
     }
 
     /// Whether it is time to try again.
     pub(super) fn is_to_be_tried(&self) -> bool {
-        self.failing().as_ref().is_some_and(|(_, at)| at.elapsed() >= PATIENCE)
+        let is_due = self.failing().as_ref().is_some_and(|(_, at)| at.elapsed() >= PATIENCE);
+        is_due && !self.is_broken()
     }
 
     /// How many changes were not kept since the start.

@@ -57,7 +57,7 @@ impl fmt::Debug for View {
 }
 
 impl View {
-    /// Of a file that no sidecar has open.
+    /// Of a file that no sidecar has open, at its newest change, as a start would open it.
     fn of_file(path: &Path) -> Result<Self, Failure> {
         let io = |fault| open_failure(path, &redb::Error::Io(fault));
         if !fs::metadata(path).map_err(io)?.is_file() {
@@ -82,8 +82,12 @@ impl View {
         let mut head = vec![0; HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES))];
         file.read_exact_at(&mut head, 0).map_err(io)?;
         let another = || Some(Self::new(Base::File(file.try_clone().ok()?), length));
-        is_named(path, &head, another)?;
-        Ok(Self::new(Base::File(file), length))
+        let flags = whole(path, &head, another);
+        let view = Self::new(Base::File(file), length);
+        if let Some(flags) = flags {
+            view.write(newest::FLAGS as u64, &[flags]).map_err(io)?;
+        }
+        Ok(view)
     }
 
     /// Of the open file as it was left last: nothing that a reading transaction of that moment holds
@@ -224,21 +228,6 @@ fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
         "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one counts"
     );
     Ok(())
-}
-
-/// Whether a file that no sidecar has open names its newest change.
-///
-/// # Errors
-/// `Internal` `store`, where it does not.
-fn is_named(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Result<(), Failure> {
-    if whole(path, head, view).is_none() {
-        return Ok(());
-    }
-    let sentence = format!(
-        "the header of the store `{}` names the change before the last one, after a crash or since it was changed: start the sidecar, which puts that right",
-        path.display()
-    );
-    Err(Failure::new(Kind::Internal, "store", sentence))
 }
 
 /// A database over a file that no sidecar has open, every page checked. Nothing is written to it.
