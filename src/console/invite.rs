@@ -116,7 +116,8 @@ pub(super) fn sent(
     match shown.link {
         Some(link) => {
             let shell = Shell::inside(call, viewer, w::INVITATION_LINK, "/team");
-            LinkPage::new(shell, w::link_for(shown.view.invite.email.as_str()), link, back).page()
+            let line = w::link_for(shown.view.invite.email.as_str());
+            LinkPage::new(shell, line, link, back).can_be_shown_again().page()
         }
         None => see_telling(call.app, &back, told),
     }

@@ -896,3 +896,32 @@ async fn a_role_for_several_must_be_chosen_and_forms_lead_back_to_our_own_pages_
         version = now.unwrap().version.0;
     }
 }
+
+#[tokio::test]
+async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
+    let console = Console::without_mail().await;
+    console.stage.member("ann", "administrator").await;
+    let bo = console.stage.member("bo", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    console.stage.later(61_000);
+    let fields = [
+        ("first_name", "Cy"),
+        ("last_name", "Lee"),
+        ("email", "cy@example.org"),
+        ("role", "operator"),
+    ];
+    let made = browser.post("/team/invite", &fields).await;
+    let link = made.page(200).between("id=\"link\" type=\"text\" value=\"", "\"").to_owned();
+    let list = browser.get("/team?tab=invitations").await;
+    let path = format!("/team/invitations/{}", list.between("/team/invitations/", "/"));
+    browser.get(&format!("{path}/link")).await.page(200).hides("shown once");
+    let shown = browser.post(&format!("{path}/link"), &[]).await;
+    assert_eq!(shown.page(200).between("id=\"link\" type=\"text\" value=\"", "\""), link);
+    for page in [&made, &shown] {
+        page.says("You can see this link again").hides("won&#39;t see").hides("data-once");
+    }
+    // A link to a new password is shown once indeed.
+    let reset = browser.post(&format!("{}/reset-password", about(&bo)), &[]).await;
+    reset.page(200).says("You won&#39;t see this link again").says("data-once");
+}

@@ -111,6 +111,7 @@ words! {
     RESET_LINK: "Password reset link"
     LINK: "Link"
     LINK_ONCE: "You won't see this link again. Send it in a way that only this person can read."
+    LINK_AGAIN: "You can see this link again: choose Copy link under Invitations. Send it in a way that only this person can read."
     COPY_LINK: "Copy link"
     DONE: "Done"
     UNTICK: "Clear"
@@ -457,7 +458,7 @@ pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "The link is shown once, and this is recorded in the audit log. Anybody who has it can join in this name.".to_owned();
+    let line = "This is recorded in the audit log. Anybody who has the link can join in this name.".to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
