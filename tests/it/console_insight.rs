@@ -71,10 +71,10 @@ async fn whoever_may_not_see_a_page_is_told_whom_to_ask() {
         ("/account", "version=1&name=Mine&hours=72"),
         ("/account/mail/test", ""),
         ("/account/mail/resume", ""),
-        ("/policies/reload", ""),
     ] {
         joe.form(path, body).await.shows(403, &["Ask: Ann Lee."]);
     }
+    joe.form("/policies/reload", "").await.leaves_out("Ask: ");
     // The roles are for everybody.
     for path in ["/roles", "/roles/compare", "/roles/suggest?do=chats:view"] {
         let page = joe.page(path).await;
@@ -431,6 +431,29 @@ async fn only_the_managing_account_loads_policies() {
     page.shows(200, &["Your system administrator loads the folder again"]);
     page.leaves_out("/policies/reload\"");
     page.leaves_out("/policies/check");
-    ann.form("/policies/reload", "").await.shows(403, &["Only your system administrator"]);
-    ann.page("/policies/check").await.shows(403, &["Only your system administrator"]);
+    for refused in [ann.form("/policies/reload", "").await, ann.page("/policies/check").await] {
+        refused.shows(403, &["Only your system administrator"]);
+        // No role includes it, and no administrator of the account can help.
+        refused.leaves_out("Your role does not include this");
+        refused.leaves_out("Ask: ");
+    }
+}
+
+#[tokio::test]
+async fn a_request_from_elsewhere_is_told_as_that_and_not_as_a_role() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let cookie = format!("cookie: {}\r\n", ann.cookie);
+    for own in ["", cookie.as_str()] {
+        let foreign = format!("host: foo.example\r\n{own}");
+        let host = console.raw("GET /raw/team", &foreign, "").await;
+        host.shows(403, &["<h1 id=\"sheet-title\">Wrong address</h1>"]);
+        let foreign = format!("origin: https://evil.example\r\n{own}");
+        let sent = console.raw("POST /raw/sign-in", &foreign, "").await;
+        sent.shows(403, &["<h1 id=\"sheet-title\">Not sent from KWIC Team</h1>"]);
+        for page in [host, sent] {
+            page.leaves_out("Your role does not include this");
+            page.leaves_out("Ask: ");
+        }
+    }
 }
