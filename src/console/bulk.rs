@@ -79,6 +79,14 @@ async fn chosen(
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let change = Change::parse(&call.parameter("do"))?;
+    let may = match change {
+        Change::Role => viewer.rights.edit && !viewer.rights.gives.is_empty(),
+        Change::Suspend => viewer.rights.edit,
+        Change::Remove => viewer.rights.remove,
+    };
+    if !may {
+        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS));
+    }
     let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
     Ok(sheet(call, &viewer, change, &chosen, call.back(TEAM)).page())
 }

@@ -212,6 +212,15 @@ async fn found(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
     Ok((viewer, shown))
 }
 
+/// The same, for who may invite: no form is shown that is refused whatever is typed.
+async fn found_by_inviter(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
+    let (viewer, shown) = found(call).await?;
+    match viewer.rights.invite {
+        true => Ok((viewer, shown)),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    }
+}
+
 fn path(shown: &Shown, rest: &str) -> String {
     format!("/team/invitations/{}/{rest}", shown.view.invite.id)
 }
@@ -219,7 +228,7 @@ fn path(shown: &Shown, rest: &str) -> String {
 const BACK: &str = "/team?tab=invitations";
 
 pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
-    let (viewer, shown) = found(call).await?;
+    let (viewer, shown) = found_by_inviter(call).await?;
     let invite = &shown.view.invite;
     let form = Form::filled(&[
         ("first_name", invite.first_name.as_str()),
@@ -322,7 +331,7 @@ async fn correct(
 
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
-    let (viewer, shown) = found(call).await?;
+    let (viewer, shown) = found_by_inviter(call).await?;
     Ok(verb_sheet(call, &viewer, &shown, verb, call.back(BACK)).page())
 }
 

@@ -24,6 +24,7 @@ use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Stat
 use crate::engine::{Cell, Matrix};
 use crate::flows::locks::{self, Lock};
 use crate::flows::members::{self, Chosen};
+use crate::flows::permit::Rights;
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
 use crate::store::MemberEdit;
@@ -238,8 +239,21 @@ async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Ve
     sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
 }
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+/// The same, for who may do something about the member: no form is shown that is refused whatever
+/// is typed.
+async fn found_by(
+    call: &Call<'_>,
+    may: impl FnOnce(&Rights) -> bool,
+) -> Result<(Viewer, Member), Failure> {
     let (viewer, member) = found(call).await?;
+    match may(&viewer.rights) {
+        true => Ok((viewer, member)),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS)),
+    }
+}
+
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let (viewer, member) = found_by(call, |rights| rights.edit).await?;
     let form = Form::filled(&[
         ("first_name", member.first_name.as_str()),
         ("last_name", member.last_name.as_str()),
@@ -301,7 +315,8 @@ async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, F
 }
 
 pub(super) async fn role(call: &mut Call<'_>) -> Answer {
-    let (viewer, member) = found(call).await?;
+    let may = |rights: &Rights| rights.edit && !rights.gives.is_empty();
+    let (viewer, member) = found_by(call, may).await?;
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
@@ -393,7 +408,8 @@ async fn give(
 
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
-    let (viewer, member) = found(call).await?;
+    let may = |rights: &Rights| if verb == Verb::Remove { rights.remove } else { rights.edit };
+    let (viewer, member) = found_by(call, may).await?;
     Ok(verb_sheet(call, &viewer, &member, verb, call.back(TEAM)).await.page())
 }
 

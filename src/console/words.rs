@@ -360,6 +360,8 @@ pub(super) const TOKEN_REVOKE: &str = "Revoke";
 pub(super) const TOKEN_REVOKE_WHY: &str =
     "The program that uses it is refused from its next call. This cannot be undone.";
 pub(super) const TOKEN_ROLE_MISSING: &str = "choose a role";
+pub(super) const CANNOT_MAKE_TOKENS: &str = "you cannot create API tokens";
+pub(super) const CANNOT_REVOKE_TOKEN: &str = "you cannot revoke this API token";
 pub(super) const COPY: &str = "Copy";
 
 /// For how many days a token may hold.

@@ -10,7 +10,7 @@ use kwic_team::flows::permit::StorePermit;
 use serde_json::{Value, json};
 
 use super::console::{Answer, Console, Person};
-use super::support::{copy_folder, shipped_policies};
+use super::support::{copy_folder, shipped_policies, with_auditor};
 
 const NONE: Value = Value::Null;
 
@@ -456,4 +456,41 @@ async fn a_request_from_elsewhere_is_told_as_that_and_not_as_a_role() {
             page.leaves_out("Ask: ");
         }
     }
+}
+
+#[tokio::test]
+async fn no_form_is_shown_to_whoever_would_be_refused_whatever_they_type() {
+    let folder = with_auditor();
+    let dir = folder.path().to_owned();
+    let console = Console::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+    })
+    .await;
+    let ann = console.person("ann", "administrator").await;
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    let joe = console.stage.member("joe", "operator").await;
+    let eve = console.person("eve", "auditor").await;
+    let mut paths = vec!["/tokens/new".to_owned(), "/team/invite".to_owned()];
+    paths.push("/team/invite-several".to_owned());
+    for what in ["edit", "role", "reset-password", "end-sessions", "suspend", "remove"] {
+        paths.push(format!("/team/members/{}/{what}", joe.id));
+    }
+    for what in ["role", "suspend", "remove"] {
+        paths.push(format!("/team/bulk?do={what}&id={}", joe.id));
+    }
+    console.stage.later(61_000);
+    let sent = console.stage.invite(console.stage.operator(), "cy", "operator").await.unwrap();
+    for what in ["edit", "resend", "link", "revoke"] {
+        paths.push(format!("/team/invitations/{}/{what}", sent.value.view.invite.id));
+    }
+    for path in paths {
+        let page = eve.page(&path).await;
+        page.shows(403, &["Your role does not include this", "Ask: Ann Lee."]);
+        page.leaves_out("<form method=\"post\" action=\"/team");
+        page.leaves_out("<form method=\"post\" action=\"/tokens");
+        assert_ne!(ann.page(&path).await.status, 403, "{path}");
+    }
+    let operator = console.sign_in("acme", "joe").await;
+    operator.page("/tokens/new").await.shows(403, &["You cannot create API tokens."]);
 }

@@ -119,6 +119,7 @@ words! {
     WHAT_WAS_DONE: "Results"
 
     CANNOT_INVITE: "you cannot invite members"
+    CANNOT_CHANGE_MEMBERS: "you cannot change members"
     SEND_INVITATION: "Send invitation"
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
