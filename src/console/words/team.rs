@@ -459,7 +459,8 @@ pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "This is recorded in the audit log. Anybody who has the link can join in this name.".to_owned();
+    let line = "This is recorded in the audit log. Anybody who has the link can join in this name."
+        .to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
