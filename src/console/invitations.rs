@@ -86,6 +86,8 @@ struct Page<'p> {
     leads_back: String,
     next: Option<String>,
     menus: Menus,
+    /// Mail is sent: else no delivery is promised.
+    mail: bool,
 }
 
 /// The tab of the team page.
@@ -129,6 +131,7 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
         leads_back,
         next,
         menus,
+        mail: call.sends_mail(),
     }))
 }
 
@@ -251,7 +254,7 @@ async fn edit_sheet<'p>(
     let title = w::correct_of(&shown.view.invite.full_name());
     let shell = Shell::inside(call, viewer, title, "/team");
     Ok(Sheet::new(shell, path(shown, "edit"), w::SAVE)
-        .line(w::CORRECT_WHY)
+        .line(if call.sends_mail() { w::CORRECT_WHY } else { w::CORRECT_WHY_NO_MAIL })
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
         .input(
@@ -344,7 +347,9 @@ fn verb_sheet<'p>(
 ) -> Sheet<'p> {
     let invite = &shown.view.invite;
     let (title, line, submit) = match verb {
-        Verb::Resend => w::ask_resend(&invite.full_name(), invite.email.as_str()),
+        Verb::Resend => {
+            w::ask_resend(&invite.full_name(), invite.email.as_str(), call.sends_mail())
+        }
         Verb::Link => w::ask_link(&invite.full_name()),
         Verb::Revoke => w::ask_revoke(&invite.full_name()),
     };

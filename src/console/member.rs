@@ -266,7 +266,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &Form) -> Sheet<'p> {
     let shell = Shell::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
     Sheet::new(shell, path(&member.id, "/edit"), w::SAVE)
-        .line(w::address_is(member.email.as_str()))
+        .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
         .input(
@@ -422,9 +422,10 @@ async fn verb_sheet<'p>(
 ) -> Sheet<'p> {
     let name = member.full_name();
     let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
+    let mail = call.sends_mail();
     let (title, lines, submit) = match verb {
-        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str()),
-        Verb::ResetTwoStep => w::ask_reset_two_step(&name),
+        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str(), mail),
+        Verb::ResetTwoStep => w::ask_reset_two_step(&name, mail),
         Verb::EndSessions => w::ask_end_sessions(&name, devices),
         Verb::Suspend => w::ask_suspend(&name, devices),
         Verb::Restore => w::ask_restore(&name),

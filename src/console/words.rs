@@ -76,28 +76,38 @@ pub(super) const RECOVERY_SAVED: &str = "I saved them";
 pub(super) const GO_ON: &str = "Continue";
 
 /// The topics of the help page: title and text.
-pub(super) const HELP_TOPICS: [(&str, &str); 5] = [
-    (
-        "Who can do what",
-        "Each member has one role, which defines what they can do. Under Roles you can compare the roles and find the smallest one that fits a job.",
-    ),
-    (
-        "Inviting somebody",
-        "Open Team Management and choose Invite member. The invitation is sent by email. Until it expires, you can resend it, correct its address, change its role or revoke it.",
-    ),
-    (
-        "Taking access away",
-        "Suspend somebody who may come back. Remove somebody who will not. Both take effect immediately and sign them out on every device.",
-    ),
-    (
-        "Lost phone, lost password",
-        "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, we send you a link to choose a new one.",
-    ),
-    (
-        "Whom to ask",
-        "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
-    ),
-];
+pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5] {
+    [
+        (
+            "Who can do what",
+            "Each member has one role, which defines what they can do. Under Roles you can compare the roles and find the smallest one that fits a job.",
+        ),
+        (
+            "Inviting somebody",
+            if mail {
+                "Open Team Management and choose Invite member. The invitation is sent by email. Until it expires, you can resend it, correct its address, change its role or revoke it."
+            } else {
+                "Open Team Management and choose Invite member. You get a link to pass on. Until it expires, you can copy it again, change its role or revoke it."
+            },
+        ),
+        (
+            "Taking access away",
+            "Suspend somebody who may come back. Remove somebody who will not. Both take effect immediately and sign them out on every device.",
+        ),
+        (
+            "Lost phone, lost password",
+            if mail {
+                "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, we send you a link to choose a new one."
+            } else {
+                "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, ask an administrator for a link to choose a new one."
+            },
+        ),
+        (
+            "Whom to ask",
+            "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
+        ),
+    ]
+}
 
 // Roles.
 pub(super) const SMALLEST_ROLE: &str = "Use the smallest role that fits the job.";
@@ -110,7 +120,7 @@ pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
 // Joining.
 pub(super) const JOIN: &str = "Join a team";
 pub(super) const JOIN_WHY: &str =
-    "Open the link in your invitation mail. If it does not open, paste it here.";
+    "Open the link of your invitation. If it does not open, paste it here.";
 pub(super) const LINK_OR_CODE: &str = "Link or code from the mail";
 pub(super) const LINK_OR_CODE_HINT: &str = "Paste the whole link, or the part after the #.";
 pub(super) const JOIN_SET_PASSWORD: &str = "Choose a password";
@@ -129,6 +139,8 @@ pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
 pub(super) const JOIN_REVOKED: &str = "This invitation was cancelled";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
+pub(super) const JOIN_NO_MAIL: &str =
+    "No mail is sent from here. Ask the person who invited you for a new link.";
 pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. You will get the new link by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
@@ -223,6 +235,7 @@ pub(super) const YOUR_PASSWORD: &str = "Your password";
 pub(super) const NEW_EMAIL: &str = "New address";
 pub(super) const NEW_EMAIL_HINT: &str =
     "We send a link to this address and one to your current address. Open both to make the change.";
+pub(super) const NEW_EMAIL_NO_MAIL: &str = "No mail is sent here, so a new address cannot be confirmed. Ask your system administrator to change it.";
 pub(super) const NEW_EMAIL_ASKED: &str =
     "Two mails are on their way. Open the link in each to confirm the change.";
 pub(super) const NAME_CHANGED: &str = "Your name was changed.";

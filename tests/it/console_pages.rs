@@ -925,3 +925,59 @@ async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
     let reset = browser.post(&format!("{}/reset-password", about(&bo)), &[]).await;
     reset.page(200).says("You won&#39;t see this link again").says("data-once");
 }
+
+#[tokio::test]
+async fn where_no_mail_is_sent_no_page_promises_any() {
+    let console = Console::without_mail().await;
+    let stage = &console.stage;
+    stage.member("ann", "administrator").await;
+    let bo = stage.member("bo", "operator").await;
+    stage.later(61_000);
+    let sent = stage.invite(stage.operator(), "cy", "operator").await.unwrap().value;
+    let browser = Browser::new(&console);
+    browser.get("/help").await.page(200).hides("sent by email").hides("we send you");
+    for answer in [
+        browser.get("/forgot").await,
+        browser.post("/forgot", &[("account", "acme"), ("email", "bo@example.org")]).await,
+    ] {
+        answer.page(200).says("No mail is sent from here").hides("<form").hides("on its way");
+    }
+    browser.get("/join").await.page(200).hides("mail. If it does not open");
+    let dead = "A".repeat(43);
+    let asked = browser.post("/join/request-new", &[("token", &dead)]).await;
+    browser.led_to(asked).await.page(200).says("No mail is sent from here").hides("by mail");
+
+    browser.sign_in("ann").await;
+    let (of_bo, of_cy) = (about(&bo), format!("/team/invitations/{}", sent.view.invite.id));
+    for (path, told) in [
+        (format!("{of_bo}/reset-password"), "You get a link to pass on"),
+        (format!("{of_bo}/reset-two-step"), "No mail is sent here: tell Ann Lee yourself"),
+        (format!("{of_bo}/edit"), "Only your system administrator can change the address"),
+        (format!("{of_cy}/resend"), "You get a new link to pass on"),
+        (format!("{of_cy}/edit"), "you get a new link to pass on"),
+    ] {
+        let page = browser.get(&path).await;
+        page.page(200).says(told).hides("is sent to").hides("told by mail").hides("sent there");
+    }
+    for answer in [
+        browser.get("/me/email").await,
+        browser.post("/me/email", &[("email", "anna@example.org"), ("password", "x")]).await,
+    ] {
+        answer
+            .page(200)
+            .says("No mail is sent here")
+            .hides("We send a link")
+            .hides("name=\"email\"");
+    }
+    // What is promised comes.
+    let reset = browser.post(&format!("{of_bo}/reset-password"), &[]).await;
+    reset.page(200).says("Give this link to Ann Lee");
+    stage.later(61_000);
+    let anew = browser.post(&format!("{of_cy}/resend"), &[]).await;
+    anew.page(200).says("This link opens the invitation for cy@example.org.");
+    // Nor is anybody asked by mail for an invitation that has expired.
+    let code = anew.between("/join#", "\"").to_owned();
+    stage.later(100 * HOUR);
+    let late = browser.post("/join/look", &[("token", &code)]).await;
+    late.page(410).says(" for a new one.").hides("/join/request-new");
+}

@@ -40,6 +40,12 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "internal" => {
             "something went wrong on our side: try again. If it happens again, contact your system administrator"
         }
+        "invite_replaced" => {
+            "this link was replaced by a newer one: open the newest link that you got, or ask for a new one"
+        }
+        "codes_locked" => {
+            "too many wrong codes in a row, by somebody who knows the password: choose a new password, then sign in with it"
+        }
         "passkeys_not_offered" => "passkeys cannot be used at this address",
         "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,

@@ -73,6 +73,7 @@ words! {
     ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
     NO_INVITATIONS: "No pending invitations"
     NO_INVITATIONS_WHY: "The people you invite are listed here until they join, with the delivery status of their mail."
+    NO_INVITATIONS_WHY_NO_MAIL: "The people you invite are listed here until they join. Copy link shows the link to pass on."
     RUNS_IT: "Your system administrator"
     NO_MAIL: "No mail is sent here. Each invitation gives you a link to pass on yourself. Your system administrator can set up mail."
     ONE_ADMINISTRATOR: "There is only one administrator. Add a second one, so that the team isn't locked out when one is away."
@@ -124,6 +125,7 @@ words! {
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
     CORRECT: "Edit"
+    CORRECT_WHY_NO_MAIL: "If you change the address, you get a new link to pass on and the previous link stops working."
     CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
     REVOKE: "Revoke"
     CHECK_LINES: "Check"
@@ -261,8 +263,11 @@ pub(in crate::console) fn edit_of(name: &str) -> String {
     format!("Edit {name}")
 }
 
-pub(in crate::console) fn address_is(email: &str) -> String {
-    format!("Only the member can change the address {email}, under My security.")
+pub(in crate::console) fn address_is(email: &str, mail: bool) -> String {
+    match mail {
+        true => format!("Only the member can change the address {email}, under My security."),
+        false => format!("Only your system administrator can change the address {email}."),
+    }
 }
 
 pub(in crate::console) fn role_of(name: &str) -> String {
@@ -298,17 +303,30 @@ fn now_out(name: &str, sessions: usize) -> String {
     }
 }
 
-pub(in crate::console) fn ask_reset_password(name: &str, email: &str) -> Asked {
-    let line = format!(
-        "A link to choose a new password is sent to {email}. Until it is used, the current password works."
-    );
-    (format!("Send {name} a password reset?"), vec![line], "Send the link".to_owned())
+pub(in crate::console) fn ask_reset_password(name: &str, email: &str, mail: bool) -> Asked {
+    let (title, link, submit) = match mail {
+        true => (
+            format!("Send {name} a password reset?"),
+            format!("A link to choose a new password is sent to {email}."),
+            "Send the link",
+        ),
+        false => (
+            format!("Create a password reset link for {name}?"),
+            format!("No mail is sent here. You get a link to pass on to {name}."),
+            "Create the link",
+        ),
+    };
+    let line = format!("{link} Until it is used, the current password works.");
+    (title, vec![line], submit.to_owned())
 }
 
-pub(in crate::console) fn ask_reset_two_step(name: &str) -> Asked {
+pub(in crate::console) fn ask_reset_two_step(name: &str, mail: bool) -> Asked {
     let lines = vec![
         "The authenticator app, recovery codes and passkeys stop working, and every session ends. First make sure who is asking: call back, or ask in person.".to_owned(),
-        "The member is told by mail.".to_owned(),
+        match mail {
+            true => "The member is told by mail.".to_owned(),
+            false => format!("No mail is sent here: tell {name} yourself."),
+        },
     ];
     (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
 }
@@ -453,9 +471,24 @@ pub(in crate::console) fn correct_of(name: &str) -> String {
     format!("Edit {name}'s invitation")
 }
 
-pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String, String) {
-    let line = format!("A new link is sent to {email}, and the previous link stops working.");
-    (format!("Resend invitation to {name}?"), line, RESEND.to_owned())
+pub(in crate::console) fn ask_resend(
+    name: &str,
+    email: &str,
+    mail: bool,
+) -> (String, String, String) {
+    let (title, line, submit) = match mail {
+        true => (
+            format!("Resend invitation to {name}?"),
+            format!("A new link is sent to {email}, and the previous link stops working."),
+            RESEND,
+        ),
+        false => (
+            format!("Create a new invitation link for {name}?"),
+            "No mail is sent here. You get a new link to pass on, and the previous link stops working.".to_owned(),
+            "Create the link",
+        ),
+    };
+    (title, line, submit.to_owned())
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {

@@ -104,7 +104,7 @@ async fn a_link_and_a_token_are_not_lost_by_a_slip() {
     browser.sees_no("You can see this link again").await;
     browser.open("/team/members/omar").await;
     browser.click("Send password reset").await;
-    browser.click("Send the link").await;
+    browser.click("Create the link").await;
     browser.sees("You won't see this link again").await;
     browser.press(&key::ESCAPE.to_string()).await;
     browser.refuse_question().await;
