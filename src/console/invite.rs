@@ -89,16 +89,21 @@ async fn send_one(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Shown
     Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
 }
 
-fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
-    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", Name::last);
-    let email = read.read("email", Email::parse);
-    let role = read.read("role", |text| match text {
+/// The role of whoever is invited.
+pub(super) fn role_chosen(text: &str) -> Result<RoleId, Failure> {
+    match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
         text => RoleId::parse(text).map_err(|_| {
             Failure::invalid("role", w::no_such_role(&text.escape_debug().to_string()))
         }),
-    });
+    }
+}
+
+fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", Name::last);
+    let email = read.read("email", Email::parse);
+    let role = read.read("role", role_chosen);
     let ((first_name, last_name), (email, role)) =
         first_name.zip(last_name).zip(email.zip(role))?;
     Some(Invitation { email, first_name, last_name, role })

@@ -178,10 +178,10 @@ fn topics(actions: &[String]) -> Vec<Topic> {
     topics.into_iter().map(topic).collect()
 }
 
-/// What people call a role; its bare name where the live policies do not have it.
+/// What people call a role; its name as words where the live policies do not have it.
 pub(super) fn title(live: &Snapshot, id: &RoleId) -> String {
     let card = live.roles().iter().find(|card| card.id == *id);
-    card.map_or_else(|| id.to_string(), |card| card.title.clone())
+    card.map_or_else(|| w::capital(&w::plain(id.as_str())), |card| card.title.clone())
 }
 
 #[cfg(test)]

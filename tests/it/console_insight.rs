@@ -494,3 +494,50 @@ async fn no_form_is_shown_to_whoever_would_be_refused_whatever_they_type() {
     let operator = console.sign_in("acme", "joe").await;
     operator.page("/tokens/new").await.shows(403, &["You cannot create API tokens."]);
 }
+
+/// A console whose account manages the policies of a folder, without their tests, and has loaded
+/// them.
+async fn managing(folder: &tempfile::TempDir) -> Console {
+    copy_folder(&shipped_policies(), folder.path());
+    fs::remove_dir_all(folder.path().join("tests")).unwrap();
+    let dir = folder.path().to_owned();
+    Console::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let console = managing(&folder).await;
+    let ann = console.person("ann", "administrator").await;
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    console.stage.later(61_000);
+    let operator = console.stage.operator();
+    let sent = console.stage.invite(operator, "cy", "automation_manager").await.unwrap().value;
+    let of_cy = format!("/team/invitations/{}", sent.view.invite.id);
+    let list = "/team?tab=invitations";
+    ann.page(list).await.leaves_out("Role removed");
+    fs::remove_file(folder.path().join("roles/automation_manager.cedar")).unwrap();
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+
+    let page = ann.page(list).await;
+    page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
+    page.leaves_out("automation_manager");
+    for verb in ["resend", "link"] {
+        let path = format!("{of_cy}/{verb}");
+        for page in [ann.page(&path).await, ann.form(&path, "").await] {
+            page.shows(409, &["is for a role that was removed", &format!("{of_cy}/edit?back=")]);
+            page.leaves_out("automation_manager");
+        }
+    }
+    let edit = format!("{of_cy}/edit");
+    ann.page(&edit).await.shows(200, &["The role of this invitation was removed: choose"]);
+    let names = "first_name=Cy&last_name=Lee&email=cy%40example.org";
+    ann.form(&edit, names).await.shows(400, &["Choose a role.", "value=\"Cy\""]);
+    assert_eq!(ann.form(&edit, &format!("{names}&role=operator")).await.status, 303);
+    ann.page(list).await.leaves_out("Role removed");
+    assert_eq!(ann.form(&format!("{of_cy}/link"), "").await.status, 200);
+}

@@ -121,6 +121,9 @@ words! {
 
     CANNOT_INVITE: "you cannot invite members"
     CANNOT_CHANGE_MEMBERS: "you cannot change members"
+    INVITE_ROLE_GONE: "The role of this invitation was removed"
+    INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
+    EDIT_INVITATION: "Edit invitation"
     SEND_INVITATION: "Send invitation"
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
@@ -176,6 +179,11 @@ pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
         InviteState::Expired => badge("warn", "⌛", EXPIRED),
         InviteState::Revoked => badge("error", "✕", REVOKED),
     }
+}
+
+/// The policies no longer have a role that is given.
+pub(in crate::console) fn role_removed() -> Badge {
+    badge("error", "✕", "Role removed")
 }
 
 pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
@@ -495,6 +503,12 @@ pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
     let line = "This is recorded in the audit log. Anybody who has the link can join in this name."
         .to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
+}
+
+pub(in crate::console) fn invite_role_gone(name: &str) -> String {
+    format!(
+        "The invitation for {name} is for a role that was removed, so nobody can join by it. Edit it and choose another role, or revoke it."
+    )
 }
 
 pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
