@@ -981,3 +981,47 @@ async fn where_no_mail_is_sent_no_page_promises_any() {
     let late = browser.post("/join/look", &[("token", &code)]).await;
     late.page(410).says(" for a new one.").hides("/join/request-new");
 }
+
+#[tokio::test]
+async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_is_sent() {
+    let lines = "First name,Last name,Email,Role\n\
+        Bo,Lee,bo@example.org,Operator\n\
+        Bob,Lee,BO@example.org,operator\n\
+        Cy,Lee,cy@example.org,operator\n\
+        Di,Lee,ann@example.org,operator\n\
+        Ed,Lee,ed@example.org,boss\n\
+        Fay,Lee,fay@example.org";
+    for console in [Console::new().await, Console::without_mail().await] {
+        let stage = &console.stage;
+        stage.member("ann", "administrator").await;
+        stage.later(61_000);
+        stage.invite(stage.operator(), "cy", "operator").await.unwrap();
+        stage.later(61_000);
+        let browser = Browser::new(&console);
+        browser.sign_in("ann").await;
+        let form = browser.get("/team/invite-several").await;
+        let roles = form.page(200).between("Roles that you can give: ", "</p>");
+        assert!(roles.contains("Broadcast Manager") && !roles.contains('_'), "{roles}");
+        let many = "x\n".repeat(101);
+        let many = browser.post("/team/invite-several", &[("lines", &many), ("role", "-")]).await;
+        many.page(400).says("These are 101 people");
+
+        let fields = [("lines", lines), ("role", "-"), ("send", "")];
+        let checked = browser.post("/team/invite-several", &fields).await;
+        checked.page(200).says("Send 1 invitation").hides("First name,Last name");
+        for why in [
+            "Same address as line 1.",
+            "Already invited, until ",
+            "Ann Lee already has access as Administrator",
+            "There is no role boss: use one of Administrator, ",
+            "No role is given: add one, or choose one under Role for lines without one.",
+        ] {
+            checked.says(why);
+        }
+        let fields = [("lines", lines), ("role", "-"), ("send", "yes")];
+        let sent = browser.post("/team/invite-several", &fields).await;
+        sent.page(200).says("Created").says("Same address as line 1.");
+        let links = sent.text.matches("/join#").count();
+        assert_eq!(links, usize::from(!stage.app.mailer.sends()), "{}", sent.text);
+    }
+}

@@ -137,6 +137,7 @@ words! {
     LEFT_LINES: "Fix these and check again"
     VERDICT: "Result"
     SEVERAL_CHECKED: "Checked: nothing has been sent yet"
+    SEVERAL_LINKS: "No mail is sent here: give each person their own link. You can see the links again: choose Copy link under Invitations."
     SEVERAL_SENT: "Invitations"
     ROLE_OF_OTHERS: "Role for lines without one"
     ROLE_IN_LINE: "None: each line names its role"
@@ -449,8 +450,8 @@ pub(in crate::console) fn link_for(email: &str) -> String {
 
 pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
     match status {
-        Status::Active => format!("{name} already has access as {role}: change the role instead"),
-        Status::Suspended => format!("{name} is suspended: restore instead"),
+        Status::Active => format!("`{name}` already has access as {role}: change the role instead"),
+        Status::Suspended => format!("`{name}` is suspended: restore instead"),
     }
 }
 
@@ -459,7 +460,7 @@ pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
 }
 
 pub(in crate::console) fn no_such_role(role: &str) -> String {
-    format!("{role} is not a role that you can give")
+    format!("`{role}` is not a role that you can give")
 }
 
 /// Sends what was checked and found good.
@@ -471,8 +472,19 @@ pub(in crate::console) fn so_many_ticked(most: usize) -> String {
     format!("nothing was changed: select {most} members at most, then the others after them")
 }
 
-pub(in crate::console) fn so_many_lines(most: usize) -> String {
-    format!("enter 1 to {most} lines, one person each")
+pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
+    match given {
+        0 => "enter at least one person".to_owned(),
+        given => format!("these are {given} people: enter {most} at most, then the others"),
+    }
+}
+
+pub(in crate::console) fn same_address(line: usize) -> String {
+    format!("Same address as line {line}.")
+}
+
+pub(in crate::console) fn invited_until(when: &str) -> String {
+    format!("Already invited, until {when}. Resend or edit that invitation instead.")
 }
 
 pub(in crate::console) fn correct_of(name: &str) -> String {
