@@ -134,6 +134,7 @@ fn installed(people: &People, entry: AuditEntry) -> Installed {
     changes.truncate(CHANGES_SHOWN);
     let by = match people.actor(&entry.actor) {
         Piece::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        Piece::Somebody { name, own: true, .. } => name,
         Piece::Words(words) | Piece::Somebody { name: words, .. } => w::capital(&words),
     };
     Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }

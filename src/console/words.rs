@@ -720,8 +720,7 @@ pub(super) fn without_factor(count: usize, more: bool) -> String {
 /// Somebody else was faster.
 pub(super) fn changed_meanwhile(who: &str, when: &str) -> String {
     format!(
-        "{} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again.",
-        capital(who)
+        "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
     )
 }
 

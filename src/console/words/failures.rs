@@ -26,6 +26,23 @@ const OPERATORS: [&str; 12] = [
     "`toJSON()`",
 ];
 
+/// The fields that a failure may begin with. Whatever else stands in backticks there is a value of
+/// somebody's, which is written as it is.
+const FIELDS: [&str; 12] = [
+    "after",
+    "code",
+    "days",
+    "email",
+    "first_name",
+    "hours",
+    "last_name",
+    "name",
+    "password",
+    "role",
+    "slug",
+    "status",
+];
+
 /// A failure as a sentence of a page.
 pub(in crate::console) fn refusal(failure: &Failure) -> String {
     let own = match failure.code {
@@ -98,7 +115,11 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     let text: String = failure.split('`').enumerate().map(part).collect();
     let text = with_moments(&text);
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    capital(&text) + end
+    let begins_with_value = match failure.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
+        Some((part, _)) => !FIELDS.contains(&part),
+        None => false,
+    };
+    if begins_with_value { text + end } else { capital(&text) + end }
 }
 
 /// What is wrong, and whom to ask, in the place of what the operator would do.
@@ -133,6 +154,8 @@ mod tests {
             ("`email` is missing: write it", "Email is missing: write it."),
             ("is it `x`?", "Is it x?"),
             ("`first_name` is long", "First name is long."),
+            ("`w w@example.org` is not an address", "w w@example.org is not an address."),
+            ("`boss` is not a role", "boss is not a role."),
             (
                 "no mail is sent: set `mail.kind`, then restart",
                 "No mail is sent: ask your system administrator.",
@@ -143,8 +166,8 @@ mod tests {
             ),
             ("give a `kwic-team` name", "This cannot be done here: ask your system administrator."),
             (
-                "`x` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
-                "X was invited at 24 November 2026, 12:00 UTC, and may accept until 27 November 2026, 12:00 UTC: resend that.",
+                "`x@example.org` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
+                "x@example.org was invited at 24 November 2026, 12:00 UTC, and may accept until 27 November 2026, 12:00 UTC: resend that.",
             ),
         ] {
             assert_eq!(sentence(failure), words);

@@ -298,8 +298,7 @@ pub(in crate::console) fn saved(name: &str) -> String {
 /// Somebody else was faster.
 pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
     format!(
-        "{} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again.",
-        super::capital(who)
+        "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
     )
 }
 
