@@ -4,12 +4,14 @@
 //! unlike failures, which [`sentence`] turns into such.
 
 mod failures;
+mod log;
 mod team;
 
 use crate::domain::{AuditEvent, Reason, counted};
 use crate::engine::Cell;
 use crate::mail::Step;
 pub(super) use failures::*;
+pub(super) use log::*;
 pub(super) use team::*;
 
 // Around every page.
@@ -426,6 +428,7 @@ pub(super) fn change(line: &str) -> String {
             Some((thing, verb)) if is_name(thing) && is_name(verb) => {
                 word.replace(bare, &format!("\u{201c}{}\u{201d}", action(bare)))
             }
+            None if is_name(bare) => plain(word),
             _ => word.to_owned(),
         }
     };
@@ -461,6 +464,7 @@ pub(super) const ACTION: &str = "Action";
 pub(super) const COMPARE_CAPTION: &str = "What each role can do on its own account";
 pub(super) const COMPARE_NOTE: &str = "From the active policies. Depends means that the resource, the person or the time decides. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
 pub(super) const TICK_WHAT: &str = "Select what the person does";
+pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
 pub(super) const SUGGEST: &str = "Suggest a role";
 pub(super) const SUGGESTED: &str = "Suggested:";
 pub(super) const ALLOWS_MORE: &str = "It also allows";
@@ -534,7 +538,7 @@ pub(super) const AUDIT_MEMBER: &str = "Member";
 pub(super) const EVENT: &str = "Event";
 pub(super) const ANY_EVENT: &str = "Any event";
 pub(super) const AUDIT_NOTHING: &str = "No entries match.";
-pub(super) const AUDIT_NOBODY: &str = "No member has this address.";
+pub(super) const AUDIT_NOBODY: &str = "No entries about this person. Enter the name or address of a member or of somebody who was removed, or an ID.";
 pub(super) const OLDER: &str = "Older entries";
 pub(super) const ERASED: &str = "Details erased";
 pub(super) const CHANGED_FROM: &str = "from";
@@ -765,7 +769,7 @@ pub(super) const LIVE: &str = "Active";
 pub(super) const LAST_GOOD: &str = "Previous policies: the folder was not loaded at the start";
 pub(super) const LOADED: &str = "Loaded";
 pub(super) const LOADED_BY: &str = "By";
-pub(super) const BY_ITSELF: &str = "Automatic reload (start, signal or file change)";
+pub(super) const BY_ITSELF: &str = "Automatic reload";
 pub(super) const POLICY_COUNT: &str = "Policies";
 pub(super) const GUARDS: &str = "Guards";
 pub(super) const POLICY_TESTS: &str = "Tests passed";
@@ -786,7 +790,8 @@ pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
 pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
 pub(super) const TRY_WHY: &str = "Asks the active policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
-pub(super) const TRY_MEMBER: &str = "Member (email address or ID)";
+pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
+pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
 pub(super) const TRY_RESOURCE_HINT: &str = "Type and ID, such as template:t1.";
 pub(super) const RESOURCE_WRONG: &str = "Enter a type, a colon and an ID, such as template:t1.";
@@ -827,7 +832,6 @@ pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
         _ if !roles.is_empty() => {
             format!("It would be allowed with one of these roles: {}.", roles.join(", "))
         }
-        Reason::UnknownSubject => "No member of your team matches this.".to_owned(),
         Reason::BadAttributes => {
             "The policies need more attributes than the account. Ask through the decision API, with these attributes.".to_owned()
         }

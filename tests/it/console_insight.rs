@@ -170,7 +170,9 @@ async fn the_audit_page_says_who_did_what_to_whom() {
 
     let only = ann.page("/audit?member=joe@example.org&event=user_updated").await;
     assert_eq!(between(&only.text, "<div><p>", "</p>").len(), 1, "{}", only.text);
-    ann.page("/audit?member=nobody@example.org").await.shows(200, &["No member has this address"]);
+    ann.page("/audit?member=nobody@example.org")
+        .await
+        .shows(200, &["No entries about this person"]);
     ann.page("/audit?verify=1").await.shows(200, &["Log verified"]);
     // Every entry is on one page of the walk, once, newest first.
     let mut seen = Vec::new();
@@ -285,9 +287,17 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
             let message = answer["context"]["message"].as_str().unwrap();
             let message = match message.split_once(" may not `") {
                 Some((_, rest)) => rest.split_once("` ").unwrap().1,
-                None => message,
+                None => match message.strip_prefix('`') {
+                    Some(rest) => rest.split_once("` ").unwrap().1,
+                    None => message,
+                },
             };
-            let message = message.replace('`', "").replace('_', " ");
+            // Which roles may is said by their titles, beside the sentence.
+            let message = message.split("; these roles may").next().unwrap();
+            let message = match message.starts_with("nobody is known") {
+                true => "no member of your team has this name".to_owned(),
+                false => message.replace('`', "").replace('_', " "),
+            };
             let text = read(&page.text).to_lowercase().replace('_', " ");
             assert!(text.contains(&message.to_lowercase()), "no `{message}` in {text}");
             for policy in answer["context"]["policies"].as_array().unwrap() {
@@ -318,7 +328,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     for who in ["eve-1", "eve@example.org"] {
         let page = format!("/policies/try?member={who}&action=chats:view&resource=chat:c1");
         let page = ann.page(&page).await;
-        page.shows(200, &["Denied</span>", "Nobody is known as user", "No member of your team"]);
+        page.shows(200, &["Denied</span>", "No member of your team has this name"]);
         page.leaves_out("Eve");
     }
     // Nor is that there is somebody.
@@ -354,7 +364,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let more = more.replace("@id(\"operator\")", "@id(\"operator\")\n@note(\"<script>\")");
     fs::write(&file, more).unwrap();
     // Looked at before it is loaded, which it is not by that.
-    let gained = "operator gains \u{201c}Assign chats\u{201d} on account, chat";
+    let gained = "Operator gains \u{201c}Assign chats\u{201d} on account, chat";
     let looked = ann.page("/policies/check").await;
     looked.shows(200, &[gained, "None of this is active yet", "action=\"/policies/reload\""]);
     looked.leaves_out(&digest);
@@ -391,7 +401,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     fs::write(&file, text).unwrap();
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let mended = ann.page("/policies").await;
-    mended.shows(200, &[&digest, "operator loses \u{201c}Assign chats\u{201d}"]);
+    mended.shows(200, &[&digest, "Operator loses \u{201c}Assign chats\u{201d}"]);
     mended.leaves_out("The policy folder was refused");
 }
 
@@ -415,7 +425,7 @@ async fn a_policy_for_one_user_is_told_as_what_somebody_may_lose() {
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let page = ann.page("/policies").await;
     page.shows(200, &[line]);
-    page.leaves_out("administrator loses");
+    page.leaves_out("Administrator loses");
     let compared = ann.page("/roles/compare").await;
     compared.shows(200, &["Depends</span>", "depends on policy bob"]);
     fs::remove_file(folder.path().join("rules/bob.cedar")).unwrap();
@@ -540,4 +550,87 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     assert_eq!(ann.form(&edit, &format!("{names}&role=operator")).await.status, 303);
     ann.page(list).await.leaves_out("Role removed");
     assert_eq!(ann.form(&format!("{of_cy}/link"), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_in_the_words_of_people() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let joe = stage.member("joe", "operator").await;
+    assert_eq!(ann.form("/account", "version=1&name=Acme&hours=48").await.status, 303);
+    let now = ann.get("/account").await.is(200)["version"].to_string();
+    let hours = format!("version={now}&name=Acme&hours=30&two_step=");
+    assert_eq!(ann.form("/account", &hours).await.status, 303);
+    assert_eq!(ann.form(&format!("/team/members/{}/reset-password", joe.id), "").await.status, 303);
+    stage.mails().await;
+    let names = json!({"first_name": "Joe", "last_name": ""});
+    let path = format!("PATCH /members/{}", joe.id);
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    let names = json!({"first_name": "Joe", "last_name": "Example"});
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    let page = ann.page("/audit").await;
+    let text = read(&page.text);
+    for words in [
+        "Ann Lee created a password reset link for Joe Example.",
+        "Mail: Invitation",
+        "Mail: Password reset link",
+        "Invitations expire after: from 2 days to 30 hours",
+        "Role: Operator",
+        "Last name: Example",
+        "Last name: was Lee",
+    ] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    for raw in ["password_reset", "Purpose", "Kind:", " s\n", "Mozilla", "from  to", "invite_"] {
+        let list = page.text.split("id=\"list\"").nth(1).unwrap();
+        assert!(!read(list).contains(raw), "{raw:?} in {list}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let joe = stage.member("joe", "operator").await;
+    let names = json!({"first_name": "Joe", "last_name": "Zulu"});
+    let path = format!("PATCH /members/{}", joe.id);
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    stage.later(61_000);
+    stage.invite(stage.operator(), "cy", "operator").await.unwrap();
+    for text in ["Joe+Zulu", "joe+zulu", "joe%40example.org", joe.id.as_str()] {
+        let page = ann.page(&format!("/audit?member={text}")).await;
+        page.shows(200, &["Joe Zulu"]);
+        page.leaves_out("No entries about this person");
+    }
+    ann.page("/audit?member=cy%40example.org").await.shows(200, &["invited"]);
+    ann.send(&format!("DELETE /members/{}", joe.id), "if-match: *\r\n", &NONE).await.is(200);
+    for text in ["Joe+Zulu", "JOE%40example.org"] {
+        ann.page(&format!("/audit?member={text}")).await.shows(200, &["removed"]);
+    }
+    for text in ["nobody", "Nobody+At+All", "nobody%40example.org"] {
+        let page = ann.page(&format!("/audit?member={text}")).await;
+        page.shows(200, &["No entries about this person. Enter the name or address"]);
+    }
+}
+
+#[tokio::test]
+async fn roles_are_called_by_their_titles_on_every_page() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    console.stage.member("joe", "operator").await;
+    let tried = "/policies/try?member=Ann+Lee&action=chats:assign&resource=chat:c1";
+    // Two have that name.
+    ann.page(tried).await.shows(200, &["No member of your team has this name"]);
+    let tried = "/policies/try?member=joe@example.org&action=chats:assign&resource=chat:c1";
+    let page = ann.page(tried).await;
+    page.shows(200, &["The role Operator doesn&#39;t allow", "with one of these roles: "]);
+    page.leaves_out("these roles may");
+    let suggested = ann.page("/roles/suggest?do=chats:view&do=chats:assign").await;
+    suggested.shows(200, &["Chat Manager is the smallest role that allows this"]);
+    suggested.leaves_out("chat_manager is");
+    let nothing = ann.page("/roles/suggest?asked=yes").await;
+    nothing.shows(200, &["Select at least one thing that the person does."]);
+    ann.page("/roles/suggest").await.leaves_out("Select at least one thing");
 }
