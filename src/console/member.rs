@@ -15,7 +15,7 @@ use super::overtaken::{self, of_member};
 use super::place::{self, BACK, escaped};
 use super::roles::title;
 use super::sheet::{Input, Overtaken, Part, Sheet, kind};
-use super::shell::{Shell, page, see_telling};
+use super::shell::{Note, Shell, page, see_telling};
 use super::team::initials;
 use super::viewer::Viewer;
 use super::when::When;
@@ -27,6 +27,7 @@ use crate::flows::members::{self, Chosen};
 use crate::flows::permit::Rights;
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
+use crate::http::Reply;
 use crate::store::MemberEdit;
 
 /// The list that forms lead back to where no other place is named.
@@ -410,7 +411,18 @@ pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
     let may = |rights: &Rights| if verb == Verb::Remove { rights.remove } else { rights.edit };
     let (viewer, member) = found_by(call, may).await?;
-    Ok(verb_sheet(call, &viewer, &member, verb, call.back(TEAM)).await.page())
+    if verb == Verb::ResetTwoStep && !viewer.member.two_step {
+        return Ok(own_factor_first(call, &viewer));
+    }
+    let form = Form::filled(&[(BACK, &call.back(TEAM))]);
+    Ok(verb_sheet(call, &viewer, &member, verb, &form).await.page())
+}
+
+/// Nobody types a password to learn that a second factor of one's own is needed too.
+fn own_factor_first(call: &Call<'_>, viewer: &Viewer) -> Reply {
+    let shell = Shell::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
+    let lines = vec![w::OWN_FACTOR_FIRST.to_owned()];
+    page(&Note { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
 }
 
 async fn verb_sheet<'p>(
@@ -418,8 +430,9 @@ async fn verb_sheet<'p>(
     viewer: &'p Viewer,
     member: &Member,
     verb: Verb,
-    back: String,
+    form: &Form,
 ) -> Sheet<'p> {
+    let back = form.back(TEAM);
     let name = member.full_name();
     let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
     let mail = call.sends_mail();
@@ -449,7 +462,9 @@ async fn verb_sheet<'p>(
         }
         Verb::Remove => {
             let sheet = match must_be_typed(call, member) {
-                true => sheet.input(Input::new("name", w::type_name(&name), kind::PASTED)),
+                true => sheet.input(
+                    Input::new("name", w::type_name(&name), kind::PASTED).value(form.text("name")),
+                ),
                 false => sheet,
             };
             match member.status {
@@ -487,10 +502,10 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (member, by) = overtaken(call, &viewer, "", &form).await?;
-            let sheet = verb_sheet(call, &viewer, &member, verb, back).await;
+            let sheet = verb_sheet(call, &viewer, &member, verb, &form).await;
             Ok(sheet.overtaken(&failure, Overtaken { anew: None, ..by }))
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, back).await.refused(&failure)),
+        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure)),
     }
 }
 

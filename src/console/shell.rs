@@ -150,9 +150,7 @@ pub(super) async fn note(app: &Arc<App>, request: &Request, failure: &Failure) -
         let others = administrators.iter().filter(|member| !viewer.is(member));
         lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));
     }
-    if let Some(seconds) = failure.retry_after.filter(|_| failure.code != "too_many_invites") {
-        lines.push(w::try_again(seconds));
-    }
+    lines.extend(w::when_again(failure));
     let shell = Shell::outside(app, request, title).seen_by(viewer.as_ref());
     let next = match &viewer {
         Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),

@@ -201,8 +201,12 @@ fn revoke_sheet<'p>(
     listed: Listed,
     back: String,
 ) -> Sheet<'p> {
+    let (created, expires) = (listed.token.created, listed.token.expires);
     let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
     let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
+    // Two may have one name.
+    facts.push(Fact::when(w::TOKEN_CREATED, When::exactly(created)));
+    facts.push(Fact::when(w::EXPIRES, When::exactly(expires)));
     match row.used {
         Some(used) => facts.push(Fact::when(w::LAST_USED, used)),
         None => facts.push(Fact::text(w::LAST_USED, w::NEVER)),

@@ -407,11 +407,6 @@ pub(super) fn ask(administrators: &[String]) -> String {
     }
 }
 
-/// When a refused try is worth repeating.
-pub(super) fn try_again(seconds: u64) -> String {
-    format!("Try again in {}.", wait(seconds))
-}
-
 /// An action of the policies as people say it: `broadcasts:send` is "Send broadcasts".
 pub(super) fn action(name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));

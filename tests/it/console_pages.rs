@@ -310,7 +310,7 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
     let ticket = scan.hidden("ticket");
     browser.keeps_secret(ticket);
     let wrong = browser.post("/sign-in/set-up", &[("ticket", ticket), ("code", "000000")]).await;
-    wrong.page(403).says("This code is not right");
+    wrong.page(403).says("This code is not right").hides("recovery code");
     let phone_now = Phone::of(&wrong.between("<code class=\"key\">", "</code>").replace(' ', ""));
     assert_ne!(phone.shows(stage, 0), phone_now.shows(stage, 0), "a secret is shown once");
     let fields = [("ticket", ticket), ("code", &*phone_now.shows(stage, 0))];
@@ -677,8 +677,17 @@ async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
     let scan = browser.post("/me/two-step", &[("password", PASSWORD)]).await;
     let key = scan.page(200).between("<code class=\"key\">", "</code>").replace(' ', "");
     let phone = Phone::of(&key);
+    for (typed, told) in [("12", "Enter the 6 digits"), ("letters", "Enter the 6 digits")] {
+        let wrong = browser.post("/me/two-step/confirm", &[("code", typed)]).await;
+        wrong.page(403).says(told).hides("recovery code");
+    }
     let wrong = browser.post("/me/two-step/confirm", &[("code", "000000")]).await;
-    wrong.page(403).says("id=\"code-wrong\"").hides(&key).hides("<svg class");
+    wrong
+        .hides("recovery code")
+        .page(403)
+        .says("id=\"code-wrong\"")
+        .hides(&key)
+        .hides("<svg class");
     let before = browser.cookie(SESSION);
     let codes = browser.post("/me/two-step/confirm", &[("code", &phone.shows(stage, 0))]).await;
     assert_eq!(
@@ -767,7 +776,9 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
     };
     assert_eq!(call().await, 200);
     let path = format!("/tokens/t{}/revoke", list.between("/tokens/t", "/revoke"));
-    browser.get(&path).await.page(200).says("Revoke the token Nightly export?").says("danger");
+    let ask = browser.get(&path).await;
+    ask.page(200).says("Revoke the token Nightly export?").says("danger");
+    ask.says("<dt>Created</dt>").says("<dt>Expires</dt>");
     assert_eq!(call().await, 200, "to ask changes nothing");
     let gone = browser.post(&path, &[]).await;
     gone.leads_to("/tokens");
@@ -930,7 +941,7 @@ async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
 async fn where_no_mail_is_sent_no_page_promises_any() {
     let console = Console::without_mail().await;
     let stage = &console.stage;
-    stage.member("ann", "administrator").await;
+    let ann = guarded(stage, "ann", "administrator").await;
     let bo = stage.member("bo", "operator").await;
     stage.later(61_000);
     let sent = stage.invite(stage.operator(), "cy", "operator").await.unwrap().value;
@@ -947,7 +958,8 @@ async fn where_no_mail_is_sent_no_page_promises_any() {
     let asked = browser.post("/join/request-new", &[("token", &dead)]).await;
     browser.led_to(asked).await.page(200).says("No mail is sent from here").hides("by mail");
 
-    browser.sign_in("ann").await;
+    let session = ann.entered.token.expose().to_owned();
+    browser.cookies.borrow_mut().insert(SESSION.to_owned(), session);
     let (of_bo, of_cy) = (about(&bo), format!("/team/invitations/{}", sent.view.invite.id));
     for (path, told) in [
         (format!("{of_bo}/reset-password"), "You get a link to pass on"),
@@ -1024,4 +1036,27 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
         let links = sent.text.matches("/join#").count();
         assert_eq!(links, usize::from(!stage.app.mailer.sends()), "{}", sent.text);
     }
+}
+
+#[tokio::test]
+async fn what_was_typed_to_confirm_is_kept_and_a_reset_asks_for_the_own_factor_first() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    stage.member("ann", "administrator").await;
+    let bo = stage.member("bo", "administrator").await;
+    let cy = stage.member("cy", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let remove = format!("{}/remove", about(&bo));
+    let refused = browser.post(&remove, &[("name", "Ann Leee")]).await;
+    refused.page(400).says("value=\"Ann Leee\"").says("id=\"name-wrong\"");
+    let fields = [("do", "remove"), ("id", cy.id.as_str()), ("count", "12")];
+    browser.post("/team/bulk", &fields).await.page(400).says("value=\"12\"");
+    let factor = browser.get(&format!("{}/reset-two-step", about(&cy))).await;
+    factor.page(200).says("turn that on first").says("/me/two-step\"").hides("type=\"password\"");
+    // Nobody is said to be signed out who was not signed in.
+    let ended = browser.post(&format!("{}/end-sessions", about(&cy)), &[]).await;
+    browser.led_to(ended).await.says("was not signed in on any device").hides("0 devices");
+    let gone = browser.post(&format!("{}/remove", about(&cy)), &[]).await;
+    browser.led_to(gone).await.says("Ann Lee was removed.").hides("0 devices");
 }

@@ -63,11 +63,19 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "codes_locked" => {
             "too many wrong codes in a row, by somebody who knows the password: choose a new password, then sign in with it"
         }
+        "own_factor_first" => "turn on your own two-step verification first, under My security",
         "passkeys_not_offered" => "passkeys cannot be used at this address",
         "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };
     sentence(own)
+}
+
+/// When a refused try is worth repeating, where its own words do not say so.
+pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
+    let says = failure.code == "too_many_invites" || failure.public.ends_with(", then try again");
+    let seconds = failure.retry_after.filter(|_| !says)?;
+    Some(format!("Try again in {}.", wait(seconds)))
 }
 
 /// When an invitation can be sent again; the time to wait is part of it.
@@ -195,6 +203,13 @@ mod tests {
         let many =
             Failure::too_many("too_many_invites", "nothing was sent: try again after 2026-", 1);
         assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
+    }
+
+    #[test]
+    fn the_time_to_wait_is_said_once() {
+        let said = |text: &str| when_again(&Failure::too_many("too_many_tries", text, 1));
+        assert_eq!(said("too many tries: wait 1 second, then try again"), None);
+        assert_eq!(said("busy: try again").as_deref(), Some("Try again in 1 second."));
     }
 
     #[test]

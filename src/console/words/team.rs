@@ -88,6 +88,7 @@ words! {
     VIEW_PERMISSIONS: "View permissions"
     SEND_PASSWORD_RESET: "Send password reset"
     RESET_TWO_STEP: "Reset two-step verification"
+    OWN_FACTOR_FIRST: "To reset somebody's two-step verification you confirm with your own: turn that on first."
     END_SESSIONS: "End all sessions"
     SUSPEND: "Suspend"
     SUSPEND_INSTEAD: "Suspend instead"
@@ -382,14 +383,22 @@ pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
 }
 
 pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
-    format!(
-        "{name}'s two-step verification was reset, and {} ended.",
-        counted(sessions, "session", "sessions")
-    )
+    match sessions {
+        0 => format!("{name}'s two-step verification was reset."),
+        sessions => format!(
+            "{name}'s two-step verification was reset, and {} ended.",
+            counted(sessions, "session", "sessions")
+        ),
+    }
 }
 
 pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
-    format!("{name} was signed out on {}.", counted(sessions, "device", "devices"))
+    match sessions {
+        0 => format!("{name} was not signed in on any device."),
+        sessions => {
+            format!("{name} was signed out on {}.", counted(sessions, "device", "devices"))
+        }
+    }
 }
 
 pub(in crate::console) fn was_suspended(name: &str) -> String {
@@ -401,12 +410,15 @@ pub(in crate::console) fn was_restored(name: &str) -> String {
 }
 
 pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
-    let signed_out = counted(sessions, "device", "devices");
+    let signed_out = match sessions {
+        0 => String::new(),
+        sessions => format!(" and signed out on {}", counted(sessions, "device", "devices")),
+    };
     let cancelled = match invites {
         0 => String::new(),
         count => format!(" {} cancelled.", counted(count, "invitation was", "invitations were")),
     };
-    format!("{name} was removed and signed out on {signed_out}.{cancelled}")
+    format!("{name} was removed{signed_out}.{cancelled}")
 }
 
 pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {

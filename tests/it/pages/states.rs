@@ -382,13 +382,7 @@ const TEAM: &[State] = &[
         "member-reset-two-step",
         ADMIN,
         "/team/members/{member:Asha Rao}/reset-two-step",
-        &[Sees("Your password")],
-    ),
-    state(
-        "member-reset-two-step-refused",
-        ADMIN,
-        "/team/members/{member:Asha Rao}/reset-two-step",
-        &[Fill("Your password", WRONG), Click("Reset"), Refused],
+        &[Sees("turn that on first")],
     ),
     state(
         "member-reset-password-sent",
