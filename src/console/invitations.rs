@@ -313,7 +313,10 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
             let sheet = edit_sheet(call, &viewer, &shown, &form).await?;
             Ok(sheet.overtaken(&failure, Overtaken { anew: Some(anew), ..by }))
         }
-        Err(failure) => Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure)),
+        Err(failure) => {
+            let failure = invite::helped(call, &viewer, &form, failure).await;
+            Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure))
+        }
     }
 }
 

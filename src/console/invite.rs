@@ -143,7 +143,12 @@ async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member>
 }
 
 /// Says who has the address, instead of that somebody has.
-async fn helped(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: Failure) -> Failure {
+pub(super) async fn helped(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    form: &Form,
+    failure: Failure,
+) -> Failure {
     if !matches!(failure.code, "already_member" | "suspended_member") {
         return failure;
     }
@@ -278,8 +283,13 @@ async fn send_good(
     viewer: &Viewer,
     invitation: Invitation,
 ) -> Result<Option<String>, String> {
-    let sent = invites::send(call.app, viewer.caller(), invitation, None).await;
-    sent.map(|sent| sent.value.link).map_err(|failure| first_fault(&failure))
+    match invites::send(call.app, viewer.caller(), invitation.clone(), None).await {
+        Ok(sent) => Ok(sent.value.link),
+        // The check says it in the words of people, where it meets the same.
+        Err(failure) => {
+            Err(check(call, viewer, &invitation).await.err().unwrap_or(first_fault(&failure)))
+        }
+    }
 }
 
 /// What can be seen before anything is sent.

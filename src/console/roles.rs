@@ -103,7 +103,8 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
             let name = w::thing(&row.action);
             let cells = row.cells.iter().copied().map(w::cell).collect();
             let depends_on = w::depends_on(&row.policies());
-            let line = Line { action: row.action.clone(), resource, words, cells, depends_on };
+            let (action, resource) = (row.action.clone(), row.resource.clone());
+            let line = Line { action, resource, words, cells, depends_on };
             groups.entry(name).or_default().push(line);
         }
     }

@@ -410,6 +410,12 @@ pub(super) fn ask(administrators: &[String]) -> String {
 /// An action of the policies as people say it: `broadcasts:send` is "Send broadcasts".
 pub(super) fn action(name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));
+    let thing = match (thing, verb) {
+        ("team", "invite" | "remove") => "members",
+        ("team", _) => "the team",
+        (thing, _) => thing,
+    };
+    let verb = if verb == "respond" { "respond to" } else { verb };
     capital(format!("{verb} {thing}").replace('_', " ").trim())
 }
 
@@ -490,9 +496,13 @@ pub(super) fn plain(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// On what an action is done.
+/// What an action is done to, by the type of resource that the policies have.
 pub(super) fn on(resource: &str) -> String {
-    format!("on {resource}")
+    match resource {
+        "user" => "(member)".to_owned(),
+        "invite" => "(invitation)".to_owned(),
+        resource => format!("({})", plain(resource)),
+    }
 }
 
 /// What a row of the table depends on; empty where on nothing.

@@ -102,9 +102,6 @@ fn not_allowed(public: &str) -> String {
         ),
         [_, wanted] => {
             let words = action(wanted).to_lowercase();
-            let words = words
-                .strip_suffix(" team")
-                .map_or(words.clone(), |verb| verb.to_owned() + " the team");
             format!("Your role doesn't allow you to {words}. Ask an administrator.")
         }
         _ => sentence(public),
