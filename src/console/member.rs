@@ -240,8 +240,8 @@ async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Ve
     sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
 }
 
-/// The same, for who may do something about the member: no form is shown that is refused whatever
-/// is typed.
+/// The member that the path names, for who may do something about it: no form is shown that is
+/// refused whatever is typed.
 async fn found_by(
     call: &Call<'_>,
     may: impl FnOnce(&Rights) -> bool,
