@@ -6,21 +6,19 @@
 use askama::Template;
 
 use super::call::{Answer, Call};
-use super::people::People;
+use super::device::device;
+use super::people::{People, somebody};
 use super::place::escaped;
-use super::roles::title;
+use super::roles::{change, title};
 use super::shell::{Shell, page};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::domain::audit::ChainReport;
-use crate::domain::{AuditEntry, AuditEvent, Email, Failure, MemberId, RoleId};
+use crate::domain::{AuditEntry, AuditEvent, Failure, MemberId, RoleId};
 use crate::engine::Snapshot;
-use crate::flows::{audit, members};
+use crate::flows::audit;
 use crate::store::{AuditFilter, Page};
-
-/// Fields that name something which no page shows: they stand in the export and the API.
-const PROGRAMS: [&str; 5] = ["id", "letter", "member", "session", "token"];
 
 /// Entries on a page.
 const PAGE: usize = 50;
@@ -55,7 +53,7 @@ struct Timeline<'p> {
     event: String,
     events: Vec<(&'static str, &'static str)>,
     entries: Vec<Told>,
-    /// Nobody is known by what was typed.
+    /// Somebody was asked about: where there is nothing, what was typed may be nobody's.
     nobody: bool,
     chain: Option<ChainReport>,
     /// Path and query of this page, for a further parameter.
@@ -92,7 +90,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         shell: Shell::inside(call, &viewer, w::AUDIT, "/audit"),
         events: events(),
         entries: told.collect(),
-        nobody: matches!(target, Target::Nobody),
+        nobody: !matches!(target, Target::All),
         chain,
         next: found.next.map(|next| format!("{here}&before={next}")),
         here,
@@ -108,18 +106,18 @@ enum Target {
     Nobody,
 }
 
-/// By address, or by the id of somebody who may have left.
+/// By address or name, also of somebody who was removed, or by an id.
 async fn target(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<Target, Failure> {
     if text.is_empty() {
         return Ok(Target::All);
     }
-    if !text.contains('@') {
-        let id = MemberId::parse(text).ok();
-        return Ok(id.map_or(Target::Nobody, |id| Target::Id(id.to_string())));
+    if let Some(id) = somebody(call.app, viewer, text).await? {
+        return Ok(Target::Id(id));
     }
-    let Ok(email) = Email::parse(text) else { return Ok(Target::Nobody) };
-    let found = members::by_email(call.app, viewer.caller(), &email).await?;
-    Ok(found.map_or(Target::Nobody, |member| Target::Id(member.id.to_string())))
+    Ok(match MemberId::parse(text) {
+        Ok(id) if !text.contains('@') => Target::Id(id.to_string()),
+        _ => Target::Nobody,
+    })
 }
 
 async fn entries(
@@ -144,24 +142,33 @@ fn events() -> Vec<(&'static str, &'static str)> {
 /// An entry in words.
 fn told(people: &People, live: &Snapshot, entry: &AuditEntry) -> Told {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
-    let pattern = known.map_or(w::EVENT_UNKNOWN, |event| w::event(event).1);
-    let fields = entry.detail.iter().flat_map(|detail| &detail.fields);
-    // Roles by their titles and moments written out; what is for programs alone is left to them.
+    let fields = entry.detail.as_ref().map(|detail| detail.fields.as_slice());
+    let fields = fields.unwrap_or_default();
+    let purpose = fields.iter().find(|(name, ..)| name == "purpose");
+    let purpose = purpose.and_then(|(_, before, after)| after.as_deref().or(before.as_deref()));
+    let pattern = match known {
+        Some(AuditEvent::AuthnTokenCreated) => purpose.and_then(w::created),
+        _ => None,
+    };
+    let pattern = pattern.or_else(|| known.map(|event| w::event(event).1));
+    let pattern = pattern.unwrap_or(w::EVENT_UNKNOWN);
+    // A name that was left empty is none.
     let value = |name: &str, value: &Option<String>| {
-        let text = value.as_deref()?;
+        let text = value.as_deref().filter(|text| !text.is_empty())?;
         Some(match (name, RoleId::parse(text)) {
             ("role", Ok(role)) => title(live, &role),
-            _ => w::with_moments(&text.replace('`', "")),
+            ("agent", _) => device(text),
+            ("change", _) => change(live, text),
+            _ => w::log_value(name, text),
         })
     };
     let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
-        (w::field(name), value(name, before), value(name, after))
+        Some((w::log_field(name)?, value(name, before), value(name, after)))
     };
-    let fields = fields.filter(|(name, ..)| !PROGRAMS.contains(&name.as_str()));
     Told {
         sentence: sentence(people, pattern, entry),
         when: When::exactly(entry.at),
-        fields: fields.map(field).collect(),
+        fields: fields.iter().filter_map(field).collect(),
         erased: entry.detail.is_none(),
     }
 }

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::form::Form;
+use super::place::BACK;
 use super::sheet::{Input, Part, Select, Sheet, kind};
 use super::shell::{Shell, page};
 use super::viewer::Viewer;
@@ -79,8 +80,17 @@ async fn chosen(
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let change = Change::parse(&call.parameter("do"))?;
+    let may = match change {
+        Change::Role => viewer.rights.edit && !viewer.rights.gives.is_empty(),
+        Change::Suspend => viewer.rights.edit,
+        Change::Remove => viewer.rights.remove,
+    };
+    if !may {
+        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS));
+    }
     let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
-    Ok(sheet(call, &viewer, change, &chosen, call.back(TEAM)).page())
+    let form = Form::filled(&[(BACK, &call.back(TEAM))]);
+    Ok(sheet(call, &viewer, change, &chosen, &form).page())
 }
 
 fn sheet<'p>(
@@ -88,7 +98,7 @@ fn sheet<'p>(
     viewer: &'p Viewer,
     change: Change,
     all: &[Member],
-    back: String,
+    form: &Form,
 ) -> Sheet<'p> {
     let (title, line) = match change {
         Change::Role => w::ask_roles(all.len()),
@@ -101,13 +111,14 @@ fn sheet<'p>(
         .line(line)
         .hidden("do", change.as_str())
         .part(Part::List { title: w::MEMBERS.to_owned(), items: names })
-        .leads_back(back);
+        .leads_back(form.back(TEAM));
     let sheet = all.iter().fold(sheet, |sheet, member| sheet.hidden("id", member.id.as_str()));
     match change {
         Change::Role => sheet.part(Part::Select(roles(call, viewer))),
         Change::Suspend => sheet.danger(),
         Change::Remove => {
-            sheet.danger().input(Input::new("count", w::type_count(all.len()), kind::NUMBER))
+            let input = Input::new("count", w::type_count(all.len()), kind::NUMBER);
+            sheet.danger().input(input.value(form.text("count")))
         }
     }
 }
@@ -129,7 +140,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let chosen = chosen(call, &viewer, ids).await?;
     let back = form.back(TEAM);
     if let Err(failure) = confirmed(change, &form, chosen.len()) {
-        return Ok(sheet(call, &viewer, change, &chosen, back).refused(&failure));
+        return Ok(sheet(call, &viewer, change, &chosen, &form).refused(&failure));
     }
     let mut outcomes = Vec::with_capacity(chosen.len());
     for member in chosen {

@@ -30,6 +30,11 @@ impl Call<'_> {
         browser::client(self.app, self.request)
     }
 
+    /// Whether mail is sent at all; where not, no page promises any.
+    pub(super) fn sends_mail(&self) -> bool {
+        self.app.mailer.sends()
+    }
+
     /// Whoever is signed in.
     ///
     /// # Errors

@@ -11,16 +11,15 @@ use super::overtaken;
 use super::place::{self, Place};
 use super::roles::title;
 use super::sheet::{Fact, Input, Overtaken, Part, Sheet, kind};
-use super::shell::{Shell, page, see_telling};
+use super::shell::{Note, Shell, page, see_telling};
 use super::team::Tabs;
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
-use crate::domain::{
-    DeliveryState, Email, Failure, InviteId, InviteState, Kind, Name, RoleId, Timestamp,
-};
+use crate::domain::{DeliveryState, Email, Failure, InviteId, InviteState, Kind, Name, Timestamp};
 use crate::engine::Snapshot;
 use crate::flows::invites::{self, ChosenInvite, Correction, Shown};
+use crate::http::{Reply, status};
 use crate::store::invites::InviteFilter;
 
 /// How many rows a page has.
@@ -56,6 +55,8 @@ struct Line {
     name: String,
     email: String,
     role: String,
+    /// The policies have this role no longer: nobody can join by the invitation.
+    role_gone: bool,
     delivery: w::Badge,
     detail: String,
     next_try: Option<When>,
@@ -86,6 +87,8 @@ struct Page<'p> {
     leads_back: String,
     next: Option<String>,
     menus: Menus,
+    /// Mail is sent: else no delivery is promised.
+    mail: bool,
 }
 
 /// The tab of the team page.
@@ -129,6 +132,7 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
         leads_back,
         next,
         menus,
+        mail: call.sends_mail(),
     }))
 }
 
@@ -168,6 +172,7 @@ fn line(
         name: invite.full_name(),
         email: invite.email.as_str().to_owned(),
         role: title(live, &invite.role),
+        role_gone: is_open(state) && !live.has_role(&invite.role),
         delivery: w::delivery(delivery.state),
         detail: match delivery.state {
             DeliveryState::Deferred | DeliveryState::Bounced | DeliveryState::Failed => {
@@ -189,9 +194,14 @@ fn line(
     }
 }
 
+/// Whether it can be accepted, or sent again.
+const fn is_open(state: InviteState) -> bool {
+    matches!(state, InviteState::Pending | InviteState::Expired)
+}
+
 /// What the viewer may do about an invitation.
 fn deeds(viewer: &Viewer, state: InviteState) -> Vec<Deed> {
-    if !viewer.rights.invite || !matches!(state, InviteState::Pending | InviteState::Expired) {
+    if !viewer.rights.invite || !is_open(state) {
         return Vec::new();
     }
     KINDS.iter().map(|kind| Deed { kind, why: None }).collect()
@@ -212,6 +222,30 @@ async fn found(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
     Ok((viewer, shown))
 }
 
+/// The same, for who may invite: no form is shown that is refused whatever is typed.
+async fn found_by_inviter(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
+    let (viewer, shown) = found(call).await?;
+    match viewer.rights.invite {
+        true => Ok((viewer, shown)),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    }
+}
+
+/// Whether the policies no longer have the role of an invitation that is open.
+fn role_gone(call: &Call<'_>, shown: &Shown) -> bool {
+    let invite = &shown.view.invite;
+    let known = call.app.policies.load().has_role(&invite.role);
+    is_open(invite.state(call.app.clock.now())) && !known
+}
+
+/// Why no link of such an invitation is made or shown, and where it gets another role.
+fn needs_another_role(call: &Call<'_>, viewer: &Viewer, shown: &Shown, back: &str) -> Reply {
+    let edit = Place::at(&path(shown, "edit")).with(place::BACK, back).path();
+    let shell = Shell::inside(call, viewer, w::INVITE_ROLE_GONE, "/team").narrow();
+    let lines = vec![w::invite_role_gone(&shown.view.invite.full_name())];
+    page(&Note { shell, lines, next: (edit, w::EDIT_INVITATION) }).status(status(Kind::Conflict))
+}
+
 fn path(shown: &Shown, rest: &str) -> String {
     format!("/team/invitations/{}/{rest}", shown.view.invite.id)
 }
@@ -219,7 +253,7 @@ fn path(shown: &Shown, rest: &str) -> String {
 const BACK: &str = "/team?tab=invitations";
 
 pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
-    let (viewer, shown) = found(call).await?;
+    let (viewer, shown) = found_by_inviter(call).await?;
     let invite = &shown.view.invite;
     let form = Form::filled(&[
         ("first_name", invite.first_name.as_str()),
@@ -241,8 +275,13 @@ async fn edit_sheet<'p>(
     let deck = Deck::of(call, viewer).await?;
     let title = w::correct_of(&shown.view.invite.full_name());
     let shell = Shell::inside(call, viewer, title, "/team");
-    Ok(Sheet::new(shell, path(shown, "edit"), w::SAVE)
-        .line(w::CORRECT_WHY)
+    let sheet = Sheet::new(shell, path(shown, "edit"), w::SAVE);
+    let sheet = match role_gone(call, shown) {
+        true => sheet.line(w::INVITE_ROLE_GONE_CHOOSE),
+        false => sheet,
+    };
+    Ok(sheet
+        .line(if call.sends_mail() { w::CORRECT_WHY } else { w::CORRECT_WHY_NO_MAIL })
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
         .input(
@@ -274,7 +313,10 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
             let sheet = edit_sheet(call, &viewer, &shown, &form).await?;
             Ok(sheet.overtaken(&failure, Overtaken { anew: Some(anew), ..by }))
         }
-        Err(failure) => Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure)),
+        Err(failure) => {
+            let failure = invite::helped(call, &viewer, &form, failure).await;
+            Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure))
+        }
     }
 }
 
@@ -306,7 +348,7 @@ async fn correct(
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
     let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);
-    let role = read.read("role", RoleId::parse);
+    let role = read.read("role", invite::role_chosen);
     let names = first_name.as_ref().zip(last_name.as_ref());
     read.done(names.zip(email.as_ref().zip(role.as_ref())).map(drop))?;
     // What stays as it was is no change: a new address kills the link.
@@ -322,7 +364,10 @@ async fn correct(
 
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
-    let (viewer, shown) = found(call).await?;
+    let (viewer, shown) = found_by_inviter(call).await?;
+    if !matches!(verb, Verb::Revoke) && role_gone(call, &shown) {
+        return Ok(needs_another_role(call, &viewer, &shown, &call.back(BACK)));
+    }
     Ok(verb_sheet(call, &viewer, &shown, verb, call.back(BACK)).page())
 }
 
@@ -335,7 +380,9 @@ fn verb_sheet<'p>(
 ) -> Sheet<'p> {
     let invite = &shown.view.invite;
     let (title, line, submit) = match verb {
-        Verb::Resend => w::ask_resend(&invite.full_name(), invite.email.as_str()),
+        Verb::Resend => {
+            w::ask_resend(&invite.full_name(), invite.email.as_str(), call.sends_mail())
+        }
         Verb::Link => w::ask_link(&invite.full_name()),
         Verb::Revoke => w::ask_revoke(&invite.full_name()),
     };
@@ -353,6 +400,9 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let (viewer, shown) = found(call).await?;
     let chosen = ChosenInvite { id: shown.view.invite.id.clone(), expected: form.version() };
     let back = form.back(BACK);
+    if !matches!(verb, Verb::Revoke) && viewer.rights.invite && role_gone(call, &shown) {
+        return Ok(needs_another_role(call, &viewer, &shown, &back));
+    }
     let (caller, name) = (viewer.caller(), shown.view.invite.full_name());
     let done = match verb {
         Verb::Resend => invites::resend(call.app, caller, chosen).await,

@@ -2,6 +2,9 @@
 //!
 //! Says "sending", never "sent": what became of the mail is told by the list of invitations.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use askama::Template;
 
 use super::call::{Answer, Call};
@@ -11,13 +14,18 @@ use super::link::LinkPage;
 use super::sheet::{Input, Part, Select, Sheet, kind};
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
+use super::when::When;
 use super::words as w;
-use crate::domain::{Email, Failure, IdempotencyKey, Kind, Member, Name, RoleId, Token, limits};
+use crate::domain::{
+    Email, Failure, IdempotencyKey, InviteState, Kind, Member, Name, RoleId, Timestamp, Token,
+    limits,
+};
 use crate::entropy;
 use crate::flows::import::pasted;
 use crate::flows::invites::{self, Invitation, Shown};
 use crate::flows::members;
 use crate::flows::roles::Titles;
+use crate::store::invites::InviteFilter;
 
 /// Where an invitation is shown once it is made.
 const INVITATIONS: &str = "/team?tab=invitations";
@@ -89,16 +97,21 @@ async fn send_one(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Shown
     Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
 }
 
-fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
-    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
-    let last_name = read.read("last_name", Name::last);
-    let email = read.read("email", Email::parse);
-    let role = read.read("role", |text| match text {
+/// The role of whoever is invited.
+pub(super) fn role_chosen(text: &str) -> Result<RoleId, Failure> {
+    match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
         text => RoleId::parse(text).map_err(|_| {
             Failure::invalid("role", w::no_such_role(&text.escape_debug().to_string()))
         }),
-    });
+    }
+}
+
+fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", Name::last);
+    let email = read.read("email", Email::parse);
+    let role = read.read("role", role_chosen);
     let ((first_name, last_name), (email, role)) =
         first_name.zip(last_name).zip(email.zip(role))?;
     Some(Invitation { email, first_name, last_name, role })
@@ -116,7 +129,8 @@ pub(super) fn sent(
     match shown.link {
         Some(link) => {
             let shell = Shell::inside(call, viewer, w::INVITATION_LINK, "/team");
-            LinkPage::new(shell, w::link_for(shown.view.invite.email.as_str()), link, back).page()
+            let line = w::link_for(shown.view.invite.email.as_str());
+            LinkPage::new(shell, line, link, back).can_be_shown_again().page()
         }
         None => see_telling(call.app, &back, told),
     }
@@ -129,7 +143,12 @@ async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member>
 }
 
 /// Says who has the address, instead of that somebody has.
-async fn helped(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: Failure) -> Failure {
+pub(super) async fn helped(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    form: &Form,
+    failure: Failure,
+) -> Failure {
     if !matches!(failure.code, "already_member" | "suspended_member") {
         return failure;
     }
@@ -152,6 +171,8 @@ struct Verdict {
     line: String,
     /// Why it was not sent; `None` where it was.
     why: Option<String>,
+    /// The link of whoever was invited, where no mail carries it.
+    link: Option<String>,
 }
 
 #[derive(Template)]
@@ -166,6 +187,8 @@ struct Verdicts<'p> {
     checked: bool,
     /// How many can be sent.
     good: usize,
+    /// Whether there are links to pass on.
+    links: bool,
 }
 
 pub(super) async fn several(call: &mut Call<'_>) -> Answer {
@@ -184,7 +207,7 @@ fn several_sheet<'p>(
     let live = call.app.policies.load();
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let given: Vec<_> = given.collect();
-    let roles: Vec<&str> = given.iter().map(|card| card.id.as_str()).collect();
+    let roles: Vec<&str> = given.iter().map(|card| card.title.as_str()).collect();
     let mut options = vec![(NO_ROLE.to_owned(), w::ROLE_IN_LINE.to_owned())];
     options.extend(given.iter().map(|card| (card.id.to_string(), card.title.clone())));
     let shell = Shell::inside(call, viewer, w::INVITE_SEVERAL, "/team");
@@ -207,25 +230,41 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let viewer = able(call).await?;
     let lines = pasted::entries(form.text("lines"));
-    let role = RoleId::parse(form.text("role")).ok();
+    let role = Some(form.text("role")).filter(|role| *role != NO_ROLE);
+    let role = role.and_then(|role| RoleId::parse(role).ok());
     let titles = Titles::of(&call.app.policies.load());
     if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
-        let failure = Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX));
+        let failure =
+            Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX, lines.len()));
         let typed = (form.text("lines"), form.text("role"));
         return Ok(several_sheet(call, &viewer, typed).refused(&failure));
     }
     let sending = !form.text("send").is_empty();
     let mut verdicts = Vec::with_capacity(lines.len());
-    for line in lines {
-        let why = match (pasted::read(line, role.as_ref(), &titles), sending) {
-            (Err(failure), _) => Some(first_fault(&failure)),
-            (Ok(invitation), false) => would_refuse(call, &viewer, &invitation).await,
-            (Ok(invitation), true) => {
-                let sent = invites::send(call.app, viewer.caller(), invitation, None).await;
-                sent.err().map(|failure| first_fault(&failure))
-            }
+    // The address of each line that can be sent, with the number of the line.
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, line) in (1..).zip(lines) {
+        let outcome = match pasted::read(line, role.as_ref(), &titles) {
+            Err(failure) => Err(first_fault(&failure)),
+            Ok(invitation) => match taken.entry(invitation.email.key().to_owned()) {
+                Entry::Occupied(before) => Err(w::same_address(*before.get())),
+                Entry::Vacant(free) => {
+                    let outcome = match sending {
+                        true => send_good(call, &viewer, invitation).await,
+                        false => check(call, &viewer, &invitation).await.map(|()| None),
+                    };
+                    if outcome.is_ok() {
+                        free.insert(number);
+                    }
+                    outcome
+                }
+            },
         };
-        verdicts.push(Verdict { line: line.to_owned(), why });
+        let (why, link) = match outcome {
+            Ok(link) => (None, link),
+            Err(why) => (Some(why), None),
+        };
+        verdicts.push(Verdict { line: line.to_owned(), why, link });
     }
     let is_left = |verdict: &&Verdict| !sending || verdict.why.is_some();
     let left: Vec<&str> = verdicts.iter().filter(is_left).map(|it| it.line.as_str()).collect();
@@ -234,17 +273,54 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let shell = Shell::inside(call, &viewer, title, "/team");
     let role = form.text("role").to_owned();
     let good = verdicts.iter().filter(|verdict| verdict.why.is_none()).count();
-    Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending, good }))
+    let links = verdicts.iter().any(|verdict| verdict.link.is_some());
+    Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending, good, links }))
+}
+
+/// Sends what was checked; answers the link, where no mail carries it.
+async fn send_good(
+    call: &Call<'_>,
+    viewer: &Viewer,
+    invitation: Invitation,
+) -> Result<Option<String>, String> {
+    match invites::send(call.app, viewer.caller(), invitation.clone(), None).await {
+        Ok(sent) => Ok(sent.value.link),
+        // The check says it in the words of people, where it meets the same.
+        Err(failure) => {
+            Err(check(call, viewer, &invitation).await.err().unwrap_or(first_fault(&failure)))
+        }
+    }
 }
 
 /// What can be seen before anything is sent.
-async fn would_refuse(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Option<String> {
+async fn check(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Result<(), String> {
+    let live = call.app.policies.load_full();
     if !viewer.rights.gives.contains(&invitation.role) {
-        return Some(w::sentence(&w::no_such_role(invitation.role.as_str())));
+        let role = super::roles::title(&live, &invitation.role);
+        return Err(w::sentence(&w::no_such_role(&role)));
     }
-    let member = members::by_email(call.app, viewer.caller(), &invitation.email).await.ok()??;
-    let role = super::roles::title(&call.app.policies.load(), &member.role);
-    Some(w::sentence(&w::has_access(&member.full_name(), &role, member.status)))
+    let email = &invitation.email;
+    if let Ok(Some(member)) = members::by_email(call.app, viewer.caller(), email).await {
+        let role = super::roles::title(&live, &member.role);
+        return Err(w::sentence(&w::has_access(&member.full_name(), &role, member.status)));
+    }
+    match invited_until(call, viewer, email).await {
+        Some(expires) => Err(w::invited_until(&When::exactly(expires).words())),
+        None => Ok(()),
+    }
+}
+
+/// Until when somebody with this address may accept an invitation that was sent before.
+async fn invited_until(call: &Call<'_>, viewer: &Viewer, email: &Email) -> Option<Timestamp> {
+    let filter = InviteFilter {
+        search: Some(email.as_str().to_owned()),
+        role: None,
+        states: vec![InviteState::Pending],
+    };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = invites::list(call.app, viewer.caller(), &filter, None, most).await.ok()?;
+    let mut invites = found.items.iter().map(|shown| &shown.view.invite);
+    invites.find(|invite| invite.email.key() == email.key()).map(|invite| invite.expires)
 }
 
 fn first_fault(failure: &Failure) -> String {

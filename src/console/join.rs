@@ -173,6 +173,10 @@ fn when(found: &Inspected) -> String {
 }
 
 fn ask_new(call: &Call<'_>, token: &str, title: &str, line: String) -> Reply {
+    if !call.sends_mail() {
+        let next = ("/sign-in".to_owned(), w::SIGN_IN);
+        return page(&Note { shell: shell(call, title), lines: vec![line], next });
+    }
     Sheet::new(shell(call, title), "/join/request-new", w::JOIN_ASK_NEW)
         .line(line)
         .hidden("token", token)
@@ -184,7 +188,8 @@ fn ask_new(call: &Call<'_>, token: &str, title: &str, line: String) -> Reply {
 pub(super) async fn want(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     invites::want(call.app, &code_in(form.text("token"))).await?;
-    Ok(see_telling(call.app, "/join", w::JOIN_ASKED))
+    let told = if call.sends_mail() { w::JOIN_ASKED } else { w::JOIN_NO_MAIL };
+    Ok(see_telling(call.app, "/join", told))
 }
 
 #[cfg(test)]

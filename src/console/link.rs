@@ -1,4 +1,4 @@
-//! A link that is handed over by hand, shown once.
+//! A link that is handed over by hand. That of an invitation can be shown again; others cannot.
 
 use askama::Template;
 
@@ -15,11 +15,18 @@ pub(super) struct LinkPage<'p> {
     link: String,
     /// Where its holder continues.
     back: String,
+    /// The reader can have it shown again.
+    again: bool,
 }
 
 impl<'p> LinkPage<'p> {
     pub(super) fn new(shell: Shell<'p>, line: String, link: String, back: String) -> Self {
-        Self { shell: shell.narrow(), line, link, back }
+        Self { shell: shell.narrow(), line, link, back, again: false }
+    }
+
+    /// A link that can be shown again: to close the page loses nothing.
+    pub(super) fn can_be_shown_again(self) -> Self {
+        Self { again: true, ..self }
     }
 
     pub(super) fn page(&self) -> Reply {

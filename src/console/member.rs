@@ -15,7 +15,7 @@ use super::overtaken::{self, of_member};
 use super::place::{self, BACK, escaped};
 use super::roles::title;
 use super::sheet::{Input, Overtaken, Part, Sheet, kind};
-use super::shell::{Shell, page, see_telling};
+use super::shell::{Note, Shell, page, see_telling};
 use super::team::initials;
 use super::viewer::Viewer;
 use super::when::When;
@@ -24,8 +24,10 @@ use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Stat
 use crate::engine::{Cell, Matrix};
 use crate::flows::locks::{self, Lock};
 use crate::flows::members::{self, Chosen};
+use crate::flows::permit::Rights;
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
+use crate::http::Reply;
 use crate::store::MemberEdit;
 
 /// The list that forms lead back to where no other place is named.
@@ -238,8 +240,21 @@ async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Ve
     sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
 }
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+/// The member that the path names, for who may do something about it: no form is shown that is
+/// refused whatever is typed.
+async fn found_by(
+    call: &Call<'_>,
+    may: impl FnOnce(&Rights) -> bool,
+) -> Result<(Viewer, Member), Failure> {
     let (viewer, member) = found(call).await?;
+    match may(&viewer.rights) {
+        true => Ok((viewer, member)),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS)),
+    }
+}
+
+pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+    let (viewer, member) = found_by(call, |rights| rights.edit).await?;
     let form = Form::filled(&[
         ("first_name", member.first_name.as_str()),
         ("last_name", member.last_name.as_str()),
@@ -252,7 +267,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &Form) -> Sheet<'p> {
     let shell = Shell::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
     Sheet::new(shell, path(&member.id, "/edit"), w::SAVE)
-        .line(w::address_is(member.email.as_str()))
+        .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
         .input(
@@ -301,7 +316,8 @@ async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, F
 }
 
 pub(super) async fn role(call: &mut Call<'_>) -> Answer {
-    let (viewer, member) = found(call).await?;
+    let may = |rights: &Rights| rights.edit && !rights.gives.is_empty();
+    let (viewer, member) = found_by(call, may).await?;
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
@@ -393,8 +409,20 @@ async fn give(
 
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let verb = Verb::of(call)?;
-    let (viewer, member) = found(call).await?;
-    Ok(verb_sheet(call, &viewer, &member, verb, call.back(TEAM)).await.page())
+    let may = |rights: &Rights| if verb == Verb::Remove { rights.remove } else { rights.edit };
+    let (viewer, member) = found_by(call, may).await?;
+    if verb == Verb::ResetTwoStep && !viewer.member.two_step {
+        return Ok(own_factor_first(call, &viewer));
+    }
+    let form = Form::filled(&[(BACK, &call.back(TEAM))]);
+    Ok(verb_sheet(call, &viewer, &member, verb, &form).await.page())
+}
+
+/// Nobody types a password to learn that a second factor of one's own is needed too.
+fn own_factor_first(call: &Call<'_>, viewer: &Viewer) -> Reply {
+    let shell = Shell::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
+    let lines = vec![w::OWN_FACTOR_FIRST.to_owned()];
+    page(&Note { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
 }
 
 async fn verb_sheet<'p>(
@@ -402,13 +430,15 @@ async fn verb_sheet<'p>(
     viewer: &'p Viewer,
     member: &Member,
     verb: Verb,
-    back: String,
+    form: &Form,
 ) -> Sheet<'p> {
+    let back = form.back(TEAM);
     let name = member.full_name();
     let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
+    let mail = call.sends_mail();
     let (title, lines, submit) = match verb {
-        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str()),
-        Verb::ResetTwoStep => w::ask_reset_two_step(&name),
+        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str(), mail),
+        Verb::ResetTwoStep => w::ask_reset_two_step(&name, mail),
         Verb::EndSessions => w::ask_end_sessions(&name, devices),
         Verb::Suspend => w::ask_suspend(&name, devices),
         Verb::Restore => w::ask_restore(&name),
@@ -432,7 +462,9 @@ async fn verb_sheet<'p>(
         }
         Verb::Remove => {
             let sheet = match must_be_typed(call, member) {
-                true => sheet.input(Input::new("name", w::type_name(&name), kind::PASTED)),
+                true => sheet.input(
+                    Input::new("name", w::type_name(&name), kind::PASTED).value(form.text("name")),
+                ),
                 false => sheet,
             };
             match member.status {
@@ -470,10 +502,10 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (member, by) = overtaken(call, &viewer, "", &form).await?;
-            let sheet = verb_sheet(call, &viewer, &member, verb, back).await;
+            let sheet = verb_sheet(call, &viewer, &member, verb, &form).await;
             Ok(sheet.overtaken(&failure, Overtaken { anew: None, ..by }))
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, back).await.refused(&failure)),
+        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure)),
     }
 }
 

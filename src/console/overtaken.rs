@@ -37,8 +37,10 @@ pub(super) async fn by_whom(
     let is_change = |entry: &&AuditEntry| CHANGES.iter().any(|it| it.as_str() == entry.event);
     let last = found.items.iter().find(is_change)?;
     let people = People::of(call.app, viewer, std::slice::from_ref(last)).await.ok()?;
+    // It begins a sentence: a person's own name stays as it is written.
     let who = match people.actor(&last.actor) {
-        Piece::Words(words) | Piece::Somebody { name: words, .. } => words,
+        Piece::Somebody { name, own: true, .. } => name,
+        Piece::Words(words) | Piece::Somebody { name: words, .. } => w::capital(&words),
     };
     Some((who, When::exactly(last.at).words()))
 }

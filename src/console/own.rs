@@ -16,6 +16,7 @@ use super::words as w;
 use crate::browser;
 use crate::domain::{Email, Failure, Kind, Name};
 use crate::flows::{me, passwords};
+use crate::http::Reply;
 use crate::password::chars_min;
 
 pub(super) async fn password(call: &mut Call<'_>) -> Answer {
@@ -108,8 +109,18 @@ async fn change_names(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(
     me::edit(call.app, viewer.signed_in.clone(), form.version(), names).await.map(|_| ())
 }
 
+/// Where no mail is sent a new address cannot be confirmed, and nobody is asked for one.
+fn no_new_email(call: &Call<'_>, viewer: &Viewer) -> Reply {
+    let shell = inside(call, viewer, w::CHANGE_EMAIL).narrow();
+    let lines = vec![w::NEW_EMAIL_NO_MAIL.to_owned()];
+    page(&Note { shell, lines, next: ("/me".to_owned(), w::TO_SECURITY) })
+}
+
 pub(super) async fn email(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
+    if !call.sends_mail() {
+        return Ok(no_new_email(call, &viewer));
+    }
     Ok(email_sheet(call, &viewer, "").page())
 }
 
@@ -124,6 +135,9 @@ fn email_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, typed: &str) -> Sheet<'p
 pub(super) async fn ask_email(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
+    if !call.sends_mail() {
+        return Ok(no_new_email(call, &viewer));
+    }
     match begin_email(call, &viewer, &form).await {
         Ok(()) => Ok(see_telling(call.app, "/me", w::NEW_EMAIL_ASKED)),
         Err(failure) => email_sheet(call, &viewer, form.text("email")).not_taken(failure),

@@ -7,25 +7,35 @@ use super::call::{Answer, Call};
 use super::form::Form;
 use super::join::code_in;
 use super::sheet::{Input, Sheet, kind};
-use super::shell::{Shell, see_telling};
+use super::shell::{Note, Shell, page, see_telling};
 use super::words as w;
 use crate::domain::{AccountSlug, Email, EmailEnd, Failure, Kind};
 use crate::flows::{accounts, me, passwords};
+use crate::http::Reply;
 use crate::password::chars_min;
 use crate::store::links::EmailConfirmed;
 
 pub(super) async fn forgot(call: &mut Call<'_>) -> Answer {
+    if !call.sends_mail() {
+        return Ok(no_link(call));
+    }
     let only = accounts::sole(call.app).await?;
     let account = only.as_ref().map_or("", |slug| slug.as_str());
     Ok(forgot_sheet(call, &Form::filled(&[("account", account)])).page())
 }
 
+/// Where no mail is sent there is nothing to ask for here: an administrator has a link to pass on.
+fn no_link(call: &Call<'_>) -> Reply {
+    let shell = Shell::outside(call.app, call.request, w::FORGOT_TITLE);
+    let lines = vec![w::FORGOT_NO_MAIL.to_owned()];
+    page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::TO_SIGN_IN) })
+}
+
 fn forgot_sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
     let shell = Shell::outside(call.app, call.request, w::FORGOT_TITLE);
     let account = Input::new("account", w::ACCOUNT, kind::ACCOUNT).hint(w::ACCOUNT_HINT);
-    let why = if call.app.mailer.sends() { w::FORGOT_WHY } else { w::FORGOT_NO_MAIL };
     Sheet::new(shell, "/forgot", w::FORGOT_DO)
-        .line(why)
+        .line(w::FORGOT_WHY)
         .input(account.value(form.text("account")))
         .input(Input::new("email", w::EMAIL, kind::OWN_EMAIL).value(form.text("email")))
         .out("/sign-in", w::CANCEL)
@@ -33,6 +43,9 @@ fn forgot_sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
 
 pub(super) async fn send_link(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
+    if !call.sends_mail() {
+        return Ok(no_link(call));
+    }
     match ask_for_link(call, &form) {
         Ok(()) => Ok(see_telling(call.app, "/sign-in", w::FORGOT_SENT)),
         Err(failure) => Ok(forgot_sheet(call, &form).refused(&failure)),

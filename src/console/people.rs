@@ -9,8 +9,13 @@ use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
 use crate::domain::member::full_name;
-use crate::domain::{Actor, AuditEntry, Failure, InviteId, Kind, MemberId};
-use crate::flows::{invites, members};
+use crate::domain::{
+    Actor, AuditEntry, AuditEvent, Email, Failure, InviteId, InviteState, Kind, Member, MemberId,
+    fold, limits,
+};
+use crate::flows::{audit, invites, members};
+use crate::store::invites::InviteFilter;
+use crate::store::{AuditFilter, MemberFilter};
 
 /// Names by id.
 pub(super) struct People {
@@ -76,6 +81,75 @@ impl People {
     }
 }
 
+/// How many that were removed are looked at, of those who were last.
+const REMOVED_LOOKED_AT: usize = 500;
+
+/// The member who is known by an address or a name; `None` also where several have that name.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub(super) async fn member_of(
+    app: &App,
+    viewer: &Viewer,
+    text: &str,
+) -> Result<Option<Member>, Failure> {
+    Ok(only(members_of(app, viewer, text).await?))
+}
+
+/// The member with an address, or all with a name.
+async fn members_of(app: &App, viewer: &Viewer, text: &str) -> Result<Vec<Member>, Failure> {
+    if let Ok(email) = Email::parse(text)
+        && let Some(member) = members::by_email(app, viewer.caller(), &email).await?
+    {
+        return Ok(vec![member]);
+    }
+    let filter = MemberFilter { search: Some(text.to_owned()), ..MemberFilter::default() };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = members::list(app, viewer.caller(), &filter, None, most).await?;
+    let is_it = |member: &Member| fold::folded(&member.full_name()) == fold::folded(text);
+    Ok(found.items.into_iter().filter(is_it).collect())
+}
+
+/// The id of whoever is known by a name or an address: a member, somebody who is invited, or somebody
+/// who was removed and whose data was not erased. `None` also where several have that name.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub(super) async fn somebody(
+    app: &App,
+    viewer: &Viewer,
+    text: &str,
+) -> Result<Option<String>, Failure> {
+    let found = members_of(app, viewer, text).await?;
+    if !found.is_empty() {
+        return Ok(only(found).map(|member| member.id.to_string()));
+    }
+    let wanted = fold::folded(text);
+    let is_it = |name: &str, email: &str| [name, email].iter().any(|it| fold::folded(it) == wanted);
+    // The accepted ones are members, or were.
+    let states = vec![InviteState::Pending, InviteState::Expired, InviteState::Revoked];
+    let filter = InviteFilter { search: Some(text.to_owned()), role: None, states };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = invites::list(app, viewer.caller(), &filter, None, most).await?;
+    let mut invites = found.items.iter().map(|shown| &shown.view.invite);
+    if let Some(invite) = invites.find(|it| is_it(&it.full_name(), it.email.as_str())) {
+        return Ok(Some(invite.id.to_string()));
+    }
+    let removals = AuditFilter { event: Some(AuditEvent::UserDeleted), ..AuditFilter::default() };
+    let most = REMOVED_LOOKED_AT;
+    let found = audit::latest(app, viewer.caller(), &removals, None, most).await?;
+    let gone = found.items.iter().filter(|entry| {
+        let email = value(entry, "email").unwrap_or_default();
+        is_it(&written(entry).unwrap_or_default(), email)
+    });
+    let gone: BTreeSet<String> = gone.map(|entry| entry.target.clone()).collect();
+    Ok(only(gone.into_iter().collect()))
+}
+
+fn only<T>(mut found: Vec<T>) -> Option<T> {
+    if found.len() == 1 { found.pop() } else { None }
+}
+
 /// The member or invite in an actor's label.
 fn bearer(label: &str) -> Option<&str> {
     let (kind, id) = label.split_once(':')?;
@@ -88,12 +162,13 @@ fn bearer(label: &str) -> Option<&str> {
 
 /// The name that an entry wrote down, where it wrote one whole.
 fn written(entry: &AuditEntry) -> Option<String> {
+    Some(full_name(value(entry, "first_name")?, value(entry, "last_name")?))
+}
+
+fn value<'e>(entry: &'e AuditEntry, wanted: &str) -> Option<&'e str> {
     let fields = &entry.detail.as_ref()?.fields;
-    let value = |wanted: &str| {
-        let (_, before, after) = fields.iter().find(|(name, ..)| name == wanted)?;
-        after.as_deref().or(before.as_deref())
-    };
-    Some(full_name(value("first_name")?, value("last_name")?))
+    let (_, before, after) = fields.iter().find(|(name, ..)| name == wanted)?;
+    after.as_deref().or(before.as_deref())
 }
 
 async fn name(app: &App, viewer: &Viewer, id: &str) -> Result<Option<String>, Failure> {

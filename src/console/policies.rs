@@ -9,6 +9,7 @@ use askama::Template;
 use super::audit::Piece;
 use super::call::{Answer, Call};
 use super::people::People;
+use super::roles::change;
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
 use super::when::When;
@@ -78,7 +79,7 @@ async fn policies<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Policies<'p
     let people = named(call, viewer, &found.items).await?;
     let (live, status) = (call.app.policies.load_full(), call.app.policy_status.load_full());
     let history: Vec<Installed> =
-        found.items.into_iter().map(|entry| installed(&people, entry)).collect();
+        found.items.into_iter().map(|entry| installed(&people, &live, entry)).collect();
     let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
     let PolicyStatus { last_good, fault, outcome, loaded_at } = PolicyStatus::clone(&status);
     let managed_by = call.app.config.policies.managed_by.as_ref();
@@ -124,16 +125,17 @@ async fn named(
     }
 }
 
-fn installed(people: &People, entry: AuditEntry) -> Installed {
+fn installed(people: &People, live: &Snapshot, entry: AuditEntry) -> Installed {
     let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
     let lines = lines
         .filter(|(name, ..)| name == "change")
-        .filter_map(|(_, _, line)| Some(w::change(&line?)));
+        .filter_map(|(_, _, line)| Some(change(live, &line?)));
     let mut changes: Vec<String> = lines.collect();
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);
     let by = match people.actor(&entry.actor) {
         Piece::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        Piece::Somebody { name, own: true, .. } => name,
         Piece::Words(words) | Piece::Somebody { name: words, .. } => w::capital(&words),
     };
     Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }

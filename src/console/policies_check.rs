@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::policies::{Fault, SECTION, faults};
+use super::roles::change;
 use super::shell::{Shell, page};
 use super::words as w;
 use crate::domain::Kind;
@@ -20,6 +21,8 @@ struct Check<'p> {
     faults: Vec<Fault>,
     /// What loading it would do, where nothing is wrong.
     report: Option<ReloadReport>,
+    /// Who would gain and who lose.
+    changes: Vec<String>,
 }
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
@@ -30,6 +33,9 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
         Err(failure) if failure.kind == Kind::PoliciesRefused => (faults(&failure.public), None),
         Err(failure) => return Err(failure),
     };
+    let live = call.app.policies.load_full();
+    let lines = report.as_ref().map(|report| report.changes.lines()).unwrap_or_default();
+    let changes = lines.iter().map(|line| change(&live, line)).collect();
     let shell = Shell::inside(call, &viewer, w::CHECK_FOLDER, SECTION);
-    Ok(page(&Check { shell, faults, report }))
+    Ok(page(&Check { shell, faults, report, changes }))
 }

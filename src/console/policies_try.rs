@@ -8,16 +8,17 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::call::{Answer, Call};
+use super::people::member_of;
 use super::policies::SECTION;
-use super::roles::title;
+use super::roles::{title, with_titles};
 use super::shell::{Shell, page};
 use super::viewer::Viewer;
 use super::words as w;
 use crate::domain::decision::Explanation;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{Email, EntityRef, Failure, Query, Value};
+use crate::domain::{EntityRef, Failure, Query, Reason, Value};
 use crate::engine::Snapshot;
-use crate::flows::{accounts, decide, members};
+use crate::flows::{accounts, decide};
 
 /// What was answered.
 struct Answered {
@@ -98,10 +99,13 @@ async fn answered(
     })
 }
 
-/// The id of whoever has this address; what is none of an address is an id already.
+/// The id of whoever has this name or address; what is nobody's is an id already.
 async fn subject(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<String, Failure> {
-    let Ok(email) = Email::parse(text) else { return Ok(text.to_owned()) };
-    let found = members::by_email(call.app, viewer.caller(), &email).await?;
+    // Who may not see the team knows nobody but by an id.
+    if !viewer.rights.view_team {
+        return Ok(text.to_owned());
+    }
+    let found = member_of(call.app, viewer, text).await?;
     Ok(found.map_or_else(|| text.to_owned(), |member| member.id.to_string()))
 }
 
@@ -112,10 +116,20 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> Answered {
         let text = live.policy_text(&id).unwrap_or_default();
         (id, text)
     };
-    Answered {
-        allowed,
-        sentence: w::reasons(&sentence),
-        policies: policies.into_iter().map(with_text).collect(),
-        remedy: w::remedy(reason, &titles),
-    }
+    // Which roles may is said once: after the sentence, or in it where something else must change
+    // too.
+    let (sentence, remedy) = match (reason, sentence.split_once("; these roles may: ")) {
+        (Reason::UnknownSubject, _) => (w::NOBODY_TO_TRY.to_owned(), String::new()),
+        (_, Some((sentence, _))) => (said(live, sentence), w::remedy(reason, &titles)),
+        (_, None) if sentence.contains("these roles may: ") => {
+            (said(live, &sentence), String::new())
+        }
+        (_, None) => (said(live, &sentence), w::remedy(reason, &titles)),
+    };
+    let policies = policies.into_iter().map(with_text).collect();
+    Answered { allowed, sentence, policies, remedy }
+}
+
+fn said(live: &Snapshot, sentence: &str) -> String {
+    w::reasons(&with_titles(live, sentence))
 }

@@ -103,7 +103,8 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
             let name = w::thing(&row.action);
             let cells = row.cells.iter().copied().map(w::cell).collect();
             let depends_on = w::depends_on(&row.policies());
-            let line = Line { action: row.action.clone(), resource, words, cells, depends_on };
+            let (action, resource) = (row.action.clone(), row.resource.clone());
+            let line = Line { action, resource, words, cells, depends_on };
             groups.entry(name).or_default().push(line);
         }
     }
@@ -120,6 +121,8 @@ struct Choice {
 /// What is suggested for a job, as it is shown.
 struct Advice {
     suggested: Suggested,
+    /// Why this one, or why none.
+    reason: String,
     others: Vec<String>,
     extra: Vec<Topic>,
     /// Whether the viewer may invite somebody with it.
@@ -133,6 +136,8 @@ struct Picker<'p> {
     choices: Vec<(String, Vec<Choice>)>,
     /// What was ticked on a page that is older than the policies.
     gone: Vec<String>,
+    /// A role was asked for, and nothing was ticked.
+    nothing: bool,
     advice: Option<Advice>,
 }
 
@@ -153,8 +158,9 @@ pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
         false => Some(advice(&live, &viewer, roles::suggest(call.app, &asked).await?)),
     };
     let shell = Shell::inside(call, &viewer, w::WHICH_ROLE, SECTION);
+    let nothing = asked.is_empty() && gone.is_empty() && !call.parameter("asked").is_empty();
     let (choices, gone) = (choices.into_iter().collect(), gone.into_iter().collect());
-    Ok(page(&Picker { shell, choices, gone, advice }))
+    Ok(page(&Picker { shell, choices, gone, nothing, advice }))
 }
 
 fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
@@ -164,6 +170,7 @@ fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
         invites: suggested.role.as_ref().is_some_and(gives),
         others: suggested.others.iter().map(|id| title(live, id)).collect(),
         extra: topics(&suggested.extra),
+        reason: in_words(live, &suggested.reason),
         suggested,
     }
 }
@@ -178,10 +185,68 @@ fn topics(actions: &[String]) -> Vec<Topic> {
     topics.into_iter().map(topic).collect()
 }
 
-/// What people call a role; its bare name where the live policies do not have it.
+/// A change of who may do what as people say it: `operator gains chats:assign on bot_flow`.
+pub(super) fn change(live: &Snapshot, line: &str) -> String {
+    let verbs = ["gains ", "loses ", "may gain ", "may lose "];
+    match line.split_once(' ') {
+        Some((role, what)) if verbs.iter().any(|verb| what.starts_with(verb)) => {
+            let role = RoleId::parse(role).map_or_else(|_| role.to_owned(), |id| title(live, &id));
+            format!("{role} {}", w::change(what))
+        }
+        _ => w::change(line),
+    }
+}
+
+/// A sentence about roles and actions that names them in backticks, as people say it.
+fn in_words(live: &Snapshot, sentence: &str) -> String {
+    let part = |(number, part): (usize, &str)| match RoleId::parse(part) {
+        _ if number % 2 == 0 => part.to_owned(),
+        Ok(role) => title(live, &role),
+        Err(_) => format!("\u{201c}{}\u{201d}", w::action(part)),
+    };
+    let text: String = sentence.split('`').enumerate().map(part).collect();
+    w::capital(&text) + "."
+}
+
+/// Why an answer is what it is, with roles by their titles. Policies stand in backticks too, and
+/// keep the names that they have.
+pub(super) fn with_titles(live: &Snapshot, sentence: &str) -> String {
+    let (mut listed, mut before) = (false, "");
+    let mut out = String::new();
+    for (number, part) in sentence.split('`').enumerate() {
+        if number % 2 == 0 {
+            listed = match part {
+                _ if part.ends_with("roles may: ") => true,
+                ", " | " and " => listed,
+                _ => false,
+            };
+            before = part;
+            out.push_str(part);
+            continue;
+        }
+        match RoleId::parse(part) {
+            Ok(role) if listed || before.ends_with("the role ") => {
+                out.push_str(&title(live, &role));
+            }
+            _ if before.ends_with("this ") => out.push_str(&w::plain(part)),
+            // The action, where the answer begins with it.
+            _ if number == 1 && before.is_empty() && part.contains(':') => {
+                out.push_str(&format!("\u{201c}{}\u{201d}", w::action(part)));
+            }
+            _ => {
+                out.push('`');
+                out.push_str(part);
+                out.push('`');
+            }
+        }
+    }
+    out
+}
+
+/// What people call a role; its name as words where the live policies do not have it.
 pub(super) fn title(live: &Snapshot, id: &RoleId) -> String {
     let card = live.roles().iter().find(|card| card.id == *id);
-    card.map_or_else(|| id.to_string(), |card| card.title.clone())
+    card.map_or_else(|| w::capital(&w::plain(id.as_str())), |card| card.title.clone())
 }
 
 #[cfg(test)]

@@ -396,8 +396,7 @@ impl Refusal {
             .fields
             .iter()
             .map(|(name, sentence)| Field { name: name.clone(), sentence: w::sentence(sentence) });
-        let wait = failure.retry_after.filter(|_| failure.code != "too_many_invites");
-        let wait = wait.map(|seconds| format!(" {}", w::try_again(seconds)));
+        let wait = w::when_again(failure).map(|when| format!(" {when}"));
         let sentence = w::refusal(failure) + &wait.unwrap_or_default();
         Self { sentence, fields: fields.collect() }
     }

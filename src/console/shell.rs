@@ -136,19 +136,21 @@ pub(super) struct Note<'p> {
 /// Why there is no such page for this viewer.
 pub(super) async fn note(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     let viewer = Viewer::of(app, request).await.ok();
-    let title = match failure.kind {
-        Kind::NotFound => w::NOT_FOUND,
-        Kind::Denied => w::NOT_ALLOWED,
+    let title = match (failure.code, failure.kind) {
+        ("foreign_host", _) => w::WRONG_ADDRESS,
+        ("cross_site", _) => w::SENT_FROM_ELSEWHERE,
+        ("operator_only", _) => w::OPERATOR_ONLY,
+        (_, Kind::NotFound) => w::NOT_FOUND,
+        (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };
     let mut lines = vec![w::refusal(failure)];
-    if let (Kind::Denied, Some(viewer)) = (failure.kind, &viewer) {
+    if let (Kind::Denied, "not_allowed", Some(viewer)) = (failure.kind, failure.code, &viewer) {
         let administrators = members::administrators(app, &viewer.account.slug).await;
-        lines.push(w::ask(&administrators.iter().map(Member::full_name).collect::<Vec<_>>()));
+        let others = administrators.iter().filter(|member| !viewer.is(member));
+        lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));
     }
-    if let Some(seconds) = failure.retry_after.filter(|_| failure.code != "too_many_invites") {
-        lines.push(w::try_again(seconds));
-    }
+    lines.extend(w::when_again(failure));
     let shell = Shell::outside(app, request, title).seen_by(viewer.as_ref());
     let next = match &viewer {
         Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),

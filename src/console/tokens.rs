@@ -14,7 +14,7 @@ use super::two_step::{proof_asked, proof_shown};
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
-use crate::domain::{ApiTokenId, Failure, Name, RoleId, Timestamp, limits};
+use crate::domain::{ApiToken, ApiTokenId, Failure, Kind, Name, RoleId, Timestamp, limits};
 use crate::engine::Snapshot;
 use crate::flows::api_tokens::{self, Listed, Made, Wanted};
 
@@ -61,13 +61,13 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     Ok(page(&Tokens {
         shell: inside(call, &viewer, w::TOKENS),
         rows,
-        may_make: !viewer.rights.gives.is_empty(),
+        may_make: may_make(&viewer),
         next: found.next.map(|next| format!("/tokens?after={}", escaped(&next))),
     }))
 }
 
 fn row(viewer: &Viewer, live: &Snapshot, Listed { token, maker }: Listed, now: Timestamp) -> Row {
-    let you = token.member == viewer.member.id;
+    let (you, may) = (token.member == viewer.member.id, may_revoke(viewer, &token));
     Row {
         id: token.id.to_string(),
         name: token.name.as_str().to_owned(),
@@ -77,12 +77,20 @@ fn row(viewer: &Viewer, live: &Snapshot, Listed { token, maker }: Listed, now: T
         created: When::from(token.created, now),
         used: token.used.map(|at| When::from(at, now)),
         expires: When::from(token.expires, now),
-        may: you || viewer.rights.gives.contains(&token.role),
+        may,
     }
+}
+
+/// Whether there is a role that the viewer may make a token with.
+fn may_make(viewer: &Viewer) -> bool {
+    viewer.rights.edit && !viewer.rights.gives.is_empty()
 }
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
+    if !may_make(&viewer) {
+        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_MAKE_TOKENS));
+    }
     Ok(sheet(call, &viewer, &Form::filled(&[("days", DAYS)])).page())
 }
 
@@ -173,9 +181,17 @@ async fn found(call: &Call<'_>, viewer: &Viewer) -> Result<Listed, Failure> {
     api_tokens::show(call.app, viewer.caller(), &id).await
 }
 
+/// One's own may always go; another's by whoever may give its role.
+fn may_revoke(viewer: &Viewer, token: &ApiToken) -> bool {
+    token.member == viewer.member.id || viewer.rights.gives.contains(&token.role)
+}
+
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let listed = found(call, &viewer).await?;
+    if !may_revoke(&viewer, &listed.token) {
+        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_REVOKE_TOKEN));
+    }
     Ok(revoke_sheet(call, &viewer, listed, call.back(SECTION)).page())
 }
 
@@ -185,8 +201,12 @@ fn revoke_sheet<'p>(
     listed: Listed,
     back: String,
 ) -> Sheet<'p> {
+    let (created, expires) = (listed.token.created, listed.token.expires);
     let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
     let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
+    // Two may have one name.
+    facts.push(Fact::when(w::TOKEN_CREATED, When::exactly(created)));
+    facts.push(Fact::when(w::EXPIRES, When::exactly(expires)));
     match row.used {
         Some(used) => facts.push(Fact::when(w::LAST_USED, used)),
         None => facts.push(Fact::text(w::LAST_USED, w::NEVER)),

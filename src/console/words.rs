@@ -4,12 +4,14 @@
 //! unlike failures, which [`sentence`] turns into such.
 
 mod failures;
+mod log;
 mod team;
 
 use crate::domain::{AuditEvent, Reason, counted};
 use crate::engine::Cell;
 use crate::mail::Step;
 pub(super) use failures::*;
+pub(super) use log::*;
 pub(super) use team::*;
 
 // Around every page.
@@ -30,6 +32,9 @@ pub(super) const CHECK_FIELDS: &str = "fix the highlighted fields";
 pub(super) const NOT_FOUND: &str = "This page does not exist";
 pub(super) const NOT_FOUND_WHY: &str = "the address may be mistyped, or the page was removed";
 pub(super) const NOT_ALLOWED: &str = "Your role does not include this";
+pub(super) const WRONG_ADDRESS: &str = "Wrong address";
+pub(super) const SENT_FROM_ELSEWHERE: &str = "Not sent from KWIC Team";
+pub(super) const OPERATOR_ONLY: &str = "For your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
@@ -73,28 +78,38 @@ pub(super) const RECOVERY_SAVED: &str = "I saved them";
 pub(super) const GO_ON: &str = "Continue";
 
 /// The topics of the help page: title and text.
-pub(super) const HELP_TOPICS: [(&str, &str); 5] = [
-    (
-        "Who can do what",
-        "Each member has one role, which defines what they can do. Under Roles you can compare the roles and find the smallest one that fits a job.",
-    ),
-    (
-        "Inviting somebody",
-        "Open Team Management and choose Invite member. The invitation is sent by email. Until it expires, you can resend it, correct its address, change its role or revoke it.",
-    ),
-    (
-        "Taking access away",
-        "Suspend somebody who may come back. Remove somebody who will not. Both take effect immediately and sign them out on every device.",
-    ),
-    (
-        "Lost phone, lost password",
-        "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, we send you a link to choose a new one.",
-    ),
-    (
-        "Whom to ask",
-        "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
-    ),
-];
+pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5] {
+    [
+        (
+            "Who can do what",
+            "Each member has one role, which defines what they can do. Under Roles you can compare the roles and find the smallest one that fits a job.",
+        ),
+        (
+            "Inviting somebody",
+            if mail {
+                "Open Team Management and choose Invite member. The invitation is sent by email. Until it expires, you can resend it, correct its address, change its role or revoke it."
+            } else {
+                "Open Team Management and choose Invite member. You get a link to pass on. Until it expires, you can copy it again, change its role or revoke it."
+            },
+        ),
+        (
+            "Taking access away",
+            "Suspend somebody who may come back. Remove somebody who will not. Both take effect immediately and sign them out on every device.",
+        ),
+        (
+            "Lost phone, lost password",
+            if mail {
+                "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, we send you a link to choose a new one."
+            } else {
+                "Sign in with a recovery code, or ask an administrator to reset your two-step verification. If you forgot your password, ask an administrator for a link to choose a new one."
+            },
+        ),
+        (
+            "Whom to ask",
+            "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
+        ),
+    ]
+}
 
 // Roles.
 pub(super) const SMALLEST_ROLE: &str = "Use the smallest role that fits the job.";
@@ -107,7 +122,7 @@ pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
 // Joining.
 pub(super) const JOIN: &str = "Join a team";
 pub(super) const JOIN_WHY: &str =
-    "Open the link in your invitation mail. If it does not open, paste it here.";
+    "Open the link of your invitation. If it does not open, paste it here.";
 pub(super) const LINK_OR_CODE: &str = "Link or code from the mail";
 pub(super) const LINK_OR_CODE_HINT: &str = "Paste the whole link, or the part after the #.";
 pub(super) const JOIN_SET_PASSWORD: &str = "Choose a password";
@@ -126,6 +141,8 @@ pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
 pub(super) const JOIN_REVOKED: &str = "This invitation was cancelled";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
+pub(super) const JOIN_NO_MAIL: &str =
+    "No mail is sent from here. Ask the person who invited you for a new link.";
 pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. You will get the new link by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
@@ -220,6 +237,7 @@ pub(super) const YOUR_PASSWORD: &str = "Your password";
 pub(super) const NEW_EMAIL: &str = "New address";
 pub(super) const NEW_EMAIL_HINT: &str =
     "We send a link to this address and one to your current address. Open both to make the change.";
+pub(super) const NEW_EMAIL_NO_MAIL: &str = "No mail is sent here, so a new address cannot be confirmed. Ask your system administrator to change it.";
 pub(super) const NEW_EMAIL_ASKED: &str =
     "Two mails are on their way. Open the link in each to confirm the change.";
 pub(super) const NAME_CHANGED: &str = "Your name was changed.";
@@ -357,6 +375,8 @@ pub(super) const TOKEN_REVOKE: &str = "Revoke";
 pub(super) const TOKEN_REVOKE_WHY: &str =
     "The program that uses it is refused from its next call. This cannot be undone.";
 pub(super) const TOKEN_ROLE_MISSING: &str = "choose a role";
+pub(super) const CANNOT_MAKE_TOKENS: &str = "you cannot create API tokens";
+pub(super) const CANNOT_REVOKE_TOKEN: &str = "you cannot revoke this API token";
 pub(super) const COPY: &str = "Copy";
 
 /// For how many days a token may hold.
@@ -387,14 +407,15 @@ pub(super) fn ask(administrators: &[String]) -> String {
     }
 }
 
-/// When a refused try is worth repeating.
-pub(super) fn try_again(seconds: u64) -> String {
-    format!("Try again in {}.", wait(seconds))
-}
-
 /// An action of the policies as people say it: `broadcasts:send` is "Send broadcasts".
 pub(super) fn action(name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));
+    let thing = match (thing, verb) {
+        ("team", "invite" | "remove") => "members",
+        ("team", _) => "the team",
+        (thing, _) => thing,
+    };
+    let verb = if verb == "respond" { "respond to" } else { verb };
     capital(format!("{verb} {thing}").replace('_', " ").trim())
 }
 
@@ -408,6 +429,7 @@ pub(super) fn change(line: &str) -> String {
             Some((thing, verb)) if is_name(thing) && is_name(verb) => {
                 word.replace(bare, &format!("\u{201c}{}\u{201d}", action(bare)))
             }
+            None if is_name(bare) => plain(word),
             _ => word.to_owned(),
         }
     };
@@ -443,6 +465,7 @@ pub(super) const ACTION: &str = "Action";
 pub(super) const COMPARE_CAPTION: &str = "What each role can do on its own account";
 pub(super) const COMPARE_NOTE: &str = "From the active policies. Depends means that the resource, the person or the time decides. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
 pub(super) const TICK_WHAT: &str = "Select what the person does";
+pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
 pub(super) const SUGGEST: &str = "Suggest a role";
 pub(super) const SUGGESTED: &str = "Suggested:";
 pub(super) const ALLOWS_MORE: &str = "It also allows";
@@ -473,9 +496,13 @@ pub(super) fn plain(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// On what an action is done.
+/// What an action is done to, by the type of resource that the policies have.
 pub(super) fn on(resource: &str) -> String {
-    format!("on {resource}")
+    match resource {
+        "user" => "(member)".to_owned(),
+        "invite" => "(invitation)".to_owned(),
+        resource => format!("({})", plain(resource)),
+    }
 }
 
 /// What a row of the table depends on; empty where on nothing.
@@ -516,7 +543,7 @@ pub(super) const AUDIT_MEMBER: &str = "Member";
 pub(super) const EVENT: &str = "Event";
 pub(super) const ANY_EVENT: &str = "Any event";
 pub(super) const AUDIT_NOTHING: &str = "No entries match.";
-pub(super) const AUDIT_NOBODY: &str = "No member has this address.";
+pub(super) const AUDIT_NOBODY: &str = "No entries about this person. Enter the name or address of a member or of somebody who was removed, or an ID.";
 pub(super) const OLDER: &str = "Older entries";
 pub(super) const ERASED: &str = "Details erased";
 pub(super) const CHANGED_FROM: &str = "from";
@@ -702,8 +729,7 @@ pub(super) fn without_factor(count: usize, more: bool) -> String {
 /// Somebody else was faster.
 pub(super) fn changed_meanwhile(who: &str, when: &str) -> String {
     format!(
-        "{} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again.",
-        capital(who)
+        "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
     )
 }
 
@@ -748,7 +774,7 @@ pub(super) const LIVE: &str = "Active";
 pub(super) const LAST_GOOD: &str = "Previous policies: the folder was not loaded at the start";
 pub(super) const LOADED: &str = "Loaded";
 pub(super) const LOADED_BY: &str = "By";
-pub(super) const BY_ITSELF: &str = "Automatic reload (start, signal or file change)";
+pub(super) const BY_ITSELF: &str = "Automatic reload";
 pub(super) const POLICY_COUNT: &str = "Policies";
 pub(super) const GUARDS: &str = "Guards";
 pub(super) const POLICY_TESTS: &str = "Tests passed";
@@ -769,7 +795,8 @@ pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
 pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
 pub(super) const TRY_WHY: &str = "Asks the active policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
-pub(super) const TRY_MEMBER: &str = "Member (email address or ID)";
+pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
+pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
 pub(super) const TRY_RESOURCE_HINT: &str = "Type and ID, such as template:t1.";
 pub(super) const RESOURCE_WRONG: &str = "Enter a type, a colon and an ID, such as template:t1.";
@@ -810,7 +837,6 @@ pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
         _ if !roles.is_empty() => {
             format!("It would be allowed with one of these roles: {}.", roles.join(", "))
         }
-        Reason::UnknownSubject => "No member of your team matches this.".to_owned(),
         Reason::BadAttributes => {
             "The policies need more attributes than the account. Ask through the decision API, with these attributes.".to_owned()
         }

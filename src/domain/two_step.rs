@@ -200,15 +200,35 @@ pub fn wrong_code() -> Failure {
     }
 }
 
+/// The refusal of the first code of an app that is being set up: there are no recovery codes yet.
+#[must_use]
+pub fn wrong_first_code(typed: &str) -> Failure {
+    let is_code = typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit());
+    wrong_code_because(match is_code {
+        true => "this code is not right: wait for the next one that the app shows, and check the clock of its device".to_owned(),
+        false => format!("enter the {DIGITS} digits that the app shows now"),
+    })
+}
+
+/// The same for a code of another time.
+#[must_use]
+pub fn first_code_of_another_time(minutes: i64) -> Failure {
+    wrong_code_because(of_another_time(minutes))
+}
+
 /// The refusal of a code of another time: `minutes` of the app's clock beside ours, negative where it
 /// is behind. Which of the two is wrong is not known here.
 #[must_use]
 pub fn clock_off(minutes: i64) -> Failure {
+    wrong_code_because(format!("{}, and use a recovery code", of_another_time(minutes)))
+}
+
+fn of_another_time(minutes: i64) -> String {
     let (app, server) = if minutes < 0 { ("behind", "ahead") } else { ("ahead", "behind") };
     let minutes = minutes.unsigned_abs();
-    wrong_code_because(format!(
-        "this code is of another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or that of this server is as much {server}: have the device set its time by itself, and try its next code; where its time is right, tell who runs this server, and use a recovery code"
-    ))
+    format!(
+        "this code is of another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or that of this server is as much {server}: have the device set its time by itself, and try its next code; where its time is right, tell who runs this server"
+    )
 }
 
 /// The refusal of a right code where one of a later time was taken already.

@@ -61,6 +61,11 @@ impl Titles {
         Self::new(live.roles().iter().map(|card| (card.id.clone(), card.title.clone())))
     }
 
+    /// What people call them.
+    pub fn titles(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, title)| title.as_str())
+    }
+
     /// The role that a text names, in any case.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use super::whole::whole;
 use super::{lookup, refresh, roles};
 use crate::app::App;
 use crate::authenticator::{self, Enrolment, Hour, SECRET_BYTES};
-use crate::domain::two_step::{RecoveryCode, clock_off, wrong_code};
+use crate::domain::two_step::{RecoveryCode, first_code_of_another_time, wrong_first_code};
 use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits, typed};
 use crate::entropy;
 use crate::keys::Keys;
@@ -159,7 +159,9 @@ async fn take_into_use(
     // The person who sets an app up has its secret: to say how far its clock is off tells nobody anything.
     let off = || authenticator::minutes_off(&secret, &digits, now, Hour::Around);
     let step = authenticator::step_of(&secret, &digits, now);
-    let step = step.ok_or_else(|| off().map_or_else(wrong_code, clock_off))?;
+    let step = step.ok_or_else(|| {
+        off().map_or_else(|| wrong_first_code(&digits), first_code_of_another_time)
+    })?;
     let recovery = new_codes()?;
     let (token, session) = new_session(app, &member, from)?;
     let confirmed = Confirmed {

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kwic_team::config::Config;
+use kwic_team::config::{Config, Mail};
 use kwic_team::http::{Bounds, Listen, Listener, Server};
+use kwic_team::mail::Mailer;
 use kwic_team::password::Hasher;
 use kwic_team::routes;
 use serde_json::{Value, json};
@@ -95,6 +96,16 @@ impl Console {
             configure(config);
         });
         Self::serving(stage.await, folder).await
+    }
+
+    /// One that sends no mail: links are shown instead.
+    pub async fn without_mail() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        let mut stage = Stage::with(Hasher::cheap().unwrap(), |config| config.data = data).await;
+        let app = Arc::get_mut(&mut stage.app).expect("only one handle");
+        app.mailer = Mailer::checked(&Mail::default()).unwrap();
+        Self::serving(stage, folder).await
     }
 
     /// One without any account.

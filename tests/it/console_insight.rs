@@ -10,7 +10,7 @@ use kwic_team::flows::permit::StorePermit;
 use serde_json::{Value, json};
 
 use super::console::{Answer, Console, Person};
-use super::support::{copy_folder, shipped_policies};
+use super::support::{copy_folder, shipped_policies, with_auditor};
 
 const NONE: Value = Value::Null;
 
@@ -71,10 +71,10 @@ async fn whoever_may_not_see_a_page_is_told_whom_to_ask() {
         ("/account", "version=1&name=Mine&hours=72"),
         ("/account/mail/test", ""),
         ("/account/mail/resume", ""),
-        ("/policies/reload", ""),
     ] {
         joe.form(path, body).await.shows(403, &["Ask: Ann Lee."]);
     }
+    joe.form("/policies/reload", "").await.leaves_out("Ask: ");
     // The roles are for everybody.
     for path in ["/roles", "/roles/compare", "/roles/suggest?do=chats:view"] {
         let page = joe.page(path).await;
@@ -96,9 +96,11 @@ async fn the_comparison_is_the_one_of_the_api() {
         api["roles"].as_array().unwrap().len() + 1
     );
     let mut rows: BTreeSet<String> = BTreeSet::new();
-    for row in between(&page.text, "<tr><th scope=\"row\">", "</tr>") {
-        let action = between(row, "<code>", "</code>")[0];
-        let on = between(row, "<span class=\"soft\">on ", "</span>")[0].replace(' ', "_");
+    for row in between(&page.text, "<tr data-action=\"", "</tr>") {
+        let (action, rest) = row.split_once("\" data-on=\"").unwrap();
+        let on = rest.split('"').next().unwrap();
+        let words = between(row, "<th scope=\"row\">", "</th>")[0];
+        assert!(!read(words).contains([':', '_']), "{words}");
         let cells: Vec<&str> = between(row, "aria-hidden=\"true\">", "</span></td>")
             .into_iter()
             .map(|cell| match cell.split_once("</span>").unwrap() {
@@ -121,6 +123,10 @@ async fn the_comparison_is_the_one_of_the_api() {
     });
     assert_eq!(rows, wanted.collect::<BTreeSet<_>>());
 
+    page.shows(
+        200,
+        &["Invite members <span class=\"soft\">(invitation)</span>", "Respond to chats"],
+    );
     let found = ann.page("/roles/compare?search=send+broadcasts").await;
     found.shows(200, &["broadcasts:send", " of 69 actions"]);
     found.leaves_out("chats:view");
@@ -170,7 +176,9 @@ async fn the_audit_page_says_who_did_what_to_whom() {
 
     let only = ann.page("/audit?member=joe@example.org&event=user_updated").await;
     assert_eq!(between(&only.text, "<div><p>", "</p>").len(), 1, "{}", only.text);
-    ann.page("/audit?member=nobody@example.org").await.shows(200, &["No member has this address"]);
+    ann.page("/audit?member=nobody@example.org")
+        .await
+        .shows(200, &["No entries about this person"]);
     ann.page("/audit?verify=1").await.shows(200, &["Log verified"]);
     // Every entry is on one page of the walk, once, newest first.
     let mut seen = Vec::new();
@@ -240,7 +248,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
     wrong.shows(400, &["id=\"name-wrong\"", "id=\"hours-wrong\"", "value=\"never\""]);
     ann.form("/account", "name=Blind&hours=96").await.shows(412, &["value=\"Blind\""]);
     let enforce = ann.form("/account", "version=3&name=Zenith&hours=96&two_step=yes").await;
-    enforce.shows(409, &["set it up for yourself first"]);
+    enforce.shows(409, &["Turn on your own two-step verification first, under My security."]);
 }
 
 #[tokio::test]
@@ -285,9 +293,17 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
             let message = answer["context"]["message"].as_str().unwrap();
             let message = match message.split_once(" may not `") {
                 Some((_, rest)) => rest.split_once("` ").unwrap().1,
-                None => message,
+                None => match message.strip_prefix('`') {
+                    Some(rest) => rest.split_once("` ").unwrap().1,
+                    None => message,
+                },
             };
-            let message = message.replace('`', "").replace('_', " ");
+            // Which roles may is said by their titles, beside the sentence.
+            let message = message.split("; these roles may").next().unwrap();
+            let message = match message.starts_with("nobody is known") {
+                true => "no member of your team has this name".to_owned(),
+                false => message.replace('`', "").replace('_', " "),
+            };
             let text = read(&page.text).to_lowercase().replace('_', " ");
             assert!(text.contains(&message.to_lowercase()), "no `{message}` in {text}");
             for policy in answer["context"]["policies"].as_array().unwrap() {
@@ -318,7 +334,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     for who in ["eve-1", "eve@example.org"] {
         let page = format!("/policies/try?member={who}&action=chats:view&resource=chat:c1");
         let page = ann.page(&page).await;
-        page.shows(200, &["Denied</span>", "Nobody is known as user", "No member of your team"]);
+        page.shows(200, &["Denied</span>", "No member of your team has this name"]);
         page.leaves_out("Eve");
     }
     // Nor is that there is somebody.
@@ -354,7 +370,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let more = more.replace("@id(\"operator\")", "@id(\"operator\")\n@note(\"<script>\")");
     fs::write(&file, more).unwrap();
     // Looked at before it is loaded, which it is not by that.
-    let gained = "operator gains \u{201c}Assign chats\u{201d} on account, chat";
+    let gained = "Operator gains \u{201c}Assign chats\u{201d} on account, chat";
     let looked = ann.page("/policies/check").await;
     looked.shows(200, &[gained, "None of this is active yet", "action=\"/policies/reload\""]);
     looked.leaves_out(&digest);
@@ -391,7 +407,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     fs::write(&file, text).unwrap();
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let mended = ann.page("/policies").await;
-    mended.shows(200, &[&digest, "operator loses \u{201c}Assign chats\u{201d}"]);
+    mended.shows(200, &[&digest, "Operator loses \u{201c}Assign chats\u{201d}"]);
     mended.leaves_out("The policy folder was refused");
 }
 
@@ -415,7 +431,7 @@ async fn a_policy_for_one_user_is_told_as_what_somebody_may_lose() {
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let page = ann.page("/policies").await;
     page.shows(200, &[line]);
-    page.leaves_out("administrator loses");
+    page.leaves_out("Administrator loses");
     let compared = ann.page("/roles/compare").await;
     compared.shows(200, &["Depends</span>", "depends on policy bob"]);
     fs::remove_file(folder.path().join("rules/bob.cedar")).unwrap();
@@ -431,6 +447,196 @@ async fn only_the_managing_account_loads_policies() {
     page.shows(200, &["Your system administrator loads the folder again"]);
     page.leaves_out("/policies/reload\"");
     page.leaves_out("/policies/check");
-    ann.form("/policies/reload", "").await.shows(403, &["Only your system administrator"]);
-    ann.page("/policies/check").await.shows(403, &["Only your system administrator"]);
+    for refused in [ann.form("/policies/reload", "").await, ann.page("/policies/check").await] {
+        refused.shows(403, &["Only your system administrator"]);
+        // No role includes it, and no administrator of the account can help.
+        refused.leaves_out("Your role does not include this");
+        refused.leaves_out("Ask: ");
+    }
+}
+
+#[tokio::test]
+async fn a_request_from_elsewhere_is_told_as_that_and_not_as_a_role() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let cookie = format!("cookie: {}\r\n", ann.cookie);
+    for own in ["", cookie.as_str()] {
+        let foreign = format!("host: foo.example\r\n{own}");
+        let host = console.raw("GET /raw/team", &foreign, "").await;
+        host.shows(403, &["<h1 id=\"sheet-title\">Wrong address</h1>"]);
+        let foreign = format!("origin: https://evil.example\r\n{own}");
+        let sent = console.raw("POST /raw/sign-in", &foreign, "").await;
+        sent.shows(403, &["<h1 id=\"sheet-title\">Not sent from KWIC Team</h1>"]);
+        for page in [host, sent] {
+            page.leaves_out("Your role does not include this");
+            page.leaves_out("Ask: ");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_form_is_shown_to_whoever_would_be_refused_whatever_they_type() {
+    let folder = with_auditor();
+    let dir = folder.path().to_owned();
+    let console = Console::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+    })
+    .await;
+    let ann = console.person("ann", "administrator").await;
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    let joe = console.stage.member("joe", "operator").await;
+    let eve = console.person("eve", "auditor").await;
+    let mut paths = vec!["/tokens/new".to_owned(), "/team/invite".to_owned()];
+    paths.push("/team/invite-several".to_owned());
+    for what in ["edit", "role", "reset-password", "end-sessions", "suspend", "remove"] {
+        paths.push(format!("/team/members/{}/{what}", joe.id));
+    }
+    for what in ["role", "suspend", "remove"] {
+        paths.push(format!("/team/bulk?do={what}&id={}", joe.id));
+    }
+    console.stage.later(61_000);
+    let sent = console.stage.invite(console.stage.operator(), "cy", "operator").await.unwrap();
+    for what in ["edit", "resend", "link", "revoke"] {
+        paths.push(format!("/team/invitations/{}/{what}", sent.value.view.invite.id));
+    }
+    for path in paths {
+        let page = eve.page(&path).await;
+        page.shows(403, &["Your role does not include this", "Ask: Ann Lee."]);
+        page.leaves_out("<form method=\"post\" action=\"/team");
+        page.leaves_out("<form method=\"post\" action=\"/tokens");
+        assert_ne!(ann.page(&path).await.status, 403, "{path}");
+    }
+    let operator = console.sign_in("acme", "joe").await;
+    operator.page("/tokens/new").await.shows(403, &["You cannot create API tokens."]);
+}
+
+/// A console whose account manages the policies of a folder, without their tests, and has loaded
+/// them.
+async fn managing(folder: &tempfile::TempDir) -> Console {
+    copy_folder(&shipped_policies(), folder.path());
+    fs::remove_dir_all(folder.path().join("tests")).unwrap();
+    let dir = folder.path().to_owned();
+    Console::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let console = managing(&folder).await;
+    let ann = console.person("ann", "administrator").await;
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+    console.stage.later(61_000);
+    let operator = console.stage.operator();
+    let sent = console.stage.invite(operator, "cy", "automation_manager").await.unwrap().value;
+    let of_cy = format!("/team/invitations/{}", sent.view.invite.id);
+    let list = "/team?tab=invitations";
+    ann.page(list).await.leaves_out("Role removed");
+    fs::remove_file(folder.path().join("roles/automation_manager.cedar")).unwrap();
+    assert_eq!(ann.form("/policies/reload", "").await.status, 303);
+
+    let page = ann.page(list).await;
+    page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
+    page.leaves_out("automation_manager");
+    for verb in ["resend", "link"] {
+        let path = format!("{of_cy}/{verb}");
+        for page in [ann.page(&path).await, ann.form(&path, "").await] {
+            page.shows(409, &["is for a role that was removed", &format!("{of_cy}/edit?back=")]);
+            page.leaves_out("automation_manager");
+        }
+    }
+    let edit = format!("{of_cy}/edit");
+    ann.page(&edit).await.shows(200, &["The role of this invitation was removed: choose"]);
+    let names = "first_name=Cy&last_name=Lee&email=cy%40example.org";
+    ann.form(&edit, names).await.shows(400, &["Choose a role.", "value=\"Cy\""]);
+    assert_eq!(ann.form(&edit, &format!("{names}&role=operator")).await.status, 303);
+    ann.page(list).await.leaves_out("Role removed");
+    assert_eq!(ann.form(&format!("{of_cy}/link"), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_in_the_words_of_people() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let joe = stage.member("joe", "operator").await;
+    assert_eq!(ann.form("/account", "version=1&name=Acme&hours=48").await.status, 303);
+    let now = ann.get("/account").await.is(200)["version"].to_string();
+    let hours = format!("version={now}&name=Acme&hours=30&two_step=");
+    assert_eq!(ann.form("/account", &hours).await.status, 303);
+    assert_eq!(ann.form(&format!("/team/members/{}/reset-password", joe.id), "").await.status, 303);
+    stage.mails().await;
+    let names = json!({"first_name": "Joe", "last_name": ""});
+    let path = format!("PATCH /members/{}", joe.id);
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    let names = json!({"first_name": "Joe", "last_name": "Example"});
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    let page = ann.page("/audit").await;
+    let text = read(&page.text);
+    for words in [
+        "Ann Lee created a password reset link for Joe Example.",
+        "Mail: Invitation",
+        "Mail: Password reset link",
+        "Invitations expire after: from 2 days to 30 hours",
+        "Role: Operator",
+        "Last name: Example",
+        "Last name: was Lee",
+    ] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    for raw in ["password_reset", "Purpose", "Kind:", " s\n", "Mozilla", "from  to", "invite_"] {
+        let list = page.text.split("id=\"list\"").nth(1).unwrap();
+        assert!(!read(list).contains(raw), "{raw:?} in {list}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let joe = stage.member("joe", "operator").await;
+    let names = json!({"first_name": "Joe", "last_name": "Zulu"});
+    let path = format!("PATCH /members/{}", joe.id);
+    ann.send(&path, "if-match: *\r\n", &names).await.is(200);
+    stage.later(61_000);
+    stage.invite(stage.operator(), "cy", "operator").await.unwrap();
+    for text in ["Joe+Zulu", "joe+zulu", "joe%40example.org", joe.id.as_str()] {
+        let page = ann.page(&format!("/audit?member={text}")).await;
+        page.shows(200, &["Joe Zulu"]);
+        page.leaves_out("No entries about this person");
+    }
+    ann.page("/audit?member=cy%40example.org").await.shows(200, &["invited"]);
+    ann.send(&format!("DELETE /members/{}", joe.id), "if-match: *\r\n", &NONE).await.is(200);
+    for text in ["Joe+Zulu", "JOE%40example.org"] {
+        ann.page(&format!("/audit?member={text}")).await.shows(200, &["removed"]);
+    }
+    for text in ["nobody", "Nobody+At+All", "nobody%40example.org"] {
+        let page = ann.page(&format!("/audit?member={text}")).await;
+        page.shows(200, &["No entries about this person. Enter the name or address"]);
+    }
+}
+
+#[tokio::test]
+async fn roles_are_called_by_their_titles_on_every_page() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    console.stage.member("joe", "operator").await;
+    let tried = "/policies/try?member=Ann+Lee&action=chats:assign&resource=chat:c1";
+    // Two have that name.
+    ann.page(tried).await.shows(200, &["No member of your team has this name"]);
+    let tried = "/policies/try?member=joe@example.org&action=chats:assign&resource=chat:c1";
+    let page = ann.page(tried).await;
+    page.shows(200, &["The role Operator doesn&#39;t allow", "with one of these roles: "]);
+    page.leaves_out("these roles may");
+    let suggested = ann.page("/roles/suggest?do=chats:view&do=chats:assign").await;
+    suggested.shows(200, &["Chat Manager is the smallest role that allows this"]);
+    suggested.leaves_out("chat_manager is");
+    let nothing = ann.page("/roles/suggest?asked=yes").await;
+    nothing.shows(200, &["Select at least one thing that the person does."]);
+    ann.page("/roles/suggest").await.leaves_out("Select at least one thing");
 }

@@ -310,7 +310,7 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
     let ticket = scan.hidden("ticket");
     browser.keeps_secret(ticket);
     let wrong = browser.post("/sign-in/set-up", &[("ticket", ticket), ("code", "000000")]).await;
-    wrong.page(403).says("This code is not right");
+    wrong.page(403).says("This code is not right").hides("recovery code");
     let phone_now = Phone::of(&wrong.between("<code class=\"key\">", "</code>").replace(' ', ""));
     assert_ne!(phone.shows(stage, 0), phone_now.shows(stage, 0), "a secret is shown once");
     let fields = [("ticket", ticket), ("code", &*phone_now.shows(stage, 0))];
@@ -677,8 +677,17 @@ async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
     let scan = browser.post("/me/two-step", &[("password", PASSWORD)]).await;
     let key = scan.page(200).between("<code class=\"key\">", "</code>").replace(' ', "");
     let phone = Phone::of(&key);
+    for (typed, told) in [("12", "Enter the 6 digits"), ("letters", "Enter the 6 digits")] {
+        let wrong = browser.post("/me/two-step/confirm", &[("code", typed)]).await;
+        wrong.page(403).says(told).hides("recovery code");
+    }
     let wrong = browser.post("/me/two-step/confirm", &[("code", "000000")]).await;
-    wrong.page(403).says("id=\"code-wrong\"").hides(&key).hides("<svg class");
+    wrong
+        .hides("recovery code")
+        .page(403)
+        .says("id=\"code-wrong\"")
+        .hides(&key)
+        .hides("<svg class");
     let before = browser.cookie(SESSION);
     let codes = browser.post("/me/two-step/confirm", &[("code", &phone.shows(stage, 0))]).await;
     assert_eq!(
@@ -767,7 +776,9 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
     };
     assert_eq!(call().await, 200);
     let path = format!("/tokens/t{}/revoke", list.between("/tokens/t", "/revoke"));
-    browser.get(&path).await.page(200).says("Revoke the token Nightly export?").says("danger");
+    let ask = browser.get(&path).await;
+    ask.page(200).says("Revoke the token Nightly export?").says("danger");
+    ask.says("<dt>Created</dt>").says("<dt>Expires</dt>");
     assert_eq!(call().await, 200, "to ask changes nothing");
     let gone = browser.post(&path, &[]).await;
     gone.leads_to("/tokens");
@@ -895,4 +906,157 @@ async fn a_role_for_several_must_be_chosen_and_forms_lead_back_to_our_own_pages_
         let now = console.stage.app.store.member(&bo.id).await.unwrap();
         version = now.unwrap().version.0;
     }
+}
+
+#[tokio::test]
+async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
+    let console = Console::without_mail().await;
+    console.stage.member("ann", "administrator").await;
+    let bo = console.stage.member("bo", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    console.stage.later(61_000);
+    let fields = [
+        ("first_name", "Cy"),
+        ("last_name", "Lee"),
+        ("email", "cy@example.org"),
+        ("role", "operator"),
+    ];
+    let made = browser.post("/team/invite", &fields).await;
+    let link = made.page(200).between("id=\"link\" type=\"text\" value=\"", "\"").to_owned();
+    let list = browser.get("/team?tab=invitations").await;
+    let path = format!("/team/invitations/{}", list.between("/team/invitations/", "/"));
+    browser.get(&format!("{path}/link")).await.page(200).hides("shown once");
+    let shown = browser.post(&format!("{path}/link"), &[]).await;
+    assert_eq!(shown.page(200).between("id=\"link\" type=\"text\" value=\"", "\""), link);
+    for page in [&made, &shown] {
+        page.says("You can see this link again").hides("won&#39;t see").hides("data-once");
+    }
+    // A link to a new password is shown once indeed.
+    let reset = browser.post(&format!("{}/reset-password", about(&bo)), &[]).await;
+    reset.page(200).says("You won&#39;t see this link again").says("data-once");
+}
+
+#[tokio::test]
+async fn where_no_mail_is_sent_no_page_promises_any() {
+    let console = Console::without_mail().await;
+    let stage = &console.stage;
+    let ann = guarded(stage, "ann", "administrator").await;
+    let bo = stage.member("bo", "operator").await;
+    stage.later(61_000);
+    let sent = stage.invite(stage.operator(), "cy", "operator").await.unwrap().value;
+    let browser = Browser::new(&console);
+    browser.get("/help").await.page(200).hides("sent by email").hides("we send you");
+    for answer in [
+        browser.get("/forgot").await,
+        browser.post("/forgot", &[("account", "acme"), ("email", "bo@example.org")]).await,
+    ] {
+        answer.page(200).says("No mail is sent from here").hides("<form").hides("on its way");
+    }
+    browser.get("/join").await.page(200).hides("mail. If it does not open");
+    let dead = "A".repeat(43);
+    let asked = browser.post("/join/request-new", &[("token", &dead)]).await;
+    browser.led_to(asked).await.page(200).says("No mail is sent from here").hides("by mail");
+
+    let session = ann.entered.token.expose().to_owned();
+    browser.cookies.borrow_mut().insert(SESSION.to_owned(), session);
+    let (of_bo, of_cy) = (about(&bo), format!("/team/invitations/{}", sent.view.invite.id));
+    for (path, told) in [
+        (format!("{of_bo}/reset-password"), "You get a link to pass on"),
+        (format!("{of_bo}/reset-two-step"), "No mail is sent here: tell Ann Lee yourself"),
+        (format!("{of_bo}/edit"), "Only your system administrator can change the address"),
+        (format!("{of_cy}/resend"), "You get a new link to pass on"),
+        (format!("{of_cy}/edit"), "you get a new link to pass on"),
+    ] {
+        let page = browser.get(&path).await;
+        page.page(200).says(told).hides("is sent to").hides("told by mail").hides("sent there");
+    }
+    for answer in [
+        browser.get("/me/email").await,
+        browser.post("/me/email", &[("email", "anna@example.org"), ("password", "x")]).await,
+    ] {
+        answer
+            .page(200)
+            .says("No mail is sent here")
+            .hides("We send a link")
+            .hides("name=\"email\"");
+    }
+    // What is promised comes.
+    let reset = browser.post(&format!("{of_bo}/reset-password"), &[]).await;
+    reset.page(200).says("Give this link to Ann Lee");
+    stage.later(61_000);
+    let anew = browser.post(&format!("{of_cy}/resend"), &[]).await;
+    anew.page(200).says("This link opens the invitation for cy@example.org.");
+    // Nor is anybody asked by mail for an invitation that has expired.
+    let code = anew.between("/join#", "\"").to_owned();
+    stage.later(100 * HOUR);
+    let late = browser.post("/join/look", &[("token", &code)]).await;
+    late.page(410).says(" for a new one.").hides("/join/request-new");
+}
+
+#[tokio::test]
+async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_is_sent() {
+    let lines = "First name,Last name,Email,Role\n\
+        Bo,Lee,bo@example.org,Operator\n\
+        Bob,Lee,BO@example.org,operator\n\
+        Cy,Lee,cy@example.org,operator\n\
+        Di,Lee,ann@example.org,operator\n\
+        Ed,Lee,ed@example.org,boss\n\
+        Fay,Lee,fay@example.org";
+    for console in [Console::new().await, Console::without_mail().await] {
+        let stage = &console.stage;
+        stage.member("ann", "administrator").await;
+        stage.later(61_000);
+        stage.invite(stage.operator(), "cy", "operator").await.unwrap();
+        stage.later(61_000);
+        let browser = Browser::new(&console);
+        browser.sign_in("ann").await;
+        let form = browser.get("/team/invite-several").await;
+        let roles = form.page(200).between("Roles that you can give: ", "</p>");
+        assert!(roles.contains("Broadcast Manager") && !roles.contains('_'), "{roles}");
+        let many = "x\n".repeat(101);
+        let many = browser.post("/team/invite-several", &[("lines", &many), ("role", "-")]).await;
+        many.page(400).says("These are 101 people");
+
+        let fields = [("lines", lines), ("role", "-"), ("send", "")];
+        let checked = browser.post("/team/invite-several", &fields).await;
+        checked.page(200).says("Send 1 invitation").hides("First name,Last name");
+        for why in [
+            "Same address as line 1.",
+            "Already invited, until ",
+            "Ann Lee already has access as Administrator",
+            "There is no role boss: use one of Administrator, ",
+            "No role is given: add one, or choose one under Role for lines without one.",
+        ] {
+            checked.says(why);
+        }
+        let fields = [("lines", lines), ("role", "-"), ("send", "yes")];
+        let sent = browser.post("/team/invite-several", &fields).await;
+        sent.page(200).says("Created").says("Same address as line 1.");
+        let links = sent.text.matches("/join#").count();
+        assert_eq!(links, usize::from(!stage.app.mailer.sends()), "{}", sent.text);
+    }
+}
+
+#[tokio::test]
+async fn what_was_typed_to_confirm_is_kept_and_a_reset_asks_for_the_own_factor_first() {
+    let console = Console::new().await;
+    let stage = &console.stage;
+    stage.member("ann", "administrator").await;
+    let bo = stage.member("bo", "administrator").await;
+    let cy = stage.member("cy", "operator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let remove = format!("{}/remove", about(&bo));
+    let refused = browser.post(&remove, &[("name", "Ann Leee")]).await;
+    refused.page(400).says("value=\"Ann Leee\"").says("id=\"name-wrong\"");
+    let fields = [("do", "remove"), ("id", cy.id.as_str()), ("count", "12")];
+    browser.post("/team/bulk", &fields).await.page(400).says("value=\"12\"");
+    let factor = browser.get(&format!("{}/reset-two-step", about(&cy))).await;
+    factor.page(200).says("turn that on first").says("/me/two-step\"").hides("type=\"password\"");
+    // Nobody is said to be signed out who was not signed in.
+    let ended = browser.post(&format!("{}/end-sessions", about(&cy)), &[]).await;
+    browser.led_to(ended).await.says("was not signed in on any device").hides("0 devices");
+    let gone = browser.post(&format!("{}/remove", about(&cy)), &[]).await;
+    browser.led_to(gone).await.says("Ann Lee was removed.").hides("0 devices");
 }

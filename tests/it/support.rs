@@ -26,6 +26,31 @@ pub fn shipped_policies() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
 }
 
+/// The shipped policies, and a role that sees everything about the team and changes nothing.
+pub fn with_auditor() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&shipped_policies(), folder.path());
+    let role = r#"@id("auditor")
+@role("auditor")
+@title("Auditor")
+@summary("Sees the team and its settings, and changes nothing.")
+@best_for("Whoever checks who has access.")
+permit (
+  principal in KWIC::Role::"auditor",
+  action in [KWIC::Action::"team:view", KWIC::Action::"settings:view"],
+  resource
+);
+"#;
+    fs::write(folder.path().join("roles/auditor.cedar"), role).unwrap();
+    let guard = folder.path().join("guards/administrators_manage.cedar");
+    let text = fs::read_to_string(&guard).unwrap();
+    let is_administrator = "principal in KWIC::Role::\"administrator\" ||";
+    let or_auditor = format!("{is_administrator}\n  principal in KWIC::Role::\"auditor\" ||");
+    assert!(text.contains(is_administrator), "{text}");
+    fs::write(guard, text.replace(is_administrator, &or_auditor)).unwrap();
+    folder
+}
+
 /// Copies a folder and the folders in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

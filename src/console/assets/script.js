@@ -52,12 +52,13 @@ function toast(words, wrong = false) {
   tray.append(box);
   makeWay();
   while (tray.children.length > 3) tray.firstElementChild.remove();
-  if (wrong) return;
+  if (wrong) return box;
   let left = setTimeout(() => box.remove(), 8000);
   const stay = () => clearTimeout(left);
   const go = () => { stay(); left = setTimeout(() => box.remove(), 6000); };
   for (const event of ["pointerenter", "focusin"]) box.addEventListener(event, stay);
   for (const event of ["pointerleave", "focusout"]) box.addEventListener(event, go);
+  return box;
 }
 
 // What has the focus is not covered (WCAG 2.2, 2.4.11).
@@ -87,13 +88,14 @@ async function fetched(address, options) {
   try {
     const answer = await fetch(address, { ...options, headers: { accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const box of $$("#toasts [data-offline]")) box.remove();
     if (isOver(answer) && document.body.hasAttribute("data-live")) {
       leave();
       return null;
     }
     return { address: answer.url, moved: answer.redirected, page };
   } catch {
-    toast("The server cannot be reached. Nothing was lost: try again when you are online.", true);
+    toast("The server cannot be reached. Nothing was lost: try again when you are online.", true).dataset.offline = "";
     return null;
   }
 }

@@ -26,6 +26,23 @@ const OPERATORS: [&str; 12] = [
     "`toJSON()`",
 ];
 
+/// The fields that a failure may begin with. Whatever else stands in backticks there is a value of
+/// somebody's, which is written as it is.
+const FIELDS: [&str; 12] = [
+    "after",
+    "code",
+    "days",
+    "email",
+    "first_name",
+    "hours",
+    "last_name",
+    "name",
+    "password",
+    "role",
+    "slug",
+    "status",
+];
+
 /// A failure as a sentence of a page.
 pub(in crate::console) fn refusal(failure: &Failure) -> String {
     let own = match failure.code {
@@ -40,11 +57,25 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "internal" => {
             "something went wrong on our side: try again. If it happens again, contact your system administrator"
         }
+        "invite_replaced" => {
+            "this link was replaced by a newer one: open the newest link that you got, or ask for a new one"
+        }
+        "codes_locked" => {
+            "too many wrong codes in a row, by somebody who knows the password: choose a new password, then sign in with it"
+        }
+        "own_factor_first" => "turn on your own two-step verification first, under My security",
         "passkeys_not_offered" => "passkeys cannot be used at this address",
         "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };
     sentence(own)
+}
+
+/// When a refused try is worth repeating, where its own words do not say so.
+pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
+    let says = failure.code == "too_many_invites" || failure.public.ends_with(", then try again");
+    let seconds = failure.retry_after.filter(|_| !says)?;
+    Some(format!("Try again in {}.", wait(seconds)))
 }
 
 /// When an invitation can be sent again; the time to wait is part of it.
@@ -71,9 +102,6 @@ fn not_allowed(public: &str) -> String {
         ),
         [_, wanted] => {
             let words = action(wanted).to_lowercase();
-            let words = words
-                .strip_suffix(" team")
-                .map_or(words.clone(), |verb| verb.to_owned() + " the team");
             format!("Your role doesn't allow you to {words}. Ask an administrator.")
         }
         _ => sentence(public),
@@ -92,7 +120,11 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     let text: String = failure.split('`').enumerate().map(part).collect();
     let text = with_moments(&text);
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    capital(&text) + end
+    let begins_with_value = match failure.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
+        Some((part, _)) => !FIELDS.contains(&part),
+        None => false,
+    };
+    if begins_with_value { text + end } else { capital(&text) + end }
 }
 
 /// What is wrong, and whom to ask, in the place of what the operator would do.
@@ -127,6 +159,8 @@ mod tests {
             ("`email` is missing: write it", "Email is missing: write it."),
             ("is it `x`?", "Is it x?"),
             ("`first_name` is long", "First name is long."),
+            ("`w w@example.org` is not an address", "w w@example.org is not an address."),
+            ("`boss` is not a role", "boss is not a role."),
             (
                 "no mail is sent: set `mail.kind`, then restart",
                 "No mail is sent: ask your system administrator.",
@@ -137,8 +171,8 @@ mod tests {
             ),
             ("give a `kwic-team` name", "This cannot be done here: ask your system administrator."),
             (
-                "`x` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
-                "X was invited at 24 November 2026, 12:00 UTC, and may accept until 27 November 2026, 12:00 UTC: resend that.",
+                "`x@example.org` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
+                "x@example.org was invited at 24 November 2026, 12:00 UTC, and may accept until 27 November 2026, 12:00 UTC: resend that.",
             ),
         ] {
             assert_eq!(sentence(failure), words);
@@ -166,6 +200,13 @@ mod tests {
         let many =
             Failure::too_many("too_many_invites", "nothing was sent: try again after 2026-", 1);
         assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
+    }
+
+    #[test]
+    fn the_time_to_wait_is_said_once() {
+        let said = |text: &str| when_again(&Failure::too_many("too_many_tries", text, 1));
+        assert_eq!(said("too many tries: wait 1 second, then try again"), None);
+        assert_eq!(said("busy: try again").as_deref(), Some("Try again in 1 second."));
     }
 
     #[test]

@@ -73,6 +73,7 @@ words! {
     ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
     NO_INVITATIONS: "No pending invitations"
     NO_INVITATIONS_WHY: "The people you invite are listed here until they join, with the delivery status of their mail."
+    NO_INVITATIONS_WHY_NO_MAIL: "The people you invite are listed here until they join. Copy link shows the link to pass on."
     RUNS_IT: "Your system administrator"
     NO_MAIL: "No mail is sent here. Each invitation gives you a link to pass on yourself. Your system administrator can set up mail."
     ONE_ADMINISTRATOR: "There is only one administrator. Add a second one, so that the team isn't locked out when one is away."
@@ -87,6 +88,7 @@ words! {
     VIEW_PERMISSIONS: "View permissions"
     SEND_PASSWORD_RESET: "Send password reset"
     RESET_TWO_STEP: "Reset two-step verification"
+    OWN_FACTOR_FIRST: "To reset somebody's two-step verification you confirm with your own: turn that on first."
     END_SESSIONS: "End all sessions"
     SUSPEND: "Suspend"
     SUSPEND_INSTEAD: "Suspend instead"
@@ -111,6 +113,7 @@ words! {
     RESET_LINK: "Password reset link"
     LINK: "Link"
     LINK_ONCE: "You won't see this link again. Send it in a way that only this person can read."
+    LINK_AGAIN: "You can see this link again: choose Copy link under Invitations. Send it in a way that only this person can read."
     COPY_LINK: "Copy link"
     DONE: "Done"
     UNTICK: "Clear"
@@ -118,10 +121,15 @@ words! {
     WHAT_WAS_DONE: "Results"
 
     CANNOT_INVITE: "you cannot invite members"
+    CANNOT_CHANGE_MEMBERS: "you cannot change members"
+    INVITE_ROLE_GONE: "The role of this invitation was removed"
+    INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
+    EDIT_INVITATION: "Edit invitation"
     SEND_INVITATION: "Send invitation"
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
     CORRECT: "Edit"
+    CORRECT_WHY_NO_MAIL: "If you change the address, you get a new link to pass on and the previous link stops working."
     CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
     REVOKE: "Revoke"
     CHECK_LINES: "Check"
@@ -130,6 +138,7 @@ words! {
     LEFT_LINES: "Fix these and check again"
     VERDICT: "Result"
     SEVERAL_CHECKED: "Checked: nothing has been sent yet"
+    SEVERAL_LINKS: "No mail is sent here: give each person their own link. You can see the links again: choose Copy link under Invitations."
     SEVERAL_SENT: "Invitations"
     ROLE_OF_OTHERS: "Role for lines without one"
     ROLE_IN_LINE: "None: each line names its role"
@@ -172,6 +181,11 @@ pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
         InviteState::Expired => badge("warn", "⌛", EXPIRED),
         InviteState::Revoked => badge("error", "✕", REVOKED),
     }
+}
+
+/// The policies no longer have a role that is given.
+pub(in crate::console) fn role_removed() -> Badge {
+    badge("error", "✕", "Role removed")
 }
 
 pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
@@ -259,8 +273,11 @@ pub(in crate::console) fn edit_of(name: &str) -> String {
     format!("Edit {name}")
 }
 
-pub(in crate::console) fn address_is(email: &str) -> String {
-    format!("Only the member can change the address {email}, under My security.")
+pub(in crate::console) fn address_is(email: &str, mail: bool) -> String {
+    match mail {
+        true => format!("Only the member can change the address {email}, under My security."),
+        false => format!("Only your system administrator can change the address {email}."),
+    }
 }
 
 pub(in crate::console) fn role_of(name: &str) -> String {
@@ -282,8 +299,7 @@ pub(in crate::console) fn saved(name: &str) -> String {
 /// Somebody else was faster.
 pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
     format!(
-        "{} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again.",
-        super::capital(who)
+        "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
     )
 }
 
@@ -296,17 +312,30 @@ fn now_out(name: &str, sessions: usize) -> String {
     }
 }
 
-pub(in crate::console) fn ask_reset_password(name: &str, email: &str) -> Asked {
-    let line = format!(
-        "A link to choose a new password is sent to {email}. Until it is used, the current password works."
-    );
-    (format!("Send {name} a password reset?"), vec![line], "Send the link".to_owned())
+pub(in crate::console) fn ask_reset_password(name: &str, email: &str, mail: bool) -> Asked {
+    let (title, link, submit) = match mail {
+        true => (
+            format!("Send {name} a password reset?"),
+            format!("A link to choose a new password is sent to {email}."),
+            "Send the link",
+        ),
+        false => (
+            format!("Create a password reset link for {name}?"),
+            format!("No mail is sent here. You get a link to pass on to {name}."),
+            "Create the link",
+        ),
+    };
+    let line = format!("{link} Until it is used, the current password works.");
+    (title, vec![line], submit.to_owned())
 }
 
-pub(in crate::console) fn ask_reset_two_step(name: &str) -> Asked {
+pub(in crate::console) fn ask_reset_two_step(name: &str, mail: bool) -> Asked {
     let lines = vec![
         "The authenticator app, recovery codes and passkeys stop working, and every session ends. First make sure who is asking: call back, or ask in person.".to_owned(),
-        "The member is told by mail.".to_owned(),
+        match mail {
+            true => "The member is told by mail.".to_owned(),
+            false => format!("No mail is sent here: tell {name} yourself."),
+        },
     ];
     (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
 }
@@ -354,14 +383,22 @@ pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
 }
 
 pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
-    format!(
-        "{name}'s two-step verification was reset, and {} ended.",
-        counted(sessions, "session", "sessions")
-    )
+    match sessions {
+        0 => format!("{name}'s two-step verification was reset."),
+        sessions => format!(
+            "{name}'s two-step verification was reset, and {} ended.",
+            counted(sessions, "session", "sessions")
+        ),
+    }
 }
 
 pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
-    format!("{name} was signed out on {}.", counted(sessions, "device", "devices"))
+    match sessions {
+        0 => format!("{name} was not signed in on any device."),
+        sessions => {
+            format!("{name} was signed out on {}.", counted(sessions, "device", "devices"))
+        }
+    }
 }
 
 pub(in crate::console) fn was_suspended(name: &str) -> String {
@@ -373,12 +410,15 @@ pub(in crate::console) fn was_restored(name: &str) -> String {
 }
 
 pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
-    let signed_out = counted(sessions, "device", "devices");
+    let signed_out = match sessions {
+        0 => String::new(),
+        sessions => format!(" and signed out on {}", counted(sessions, "device", "devices")),
+    };
     let cancelled = match invites {
         0 => String::new(),
         count => format!(" {} cancelled.", counted(count, "invitation was", "invitations were")),
     };
-    format!("{name} was removed and signed out on {signed_out}.{cancelled}")
+    format!("{name} was removed{signed_out}.{cancelled}")
 }
 
 pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {
@@ -421,8 +461,8 @@ pub(in crate::console) fn link_for(email: &str) -> String {
 
 pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
     match status {
-        Status::Active => format!("{name} already has access as {role}: change the role instead"),
-        Status::Suspended => format!("{name} is suspended: restore instead"),
+        Status::Active => format!("`{name}` already has access as {role}: change the role instead"),
+        Status::Suspended => format!("`{name}` is suspended: restore instead"),
     }
 }
 
@@ -431,7 +471,7 @@ pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
 }
 
 pub(in crate::console) fn no_such_role(role: &str) -> String {
-    format!("{role} is not a role that you can give")
+    format!("`{role}` is not a role that you can give")
 }
 
 /// Sends what was checked and found good.
@@ -443,22 +483,55 @@ pub(in crate::console) fn so_many_ticked(most: usize) -> String {
     format!("nothing was changed: select {most} members at most, then the others after them")
 }
 
-pub(in crate::console) fn so_many_lines(most: usize) -> String {
-    format!("enter 1 to {most} lines, one person each")
+pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
+    match given {
+        0 => "enter at least one person".to_owned(),
+        given => format!("these are {given} people: enter {most} at most, then the others"),
+    }
+}
+
+pub(in crate::console) fn same_address(line: usize) -> String {
+    format!("Same address as line {line}.")
+}
+
+pub(in crate::console) fn invited_until(when: &str) -> String {
+    format!("Already invited, until {when}. Resend or edit that invitation instead.")
 }
 
 pub(in crate::console) fn correct_of(name: &str) -> String {
     format!("Edit {name}'s invitation")
 }
 
-pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String, String) {
-    let line = format!("A new link is sent to {email}, and the previous link stops working.");
-    (format!("Resend invitation to {name}?"), line, RESEND.to_owned())
+pub(in crate::console) fn ask_resend(
+    name: &str,
+    email: &str,
+    mail: bool,
+) -> (String, String, String) {
+    let (title, line, submit) = match mail {
+        true => (
+            format!("Resend invitation to {name}?"),
+            format!("A new link is sent to {email}, and the previous link stops working."),
+            RESEND,
+        ),
+        false => (
+            format!("Create a new invitation link for {name}?"),
+            "No mail is sent here. You get a new link to pass on, and the previous link stops working.".to_owned(),
+            "Create the link",
+        ),
+    };
+    (title, line, submit.to_owned())
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "The link is shown once, and this is recorded in the audit log. Anybody who has it can join in this name.".to_owned();
+    let line = "This is recorded in the audit log. Anybody who has the link can join in this name."
+        .to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
+}
+
+pub(in crate::console) fn invite_role_gone(name: &str) -> String {
+    format!(
+        "The invitation for {name} is for a role that was removed, so nobody can join by it. Edit it and choose another role, or revoke it."
+    )
 }
 
 pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {

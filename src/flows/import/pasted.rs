@@ -2,7 +2,7 @@
 //!
 //! Takes only what is unambiguous. For a person with more than two names it asks which are which.
 
-use crate::domain::{Email, Failure, Kind, Name, RoleId};
+use crate::domain::{Email, Failure, Kind, Name, RoleId, typed};
 use crate::flows::invites::Invitation;
 use crate::flows::roles::Titles;
 
@@ -14,17 +14,33 @@ const SEPARATORS: [char; 3] = ['\t', ';', ','];
 #[must_use]
 pub fn entries(text: &str) -> Vec<&str> {
     let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
-    let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !is_nothing(line));
+    let lines = text.split(['\n', '\r']).map(typed::pasted).filter(|line| !is_nothing(line));
+    let mut lines = lines.peekable();
+    lines.next_if(|line| is_header(line));
     lines.flat_map(|line| addresses(line).unwrap_or_else(|| vec![line])).collect()
 }
 
-/// The addresses of a line that holds nothing else.
+/// Whether a row names the columns, as a spreadsheet's first one does, and nobody.
+fn is_header(line: &str) -> bool {
+    let names = ["email", "e-mail", "mail", "email address", "e-mail address"];
+    let is_name = |cell: String| names.contains(&cell.to_lowercase().replace('_', " ").as_str());
+    let mut cells = SEPARATORS.into_iter().map(|separator| split(line, separator));
+    !line.contains('@')
+        && cells.any(|cells| cells.len() > 1 && cells.into_iter().map(unquoted).any(is_name))
+}
+
+/// The addresses of a line that holds nothing else. Between semicolons stands one person each, where
+/// any of them is an address with a name: what is wrong with one is told of that one alone.
 fn addresses(line: &str) -> Option<Vec<&str>> {
-    [';', ','].into_iter().find_map(|separator| {
+    let parts = |separator| {
         let parts = split(line, separator).into_iter().map(str::trim);
-        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-        parts.iter().all(|part| is_address(part)).then_some(parts)
-    })
+        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>()
+    };
+    let persons = parts(';');
+    if persons.len() > 1 && persons.iter().any(|part| is_address(part) && part.ends_with('>')) {
+        return Some(persons);
+    }
+    [persons, parts(',')].into_iter().find(|parts| parts.iter().all(|part| is_address(part)))
 }
 
 /// `Name <user@example.org>` or `user@example.org`.
@@ -60,7 +76,7 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &Titles) -> Result<Invita
         role.cloned().ok_or_else(|| {
             Failure::invalid(
                 "role",
-                "no role is given: choose the role of those who have none here",
+                "no role is given: add one, or choose one under Role for lines without one",
             )
         })
     };
@@ -69,13 +85,14 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &Titles) -> Result<Invita
             Some((name, email)) => (unquoted(name), email),
             None => (String::new(), entry),
         };
-        return all(names(&name), Email::parse(email), given());
+        return all(names(&name, email), Email::parse(email), given());
     }
     let cells = SEPARATORS.into_iter().map(|separator| split(entry, separator));
     let cells = cells.into_iter().find(|cells| (3..=4).contains(&cells.len()));
     let cells: Vec<String> = cells.unwrap_or_default().into_iter().map(unquoted).collect();
     let (first, last, email, role) = match cells.as_slice() {
-        [first, last, email, role] => (first, last, email, roles.find(role)),
+        [first, last, email, role] if role.is_empty() => (first, last, email, given()),
+        [first, last, email, role] => (first, last, email, known(role, roles)),
         [first, last, email] => (first, last, email, given()),
         _ => {
             return Err(Failure::invalid(
@@ -87,6 +104,18 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &Titles) -> Result<Invita
     let first = Name::parse("first_name", first);
     let last = Name::last(last);
     all(first.and_then(|first| Ok((first, last?))), Email::parse(email), role)
+}
+
+/// The role that a cell names. Where it names none, it is told by their titles which there are.
+fn known(role: &str, roles: &Titles) -> Result<RoleId, Failure> {
+    roles.find(role).map_err(|failure| match failure.code {
+        "unknown_role" => {
+            let titles = roles.titles().collect::<Vec<_>>().join("`, `");
+            let role = typed::pasted(role).escape_debug().to_string();
+            Failure::invalid("role", format!("there is no role `{role}`: use one of `{titles}`"))
+        }
+        _ => failure,
+    })
 }
 
 /// An invitation of its parts, or the faults of all of them.
@@ -108,14 +137,14 @@ fn all(
 }
 
 /// First and last name, where it is plain which is which: one name, two, or `Last, First`.
-fn names(name: &str) -> Result<(Name, Name), Failure> {
+fn names(name: &str, email: &str) -> Result<(Name, Name), Failure> {
     let (first, last) = match name.split_once(',') {
         Some((last, first)) if !first.contains(',') => (first, last),
         Some(_) => return Err(unclear(name)),
         None => match name.split_whitespace().collect::<Vec<_>>().as_slice() {
             // Mail programs show the address where they know no name.
-            [] => return Err(nameless()),
-            [address] if address.contains('@') => return Err(nameless()),
+            [] => return Err(nameless(email)),
+            [address] if address.contains('@') => return Err(nameless(email)),
             [only] => (*only, ""),
             [first, last] => (*first, *last),
             _ => return Err(unclear(name)),
@@ -124,11 +153,9 @@ fn names(name: &str) -> Result<(Name, Name), Failure> {
     Ok((Name::parse("first_name", first)?, Name::last(last)?))
 }
 
-fn nameless() -> Failure {
-    Failure::invalid(
-        "first_name",
-        "no name stands with this address: write `First Last <user@example.org>`",
-    )
+fn nameless(email: &str) -> Failure {
+    let email = email.trim().escape_debug();
+    Failure::invalid("first_name", format!("add the name: write `First Last <{email}>`"))
 }
 
 fn unclear(name: &str) -> Failure {
@@ -181,13 +208,13 @@ mod tests {
     #[test]
     fn what_may_mean_several_things_is_asked_about() {
         for (text, words) in [
-            ("bare@example.org", "no name stands with this address"),
-            ("\"a@example.org\" <a@example.org>", "no name stands with this address"),
+            ("bare@example.org", "add the name: write `First Last <bare@example.org>`"),
+            ("\"a@example.org\" <a@example.org>", "write `First Last <a@example.org>`"),
             ("Ann Maria Lee <a@example.org>", "which names of `Ann Maria Lee`"),
             ("Lee, Ann, Dr. <a@example.org>", "which names of"),
             ("Ann Lee <nonsense>", "is not an e-mail address"),
             ("Ann Lee", "write first name, last name, email and role"),
-            ("Ann,Lee,nonsense,boss", "there is no role `boss`"),
+            ("Ann,Lee,nonsense,boss", "there is no role `boss`: use one of `Author`"),
         ] {
             let read = read_all(text);
             assert!(
@@ -199,6 +226,29 @@ mod tests {
         assert!(alone.unwrap_err().public.contains("no role is given"));
         assert_eq!(read_all("a@example.org; b@example.org, c@example.org").len(), 1);
         assert_eq!(read_all("a@example.org, b@example.org").len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_of_a_list_is_told_of_that_one() {
+        let list = "Ann Lee <ann@example.org>; nobody at all; Cy <cy@example.org>";
+        let all = read_all(list);
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert!(all[0].is_ok() && all[2].is_ok(), "{all:?}");
+        assert!(all[1].as_ref().is_err_and(|why| why.starts_with("write first name")), "{all:?}");
+    }
+
+    #[test]
+    fn the_names_of_columns_are_nobody() {
+        let row = "Asha,Rao,asha@example.org,writer";
+        for header in
+            ["First name,Last name,Email,Role", "\u{feff}first_name;last_name;EMAIL_ADDRESS;role"]
+        {
+            let all = read_all(&format!("{header}\n{row}"));
+            assert_eq!(all, [Ok("Asha|Rao|asha@example.org|writer".to_owned())], "{header}");
+        }
+        // Further down it is a line like every other.
+        assert_eq!(read_all(&format!("{row}\nFirst,Last,Email,Role")).len(), 2);
+        assert_eq!(read_all("Email").len(), 1);
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn a_link_and_a_token_are_not_lost_by_a_slip() {
         return;
     }
     let sidecar = Sidecar::start();
-    with_members(&sidecar, &[("chief", "administrator")]);
+    with_members(&sidecar, &[("chief", "administrator"), ("omar", "operator")]);
     let office = Office { sidecar };
     let browser = office.browser_of("chief", "/team").await;
     browser.allow_clipboard().await;
@@ -98,6 +98,13 @@ async fn a_link_and_a_token_are_not_lost_by_a_slip() {
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
     browser.click("Send invitation").await;
+    // Closed unasked: the link of an invitation can be shown again.
+    browser.sees("You can see this link again").await;
+    browser.press(&key::ESCAPE.to_string()).await;
+    browser.sees_no("You can see this link again").await;
+    browser.open("/team/members/omar").await;
+    browser.click("Send password reset").await;
+    browser.click("Create the link").await;
     browser.sees("You won't see this link again").await;
     browser.press(&key::ESCAPE.to_string()).await;
     browser.refuse_question().await;

@@ -382,13 +382,7 @@ const TEAM: &[State] = &[
         "member-reset-two-step",
         ADMIN,
         "/team/members/{member:Asha Rao}/reset-two-step",
-        &[Sees("Your password")],
-    ),
-    state(
-        "member-reset-two-step-refused",
-        ADMIN,
-        "/team/members/{member:Asha Rao}/reset-two-step",
-        &[Fill("Your password", WRONG), Click("Reset"), Refused],
+        &[Sees("turn that on first")],
     ),
     state(
         "member-reset-password-sent",
@@ -583,7 +577,7 @@ const INVITATIONS: &[State] = &[
         "invitation-link-shown",
         ADMIN,
         "/team/invitations/{invite:Tara}/link",
-        &[Click("Show link"), Sees("You won't see this link again")],
+        &[Click("Show link"), Sees("You can see this link again")],
     ),
     state(
         "invitation-link-shown-in-dialog",
@@ -593,7 +587,7 @@ const INVITATIONS: &[State] = &[
             Click("Actions for Tara Bhatt"),
             Click("Copy link"),
             Click("Show link"),
-            Sees("You won't see this link again"),
+            Sees("You can see this link again"),
         ],
     ),
     state(
@@ -1099,7 +1093,7 @@ const LONELY: &[State] = &[
             Fill("Email address", "asha@example.org"),
             Click("Operator"),
             Click("Send invitation"),
-            Sees("You won't see this link again"),
+            Sees("You can see this link again"),
         ],
     ),
     state(
@@ -1113,7 +1107,7 @@ const LONELY: &[State] = &[
             Fill("Email address", "ravi@example.org"),
             Click("Operator"),
             Click("Send invitation"),
-            Sees("You won't see this link again"),
+            Sees("You can see this link again"),
         ],
     ),
 ];

@@ -412,10 +412,10 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     guest.open(&old).await;
     guest.sees("There is a newer link").await;
 
-    // Copied: shown once, for who asks, and it opens what the mail's would.
+    // Copied: shown for who asks, and it opens what the mail's would.
     chooses("Tara Bhatt", "Copy link").await;
     browser.click("Show link").await;
-    browser.sees("You won't see this link again").await;
+    browser.sees("You can see this link again").await;
     let link = browser.value("Link").await;
     browser.allow_clipboard().await;
     browser.click("Copy link").await;

@@ -26,7 +26,7 @@ use super::stories::{code_of, link_to};
 use crate::device::{Device, Says};
 use crate::people::{self, PASSWORD, Person};
 use crate::support::{
-    Sidecar, Start, copy_folder, eventually, is_installed, is_there as is_found, shipped_policies,
+    Sidecar, Start, eventually, is_installed, is_there as is_found, with_auditor,
 };
 
 /// What axe is asked to look at.
@@ -75,31 +75,6 @@ fn unwilling_mail_server() -> u16 {
         }
     });
     port
-}
-
-/// The shipped policies, and a role that sees everything about the team and changes nothing.
-fn with_auditor() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy_folder(&shipped_policies(), folder.path());
-    let role = r#"@id("auditor")
-@role("auditor")
-@title("Auditor")
-@summary("Sees the team and its settings, and changes nothing.")
-@best_for("Whoever checks who has access.")
-permit (
-  principal in KWIC::Role::"auditor",
-  action in [KWIC::Action::"team:view", KWIC::Action::"settings:view"],
-  resource
-);
-"#;
-    std::fs::write(folder.path().join("roles/auditor.cedar"), role).unwrap();
-    let guard = folder.path().join("guards/administrators_manage.cedar");
-    let text = std::fs::read_to_string(&guard).unwrap();
-    let is_administrator = "principal in KWIC::Role::\"administrator\" ||";
-    let or_auditor = format!("{is_administrator}\n  principal in KWIC::Role::\"auditor\" ||");
-    assert!(text.contains(is_administrator), "{text}");
-    std::fs::write(guard, text.replace(is_administrator, &or_auditor)).unwrap();
-    folder
 }
 
 impl Scene {
