@@ -1,6 +1,6 @@
 //! What does one decision cost in process, and does it grow with policies or members?
 //!
-//! `cargo bench --bench decide` prints the README's table of one decision first: single times with
+//! `cargo bench --bench decide` prints the first table of `docs/performance.md` first: single times with
 //! their p50 and p99, over all members, 1,000,000 resources and the actions of the product, each
 //! drawn uniformly. Then criterion compares the whole path (names, directory, entities, slice,
 //! Cedar) with Cedar's own authorizer over the whole set, which is given its request and its
@@ -329,7 +329,7 @@ fn by_bytes(app: &App) -> impl FnMut(&Drawn) {
     }
 }
 
-/// The README's table of one decision.
+/// The first table of `docs/performance.md`.
 fn singles(runtime: &tokio::runtime::Runtime) {
     println!(
         "| one decision in process, p50 and p99 | 10 policies, 1,000 members | 10,000 policies, 1,000,000 members | ratio | goal |"

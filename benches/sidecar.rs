@@ -1,7 +1,7 @@
 //! How close does the real server come to a bare hyper server, and what do members, edits, reloads,
 //! sign-ins and pages cost it?
 //!
-//! `cargo bench --bench sidecar` prints the table of the README, with a stage's name behind `--` that
+//! `cargo bench --bench sidecar` prints the tables of `docs/performance.md`, with a stage's name behind `--` that
 //! stage alone. The bare server (a fixed answer,
 //! the same headers, the same profile) is this program started again; both are loaded by the same
 //! client in one run, in turns. The server has core 0, the client core 1; a start and the gate have

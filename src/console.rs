@@ -27,7 +27,6 @@ mod passkeys;
 mod passwords;
 mod people;
 mod place;
-mod points;
 mod policies;
 mod policies_check;
 mod policies_try;

@@ -19,7 +19,7 @@
 //! | 3 | [`app`] [`http`] [`gate`] | the handles a flow needs; sockets, requests, responses; a policy set, tried in a process of its own |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] [`socket_file`] | what the world is told, and what it tells us |
-//! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
+//! | 0 | [`domain`] [`tally`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for |
 //!
 //! # One decision
 //!
@@ -95,7 +95,6 @@
 //! do next. Three ways to fail: a `Failure` is the world's doing, an assertion is a bug of ours,
 //! and doubt about a decision is a deny.
 
-pub mod asvs;
 pub mod domain;
 pub mod tally;
 

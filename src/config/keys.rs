@@ -326,3 +326,29 @@ impl Key {
         format!("{}.{}", self.section, self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::KEYS;
+
+    /// Key and default of each row of the tables in the documentation.
+    fn listed() -> BTreeSet<(String, String)> {
+        let page = include_str!("../../docs/operations.md");
+        let (_, section) = page.split_once("\n## Configuration\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let mut cells = row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
+            (cells.nth(1).unwrap(), cells.next().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key_with_its_default_and_no_other() {
+        let keys = KEYS.iter().map(|key| (key.path(), key.default.to_owned())).collect();
+        assert_eq!(listed(), keys);
+    }
+}

@@ -92,16 +92,17 @@ impl Reason {
 mod tests {
     use std::collections::BTreeSet;
 
-    /// The words between backticks in the first column of the README's table of reasons.
+    /// The words between backticks in the first column of the table of reasons in the documentation.
     fn listed() -> BTreeSet<&'static str> {
-        let (_, after) = include_str!("../../README.md").split_once("| code | cause |").unwrap();
+        let (_, after) =
+            include_str!("../../docs/decisions.md").split_once("| code | cause |").unwrap();
         let rows = after.lines().skip(2).take_while(|line| line.trim_start().starts_with('|'));
         let codes = rows.filter_map(|row| row.split('|').nth(1));
         codes.flat_map(|codes| codes.split('`').skip(1).step_by(2)).collect()
     }
 
     #[test]
-    fn the_readme_lists_every_reason_and_no_other() {
+    fn the_documentation_lists_every_reason_and_no_other() {
         let (_, after) = include_str!("decision.rs").split_once("match self {").unwrap();
         let (arms, _) = after.split_once("}").unwrap();
         let codes: BTreeSet<&str> = arms.split('"').skip(1).step_by(2).collect();

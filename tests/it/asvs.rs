@@ -1,5 +1,6 @@
-//! Holds the tables of `src/asvs.rs` and `src/console/points.rs`: no id is missing, and each row names
-//! tests that exist or says why there is none. Does not judge whether a test shows what its row asks.
+//! Checks the tables of `docs/security.md` and `docs/console.md`: no id is missing, and each row names
+//! tests that exist or says why there is none. Does not judge whether a test shows what its row
+//! requires.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +14,9 @@ const IDS: &[&str] = &[
     "14.2.1", "14.2.6", "14.3.1-3", "16.2.1-2", "16.2.5", "16.3.1-3", "16.4.1", "16.5.1", "16.5.3",
 ];
 
+/// How a row begins that names no test, or does not rest on one.
+const REASONS: [&str; 4] = ["documented:", "does not apply:", "no test:", "not met:"];
+
 /// Shorter than this is no reason.
 const REASON_CHARS_MIN: usize = 20;
 
@@ -21,7 +25,7 @@ fn read(path: &str) -> Option<String> {
 }
 
 fn table() -> String {
-    read("src/asvs.rs").unwrap()
+    read("docs/security.md").unwrap()
 }
 
 /// The points of the console.
@@ -40,9 +44,9 @@ fn expected() -> Vec<String> {
     ids
 }
 
-/// Id, what it asks, and what shows it, of each row.
+/// Id, requirement, and what shows it, of each row that begins with a number.
 fn rows(text: &str) -> Vec<[&str; 3]> {
-    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |"));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.filter(|row| row.starts_with(|c: char| c.is_ascii_digit()))
         .map(|row| {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -88,20 +92,18 @@ fn exists(path: &str) -> bool {
 }
 
 /// What is wrong with one row.
-fn faults_of([id, asks, shown]: [&str; 3]) -> Vec<String> {
+fn faults_of([id, requirement, shown]: [&str; 3]) -> Vec<String> {
     let mut faults = Vec::new();
-    if asks.is_empty() {
-        faults.push(format!("{id}: say what it asks"));
+    if requirement.is_empty() {
+        faults.push(format!("{id}: say what it requires"));
     }
-    if let Some(reason) = shown.strip_prefix("not:") {
+    let reason = REASONS.iter().find_map(|kind| Some((*kind, shown.strip_prefix(kind)?)));
+    if let Some((kind, reason)) = reason {
         if reason.trim().chars().count() < REASON_CHARS_MIN {
-            faults.push(format!("{id}: say why not"));
+            faults.push(format!("{id}: say why"));
         }
-        if let Some((_, section)) = reason.split_once("README \"") {
-            let title = format!("# {}\n", section.split('"').next().unwrap());
-            if !read("README.md").unwrap().contains(&title) {
-                faults.push(format!("{id}: the README has no section {title}"));
-            }
+        if kind == "documented:" && !reason.contains("](") {
+            faults.push(format!("{id}: link to where it is documented"));
         }
     } else {
         let named = |part: &str| {
@@ -109,7 +111,7 @@ fn faults_of([id, asks, shown]: [&str; 3]) -> Vec<String> {
             path.is_some_and(is_test_path)
         };
         if !shown.split(", ").all(named) {
-            faults.push(format!("{id}: name tests, or begin with `not:`"));
+            faults.push(format!("{id}: name tests, or begin with one of {REASONS:?}"));
         }
     }
     let missing = quoted(shown).filter(|path| is_test_path(path) && !exists(path));
@@ -139,7 +141,7 @@ fn each_row_names_tests_that_exist_or_says_why_not() {
 
 #[test]
 fn each_point_of_the_console_names_tests_that_exist_or_says_why_not() {
-    let found = faults(&read("src/console/points.rs").unwrap(), &points());
+    let found = faults(&read("docs/console.md").unwrap(), &points());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -147,7 +149,7 @@ fn each_point_of_the_console_names_tests_that_exist_or_says_why_not() {
 fn a_row_at_fault_is_found() {
     let table = table();
     let row = |id: &str| {
-        let begins = format!("//! | {id} |");
+        let begins = format!("| {id} |");
         table.lines().find(|line| line.starts_with(&begins)).unwrap()
     };
     let only = |altered: String, says: &str| {
@@ -159,7 +161,7 @@ fn a_row_at_fault_is_found() {
     only(table.replace(&format!("{one}\n"), ""), "missing: [\"3.3.1\"]");
     only(table.replace(one, &format!("{one}\n{one}")), "in order; missing: []");
     only(table.replace(&format!("{one}\n{two}"), &format!("{two}\n{one}")), "missing: []");
-    let with = |shown: &str| table.replace(one, &format!("//! | 3.3.1 | TLS only | {shown} |"));
+    let with = |shown: &str| table.replace(one, &format!("| 3.3.1 | TLS only | {shown} |"));
     for nobody in [
         "it::nowhere::a_test",
         "it::two_step::no_such_test",
@@ -170,16 +172,17 @@ fn a_row_at_fault_is_found() {
         "throttle::tests::login",
     ] {
         only(with(&format!("`{nobody}`")), &format!("3.3.1: there is no test `{nobody}`"));
-        only(with(&format!("not: it is shown elsewhere, `{nobody}`")), "there is no test");
+        only(with(&format!("no test: it is shown elsewhere, `{nobody}`")), "there is no test");
     }
     for vague in ["", "yes", "`authenticator`", "it::two_step::a_code_signs_in_once"] {
         only(with(vague), "3.3.1: name tests");
     }
-    for empty in ["not:", "not: ", "not: it is not"] {
-        only(with(empty), "3.3.1: say why not");
+    for empty in ["no test:", "not met: ", "does not apply: it does not"] {
+        only(with(empty), "3.3.1: say why");
     }
-    only(with("not: a matter of documents, README \"Nothing\""), "the README has no section");
-    only(table.replace(one, &one.replace("the cookie goes over TLS only", "")), "say what it asks");
+    only(with("documented: in a place that nobody finds"), "3.3.1: link to where");
+    let silent = one.replace("the cookie is sent over TLS only", "");
+    only(table.replace(one, &silent), "say what it requires");
     for there in [
         "it::two_step::a_code_signs_in_once",
         "it::store_suite::two_step::a_removed_member_leaves_no_factor",

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate, from the ground to the roof.
 const FLOORS: &[(&str, u32)] = &[
-    ("asvs", 0),
     ("domain", 0),
     ("tally", 0),
     ("background", 1),

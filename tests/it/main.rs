@@ -32,6 +32,7 @@ mod crowd;
 mod device;
 mod directory;
 mod disk;
+mod docs;
 mod erasure;
 mod going_live;
 mod guards;

@@ -1,4 +1,5 @@
-//! The README's lines for callers, run as they stand: each allows, denies, and denies on failure.
+//! The examples of the documentation, run as they stand: clients allow, deny, and deny on failure;
+//! commands succeed in the order in which they are written.
 
 use std::fs;
 use std::io::Write;
@@ -12,8 +13,16 @@ use serde_json::Value as Json;
 use crate::support::{Sidecar, binary, is_installed, question};
 
 const README: &str = include_str!("../../README.md");
+const DECISIONS: &str = include_str!("../../docs/decisions.md");
 
-/// What stands between the README's lines and an answer a line for each question a line.
+/// The pages with commands to run, in the order in which they are run.
+const PAGES: [(&str, &str); 3] = [
+    ("README.md", README),
+    ("docs/team.md", include_str!("../../docs/team.md")),
+    ("docs/operations.md", include_str!("../../docs/operations.md")),
+];
+
+/// What is put around a client, so that it reads a question a line and prints an answer a line.
 struct Caller {
     /// As the fence names it.
     language: &'static str,
@@ -59,9 +68,13 @@ const GO: Caller = Caller {
     "#,
 };
 
-/// The lines of the first fence in a language after the heading.
+/// The lines of the first fence in a language after the heading of the page that has it.
 fn lines_of(language: &str) -> &'static str {
-    let (_, section) = README.split_once("## Asking from a service").unwrap();
+    let (page, heading) = match language {
+        "sh" => (README, "## Ask from a service"),
+        _ => (DECISIONS, "## Clients"),
+    };
+    let (_, section) = page.split_once(heading).unwrap();
     let (_, fence) = section.split_once(&format!("```{language}\n")).unwrap();
     fence.split_once("```").unwrap().0
 }
@@ -163,7 +176,7 @@ fn the_lines_for_curl_hold() {
 /// one that begins a text.
 fn commands() -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
-    for fence in README.split("```sh\n").skip(1) {
+    for fence in PAGES.iter().flat_map(|(_, page)| page.split("```sh\n").skip(1)) {
         let mut lines = fence.split("```").next().unwrap().lines();
         while let Some(line) = lines.next() {
             let mut command = line.to_owned();
@@ -179,6 +192,14 @@ fn commands() -> Vec<String> {
         }
     }
     commands
+}
+
+#[test]
+fn every_page_with_commands_is_run() {
+    for (path, text) in crate::docs::pages() {
+        let is_run = PAGES.iter().any(|(known, _)| Path::new(known) == path);
+        assert!(is_run || !text.contains("```sh\n"), "{}: add it to PAGES", path.display());
+    }
 }
 
 #[test]
