@@ -32,12 +32,11 @@ pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
 pub(super) use warnings::Warning;
 
-use super::members::Done;
 use crate::app::App;
-use crate::domain::{Failure, MemberId, Revision};
+use crate::domain::{self, Failure, MemberId, Revision};
 use crate::flows::invites::Shown;
 use crate::http;
-use crate::store::{Committed, Page};
+use crate::store::{Committed, Page, Removal};
 
 /// A list, or one page of it.
 #[derive(Debug, Serialize)]
@@ -77,6 +76,13 @@ impl<D, T: From<D>> From<Committed<D>> for Changed<T> {
     fn from(Committed { revision, value }: Committed<D>) -> Self {
         Self::new(T::from(value), revision)
     }
+}
+
+/// What was done to one of several members.
+pub(super) enum Done {
+    Member(Committed<domain::Member>),
+    Removed(Committed<Removal>),
+    Ended(Committed<u64>),
 }
 
 /// What became of one of several.
