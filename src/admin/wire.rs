@@ -23,10 +23,10 @@ pub(super) use log::{Chain, Entry, event};
 pub(super) use mail::{Mail, MailTest};
 pub(super) use passkeys::{Asked, Passkey};
 pub(super) use people::{
-    Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt,
+    Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt, Seen,
     Session, SignedIn,
 };
-pub(super) use personal::{Erasure, Finding, MemberData, Seen};
+pub(super) use personal::{Erasure, Finding, MemberData};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
