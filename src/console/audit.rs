@@ -6,7 +6,7 @@
 use askama::Template;
 
 use super::call::{Answer, Call};
-use super::people::People;
+use super::people::{People, Piece};
 use super::place::escaped;
 use super::roles::title;
 use super::shell::{Shell, page};
@@ -24,18 +24,6 @@ const PROGRAMS: [&str; 5] = ["id", "letter", "member", "session", "token"];
 
 /// Entries on a page.
 const PAGE: usize = 50;
-
-/// A part of a sentence.
-pub(super) enum Piece {
-    Words(String),
-    /// Somebody: leads to what befell who has this id.
-    Somebody {
-        name: String,
-        about: String,
-        /// It is the person's own name, which is written as it is.
-        own: bool,
-    },
-}
 
 /// One entry.
 struct Told {

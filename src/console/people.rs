@@ -4,13 +4,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::audit::Piece;
 use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
 use crate::domain::member::full_name;
 use crate::domain::{Actor, AuditEntry, Failure, InviteId, Kind, MemberId};
 use crate::flows::{invites, members};
+
+/// A part of a sentence.
+pub(super) enum Piece {
+    Words(String),
+    /// Somebody: leads to what befell who has this id.
+    Somebody {
+        name: String,
+        about: String,
+        /// It is the person's own name, which is written as it is.
+        own: bool,
+    },
+}
 
 /// Names by id.
 pub(super) struct People {

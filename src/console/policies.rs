@@ -6,9 +6,8 @@
 
 use askama::Template;
 
-use super::audit::Piece;
 use super::call::{Answer, Call};
-use super::people::People;
+use super::people::{People, Piece};
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
 use super::when::When;
