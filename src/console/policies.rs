@@ -19,9 +19,6 @@ use crate::flows::permit::StorePermit;
 use crate::flows::{audit, reload};
 use crate::http::status;
 
-pub(super) use super::policies_check::show as check;
-pub(super) use super::policies_try::show as try_one;
-
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.
 const PAGE: usize = 10;
