@@ -38,6 +38,7 @@ mod settings;
 mod sheet;
 mod shell;
 mod sign_in;
+mod tabs;
 mod team;
 mod tokens;
 mod two_step;
