@@ -17,6 +17,7 @@ mod calls;
 mod events;
 mod files;
 mod form;
+mod handlers;
 mod invites;
 mod mail;
 mod me;
@@ -123,5 +124,5 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, Refusa
     if entry.body == Body::Empty {
         Form::nothing(call.request).await?;
     }
-    Ok(entry.operation.answer(&mut call).await?)
+    Ok(handlers::answer(entry.operation, &mut call).await?)
 }

@@ -6,6 +6,7 @@
 //! place of a whole store, and only where no sidecar runs.
 
 mod account;
+mod account_flag;
 mod ask;
 mod audit;
 mod backup;

@@ -37,6 +37,7 @@ mod settings;
 mod sheet;
 mod shell;
 mod sign_in;
+mod tabs;
 mod team;
 mod tokens;
 mod two_step;
@@ -168,8 +169,8 @@ pages! {
     Audit: Get "/audit" => audit::show,
     Policies: Get "/policies" => policies::show,
     PoliciesReload: Post "/policies/reload" => policies::reload,
-    PoliciesCheck: Get "/policies/check" => policies::check,
-    PoliciesTry: Get "/policies/try" => policies::try_one,
+    PoliciesCheck: Get "/policies/check" => policies_check::show,
+    PoliciesTry: Get "/policies/try" => policies_try::show,
 }
 
 /// What stands in a path for `{id}` and `{verb}`, decoded.

@@ -4,6 +4,7 @@
 
 mod at_once;
 mod connection;
+mod connections;
 mod places;
 pub mod query;
 mod refusal;
@@ -12,7 +13,8 @@ pub mod respond;
 pub mod server;
 
 pub use at_once::Small;
+pub use connections::Bounds;
 pub use hyper::body::Bytes;
 pub use request::{Method, Peer, Request, Sole, host_name, is_loopback};
 pub use respond::{Piece, Reply, Stamp, status};
-pub use server::{Bounds, Listen, Listener, Server};
+pub use server::{Listen, Listener, Server};

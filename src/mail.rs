@@ -11,6 +11,7 @@ mod maildir;
 mod memory;
 mod message;
 mod oauth;
+mod outgoing;
 mod refusals;
 mod retry;
 mod shown;
@@ -31,7 +32,7 @@ pub use bounce::BounceReport;
 pub use fault::{Class, SendFault, Step, Taken};
 pub use maildir::Maildir;
 pub use memory::Memory;
-pub use message::{ActionLink, Content, Outgoing};
+pub use outgoing::{ActionLink, Content, Outgoing};
 pub use refusals::Refusals;
 pub use retry::next_try;
 

@@ -1,12 +1,8 @@
-//! The table of calls: method and path, who may make each, what body it takes, what answers it.
+//! The table of calls: method and path, who may make each, what body it takes.
 //!
 //! Dispatch, `Allow` and the `OpenAPI` document read the one table, so that they cannot differ.
+//! Which function answers each call is in `handlers`.
 
-use super::call::{Answer, Call};
-use super::{
-    accounts, audit, backup, events, files, invites, mail, me, members, openapi, passkeys,
-    passwords, personal, policies, roles, sign_in, tokens, two_step, warnings,
-};
 use crate::http::Method;
 use crate::http::query::decoded;
 
@@ -46,7 +42,7 @@ pub(super) struct Entry {
 }
 
 macro_rules! calls {
-    ($($operation:ident: $method:ident $path:literal $access:ident $body:ident => $answer:path,)+) => {
+    ($($operation:ident: $method:ident $path:literal $access:ident $body:ident,)+) => {
         /// Every call there is, by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Operation { $($operation),+ }
@@ -59,114 +55,107 @@ macro_rules! calls {
             access: Access::$access,
             body: Body::$body,
         }),+];
-
-        impl Operation {
-            /// Has the call answered.
-            pub(super) async fn answer(self, call: &mut Call<'_>) -> Answer {
-                match self { $(Self::$operation => Box::pin($answer(call)).await),+ }
-            }
-        }
     };
 }
 
 calls! {
-    SignIn: Post "/sign-in" Open Json => sign_in::sign_in,
-    SignInSecondFactor: Post "/sign-in/second-factor" Open Json => two_step::second_factor,
-    SignInPasskey: Post "/sign-in/passkey" Open Json => passkeys::ask,
-    SignInPasskeyConfirm: Post "/sign-in/passkey/confirm" Open Json => passkeys::sign_in,
-    SignInTwoStep: Post "/sign-in/two-step" Open Json => two_step::begin_by_ticket,
-    SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json => two_step::confirm_by_ticket,
-    SignOut: Post "/sign-out" Open Empty => sign_in::sign_out,
-    SetUp: Post "/setup" Open Json => sign_in::set_up,
+    SignIn: Post "/sign-in" Open Json,
+    SignInSecondFactor: Post "/sign-in/second-factor" Open Json,
+    SignInPasskey: Post "/sign-in/passkey" Open Json,
+    SignInPasskeyConfirm: Post "/sign-in/passkey/confirm" Open Json,
+    SignInTwoStep: Post "/sign-in/two-step" Open Json,
+    SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json,
+    SignOut: Post "/sign-out" Open Empty,
+    SetUp: Post "/setup" Open Json,
 
-    Me: Get "/me" Member Empty => me::show,
-    MeEdit: Patch "/me" Member Json => me::edit,
-    MeLeave: Post "/me/leave" Member Json => me::leave,
-    MeData: Get "/me/data" Member Empty => personal::own,
-    MePermissions: Get "/me/permissions" Member Empty => me::permissions,
-    MePassword: Post "/me/password" Member Json => passwords::change,
-    MeEmail: Post "/me/email" Member Json => me::change_email,
-    MeEmailConfirm: Post "/me/email/confirm" Open Json => me::confirm_email,
-    TwoStep: Get "/me/two-step" Member Empty => two_step::show,
-    TwoStepBegin: Post "/me/two-step" Member Json => two_step::begin,
-    TwoStepOff: Delete "/me/two-step" Member Json => two_step::switch_off,
-    TwoStepConfirm: Post "/me/two-step/confirm" Member Json => two_step::confirm,
-    RecoveryCodes: Post "/me/recovery-codes" Member Json => two_step::recovery_codes,
-    PasskeyList: Get "/me/passkeys" Member Empty => passkeys::list,
-    PasskeyBegin: Post "/me/passkeys" Member Json => passkeys::begin,
-    PasskeyConfirm: Post "/me/passkeys/confirm" Member Json => passkeys::confirm,
-    PasskeyRemove: Delete "/me/passkeys/{id}" Member Json => passkeys::remove,
-    MeSessions: Get "/me/sessions" Member Empty => me::sessions,
-    MeSessionsEnd: Delete "/me/sessions" Member Empty => me::end_others,
-    MeSessionEnd: Delete "/me/sessions/{id}" Member Empty => me::end_session,
+    Me: Get "/me" Member Empty,
+    MeEdit: Patch "/me" Member Json,
+    MeLeave: Post "/me/leave" Member Json,
+    MeData: Get "/me/data" Member Empty,
+    MePermissions: Get "/me/permissions" Member Empty,
+    MePassword: Post "/me/password" Member Json,
+    MeEmail: Post "/me/email" Member Json,
+    MeEmailConfirm: Post "/me/email/confirm" Open Json,
+    TwoStep: Get "/me/two-step" Member Empty,
+    TwoStepBegin: Post "/me/two-step" Member Json,
+    TwoStepOff: Delete "/me/two-step" Member Json,
+    TwoStepConfirm: Post "/me/two-step/confirm" Member Json,
+    RecoveryCodes: Post "/me/recovery-codes" Member Json,
+    PasskeyList: Get "/me/passkeys" Member Empty,
+    PasskeyBegin: Post "/me/passkeys" Member Json,
+    PasskeyConfirm: Post "/me/passkeys/confirm" Member Json,
+    PasskeyRemove: Delete "/me/passkeys/{id}" Member Json,
+    MeSessions: Get "/me/sessions" Member Empty,
+    MeSessionsEnd: Delete "/me/sessions" Member Empty,
+    MeSessionEnd: Delete "/me/sessions/{id}" Member Empty,
 
-    PasswordReset: Post "/password-reset" Open Json => passwords::request,
-    PasswordResetConfirm: Post "/password-reset/confirm" Open Json => passwords::confirm,
-    Recover: Post "/recover" Operator Json => passwords::recover,
+    PasswordReset: Post "/password-reset" Open Json,
+    PasswordResetConfirm: Post "/password-reset/confirm" Open Json,
+    Recover: Post "/recover" Operator Json,
 
-    MemberList: Get "/members" Anyone Empty => members::list,
-    MemberCreate: Post "/members" Operator Json => members::create,
-    MembersImport: Post "/members/import" Operator File => files::import,
-    MembersExport: Get "/members/export" Anyone Empty => files::export,
-    MembersReview: Get "/members/review" Anyone Empty => personal::review,
-    MembersChange: Post "/members/bulk" Anyone Json => members::change_several,
-    MemberShow: Get "/members/{id}" Anyone Empty => members::show,
-    MemberEdit: Patch "/members/{id}" Anyone Json => members::edit,
-    MemberRemove: Delete "/members/{id}" Anyone Empty => members::remove,
-    MemberSuspend: Post "/members/{id}/suspend" Anyone Empty => members::suspend,
-    MemberRestore: Post "/members/{id}/restore" Anyone Empty => members::restore,
-    MemberErase: Post "/members/{id}/erase" Anyone Empty => personal::erase,
-    MemberData: Get "/members/{id}/data" Anyone Empty => personal::of_member,
-    MemberSessions: Get "/members/{id}/sessions" Anyone Empty => members::sessions,
-    MemberSessionsEnd: Post "/members/{id}/end-sessions" Anyone Empty => members::end_sessions,
-    MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty => passwords::reset,
-    MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json => two_step::reset,
-    MemberPermissions: Get "/members/{id}/permissions" Anyone Empty => members::permissions,
+    MemberList: Get "/members" Anyone Empty,
+    MemberCreate: Post "/members" Operator Json,
+    MembersImport: Post "/members/import" Operator File,
+    MembersExport: Get "/members/export" Anyone Empty,
+    MembersReview: Get "/members/review" Anyone Empty,
+    MembersChange: Post "/members/bulk" Anyone Json,
+    MemberShow: Get "/members/{id}" Anyone Empty,
+    MemberEdit: Patch "/members/{id}" Anyone Json,
+    MemberRemove: Delete "/members/{id}" Anyone Empty,
+    MemberSuspend: Post "/members/{id}/suspend" Anyone Empty,
+    MemberRestore: Post "/members/{id}/restore" Anyone Empty,
+    MemberErase: Post "/members/{id}/erase" Anyone Empty,
+    MemberData: Get "/members/{id}/data" Anyone Empty,
+    MemberSessions: Get "/members/{id}/sessions" Anyone Empty,
+    MemberSessionsEnd: Post "/members/{id}/end-sessions" Anyone Empty,
+    MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty,
+    MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json,
+    MemberPermissions: Get "/members/{id}/permissions" Anyone Empty,
 
-    InviteList: Get "/invites" Anyone Empty => invites::list,
-    InviteSend: Post "/invites" Anyone Json => invites::send,
-    InvitesSend: Post "/invites/bulk" Anyone Json => invites::send_several,
-    InviteInspect: Post "/invites/inspect" Open Json => invites::inspect,
-    InviteAccept: Post "/invites/accept" Open Json => invites::accept,
-    InviteWant: Post "/invites/request-new" Open Json => invites::want,
-    InviteShow: Get "/invites/{id}" Anyone Empty => invites::show,
-    InviteEdit: Patch "/invites/{id}" Anyone Json => invites::edit,
-    InviteRevoke: Delete "/invites/{id}" Anyone Empty => invites::revoke,
-    InviteResend: Post "/invites/{id}/resend" Anyone Empty => invites::resend,
-    InviteLink: Post "/invites/{id}/link" Anyone Empty => invites::link,
+    InviteList: Get "/invites" Anyone Empty,
+    InviteSend: Post "/invites" Anyone Json,
+    InvitesSend: Post "/invites/bulk" Anyone Json,
+    InviteInspect: Post "/invites/inspect" Open Json,
+    InviteAccept: Post "/invites/accept" Open Json,
+    InviteWant: Post "/invites/request-new" Open Json,
+    InviteShow: Get "/invites/{id}" Anyone Empty,
+    InviteEdit: Patch "/invites/{id}" Anyone Json,
+    InviteRevoke: Delete "/invites/{id}" Anyone Empty,
+    InviteResend: Post "/invites/{id}/resend" Anyone Empty,
+    InviteLink: Post "/invites/{id}/link" Anyone Empty,
 
-    TokenList: Get "/tokens" Anyone Empty => tokens::list,
-    TokenCreate: Post "/tokens" Anyone Json => tokens::create,
-    TokenRevoke: Delete "/tokens/{id}" Anyone Empty => tokens::revoke,
+    TokenList: Get "/tokens" Anyone Empty,
+    TokenCreate: Post "/tokens" Anyone Json,
+    TokenRevoke: Delete "/tokens/{id}" Anyone Empty,
 
-    AccountList: Get "/accounts" Operator Empty => accounts::list,
-    AccountCreate: Post "/accounts" Operator Json => accounts::create,
-    AccountShow: Get "/account" Anyone Empty => accounts::show,
-    AccountEdit: Patch "/account" Anyone Json => accounts::edit,
+    AccountList: Get "/accounts" Operator Empty,
+    AccountCreate: Post "/accounts" Operator Json,
+    AccountShow: Get "/account" Anyone Empty,
+    AccountEdit: Patch "/account" Anyone Json,
 
-    RoleList: Get "/roles" Anyone Empty => roles::list,
-    RoleCompare: Get "/roles/compare" Anyone Empty => roles::compare,
-    RoleSuggest: Post "/roles/suggest" Anyone Json => roles::suggest,
-    RoleShow: Get "/roles/{id}" Anyone Empty => roles::show,
+    RoleList: Get "/roles" Anyone Empty,
+    RoleCompare: Get "/roles/compare" Anyone Empty,
+    RoleSuggest: Post "/roles/suggest" Anyone Json,
+    RoleShow: Get "/roles/{id}" Anyone Empty,
 
-    Audit: Get "/audit" Anyone Empty => audit::list,
-    AuditVerify: Get "/audit/verify" Anyone Empty => audit::verify,
-    Events: Get "/events" Anyone Empty => events::listen,
+    Audit: Get "/audit" Anyone Empty,
+    AuditVerify: Get "/audit/verify" Anyone Empty,
+    Events: Get "/events" Anyone Empty,
 
-    MailStatus: Get "/mail" Anyone Empty => mail::status,
-    MailTest: Post "/mail/test" Anyone Json => mail::test,
-    MailResume: Post "/mail/resume" Anyone Empty => mail::resume,
-    MailBounce: Post "/bounces" Operator File => mail::bounce,
+    MailStatus: Get "/mail" Anyone Empty,
+    MailTest: Post "/mail/test" Anyone Json,
+    MailResume: Post "/mail/resume" Anyone Empty,
+    MailBounce: Post "/bounces" Operator File,
 
-    Backup: Post "/backup" Operator Json => backup::take,
+    Backup: Post "/backup" Operator Json,
 
-    Warnings: Get "/warnings" Operator Empty => warnings::list,
+    Warnings: Get "/warnings" Operator Empty,
 
-    Policies: Get "/policies" Anyone Empty => policies::show,
-    PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
-    PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
+    Policies: Get "/policies" Anyone Empty,
+    PoliciesCheck: Post "/policies/check" Anyone Empty,
+    PoliciesReload: Post "/policies/reload" Anyone Empty,
 
-    OpenApi: Get "/openapi.json" Open Empty => openapi::show,
+    OpenApi: Get "/openapi.json" Open Empty,
 }
 
 /// The path of the table that a path is, and what stands in it for `{id}`.

@@ -7,7 +7,7 @@ use super::call::{Answer, Call};
 use super::form::Form;
 use super::precondition::tag;
 use super::query::Params;
-use super::wire::{self, Changed, Ended, List, Outcome};
+use super::wire::{self, Changed, Done, Ended, List, Outcome};
 use super::{roles, wire::Receipt};
 use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
@@ -242,13 +242,6 @@ fn one_of_several(form: &mut Form) -> Option<(OneOfSeveral, Option<RoleId>)> {
     let expected = form.whole("version", 0..=limits::JSON_WHOLE_MAX).map(Version);
     let (id, change) = id.zip(change)?;
     Some((OneOfSeveral { chosen: Chosen { id, expected }, change }, role))
-}
-
-/// What became of one of several changes.
-pub(super) enum Done {
-    Member(Committed<Member>),
-    Removed(Committed<crate::store::Removal>),
-    Ended(Committed<u64>),
 }
 
 async fn change(

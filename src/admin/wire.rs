@@ -23,21 +23,20 @@ pub(super) use log::{Chain, Entry, event};
 pub(super) use mail::{Mail, MailTest};
 pub(super) use passkeys::{Asked, Passkey};
 pub(super) use people::{
-    Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt,
+    Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt, Seen,
     Session, SignedIn,
 };
-pub(super) use personal::{Erasure, Finding, MemberData, Seen};
+pub(super) use personal::{Erasure, Finding, MemberData};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
 pub(super) use warnings::Warning;
 
-use super::members::Done;
 use crate::app::App;
-use crate::domain::{Failure, MemberId, Revision};
+use crate::domain::{self, Failure, MemberId, Revision};
 use crate::flows::invites::Shown;
 use crate::http;
-use crate::store::{Committed, Page};
+use crate::store::{Committed, Page, Removal};
 
 /// A list, or one page of it.
 #[derive(Debug, Serialize)]
@@ -77,6 +76,13 @@ impl<D, T: From<D>> From<Committed<D>> for Changed<T> {
     fn from(Committed { revision, value }: Committed<D>) -> Self {
         Self::new(T::from(value), revision)
     }
+}
+
+/// What was done to one of several members.
+pub(super) enum Done {
+    Member(Committed<domain::Member>),
+    Removed(Committed<Removal>),
+    Ended(Committed<u64>),
 }
 
 /// What became of one of several.

@@ -1,35 +1,16 @@
-//! `kwic-team account`, and how other commands name one.
+//! `kwic-team account`.
 //!
 //! Speaks to the running sidecar.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
 
+use super::account_flag::Account;
 use super::edit::{self, object};
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, with_query};
+use super::remote::{Call, Remote};
 use super::{Exit, Global, Outcome, invite};
 use crate::config;
-
-/// Which account a command is about.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Account {
-    /// The account; may be left out while there is only one
-    #[arg(long, value_name = "SLUG")]
-    account: Option<String>,
-}
-
-impl Account {
-    /// The parameter of a call.
-    pub(super) fn parameter(&self) -> (&'static str, Option<&str>) {
-        ("account", self.account.as_deref())
-    }
-
-    /// The path of a call that takes no other parameter.
-    pub(super) fn path(&self, path: &str) -> String {
-        with_query(path, &[self.parameter()])
-    }
-}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::account::Account;
+use super::account_flag::Account;
 use super::ask::Yes;
 use super::output::{self, List, text};
 use super::people_file::{self, Format};

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::account::Account;
+use super::account_flag::Account;
 use super::output::{self, text};
 use super::remote::{Call, Remote};
 use super::{Exit, Global, Outcome, Stop};

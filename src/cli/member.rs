@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
-use super::account::Account;
+use super::account_flag::Account;
 use super::ask::Yes;
 use super::output::{self, List, text};
 use super::people_file::Format;

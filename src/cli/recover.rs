@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::account::Account;
+use super::account_flag::Account;
 use super::remote::{Call, Remote};
 use super::{Global, Outcome, edit, member, output};
 

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::account::Account;
+use super::account_flag::Account;
 use super::ask::Yes;
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};

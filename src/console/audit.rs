@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::device::device;
-use super::people::{People, somebody};
+use super::people::{People, Piece, somebody};
 use super::place::escaped;
 use super::roles::{change, title};
 use super::shell::{Shell, page};
@@ -22,18 +22,6 @@ use crate::store::{AuditFilter, Page};
 
 /// Entries on a page.
 const PAGE: usize = 50;
-
-/// A part of a sentence.
-pub(super) enum Piece {
-    Words(String),
-    /// Somebody: leads to what befell who has this id.
-    Somebody {
-        name: String,
-        about: String,
-        /// It is the person's own name, which is written as it is.
-        own: bool,
-    },
-}
 
 /// One entry.
 struct Told {

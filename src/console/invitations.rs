@@ -12,7 +12,7 @@ use super::place::{self, Place};
 use super::roles::title;
 use super::sheet::{Fact, Input, Overtaken, Part, Sheet, kind};
 use super::shell::{Note, Shell, page, see_telling};
-use super::team::Tabs;
+use super::tabs::Tabs;
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;

@@ -11,6 +11,7 @@ use super::call::{Answer, Call};
 use super::cards::Deck;
 use super::form::{Form, Reader};
 use super::link::LinkPage;
+use super::place::member_path;
 use super::sheet::{Input, Part, Select, Sheet, kind};
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
@@ -163,7 +164,7 @@ pub(super) async fn helped(
 async fn next_step(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<(String, String)> {
     let member = holder(call, viewer, form).await?;
     let name = w::manage(&member.full_name());
-    Some((super::member::path(&member.id, ""), name))
+    Some((member_path(&member.id, ""), name))
 }
 
 /// One pasted line, and what became of it.

@@ -12,11 +12,10 @@ use super::deeds::{Act, Deed, Place};
 use super::form::Form;
 use super::link::LinkPage;
 use super::overtaken::{self, of_member};
-use super::place::{self, BACK, escaped};
+use super::place::{self, BACK, member_path};
 use super::roles::title;
 use super::sheet::{Input, Overtaken, Part, Sheet, kind};
 use super::shell::{Note, Shell, page, see_telling};
-use super::team::initials;
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
@@ -75,9 +74,11 @@ impl Verb {
     }
 }
 
-/// A page about a member.
-pub(super) fn path(id: &MemberId, rest: &str) -> String {
-    format!("/team/members/{}{rest}", escaped(id.as_str()))
+/// The first letters of both names, in capitals.
+pub(super) fn initials(member: &Member) -> String {
+    let first = |name: &str| name.chars().next();
+    let both = [first(member.first_name.as_str()), first(member.last_name.as_str())];
+    both.into_iter().flatten().flat_map(char::to_uppercase).collect()
 }
 
 /// Whether an account would be without an administrator.
@@ -182,7 +183,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
     let lock = locks::of(call.app, viewer.caller(), member).await?;
-    let (path, back) = (path(&member.id, ""), call.back(TEAM));
+    let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here = place::Place::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
     Ok(page(&Page {
         shell: Shell::inside(call, &viewer, member.full_name(), "/team"),
@@ -266,7 +267,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 
 fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &Form) -> Sheet<'p> {
     let shell = Shell::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
-    Sheet::new(shell, path(&member.id, "/edit"), w::SAVE)
+    Sheet::new(shell, member_path(&member.id, "/edit"), w::SAVE)
         .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
@@ -301,7 +302,7 @@ async fn overtaken(
     let member = members::show(call.app, viewer.caller(), &id(call)?).await?;
     let current = of_member(&member, title(&call.app.policies.load(), &member.role));
     let by = overtaken::about(call, viewer, member.id.as_str(), member.version, current).await;
-    let anew = place::Place::at(&path(&member.id, rest)).with(BACK, &form.back(TEAM));
+    let anew = place::Place::at(&member_path(&member.id, rest)).with(BACK, &form.back(TEAM));
     Ok((member, Overtaken { anew: Some(anew.path()), ..by }))
 }
 
@@ -333,7 +334,7 @@ async fn role_sheet<'p>(
 ) -> Result<Sheet<'p>, Failure> {
     let deck = Deck::of(call, viewer).await?;
     let shell = Shell::inside(call, viewer, w::role_of(&member.full_name()), "/team");
-    Ok(Sheet::new(shell, path(&member.id, "/role"), w::GO_ON)
+    Ok(Sheet::new(shell, member_path(&member.id, "/role"), w::GO_ON)
         .hidden("version", form.text("version"))
         .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .leads_back(form.back(TEAM)))
@@ -380,7 +381,7 @@ async fn difference_sheet<'p>(
     };
     let title = w::make(&member.full_name(), &title(&live, role));
     let shell = Shell::inside(call, viewer, title.clone(), "/team");
-    let mut sheet = Sheet::new(shell, path(&member.id, "/role"), title)
+    let mut sheet = Sheet::new(shell, member_path(&member.id, "/role"), title)
         .hidden("version", form.text("version"))
         .hidden("role", role.as_str())
         .hidden("seen", "yes")
@@ -445,7 +446,7 @@ async fn verb_sheet<'p>(
         Verb::Remove => w::ask_remove(&name, devices),
     };
     let shell = Shell::inside(call, viewer, title, "/team");
-    let sheet = Sheet::new(shell, path(&member.id, &format!("/{}", verb.as_str())), submit)
+    let sheet = Sheet::new(shell, member_path(&member.id, &format!("/{}", verb.as_str())), submit)
         .hidden("version", member.version.0.to_string())
         .leads_back(&back);
     let sheet = lines.into_iter().fold(sheet, Sheet::line);
@@ -469,7 +470,8 @@ async fn verb_sheet<'p>(
             };
             match member.status {
                 Status::Active => {
-                    let suspend = place::Place::at(&path(&member.id, "/suspend")).with(BACK, &back);
+                    let suspend =
+                        place::Place::at(&member_path(&member.id, "/suspend")).with(BACK, &back);
                     sheet.instead(suspend.path(), w::SUSPEND_INSTEAD)
                 }
                 Status::Suspended => sheet,
@@ -492,7 +494,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     match act(call, &viewer, &member, verb, &form).await {
         Ok(Told::Sentence(told)) => {
             // The page of somebody who was removed is gone.
-            let of_member = back.starts_with(&path(&member.id, ""));
+            let of_member = back.starts_with(&member_path(&member.id, ""));
             let back = if verb == Verb::Remove && of_member { TEAM } else { &back };
             Ok(see_telling(call.app, back, &told))
         }

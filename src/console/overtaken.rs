@@ -1,8 +1,7 @@
 //! Who was faster, where a form came too late: told in words, from the audit log.
 
-use super::audit::Piece;
 use super::call::Call;
-use super::people::People;
+use super::people::{People, Piece};
 use super::sheet::{Fact, Overtaken};
 use super::viewer::Viewer;
 use super::when::When;

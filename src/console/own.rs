@@ -7,7 +7,6 @@ use super::form::Form;
 use super::overtaken;
 use super::place::{BACK, Place};
 use super::roles::title;
-use super::security::inside;
 use super::sheet::{Input, Overtaken, Sheet, kind};
 use super::shell::{Note, Shell, page, see_telling};
 use super::two_step::{proof_asked, proof_shown};
@@ -25,7 +24,7 @@ pub(super) async fn password(call: &mut Call<'_>) -> Answer {
 }
 
 fn password_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let sheet = Sheet::new(inside(call, viewer, w::CHANGE_PASSWORD), "/me/password", w::SAVE)
+    let sheet = Sheet::new(Shell::own(call, viewer, w::CHANGE_PASSWORD), "/me/password", w::SAVE)
         .line(w::CHANGE_PASSWORD_WHY)
         .cancel("/me");
     let rules = w::password_rules(chars_min(viewer.account.two_step_enforced));
@@ -73,7 +72,7 @@ pub(super) async fn names(call: &mut Call<'_>) -> Answer {
 
 fn names_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
-    Sheet::new(inside(call, viewer, w::CHANGE_NAME), "/me/names", w::SAVE)
+    Sheet::new(Shell::own(call, viewer, w::CHANGE_NAME), "/me/names", w::SAVE)
         .hidden("version", form.text("version"))
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
         .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())
@@ -126,7 +125,7 @@ pub(super) async fn email(call: &mut Call<'_>) -> Answer {
 
 fn email_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, typed: &str) -> Sheet<'p> {
     let input = Input::new("email", w::NEW_EMAIL, kind::EMAIL).hint(w::NEW_EMAIL_HINT).value(typed);
-    let sheet = Sheet::new(inside(call, viewer, w::CHANGE_EMAIL), "/me/email", w::GO_ON)
+    let sheet = Sheet::new(Shell::own(call, viewer, w::CHANGE_EMAIL), "/me/email", w::GO_ON)
         .input(input)
         .cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
@@ -158,7 +157,7 @@ pub(super) async fn ask_to_leave(call: &mut Call<'_>) -> Answer {
 }
 
 fn leave_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::leave(&viewer.account.name));
+    let shell = Shell::own(call, viewer, w::leave(&viewer.account.name));
     let sheet = Sheet::new(shell, "/me/leave", w::LEAVE).line(w::LEAVE_WHY).danger().cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }

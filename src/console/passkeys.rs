@@ -5,9 +5,8 @@
 
 use super::call::{Answer, Call};
 use super::form::Form;
-use super::security::inside;
 use super::sheet::{Asks, Input, Sheet, kind};
-use super::shell::see_telling;
+use super::shell::{Shell, see_telling};
 use super::two_step::{proof_asked, proof_shown};
 use super::viewer::Viewer;
 use super::words as w;
@@ -44,7 +43,7 @@ pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
 }
 
 fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &str) -> Sheet<'p> {
-    let sheet = Sheet::new(inside(call, viewer, w::ADD_PASSKEY), "/me/passkeys/new", w::GO_ON)
+    let sheet = Sheet::new(Shell::own(call, viewer, w::ADD_PASSKEY), "/me/passkeys/new", w::GO_ON)
         .line(w::ADD_PASSKEY_WHY)
         .needs_script(w::PASSKEY_UNSCRIPTED)
         .input(Input::new("name", w::NAME, kind::TEXT).hint(w::PASSKEY_NAME_HINT).value(name))
@@ -76,7 +75,7 @@ fn named(form: &Form) -> Result<Name, Failure> {
 }
 
 fn browser_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &Name, asked: Asked) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::ADD_PASSKEY);
+    let shell = Shell::own(call, viewer, w::ADD_PASSKEY);
     Sheet::new(shell, "/me/passkeys/confirm", w::MAKE_PASSKEY)
         .line(w::MAKE_PASSKEY_WHY)
         .needs_script(w::PASSKEY_UNSCRIPTED)
@@ -115,7 +114,7 @@ async fn own(call: &Call<'_>, viewer: &Viewer) -> Result<Passkey, Failure> {
 fn remove_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, passkey: &Passkey) -> Sheet<'p> {
     let title = w::remove_passkey(passkey.name.as_str());
     let action = format!("/me/passkeys/{}/remove", passkey.id);
-    let sheet = Sheet::new(inside(call, viewer, title), action, w::REMOVE)
+    let sheet = Sheet::new(Shell::own(call, viewer, title), action, w::REMOVE)
         .line(w::REMOVE_PASSKEY_WHY)
         .danger()
         .cancel("/me");

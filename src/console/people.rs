@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::audit::Piece;
 use super::viewer::Viewer;
 use super::words as w;
 use crate::app::App;
@@ -16,6 +15,18 @@ use crate::domain::{
 use crate::flows::{audit, invites, members};
 use crate::store::invites::InviteFilter;
 use crate::store::{AuditFilter, MemberFilter};
+
+/// A part of a sentence.
+pub(super) enum Piece {
+    Words(String),
+    /// Somebody: leads to what befell who has this id.
+    Somebody {
+        name: String,
+        about: String,
+        /// It is the person's own name, which is written as it is.
+        own: bool,
+    },
+}
 
 /// Names by id.
 pub(super) struct People {

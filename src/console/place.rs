@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::is_page;
+use crate::domain::MemberId;
 
 /// The parameter, and the field of a form, that names the place to lead back to.
 pub(super) const BACK: &str = "back";
@@ -41,6 +42,11 @@ impl Place {
     pub(super) fn path(self) -> String {
         self.text
     }
+}
+
+/// The page of a member, or with `rest` a place below it.
+pub(super) fn member_path(id: &MemberId, rest: &str) -> String {
+    format!("/team/members/{}{rest}", escaped(id.as_str()))
 }
 
 /// Percent-encodes all but letters and digits (RFC 3986, section 2.1).

@@ -6,9 +6,8 @@
 
 use askama::Template;
 
-use super::audit::Piece;
 use super::call::{Answer, Call};
-use super::people::People;
+use super::people::{People, Piece};
 use super::roles::change;
 use super::shell::{Shell, page, see_telling};
 use super::viewer::Viewer;
@@ -20,9 +19,6 @@ use crate::engine::Snapshot;
 use crate::flows::permit::StorePermit;
 use crate::flows::{audit, reload};
 use crate::http::status;
-
-pub(super) use super::policies_check::show as check;
-pub(super) use super::policies_try::show as try_one;
 
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.

@@ -10,7 +10,6 @@ use super::passkeys::why_none_more;
 use super::roles::title as role_title;
 use super::sheet::Fact;
 use super::shell::{Shell, page, see, see_telling};
-use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
 use crate::browser;
@@ -65,14 +64,6 @@ struct Me<'p> {
     sign_ins: Vec<SignIn>,
 }
 
-pub(super) fn inside<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
-    title: impl Into<String>,
-) -> Shell<'p> {
-    Shell::inside(call, viewer, title, "/me")
-}
-
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let signed_in = &viewer.signed_in;
@@ -82,7 +73,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let entries = personal::own_sign_ins(call.app, signed_in).await?;
     let role = role_title(&call.app.policies.load(), &viewer.member.role);
     Ok(page(&Me {
-        shell: inside(call, &viewer, w::MY_SECURITY),
+        shell: Shell::own(call, &viewer, w::MY_SECURITY),
         facts: vec![
             Fact::text(w::NAME, viewer.member.full_name()),
             Fact::text(w::EMAIL, viewer.member.email.to_string()),

@@ -68,6 +68,11 @@ impl<'p> Shell<'p> {
         Self { viewer: Some(viewer), narrow: false, section, ..outside }
     }
 
+    /// Around a page about the viewer's own record and sign-in.
+    pub(super) fn own(call: &Call<'_>, viewer: &'p Viewer, title: impl Into<String>) -> Self {
+        Self::inside(call, viewer, title, "/me")
+    }
+
     /// The same for whoever happens to be signed in.
     pub(super) fn seen_by(self, viewer: Option<&'p Viewer>) -> Self {
         Self { viewer, ..self }

@@ -9,8 +9,9 @@ use askama::Template;
 
 use super::call::{Answer, Call};
 use super::deeds::Menus;
-use super::place::{BACK, Place};
+use super::place::{BACK, Place, member_path};
 use super::shell::{Shell, page};
+use super::tabs::Tabs;
 use super::viewer::Viewer;
 use super::when::When;
 use super::words as w;
@@ -32,14 +33,6 @@ use crate::store::roster::{MemberOrder, Roster, RosterQuery};
 pub(super) const ROWS: [usize; 3] = [25, 50, 100];
 /// Remembers how many rows the reader wants.
 const ROWS_COOKIE: &str = "__Host-kwic_rows";
-
-/// The tabs above the table, each with its count.
-pub(super) struct Tabs {
-    pub(super) members: usize,
-    pub(super) invitations: usize,
-    /// The tab that is open: `members` or `invitations`.
-    pub(super) open: &'static str,
-}
 
 /// One member in the table.
 struct Line {
@@ -308,7 +301,7 @@ impl Scene<'_> {
         let last = member::is_last_administrator(self.administrators, member);
         let until = self.waiting.get(&member.id).copied();
         Line {
-            initials: initials(member),
+            initials: member::initials(member),
             name: member.full_name(),
             email: member.email.as_str().to_owned(),
             you,
@@ -320,16 +313,10 @@ impl Scene<'_> {
             joined: When::day(member.joined),
             menu: menus.number(&member::deeds(self.viewer, member, last)),
             tickable: !you && (self.viewer.rights.edit || self.viewer.rights.remove),
-            path: member::path(&member.id, &self.leads_back),
+            path: member_path(&member.id, &self.leads_back),
             id: member.id.to_string(),
         }
     }
-}
-
-pub(super) fn initials(member: &Member) -> String {
-    let first = |name: &str| name.chars().next();
-    let both = [first(member.first_name.as_str()), first(member.last_name.as_str())];
-    both.into_iter().flatten().flat_map(char::to_uppercase).collect()
 }
 
 fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<Choice> {

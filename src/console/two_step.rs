@@ -106,17 +106,13 @@ pub(super) fn proof_shown(form: &Form) -> Shown {
     Shown { password: form.text("password").to_owned(), code: code.map(str::to_owned) }
 }
 
-fn inside<'p>(call: &Call<'_>, viewer: &'p Viewer, title: &str) -> Shell<'p> {
-    Shell::inside(call, viewer, title, "/me")
-}
-
 pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     Ok(ask_sheet(call, &viewer).page())
 }
 
 fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::SET_UP_TWO_STEP);
+    let shell = Shell::own(call, viewer, w::SET_UP_TWO_STEP);
     let sheet = Sheet::new(shell, "/me/two-step", w::GO_ON).line(w::TWO_STEP_WHY).cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
@@ -126,7 +122,7 @@ pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
     let shown = proof_shown(&call.form().await?);
     match two_step::begin(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(told) => {
-            let shell = inside(call, &viewer, w::SET_UP_TWO_STEP);
+            let shell = Shell::own(call, &viewer, w::SET_UP_TWO_STEP);
             Ok(Scan::new(shell, "/me/two-step/confirm", told).page(None))
         }
         Err(failure) => ask_sheet(call, &viewer).not_taken(failure),
@@ -139,7 +135,7 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
     let (code, from) = (form.text("code").trim(), call.from());
     match two_step::confirm(call.app, &viewer.signed_in, code, &from).await {
         Ok(done) => {
-            let shell = inside(call, &viewer, w::RECOVERY_CODES);
+            let shell = Shell::own(call, &viewer, w::RECOVERY_CODES);
             let reply = Codes::new(shell, &done.value.recovery, "/me").page();
             Ok(browser::keeping(reply, &done.value.entered.token))
         }
@@ -149,7 +145,7 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
 
 /// The secret is shown once; a code that was not taken asks for the next one alone.
 fn next_code<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::TWO_STEP_NEXT_CODE);
+    let shell = Shell::own(call, viewer, w::TWO_STEP_NEXT_CODE);
     Sheet::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)
         .line(w::TWO_STEP_NEXT_CODE_WHY)
         .input(Input::new("code", w::SET_UP_CODE, kind::CODE))
@@ -162,7 +158,7 @@ pub(super) async fn ask_off(call: &mut Call<'_>) -> Answer {
 }
 
 fn off_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::TWO_STEP_OFF_TITLE);
+    let shell = Shell::own(call, viewer, w::TWO_STEP_OFF_TITLE);
     let sheet = Sheet::new(shell, "/me/two-step/off", w::TWO_STEP_OFF)
         .line(w::TWO_STEP_OFF_WHY)
         .danger()
@@ -189,7 +185,7 @@ pub(super) async fn ask_codes(call: &mut Call<'_>) -> Answer {
 }
 
 fn codes_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = inside(call, viewer, w::CODES_NEW);
+    let shell = Shell::own(call, viewer, w::CODES_NEW);
     let sheet =
         Sheet::new(shell, "/me/recovery-codes", w::CODES_MAKE).line(w::CODES_NEW_WHY).cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
@@ -200,7 +196,7 @@ pub(super) async fn codes(call: &mut Call<'_>) -> Answer {
     let shown = proof_shown(&call.form().await?);
     match two_step::recovery_codes(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(done) => {
-            Ok(Codes::new(inside(call, &viewer, w::RECOVERY_CODES), &done.value, "/me").page())
+            Ok(Codes::new(Shell::own(call, &viewer, w::RECOVERY_CODES), &done.value, "/me").page())
         }
         Err(failure) => codes_sheet(call, &viewer).not_taken(failure),
     }

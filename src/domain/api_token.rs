@@ -6,19 +6,14 @@
 
 use super::account::AccountSlug;
 use super::failure::{Failure, Kind};
+use super::ids::ApiTokenId;
 use super::member::{MemberId, Name};
-use super::random_id::random_id;
 use super::revision::Timestamp;
 use super::role::RoleId;
 use super::token::{Token, TokenHash};
 
 /// What every secret begins with, so that who finds one knows what it opens.
 pub const PREFIX: &str = "kwt_";
-
-random_id! {
-    /// Names an API token to people: `t` and 26 base-32 digits. Opens nothing.
-    ApiTokenId, 't'
-}
 
 /// An API token that has been made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,8 @@
 //! person's data can be erased and the chain still verifies. Never holds a secret.
 
 use super::account::AccountSlug;
-use super::api_token::ApiTokenId;
 use super::digest::Digest;
-use super::invite::InviteId;
+use super::ids::{ApiTokenId, InviteId};
 use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
 

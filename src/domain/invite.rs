@@ -7,16 +7,10 @@ use super::account::AccountSlug;
 use super::audit::Actor;
 use super::email::Email;
 use super::failure::{Failure, Kind};
-use super::letter::LetterId;
+use super::ids::{InviteId, KeyId, LetterId};
 use super::member::{MemberId, Name, full_name};
-use super::random_id::random_id;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
-
-random_id! {
-    /// Names an invite in the whole store: `i` and 26 base-32 digits.
-    InviteId, 'i'
-}
 
 /// Which link of an invite: rises with each new one, so that only the last opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,10 +26,6 @@ impl Generation {
         Self(self.0.saturating_add(1))
     }
 }
-
-/// Which key a link's token was derived with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub u32);
 
 /// What became of an invite, as it is stored: that it has expired is told by the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,25 +3,13 @@
 //! Holds no link: a letter says what its link is derived from, and the link is made when the mail
 //! is written.
 
-use std::fmt;
-
 use super::account::AccountSlug;
 use super::email::Email;
-use super::invite::{Generation, InviteId};
-use super::link::LinkId;
+use super::ids::{InviteId, LetterId, LinkId};
+use super::invite::Generation;
 use super::member::MemberId;
 use super::revision::Timestamp;
 use super::two_step::TwoStepNews;
-
-/// Names a letter in the whole store: from 1, in the order in which letters were queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LetterId(pub u64);
-
-impl fmt::Display for LetterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a letter is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

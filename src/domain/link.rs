@@ -6,15 +6,9 @@
 use super::account::AccountSlug;
 use super::email::Email;
 use super::failure::{Failure, Kind};
-use super::invite::KeyId;
+use super::ids::{KeyId, LinkId};
 use super::member::MemberId;
-use super::random_id::random_id;
 use super::revision::Timestamp;
-
-random_id! {
-    /// Names a link in the whole store: `l` and 26 base-32 digits.
-    LinkId, 'l'
-}
 
 /// What a link is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,16 +5,10 @@
 
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
+use super::ids::PasskeyId;
 use super::limits;
 use super::member::Name;
-use super::random_id::random_id;
 use super::revision::Timestamp;
-
-random_id! {
-    /// Names a passkey in the whole store: `p` and 26 base-32 digits. Made of the credential's own
-    /// id, so that the same credential has the same name whoever brings it.
-    PasskeyId, 'p'
-}
 
 impl PasskeyId {
     /// The name of the credential that an authenticator calls so: half a SHA-256 of it.

@@ -7,7 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::invite::KeyId;
+use super::ids::KeyId;
 
 /// A sealed secret.
 #[derive(Clone, PartialEq, Eq)]

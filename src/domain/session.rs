@@ -6,15 +6,10 @@ use std::time::Duration;
 
 use super::account::AccountSlug;
 use super::failure::{Failure, Kind};
+use super::ids::SessionId;
 use super::member::MemberId;
-use super::random_id::random_id;
 use super::revision::Timestamp;
 use super::token::TokenHash;
-
-random_id! {
-    /// Names a session to people: `s` and 26 base-32 digits. Opens nothing.
-    SessionId, 's'
-}
 
 /// Somebody signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]

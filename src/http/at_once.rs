@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::connection::{Phase, Pulse, Watched};
+use super::connections::Shared;
 use super::request::{self, Peer, is_json, shortened};
 use super::respond::Reply;
-use super::server::Shared;
 use crate::clock;
 
 /// Room for a head and a body; what is longer is not small.

@@ -3,38 +3,32 @@
 //! Knows no route: whoever serves gives a handler. A connection is admitted before it is
 //! accepted, swept when it is too slow, and told to close when the server stops.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::SocketAddr as SocketName;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use super::at_once::{self, Small};
-use super::connection::{Hands, Phase, Pulse, Watched};
+use super::connection::{Phase, Pulse, Watched};
+use super::connections::{Bounds, Entry, Leave, Shared};
 use super::places::{Place, Places};
 use super::refusal;
-use super::request::{self, Bodies, Peer, Request};
+use super::request::{self, Peer, Request};
 use super::respond::Reply;
 use crate::clock;
 use crate::config::remedy;
@@ -69,36 +63,6 @@ pub enum Listener {
     Tcp(TcpListener),
     /// Unix, with its file, which ends with it.
     Unix(UnixListener, Arc<SocketFile>),
-}
-
-/// What a connection may take; milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Connections at once, for each listener.
-    pub connections: usize,
-    /// A head: the first since the connection, each other since its first byte.
-    pub head_ms: u64,
-    /// A whole body, or the wait for the next piece of an upload.
-    pub body_ms: u64,
-    /// A warm connection without a request, or an answer that nobody takes.
-    pub idle_ms: u64,
-    /// What runs when the server stops.
-    pub drain_ms: u64,
-    /// How often connections are looked at.
-    pub sweep_ms: u64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            connections: limits::CONNECTIONS_MAX,
-            head_ms: limits::HEAD_MS_MAX,
-            body_ms: limits::BODY_MS_MAX,
-            idle_ms: limits::IDLE_MS_MAX,
-            drain_ms: limits::DRAIN_MS_MAX,
-            sweep_ms: 500,
-        }
-    }
 }
 
 impl Listen {
@@ -216,139 +180,6 @@ impl Listener {
     }
 }
 
-/// One connection, as the sweep sees it.
-struct Entry {
-    pulse: Arc<Pulse>,
-    task: AbortHandle,
-    /// Tells the connection to close after the request under way; taken once told.
-    close: Option<oneshot::Sender<()>>,
-    /// The places of its listener.
-    places: Places,
-    /// Its place is good for one request.
-    is_brief: bool,
-    /// Ended, since its caller kept it waiting while the server stops.
-    is_cut: bool,
-}
-
-impl Entry {
-    /// Whether the connection has been in its phase for longer than it may. Where a listener is
-    /// full, a caller waiting to be accepted comes before one that sends nothing.
-    fn is_too_slow(&self, bounds: &Bounds) -> bool {
-        let is_crowded = self.is_brief || self.places.are_full();
-        let (phase, for_ms) = self.pulse.read();
-        let most = match phase {
-            // It has its answer, and does not take it.
-            Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
-            // Streams of events have a bound of their own.
-            Phase::Idle if is_crowded && !self.pulse.is_endless() => {
-                bounds.head_ms.min(bounds.idle_ms)
-            }
-            Phase::Idle => bounds.idle_ms,
-            Phase::Head if is_crowded => bounds.head_ms.min(limits::HEAD_MS_MAX_CROWDED),
-            Phase::Head => bounds.head_ms,
-            Phase::Body if is_crowded => bounds.body_ms.min(limits::HEAD_MS_MAX_CROWDED),
-            Phase::Body => bounds.body_ms,
-            Phase::Answer => return false,
-        };
-        for_ms > most
-    }
-}
-
-/// What all listeners of a server share.
-pub(super) struct Shared {
-    bounds: Bounds,
-    connections: Mutex<HashMap<u64, Entry>>,
-    next: AtomicU64,
-    began: Instant,
-    hands: Arc<Hands>,
-    bodies: Arc<Bodies>,
-    stopping: AtomicBool,
-    panics: Arc<AtomicU64>,
-}
-
-impl Shared {
-    fn connections(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn move_hands(&self) {
-        self.hands.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
-    }
-
-    /// Ends what is too slow.
-    fn sweep(&self) {
-        for entry in self.connections().values().filter(|entry| entry.is_too_slow(&self.bounds)) {
-            entry.task.abort();
-        }
-    }
-
-    /// Tells every connection that was not told yet to close as soon as it is idle.
-    fn tell_to_close(&self) {
-        for entry in self.connections().values_mut() {
-            if let Some(close) = entry.close.take() {
-                let _ = close.send(());
-            }
-        }
-    }
-
-    /// Ends the connections that are so; answers how many there were.
-    fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
-        let mut connections = self.connections();
-        let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
-        those
-            .map(|entry| {
-                entry.is_cut = true;
-                entry.task.abort();
-            })
-            .count()
-    }
-
-    /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
-    async fn guarded(
-        &self,
-        id: &HeaderValue,
-        answer: impl Future<Output = Reply>,
-    ) -> (Reply, bool) {
-        let mut answer = pin!(answer);
-        let caught = poll_fn(|context| {
-            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-                Ok(polled) => polled.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
-        });
-        match caught.await {
-            Ok(reply) => (reply, self.is_stopping()),
-            Err(_) => (self.panicked(id.as_bytes()), true),
-        }
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// What is answered in a handler's place that panicked.
-    pub(super) fn panicked(&self, id: &[u8]) -> Reply {
-        self.panics.fetch_add(1, Ordering::Relaxed);
-        let request_id = std::str::from_utf8(id).unwrap_or_default();
-        tracing::error!(request_id, "a handler panicked");
-        Reply::message(&Failure::internal("a handler panicked"))
-    }
-}
-
-/// Forgets a connection however its task ends.
-struct Leave(Arc<Shared>, u64);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        self.0.connections().remove(&self.1);
-        // Handlers are caught: this is a connection's own, and nobody else would tell of it.
-        if std::thread::panicking() {
-            self.0.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a connection ended in a panic");
-        }
-    }
-}
-
 /// A server for any number of listeners.
 #[derive(Clone)]
 pub struct Server(Arc<Shared>);
@@ -373,16 +204,7 @@ impl Server {
     }
 
     fn counting(bounds: Bounds, panics: Arc<AtomicU64>) -> Self {
-        let shared = Arc::new(Shared {
-            bounds,
-            connections: Mutex::default(),
-            next: AtomicU64::new(0),
-            began: clock::monotonic(),
-            hands: Arc::default(),
-            bodies: Arc::default(),
-            stopping: AtomicBool::new(false),
-            panics,
-        });
+        let shared = Arc::new(Shared::new(bounds, panics));
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(Duration::from_millis(bounds.sweep_ms.max(1)));
@@ -473,7 +295,7 @@ impl Server {
         F: Future<Output = Reply> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
-        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        let number = shared.number();
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
         let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
@@ -513,7 +335,7 @@ impl Server {
     /// Closes what is idle, ends what waits for its caller, lets answers that are being made finish,
     /// and after the bound ends what is left. Stop accepting first. Answers how many were cut off.
     pub async fn drain(&self) -> usize {
-        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.stop();
         let began = clock::monotonic();
         let bound = Duration::from_millis(self.0.bounds.drain_ms);
         let mut cut_off = 0;

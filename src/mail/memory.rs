@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault::{Class, SendFault, Step, Taken};
-use super::message::Outgoing;
+use super::outgoing::Outgoing;
 
 /// A handle on the mail server; clones share it.
 #[derive(Clone, Default)]

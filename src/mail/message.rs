@@ -1,8 +1,7 @@
-//! A mail: what it is about, and the message that says so, as text and as HTML.
+//! The message that says what a mail is about, as text and as HTML.
 //!
 //! Never asks what time it is, and never makes a random number: each try is the same message.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
@@ -12,122 +11,10 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
+use super::outgoing::Outgoing;
 use super::shown;
 use super::words::Words;
-use crate::domain::{
-    Digest, Email, EmailEnd, Mailbox as Sender, Timestamp, Token, TwoStepNews, limits,
-};
-
-/// What opens something once: the link of a mail.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ActionLink {
-    /// The whole address, with the token in its fragment.
-    pub url: String,
-    /// The token, for whoever has to paste it.
-    pub code: Token,
-    /// From when on it does not open.
-    pub expires: Timestamp,
-}
-
-/// A link opens something: it never prints.
-impl fmt::Debug for ActionLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ActionLink(..)")
-    }
-}
-
-/// What a mail is about, with every fact that it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// The link of an invite, to the invitee.
-    Invite {
-        /// The account's name.
-        account_name: String,
-        /// Who invites, where it is a person.
-        inviter_name: Option<String>,
-        /// The inviter's address.
-        inviter_email: Option<Email>,
-        /// The role's title.
-        role_title: String,
-        /// One line on what the role can do; may be empty.
-        role_summary: String,
-        /// The link to the page that accepts.
-        link: ActionLink,
-    },
-    /// Somebody with a dead link asks for a new one; to the inviter.
-    InviteWanted {
-        /// The account's name.
-        account_name: String,
-        /// The invitee's name.
-        invitee_name: String,
-        /// The invitee's address.
-        invitee_email: Email,
-        /// The address of the page where it can be sent again.
-        team_link: String,
-    },
-    /// The link to a new password, to the member.
-    PasswordReset {
-        /// The account's name.
-        account_name: String,
-        /// The link to the page that takes the password.
-        link: ActionLink,
-    },
-    /// The password was changed, to the member.
-    PasswordChanged {
-        /// The account's name.
-        account_name: String,
-        /// When.
-        at: Timestamp,
-    },
-    /// The link that confirms a new address, to the new address or to the old one.
-    EmailChange {
-        /// The account's name.
-        account_name: String,
-        /// The new address.
-        new_email: Email,
-        /// Whom it goes to.
-        end: EmailEnd,
-        /// The link to the page that confirms.
-        link: ActionLink,
-    },
-    /// The address was changed, to the old address.
-    EmailChanged {
-        /// The account's name.
-        account_name: String,
-        /// The new address.
-        new_email: Email,
-        /// When.
-        at: Timestamp,
-    },
-    /// Something happened to the second factor, to the member.
-    TwoStep {
-        /// The account's name.
-        account_name: String,
-        /// What.
-        news: TwoStepNews,
-        /// When.
-        at: Timestamp,
-    },
-    /// A test that somebody asked for.
-    Test,
-}
-
-/// One mail, ready to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Whom it goes to.
-    pub to: Email,
-    /// The name of whom it goes to; may be empty.
-    pub to_name: String,
-    /// The `Message-ID` without angle brackets; the same on every try.
-    pub message_id: String,
-    /// Where a notice of what became of it goes; the sender's own address where there is none.
-    pub return_path: Option<Email>,
-    /// The `Date`; the same on every try as well.
-    pub date: Timestamp,
-    /// What it says.
-    pub content: Content,
-}
+use crate::domain::{Digest, Email, Mailbox as Sender, limits};
 
 /// The name of the sender, where the configuration gives none.
 const OWN_NAME: &str = "KWIC";
@@ -222,6 +109,8 @@ mod tests {
     use mail_parser::{MessageParser, MimeHeaders as _};
 
     use super::*;
+    use crate::domain::{EmailEnd, Timestamp, Token, TwoStepNews};
+    use crate::mail::{ActionLink, Content};
 
     const URL: &str = "https://team.example.org/join#";
 

@@ -3,7 +3,7 @@
 //! Names, account names and the texts of roles are strangers' words: they are made fit to show
 //! before they stand anywhere. A mail carries one link at most, and its subject never a token.
 
-use super::message::{ActionLink, Content};
+use super::outgoing::{ActionLink, Content};
 use super::shown;
 use crate::clock::written_out;
 use crate::domain::{Email, EmailEnd, Timestamp, TwoStepNews, limits};

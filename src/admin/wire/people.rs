@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::{Invite, List, Seen};
+use super::{Invite, List};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, Revision, SessionId, Timestamp};
 use crate::flows::import::Imported;
 use crate::flows::session_auth;
-use crate::store::{Committed, Removal};
+use crate::store::{Committed, Removal, personal};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Account {
@@ -89,6 +89,20 @@ impl From<domain::Member> for Member {
             joined: rfc3339(member.joined),
             version: member.version.0,
         }
+    }
+}
+
+/// A member, and when the person signed in last.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Seen {
+    #[serde(flatten)]
+    member: Member,
+    signed_in: Option<String>,
+}
+
+impl From<personal::Seen> for Seen {
+    fn from(seen: personal::Seen) -> Self {
+        Self { signed_in: seen.signed_in.map(rfc3339), member: Member::from(seen.member) }
     }
 }
 

@@ -4,28 +4,13 @@
 
 use serde::Serialize;
 
-use super::people::Session;
-use super::{ApiToken, Entry, Member, Standing};
+use super::{ApiToken, Entry, Seen, Session, Standing};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, SessionId};
 use crate::flows::personal::Data;
 use crate::flows::review;
 use crate::store::personal as store;
-
-/// A member, and when the person signed in last.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Seen {
-    #[serde(flatten)]
-    member: Member,
-    signed_in: Option<String>,
-}
-
-impl From<store::Seen> for Seen {
-    fn from(seen: store::Seen) -> Self {
-        Self { signed_in: seen.signed_in.map(rfc3339), member: Member::from(seen.member) }
-    }
-}
 
 /// What an erasure took away.
 #[derive(Debug, Serialize)]

@@ -11,10 +11,10 @@ use super::audit_diff::added;
 use super::file::open_failure;
 use super::rewrite::{copy, is_due};
 use super::rows::Rows;
-use super::tables::{FORMAT, INVITE_LINKS, INVITES, META};
+use super::tables::{FORMAT, INVITE_LINKS, INVITES, LINKS, META};
 use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, api_token_rows, blocking, cause, link_rows, open_failure, revision, session_rows,
+    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows,
     view,
 };
 use crate::clock;

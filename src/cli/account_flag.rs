@@ -1,0 +1,25 @@
+//! `--account`: how a command names the account that it is about.
+
+use clap::Args;
+
+use super::remote::with_query;
+
+/// Which account a command is about.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Account {
+    /// The account; may be left out while there is only one
+    #[arg(long, value_name = "SLUG")]
+    account: Option<String>,
+}
+
+impl Account {
+    /// The parameter of a call.
+    pub(super) fn parameter(&self) -> (&'static str, Option<&str>) {
+        ("account", self.account.as_deref())
+    }
+
+    /// The path of a call that takes no other parameter.
+    pub(super) fn path(&self, path: &str) -> String {
+        with_query(path, &[self.parameter()])
+    }
+}

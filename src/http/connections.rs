@@ -1,0 +1,210 @@
+//! All open connections of a server: which are too slow, which are told to close, which are cut off.
+//!
+//! Accepts none and reads none: the server enters each one here, and its task leaves when it ends.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Instant;
+
+use hyper::header::HeaderValue;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::connection::{Hands, Phase, Pulse};
+use super::places::Places;
+use super::request::Bodies;
+use super::respond::Reply;
+use crate::clock;
+use crate::domain::{Failure, limits};
+
+/// What a connection may take; milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once, for each listener.
+    pub connections: usize,
+    /// A head: the first since the connection, each other since its first byte.
+    pub head_ms: u64,
+    /// A whole body, or the wait for the next piece of an upload.
+    pub body_ms: u64,
+    /// A warm connection without a request, or an answer that nobody takes.
+    pub idle_ms: u64,
+    /// What runs when the server stops.
+    pub drain_ms: u64,
+    /// How often connections are looked at.
+    pub sweep_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS_MAX,
+            head_ms: limits::HEAD_MS_MAX,
+            body_ms: limits::BODY_MS_MAX,
+            idle_ms: limits::IDLE_MS_MAX,
+            drain_ms: limits::DRAIN_MS_MAX,
+            sweep_ms: 500,
+        }
+    }
+}
+
+/// One connection, as the sweep sees it.
+pub(super) struct Entry {
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) task: AbortHandle,
+    /// Tells the connection to close after the request under way; taken once told.
+    pub(super) close: Option<oneshot::Sender<()>>,
+    /// The places of its listener.
+    pub(super) places: Places,
+    /// Its place is good for one request.
+    pub(super) is_brief: bool,
+    /// Ended, since its caller kept it waiting while the server stops.
+    pub(super) is_cut: bool,
+}
+
+impl Entry {
+    /// Whether the connection has been in its phase for longer than it may. Where a listener is
+    /// full, a caller waiting to be accepted comes before one that sends nothing.
+    fn is_too_slow(&self, bounds: &Bounds) -> bool {
+        let is_crowded = self.is_brief || self.places.are_full();
+        let (phase, for_ms) = self.pulse.read();
+        let most = match phase {
+            // It has its answer, and does not take it.
+            Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
+            // Streams of events have a bound of their own.
+            Phase::Idle if is_crowded && !self.pulse.is_endless() => {
+                bounds.head_ms.min(bounds.idle_ms)
+            }
+            Phase::Idle => bounds.idle_ms,
+            Phase::Head if is_crowded => bounds.head_ms.min(limits::HEAD_MS_MAX_CROWDED),
+            Phase::Head => bounds.head_ms,
+            Phase::Body if is_crowded => bounds.body_ms.min(limits::HEAD_MS_MAX_CROWDED),
+            Phase::Body => bounds.body_ms,
+            Phase::Answer => return false,
+        };
+        for_ms > most
+    }
+}
+
+/// What all listeners of a server share.
+pub(super) struct Shared {
+    pub(super) bounds: Bounds,
+    connections: Mutex<HashMap<u64, Entry>>,
+    next: AtomicU64,
+    began: Instant,
+    pub(super) hands: Arc<Hands>,
+    pub(super) bodies: Arc<Bodies>,
+    stopping: AtomicBool,
+    /// How many handlers panicked, here and in servers beside this one.
+    pub(super) panics: Arc<AtomicU64>,
+}
+
+impl Shared {
+    pub(super) fn new(bounds: Bounds, panics: Arc<AtomicU64>) -> Self {
+        Self {
+            bounds,
+            connections: Mutex::default(),
+            next: AtomicU64::new(0),
+            began: clock::monotonic(),
+            hands: Arc::default(),
+            bodies: Arc::default(),
+            stopping: AtomicBool::new(false),
+            panics,
+        }
+    }
+
+    /// A number for a new connection.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn connections(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn move_hands(&self) {
+        self.hands.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Ends what is too slow.
+    pub(super) fn sweep(&self) {
+        for entry in self.connections().values().filter(|entry| entry.is_too_slow(&self.bounds)) {
+            entry.task.abort();
+        }
+    }
+
+    /// Tells every connection that was not told yet to close as soon as it is idle.
+    pub(super) fn tell_to_close(&self) {
+        for entry in self.connections().values_mut() {
+            if let Some(close) = entry.close.take() {
+                let _ = close.send(());
+            }
+        }
+    }
+
+    /// Ends the connections that are so; answers how many there were.
+    pub(super) fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
+        let mut connections = self.connections();
+        let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
+        those
+            .map(|entry| {
+                entry.is_cut = true;
+                entry.task.abort();
+            })
+            .count()
+    }
+
+    /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
+    pub(super) async fn guarded(
+        &self,
+        id: &HeaderValue,
+        answer: impl Future<Output = Reply>,
+    ) -> (Reply, bool) {
+        let mut answer = pin!(answer);
+        let caught = poll_fn(|context| {
+            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        match caught.await {
+            Ok(reply) => (reply, self.is_stopping()),
+            Err(_) => (self.panicked(id.as_bytes()), true),
+        }
+    }
+
+    /// From now on each answer closes its connection.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What is answered in a handler's place that panicked.
+    pub(super) fn panicked(&self, id: &[u8]) -> Reply {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let request_id = std::str::from_utf8(id).unwrap_or_default();
+        tracing::error!(request_id, "a handler panicked");
+        Reply::message(&Failure::internal("a handler panicked"))
+    }
+}
+
+/// Forgets a connection however its task ends.
+pub(super) struct Leave(pub(super) Arc<Shared>, pub(super) u64);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.connections().remove(&self.1);
+        // Handlers are caught: this is a connection's own, and nobody else would tell of it.
+        if std::thread::panicking() {
+            self.0.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a connection ended in a panic");
+        }
+    }
+}
