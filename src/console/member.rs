@@ -23,7 +23,7 @@ use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Stat
 use crate::engine::{Cell, Matrix};
 use crate::flows::locks::{self, Lock};
 use crate::flows::members::{self, Chosen};
-use crate::flows::permit::Rights;
+use crate::flows::rights::Rights;
 use crate::flows::step_up::Shown;
 use crate::flows::{passwords, roles, sessions, two_step};
 use crate::http::Reply;

@@ -110,7 +110,7 @@ async fn change_names(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(
 
 /// Where no mail is sent a new address cannot be confirmed, and nobody is asked for one.
 fn no_new_email(call: &Call<'_>, viewer: &Viewer) -> Reply {
-    let shell = inside(call, viewer, w::CHANGE_EMAIL).narrow();
+    let shell = Shell::own(call, viewer, w::CHANGE_EMAIL).narrow();
     let lines = vec![w::NEW_EMAIL_NO_MAIL.to_owned()];
     page(&Note { shell, lines, next: ("/me".to_owned(), w::TO_SECURITY) })
 }
