@@ -5,8 +5,9 @@
 //!
 //! # Floors
 //!
-//! A module imports floors **below** it, never beside or above it; inside its own folder it is
-//! free. `tests/it/house.rs` reads the imports and holds the house to this.
+//! A module imports floors **below** it, never beside or above it. Inside a folder imports form no
+//! circle: no file leads back to itself over its neighbours. `tests/it/house.rs` reads the imports
+//! and holds the house to this.
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |

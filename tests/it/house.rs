@@ -2,6 +2,8 @@
 //!
 //! Reads the source as text; runs none of it.
 
+mod imports;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -206,6 +208,36 @@ fn an_import_from_above_is_found() {
         ("domain/email.rs".to_owned(), "use crate::clock::Clock;\n".to_owned()),
     ];
     assert_eq!(climbing(&planted).len(), 3);
+}
+
+#[test]
+fn no_folder_holds_a_circle_of_imports() {
+    let ties = imports::circles(&sources());
+    let what = "files of one folder lead back to each other: move what they share to where both \
+                reach it";
+    assert!(ties.is_empty(), "{what}\n{}", ties.join("\n"));
+}
+
+#[test]
+fn a_circle_of_imports_is_found() {
+    let planted = [
+        ("team.rs", "mod invite;\nmod member;\npub use member::Member as Person;\nstruct Tabs;\n"),
+        ("team/invite.rs", "use super::{Person, Tabs};\n"),
+        ("team/member.rs", "fn tell() { super::words::member::told() }\n"),
+        ("team/words.rs", "mod member;\n"),
+        ("team/words/member.rs", "use crate::team::invite::{self, Sent as S};\n"),
+    ];
+    let planted = planted.map(|(file, text)| (file.to_owned(), text.to_owned()));
+    assert_eq!(
+        imports::circles(&planted),
+        [
+            "team/invite.rs -> team/member.rs: Member",
+            "team/member.rs -> team/words/member.rs: told",
+            "team/words/member.rs -> team/invite.rs: Sent, self",
+        ]
+    );
+    // A member of the circle less, and what the module file defines, tie nothing.
+    assert!(imports::circles(&planted[..4]).is_empty());
 }
 
 #[test]
