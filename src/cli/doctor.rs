@@ -17,6 +17,7 @@ use crate::backup::{leftovers, pending};
 use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
+use crate::flows::review::FindingKind;
 use crate::keys::Keys;
 
 /// How something stands.
@@ -484,6 +485,9 @@ fn warnings(remote: &Remote) -> Vec<Line> {
     found.iter().map(line).collect()
 }
 
+/// The finding that no member can correct.
+const NO_ADMINISTRATOR: &str = FindingKind::NoAdministrator.as_str();
+
 fn review(remote: &Remote, slug: &str) -> Vec<Line> {
     let path = with_query("/api/v1/members/review", &[("account", Some(slug))]);
     match items(remote, &path) {
@@ -495,10 +499,13 @@ fn review(remote: &Remote, slug: &str) -> Vec<Line> {
             .iter()
             .map(|finding| {
                 let sentence = text(finding, "sentence");
-                Line::warn(
-                    "access",
-                    format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
-                )
+                match text(finding, "kind").as_str() {
+                    NO_ADMINISTRATOR => Line::fail("access", format!("`{slug}`: {sentence}")),
+                    _ => Line::warn(
+                        "access",
+                        format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
+                    ),
+                }
             })
             .collect(),
     }

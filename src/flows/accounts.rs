@@ -21,7 +21,7 @@ const ACCOUNTS_NAMED_MAX: usize = 20;
 ///
 /// # Errors
 /// `Invalid` when the name is empty, too long or holds control characters, `unknown_role`, or
-/// `role_missing`; `Conflict` `account_exists`; `Busy`.
+/// `role_missing`, `not_administering`; `Conflict` `account_exists`; `Busy`.
 pub async fn create(
     app: &Arc<App>,
     permit: StorePermit,
@@ -33,6 +33,7 @@ pub async fn create(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, first.iter().map(|first| &first.role)).await?;
+        first.iter().try_for_each(|first| must_administer(&app, &first.role))?;
         let account = Account {
             slug,
             name,
@@ -103,6 +104,26 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
         false => format!("`role` is missing, and several administer an account: name one of `{}`", named.join("`, `")),
     };
     Err(Failure { code: "role_missing", ..Failure::invalid("role", sentence) })
+}
+
+/// Checks that a role administers by the live policies: nobody could manage an account whose first
+/// member does not.
+///
+/// # Errors
+/// `Invalid` `not_administering`, naming the roles that do.
+pub(super) fn must_administer(app: &App, role: &RoleId) -> Result<(), Failure> {
+    let live = app.policies.load();
+    if live.administering().contains(role) {
+        return Ok(());
+    }
+    let named: Vec<&str> = live.administering().iter().map(|role| role.as_str()).collect();
+    let instead = match named.as_slice() {
+        [] => "no role of the live policies does".to_owned(),
+        [one] => format!("use `{one}`"),
+        several => format!("use one of `{}`", several.join("`, `")),
+    };
+    let sentence = format!("the role `{role}` does not administer the account: {instead}");
+    Err(Failure { code: "not_administering", ..Failure::invalid("role", sentence) })
 }
 
 /// The caller's account.
