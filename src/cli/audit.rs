@@ -6,9 +6,10 @@ use clap::Subcommand;
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, with_query};
-use super::{Exit, Global, Outcome, Stop};
-use crate::domain::AuditEvent;
+use super::remote::{Call, Remote, encoded, with_query};
+use super::values::filled;
+use super::{Exit, Global, Outcome, Stop, member};
+use crate::domain::{AuditEvent, Digest, typed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -16,13 +17,13 @@ pub(super) enum AuditCommand {
     #[command(after_help = "Example: kwic-team audit list --member m42 --event user_deleted")]
     List {
         /// The account; may be left out while there is only one
-        #[arg(long, value_name = "SLUG")]
+        #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
         /// The store's own entries: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// Only entries about this member's id
-        #[arg(long)]
+        /// Only entries about this member, by id or address; removed ones, too
+        #[arg(long, value_parser = filled)]
         member: Option<String>,
         /// Only this event
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
@@ -32,7 +33,7 @@ pub(super) enum AuditCommand {
     #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
     Verify {
         /// Only this account's chain
-        #[arg(long, value_name = "SLUG")]
+        #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
         /// Only the store's own chain: accounts and policies
         #[arg(long, conflicts_with = "account")]
@@ -47,6 +48,13 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
         AuditCommand::List { account, store, member, event } => {
+            let of_account = ("account", account.as_deref());
+            let member = match member {
+                Some(address) if address.contains('@') && !store => {
+                    Some(member::id_by_address(&remote, of_account, &address)?)
+                }
+                member => member,
+            };
             let parameters = [
                 ("account", account.as_deref()),
                 ("chain", store.then_some("store")),
@@ -54,9 +62,16 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
                 ("event", event.as_deref()),
             ];
             let mut list = List::new(global.json, &ENTRY);
-            remote.long_pages("/api/v1/audit", &parameters, |entry| list.add(&entry, row))?;
+            let mut found = false;
+            remote.long_pages("/api/v1/audit", &parameters, |entry| {
+                found = true;
+                list.add(&entry, row)
+            })?;
             list.end()?;
-            Ok(Exit::Ok)
+            match member.filter(|_| !found && !store) {
+                Some(id) => about_nobody(&remote, of_account, &id, event.is_some()),
+                None => Ok(Exit::Ok),
+            }
         }
         AuditCommand::Verify { account, store, expect } => {
             let chain = match (&account, store) {
@@ -67,6 +82,25 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
             verify(global, &remote, chain, expect.as_deref())
         }
     }
+}
+
+/// No entry is about this id: where it is no member's either, it may be mistyped.
+fn about_nobody(
+    remote: &Remote,
+    account: (&str, Option<&str>),
+    id: &str,
+    of_event: bool,
+) -> Outcome {
+    let path = with_query(&format!("/api/v1/members/{}", encoded(id)), &[account]);
+    match remote.json(&Call::new("GET", path)) {
+        Err(stop) if stop.code == "unknown_member" => {}
+        _ => return Ok(Exit::Ok),
+    }
+    let such = if of_event { "such " } else { "" };
+    Err(Stop::failure(format!(
+        "no {such}entry is about `{}`, and no member has this id: give an id, or the address of somebody who is or was a member",
+        output::shown(id)
+    )))
 }
 
 const ENTRY: [&str; 6] = ["no", "at", "actor", "event", "target", "detail"];

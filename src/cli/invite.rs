@@ -13,7 +13,8 @@ use super::ask::Yes;
 use super::output::{self, List, text};
 use super::people_file::{self, Format};
 use super::remote::{Call, Remote, reasons};
-use super::{Exit, Global, Outcome, Stop, edit, mail};
+use super::values::filled;
+use super::{Exit, Global, Outcome, Stop, edit, mail, role};
 use crate::domain::member::full_name;
 use crate::domain::{Email, InviteId, InviteState, RoleId};
 use crate::flows::import::Row;
@@ -22,6 +23,7 @@ use crate::flows::roles::Titles;
 #[derive(Args, Debug)]
 pub(super) struct Who {
     /// The invite's id, else the address
+    #[arg(value_parser = filled)]
     invite: String,
     #[command(flatten)]
     account: Account,
@@ -43,7 +45,7 @@ pub(super) enum InviteCommand {
         #[arg(long, value_parser = InviteState::ALL.map(InviteState::as_str))]
         state: Option<String>,
         /// Only this role
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         role: Option<String>,
         /// Part of a name or an address
         #[arg(long)]
@@ -80,16 +82,16 @@ pub(super) struct SendArgs {
     #[command(flatten)]
     account: Account,
     /// The address
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     email: Option<String>,
     /// The first name
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     first_name: Option<String>,
     /// The last name; left out for who has one name
     #[arg(long)]
     last_name: Option<String>,
     /// The role
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
     /// A name for this call: sent again under it, it invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
@@ -121,6 +123,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
         }
         InviteCommand::Send(args) => send(global, &remote, args),
         InviteCommand::List { account, state, role, search } => {
+            let role = role.map(|role| role::named(&remote, role)).transpose()?;
             let parameters = [
                 account.parameter(),
                 ("state", state.as_deref()),
@@ -130,7 +133,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
             list(global, &remote, &parameters)
         }
         InviteCommand::Edit { who, person } => {
-            let changes = person.changes()?;
+            let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
             let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
             output::answer(global, &after, show)
@@ -162,11 +165,12 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
 }
 
 fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
+    let role = args.role.map(|role| role::named(remote, role)).transpose()?;
     let body = edit::object([
         ("first_name", args.first_name.map(Json::from)),
         ("last_name", Some(args.last_name.unwrap_or_default().into())),
         ("email", args.email.map(Json::from)),
-        ("role", args.role.map(Json::from)),
+        ("role", role.map(Json::from)),
     ]);
     let mut call = Call::new("POST", args.account.path("/api/v1/invites")).body(&body);
     call.idempotency_key = args.idempotency_key.as_deref();

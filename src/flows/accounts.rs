@@ -270,7 +270,10 @@ fn only(mut accounts: Vec<Account>) -> Result<AccountSlug, Failure> {
         let named: Vec<&str> =
             accounts.iter().take(ACCOUNTS_NAMED_MAX).map(|a| a.slug.as_str()).collect();
         let more = if accounts.len() > named.len() { " and more" } else { "" };
-        format!("there are several accounts: name one of `{}`{more}", named.join("`, `"))
+        format!(
+            "there are several accounts: name one of `{}`{more} (`--account`)",
+            named.join("`, `")
+        )
     };
     Err(Failure {
         fields: vec![("account".to_owned(), text.clone())],

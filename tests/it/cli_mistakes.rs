@@ -69,3 +69,109 @@ fn an_account_that_nobody_can_administer_is_a_fault() {
     let review = sidecar.ok(&["member", "review", "--account", "acme"]);
     assert!(!review.contains("nobody can administer"), "{review}");
 }
+
+#[test]
+fn whoever_was_removed_or_only_invited_is_said_to_be() {
+    let sidecar = sidecar();
+    sidecar.members("acme", &[("rem", "operator")]);
+    sidecar.ok(&["member", "remove", "rem", "--yes"]);
+    for verb in ["show", "suspend", "restore", "export", "reset-password"] {
+        let told = refused(&sidecar, 1, &["member", verb, "rem@example.org"]);
+        holds(&told, &["`rem@example.org` was removed at 20", "`kwic-team invite send`"]);
+        holds(&refused(&sidecar, 1, &["member", verb, "rem"]), &["`rem` was removed at 20"]);
+        let told = refused(&sidecar, 1, &["member", verb, "never@example.org"]);
+        holds(&told, &["there is no such member"]);
+    }
+    let told = refused(&sidecar, 64, &["member", "erase", "rem@example.org", "--yes"]);
+    holds(&told, &["erase takes the id", "was the address of `rem`, removed at 20"]);
+    let told = refused(&sidecar, 64, &["member", "erase", "never@example.org", "--yes"]);
+    holds(&told, &["erase takes the id", "--event user_deleted"]);
+    invite(&sidecar, "acme", "root@example.org", "administrator");
+    let told = refused(&sidecar, 1, &["recover", "root@example.org"]);
+    holds(
+        &told,
+        &["is invited and has not joined yet", "`kwic-team invite link root@example.org`"],
+    );
+}
+
+#[test]
+fn the_audit_log_is_asked_by_address_too() {
+    let sidecar = sidecar();
+    sidecar.members("acme", &[("rem", "operator")]);
+    sidecar.ok(&["member", "suspend", "bo"]);
+    sidecar.ok(&["member", "remove", "rem", "--yes"]);
+    let about = |who: &str| sidecar.ok(&["audit", "list", "--member", who]);
+    assert_eq!(about("BO@example.org"), about("bo"));
+    holds(&about("bo@example.org"), &["user_suspended"]);
+    holds(&about("rem@example.org"), &["user_deleted"]);
+    let told = refused(&sidecar, 1, &["audit", "list", "--member", "nobody@example.org"]);
+    holds(&told, &["no member has or had the address"]);
+    let told = refused(&sidecar, 1, &["audit", "list", "--member", "nobody"]);
+    holds(&told, &["no entry is about `nobody`"]);
+    // A member about whom there is no such entry is no mistake.
+    let none = ["audit", "list", "--member", "ann", "--event", "user_suspended"];
+    assert_eq!(sidecar.ok(&none), "");
+}
+
+#[test]
+fn an_empty_name_is_a_usage_error_everywhere() {
+    for line in [
+        &["member", "show", ""][..],
+        &["member", "suspend", ""],
+        &["member", "edit", "", "--role", "x"],
+        &["member", "edit", "m1", "--first-name", ""],
+        &["member", "remove", "", "--yes"],
+        &["member", "erase", " ", "--yes"],
+        &["member", "export", ""],
+        &["member", "list", "--role", ""],
+        &["member", "list", "--account", ""],
+        &["token", "revoke", "", "--yes"],
+        &["token", "list", "--member", ""],
+        &["invite", "link", ""],
+        &["invite", "list", "--role", ""],
+        &["role", "show", ""],
+        &["recover", ""],
+        &["mail", "test", ""],
+        &["audit", "list", "--member", ""],
+    ] {
+        let ran = run(line);
+        assert_eq!(ran.code, 64, "{line:?}: {}", ran.err);
+        holds(&ran.err, &["it is empty"]);
+    }
+}
+
+#[test]
+fn numbers_and_times_say_what_they_may_be() {
+    let token = ["token", "create", "--member", "ann", "--role", "operator", "x", "--days"];
+    for days in ["2027-01-31", "0"] {
+        let told = run(&[&token[..], &[days]].concat()).complains(64);
+        holds(&told, &["give a number of days from 1 to 365"]);
+        assert!(!told.contains("invalid digit"), "{told}");
+    }
+    let told = run(&["--timeout", "soon", "member", "list"]).complains(64);
+    holds(&told, &["give seconds from 1 to 86400"]);
+    let told = run(&["account", "edit", "--invite-lifetime", "1000h"]).complains(64);
+    holds(&told, &["from `1h` to `720h`"]);
+}
+
+#[test]
+fn roles_are_named_by_title_too() {
+    let sidecar = sidecar();
+    holds(&sidecar.ok(&["member", "list", "--role", "Operator"]), &["bo@example.org"]);
+    holds(&sidecar.ok(&["role", "show", "Chat Manager"]), &["id\tchat_manager"]);
+    sidecar.ok(&["member", "edit", "bo", "--role", "Chat Manager"]);
+    holds(&sidecar.ok(&["member", "list", "--role", "chat_manager"]), &["bo@example.org"]);
+    for line in [
+        &["role", "show", "emperor"][..],
+        &["role", "show", "The Emperor"],
+        &["role", "compare", "operator", "The Emperor"],
+        &["member", "list", "--role", "The Emperor"],
+        &["member", "edit", "bo", "--role", "emperor"],
+    ] {
+        let told = refused(&sidecar, 64, line);
+        let named = line.last().unwrap();
+        holds(&told, &[&format!("there is no role `{named}`: use one of `administrator`")]);
+    }
+    let told = refused(&sidecar, 64, &["role", "suggest", "foo"]);
+    assert!(!told.contains("/api/"), "{told}");
+}
