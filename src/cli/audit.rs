@@ -146,6 +146,7 @@ impl<'a> Chain<'a> {
 }
 
 fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&str>) -> Outcome {
+    let expect = expect.map(head).transpose()?;
     let path = with_query("/api/v1/audit/verify", &[("account", wanted.account())]);
     let report = remote.json(&Call::new("GET", path))?;
     let chains = report.get("items").and_then(Json::as_array).into_iter().flatten();
@@ -158,7 +159,7 @@ fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&s
     }
     match expect {
         Some(expect) if !chains.iter().any(|chain| text(chain, "head") == expect) => {
-            reaches(remote, wanted, expect)
+            reaches(remote, wanted, &chains, &expect)
         }
         _ => Ok(Exit::Ok),
     }
@@ -184,26 +185,76 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
 }
 
 /// A head that was kept may have been built upon since: then some entry carries it.
-fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
-    let mut found = false;
-    let mut look = |account: Option<&str>, chain: Option<&str>| {
-        remote.long_pages("/api/v1/audit", &[("account", account), ("chain", chain)], |entry| {
-            found |= text(&entry, "hash") == expect;
-            Ok(())
-        })
-    };
-    if !matches!(chain, Chain::Account(_)) {
-        look(None, Some("store"))?;
-    }
-    if !matches!(chain, Chain::Store) {
-        // Where there are several accounts and none is named, the sidecar says which there are.
-        look(chain.account(), None)?;
-    }
-    if found {
+fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -> Outcome {
+    if carrier(remote, chains, expect)?.is_some() {
         output::complain("the chain holds, and was built upon what was expected");
         return Ok(Exit::Ok);
+    }
+    if !matches!(wanted, Chain::Any) {
+        // The head of another chain says nothing about this one.
+        let report = remote.json(&Call::new("GET", "/api/v1/audit/verify"))?;
+        let all = report.get("items").and_then(Json::as_array).into_iter().flatten();
+        let is_new = |chain: &&Json| {
+            chains.iter().all(|known| text(known, "account") != text(chain, "account"))
+        };
+        let others: Vec<&Json> = all.filter(is_new).collect();
+        if let Some(other) = carrier(remote, &others, expect)? {
+            return Err(of_other(other, expect));
+        }
     }
     Err(Stop::failure(
         "the chain holds in itself, but nowhere has the head that was expected: its end was cut off or written anew",
     ))
+}
+
+/// The chain that has this head, now or at some entry.
+fn carrier<'c>(
+    remote: &Remote,
+    chains: &[&'c Json],
+    expect: &str,
+) -> Result<Option<&'c Json>, Stop> {
+    if let Some(chain) = chains.iter().find(|chain| text(chain, "head") == expect) {
+        return Ok(Some(*chain));
+    }
+    for chain in chains {
+        let account = text(chain, "account");
+        let parameter = match account.as_str() {
+            "" => ("chain", Some("store")),
+            account => ("account", Some(account)),
+        };
+        let mut found = false;
+        remote.long_pages("/api/v1/audit", &[parameter], |entry| {
+            found |= text(&entry, "hash") == expect;
+            Ok(())
+        })?;
+        if found {
+            return Ok(Some(*chain));
+        }
+    }
+    Ok(None)
+}
+
+/// The head of another chain than the one that is looked at.
+fn of_other(chain: &Json, expect: &str) -> Stop {
+    let is = if text(chain, "head") == expect { "is" } else { "was once" };
+    let (name, flag) = match text(chain, "account") {
+        account if account.is_empty() => ("the store's own chain".to_owned(), "--store".to_owned()),
+        account => (format!("`{account}`"), format!("--account {account}")),
+    };
+    Stop::usage(format!(
+        "this {is} the head of {name}, and says nothing about the chain that was checked: give {flag}"
+    ))
+}
+
+/// A head as it was copied.
+///
+/// # Errors
+/// A usage error for what is no head.
+fn head(typed: &str) -> Result<String, Stop> {
+    Digest::from_hex(typed::pasted(typed)).map(|head| head.hex()).ok_or_else(|| {
+        let shown = output::shown(typed::pasted(typed));
+        Stop::usage(format!(
+            "--expect: `{shown}` is not a head: give all 64 characters (0-9, a-f) that `kwic-team audit verify` printed"
+        ))
+    })
 }

@@ -71,6 +71,47 @@ fn an_account_that_nobody_can_administer_is_a_fault() {
 }
 
 #[test]
+fn a_mistyped_head_accuses_nobody() {
+    let sidecar = sidecar();
+    sidecar.account("beta");
+    sidecar.members("beta", &[("cy", "administrator")]);
+    let chains = sidecar.ok(&["audit", "verify"]);
+    let head = |chain: &str| {
+        let line = chains.lines().find(|line| line.starts_with(&format!("{chain}\t"))).unwrap();
+        line.split('\t').nth(2).unwrap().to_owned()
+    };
+    let (acme, beta, store) = (head("acme"), head("beta"), head("(store)"));
+    let expect = |account: &[&str], head: &str| {
+        ran(&sidecar, &[&["audit", "verify"], account, &["--expect", head]].concat())
+    };
+    let of_acme = ["--account", "acme"];
+    for typed in [acme.clone(), acme.to_uppercase(), format!(" {acme}\n")] {
+        expect(&of_acme, &typed).ends(0);
+        expect(&[], &typed).ends(0);
+    }
+    for typed in ["", "foo", &acme[..16], &format!("{acme}0")] {
+        let ran = expect(&of_acme, typed);
+        holds(&ran.err, &["is not a head: give all 64 characters"]);
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "nothing was looked at");
+    }
+    let other = expect(&of_acme, &beta);
+    holds(&other.err, &["this is the head of `beta`", "give --account beta"]);
+    other.ends(64);
+    let other = expect(&of_acme, &store);
+    holds(&other.err, &["this is the head of the store's own chain", "give --store"]);
+    other.ends(64);
+    // Built upon since.
+    sidecar.ok(&["member", "suspend", "bo", "--account", "acme"]);
+    expect(&[], &acme).ends(0);
+    let other = expect(&["--account", "beta"], &acme);
+    holds(&other.err, &["this was once the head of `acme`"]);
+    other.ends(64);
+    let cut = expect(&[], &"c".repeat(64));
+    holds(&cut.err, &["nowhere has the head that was expected"]);
+    cut.ends(1);
+}
+
+#[test]
 fn whoever_was_removed_or_only_invited_is_said_to_be() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);

@@ -685,6 +685,8 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
         page(std::slice::from_ref(&entry), None),
         page(&[chain(Some("acme"), None)], None),
         page(&[entry], None),
+        // No other chain has it.
+        page(&[chain(Some("acme"), None)], None),
         page(&[chain(Some("acme"), Some("entry 2: another hash")), chain(None, None)], None),
         page(&[chain(Some("acme"), Some("entry 2: another hash")), chain(None, None)], None),
     ]);
