@@ -22,7 +22,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
 pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     let permit = call.operator()?;
     let mut form = call.form().await?;
-    let slug = form.required("slug", AccountSlug::parse);
+    let slug = form.required("slug", AccountSlug::typed);
     let name = form.required("name", accounts::checked_name);
     let first = first_member(&mut form);
     let (slug, name) = form.done(slug.zip(name))?;

@@ -11,9 +11,7 @@ use super::query::Params;
 use crate::app::App;
 use crate::browser;
 use crate::domain::api_token;
-use crate::domain::{
-    AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits,
-};
+use crate::domain::{ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits};
 use crate::flows::api_tokens::{self, Holder};
 use crate::flows::permit::{Caller, StorePermit, operator_only};
 use crate::flows::sessions::{self, COOKIE, SignedIn};
@@ -95,7 +93,7 @@ impl Call<'_> {
     pub(super) async fn caller(&mut self) -> Result<Caller, Failure> {
         match self.who.clone() {
             Some(Who::Sidecar { uid }) => {
-                let named = self.params.read_as("account", AccountSlug::parse);
+                let named = self.params.read_as("account", accounts::typed);
                 self.done()?;
                 Ok(Caller::Sidecar { uid, account: accounts::meant(self.app, named).await? })
             }

@@ -202,6 +202,20 @@ pub async fn list(app: &App, _permit: &StorePermit) -> Result<Vec<Account>, Fail
     app.store.accounts().await
 }
 
+/// The name of an account as the operator of the sidecar types it.
+///
+/// # Errors
+/// `Invalid` for what names no account.
+pub fn typed(text: &str) -> Result<AccountSlug, Failure> {
+    AccountSlug::typed(text).map_err(|_| {
+        let shown = text.trim().escape_debug();
+        Failure::invalid(
+            "account",
+            format!("there is no account `{shown}`: `kwic-team account list` shows the accounts"),
+        )
+    })
+}
+
 /// The account that a caller means: the one named, else the only one there is.
 ///
 /// # Errors

@@ -112,6 +112,30 @@ fn a_mistyped_head_accuses_nobody() {
 }
 
 #[test]
+fn an_account_is_found_however_its_name_is_typed() {
+    let sidecar = sidecar();
+    for typed in ["ACME", " Acme "] {
+        holds(&sidecar.ok(&["member", "list", "--account", typed]), &["ann@example.org"]);
+        sidecar.ok(&["recover", "--account", typed, "ann@example.org"]);
+    }
+    let told = refused(&sidecar, 64, &["member", "list", "--account", "Acme Inc"]);
+    holds(&told, &["there is no account `Acme Inc`", "kwic-team account list"]);
+    sidecar.account("Beta");
+    let several = refused(&sidecar, 64, &["member", "list"]);
+    holds(&several, &["name one of `acme`, `beta` (`--account`)"]);
+}
+
+#[tokio::test]
+async fn whoever_signs_in_may_type_the_account_in_capitals() {
+    let console = Console::new().await;
+    console.stage.member("ann", "administrator").await;
+    console.sign_in(" ACME ", "ann").await;
+    let body = json!({"account": "Acme Inc", "email": "ann@example.org", "password": "x"});
+    let refused = console.anybody("POST /sign-in", &body).await.problem(400, "invalid");
+    holds(refused["detail"].as_str().unwrap(), &["`Acme Inc`", "looks like `acme`"]);
+}
+
+#[test]
 fn whoever_was_removed_or_only_invited_is_said_to_be() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);
