@@ -136,6 +136,38 @@ async fn whoever_signs_in_may_type_the_account_in_capitals() {
 }
 
 #[test]
+fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
+    let sidecar = sidecar();
+    invite(&sidecar, "acme", "ro@example.org", "automation_manager");
+    without_tests(&sidecar);
+    fs::remove_file(sidecar.path("policies/roles/automation_manager.cedar")).unwrap();
+    let note = "`acme`: 1 open invite names the role `automation_manager`, which is gone";
+    holds(&sidecar.ok(&["policy", "reload"]), &[note]);
+    // The same as where the watcher was first.
+    let again = sidecar.ok(&["policy", "reload"]);
+    holds(&again, &["were live already", note]);
+    holds(&sidecar.ok(&["doctor"]), &[&format!("warn: {note}")]);
+    for line in [
+        &["invite", "resend", "ro@example.org"][..],
+        &["invite", "link", "ro@example.org"],
+        &["invite", "edit", "ro@example.org", "--first-name", "Rosa"],
+    ] {
+        let told = refused(&sidecar, 1, line);
+        holds(&told, &["for the role `automation_manager`, which was removed", "invite edit"]);
+        assert!(!told.contains("use one of"), "{told}");
+    }
+    let wrong = ["invite", "edit", "ro@example.org", "--role", "emperor"];
+    holds(&refused(&sidecar, 64, &wrong), &["there is no role `emperor`"]);
+    holds(
+        &sidecar.ok(&["invite", "list", "--role", "automation_manager"]),
+        &["ro@example.org\tRo\tautomation_manager"],
+    );
+    sidecar.ok(&["invite", "edit", "ro@example.org", "--role", "operator"]);
+    assert!(!sidecar.ok(&["doctor"]).contains("which is gone"));
+    sidecar.ok(&["invite", "link", "ro@example.org"]);
+}
+
+#[test]
 fn whoever_was_removed_or_only_invited_is_said_to_be() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);
