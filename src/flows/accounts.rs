@@ -190,7 +190,7 @@ fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor_first",
-        "who asks everybody for two-step verification has it already: set it up for yourself first",
+        "set up two-step verification for yourself first: only then can you require it of everybody",
     )
 }
 

@@ -18,7 +18,7 @@ use super::whole::whole;
 use super::{accounts, refresh, roles};
 use crate::app::App;
 use crate::authenticator::{self, Enrolment, Hour, SECRET_BYTES};
-use crate::domain::two_step::{RecoveryCode, clock_off, wrong_code};
+use crate::domain::two_step::{RecoveryCode, clock_off, own_factor_first, wrong_code};
 use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits, typed};
 use crate::entropy;
 use crate::keys::Keys;
@@ -265,6 +265,10 @@ pub async fn reset(
             Caller::Sidecar { .. } => None,
             Caller::Member(signed_in) => {
                 let own = signed_in.record(&app).await?;
+                // Before the password, which would not help.
+                if !own.two_step {
+                    return Err(own_factor_first());
+                }
                 let shown = shown.ok_or_else(own_password_missing)?;
                 Some(check_own(&app, &own, &shown, &from).await?)
             }

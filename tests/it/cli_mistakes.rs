@@ -168,6 +168,12 @@ fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
 }
 
 #[test]
+fn nobody_loses_a_second_factor_that_is_not_there() {
+    let told = refused(&sidecar(), 1, &["member", "reset-two-step", "bo"]);
+    assert_eq!(told, "First Last has no two-step verification: nothing was changed\n");
+}
+
+#[test]
 fn whoever_was_removed_or_only_invited_is_said_to_be() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);

@@ -240,7 +240,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
     wrong.shows(400, &["id=\"name-wrong\"", "id=\"hours-wrong\"", "value=\"never\""]);
     ann.form("/account", "name=Blind&hours=96").await.shows(412, &["value=\"Blind\""]);
     let enforce = ann.form("/account", "version=3&name=Zenith&hours=96&two_step=yes").await;
-    enforce.shows(409, &["set it up for yourself first"]);
+    enforce.shows(409, &["Set up two-step verification for yourself first"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use crate::clock;
 use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::two_step::{
-    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, set_up_first, wrong_code,
+    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, own_factor_first,
+    set_up_first, wrong_code,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Factors, Failure, Kind, LetterKind, Member,
@@ -169,7 +170,7 @@ impl RedbStore {
                 show_own(change, actor, shown)?;
             }
             if !member.two_step {
-                return Err(not_set_up().into());
+                return Err(nothing_to_reset(&member).into());
             }
             take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
@@ -473,7 +474,16 @@ pub(super) fn not_set_up() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",
-        "there is no two-step verification here, or its setting up took too long: begin with `POST /api/v1/me/two-step`",
+        "two-step verification is not set up, or setting it up took too long: begin to set it up again",
+    )
+}
+
+/// The refusal to take away what another member does not have.
+fn nothing_to_reset(member: &Member) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_set_up",
+        format!("{} has no two-step verification: nothing was changed", member.full_name()),
     )
 }
 
@@ -490,13 +500,5 @@ fn own_factor() -> Failure {
         Kind::Conflict,
         "own_factor",
         "nobody resets the own factor: use a recovery code, or ask another administrator",
-    )
-}
-
-fn own_factor_first() -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "own_factor_first",
-        "who takes away somebody's second factor shows an own one: set up two-step verification for yourself first",
     )
 }
