@@ -16,9 +16,8 @@ use super::remote::{Call, Remote, reasons};
 use super::values::filled;
 use super::{Exit, Global, Outcome, Stop, edit, mail, role};
 use crate::domain::member::full_name;
-use crate::domain::{Email, InviteId, InviteState, RoleId};
+use crate::domain::{Email, InviteId, InviteState};
 use crate::flows::import::Row;
-use crate::flows::roles::Titles;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
@@ -320,13 +319,10 @@ fn send_all(
     file: &Path,
     format: Format,
 ) -> Outcome {
-    let mut roles = Vec::new();
-    remote.pages("/api/v1/roles", &[], |role| {
-        let id = RoleId::parse(&text(&role, "id")).ok();
-        roles.extend(id.map(|id| (id, text(&role, "title"))));
-        Ok(())
+    let roles = role::titles(remote)?;
+    let people = people_file::invited(file, format, roles, &global.wait_limit, |email| {
+        clash(remote, account, email)
     })?;
-    let people = people_file::invited(file, format, Titles::new(roles), &global.wait_limit)?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
@@ -363,6 +359,30 @@ fn send_all(
             lines.join(", ")
         ))),
     }
+}
+
+/// Why an address cannot be invited, where the sidecar knows it already.
+fn clash(remote: &Remote, account: &Account, email: &Email) -> Option<String> {
+    let mut reason = None;
+    let parameters = [account.parameter(), ("email", Some(email.as_str()))];
+    // What is not answered now is told of the line when it is sent.
+    let asked = remote.pages("/api/v1/members", &parameters, |_| {
+        reason = Some(format!("`{email}` is the address of a member already"));
+        Ok(())
+    });
+    if asked.is_ok() && reason.is_none() {
+        let parameters =
+            [account.parameter(), ("state", Some("pending")), ("search", Some(email.key()))];
+        let _ = remote.pages("/api/v1/invites", &parameters, |invite| {
+            let other = Email::parse(&text(&invite, "email"));
+            if other.is_ok_and(|other| other.key() == email.key()) {
+                let expires = text(&invite, "expires");
+                reason = Some(format!("`{email}` is invited already, until {expires}"));
+            }
+            Ok(())
+        });
+    }
+    reason
 }
 
 fn wire(row: &Row) -> Json {

@@ -174,6 +174,50 @@ fn nobody_loses_a_second_factor_that_is_not_there() {
 }
 
 #[test]
+fn a_file_of_people_names_every_line_and_why() {
+    let sidecar = sidecar();
+    invite(&sidecar, "acme", "in@example.org", "operator");
+    let write = |name: &str, text: &[u8]| {
+        let path = sidecar.path(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let twice = write(
+        "twice.csv",
+        b"first_name,last_name,email,role\nA,B,dup1@example.org,operator\nA,B,DUP1@example.org,operator\n",
+    );
+    let told = refused(&sidecar, 1, &["member", "import", &twice]).to_lowercase();
+    holds(&told, &["line 3", "same address as line 2"]);
+    assert!(!told.contains("already"), "{told}");
+    let all = write(
+        "all.csv",
+        b"first_name,last_name,email,role\nA,B,a@example.org,boss\nA,B,in@example.org,operator\nA,B,bo@example.org,operator\nA,B,new@example.org,operator\nA,B,new@example.org,operator\n",
+    );
+    let told = refused(&sidecar, 1, &["invite", "send", "--file", &all]);
+    holds(
+        &told,
+        &[
+            "nobody was invited",
+            "line 2: there is no role `boss`",
+            "line 3: `in@example.org` is invited already, until 20",
+            "line 4: `bo@example.org` is the address of a member already",
+            "line 6: `new@example.org`: same address as line 5",
+        ],
+    );
+    assert!(!told.contains("line 5:"), "{told}");
+    let workbook = write("team.xlsx", b"PK\x03\x04\x14\x00\x06\x00");
+    for line in [&["member", "import", &workbook][..], &["invite", "send", "--file", &workbook]] {
+        for (more, code) in [(&[][..], 64), (&["--format", "csv"], 1)] {
+            let told = refused(&sidecar, code, &[line, more].concat());
+            holds(&told, &["workbook", "save it as CSV UTF-8"]);
+        }
+    }
+    let lines = write("team.jsonl", b"{\"mail\":\"a@example.org\"}\n");
+    let told = refused(&sidecar, 1, &["member", "import", &lines]);
+    holds(&told, &["unknown key `mail`"]);
+}
+
+#[test]
 fn whoever_was_removed_or_only_invited_is_said_to_be() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);
