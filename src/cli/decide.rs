@@ -4,7 +4,7 @@
 //! `entities.json`, or a member made up by `--role`.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
@@ -211,7 +211,17 @@ fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
         let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
         return Err(Stop::failure(why));
     }
-    policy::gate(&own.with_file(ENTITIES, text))
+    policy::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))
+}
+
+/// Faults of the entities by the name of the file that was given.
+fn by_own_name(stop: Stop, entities: &Path) -> Stop {
+    let line = |line: &str| match line.strip_prefix(ENTITIES) {
+        Some(rest) if rest.starts_with(':') => format!("{}{rest}", entities.display()),
+        _ => line.to_owned(),
+    };
+    let lines: Vec<String> = stop.message.lines().map(line).collect();
+    Stop { message: lines.join("\n"), ..stop }
 }
 
 fn answer(decision: &Decision) -> Json {

@@ -101,7 +101,12 @@ fn print(global: &Global, line: &Line) -> Result<(), Stop> {
             let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
             output::line(&line.to_string())
         }
-        false => output::say(&format!("{}: {sentence}", state.as_str())),
+        false => {
+            // A fault of a policy has its excerpt below. No line of it looks like one of these.
+            let mut lines = sentence.lines();
+            output::say(&format!("{}: {}", state.as_str(), lines.next().unwrap_or_default()))?;
+            lines.try_for_each(|line| output::line(&format!("  {}", output::shown(line))))
+        }
     }
 }
 
@@ -209,7 +214,7 @@ fn policies(ready: &Json) -> Line {
             Line::fail(
                 "policies",
                 format!(
-                    "the policy folder is not live, and {answers}: {fault}; correct what this names, then run `kwic-team policy reload`"
+                    "the policy folder is not live, and {answers}: correct what is named here, then run `kwic-team policy reload`\n{fault}"
                 ),
             )
         }

@@ -322,3 +322,54 @@ fn roles_are_named_by_title_too() {
     let told = refused(&sidecar, 64, &["role", "suggest", "foo"]);
     assert!(!told.contains("/api/"), "{told}");
 }
+
+#[test]
+fn policy_tools_point_at_the_line() {
+    let sidecar = sidecar();
+    let role = sidecar.path("policies/roles/operator.cedar");
+    let text = fs::read_to_string(&role).unwrap();
+    let wrong = text.replace("@role(\"operator\")", "@role(\"operater\")");
+    assert_ne!(text, wrong);
+    fs::write(&role, &wrong).unwrap();
+    let line = wrong.lines().position(|line| line.starts_with("@role")).unwrap() + 1;
+    let policies = sidecar.path("policies");
+    let told = run(&["policy", "check", policies.to_str().unwrap()]).complains(3);
+    holds(
+        &told,
+        &[&format!("roles/operator.cedar:{line}: `@role` must be"), "@role(\"operater\")"],
+    );
+    refused(&sidecar, 3, &["policy", "reload"]);
+    let doctor = ran(&sidecar, &["doctor"]);
+    holds(&doctor.out, &["fail: the policy folder is not live", "^^^^^"]);
+    assert!(!doctor.out.contains("\\n"), "{}", doctor.out);
+    let states = ["ok: ", "warn: ", "fail: ", "  "];
+    let is_line = |line: &str| states.iter().any(|state| line.starts_with(state));
+    assert!(doctor.out.lines().all(is_line), "{}", doctor.out);
+    doctor.ends(1);
+
+    fs::write(&role, format!("{text}\nforbid(\n")).unwrap();
+    let told = run(&["policy", "fmt", policies.to_str().unwrap()]).complains(3);
+    let last = text.lines().count() + 1;
+    let named = (last..last + 3).any(|at| told.contains(&format!("roles/operator.cedar:{at}: ")));
+    assert!(named && told.contains('^'), "{told}");
+
+    let team = sidecar.path("team.csv");
+    fs::write(&team, "id,email\n").unwrap();
+    let shipped = shipped_policies();
+    let told = run(&[
+        "decide",
+        "--policies",
+        shipped.to_str().unwrap(),
+        "--entities",
+        team.to_str().unwrap(),
+        "--subject",
+        "user:a",
+        "--action",
+        "team:view",
+        "--resource",
+        "account:acme",
+    ])
+    .complains(3);
+    holds(&told, &[team.to_str().unwrap()]);
+    assert!(!told.contains("entities.json:"), "{told}");
+}

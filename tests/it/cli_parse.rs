@@ -812,7 +812,7 @@ fn formatting_changes_all_files_or_none() {
     for text in [&b"permit ("[..], b"// \xff\npermit(principal,action,resource);"] {
         fs::write(&bad, text).unwrap();
         let err = run(&["policy", "fmt", path(&policies)]).complains(3);
-        assert!(err.starts_with("rules/bad.cedar: "), "{err}");
+        assert!(err.starts_with("rules/bad.cedar:"), "{err}");
         assert_eq!(fs::read(&bad).unwrap(), text);
         assert_eq!(fs::read_to_string(&good).unwrap(), untidy);
     }
