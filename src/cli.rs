@@ -14,6 +14,7 @@ mod doctor;
 mod edit;
 mod input;
 mod invite;
+mod json_object;
 mod keys;
 mod mail;
 mod member;

@@ -324,6 +324,38 @@ fn roles_are_named_by_title_too() {
 }
 
 #[test]
+fn a_question_does_not_contradict_itself() {
+    let policies = shipped_policies();
+    let asked = [
+        "decide",
+        "--policies",
+        policies.to_str().unwrap(),
+        "--subject",
+        "user:ann",
+        "--role",
+        "Administrator",
+        "--action",
+        "team:view",
+        "--resource",
+        "account:acme",
+    ];
+    let ask = |more: &[&str]| run(&[&asked[..], more].concat());
+    ask(&["--account", "acme"]).ends(0);
+    ask(&["--account", "acme", "--properties", r#"{"account":"acme"}"#]).ends(0);
+    let told = ask(&["--account", "acme", "--properties", r#"{"account":"beta"}"#]).complains(64);
+    holds(&told, &["--account and the `account` of --properties"]);
+    for flag in ["--properties", "--subject-properties", "--action-properties", "--context"] {
+        let told = ask(&["--account", "acme", flag, r#"{"a":1,"a":2}"#]).complains(64);
+        holds(&told, &[flag, "`a` is given twice"]);
+    }
+    let told = ask(&["--member-account", "acme", "--explain", "--resource-properties", "{}"]);
+    if told.out.contains("names no account") {
+        holds(&told.out, &["give --account"]);
+        assert!(!told.out.contains("resource.properties"), "{}", told.out);
+    }
+}
+
+#[test]
 fn policy_tools_point_at_the_line() {
     let sidecar = sidecar();
     let role = sidecar.path("policies/roles/operator.cedar");
