@@ -324,6 +324,20 @@ fn roles_are_named_by_title_too() {
 }
 
 #[test]
+fn what_is_wrong_with_an_address_is_all_that_is_told() {
+    let sidecar = sidecar();
+    let create = ["account", "create", "--slug", "delta", "--name", "D", "--first-name", "Gi"];
+    let told = refused(
+        &sidecar,
+        64,
+        &[&create[..], &["--last-name", "Lu", "--email", "bad address"]].concat(),
+    );
+    holds(&told, &["it has a space"]);
+    assert!(!told.contains("or none"), "{told}");
+    sidecar.ok(&[&create[..], &["--email", "mailto:gi@example.org"]].concat());
+}
+
+#[test]
 fn a_question_does_not_contradict_itself() {
     let policies = shipped_policies();
     let asked = [
