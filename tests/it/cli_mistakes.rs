@@ -419,3 +419,14 @@ fn policy_tools_point_at_the_line() {
     holds(&told, &[team.to_str().unwrap()]);
     assert!(!told.contains("entities.json:"), "{told}");
 }
+
+#[tokio::test]
+async fn the_current_password_is_no_new_one() {
+    let console = Console::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let same = json!({"current": crate::stage::PASSWORD, "password": crate::stage::PASSWORD});
+    let me: Json = ann.get("/me").await.is(200);
+    assert!(me["id"].is_string());
+    let answer = ann.call("POST /me/password", &same).await;
+    holds(&answer.text, &["this is your current password"]);
+}
