@@ -351,7 +351,10 @@ impl Backup {
     fn hold(&self, file: &Listed, found: io::Result<(u64, Digest)>) -> Result<(), Failure> {
         match found {
             Ok(found) if Listed::new(file.path.clone(), found) == *file => Ok(()),
-            Ok(_) => Err(self.refused(&format!("is damaged: `{}` was changed", file.path))),
+            Ok(_) => {
+                Err(self
+                    .refused(&format!("is damaged, `{}` was changed since it was made", file.path)))
+            }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && file.key().is_some() => {
                 Err(self.refused(&format!(
                     "is not whole: the key `{0}` is missing; put it back, or give --without-keys",
@@ -369,7 +372,8 @@ impl Backup {
 
 fn refused(folder: &Path, why: &str) -> Failure {
     let place = folder.display();
-    let sentence = format!("the backup `{place}` {why}; nothing was changed, use another backup");
+    let sentence =
+        format!("the backup `{place}` {why}: nothing was changed; restore another backup");
     Failure::new(Kind::Invalid, "backup_refused", sentence)
 }
 

@@ -15,6 +15,7 @@ mod doctor;
 mod edit;
 mod input;
 mod invite;
+mod json_object;
 mod keys;
 mod mail;
 mod member;
@@ -27,6 +28,7 @@ mod role;
 mod serve;
 mod shell;
 mod token;
+mod values;
 mod wait_limit;
 
 use std::ffi::OsString;
@@ -149,7 +151,7 @@ struct Global {
     #[arg(long, global = true)]
     json: bool,
     /// How long the command may wait in all, for the sidecar and for files that are pipes; without it 30 for each answer, and 600 for what takes long by its nature
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: Option<u64>,
     /// The same, counted.
     #[arg(skip)]

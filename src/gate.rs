@@ -76,7 +76,7 @@ pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, F
 /// not let it be tried.
 pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Failure> {
     let Some(program) = PROGRAM.get() else {
-        return Ok(files.iter().map(|(_, bytes)| format_one(bytes)).collect());
+        return Ok(files.iter().map(|(path, bytes)| format_one(path, bytes)).collect());
     };
     match ask(program, true, files, &[])? {
         Answer::Formatted(texts) => Ok(texts),

@@ -40,6 +40,12 @@ impl Password {
         Ok(Self(text))
     }
 
+    /// Whether another text is the same password.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+
     fn as_str(&self) -> &str {
         &self.0
     }

@@ -22,7 +22,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
 pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     let permit = call.operator()?;
     let mut form = call.form().await?;
-    let slug = form.required("slug", AccountSlug::parse);
+    let slug = form.required("slug", AccountSlug::typed);
     let name = form.required("name", accounts::checked_name);
     let first = first_member(&mut form);
     let (slug, name) = form.done(slug.zip(name))?;
@@ -37,17 +37,23 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
 }
 
-/// Whoever is to administer the account: all of it or none.
+/// Whoever is to administer the account: all of it or none. Who has one name has no last one.
 fn first_member(form: &mut Form) -> Option<FirstMember> {
+    let [has_email, has_first_name, has_last_name, has_role] =
+        ["email", "first_name", "last_name", "role"].map(|name| form.names(name));
     let email = form.optional("email", Email::parse);
     let first_name = form.optional("first_name", |text| Name::parse("first_name", text));
     let last_name = form.optional("last_name", Name::last);
     let role = form.optional("role", RoleId::parse);
-    let given = [email.is_some(), first_name.is_some(), last_name.is_some()];
-    if (given.contains(&true) || role.is_some()) && given.contains(&false) {
-        let reason = "`email`, `first_name` and `last_name` name the first administrator: give all three, or none";
+    let is_named = has_email || has_first_name || has_last_name || has_role;
+    if is_named && !(has_email && has_first_name) {
+        let reason = "`email` and `first_name` name the first administrator: give both, or none";
         form.fault("email", reason.to_owned());
     }
+    let last_name = match has_last_name {
+        true => last_name,
+        false => Name::last("").ok(),
+    };
     let (email, (first_name, last_name)) = email.zip(first_name.zip(last_name))?;
     Some(FirstMember { email, first_name, last_name, role })
 }

@@ -11,9 +11,7 @@ use super::query::Params;
 use crate::app::App;
 use crate::browser;
 use crate::domain::api_token;
-use crate::domain::{
-    AccountSlug, ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits,
-};
+use crate::domain::{ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits};
 use crate::flows::caller::{Caller, operator_only, person_needed};
 use crate::flows::client_info::ClientInfo;
 use crate::flows::permit::StorePermit;
@@ -97,7 +95,7 @@ impl Call<'_> {
     pub(super) async fn caller(&mut self) -> Result<Caller, Failure> {
         match self.who.clone() {
             Some(Who::Sidecar { uid }) => {
-                let named = self.params.read_as("account", AccountSlug::parse);
+                let named = self.params.read_as("account", accounts::typed);
                 self.done()?;
                 Ok(Caller::Sidecar { uid, account: accounts::meant(self.app, named).await? })
             }

@@ -66,6 +66,11 @@ impl Form {
         Self { place, given, known: Vec::new(), faults: Vec::new() }
     }
 
+    /// Whether a field is given, without taking it out.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.given.iter().any(|(given, _)| given == name)
+    }
+
     /// A text that may be left out.
     pub(super) fn optional<T>(
         &mut self,
@@ -208,7 +213,7 @@ impl Form {
     }
 
     fn insist(&mut self, name: &'static str) {
-        if !self.given.iter().any(|(given, _)| given == name) {
+        if !self.names(name) {
             self.fault(name, format!("`{}{name}` is missing", self.place));
         }
     }

@@ -28,7 +28,7 @@ pub(super) async fn change(call: &mut Call<'_>) -> Answer {
 pub(super) async fn request(call: &mut Call<'_>) -> Answer {
     call.done()?;
     let mut form = call.form().await?;
-    let account = form.required("account", AccountSlug::parse);
+    let account = form.required("account", AccountSlug::named);
     let email = form.required("email", Email::parse);
     let (account, email) = form.done(account.zip(email))?;
     passwords::request(call.app, account, email, &call.from())?;
@@ -55,7 +55,7 @@ pub(super) async fn recover(call: &mut Call<'_>) -> Answer {
     call.done()?;
     let uid = call.uid()?;
     let mut form = call.form().await?;
-    let account = form.optional("account", AccountSlug::parse);
+    let account = form.optional("account", accounts::typed);
     let email = form.required("email", Email::parse);
     let email = form.done(email)?;
     let account = accounts::meant(call.app, account).await?;

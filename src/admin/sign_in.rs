@@ -17,7 +17,7 @@ use crate::store::Committed;
 pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
     call.done()?;
     let mut form = call.form().await?;
-    let account = form.required("account", AccountSlug::parse);
+    let account = form.required("account", AccountSlug::named);
     let email = form.required("email", Email::parse);
     let given = account.zip(email).zip(password(&mut form, "password"));
     let ((account, email), password) = form.done(given)?;
@@ -61,7 +61,7 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
     call.done()?;
     let mut form = call.form().await?;
     let token = token(&mut form);
-    let slug = form.required("slug", AccountSlug::parse);
+    let slug = form.required("slug", AccountSlug::typed);
     let name = form.required("name", checked_name);
     let email = form.required("email", Email::parse);
     let first_name = form.required("first_name", |text| Name::parse("first_name", text));

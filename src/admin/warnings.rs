@@ -7,5 +7,6 @@ use crate::http::Reply;
 
 pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     let permit = call.operator()?;
-    Ok(Reply::json_of(&List::<wire::Warning>::whole(warnings::all(call.app, &permit))))
+    let all = warnings::all(call.app, &permit).await;
+    Ok(Reply::json_of(&List::<wire::Warning>::whole(all)))
 }

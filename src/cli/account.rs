@@ -9,8 +9,8 @@ use super::account_flag::Account;
 use super::edit::{self, object};
 use super::output::{self, List, text};
 use super::remote::{Call, Remote};
+use super::values::{filled, invite_hours};
 use super::{Exit, Global, Outcome, invite};
-use crate::config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -32,22 +32,22 @@ pub(super) enum AccountCommand {
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// Its name in addresses and commands: `a-z`, `0-9` and `-`
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     slug: String,
     /// Its name for people
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     name: String,
     /// The first administrator's address
-    #[arg(long, requires = "first_name")]
+    #[arg(long, requires = "first_name", value_parser = filled)]
     email: Option<String>,
     /// The first administrator's first name
-    #[arg(long, requires = "email")]
+    #[arg(long, requires = "email", value_parser = filled)]
     first_name: Option<String>,
     /// The first administrator's last name; left out for who has one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
     /// The first administrator's role, where several administer
-    #[arg(long, requires = "email")]
+    #[arg(long, requires = "email", value_parser = filled)]
     role: Option<String>,
 }
 
@@ -56,10 +56,10 @@ pub(super) struct EditArgs {
     #[command(flatten)]
     account: Account,
     /// The new name for people
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     name: Option<String>,
     /// How long invites may be accepted, in whole hours, such as `72h`
-    #[arg(long, value_name = "TIME", value_parser = hours)]
+    #[arg(long, value_name = "TIME", value_parser = invite_hours)]
     invite_lifetime: Option<u64>,
     /// Whether everybody needs two-step verification to sign in
     #[arg(long)]
@@ -70,12 +70,6 @@ pub(super) struct EditArgs {
 enum Switch {
     On,
     Off,
-}
-
-fn hours(text: &str) -> Result<u64, String> {
-    let seconds = config::duration(text).map(|time| time.as_secs());
-    let hours = seconds.filter(|seconds| seconds % 3_600 == 0).map(|seconds| seconds / 3_600);
-    hours.ok_or_else(|| "give whole hours, such as `72h` or `3d`".to_owned())
 }
 
 pub(super) fn run(global: &Global, command: AccountCommand) -> Outcome {

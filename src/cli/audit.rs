@@ -6,9 +6,10 @@ use clap::Subcommand;
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, with_query};
-use super::{Exit, Global, Outcome, Stop};
-use crate::domain::AuditEvent;
+use super::remote::{Call, Remote, encoded, with_query};
+use super::values::filled;
+use super::{Exit, Global, Outcome, Stop, member};
+use crate::domain::{AuditEvent, Digest, typed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -16,13 +17,13 @@ pub(super) enum AuditCommand {
     #[command(after_help = "Example: kwic-team audit list --member m42 --event user_deleted")]
     List {
         /// The account; may be left out while there is only one
-        #[arg(long, value_name = "SLUG")]
+        #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
         /// The store's own entries: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// Only entries about this member's id
-        #[arg(long)]
+        /// Only entries about this member, by id or address; removed ones, too
+        #[arg(long, value_parser = filled)]
         member: Option<String>,
         /// Only this event
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
@@ -32,7 +33,7 @@ pub(super) enum AuditCommand {
     #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
     Verify {
         /// Only this account's chain
-        #[arg(long, value_name = "SLUG")]
+        #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
         /// Only the store's own chain: accounts and policies
         #[arg(long, conflicts_with = "account")]
@@ -47,6 +48,13 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
         AuditCommand::List { account, store, member, event } => {
+            let of_account = ("account", account.as_deref());
+            let member = match member {
+                Some(address) if address.contains('@') && !store => {
+                    Some(member::id_by_address(&remote, of_account, &address)?)
+                }
+                member => member,
+            };
             let parameters = [
                 ("account", account.as_deref()),
                 ("chain", store.then_some("store")),
@@ -54,9 +62,16 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
                 ("event", event.as_deref()),
             ];
             let mut list = List::new(global.json, &ENTRY);
-            remote.long_pages("/api/v1/audit", &parameters, |entry| list.add(&entry, row))?;
+            let mut found = false;
+            remote.long_pages("/api/v1/audit", &parameters, |entry| {
+                found = true;
+                list.add(&entry, row)
+            })?;
             list.end()?;
-            Ok(Exit::Ok)
+            match member.filter(|_| !found && !store) {
+                Some(id) => about_nobody(&remote, of_account, &id, event.is_some()),
+                None => Ok(Exit::Ok),
+            }
         }
         AuditCommand::Verify { account, store, expect } => {
             let chain = match (&account, store) {
@@ -67,6 +82,25 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
             verify(global, &remote, chain, expect.as_deref())
         }
     }
+}
+
+/// No entry is about this id: where it is no member's either, it may be mistyped.
+fn about_nobody(
+    remote: &Remote,
+    account: (&str, Option<&str>),
+    id: &str,
+    of_event: bool,
+) -> Outcome {
+    let path = with_query(&format!("/api/v1/members/{}", encoded(id)), &[account]);
+    match remote.json(&Call::new("GET", path)) {
+        Err(stop) if stop.code == "unknown_member" => {}
+        _ => return Ok(Exit::Ok),
+    }
+    let such = if of_event { "such " } else { "" };
+    Err(Stop::failure(format!(
+        "no {such}entry is about `{}`, and no member has this id: give an id, or the address of somebody who is or was a member",
+        output::shown(id)
+    )))
 }
 
 const ENTRY: [&str; 6] = ["no", "at", "actor", "event", "target", "detail"];
@@ -112,6 +146,7 @@ impl<'a> Chain<'a> {
 }
 
 fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&str>) -> Outcome {
+    let expect = expect.map(head).transpose()?;
     let path = with_query("/api/v1/audit/verify", &[("account", wanted.account())]);
     let report = remote.json(&Call::new("GET", path))?;
     let chains = report.get("items").and_then(Json::as_array).into_iter().flatten();
@@ -124,7 +159,7 @@ fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&s
     }
     match expect {
         Some(expect) if !chains.iter().any(|chain| text(chain, "head") == expect) => {
-            reaches(remote, wanted, expect)
+            reaches(remote, wanted, &chains, &expect)
         }
         _ => Ok(Exit::Ok),
     }
@@ -150,26 +185,76 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
 }
 
 /// A head that was kept may have been built upon since: then some entry carries it.
-fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
-    let mut found = false;
-    let mut look = |account: Option<&str>, chain: Option<&str>| {
-        remote.long_pages("/api/v1/audit", &[("account", account), ("chain", chain)], |entry| {
-            found |= text(&entry, "hash") == expect;
-            Ok(())
-        })
-    };
-    if !matches!(chain, Chain::Account(_)) {
-        look(None, Some("store"))?;
-    }
-    if !matches!(chain, Chain::Store) {
-        // Where there are several accounts and none is named, the sidecar says which there are.
-        look(chain.account(), None)?;
-    }
-    if found {
+fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -> Outcome {
+    if carrier(remote, chains, expect)?.is_some() {
         output::complain("the chain holds, and was built upon what was expected");
         return Ok(Exit::Ok);
+    }
+    if !matches!(wanted, Chain::Any) {
+        // The head of another chain says nothing about this one.
+        let report = remote.json(&Call::new("GET", "/api/v1/audit/verify"))?;
+        let all = report.get("items").and_then(Json::as_array).into_iter().flatten();
+        let is_new = |chain: &&Json| {
+            chains.iter().all(|known| text(known, "account") != text(chain, "account"))
+        };
+        let others: Vec<&Json> = all.filter(is_new).collect();
+        if let Some(other) = carrier(remote, &others, expect)? {
+            return Err(of_other(other, expect));
+        }
     }
     Err(Stop::failure(
         "the chain holds in itself, but nowhere has the head that was expected: its end was cut off or written anew",
     ))
+}
+
+/// The chain that has this head, now or at some entry.
+fn carrier<'c>(
+    remote: &Remote,
+    chains: &[&'c Json],
+    expect: &str,
+) -> Result<Option<&'c Json>, Stop> {
+    if let Some(chain) = chains.iter().find(|chain| text(chain, "head") == expect) {
+        return Ok(Some(*chain));
+    }
+    for chain in chains {
+        let account = text(chain, "account");
+        let parameter = match account.as_str() {
+            "" => ("chain", Some("store")),
+            account => ("account", Some(account)),
+        };
+        let mut found = false;
+        remote.long_pages("/api/v1/audit", &[parameter], |entry| {
+            found |= text(&entry, "hash") == expect;
+            Ok(())
+        })?;
+        if found {
+            return Ok(Some(*chain));
+        }
+    }
+    Ok(None)
+}
+
+/// The head of another chain than the one that is looked at.
+fn of_other(chain: &Json, expect: &str) -> Stop {
+    let is = if text(chain, "head") == expect { "is" } else { "was once" };
+    let (name, flag) = match text(chain, "account") {
+        account if account.is_empty() => ("the store's own chain".to_owned(), "--store".to_owned()),
+        account => (format!("`{account}`"), format!("--account {account}")),
+    };
+    Stop::usage(format!(
+        "this {is} the head of {name}, and says nothing about the chain that was checked: give {flag}"
+    ))
+}
+
+/// A head as it was copied.
+///
+/// # Errors
+/// A usage error for what is no head.
+fn head(typed: &str) -> Result<String, Stop> {
+    Digest::from_hex(typed::pasted(typed)).map(|head| head.hex()).ok_or_else(|| {
+        let shown = output::shown(typed::pasted(typed));
+        Stop::usage(format!(
+            "--expect: `{shown}` is not a head: give all 64 characters (0-9, a-f) that `kwic-team audit verify` printed"
+        ))
+    })
 }

@@ -4,22 +4,22 @@
 //! `entities.json`, or a member made up by `--role`.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use super::input;
+use super::json_object;
 use super::output;
 use super::remote::{Call, Remote};
 use super::role::strings;
 use super::{Exit, Global, Outcome, Stop, policy};
 use crate::domain::policy_place::ENTITIES;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{
-    Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits, typed,
-};
+use crate::domain::{Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits};
 use crate::engine::{Members, Snapshot, World};
+use crate::flows::roles::Titles;
 
 /// One byte more than a file of a policy folder may have: it shows that there are too many.
 const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
@@ -87,7 +87,13 @@ impl Said {
             context: object("--context", args.context.as_deref())?,
         };
         if let Some(account) = &args.account {
-            said.resource.insert("account".to_owned(), Json::String(account.clone()));
+            let account = Json::String(account.clone());
+            if said.resource.get("account").is_some_and(|other| *other != account) {
+                return Err(Stop::usage(
+                    "--account and the `account` of --properties are not the same: give one of them",
+                ));
+            }
+            said.resource.insert("account".to_owned(), account);
         }
         Ok(said)
     }
@@ -124,7 +130,13 @@ pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
 fn print(answer: &Json, allowed: bool) -> Result<(), Stop> {
     output::line(if allowed { "allow" } else { "deny" })?;
     let Some(context) = answer.get("context") else { return Ok(()) };
-    output::fields(context, &["reason", "message"])?;
+    let mut shown = context.clone();
+    if let Some(message) = shown.get_mut("message") {
+        // Whoever asks here sends it with a flag.
+        let said = message.as_str().unwrap_or_default();
+        *message = said.replace("send `resource.properties.account`", "give --account").into();
+    }
+    output::fields(&shown, &["reason", "message"])?;
     for (list, one) in [("policies", "policy"), ("roles", "role")] {
         for item in strings(context, list) {
             output::line(&format!("{one}\t{item}"))?;
@@ -139,13 +151,7 @@ fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
 }
 
 fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
-    // A byte order mark comes along where a file was pasted.
-    match text.map(|text| serde_json::from_slice(typed::unmarked(text.as_bytes()))) {
-        None => Ok(Map::new()),
-        Some(Ok(Json::Object(object))) => Ok(object),
-        Some(Ok(_)) => Err(Stop::usage(format!("{flag} must be a JSON object"))),
-        Some(Err(fault)) => Err(Stop::usage(format!("{flag} is not valid JSON: {fault}"))),
-    }
+    text.map_or_else(|| Ok(Map::new()), |text| json_object::read(flag, text))
 }
 
 /// The member that `--role` makes up.
@@ -164,19 +170,14 @@ fn on_folder(
     said: &Said,
 ) -> Result<Json, Stop> {
     let snapshot = snapshot(global, args)?;
-    if let Some(role) = &args.role
-        && !snapshot.roles().iter().any(|card| card.id.as_str() == role)
-    {
-        // A deny would say that the role may not, and there is none.
-        let known: Vec<&str> = snapshot.roles().iter().map(|card| card.id.as_str()).collect();
-        let known = known.join("`, `");
-        return Err(Stop::usage(format!("there is no role `{role}`: use one of `{known}`")));
-    }
+    // A deny would say that the role may not, where there is none.
+    let role = args.role.as_ref().map(|role| Titles::of(&snapshot).find(role)).transpose();
+    let role = role.map_err(|fault| Stop::usage(fault.public))?;
     let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
-    let member = args.role.as_deref().map(|role| MemberView {
+    let member = role.as_ref().map(|role| MemberView {
         id: subject.1,
         account,
-        role,
+        role: role.as_str(),
         active: !args.suspended,
         texts: Texts::Apart {
             email_key: "made.up@example.org",
@@ -211,7 +212,17 @@ fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
         let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
         return Err(Stop::failure(why));
     }
-    policy::gate(&own.with_file(ENTITIES, text))
+    policy::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))
+}
+
+/// Faults of the entities by the name of the file that was given.
+fn by_own_name(stop: Stop, entities: &Path) -> Stop {
+    let line = |line: &str| match line.strip_prefix(ENTITIES) {
+        Some(rest) if rest.starts_with(':') => format!("{}{rest}", entities.display()),
+        _ => line.to_owned(),
+    };
+    let lines: Vec<String> = stop.message.lines().map(line).collect();
+    Stop { message: lines.join("\n"), ..stop }
 }
 
 fn answer(decision: &Decision) -> Json {

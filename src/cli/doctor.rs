@@ -17,6 +17,7 @@ use crate::backup::{leftovers, pending};
 use crate::config::behind_links;
 use crate::domain::counted;
 use crate::flows::check;
+use crate::flows::review::FindingKind;
 use crate::keys::Keys;
 use crate::socket_file;
 
@@ -113,7 +114,12 @@ fn print(global: &Global, line: &Line) -> Result<(), Stop> {
             let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
             output::line(&line.to_string())
         }
-        false => output::say(&format!("{}: {sentence}", state.as_str())),
+        false => {
+            // A fault of a policy has its excerpt below. No line of it looks like one of these.
+            let mut lines = sentence.lines();
+            output::say(&format!("{}: {}", state.as_str(), lines.next().unwrap_or_default()))?;
+            lines.try_for_each(|line| output::line(&format!("  {}", output::shown(line))))
+        }
     }
 }
 
@@ -221,7 +227,7 @@ fn policies(ready: &Json) -> Line {
             Line::fail(
                 "policies",
                 format!(
-                    "the policy folder is not live, and {answers}: {fault}; correct what this names, then run `kwic-team policy reload`"
+                    "the policy folder is not live, and {answers}: correct what is named here, then run `kwic-team policy reload`\n{fault}"
                 ),
             )
         }
@@ -523,6 +529,9 @@ fn warnings(remote: &Remote) -> Vec<Line> {
     found.iter().map(line).collect()
 }
 
+/// The finding that no member can correct.
+const NO_ADMINISTRATOR: &str = FindingKind::NoAdministrator.as_str();
+
 fn review(remote: &Remote, slug: &str) -> Vec<Line> {
     let path = with_query("/api/v1/members/review", &[("account", Some(slug))]);
     match items(remote, &path) {
@@ -534,10 +543,13 @@ fn review(remote: &Remote, slug: &str) -> Vec<Line> {
             .iter()
             .map(|finding| {
                 let sentence = text(finding, "sentence");
-                Line::warn(
-                    "access",
-                    format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
-                )
+                match text(finding, "kind").as_str() {
+                    NO_ADMINISTRATOR => Line::fail("access", format!("`{slug}`: {sentence}")),
+                    _ => Line::warn(
+                        "access",
+                        format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
+                    ),
+                }
             })
             .collect(),
     }

@@ -8,32 +8,35 @@ use serde_json::{Map, Value as Json};
 
 use super::Stop;
 use super::remote::{Call, Remote};
+use super::role;
+use super::values::filled;
 
 /// What can be changed about a person, member or invited.
 #[derive(Args, Debug)]
 pub(super) struct Person {
     /// The new first name
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     first_name: Option<String>,
     /// The new last name
     #[arg(long)]
     last_name: Option<String>,
     /// The new address
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     email: Option<String>,
     /// The new role
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     role: Option<String>,
 }
 
 impl Person {
     /// The body of the call; a usage error where nothing is to change.
-    pub(super) fn changes(self) -> Result<Json, Stop> {
+    pub(super) fn changes(self, remote: &Remote) -> Result<Json, Stop> {
+        let role = self.role.map(|role| role::named(remote, role)).transpose()?;
         let given = [
             ("first_name", self.first_name.map(Json::from)),
             ("last_name", self.last_name.map(Json::from)),
             ("email", self.email.map(Json::from)),
-            ("role", self.role.map(Json::from)),
+            ("role", role.map(Json::from)),
         ];
         changes(given, "--first-name, --last-name, --email or --role")
     }

@@ -13,15 +13,16 @@ use super::ask::Yes;
 use super::output::{self, List, text};
 use super::people_file::{self, Format};
 use super::remote::{Call, Remote, reasons};
-use super::{Exit, Global, Outcome, Stop, edit, mail};
+use super::values::filled;
+use super::{Exit, Global, Outcome, Stop, edit, mail, role};
 use crate::domain::member::full_name;
-use crate::domain::{Email, InviteId, InviteState, RoleId};
+use crate::domain::{Email, InviteId, InviteState};
 use crate::flows::import::Row;
-use crate::flows::roles::Titles;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
     /// The invite's id, else the address
+    #[arg(value_parser = filled)]
     invite: String,
     #[command(flatten)]
     account: Account,
@@ -43,7 +44,7 @@ pub(super) enum InviteCommand {
         #[arg(long, value_parser = InviteState::ALL.map(InviteState::as_str))]
         state: Option<String>,
         /// Only this role
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         role: Option<String>,
         /// Part of a name or an address
         #[arg(long)]
@@ -80,16 +81,16 @@ pub(super) struct SendArgs {
     #[command(flatten)]
     account: Account,
     /// The address
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     email: Option<String>,
     /// The first name
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     first_name: Option<String>,
     /// The last name; left out for who has one name
     #[arg(long)]
     last_name: Option<String>,
     /// The role
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
     /// A name for this call: sent again under it, it invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
@@ -121,6 +122,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
         }
         InviteCommand::Send(args) => send(global, &remote, args),
         InviteCommand::List { account, state, role, search } => {
+            let role = role.map(|role| role::named(&remote, role)).transpose()?;
             let parameters = [
                 account.parameter(),
                 ("state", state.as_deref()),
@@ -130,7 +132,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
             list(global, &remote, &parameters)
         }
         InviteCommand::Edit { who, person } => {
-            let changes = person.changes()?;
+            let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
             let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
             output::answer(global, &after, show)
@@ -162,11 +164,12 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
 }
 
 fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
+    let role = args.role.map(|role| role::named(remote, role)).transpose()?;
     let body = edit::object([
         ("first_name", args.first_name.map(Json::from)),
         ("last_name", Some(args.last_name.unwrap_or_default().into())),
         ("email", args.email.map(Json::from)),
-        ("role", args.role.map(Json::from)),
+        ("role", role.map(Json::from)),
     ]);
     let mut call = Call::new("POST", args.account.path("/api/v1/invites")).body(&body);
     call.idempotency_key = args.idempotency_key.as_deref();
@@ -316,13 +319,10 @@ fn send_all(
     file: &Path,
     format: Format,
 ) -> Outcome {
-    let mut roles = Vec::new();
-    remote.pages("/api/v1/roles", &[], |role| {
-        let id = RoleId::parse(&text(&role, "id")).ok();
-        roles.extend(id.map(|id| (id, text(&role, "title"))));
-        Ok(())
+    let roles = role::titles(remote)?;
+    let people = people_file::invited(file, format, roles, &global.wait_limit, |email| {
+        clash(remote, account, email)
     })?;
-    let people = people_file::invited(file, format, Titles::new(roles), &global.wait_limit)?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
@@ -359,6 +359,30 @@ fn send_all(
             lines.join(", ")
         ))),
     }
+}
+
+/// Why an address cannot be invited, where the sidecar knows it already.
+fn clash(remote: &Remote, account: &Account, email: &Email) -> Option<String> {
+    let mut reason = None;
+    let parameters = [account.parameter(), ("email", Some(email.as_str()))];
+    // What is not answered now is told of the line when it is sent.
+    let asked = remote.pages("/api/v1/members", &parameters, |_| {
+        reason = Some(format!("`{email}` is the address of a member already"));
+        Ok(())
+    });
+    if asked.is_ok() && reason.is_none() {
+        let parameters =
+            [account.parameter(), ("state", Some("pending")), ("search", Some(email.key()))];
+        let _ = remote.pages("/api/v1/invites", &parameters, |invite| {
+            let other = Email::parse(&text(&invite, "email"));
+            if other.is_ok_and(|other| other.key() == email.key()) {
+                let expires = text(&invite, "expires");
+                reason = Some(format!("`{email}` is invited already, until {expires}"));
+            }
+            Ok(())
+        });
+    }
+    reason
 }
 
 fn wire(row: &Row) -> Json {

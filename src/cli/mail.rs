@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::account_flag::Account;
 use super::output::{self, text};
 use super::remote::{Call, Remote};
+use super::values::filled;
 use super::{Exit, Global, Outcome, Stop};
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,7 @@ pub(super) enum MailCommand {
     #[command(after_help = "Example: kwic-team mail test ann@example.org")]
     Test {
         /// Where to
+        #[arg(value_parser = filled)]
         address: String,
         #[command(flatten)]
         account: Account,

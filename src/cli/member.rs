@@ -15,8 +15,9 @@ use super::ask::Yes;
 use super::output::{self, List, text};
 use super::people_file::Format;
 use super::remote::{Call, Remote, encoded, with_query};
-use super::{Exit, Global, Outcome, Stop, edit, mail};
-use crate::domain::{Email, Status};
+use super::values::filled;
+use super::{Exit, Global, Outcome, Stop, edit, mail, role};
+use crate::domain::{AuditEvent, Email, Status};
 use crate::store::roster::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
@@ -24,6 +25,7 @@ const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "s
 #[derive(Args, Debug)]
 pub(super) struct Who {
     /// The member's id, else the address
+    #[arg(value_parser = filled)]
     member: String,
     #[command(flatten)]
     account: Account,
@@ -42,7 +44,7 @@ pub(super) enum MemberCommand {
         #[arg(long)]
         search: Option<String>,
         /// Only this role
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         role: Option<String>,
         /// Only active or suspended ones
         #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
@@ -91,7 +93,7 @@ pub(super) enum MemberCommand {
     )]
     Erase {
         /// The id of the removed member
-        #[arg(value_name = "MEMBER")]
+        #[arg(value_name = "MEMBER", value_parser = filled)]
         id: String,
         #[command(flatten)]
         account: Account,
@@ -120,6 +122,7 @@ pub(super) enum MemberCommand {
     )]
     Export {
         /// The id, else the address, of the one member whose data is wanted, as JSON
+        #[arg(value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
         account: Account,
@@ -145,6 +148,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
         MemberCommand::List { account, search, role, status, sort } => {
+            let role = role.map(|role| role::named(&remote, role)).transpose()?;
             let parameters = [
                 account.parameter(),
                 ("search", search.as_deref()),
@@ -159,7 +163,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
             output::answer(global, &member, show)
         }
         MemberCommand::Edit { who, person } => {
-            let changes = person.changes()?;
+            let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
             let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
             output::answer(global, &after, show)
@@ -228,6 +232,9 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     let by_id = remote.json(&Call::new("GET", path));
     let unknown = match by_id {
         Err(stop) if stop.code == "unknown_member" && name.contains('@') => stop,
+        Err(stop) if stop.code == "unknown_member" => {
+            return Err(removed(remote, account, name).unwrap_or(stop));
+        }
         answered => return answered,
     };
     let mut found = None;
@@ -235,7 +242,52 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
         found = Some(member);
         Ok(())
     })?;
-    found.ok_or_else(|| invited(remote, account, name).unwrap_or(unknown))
+    found.ok_or_else(|| {
+        let known = invited(remote, account, name).or_else(|| removed(remote, account, name));
+        known.unwrap_or(unknown)
+    })
+}
+
+/// Says of an address or an id that is no member's any more when the member was removed, where the
+/// audit log knows.
+fn removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> Option<Stop> {
+    let Removed { id, at } = last_removed(remote, account, name)?;
+    let again = match name.contains('@') {
+        true => "to let this person in again, use `kwic-team invite send`".to_owned(),
+        false => format!("`kwic-team audit list --member {id}` shows what is known"),
+    };
+    let name = output::shown(name);
+    let stop = Stop::failure(format!("`{name}` was removed at {at}: {again}"));
+    Some(Stop { code: "unknown_member".to_owned(), ..stop })
+}
+
+/// A member who was removed, and when.
+struct Removed {
+    id: String,
+    at: String,
+}
+
+/// Who had an address or an id, and was removed last; `None` also where that was erased.
+fn last_removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> Option<Removed> {
+    let event = ("event", Some(AuditEvent::UserDeleted.as_str()));
+    let email = Email::parse(name).ok();
+    let id = email.is_none().then_some(name);
+    let mut last = None;
+    let had = |entry: &Json| {
+        let fields = entry.get("detail").and_then(Json::as_array).into_iter().flatten();
+        fields.filter(|field| text(field, "field") == "email").any(|field| {
+            let before = Email::parse(&text(field, "before"));
+            before.is_ok_and(|before| email.as_ref().is_some_and(|it| it.key() == before.key()))
+        })
+    };
+    let parameters = [account, event, ("member", id)];
+    let asked = remote.long_pages("/api/v1/audit", &parameters, |entry| {
+        if id.is_some() || had(&entry) {
+            last = Some(Removed { id: text(&entry, "target"), at: text(&entry, "at") });
+        }
+        Ok(())
+    });
+    asked.ok().and(last)
 }
 
 /// Says of an address that is no member's that it is invited, where it is.
@@ -249,7 +301,7 @@ fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Opt
         Ok(())
     });
     let message = format!(
-        "`{address}` is invited and has not joined yet: `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` cancels it"
+        "`{address}` is invited and has not joined yet: `kwic-team invite link {address}` prints the link to join, `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` cancels it"
     );
     (asked.is_ok() && waits).then(|| Stop::failure(message))
 }
@@ -364,6 +416,9 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
 }
 
 fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes: &Yes) -> Outcome {
+    if id.contains('@') {
+        return Err(takes_id(remote, account, id));
+    }
     yes.or_ask(&format!("erase what is personal of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
     let erased = remote.json(&Call::new("POST", path)).map_err(|mut stop| {
@@ -385,6 +440,47 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
         output::say(
             "the file of the store is written anew when the sidecar starts next; backups and the outbox keep what they have",
         )
+    })
+}
+
+/// The id that stands in the audit log for whoever has an address, or had it before a removal.
+///
+/// # Errors
+/// A failure, where that is nobody.
+pub(super) fn id_by_address(
+    remote: &Remote,
+    account: (&str, Option<&str>),
+    address: &str,
+) -> Result<String, Stop> {
+    let mut id = None;
+    remote.pages("/api/v1/members", &[account, ("email", Some(address))], |member| {
+        id = Some(text(&member, "id"));
+        Ok(())
+    })?;
+    let id = id.or_else(|| last_removed(remote, account, address).map(|removed| removed.id));
+    id.ok_or_else(|| {
+        let shown = output::shown(address);
+        Stop::failure(format!(
+            "no member has or had the address `{shown}`: `kwic-team member list` shows who there is, and an id is taken, too"
+        ))
+    })
+}
+
+/// What is known of an address that is no member's: that it is invited, or was removed.
+pub(super) fn known_of(remote: &Remote, account: &Account, address: &str) -> Option<Stop> {
+    let account = account.parameter();
+    invited(remote, account, address).or_else(|| removed(remote, account, address))
+}
+
+/// The refusal of an address, which may have been that of several members.
+fn takes_id(remote: &Remote, account: &Account, address: &str) -> Stop {
+    let shown = output::shown(address);
+    let what = "erase takes the id of a removed member, not the address";
+    Stop::usage(match last_removed(remote, account.parameter(), address) {
+        Some(Removed { id, at }) => {
+            format!("{what}: `{shown}` was the address of `{id}`, removed at {at}")
+        }
+        None => format!("{what}: `kwic-team audit list --event user_deleted` shows the ids"),
     })
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::wait_limit::WaitLimit;
 use super::{Stop, input};
-use crate::domain::limits;
+use crate::domain::{Email, limits};
 use crate::flows::import::{self, Becomes, Reader, Row};
 use crate::flows::roles::Titles;
 
@@ -27,6 +27,10 @@ impl Format {
             (Some(format), _) => Ok(format),
             (None, "csv") => Ok(Self::Csv),
             (None, "jsonl" | "ndjson") => Ok(Self::Jsonl),
+            (None, "xlsx" | "xlsm" | "xls" | "ods" | "numbers") => Err(Stop::usage(format!(
+                "`{}` is a workbook of a spreadsheet program: save it as CSV UTF-8, and give that file",
+                file.display()
+            ))),
             _ => Err(Stop::usage(format!(
                 "`{}` ends in neither `.csv` nor `.jsonl`: give --format csv or --format jsonl",
                 file.display()
@@ -52,12 +56,14 @@ impl Format {
 /// More bytes than the longest lines of as many people as may be invited at once.
 const BYTES_MAX: u64 = ((limits::BULK_ITEMS_MAX + 1) * limits::IMPORT_LINE_BYTES_MAX) as u64;
 
-/// The people to invite that a file names, each with the line; all of its faults at once.
+/// The people to invite that a file names, each with the line; all of its faults at once, with what
+/// `clash` says of those who are in order themselves.
 pub(super) fn invited(
     file: &Path,
     format: Format,
     roles: Titles,
     limit: &WaitLimit,
+    clash: impl Fn(&Email) -> Option<String>,
 ) -> Result<Vec<(u64, Row)>, Stop> {
     let format = match format {
         Format::Csv => import::Format::Csv,
@@ -66,8 +72,13 @@ pub(super) fn invited(
     let mut reader = Reader::new(format, Becomes::Invites, roles);
     reader.feed(&bytes(file, limit)?);
     reader.end();
-    let rows = reader.take_rows();
-    let Err(faults) = reader.finish() else { return Ok(rows) };
+    let (rows, is_whole) = (reader.take_rows(), reader.is_whole());
+    let Err(mut faults) = reader.finish() else { return Ok(rows) };
+    if is_whole {
+        let clashes = rows.iter().filter_map(|(line, row)| Some((*line, clash(&row.email)?)));
+        faults.list.extend(clashes);
+        faults.list.sort_by_key(|(line, _)| *line);
+    }
     let mut message = "nobody was invited: fix the file and send it again".to_owned();
     for (line, reason) in &faults.list {
         message.push_str(&format!("\n  line {line}: {reason}"));

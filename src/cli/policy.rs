@@ -247,7 +247,7 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
         match formatted {
             Ok(formatted) if formatted.as_bytes() == bytes => {}
             Ok(formatted) => changed.push((path.to_owned(), formatted)),
-            Err(fault) => faults.push(format!("{path}: {fault}")),
+            Err(fault) => faults.push(fault),
         }
     }
     if !faults.is_empty() {

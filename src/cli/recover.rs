@@ -7,11 +7,13 @@ use serde_json::Value as Json;
 
 use super::account_flag::Account;
 use super::remote::{Call, Remote};
+use super::values::filled;
 use super::{Global, Outcome, edit, member, output};
 
 #[derive(Args, Debug)]
 pub(super) struct RecoverArgs {
     /// The administrator's address
+    #[arg(value_parser = filled)]
     email: String,
     #[command(flatten)]
     account: Account,
@@ -21,6 +23,11 @@ pub(super) fn run(global: &Global, args: &RecoverArgs) -> Outcome {
     let (account, slug) = args.account.parameter();
     let email = args.email.as_str();
     let body = edit::object([(account, slug.map(Json::from)), ("email", Some(email.into()))]);
-    let reset = Remote::of(global)?.json(&Call::new("POST", "/api/v1/recover").body(&body))?;
+    let remote = Remote::of(global)?;
+    let reset = remote.json(&Call::new("POST", "/api/v1/recover").body(&body));
+    let reset = reset.map_err(|stop| match stop.code.as_str() {
+        "unknown_member" => member::known_of(&remote, &args.account, email).unwrap_or(stop),
+        _ => stop,
+    })?;
     output::answer(global, &reset, |reset| member::print_reset(email, reset))
 }

@@ -8,7 +8,10 @@ use serde_json::{Value as Json, json};
 
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
+use super::values::filled;
 use super::{Exit, Global, Outcome, Stop};
+use crate::domain::RoleId;
+use crate::flows::roles::Titles;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RoleCommand {
@@ -19,6 +22,7 @@ pub(super) enum RoleCommand {
     #[command(after_help = "Example: kwic-team role show ROLE")]
     Show {
         /// The role's name
+        #[arg(value_parser = filled)]
         role: String,
     },
     /// Compare roles action by action
@@ -48,8 +52,8 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
             list.end()?;
         }
         RoleCommand::Show { role } => {
-            let path = format!("/api/v1/roles/{}", encoded(&role));
-            let role = remote.json(&Call::new("GET", path))?;
+            let path = format!("/api/v1/roles/{}", encoded(&named(&remote, role)?));
+            let role = remote.json(&Call::new("GET", path)).map_err(as_mistyped)?;
             if global.json {
                 output::line(&role.to_string())?;
             } else {
@@ -60,6 +64,8 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
             }
         }
         RoleCommand::Compare { roles } => {
+            let roles = roles.into_iter().map(|role| named(&remote, role));
+            let roles = roles.collect::<Result<Vec<_>, Stop>>()?;
             let matrix = remote.json(&Call::new("GET", "/api/v1/roles/compare"))?;
             print_matrix(global.json, &Matrix::of(&matrix).only(&roles)?)?;
         }
@@ -70,6 +76,38 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The id of a role that is named by its id, or by its title as people see it. Only what cannot be
+/// an id is looked up.
+///
+/// # Errors
+/// A usage error that names the roles there are.
+pub(super) fn named(remote: &Remote, role: String) -> Result<String, Stop> {
+    if RoleId::parse(&role).is_ok() {
+        return Ok(role);
+    }
+    let found = titles(remote)?.find(&role);
+    found.map(|id| id.to_string()).map_err(|fault| Stop::usage(fault.public))
+}
+
+/// The roles of the sidecar, each with its title.
+pub(super) fn titles(remote: &Remote) -> Result<Titles, Stop> {
+    let mut roles = Vec::new();
+    remote.pages("/api/v1/roles", &[], |role| {
+        let id = RoleId::parse(&text(&role, "id")).ok();
+        roles.extend(id.map(|id| (id, text(&role, "title"))));
+        Ok(())
+    })?;
+    Ok(Titles::new(roles))
+}
+
+/// A role that there is not stands on the command line, whatever the call says.
+fn as_mistyped(stop: Stop) -> Stop {
+    match stop.code.as_str() {
+        "unknown_role" => Stop { exit: Exit::Usage, ..stop },
+        _ => stop,
+    }
 }
 
 fn suggest(global: &Global, suggestion: &Json) -> Outcome {

@@ -9,8 +9,8 @@ use super::account_flag::Account;
 use super::ask::Yes;
 use super::output::{self, List, text};
 use super::remote::{Call, Remote, encoded};
-use super::{Exit, Global, Outcome, Stop, member};
-use crate::domain::limits;
+use super::values::{filled, token_days};
+use super::{Exit, Global, Outcome, Stop, member, role};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -20,15 +20,16 @@ pub(super) enum TokenCommand {
     )]
     Create {
         /// What it is for
+        #[arg(value_parser = filled)]
         name: String,
         /// The id, else the address, of the member it acts as
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         member: String,
         /// What it may do
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         role: String,
         /// For how many days, at most 365
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=limits::API_TOKEN_DAYS_MAX))]
+        #[arg(long, value_parser = token_days)]
         days: u64,
         #[command(flatten)]
         account: Account,
@@ -37,7 +38,7 @@ pub(super) enum TokenCommand {
     #[command(after_help = "Example: kwic-team token list")]
     List {
         /// Only those of this member, by id or address
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
         account: Account,
@@ -46,7 +47,7 @@ pub(super) enum TokenCommand {
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
     Revoke {
         /// The id, or the name where only one token has it
-        #[arg(value_name = "TOKEN")]
+        #[arg(value_name = "TOKEN", value_parser = filled)]
         token: String,
         #[command(flatten)]
         account: Account,
@@ -59,6 +60,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
     let remote = Remote::of(global)?;
     match command {
         TokenCommand::Create { name, member, role, days, account } => {
+            let role = role::named(&remote, role)?;
             let maker = text(&member::named(&remote, member, &account)?, "id");
             let body = json!({"name": name, "member": maker, "role": role, "expires_days": days});
             let call = Call::new("POST", account.path("/api/v1/tokens"));

@@ -54,7 +54,7 @@ pub(super) async fn send_link(call: &mut Call<'_>) -> Answer {
 
 fn ask_for_link(call: &Call<'_>, form: &Form) -> Result<(), Failure> {
     let mut read = form.reader();
-    let account = read.read("account", AccountSlug::parse);
+    let account = read.read("account", AccountSlug::named);
     let email = read.read("email", Email::parse);
     let (account, email) = read.done(account.zip(email))?;
     passwords::request(call.app, account, email, &call.from())

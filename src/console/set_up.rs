@@ -64,7 +64,7 @@ async fn try_to_set_up(call: &Call<'_>, form: &Form) -> Answer {
 fn first(form: &Form) -> Result<First, Failure> {
     let mut read = form.reader();
     let name = read.read("name", checked_name);
-    let slug = read.read("slug", AccountSlug::parse);
+    let slug = read.read("slug", AccountSlug::typed);
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
     let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);

@@ -89,7 +89,7 @@ pub(super) async fn enter(call: &mut Call<'_>) -> Answer {
 
 async fn try_to_enter(call: &mut Call<'_>, form: &Form) -> Answer {
     let mut read = form.reader();
-    let account = read.read("account", AccountSlug::parse);
+    let account = read.read("account", AccountSlug::named);
     let email = read.read("email", Email::parse);
     let (account, email) = read.done(account.zip(email))?;
     let password = form.text("password").to_owned();

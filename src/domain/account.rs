@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::limits;
 use super::revision::{Timestamp, Version};
+use super::typed::pasted;
 
 /// The name of an account in addresses, decisions and commands: 1 to 63 characters of
 /// `a-z 0-9 -`, beginning and ending with a letter or digit.
@@ -38,6 +39,33 @@ impl AccountSlug {
             "account_slug",
             format!("{what}: use 1 to {most} of `a-z`, `0-9` and `-`, with no `-` at the ends"),
         ))
+    }
+
+    /// Checks the spelling of what a person types for a new account: white space at the ends and
+    /// capitals do not count.
+    ///
+    /// # Errors
+    /// `Invalid` with the rule.
+    pub fn typed(text: &str) -> Result<Self, Failure> {
+        Self::parse(&pasted(text).to_ascii_lowercase())
+    }
+
+    /// The same for an account that there is: who signs in cannot choose the name.
+    ///
+    /// # Errors
+    /// `Invalid` with what an account name looks like, and whom to ask.
+    pub fn named(text: &str) -> Result<Self, Failure> {
+        Self::typed(text).map_err(|failure| match pasted(text) {
+            "" => Failure::invalid("account_slug", "the account is empty: enter its name"),
+            typed if typed.chars().count() > limits::ACCOUNT_SLUG_CHARS_MAX => failure,
+            typed => Failure::invalid(
+                "account_slug",
+                format!(
+                    "there is no account name `{}`: one looks like `acme`; ask an administrator of your account",
+                    typed.escape_debug()
+                ),
+            ),
+        })
     }
 
     /// The slug as text.
@@ -74,4 +102,34 @@ pub struct Account {
     pub two_step_enforced: bool,
     /// Rises with every change.
     pub version: Version,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_type_is_trimmed_and_in_small_letters() {
+        for typed in ["acme", "ACME", " Acme\u{a0}", "\u{feff}aCmE\n"] {
+            assert_eq!(AccountSlug::named(typed).unwrap().as_str(), "acme", "{typed:?}");
+            assert_eq!(AccountSlug::typed(typed).unwrap().as_str(), "acme", "{typed:?}");
+        }
+        // What a program sends or a record holds is spelled as it is.
+        assert!(AccountSlug::parse("ACME").is_err());
+    }
+
+    #[test]
+    fn a_name_that_no_account_can_have_is_told_by_who_reads_it() {
+        let sign_in = AccountSlug::named(" Acme Inc ").unwrap_err().public;
+        assert!(
+            sign_in.contains("`Acme Inc`") && sign_in.contains("looks like `acme`"),
+            "{sign_in}"
+        );
+        assert!(
+            sign_in.contains("ask an administrator") && !sign_in.contains("1 to 63"),
+            "{sign_in}"
+        );
+        assert!(AccountSlug::named("").unwrap_err().public.contains("is empty"));
+        assert!(AccountSlug::typed("Acme Inc").unwrap_err().public.contains("1 to 63"));
+    }
 }

@@ -11,6 +11,9 @@ use super::hidden::hidden_in_address;
 use super::limits;
 use super::typed::pasted;
 
+/// What stands between addresses or around one, and in none.
+const ODD: &str = "<>()[],;:\\\"";
+
 const TOO_LONG: &str = "it is longer than 254 bytes";
 
 /// An address that may be compared and written to.
@@ -37,12 +40,12 @@ impl Email {
         if text.len() > limits::EMAIL_BYTES_MAX {
             return refuse(TOO_LONG);
         }
-        let text = pasted(text);
+        let text = without_scheme(pasted(text));
         if text.chars().any(hidden_in_address) {
             return refuse("it has a control or invisible character: remove it");
         }
-        if text.chars().any(|c| c.is_whitespace() || "<>()[],;:\\\"".contains(c)) {
-            return refuse("it has a space, a quote or a bracket");
+        if let Some(odd) = text.chars().find(|c| c.is_whitespace() || ODD.contains(*c)) {
+            return refuse(&not_one(text, odd));
         }
         let Some((local, domain)) = text.rsplit_once('@') else {
             return refuse("write it as `name@example.org`");
@@ -86,6 +89,35 @@ impl Email {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+}
+
+/// An address without the `mailto:` of a link.
+fn without_scheme(text: &str) -> &str {
+    const SCHEME: &str = "mailto:";
+    match text.get(..SCHEME.len()) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            text.get(SCHEME.len()..).unwrap_or_default()
+        }
+        _ => text,
+    }
+}
+
+/// Why a text with such a character is no address, and what to write.
+fn not_one(text: &str, odd: char) -> String {
+    let between = text.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    if let Some((address, after)) = between
+        && !after.contains('@')
+        && let Ok(address) = Email::parse(address)
+    {
+        return format!("write the address alone, `{address}`");
+    }
+    if text.matches('@').count() > 1 {
+        return "give one address at a time".to_owned();
+    }
+    match odd {
+        odd if odd.is_whitespace() => "it has a space: remove it".to_owned(),
+        odd => format!("it has a `{odd}`: remove it"),
     }
 }
 
@@ -158,6 +190,36 @@ mod tests {
         assert_eq!(email.as_str(), "Ann.Lee+kwic@Example.ORG");
         assert_eq!(email.key(), "ann.lee+kwic@example.org");
         assert!(Email::parse("a@r3---sn-4g5e.example").is_ok(), "a real name with its hyphens");
+    }
+
+    #[test]
+    fn what_is_more_than_one_address_is_told_as_such() {
+        for typed in [
+            "x@example.org;y@example.org",
+            "x@example.org, y@example.org",
+            "Ann <x@example.org>, Bo <y@example.org>",
+            "x@example.org y@example.org",
+        ] {
+            assert!(refused(typed).contains("one address at a time"), "{}", refused(typed));
+        }
+        for typed in ["Ann Lee <x@example.org>", "\"Lee, Ann\" <x@example.org>", "<x@example.org>"]
+        {
+            assert!(
+                refused(typed).ends_with("write the address alone, `x@example.org`"),
+                "{typed}"
+            );
+        }
+        for (typed, why) in [
+            ("x y@example.org", "it has a space"),
+            ("x@example.org,", "it has a `,`"),
+            ("x:y@example.org", "it has a `:`"),
+            ("Ann <x>", "it has a space"),
+        ] {
+            assert!(refused(typed).contains(why), "{}", refused(typed));
+        }
+        for typed in ["mailto:Ann@example.org", " MAILTO:Ann@example.org"] {
+            assert_eq!(Email::parse(typed).unwrap().as_str(), "Ann@example.org");
+        }
     }
 
     #[test]

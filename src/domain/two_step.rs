@@ -256,6 +256,16 @@ pub fn code_missing() -> Failure {
     }
 }
 
+/// The refusal of who takes away somebody else's second factor and has none.
+#[must_use]
+pub fn own_factor_first() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "own_factor_first",
+        "set up two-step verification for yourself first: only then can you reset somebody else's",
+    )
+}
+
 /// The refusal where the account asks for a second factor and the member has none.
 #[must_use]
 pub fn set_up_first() -> Failure {

@@ -276,10 +276,13 @@ fn check_ids<'a, 'f: 'a>(
             return;
         }
         if let Some(first) = seen.insert(placed.policy.id().to_string(), placed.file) {
-            faults.push(placed.fault(format!(
-                "the id `{}` is taken by a policy in `{first}`: give each its own",
-                placed.policy.id()
-            )));
+            faults.push(placed.fault_at(
+                "id",
+                format!(
+                    "the id `{}` is taken by a policy in `{first}`: give each its own",
+                    placed.policy.id()
+                ),
+            ));
         }
     }
 }
@@ -319,7 +322,7 @@ fn read_cards(
         if is_full(faults) {
             break;
         }
-        faults.push(placed.fault("`@role` belongs into a file of `roles/`"));
+        faults.push(placed.fault_at("role", "`@role` belongs into a file of `roles/`"));
     }
     cards.sort_by(|a, b| a.id.cmp(&b.id));
     cards
@@ -327,19 +330,19 @@ fn read_cards(
 
 fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> Option<RoleCard> {
     let found = faults.len();
-    let mut text =
-        |key: &str| {
-            let value = placed.annotation(key).unwrap_or_default().trim().to_owned();
-            if value.is_empty() {
-                faults.push(placed.fault(format!(
-                    "the role `{stem}` has no `@{key}`: people choose a role by it"
-                )));
-            }
-            value
-        };
+    let mut text = |key: &str| {
+        let value = placed.annotation(key).unwrap_or_default().trim().to_owned();
+        if value.is_empty() {
+            faults.push(placed.fault_at(
+                key,
+                format!("the role `{stem}` has no `@{key}`: people choose a role by it"),
+            ));
+        }
+        value
+    };
     let (title, summary, best_for) = (text("title"), text("summary"), text("best_for"));
     if placed.annotation("role") != Some(stem) {
-        faults.push(placed.fault(format!("`@role` must be the file's name: `{stem}`")));
+        faults.push(placed.fault_at("role", format!("`@role` must be the file's name: `{stem}`")));
     }
     let id = RoleId::parse(stem).map_err(|fault| faults.push(placed.fault(fault.public))).ok()?;
     (faults.len() == found).then_some(RoleCard { id, title, summary, best_for })
@@ -352,7 +355,7 @@ fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<Pol
             if is_full(faults) {
                 return;
             }
-            faults.push(placed.fault(format!(
+            faults.push(placed.fault_at(key, format!(
                 "`@{key}` belongs into a file of `{place}/`: move this policy there, or take `@{key}` away"
             )));
         }
@@ -366,7 +369,8 @@ fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
             return;
         }
         if !matches!(guard.annotation("guard"), Some("at_most" | "at_least")) {
-            faults.push(guard.fault(
+            faults.push(guard.fault_at(
+                "guard",
                 "a guard needs `@guard(\"at_most\")` (whatever the set allows, this allows too) or `@guard(\"at_least\")` (whatever this allows, the set allows too)",
             ));
         }
@@ -571,6 +575,40 @@ mod tests {
             let faults = Snapshot::load(&PolicyFiles::new(files), &[]).unwrap_err();
             let told = |fault: &PolicyFault| fault.file == path && fault.message.contains(place);
             assert!(faults.iter().any(told), "{path} {key}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_an_annotation_is_shown_at_its_own_line() {
+        for (path, text, marked) in [
+            (
+                "roles/operator.cedar",
+                "@id(\"operator\")\n@title(\"T\")\n@role(\"operater\")\n@summary(\"s\") @best_for(\"b\")",
+                "@role(\"operater\")",
+            ),
+            (
+                "roles/operator.cedar",
+                "@id(\"operator\")\n@role(\"operator\")\n  @title(\" \")\n@summary(\"s\") @best_for(\"b\")",
+                "@title(\" \")",
+            ),
+            ("rules/x.cedar", "@id(\"x\")\n\n@role(\"x\")", "@role(\"x\")"),
+            ("guards/x.cedar", "@id(\"x\")\n\n  @guard(\"most\")", "@guard(\"most\")"),
+            ("rules/x.cedar", "\n\n@id(\"tenancy\")", "@id(\"tenancy\")"),
+        ] {
+            let text = format!("{text}\npermit (principal, action, resource);");
+            let mut files = shipped().into_files();
+            files.retain(|(known, _)| known != path);
+            files.push((path.to_owned(), text.into_bytes()));
+            let faults = Snapshot::load(&PolicyFiles::new(files), &[]).unwrap_err();
+            let told = |fault: &PolicyFault| {
+                let lines: Vec<&str> = fault.excerpt.lines().collect();
+                let marks = lines.last().map_or(0, |marks| marks.matches('^').count());
+                fault.file == path
+                    && fault.line == Some(3)
+                    && fault.excerpt.contains(marked)
+                    && marks == marked.len()
+            };
+            assert!(faults.iter().any(told), "{path}: {faults:?}");
         }
     }
 

@@ -35,6 +35,21 @@ impl Placed<'_> {
         }
     }
 
+    /// A fault at the annotation of this key, which may stand below the first line.
+    pub(super) fn fault_at(&self, key: &str, message: impl Into<String>) -> PolicyFault {
+        let mut annotations = self.policy.as_ref().annotations();
+        let found = annotations.find(|(known, _)| known.as_ref() == key);
+        match found.and_then(|(_, annotation)| annotation.loc.as_ref()) {
+            Some(loc) => PolicyFault::at(
+                self.file,
+                self.text,
+                (loc.start(), loc.end() - loc.start()),
+                message,
+            ),
+            None => self.fault(message),
+        }
+    }
+
     /// What an annotation says. Cedar's own look-up parses the key each time, which costs ten
     /// thousand policies a tenth of a second.
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {

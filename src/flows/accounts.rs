@@ -24,7 +24,7 @@ const ACCOUNTS_NAMED_MAX: usize = 20;
 ///
 /// # Errors
 /// `Invalid` when the name is empty, too long or holds control characters, `unknown_role`, or
-/// `role_missing`; `Conflict` `account_exists`; `Busy`.
+/// `role_missing`, `not_administering`; `Conflict` `account_exists`; `Busy`.
 pub async fn create(
     app: &Arc<App>,
     permit: StorePermit,
@@ -36,6 +36,7 @@ pub async fn create(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, first.iter().map(|first| &first.role)).await?;
+        first.iter().try_for_each(|first| must_administer(&app, &first.role))?;
         let account = Account {
             slug,
             name,
@@ -108,6 +109,26 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
     Err(Failure { code: "role_missing", ..Failure::invalid("role", sentence) })
 }
 
+/// Checks that a role administers by the live policies: nobody could manage an account whose first
+/// member does not.
+///
+/// # Errors
+/// `Invalid` `not_administering`, naming the roles that do.
+pub(super) fn must_administer(app: &App, role: &RoleId) -> Result<(), Failure> {
+    let live = app.policies.load();
+    if live.administering().contains(role) {
+        return Ok(());
+    }
+    let named: Vec<&str> = live.administering().iter().map(|role| role.as_str()).collect();
+    let instead = match named.as_slice() {
+        [] => "no role of the live policies does".to_owned(),
+        [one] => format!("use `{one}`"),
+        several => format!("use one of `{}`", several.join("`, `")),
+    };
+    let sentence = format!("the role `{role}` does not administer the account: {instead}");
+    Err(Failure { code: "not_administering", ..Failure::invalid("role", sentence) })
+}
+
 /// The caller's account.
 ///
 /// # Errors
@@ -164,7 +185,7 @@ fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor_first",
-        "who asks everybody for two-step verification has it already: set it up for yourself first",
+        "set up two-step verification for yourself first: only then can you require it of everybody",
     )
 }
 
@@ -174,6 +195,20 @@ fn own_factor_first() -> Failure {
 /// `Internal`, when the disk fails.
 pub async fn list(app: &App, _permit: &StorePermit) -> Result<Vec<Account>, Failure> {
     app.store.accounts().await
+}
+
+/// The name of an account as the operator of the sidecar types it.
+///
+/// # Errors
+/// `Invalid` for what names no account.
+pub fn typed(text: &str) -> Result<AccountSlug, Failure> {
+    AccountSlug::typed(text).map_err(|_| {
+        let shown = text.trim().escape_debug();
+        Failure::invalid(
+            "account",
+            format!("there is no account `{shown}`: `kwic-team account list` shows the accounts"),
+        )
+    })
 }
 
 /// The account that a caller means: the one named, else the only one there is.
@@ -236,7 +271,10 @@ fn only(mut accounts: Vec<Account>) -> Result<AccountSlug, Failure> {
         let named: Vec<&str> =
             accounts.iter().take(ACCOUNTS_NAMED_MAX).map(|a| a.slug.as_str()).collect();
         let more = if accounts.len() > named.len() { " and more" } else { "" };
-        format!("there are several accounts: name one of `{}`{more}", named.join("`, `"))
+        format!(
+            "there are several accounts: name one of `{}`{more} (`--account`)",
+            named.join("`, `")
+        )
     };
     Err(Failure {
         fields: vec![("account".to_owned(), text.clone())],

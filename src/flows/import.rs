@@ -10,6 +10,7 @@ mod records;
 mod rows;
 mod spool;
 
+use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,11 @@ pub enum Format {
 const PART_ROWS: usize = 1_000;
 /// Parts that may wait for the store: it writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
+/// People whose lines are remembered, so that one who comes twice is told by both lines. Of more the
+/// store finds out.
+const LINES_REMEMBERED: usize = 100_000;
+/// How a file of a spreadsheet program begins: as a ZIP archive, or as an older workbook.
+const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 /// So long after a file was not kept it is tried whether the disk takes one again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// What an import did.
@@ -312,6 +318,10 @@ pub struct Reader {
     hasher: Hasher,
     digest: Digest,
     people: usize,
+    /// The first bytes of the file, by which a workbook is known.
+    begins: Vec<u8>,
+    /// The line of each address and id.
+    lines: HashMap<String, u64>,
     rows: Vec<(u64, Row)>,
     faults: Faults,
     /// Nothing after this can be made sense of.
@@ -341,6 +351,8 @@ impl Reader {
             hasher: Hasher::default(),
             digest: Digest::default(),
             people: 0,
+            begins: Vec::new(),
+            lines: HashMap::new(),
             rows: Vec::new(),
             faults: Faults::default(),
             over: false,
@@ -350,9 +362,27 @@ impl Reader {
     /// Takes the next bytes of the file.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.hasher.raw(bytes);
+        self.begin(bytes);
         let mut records = Vec::new();
         self.cutter.feed(bytes, |record| records.push(record));
         records.into_iter().for_each(|record| self.record(record));
+    }
+
+    /// A workbook makes no sense as lines, however it is cut.
+    fn begin(&mut self, bytes: &[u8]) {
+        let missing = WORKBOOKS[0].len().saturating_sub(self.begins.len());
+        if missing == 0 {
+            return;
+        }
+        self.begins.extend(bytes.iter().take(missing));
+        if WORKBOOKS.contains(&self.begins.as_slice()) {
+            self.over = true;
+            self.faults.add(
+                1,
+                "the file is an Excel workbook or the like: save it as CSV UTF-8, and give that file"
+                    .to_owned(),
+            );
+        }
     }
 
     /// The file is read to its end.
@@ -398,11 +428,37 @@ impl Reader {
             }
             Ok(Some(row)) => {
                 self.people += 1;
-                self.rows.push((line, row));
+                match self.named_before(line, &row) {
+                    Some(reason) => self.faults.add(line, reason),
+                    None => self.rows.push((line, row)),
+                }
             }
             Ok(None) => {}
             Err(reason) => self.faults.add(line, reason),
         }
+    }
+
+    /// Says of a person who comes twice what is the same, and on which line it was first.
+    fn named_before(&mut self, line: u64, row: &Row) -> Option<String> {
+        // No address is an id: ids of both kinds share the map.
+        let email = ("address", format!("a {}", row.email.key()));
+        let id = row.id.as_ref().map(|id| ("id", format!("i {id}")));
+        let mut same = Vec::new();
+        for (what, key) in std::iter::once(email).chain(id) {
+            match self.lines.get(&key) {
+                Some(first) => same.push(format!("same {what} as line {first}")),
+                None if self.lines.len() < LINES_REMEMBERED => drop(self.lines.insert(key, line)),
+                None => {}
+            }
+        }
+        (!same.is_empty())
+            .then(|| format!("`{}`: {}: remove one of the two", row.email, same.join("; ")))
+    }
+
+    /// Whether every line of the file was read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.over
     }
 
     /// One record as a row; `None` for the header line.
@@ -511,9 +567,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_file_goes_in_parts_and_a_store_that_hangs_up_gets_no_more() {
-        let line = "Ann,Lee,ann@example.org,writer\n";
-        let thousand = line.repeat(PART_ROWS);
-        let file = [HEADER, &thousand, &thousand, line];
+        let line = |number| format!("Ann,Lee,ann{number}@example.org,writer\n");
+        let lines = |numbers: std::ops::Range<usize>| numbers.map(line).collect::<String>();
+        let (first, second) = (lines(0..PART_ROWS), lines(PART_ROWS..2 * PART_ROWS));
+        let last = line(2 * PART_ROWS);
+        let file = [HEADER, &first, &second, &last];
         let (read, _, all) = sent(pieces(&file), usize::MAX).await;
         read.unwrap();
         let lengths: Vec<usize> = all.parts.iter().map(Vec::len).collect();
@@ -532,6 +590,38 @@ mod tests {
         assert_eq!((sent.parts.len(), sent.end), (0, None));
         let faults = digest.unwrap_err();
         assert_eq!((faults.list.len(), faults.more), (limits::IMPORT_FAULTS_MAX, true));
+    }
+
+    fn read_all(format: Format, file: &[u8], piece: usize) -> Faults {
+        let roles = Titles::new([(RoleId::parse("writer").unwrap(), "Writer".to_owned())]);
+        let mut reader = Reader::new(format, Becomes::Members, roles);
+        file.chunks(piece).for_each(|bytes| reader.feed(bytes));
+        reader.end();
+        reader.finish().unwrap_err()
+    }
+
+    #[test]
+    fn who_comes_twice_is_told_by_both_lines() {
+        let file = "id,first_name,last_name,email,role\nm1,Ann,Lee,ann@example.org,writer\n\
+            ,Bo,Ek,bo@example.org,writer\nm2,Ann,Lee,ANN@example.org,writer\n\
+            m1,Cy,Fox,cy@example.org,writer\n";
+        let faults = read_all(Format::Csv, file.as_bytes(), 7);
+        let lines: Vec<u64> = faults.list.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [4, 5]);
+        assert!(faults.list[0].1.contains("same address as line 2"), "{faults:?}");
+        assert!(faults.list[1].1.contains("same id as line 2"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_workbook_is_named_and_read_no_further() {
+        for begin in WORKBOOKS {
+            for (format, piece) in [(Format::Csv, 1), (Format::Csv, 64), (Format::JsonLines, 64)] {
+                let file = [begin, b"\x14\0\x06\0\n\"x,\ny\n"].concat();
+                let faults = read_all(format, &file, piece);
+                let [(1, reason)] = faults.list.as_slice() else { panic!("{faults:?}") };
+                assert!(reason.contains("save it as CSV UTF-8"), "{reason}");
+            }
+        }
     }
 
     #[test]

@@ -156,8 +156,14 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page<Shown>, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
-    if let Some(role) = &filter.role {
-        roles::known(app, role)?;
+    if let Some(role) = &filter.role
+        && let Err(unknown) = roles::known(app, role)
+    {
+        // Invites may still be for a role that was removed.
+        let of_role = InviteFilter { role: Some(role.clone()), ..InviteFilter::default() };
+        if app.store.invites_count(permit.account(), &of_role).await? == 0 {
+            return Err(unknown);
+        }
     }
     let page = app.store.invites(permit.account(), filter, after, limit).await?;
     let mut items = Vec::with_capacity(page.items.len());
@@ -201,7 +207,7 @@ pub async fn show(app: &App, caller: Caller, id: &InviteId) -> Result<Shown, Fai
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`,
-/// `invite_revoked`, `already_member`, `already_invited`, `moved_on`; `TooMany`
+/// `invite_revoked`, `invite_role_gone`, `already_member`, `already_invited`, `moved_on`; `TooMany`
 /// `too_many_invites`; `Busy`.
 pub async fn resend(
     app: &Arc<App>,
@@ -366,6 +372,18 @@ fn role_gone(found: &Inspected) -> Failure {
     )
 }
 
+/// The refusal of a change that gives out a role which the policies no longer have.
+fn role_removed(invite: &Invite) -> Failure {
+    let Invite { id, role, .. } = invite;
+    Failure::new(
+        Kind::Conflict,
+        "invite_role_gone",
+        format!(
+            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or cancel it with `kwic-team invite revoke {id}`"
+        ),
+    )
+}
+
 async fn inspected(app: &App, invite: Invite) -> Result<Inspected, Failure> {
     let account = lookup::account(app, &invite.account).await?;
     let inviter = inviter(app, &invite).await?;
@@ -500,16 +518,22 @@ impl<'a> Change<'a> {
     ) -> Result<Self, Failure> {
         let slug = caller.account().clone();
         let found = found(app, &slug, &chosen.id).await;
-        let role = role.or(found.as_ref().ok().map(|view| &view.invite.role)).cloned();
-        let giving = roles::giving(app, &role).await?;
+        let giving = roles::giving(app, role).await?;
+        let own = found.as_ref().ok().map(|view| &view.invite.role);
+        let role = role.or(own).filter(|role| roles::known(app, role).is_ok()).cloned();
         let change = Right::change_invite(chosen.id.clone());
-        let rights = std::iter::once(change).chain(role.map(Right::assign));
+        let rights = std::iter::once(change).chain(role.clone().map(Right::assign));
         // The right is asked before anything is told of the invite.
         let permit = Permit::authorize(app, caller, rights).await?;
+        let before = found?;
+        let state = before.invite.state(app.clock.now());
+        if role.is_none() && matches!(state, InviteState::Pending | InviteState::Expired) {
+            return Err(role_removed(&before.invite));
+        }
         Ok(Self {
             _giving: giving,
             permit,
-            before: found?,
+            before,
             account: lookup::account(app, &slug).await?,
         })
     }

@@ -1,57 +1,57 @@
-//! Open invites that name a role which a new policy set no longer has.
+//! Open invites that name a role which the policies no longer have.
 //!
 //! They do not keep the role there, as members do: nobody can accept them until they are changed. So
-//! the administrator who removes the role is told how many there are.
+//! the administrator who removes the role is told how many there are, and can ask later, too.
 
 use std::collections::BTreeMap;
 
 use crate::app::App;
-use crate::domain::{Failure, InviteState, RoleId, limits};
+use crate::domain::{AccountSlug, Failure, InviteState, RoleId, limits};
 use crate::engine::Snapshot;
 use crate::store::invites::InviteFilter;
 
-/// A sentence for each role that is gone and that open invites name.
-pub(super) async fn notes(app: &App, before: &Snapshot, after: &Snapshot) -> Vec<String> {
-    let gone = before.roles().iter().map(|card| &card.id).filter(|id| !after.has_role(id));
-    let mut gone: BTreeMap<RoleId, usize> = gone.map(|id| (id.clone(), 0)).collect();
-    if gone.is_empty() {
-        return Vec::new();
-    }
-    if let Err(fault) = count(app, &mut gone).await {
-        return vec![format!(
-            "open invites whose role is gone could not be counted: {}",
-            fault.public
-        )];
-    }
-    let sentence = |(role, open): (RoleId, usize)| {
-        let invites =
-            if open == 1 { "1 open invite names" } else { &format!("{open} open invites name") };
+/// A sentence for each account and each role that this set does not have and that open invites name.
+pub(super) async fn notes(app: &App, set: &Snapshot) -> Vec<String> {
+    let orphaned = match count(app, set).await {
+        Ok(orphaned) => orphaned,
+        Err(fault) => {
+            return vec![format!(
+                "open invites whose role is gone could not be counted: {}",
+                fault.public
+            )];
+        }
+    };
+    let sentence = |((account, role), open): ((AccountSlug, RoleId), usize)| {
+        let (invites, them) = match open {
+            1 => ("1 open invite names".to_owned(), "it"),
+            _ => (format!("{open} open invites name"), "them"),
+        };
         format!(
-            "{invites} the role `{role}`, which is gone, and cannot be accepted: give them another role (`kwic-team invite edit`), or revoke them"
+            "`{account}`: {invites} the role `{role}`, which is gone, and cannot be accepted: give {them} another role (`kwic-team invite edit --role`), or revoke {them}"
         )
     };
-    gone.into_iter().filter(|(_, open)| *open > 0).map(sentence).collect()
+    orphaned.into_iter().map(sentence).collect()
 }
 
-async fn count(app: &App, gone: &mut BTreeMap<RoleId, usize>) -> Result<(), Failure> {
+async fn count(
+    app: &App,
+    set: &Snapshot,
+) -> Result<BTreeMap<(AccountSlug, RoleId), usize>, Failure> {
+    let filter = InviteFilter { states: vec![InviteState::Pending], ..InviteFilter::default() };
+    let mut orphaned = BTreeMap::new();
     for account in app.store.accounts().await? {
-        for (role, open) in gone.iter_mut() {
-            let filter = InviteFilter {
-                role: Some(role.clone()),
-                states: vec![InviteState::Pending],
-                ..InviteFilter::default()
-            };
-            let mut after = None;
-            loop {
-                let (slug, most) = (&account.slug, limits::PAGE_ITEMS_MAX);
-                let page = app.store.invites(slug, &filter, after.as_deref(), most).await?;
-                *open += page.items.len();
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
+        let mut after = None;
+        loop {
+            let (slug, most) = (&account.slug, limits::PAGE_ITEMS_MAX);
+            let page = app.store.invites(slug, &filter, after.as_deref(), most).await?;
+            for view in page.items.into_iter().filter(|view| !set.has_role(&view.invite.role)) {
+                *orphaned.entry((slug.clone(), view.invite.role)).or_insert(0) += 1;
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
     }
-    Ok(())
+    Ok(orphaned)
 }

@@ -86,7 +86,15 @@ pub async fn change_own(
     from: ClientInfo,
 ) -> Result<Committed<(Entered, u64)>, Failure> {
     let member = signed_in.record(app).await?;
+    let current = Password::parse(&shown.password).ok();
     let shown = check_own(app, &member, shown, &from).await?;
+    // Only now: whoever does not know the password must not learn it by trying.
+    if Password::parse(new).is_ok_and(|new| current.is_some_and(|current| current.is(&new))) {
+        return Err(Failure::invalid(
+            "password",
+            "this is your current password: choose another one",
+        ));
+    }
     let password = checked_hash(app, &member, new).await?;
     let (token, session) = new_session(app, &member, &from)?;
     let change = PasswordChange {

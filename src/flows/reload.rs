@@ -125,11 +125,15 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     // A reload need not wait for the comparison.
     drop(alone);
     let (files, snapshot) = loaded??;
-    let Some(snapshot) = snapshot else { return Ok(report(&live, false, Changes::default())) };
+    let Some(snapshot) = snapshot else {
+        let mut report = report(&live, false, Changes::default());
+        report.notes.extend(orphaned_invites::notes(app, &live).await);
+        return Ok(report);
+    };
     let snapshot = Arc::new(snapshot);
     let changes = compare(app, Arc::clone(&snapshot), Arc::clone(&live)).await;
     let mut report = report(&snapshot, true, changes);
-    report.notes.extend(orphaned_invites::notes(app, &live, &snapshot).await);
+    report.notes.extend(orphaned_invites::notes(app, &snapshot).await);
     give_back(app, &files, snapshot).await;
     Ok(report)
 }
@@ -249,13 +253,16 @@ async fn try_once(
             let set = Unkept { files, changes: Changes::default() };
             keep(app, permit.into_actor(), set, at, unkept).await?;
         }
-        return Ok(report(&before, false, Changes::default()));
+        // Whoever asks hears of it, also where the watcher was first.
+        let mut report = report(&before, false, Changes::default());
+        report.notes.extend(orphaned_invites::notes(app, &before).await);
+        return Ok(report);
     };
     let snapshot = Arc::new(snapshot);
     go_live(app, &snapshot, at).await?;
     let retired = Arc::clone(&before);
     let changes = compare(app, Arc::clone(&snapshot), before).await;
-    let orphaned = orphaned_invites::notes(app, &retired, &snapshot).await;
+    let orphaned = orphaned_invites::notes(app, &snapshot).await;
     orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
     give_back(app, &files, retired).await;
     log_changes(&changes.lines());

@@ -27,11 +27,14 @@ pub enum FindingKind {
     AdministratorWithoutSecondFactor,
     /// Nobody but this one administers the account.
     OneAdministrator,
+    /// Nobody administers the account.
+    NoAdministrator,
 }
 
 impl FindingKind {
     /// Every kind, in the order of a report.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::NoAdministrator,
         Self::AdministratorWithoutSecondFactor,
         Self::OneAdministrator,
         Self::NotForQuarter,
@@ -48,6 +51,7 @@ impl FindingKind {
             Self::NotForQuarter => "not_for_90_days",
             Self::AdministratorWithoutSecondFactor => "administrator_without_second_factor",
             Self::OneAdministrator => "one_administrator",
+            Self::NoAdministrator => "no_administrator",
         }
     }
 
@@ -79,6 +83,10 @@ impl FindingKind {
             ),
             Self::OneAdministrator => {
                 "one active member alone can administer the account: make a second one an administrator, so that nobody is locked out"
+                    .to_owned()
+            }
+            Self::NoAdministrator => {
+                "nobody can administer the account: give an active member a role that administers (`kwic-team member edit --role`), or invite somebody with one"
                     .to_owned()
             }
         }
@@ -129,6 +137,9 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     let mut tally = Tally::new(app.clock.now());
     let administering = app.policies.load().administering().clone();
+    // An account that nobody has joined waits for its first member.
+    let anybody = app.store.members(permit.account(), &MemberFilter::default(), None, 1).await?;
+    tally.has_members = !anybody.items.is_empty();
     let filter = MemberFilter { status: Some(Status::Active), ..MemberFilter::default() };
     let mut after = None;
     loop {
@@ -148,12 +159,17 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
 /// Who was found so far, under each kind.
 struct Tally {
     now: Timestamp,
+    /// Whether the account has any member, active or not.
+    has_members: bool,
+    /// How many active members administer it.
+    administrators: usize,
     found: [(FindingKind, Vec<Seen>, usize); FindingKind::ALL.len()],
 }
 
 impl Tally {
     fn new(now: Timestamp) -> Self {
-        Self { now, found: FindingKind::ALL.map(|kind| (kind, Vec::new(), 0)) }
+        let found = FindingKind::ALL.map(|kind| (kind, Vec::new(), 0));
+        Self { now, has_members: false, administrators: 0, found }
     }
 
     fn take(&mut self, seen: &Seen, administers: bool) {
@@ -165,6 +181,7 @@ impl Tally {
                 self.add(FindingKind::AdministratorWithoutSecondFactor, seen);
             }
             self.add(FindingKind::OneAdministrator, seen);
+            self.administrators += 1;
         }
     }
 
@@ -192,8 +209,10 @@ impl Tally {
     }
 
     fn findings(self) -> Vec<Finding> {
+        let nobody = self.has_members && self.administrators == 0;
         let is_one = |kind, count| match kind {
             FindingKind::OneAdministrator => count == 1,
+            FindingKind::NoAdministrator => nobody,
             _ => count > 0,
         };
         let found = self.found.into_iter().filter(|(kind, _, count)| is_one(*kind, *count));
@@ -262,6 +281,21 @@ mod tests {
         assert_eq!(found(&[(with.clone(), true), (with.clone(), true)]), []);
         assert_eq!(found(&[(with, true), (without.clone(), true)]), [(factor, 1)]);
         assert_eq!(found(&[(without, false)]), [], "somebody else needs none");
+    }
+
+    #[test]
+    fn an_account_whose_members_cannot_administer_it_is_found_and_an_empty_one_is_not() {
+        let found = |has_members, people: &[(Seen, bool)]| -> Vec<&'static str> {
+            let mut tally = Tally { has_members, ..Tally::new(NOW) };
+            people.iter().for_each(|(seen, administers)| tally.take(seen, *administers));
+            tally.findings().iter().map(|found| found.kind.as_str()).collect()
+        };
+        let member = seen(1, Some(0), true);
+        assert_eq!(found(true, &[(member.clone(), false)]), ["no_administrator"]);
+        // Everybody is suspended.
+        assert_eq!(found(true, &[]), ["no_administrator"]);
+        assert_eq!(found(true, &[(member.clone(), false), (member, true)]), ["one_administrator"]);
+        assert_eq!(found(false, &[]), [] as [&str; 0]);
     }
 
     #[test]

@@ -107,7 +107,11 @@ pub(super) fn unknown(role: &dyn fmt::Display, roles: &[&str]) -> Failure {
 pub fn card<'s>(live: &'s Snapshot, id: &str) -> Result<&'s RoleCard, Failure> {
     live.roles().iter().find(|card| card.id.as_str() == id).ok_or_else(|| {
         let roles: Vec<&str> = live.roles().iter().map(|card| card.id.as_str()).collect();
-        let text = format!("there is no such role: there are `{}`", roles.join("`, `"));
+        let text = format!(
+            "there is no role `{}`: use one of `{}`",
+            id.escape_debug(),
+            roles.join("`, `")
+        );
         Failure::new(Kind::NotFound, "unknown_role", text)
     })
 }
@@ -246,7 +250,7 @@ pub fn known_action(matrix: &Matrix, text: &str) -> Result<(), Failure> {
         "actions",
         match near::nearest(text, known()) {
             Some(near) => format!("there is no action `{shown}`: did you mean `{near}`?"),
-            None => format!("there is no action `{shown}`: `/api/v1/roles/compare` lists them"),
+            None => format!("there is no action `{shown}`: `kwic-team role compare` lists them"),
         },
     ))
 }

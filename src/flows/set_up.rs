@@ -10,8 +10,8 @@ use super::whole::whole;
 use super::{accounts, passwords, refresh, roles};
 use crate::app::App;
 use crate::domain::{
-    Account, AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Token,
-    Version, limits, link,
+    Account, AccountSlug, Email, Failure, Member, MemberId, Name, RoleId, Status, Token, Version,
+    limits, link,
 };
 use crate::entropy;
 use crate::password::Password;
@@ -111,9 +111,7 @@ pub async fn set_up(
     let app = Arc::clone(app);
     whole(async move {
         let _giving = roles::giving(&app, [&member.role]).await?;
-        if !app.policies.load().administering().contains(&member.role) {
-            return Err(not_administering(&member.role));
-        }
+        accounts::must_administer(&app, &member.role)?;
         let (slug, name) = (account.slug.clone(), account.name.clone());
         let done = app.store.set_up(Setup { slug, name, member, password: hash }).await;
         let Committed { revision, value } = refresh::seen(&app, done).await?;
@@ -121,16 +119,4 @@ pub async fn set_up(
         Ok(Committed { revision, value: (account, value) })
     })
     .await
-}
-
-/// Nobody could manage an account whose first member does not administer it.
-fn not_administering(role: &RoleId) -> Failure {
-    Failure {
-        kind: Kind::Invalid,
-        code: "not_administering",
-        ..Failure::invalid(
-            "role",
-            format!("the role `{role}` does not administer an account: choose one that does"),
-        )
-    }
 }

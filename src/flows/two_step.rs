@@ -20,7 +20,9 @@ use super::whole::whole;
 use super::{lookup, refresh, roles};
 use crate::app::App;
 use crate::authenticator::{self, Enrolment, Hour, SECRET_BYTES};
-use crate::domain::two_step::{RecoveryCode, first_code_of_another_time, wrong_first_code};
+use crate::domain::two_step::{
+    RecoveryCode, first_code_of_another_time, own_factor_first, wrong_first_code,
+};
 use crate::domain::{Factors, Failure, Kind, Member, Passkey, Sealed, Timestamp, limits, typed};
 use crate::entropy;
 use crate::keys::Keys;
@@ -265,6 +267,10 @@ pub async fn reset(
             Caller::Sidecar { .. } => None,
             Caller::Member(signed_in) => {
                 let own = signed_in.record(&app).await?;
+                // Before the password, which would not help.
+                if !own.two_step {
+                    return Err(own_factor_first());
+                }
                 let shown = shown.ok_or_else(own_password_missing)?;
                 Some(check_own(&app, &own, &shown, &from).await?)
             }

@@ -1,7 +1,8 @@
 //! What the operator of the sidecar should fix, though the sidecar works.
 //!
-//! Reads what is remembered elsewhere; finds nothing out itself.
+//! Reads what is remembered elsewhere, and counts the open invites that nobody can accept.
 
+use super::orphaned_invites;
 use super::permit::StorePermit;
 use crate::app::App;
 
@@ -17,8 +18,7 @@ pub struct Warning {
 }
 
 /// Everything there is to mend.
-#[must_use]
-pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
+pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
     let configured = app.config.warnings.iter().map(|sentence| Warning {
         about: "configuration",
         fails: false,
@@ -36,5 +36,8 @@ pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         fails: true,
         sentence: format!("returned mail is not read: {why}; correct `mail.bounce_maildir`"),
     });
-    configured.chain(keys).chain(bounces).collect()
+    let orphaned = orphaned_invites::notes(app, &app.policies.load_full()).await;
+    let orphaned =
+        orphaned.into_iter().map(|sentence| Warning { about: "invites", fails: false, sentence });
+    configured.chain(keys).chain(bounces).chain(orphaned).collect()
 }

@@ -125,7 +125,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
     if task.format {
         let each = files.iter().map(|(path, bytes)| {
             tell(&path);
-            format_one(bytes)
+            format_one(path, bytes)
         });
         return Answer::Formatted(each.collect());
     }
@@ -144,8 +144,9 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
     }
 }
 
-pub(super) fn format_one(bytes: &[u8]) -> Result<String, String> {
-    format(typed::text(bytes)?)
+pub(super) fn format_one(path: &str, bytes: &[u8]) -> Result<String, String> {
+    let text = typed::text(bytes).map_err(|why| PolicyFault::new(path, why));
+    text.and_then(|text| format(path, text)).map_err(|fault| fault.to_string())
 }
 
 /// One line of JSON. A parent that does not listen is gone, which ends this process.

@@ -20,6 +20,7 @@ mod asvs;
 mod authzen_wire;
 mod backup;
 mod cli_json;
+mod cli_mistakes;
 mod cli_parse;
 mod cli_people;
 mod cli_waiting;

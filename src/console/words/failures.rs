@@ -5,7 +5,7 @@
 
 use super::{action, capital, plain};
 use crate::clock;
-use crate::domain::{Failure, counted};
+use crate::domain::{Failure, Kind, counted};
 
 /// Whom people ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
@@ -54,6 +54,10 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "foreign_host" => "this is not the address of KWIC Team: open the one that you were given",
         "cross_site" => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
         "operator_only" => "only your system administrator can do this",
+        // Who joins by such an invitation hears something else.
+        "invite_role_gone" if failure.kind == Kind::Conflict => {
+            "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
+        }
         "internal" => {
             "something went wrong on our side: try again. If it happens again, contact your system administrator"
         }
@@ -151,7 +155,6 @@ pub(in crate::console) fn with_moments(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Kind;
 
     #[test]
     fn a_failure_becomes_a_sentence() {

@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for TextsOf {
             if !self.0.takes(&field) || !texts.put(&field, text) {
                 let known = FIELDS.into_iter().filter(|field| self.0.takes(field));
                 let fields = known.collect::<Vec<_>>().join("`, `");
-                return Err(A::Error::custom(format!("unknown member `{shown}`: use `{fields}`")));
+                return Err(A::Error::custom(format!("unknown key `{shown}`: use `{fields}`")));
             }
         }
         Ok(texts)
@@ -414,7 +414,7 @@ mod tests {
         let cases = [
             ("", "`role` is missing"),
             (r#","role":"a","role":"b""#, "`role` is given twice"),
-            (r#","role":"a","phone":"1""#, "unknown member `phone`"),
+            (r#","role":"a","phone":"1""#, "unknown key `phone`"),
             (r#","role":7"#, "`role` must be a string"),
             (r#","role":null"#, "`role` must be a string"),
         ];
@@ -440,10 +440,7 @@ mod tests {
         let line = br#"{"first_name":"Ann","last_name":"Lee","email":"a@b.c","role":"r","status":"active"}"#;
         assert!(json_row(line, Becomes::Members, &roles()).is_ok());
         let fault = json_row(line, Becomes::Invites, &roles()).unwrap_err();
-        assert_eq!(
-            fault,
-            "unknown member `status`: use `first_name`, `last_name`, `email`, `role`"
-        );
+        assert_eq!(fault, "unknown key `status`: use `first_name`, `last_name`, `email`, `role`");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) fn not_set_up() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",
-        "there is no two-step verification here, or its setting up took too long: begin with `POST /api/v1/me/two-step`",
+        "two-step verification is not set up, or setting it up took too long: begin to set it up again",
     )
 }
 

@@ -8,8 +8,7 @@ use super::Fault;
 use super::expiry::{self, after};
 use super::tables::RATES;
 use super::transition::Transition;
-use crate::clock;
-use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits};
+use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, counted, limits};
 
 /// So often in so long a time.
 struct Bound {
@@ -53,7 +52,7 @@ pub(super) fn invite(
     }
     for (bound, key) in TO_ADDRESS.iter().zip(of_address(account, email.key())) {
         let full = count(change, bound, &key)?;
-        refuse(full, format!("`{email}` was sent as many invites as one address may get"))?;
+        refuse(full, format!("`{email}` was sent an invite too often lately"))?;
     }
     Ok(())
 }
@@ -88,10 +87,16 @@ fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Tim
 
 fn too_many(change: &Transition<'_>, what: &str, until: Timestamp) -> Failure {
     let wait_ms = u64::try_from(until.0.saturating_sub(change.now.0)).unwrap_or(0);
+    let seconds = wait_ms.div_ceil(1_000);
+    let wait = match seconds {
+        0..=90 => counted(seconds, "second", "seconds"),
+        91..=5_400 => counted(seconds.div_ceil(60), "minute", "minutes"),
+        _ => counted(seconds.div_ceil(3_600), "hour", "hours"),
+    };
     Failure::too_many(
         "too_many_invites",
-        format!("{what}, and nothing was sent: try again after {}", clock::rfc3339(until)),
-        wait_ms.div_ceil(1_000),
+        format!("nothing was sent, because {what}: try again in {wait}"),
+        seconds,
     )
 }
 

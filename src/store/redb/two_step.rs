@@ -13,7 +13,9 @@ use super::{
 };
 use crate::clock;
 use crate::domain::session::sign_in_refused;
-use crate::domain::two_step::{Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing};
+use crate::domain::two_step::{
+    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing,
+};
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Factors, Failure, Kind, Member, MemberId, Row, Sealed, Session,
     Timestamp, TokenHash, limits,
@@ -202,7 +204,7 @@ impl Store {
                 show_own(change, actor, shown)?;
             }
             if !member.two_step {
-                return Err(factor_rows::not_set_up().into());
+                return Err(nothing_to_reset(&member).into());
             }
             factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
@@ -374,10 +376,11 @@ fn own_factor() -> Failure {
     )
 }
 
-fn own_factor_first() -> Failure {
+/// The refusal to take away what another member does not have.
+fn nothing_to_reset(member: &Member) -> Failure {
     Failure::new(
         Kind::Conflict,
-        "own_factor_first",
-        "who takes away somebody's second factor shows an own one: set up two-step verification for yourself first",
+        "not_set_up",
+        format!("{} has no two-step verification: nothing was changed", member.full_name()),
     )
 }

@@ -149,7 +149,8 @@ impl Sim {
         let given = role.or(here.then_some(invite.role.as_str()));
         match given {
             Some(given) => reasons
-                .when(!self.model.set.has_role(given), "unknown_role")
+                .when(role.is_some() && !self.model.set.has_role(given), "unknown_role")
+                .when(role.is_none() && !self.model.set.has_role(given), "invite_role_gone")
                 .when(!self.model.may(who, Right::Assign(given)), "not_allowed"),
             None => reasons,
         }
