@@ -14,7 +14,7 @@ use super::{
 use crate::clock;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::{
-    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing,
+    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, own_factor_first,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Factors, Failure, Kind, Member, MemberId, Row, Sealed, Session,
