@@ -288,7 +288,8 @@ async fn send_good(
         Ok(sent) => Ok(sent.value.link),
         // The check says it in the words of people, where it meets the same.
         Err(failure) => {
-            Err(check(call, viewer, &invitation).await.err().unwrap_or(first_fault(&failure)))
+            let why = check(call, viewer, &invitation).await.err();
+            Err(why.unwrap_or_else(|| first_fault(&failure)))
         }
     }
 }

@@ -100,7 +100,8 @@ async fn the_comparison_is_the_one_of_the_api() {
         let (action, rest) = row.split_once("\" data-on=\"").unwrap();
         let on = rest.split('"').next().unwrap();
         let words = between(row, "<th scope=\"row\">", "</th>")[0];
-        assert!(!read(words).contains([':', '_']), "{words}");
+        let words = words.split("<span").next().unwrap();
+        assert!(!words.contains([':', '_']), "{words}");
         let cells: Vec<&str> = between(row, "aria-hidden=\"true\">", "</span></td>")
             .into_iter()
             .map(|cell| match cell.split_once("</span>").unwrap() {
@@ -610,10 +611,11 @@ async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
         page.shows(200, &["Joe Zulu"]);
         page.leaves_out("No entries about this person");
     }
-    ann.page("/audit?member=cy%40example.org").await.shows(200, &["invited"]);
+    ann.page("/audit?member=cy%40example.org").await.leaves_out("No entries about this person");
     ann.send(&format!("DELETE /members/{}", joe.id), "if-match: *\r\n", &NONE).await.is(200);
     for text in ["Joe+Zulu", "JOE%40example.org"] {
-        ann.page(&format!("/audit?member={text}")).await.shows(200, &["removed"]);
+        let page = ann.page(&format!("/audit?member={text}")).await;
+        page.leaves_out("No entries about this person");
     }
     for text in ["nobody", "Nobody+At+All", "nobody%40example.org"] {
         let page = ann.page(&format!("/audit?member={text}")).await;
