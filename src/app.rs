@@ -307,8 +307,9 @@ impl App {
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
         let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
-        let decisions = Handle::try_current()
-            .map_err(|fault| Failure::internal(format!("no runtime for decisions: {fault}")))?;
+        let decisions = Handle::try_current().map_err(|fault| {
+            Failure::internal(format!("the runtime for decisions cannot be started: {fault}"))
+        })?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));

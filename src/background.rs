@@ -76,7 +76,7 @@ pub async fn run<T: Send + 'static>(
         let _ = answer.send(work());
     });
     begun.map_err(|fault| no_thread(&fault).logged(format!("for `{name}`")))?;
-    answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
+    answered.await.map_err(|_| Failure::internal(format!("`{name}` ended without a result")))
 }
 
 /// The host has no thread to give.

@@ -106,7 +106,7 @@ pub async fn write<F: Future<Output = Result<Revision, Failure>>>(
         draft.finish(&keys, &held, revision, at).map_err(failed)
     })
     .await
-    .map_err(|fault| Failure::internal(format!("the backup broke off: {fault}")))?
+    .map_err(|fault| Failure::internal(format!("the backup failed: {fault}")))?
 }
 
 fn failed(place: &Path, fault: &io::Error) -> Failure {
@@ -139,7 +139,7 @@ impl Draft {
             return Err(Failure::new(
                 Kind::Conflict,
                 "backup_exists",
-                format!("`{}` is there already: name a new folder", to.display()),
+                format!("`{}` exists already: name a new folder", to.display()),
             ));
         }
         // Of two backups to one name each has a folder of its own.
@@ -354,7 +354,7 @@ impl Backup {
             Ok(_) => Err(self.refused(&format!("is damaged: `{}` was changed", file.path))),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && file.key().is_some() => {
                 Err(self.refused(&format!(
-                    "is not whole: the key `{0}` is missing; put it back, or give --without-keys",
+                    "is incomplete: the key `{0}` is missing; put it back, or give --without-keys",
                     file.path
                 )))
             }

@@ -132,10 +132,10 @@ struct Cli {
 /// The data folder where none is named.
 const DATA: &str = "./kwic-data";
 
-/// Flags that stand before or after the command.
+/// Flags that are accepted before or after the command.
 #[derive(Args, Clone, Debug)]
 struct Global {
-    /// The configuration file; `kwic-team.toml` here, where there is one
+    /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder
@@ -144,10 +144,10 @@ struct Global {
     /// Whether the data folder is another than the usual one
     #[arg(skip)]
     data_is_named: bool,
-    /// Print JSON: one document, or one line an item; what went wrong as a document on standard error
+    /// Print JSON: one document, or one line per item; errors as a document on standard error
     #[arg(long, global = true)]
     json: bool,
-    /// How long the command may wait in all, for the sidecar and for files that are pipes; without it 30 for each answer, and 600 for what takes long by its nature
+    /// How long the command may wait in total, for the sidecar and for files that are pipes; by default 30 for each answer, and 600 for long operations such as a reload, a backup or an import
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
     /// The same, counted.
@@ -157,7 +157,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer decisions until a signal ends it
+    /// Run the sidecar, until a signal stops it
     #[command(after_help = "Example: kwic-team serve --demo")]
     Serve(serve::ServeArgs),
     /// Accounts: create, list and change
@@ -192,20 +192,20 @@ enum Command {
     /// Secret keys in the data folder
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Print a link with which an administrator who is locked out sets a new password
+    /// Print a link to set a new password, for an administrator who is locked out
     #[command(after_help = "Example: kwic-team recover --account acme ann@example.org")]
     Recover(recover::RecoverArgs),
-    /// Make a backup in a new folder, also while the sidecar runs
+    /// Create a backup in a new folder; works while the sidecar runs
     #[command(
-        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds everything at one revision, and the keys: keep it as you keep passwords."
+        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds the whole store at one revision, and the keys: protect it as you protect passwords."
     )]
     Backup(backup::BackupArgs),
-    /// Put a backup back, while no sidecar runs; asks first
+    /// Restore a backup, while no sidecar runs; asks first
     #[command(
-        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nWhat is there is kept beside. Sessions, API tokens, and links to a new password or address end: each may have been ended since the backup."
+        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nThe current store is kept under another name. Sessions, API tokens, and links to a new password or address end, since each may have been ended after the backup."
     )]
     Restore(backup::RestoreArgs),
-    /// Say what is in order, what is not, and what to do next; exits 1 where something fails
+    /// Check the installation, and say what to fix; exits 1 if a check fails
     #[command(after_help = "Example: kwic-team doctor")]
     Doctor,
     /// Print a completion script for a shell

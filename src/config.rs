@@ -345,7 +345,7 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     let mut warnings = Vec::new();
     if proxied && own.is_loopback() && !trusted_proxies.iter().any(|known| known.contains(own)) {
         warnings.push(format!(
-            "a proxy on this machine stands before `console.listen`, and `console.trusted_proxies` does not name it: people cannot be told apart, so that a stranger's wrong passwords slow everybody's sign-in down; have the proxy set `X-Forwarded-For`, and write `trusted_proxies = [\"{own}\"]` under `[console]`"
+            "a proxy on this machine forwards to `console.listen`, and `console.trusted_proxies` does not name it: all callers seem to have one address, so that one stranger's wrong passwords slow down everybody's sign-in; have the proxy set `X-Forwarded-For`, and write `trusted_proxies = [\"{own}\"]` under `[console]`"
         ));
     }
     warnings.extend(settings.exposed.iter().cloned());
@@ -384,7 +384,7 @@ fn check(config: &Config, settings: &mut Settings) {
     if !decision.listen.ip().is_loopback() && decision.keys_file.is_none() {
         settings.fault_of(
             "decision.listen",
-            "is beyond loopback, where anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
+            "is not a loopback address, so anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
         );
     }
     if decision.public_url.as_deref().is_some_and(|url| !is_public_url(url, false)) {
@@ -400,13 +400,13 @@ fn check(config: &Config, settings: &mut Settings) {
     if decision.listen.port() != 0 && decision.listen == config.console.listen {
         settings.fault_of(
             "console.listen",
-            "is `decision.listen` as well: give one of them another port",
+            "is the same as `decision.listen`: give one of them another port",
         );
     }
     if decision.socket.as_ref().is_some_and(|socket| *socket == config.data.join("admin.sock")) {
         settings.fault_of(
             "decision.socket",
-            "is the socket of the management API, where anybody who asks could manage: name another",
+            "is the socket of the management API, where every caller could manage the team: name another",
         );
     }
     let proxies = settings.list("console.trusted_proxies");
@@ -433,7 +433,7 @@ fn check(config: &Config, settings: &mut Settings) {
     {
         settings.fault_of(
             "console.listen",
-            "is beyond loopback without TLS: set `console.tls_certificate` and `console.tls_key`, or name your proxy in `console.trusted_proxies`",
+            "is not a loopback address and has no TLS: set `console.tls_certificate` and `console.tls_key`, or name your proxy in `console.trusted_proxies`",
         );
     }
     if config.store.kind == StoreKind::Etcd && config.store.endpoints.is_empty() {
@@ -463,7 +463,7 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     if let Some(domain) = &mail.bounce_domain
         && Email::parse(&format!("bounce@{domain}")).is_err()
     {
-        settings.fault_of("mail.bounce_domain", "is no domain: write it as `example.org`");
+        settings.fault_of("mail.bounce_domain", "is not a domain: write it as `example.org`");
     }
     if mail.kind.as_deref() != Some("smtp") {
         // Somebody who gave these expects mail to go out.

@@ -95,7 +95,7 @@ pub fn failure(faults: &[PolicyFault]) -> Failure {
 }
 
 fn unanswered() -> Failure {
-    Failure::internal("the process of the gate answered something else than it was asked")
+    Failure::internal("the process that checks the policies sent an unexpected answer")
 }
 
 fn ask(
@@ -171,7 +171,7 @@ fn ask_process(
         );
     }
     let Some(why) = how_it_ended(status, &Bounds::of(files)) else {
-        return host("gate_ended", "was ended from outside, perhaps since memory is short: see the log and the memory of this host".to_owned());
+        return host("gate_ended", "was ended from outside, perhaps because memory is short: see the log and the memory of this host".to_owned());
     };
     let file = files.iter().map(|(path, _)| path).find(|path| *path == heard.step);
     Ok(Answer::Refused(vec![match file {
@@ -246,8 +246,7 @@ fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> Option<String> {
             bounds.mib
         )),
         (Some(PANIC), _) => Some(
-            "breaks off the process that checks it: write it in another way, and report it"
-                .to_owned(),
+            "crashes the process that checks it: write it in another way, and report it".to_owned(),
         ),
         // An illegal instruction, a trap, an abort, memory that is not there, arithmetic.
         (_, Some(signal @ (4 | 5 | 6 | 7 | 8 | 11))) => Some(format!(
@@ -343,7 +342,7 @@ mod tests {
             (OUT_OF_TIME << 8, "more than 10 s of processor time"),
             (OUT_OF_MEMORY << 8, "more than 512 MiB of memory"),
             (6, "signal 6"),
-            (PANIC << 8, "breaks off"),
+            (PANIC << 8, "crashes"),
         ] {
             let told = how_it_ended(ExitStatus::from_raw(status), &bounds).unwrap();
             assert!(told.contains(said), "{told}");

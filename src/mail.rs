@@ -104,7 +104,7 @@ impl Mailer {
             && bounce::return_path(domain, LetterId(u64::MAX), &"f".repeat(16)).is_none()
         {
             return Err(refuse(
-                "`mail.bounce_domain` is no domain: write it as `example.org`".to_owned(),
+                "`mail.bounce_domain` is not a domain: write it as `example.org`".to_owned(),
             ));
         }
         let way = match mail.kind.as_deref() {

@@ -251,7 +251,7 @@ impl From<Refusal> for Failure {
             Refusal::Copied(_) => Self::new(
                 Kind::Denied,
                 "passkey_copied",
-                "this passkey counted backwards, as a copy of it would, so it was refused: sign in with a code, remove it, and choose a new password",
+                "this passkey may have been copied, so it was refused: sign in with a code, remove it, and choose a new password",
             ),
         }
     }

@@ -37,7 +37,7 @@ const LOOKS_MAX: usize = 10;
 /// How often a folder that changes while it is read is read again.
 const READ_TRIES: usize = 5;
 
-const NOT_PLAIN: &str = "has a name with bytes that are not UTF-8, or with characters that are not shown, and is not loaded: rename it, or move it out of the policy folder";
+const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible characters, and is not loaded: rename it, or move it out of the policy folder";
 
 /// The shipped folder, as it stood when this binary was built.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
@@ -183,7 +183,7 @@ mod tests {
         assert!(misplaced.iter().all(|(_, why)| why == NOT_PLAIN));
         assert_eq!(
             files.notes(),
-            ["`notes\\u{1b}[2J.txt` is no part of a policy folder: it is ignored"]
+            ["`notes\\u{1b}[2J.txt` is not part of a policy folder: it is ignored"]
         );
     }
 

@@ -218,7 +218,7 @@ struct Decisions(Option<Runtime>, Handle);
 impl Decisions {
     fn new() -> Result<Self, Failure> {
         let runtime = background::decisions()
-            .map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?;
+            .map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?;
         let handle = runtime.handle().clone();
         Ok(Self(Some(runtime), handle))
     }
@@ -237,7 +237,7 @@ impl Decisions {
     /// others would put the start off.
     async fn open(&self, config: Config, demo: bool, console: String) -> Result<Opened, Failure> {
         let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
-        opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
+        opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
     }
 
     /// Binds a socket whose readiness is told to these threads.
@@ -322,7 +322,7 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
         }
         match (Listen::Unix { path: path.to_owned(), mode }).bind().await {
             Ok(anew) => {
-                tracing::warn!(socket = %path.display(), "the socket was removed or replaced, and was made anew");
+                tracing::warn!(socket = %path.display(), "the socket was removed or replaced, and was recreated");
                 return anew;
             }
             Err(fault) if !told => {
@@ -432,12 +432,12 @@ fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
 /// way now.
 fn clear_up(config: &Config) -> Result<(), Failure> {
     if pending::finish(&config.data, &config.store.path)?.is_some() {
-        tracing::warn!("a restore that was killed was finished");
+        tracing::warn!("an interrupted restore was completed");
     }
     let mut removed = leftovers::remove(&config.data, &[]);
     removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
     for path in removed {
-        tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
+        tracing::warn!(path = %path.display(), "files of an interrupted backup, restore or start were removed");
     }
     Ok(())
 }
@@ -463,12 +463,12 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
 /// Tells what became of the secrets in the store when they were put under the newest key.
 fn tell_resealed((resealed, unreadable): (usize, usize)) {
     if resealed > 0 {
-        tracing::info!(resealed, "secrets of second factors are under the newest key now");
+        tracing::info!(resealed, "secrets of second factors were encrypted with the newest key");
     }
     if unreadable > 0 {
         tracing::error!(
             unreadable,
-            "secrets of second factors cannot be opened: put their keys back into the folder `keys`, or let members use a recovery code, or reset them with `kwic-team member reset-two-step`"
+            "secrets of second factors cannot be decrypted: put their keys back into the folder `keys`, or let members use a recovery code, or reset them with `kwic-team member reset-two-step`"
         );
     }
 }
@@ -566,7 +566,7 @@ impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind)
-                .map_err(|fault| Failure::internal(format!("signals cannot be heard: {fault}")))
+                .map_err(|fault| Failure::internal(format!("signals cannot be received: {fault}")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

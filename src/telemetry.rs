@@ -321,13 +321,13 @@ fn write_disk(out: &mut String, disk: Disk) {
     single(
         out,
         ("kwic_store_write_failures_total", "counter"),
-        "Changes that the store's disk did not keep.",
+        "Changes that could not be written to the store.",
         disk.failures,
     );
     single(
         out,
         ("kwic_data_write_failures_total", "counter"),
-        "Files that were sent and that the data folder did not keep.",
+        "Uploaded files that could not be written to the data folder.",
         disk.data_failures,
     );
     single(
@@ -337,8 +337,8 @@ fn write_disk(out: &mut String, disk: Disk) {
         disk.sockets_displaced,
     );
     for (name, help, value) in [
-        ("kwic_data_failing", "1 where the last such file was not kept.", disk.data_failing),
-        ("kwic_store_failing", "1 where the last change was not kept.", disk.failing),
+        ("kwic_data_failing", "1 while the last such write failed.", disk.data_failing),
+        ("kwic_store_failing", "1 while the last write of a change failed.", disk.failing),
         (
             "kwic_store_replaced",
             "1 where the store's file is not the one that the sidecar has open.",
@@ -346,7 +346,7 @@ fn write_disk(out: &mut String, disk: Disk) {
         ),
         (
             "kwic_policies_unkept",
-            "1 where the live policies are not kept for the next start.",
+            "1 while the live policies are not saved for the next start.",
             disk.policies_unkept,
         ),
     ] {
@@ -356,14 +356,19 @@ fn write_disk(out: &mut String, disk: Disk) {
 
 fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     write_disk(out, gauges.disk);
-    head(out, "kwic_cross_checks_total", "counter", "Decisions asked again in full.");
+    head(
+        out,
+        "kwic_cross_checks_total",
+        "counter",
+        "Decisions checked again with Cedar's own authorizer.",
+    );
     for (result, count) in ["agreed", "differed", "left_out"].iter().zip(gauges.cross_checks) {
         let _ = writeln!(out, "kwic_cross_checks_total{{result=\"{result}\"}} {count}");
     }
     single(
         out,
         ("kwic_engine_distrusted", "gauge"),
-        "1 where a decision asked again differed: Cedar's own authorizer then answers all.",
+        "1 once a cross-check differed: Cedar's own authorizer then makes all decisions.",
         u8::from(gauges.distrusted),
     );
     head(out, "kwic_policy_info", "gauge", "The live policy set.");
@@ -392,7 +397,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
         ("kwic_policies", "Policies of the live set.", number(gauges.policies)),
         (
             "kwic_answers_remembered",
-            "Situations whose answer is remembered while the live set lives.",
+            "Entries in the decision cache of the live set.",
             number(gauges.remembered),
         ),
         ("kwic_members", "Members in memory.", number(gauges.members)),
@@ -411,7 +416,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
 #[must_use]
 pub fn keys_refused(refused: bool) -> String {
     let mut out = String::new();
-    let help = "1 where `decision.keys_file` was refused, and the keys before go on counting.";
+    let help = "1 while `decision.keys_file` is refused and the previous keys stay active.";
     single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
     out
 }

@@ -33,7 +33,10 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
 
 fn sequence(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| {
-        Failure::invalid("after", "`after` is not where a page ends: send the `next` of the page")
+        Failure::invalid(
+            "after",
+            "`after` is not a valid cursor: send the `next` of the previous page",
+        )
     })
 }
 

@@ -26,6 +26,6 @@ fn place(text: &str) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(text);
     match path.is_absolute() && !text.contains('\0') {
         true => Ok(path),
-        false => Err(Failure::invalid("path", "must begin with `/`: name the whole path")),
+        false => Err(Failure::invalid("path", "must begin with `/`: give an absolute path")),
     }
 }

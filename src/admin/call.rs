@@ -52,7 +52,7 @@ impl Who {
             return Err(Failure::new(
                 Kind::Unauthenticated,
                 "not_signed_in",
-                "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives; a program sends `Authorization: Bearer` with its API token",
+                "not signed in: sign in at `/api/v1/sign-in` and send the cookie that it sets; a program sends `Authorization: Bearer` with its API token",
             ));
         }
         let signed_in = request.cookie(COOKIE).and_then(|token| sessions::authenticate(app, token));

@@ -37,7 +37,7 @@ fn format_of(media: &str) -> Result<Format, Failure> {
         _ => Err(Failure::new(
             Kind::Invalid,
             "content_type",
-            "the file's format is not known: send `content-type: text/csv` or `application/jsonl`",
+            "unknown file format: send `content-type: text/csv` or `application/jsonl`",
         )),
     }
 }

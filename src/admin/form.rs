@@ -57,7 +57,7 @@ impl Form {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
         match serde_json::from_slice(typed::unmarked(body)) {
             Ok(Given::Object(given)) => Ok(Self::of(String::new(), given)),
-            Ok(_) => Err(unreadable("it is something else")),
+            Ok(_) => Err(unreadable("it is another JSON value")),
             Err(fault) => Err(unreadable(&fault.to_string())),
         }
     }
@@ -130,7 +130,10 @@ impl Form {
             known.map(|(_, meant)| *meant).ok_or_else(|| {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+                Failure::invalid(
+                    name,
+                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
+                )
             })
         })
     }
@@ -262,7 +265,7 @@ impl Form {
 }
 
 fn unreadable(why: &str) -> Failure {
-    Failure::new(Kind::Invalid, "body", format!("the body is not one JSON object: {why}"))
+    Failure::new(Kind::Invalid, "body", format!("the body must be one JSON object: {why}"))
 }
 
 /// A value of a body.
@@ -351,7 +354,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
                 return Err(A::Error::custom(format!("`{shown}` is given twice")));
             }
             if fields.len() == FIELDS_MAX {
-                return Err(A::Error::custom("an object has too many members"));
+                return Err(A::Error::custom("an object has too many keys"));
             }
             fields.push((name, members.next_value()?));
         }

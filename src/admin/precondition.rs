@@ -43,7 +43,7 @@ impl Precondition {
                 Failure::new(
                     Kind::Invalid,
                     "if_match",
-                    "`if-match` is not one tag: send the `etag` of the record as it was answered, such as `\"7\"`",
+                    "`if-match` must be a single tag: send the `etag` of the record as you read it, such as `\"7\"`",
                 )
             },
         )

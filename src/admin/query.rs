@@ -75,7 +75,10 @@ impl Params {
             known.map(|(_, meant)| *meant).ok_or_else(|| {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+                Failure::invalid(
+                    name,
+                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
+                )
             })
         })
     }

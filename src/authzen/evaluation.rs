@@ -205,7 +205,7 @@ fn asked<'v>(
                 Kind::Invalid,
                 "bad_request",
                 format!(
-                    "the items of `evaluations` have more than {most} values in `context` and `properties` together, what they share counted for each: send several batches"
+                    "the items of `evaluations` have more than {most} values in `context` and `properties` together (shared values count for each item): send several batches"
                 ),
             ));
         }
@@ -277,7 +277,10 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
     Err(Failure::new(
         Kind::Busy,
         "revision_not_reached",
-        format!("revision {wanted} is not reached yet, {} is: try again", app.directory.revision()),
+        format!(
+            "revision {wanted} is not reached yet, only {}: try again",
+            app.directory.revision()
+        ),
     ))
 }
 

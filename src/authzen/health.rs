@@ -74,7 +74,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         return not_ready(&Failure::new(
             Kind::Busy,
             "not_followed",
-            "the store broke off in a change, and decisions do not know yet whether it was made: free space on its disk",
+            "the store failed during a change, and decisions do not know yet whether the change was saved: free space on its disk",
         ));
     }
     let in_place = app.store.is_in_place().await;
@@ -93,7 +93,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         policies: if status.last_good { "last_good" } else { "live" },
         digest: policies.digest_hex(),
         keys_fault: app.caller_keys_fault.load().as_ref().map(
-            |_| "`decision.keys_file` was refused, and the keys before go on counting: see the log",
+            |_| "`decision.keys_file` was refused, and the previous keys stay active: see the log",
         ),
         fault: if to_operator { status.fault.clone() } else { status.short_fault() },
         reload_running_seconds: Some(running(app)).filter(|seconds| *seconds >= LONG_SECONDS),
@@ -103,7 +103,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         store_fault,
         mail: if app.mailer.sends() { app.telemetry.mail.word() } else { "off" },
         policies_unkept: unkept.then_some(
-            "the live policies are not kept for the next start, which would begin with those before",
+            "the live policies are not saved yet: a restart would begin with the previous ones",
         ),
         data_fault: app.spooling.fault(),
         sockets_fault: sockets_fault(app),
@@ -115,7 +115,7 @@ fn sockets_fault(app: &App) -> Option<String> {
     let names: Vec<String> = displaced.iter().map(|name| format!("`{name}`")).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "the file of the socket {} was removed or replaced: move away what lies there, and it is made anew",
+            "the file of the socket {} was removed or replaced: move away what is there, and the sidecar recreates it",
             names.join(" and of ")
         )
     })

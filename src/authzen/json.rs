@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for AtDepth {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key_seed(Name)? {
             if is_repeated(&record, &mut seen, &name) {
-                return Err(A::Error::custom(format!("the member `{name}` is there twice")));
+                return Err(A::Error::custom(format!("the key `{name}` is given twice")));
             }
             record.push((name, members.next_value_seed(inner)?));
         }
@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn members_stand_once_at_any_depth() {
-        assert!(refused(r#"{"a":1,"a":2}"#).contains("`a` is there twice"));
-        assert!(refused(r#"{"x":[{"y":{"b":1,"b":1}}]}"#).contains("`b` is there twice"));
-        assert!(refused(r#"{"\u0061":1,"a":2}"#).contains("`a` is there twice"));
+        assert!(refused(r#"{"a":1,"a":2}"#).contains("`a` is given twice"));
+        assert!(refused(r#"{"x":[{"y":{"b":1,"b":1}}]}"#).contains("`b` is given twice"));
+        assert!(refused(r#"{"\u0061":1,"a":2}"#).contains("`a` is given twice"));
         let many: Vec<String> = (0..40).map(|n| format!("\"m{n}\":0")).collect();
         assert!(parse(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
         assert!(refused(&format!("{{{},\"m39\":1}}", many.join(","))).contains("`m39`"));

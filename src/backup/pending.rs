@@ -50,7 +50,7 @@ pub fn is_there(data: &Path) -> bool {
 #[must_use]
 pub fn told(data: &Path) -> Failure {
     let sentence = format!(
-        "a restore was killed before its end, and store and keys in `{}` do not belong together: start the sidecar, which finishes it, or restore again",
+        "a restore was interrupted, and the store and the keys in `{}` do not belong together: start the sidecar, which completes it, or restore again",
         data.display()
     );
     Failure::new(Kind::Conflict, "restore_pending", sentence)
@@ -116,7 +116,7 @@ fn ending(note: &Path) -> io::Result<String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match is_plain && !text.is_empty() {
         true => Ok(text.to_owned()),
-        false => Err(io::Error::other("it is no note of a restore: move it away")),
+        false => Err(io::Error::other("it does not belong to a restore: move it away")),
     }
 }
 
@@ -126,7 +126,7 @@ pub fn failed(place: &Path, fault: &io::Error) -> Failure {
     Failure::new(
         Kind::Internal,
         "restore_failed",
-        format!("`{}` cannot be written: {fault}; mend that, then restore again", place.display()),
+        format!("`{}` cannot be written: {fault}; fix that, then restore again", place.display()),
     )
 }
 

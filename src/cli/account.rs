@@ -14,7 +14,7 @@ use crate::config;
 /// Which account a command is about.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Account {
-    /// The account; may be left out while there is only one
+    /// The account; optional while there is only one
     #[arg(long, value_name = "SLUG")]
     account: Option<String>,
 }
@@ -33,7 +33,7 @@ impl Account {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
-    /// Make an account, and an invite for its first administrator where an address is given
+    /// Create an account, and an invite for its first administrator if an address is given
     #[command(
         after_help = "Example: kwic-team account create --slug acme --name \"Acme\" --email ann@example.org --first-name Ann --last-name Lee"
     )]
@@ -50,10 +50,10 @@ pub(super) enum AccountCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
-    /// Its name in addresses and commands: `a-z`, `0-9` and `-`
+    /// Its short name in URLs and commands: `a-z`, `0-9` and `-`
     #[arg(long)]
     slug: String,
-    /// Its name for people
+    /// Its display name
     #[arg(long)]
     name: String,
     /// The first administrator's address
@@ -62,10 +62,10 @@ pub(super) struct CreateArgs {
     /// The first administrator's first name
     #[arg(long, requires = "email")]
     first_name: Option<String>,
-    /// The first administrator's last name; left out for who has one name
+    /// The first administrator's last name; omit it for a person with one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
-    /// The first administrator's role, where several administer
+    /// The first administrator's role; needed if several roles administer
     #[arg(long, requires = "email")]
     role: Option<String>,
 }
@@ -74,13 +74,13 @@ pub(super) struct CreateArgs {
 pub(super) struct EditArgs {
     #[command(flatten)]
     account: Account,
-    /// The new name for people
+    /// The new display name
     #[arg(long)]
     name: Option<String>,
-    /// How long invites may be accepted, in whole hours, such as `72h`
+    /// When invites expire, in whole hours, such as `72h`
     #[arg(long, value_name = "TIME", value_parser = hours)]
     invite_lifetime: Option<u64>,
-    /// Whether everybody needs two-step verification to sign in
+    /// Whether two-step verification is required to sign in
     #[arg(long)]
     two_step: Option<Switch>,
 }
@@ -127,7 +127,7 @@ fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
     let made = remote.json(&Call::new("POST", "/api/v1/accounts").body(&body))?;
     output::answer(global, &made, |made| {
         output::say(&format!(
-            "account {} is there, at revision {}",
+            "account {} was created, at revision {}",
             text(made, "slug"),
             text(made, "revision")
         ))?;

@@ -28,7 +28,9 @@ impl Yes {
 
 fn confirmed(question: &str) -> Result<bool, Stop> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Stop::usage("this cannot be undone: give --yes where nobody can be asked"));
+        return Err(Stop::usage(
+            "this cannot be undone: give --yes to confirm it without a terminal",
+        ));
     }
     let _ = write!(io::stderr(), "{} [y/N] ", shown(question));
     let mut answer = String::new();

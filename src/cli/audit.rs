@@ -15,20 +15,20 @@ pub(super) enum AuditCommand {
     /// List the entries of an account, oldest first
     #[command(after_help = "Example: kwic-team audit list --member m42 --event user_deleted")]
     List {
-        /// The account; may be left out while there is only one
+        /// The account; optional while there is only one
         #[arg(long, value_name = "SLUG")]
         account: Option<String>,
         /// The store's own entries: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// Only entries about this member's id
+        /// Only entries about the member with this id
         #[arg(long)]
         member: Option<String>,
         /// Only this event
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
         event: Option<String>,
     },
-    /// Walk the chains and recompute everything; exits 1 where one does not hold
+    /// Verify the hash chains; exits 1 if one was altered
     #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
     Verify {
         /// Only this account's chain
@@ -37,7 +37,7 @@ pub(super) enum AuditCommand {
         /// Only the store's own chain: accounts and policies
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// The head that was printed earlier: a chain must still reach it
+        /// A head that was printed earlier and that a chain must still contain
         #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
     },
@@ -119,7 +119,7 @@ fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&s
     print(global, &chains).or_else(Stop::unless_reader_left)?;
     if chains.iter().any(|chain| !text(chain, "fault").is_empty()) {
         return Err(Stop::failure(
-            "a chain does not hold: keep the file as it is, and find out who could write it",
+            "the audit log was altered: keep the store's file as it is, and find out who could write to it",
         ));
     }
     match expect {
@@ -166,10 +166,10 @@ fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
         look(chain.account(), None)?;
     }
     if found {
-        output::complain("the chain holds, and was built upon what was expected");
+        output::complain("the chain is intact and contains the expected head");
         return Ok(Exit::Ok);
     }
     Err(Stop::failure(
-        "the chain holds in itself, but nowhere has the head that was expected: its end was cut off or written anew",
+        "the chain is intact, but does not contain the expected head: its end was cut off or rewritten",
     ))
 }

@@ -26,13 +26,13 @@ const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]
 pub(super) struct DecideArgs {
-    /// Who asks, as TYPE:ID
+    /// The subject, as TYPE:ID
     #[arg(long, value_name = "TYPE:ID")]
     subject: String,
     /// The action's name
     #[arg(long)]
     action: String,
-    /// What it would be done to, as TYPE:ID
+    /// The resource, as TYPE:ID
     #[arg(long, value_name = "TYPE:ID")]
     resource: String,
     /// The account that the resource is in
@@ -50,7 +50,7 @@ pub(super) struct DecideArgs {
     /// The context, as a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
-    /// Say why
+    /// Explain the decision
     #[arg(long)]
     explain: bool,
     /// Ask this policy folder instead of the running sidecar
@@ -62,7 +62,7 @@ pub(super) struct DecideArgs {
     /// With --policies: the subject is a member with this role
     #[arg(long, requires = "policies")]
     role: Option<String>,
-    /// With --role: the member's account; that of the resource where left out
+    /// With --role: the member's account; by default that of the resource
     #[arg(long, value_name = "SLUG", requires = "role")]
     member_account: Option<String>,
     /// With --role: the member is suspended

@@ -121,7 +121,7 @@ fn data_folder(data: &Path) -> Line {
     let place = data.display();
     match mode(data) {
         Ok(mode) if mode & 0o077 == 0 => {
-            Line::ok("data", format!("the data folder `{place}` is its owner's alone"))
+            Line::ok("data", format!("the data folder `{place}` is accessible only to its owner"))
         }
         Ok(mode) => Line::fail(
             "data",
@@ -131,7 +131,7 @@ fn data_folder(data: &Path) -> Line {
         ),
         Err(fault) => Line::fail(
             "data",
-            format!("the data folder `{place}` cannot be looked at: {fault}; give another --data"),
+            format!("the data folder `{place}` cannot be read: {fault}; give another --data"),
         ),
     }
 }
@@ -181,7 +181,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
             count => Line::ok(
                 "keys",
                 format!(
-                    "{} in `{place}`, which the owner alone can read",
+                    "{} in `{place}`, which only the owner can read",
                     counted(count, "key", "keys")
                 ),
             ),
@@ -191,7 +191,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
         let place = path.display();
         Line::warn(
             "keys",
-            format!("`{place}` is no key, and no backup holds it: move it elsewhere"),
+            format!("`{place}` is not a key, and no backup includes it: move it elsewhere"),
         )
     }));
     lines
@@ -238,7 +238,7 @@ fn disk(ready: &Json) -> Vec<Line> {
         lines.push(Line::fail(
             "policies",
             format!(
-                "{unkept}: let the store be written again, and the sidecar keeps them by itself"
+                "{unkept}: make the store writable again, and the sidecar saves them by itself"
             ),
         ));
     }
@@ -265,9 +265,9 @@ fn whole(remote: &Remote) -> Vec<Line> {
     lines
 }
 
-/// That what was erased may still lie in the store's file, and why the last start has not changed that.
+/// That erased data may still be in the store's file, and why the last start has not changed that.
 fn erased_left(fault: &str) -> Line {
-    let what = "what was erased may still lie in the store's file";
+    let what = "erased data may still be in the store's file";
     match fault.is_empty() {
         true => Line::warn(
             "erasure",
@@ -278,7 +278,7 @@ fn erased_left(fault: &str) -> Line {
         false => Line::fail(
             "erasure",
             format!(
-                "{what}, which the last start could not write anew: {fault}; free as much space as the file takes, then restart the sidecar"
+                "{what}, which the last start could not rewrite: {fault}; free as much space as the file takes, then restart the sidecar"
             ),
         ),
     }
@@ -301,7 +301,7 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
         return vec![Line::fail(
             "store",
             format!(
-                "there is no store `{}`: where one was, put it back, or restore a backup with `kwic-team restore`",
+                "there is no store `{}`: if there was one, put it back, or restore a backup with `kwic-team restore`",
                 store.display()
             ),
         )];
@@ -322,13 +322,13 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
 fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<Line> {
     let mut lines = vec![match store {
         Some(fault) => Line::fail("store", fault),
-        None => Line::ok("store", "every page of the store holds what was written to it"),
+        None => Line::ok("store", "every page of the store has a correct checksum"),
     }];
     if !keys.is_empty() {
         lines.push(Line::fail(
             "keys",
             format!(
-                "the sidecar works with keys that are not in the folder `keys`, or are others there: {}; put them back before it ends, or what they sealed is lost",
+                "the sidecar uses keys that are missing from the folder `keys`, or differ there: {}; put them back before it stops, or the secrets that they encrypted are lost",
                 keys.join(", ")
             ),
         ));
@@ -336,7 +336,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     if secrets > 0 {
         lines.push(Line::fail(
             "keys",
-            format!("{} sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
+            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
     }
     lines.extend(empty.iter().map(|slug| {
@@ -517,12 +517,12 @@ fn chains(remote: &Remote) -> Vec<Line> {
         match text(chain, "fault") {
             fault if fault.is_empty() => {
                 let entries = output::count(chain, "entries", "entry", "entries");
-                Line::ok("audit", format!("{name} holds, with {entries}"))
+                Line::ok("audit", format!("{name} is intact, with {entries}"))
             }
             fault => Line::fail(
                 "audit",
                 format!(
-                    "{name} does not hold: {fault}; keep the file as it is, and find out who could write it"
+                    "{name} was altered: {fault}; keep the store's file as it is, and find out who could write to it"
                 ),
             ),
         }

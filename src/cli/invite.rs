@@ -21,7 +21,7 @@ use crate::flows::roles::Titles;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
-    /// The invite's id, else the address
+    /// The invite's id or address
     invite: String,
     #[command(flatten)]
     account: Account,
@@ -59,13 +59,13 @@ pub(super) enum InviteCommand {
         #[command(flatten)]
         person: edit::Person,
     },
-    /// Send a new link; the old one opens no more
+    /// Send a new link; the previous one stops working
     #[command(after_help = "Example: kwic-team invite resend ann@example.org")]
     Resend(Who),
-    /// Print the link that opens, to pass it on
+    /// Print the current link, to pass it on
     #[command(after_help = "Example: kwic-team invite link ann@example.org")]
     Link(Who),
-    /// Take an invite back
+    /// Revoke an invite
     #[command(after_help = "Example: kwic-team invite revoke ann@example.org --yes")]
     Revoke {
         #[command(flatten)]
@@ -85,13 +85,13 @@ pub(super) struct SendArgs {
     /// The first name
     #[arg(long, required_unless_present = "file")]
     first_name: Option<String>,
-    /// The last name; left out for who has one name
+    /// The last name; omit it for a person with one name
     #[arg(long)]
     last_name: Option<String>,
     /// The role
     #[arg(long, required_unless_present = "file")]
     role: Option<String>,
-    /// A name for this call: sent again under it, it invites nobody twice
+    /// An idempotency key: a call that is repeated with it invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
     /// CSV or JSON lines with everybody to invite
@@ -100,7 +100,7 @@ pub(super) struct SendArgs {
         conflicts_with_all = ["email", "first_name", "last_name", "role", "idempotency_key"]
     )]
     file: Option<PathBuf>,
-    /// The file's format, where its name does not end in `.csv` or `.jsonl`
+    /// The file's format, if its name does not end in `.csv` or `.jsonl`
     #[arg(long, conflicts_with = "email")]
     format: Option<Format>,
 }
@@ -204,7 +204,7 @@ fn print_link(invite: &Json) -> Result<(), Stop> {
         ));
     }
     output::say(&format!(
-        "the link of {} opens until {}",
+        "the link of {} works until {}",
         output::person(invite),
         text(invite, "expires")
     ))?;
@@ -331,7 +331,7 @@ fn send_all(
         Some(Json::Array(verdicts)) if verdicts.len() == people.len() => verdicts,
         _ => {
             return Err(Stop::failure(
-                "the sidecar's answer does not tell of each line: `kwic-team invite list` shows who is invited",
+                "the sidecar's answer does not report each line: `kwic-team invite list` shows who is invited",
             ));
         }
     };
@@ -352,10 +352,10 @@ fn send_all(
     match lines.as_slice() {
         [] => Ok(Exit::Ok),
         [line] => Err(Stop::failure(format!(
-            "line {line} was refused: fix it, and send no other line again"
+            "line {line} was refused: fix it, and send only that line again"
         ))),
         lines => Err(Stop::failure(format!(
-            "lines {} were refused: fix them, and send no other line again",
+            "lines {} were refused: fix them, and send only those lines again",
             lines.join(", ")
         ))),
     }

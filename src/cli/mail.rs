@@ -15,10 +15,10 @@ pub(super) enum MailCommand {
     /// Show how mail is sent, whether it is stopped and why, and what waits
     #[command(after_help = "Example: kwic-team mail status")]
     Status(Account),
-    /// Send one mail, naming each step; exits 1 where a step fails
+    /// Send one mail and report each step; exits 1 if a step fails
     #[command(after_help = "Example: kwic-team mail test ann@example.org")]
     Test {
-        /// Where to
+        /// The address to send it to
         address: String,
         #[command(flatten)]
         account: Account,
@@ -111,7 +111,7 @@ pub(super) fn words(answer: &Json) -> String {
     let mut words = match state.as_str() {
         "none" => "no mail is sent".to_owned(),
         "sending" => "is being sent".to_owned(),
-        "handed_over" => "handed to the mail server".to_owned(),
+        "handed_over" => "accepted by the mail server".to_owned(),
         _ => state,
     };
     for (before, part) in

@@ -23,7 +23,7 @@ const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "s
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
-    /// The member's id, else the address
+    /// The member's id or address
     member: String,
     #[command(flatten)]
     account: Account,
@@ -47,7 +47,7 @@ pub(super) enum MemberCommand {
         /// Only active or suspended ones
         #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
         status: Option<String>,
-        /// The order; with `-` the other way round
+        /// The sort order; a leading `-` reverses it
         #[arg(long, allow_hyphen_values = true, value_parser = orders())]
         sort: Option<String>,
     },
@@ -62,7 +62,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit::Person,
     },
-    /// Suspend a member: sessions end, and no sign-in until restored; what decisions say is up to the policies
+    /// Suspend a member: all sessions end, and sign-in is refused until restored; the policies decide what else changes
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(Who),
     /// Restore a suspended member
@@ -74,7 +74,7 @@ pub(super) enum MemberCommand {
     /// Let a member set a new password: print the link, or mail it
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(Who),
-    /// Take a member's second factor away, and end the sessions: the member sets up a new one
+    /// Reset a member's two-step verification and end all sessions; the member sets up a new second factor
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(Who),
     /// Remove a member for good
@@ -85,9 +85,9 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Erase what is personal of a member who was removed
+    /// Erase the personal data of a removed member
     #[command(
-        after_help = "Example: kwic-team member erase m42 --yes\n\nA removed member is named by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that the file of the store is written anew."
+        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data."
     )]
     Erase {
         /// The id of the removed member
@@ -101,7 +101,7 @@ pub(super) enum MemberCommand {
     /// Show who has access and may not need it
     #[command(after_help = "Example: kwic-team member review")]
     Review(Account),
-    /// Make members from a file, all or nothing
+    /// Import members from a file, all or nothing
     #[command(
         after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines."
     )]
@@ -110,23 +110,23 @@ pub(super) enum MemberCommand {
         account: Account,
         /// CSV or JSON lines
         file: PathBuf,
-        /// The file's format, where its name does not end in `.csv` or `.jsonl`
+        /// The file's format, if its name does not end in `.csv` or `.jsonl`
         #[arg(long)]
         format: Option<Format>,
     },
-    /// Write all members, or everything that is kept of one, to a file or standard output
+    /// Export all members, or all data kept about one, to a file or standard output
     #[command(
         after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
     Export {
-        /// The id, else the address, of the one member whose data is wanted, as JSON
+        /// Export all data of this one member, as JSON; an id or an address
         member: Option<String>,
         #[command(flatten)]
         account: Account,
         /// CSV or JSON lines
         #[arg(long, default_value = "csv", conflicts_with = "member")]
         format: Format,
-        /// CSV with a byte order mark, by which Excel knows UTF-8
+        /// CSV with a byte order mark, so that Excel reads it as UTF-8
         #[arg(long, conflicts_with_all = ["member", "format"])]
         excel: bool,
         /// The file to write
@@ -318,7 +318,7 @@ fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let ended = remote.json(&Call::new("POST", path).body(&shown))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
-            "{} has no second factor any more, at revision {}: {} ended; the password stays as it is",
+            "the two-step verification of {} was reset, at revision {}: {} ended; the password stays the same",
             output::person(&member),
             text(ended, "revision"),
             output::count(ended, "sessions_ended", "session", "sessions")
@@ -337,12 +337,12 @@ pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
     let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
     if text(reset, "link").is_empty() {
         output::say(&format!(
-            "mail brings {name} a link that opens until {expires}, at revision {revision}"
+            "a link to set a new password is mailed to {name} and works until {expires}, at revision {revision}"
         ))?;
         return output::say(&format!("mail: {}", mail::words(reset)));
     }
     output::say(&format!(
-        "with this link, which opens until {expires}, {name} sets a new password, at revision {revision}"
+        "give {name} this link to set a new password; it works until {expires}, at revision {revision}"
     ))?;
     output::link(reset)
 }
@@ -364,7 +364,7 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
 }
 
 fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes: &Yes) -> Outcome {
-    yes.or_ask(&format!("erase what is personal of the removed member `{id}` for good?"))?;
+    yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
     let erased = remote.json(&Call::new("POST", path)).map_err(|mut stop| {
         if stop.code == "unknown_member" {
@@ -383,7 +383,7 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
             output::count(erased, "letters_erased", "letter", "letters")
         ))?;
         output::say(
-            "the file of the store is written anew when the sidecar starts next; backups and the outbox keep what they have",
+            "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",
         )
     })
 }
@@ -437,7 +437,7 @@ fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     });
     match received {
         Err(stop) if file.is_some() => Err(Stop::failure(format!(
-            "{}\n`{}` holds only the beginning: do not use it",
+            "{}\n`{}` is incomplete: do not use it",
             stop.message,
             output.display()
         ))),

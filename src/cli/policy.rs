@@ -21,19 +21,19 @@ use crate::policy_folder;
 
 #[derive(Args, Debug)]
 pub(super) struct Folder {
-    /// The policy folder; the one of the configuration where left out, else the built-in policies
+    /// The policy folder; by default the one of the configuration, else the built-in policies
     dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Write the shipped folder, to begin with
+    /// Write the built-in policies to a folder, as a start
     #[command(after_help = "Example: kwic-team policy init policies")]
     Init {
         /// A new or empty folder
         dir: PathBuf,
     },
-    /// Take a folder through the gate; exits 3 naming every fault
+    /// Check a folder as a reload would; exits 3 and lists every fault if it is refused
     #[command(after_help = "Example: kwic-team policy check policies")]
     Check(Folder),
     /// Run a folder's own tests
@@ -46,7 +46,7 @@ pub(super) enum PolicyCommand {
     Matrix {
         #[command(flatten)]
         folder: Folder,
-        /// Compare with this folder instead
+        /// Show who gains and loses compared with this folder
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
     },
@@ -55,11 +55,11 @@ pub(super) enum PolicyCommand {
     Fmt {
         /// The policy folder
         dir: PathBuf,
-        /// Change nothing; exit 1 where a file would change
+        /// Change nothing; exit 1 if a file would change
         #[arg(long)]
         check: bool,
     },
-    /// Reload the live folder and wait for the outcome; exits 3 where it is refused
+    /// Reload the live folder and wait for the result; exits 3 if it is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
 }

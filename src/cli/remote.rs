@@ -112,7 +112,7 @@ impl Remote {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+            .map_err(|fault| Stop::failure(format!("cannot start: {fault}")))?;
         let wait_limit = global.wait_limit.clone();
         let socket = global.data.join("admin.sock");
         let looked = match global.data_is_named {
@@ -266,7 +266,7 @@ impl Remote {
         }
         let request = request
             .body(body)
-            .map_err(|fault| Stop::failure(format!("this cannot be asked: {fault}")))?;
+            .map_err(|fault| Stop::failure(format!("this request cannot be sent: {fault}")))?;
         let answer = sender.send_request(request);
         let answer = match sent {
             None => self.within(call, "the answer", answer).await?,
@@ -322,7 +322,7 @@ impl Remote {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
                 kind if no_one(kind) && self.is_no_socket() => format!(
-                    "`{place}` is no socket: move it away; a sidecar that runs makes its own there within seconds"
+                    "`{place}` is not a socket: move it away; a running sidecar recreates its own there within seconds"
                 ),
                 kind if no_one(kind) => format!(
                     "no sidecar answers at `{place}` ({}): give --data of the one that runs, or start one with `kwic-team serve`",
@@ -440,7 +440,7 @@ impl Remote {
         let (place, seconds) = (self.socket.display(), limit.as_secs());
         let undone = match *method {
             "GET" => "",
-            _ => "; what was asked may still be done: look before you ask again",
+            _ => "; the request may still be carried out: check before you repeat it",
         };
         Stop::failure(format!(
             "no answer from the sidecar on `{place}` within {seconds} s while waiting for {what} to `{method} {path}`: is it stopped or overloaded? See its log, or wait longer with --timeout{undone}"
@@ -459,7 +459,7 @@ fn no_one(kind: ErrorKind) -> bool {
 }
 
 fn broke_off(fault: &(dyn Error + 'static)) -> Stop {
-    Stop::failure(format!("the answer broke off: {}; try again", causes(fault)))
+    Stop::failure(format!("the answer was cut off: {}; try again", causes(fault)))
 }
 
 /// A fault with what caused it: hyper's own sentences leave that out.

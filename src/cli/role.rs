@@ -24,10 +24,10 @@ pub(super) enum RoleCommand {
     /// Compare roles action by action
     #[command(after_help = "Example: kwic-team role compare ROLE OTHER_ROLE")]
     Compare {
-        /// The roles; all where none is named
+        /// The roles; all by default
         roles: Vec<String>,
     },
-    /// Find the smallest role that allows these actions; exits 1 where there is none
+    /// Find the smallest role that allows these actions; exits 1 if there is none
     #[command(after_help = "Example: kwic-team role suggest docs:read docs:edit")]
     Suggest {
         /// The actions

@@ -17,10 +17,10 @@ use crate::serve;
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Everything in memory, with an account `demo`: one member for each role, and a team around them
+    /// Keep everything in memory, with an account `demo` that has a member for each role
     #[arg(long)]
     demo: bool,
-    /// Check configuration and policies, then end
+    /// Check configuration and policies, then exit
     #[arg(long)]
     check: bool,
 }
@@ -45,7 +45,7 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
         });
     }
     let runtime = background::management()
-        .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+        .map_err(|fault| Stop::failure(format!("cannot start: {fault}")))?;
     let served = runtime.block_on(serve::run(config, args.demo));
     // What still runs apart has nothing left to say to anybody.
     runtime.shutdown_background();

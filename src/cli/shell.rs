@@ -26,7 +26,7 @@ For a decision: deny.
 The policy folder is refused; every fault is named.
 .TP
 64
-The command line was not understood.
+The command line is not valid.
 .SH ENVIRONMENT
 .TP
 KWIC_TEAM_SECTION_KEY
@@ -51,7 +51,7 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
-    /// The command whose page is printed; the page of kwic-team itself where left out
+    /// The command whose page is printed; by default kwic-team itself
     command: Vec<String>,
     /// Write the page of every command into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "command")]

@@ -14,20 +14,20 @@ use crate::domain::limits;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make an API token, which acts as a member with a role until it ends
+    /// Create an API token, which acts as a member with a role until it expires
     #[command(
-        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be one who may give the role."
+        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be allowed to give the role."
     )]
     Create {
-        /// What it is for
+        /// A name that says what it is for
         name: String,
-        /// The id, else the address, of the member it acts as
+        /// The member it acts as, by id or address
         #[arg(long)]
         member: String,
-        /// What it may do
+        /// The role it acts with
         #[arg(long)]
         role: String,
-        /// For how many days, at most 365
+        /// Days until it expires, at most 365
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=limits::API_TOKEN_DAYS_MAX))]
         days: u64,
         #[command(flatten)]
@@ -42,10 +42,10 @@ pub(super) enum TokenCommand {
         #[command(flatten)]
         account: Account,
     },
-    /// Revoke an API token: it opens nothing from then on
+    /// Revoke an API token: it stops working
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
     Revoke {
-        /// The id, or the name where only one token has it
+        /// The id, or the name if only one token has it
         #[arg(value_name = "TOKEN")]
         token: String,
         #[command(flatten)]
@@ -65,7 +65,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             let made = remote.json(&call.body(&body))?;
             output::answer(global, &made, |made| {
                 output::say(&format!(
-                    "{} acts as {} with the role {} until {}, at revision {}; its secret, which is shown this once:",
+                    "{} acts as {} with the role {} until {}, at revision {}; its secret, which is shown only now:",
                     text(made, "id"),
                     maker,
                     text(made, "role"),
@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             let revoked = remote.json(&Call::new("DELETE", path))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
-                    "{} opens nothing any more, at revision {}",
+                    "{} is revoked and no longer works, at revision {}",
                     text(revoked, "id"),
                     text(revoked, "revision")
                 ))

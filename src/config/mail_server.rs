@@ -124,7 +124,7 @@ impl MailServer {
         let (host, port) = host_and_port(place)?;
         if scheme == Scheme::Open && !is_loopback(host) {
             return Err(
-                "is plain SMTP beyond loopback, which would show every password: use `smtps://`, or `smtp://...?tls=required`"
+                "is plain SMTP to another host, which would expose the password: use `smtps://`, or `smtp://...?tls=required`"
                     .to_owned(),
             );
         }

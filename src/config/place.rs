@@ -16,7 +16,7 @@ pub fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
     let Ok(target) = fs::read_link(path) else { return Ok(path.to_owned()) };
     fs::canonicalize(path).map_err(|fault| {
         let sentence = format!(
-            "`{}` is a link to `{}`, which cannot be found: {fault}; mount its disk, or put the link right",
+            "`{}` is a link to `{}`, which cannot be found: {fault}; mount its disk, or correct the link",
             path.display(),
             target.display()
         );
@@ -31,15 +31,15 @@ pub fn remedy(fault: &io::Error) -> Option<&'static str> {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     match fault.raw_os_error() {
-        Some(EMFILE) => return Some("raise the bound on open files of the process"),
-        Some(ENFILE) => return Some("raise the bound on open files of the machine"),
+        Some(EMFILE) => return Some("raise the limit on open files of the process"),
+        Some(ENFILE) => return Some("raise the limit on open files of the machine"),
         _ => {}
     }
     match fault.kind() {
         io::ErrorKind::StorageFull => Some("free space on its disk"),
         io::ErrorKind::QuotaExceeded => Some("raise the quota, or free space"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount its file system writable"),
-        io::ErrorKind::FileTooLarge => Some("raise the bound on the size of files"),
+        io::ErrorKind::FileTooLarge => Some("raise the limit on the size of files"),
         io::ErrorKind::PermissionDenied => Some("run this as the owner of the data folder"),
         _ => None,
     }

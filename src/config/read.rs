@@ -162,10 +162,10 @@ impl Settings {
                 (None, None) => {
                     let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
                     let near = match nearest(&variable, names.iter().map(String::as_str)) {
-                        near if near.is_empty() => ": unset it".to_owned(),
+                        near if near.is_empty() => ": correct or unset it".to_owned(),
                         near => near,
                     };
-                    let sentence = format!("there is no variable `{variable}`{near}");
+                    let sentence = format!("unknown setting `{variable}`{near}");
                     self.fault(variable, "", sentence);
                     continue;
                 }
@@ -314,7 +314,7 @@ fn wanted(key: &Key) -> String {
         Takes::Bool => "must be `true` or `false`".to_owned(),
         Takes::Number(least, most) => format!("must be a whole number from {least} to {most}"),
         Takes::Text | Takes::Path => "must be text in quotes".to_owned(),
-        Takes::List => "must be a list of texts, such as `[\"a\", \"b\"]`".to_owned(),
+        Takes::List => "must be a list of strings, such as `[\"a\", \"b\"]`".to_owned(),
         Takes::Word(words) => format!("must be one of `{}`", words.join("`, `")),
         Takes::Duration => "must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`".to_owned(),
         Takes::Mode => "must be permissions in octal, such as `\"0660\"`".to_owned(),

@@ -739,7 +739,8 @@ pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
 
 // The policies, and a decision to try.
 pub(super) const REFUSED: &str = "The policy folder was refused";
-pub(super) const NOT_LOADED: &str = "The folder could not be loaded, for no fault of its own";
+pub(super) const NOT_LOADED: &str =
+    "The folder could not be loaded because of a problem on the server";
 pub(super) const REFUSED_WHY: &str =
     "The previous policies stay active. Fix this, then load the folder again.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
@@ -786,7 +787,7 @@ pub(super) fn files_count(count: usize) -> String {
 /// How many changes of a reload are not shown.
 pub(super) fn more_changes(count: usize) -> String {
     format!(
-        "And {count} more: `kwic-team audit list --store --event policies_reloaded` shows them all."
+        "And {count} more. Ask your system administrator for the full list: the store's audit log has it."
     )
 }
 

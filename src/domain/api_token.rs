@@ -62,7 +62,7 @@ pub fn ended() -> Failure {
     Failure::new(
         Kind::Unauthenticated,
         "token_ended",
-        "this API token opens nothing: it was never given out, has expired, was revoked, or its maker may not give its role any more; make a new one",
+        "this API token is not valid: it never existed, has expired, was revoked, or its creator may no longer give its role; create a new one",
     )
 }
 

@@ -93,7 +93,7 @@ impl Failure {
         Self::new(
             Kind::Internal,
             "internal",
-            "an internal error occurred: try again; if it stays, contact your system administrator and quote the request id",
+            "an internal error occurred: try again; if it happens again, contact your system administrator and quote the request id",
         )
         .logged(private)
     }

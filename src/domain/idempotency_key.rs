@@ -33,7 +33,7 @@ impl IdempotencyKey {
 pub fn refused() -> Failure {
     let most = limits::IDEMPOTENCY_KEY_CHARS_MAX;
     let text = format!(
-        "`idempotency-key` must stand there once, with 1 to {most} printable ASCII characters"
+        "`idempotency-key` must be given once, with 1 to {most} printable ASCII characters"
     );
     Failure { code: "idempotency_key", ..Failure::invalid("idempotency-key", text) }
 }

@@ -83,6 +83,6 @@ pub fn dead() -> Failure {
     Failure::new(
         Kind::Gone,
         "link_dead",
-        "this link does not open anything any more: it was used, replaced or never valid; ask for a new one",
+        "this link no longer works: it was used, replaced or never valid; ask for a new one",
     )
 }

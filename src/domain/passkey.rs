@@ -46,7 +46,7 @@ pub fn wrong_passkey() -> Failure {
     Failure::new(
         Kind::Denied,
         "wrong_passkey",
-        "this passkey was not accepted: begin again with it, or use a code of your authenticator app or a recovery code",
+        "this passkey was not accepted: try it again, or use a code of your authenticator app or a recovery code",
     )
 }
 
@@ -56,7 +56,7 @@ pub fn passkey_unverified() -> Failure {
     Failure::new(
         Kind::Denied,
         "wrong_passkey",
-        "this passkey did not check that it is you, as it did when it was added: unlock it with its PIN, fingerprint or face and try again, or use a code of your authenticator app or a recovery code",
+        "this passkey did not verify that it is you: unlock it with its PIN, fingerprint or face and try again, or use a code of your authenticator app or a recovery code",
     )
 }
 
@@ -66,7 +66,7 @@ pub fn challenge_dead() -> Failure {
     Failure::new(
         Kind::Conflict,
         "challenge_dead",
-        "the question to this passkey is not open any more, as it took too long or you signed in meanwhile: begin again",
+        "this passkey request is no longer valid: it took too long, or you signed in meanwhile; start again",
     )
 }
 
@@ -84,7 +84,7 @@ pub fn unknown() -> Failure {
 #[must_use]
 pub fn too_many() -> Failure {
     let most = limits::PASSKEYS_MAX;
-    let text = format!("you have {most} passkeys, and more are not kept: remove one first");
+    let text = format!("you have {most} passkeys, which is the maximum: remove one first");
     Failure::new(Kind::Conflict, "too_many_passkeys", text)
 }
 

@@ -27,7 +27,7 @@ impl PolicyFiles {
                 sorted.misplaced.push((path, why));
             } else {
                 sorted.notes.push(format!(
-                    "`{}` is no part of a policy folder: it is ignored",
+                    "`{}` is not part of a policy folder: it is ignored",
                     printable(&path)
                 ));
             }

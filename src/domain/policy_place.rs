@@ -73,7 +73,7 @@ pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
     let home = if is_data(&lower) { data_home(dir, &lower) } else { None };
     match home {
         Some(Data::Test) => Some(format!(
-            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, in which form alone tests are read, or move it out of the policy folder",
+            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, the only form in which tests are read, or move it out of the policy folder",
             stem(file, ".json")
         )),
         Some(Data::Entities) => Some(entities_belong()),
@@ -86,7 +86,7 @@ pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
 
 fn schema_belongs() -> String {
     format!(
-        "looks like a schema and is not loaded: the schema is `{SCHEMA}` at the top of the folder, in that form alone; rename this file, or move it out of the policy folder"
+        "looks like a schema and is not loaded: the only schema is `{SCHEMA}` at the top of the folder; rename this file, or move it out of the policy folder"
     )
 }
 
@@ -125,7 +125,7 @@ fn data_home(dir: &str, file: &str) -> Option<Data> {
     })
 }
 
-/// Whether a file or folder of this name is no part of a policy folder: hidden, or what an editor leaves
+/// Whether a file or folder of this name is not part of a policy folder: hidden, or what an editor leaves
 /// behind.
 #[must_use]
 pub fn is_hidden(name: &str) -> bool {

@@ -207,7 +207,7 @@ pub fn clock_off(minutes: i64) -> Failure {
     let (app, server) = if minutes < 0 { ("behind", "ahead") } else { ("ahead", "behind") };
     let minutes = minutes.unsigned_abs();
     wrong_code_because(format!(
-        "this code is of another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or that of this server is as much {server}: have the device set its time by itself, and try its next code; where its time is right, tell who runs this server, and use a recovery code"
+        "this code is for another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or the clock of this server is as much {server}: set the device's clock to automatic and try its next code; if its time is correct, tell your system administrator and use a recovery code"
     ))
 }
 
@@ -215,7 +215,7 @@ pub fn clock_off(minutes: i64) -> Failure {
 #[must_use]
 pub fn clock_went_back(minutes: i64) -> Failure {
     wrong_code_because(format!(
-        "this code is right, and cannot be taken: your last one was of a time that is still to come, since the clock of this server was wrong: wait {minutes} minutes, or use a recovery code"
+        "this code is correct, but cannot be accepted yet: the clock of this server was wrong when you used your last one; wait {minutes} minutes, or use a recovery code"
     ))
 }
 
@@ -242,7 +242,7 @@ pub fn set_up_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "two_step_needed",
-        "this account asks everybody for two-step verification: set it up first",
+        "this account requires two-step verification: set it up first",
     )
 }
 

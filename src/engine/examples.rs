@@ -676,7 +676,7 @@ fn no_caller_puts_what_others_are_in_into_an_account() {
         let ask = ask(subject, "look", resource);
         let said = ask.clone().says(json!({"account": "globex"})).of(&set);
         assert_eq!(said.reason, Reason::BadAttributes, "{resource}");
-        assert!(said.sentence.contains("which others are in"), "{}", said.sentence);
+        assert!(said.sentence.contains("the parent of others"), "{}", said.sentence);
         let alone = Ask { single_account: Some("globex"), ..ask.clone().says(json!({})) };
         assert_eq!(alone.reason(&set), Reason::BadAttributes, "{resource}");
         assert_eq!(ask.says(json!({})).reason(&set), Reason::Granted, "{resource}");

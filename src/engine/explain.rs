@@ -589,7 +589,7 @@ fn in_single_account(kind: &str, slug: &str) -> String {
 }
 
 fn nobody(kind: &str, id: &str) -> String {
-    format!("nobody is known as `{kind}` `{}`", shown(id))
+    format!("there is no `{kind}` `{}`", shown(id))
 }
 
 fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {

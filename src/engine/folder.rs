@@ -97,9 +97,12 @@ fn missing(folder: &mut Folder<'_>, faults: &mut Vec<PolicyFault>) {
         ));
     }
     for (missing, what) in [
-        (folder.rules.is_empty(), "rules/: no rule holds for everyone, such as tenancy"),
-        (folder.guards.is_empty(), "guards/: nothing is stated that every change must keep"),
-        (folder.tests.is_empty(), "tests/: nothing is tried before a set goes live"),
+        (
+            folder.rules.is_empty(),
+            "rules/ has no policy: no rule applies to everyone, such as tenancy",
+        ),
+        (folder.guards.is_empty(), "guards/ has no policy: no guard limits what a change may do"),
+        (folder.tests.is_empty(), "tests/ has no cases: nothing is tested before a set goes live"),
     ] {
         if missing {
             folder.notes.push(format!("the folder has no {what}"));

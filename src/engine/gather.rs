@@ -249,7 +249,8 @@ impl<M: Members> Gatherer<'_, M> {
         let mut names = declared.iter().map(|attribute| attribute.name.as_str());
         match names.find(|name| member(case.query.resource.properties, name).is_some()) {
             Some(name) => {
-                let why = "cannot be said of the subject itself: `entities.json` holds it";
+                let why =
+                    "cannot be given for the subject itself: its entity is in `entities.json`";
                 Err(BadAttributes::because(why).within(name))
             }
             None => Ok(()),
@@ -351,7 +352,7 @@ impl<M: Members> Gatherer<'_, M> {
         let holds_others = case.resource_type == self.names.role || self.stored.are_in(&uid);
         if account.is_some() && may_be_in_account && holds_others {
             let why = format!(
-                "cannot be said of `{uid}`, which others are in: store it in `entities.json` with its account"
+                "cannot be given for `{uid}`, which is the parent of others: store it in `entities.json` with its account"
             );
             return Err(BadAttributes::because(why).within("account"));
         }

@@ -169,7 +169,7 @@ fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor_first",
-        "who asks everybody for two-step verification has it already: set it up for yourself first",
+        "turn on your own two-step verification first, then require it for everybody",
     )
 }
 

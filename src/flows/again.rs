@@ -47,7 +47,7 @@ pub async fn retry(app: Arc<App>) {
             Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
                 // The outcome is in the log and the status, and says what is due next.
                 if reload::now(&app, StorePermit::system()).await.is_ok() {
-                    tracing::info!("policies were reloaded after they could not be before");
+                    tracing::info!("policies were reloaded after an earlier attempt failed");
                 }
             }
             Some(_) => {}
@@ -66,7 +66,7 @@ pub async fn keep_unkept(app: Arc<App>) {
             let Some(files) = unkept.as_ref().map(|unkept| unkept.files.clone()) else { continue };
             let (set, at) = (Unkept { files, changes: Changes::default() }, app.clock.now());
             if reload::keep(&app, Actor::System, set, at, unkept).await.is_ok() {
-                tracing::info!("the live policies are kept for the next start");
+                tracing::info!("the live policies are saved for the next start");
             }
         }
     }

@@ -322,7 +322,7 @@ pub fn person_needed() -> Failure {
     Failure::new(
         Kind::Denied,
         "session_needed",
-        "an API token does not do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
+        "an API token cannot do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
     )
 }
 

@@ -20,13 +20,13 @@ pub async fn reload(app: &App) -> Result<(), Failure> {
     match read {
         Ok(keys) => {
             if app.caller_keys.swap(Arc::new(keys.clone())).as_ref() != &keys {
-                tracing::info!(keys = keys.len(), "the keys of callers are read anew");
+                tracing::info!(keys = keys.len(), "the keys of callers were reloaded");
             }
             app.caller_keys_fault.store(None);
             Ok(())
         }
         Err(fault) => {
-            tracing::error!("the keys before go on counting: {}", fault.public);
+            tracing::error!("the previous keys stay active: {}", fault.public);
             app.caller_keys_fault.store(Some(Arc::new(fault.public.clone())));
             Err(fault)
         }
@@ -36,6 +36,6 @@ pub async fn reload(app: &App) -> Result<(), Failure> {
 /// The answer to a reload that loaded the policies and not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
     let sentence =
-        format!("the policies were reloaded, but the keys before go on counting: {}", fault.public);
+        format!("the policies were reloaded, but the previous keys stay active: {}", fault.public);
     Failure::new(Kind::Conflict, "keys_file", sentence)
 }

@@ -22,7 +22,7 @@ pub struct Checked {
     pub keys_missing: Vec<String>,
     /// Why the keys that are not there must be put back before a start.
     pub keys_lost: Option<Failure>,
-    /// Why what was erased may still lie in the store's file.
+    /// Why erased data may still be in the store's file.
     pub erased_left: Option<ErasedLeft>,
     /// Secrets of second factors that no key opens.
     pub secrets_without_key: usize,

@@ -27,7 +27,7 @@ pub async fn run(app: Arc<App>) {
         let asked = Arc::clone(&app);
         let done = background::run_idle("cross-check", move || check(&asked, &sample)).await;
         if let Err(failure) = done {
-            tracing::error!(%failure, "a decision could not be asked again");
+            tracing::error!(%failure, "a decision could not be cross-checked");
         }
         tokio::time::sleep((began.elapsed() * RESTS).min(REST_MAX)).await;
     }
@@ -62,7 +62,7 @@ fn alarm(policies: &Snapshot, sample: &Sample, usual: &Decision, whole: &Decisio
         usual = usual.allowed,
         whole = whole.allowed,
         policies = policies.digest_hex(),
-        "the engine answered otherwise than Cedar's own authorizer over the whole set: every decision is left to that until a restart, which is slower; keep this line and the policy folder, and report both"
+        "a decision differed from that of Cedar's own authorizer, which now makes every decision until a restart, more slowly: keep this line and the policy folder, and report both"
     );
 }
 

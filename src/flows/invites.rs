@@ -536,7 +536,7 @@ pub(super) fn key_gone() -> Failure {
     Failure::new(
         Kind::Conflict,
         KEY_GONE,
-        "the key that this link was made with is gone: send it again, which makes a new link",
+        "the key of this link is missing: resend the invite, which creates a new link",
     )
 }
 
@@ -641,7 +641,7 @@ fn warning(before: &InviteView) -> Option<String> {
     let delivery = &before.delivery;
     (delivery.state == DeliveryState::Bounced).then(|| {
         format!(
-            "the mail before this one came back: {}; if the address is wrong, correct it",
+            "the previous mail bounced: {}; if the address is wrong, correct it",
             delivery.detail
         )
     })

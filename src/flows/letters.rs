@@ -1,4 +1,4 @@
-//! Letters: written when they are due, handed to the mail server, and what comes back about them.
+//! Letters: written when they are due, accepted by the mail server, and what comes back about them.
 //!
 //! A letter is claimed under a lease, so that a crash while it is on its way has it tried again,
 //! under the same message id. Its link is made here and stands in the mail alone. A fault of the
@@ -69,7 +69,7 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
             Ok(Round { tried, .. }) if tried > 0 => continue,
             Ok(_) => until_due(&app).await,
             Err(failure) => {
-                tracing::error!(%failure, "letters could not be taken from the queue");
+                tracing::error!(%failure, "letters could not be read from the queue");
                 REST
             }
         };
@@ -253,7 +253,10 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
             match at < letter.expires {
                 true => Handover::Later { detail, at },
                 false => Handover::Refused {
-                    detail: format!("{}; given up, since its time is over", fault.happened()),
+                    detail: format!(
+                        "{}; not tried again, since its link has expired",
+                        fault.happened()
+                    ),
                 },
             }
         }
@@ -266,7 +269,7 @@ fn refusals(app: &App) -> MutexGuard<'_, Refusals> {
 
 fn tell(letter: &Letter, handover: &Handover) {
     let (how, detail) = match handover {
-        Handover::Taken { detail } => ("handed over", detail.as_str()),
+        Handover::Taken { detail } => ("accepted by the mail server", detail.as_str()),
         Handover::Later { detail, .. } => ("deferred", detail.as_str()),
         Handover::Refused { detail } => ("failed", detail.as_str()),
         Handover::Misconfigured { detail } | Handover::SenderRefused { detail, .. } => {
@@ -458,9 +461,13 @@ pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failur
 pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<bool, Failure> {
     let Some(report) = bounce::parse(raw) else { return Ok(false) };
     if !app.keys.is_bounce_mark(report.letter, &report.mark) {
-        if let Some(Due { left_out }) = log::due("a notice without the mark of its letter") {
+        if let Some(Due { left_out }) = log::due("a bounce without the mark of its letter") {
             let letter = report.letter.0;
-            tracing::warn!(letter, left_out, "a notice without the mark of its letter came");
+            tracing::warn!(
+                letter,
+                left_out,
+                "a bounce was ignored: it does not carry the mark of its letter"
+            );
         }
         return Ok(false);
     }
@@ -479,7 +486,7 @@ pub async fn watch_bounces(app: Arc<App>) {
         app.telemetry.mail.set_bounces_fault(fault);
         match read {
             Ok(0) => {}
-            Ok(told) => tracing::info!(told, "notices about letters came back"),
+            Ok(told) => tracing::info!(told, "bounces were read"),
             Err(failure) => tracing::warn!(%failure, "the folder of bounces could not be read"),
         }
         tokio::time::sleep(BOUNCES_EVERY).await;

@@ -222,7 +222,7 @@ pub(super) async fn check(
                 }
                 Refusal::Copied(id) => {
                     admitted.failed(app.clock.now());
-                    tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "a passkey counted backwards");
+                    tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "the signature counter of a passkey went backwards");
                     app.store.passkey_copied(member, id, notice(app, "two-step")?).await?;
                 }
             }

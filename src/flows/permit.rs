@@ -245,7 +245,7 @@ fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failur
                 member = %member.id,
                 account = %member.account,
                 action = right.action,
-                "a right is lacking"
+                "permission denied"
             );
             Err(lacking(member, right))
         }

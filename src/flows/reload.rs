@@ -76,7 +76,9 @@ pub(super) async fn apart<T: Send + 'static>(
     };
     // Begun by one of their threads, which stands where the process does.
     let begun = app.decisions.spawn(background::run("policies", work));
-    begun.await.map_err(|fault| Failure::internal(format!("the gate broke off: {fault}")))?
+    begun
+        .await
+        .map_err(|fault| Failure::internal(format!("the check of the policies failed: {fault}")))?
 }
 
 /// The paths of the files that the live set was made from; `None` where that set is not kept.
@@ -103,7 +105,7 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
         keys.map(|()| report).map_err(|fault| callers::not_reloaded(&fault))
     })
     .await
-    .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
+    .map_err(|fault| Failure::internal(format!("the reload failed: {fault}")))?
 }
 
 /// Takes the folder through the gate as a reload would, and says what it would change. Changes
@@ -136,8 +138,8 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
 pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>) -> Changes {
     let work = move || now.changes_since(&before);
     app.comparisons.run("comparison", work).await.unwrap_or_else(|fault| {
-        tracing::error!("the policies were not compared with those before: {fault}");
-        Changes::unknown("the set could not be compared with the one before")
+        tracing::error!("the policies could not be compared with the previous ones: {fault}");
+        Changes::unknown("the policies could not be compared with the previous ones")
     })
 }
 
@@ -311,7 +313,7 @@ async fn settle(
             Err(Failure::new(
                 Kind::Busy,
                 NOT_KEPT,
-                "the new policies are live, but could not be kept for the next start, which would begin with those before: `kwic-team doctor` and the log say why; free space on the store's disk where it is full: they are kept as soon as it can be written",
+                "the new policies are live, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
             )
             .logged(fault.to_string()))
         }
@@ -335,7 +337,7 @@ fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failu
             Kind::PoliciesRefused,
             "policies_refused",
             format!(
-                "the role `{role}` was given to a member while it was about to disappear: reload again"
+                "the role `{role}` was given to a member during the reload that would remove it: reload again"
             ),
         )),
         None => Ok(()),

@@ -219,10 +219,10 @@ pub async fn tend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
         if let Err(failure) = tend_once(&app).await {
-            tracing::warn!(%failure, "the last use of sessions could not be written down");
+            tracing::warn!(%failure, "the last use of sessions could not be saved");
         }
         if let Err(failure) = api_tokens::tend_once(&app).await {
-            tracing::warn!(%failure, "the last use of API tokens could not be written down");
+            tracing::warn!(%failure, "the last use of API tokens could not be saved");
         }
     }
 }

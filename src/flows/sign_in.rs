@@ -299,7 +299,7 @@ pub(super) fn tell_failed(
     if failures != limits::SIGN_IN_FAILURES_TOLD {
         return;
     }
-    tracing::warn!(event = "authn_login_lock", %account, email = masked, "tries are slowed down");
+    tracing::warn!(event = "authn_login_lock", %account, email = masked, "sign-in attempts are slowed down");
     let (app, account, email) = (Arc::clone(app), account.clone(), email.clone());
     tokio::spawn(async move {
         let member = app.store.member_by_email(&account, email.key()).await;

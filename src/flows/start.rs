@@ -88,13 +88,13 @@ pub async fn at_start(
     tracing::error!(
         kept = %kept.digest,
         cause = fault.private.as_deref(),
-        "the policy folder is not loaded, so the last good set answers\n{text}",
+        "the policy folder is not loaded, and the last good policies stay active\n{text}",
     );
     let files = PolicyFiles::kept(kept.files);
     let loaded = first(move || Snapshot::load(&files, &[])).await?;
     let snapshot = loaded.map_err(|faults| {
         let last = gate::failure(&faults);
-        let public = format!("{text}\nand the last good set does not load:\n{}", last.public);
+        let public = format!("{text}\nand the last good policies do not load:\n{}", last.public);
         Failure { public, ..last }
     })?;
     let outcome = Outcome::of(&fault);
@@ -131,7 +131,7 @@ pub async fn tell(app: Arc<App>, untold: Untold, mut reloading: OwnedMutexGuard<
     let before = reload::apart(&app, false, move || Snapshot::load(&before, &[])).await;
     let changes = match before {
         Ok(Ok(before)) => reload::compare(&app, live, Arc::new(before)).await,
-        Ok(Err(_)) | Err(_) => Changes::unknown("the set before does not load any more"),
+        Ok(Err(_)) | Err(_) => Changes::unknown("the previous policies no longer load"),
     };
     reload::log_changes(&changes.lines());
     let unkept = &mut reloading.unkept;

@@ -144,7 +144,7 @@ pub(super) fn unsealed(app: &App, member: &Member, sealed: &Sealed) -> Result<Ve
         Failure::new(
             Kind::Conflict,
             "factor_unreadable",
-            "the key that keeps the secret of your authenticator app is not there, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
+            "the key for the secret of your authenticator app is missing, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
         )
     })
 }

@@ -345,6 +345,6 @@ fn nothing_pending() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",
-        "no authenticator app is being set up: begin with its secret first",
+        "no authenticator app is being set up: start the set-up first",
     )
 }

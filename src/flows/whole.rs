@@ -15,7 +15,7 @@ pub(super) async fn whole<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::spawn(change).await {
         Ok(result) => result,
-        Err(fault) => Err(Failure::internal(format!("a change did not end: {fault}"))),
+        Err(fault) => Err(Failure::internal(format!("a change was interrupted: {fault}"))),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn reply(code: u16, unread: &[u8]) -> Reply {
         code => (
             code,
             "no_request",
-            "this is no request of HTTP/1.1: check method, address, version, and that each header field is one line `name: value`".to_owned(),
+            "this is not an HTTP/1.1 request: check method, address, version, and that each header field is one line `name: value`".to_owned(),
         ),
     };
     Reply::message(&Failure::new(Kind::Invalid, name, text)).status(code)

@@ -398,8 +398,12 @@ impl Request {
     async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(|fault| {
-                Failure::new(Kind::Invalid, "body_broken", "the body broke off: send it whole")
-                    .logged(fault.to_string())
+                Failure::new(
+                    Kind::Invalid,
+                    "body_broken",
+                    "the body was cut off: send it completely",
+                )
+                .logged(fault.to_string())
             })?;
             if let Ok(piece) = frame.into_data()
                 && !piece.is_empty()

@@ -192,7 +192,7 @@ fn new_name(path: &Path) -> PathBuf {
 fn no_socket(path: &Path) -> Failure {
     let name = path.display();
     let sentence =
-        format!("`{name}` is there and is no socket: move it away, or configure another path");
+        format!("`{name}` exists and is not a socket: move it away, or configure another path");
     Failure::new(Kind::Conflict, "socket_taken", sentence)
 }
 

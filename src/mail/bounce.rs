@@ -93,7 +93,7 @@ fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
         }
         "relayed" | "expanded" => Some((
             DeliveryState::HandedOver,
-            "the other mail server took it, and does not report whether it arrived".to_owned(),
+            "the other mail server accepted it, and does not report whether it arrived".to_owned(),
         )),
         _ => None,
     }
@@ -160,7 +160,7 @@ mod tests {
                 RELAYED,
                 5,
                 DeliveryState::HandedOver,
-                "the other mail server took it, and does not report whether it arrived",
+                "the other mail server accepted it, and does not report whether it arrived",
             ),
         ] {
             let (mark, detail) = (MARK.to_owned(), detail.to_owned());

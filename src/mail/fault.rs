@@ -165,15 +165,17 @@ impl SendFault {
         match (self.step, self.code) {
             (Step::Tls, _) => "no safe connection to the mail server",
             (Step::Greeting, _) => "the mail server refuses this machine",
-            (Step::StartTls, _) => "the mail server does not take up TLS",
+            (Step::StartTls, _) => "the mail server does not offer TLS",
             (Step::Auth, Some(_)) if self.key.is_some() => {
                 "the mail server refused the access token"
             }
             (Step::Auth, Some(_)) => "the mail server refused the password",
-            (Step::Auth, None) => "the mail server offers no way to sign in that is known here",
+            (Step::Auth, None) => {
+                "the mail server offers no sign-in method that KWIC Team supports"
+            }
             (_, Some(530)) => "the mail server wants TLS or a password first",
             (Step::MailFrom, _) => "the mail server refuses the sender",
-            (Step::Rcpt | Step::Data, _) => "the mail server takes no mail to others from here",
+            (Step::Rcpt | Step::Data, _) => "the mail server does not relay mail from this machine",
             (Step::Dns | Step::Connect | Step::Write, _) => "no mail is sent",
         }
     }
@@ -193,7 +195,7 @@ impl SendFault {
         match self.step {
             Step::Dns => "the name of the mail server was not found",
             Step::Connect => "the mail server could not be reached",
-            Step::Tls => "the TLS handshake with the mail server broke off",
+            Step::Tls => "the TLS handshake with the mail server failed",
             Step::Greeting => "the mail server did not greet",
             Step::Auth if self.key.is_some() => "there is no access token for the mail server",
             Step::Data if self.unclear => {
@@ -297,7 +299,7 @@ pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str 
         ("2.3" | "3.4", ..) => "the other mail server says the mail is too large",
         ("4.1" | "4.2", ..) => "the other mail server could not be reached",
         ("4.3" | "4.4", ..) => "no mail server was found for the domain of this address",
-        ("4.6", ..) => "the mail went round in circles",
+        ("4.6", ..) => "the mail went in a loop between mail servers",
         ("4.7", ..) => "the mail could not be delivered in time",
         (_, 4, _) => "the mail server asks to try again later",
         (detail, ..) if detail.starts_with("7.") => "the other mail server refuses the mail",

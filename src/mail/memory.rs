@@ -51,7 +51,7 @@ impl Memory {
         }
         script.sent.push(outgoing.clone());
         match turn {
-            None => Ok(Taken("handed to your mail server (250 in memory)".to_owned())),
+            None => Ok(Taken("accepted by your mail server (250 in memory)".to_owned())),
             Some(_) => {
                 let text = "the connection was closed";
                 let fault = SendFault::without_answer(Class::Temporary, Step::Data, text);

@@ -78,7 +78,7 @@ fn of_command(command: &[String], patience: Duration) -> Result<String, String> 
         Ok(status) => return Err(format!("`{program}` ended with {status}: {by_hand}")),
         Err(fault) => return Err(format!("`{program}` cannot be read: {fault}: {by_hand}")),
     }
-    String::from_utf8(bytes).map_err(|_| format!("`{program}` prints something else than text"))
+    String::from_utf8(bytes).map_err(|_| format!("`{program}` does not print text"))
 }
 
 /// One word that fits a line: nothing in it can be taken for the end of one.
@@ -121,7 +121,7 @@ mod tests {
             (&["true"], "there is no token"),
             (&["printf", "%s", "{\"access_token\": \"SECRET\"}"], "not JSON"),
             (&["printf", "SECRET\\nSECRET"], "more than a token"),
-            (&["printf", "\\377"], "something else than text"),
+            (&["printf", "\\377"], "does not print text"),
             (&["sh", "-c", "yes SECRET"], "more than a token"),
             (&["sh", "-c", "echo SECRET; exit 3"], "exit status: 3"),
         ] {

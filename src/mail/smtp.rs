@@ -179,7 +179,7 @@ impl Smtp {
             return Err(SendFault::without_answer(Class::Configuration, Step::StartTls, text));
         }
         self.ask(Step::StartTls, &mut talk, Starttls).await?;
-        passed(walk, Step::StartTls, "the connection is enciphered".to_owned());
+        passed(walk, Step::StartTls, "the connection is encrypted".to_owned());
         Ok(Talk::over(self.encipher(tls, talk.into_stream(), walk).await?))
     }
 
@@ -233,10 +233,10 @@ impl Smtp {
         let mail = Mail::new(from.cloned(), return_only_head(line.notifies));
         self.ask(Step::MailFrom, talk, mail).await?;
         let shown = from.map_or("nobody", AsRef::as_ref);
-        passed(walk, Step::MailFrom, format!("mail from `{shown}` is taken"));
+        passed(walk, Step::MailFrom, format!("mail from `{shown}` is accepted"));
         let rcpt = Rcpt::new(to.clone(), notify(line.notifies));
         self.ask(Step::Rcpt, talk, rcpt).await?;
-        passed(walk, Step::Rcpt, format!("mail to `{to}` is taken"));
+        passed(walk, Step::Rcpt, format!("mail to `{to}` is accepted"));
         self.ask(Step::Data, talk, Data).await?;
         given.set(true);
         let mail = on_the_line(&message.formatted());
@@ -247,7 +247,7 @@ impl Smtp {
         let reply =
             outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
         let answer = shown::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
-        let taken = format!("handed to your mail server ({answer})");
+        let taken = format!("accepted by your mail server ({answer})");
         passed(walk, Step::Data, taken.clone());
         Ok(Taken(taken))
     }

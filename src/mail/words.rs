@@ -135,16 +135,14 @@ impl Words {
             format!("{told} {} on KWIC, on {}.", account(account_name), written_out(at));
         let advice = match news {
             TwoStepNews::Guessed => {
-                "Was it not you? Nobody came in. Choose a new password by mail now: the sign-in \
-                 page sends the link."
+                "Was it not you? Nobody got in. Choose a new password now: the sign-in page sends you a link."
             }
             TwoStepNews::PasskeyCopied => {
-                "Nobody came in with it. Sign in with a code, remove the passkey, and choose a new \
+                "Nobody got in with it. Sign in with a code, remove the passkey, and choose a new \
                  password: somebody knows yours."
             }
             _ => {
-                "Was it not you? Choose a new password by mail now, and tell an administrator of \
-                 your team."
+                "Was it not you? Choose a new password now, with a link from the sign-in page, and tell an administrator of your team."
             }
         };
         Self::new(subject(title, account_name), vec![paragraph], advice)
@@ -152,7 +150,7 @@ impl Words {
 
     fn invite_wanted(account_name: &str, name: &str, email: &Email, team_link: &str) -> Self {
         let words = Self::new(
-            subject("A new link is wanted: ", account_name),
+            subject("A new link was requested: ", account_name),
             vec![format!(
                 "{} ({}) opened an invitation to the team of {} on KWIC that is no longer valid, \
                  and asks for a new link.",
@@ -182,7 +180,7 @@ impl Words {
             subject("Confirm the new address: ", account_name),
             vec![
                 format!(
-                    "The address of a sign-in to {} on KWIC is to become {}.",
+                    "The address of a sign-in to {} on KWIC is to be changed to {}.",
                     account(account_name),
                     shown::address(new_email),
                 ),

@@ -93,7 +93,7 @@ impl Walk<'_> {
                 return Err(of_file(
                     name,
                     &format!(
-                        "is the {level}th folder inside another, and no more are looked at: move the hidden folder that it is in out of the policy folder"
+                        "is nested {level} folders deep, deeper than is checked: move the hidden folder that it is in out of the policy folder"
                     ),
                 ));
             }
@@ -157,7 +157,7 @@ impl Walk<'_> {
             }
         };
         refused(format!(
-            "{place} holds more than {} files and folders, with the hidden ones and those that links lead to: move out of it what is no policy",
+            "{place} holds more than {} files and folders, including hidden ones and those behind links: move out of it what is not a policy",
             limits::POLICY_ENTRIES_MAX
         ))
     }
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(notes, ["`rules/.a.cedar.swp` is hidden or a backup copy: it is not loaded"]);
         fs::create_dir_all(home.path().join(".a/b/c/d/e/f/g/h")).unwrap();
         let told = fault(home.path());
-        assert!(told.starts_with(".a/b/c/d/e/f/g/h: is the 8th folder"), "{told}");
+        assert!(told.starts_with(".a/b/c/d/e/f/g/h: is nested 8 folders deep"), "{told}");
     }
 
     #[test]

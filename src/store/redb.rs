@@ -594,7 +594,7 @@ fn not_lasting(fault: &Failure) -> Failure {
     Failure::new(
         fault.kind,
         fault.code,
-        "the store's file was replaced or deleted while this change was written: it holds until the sidecar ends; save what the sidecar holds with `kwic-team backup`, stop the sidecar, and restore that backup",
+        "the store's file was replaced or deleted while this change was written, and the change is lost when the sidecar stops: save what the sidecar holds with `kwic-team backup`, stop the sidecar, and restore that backup",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }
@@ -630,7 +630,7 @@ fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
         "store_unavailable",
-        "the store broke off while it kept this change, which was made whole or not at all: `kwic-team doctor` and the log say why; free space on its disk where it is full, then look before you try again",
+        "the store failed while it saved this change, which was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }
@@ -643,5 +643,5 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn broke_off(fault: &tokio::task::JoinError) -> Failure {
-    Failure::internal(format!("the store's work broke off: {fault}"))
+    Failure::internal(format!("the work of the store failed: {fault}"))
 }

@@ -156,7 +156,7 @@ impl RosterQuery {
             (None, Some(text)) => Ok(Some(End::Before(self.place("before", text)?))),
             (Some(_), Some(_)) => Err(Failure::invalid(
                 "before",
-                "a page begins `after` a cursor or ends `before` one: leave one of them out",
+                "`after` and `before` exclude each other: leave one of them out",
             )),
         }
     }
@@ -169,7 +169,7 @@ impl RosterQuery {
             .ok_or_else(|| {
                 Failure::invalid(
                     field,
-                    format!("`{field}` is no cursor of this order: use one that a page in the same order gave"),
+                    format!("`{field}` is not a cursor of this sort order: use one from a page in the same order"),
                 )
             })
     }

@@ -85,12 +85,12 @@ impl MailGauges {
         );
         gauge(
             "kwic_mail_accounts_stuck",
-            "Those of them none of whose letters has gone out for long.",
+            "Accounts whose mail is stuck: none has gone out for a long time.",
             &figures.stuck,
         );
         gauge(
             "kwic_mail_last_success_timestamp_seconds",
-            "When a letter was last handed over; 0 for never.",
+            "When the mail server last accepted a letter; 0 for never.",
             &seconds(figures.taken),
         );
         gauge(

@@ -90,7 +90,7 @@ fn every_command_ends_beside_a_sidecar_that_says_nothing() {
     let told = run(&folder, &["member", "suspend", "ann"]).err;
     assert!(told.contains("while waiting for the answer to `GET /api/v1/members/ann`"), "{told}");
     let told = run(&folder, &["policy", "reload"]).err;
-    assert!(told.contains("may still be done"), "{told}");
+    assert!(told.contains("may still be carried out"), "{told}");
     let doctor = run(&folder, &["doctor"]);
     assert_eq!(doctor.code, 1, "{}", doctor.err);
     assert!(doctor.out.contains("fail: no answer from the sidecar on"), "{}", doctor.out);

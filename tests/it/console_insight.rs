@@ -240,7 +240,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
     wrong.shows(400, &["id=\"name-wrong\"", "id=\"hours-wrong\"", "value=\"never\""]);
     ann.form("/account", "name=Blind&hours=96").await.shows(412, &["value=\"Blind\""]);
     let enforce = ann.form("/account", "version=3&name=Zenith&hours=96&two_step=yes").await;
-    enforce.shows(409, &["set it up for yourself first"]);
+    enforce.shows(409, &["first, then require it for everybody"]);
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     for who in ["eve-1", "eve@example.org"] {
         let page = format!("/policies/try?member={who}&action=chats:view&resource=chat:c1");
         let page = ann.page(&page).await;
-        page.shows(200, &["Denied</span>", "Nobody is known as user", "No member of your team"]);
+        page.shows(200, &["Denied</span>", "There is no user", "No member of your team"]);
         page.leaves_out("Eve");
     }
     // Nor is that there is somebody.

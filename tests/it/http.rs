@@ -796,7 +796,7 @@ async fn a_dead_socket_is_replaced_and_nothing_else_is() {
     let file = folder.path().join("notes.txt");
     std::fs::write(&file, "keep me").unwrap();
     let refused = bind(&file, 0o600).await.unwrap_err();
-    assert!(refused.public.contains("is no socket"), "{refused}");
+    assert!(refused.public.contains("is not a socket"), "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep me");
 
     // Alive, but not one that answers a connection as we know it: not ours to take.

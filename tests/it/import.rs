@@ -110,7 +110,7 @@ fn json_lines() {
         &[
             "1 a1 ann@example.org writer active",
             "3 - bo@example.org reader suspended",
-            "4: unknown member `phone`",
+            "4: unknown field `phone`",
             "5: `first_name` is given twice",
             "6: `last_name` is missing; `email` is missing; `role` is missing",
             "7: the line is not one JSON object",

@@ -399,7 +399,7 @@ async fn one_that_asked_for_a_pin_when_it_was_added_asks_again() {
     let says = Says::truly(CREATE, ORIGIN, &options(&asked));
     let made = device.makes(&Says { flags: PRESENT | VERIFIED, ..says });
     confirm(&stage, &ann, answer(&asked, &made)).await.unwrap();
-    for (flags, why) in [(PRESENT, "did not check that it is you"), (VERIFIED, "was not accepted")]
+    for (flags, why) in [(PRESENT, "did not verify that it is you"), (VERIFIED, "was not accepted")]
     {
         let tried = tries(&stage, "ann", |says| device.signs(&Says { flags, ..says })).await;
         let failure = tried.unwrap_err();

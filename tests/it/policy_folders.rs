@@ -224,7 +224,7 @@ fn a_folder_that_would_end_the_sidecar_ends_it_neither_now_nor_at_the_next_start
     }
     assert!(answers(&sidecar));
     sidecar.kill_and_restart();
-    assert!(answers(&sidecar), "the last good set answers");
+    assert!(answers(&sidecar), "the last good policies stay active");
     let ready = sidecar.tcp().get("/readyz").json();
     assert_eq!(ready["policies"], "last_good");
     assert!(ready["fault"].as_str().unwrap().starts_with(file), "{ready}");

@@ -126,7 +126,7 @@ fn a_mail_server_that_is_silent_keeps_nothing_and_the_letter_goes_out_after_the_
         sidecar.restart();
         while told.recv_timeout(PATIENCE).expect("the letter goes out") != "took" {}
         eventually("the letter is handed over", || {
-            sidecar.ok(&["invite", "list"]).contains("handed to the mail server")
+            sidecar.ok(&["invite", "list"]).contains("accepted by the mail server")
         });
     }
 }
@@ -170,7 +170,7 @@ fn decisions_are_answered_until_a_letter_that_may_be_taken_is_written_down() {
     assert_eq!(sidecar.wait(), Some(0));
     assert!(TcpStream::connect(&sidecar.address).is_err());
     sidecar.restart();
-    assert!(sidecar.ok(&["invite", "list"]).contains("handed to the mail server"));
+    assert!(sidecar.ok(&["invite", "list"]).contains("accepted by the mail server"));
 }
 
 /// Sends as much as is taken within a moment.

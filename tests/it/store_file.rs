@@ -191,11 +191,11 @@ fn a_disk_that_refuses_is_told_and_forgotten_once_it_does_not() {
     )
     .unwrap();
     let told = Ran::from(sidecar.run(&["policy", "reload"])).complains(1);
-    assert!(told.contains("are live, but could not be kept"), "{told}");
+    assert!(told.contains("are live, but could not be saved"), "{told}");
     assert!(readyz(&sidecar).json().get("policies_unkept").is_some());
     assert_eq!(metric(&sidecar, "kwic_policies_unkept"), 1);
     let ill = doctor(&sidecar).ends(1);
-    assert!(ill.contains("fail: the live policies are not kept"), "{ill}");
+    assert!(ill.contains("fail: the live policies are not saved"), "{ill}");
 
     limit("unlimited");
     eventually("the policies are kept and the store works", || {

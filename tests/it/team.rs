@@ -257,7 +257,7 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
         letters::deliver_due(&stage.app).await.unwrap();
         let delivery = shown(&stage, &sent).await.view.delivery;
         assert_eq!(delivery.state, DeliveryState::HandedOver, "{script}: {}", delivery.detail);
-        assert!(delivery.detail.starts_with("handed to your mail server"), "{}", delivery.detail);
+        assert!(delivery.detail.starts_with("accepted by your mail server"), "{}", delivery.detail);
         let mail = server.mail();
         let token = link_in(&mail);
         invites::accept(&stage.app, token_of(&token), PASSWORD).await.unwrap();

@@ -64,7 +64,7 @@ impl Inputs {
     /// How many items a page may have.
     pub(super) fn limit(&self) -> Value {
         let schema = json!({"type": "integer", "minimum": 1, "maximum": limits::PAGE_ITEMS_MAX});
-        self.query("limit", "How many items at most.", schema)
+        self.query("limit", "The maximum number of items.", schema)
     }
 
     /// An API token: a member shows who it is, the operator of the sidecar names a member.
@@ -225,7 +225,7 @@ pub(super) fn some(items: Value, most: usize) -> Value {
 pub(super) fn if_match(required: bool) -> Value {
     json!({
         "name": "If-Match", "in": "header", "required": required,
-        "description": "The `etag` of the record as it was answered; `*` takes it as it is.",
+        "description": "The `etag` of the record as you read it; `*` accepts any version.",
         "schema": any_of([pattern("^\"[0-9]{1,19}\"$"), word(&["*"])]),
     })
 }
@@ -234,7 +234,7 @@ pub(super) fn idempotency_key() -> Value {
     let more = limits::IDEMPOTENCY_KEY_CHARS_MAX - 2;
     json!({
         "name": "Idempotency-Key", "in": "header",
-        "description": "A name for this call: sent again under it, it invites nobody twice.",
+        "description": "An idempotency key: a call that is repeated with it invites nobody twice.",
         "schema": pattern(&format!("^[!-~]([ -~]{{0,{more}}}[!-~])?$")),
     })
 }

@@ -76,7 +76,7 @@ impl Mail {
 fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
     match stopped {
         _ if !mailer.sends() => Some(
-            "no mail is sent: hand links over by another way, or set `mail.kind` and restart the sidecar"
+            "no mail is sent: pass links on yourself, or set `mail.kind` and restart the sidecar"
                 .to_owned(),
         ),
         Some(stop) => Some(format!(

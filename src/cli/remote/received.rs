@@ -42,7 +42,7 @@ impl Received {
         match self.all <= FILE_BYTES_MAX {
             true => Ok(()),
             false => Err(Stop::failure(format!(
-                "the answer is larger than {} GiB, and no file of a sidecar is: see what answers at --data",
+                "the answer is larger than {} GiB, the most that a sidecar sends: check what answers at --data",
                 FILE_BYTES_MAX >> 30
             ))),
         }

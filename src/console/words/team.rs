@@ -80,7 +80,7 @@ words! {
     DETAILS: "Details"
     SIGNED_IN_ON: "Signed in on"
     MEMBER_ID: "Member ID"
-    MAY_NOTHING: "Nothing: the policies currently allow this member nothing."
+    MAY_NOTHING: "Nothing: the active policies allow this member no action."
     MAY_NOT: "Not included"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
@@ -457,7 +457,7 @@ pub(in crate::console) fn ask_resend(name: &str, email: &str) -> (String, String
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "The link is shown once, and this is recorded in the audit log. Anybody who has it can join in this name.".to_owned();
+    let line = "The link is shown once, and this is recorded in the audit log. Anybody who has it can join under this name.".to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 

@@ -58,10 +58,7 @@ fn unquoted(text: &str) -> String {
 pub fn read(entry: &str, role: Option<&RoleId>, roles: &Titles) -> Result<Invitation, Failure> {
     let given = || {
         role.cloned().ok_or_else(|| {
-            Failure::invalid(
-                "role",
-                "no role is given: choose the role of those who have none here",
-            )
+            Failure::invalid("role", "no role is given: choose a role for lines without one")
         })
     };
     if is_address(entry) {
@@ -127,7 +124,7 @@ fn names(name: &str) -> Result<(Name, Name), Failure> {
 fn nameless() -> Failure {
     Failure::invalid(
         "first_name",
-        "no name stands with this address: write `First Last <user@example.org>`",
+        "this address has no name: write `First Last <user@example.org>`",
     )
 }
 
@@ -181,8 +178,8 @@ mod tests {
     #[test]
     fn what_may_mean_several_things_is_asked_about() {
         for (text, words) in [
-            ("bare@example.org", "no name stands with this address"),
-            ("\"a@example.org\" <a@example.org>", "no name stands with this address"),
+            ("bare@example.org", "this address has no name"),
+            ("\"a@example.org\" <a@example.org>", "this address has no name"),
             ("Ann Maria Lee <a@example.org>", "which names of `Ann Maria Lee`"),
             ("Lee, Ann, Dr. <a@example.org>", "which names of"),
             ("Ann Lee <nonsense>", "is not an e-mail address"),

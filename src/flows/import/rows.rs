@@ -206,7 +206,7 @@ fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
     let more = reader.read_byte_record(&mut csv::ByteRecord::new()).unwrap_or(true);
     if !read || more {
         return Err(
-            "the line holds a carriage return of its own: save the file with LF or CRLF line ends"
+            "the line has a carriage return without a line feed: save the file with LF or CRLF line ends"
                 .to_owned(),
         );
     }
@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for TextsOf {
             if !self.0.takes(&field) || !texts.put(&field, text) {
                 let known = FIELDS.into_iter().filter(|field| self.0.takes(field));
                 let fields = known.collect::<Vec<_>>().join("`, `");
-                return Err(A::Error::custom(format!("unknown member `{shown}`: use `{fields}`")));
+                return Err(A::Error::custom(format!("unknown field `{shown}`: use `{fields}`")));
             }
         }
         Ok(texts)
@@ -311,7 +311,7 @@ fn status(text: &str) -> Result<Status, Failure> {
     let known = [Status::Active, Status::Suspended];
     known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
         let text = text.escape_debug();
-        Failure::invalid("status", format!("`{text}` is no status: use `active` or `suspended`"))
+        Failure::invalid("status", format!("`{text}` is not a status: use `active` or `suspended`"))
     })
 }
 
@@ -414,7 +414,7 @@ mod tests {
         let cases = [
             ("", "`role` is missing"),
             (r#","role":"a","role":"b""#, "`role` is given twice"),
-            (r#","role":"a","phone":"1""#, "unknown member `phone`"),
+            (r#","role":"a","phone":"1""#, "unknown field `phone`"),
             (r#","role":7"#, "`role` must be a string"),
             (r#","role":null"#, "`role` must be a string"),
         ];
@@ -440,10 +440,7 @@ mod tests {
         let line = br#"{"first_name":"Ann","last_name":"Lee","email":"a@b.c","role":"r","status":"active"}"#;
         assert!(json_row(line, Becomes::Members, &roles()).is_ok());
         let fault = json_row(line, Becomes::Invites, &roles()).unwrap_err();
-        assert_eq!(
-            fault,
-            "unknown member `status`: use `first_name`, `last_name`, `email`, `role`"
-        );
+        assert_eq!(fault, "unknown field `status`: use `first_name`, `last_name`, `email`, `role`");
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn unknown(slug: &AccountSlug) -> Failure {
     Failure::new(
         Kind::NotFound,
         "unknown_account",
-        format!("there is no account `{slug}`: `kwic-team account list` shows which there are"),
+        format!("there is no account `{slug}`: `kwic-team account list` shows the accounts"),
     )
 }
 

@@ -283,7 +283,10 @@ impl Cursor {
             Some(Self { created: created.parse().ok()?, id: ApiTokenId::parse(id)? })
         };
         read().ok_or_else(|| {
-            Failure::invalid("after", "`after` is no cursor: use the `next` of the page before")
+            Failure::invalid(
+                "after",
+                "`after` is not a valid cursor: use the `next` of the previous page",
+            )
         })
     }
 

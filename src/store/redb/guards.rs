@@ -66,7 +66,7 @@ pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), F
         code: "own_role",
         ..Failure::invalid(
             "role",
-            "nobody changes the own role: ask another administrator of this account to do it",
+            "you cannot change your own role: ask another administrator of this account to do it",
         )
     }
     .into())

@@ -616,7 +616,10 @@ impl Cursor {
             Some(Self { created: created.parse().ok()?, id: InviteId::parse(id)? })
         })
         .ok_or_else(|| {
-            Failure::invalid("after", "`after` is no cursor: use the `next` of the page before")
+            Failure::invalid(
+                "after",
+                "`after` is not a valid cursor: use the `next` of the previous page",
+            )
         })
     }
 

@@ -354,7 +354,7 @@ fn claim(
         let Some(id) = next_due(change, served)? else { break };
         let Some(before) = read(change.tx, id)? else { break };
         if change.now >= before.letter.expires {
-            let detail = "its time was over before the mail server took it".to_owned();
+            let detail = "its link expired before the mail server accepted it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
             replace(change, Some(&before), Some(&failed))?;
             audit(change, AuditEvent::MailFailed, &failed)?;

@@ -615,7 +615,7 @@ pub(super) fn unknown(id: &MemberId) -> Failure {
         Kind::NotFound,
         "unknown_member",
         format!(
-            "there is no member `{id}` in this account: `kwic-team member list` shows who there is"
+            "there is no member `{id}` in this account: `kwic-team member list` shows the members"
         ),
     )
 }

@@ -148,6 +148,6 @@ fn known() -> Failure {
     Failure::new(
         Kind::Conflict,
         "passkey_known",
-        "this passkey is in use already, here or by another member: take another one, or remove it where it is",
+        "this passkey is already in use, by you or another member: use another one, or remove it there first",
     )
 }

@@ -52,7 +52,7 @@ pub(super) fn invite(
     }
     for (bound, key) in TO_ADDRESS.iter().zip(of_address(account, email.key())) {
         let full = count(change, bound, &key)?;
-        refuse(full, format!("`{email}` was sent as many invites as one address may get"))?;
+        refuse(full, format!("`{email}` has received as many invites as are allowed"))?;
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) fn where_due(database: Database, file: &StoreFile) -> Result<Database
         let _ = fs::remove_file(&new);
         tracing::warn!(
             %fault,
-            "what was erased may still lie in freed pages of the store: free as much space as its file takes, then restart the sidecar"
+            "erased data may still be in freed pages of the store: free as much space as its file takes, then restart the sidecar"
         );
         file.tell_not_rewritten(cause::of(&fault));
         return Ok(database);
@@ -58,7 +58,7 @@ pub(super) fn where_due(database: Database, file: &StoreFile) -> Result<Database
         tracing::warn!(%fault, "the folder of the store could not be synced");
     }
     drop(database);
-    tracing::info!("the store was written anew, without what was erased");
+    tracing::info!("the store's file was rewritten without the erased data");
     file.open_now()
 }
 

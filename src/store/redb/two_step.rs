@@ -473,7 +473,7 @@ pub(super) fn not_set_up() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",
-        "there is no two-step verification here, or its setting up took too long: begin with `POST /api/v1/me/two-step`",
+        "two-step verification is not set up, or setting it up took too long: start the set-up again",
     )
 }
 
@@ -481,7 +481,7 @@ fn enforced() -> Failure {
     Failure::new(
         Kind::Conflict,
         "two_step_enforced",
-        "this account asks everybody for two-step verification, so it cannot be switched off: set another authenticator app up in its place, or have an administrator change the account's settings",
+        "this account requires two-step verification, so it cannot be turned off: set up another authenticator app instead, or have an administrator change the account's settings",
     )
 }
 
@@ -489,7 +489,7 @@ fn own_factor() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor",
-        "nobody resets the own factor: use a recovery code, or ask another administrator",
+        "you cannot reset your own second factor: use a recovery code, or ask another administrator",
     )
 }
 
@@ -497,6 +497,6 @@ fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor_first",
-        "who takes away somebody's second factor shows an own one: set up two-step verification for yourself first",
+        "resetting somebody's two-step verification needs your own second factor: set up two-step verification for yourself first",
     )
 }

@@ -221,7 +221,7 @@ fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     open.put(newest::FLAGS as u64, flags)
         .map_err(|fault| open_failure(path, &redb::Error::Io(fault)))?;
     tracing::warn!(
-        "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one counts"
+        "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one is used"
     );
     Ok(())
 }

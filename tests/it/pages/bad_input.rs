@@ -262,7 +262,7 @@ async fn a_link_opened_over_the_page_it_leads_to_is_taken() {
     // A place on the page is no code.
     browser.ask("location.hash = 'main'", Vec::new()).await;
     browser.ask("location.hash = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'", Vec::new()).await;
-    browser.sees("This link does not open anything any more").await;
+    browser.sees("This link no longer works").await;
     assert_eq!(browser.path().await, "/join/look");
     browser.leave().await;
 }

@@ -369,7 +369,7 @@ const TEAM: &[State] = &[
         "member-suspended",
         ADMIN,
         "/team/members/{member:Arjun}",
-        &[Sees("the policies currently allow this member nothing")],
+        &[Sees("the active policies allow this member no action")],
     ),
     state(
         "member-restore",

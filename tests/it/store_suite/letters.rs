@@ -210,7 +210,7 @@ async fn a_letter_whose_time_is_over_is_given_up(stage: Stage) {
     assert_eq!(claimed.iter().map(|letter| letter.id.0).collect::<Vec<_>>(), [2]);
     let delivery = stage.invited("a").await.delivery;
     assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Failed, 0));
-    assert_eq!(delivery.detail, "its time was over before the mail server took it");
+    assert_eq!(delivery.detail, "its link expired before the mail server accepted it");
     let a = invite_id("a").as_str().to_owned();
     assert_eq!(stage.last_event().await, ("system".to_owned(), "mail_failed".to_owned(), a));
     stage.clock.advance_ms(LEASE_MS);
