@@ -1,13 +1,14 @@
 //! The management API: JSON for programs and for the console, under `/api/v1`.
 //!
-//! Spoken on a port, where callers are members who are signed in, and on `admin.sock` in the data
-//! folder, where every caller is the operator of the sidecar, audited by the user id that the
-//! kernel gives for the connection. Reads a request, asks a flow, renders the answer; holds no
-//! rule of its own. What is wrong is `application/problem+json`. GET and HEAD change nothing.
+//! Served on a TCP port, where callers are signed-in members, and on `admin.sock` in the data
+//! folder, where every caller is the operator of the sidecar and is audited by the user id that the
+//! kernel reports for the connection. Each call reads a request, runs a flow and renders the
+//! result; no business rule lives here. Errors are `application/problem+json`. GET and HEAD change
+//! nothing.
 //!
 //! # Quirks
-//! The ids `import`, `export` and `bulk` stand for calls below `/members/`: a member with such an
-//! id is shown by the list, with `?email=`.
+//! The ids `import`, `export` and `bulk` are taken by calls below `/members/`: a member with such
+//! an id is found through the list, with `?email=`.
 
 mod accounts;
 mod audit;

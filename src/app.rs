@@ -1,6 +1,6 @@
-//! The handles that a flow needs: the live policies, the members in memory, the store, the clock.
+//! The shared state that flows need: live policies, the members in memory, the store, the clock.
 //!
-//! Holds them; decides nothing.
+//! Holds handles only; contains no logic of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};

@@ -1,7 +1,8 @@
-//! Authenticator apps: their secrets, their codes by time (RFC 6238), and how an app gets a secret.
+//! Authenticator apps: TOTP secrets and codes (RFC 6238), and the provisioning of an app.
 //!
-//! SHA-1, 6 digits, 30 seconds: what every app can. One step before and after now is taken, since
-//! clocks of telephones differ; that a code works once is the store's to hold. Keeps no secret.
+//! SHA-1, 6 digits, 30 seconds: the parameters that every app supports. Codes of one step before
+//! and after the current one are accepted, because the clocks of phones differ; the store makes
+//! sure that a code works once. Keeps no secret.
 
 use fast_qr::ECL;
 use fast_qr::convert::svg::SvgBuilder;

@@ -1,7 +1,7 @@
-//! The face for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
+//! The API for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
 //!
-//! Turns bodies into questions and answers into bodies. Decides nothing, and never tells the
-//! store's side of a member.
+//! Parses bodies into queries and renders decisions. Decides nothing, and never reveals what the
+//! store knows about a member.
 
 mod evaluation;
 mod forward_auth;

@@ -1,10 +1,10 @@
 //! Which thread does what, and at which priority.
 //!
-//! Decisions have threads of their own at the priority of the process. Management, and whatever
-//! blocks (the store, password hashes, files), runs on others at a raised nice value, which leaves
-//! it a share of a core however busy the machine is. A reload runs at the priority of the process:
-//! a `forbid` must count soon. Only what nobody waits for is in the idle class, where a busy machine
-//! may leave it no time at all.
+//! Decisions have their own threads at the priority of the process. Management and blocking work
+//! (the store, password hashes, files) run on other threads at a raised nice value, which still
+//! leaves them a share of a core on a busy machine. A reload runs at the priority of the process,
+//! because a new `forbid` must take effect soon. Only work that nobody waits for runs in the idle
+//! scheduling class, where a busy machine may give it no time at all.
 
 mod queue;
 

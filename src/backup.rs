@@ -1,9 +1,9 @@
 //! A backup as a folder: the file of the store, the keys, and a manifest with the length and the
-//! digest of each.
+//! digest of each file.
 //!
-//! A folder gets its name once all of it is on the disk, so that half a backup is never taken for a
-//! whole one, and nothing is ever written over. Digests find what was damaged, not who forged it.
-//! Knows files only: no store, and no key.
+//! A folder gets its final name only after everything in it is on disk, so that a partial backup is
+//! never taken for a complete one, and nothing is ever overwritten. Digests detect damage, not
+//! forgery. Handles files only: knows nothing of the store's contents or of key formats.
 
 pub mod leftovers;
 pub mod pending;

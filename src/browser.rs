@@ -1,9 +1,9 @@
-//! What a browser is held to, and what it is told: host, origin, cookie, the headers of answers.
+//! HTTP security for browsers: host and origin checks, the session cookie, and security headers.
 //!
-//! A browser sends a session's cookie for whichever page asks it to. So a call that changes
-//! something must come from a page of our own (OWASP CSRF Prevention, fetch metadata), and a name
-//! that somebody else points here is refused (DNS rebinding). None of it concerns `admin.sock`,
-//! which no browser reaches. Judges nobody's rights.
+//! A browser sends a session's cookie whichever page caused the request. So a call that changes
+//! something must come from a page of the console (OWASP CSRF Prevention, fetch metadata), and an
+//! unknown host name is refused (DNS rebinding). None of this applies to `admin.sock`, which no
+//! browser reaches. Does not check anybody's rights.
 
 mod client;
 

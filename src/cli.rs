@@ -1,9 +1,10 @@
-//! The commands a person types.
+//! The command line.
 //!
-//! Parses, calls, prints, answers an exit code. Managing commands speak to the running sidecar
-//! through `admin.sock`; commands about a policy folder need no sidecar. Never changes a store:
-//! only the sidecar can make a removal visible to decisions before it answers. A backup is put in the
-//! place of a whole store, and only where no sidecar runs.
+//! Parses arguments, calls the sidecar, prints the result and returns an exit code. Management
+//! commands talk to the running sidecar through `admin.sock`; commands about a policy folder need
+//! no sidecar. Never changes a store directly, because only the sidecar can make a removal visible
+//! to decisions before it answers. A restore replaces the whole store, and only while no sidecar
+//! runs.
 
 mod account;
 mod ask;

@@ -1,6 +1,6 @@
-//! The clock: the only place that asks what time it is.
+//! The clock: the only place that reads the system time.
 //!
-//! Tests hold a fixed clock and move it; nothing else in the house reads the system's time.
+//! Tests use a fixed clock and advance it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,7 +1,7 @@
-//! What the operator of the sidecar configured: checked, typed, whole.
+//! The configuration of the sidecar, checked and typed.
 //!
-//! A file and the environment are read once, at start; every fault is reported in one go, with
-//! its line and what to write instead. The only place that reads the environment.
+//! A file and the environment are read once, at the start; all faults are reported together, each
+//! with its line and what to write instead. The only place that reads the environment.
 
 mod keys;
 mod mail_server;

@@ -1,9 +1,10 @@
-//! The console: Settings, Team Management, as pages for people.
+//! The console: Settings and Team Management, as web pages.
 //!
-//! HTML that the server writes, one stylesheet, one small script, and one more where a passkey is
-//! asked for. Every page and every state has an address; every form but a passkey's works without a
-//! script, which adds dialogs, search while one types, and what others change. Reads a request, asks
-//! a flow, writes a page: holds no rule of its own, and what a page leaves out the flow refuses too.
+//! Server-rendered HTML with one stylesheet, one small script, and a second script where a passkey
+//! is needed. Every page and every state has a URL; every form except that of a passkey works
+//! without a script, which adds dialogs, incremental search and live updates. Each page reads a
+//! request, runs a flow and renders the result; no business rule lives here, and what a page does
+//! not offer the flow refuses too.
 
 mod assets;
 mod audit;

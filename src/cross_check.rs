@@ -1,7 +1,8 @@
-//! Which decisions are asked again in full, and what became of it.
+//! The queue of sampled decisions to cross-check, and the counts of the results.
 //!
-//! One decision in so many leaves its question here, in a place of bounded size: what finds no room
-//! is counted and left out, so that a decision never waits. Asks nothing itself.
+//! One decision in N puts its query into this bounded queue. If the queue is full the sample is
+//! dropped and counted, so that a decision never waits. The check itself is in
+//! `flows::cross_check`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -1,9 +1,9 @@
-//! The members, their sessions and their API tokens in memory: what decisions read.
+//! The directory: members, sessions and API tokens in memory, which decisions read.
 //!
-//! Follows the store's feed and is never written by anybody else, but for one thing: when a session
-//! or a token was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
-//! member share one allocation; roles and accounts, which few words name, are shared by all. Most
-//! decisions read only [`standings`]. Never asked who may see a member, nor how long a session lives.
+//! Follows the store's change feed and has no other writer, with one exception: the last use of a
+//! session or a token is recorded here first. Reads take no lock that a writer can hold. Strings of
+//! one member share one allocation; roles and account names are interned. Most decisions read only
+//! [`standings`]. Does not check who may see a member, nor when a session expires.
 
 mod by_token;
 mod standings;

@@ -1,8 +1,8 @@
-//! The engine: live policies as one immutable value that answers questions.
+//! The decision engine: one immutable value with the live policies, which answers queries.
 //!
-//! A [`Snapshot`] is made from a policy folder's files through one gate, all or nothing, and
-//! never changes; swapping it is somebody else's work. The engine never touches disk, network,
-//! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
+//! A [`Snapshot`] is loaded from the files of a policy folder, all or nothing, and never changes;
+//! replacing it is the caller's work. The engine does not use disk, network, clock or store: it
+//! reads members through [`Members`], and Cedar's types never leave it.
 
 mod change_report;
 mod changes;

@@ -1,10 +1,10 @@
-//! The gate in a process of its own: a policy folder is tried there before it is loaded here.
+//! The gate process: a policy folder is checked in a separate process before it is loaded here.
 //!
-//! What Cedar does with a folder can overflow a stack, or take more time and memory than anybody has,
-//! in more ways than its text shows. There, it ends a process that nobody needs, and the folder is
-//! refused. A process that ends, or does not, for another reason says nothing of the folder, and the
-//! same may pass later. Only what has passed is loaded here, without what only checks. Understands no
-//! policy.
+//! Cedar can overflow the stack on a folder, or need more time and memory than there is, in more
+//! ways than the text of the folder shows. In that case only the gate process dies, and the folder
+//! is refused. If the process ends or hangs for another reason, that says nothing about the folder,
+//! and the check can be retried. Only a folder that passed is loaded here, without the steps that
+//! only check. Does not interpret policies itself.
 
 mod process;
 

@@ -1,8 +1,8 @@
-//! Secret keys of the sidecar, and what is made with them: the tokens of links in mail, the mark
-//! that a bounce must carry, and the sealing of secrets that the store keeps.
+//! The secret keys of the sidecar and their uses: the tokens of links in mail, the authentication
+//! mark of a bounce address, and the encryption of secrets in the store.
 //!
-//! A derived token stands in no store: who holds the keys can make it again, nobody else. Keys
-//! never leave this folder, and never print.
+//! A derived token is not stored: it can be derived again with the keys, and without them by
+//! nobody. Keys never leave this module and are never printed.
 
 pub mod callers;
 mod ring;

@@ -1,99 +1,102 @@
 //! KWIC Team: who is on the team, and may this person do this, to this, now?
 //!
-//! One crate, one binary. Roles and permissions are Cedar policies in files; people are records
-//! in a store; a decision reads memory only.
+//! One crate, one binary. Roles and permissions are Cedar policies in files; people are records in
+//! a store; a decision reads memory only.
 //!
-//! # Floors
+//! # Layers
 //!
-//! A module imports floors **below** it, never beside or above it; inside its own folder it is
-//! free. `tests/it/house.rs` reads the imports and holds the house to this.
+//! A module imports only layers **below** it, never the same one or one above; inside its own
+//! folder it is free. `tests/it/house.rs` reads the imports and enforces this.
 //!
-//! | floor | modules | what lives there |
+//! | layer | modules | contents |
 //! | --- | --- | --- |
-//! | 9 | [`cli`] | the commands a person types |
+//! | 9 | [`cli`] | the command line |
 //! | 8 | [`serve`] | the composition root: open, wire, listen, drain |
-//! | 7 | [`routes`] | the whole surface on one screen |
-//! | 6 | [`authzen`] [`admin`] [`console`] | faces: JSON for services, JSON for programs, pages for people |
-//! | 5 | [`browser`] | what a browser is held to, and what it is told |
-//! | 4 | [`flows`] | the verbs; the only floor where engine, directory, store and mail meet |
-//! | 3 | [`app`] [`http`] [`gate`] | the handles a flow needs; sockets, requests, responses; a policy set, tried in a process of its own |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] [`socket_file`] | what the world is told, and what it tells us |
-//! | 0 | [`domain`] [`tally`] [`asvs`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for; a table of the tests by OWASP ASVS |
+//! | 7 | [`routes`] | the routing table |
+//! | 6 | [`authzen`] [`admin`] [`console`] | the interfaces: JSON for services, JSON for programs, pages for people |
+//! | 5 | [`browser`] | HTTP security for browsers |
+//! | 4 | [`flows`] | the use cases; the only layer where engine, directory, store and mail meet |
+//! | 3 | [`app`] [`http`] [`gate`] | the shared state of flows; sockets, requests, responses; the process that checks a policy set |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`authenticator`] [`passkeys`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | independent components |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_files`] [`socket_file`] | the environment: threads, configuration, time, randomness, files |
+//! | 0 | [`domain`] [`tally`] [`asvs`] | domain types: no IO, no async, no serde, no Cedar, no HTTP; per-thread counters; a table of tests by OWASP ASVS |
 //!
 //! # One decision
 //!
-//! 1. `http::server` accepts a connection that has been admitted. `http::at_once` answers small
-//!    requests between one read and one write; whatever is unusual it leaves to hyper.
-//! 2. `routes::decision_at_once`, or `routes::decision` with hyper, finds the path, the host and,
-//!    where asked for, the caller's key.
+//! 1. `http::server` accepts a connection that has a slot. `http::at_once` answers small requests
+//!    between one read and one write, and leaves everything unusual to hyper.
+//! 2. `routes::decision_at_once`, or `routes::decision` with hyper, checks the path, the host and,
+//!    if configured, the caller's key.
 //! 3. `authzen::plain` reads the usual body into a [`domain::Query`] in one pass. For any other,
-//!    `authzen::json` makes values, each member once, and `authzen::wire` the query, or a 400 that
-//!    names the member.
+//!    `authzen::json` parses values without duplicate keys, and `authzen::wire` makes the query, or
+//!    a 400 that names the key at fault.
 //! 4. `flows::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
-//!    here to the answer nothing waits and nothing fails: what is in doubt is a deny.
-//! 5. `engine::decide` finds subject, action and resource type by name. Where only role, status
-//!    and relation to the account can decide (`engine::determined`), `engine::memory` may know what Cedar answered before: then the
-//!    member's standing is all that is read of `directory::standings`.
-//! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
-//!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
-//! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on. What
-//!    asks for reasons is answered apart, one request at a time: there `engine::explain` asks again
-//!    with things changed.
+//!    here to the answer nothing waits and nothing fails; any doubt is a deny (fails closed).
+//! 5. `engine::decide` resolves subject, action and resource type by name. If only role, status and
+//!    relation to the account can matter (`engine::determined`), the decision may be in the cache
+//!    (`engine::memory`): then only the member's entry in `directory::standings` is read.
+//! 6. Otherwise `engine::gather` builds the few entities that a condition can read,
+//!    `engine::slices` selects the policies that could apply, and `engine::evaluate` lets Cedar
+//!    evaluate them.
+//! 7. `authzen::evaluation` writes the answer, with the revision and the digest that it is based
+//!    on. Requests for reasons run outside the decision threads, one at a time: there
+//!    `engine::explain` evaluates variations of the query.
 //!
 //! # One removal
 //!
-//! 1. `cli::member` asks, and sends `DELETE` to `admin.sock`; `routes::admin` hands it over.
-//! 2. `admin::members` reads the call; `flows::permit` makes the permit of whoever owns the socket,
-//!    or asks the live policies about the member who is signed in.
-//! 3. `flows::members` runs the change in a task of its own, so that nobody can hang up on half
-//!    of it, and calls the one transition, `store::redb::members`.
-//! 4. `store::redb::guards` holds what was judged against what is there: the last administrator
-//!    stays. `store::redb::leaving` ends sessions, links and invites; `store::redb::transition`
-//!    writes the audit entry and takes the next revision, all in one durable transaction, then
-//!    tells the feed.
-//! 5. `flows::refresh` applies the change to the directory, and lets the flow wait for it: only
-//!    then does the caller get the receipt. From that answer on no decision says allow.
+//! 1. `cli::member` asks for confirmation, and sends `DELETE` to `admin.sock`; `routes::admin`
+//!    dispatches it.
+//! 2. `admin::members` reads the call; `flows::permit` makes the permit of the socket's owner, or
+//!    asks the live policies about the signed-in member.
+//! 3. `flows::members` runs the change in a detached task, so that a disconnect cannot interrupt
+//!    it, and calls the one transaction, `store::redb::members`.
+//! 4. `store::redb::guards` checks the preconditions again: the last administrator stays.
+//!    `store::redb::leaving` ends sessions, links and invites; `store::redb::transition` writes the
+//!    audit entry and takes the next revision, all in one durable transaction, and then publishes
+//!    the change to the feed.
+//! 5. `flows::refresh` applies the change to the directory, and lets the flow wait for it; then the
+//!    caller gets the response. From that response on no decision says allow.
 //!
 //! # One invite
 //!
-//! 1. `routes::management` hands a call over; `browser` refuses what another site sent;
-//!    `flows::sessions::authenticate` knows the person by the cookie; `admin::invites` reads the form.
-//! 2. `flows::invites::send` asks for the rights to invite and to give the role, derives the token
+//! 1. `routes::management` dispatches a call; `browser` refuses cross-site requests;
+//!    `flows::sessions::authenticate` identifies the member by the cookie; `admin::invites` reads
+//!    the form.
+//! 2. `flows::invites::send` checks the rights to invite and to give the role, derives the token
 //!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
 //!    audit entry in one transaction.
-//! 3. `flows::letters::deliver` claims the letter under a lease, writes it by what holds now, with
-//!    the link in it, and [`mail::Mailer`] hands it over. What came of it is settled in the store.
+//! 3. `flows::letters::deliver` claims the letter under a lease, renders it from current data, with
+//!    the link in it, and [`mail::Mailer`] sends it. The result is written to the store.
 //! 4. The invitee opens the link, which changes nothing, and posts token and password:
-//!    `flows::invites::accept` holds the password to `password::rules`, judges once more whether
-//!    the inviter may give the role, and makes the member in one transaction.
-//! 5. `flows::sign_in` begins a session; `flows::decide` knows it as the member from then on.
+//!    `flows::invites::accept` checks the password by `password::rules` and again whether the
+//!    inviter may give the role, and creates the member in one transaction.
+//! 5. `flows::sign_in` begins a session; `flows::decide` recognizes it as the member from then on.
 //!
 //! # One second factor
 //!
-//! 1. `flows::sign_in` finds the password right and a factor in the store: no session, but a sealed
-//!    `flows::ticket`, which nobody keeps.
-//! 2. `flows::step_up` opens the secret with [`keys::Keys`], finds the time step of the code with
-//!    [`authenticator`], and counts what is wrong in [`throttle`] and in the store.
-//! 3. `store::redb::two_step` spends the code in the transaction that begins the session: the step
-//!    must be later than the last one, the ticket of this round. Every way to a session, and every
-//!    change of how somebody signs in, comes through there.
+//! 1. `flows::sign_in` finds that the password is correct and that the member has a second factor:
+//!    it returns no session, but an encrypted `flows::ticket`, which is not stored.
+//! 2. `flows::step_up` decrypts the secret with [`keys::Keys`], finds the time step of the code
+//!    with [`authenticator`], and counts failures in [`throttle`] and in the store.
+//! 3. `store::redb::two_step` consumes the code in the transaction that begins the session: its
+//!    step must be later than the last one used, and the ticket must be the current one. Everything
+//!    that begins a session or changes how a member signs in goes through there.
 //!
 //! # One reload
 //!
-//! 1. `policy_folder` notices a change, or a signal or a command asks.
-//! 2. `flows::reload` reads the folder and hands it to [`gate`], which takes it through
-//!    `engine::load` in a process of its own, and then here, on a thread of its own at the priority
-//!    of the process.
-//! 3. `engine::changes` says who gains and who loses, or may; the pointer is swapped; the set is kept as
-//!    last good with its audit entry. Any fault before the swap: nothing has changed.
+//! 1. `policy_folder` notices a change, or a signal or a command requests a reload.
+//! 2. `flows::reload` reads the folder and passes it to [`gate`], which runs `engine::load` in a
+//!    separate process, and then here, on its own thread at the priority of the process.
+//! 3. The pointer to the live set is swapped; `engine::changes` finds who gains and who loses
+//!    access; the set is saved as the last good one with its audit entry. A fault before the swap
+//!    changes nothing.
 //!
 //! # Errors
 //!
-//! A [`domain::Failure`] has two messages, for the caller and for the log. Sentences begin in
-//! lower case and have no full stop, put input in backticks, name no Rust type, and say what to
-//! do next. Three ways to fail: a `Failure` is the world's doing, an assertion is a bug of ours,
-//! and doubt about a decision is a deny.
+//! A [`domain::Failure`] has two messages, for the caller and for the log. Sentences begin in lower
+//! case and have no full stop, put input in backticks, name no Rust type, and say what to do next.
+//! There are three ways to fail: a `Failure` is a fault of the environment or the input, an
+//! assertion is a bug, and any doubt about a decision is a deny.
 
 pub mod asvs;
 pub mod domain;

@@ -1,7 +1,8 @@
-//! Mail: writes messages, hands them to a mail server, and reads what comes back.
+//! Mail: builds messages, submits them to a mail server, and parses bounces.
 //!
-//! Knows no store and no flow: it is given every fact that a mail says, and answers what became of
-//! it. Never retries by itself, never reads the clock, and never logs a link or a password.
+//! Independent of the store and of flows: receives every fact that a mail states, and returns the
+//! result of the delivery. Never retries by itself, never reads the clock, and never logs a link or
+//! a password.
 
 mod auth;
 pub mod bounce;

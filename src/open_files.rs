@@ -1,5 +1,5 @@
-//! How many files the process may have open at once, connections among them: raised as far as the
-//! system lets it, and shared out among the listeners.
+//! The limit on open files, connections included: raised as far as the system allows, and divided
+//! among the listeners.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,8 +1,8 @@
-//! Passkeys: the questions to an authenticator (Web Authentication), and the judging of its answers.
+//! Passkeys: challenges for authenticators (Web Authentication), and the verification of their
+//! responses.
 //!
-//! Knows the console by its configured address, never by what a request says of it. Keeps nothing:
-//! what a question must be judged by goes back to whoever asked it, to be sealed. Never writes an
-//! answer to the log.
+//! Identifies the console by its configured URL, never by what a request says. Stateless: the state
+//! of a challenge goes back to the caller, which encrypts it. Never logs a response.
 
 use std::fmt;
 

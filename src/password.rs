@@ -1,7 +1,8 @@
-//! Passwords: what they must be, and how they are kept.
+//! Passwords: the rules for new ones, and how they are hashed.
 //!
-//! A password is normalized once, here, and never prints. Rules apply where one is chosen; where
-//! one is only tried, bounds do. Never reads the store, and never holds whose password it is.
+//! A password is normalized once, here, and is never printed. Rules apply when a password is
+//! chosen; when one is only tried, size limits apply. Never reads the store, and does not know
+//! whose password it is.
 
 mod common;
 mod easy;

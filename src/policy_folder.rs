@@ -1,9 +1,9 @@
-//! The policy folder on disk: reads it whole, notices that it changed, writes the shipped one.
+//! The policy folder on disk: reads all of it, notices changes, and writes the built-in policies.
 //!
-//! Understands no policy and never says whether a folder is any good. Changes are noticed by
-//! looking: the identity, size and times of every file that counts, behind every symbolic link. That
-//! one mechanism sees what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted
-//! and what a network disk changes without telling, which notifications of the kernel do not.
+//! Does not parse policies and does not judge a folder's contents. Changes are noticed by polling
+//! the identity, size and times of every relevant file, behind every symbolic link. Polling sees
+//! what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted and what a
+//! network disk changes; the kernel's notifications miss some of these.
 
 mod fault;
 mod file;

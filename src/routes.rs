@@ -1,6 +1,6 @@
-//! The whole surface on one screen: which path goes where, on which listener.
+//! The routing table: which path is handled where, on which listener.
 //!
-//! Does nothing itself but turn a failure into the reply that its listener speaks.
+//! Only dispatches, and turns a failure into the response that its listener uses.
 
 use std::sync::Arc;
 

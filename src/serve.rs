@@ -1,6 +1,6 @@
 //! The composition root: open, wire, listen, announce, wait, drain.
 //!
-//! Reads like a bill of materials. Judges nothing and answers nothing itself.
+//! Contains no logic of its own.
 
 pub mod demo;
 pub mod offline;

@@ -1,7 +1,7 @@
-//! The file of a unix socket that this process made.
+//! The file of a unix socket that this process created.
 //!
-//! Another process can remove or replace it, and the socket hears nothing of that: device and inode
-//! tell. Never removes a file that is another's.
+//! Another process can remove or replace the file, and the socket is not notified: device and inode
+//! show it. Never removes a file that another process created.
 
 use std::fs;
 use std::io;

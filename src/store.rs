@@ -1,10 +1,10 @@
-//! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last good
-//! policies.
+//! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last
+//! good policies.
 //!
-//! Offers whole transitions, not tables: each checks its preconditions, writes the rows and the
-//! audit entry, all or nothing, and gets the next revision. Every change is told to the feed, in
-//! the order of revisions and without gaps. Knows no Cedar, no HTTP, and judges nobody's right to
-//! do anything: whoever calls holds a permit.
+//! Offers transactions, not tables: each checks its preconditions, writes the rows and the audit
+//! entry atomically, and gets the next revision. Every change is published to the change feed, in
+//! the order of revisions and without gaps. Independent of Cedar and HTTP, and does not check
+//! rights: the caller holds a permit.
 
 pub mod api_tokens;
 pub mod backup;

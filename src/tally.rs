@@ -1,8 +1,8 @@
-//! Counts that each thread keeps for itself, and that are read as one sum.
+//! Per-thread counters that are read as one sum.
 //!
-//! One counter for all threads is a cache line that every decision takes from every other core. Here
-//! a thread writes only what is its own, with a plain store; the price is a walk over the threads
-//! for who reads. Never for a count that something rests on: a reader may miss the last moment.
+//! One shared counter is a cache line that every decision takes from the other cores. Here a thread
+//! writes only its own counter, with a plain store; the price is that a reader walks over all
+//! threads. Not for counts that must be exact: a reader may miss the latest increments.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
-//! What the sidecar tells about itself: counters for Prometheus, and the log.
+//! Telemetry: Prometheus metrics, and the log.
 //!
-//! Each thread counts for itself, so that counting never waits, not even for a cache line. Holds no
-//! name, address or id of a person.
+//! Each thread counts for itself, so that counting never waits, not even for a cache line. Contains
+//! no name, address or id of a person.
 
 pub mod log;
 pub mod mail;

@@ -1,19 +1,18 @@
-//! Growing delays between tries to sign in, quotas for what costs mail, and places for what lasts.
+//! Rate limiting: growing delays between sign-in attempts, quotas for actions that send mail, and
+//! concurrency limits for long-lived streams.
 //!
-//! Failures are counted by login, whether or not there is such a login, so that an answer tells
+//! Failures are counted per login, whether or not the login exists, so that a response reveals
 //! nothing; passwords and second factors share the counter. Nobody is locked out for good: a delay
-//! is an hour at most, and a network from which the person signed in before is counted by itself,
-//! so that a stranger's failures delay strangers. All in memory, all bounded; knows no clock, no
-//! password, and keeps digests instead of addresses.
+//! is an hour at most, and a network from which the person signed in before is counted separately,
+//! so that a stranger's failures delay only strangers. Everything is in memory and bounded; knows
+//! no clock and no password, and keeps digests instead of addresses.
 //!
 //! # When the table is full
-//!
-//! A login that is new to a full table takes the place of the one with the fewest failures, and goes
-//! on from that one's count (Metwally, Agrawal and El Abbadi, 2005: "space saving"): a count may be
-//! too high, never too low. Whoever floods the table to be forgotten needs failures for 100,000
-//! other logins, each of which costs a hash behind the gate and, by network, a place in the spray
-//! guard; what it buys is one try, since the login comes back to where it was. A restart forgets
-//! everything.
+//! A new login replaces the one with the fewest failures and inherits its count (Metwally, Agrawal
+//! and El Abbadi, 2005: "space saving"): a count may be too high, never too low. To be forgotten,
+//! an attacker needs failures for 100,000 other logins, each of which costs a password hash and,
+//! per network, a place in the spray guard; the gain is one attempt, since the login then gets its
+//! count back. A restart forgets everything.
 
 mod network;
 mod places;

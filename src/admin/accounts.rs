@@ -1,4 +1,4 @@
-//! `/accounts` and `/account`: list and create, and the settings of one.
+//! `/accounts` and `/account`: list and create accounts, and read and change the settings of one.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `/audit`: who did what when, and whether the chains hold.
+//! `/audit`: the audit log, and the verification of its hash chains.
 
 use super::call::{Answer, Call, Who};
 use super::wire::{self, List};

@@ -1,6 +1,6 @@
-//! `/backup`: a backup in a folder of the machine that the sidecar runs on.
+//! `/backup`: writes a backup to a folder on the machine of the sidecar.
 //!
-//! For the operator of the sidecar, who could read all of it there anyway.
+//! Only for the operator of the sidecar, who can read all of it there anyway.
 
 use std::path::PathBuf;
 

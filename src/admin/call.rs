@@ -1,6 +1,6 @@
-//! One call: who makes it, with which parameters, about what.
+//! One API call: its caller, its parameters and its target.
 //!
-//! Knows who somebody is; what they may do is asked by the flows.
+//! Authenticates the caller; authorization is done by the flows.
 
 use std::mem;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! The table of calls: method and path, who may make each, what body it takes, what answers it.
+//! The table of API calls: method and path, permitted callers, body type and response types.
 //!
-//! Dispatch, `Allow` and the `OpenAPI` document read the one table, so that they cannot differ.
+//! Dispatch, `Allow` headers and the `OpenAPI` document all read this one table, so that they
+//! cannot differ.
 
 use super::call::{Answer, Call};
 use super::{

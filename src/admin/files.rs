@@ -1,6 +1,6 @@
 //! `/members/import` and `/members/export`: members as files.
 //!
-//! Knows which media type is which format; the formats themselves are the flows'.
+//! Maps media types to formats; the formats themselves are in the flows.
 
 use super::call::{Answer, Call};
 use super::wire::{self, Changed};

@@ -1,8 +1,8 @@
-//! JSON bodies: one object whose members each stand once, read field by field.
+//! Parsing of JSON bodies: one object without duplicate keys, read field by field.
 //!
-//! All faults of a form are told at once, under the names of its fields (`items[3].email`): wrong
-//! types, missing and unknown fields, and what a field's own rule says. Never guesses: a number is
-//! no string, and `null` is nothing.
+//! All faults of a body are reported together, under the names of its fields (`items[3].email`):
+//! wrong types, missing and unknown fields, and violations of a field's own rule. Strict: a number
+//! is not accepted as a string, and `null` is an absent value.
 
 use std::fmt;
 use std::mem;

@@ -1,4 +1,4 @@
-//! `/invites`: send, list, correct, renew, revoke; and what the holder of a link does with it.
+//! `/invites`: send, list, edit, resend and revoke invites; and the calls of the holder of a link.
 
 use super::call::{Answer, Call};
 use super::form::Form;

@@ -1,4 +1,4 @@
-//! `/mail` and `/bounces`: how mail stands, a test of it, letting it go on, and what came back.
+//! `/mail` and `/bounces`: the status of mail, a test mail, resuming after a stop, and bounces.
 
 use super::call::{Answer, Call};
 use super::wire;

@@ -1,7 +1,8 @@
-//! `/members`: list, show, create, edit, suspend, restore, remove, several at once; their
+//! `/members`: list, show, create, edit, suspend, restore and remove members, one or several; their
 //! sessions and permissions.
 //!
-//! An edit must say which version it was made of; the rest may.
+//! An edit must carry the version that it is based on (`if-match`); for the other changes this is
+//! optional.
 
 use super::call::{Answer, Call};
 use super::form::Form;

@@ -1,8 +1,8 @@
-//! `/openapi.json`: the calls as a document of `OpenAPI` 3.1, with what the domain checks of each
-//! input, so that who keeps to it is not refused for its shape.
+//! `/openapi.json`: the API as a document of `OpenAPI` 3.1, with the checks that the domain makes
+//! of each input, so that a request that conforms to it is not refused for its shape.
 //!
-//! Made of the table of calls and of the live policies, which alone know roles and actions. Lists
-//! what the listener offers that it is asked on: accounts are named on `admin.sock` only.
+//! Generated from the table of calls and from the live policies, which define roles and actions.
+//! Lists what the listener offers on which it is requested: accounts appear on `admin.sock` only.
 
 mod calls;
 mod inputs;

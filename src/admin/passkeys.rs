@@ -1,4 +1,4 @@
-//! `/me/passkeys` and `/sign-in/passkey`: passkeys beside the authenticator app.
+//! `/me/passkeys` and `/sign-in/passkey`: passkeys, in addition to the authenticator app.
 
 use super::call::{Answer, Call};
 use super::form::Form;

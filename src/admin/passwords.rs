@@ -1,4 +1,4 @@
-//! Passwords: changed by their owner, or set anew by a link.
+//! Passwords: changed by their owner, or set with a link.
 
 use super::call::{Answer, Call};
 use super::invites::{password, token};

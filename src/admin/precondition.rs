@@ -1,7 +1,6 @@
-//! `ETag` and `If-Match`: which version of a record the caller has seen.
+//! `ETag` and `If-Match`: optimistic locking of records.
 //!
-//! Reads and writes the tag; whether the version is the latest is the store's to say, in the
-//! transaction that makes the change.
+//! Reads and writes the tag; the store checks in the transaction whether the version is the latest.
 
 use crate::domain::{Failure, Kind, Version};
 use crate::http::Sole;

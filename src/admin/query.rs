@@ -1,7 +1,7 @@
-//! Query strings: parameters that a call knows.
+//! Parsing of query strings.
 //!
-//! Strict, since a misspelt filter that is ignored answers with everybody: an unknown or doubled
-//! parameter is a fault that names it, and all faults are told at once.
+//! Strict, because a misspelt filter that is ignored would return everybody: an unknown or
+//! duplicate parameter is a fault that names it, and all faults are reported together.
 
 use crate::domain::{Failure, Kind, limits};
 use crate::http::query;

@@ -1,5 +1,5 @@
-//! `/sign-in`, `/sign-out` and `/setup`: where a session begins and ends, and where the first
-//! account comes from.
+//! `/sign-in`, `/sign-out` and `/setup`: the begin and the end of a session, and the creation of
+//! the first account.
 
 use super::call::{Answer, Call};
 use super::invites::{password, token};

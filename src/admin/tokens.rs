@@ -1,6 +1,7 @@
-//! `/tokens`: list, make, revoke API tokens.
+//! `/tokens`: list, create and revoke API tokens.
 //!
-//! A secret stands in one answer, the one that makes it. A token makes and revokes none.
+//! The secret is in one response only, the one that creates the token. A token cannot create or
+//! revoke tokens.
 
 use super::CREATED;
 use super::call::{Answer, Call, Who};

@@ -1,4 +1,4 @@
-//! Two-step verification: one's own, that of another member, and the second half of a sign-in.
+//! Two-step verification: of the caller, of another member, and the second half of a sign-in.
 
 use super::call::{Answer, Call};
 use super::form::Form;

@@ -1,7 +1,7 @@
-//! The documents of the management API: twins of the domain's types, for serde.
+//! The JSON documents of the management API: separate types for serde, beside those of the domain.
 //!
-//! Names here are promises to programs. Nothing secret has a field but a link, where the flow
-//! shows one.
+//! Names here are a stable contract with programs. No field holds a secret, except a link where the
+//! flow returns one.
 
 mod backup;
 mod invites;

@@ -1,9 +1,9 @@
-//! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one question, or a batch.
+//! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one query, or a batch.
 //!
-//! From the whole body to the answer nothing waits, but for two kinds of request that would keep
-//! others waiting: a long batch lets other decisions in between, and one with `options.explain` is
-//! answered apart from the threads that decide, one such request at a time. An answer is
-//! `{"decision":...}` and nothing else unless `options.explain` asks for more.
+//! Nothing waits between the complete body and the answer, except for two kinds of request that
+//! would delay others: a long batch yields to other decisions, and a request with `options.explain`
+//! runs outside the decision threads, one at a time. An answer is `{"decision":...}` only, unless
+//! `options.explain` asks for more.
 
 use std::cell::RefCell;
 use std::sync::Arc;

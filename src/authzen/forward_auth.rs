@@ -1,8 +1,9 @@
-//! `GET /forward-auth`: may whoever is signed in pass? For nginx `auth_request`, Traefik, Caddy.
+//! `GET /forward-auth`: authorization of requests for a proxy: nginx `auth_request`, Traefik,
+//! Caddy.
 //!
-//! The person comes from the session cookie or a bearer token, which may be an API token; so does
-//! the account; a caller names only the action and the resource. Tells nothing of a member but to
-//! who holds the member's session or token.
+//! The subject and the account come from the session cookie or from a bearer token, which may be an
+//! API token; the proxy names only the action and the resource. Reveals nothing of a member except
+//! to the holder of the member's session or token.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! `/livez`, `/readyz` and `/metrics`: for whoever keeps the sidecar running.
+//! `/livez`, `/readyz` and `/metrics`: health checks and metrics for the operators.
 //!
-//! Tells counts, revisions and what is at fault with policies and store; never a member.
+//! Reports counts, revisions and faults of policies and store; never a member.
 
 use std::sync::atomic::Ordering;
 

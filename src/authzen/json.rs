@@ -1,7 +1,8 @@
-//! JSON to values: each member of an object once, bounded in depth, borrowed where it can be.
+//! A JSON reader that rejects duplicate keys, limits the depth, and borrows from the input where
+//! possible.
 //!
-//! Never keeps the last of two members of one name, as most readers do: which of two answers a
-//! service meant is not for us to guess.
+//! Most readers keep the last of two equal keys; here they are an error, because it is unclear
+//! which value the caller meant.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,8 +1,8 @@
-//! The question that nearly every service asks, read in one pass and without an allocation.
+//! The fast path for the usual query: parsed in one pass and without an allocation.
 //!
-//! Takes a body only where each member stands once, is known, and has the type that most have; for
-//! every other body it answers nothing, and [`super::json`] reads it and says what is wrong. So it
-//! never refuses a body, and what it does take means what it means there.
+//! Accepts a body only if each key occurs once, is known, and has the usual type. Any other body is
+//! left to [`super::json`], which reads it and reports faults. So this parser never refuses a body,
+//! and what it accepts has the same meaning there.
 
 use std::borrow::Cow;
 use std::fmt;

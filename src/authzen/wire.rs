@@ -1,7 +1,7 @@
-//! The shape of the API: bodies to questions, and what is wrong with a body that has another.
+//! The request format: bodies to queries, and the faults of other bodies.
 //!
-//! Reads names and members only; whether a name means anything is the engine's. Unknown members
-//! are ignored, as the specification asks.
+//! Checks keys and types only; the engine checks whether names exist. Unknown keys are ignored, as
+//! the specification requires.
 
 use crate::domain::query::{Record, member};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};

@@ -1,6 +1,6 @@
-//! Work of which one piece runs at a time, and a few more wait.
+//! A bounded work queue: one piece of work runs, and a few more wait.
 //!
-//! Bounds what callers can ask for that is long and that others ask for, too. Does nothing itself.
+//! Limits long-running work that callers can request.
 
 use std::sync::Arc;
 

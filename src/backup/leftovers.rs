@@ -1,8 +1,9 @@
-//! What a backup or a restore that was killed has left: files and folders with keys and records in
-//! them that nobody will look for.
+//! Cleanup after an interrupted backup or restore: files and folders with keys and records that
+//! would otherwise stay unnoticed.
 //!
-//! Each backup under way has a note in the data folder, and its folder is locked while its maker
-//! lives. Only names that are made here are ever removed, and only of folders that hold nothing else.
+//! Each running backup has a note in the data folder, and its folder is locked while its process
+//! lives. Only names that are created here are ever removed, and only folders that contain nothing
+//! else.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};

@@ -1,8 +1,8 @@
-//! A restore whose files lie whole beside those that they replace.
+//! The journal of a restore whose files are complete and ready to replace the current ones.
 //!
-//! Store and keys cannot be replaced in one step. So a note says, on the disk and before the first
-//! step, that all of it is to be done: a restore that is killed after that is finished by the next
-//! start or restore. Before that, nothing has been changed. Each step may be done again.
+//! Store and keys cannot be replaced in one step. So a note on disk, written before the first step,
+//! says that all steps are to be done: a restore that is interrupted after that is completed by the
+//! next start or restore. Before that, nothing has been changed. Each step is idempotent.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};

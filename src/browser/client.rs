@@ -1,7 +1,8 @@
-//! Where a call comes from: the other end of the connection, or what the proxies in front say of it.
+//! The client address of a call: the peer of the connection, or what trusted proxies report.
 //!
-//! Only a trusted proxy is believed. What another one says is kept apart, as a claim. A proxy's own
-//! address is never taken for a person's: everybody behind it would share it.
+//! Only a trusted proxy is believed. What another one reports is kept separately, as a claim. The
+//! address of a proxy is never taken for a person's, since everybody behind the proxy would share
+//! it.
 
 use std::net::IpAddr;
 use std::sync::Once;

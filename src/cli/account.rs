@@ -1,6 +1,6 @@
-//! `kwic-team account`, and how other commands name one.
+//! `kwic-team account`, and the `--account` flag of other commands.
 //!
-//! Speaks to the running sidecar.
+//! Talks to the running sidecar.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;

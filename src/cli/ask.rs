@@ -1,6 +1,6 @@
-//! Asks before what cannot be undone.
+//! Confirmation prompts for commands that cannot be undone.
 //!
-//! A person at a terminal is asked; where nobody can be, only `--yes` goes on.
+//! Asks at a terminal; without one, `--yes` is required.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

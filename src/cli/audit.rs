@@ -1,6 +1,6 @@
-//! `kwic-team audit`: who did what, and whether the chains hold.
+//! `kwic-team audit`: lists the audit log and verifies its hash chains.
 //!
-//! Speaks to the running sidecar.
+//! Talks to the running sidecar.
 
 use clap::Subcommand;
 use serde_json::Value as Json;

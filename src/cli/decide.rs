@@ -1,7 +1,7 @@
-//! `kwic-team decide`: one question, to the running sidecar or to a folder.
+//! `kwic-team decide`: one query, to the running sidecar or to a policy folder.
 //!
-//! Exits 0 for allow and 2 for deny. On a folder the subject is an entity of its
-//! `entities.json`, or a member made up by `--role`.
+//! Exits 0 for allow and 2 for deny. For a folder the subject is an entity of its `entities.json`,
+//! or a synthetic member from `--role`.
 
 use std::borrow::Cow;
 use std::path::PathBuf;

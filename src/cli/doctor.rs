@@ -1,7 +1,7 @@
-//! `kwic-team doctor`: what is in order, what is not, and what to do next.
+//! `kwic-team doctor`: checks an installation and says what to fix.
 //!
-//! Asks the running sidecar through `admin.sock`, and looks at the data folder itself; where no
-//! sidecar answers, at the store's file, too. Changes nothing.
+//! Asks the running sidecar through `admin.sock` and inspects the data folder; if no sidecar
+//! answers, the store's file as well. Changes nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

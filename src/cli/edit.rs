@@ -1,7 +1,7 @@
-//! What an edit changes, and on what it rests.
+//! Edits of a member or an invite, with optimistic locking.
 //!
-//! Every edit names the version that was read before it, so that two people who edit at once do
-//! not undo each other. Reads nothing itself.
+//! Every edit carries the version that was read before it, so that two concurrent edits do not
+//! overwrite each other.
 
 use clap::Args;
 use serde_json::{Map, Value as Json};

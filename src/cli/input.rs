@@ -1,4 +1,4 @@
-//! Files that a command reads whole: bounded in bytes and, where they are pipes, in time.
+//! Input files of commands: limited in size and, for pipes, in time.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

@@ -1,7 +1,7 @@
 //! `kwic-team invite`.
 //!
-//! Speaks to the running sidecar. A link is printed where the sidecar shows it, on a line of its
-//! own; never made up or kept.
+//! Talks to the running sidecar. A link is printed on its own line if the sidecar returns it; it is
+//! never generated or kept here.
 
 use std::path::{Path, PathBuf};
 

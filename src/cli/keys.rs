@@ -1,6 +1,6 @@
 //! `kwic-team keys`: the secret keys in the data folder.
 //!
-//! Only ever adds one. Never prints a key.
+//! Only adds keys. Never prints one.
 
 use clap::Subcommand;
 use serde_json::json;

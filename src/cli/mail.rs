@@ -1,6 +1,6 @@
-//! `kwic-team mail`: what leaves, what does not, and why.
+//! `kwic-team mail`: the status of mail, a test mail, and resuming after a stop.
 //!
-//! Speaks to the running sidecar; sends nothing itself.
+//! Talks to the running sidecar; sends nothing itself.
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};

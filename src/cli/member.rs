@@ -1,6 +1,6 @@
 //! `kwic-team member`.
 //!
-//! Speaks to the running sidecar. What cannot be undone asks first.
+//! Talks to the running sidecar. Asks for confirmation where a change cannot be undone.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -1,8 +1,8 @@
-//! What a person or a program gets to see: tables on a terminal, plain lines in a pipe, JSON.
+//! Output of commands: tables on a terminal, plain lines in a pipe, or JSON.
 //!
-//! Output that cannot be written is a failure, since half a list looks like a whole one; only a
-//! pipe whose reader has left ends the command quietly. Never lets a value move the cursor or
-//! break a line: control characters are shown as escapes.
+//! Output that cannot be written is a failure, since a truncated list looks like a complete one;
+//! only a pipe whose reader has closed it ends the command quietly. Control characters in values
+//! are escaped, so that no value can move the cursor or break a line.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};

@@ -1,6 +1,6 @@
-//! A file of people: how it is written, and its lines for whoever sends them one by one.
+//! Files of people: the format, and the rows for commands that send them one by one.
 //!
-//! Reads files only; what the lines become is told by the command.
+//! Reads files only.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! `kwic-team policy`: folders on disk, and the reload of the live one.
+//! `kwic-team policy`: policy folders on disk, and the reload of the live one.
 //!
-//! Only `reload` needs a running sidecar; the rest reads or writes a folder.
+//! Only `reload` needs a running sidecar; the other commands read or write a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The client of the running sidecar: the management API over `admin.sock`.
 //!
-//! The only place where the command line speaks HTTP. Never speaks to anything but the socket in
-//! the data folder, and never waits for it without an end.
+//! The only place where the command line uses HTTP. Connects only to the socket in the data folder;
+//! every wait has a timeout.
 
 mod received;
 mod upload;

@@ -1,6 +1,6 @@
-//! `kwic-team role`: what the live policies offer.
+//! `kwic-team role`: the roles of the live policies.
 //!
-//! Speaks to the running sidecar; knows no role itself.
+//! Talks to the running sidecar.
 
 use clap::Subcommand;
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! `kwic-team serve`.
 //!
-//! Reads the configuration and hands over to the composition root.
+//! Reads the configuration and starts the composition root.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -1,4 +1,4 @@
-//! `kwic-team completions` and `kwic-team man`: made from the commands themselves.
+//! `kwic-team completions` and `kwic-team man`: generated from the command definitions.
 
 use std::fs;
 use std::path::PathBuf;

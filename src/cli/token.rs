@@ -1,6 +1,6 @@
 //! `kwic-team token`.
 //!
-//! Speaks to the running sidecar. A secret is printed once, by the command that makes it.
+//! Talks to the running sidecar. A secret is printed once, by the command that creates the token.
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};

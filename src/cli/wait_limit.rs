@@ -1,7 +1,7 @@
-//! How long a command waits: for the sidecar, and for a file that somebody else writes.
+//! Timeouts of a command: for the sidecar, and for input files that are pipes.
 //!
-//! Counts the waiting alone, and all of it together. The time in which a person is asked, or reads
-//! what was printed, is the person's.
+//! Counts only the time spent waiting, in total. Time at a prompt or while output is read does not
+//! count.
 
 use std::cell::Cell;
 use std::rc::Rc;

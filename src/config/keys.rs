@@ -1,7 +1,7 @@
-//! Every key there is: section, name, what it takes, its default and why one would set it.
+//! All configuration keys: section, name, type, default and purpose.
 //!
-//! One table, from which reading, the environment's names and the reference text are made. Keys
-//! whose feature comes later are here as well, so that a file is checked whole from the start.
+//! One table, from which the parser, the names of environment variables and the reference text are
+//! generated. Keys of features to come are in it too, so that a file can be checked completely.
 
 use crate::domain::limits;
 

@@ -1,7 +1,6 @@
-//! The mail server: `smtps://USER:PASSWORD@HOST:PORT`, and where an access token comes from.
+//! The mail server: `smtps://USER:PASSWORD@HOST:PORT`, and the source of an access token.
 //!
-//! The only reader of the address: what it takes is what mail is sent with. Never repeats an address:
-//! it carries a password.
+//! The only parser of that URL. Never repeats it in a message, because it contains a password.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! Paths of the configuration on a real disk: what lies behind a link, and what to do where a disk
-//! refuses.
+//! Configured paths on a real disk: symbolic links, and remedies for disk errors.
 
 use std::fs;
 use std::io;

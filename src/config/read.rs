@@ -1,6 +1,7 @@
-//! Reading: a TOML file and the environment into settings, with every fault at once.
+//! The configuration parser: a TOML file and the environment to settings, reporting all faults
+//! together.
 //!
-//! Knows each key's kind, not what it means; what settings make sense together is `config`'s.
+//! Knows the type of each key, not its meaning; `config` checks which settings fit together.
 
 use std::collections::BTreeMap;
 use std::fs::File;

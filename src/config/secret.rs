@@ -1,4 +1,4 @@
-//! Files with secrets: regular, bounded, text, and whether others may read them.
+//! Files with secrets: must be regular files of limited size; notes whether others may read them.
 //!
 //! Never repeats their content.
 

@@ -1,5 +1,5 @@
-//! Stylesheet, script and icon: in the binary, under names that change with their content, so that
-//! a browser may keep each for a year.
+//! Static assets: stylesheet, scripts and icon, embedded in the binary under content-hashed names,
+//! so that a browser may cache each for a year.
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,7 @@
-//! The audit log as a timeline: who did what to whom, newest first, each entry as a sentence.
+//! The audit log as a timeline: newest first, each entry as a sentence.
 //!
-//! Reads only. Names of those who are here come from their records; of those who are not, what the
-//! log itself still says on the page, and else nothing.
+//! Read-only. Names of current members come from their records; names of former ones from the
+//! entries on the page, or are left out.
 
 use askama::Template;
 

@@ -1,5 +1,4 @@
-//! What an administrator should know before anything else, said above the table: at most one line
-//! for each matter.
+//! Banners above the table for administrators: at most one for each topic.
 
 use super::call::Call;
 use super::viewer::Viewer;

@@ -1,4 +1,5 @@
-//! One change to several members: asked with what it means, done one by one, each answered for.
+//! Bulk changes of members: a confirmation with the consequences, changes one by one, and a result
+//! for each.
 
 use askama::Template;
 

@@ -1,4 +1,4 @@
-//! One page that is asked for: with what, by whom, and from where.
+//! One request for a page: its parameters, its viewer and its client address.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Roles to choose from, each with what it can do, in the words of people.
+//! Role cards: roles to choose from, each with what it can do.
 //!
-//! Reads the live policies through the flows; no role and no action stands here by name.
+//! Reads the live policies through the flows; no role or action is named in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What can be done about a row: named once on a page, and told by key in each row.
+//! The actions of a table row: each is described once on a page, and referenced by key in each row.
 //!
-//! A menu in every row would be most of the page: the script makes it from the names when it is
-//! opened. Without the script the page of the row has the same as links.
+//! A complete menu in every row would be most of the page, so the script builds it when it is
+//! opened. Without the script the row's own page has the same actions as links.
 
 /// Something that can be done about a member or an invitation.
 pub(super) struct Act {

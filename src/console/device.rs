@@ -1,6 +1,6 @@
-//! What a browser calls itself, in plain words: a browser and a system, of those that are known.
+//! User-agent strings in plain words: a known browser and a known system.
 //!
-//! Says nothing in the words of the browser itself, which can be anything.
+//! Never shows the string itself, which can contain anything.
 
 /// What a browser's name for itself contains, and what it is. Those that pretend to be others
 /// stand before the others.

@@ -1,6 +1,6 @@
-//! Bodies of forms: `a=b&c=d`, as browsers send them (URL Standard, section 5.1).
+//! Form bodies: `a=b&c=d`, as browsers send them (URL Standard, section 5.1).
 //!
-//! Keeps what was typed, so that a form that is refused comes back filled in. Knows no field.
+//! Keeps what was typed, so that a refused form is shown again with its values. Knows no field.
 
 use super::place::{self, BACK};
 use crate::domain::{Failure, Kind, Version, limits};

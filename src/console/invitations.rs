@@ -1,4 +1,4 @@
-//! The invitations of a team: how far each got, and what can be done about it.
+//! The list of invitations: delivery status and actions.
 
 use askama::Template;
 

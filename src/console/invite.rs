@@ -1,6 +1,6 @@
 //! Inviting: one person in a dialog, or several from pasted lines.
 //!
-//! Says "sending", never "sent": what became of the mail is told by the list of invitations.
+//! Never claims that a mail was sent; the list of invitations shows the delivery status.
 
 use askama::Template;
 

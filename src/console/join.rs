@@ -1,7 +1,8 @@
-//! Joining by an invitation: what one is invited to, a password, and why a link opens no more.
+//! Joining by an invitation: the invitation, a password, and why a link no longer works.
 //!
-//! The code of a link stands after the `#`, which no server is sent: it comes in a form, filled in
-//! by the script or pasted by the reader, and never stands in an address.
+//! The code of a link is in the URL fragment (after the `#`), which is not sent to servers: it
+//! arrives in a form, filled in by the script or pasted by the reader, and is never part of a URL
+//! that is requested.
 
 use super::call::{Answer, Call};
 use super::roles::title as role_title;

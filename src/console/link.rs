@@ -1,4 +1,4 @@
-//! A link that is handed over by hand, shown once.
+//! A link that is shown once, for the viewer to pass on.
 
 use askama::Template;
 

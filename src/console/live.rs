@@ -1,5 +1,5 @@
-//! The stream that an open page listens to: that something changed on the team, for readers who may see
-//! it, and by its end that the session is over.
+//! The event stream of an open page: announces changes of the team to viewers who may see it; its
+//! end means that the session is over.
 
 use tokio::sync::mpsc;
 

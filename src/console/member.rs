@@ -1,6 +1,7 @@
-//! One member: what is known, what the role allows, and all that can be done about them.
+//! The page of one member: details, what the role allows, and all actions.
 //!
-//! Whatever is done is asked first, on a page with its consequences; the flows decide whether it is.
+//! Every action is confirmed first, on a page with its consequences; the flows decide whether it is
+//! allowed.
 
 use std::collections::BTreeSet;
 

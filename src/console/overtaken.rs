@@ -1,4 +1,4 @@
-//! Who was faster, where a form came too late: told in words, from the audit log.
+//! Edit conflicts: who changed the record first, read from the audit log.
 
 use super::audit::Piece;
 use super::call::Call;

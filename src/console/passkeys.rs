@@ -1,7 +1,8 @@
-//! The own passkeys: one is added, in two steps, and removed again.
+//! The viewer's own passkeys: added in two steps, and removed.
 //!
-//! Who one is comes first, then the browser is asked: the question stands in the page, the script
-//! puts it to the browser and its answer into the form, which goes the way of every other form.
+//! The member is re-authenticated first, then the browser is asked: the page carries the challenge,
+//! and the script calls the browser and puts the response into the form, which is sent like every
+//! other form.
 
 use super::call::{Answer, Call};
 use super::form::Form;

@@ -1,7 +1,7 @@
-//! A forgotten password, and the links that come by mail: a new password, a new address.
+//! Forgotten passwords, and links from mail: a new password, a new address.
 //!
-//! One answer to whoever asks for a link, whether there is such a member or not. The code of a link
-//! comes in a form and never stands in an address.
+//! The response to a request for a link is the same whether or not the member exists. The code of a
+//! link arrives in a form and is never part of a URL that is requested.
 
 use super::call::{Answer, Call};
 use super::form::Form;

@@ -1,6 +1,6 @@
-//! Names for the ids of the audit log: of members, of invites, and of whoever else acts.
+//! Display names for the ids in the audit log: members, invites, and other actors.
 //!
-//! Asks for each id once, however often it stands on a page, and only about the viewer's account.
+//! Looks up each id once, however often it is on a page, and only in the viewer's account.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! An address below the console's own path: put together from its parameters, or named by a request
-//! as the place that it leads back to.
+//! URLs below the console's base path: built from parameters, or taken from a request as the place
+//! to return to.
 
 use std::fmt::Write as _;
 

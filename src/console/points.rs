@@ -1,16 +1,14 @@
-//! What the console is held to, point by point, and the tests that show it.
+//! The requirements of the console's specification, and the tests that verify them.
 //!
-//! One row a point of the console's specification, by its number; 51 is the policies page, which
-//! has none. `it::` is a test of `tests/it`, the others are tests in `src`; `not:` says what is
-//! lacking. `tests/it/asvs.rs` holds that no row is missing and that each test exists. Holds no
-//! code.
+//! One row for each number of the specification; 51 is the policies page, which is not in it. `it::`
+//! is a test of `tests/it`, the others are tests in `src`; `not:` says what is missing.
+//! `tests/it/asvs.rs` checks that no row is missing and that each test exists. Contains no code.
 //!
-//! Of 51, two things are left out on purpose. Policies come from the folder: whoever wants an older
-//! set puts its files back there, and going back on a page would last until the next reload. What is
-//! checked is that folder alone, not one that a page names or files that are pasted: these are
-//! compared by `kwic-team policy matrix --before`.
+//! Two features are left out of 51 on purpose. There is no rollback: policies come from the folder,
+//! so a rollback would last until the next reload. And only the configured folder is checked, not
+//! another one or pasted files: `kwic-team policy matrix --before` compares those.
 //!
-//! | point | what it asks | shown by |
+//! | point | requirement | verified by |
 //! | --- | --- | --- |
 //! | 1 | one heading, where one is, help in the same place | `it::pages::walk::every_state_is_open_to_everybody` |
 //! | 2 | invite first, the rest in a menu | `it::pages::stories::from_set_up_to_removal_by_mouse` |

@@ -1,8 +1,8 @@
-//! The live policies: which set answers, why the folder was last refused, what each reload changed,
-//! and loading the folder again for who may.
+//! The live policies: which set is active, why the folder was last refused, what each reload
+//! changed, and a reload for those who may.
 //!
-//! The folder is where policies come from: whoever wants an older set puts its files back there, and
-//! so there is no going back from here, which the next reload would undo.
+//! There is no rollback on this page: policies come from the folder, so the next reload would undo
+//! it. To go back, put the previous files into the folder.
 
 use askama::Template;
 

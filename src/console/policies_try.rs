@@ -1,7 +1,7 @@
-//! A decision to try: who, what, on what; and why the live policies answer as they do.
+//! The form to try a decision: subject, action, resource, and the explanation.
 //!
-//! Asks about the viewer's account only, with no attribute of the resource but its account: whoever
-//! is of another account is answered like nobody at all.
+//! Only about the viewer's account, with no attribute of the resource except its account: a member
+//! of another account is reported as unknown.
 
 use std::borrow::Cow;
 

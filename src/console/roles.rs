@@ -1,7 +1,6 @@
-//! Roles as people choose among them: the guide, the table of who may do what, and the smallest
-//! role for a job.
+//! The role guide, the comparison of roles, and the smallest role for a job.
 //!
-//! Read from the live policies each time; no role and no action stands here by name.
+//! Read from the live policies each time; no role or action is named in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 

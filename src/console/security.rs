@@ -1,6 +1,6 @@
-//! My security: how the own account is guarded, which devices are signed in, the last sign-ins.
+//! My security: the sign-in settings of the viewer, signed-in devices, the last sign-ins.
 //!
-//! Needs no right but to be signed in, and is about nobody else.
+//! Needs no right except a session, and shows nobody else.
 
 use askama::Template;
 

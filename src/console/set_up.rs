@@ -1,4 +1,5 @@
-//! The first account and its administrator, by the link that the sidecar prints at its first start.
+//! Creation of the first account and its administrator, with the link that the sidecar prints at
+//! its first start.
 
 use super::call::{Answer, Call};
 use super::form::Form;

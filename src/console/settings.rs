@@ -1,7 +1,8 @@
-//! The account's settings and how its mail stands; and for who may change them, the form, the test
-//! mail and letting mail go on.
+//! The account's settings and the status of its mail; and for those who may change them, the form,
+//! the test mail and resuming mail.
 //!
-//! A form that stood on an older version is shown again with what was typed and what holds now.
+//! A form that is based on an older version is shown again with what was typed and with the current
+//! values.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! A page of one form: what is asked, what was typed, and what was wrong with it.
+//! A page with one form: fields, entered values and faults.
 //!
-//! One template for all of them, so that labels, hints and faults are tied to their fields the same
-//! way everywhere. With the script it opens as a dialog over the page that links to it.
+//! One template for all forms, so that labels, hints and faults are tied to their fields in the
+//! same way. With the script it opens as a dialog over the page that links to it.
 
 use askama::Template;
 

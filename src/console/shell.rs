@@ -1,7 +1,7 @@
-//! What every page has around its content: title, navigation, who is signed in, what was told.
+//! The page frame: title, navigation, the viewer, and the flash message.
 //!
-//! What a form did is told by the page that comes after it: its words travel in a cookie of our
-//! own, which no other site can set, and is taken away once they were shown.
+//! The message about a completed form is shown by the next page: it travels in a cookie that no
+//! other site can set, which is deleted once the message was shown.
 
 use std::sync::Arc;
 

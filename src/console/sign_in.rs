@@ -1,6 +1,6 @@
-//! Signing in by a page: address and password, then the second step; and signing out.
+//! Signing in: address and password, then the second factor; and signing out.
 //!
-//! A ticket travels from page to page in a hidden field of a form, never in an address.
+//! A ticket travels from page to page in a hidden field of a form, never in a URL.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Team Management: who is on the team, found, ordered and counted.
+//! Team Management: the table of members with search, filters, order and counts.
 //!
-//! One request and one walk over the account for a page, never one per row. What a row offers is
-//! what [`member::deeds`] says; whether it is done, the flows.
+//! One query for a page, never one per row. [`member::deeds`] lists the actions of a row; the flows
+//! decide whether they are allowed.
 
 use std::collections::BTreeMap;
 

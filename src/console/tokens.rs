@@ -1,6 +1,6 @@
-//! API tokens: which there are, a new one, and the end of one.
+//! API tokens: list, create and revoke.
 //!
-//! A secret stands on one page, the one that answers its making, and in no address.
+//! A secret is shown on one page, in the response that creates the token, and is in no URL.
 
 use askama::Template;
 

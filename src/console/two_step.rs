@@ -1,6 +1,6 @@
-//! Two-step verification on a page: the QR code, the first code, the recovery codes, and off.
+//! Two-step verification: the QR code, the first code, recovery codes, and turning it off.
 //!
-//! A secret is shown on one page, once, and stands in no address.
+//! A secret is shown once, on one page, and is in no URL.
 
 use askama::Template;
 

@@ -1,6 +1,6 @@
-//! Who looks at a page: whoever is signed in, the account, and what may be done there.
+//! The viewer of a page: the signed-in member, the account, and the member's rights.
 //!
-//! What a page shows rests on it; what a flow does never.
+//! Pages use it to decide what to show; flows never rely on it.
 
 use crate::app::App;
 use crate::domain::{Account, Failure, Member};

@@ -1,6 +1,6 @@
-//! Moments as people read them: how long ago, with the date and the zone beside it.
+//! Times for people: relative, with the date and the zone beside it.
 //!
-//! Written in UTC, and named so; the script writes them in the reader's own zone.
+//! Written in UTC and marked as such; the script converts them to the reader's time zone.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! Every word of the pages, in one place; those of the script stand at its head.
+//! All texts of the pages; those of the script are in the script.
 //!
-//! English as it is spoken: sentences of pages begin with a capital and end with a full stop,
-//! unlike failures, which [`sentence`] turns into such.
+//! Sentences of pages begin with a capital and end with a full stop; messages of failures do not,
+//! and [`sentence`] converts them.
 
 mod failures;
 mod team;

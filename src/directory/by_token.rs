@@ -1,6 +1,6 @@
-//! What is found by the hash of a token, with the moment of its last use, which memory knows first.
+//! The lookup by token hash, with the last use, which is recorded in memory first.
 //!
-//! Reading takes no lock. Never judges whether what it finds still lives.
+//! Reads take no lock. Does not check whether what it finds has expired.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -1,10 +1,11 @@
-//! Role, account and suspension of each member: all that most answers rest on, in half a cache line.
+//! The member index for decisions: role, account and suspension of each member, in half a cache
+//! line.
 //!
-//! A table beside the one of whole members, so that the usual decision goes to main memory once. It
-//! may lack a member, of a long id for instance, who is then looked up there; what it says is
-//! always so. One writer at a time, who puts everything about a member into one word: readers take
-//! no lock, and see a member as it was or as it became, nothing in between. Never says that there
-//! is no such member.
+//! A compact table beside the full records, so that the usual decision causes one cache miss. A
+//! member may be missing, for instance because of a long id, and is then looked up in the full
+//! records; what the table has is always current. Single writer; each member is one word that is
+//! written atomically, so that readers take no lock and see the old or the new state. A missing
+//! entry never means that the member does not exist.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! An account: one tenant, named by a slug.
 //!
-//! Knows how a slug is spelled; never whether the account exists.
+//! Checks the syntax of a slug; does not know whether the account exists.
 
 use std::fmt;
 use std::time::Duration;

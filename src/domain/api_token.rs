@@ -1,8 +1,8 @@
-//! An API token: lets a program act as the member who made it, with a role and an end date of its
-//! own.
+//! An API token: lets a program act as the member who created it, with its own role and expiry
+//! date.
 //!
-//! Holds no secret: the hash is what it is found by. What it may do is asked of the live policies
-//! each time.
+//! Contains no secret: a token is looked up by its hash. Its permissions come from the live
+//! policies on each use.
 
 use super::account::AccountSlug;
 use super::failure::{Failure, Kind};

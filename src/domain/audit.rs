@@ -1,7 +1,7 @@
-//! What is remembered of every change: who did what to whom, and what was before and after.
+//! An audit entry: who did what to whom, with the values before and after.
 //!
-//! An entry is a header, which the chain covers, and a personal part kept apart, so that a
-//! person's data can be erased and the chain still verifies. Never holds a secret.
+//! An entry is a header, which the hash chain covers, and a separate personal part, so that a
+//! person's data can be erased and the chain still verifies. Never contains a secret.
 
 use super::account::AccountSlug;
 use super::api_token::ApiTokenId;

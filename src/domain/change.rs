@@ -1,6 +1,6 @@
-//! What a committed change did, as records after it: the words of the change feed.
+//! A committed change, as the records after it: the items of the change feed.
 //!
-//! Never says who may see a record, nor why it changed: that is the audit log's.
+//! Does not say who may see a record, nor why it changed: that is in the audit log.
 
 use super::account::{Account, AccountSlug};
 use super::api_token::ApiToken;

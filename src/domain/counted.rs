@@ -1,4 +1,4 @@
-//! A number and its noun, as people write them.
+//! A number with its noun, singular or plural.
 
 /// `1 letter`, `0 letters`, `7 letters`. A number that is no count is a very large one.
 #[must_use]

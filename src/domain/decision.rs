@@ -1,4 +1,4 @@
-//! An answer: allow or deny, and why. Deny is what a decision is until something allows it.
+//! A decision: allow or deny, with the reason. The default is deny.
 
 use super::role::RoleId;
 

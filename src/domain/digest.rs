@@ -1,6 +1,6 @@
 //! SHA-256 digests: of policy sets, of audit headers, of files.
 //!
-//! The one home of the hash function; never holds what was hashed.
+//! The only use of the hash function; never keeps what was hashed.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! An e-mail address: as typed for sending, and a canonical key for comparing.
+//! An e-mail address: as typed, for sending, and as a canonical key, for comparing.
 //!
-//! Folds no Gmail dots and no plus parts; never asks a name server. Look-alike letters stand only
-//! in domains, and there as `xn--`.
+//! Does not fold Gmail dots or plus parts, and never queries DNS. Look-alike letters can only be in
+//! domains, where they are written as `xn--`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! What can go wrong, in the words of the trade.
+//! The error type of the domain.
 //!
-//! A failure carries two messages: one for the caller, which says what to do next, and one for
-//! the log. It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
+//! A failure has two messages: one for the caller, which says what to do next, and one for the log.
+//! It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! Texts as people look for them: without regard to case and accents.
+//! Case and accent folding of text, for searching.
 //!
-//! Folds names for comparing; never for showing, and never where two must stay two.
+//! For comparing names only; never for display, and never where two names must stay distinct.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::canonical_combining_class;

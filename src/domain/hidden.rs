@@ -1,6 +1,6 @@
-//! Characters that nobody sees: they make one text look like another.
+//! Invisible characters, which make one text look like another.
 //!
-//! Judges single characters only; look-alike letters are none of its business.
+//! Checks single characters; look-alike letters are not checked here.
 
 /// Control, zero-width and bidi characters. The joiners U+200C and U+200D are not among them,
 /// since Persian and Indic names are written with them.

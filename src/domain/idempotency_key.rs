@@ -1,6 +1,6 @@
-//! What a caller names a call by, so that the same call sent twice is one.
+//! An idempotency key: a repeated call with the same key takes effect once.
 //!
-//! Knows how a key is spelled; never what is called.
+//! Checks the syntax of a key; does not know the call.
 
 use super::digest::Digest;
 use super::failure::Failure;

@@ -1,7 +1,7 @@
 //! An invite: a pending member, as a state machine of pure functions.
 //!
-//! Says when an invite may be accepted, renewed or changed. Never reads a clock, and never knows
-//! whether the inviter may still give the role: that is judged anew when it is accepted.
+//! Defines when an invite may be accepted, resent or changed. Does not read a clock, and does not
+//! know whether the inviter may still give the role: that is checked again on acceptance.
 
 use super::account::AccountSlug;
 use super::audit::Actor;

@@ -1,7 +1,7 @@
-//! A letter: one mail that is due, on its way, or over; and what is known of its delivery.
+//! A letter: one queued mail and its delivery status.
 //!
-//! Holds no link: a letter says what its link is derived from, and the link is made when the mail
-//! is written.
+//! Contains no link: a letter has the input from which its link is derived when the mail is
+//! written.
 
 use std::fmt;
 

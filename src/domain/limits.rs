@@ -1,5 +1,5 @@
-//! Every bound in one place, each with its reason. Bounds that an operator may move are the
-//! defaults of `limits.*` in the configuration.
+//! All limits, each with its reason. Those that an operator may change are the defaults of
+//! `limits.*` in the configuration.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! A link: what lets somebody prove, once, that mail to an address reaches them.
+//! A link sent by mail: proves, once, that its reader receives mail at an address.
 //!
-//! A new password, a new address. An invite's link is the invite's own. Holds no token: its hash
-//! is what it is found by.
+//! For a new password or a new address; an invite's link is part of the invite. Contains no token:
+//! a link is looked up by the hash of its token.
 
 use super::account::AccountSlug;
 use super::email::Email;

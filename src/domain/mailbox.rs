@@ -1,4 +1,4 @@
-//! A sender as people write one: an address, with a name or without (RFC 5322 section 3.4).
+//! The sender of mail: an address with an optional display name (RFC 5322 section 3.4).
 
 use super::hidden::hidden;
 use super::{Email, limits};

@@ -1,6 +1,6 @@
 //! A member: a person with a login on one account.
 //!
-//! Knows how ids and names are spelled, and what a member is; never which roles exist.
+//! Checks the syntax of ids and names; does not know which roles exist.
 
 use std::fmt;
 

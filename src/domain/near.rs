@@ -1,6 +1,6 @@
-//! The name that somebody may have meant: the nearest of those that there are.
+//! Spelling suggestions: the nearest of the known names.
 //!
-//! Compares letters; knows no meaning.
+//! Compares characters only.
 
 /// The known name that is nearest, where one is near enough to be a slip of the hand.
 #[must_use]

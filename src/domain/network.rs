@@ -1,6 +1,6 @@
-//! A network: the addresses that share their first bits.
+//! An IP network: a prefix of address bits.
 //!
-//! Knows how one is written and what belongs to it; never who lives there.
+//! Parses and matches networks.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
-//! Passkeys: what is kept of a Web Authentication credential that a member shows beside the password.
+//! Passkeys: the stored data of a Web Authentication credential, a second factor.
 //!
-//! A public key and what was seen of its authenticator: nothing here is secret, and nothing here
-//! knows how to check an answer.
+//! A public key and the state of its authenticator: none of it is secret. Responses are verified
+//! elsewhere.
 
 use super::digest::Digest;
 use super::failure::{Failure, Kind};

@@ -1,6 +1,6 @@
-//! A policy folder as values: paths inside it and what stands there.
+//! The contents of a policy folder as values: relative paths and file contents.
 //!
-//! Reads no disk and parses nothing; whoever holds one may load it, write it or keep it.
+//! Reads no disk and parses nothing.
 
 use super::digest::{Digest, Hasher};
 use super::policy_place::{Place, misplaced};

@@ -1,8 +1,8 @@
-//! Where each file of a policy folder belongs, by its path and its first bytes.
+//! The place of each file of a policy folder, by its path and its first bytes.
 //!
-//! Whatever looks like a policy, a schema, entities or a test, and would not be loaded from where it
-//! is, is a fault: a `forbid` that silently does not count is worse than a folder that is refused.
-//! Reads no disk and parses nothing.
+//! A file that looks like a policy, a schema, entities or a test but would not be loaded from its
+//! place is a fault: a `forbid` that is silently ignored is worse than a refused folder. Reads no
+//! disk and parses nothing.
 
 use super::near::nearest;
 

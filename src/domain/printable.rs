@@ -1,7 +1,7 @@
-//! Text from outside, such as the name of a file, as it may be printed.
+//! Escaping of untrusted text, such as a file name, for output.
 //!
-//! A name may hold any character: one that moves the cursor or begins a line would let a file write
-//! what a log or a terminal says. Never changes what a name means.
+//! A name may contain any character: one that moves the cursor or begins a line would let a file
+//! forge lines of a log or a terminal.
 
 /// The text with every character escaped that shows nothing, or something else than itself.
 #[must_use]

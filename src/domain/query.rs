@@ -1,7 +1,7 @@
-//! A question: may this subject do this action to this resource, in this context?
+//! An authorization query: may this subject do this action to this resource, in this context?
 //!
-//! Borrowed from the request's body. A `Query` has the API's shape; whether its names mean
-//! anything is the engine's to find out.
+//! Borrows from the request's body. A `Query` has the shape that the API requires; the engine
+//! checks whether its names exist.
 
 use std::borrow::Cow;
 

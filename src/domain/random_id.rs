@@ -1,6 +1,6 @@
-//! Ids that we make ourselves: a letter that tells the kind, and 128 random bits.
+//! Generated ids: a letter for the kind, and 128 random bits.
 //!
-//! Names things; opens nothing.
+//! Identifiers, not secrets.
 
 /// Crockford's alphabet, lower case: no letter that a person could take for a digit.
 const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";

@@ -1,6 +1,6 @@
-//! Numbers that only rise: the store's revision, a record's version; and moments in time.
+//! Monotonic numbers: the store's revision and a record's version; and timestamps.
 //!
-//! Newtypes, so that no two bare numbers stand side by side in a signature.
+//! Newtypes, so that no two bare integers are confused in a signature.
 
 use std::fmt;
 

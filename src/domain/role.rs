@@ -1,4 +1,4 @@
-//! The name of a role. Which roles there are is the policy folder's to say, never this file's.
+//! The id of a role. The policy folder defines which roles exist.
 
 use std::fmt;
 

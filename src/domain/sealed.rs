@@ -1,6 +1,6 @@
-//! A secret, encrypted under a key that is not in the store.
+//! A secret, encrypted with a key that is not in the store.
 //!
-//! Says which key opens it; opens nothing itself, and never prints.
+//! Names the key; does not decrypt, and is never printed.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! A session: somebody signed in, on one device, for a while.
+//! A session: a member signed in on one device, for a limited time.
 //!
-//! Carries no role: what a session may do is asked of its member each time. Holds no token.
+//! Has no role: the role is read from the member on each use. Contains no token.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Tokens: what a link or a session is known by, shown once; and their hashes, which are kept.
+//! Tokens of links and sessions, shown once; and their hashes, which are stored.
 //!
-//! A token never prints: no `Display`, and a `Debug` that shows nothing. Only who puts it into a
-//! mail, an answer or a cookie calls [`Token::expose`].
+//! A token is never printed: no `Display`, and a `Debug` without content. Only the code that puts
+//! it into a mail, a response or a cookie calls [`Token::expose`].
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
-//! Two-step verification: what a member has beside the password, and what a member shows of it.
+//! Two-step verification: the stored second factor of a member, and the proof that a member
+//! presents.
 //!
-//! Knows how codes are spelled, never whether one is right. Secrets are sealed here: only who
-//! holds the keys can open them. Nothing in this file prints a secret or a code.
+//! Checks the syntax of codes, not their validity. Secrets are stored encrypted. Nothing here
+//! prints a secret or a code.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! What people type and paste, as they mean it.
+//! Normalization of typed and pasted input.
 //!
-//! Takes away what copying and a keyboard of another script bring along, and nothing that could make
-//! one name or address another. Knows no field.
+//! Removes what copying and other input methods add, and nothing that could make one name or
+//! address equal to another. Knows no field.
 
 use unicode_normalization::UnicodeNormalization as _;
 

@@ -1,4 +1,4 @@
-//! What is said of two policy sets, as lines: who gains, who loses, and who may. Bounded in lines and
+//! The report on two policy sets, as lines: who gains, who loses, and who may. Limited in lines and
 //! bytes. Compares nothing.
 
 use std::collections::HashSet;

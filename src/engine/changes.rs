@@ -1,10 +1,10 @@
-//! Who gains and who loses when one policy set follows another.
+//! The access changes between two policy sets: who gains and who loses.
 //!
-//! "Gains" and "loses" are said of a role only where it is proved: a cell of the matrix that was
-//! denied whatever the attributes are, and is allowed whatever they are, or the reverse. A changed
-//! policy that is not determined is told once, as what somebody may gain or lose by it, and so is
-//! changed data. "Nobody gains" is said only where everything was compared and nothing of both kinds
-//! was found. However much changed, no more lines are kept than somebody reads.
+//! "Gains" and "loses" are claimed for a role only if they are certain: a cell of the matrix that
+//! was denied whatever the attributes are, and is allowed whatever they are, or the reverse. A
+//! changed policy that is not determined is reported once, as a possible gain or loss, and so is
+//! changed data. "Nobody gains" is claimed only if everything was compared and nothing of either
+//! kind was found. The number of lines is limited.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -1,8 +1,8 @@
-//! Which cells of the matrix another policy set answers otherwise, within a bound on the work.
+//! The comparison of the matrices of two policy sets, within a limit on the work.
 //!
-//! Looked at are the roles that a changed policy concerns, and of these the ones that some policy
-//! permits something, before or after: all others are denied by both sets or answered alike. The
-//! result says whether that was all of them.
+//! Only roles that a changed policy concerns, and of these only those to which some policy permits
+//! something, before or after: all other cells are equal in both sets. The result says whether the
+//! comparison was complete.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -1,7 +1,7 @@
-//! One decision: names understood, entities gathered, slices judged.
+//! One decision: resolve names, gather entities, evaluate slices.
 //!
-//! Synchronous and total: whatever is in doubt is a deny that says why. Reads no disk, takes no
-//! lock, and never writes.
+//! Synchronous and total, and fails closed: any doubt is a deny with a reason. Reads no disk, takes
+//! no lock, and never writes.
 
 use std::collections::BTreeSet;
 

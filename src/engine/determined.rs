@@ -1,20 +1,20 @@
-//! Which policies are decided by role, status and relation to the account, and by nothing else.
+//! Which policies are determined by role, status and relation to the account, and by nothing else.
 //!
-//! A member asks in a role, active or suspended, about a resource in the own account, in another
-//! or in none. A policy is *determined* where any two questions about one action and one type of
-//! resource that agree in these three get the same from it. Only then may one answer be
-//! remembered for all of them, and may one made-up member of the matrix stand for all.
+//! A member has a role, is active or suspended, and asks about a resource in the member's own
+//! account, in another or in none. A policy is *determined* if any two queries about one action and
+//! one type of resource that agree in these three get the same result from it. Only then may one
+//! decision be cached for all of them, and may one synthetic member of the matrix represent all.
 //!
-//! The rule is a positive list, read off the policy's syntax. An expression is determined where
+//! The rule is a positive list, checked on the policy's syntax. An expression is determined if
 //!
 //! - it is a literal, or
 //! - it reads one of the three in a form that [`is_fact`] lists, or
-//! - it is one of the operators of [`is_determined`], each of whose operands is determined: what
-//!   depends on nothing else, combined, depends on nothing else.
+//! - it is one of the operators of [`is_determined`] with determined operands: a combination of
+//!   expressions that depend on nothing else depends on nothing else.
 //!
 //! The account itself is none of the three: two members of one role can be in two accounts. So
-//! `principal.account` counts only where it is held against the resource, never as a value to be
-//! compared. Whatever is not on the list is asked of Cedar each time.
+//! `principal.account` is accepted only if it is compared with the resource, never as a value on
+//! its own. For everything that is not on the list Cedar is asked each time.
 
 use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;

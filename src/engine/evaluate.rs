@@ -1,7 +1,7 @@
-//! Evaluation: Cedar judges each slice, this file combines what it says.
+//! Evaluation: Cedar evaluates each slice, and the results are combined here.
 //!
-//! Deny is the start and the end of every doubt: a `forbid` that errs denies, which Cedar alone
-//! would skip. Reads no names, builds no entities.
+//! Fails closed: a `forbid` that cannot be evaluated denies, whereas Cedar alone would skip it.
+//! Resolves no names, builds no entities.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};

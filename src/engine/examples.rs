@@ -1,5 +1,5 @@
-//! The engine by example: small folders and single questions, each with the answer that a reader
-//! of the contract expects. The oracle tries what nobody thought of; this file says what is meant.
+//! The engine by example: small folders and single queries, each with the decision that the
+//! contract requires. The oracle covers the cases that nobody thought of.
 
 mod changes;
 mod sentences;

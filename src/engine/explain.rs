@@ -1,10 +1,9 @@
-//! Why an answer is what it is: every cause of a deny, found by asking again with things changed.
+//! The explanation of a decision: all causes of a deny, found by evaluating the query with changes.
 //!
-//! What can be changed of a member's question: the status, the account that the resource is in, the
-//! role, the policies that forbid it, and, where nothing permits it, that. Of all changes that come
-//! to an allow the causes are a smallest set: with all of them changed the answer is allow, and with
-//! all but one it is a deny. Costs several evaluations for each role, so that it is no work for a
-//! thread that answers decisions.
+//! The following can be changed: the status of the member, the account of the resource, the role,
+//! the policies that forbid, and, if nothing permits, that. The reported causes are a smallest set:
+//! with all of them changed the decision is allow, with one fewer it is deny. Needs several
+//! evaluations for each role, so it does not run on decision threads.
 
 use std::collections::BTreeMap;
 

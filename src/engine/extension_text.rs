@@ -1,7 +1,7 @@
-//! Values of Cedar's extension types as other tools write them, in the form that Cedar reads.
+//! Values of Cedar's extension types: converts common spellings to the one that Cedar parses.
 //!
-//! Changes spelling only where the value stays exactly the same. What it does not know it leaves as
-//! it is, for Cedar to judge.
+//! Converts only if the value stays exactly the same. Unknown spellings are passed on unchanged,
+//! for Cedar to reject.
 
 use std::borrow::Cow;
 

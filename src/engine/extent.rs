@@ -1,9 +1,8 @@
-//! How much a schema and the stored entities come to once everything that they name is put in its
-//! place, found before Cedar does so.
+//! The expanded size of a schema and of the stored entities, computed before Cedar expands them.
 //!
-//! Forty short lines can stand for a thousand million attributes, and a thousand for a type that
-//! nests a thousand deep. Never says whether a schema is in order: what is not, such as a name that
-//! nothing declares, counts as little and is Cedar's to tell.
+//! Forty short lines can expand to a thousand million attributes, and a thousand to a type that
+//! nests a thousand levels deep. Does not validate: whatever is invalid, such as an undeclared
+//! name, counts as little and is reported by Cedar.
 
 use std::collections::HashMap;
 

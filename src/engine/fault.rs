@@ -1,6 +1,6 @@
-//! Why a policy set is refused: which file, which line, what stands there, what to do.
+//! The faults of a refused policy set: file, line, excerpt and remedy.
 //!
-//! Renders Cedar's own findings for people. Never decides whether a finding is one.
+//! Renders Cedar's findings for people. Does not decide whether a finding is a fault.
 
 use std::fmt::{self, Write as _};
 

@@ -1,6 +1,6 @@
-//! A policy folder's files by what they are for.
+//! The files of a policy folder, grouped by purpose.
 //!
-//! Parses nothing, and never decides where a file belongs.
+//! Parses nothing, and does not decide where a file belongs.
 
 use super::fault::{PolicyFault, is_full};
 use crate::domain::policy_place::Place;

@@ -1,8 +1,8 @@
-//! From a question to what Cedar evaluates: principal, resource, context and the few entities
-//! that a decision can see.
+//! From a query to Cedar's input: principal, resource, context and the few entities that a decision
+//! can read.
 //!
-//! What the store knows wins over what the caller says; what is built conforms to the schema, or
-//! the attribute at fault is named. Never decides, never reads more members than are named.
+//! The store's data takes precedence over the caller's; the result conforms to the schema, or the
+//! attribute at fault is named. Does not decide, and reads only the members that are named.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -1,8 +1,8 @@
-//! The gate: from a folder's files to a snapshot, all or nothing.
+//! The loader: from the files of a folder to a snapshot, all or nothing.
 //!
-//! Every step collects its faults, and the steps that can still run do, so that one look shows
-//! everything that is wrong. Nothing is repaired, nothing is skipped: a file that is not
-//! understood is a fault. Never looks at the live set and never swaps anything.
+//! Every step collects its faults, and independent steps still run after a fault, so that one run
+//! reports everything that is wrong. Nothing is repaired or skipped: a file that is not understood
+//! is a fault. Does not read or replace the live set.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::resume_unwind;

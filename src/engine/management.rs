@@ -1,8 +1,8 @@
-//! Whether management can ask a policy set: what it sends, against what the schema requires.
+//! Whether management's own queries conform to the schema of a policy set.
 //!
-//! The console, the API and sign-in ask the policies themselves, with what the store knows and
-//! nothing else. A required attribute that the store does not supply would deny every such
-//! question, and lock all administrators out: such a set is refused.
+//! The console, the API and sign-in query the policies with what the store supplies and nothing
+//! else. A required attribute that the store does not supply would deny every such query and lock
+//! all administrators out: such a set is refused.
 
 use super::fault::PolicyFault;
 use super::folder::SCHEMA;

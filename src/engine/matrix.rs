@@ -1,9 +1,8 @@
-//! The matrix: which role may do what.
+//! The permission matrix: which role may do what.
 //!
-//! A cell is tried out with a made-up member and resource: in the own account, in another, in
-//! none; active and suspended. For a determined policy ([`super::determined`]) one made-up member
-//! stands for all. Any other makes a cell `depends`, and is named: whether it allows cannot be
-//! said for a role.
+//! A cell is evaluated with a synthetic member and resource: in the member's account, in another
+//! account, in none; active and suspended. For a determined policy ([`super::determined`]) one
+//! synthetic member is representative. Any other policy makes a cell `depends`, and is named.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,11 +1,11 @@
-//! Remembered answers: where only role, account and suspension can decide, Cedar is asked once.
+//! The decision cache: if only role, account and suspension can matter, Cedar is asked once.
 //!
-//! A role in an environment qualifies when each policy that could concern it there is determined
-//! ([`super::determined`], a positive list) and nothing else about the question could fail to
-//! conform. Then two questions that agree in role, suspension and the resource's account
-//! (the own one, another, none) have the same answer. Cedar stays the only judge: nothing is
-//! answered from here that it has not answered for an equal question. Belongs to one snapshot and
-//! ends with it; its size is fixed at load, so no caller can make it grow.
+//! A role in an environment qualifies if each policy that could apply there is determined
+//! ([`super::determined`], a positive list) and nothing else about the query could fail to conform.
+//! Then two queries that agree in role, suspension and the resource's account (the member's own,
+//! another, none) have the same decision. Every cached decision was made by Cedar for an equivalent
+//! query. The cache belongs to one snapshot; its size is fixed at load, so that no caller can make
+//! it grow.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 

@@ -1,7 +1,8 @@
-//! What the schema calls things, and how callers may spell it.
+//! The names of the schema, and the spellings that callers may use.
 //!
-//! Entity types and actions by every spelling of the contract, with their shapes. The only types
-//! known here by name are `User`, `Role` and `Account`; no role, feature or action of a product.
+//! Maps entity types and actions from every spelling of the contract to their shapes. Only the
+//! types `User`, `Role` and `Account` are known by name; no role, feature or action of a product
+//! is.
 
 use std::collections::{HashMap, HashSet};
 

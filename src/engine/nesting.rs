@@ -1,7 +1,7 @@
-//! How deep a text of policies or a schema nests, found before Cedar reads it.
+//! The nesting depth of policy and schema text, computed before Cedar parses it.
 //!
-//! Cedar goes a call deeper for each level of a text, where it parses, validates, evaluates and
-//! forgets it, and a stack that overflows ends the process. Never says whether a text is in order.
+//! Cedar recurses once per level when it parses, validates, evaluates and drops a text, and a stack
+//! overflow ends the process. Does not validate.
 
 /// Brackets in brackets. Each takes Cedar's parser some 25 KiB of a thread's 2 MiB.
 const BRACKETS_MAX: usize = 24;

@@ -1,6 +1,6 @@
-//! The policies of a folder's files, each with its place and its syntax.
+//! Parsed policies with their source locations and their syntax.
 //!
-//! Parses; never says whether a policy suits the schema, and never drops one without a fault.
+//! Does not check policies against the schema, and never drops one without a fault.
 
 use std::str::FromStr;
 

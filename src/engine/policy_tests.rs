@@ -1,10 +1,10 @@
-//! The policy folder's tests: reads the cases of `tests/*.json` and asks each one.
+//! The tests of a policy folder: reads the cases of `tests/*.json` and runs each.
 //!
 //! A file is an array of cases in the format of Cedar's own `cedar run-tests`. As there, `entities`
-//! is an array, or the name of a file beside the cases that holds one; a file so named is no file
-//! of cases. Requests and entities are read by the schema. All faults are collected.
+//! is an array, or the name of a file beside the cases that contains one; such a file is not read
+//! as cases. Requests and entities are read by the schema. All faults are collected.
 //!
-//! Never decides (that is `ask`'s to do), never reads a disk.
+//! Does not decide (that is `ask`'s work) and reads no disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

@@ -1,6 +1,6 @@
-//! The role catalogue: which roles the policy folder offers, and what each says of itself.
+//! The role catalogue: the roles of the policy folder and their descriptions.
 //!
-//! Read from annotations; never from a list in code.
+//! Read from annotations; there is no list of roles in code.
 
 use crate::domain::RoleId;
 

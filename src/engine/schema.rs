@@ -1,6 +1,7 @@
-//! The schema of a folder: parsed, bounded, and read for the names and shapes that it declares.
+//! The schema of a folder: parsed, checked against the limits, with the names and shapes that it
+//! declares.
 //!
-//! Knows of no policy; what a schema comes to is measured in `extent`.
+//! Knows of no policy; `extent` computes the size of a schema.
 
 use cedar_policy::{Schema, SchemaFragment};
 

@@ -1,7 +1,7 @@
-//! Work on many policies, shared by the cores that there are.
+//! Parallel work on many policies, divided among the available cores.
 //!
-//! What a load costs is Cedar's work on each policy's text, one by one. Keeps the order, so that a
-//! load tells the same on every machine; never outlives the caller.
+//! Most of the cost of a load is Cedar's work on the text of single policies. Results keep their
+//! order, so that a load reports the same on every machine; never outlives the caller.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;

@@ -1,14 +1,15 @@
-//! The slices: for each kind of question the few policies that could answer it, made at load.
+//! Policy slicing: for each kind of query, an index of the few policies that could apply, built at
+//! load.
 //!
 //! A policy whose scope cannot match neither matches nor errs, so leaving it out changes neither
-//! the decision nor its reasons nor its errors. This file only ever leaves out what the scope
-//! rules out; it reads no condition and decides nothing.
+//! the decision nor its reasons nor its errors. Only scopes are used to leave policies out;
+//! conditions are not read.
 //!
-//! For each environment (type of principal, action, type of resource) every policy that fits it
-//! stands in exactly one bucket: that of the entity its principal scope names, else that of the
-//! entity its resource scope names, else the bucket for everyone. A question looks into the
-//! buckets of its principal, its resource and their ancestors. For roles, the bucket and the one
-//! for everyone are merged ahead, so that the usual question is one call of Cedar.
+//! For each environment (type of principal, action, type of resource) every policy that fits it is
+//! in exactly one bucket: that of the entity of its principal scope, else that of the entity of its
+//! resource scope, else the bucket for everyone. A query uses the buckets of its principal, its
+//! resource and their ancestors. For roles, their bucket and the one for everyone are merged at
+//! load, so that the usual query is one call of Cedar.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The entities of `entities.json`: service accounts, groups of roles, further data.
 //!
-//! Read once at load, with all their ancestors, so that a question takes only those it can see.
-//! Never holds a member: those are the store's.
+//! Read once at load, with all ancestors, so that a query takes only those that it can read. Never
+//! contains a member: members are in the store.
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;

@@ -1,8 +1,7 @@
-//! The types of the schema, as far as values from outside are read by them.
+//! The types of the schema, and the conversion of JSON values to them.
 //!
-//! Turns a caller's JSON into what Cedar evaluates: declared attributes are checked, undeclared
-//! ones dropped, a bare string stands for an entity where one is expected. Never guesses: what
-//! does not fit is named and refused.
+//! Declared attributes are checked, undeclared ones dropped, and a bare string is accepted as an
+//! entity where one is expected. Strict: a value that does not conform is named and refused.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! Cedar's strict validation, and no condition that reaches further than a decision can see.
+//! Cedar's strict validation, with a limit on how many references a condition may follow.
 //!
-//! Never judges a policy itself: Cedar alone says whether it is valid and how far it reaches. Asked for
-//! both it checks the types twice, so it is asked how far only where a policy could reach too far at all.
+//! Cedar alone decides whether a policy is valid and how far it reaches. Asking for both checks the
+//! types twice, so the reach is checked only for policies that could exceed it.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,7 @@
-//! Accounts: make one, list them, find the one a caller means, change its settings.
+//! Accounts: create, list, find the one that a caller means, and change the settings.
 //!
-//! Makes no member: an account's first one is invited, imported, or made by the set-up.
+//! Creates no member: the first member of an account is invited, imported, or created by the
+//! set-up.
 
 use std::sync::Arc;
 

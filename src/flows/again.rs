@@ -1,7 +1,7 @@
-//! What is tried again and again while the sidecar runs: reloads that the folder's changes ask for, one
-//! that failed for no fault of the folder, and keeping a live set that could not be kept.
+//! Background retries while the sidecar runs: reloads after changes of the folder, a reload that
+//! failed for a reason outside the folder, and saving a live set that could not be saved.
 //!
-//! Each ends with the sidecar. Reloads nothing itself.
+//! Each stops with the sidecar.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,8 +1,8 @@
-//! API tokens: a program acts as the member who made the token, with the token's role.
+//! API tokens: a program acts as the member who created the token, with the token's role.
 //!
-//! At each use two things are asked of the live policies: whether the maker may still give the
-//! role, and what the role may do. A token makes and revokes no token and does nothing that is
-//! about the person who made it. The secret is told once and kept nowhere.
+//! Each use is checked twice against the live policies: whether the creator may still give the
+//! role, and what the role may do. A token cannot create or revoke tokens, nor do anything about
+//! the person who created it. The secret is returned once and not stored.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The audit log, read back: who did what to whom, and whether the chain still holds.
+//! Reading and verifying the audit log.
 //!
-//! Never writes: each transition of the store writes its own entry.
+//! Read-only: each transaction of the store writes its own entry.
 
 use super::permit::{Caller, Permit, Right, StorePermit};
 use crate::app::App;

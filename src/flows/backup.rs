@@ -1,6 +1,6 @@
-//! A backup of the running sidecar: everything at one revision, and the keys.
+//! A backup of the running sidecar: the store at one revision, and the keys.
 //!
-//! Whoever takes one learns every key, so only the operator of the sidecar may.
+//! A backup contains every key, so only the operator of the sidecar may make one.
 
 use std::path::PathBuf;
 use std::sync::Arc;

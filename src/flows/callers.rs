@@ -1,6 +1,7 @@
-//! The keys of callers, read again with each reload.
+//! The keys of callers, reloaded with each reload.
 //!
-//! A file that is refused changes nothing: the keys before it go on counting, and its fault is told.
+//! A file that is refused changes nothing: the previous keys stay active, and the fault is
+//! reported.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Whether what a restart would find is in order: the pages of the store, the keys, and what needs
+//! Checks of what a restart would find: the pages of the store, the keys, and the secrets that need
 //! them.
 //!
-//! Reads only. For the operator of the sidecar.
+//! Read-only. For the operator of the sidecar.
 
 use std::path::Path;
 

@@ -1,7 +1,8 @@
-//! Asking again: Cedar's own authorizer over the whole set judges what the engine answered.
+//! The cross-check: Cedar's own authorizer re-evaluates sampled decisions over the whole policy
+//! set.
 //!
-//! In the idle class and with long rests, since nobody waits for it. Reads what decisions read and
-//! changes nothing but the trust in the engine; names nobody in the log.
+//! Runs in the idle scheduling class with long pauses, since nobody waits for it. Reads what
+//! decisions read, and changes nothing except whether the engine is trusted; the log names nobody.
 
 use std::sync::Arc;
 use std::time::Duration;

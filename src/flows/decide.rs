@@ -1,7 +1,7 @@
-//! One decision: the live policies, the directory, an answer.
+//! One decision from the live policies and the directory.
 //!
-//! A decision that counts is synchronous, reads memory only, and cannot fail: whatever is in doubt is a deny. Takes no lock
-//! that a writer can hold.
+//! Synchronous, reads memory only, cannot fail, and fails closed: any doubt is a deny. Takes no
+//! lock that a writer can hold.
 
 use crate::app::App;
 use crate::directory::Directory;

@@ -1,7 +1,7 @@
-//! Events: members of an account that changed or left, told to the product as it happens.
+//! The event stream: members of an account that changed or left, for the product, as it happens.
 //!
-//! What is told is seen by decisions already. A listener that does not keep up, whose session has
-//! ended or who lost the right is let go, and begins anew with a full look.
+//! An event is sent only after decisions see the change. A listener that falls behind, whose
+//! session has ended or who lost the right is disconnected, and starts again with a full read.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Export: all members of an account as CSV or JSON lines, streamed page by page.
 //!
-//! Holds one page at a time. A cell that a spreadsheet would take for a formula is defused in CSV;
-//! JSON lines keep every name as it is. Never exports a secret: there is none in a member.
+//! Keeps one page in memory. CSV cells that a spreadsheet would run as a formula are escaped; JSON
+//! lines keep every name as it is. Contains no secret.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Import: makes members of a file, streamed, all or nothing, in one revision.
+//! Import: creates members from a file, streamed, all or nothing, in one revision.
 //!
-//! The file waits on disk until all of it has arrived, so that nobody waits for who sends it. Then
-//! bytes become records, records rows, and rows go to the store in parts; it is never held whole in
-//! memory. The store commits only after the last line was read and found in order. Faults of lines
-//! and clashes with members there are come back together, by line. Sends no mail.
+//! The file is spooled to disk until it is complete, so that a slow sender delays nobody. Then
+//! bytes become records, records become rows, and rows go to the store in parts; the file is never
+//! held in memory. The store commits only after the last line was read without a fault. Faults of
+//! lines and conflicts with existing members are reported together, by line. Sends no mail.
 
 pub mod pasted;
 mod records;

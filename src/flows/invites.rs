@@ -1,8 +1,8 @@
-//! Invites: sent, renewed, corrected, revoked; and what their links do.
+//! Invites: send, resend, edit and revoke; and what their links do.
 //!
-//! The role must be one that the inviter may give, judged when it is sent and again when it is
-//! accepted. A token is derived when it is needed and stands nowhere; who may see a link by other
-//! ways than the mail is decided here.
+//! The inviter must be allowed to give the role, both when the invite is sent and when it is
+//! accepted. A token is derived when it is needed and never stored; this module decides who may see
+//! a link other than by mail.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,13 @@
-//! Letters: written when they are due, accepted by the mail server, and what comes back about them.
+//! Mail delivery: letters are written when they are due and submitted to the mail server, and
+//! bounces are matched to them.
 //!
-//! A letter is claimed under a lease, so that a crash while it is on its way has it tried again,
-//! under the same message id. Its link is made here and stands in the mail alone. A fault of the
-//! configuration stops the queue and costs no letter anything.
+//! A letter is claimed under a lease, so that after a crash it is tried again, under the same
+//! message id. Its link is derived here and is only in the mail. A fault of the configuration stops
+//! the queue and uses up no attempt of a letter.
 //!
-//! Where the mail server had the whole mail and its answer did not come, the letter may have arrived.
-//! It is sent once more, under the same message id, and then given up: a server that never answers
-//! would get it again and again.
+//! If the mail server received the whole mail and its response is lost, the letter may have
+//! arrived. It is sent once more, under the same message id, and then given up: a server that never
+//! responds would otherwise get it again and again.
 
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};

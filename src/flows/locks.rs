@@ -1,7 +1,7 @@
-//! Whom wrong tries keep from signing in: told to whoever may view the team, never to who tries.
+//! Members who must wait after failed sign-in attempts: shown to those who may view the team, never
+//! to the one who tries.
 //!
-//! Reads what the throttle remembers, and of one member what the factors are. Locks and unlocks
-//! nothing.
+//! Reads the throttle, and the second factor of one member. Changes nothing.
 
 use std::collections::BTreeMap;
 

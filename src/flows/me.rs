@@ -1,7 +1,7 @@
-//! What a member does with the own record: names, address, leaving.
+//! Changes of the member's own record: name, address, leaving.
 //!
-//! Needs no right but to be signed in, and touches nobody else. What must not be done from a
-//! screen that was left open asks for the password again.
+//! Needs no right except a session, and touches nobody else. What must not be done from an
+//! unattended screen asks for the password again.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Members: create, show, find, list, edit, suspend, restore, remove, several at once.
+//! Members: create, show, find, list, edit, suspend, restore, remove, and bulk changes.
 //!
-//! Each flow asks for its own right first. Each change is one transition of the store, which alone
-//! guards what must hold; here are only the checks that need the live policies. Decisions see a
-//! change before the caller's answer.
+//! Each flow checks its own right first. Each change is one transaction of the store, which
+//! enforces the invariants; only the checks that need the live policies are here. Decisions see a
+//! change before the caller gets the response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

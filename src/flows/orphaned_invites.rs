@@ -1,7 +1,7 @@
-//! Open invites that name a role which a new policy set no longer has.
+//! Open invites with a role that a new policy set no longer has.
 //!
-//! They do not keep the role there, as members do: nobody can accept them until they are changed. So
-//! the administrator who removes the role is told how many there are.
+//! Unlike members, they do not keep a role from being removed: nobody can accept them until they
+//! are changed. So the administrator who removes the role is told how many there are.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Passkeys: added, listed and removed by their owner, and shown in the place of a code to sign in.
+//! Passkeys: added, listed and removed by their owner, and used instead of a code to sign in.
 //!
-//! Only beside an authenticator app: whoever loses a passkey still has codes. A passkey signs in;
-//! it is not shown again before a change, which takes a code.
+//! Only in addition to an authenticator app, so that a member who loses a passkey still has codes.
+//! A passkey is for signing in; confirming a change needs a code.
 
 use std::sync::Arc;
 

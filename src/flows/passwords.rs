@@ -1,8 +1,8 @@
-//! Passwords: changed by their owner, or set anew by a link.
+//! Passwords: changed by their owner, or set with a link.
 //!
 //! Nobody else ever learns or chooses a member's password: an administrator can only have a link
-//! sent. A new password ends every session but the one that it was changed in, which goes on under
-//! a new token.
+//! sent. A new password ends every session except the one in which it was changed, which gets a new
+//! token.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
-//! Permits: the proof, as a value, that somebody may do what a flow is about to do.
+//! Permits: the proof, as a value, that the caller is authorized for what a flow is about to do.
 //!
-//! The fields are private and every maker is in this file, so a flow that takes a permit cannot
-//! be called by a face that forgot to ask: there is nothing it could pass. Changing flows take the
-//! permit by value, and it is neither `Clone` nor `Copy`: one question asked, one change made.
-//! A member's permit is the engine's answer about the record as the store has it, and carries that
-//! record's version: a transaction that finds another one refuses, and the question is asked again.
+//! The fields are private and every constructor is in this file, so that a flow that takes a permit
+//! cannot be called without the check. Flows that change something take the permit by value, and it
+//! is neither `Clone` nor `Copy`: one check, one change. A member's permit is the engine's decision
+//! about the stored record and carries the version of that record (optimistic lock): a transaction
+//! that finds another version refuses, and the check is repeated.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,7 +1,6 @@
-//! A person's data: erased once the member is removed, handed out while there is one.
+//! Personal data: erased after the member was removed, exported before.
 //!
-//! What is handed out holds no secret and no hash of one, and of other people ids only. Looks
-//! nobody's right over but its own caller's.
+//! An export contains no secret and no hash of one, and only ids of other people.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Keeping the directory in step with the store.
+//! Keeps the directory in step with the store.
 //!
-//! Loads all members at start, follows the feed from then on, and lets a change wait until
-//! decisions see it. Never writes to the store.
+//! Loads all members at start, follows the change feed, and lets a change wait until decisions see
+//! it. Never writes to the store.
 
 use std::sync::Arc;
 use std::time::Duration;

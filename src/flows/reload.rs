@@ -1,10 +1,10 @@
-//! Reload: a policy folder goes through the gate and becomes the live set, or nothing changes.
+//! Reload: a policy folder is checked and becomes the live set, or nothing changes.
 //!
-//! One flow for file watch, signal and command. Runs apart from the threads that answer, at the
-//! priority of the process: a `forbid` must count soon, however busy the machine is. The swap itself
-//! is one store of a pointer, made as soon as the gate has let the set pass; what it changes is
-//! compared, told and kept afterwards. Never leaves the live set half changed, and never drops the last
-//! good one. A reload that fails for no fault of the folder is due again after a pause.
+//! One flow for file watch, signal and command. Runs outside the decision threads, at the priority
+//! of the process, so that a new `forbid` takes effect soon on a busy machine. The swap is one
+//! store of a pointer, made as soon as the set has passed the check; the comparison, the report and
+//! saving the set follow. The live set is never partly changed, and the last good one is never
+//! dropped. A reload that fails for a reason outside the folder is retried after a pause.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The access review: who has access and seems not to need it, and what the account's
-//! administration hangs on.
+//! The access review: who has access and seems not to need it, and whether the account's
+//! administration depends on one person.
 //!
-//! Looks at active members only, since nobody else can do anything. Reads the account once, page
-//! by page; changes nothing.
+//! Covers active members only, since nobody else can do anything. Reads the account once, page by
+//! page; changes nothing.
 
 use super::permit::{Caller, Permit, Right};
 use crate::app::App;

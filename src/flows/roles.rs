@@ -1,7 +1,7 @@
-//! Roles as the live policies have them: whether one exists, what it may do, which one a task needs.
+//! The roles of the live policies: whether one exists, what it may do, which one a task needs.
 //!
-//! All of it is read off the live policies and their matrix; no role stands in code, and nothing
-//! here decides what anybody may do.
+//! All of it is read from the live policies and their matrix; no role is named in code, and nothing
+//! is decided here.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! Sessions: who a token stands for, which sessions there are, and their end.
+//! Sessions: authenticate a token, list and end sessions.
 //!
-//! What a session may do is asked of its member each time; nothing about it stands in the token.
-//! Reads memory only to know a token. Begins no session: that is a sign-in's.
+//! A session has the current rights of its member; the token carries none. Authentication reads
+//! memory only. Sessions begin in `sign_in`.
 
 use std::sync::Arc;
 use std::time::Duration;

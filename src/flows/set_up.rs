@@ -1,7 +1,7 @@
-//! The first account of an empty store, and its first administrator, by a link that opens once.
+//! The first account of an empty store and its first administrator, created with a link that works
+//! once.
 //!
-//! The token lives in memory only: a new start prints a new one. Does nothing once there is any
-//! account.
+//! The token is in memory only: a restart prints a new one. Does nothing once there is an account.
 
 use std::sync::{Arc, PoisonError};
 

@@ -1,9 +1,9 @@
-//! Signing in: one answer for an unknown address, a wrong password, a suspended member and one
-//! without a password, at the same cost; then the second factor, where there is one.
+//! Signing in: the same response at the same cost for an unknown address, a wrong password, a
+//! suspended member and one without a password; then the second factor, if there is one.
 //!
-//! Each way costs one hash run. Failed tries slow the next one down, by login and by network, and
-//! lock nobody out for good. Never says which of the four it was. A right password alone begins no
-//! session of who has a factor, nor on an account that asks for one: it gets a ticket.
+//! Each attempt costs one password hash. Failed attempts delay the next one, per login and per
+//! network, and lock nobody out for good. If the member has a second factor or the account requires
+//! one, a correct password gets a ticket, not a session.
 
 use std::net::IpAddr;
 use std::sync::Arc;

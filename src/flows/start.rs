@@ -1,7 +1,8 @@
-//! The policies that a start begins with: the folder's, else the last good set, loudly.
+//! The policies at the start: those of the folder, else the last good set, with an error in the
+//! log.
 //!
-//! Decides which set answers first, and nothing else: what the folder has changed since the set that
-//! is kept is compared, told and kept once decisions are answered.
+//! Only chooses the first set; the comparison with the saved set, its report and saving follow once
+//! decisions are answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;

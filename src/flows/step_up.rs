@@ -1,7 +1,8 @@
-//! Showing again who one is, before something that must not be done from a screen that was left
-//! open: the password, and the second factor of who has one.
+//! Re-authentication before sensitive changes: the password, and the second factor if the member
+//! has one.
 //!
-//! Slowed down like a sign-in, by the same counter. Spends nothing: that is the transaction's.
+//! Rate-limited like a sign-in, by the same counter. Codes are consumed by the transaction, not
+//! here.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! A ticket: the proof that a password was right, for the moment until the second factor is shown.
+//! A ticket: the proof that a password was correct, until the second factor is presented.
 //!
-//! Sealed and kept nowhere: whoever holds one holds a right password and nothing more. It ends with
-//! its time, with the password, and with the next factor that is shown or changed, so that one that
-//! was stolen is dead once its owner has signed in.
+//! Encrypted and not stored: its holder has a correct password and nothing more. It ends with its
+//! time, with the password, and with the next second factor that is used or changed, so that a
+//! stolen ticket is useless once its owner has signed in.
 
 use super::invites::later;
 use crate::app::App;

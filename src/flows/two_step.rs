@@ -1,7 +1,7 @@
-//! Two-step verification: set up, confirmed, switched off, reset, and its recovery codes.
+//! Two-step verification: set up, confirm, turn off, reset, and recovery codes.
 //!
-//! A secret is shown once, when an app is set up; recovery codes once, when they are made. An
-//! administrator can take another's factor away, never learn or choose it.
+//! A secret is shown once, when an app is set up; recovery codes once, when they are created. An
+//! administrator can reset another member's second factor, never learn or choose it.
 
 use std::sync::Arc;
 

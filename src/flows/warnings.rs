@@ -1,6 +1,6 @@
-//! What the operator of the sidecar should fix, though the sidecar works.
+//! Warnings for the operator: what to fix although the sidecar works.
 //!
-//! Reads what is remembered elsewhere; finds nothing out itself.
+//! Collects what other modules recorded.
 
 use super::permit::StorePermit;
 use crate::app::App;

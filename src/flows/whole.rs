@@ -1,8 +1,8 @@
-//! Runs a change to its end, whether or not anybody still waits for the answer.
+//! Runs a change to its end even if the client disconnects.
 //!
-//! A connection that closes drops the future that serves it. Were the change part of that future,
-//! it could stop between the commit and the moment decisions see it: durable, yet unseen by
-//! whoever counts on the order of the two. A task of its own cannot be dropped by a client.
+//! When a connection closes, the future that serves it is dropped. If the change were part of that
+//! future, it could stop between the commit and the moment when decisions see it. A detached task
+//! cannot be dropped by a client.
 
 use crate::domain::Failure;
 

@@ -1,8 +1,8 @@
-//! The process of its own that tries a policy folder: reads it from standard input, tells each step
-//! and the answer on standard output.
+//! The gate process: reads a policy folder from standard input, checks it, and reports each step
+//! and the result on standard output.
 //!
-//! Ends itself when it takes more processor time or memory than the folder's size allows, and when
-//! its parent is gone. Opens no file of the folder.
+//! Ends itself when it exceeds the processor time or memory for the size of the folder, and when
+//! its parent has ended. Opens no file of the folder.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::parent_id;

@@ -1,8 +1,8 @@
-//! Small requests that are answered between one read and one write, without hyper.
+//! The fast path for small requests: answered between one read and one write, without hyper.
 //!
-//! Takes a POST that is whole in the buffer and whose head says nothing unusual; everything else is
-//! handed to hyper with each byte that has come, for as long as the connection lives. So it refuses
-//! no request and keeps none waiting, and what it does take means what it means there.
+//! Takes a POST that is complete in the buffer and has no unusual header; everything else is handed
+//! to hyper with each byte received, for the rest of the connection. So this path refuses no
+//! request, and what it accepts has the same meaning there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

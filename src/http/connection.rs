@@ -1,8 +1,8 @@
-//! One connection's pulse: what it is doing and since when, for the sweep.
+//! The activity of one connection: what it is doing and since when, for the idle sweep.
 //!
-//! A timer for each request would cost an allocation each and close warm connections; a mark in
-//! one atomic and a look a second costs next to nothing. Never reads a clock itself: the sweep
-//! moves the hands.
+//! A timer for each request would cost an allocation and close connections that are in use; a mark
+//! in one atomic that is checked once a second costs almost nothing. Does not read a clock: the
+//! sweep does.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
-//! The places of one listener: how many connections it has at once, and what a place is good for.
+//! Connection slots of one listener, and the reserved ones.
 //!
-//! Who keeps a connection keeps its place, however busy. So the last places serve one request each:
-//! a health check, or a caller that is new, is answered while all others are kept.
+//! A kept-alive connection keeps its slot. So the last slots serve one request each: a health check
+//! or a new caller is served while all others are taken.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Query strings as forms write them: `a=b&c=d`, `+` for a space, percent-encoding.
+//! Query strings of forms: `a=b&c=d`, `+` for a space, percent-encoding.
 //!
-//! Knows no parameter; what may stand there is the faces' to say.
+//! Knows no parameter.
 
 /// Names and values in the order in which they stand; `Err` is a pair, as it stands, that is not
 /// percent-encoded UTF-8.

@@ -1,7 +1,7 @@
-//! What is no request that can be answered: said in a sentence, where hyper would send a bare status.
+//! Responses to malformed requests: a sentence, where hyper would send a bare status.
 //!
-//! Hyper writes its own refusal and ends. [`is_bare`] knows it by its bytes, so that the stream holds
-//! it back, and [`reply`] finds out what was wrong by what was left unread.
+//! Hyper writes its own refusal and closes. [`is_bare`] recognizes it by its bytes, so that the
+//! stream holds it back, and [`reply`] finds out what was wrong from what was left unread.
 
 use super::respond::Reply;
 use crate::domain::{Failure, Kind, limits};

@@ -1,6 +1,7 @@
-//! A request, as the faces see it: method, path, headers, a bounded body, who is at the other end.
+//! A request: method, path, headers, a limited body, and the peer.
 //!
-//! Never trusts a length that the other end only claims, and makes an id only when asked for one.
+//! Does not trust a length that the peer only claims, and creates a request id only when asked for
+//! one.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Responses, and the only place where a kind of failure becomes a status code.
+//! Responses, and the only mapping from a kind of failure to a status code.
 //!
-//! A failure's private message never gets here into a body: it is the log's.
+//! A failure's private message is for the log and never part of a body.
 
 use std::io::Write as _;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
-//! Listeners: loopback TCP and unix sockets, bounded and drained with grace.
+//! Listeners: loopback TCP and unix sockets, with connection limits and graceful shutdown.
 //!
-//! Knows no route: whoever serves gives a handler. A connection is admitted before it is
-//! accepted, swept when it is too slow, and told to close when the server stops.
+//! Knows no route: the caller passes a handler. A connection gets a slot before it is accepted, is
+//! closed when it is too slow, and is told to close when the server stops.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
-//! The keys that callers of the decision listener bring, from the file that `decision.keys_file` names:
-//! one a line, `#` begins a line that is a comment.
+//! The API keys of the decision listener's callers, from the file of `decision.keys_file`: one on
+//! each line, `#` begins a comment line.
 //!
-//! Keeps digests only, and never repeats a key.
+//! Keeps digests only, and never prints a key.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! The keys of one kind, as files: `KIND-NUMBER.key`, 64 hexadecimal digits each.
 //!
-//! Never changes or removes a key that is there.
+//! Never changes or removes an existing key.
 
 use std::collections::BTreeMap;
 use std::fmt;

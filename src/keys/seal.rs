@@ -1,8 +1,8 @@
-//! Encryption of secrets that the store keeps: `XChaCha20-Poly1305`, whose nonce of 192 bits may be
-//! drawn at random for as many messages as there will ever be.
+//! Encryption of secrets in the store: `XChaCha20-Poly1305`, whose 192-bit nonce can be random for
+//! any number of messages.
 //!
-//! What a secret is for, and whose, is authenticated with it, so that none can be put in another's
-//! place. Knows no file.
+//! The purpose and the owner of a secret are authenticated with it (associated data), so that no
+//! secret can be moved to another place. Knows no file.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};

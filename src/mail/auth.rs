@@ -1,7 +1,6 @@
-//! Signing in to a mail server: PLAIN (RFC 4616), LOGIN, and XOAUTH2, as Microsoft 365 and Google ask
-//! for it.
+//! SMTP authentication: PLAIN (RFC 4616), LOGIN, and XOAUTH2 as Microsoft 365 and Google require.
 //!
-//! Chooses the way, and gives what is asked for. Whether the connection is safe is `smtp`'s to know.
+//! Chooses the mechanism and produces its messages. `smtp` checks that the connection is encrypted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,7 @@
-//! Notices of what became of a mail (RFC 3464), and the return path that says of which mail.
+//! Delivery status notifications (RFC 3464), and the return path that identifies the mail.
 //!
-//! Anybody can write to a return path: what is read here is a claim, until whoever asked has
-//! checked its mark. Never fails on what it is given: what it cannot read is no notice.
+//! Anybody can write to a return path: the result is unverified until its mark is checked. Never
+//! fails: unreadable input is not a notification.
 
 use std::panic::catch_unwind;
 

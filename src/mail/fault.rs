@@ -1,7 +1,7 @@
-//! How one try to hand a mail over ended: taken, or a fault with its class, its step, and a
-//! sentence for whoever runs the sidecar.
+//! The result of one delivery attempt: accepted, or a fault with its class, its step, and a
+//! sentence for the operator.
 //!
-//! Never holds a link, a token or a password: the words of a mail server are cleaned first.
+//! Never contains a link, a token or a password: the text of a mail server is sanitized first.
 
 use super::shown;
 

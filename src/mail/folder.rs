@@ -1,4 +1,4 @@
-//! Mail for development: each message becomes a file, and goes nowhere.
+//! The development backend: each message becomes a file and is not sent.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -1,6 +1,6 @@
-//! A Maildir: where returned mail arrives, a file each.
+//! A Maildir in which bounces arrive, one file each.
 //!
-//! Never deletes a mail: what is done with is marked as seen, or set aside.
+//! Never deletes a mail: a processed one is marked as seen or set aside.
 
 use std::fs;
 use std::io::{self, Read as _};

@@ -1,4 +1,4 @@
-//! A mail server in memory: takes every mail, or answers what it was told to. For simulations.
+//! An in-memory mail server for tests and simulations: accepts every mail, or responds as told.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
-//! A mail: what it is about, and the message that says so, as text and as HTML.
+//! A mail: its content, and the MIME message with text and HTML.
 //!
-//! Never asks what time it is, and never makes a random number: each try is the same message.
+//! Deterministic: reads no clock and makes no random number, so that each attempt is the same
+//! message.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,7 @@
 //! Access tokens for the mail server, from a file or from a program that prints one.
 //!
-//! A token lives for an hour or so: it is read anew for each connection and kept nowhere. Never
-//! repeats one, nor what the program says beside it.
+//! A token is valid for about an hour: it is read for each connection and not kept. Never prints a
+//! token, nor other output of the program.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;

@@ -1,10 +1,10 @@
 //! Whether a refusal is about the recipient or about the sender.
 //!
-//! Mail servers say in many words and codes that a login may not send under an address. None of them
-//! is listed here: the same refusal (step, code and words) that meets three recipients in a row, with
-//! no mail taken in between, is about what the three have in common, which is the sender.
+//! Mail servers use many codes and words to say that a login may not send as an address. They are
+//! not listed here: the same refusal (step, code and words) for three recipients in a row, with no
+//! mail accepted in between, is about what the three have in common, the sender.
 //!
-//! A refusal that names the recipient's mailbox by its code does not count: three wrong addresses in a
+//! A refusal whose code names the recipient's mailbox does not count: three wrong addresses in a
 //! row are three wrong addresses.
 
 use super::fault::{Class, SendFault, Step};

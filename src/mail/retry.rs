@@ -1,4 +1,4 @@
-//! When a mail that could not be handed over is tried again.
+//! The retry schedule of mail.
 
 use crate::domain::Timestamp;
 

@@ -1,6 +1,6 @@
-//! Strangers' words, made fit to show: names in mail, and what mail servers say.
+//! Sanitizing of untrusted text: names in mail, and the responses of mail servers.
 //!
-//! Escapes no HTML: that is the template's work.
+//! Does not escape HTML: the template does.
 
 use crate::domain::{Email, limits};
 

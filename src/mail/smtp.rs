@@ -1,7 +1,7 @@
-//! SMTP (RFC 5321), step by step, so that a fault names the step where it happened.
+//! The SMTP client (RFC 5321), step by step, so that a fault names its step.
 //!
-//! Never sends a password or a mail over an open line beyond this machine, and never prints a
-//! password.
+//! Never sends a password or a mail over an unencrypted connection to another machine, and never
+//! prints a password.
 
 use std::fmt::Display;
 use std::io;

@@ -1,7 +1,7 @@
-//! A talk with a mail server: commands go out, replies come in (RFC 5321 section 4.2).
+//! SMTP commands and replies (RFC 5321 section 4.2).
 //!
-//! Replies are read as loosely as servers write them: without text, with lines that end in a bare
-//! line feed, and with text that is not UTF-8. Knows no step and retries nothing.
+//! Replies are parsed leniently: without text, with lines that end in a bare line feed, and with
+//! text that is not UTF-8. Knows no step and retries nothing.
 
 use std::fmt::Display;
 use std::io;

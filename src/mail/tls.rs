@@ -1,5 +1,5 @@
-//! TLS to the mail server. The authorities are those that this machine trusts, or those that
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+//! TLS to the mail server. Trusted authorities are those of the system, or those of `SSL_CERT_FILE`
+//! and `SSL_CERT_DIR`.
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What each mail says.
+//! The text of each mail.
 //!
-//! Names, account names and the texts of roles are strangers' words: they are made fit to show
-//! before they stand anywhere. A mail carries one link at most, and its subject never a token.
+//! Names, account names and the texts of roles are untrusted: they are sanitized before they are
+//! used. A mail has one link at most, and its subject never a token.
 
 use super::message::{ActionLink, Content};
 use super::shown;

@@ -1,9 +1,9 @@
 //! The most common passwords, embedded: what attackers try first.
 //!
-//! `common.txt` holds one password a line, lower case, in the order of their bytes: all of 4
+//! `common.txt` has one password on each line, in lower case, in the order of their bytes: all of 4
 //! characters or more in `passwords.json` of the npm package `@zxcvbn-ts/language-common` 4.1.3,
 //! copyright 2012-2016 Dan Wheeler and Dropbox, Inc. and 2021 @zxcvbn-ts, under the MIT licence
-//! (`common.LICENSE.txt`). Shorter ones are left out: no password is as short as they are.
+//! (`common.LICENSE.txt`). Shorter ones are left out, since no password may be that short.
 
 use std::sync::LazyLock;
 

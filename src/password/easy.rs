@@ -1,19 +1,19 @@
-//! How little a password may come down to: what it is worth once that is taken out of it which
-//! an attacker tries anyway.
+//! The strength of a password: its score after everything is discounted that an attacker tries
+//! first.
 //!
-//! A password is cut into pieces, in the way that makes it worth least. A piece is worth
+//! A password is cut into pieces so that the score is lowest. A piece scores
 //!
-//! | piece | worth |
+//! | piece | score |
 //! | --- | --- |
-//! | any character by itself | 1 |
+//! | any single character | 1 |
 //! | a word of the context, however long | 1 |
 //! | a common password of 4 characters or more | 3 |
 //! | 4 or more characters along the alphabet, the digits or a row of keys, either way | 1 |
-//! | what stands just before it, again and again as far as it goes | 1 |
+//! | a repetition of the text before it, as far as it goes | 1 |
 //! | digits and punctuation beside one of the two kinds of words, however many | 2 |
 //!
-//! so that `password1234567` is worth 4 and `correct horse battery staple` 15. It never judges by
-//! kinds of characters: random digits are worth as much as random letters.
+//! so that `password1234567` scores 4 and `correct horse battery staple` 15. Kinds of characters do
+//! not matter: random digits score as much as random letters.
 
 use super::common::{Standing, look_up};
 

@@ -1,8 +1,8 @@
-//! Hashing with argon2id (RFC 9106), behind a gate.
+//! Password hashing with argon2id (RFC 9106), with limited concurrency.
 //!
-//! A run takes memory and a core for some ten milliseconds, so that few run at once, few wait, and
-//! all run on threads for work that blocks. Each question costs one run, also where there is nothing
-//! to compare with. Never says whose password it was, and never keeps one.
+//! A hash takes memory and a core for some ten milliseconds, so few run concurrently, few wait, and
+//! all run on threads for blocking work. Each check costs one hash, even if there is nothing to
+//! compare with. Never keeps a password.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,7 @@
-//! What a password must be when it is chosen.
+//! The rules for a new password.
 //!
-//! NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 section 6.2: a length, and a comparison with
-//! what attackers try first. No mixes of characters are asked for, and none is refused. Never used
-//! where a password is only tried.
+//! NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 section 6.2: a length, and a comparison with what
+//! attackers try first. No composition rules. Not used when a password is only tried.
 
 use unicode_normalization::UnicodeNormalization as _;
 

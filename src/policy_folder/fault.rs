@@ -1,4 +1,4 @@
-//! Why a policy folder is not read: it is at fault and refused, or something else is, which may pass.
+//! Why a policy folder was not read: a fault of the folder, which is refused, or a transient error.
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,6 @@
-//! Reads one file of a policy folder: a regular one inside the folder, and no more of it than is
-//! allowed.
+//! Reads one file of a policy folder: a regular file inside the folder, up to the size limit.
 //!
-//! Opens nothing that could wait, do something, or be of somebody else.
+//! Opens nothing that could block, have side effects, or be outside the folder.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};

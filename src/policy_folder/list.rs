@@ -1,7 +1,7 @@
-//! What is in a policy folder, found without leaving it and within one bound on all that is looked at.
+//! Lists a policy folder without leaving it, within one limit on the number of entries.
 //!
-//! Opens no file. Links to folders are followed only where they stay inside the folder's real path:
-//! what is behind another is not even named.
+//! Opens no file. Links to folders are followed only if they stay inside the folder's real path:
+//! what is behind another link is not even named.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
-//! What a policy folder looks like from outside: equal while nothing changes that counts.
+//! The fingerprint of a policy folder: equal as long as nothing relevant changes.
 //!
-//! Of a file whose name says that it is loaded, or is a fault, it looks at identity, size and times, behind
-//! every link. Any other counts only where it holds a policy: it is opened when it has changed, so that
-//! a log beside the policies causes no reload.
+//! For files that are loaded, or that would be a fault: identity, size and times, behind every
+//! link. Any other file is relevant only if it contains a policy: it is opened when it has changed,
+//! so that a log beside the policies causes no reload.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};

@@ -1,7 +1,7 @@
-//! `serve --demo`: an account with one member for each role and a team around them, in memory, with
-//! a month behind it; and two lines to try.
+//! `serve --demo`: an account with one member for each role, in memory, with a month of history;
+//! and two example requests.
 //!
-//! Reads roles and actions from the live policies like everybody else; knows none by name.
+//! Reads roles and actions from the live policies; knows none by name.
 
 mod past;
 mod people;

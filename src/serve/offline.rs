@@ -1,7 +1,7 @@
-//! What is done to a data folder that no sidecar serves: a backup of it, and a backup put back.
+//! Offline operations on a data folder that no sidecar uses: backup and restore.
 //!
-//! Loses nothing: what was there is kept beside. Holds `admin.sock` and the store's lock until it is
-//! done, so that no sidecar starts meanwhile.
+//! Loses nothing: the previous files are kept under other names. Holds `admin.sock` and the store's
+//! lock until it is done, so that no sidecar starts meanwhile.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -1,7 +1,7 @@
-//! Transitions of API tokens.
+//! Transactions of API tokens.
 //!
-//! A token begins only by what was checked of its maker, held against what the same transaction
-//! finds. Holds no secret: the hash of one.
+//! A token is created only if what was checked of its creator still holds in the same transaction.
+//! Contains only the hash of the secret.
 
 use super::two_step::StepUp;
 use super::{By, Committed, Page, Store};

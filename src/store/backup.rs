@@ -1,7 +1,7 @@
-//! A copy of the whole store as one file, what a copy that is put back must not bring back, and how
-//! the file itself is.
+//! A copy of the whole store as one file, what a restored copy must not bring back, and checks of
+//! the file.
 //!
-//! Knows files and rows only: which folder a backup is, is the business of whoever asks.
+//! Works on files and rows; the layout of a backup folder is the caller's.
 
 use std::path::Path;
 

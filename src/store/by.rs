@@ -1,7 +1,7 @@
-//! By whom a change is made, and what was judged before it: data that the transaction holds
-//! against what it finds.
+//! Who makes a change, and its preconditions (optimistic lock): what was checked before, and is
+//! checked again in the transaction.
 //!
-//! Judges nothing itself: which roles administer is the engine's to say.
+//! The engine decides which roles administer an account.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! The change feed: what every committed change did, in the order of revisions, without gaps.
+//! The change feed: every committed change, in the order of revisions, without gaps.
 //!
-//! Carries records after the change, never who may see them.
+//! Carries the records after the change; does not restrict who sees them.
 
 use std::sync::Arc;
 

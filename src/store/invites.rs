@@ -1,7 +1,7 @@
-//! Transitions of invites: made, renewed, corrected, revoked, accepted.
+//! Transactions of invites: create, resend, edit, revoke, accept.
 //!
-//! An invite, the letter that carries its link and the audit entry are one transaction. Holds no
-//! token: callers bring its hash.
+//! An invite, the letter with its link and the audit entry are one transaction. Contains no token:
+//! callers pass its hash.
 
 use super::letters::NewLetter;
 use super::{By, Committed, Page, Store};

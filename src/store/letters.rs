@@ -1,6 +1,6 @@
-//! Transitions of letters: claimed by one sender at a time, settled, noticed.
+//! Transactions of letters: claimed by one sender at a time, completed, and updated by bounces.
 //!
-//! Letters are queued by the transitions that they tell of, never on their own. Sends nothing.
+//! A letter is queued in the transaction that it reports, never on its own. Sends nothing.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Transitions of links to a new password and to a new address, and the set-up of an empty store.
+//! Transactions of links to a new password and to a new address, and the set-up of an empty store.
 //!
-//! A link is found by the hash of its token, opens once, and ends with its member.
+//! A link is looked up by the hash of its token, works once, and ends with its member.
 
 use super::letters::NewLetter;
 use super::two_step::StepUp;

@@ -1,7 +1,7 @@
-//! Transitions of passkeys: added, removed, and found to be copied.
+//! Transactions of passkeys: add, remove, and mark as copied.
 //!
-//! That one signs in is the business of a session's beginning, which spends its answer as it spends
-//! a code. Knows no cryptography: whoever calls has checked the answer.
+//! Signing in with one is part of the begin of a session, which consumes its response as it
+//! consumes a code. Contains no cryptography: the caller has verified the response.
 
 use super::letters::NewLetter;
 use super::two_step::StepUp;

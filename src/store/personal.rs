@@ -1,7 +1,7 @@
-//! What is kept of one person: erased once the member is removed, handed out while there is one,
-//! and when the person signed in last.
+//! The data kept about one person: erased after the member was removed, exported before; and the
+//! last sign-in.
 //!
-//! Ids stay: they are pseudonyms in an audit log that must still verify. Judges nobody's right.
+//! Ids stay: they are pseudonyms in an audit log that must still verify.
 
 use super::{By, Committed, Store};
 use crate::domain::{AccountSlug, AuditEntry, Failure, Invite, Member, MemberId, Timestamp};

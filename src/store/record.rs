@@ -1,8 +1,8 @@
-//! Records as bytes: twins of the domain's values, for every backend.
+//! The binary format of records, for every backend.
 //!
 //! Each record begins with a version byte. Numbers are little-endian; a text is its length in 32
-//! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a
-//! decision about everybody's data, never an accident.
+//! bits and its UTF-8 bytes. `tests/it/golden` has one example of each kind: changing one changes
+//! the format of existing data, and must be deliberate.
 
 pub mod api_tokens;
 pub mod invites;

@@ -1,8 +1,9 @@
 //! The embedded backend: one redb file on this machine, or memory.
 //!
-//! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every commit is two-phase and leaves a file that reopens fast after a crash; none is
-//! ever made without durability. After an input or output error the file is closed, and opened again
-//! by the next call, so that freed space is all it takes to go on.
+//! Every call runs on a thread of the blocking pool, never on a decision thread. Every commit is
+//! two-phase and leaves a file that reopens fast after a crash; all commits are durable. After an
+//! I/O error the file is closed and reopened by the next call, so that freeing space is enough to
+//! recover.
 
 mod accounts;
 mod api_tokens;

@@ -1,7 +1,7 @@
-//! The table of a team: one page of it in whichever order, with the counts that stand beside it.
+//! The member table: one page in any order, with its counts.
 //!
-//! A cursor carries the place of the item that it was taken from, so that a page is right also
-//! where that member has gone. Judges nobody's right.
+//! A cursor carries the sort position of its item, so that a page is correct even if that member is
+//! gone.
 
 use std::collections::BTreeMap;
 

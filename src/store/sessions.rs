@@ -1,7 +1,7 @@
-//! Transitions of passwords and sessions.
+//! Transactions of passwords and sessions.
 //!
-//! A session begins only by the password that was checked for it, of a member who is active in the
-//! same transaction. Holds no token and no password: hashes of both.
+//! A session begins only with the password that was checked for it, for a member who is active in
+//! the same transaction. Contains hashes of tokens and passwords only.
 
 use super::letters::NewLetter;
 use super::two_step::{Checked, Proof, StepUp};

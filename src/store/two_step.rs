@@ -1,8 +1,8 @@
-//! Transitions of second factors.
+//! Transactions of second factors.
 //!
-//! What somebody showed is looked at by a flow, which can open what is sealed, and spent here: each
-//! code works once, whoever comes at the same time. Whoever has a factor changes nothing about the
-//! own sign-in without it, and no session begins without it. Holds no secret in clear.
+//! A proof is verified by a flow, which can decrypt secrets, and consumed here: each code works
+//! once, even with concurrent requests. A member with a second factor cannot change the sign-in
+//! without it, and no session begins without it. Contains no secret in clear.
 
 use super::letters::NewLetter;
 use super::{By, Committed, Store, Target};

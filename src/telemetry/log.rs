@@ -1,8 +1,8 @@
 //! The log: lines to standard error, as text or as JSON.
 //!
-//! Set up once, before anything can be worth a line. Never writes a body, a token or an address.
-//! What strangers can cause with every request is written once a minute, with a count of the rest:
-//! nobody fills a disk by it.
+//! Initialized once, before the first line. Never contains a body, a token or an address. What
+//! strangers can cause with every request is written once a minute, with a count of the rest, so
+//! that nobody can fill a disk with it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,5 @@
-//! How mail stands, for Prometheus: as whoever sends it saw it last, so that nobody reads the store
-//! to answer.
+//! Mail metrics for Prometheus: the figures of the last delivery run, so that a scrape does not
+//! read the store.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,8 +1,9 @@
-//! Networks: which spray guesses over many logins, and which a login is known from.
+//! Networks: detects guessing across many logins, and remembers the networks of successful
+//! sign-ins.
 //!
-//! An IPv4 address is a network, and so are the 64 leading bits of an IPv6 address, which is the
-//! least that one customer is given (RFC 6177 section 2). Never counts what a login that is known
-//! there does, so that one bad guest of an office does not lock the office out.
+//! An IPv4 address is a network, and so are the 64 leading bits of an IPv6 address, the least that
+//! one customer is given (RFC 6177 section 2). Attempts for a login that is known in the network
+//! are not counted, so that one bad guest of an office does not lock the office out.
 
 use std::net::IpAddr;
 

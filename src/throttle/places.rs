@@ -1,6 +1,6 @@
-//! Places: so many of something at once.
+//! A concurrency limit: a fixed number of slots.
 //!
-//! A place is free again when it is dropped. Knows nothing of what takes them.
+//! A slot is released when it is dropped.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,6 @@
-//! Quotas: so many of something in any stretch of so long.
+//! Quotas: a maximum number of events in any interval of a given length.
 //!
-//! Counts exactly: a window slides, it does not start anew at the hour. Knows nothing of what is
-//! counted.
+//! Exact: a sliding window, not one that restarts each hour.
 
 use std::collections::VecDeque;
 use std::fmt;

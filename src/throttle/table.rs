@@ -1,6 +1,6 @@
-//! A table of bounded size: where it is full, what ranks lowest goes.
+//! A table of limited size: when it is full, the entry with the lowest rank is evicted.
 //!
-//! Knows digests, never what they stand for.
+//! Knows digests only.
 
 use std::collections::{BTreeSet, HashMap};
 

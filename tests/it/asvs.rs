@@ -179,7 +179,7 @@ fn a_row_at_fault_is_found() {
         only(with(empty), "3.3.1: say why not");
     }
     only(with("not: a matter of documents, README \"Nothing\""), "the README has no section");
-    only(table.replace(one, &one.replace("the cookie goes over TLS only", "")), "say what it asks");
+    only(table.replace(one, &one.replace("the cookie is `Secure`", "")), "say what it asks");
     for there in [
         "it::two_step::a_code_signs_in_once",
         "it::store_suite::two_step::a_removed_member_leaves_no_factor",

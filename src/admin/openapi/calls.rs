@@ -1,5 +1,5 @@
-//! Each call in words: what it does, takes and answers, and what it may be refused for beyond the
-//! usual.
+//! The description of each call: what it does, takes and returns, and its refusals beyond the usual
+//! ones.
 
 use serde_json::{Value, json};
 

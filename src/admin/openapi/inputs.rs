@@ -1,7 +1,7 @@
-//! What goes in: parameters and bodies, as the domain checks them.
+//! JSON Schema of inputs: parameters and bodies, as the domain checks them.
 //!
-//! Patterns repeat rules of `domain` in another language; `tests/it/openapi.rs` holds the two
-//! together.
+//! The patterns repeat rules of `domain` as regular expressions; `tests/it/openapi.rs` keeps the
+//! two in step.
 
 use serde_json::{Map, Value, json};
 

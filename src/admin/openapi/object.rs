@@ -1,4 +1,4 @@
-//! Objects as JSON Schema: their members, each once, and no others.
+//! A builder for JSON Schema objects: no duplicate and no additional properties.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What comes out: the documents of `wire`, as JSON Schema.
+//! JSON Schema of outputs: the documents of `wire`.
 
 use serde_json::{Map, Value, json};
 

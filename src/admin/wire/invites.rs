@@ -1,4 +1,4 @@
-//! Invites and links, to those who send them and to those who hold them.
+//! Invites and links, as their senders and their recipients see them.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What happened: entries of the audit log, their chains, and events as they happen.
+//! Audit entries, the state of their hash chains, and live events.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! How mail stands, and how a test of it went.
+//! The status of mail, and the result of a test mail.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Passkeys as their owner sees them, and the questions to their authenticators.
+//! Passkeys as their owner sees them, and the challenges for their authenticators.
 
 use serde::Serialize;
 

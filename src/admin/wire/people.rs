@@ -1,4 +1,4 @@
-//! Accounts, members, sessions, and what ends with them.
+//! Accounts, members, sessions, and the results of ending them.
 
 use serde::Serialize;
 

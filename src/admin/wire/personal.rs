@@ -1,6 +1,6 @@
-//! One person's data, what an erasure took away, and the access review.
+//! One person's data, the result of an erasure, and the access review.
 //!
-//! Of other people it holds ids only. No token, no password and no hash of either has a field.
+//! Contains only ids of other people. No field holds a token, a password or a hash of either.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! API tokens. A secret stands here once, when the token is made.
+//! API tokens. The secret is present only in the response that creates the token.
 
 use serde::Serialize;
 

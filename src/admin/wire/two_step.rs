@@ -1,4 +1,5 @@
-//! Two-step verification. A secret and recovery codes stand here once, when they are made.
+//! Two-step verification. A secret and recovery codes are present only in the response that creates
+//! them.
 
 use serde::Serialize;
 

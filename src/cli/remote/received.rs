@@ -1,4 +1,4 @@
-//! How far an answer got that is a file: bounded in bytes, and in time without progress.
+//! Limits on the download of a file: size, and time without progress.
 
 use std::time::Duration;
 

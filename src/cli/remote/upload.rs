@@ -1,7 +1,7 @@
-//! A file as a body, sent as it is read, with its progress shown to a person.
+//! Upload of a file as a request body, streamed, with progress for a person.
 //!
-//! The file is read on a thread of its own: a pipe that nobody writes to must not keep the command
-//! from noticing that the time is over.
+//! The file is read on its own thread, so that the timeout works even for a pipe that nobody writes
+//! to.
 
 use std::error::Error;
 use std::fmt;

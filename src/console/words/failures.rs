@@ -1,7 +1,7 @@
-//! Failures in the words of people: what is wrong, and what they can do about it themselves.
+//! Failures as messages for people: what is wrong, and what they can do about it.
 //!
-//! The flows speak to programs and to the operator of the sidecar too: they name commands, settings
-//! and moments as those write them. None of that reaches a page.
+//! Failures are written for programs and operators: they name commands, settings and ISO times.
+//! None of that reaches a page.
 
 use super::{action, capital, plain};
 use crate::clock;

@@ -1,4 +1,4 @@
-//! The words of Team Management: members, invitations, and what is done about them.
+//! Texts of Team Management: members and invitations.
 
 use crate::domain::{DeliveryState, InviteState, Status, counted};
 use crate::flows::locks::Lock;

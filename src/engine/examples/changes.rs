@@ -1,4 +1,4 @@
-//! Who gains and who loses by example: what is claimed, and what only may be.
+//! Access changes by example: certain and possible ones.
 
 use super::super::Changes;
 use super::super::change_report::Draft;

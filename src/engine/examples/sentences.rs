@@ -1,4 +1,4 @@
-//! What a deny says, word for word: each cause alone, and several at once.
+//! The sentences of explanations, word for word: each cause alone, and combinations.
 
 use serde_json::json;
 

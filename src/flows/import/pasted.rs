@@ -1,6 +1,7 @@
-//! Lists of people as they are pasted: rows of a spreadsheet, or the address list of a mail program.
+//! Pasted lists of people: rows of a spreadsheet, or the address list of a mail program.
 //!
-//! Takes only what is unambiguous. For a person with more than two names it asks which are which.
+//! Accepts only what is unambiguous. For a person with more than two names it asks which are first
+//! names.
 
 use crate::domain::{Email, Failure, Kind, Name, RoleId};
 use crate::flows::invites::Invitation;

@@ -1,8 +1,7 @@
-//! Cuts a file that arrives in pieces into records: lines, or CSV records that span lines.
+//! Splits a streamed file into records: lines, or CSV records that span lines.
 //!
-//! Holds one record at a time, up to a bound; a longer one is skipped to its end and told as a
-//! fault, so that the lines after it keep their numbers. Knows where a record ends, never what it
-//! says.
+//! Keeps one record at a time, up to a limit; a longer one is skipped to its end and reported, so
+//! that the lines after it keep their numbers. Does not parse records.
 
 use std::mem;
 

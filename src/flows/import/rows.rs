@@ -1,7 +1,7 @@
-//! Reads one record of a file of people into the fields of one of them.
+//! Parses one record of an import file.
 //!
-//! Two formats, CSV and JSON lines, one [`Row`]. Every fault of a line is told at once, in one
-//! sentence. Never asks the store or the policies: the caller says which roles there are.
+//! Two formats, CSV and JSON lines, one [`Row`]. All faults of a line are reported together, in one
+//! sentence. Independent of the store and the policies: the caller passes the roles.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! A file on its way in, kept on disk until all of it is there.
+//! An upload, spooled to disk until it is complete.
 //!
 //! While a caller sends, however slowly, nothing is locked and nobody waits. The file has no name,
-//! so it ends with whoever holds it. Reads nothing into its bytes.
+//! so it disappears with its handle. Does not parse the content.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;

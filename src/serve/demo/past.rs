@@ -1,7 +1,8 @@
-//! A month that a demonstration has behind it: people come, sign in, are invited, suspended, removed.
+//! The history of the demonstration: a month in which people join, sign in, are invited, suspended
+//! and removed.
 //!
-//! Every step is a transition of the store at the time that the clock shows, which runs from a month
-//! ago to now: nothing is written past the rules, and the audit log verifies.
+//! Every step is a transaction of the store with a simulated clock, which runs from a month ago to
+//! now: all rules apply, and the audit log verifies.
 
 use super::people::{self, Person};
 use crate::app::App;

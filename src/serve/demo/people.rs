@@ -1,6 +1,6 @@
-//! The people of a demonstration: names as teams have them, short and long, in several scripts.
+//! The people of the demonstration: realistic names, short and long, in several scripts.
 //!
-//! Nobody here is a person; every address is under `.example`.
+//! All are invented; every address is under `.example`.
 
 use crate::domain::fold::folded;
 use crate::domain::{Email, Failure, Name};

@@ -1,6 +1,6 @@
 //! Records of API tokens.
 //!
-//! Holds no secret: the hash of one.
+//! Contain only the hash of the secret.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{

@@ -1,6 +1,6 @@
-//! Records of invites: the invite, what its links are found by, and calls that may be repeated.
+//! Records of invites: the invite, the hashes of its links, and idempotent calls.
 //!
-//! Holds no token: its hash is a key, never a value that opens anything.
+//! Contain no token: its hash is a key.
 
 use super::{LastChange, Reader, Writer, as_damage};
 use crate::domain::{

@@ -1,6 +1,6 @@
-//! Records of letters, and of why no mail goes out.
+//! Records of letters, and of why mail is stopped.
 //!
-//! Holds no link: a letter says what its link is derived from.
+//! Contain no link: a letter has the input from which its link is derived.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{

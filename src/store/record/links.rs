@@ -1,6 +1,6 @@
 //! Records of links to a new password and to a new address.
 //!
-//! Holds no token: its hash is kept to take the link's way in away with it.
+//! Contain no token: its hash is kept so that the index entry of the link can be removed with it.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{

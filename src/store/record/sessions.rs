@@ -1,6 +1,6 @@
 //! Records of sessions and passwords.
 //!
-//! Holds no token and no password: a session's key is the hash of its token, a password is a PHC
+//! Contain no token and no password: a session's key is the hash of its token, a password is a PHC
 //! string.
 
 use super::{Reader, Writer, as_damage};

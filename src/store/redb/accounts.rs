@@ -1,6 +1,6 @@
 //! Accounts in the embedded backend.
 //!
-//! Never removes one.
+//! Accounts are never removed.
 
 use redb::{ReadTransaction, ReadableTable};
 

@@ -1,7 +1,7 @@
 //! API tokens in the embedded backend.
 //!
-//! Every token that begins or ends is told to the followers in the same change, and every end that
-//! somebody brings about has its audit entry. Never judges who may give which role.
+//! Every token that is created or ends is published to the subscribers with the same change, and
+//! every end that somebody causes has its audit entry.
 
 use std::collections::BTreeSet;
 

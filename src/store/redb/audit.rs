@@ -1,6 +1,6 @@
-//! The audit log in the embedded backend: chains of headers, and personal parts beside them.
+//! The audit log in the embedded backend: hash chains of headers, and separate personal parts.
 //!
-//! Appends and reads; never changes a header that is written.
+//! Appends and reads; a header is never changed.
 
 use redb::ReadableTable;
 

@@ -1,7 +1,7 @@
-//! A copy of the embedded backend, and what one that was put back loses.
+//! A copy of the embedded backend, and what a restored copy must drop.
 //!
-//! Copies row by row, in one transaction that reads: a copy of the file's bytes would hold freed
-//! pages too, and half a change. Never closes the store over a disk that is only the copy's.
+//! Copies row by row in one read transaction: a byte copy of the file would include freed pages and
+//! a half-written change. A fault of the copy's disk does not close the store.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! Why a disk did not do its part, and what to do about it.
+//! Disk errors in plain words, with a remedy.
 //!
-//! The plain sentence names no path, so that it may be told to anybody.
+//! The sentence names no path, so that anybody may see it.
 
 use std::fs;
 use std::io;

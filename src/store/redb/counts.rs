@@ -1,4 +1,4 @@
-//! Counts that are kept beside the rows they count, so that nobody has to scan.
+//! Counts that are stored beside the rows that they count, so that nothing has to be scanned.
 //!
 //! Each is changed only by the one function that writes the rows.
 

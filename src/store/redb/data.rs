@@ -1,6 +1,6 @@
-//! What is kept of one member, read for whoever asks for it.
+//! Reads all data kept about one member.
 //!
-//! Reads one account, once from its end to its beginning; changes nothing.
+//! Reads one account, once, from the end to the beginning; changes nothing.
 
 use redb::ReadTransaction;
 

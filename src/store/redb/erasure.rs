@@ -1,8 +1,8 @@
-//! Erasing what is personal of a removed member, in the embedded backend.
+//! Erasure of the personal data of a removed member, in the embedded backend.
 //!
-//! What is to go is looked for apart from the change, so that nobody waits while a long log is
-//! read; the change looks at what came since, and looks for all of it once more where any of that
-//! matters. Headers of the log stay as they are, so that every chain still verifies.
+//! The data is searched outside the transaction, so that nobody waits while a long log is read; the
+//! transaction examines what was added since, and searches everything again if any of that matters.
+//! Headers of the log stay, so that every chain still verifies.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
-//! The store's file: how it is opened, and whether it is still the one that was opened.
+//! The store's file: opening it, and checking that it is still the same file.
 //!
-//! A file can be replaced, deleted, cut off or written over while it is open, and the system says
-//! nothing. So device and inode of the path are compared with the open file, and length and header
-//! with what this process wrote last: the header holds the checksums of the roots, and through them
-//! of every page. Never writes into a file that another process has written to.
+//! A file can be replaced, deleted, truncated or overwritten while it is open, and the system does
+//! not report it. So device and inode of the path are compared with the open file, and length and
+//! header with what this process wrote last: the header has the checksums of the roots, and through
+//! them of every page. Never writes to a file that another process has written to.
 
 use std::fmt;
 use std::fs;

@@ -1,6 +1,7 @@
-//! Guards that stand on every path: by whom a change is made, and who must be left after it.
+//! The invariants that every path enforces: who may make a change, and that an administrator
+//! remains after it.
 //!
-//! Holds what was judged against what the transaction finds. Judges nobody's right itself.
+//! Compares the preconditions with what the transaction finds.
 
 use redb::ReadableTable;
 

@@ -1,6 +1,6 @@
-//! How the store's disk does its part: whether the last change was kept, and how many were not.
+//! The health of the store's disk: whether the last write was saved, and how many failed.
 //!
-//! Holds no path and nothing of a record.
+//! Contains no path and nothing of a record.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

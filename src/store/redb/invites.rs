@@ -1,7 +1,7 @@
 //! Invites in the embedded backend.
 //!
-//! An invite, its link and the letter that carries it change together, and an open one holds its
-//! address. Never judges who may invite.
+//! An invite, its link and the letter with it change together, and an open invite reserves its
+//! address.
 
 use std::collections::BTreeSet;
 

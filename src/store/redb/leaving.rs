@@ -1,7 +1,7 @@
-//! What may be forgotten, and when: so that what is over does not grow for ever.
+//! Retention: what is deleted when, so that expired records do not accumulate.
 //!
-//! Each thing stands here once from its beginning. When its time comes and it is not over yet, it
-//! gets another time. Audit entries are never forgotten here.
+//! Each record is entered here once, when it is created. If it is not over yet when its time comes,
+//! it is entered again with a later time. Audit entries are never deleted here.
 
 use redb::ReadableTable;
 

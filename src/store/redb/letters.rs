@@ -1,4 +1,4 @@
-//! Letters in the embedded backend: queued, claimed, settled, noticed, forgotten.
+//! Letters in the embedded backend: queued, claimed, completed, updated by bounces, deleted.
 //!
 //! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters. Sends
 //! nothing.

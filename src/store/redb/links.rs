@@ -1,8 +1,8 @@
-//! Links to a new password and to a new address in the embedded backend, and the set-up of an
-//! empty store.
+//! Links to a new password and to a new address in the embedded backend, and the set-up of an empty
+//! store.
 //!
-//! A link that was used, replaced or whose member is gone is taken away, with the letter that
-//! carries it where that has not gone out.
+//! A link that was used, was replaced or whose member is gone is deleted, with its letter if that
+//! was not sent yet.
 
 use redb::ReadableTable;
 

@@ -1,6 +1,6 @@
 //! Members in the embedded backend.
 //!
-//! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
+//! Each change checks, writes, audits and publishes in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;

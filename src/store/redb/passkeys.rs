@@ -1,7 +1,7 @@
 //! Passkeys in the embedded backend.
 //!
 //! A credential belongs to one member of the whole store, and only while that member has an
-//! authenticator app. Knows no cryptography.
+//! authenticator app. Contains no cryptography.
 
 use redb::{ReadableTable as _, WriteTransaction};
 

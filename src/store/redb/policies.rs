@@ -1,6 +1,6 @@
 //! The last good policy set in the embedded backend.
 //!
-//! Keeps one; never says whether it is any good.
+//! Keeps one set; does not check it.
 
 use super::transition::Ends;
 use super::{POLICIES, RedbStore};

@@ -1,6 +1,6 @@
-//! How often something may happen: fixed windows, counted in the transaction that it happens in.
+//! Rate limits with fixed windows, counted in the transaction that they limit.
 //!
-//! What is refused does not count. Knows bounds, never who is asking for what.
+//! A refused request does not count. Knows the limits, not the callers.
 
 use redb::ReadableTable;
 

@@ -1,8 +1,8 @@
-//! Writing the file anew after an erasure, and into another one.
+//! Rewriting the store's file after an erasure.
 //!
-//! A freed page keeps its bytes until something else is written into it, and so does the unused
-//! end of a page that lives on: neither taking a row away nor compacting the file takes its bytes
-//! away. A new file holds only what is there. Never leaves a file that is not whole under the name.
+//! A freed page keeps its bytes until it is reused, and so does the unused end of a page: neither
+//! deleting a row nor compacting the file removes its bytes. A new file has only the current rows.
+//! An incomplete file never gets the store's name.
 
 use std::fs::{self, File};
 use std::path::Path;

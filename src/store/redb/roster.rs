@@ -1,7 +1,7 @@
-//! Lists of members in the embedded backend: a page in the order of addresses, for which there is
-//! an index, and one in whichever order with counts, for which every member is looked at once.
+//! Lists of members in the embedded backend: pages in the order of addresses, from an index, and
+//! pages in any order with counts, from one scan of all members.
 //!
-//! Reads in one transaction; never changes anything.
+//! Reads in one transaction; changes nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Reading rows: the same in a transaction that reads and in one that writes.
+//! Row access, the same for read and write transactions.
 //!
-//! Never changes any.
+//! Read-only.
 
 use std::borrow::Borrow;
 

@@ -1,6 +1,6 @@
-//! When members signed in last, in the embedded backend.
+//! The last sign-in of each member, in the embedded backend.
 //!
-//! Written where a session begins, and gone with the member.
+//! Written when a session begins, and deleted with the member.
 
 use redb::{ReadableTable, WriteTransaction};
 

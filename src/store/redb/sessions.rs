@@ -1,6 +1,6 @@
 //! Passwords and sessions in the embedded backend.
 //!
-//! Every session that begins or ends is told to the followers in the same change.
+//! Every session that begins or ends is published to the subscribers with the same change.
 
 use redb::{ReadTransaction, ReadableTable};
 

@@ -1,7 +1,7 @@
-//! One change under way: its rows, its audit entries, its revision.
+//! One write transaction: its rows, its audit entries, its revision.
 //!
-//! Whatever a transition writes goes through here or is told here, so that none forgets its
-//! audit entry or its followers. Never commits: that is the store's, when all is well.
+//! Everything that a change writes goes through here, so that none forgets its audit entry or its
+//! subscribers. The store commits it.
 
 use redb::{
     Database, Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value,

@@ -1,7 +1,7 @@
 //! Second factors in the embedded backend.
 //!
-//! Whatever begins or keeps a session comes through [`need`] or [`step_up`]: there is no other way
-//! to a session, and none of them goes past a factor. Knows no key: what is sealed stays sealed.
+//! Everything that begins or extends a session calls [`need`] or [`step_up`]: there is no other way
+//! to a session, and none bypasses a second factor. Has no key: secrets stay encrypted.
 
 use redb::{ReadableTable, WriteTransaction};
 

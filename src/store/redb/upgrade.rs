@@ -1,7 +1,7 @@
-//! Files of older layouts, brought up to date in the transaction that opens them.
+//! Migration of older file layouts, in the transaction that opens the file.
 //!
-//! Loses nothing: a file that cannot be brought up to date is left as it was. Writes nothing to one
-//! that is up to date: a full disk must not stop a start, after which decisions go on.
+//! Loses nothing: a file that cannot be migrated stays as it was. Writes nothing to a current one:
+//! a full disk must not prevent a start, after which decisions work.
 
 use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
 

@@ -1,8 +1,7 @@
-//! A look at a store's file that changes nothing in it: what is written stays in memory.
+//! A read-only view of a store's file: writes stay in memory.
 //!
-//! redb checks the checksum of a page only where it is told to check them all, and then repairs what
-//! it can. Here it does so on a view, so that damage is found, and never repaired over what was
-//! acknowledged.
+//! redb verifies the checksums of pages only on request, and then repairs what it can. Here it does
+//! so on a view, so that damage is detected, and acknowledged data is never repaired away.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
