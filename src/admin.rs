@@ -48,14 +48,14 @@ use crate::domain::{Failure, Kind};
 use crate::http::{Peer, Reply, Request};
 use crate::telemetry::log;
 
-/// The status of an answer that tells of something done.
+/// The status of a successful response.
 const OK: u16 = 200;
-/// The status of an answer that tells of something made.
+/// The status of a response about something created.
 const CREATED: u16 = 201;
-/// The status of an answer that tells of something taken in hand.
+/// The status of a response about something accepted for later.
 const ACCEPTED: u16 = 202;
 
-/// Answers one request to the management API; never fails, since a failure is an answer too.
+/// Answers one request to the management API. Never fails: a failure becomes a response.
 pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
@@ -79,11 +79,11 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     }
 }
 
-/// Why there is no answer but a problem.
+/// Why a request is refused before its call runs.
 #[derive(Debug)]
 enum Refusal {
     Failure(Failure),
-    /// The path is known, and takes other methods.
+    /// The path exists, but not with this method.
     Method {
         allow: String,
     },

@@ -41,28 +41,28 @@ use crate::domain::{Failure, Kind};
 use crate::gate;
 use wait_limit::WaitLimit;
 
-/// How a command ends.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All is well; a decision is an allow.
+    /// Success; for a decision, allow.
     Ok = 0,
-    /// It could not be done.
+    /// Failure.
     Failure = 1,
     /// A decision is a deny.
     Deny = 2,
-    /// A policy set is refused.
+    /// A policy set was refused.
     PoliciesRefused = 3,
-    /// The command was not understood. clap's own number is 2, which means a deny here.
+    /// Invalid command line. clap's own code is 2, which means a deny here.
     Usage = 64,
 }
 
-/// Why a command did not end well: what to print on standard error, and the exit code.
+/// Why a command failed: the message for standard error, and the exit code.
 #[derive(Debug)]
 struct Stop {
     exit: Exit,
     message: String,
-    /// The code of a problem that the sidecar answered; empty where it did not.
+    /// The code of the problem in the sidecar's response; empty if there is none.
     code: String,
 }
 
@@ -79,7 +79,7 @@ impl Stop {
         Self::new(Exit::Usage, message)
     }
 
-    /// The same for a program.
+    /// The same as JSON.
     fn document(&self) -> Json {
         let code = match (self.code.as_str(), self.exit) {
             ("", Exit::Usage) => "usage",
@@ -90,12 +90,12 @@ impl Stop {
         json!({"code": code, "detail": self.message})
     }
 
-    /// Whoever closed the pipe does not want the rest: no failure, and nothing to say.
+    /// The reader has closed the pipe: not a failure, and no message.
     fn reader_left() -> Self {
         Self::new(Exit::Ok, String::new())
     }
 
-    /// Goes on where the exit code matters more than who reads.
+    /// Ignores a reader that has left, if the exit code matters more.
     fn unless_reader_left(self) -> Result<(), Self> {
         match self {
             Self { exit: Exit::Ok, .. } => Ok(()),
@@ -130,7 +130,7 @@ struct Cli {
     command: Command,
 }
 
-/// The data folder where none is named.
+/// The default data folder.
 const DATA: &str = "./kwic-data";
 
 /// Flags that are accepted before or after the command.
@@ -142,7 +142,7 @@ struct Global {
     /// The data folder
     #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
-    /// Whether the data folder is another than the usual one
+    /// Whether `--data` was given.
     #[arg(skip)]
     data_is_named: bool,
     /// Print JSON: one document, or one line per item; errors as a document on standard error
@@ -221,10 +221,10 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Parses and runs; whatever goes wrong is one message and an exit code.
+/// Parses and runs; every error is one message and an exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    // Begun by this program only, so that no help, manual or completion names it.
+    // Used by this program only, so it is in no help, manual or completion.
     if arguments.get(1).is_some_and(|word| word == gate::COMMAND) {
         return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from), false);
     }
@@ -235,7 +235,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ended(Err(Stop::usage(fault.to_string().trim_end())), true);
         }
         Err(fault) => {
-            // Help and version are answers; everything else is not understood.
+            // Help and version are successes; everything else is a usage error.
             let _ = fault.print();
             let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Ok };
             return ExitCode::from(exit as u8);
@@ -245,7 +245,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ended(dispatch(cli), json)
 }
 
-/// Says what went wrong, on standard error; the exit code.
+/// Prints the error on standard error; returns the exit code.
 fn ended(outcome: Outcome, json: bool) -> ExitCode {
     let exit = outcome.unwrap_or_else(|stop| {
         match json {
@@ -262,7 +262,7 @@ fn dispatch(cli: Cli) -> Outcome {
     let Cli { mut global, command } = cli;
     global.data_is_named = global.data != Path::new(DATA);
     global.data = config::absolute(global.data);
-    // Also for commands that need none of it: a name that leads nowhere is a mistake.
+    // Also for commands that do not need it: a missing file is a mistake.
     if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {
         let file = file.display();
         return Err(Stop::usage(format!("--config: there is no file `{file}`")));

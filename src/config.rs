@@ -25,12 +25,12 @@ pub use place::{behind_links, remedy};
 pub use read::{absolute, duration};
 pub use secret::Secret;
 
-/// One thing wrong with the configuration.
+/// One fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFault {
-    /// `FILE:LINE`, or the variable; empty where two keys do not go together.
+    /// `FILE:LINE`, or the environment variable; empty if two keys conflict.
     pub place: String,
-    /// `section.key`, where one is at fault.
+    /// `section.key`, if one key is at fault.
     pub key: String,
     /// What is wrong and what to write instead.
     pub message: String,
@@ -52,7 +52,7 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// Everything that is configured.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The data folder: the store's file, `admin.sock`, keys and outbox.
@@ -79,9 +79,9 @@ pub struct Config {
     pub decision_log: DecisionLog,
     /// How the sidecar tells about itself.
     pub telemetry: Telemetry,
-    /// The bounds that may be moved.
+    /// The configurable limits.
     pub limits: Limits,
-    /// What works, and should be mended all the same.
+    /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
 }
 
@@ -210,8 +210,8 @@ pub struct Limits {
     pub drain_ms_max: u64,
 }
 
-/// The process's environment, for [`Config::load`]. What is no text is none of ours, or becomes
-/// text that names no file: a stray byte elsewhere must not stop the sidecar.
+/// The process's environment, for [`Config::load`]. A value that is not UTF-8 is ignored, or
+/// becomes text that names no file: a stray byte elsewhere must not stop the sidecar.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -336,7 +336,7 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
     }
 }
 
-/// What works, and should be mended all the same.
+/// Settings that work but should be corrected.
 fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<String> {
     let Console { listen, public_url, trusted_proxies, .. } = &config.console;
     let own = listen.ip();
@@ -363,7 +363,7 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     warnings
 }
 
-/// What is odd about the file with the access token; it may still be on its way.
+/// A problem of the file with the access token; the file may still appear later.
 fn token_warning(file: &Path) -> Option<String> {
     let place = file.display();
     match Secret::read(file) {
@@ -378,7 +378,7 @@ fn token_warning(file: &Path) -> Option<String> {
     }
 }
 
-/// What cannot be, though each key alone can.
+/// Checks combinations of keys.
 fn check(config: &Config, settings: &mut Settings) {
     let decision = &config.decision;
     if !decision.listen.ip().is_loopback() && decision.keys_file.is_none() {
@@ -466,7 +466,7 @@ fn check_mail(config: &Config, settings: &mut Settings) {
         settings.fault_of("mail.bounce_domain", "is not a domain: write it as `example.org`");
     }
     if mail.kind.as_deref() != Some("smtp") {
-        // Somebody who gave these expects mail to go out.
+        // These keys mean that mail is expected to be sent.
         let token = [
             ("mail.url", mail.url.is_some()),
             ("mail.oauth_token_file", mail.oauth_token_file.is_some()),
@@ -484,7 +484,7 @@ fn check_mail(config: &Config, settings: &mut Settings) {
         settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
     }
     if config.console.public_url.is_none() {
-        // Links to this machine would be dead for everybody who gets the mail.
+        // Links to this machine would not work for the recipients of mail.
         settings.fault_of(
             "mail.kind",
             "is `smtp`, which needs `console.public_url`: links in mail lead there",
@@ -492,7 +492,8 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     }
 }
 
-/// Whether links may begin with it: `https`, or `http` to this machine where that is offered.
+/// Whether a URL can be the base of links: `https`, or `http` to this machine where that is
+/// allowed.
 fn is_public_url(url: &str, plain_loopback: bool) -> bool {
     let host = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => host_of(rest),
@@ -503,8 +504,8 @@ fn is_public_url(url: &str, plain_loopback: bool) -> bool {
     !host.is_empty() && !url.contains(odd)
 }
 
-/// The host of `[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`. The path and the query go first: an
-/// `@` in them divides nothing.
+/// The host of `[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`. Path and query are removed first: an
+/// `@` in them is no separator.
 fn host_of(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
@@ -519,7 +520,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A whole file with every key at its default, and why one would set it.
+/// A configuration file with every key at its default, and the purpose of each.
 #[must_use]
 pub fn reference() -> String {
     let mut out =

@@ -19,14 +19,14 @@ use crate::domain::{Failure, limits};
 pub use hasher::{Hasher, Verified};
 pub use rules::{Context, chars_min, check};
 
-/// A password as typed, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the
-/// same password on every device.
+/// A password, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the same password
+/// on every device.
 #[derive(Clone)]
 pub struct Password(Arc<str>);
 
 impl Password {
-    /// Bounds and normalizes; nothing is cut off. Enough for one that is tried; [`check`] judges
-    /// one that is chosen.
+    /// Checks the size and normalizes; nothing is truncated. Enough for a password that is tried;
+    /// [`check`] is for one that is chosen.
     ///
     /// # Errors
     /// `Invalid`, when it is longer than 1 KiB, or than 256 characters once normalized.
@@ -56,7 +56,7 @@ fn too_long() -> Failure {
     )
 }
 
-/// Not even its length.
+/// Not even its length is printed.
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(***)")

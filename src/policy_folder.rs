@@ -25,21 +25,21 @@ use file::read_file;
 use list::list;
 use look::Look;
 
-/// How often the folder is looked at.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A large folder is looked at less often, so that looking takes at most a fiftieth of a core.
+/// A large folder is polled less often, so that polling takes at most a fiftieth of a core.
 const REST_FACTOR: u32 = 50;
-/// Looking rests at most so long, however slow the disk is.
+/// The longest pause between two polls, however slow the disk is.
 const REST_MAX: Duration = Duration::from_secs(10);
-/// After so many looks, a folder that never stands still is reloaded as it is: a file in it may change
-/// all the time, and a `forbid` must count soon.
+/// After this many polls, a folder that keeps changing is reloaded as it is: a file in it may
+/// change all the time, and a `forbid` must take effect soon.
 const LOOKS_MAX: usize = 10;
-/// How often a folder that changes while it is read is read again.
+/// How often a read is repeated if the folder changes meanwhile.
 const READ_TRIES: usize = 5;
 
 const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible characters, and is not loaded: rename it, or move it out of the policy folder";
 
-/// The shipped folder, as it stood when this binary was built.
+/// The built-in policies, as of the build.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
 /// The shipped folder.
@@ -52,7 +52,7 @@ pub fn shipped() -> PolicyFiles {
     PolicyFiles::new(SHIPPED.files().chain(inner).map(file).collect())
 }
 
-/// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
+/// Reads a whole folder: its files and those one level down. Hidden files are skipped.
 ///
 /// # Errors
 /// `PoliciesRefused`, when the folder or a file in it is not there, may not be read, is no regular file,
@@ -63,7 +63,7 @@ pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
     for _ in 0..READ_TRIES {
         let before = look.fingerprint(dir);
         let files = read_once(dir);
-        // A fault counts as well only where nothing moved meanwhile.
+        // A fault also counts only if nothing changed meanwhile.
         if look.fingerprint(dir) == before {
             return files;
         }
@@ -79,7 +79,7 @@ fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {
         let Some(bytes) = read_file(&listed.root, &found, &mut room)? else { continue };
         let name = found.name;
         let counts = || Place::of(&name).is_some() || misplaced(&name, &bytes).is_some();
-        // Two of them may be one and the same once each is read as text.
+        // Two names may be equal once they are decoded.
         if !is_plain(&name) && counts() {
             listed.misplaced.push((name, NOT_PLAIN.to_owned()));
         } else {
@@ -115,7 +115,7 @@ pub fn write_new(dir: &Path, files: &PolicyFiles) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks at a folder again and again.
+/// Polls a folder.
 #[derive(Debug)]
 pub struct Watch {
     dir: PathBuf,
@@ -124,7 +124,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to look; what the folder is like now counts as seen.
+    /// Starts polling; the current state counts as seen.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         let mut look = Look::default();
@@ -132,7 +132,8 @@ impl Watch {
         Self { dir: dir.to_owned(), look, seen }
     }
 
-    /// Waits until the folder has changed and then stood still for one look, or has not for many.
+    /// Waits until the folder has changed and then not changed during one interval, or has kept
+    /// changing for many.
     pub async fn changed(&mut self) {
         let mut candidate = self.seen;
         let mut rest = LOOK_EVERY;

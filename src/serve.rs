@@ -40,17 +40,17 @@ use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat};
 
-/// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
+/// Decisions never wait: what delays their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
-/// The permissions of `admin.sock`: its owner is its operator.
+/// The permissions of `admin.sock`: its owner is the operator.
 const ADMIN_MODE: u32 = 0o600;
-/// How often it is looked whether a socket is still there.
+/// How often the files of sockets are checked.
 const SOCKET_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A file grew beyond the bound on the size of files (`setrlimit(2)`). Unheard, it would end the
-/// process; heard, the write fails like any other.
+/// A file exceeded the limit on the size of files (`setrlimit(2)`). Unhandled, the signal would end
+/// the process; handled, the write fails like any other.
 const SIGXFSZ: i32 = 25;
 
-/// Serves until a signal ends it, on the runtime of management.
+/// Serves until a signal stops it, on the runtime of management.
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
@@ -63,11 +63,11 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
     let mut signals = Signals::listen()?;
-    // Before the folder is read: what changes while it is read must not count as seen.
+    // Before the folder is read: a change during the read must be noticed later.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let Opened { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place()) => opened?,
-        // However long a large store or a hanging disk takes.
+        // Even during a slow start of a large store or on a hanging disk.
         () = signals.end() => return Ok(()),
     };
     tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
@@ -142,18 +142,18 @@ pub async fn run(mut config: Config, demo: bool) -> Result<(), Failure> {
     tasks.abort_all();
     managing.shutdown().await;
     app.stopping.send_replace(true);
-    // A letter that is being handed over is written down, or sent again at the next start.
+    // A letter that is being sent is completed, or sent again at the next start.
     let patience = Duration::from_millis(app.config.limits.drain_ms_max);
     let (cut_off, _) = tokio::join!(management.drain(), tokio::time::timeout(patience, mail));
-    // Decisions are answered until all else has ended: nobody is without them for longer than this.
+    // Decisions are answered until everything else has stopped, so that the interruption is short.
     answering.shutdown().await;
     let cut_off = cut_off + server.drain().await;
     tracing::info!(cut_off, "stopped");
     Ok(())
 }
 
-/// What `serve --check` finds out: whatever `serve` makes of the configuration alone can be made, and
-/// the policies pass the gate. Writes nothing, and asks no store. Answers what it looked at.
+/// `serve --check`: creates everything that `serve` creates from the configuration alone, and
+/// checks the policies. Writes nothing, and does not open the store. Returns a summary.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault.
@@ -179,7 +179,7 @@ pub fn check(config: &Config) -> Result<String, Failure> {
     ))
 }
 
-/// What can be configured and is not offered yet.
+/// Refuses configuration keys that are not implemented yet.
 fn usable(config: &Config) -> Result<(), Failure> {
     if config.store.kind == StoreKind::Etcd {
         return Err(Failure::new(
@@ -195,7 +195,7 @@ fn usable(config: &Config) -> Result<(), Failure> {
             "`console.tls_certificate` is not offered by this version: put a proxy in front, and name it in `console.trusted_proxies`",
         ));
     }
-    // Accepted and not kept, they would promise a safety that is not there.
+    // Accepting them silently would promise a protection that does not exist.
     for (key, asked) in [
         ("hold_widening", config.policies.hold_widening),
         ("demand_proof", config.policies.demand_proof),
@@ -211,8 +211,8 @@ fn usable(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The threads that answer decisions, and do nothing else: no page that is made, no letter that is
-/// sent and no change that is written stands before a decision in a queue of theirs.
+/// The threads that answer decisions, and do nothing else: no page, no mail and no change is queued
+/// before a decision.
 struct Decisions(Option<Runtime>, Handle);
 
 impl Decisions {
@@ -227,20 +227,20 @@ impl Decisions {
         &self.1
     }
 
-    /// A server whose own tasks run here.
+    /// A server whose tasks run on these threads.
     fn server(&self, bounds: Bounds) -> Server {
         let _here = self.1.enter();
         Server::new(bounds)
     }
 
-    /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
-    /// others would put the start off.
+    /// Opens the store on these threads, which are idle at that time: on a busy host, threads of
+    /// lower priority would delay the start.
     async fn open(&self, config: Config, demo: bool, console: String) -> Result<Opened, Failure> {
         let opened = self.1.spawn(async move { open(config, demo, &console).await }).await;
         opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
     }
 
-    /// Binds a socket whose readiness is told to these threads.
+    /// Binds a socket whose readiness is reported to these threads.
     async fn bind(&self, listen: Listen) -> Result<Listener, Failure> {
         let bound = self.1.spawn(async move { listen.bind().await }).await;
         bound.map_err(|fault| Failure::internal(format!("cannot listen: {fault}")))?
@@ -248,7 +248,7 @@ impl Decisions {
 }
 
 impl Drop for Decisions {
-    /// Without waiting, which a task may not do: what was to be drained is drained before.
+    /// Without waiting, which a task may not do: connections were drained before.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -256,7 +256,7 @@ impl Drop for Decisions {
     }
 }
 
-/// Every socket, bound before anything slow is begun: a second sidecar finds out at once.
+/// All sockets, bound before anything slow starts: a second sidecar fails early.
 struct Sockets {
     decision: Vec<Listener>,
     /// The management API on its port.
@@ -289,8 +289,8 @@ fn unix_sockets(config: &Config) -> Vec<Listen> {
     [Some(admin), decision].into_iter().flatten().collect()
 }
 
-/// Serves a listener. A socket whose file is removed, as cleaners of old files do, or replaced by one
-/// that nobody listens on, is made anew.
+/// Serves a listener. If the file of its socket is removed, as cleaners of old files do, or
+/// replaced by a dead one, the socket is recreated.
 async fn keep_listening<F: Future<Output = ()>>(
     app: Arc<App>,
     listener: Listener,
@@ -309,8 +309,8 @@ async fn keep_listening<F: Future<Output = ()>>(
     }
 }
 
-/// Ends with a new socket where the file of this one was removed or replaced. While what lies there
-/// must not be taken away, the old one answers open connections, and readiness tells of it.
+/// Returns a new socket if the file of this one was removed or replaced. While the file in its
+/// place must not be removed, the old socket serves open connections, and readiness reports it.
 async fn made_anew(listener: &Listener, mode: u32) -> Listener {
     let Listener::Unix(_, file) = listener else { return std::future::pending().await };
     let (path, mut told) = (file.path(), false);
@@ -334,8 +334,8 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
     }
 }
 
-/// The data folder, for its owner alone. One that is so already is not touched: its disk may be full,
-/// or let nothing be written.
+/// Makes the data folder private to its owner. A private one is not touched: its disk may be full
+/// or read-only.
 fn make_private(data: &Path) -> Result<(), Failure> {
     let private = || fs::metadata(data).map(|meta| meta.permissions().mode() & 0o7777 == 0o700);
     let made = match private() {
@@ -357,13 +357,13 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// What answers rest on.
+/// What was opened at the start.
 struct Opened {
     app: Arc<App>,
-    /// The feed goes on from what the directory holds.
+    /// The feed continues from the directory's revision.
     follower: Follower,
-    /// What the policies have changed since the last start, for once decisions are answered; nothing
-    /// reloads before.
+    /// The changes of the policies since the last start, to be reported once decisions are
+    /// answered; nothing reloads before.
     untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
 }
 
@@ -381,9 +381,9 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     };
     let keys = config.data.join("keys");
     keys_are_there(&store, &keys).await?;
-    // A letter that stays with a process that has ended is due again when its lease ends.
+    // A letter that was leased by a process that has ended is due again when its lease expires.
     unless_full(store.letters_release().await)?;
-    // With many members or policies either takes seconds: whoever waits sees for what.
+    // With many members or policies this takes seconds, so progress is logged.
     tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
     let (seen, places) = std::sync::mpsc::channel();
@@ -405,7 +405,7 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     app.keys = link_keys;
     app.mailer = mailer;
     app.links = links;
-    // Places that people sign in from are known again after a restart.
+    // Networks of earlier sign-ins are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
     if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
@@ -418,8 +418,8 @@ async fn open(config: Config, demo: bool, console: &str) -> Result<Opened, Failu
     Ok(Opened { app, follower, untold })
 }
 
-/// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions
-/// need not wait for it. The store tells of the fault.
+/// Ignores a failure because of a full or read-only disk: a later start will do it. Decisions do
+/// not have to wait for it, and the store reports the fault.
 fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match done {
         Ok(done) => Ok(Some(done)),
@@ -428,8 +428,8 @@ fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// Finishes a restore that was killed, and removes what others and backups have left: none is under
-/// way now.
+/// Completes an interrupted restore, and removes leftovers of restores and backups: none is running
+/// now.
 fn clear_up(config: &Config) -> Result<(), Failure> {
     if pending::finish(&config.data, &config.store.path)?.is_some() {
         tracing::warn!("an interrupted restore was completed");
@@ -442,7 +442,7 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A sidecar that has keys had a store: an empty one in its place would know nobody who was there.
+/// A sidecar with keys had a store: an empty one in its place would not know its members.
 fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     let (store, keys) = (&config.store.path, config.data.join("keys"));
     behind_links(store)?;
@@ -460,7 +460,7 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     ))
 }
 
-/// Tells what became of the secrets in the store when they were put under the newest key.
+/// Reports the re-encryption of secrets with the newest key.
 fn tell_resealed((resealed, unreadable): (usize, usize)) {
     if resealed > 0 {
         tracing::info!(resealed, "secrets of second factors were encrypted with the newest key");
@@ -473,12 +473,12 @@ fn tell_resealed((resealed, unreadable): (usize, usize)) {
     }
 }
 
-/// The keys of callers; none where no file is configured.
+/// The keys of callers; none if no file is configured.
 fn read_keys(config: &Config) -> Result<Vec<Digest>, Failure> {
     config.decision.keys_file.as_deref().map_or(Ok(Vec::new()), callers::read)
 }
 
-/// Lowers `limits.connections_max` to what the open files that are allowed are enough for.
+/// Lowers `limits.connections_max` to what the limit on open files allows.
 fn fit_connections(config: &mut Config) -> Result<(), Failure> {
     let listeners = 3 + usize::from(config.decision.socket.is_some());
     let (files, wanted) = (open_files::raise(), config.limits.connections_max);
@@ -504,13 +504,13 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// One line on standard output; whoever closed it does not want it.
+/// Prints one line on standard output; a closed pipe is ignored.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// What the sidecar is, and where it listens.
+/// Logs the version and the addresses.
 fn announce(app: &App, places: &[(&str, String)]) {
     say(concat!("kwic-team ", env!("CARGO_PKG_VERSION")));
     for (what, place) in places {
@@ -542,7 +542,7 @@ fn announce(app: &App, places: &[(&str, String)]) {
     }
 }
 
-/// On an empty store, a link that makes the first account and its administrator, once.
+/// For an empty store, prints a link that creates the first account and its administrator, once.
 async fn offer_set_up(app: &App) -> Result<(), Failure> {
     if let Some(token) = set_up::offer(app).await? {
         say(
@@ -553,12 +553,12 @@ async fn offer_set_up(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The signals that the sidecar hears, from before it says that it is ready.
+/// The signals that the sidecar handles, from before it is ready.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// Heard, and nothing done about it.
+    /// Handled, so that it does not end the process.
     _too_large: Signal,
 }
 
@@ -584,15 +584,15 @@ impl Signals {
         }
     }
 
-    /// The same; SIGHUP reloads the policies. However many of them come, one reload runs and one
-    /// more is to come.
+    /// The same; SIGHUP reloads the policies. However many arrive, one reload runs and one more
+    /// follows.
     async fn until_told(mut self, app: &Arc<App>) {
         let told = Arc::new(Notify::new());
         let (app, heard) = (Arc::clone(app), Arc::clone(&told));
         tokio::spawn(async move {
             loop {
                 heard.notified().await;
-                // The outcome is in the log and the status.
+                // The outcome is in the log and in the status.
                 let _ = reload::now(&app, StorePermit::system()).await;
             }
         });

@@ -8,16 +8,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The file. Dropped, it is removed, where it is still there.
+/// The file. Removed when dropped, if it is still there.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode, which nothing else has while the socket is open.
+    /// Device and inode, which are unique while the socket is open.
     id: (u64, u64),
 }
 
 impl SocketFile {
-    /// The file that was made at `made`, and is moved to `path`.
+    /// A file that was created at `made`, and is moved to `path`.
     ///
     /// # Errors
     /// Those of the system.
@@ -31,7 +31,7 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether what lies at the path is this file.
+    /// Whether the file at the path is this one.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         id_at(&self.path).is_ok_and(|id| id == self.id)

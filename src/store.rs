@@ -37,7 +37,7 @@ use crate::domain::{
     Member, MemberId, Name, Revision, RoleId, Status, Timestamp, Version,
 };
 
-/// A change that is durable: its revision, and what it left behind.
+/// A durable change: its revision and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed<T> {
     /// The revision of the change.
@@ -46,14 +46,14 @@ pub struct Committed<T> {
     pub value: T,
 }
 
-/// Which member, and in which state the caller believes it to be.
+/// A member, and the version that the caller has seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// The account the caller speaks for: a member of another one is `NotFound`.
     pub account: &'a AccountSlug,
     /// The member.
     pub id: &'a MemberId,
-    /// `If-Match`: `Stale` if the record has moved on. `None` takes it as it is.
+    /// `If-Match`: `Stale` if the record has changed since. `None` accepts any version.
     pub expected: Option<Version>,
 }
 
@@ -68,11 +68,11 @@ pub struct MemberEdit {
     pub email: Option<Email>,
     /// The role.
     pub role: Option<RoleId>,
-    /// Looked at where the role changes: the roles that the member may still invite for with the
-    /// new one. Open invites that the member sent for others end.
+    /// Used if the role changes: the roles that the member may still invite for with the new one.
+    /// Open invites of the member for other roles end.
     pub still_invites: BTreeSet<RoleId>,
-    /// Looked at where the role changes: the roles that the member may still make API tokens for
-    /// with the new one. Tokens for others end.
+    /// Used if the role changes: the roles that the member may still create API tokens for with the
+    /// new one. Tokens for other roles end.
     pub still_makes_tokens: BTreeSet<RoleId>,
 }
 
@@ -81,7 +81,7 @@ pub struct MemberEdit {
 pub struct AccountEdit {
     /// The name for people.
     pub name: Option<String>,
-    /// How long its invites may be accepted.
+    /// When its invites expire.
     pub invite_lifetime: Option<Duration>,
     /// Whether everybody needs a second factor.
     pub two_step_enforced: Option<bool>,
@@ -122,7 +122,7 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// One line of an import.
+/// One row of an import.
 #[derive(Clone, Debug)]
 pub struct ImportRow {
     /// The line in the file, from 1.
@@ -131,12 +131,12 @@ pub struct ImportRow {
     pub member: Member,
 }
 
-/// What an import sends while it streams.
+/// The messages of an import while it streams.
 #[derive(Debug)]
 pub enum ImportPart {
     /// Some more rows.
     Rows(Vec<ImportRow>),
-    /// The file is read to its end and was in order: commit. A channel that closes without this
+    /// The file was read completely without faults: commit. A channel that closes without this
     /// aborts the import.
     End {
         /// SHA-256 of the file.
@@ -144,7 +144,7 @@ pub enum ImportPart {
     },
 }
 
-/// A policy set as files, kept for the start after a crash.
+/// A policy set as files, saved for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPolicies {
     /// The digest of the set.
@@ -164,17 +164,17 @@ pub struct AuditFilter {
     pub event: Option<AuditEvent>,
 }
 
-/// Where the records lie.
+/// The store, in one of its backends.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// One file on this machine, or memory.
     Redb(redb::RedbStore),
 }
 
-/// What every backend offers, once for each of them. Each call that reaches the disk runs apart
-/// from the threads that answer decisions.
+/// The operations of every backend. Each call that reaches the disk runs outside the decision
+/// threads.
 impl Store {
-    /// Opens or makes the file at `path`, with a cache of `cache_mb` MiB.
+    /// Opens or creates the file at `path`, with a cache of `cache_mb` MiB.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -190,7 +190,8 @@ impl Store {
         redb::RedbStore::in_memory(clock).await.map(Self::Redb)
     }
 
-    /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.
+    /// Subscribes to all changes from now on. Subscribe before [`Self::load`], so that none is
+    /// missed.
     #[must_use]
     pub fn subscribe(&self) -> feed::Follower {
         match self {
@@ -198,7 +199,7 @@ impl Store {
         }
     }
 
-    /// Makes an account, and where wanted the invite of its first member, in one transaction.
+    /// Creates an account, and optionally the invite of its first member, in one transaction.
     ///
     /// # Errors
     /// `Conflict` `account_exists`; `Busy`, when the disk fails.
@@ -214,7 +215,7 @@ impl Store {
         }
     }
 
-    /// Edits an account. An edit that changes nothing answers the account as it is.
+    /// Edits an account. An edit that changes nothing returns the account unchanged.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Stale`; `Conflict` [`by::MOVED_ON`]; `Busy`, when the disk
@@ -251,7 +252,7 @@ impl Store {
         }
     }
 
-    /// Makes an active member.
+    /// Creates an active member.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Conflict` `id_taken`, `already_member` or `already_invited`;
@@ -266,7 +267,7 @@ impl Store {
         }
     }
 
-    /// One member, in whichever account.
+    /// One member, of any account.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -306,8 +307,8 @@ impl Store {
         }
     }
 
-    /// Edits a member. An edit that changes nothing answers the member as it is, with the
-    /// revision there was, and writes no audit entry.
+    /// Edits a member. An edit that changes nothing returns the member unchanged, with the current
+    /// revision, and writes no audit entry.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
@@ -323,7 +324,7 @@ impl Store {
         }
     }
 
-    /// Suspends a member, and ends the sessions, links and API tokens.
+    /// Suspends a member, and ends the member's sessions, links and API tokens.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
@@ -353,8 +354,7 @@ impl Store {
         }
     }
 
-    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
-    /// invites that the member sent.
+    /// Removes a member for good, with the member's sessions, links, API tokens and open invites.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or [`by::MOVED_ON`];
@@ -369,7 +369,7 @@ impl Store {
         }
     }
 
-    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
+    /// Creates many members, all or nothing: one revision, one audit entry. Returns their number.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
@@ -417,7 +417,7 @@ impl Store {
         }
     }
 
-    /// Walks a chain from its beginning and recomputes everything.
+    /// Verifies a chain from its beginning.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -430,7 +430,7 @@ impl Store {
         }
     }
 
-    /// Which chains there are.
+    /// All chains.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -440,7 +440,7 @@ impl Store {
         }
     }
 
-    /// The policy set that was live last.
+    /// The last live policy set.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -450,7 +450,7 @@ impl Store {
         }
     }
 
-    /// Keeps a policy set that went live.
+    /// Saves a policy set that became live.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -475,7 +475,7 @@ impl Store {
         }
     }
 
-    /// Finds out what became of a change whose commit broke off, where there is one.
+    /// Resolves a change whose commit failed midway, if there is one.
     ///
     /// # Errors
     /// `Busy`, when the disk still fails.
@@ -485,7 +485,7 @@ impl Store {
         }
     }
 
-    /// Whether a change may have been made that followers have not heard of.
+    /// Whether a change may have been committed that subscribers have not received.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         match self {
@@ -493,8 +493,8 @@ impl Store {
         }
     }
 
-    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`; members
-    /// from several threads at once, and in no order. Answers the revision that they were read at.
+    /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`;
+    /// members from several threads, in no order. Returns their revision.
     ///
     /// # Errors
     /// `Internal`, when the disk fails.

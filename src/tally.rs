@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thread_local::ThreadLocal;
 
-/// A count that only rises. One thread at a time adds to it: two would lose additions, nothing else.
+/// A counter that only grows. Only one thread at a time may add to it: two would lose additions,
+/// nothing else.
 #[derive(Debug, Default)]
 pub struct Tally(AtomicU64);
 
 impl Tally {
-    /// Adds, and answers what it was before.
+    /// Adds, and returns the previous value.
     pub fn add(&self, by: u64) -> u64 {
         let before = self.0.load(Ordering::Relaxed);
-        // With `get`: whoever sees this sees what the same thread counted earlier.
+        // Pairs with `get`: a reader that sees this sees what the same thread counted earlier.
         self.0.store(before.wrapping_add(by), Ordering::Release);
         before
     }
@@ -28,17 +29,17 @@ impl Tally {
     }
 }
 
-/// Two cache lines, since processors fetch them in pairs: no thread's counts share one.
+/// Two cache lines, since processors fetch them in pairs: no two threads share one.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// One `T` for each thread that counts; a thread that has ended leaves its own to the next one.
+/// One `T` for each counting thread; a thread that has ended leaves its own to the next one.
 #[derive(Debug, Default)]
 pub struct EachThread<T: Send>(ThreadLocal<Apart<T>>);
 
 impl<T: Default + Send + Sync> EachThread<T> {
-    /// The calling thread's own. Keep it on this thread.
+    /// The calling thread's own. Must stay on this thread.
     pub fn own(&self) -> &T {
         &self.0.get_or_default().0
     }

@@ -14,12 +14,12 @@ use crate::clock;
 use crate::domain::Timestamp;
 use crate::tally::{EachThread, Tally};
 
-/// How a histogram sorts what is observed.
+/// The buckets of a histogram.
 struct Scale<const N: usize> {
     /// The upper bounds of its buckets, in the unit of what is observed.
     bounds: [u64; N],
-    /// So many of that unit are one of the metric: a quotient prints as it is written, a product
-    /// with a fraction does not.
+    /// The divisor to the unit of the metric: a quotient prints as it is written, a product with a
+    /// fraction does not.
     units: f64,
 }
 
@@ -31,11 +31,11 @@ const DURATIONS: Scale<10> = Scale {
 /// Observed in questions.
 const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0 };
 
-/// What fell between which bounds.
+/// The counts of each bucket.
 #[derive(Debug)]
 struct Histogram<const N: usize> {
     buckets: [Tally; N],
-    /// What is above the last bound.
+    /// The count above the last bound.
     above: Tally,
     sum: Tally,
 }
@@ -55,7 +55,7 @@ impl<const N: usize> Histogram<N> {
     }
 }
 
-/// Where a request went.
+/// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a path")]
 pub enum Route {
@@ -80,7 +80,7 @@ const ROUTES: [(Route, &str); 7] = [
 
 const CODES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 503, 0];
 
-/// What changes between two looks and is read where it lives, not counted here.
+/// Values that are read when metrics are collected, not counted here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges<'g> {
     /// Members in memory.
@@ -89,19 +89,19 @@ pub struct Gauges<'g> {
     pub revision: u64,
     /// Policies of the live set.
     pub policies: usize,
-    /// Answers that need not be asked of Cedar again while the set lives.
+    /// Decisions in the cache of the live set.
     pub remembered: usize,
     /// The live set's digest.
     pub digest: &'g str,
-    /// Whether the set comes from the store, since the folder is refused.
+    /// Whether the set comes from the store, because the folder is refused.
     pub last_good: bool,
-    /// Whether the folder loaded when it was last tried, at a start or by a reload.
+    /// Whether the folder loaded at the last attempt, at a start or by a reload.
     pub loads: bool,
     /// When the live set was accepted; by an earlier run, where it comes from the store.
     pub loaded_at: Timestamp,
-    /// Decisions that were asked again: agreed, differed, left out.
+    /// Cross-checks: agreed, differed, left out.
     pub cross_checks: [u64; 3],
-    /// Whether every decision is left to Cedar's own authorizer, since one differed.
+    /// Whether Cedar's own authorizer makes all decisions, since a cross-check differed.
     pub distrusted: bool,
     /// Open connections of the decision listener.
     pub connections: usize,
@@ -109,30 +109,30 @@ pub struct Gauges<'g> {
     pub panics: u64,
     /// Seconds that a reload has been running; 0 while none is.
     pub reload_running: i64,
-    /// How the store's disk does its part.
+    /// The health of the disks.
     pub disk: Disk,
 }
 
-/// How the store's disk does its part.
+/// The health of the disks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk {
-    /// Changes that were not kept since the start.
+    /// Failed writes to the store since the start.
     pub failures: u64,
-    /// The last change was not kept.
+    /// The last write to the store failed.
     pub failing: bool,
     /// The open file is not the one that a restart would open.
     pub replaced: bool,
-    /// The live policies are not kept for the next start.
+    /// The live policies are not saved for the next start.
     pub policies_unkept: bool,
-    /// Files that the data folder did not keep since the start.
+    /// Failed writes of files to the data folder since the start.
     pub data_failures: u64,
-    /// The last such file was not kept.
+    /// The last write of such a file failed.
     pub data_failing: bool,
-    /// Sockets whose file is gone, or another's.
+    /// Sockets whose file is missing or was replaced.
     pub sockets_displaced: usize,
 }
 
-/// What one thread counts.
+/// The counters of one thread.
 #[derive(Debug, Default)]
 struct Counts {
     decisions: Tally,
@@ -156,14 +156,14 @@ pub struct Telemetry {
     reload_began: AtomicI64,
 }
 
-/// Of so many decisions of a thread one is timed: two looks at the clock would be a quarter of what
-/// a remembered answer takes.
+/// One decision in this many of a thread is timed: reading the clock twice would be a quarter of
+/// the cost of a cached decision.
 const TIMED_ONE_IN: u64 = 8;
-/// Which one of them. The cross-check takes round numbers, and leaving a question there takes longer
-/// than the usual decision: those are not the ones to time.
+/// Which one of them. The cross-check samples round numbers, and queueing a sample takes longer
+/// than a usual decision: those are not timed.
 const TIMED: u64 = 1;
 
-/// A decision that has begun: it counts, and where it is timed its time runs.
+/// A decision in progress: it is counted, and its time is measured if it is sampled.
 #[derive(Debug)]
 pub struct Begun {
     at: Option<Instant>,
@@ -171,7 +171,7 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Its number among the decisions of its thread, from 0 on.
+    /// Its number among the decisions of its thread, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -186,7 +186,7 @@ impl Telemetry {
         Begun { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
     }
 
-    /// It was made; `erred` policies could not be evaluated.
+    /// It is done; `erred` policies could not be evaluated.
     pub fn decided(&self, begun: &Begun, allowed: bool, erred: u32) {
         let counts = self.counts.own();
         counts.allowed.add(u64::from(allowed));
@@ -244,7 +244,7 @@ impl Telemetry {
     pub fn render(&self, gauges: &Gauges<'_>) -> String {
         let mut out = String::with_capacity(4096);
         head(&mut out, "kwic_decisions_total", "counter", "Decisions by their answer.");
-        // In this order: each decision counts among all of them before it counts as an allow.
+        // In this order: each decision is counted before it is counted as an allow.
         let allowed = self.counts.sum(|counts| &counts.allowed);
         let denied = self.counts.sum(|counts| &counts.decisions).saturating_sub(allowed);
         for (answer, count) in [("allow", allowed), ("deny", denied)] {

@@ -37,7 +37,7 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
 }
 
-/// Whoever is to administer the account: all of it or none.
+/// The first administrator: all fields or none.
 fn first_member(form: &mut Form) -> Option<FirstMember> {
     let email = form.optional("email", Email::parse);
     let first_name = form.optional("first_name", |text| Name::parse("first_name", text));
@@ -71,7 +71,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 
 /// Seconds of an hour.
 const HOUR: u64 = 3_600;
-/// Hours that an invite may live.
+/// The permitted lifetimes of an invite, in hours.
 pub(super) const INVITE_HOURS: std::ops::RangeInclusive<u64> =
     limits::INVITE_LIFETIME_MIN.as_secs() / HOUR..=limits::INVITE_LIFETIME_MAX.as_secs() / HOUR;
 

@@ -20,7 +20,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     };
     let after = call.params.read_as("after", sequence);
     let limit = call.params.limit();
-    // The store's chain is no account's, so that `account` beside it is a fault.
+    // The store's chain belongs to no account, so `account` with it is a fault.
     let page = if of_store {
         let permit = call.operator()?;
         audit::list_store(call.app, &permit, &filter, after, limit).await?

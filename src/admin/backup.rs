@@ -21,7 +21,7 @@ pub(super) async fn take(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&wire::Backup::from(taken)).status(super::CREATED))
 }
 
-/// The sidecar runs in another folder than whoever asks.
+/// The path must be absolute: the sidecar may run in another folder than the caller.
 fn place(text: &str) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(text);
     match path.is_absolute() && !text.contains('\0') {

@@ -9,7 +9,7 @@ use crate::flows::events::{self, Event};
 use crate::http::{Piece, Reply};
 use crate::throttle::Place;
 
-/// Pieces that may wait for the listener to take them; the flow holds back more.
+/// Buffered pieces for the listener; the flow holds back more.
 const PIECES_AHEAD: usize = 1;
 
 pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
@@ -20,8 +20,8 @@ pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
     Ok(Reply::events(receiver))
 }
 
-/// Until either end is gone. The answer ends in order then: the client reconnects. The place
-/// is held until the listener has taken the end, or its connection is closed.
+/// Until either end is closed. The response then ends normally: the client reconnects. The slot is
+/// held until the listener has received the end, or its connection is closed.
 async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _place: Place) {
     loop {
         let event = tokio::select! {

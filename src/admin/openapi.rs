@@ -101,7 +101,7 @@ fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value
     operation
 }
 
-/// What any call of its kind may be refused for.
+/// The refusals that every call of its kind may have.
 fn usual_problems(entry: &Entry, of_account: bool) -> Vec<u16> {
     let mut problems = vec![400, 403, 500, 503];
     if entry.access != Access::Open {

@@ -5,17 +5,17 @@
 use crate::domain::{Failure, Kind, Version};
 use crate::http::Sole;
 
-/// The tag of a version: `"7"`.
+/// The entity tag of a version: `"7"`.
 pub(super) fn tag(version: Version) -> String {
     format!("\"{version}\"")
 }
 
-/// What the caller demands of the record's version.
+/// The caller's `If-Match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
     /// Nothing was sent.
     None,
-    /// `*`: the record as it is, said on purpose.
+    /// `*`: any version, on purpose.
     Any,
     /// This version and no other.
     Exactly(Version),
@@ -48,7 +48,7 @@ impl Precondition {
         )
     }
 
-    /// The version to hold the store to.
+    /// The version that the store must check.
     pub(super) fn expected(self) -> Option<Version> {
         match self {
             Self::Exactly(version) => Some(version),
@@ -56,7 +56,7 @@ impl Precondition {
         }
     }
 
-    /// The same, where a caller must not change what it has not seen.
+    /// The same, where the caller must send one.
     ///
     /// # Errors
     /// `PreconditionRequired` when nothing was sent.

@@ -47,7 +47,7 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
-    /// A list that has no further page.
+    /// A list that has only one page.
     pub(super) fn whole(items: impl IntoIterator<Item = impl Into<T>>) -> Self {
         Self { items: items.into_iter().map(Into::into).collect(), next: None }
     }
@@ -59,7 +59,7 @@ impl<D, T: From<D>> From<Page<D>> for List<T> {
     }
 }
 
-/// A record after a change, and the change's revision.
+/// A changed record, with the revision of the change.
 #[derive(Debug, Serialize)]
 pub(super) struct Changed<T> {
     #[serde(flatten)]
@@ -79,7 +79,7 @@ impl<D, T: From<D>> From<Committed<D>> for Changed<T> {
     }
 }
 
-/// What became of one of several.
+/// The result for one of several.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ enum What {
     Problem(Problem),
 }
 
-/// What is wrong with one of several.
+/// The fault of one of several.
 #[derive(Debug, Serialize)]
 struct Problem {
     code: &'static str,

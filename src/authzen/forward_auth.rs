@@ -17,11 +17,11 @@ use crate::flows::decide::{decide, decide_for};
 use crate::flows::sessions::{self, SignedIn};
 use crate::http::{Reply, Request, query};
 
-/// So much of a misspelt name is logged.
+/// The maximum length of a misspelt name in the log.
 const NAME_CHARS_LOGGED: usize = 100;
 
-/// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it says
-/// only who it is.
+/// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it only
+/// identifies the caller.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`, `token_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
@@ -51,8 +51,8 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
         .header("cache-control", "no-store".to_owned()))
 }
 
-/// Proxies pass the sentence on to a browser: it tells nothing of the policies, nor of the question. One
-/// that is misspelt is the proxy's fault, and is said in the log.
+/// Proxies pass the sentence on to a browser, so it reveals nothing of the policies or of the
+/// query. A misspelt name is the proxy's fault, and is logged.
 fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     let sentence = "you do not have access to this: ask an administrator of your team for it";
     let denied = Failure::new(Kind::Denied, "not_allowed", sentence);
@@ -72,7 +72,7 @@ fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     }
 }
 
-/// Who wants to pass.
+/// The subject of the request.
 enum Who {
     Session(SignedIn),
     Program(Holder),
@@ -85,7 +85,7 @@ impl Who {
             let holder = api_tokens::authenticate(app, secret);
             return holder.map(Self::Program).ok_or_else(api_token::ended);
         }
-        // A product may send a bearer token of its own beside the cookie.
+        // A product may send its own bearer token beside the cookie.
         let known = |token| sessions::authenticate(app, token);
         let by_cookie = || request.cookie(sessions::COOKIE).and_then(known);
         let signed_in = bearer.and_then(known).or_else(by_cookie);
@@ -106,7 +106,7 @@ impl Who {
         }
     }
 
-    /// The role that counts: a member's, or the token's.
+    /// The effective role: the member's, or the token's.
     fn role(&self, app: &App) -> String {
         match self {
             Self::Session(signed_in) => {
@@ -162,7 +162,7 @@ impl Asked {
             }
         }
         let given = [&asked.action, &asked.resource_type, &asked.resource_id];
-        // Half a question must never pass for none.
+        // An incomplete query must not be taken for none.
         match given.iter().filter(|given| given.is_some()).count() {
             0 | 3 => Ok(asked),
             _ => Err(bad(

@@ -21,10 +21,10 @@ struct Ready<'r> {
     digest: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
-    /// Without its cause, which names a path: nobody needs a key to ask for this.
+    /// Without its cause, which names a path: this endpoint needs no key.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_fault: Option<&'static str>,
-    /// How long a reload has been running, once that is long.
+    /// How long a reload has been running, if that is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_running_seconds: Option<i64>,
     revision: u64,
@@ -34,17 +34,18 @@ struct Ready<'r> {
     store_fault: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies_unkept: Option<&'static str>,
-    /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
+    /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions do not need
+    /// mail.
     mail: &'static str,
-    /// Why a file that was sent could not be kept in the data folder.
+    /// Why an uploaded file could not be written to the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_fault: Option<String>,
-    /// Which sockets nobody can reach by their names.
+    /// The sockets that cannot be reached by their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets_fault: Option<String>,
 }
 
-/// The same for a state in which nothing can be changed, or decisions may not know all.
+/// The same for a state in which nothing can be changed, or decisions may be stale.
 #[derive(Serialize)]
 struct NotReady<'r> {
     status: &'r str,
@@ -63,12 +64,12 @@ pub fn livez() -> Reply {
     Reply::text("text/plain; charset=utf-8", "ok\n")
 }
 
-/// The sidecar decides, and by which policies; 503 while decisions may not know what is in the
+/// Whether the sidecar decides, and by which policies; 503 while decisions may miss changes of the
 /// store, and while a restart would find another store. A sidecar listens only once it has members
 /// and policies.
 ///
-/// Only the operator of the sidecar reads the whole fault; others read its place and no policy text.
-/// What is told has no path of this machine in it.
+/// Only the operator of the sidecar sees the whole fault; others see its place and no policy text.
+/// No path of this machine is shown.
 pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     if app.store.is_unsettled() {
         return not_ready(&Failure::new(
@@ -128,7 +129,7 @@ fn running(app: &App) -> i64 {
     app.telemetry.reload_running(app.clock.now())
 }
 
-/// Whether what a restart would find is in order, for the operator of the sidecar.
+/// The results of the checks of what a restart would find, for the operator of the sidecar.
 ///
 /// # Errors
 /// As [`check::running`].
@@ -139,9 +140,9 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         keys_missing: Vec<String>,
         secrets_without_key: usize,
         empty_accounts: Vec<String>,
-        /// What was erased may still lie in the store's file.
+        /// Erased data may still be in the store's file.
         erased_left: bool,
-        /// Why the last start could not write it anew.
+        /// Why the last start could not rewrite the file.
         erased_fault: Option<String>,
     }
     let checked = check::running(app, permit).await?;
@@ -159,7 +160,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
     }))
 }
 
-/// Everything that is counted.
+/// All metrics.
 pub async fn metrics(app: &App, server: &Server) -> Reply {
     let disk = Disk {
         failures: app.store.failures(),

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use crate::domain::query::Record;
 use crate::domain::{Failure, Kind, Value, limits, typed};
 
-/// Up to this many members a scan is faster than a set.
+/// Up to this many keys a scan is faster than a set.
 const SCANNED_MAX: usize = 16;
 
 /// Reads a whole body.
@@ -38,7 +38,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Failure> {
     Ok(value)
 }
 
-/// Reads a value that may nest this deep.
+/// Reads a value of limited depth.
 #[derive(Clone, Copy)]
 struct AtDepth(usize);
 
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for AtDepth {
     }
 }
 
-/// Few members are scanned; a set takes over before scanning could cost a caller's patience.
+/// Few keys are scanned; a set takes over before the scan becomes quadratic.
 fn is_repeated<'de>(record: &Record<'de>, seen: &mut HashSet<String>, name: &str) -> bool {
     if record.len() < SCANNED_MAX {
         return record.iter().any(|(known, _)| known == name);
@@ -127,7 +127,7 @@ fn is_repeated<'de>(record: &Record<'de>, seen: &mut HashSet<String>, name: &str
     !seen.insert(name.to_owned())
 }
 
-/// Reads the name of a member, borrowed where it has no escapes.
+/// Reads a key, borrowed if it has no escapes.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {

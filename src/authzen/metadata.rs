@@ -19,7 +19,7 @@ struct Metadata<'m> {
     access_evaluations_endpoint: String,
 }
 
-/// The document, at the well-known path with the public address's own path behind it.
+/// The document, at the well-known path followed by the path of the public URL.
 ///
 /// # Errors
 /// `NotFound`, when no public address is configured, or another path is asked for.

@@ -14,25 +14,25 @@ use std::path::{Path, PathBuf};
 use super::{KEYS, MANIFEST, STORE, is_key, new_file, pending};
 use crate::config::behind_links;
 
-/// The ending of the folder of a backup under way, behind eight hexadecimal digits.
+/// The suffix of the folder of a running backup, after eight hexadecimal digits.
 const ENDING: &str = ".part";
-/// The beginning of the name of a note.
+/// The prefix of the name of a note.
 const NOTE: &str = "backup-";
 /// No path is longer (`PATH_MAX` of Linux).
 const PATH_BYTES_MAX: u64 = 4096;
-/// How the file of every store begins; one that is copied is empty before that.
+/// The first bytes of a store's file; a new copy is empty before that.
 const STORE_BEGINS: &[u8] = b"redb\x1a\n\xa9\r\n";
-/// So many names of a folder are looked at.
+/// The maximum number of names of a folder that are examined.
 const NAMES_MAX: usize = 10_000;
 
-/// A backup under way: its folder is locked, and noted in the data folder.
+/// A running backup: its folder is locked, and noted in the data folder.
 pub(super) struct Mark {
     _lock: Option<File>,
     note: PathBuf,
 }
 
 impl Mark {
-    /// Not every file system has locks, and a full one takes no note: a backup matters more.
+    /// Best effort: not every file system has locks, and a full one cannot store a note.
     pub(super) fn of(folder: &Path, data: &Path, mark: &str) -> Self {
         let lock = File::open(folder).ok().filter(|folder| folder.try_lock().is_ok());
         let note = data.join(format!("{NOTE}{mark}{ENDING}"));
@@ -50,8 +50,8 @@ impl Drop for Mark {
     }
 }
 
-/// Folders of killed backups: those that are noted in a data folder, and those that lie in it, beside
-/// it, or in further folders.
+/// Folders of interrupted backups: those noted in a data folder, and those in it, beside it, or in
+/// further folders.
 #[must_use]
 pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     let beside = super::above(data);
@@ -67,8 +67,8 @@ pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     found
 }
 
-/// What a killed restore, or a killed start, has left beside a store and its keys. Only while neither
-/// is under way.
+/// What an interrupted restore or start has left beside a store and its keys. Only while neither is
+/// running.
 #[must_use]
 pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let behind = |path: &Path| behind_links(path).unwrap_or_else(|_| path.to_owned());
@@ -76,7 +76,7 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let mut found = vec![pending::beside(&store, "new"), pending::draft(data)];
     found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
     found.retain(|path| is_file(path));
-    // What a restore has begun to put into its place is not left behind.
+    // The files of a pending restore are still needed.
     if !pending::is_there(data) {
         let staged = [&store, &keys].map(|path| pending::staged(path).ok());
         found.extend(staged.into_iter().flatten().filter(|path| is_of_restore(path)));
@@ -84,8 +84,7 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether this is what a restore lays beside what it replaces: a store, or a folder of keys and
-/// nothing else.
+/// Whether this is a file that a restore prepares: a store, or a folder with keys only.
 #[must_use]
 pub fn is_of_restore(path: &Path) -> bool {
     let is_store = || {
@@ -97,7 +96,7 @@ pub fn is_of_restore(path: &Path) -> bool {
     (is_file(path) && is_store()) || holds_only(path, is_key_file)
 }
 
-/// Removes the folders of killed backups, and their notes; answers which folders.
+/// Removes the folders of interrupted backups, and their notes; returns the folders.
 pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     let mut removed = of_backups(data, further);
     removed.retain(|folder| fs::remove_dir_all(folder).is_ok());
@@ -109,7 +108,7 @@ pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     removed
 }
 
-/// The same for what a killed restore or start has left.
+/// The same for what an interrupted restore or start has left.
 pub fn remove_of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let mut removed = of_restores(data, store);
     removed.retain(|path| match path.is_dir() && !path.is_symlink() {
@@ -143,7 +142,7 @@ fn is_mark(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether this is a folder of our own making, and holds nothing else than a backup does.
+/// Whether this folder was created here, and contains only what a backup does.
 fn is_draft(folder: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mark = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once('.'));
@@ -158,7 +157,7 @@ fn is_draft(folder: &Path) -> bool {
     mark.is_some_and(|(_, mark)| is_mark(mark)) && is_own && holds_only(folder, is_known)
 }
 
-/// Whether this is a folder, and each of its entries is known. What cannot be read is not.
+/// Whether this is a folder with known entries only. False if it cannot be read.
 fn holds_only(folder: &Path, is_known: impl Fn(&Path) -> bool) -> bool {
     let is_folder = fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir());
     let Some(entries) = is_folder.then(|| fs::read_dir(folder).ok()).flatten() else {
@@ -173,7 +172,7 @@ fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// A regular file, and no link to one.
+/// A regular file, not a link.
 fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
 }
@@ -182,7 +181,7 @@ fn is_key_file(path: &Path) -> bool {
     is_key(name_of(path)) && is_file(path)
 }
 
-/// Such as `link-2.new`: a key that was not written to its end.
+/// Such as `link-2.new`: an incompletely written key.
 fn is_new_key(path: &Path) -> bool {
     let stem = name_of(path).strip_suffix(".new").and_then(|stem| stem.split_once('-'));
     stem.is_some_and(|(kind, number)| {
@@ -190,7 +189,7 @@ fn is_new_key(path: &Path) -> bool {
     })
 }
 
-/// Whether its maker still works on it; in doubt, it does.
+/// Whether its process is still running; true if that is unknown.
 fn is_alive(folder: &Path) -> bool {
     match File::open(folder).map(|folder| folder.try_lock()) {
         Ok(Ok(())) => false,

@@ -12,15 +12,14 @@ use super::{KEYS, above, sync_folder};
 use crate::config::behind_links;
 use crate::domain::{Failure, Kind};
 
-/// The name of the note, in the data folder. It holds the ending of the names under which what was
-/// there is kept.
+/// The name of the note, in the data folder. It has the suffix for the names of the previous files.
 const NOTE: &str = "restore.pending";
-/// The ending of what is to take a place.
+/// The suffix of files that are ready to replace others.
 const RESTORING: &str = "restoring";
-/// More than any ending has.
+/// More than any suffix has.
 const NOTE_BYTES_MAX: u64 = 100;
 
-/// Where what is to take the place of a file or folder lies: beside it, on the same disk.
+/// The path of the replacement of a file or folder: beside it, on the same disk.
 ///
 /// # Errors
 /// As [`behind_links`].
@@ -28,25 +27,25 @@ pub fn staged(path: &Path) -> Result<PathBuf, Failure> {
     Ok(beside(&behind_links(path)?, RESTORING))
 }
 
-/// A path with one more ending.
+/// A path with a suffix.
 #[must_use]
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}.{ending}", path.display()))
 }
 
-/// Where the note is written before it gets its name.
+/// The path of the note before it is complete.
 #[must_use]
 pub fn draft(data: &Path) -> PathBuf {
     beside(&data.join(NOTE), "new")
 }
 
-/// Whether a restore was killed before its end.
+/// Whether a restore was interrupted.
 #[must_use]
 pub fn is_there(data: &Path) -> bool {
     fs::symlink_metadata(data.join(NOTE)).is_ok()
 }
 
-/// That a restore was killed, and what to do.
+/// The message that a restore was interrupted, and what to do.
 #[must_use]
 pub fn told(data: &Path) -> Failure {
     let sentence = format!(
@@ -56,8 +55,8 @@ pub fn told(data: &Path) -> Failure {
     Failure::new(Kind::Conflict, "restore_pending", sentence)
 }
 
-/// Says that everything that is staged is whole, and to be put into its place. What was there is kept
-/// under its name and `ending`.
+/// Records that all prepared files are complete and are to replace the current ones. The previous
+/// files are kept under their name and `ending`.
 ///
 /// # Errors
 /// `Internal` `restore_failed`.
@@ -74,8 +73,8 @@ pub fn begin(data: &Path, ending: &str) -> Result<(), Failure> {
     write().map_err(|fault| failed(&note, &fault))
 }
 
-/// Puts what is staged into its place, where a restore has begun to; answers where the keys that were
-/// there are kept, or `None` where there was nothing to do.
+/// Replaces the files, if a restore has begun to; returns where the previous keys are kept, or
+/// `None` if there was nothing to do.
 ///
 /// # Errors
 /// `Internal` `restore_failed`; as [`behind_links`].
@@ -120,7 +119,7 @@ fn ending(note: &Path) -> io::Result<String> {
     }
 }
 
-/// That a file of a restore cannot be written.
+/// The failure to write a file of a restore.
 #[must_use]
 pub fn failed(place: &Path, fault: &io::Error) -> Failure {
     Failure::new(

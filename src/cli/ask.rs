@@ -17,7 +17,7 @@ pub(super) struct Yes {
 }
 
 impl Yes {
-    /// Goes on only with a yes, given or said.
+    /// Continues only if confirmed by the flag or at the prompt.
     pub(super) fn or_ask(&self, question: &str) -> Result<(), Stop> {
         if self.yes || confirmed(question)? {
             return Ok(());

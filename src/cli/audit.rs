@@ -90,7 +90,7 @@ fn row(entry: &Json) -> Vec<String> {
     row
 }
 
-/// Which chains are looked at.
+/// The chains to verify.
 #[derive(Clone, Copy)]
 enum Chain<'a> {
     Any,
@@ -149,7 +149,7 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
     list.end()
 }
 
-/// A head that was kept may have been built upon since: then some entry carries it.
+/// An earlier head is in the middle of the chain now: then some entry has it.
 fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
     let mut found = false;
     let mut look = |account: Option<&str>, chain: Option<&str>| {
@@ -162,7 +162,7 @@ fn reaches(remote: &Remote, chain: Chain<'_>, expect: &str) -> Outcome {
         look(None, Some("store"))?;
     }
     if !matches!(chain, Chain::Store) {
-        // Where there are several accounts and none is named, the sidecar says which there are.
+        // If there are several accounts and none is named, the sidecar lists them.
         look(chain.account(), None)?;
     }
     if found {

@@ -58,7 +58,7 @@ pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
         if !offline {
             return Ok(());
         }
-        // Its lock was held meanwhile.
+        // The lock was held during the backup.
         output::say(&format!(
             "no sidecar answered on `{}`, so the backup was made from the store's file (`kwic.redb` by default), which no other process had open; if a sidecar runs on another folder, give its --data",
             global.data.join("admin.sock").display()

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::engine::{Members, Snapshot, World};
 
-/// One byte more than a file of a policy folder may have: it shows that there are too many.
+/// One byte more than the maximum of a policy file: shows that the file is too large.
 const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]
@@ -70,7 +70,7 @@ pub(super) struct DecideArgs {
     suspended: bool,
 }
 
-/// What the caller says beside the names, as objects.
+/// The caller's attributes, as JSON objects.
 struct Said {
     subject: Map<String, Json>,
     action: Map<String, Json>,
@@ -139,7 +139,7 @@ fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
 }
 
 fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
-    // A byte order mark comes along where a file was pasted.
+    // A pasted file may have a byte order mark.
     match text.map(|text| serde_json::from_slice(typed::unmarked(text.as_bytes()))) {
         None => Ok(Map::new()),
         Some(Ok(Json::Object(object))) => Ok(object),
@@ -148,7 +148,7 @@ fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
     }
 }
 
-/// The member that `--role` makes up.
+/// The synthetic member of `--role`.
 struct MadeUp<'m>(Option<MemberView<'m>>);
 
 impl Members for MadeUp<'_> {
@@ -167,7 +167,7 @@ fn on_folder(
     if let Some(role) = &args.role
         && !snapshot.roles().iter().any(|card| card.id.as_str() == role)
     {
-        // A deny would say that the role may not, and there is none.
+        // Otherwise the answer would be a deny for a role that does not exist.
         let known: Vec<&str> = snapshot.roles().iter().map(|card| card.id.as_str()).collect();
         let known = known.join("`, `");
         return Err(Stop::usage(format!("there is no role `{role}`: use one of `{known}`")));
@@ -201,7 +201,7 @@ fn on_folder(
     Ok(answer(&snapshot.decide(&query, &world, args.explain)))
 }
 
-/// The folder, with other entities where they are given.
+/// The folder, with other entities if they are given.
 fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?;

@@ -136,7 +136,7 @@ fn data_folder(data: &Path) -> Line {
     }
 }
 
-/// Every key must be readable: a link that was made with one that is not opens nothing.
+/// Every key must be readable: links of an unreadable key no longer work.
 fn keys_folder(keys: &Path) -> Vec<Line> {
     let unreadable = |path: &Path, fault: &io::Error| {
         let place = path.display();
@@ -215,7 +215,7 @@ fn policies(ready: &Json) -> Line {
     }
 }
 
-/// What the sidecar cannot write, it loses at its end.
+/// What the sidecar cannot write now is lost when it stops.
 fn disk(ready: &Json) -> Vec<Line> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
@@ -245,7 +245,7 @@ fn disk(ready: &Json) -> Vec<Line> {
     lines
 }
 
-/// What a restart would find, as the running sidecar sees it.
+/// What a restart would find, as the running sidecar reports.
 fn whole(remote: &Remote) -> Vec<Line> {
     let checked = match remote.json(&Call::new("GET", "/check")) {
         Ok(checked) => checked,
@@ -265,7 +265,7 @@ fn whole(remote: &Remote) -> Vec<Line> {
     lines
 }
 
-/// That erased data may still be in the store's file, and why the last start has not changed that.
+/// That erased data may still be in the store's file, and why the last start has not removed it.
 fn erased_left(fault: &str) -> Line {
     let what = "erased data may still be in the store's file";
     match fault.is_empty() {
@@ -284,7 +284,7 @@ fn erased_left(fault: &str) -> Line {
     }
 }
 
-/// The same where no sidecar answers.
+/// The same without a running sidecar.
 fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
     let config = match serve::configured(global, &global.data) {
         Ok(config) => config,
@@ -318,7 +318,7 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
     }
 }
 
-/// What a look at the store and its keys has found.
+/// The result of the check of the store and its keys.
 fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<Line> {
     let mut lines = vec![match store {
         Some(fault) => Line::fail("store", fault),
@@ -348,7 +348,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     lines
 }
 
-/// What a backup or a restore that was killed has left, with keys in it.
+/// What an interrupted backup or restore has left, with keys in it.
 fn left_behind(global: &Global) -> Vec<Line> {
     let store = serve::configured(global, &global.data).map(|config| config.store.path);
     let store = store.unwrap_or_else(|_| global.data.join("kwic.redb"));
@@ -365,7 +365,7 @@ fn left_behind(global: &Global) -> Vec<Line> {
         .collect()
 }
 
-/// What only the running sidecar knows. What it does not answer is a line, too.
+/// What only the running sidecar knows. A missing answer is a line, too.
 fn running(remote: &Remote) -> Vec<Line> {
     let mut lines = Vec::new();
     let accounts = match items(remote, "/api/v1/accounts") {
@@ -395,7 +395,7 @@ fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
     Ok(found)
 }
 
-/// How mail goes out, and what came back of each account.
+/// The status of mail, and the bounces of each account.
 fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
     let (mut lines, mut statuses) = (Vec::new(), Vec::new());
     for slug in slugs {
@@ -424,12 +424,12 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
     lines
 }
 
-/// Accounts that a line names at most.
+/// The maximum number of accounts in a line.
 const NAMED_MAX: usize = 5;
 
-/// One line for all accounts: where letters wait, the one that waits longest is named.
+/// One line for all accounts: the one with the longest waiting letter is named.
 fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<Line> {
-    // Without its last letter, a longer moment is a later one.
+    // Without its last letter, a longer duration is a later one.
     let moment = |text: String| text.trim_end_matches('Z').to_owned();
     let since = |status: &Json| {
         moment(status.get("oldest").map(|oldest| text(oldest, "since")).unwrap_or_default())
@@ -471,7 +471,7 @@ fn mail_itself(status: &Json) -> Line {
     }
 }
 
-/// What the sidecar itself says should be mended.
+/// What the sidecar says should be fixed.
 fn warnings(remote: &Remote) -> Vec<Line> {
     let found = match items(remote, "/api/v1/warnings") {
         Ok(found) => found,

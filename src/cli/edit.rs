@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::Stop;
 use super::remote::{Call, Remote};
 
-/// What can be changed about a person, member or invited.
+/// The editable fields of a person, member or invitee.
 #[derive(Args, Debug)]
 pub(super) struct Person {
     /// The new first name
@@ -27,7 +27,7 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// The body of the call; a usage error where nothing is to change.
+    /// The body of the call; a usage error if nothing changes.
     pub(super) fn changes(self) -> Result<Json, Stop> {
         let given = [
             ("first_name", self.first_name.map(Json::from)),
@@ -39,7 +39,7 @@ impl Person {
     }
 }
 
-/// An object of what was given; a usage error naming the `flags` where nothing was.
+/// An object of the given values; a usage error with the `flags` if there are none.
 pub(super) fn changes<const N: usize>(
     given: [(&str, Option<Json>); N],
     flags: &str,
@@ -52,13 +52,13 @@ pub(super) fn changes<const N: usize>(
     }
 }
 
-/// An object of what was given.
+/// An object of the given values.
 pub(super) fn object<const N: usize>(given: [(&str, Option<Json>); N]) -> Json {
     let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Json::Object(given.collect::<Map<_, _>>())
 }
 
-/// Changes what was read as `before`, if it is still as it was read.
+/// Changes the record if it is unchanged since `before` was read.
 pub(super) fn patch(
     remote: &Remote,
     path: String,

@@ -105,7 +105,7 @@ pub(super) struct SendArgs {
     format: Option<Format>,
 }
 
-/// What can stand in a header field.
+/// The characters that a header value may have.
 fn printable(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
@@ -173,7 +173,7 @@ fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
     output::answer(global, &remote.json(&call)?, print_sent)
 }
 
-/// What somebody who has just invited needs to know.
+/// Prints the result of an invitation.
 pub(super) fn print_sent(invite: &Json) -> Result<(), Stop> {
     let revision = match text(invite, "revision") {
         revision if revision.is_empty() => revision,
@@ -271,7 +271,7 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     )))
 }
 
-/// The invite that can still be accepted, else the newest that has expired.
+/// The invite that can still be accepted, else the newest expired one.
 fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, Stop> {
     let address = email.as_str();
     let mut all = Vec::new();
@@ -308,7 +308,7 @@ fn path_of(who: &Who, invite: &Json, verb: &str) -> String {
     who.account.path(&format!("/api/v1/invites/{}{verb}", text(invite, "id")))
 }
 
-/// Invites everybody in a file with one call; each gets a verdict.
+/// Invites everybody in a file with one call; each gets a result.
 fn send_all(
     global: &Global,
     remote: &Remote,

@@ -104,7 +104,7 @@ fn passed(step: &Json) -> bool {
     step.get("ok").and_then(Json::as_bool) == Some(true)
 }
 
-/// How far the mail of an answer got, in plain words.
+/// The delivery status in a response, in plain words.
 pub(super) fn words(answer: &Json) -> String {
     let Some(delivery) = answer.get("delivery") else { return String::new() };
     let state = text(delivery, "state");

@@ -135,7 +135,7 @@ pub(super) enum MemberCommand {
     },
 }
 
-/// Each order, and the other way round.
+/// Each sort order, and its reverse.
 fn orders() -> PossibleValuesParser {
     let forward = MemberOrder::ALL.into_iter().map(|order| order.as_str().to_owned());
     PossibleValuesParser::new(forward.flat_map(|order| [format!("-{order}"), order]))
@@ -207,10 +207,10 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
     Ok(Exit::Ok)
 }
 
-/// Ids that stand for calls below `/members/`.
+/// Ids that are the names of calls below `/members/`.
 const CALLS: [&str; 3] = ["import", "export", "review"];
 
-/// The member of an account whom somebody names.
+/// The member of an account by id or address.
 pub(super) fn named(remote: &Remote, member: String, account: &Account) -> Result<Json, Stop> {
     find(remote, &Who { member, account: account.clone() })
 }
@@ -238,7 +238,7 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     found.ok_or_else(|| invited(remote, account, name).unwrap_or(unknown))
 }
 
-/// Says of an address that is no member's that it is invited, where it is.
+/// If an address is not a member's but invited, says so.
 fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Option<Stop> {
     let email = Email::parse(address).ok()?;
     let mut waits = false;
@@ -312,7 +312,7 @@ fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
 
 fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let member = find(remote, who)?;
-    // A member would show an own factor here.
+    // A member would have to present a second factor here.
     let shown = edit::object([]);
     let path = path_of(who, &member, "/reset-two-step");
     let ended = remote.json(&Call::new("POST", path).body(&shown))?;
@@ -332,7 +332,7 @@ fn reset_password(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     output::answer(global, &reset, |reset| print_reset(&output::person(&member), reset))
 }
 
-/// How somebody sets a new password: with the link that is printed, else with the one in the mail.
+/// How to set a new password: with the printed link, else with the one in the mail.
 pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
     let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
     if text(reset, "link").is_empty() {
@@ -388,7 +388,7 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
     })
 }
 
-/// How many members a finding names on one line.
+/// The maximum number of members in a line of a finding.
 const NAMED_MAX: usize = 5;
 
 fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
@@ -407,7 +407,7 @@ fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Whom a finding is about; `--json` names more.
+/// The members of a finding; `--json` lists more.
 fn concerned(finding: &Json) -> String {
     let members = finding.get("members").and_then(Json::as_array).map(Vec::as_slice);
     let one = |member: &Json| format!("{} ({})", text(member, "name"), text(member, "email"));
@@ -427,7 +427,7 @@ fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
         remote.download(path, output::bytes)?;
         return Ok(Exit::Ok);
     };
-    // Opened with the first piece: a call that is refused must not empty yesterday's file.
+    // Opened with the first piece: a refused call must not empty an existing file.
     let mut file = None;
     let received = remote.download(path, |piece| {
         let written = opened(&mut file, &output).and_then(|file| file.write_all(piece));

@@ -90,7 +90,7 @@ pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, Stop> {
     })
 }
 
-/// A folder that passes the gate.
+/// Loads a folder.
 pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
     gate(&files(dir)?)
 }
@@ -99,8 +99,8 @@ pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
     Ok(gate::load(files, &[])?)
 }
 
-/// The folder that is meant: the one of the configuration where none is named, else the built-in
-/// policies. Says which, where nobody named it.
+/// The chosen folder: by default the one of the configuration, else the built-in policies. Prints
+/// which one, if none was named.
 fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
     if folder.dir.is_some() {
         return Ok(folder.dir);
@@ -118,7 +118,7 @@ fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
     Ok(dir)
 }
 
-/// Judges a folder. That it is refused is the answer, for a program too.
+/// Checks a folder. A refusal is a result, also as JSON.
 fn judged(
     global: &Global,
     folder: Folder,
@@ -146,7 +146,7 @@ fn judged(
     }
 }
 
-/// One text a fault; the lines below its first are indented.
+/// One text for each fault; lines after the first are indented.
 fn faults(text: &str) -> Vec<String> {
     let mut faults: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -231,8 +231,8 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
     Ok(Exit::Ok)
 }
 
-/// Formats every policy file, once all of them are understood; else names those that are not and
-/// writes nothing.
+/// Formats every policy file if all of them can be parsed; else names those that cannot and writes
+/// nothing.
 fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     let mut changed = Vec::new();
     let mut faults = Vec::new();

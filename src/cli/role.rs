@@ -115,7 +115,7 @@ pub(super) struct MatrixRow {
     pub(super) action: String,
     pub(super) resource: String,
     pub(super) cells: Vec<String>,
-    /// The policies that a cell which says `depends` depends on.
+    /// The policies on which a cell with `depends` depends.
     pub(super) depends_on: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ impl Matrix {
         Self { roles: strings(document, "roles"), rows: rows.map(row).collect() }
     }
 
-    /// The columns of these roles, in the order they are named; all where none is.
+    /// The columns of these roles, in the given order; all by default.
     fn only(self, wanted: &[String]) -> Result<Self, Stop> {
         if wanted.is_empty() {
             return Ok(self);
@@ -177,7 +177,7 @@ pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
     let depends_on = named.then_some("depends on policy");
     let head: Vec<&str> = ["action", "on"].into_iter().chain(roles).chain(depends_on).collect();
     if !output::is_terminal() {
-        // Without its roles no cell says anything, in a pipe either.
+        // Without a header the cells have no meaning, in a pipe either.
         output::line(&head.join("\t"))?;
     }
     output::table(&head, &rows)

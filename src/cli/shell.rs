@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Cli, Exit, Global, Outcome, Stop, output};
 
-/// What a page says behind its options, the same for every command; roff.
+/// The common end of every manual page; roff.
 const ENDING: &str = r#".SH "EXIT STATUS"
 .TP
 0
@@ -63,8 +63,8 @@ pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
     clap_complete::generate(args.shell, &mut Cli::command(), "kwic-team", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if args.shell == Shell::Bash {
-        // clap_complete 4.6 spells a dash in a program's name in two ways, so that nothing below
-        // the first word is found.
+        // clap_complete 4.6 spells a dash in a program's name in two ways, so that subcommands are
+        // not completed.
         script = script.replace("kwic__subcmd__team", "kwic__team");
     }
     output::print(&script)?;
@@ -104,7 +104,7 @@ pub(super) fn man(global: &Global, args: &ManArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The command and all below it.
+/// The command and all subcommands.
 fn all(command: &Command) -> Vec<&Command> {
     std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
 }

@@ -92,7 +92,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
     }
 }
 
-/// The id of a token that is named by its id or by its name.
+/// The id of a token, by id or by name.
 fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, Stop> {
     let mut named = Vec::new();
     let mut is_id = false;
@@ -110,7 +110,7 @@ fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, St
             "several tokens are named `{token}`: give the id of one of them: `{}`",
             named.join("`, `")
         ))),
-        // An id, or nothing that is known: the sidecar says so.
+        // An id, or an unknown name: the sidecar reports it.
         _ => Ok(token),
     }
 }

@@ -5,11 +5,11 @@
 
 use crate::domain::limits;
 
-/// What a key takes.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     Bool,
-    /// A whole number between these.
+    /// A whole number in this range.
     Number(i64, i64),
     Text,
     /// The path of a file, folder or socket.
@@ -33,10 +33,10 @@ pub(super) struct Key {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) takes: Takes,
-    /// As it is written in the file; empty where the key is unset by default.
+    /// The default as written in the file; empty if the key is unset by default.
     pub(super) default: &'static str,
     pub(super) about: &'static str,
-    /// May come from a file that `..._FILE` names, and is never printed.
+    /// May be read from a file that `..._FILE` names, and is never printed.
     pub(super) secret: bool,
 }
 

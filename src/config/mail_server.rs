@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use super::Mail;
 
-/// Where mail goes out, and who signs in there.
+/// The mail server, and the login.
 pub struct MailServer {
     /// The host, without brackets.
     pub host: String,
     /// The port; that of the scheme where the address names none.
     pub port: u16,
-    /// Who signs in, where somebody does.
+    /// The login, if there is one.
     pub login: Option<Login>,
-    /// How the connection is made safe.
+    /// How the connection is encrypted.
     pub scheme: Scheme,
 }
 
@@ -23,15 +23,15 @@ pub struct MailServer {
 pub struct Login {
     /// The name.
     pub user: String,
-    /// What shows that it is this one.
+    /// The credential of the login.
     pub proof: Proof,
 }
 
-/// What shows who signs in. It never prints.
+/// The credential of a login. Never printed.
 pub enum Proof {
     /// A password.
     Password(String),
-    /// An access token (XOAUTH2), which is read anew for each connection.
+    /// An access token (XOAUTH2), which is read for each connection.
     Token(TokenSource),
 }
 
@@ -56,7 +56,7 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
-    /// The key that names it.
+    /// The configuration key.
     #[must_use]
     pub const fn key(&self) -> &'static str {
         match self {
@@ -66,20 +66,20 @@ impl TokenSource {
     }
 }
 
-/// How a connection is made safe.
+/// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `smtps://`: TLS from the first byte (RFC 8314 section 3.3).
     Implicit,
-    /// `smtp://` with `tls=required`: STARTTLS, or nothing.
+    /// `smtp://` with `tls=required`: STARTTLS is required.
     StartTls,
     /// `smtp://` to this machine.
     Open,
 }
 
 impl MailServer {
-    /// What `mail.url` and the keys of the token say; for what cannot be used the key that is at
-    /// fault, and a sentence that follows it.
+    /// The mail server of `mail.url` and the keys of the token; or the key at fault, and the rest
+    /// of a sentence about it.
     ///
     /// # Errors
     /// The first fault.
@@ -92,8 +92,8 @@ impl MailServer {
         Self::parse(url, source).map_err(at_url)
     }
 
-    /// Reads the address; a sentence that follows `mail.url` and never repeats it, for one that
-    /// cannot be used.
+    /// Parses the URL; the error is the rest of a sentence about `mail.url`, which never repeats
+    /// it.
     fn parse(url: &str, source: Option<TokenSource>) -> Result<Self, String> {
         let (implicit, rest) = match (url.strip_prefix("smtps://"), url.strip_prefix("smtp://")) {
             (Some(rest), _) => (true, rest),
@@ -144,14 +144,14 @@ impl MailServer {
         Ok(Self { host: host.to_owned(), port: port.unwrap_or(usual), login, scheme })
     }
 
-    /// Whether the address carries a password.
+    /// Whether the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.login.as_ref().is_some_and(|login| matches!(login.proof, Proof::Password(_)))
     }
 }
 
-/// Where the token comes from; `None` where none is asked for.
+/// The source of the token; `None` if none is configured.
 fn token_source(mail: &Mail) -> Result<Option<TokenSource>, (&'static str, String)> {
     match (&mail.oauth_token_file, mail.oauth_token_command.as_slice()) {
         (None, []) => Ok(None),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Failure, Kind};
 
-/// The path without the symbolic links at its end: code that replaces the file or folder there must
-/// replace what the link leads to, and not the link.
+/// The path without the symbolic links at its end: code that replaces the file or folder must
+/// replace the target of the link, and not the link.
 ///
 /// # Errors
 /// `Internal` `link_lost` where it leads to nothing.
@@ -23,7 +23,7 @@ pub fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// What to do about a fault of the system, where that is known. Names no path.
+/// The remedy for an I/O error, if it is known. Names no path.
 #[must_use]
 pub fn remedy(fault: &io::Error) -> Option<&'static str> {
     /// Too many open files, in this process and on the machine (`errno(3)`).

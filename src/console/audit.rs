@@ -19,7 +19,7 @@ use crate::engine::Snapshot;
 use crate::flows::{audit, members};
 use crate::store::{AuditFilter, Page};
 
-/// Fields that name something which no page shows: they stand in the export and the API.
+/// Fields that no page shows: they are in the export and the API.
 const PROGRAMS: [&str; 5] = ["id", "letter", "member", "session", "token"];
 
 /// Entries on a page.
@@ -28,11 +28,11 @@ const PAGE: usize = 50;
 /// A part of a sentence.
 pub(super) enum Piece {
     Words(String),
-    /// Somebody: leads to what befell who has this id.
+    /// A person: links to the entries about this id.
     Somebody {
         name: String,
         about: String,
-        /// It is the person's own name, which is written as it is.
+        /// Whether it is the person's own name, which is not capitalized.
         own: bool,
     },
 }
@@ -41,7 +41,7 @@ pub(super) enum Piece {
 struct Told {
     sentence: Vec<Piece>,
     when: When,
-    /// What changed, from what, to what.
+    /// The changed fields, with their old and new values.
     fields: Vec<(String, Option<String>, Option<String>)>,
     erased: bool,
 }
@@ -55,10 +55,10 @@ struct Timeline<'p> {
     event: String,
     events: Vec<(&'static str, &'static str)>,
     entries: Vec<Told>,
-    /// Nobody is known by what was typed.
+    /// Nobody matches what was typed.
     nobody: bool,
     chain: Option<ChainReport>,
-    /// Path and query of this page, for a further parameter.
+    /// Path and query of this page, to which parameters are added.
     here: String,
     next: Option<String>,
 }
@@ -101,14 +101,14 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     }))
 }
 
-/// Whom the page is about.
+/// The member whose entries are shown.
 enum Target {
     All,
     Id(String),
     Nobody,
 }
 
-/// By address, or by the id of somebody who may have left.
+/// By address, or by the id of a person who may have left.
 async fn target(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<Target, Failure> {
     if text.is_empty() {
         return Ok(Target::All);
@@ -133,7 +133,7 @@ async fn entries(
     audit::latest(call.app, viewer.caller(), &filter, before, PAGE).await
 }
 
-/// Name and words of each event, in the order of the words.
+/// The name and label of each event, sorted by label.
 fn events() -> Vec<(&'static str, &'static str)> {
     let mut events: Vec<_> =
         AuditEvent::ALL.into_iter().map(|event| (event.as_str(), w::event(event).0)).collect();
@@ -146,7 +146,7 @@ fn told(people: &People, live: &Snapshot, entry: &AuditEntry) -> Told {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
     let pattern = known.map_or(w::EVENT_UNKNOWN, |event| w::event(event).1);
     let fields = entry.detail.iter().flat_map(|detail| &detail.fields);
-    // Roles by their titles and moments written out; what is for programs alone is left to them.
+    // Roles by title and formatted times; technical values are left out.
     let value = |name: &str, value: &Option<String>| {
         let text = value.as_deref()?;
         Some(match (name, RoleId::parse(text)) {

@@ -7,7 +7,7 @@ use crate::flows::letters;
 use crate::store::invites::OpenInvites;
 use crate::store::roster::Roster;
 
-/// The lines, for whoever can do something about them.
+/// The banners for a viewer who can act on them.
 pub(super) async fn of(
     call: &Call<'_>,
     viewer: &Viewer,

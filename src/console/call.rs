@@ -14,23 +14,23 @@ use crate::http::{Reply, Request, query};
 
 pub(super) type Answer = Result<Reply, Failure>;
 
-/// One page that is asked for.
+/// One request for a page.
 pub(super) struct Call<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,
-    /// What stands in the path for an id, decoded; empty where there is none.
+    /// The decoded path segment for an id; empty if there is none.
     pub(super) id: String,
-    /// What is to be done, where the path says so.
+    /// The action, if the path names one.
     pub(super) verb: String,
 }
 
 impl Call<'_> {
-    /// Where it comes from.
+    /// The client address.
     pub(super) fn from(&self) -> From {
         browser::client(self.app, self.request)
     }
 
-    /// Whoever is signed in.
+    /// The signed-in member.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Busy`.
@@ -38,7 +38,7 @@ impl Call<'_> {
         Viewer::of(self.app, self.request).await
     }
 
-    /// What was typed into a form; a small one of callers not signed in.
+    /// The submitted form; of limited size for callers without a session.
     ///
     /// # Errors
     /// As [`Form::read`].
@@ -51,17 +51,17 @@ impl Call<'_> {
         Form::read(self.request, most).await
     }
 
-    /// A parameter of the address; empty where it is missing.
+    /// A query parameter; empty if it is missing.
     pub(super) fn parameter(&self, name: &str) -> String {
         self.parameters(name).into_iter().next().unwrap_or_default()
     }
 
-    /// The place that the page leads back to: the one that its address names, else the usual one.
+    /// The place to return to: from the query, else the default.
     pub(super) fn back(&self, usual: &str) -> String {
         place::back(&self.parameter(BACK), usual)
     }
 
-    /// Every value of a parameter that is not empty.
+    /// All values of a parameter that are not empty.
     pub(super) fn parameters(&self, name: &str) -> Vec<String> {
         let pairs = query::pairs(self.request.query().unwrap_or_default());
         let found = pairs.flatten().filter(|(given, _)| given == name);

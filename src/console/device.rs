@@ -2,8 +2,7 @@
 //!
 //! Never shows the string itself, which can contain anything.
 
-/// What a browser's name for itself contains, and what it is. Those that pretend to be others
-/// stand before the others.
+/// Fragments of user-agent strings and their browsers. Those that imitate others come first.
 const BROWSERS: [(&str, &str); 9] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

@@ -19,7 +19,7 @@ use crate::flows::invites::{self, Invitation, Shown};
 use crate::flows::members;
 use crate::flows::roles::Titles;
 
-/// Where an invitation is shown once it is made.
+/// The page to which a new invitation leads.
 const INVITATIONS: &str = "/team?tab=invitations";
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
@@ -37,7 +37,7 @@ async fn able(call: &Call<'_>) -> Result<Viewer, Failure> {
     }
 }
 
-/// Names one filling-in of the form: a second press, or a resent page, makes no second invite.
+/// The idempotency key of the form: a second click, or a resubmission, makes no second invite.
 fn key() -> Result<String, Failure> {
     Ok(Token::from_bytes(entropy::random()?).expose().to_owned())
 }
@@ -104,8 +104,7 @@ fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
     Some(Invitation { email, first_name, last_name, role })
 }
 
-/// The page after an invitation was made or changed: its link, where no mail carries it, or what
-/// was done.
+/// The page after an invitation was created or changed: its link, if no mail is sent, or a message.
 pub(super) fn sent(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -122,13 +121,13 @@ pub(super) fn sent(
     }
 }
 
-/// Whoever has the address already, where that is why an invitation was refused.
+/// The holder of the address, if an invitation was refused because of it.
 async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member> {
     let email = Email::parse(form.text("email").trim()).ok()?;
     members::by_email(call.app, viewer.caller(), &email).await.ok()?
 }
 
-/// Says who has the address, instead of that somebody has.
+/// Names the holder of the address in the message.
 async fn helped(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: Failure) -> Failure {
     if !matches!(failure.code, "already_member" | "suspended_member") {
         return failure;
@@ -140,17 +139,17 @@ async fn helped(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: Failure)
     Failure { fields: vec![("email".to_owned(), sentence.clone())], public: sentence, ..failure }
 }
 
-/// What whoever meets such a refusal most likely wants.
+/// A suggested next step after such a refusal.
 async fn next_step(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<(String, String)> {
     let member = holder(call, viewer, form).await?;
     let name = w::manage(&member.full_name());
     Some((super::member::path(&member.id, ""), name))
 }
 
-/// One pasted line, and what became of it.
+/// One pasted line with its result.
 struct Verdict {
     line: String,
-    /// Why it was not sent; `None` where it was.
+    /// Why it was not sent; `None` if it was.
     why: Option<String>,
 }
 
@@ -159,12 +158,12 @@ struct Verdict {
 struct Verdicts<'p> {
     shell: Shell<'p>,
     verdicts: Vec<Verdict>,
-    /// The lines that are still to be sent.
+    /// The lines still to be sent.
     left: String,
-    /// The role of those who are pasted without one.
+    /// The role for lines without one.
     role: String,
     checked: bool,
-    /// How many can be sent.
+    /// The number of valid lines.
     good: usize,
 }
 
@@ -173,7 +172,7 @@ pub(super) async fn several(call: &mut Call<'_>) -> Answer {
     Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
 }
 
-/// The choice of no role for those who are pasted without one.
+/// The choice of no default role.
 const NO_ROLE: &str = "-";
 
 fn several_sheet<'p>(
@@ -202,7 +201,7 @@ fn several_sheet<'p>(
         .cancel("/team")
 }
 
-/// Checks the lines, and sends the good ones once they were seen.
+/// Checks the lines, and sends the valid ones after confirmation.
 pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let viewer = able(call).await?;
@@ -237,7 +236,7 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     Ok(page(&Verdicts { shell, verdicts, left, role, checked: !sending, good }))
 }
 
-/// What can be seen before anything is sent.
+/// The checks that are possible before sending.
 async fn would_refuse(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Option<String> {
     if !viewer.rights.gives.contains(&invitation.role) {
         return Some(w::sentence(&w::no_such_role(invitation.role.as_str())));

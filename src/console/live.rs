@@ -8,10 +8,10 @@ use crate::flows::events::{self, Event};
 use crate::http::{Piece, Reply};
 use crate::throttle::Place;
 
-/// Below the console's own path.
+/// The path below the base path.
 pub(super) const PATH: &str = "/live";
 
-/// Pieces that may wait for the listener to take them; the flow holds back more.
+/// Buffered pieces for the listener; the flow holds back more.
 const PIECES_AHEAD: usize = 1;
 
 pub(super) async fn follow(call: &mut Call<'_>) -> Answer {
@@ -22,7 +22,7 @@ pub(super) async fn follow(call: &mut Call<'_>) -> Answer {
     Ok(Reply::events(receiver))
 }
 
-/// Until either end is gone. The place is held until the listener has taken the end, or its
+/// Until either end is closed. The slot is held until the listener has received the end, or its
 /// connection is closed.
 async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _place: Place) {
     loop {
@@ -31,7 +31,7 @@ async fn pass_on(mut told: mpsc::Receiver<Event>, pieces: mpsc::Sender<Piece>, _
             () = pieces.closed() => return,
         };
         let piece = match event {
-            // A comment: the page learns that it is heard.
+            // A comment: tells the page that the connection works.
             Some(Event::Begins(_) | Event::Beat) => Piece::Bytes(":\n\n".into()),
             Some(_) => Piece::Bytes("event: changed\ndata:\n\n".into()),
             None => Piece::Last,

@@ -47,7 +47,7 @@ pub(super) async fn set_password(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The rules speak of `password`, which here is the new one.
+/// The rules name the field `password`, which is the new one here.
 fn of_new_password(mut failure: Failure) -> Failure {
     if failure.kind == Kind::Invalid {
         for (name, _) in &mut failure.fields {

@@ -51,7 +51,7 @@ pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
     Ok(reset_sheet(call, None).page())
 }
 
-/// Asks for the code, but where one is known to open.
+/// Asks for the code, unless a valid one is known.
 fn reset_sheet<'p>(call: &Call<'_>, known: Option<&str>) -> Sheet<'p> {
     let shell = Shell::outside(call.app, call.request, w::RESET);
     let sheet = Sheet::new(shell, "/reset", w::SAVE).line(w::RESET_WHY);
@@ -59,7 +59,7 @@ fn reset_sheet<'p>(call: &Call<'_>, known: Option<&str>) -> Sheet<'p> {
         Some(token) => sheet.hidden("token", token),
         None => sheet.input(sent()),
     };
-    // Whose it is, and so what the account asks for, is known only once the link was brought.
+    // The member, and so the account's rules, are known only once the link was given.
     let rules = w::password_rules_of_anybody(chars_min(false), chars_min(true));
     sheet
         .input(Input::new("password", w::NEW_PASSWORD, kind::NEW_PASSWORD).hint(rules))

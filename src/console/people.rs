@@ -18,7 +18,7 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Whoever these entries are by and about.
+    /// The actors and targets of these entries.
     ///
     /// # Errors
     /// `Denied` `not_allowed`; `Busy`.
@@ -32,7 +32,7 @@ impl People {
         for entry in entries {
             ids.insert(&entry.target);
             ids.extend(bearer(&entry.actor));
-            // Who is not here any more may still be named by what was written of the leaving.
+            // Names of former members come from the entry about their leaving, if any.
             if let Some(name) = written(entry) {
                 names.entry(entry.target.clone()).or_insert(name);
             }
@@ -45,7 +45,7 @@ impl People {
         Ok(Self { names })
     }
 
-    /// Nobody, for who may not see the team.
+    /// No names, for viewers who may not see the team.
     pub(super) const fn nobody() -> Self {
         Self { names: BTreeMap::new() }
     }
@@ -68,7 +68,7 @@ impl People {
         }
     }
 
-    /// Whom it was done to.
+    /// The target of an entry.
     pub(super) fn target(&self, id: &str) -> Piece {
         let (own, about) = (self.names.contains_key(id), id.to_owned());
         let name = self.names.get(id).cloned().unwrap_or_else(|| w::SOMEBODY_GONE.to_owned());
@@ -86,7 +86,7 @@ fn bearer(label: &str) -> Option<&str> {
     }
 }
 
-/// The name that an entry wrote down, where it wrote one whole.
+/// The name in an entry, if it has both parts.
 fn written(entry: &AuditEntry) -> Option<String> {
     let fields = &entry.detail.as_ref()?.fields;
     let value = |wanted: &str| {

@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 
 use super::is_page;
 
-/// The parameter, and the field of a form, that names the place to lead back to.
+/// The query parameter, and form field, with the place to return to.
 pub(super) const BACK: &str = "back";
 
-/// A page of our own that a request names to lead back to; `usual` where it names none.
+/// The page of the console to return to; `usual` if the request names none.
 pub(super) fn back(named: &str, usual: &str) -> String {
     let is_plain = named.bytes().all(|byte| byte.is_ascii_graphic());
     let place = if is_plain && is_page(named) { named } else { usual };
     place.to_owned()
 }
 
-/// An address; parameters without a value are left out.
+/// A path with query parameters; those without a value are left out.
 #[derive(Clone)]
 pub(super) struct Place {
     text: String,
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-/// Percent-encodes all but letters and digits (RFC 3986, section 2.1).
+/// Percent-encodes everything but letters and digits (RFC 3986, section 2.1).
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {

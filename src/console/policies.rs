@@ -26,19 +26,19 @@ pub(super) use super::policies_try::show as try_one;
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.
 const PAGE: usize = 10;
-/// Lines of one reload that are shown; the audit log has all.
+/// The number of lines of one reload that are shown; the audit log has more.
 const CHANGES_SHOWN: usize = 50;
 
-/// One thing that is wrong with the folder.
+/// One fault of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// Where, and what.
     pub(super) text: String,
-    /// The line with its span underlined; empty where there is none.
+    /// The line with the fault underlined; empty if there is none.
     pub(super) excerpt: String,
 }
 
-/// One set that went live.
+/// One set that became live.
 struct Installed {
     when: When,
     by: String,
@@ -52,7 +52,7 @@ struct Installed {
 struct Policies<'p> {
     shell: Shell<'p>,
     last_good: bool,
-    /// What became of the folder.
+    /// The result of the last load.
     told: &'static str,
     faults: Vec<Fault>,
     when: When,
@@ -60,7 +60,7 @@ struct Policies<'p> {
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
     files: Vec<String>,
-    /// Whether the viewer may load the folder again.
+    /// Whether the viewer may reload.
     reloads: bool,
     history: Vec<Installed>,
     next: Option<String>,
@@ -112,7 +112,7 @@ fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Who loaded policies, as far as the viewer may know them: nobody is, without the team.
+/// The name of an actor, for viewers who may see the team.
 async fn named(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -139,8 +139,7 @@ fn installed(people: &People, entry: AuditEntry) -> Installed {
     Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }
 }
 
-/// The faults of a refused folder, one by one: `file:line: message`, and below it, indented, the
-/// line at fault.
+/// The faults of a refused folder: `file:line: message`, and below it, indented, the line at fault.
 pub(super) fn faults(text: &str) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for line in text.lines() {

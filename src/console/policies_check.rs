@@ -18,7 +18,7 @@ use crate::flows::reload::{self, ReloadReport};
 struct Check<'p> {
     shell: Shell<'p>,
     faults: Vec<Fault>,
-    /// What loading it would do, where nothing is wrong.
+    /// What loading it would change, if there is no fault.
     report: Option<ReloadReport>,
 }
 

@@ -25,7 +25,7 @@ struct Answered {
     sentence: String,
     /// Id and text of each policy that decided.
     policies: Vec<(String, String)>,
-    /// What would change the answer.
+    /// What else would change the decision.
     remedy: String,
 }
 
@@ -98,7 +98,7 @@ async fn answered(
     })
 }
 
-/// The id of whoever has this address; what is none of an address is an id already.
+/// The id of the member with this address; any other text is an id.
 async fn subject(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<String, Failure> {
     let Ok(email) = Email::parse(text) else { return Ok(text.to_owned()) };
     let found = members::by_email(call.app, viewer.caller(), &email).await?;

@@ -16,7 +16,7 @@ use crate::flows::roles::{self, Suggested};
 
 const SECTION: &str = "/roles";
 
-/// What can be done with one thing: `broadcasts` with `view` and `send`.
+/// The actions on one kind of thing: `broadcasts` with `view` and `send`.
 struct Topic {
     name: String,
     verbs: String,
@@ -49,18 +49,18 @@ pub(super) async fn guide(call: &mut Call<'_>) -> Answer {
     Ok(page(&Guide { shell: Shell::inside(call, &viewer, w::ROLES, SECTION), roles }))
 }
 
-/// One row of the table: an action on a type of resource, and how each role stands to it.
+/// One row: an action on a type of resource, with a cell for each role.
 struct Line {
     action: String,
     resource: String,
     words: String,
-    /// Class, sign and word of each.
+    /// Class, symbol and word of each cell.
     cells: Vec<(&'static str, &'static str, &'static str)>,
-    /// What cells that say "Depends" depend on; empty where none does.
+    /// The policies on which cells with "Depends" depend; empty if there are none.
     depends_on: String,
 }
 
-/// The rows about one thing.
+/// The rows about one kind of thing.
 struct Group {
     name: String,
     lines: Vec<Line>,
@@ -73,7 +73,7 @@ struct Compare<'p> {
     search: String,
     titles: Vec<String>,
     groups: Vec<Group>,
-    /// How many rows are shown of how many.
+    /// The number of rows shown, and of all.
     counted: String,
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
     Ok(page(&Compare { shell, search, titles, groups, counted }))
 }
 
-/// The rows that a search finds, by thing.
+/// The rows that match a search, grouped.
 fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
     let wanted = search.trim().to_lowercase();
     let mut groups: BTreeMap<String, Vec<Line>> = BTreeMap::new();
@@ -109,14 +109,14 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
     groups.into_iter().map(|(name, lines)| Group { name, lines }).collect()
 }
 
-/// An action to tick.
+/// An action to select.
 struct Choice {
     action: String,
     words: String,
     ticked: bool,
 }
 
-/// What is suggested for a job, as it is shown.
+/// The suggested role for a job.
 struct Advice {
     suggested: Suggested,
     others: Vec<String>,
@@ -130,7 +130,7 @@ struct Advice {
 struct Picker<'p> {
     shell: Shell<'p>,
     choices: Vec<(String, Vec<Choice>)>,
-    /// What was ticked on a page that is older than the policies.
+    /// Selected actions that the live policies no longer have.
     gone: Vec<String>,
     advice: Option<Advice>,
 }
@@ -167,7 +167,7 @@ fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
     }
 }
 
-/// Actions by what they are done to, in the words of people.
+/// Actions grouped by what they are done to, with readable names.
 fn topics(actions: &[String]) -> Vec<Topic> {
     let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for action in actions {
@@ -177,7 +177,7 @@ fn topics(actions: &[String]) -> Vec<Topic> {
     topics.into_iter().map(topic).collect()
 }
 
-/// What people call a role; its bare name where the live policies do not have it.
+/// The title of a role; its id if the live policies do not have it.
 pub(super) fn title(live: &Snapshot, id: &RoleId) -> String {
     let card = live.roles().iter().find(|card| card.id == *id);
     card.map_or_else(|| id.to_string(), |card| card.title.clone())

@@ -18,10 +18,10 @@ use crate::domain::session::ended;
 use crate::domain::{AuditEntry, AuditEvent, Passkey, Session, SessionId, Timestamp};
 use crate::flows::{personal, sessions, two_step};
 
-/// Recovery codes of which there should be new ones soon.
+/// With this many recovery codes or fewer, new ones are advised.
 const CODES_LOW: usize = 3;
 
-/// One device that is signed in.
+/// One signed-in device.
 struct Device {
     id: String,
     name: String,
@@ -39,7 +39,7 @@ struct Key {
     used: Option<When>,
 }
 
-/// One sign-in that was.
+/// One earlier sign-in.
 struct SignIn {
     at: When,
     name: String,
@@ -59,7 +59,7 @@ struct Me<'p> {
     codes_low: bool,
     enforced: bool,
     keys: Vec<Key>,
-    /// Why there can be no other one.
+    /// Why no further one can be added.
     no_more_keys: Option<String>,
     devices: Vec<Device>,
     sign_ins: Vec<SignIn>,

@@ -9,7 +9,7 @@ use crate::flows::permit::{Caller, Rights, rights};
 use crate::flows::sessions::{self, COOKIE, SignedIn};
 use crate::http::Request;
 
-/// Somebody who is signed in.
+/// The signed-in member.
 #[derive(Clone, Debug)]
 pub(super) struct Viewer {
     pub(super) signed_in: SignedIn,
@@ -19,7 +19,7 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    /// Whoever is signed in; counts as use of the session.
+    /// Authenticates the viewer; counts as use of the session.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Busy`.

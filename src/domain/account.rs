@@ -62,16 +62,16 @@ impl fmt::Debug for AccountSlug {
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its name in addresses; never changes.
+    /// Its short name; never changes.
     pub slug: AccountSlug,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// How long its invites may be accepted; `None` takes `invites.lifetime` of the configuration.
+    /// When its invites expire; `None` for `invites.lifetime` of the configuration.
     pub invite_lifetime: Option<Duration>,
     /// Whether everybody needs a second factor to sign in.
     pub two_step_enforced: bool,
-    /// Rises with every change.
+    /// Increases with every change.
     pub version: Version,
 }

@@ -12,51 +12,51 @@ use super::revision::Timestamp;
 use super::role::RoleId;
 use super::token::{Token, TokenHash};
 
-/// What every secret begins with, so that who finds one knows what it opens.
+/// The prefix of every secret, so that one that leaks can be recognized.
 pub const PREFIX: &str = "kwt_";
 
 random_id! {
-    /// Names an API token to people: `t` and 26 base-32 digits. Opens nothing.
+    /// Identifies an API token: `t` and 26 base-32 digits. Not a secret.
     ApiTokenId, 't'
 }
 
-/// An API token that has been made.
+/// An API token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
     /// Unique in the whole store.
     pub id: ApiTokenId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// What it is for, in its maker's words.
+    /// What it is for, in its creator's words.
     pub name: Name,
-    /// What it may do.
+    /// Its role.
     pub role: RoleId,
-    /// Whom it acts as, and ends with.
+    /// The member that it acts as, and ends with.
     pub member: MemberId,
     /// The maker's account.
     pub account: AccountSlug,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires: Timestamp,
-    /// When it was used last, right to a minute or so; `None` before its first use.
+    /// The last use, accurate to about a minute; `None` before the first.
     pub used: Option<Timestamp>,
 }
 
-/// Reads a secret that somebody brings; `None` for what cannot be one.
+/// Parses a presented secret; `None` if it cannot be one.
 #[must_use]
 pub fn parse(text: &str) -> Option<Token> {
     Token::parse(text.strip_prefix(PREFIX)?)
 }
 
-/// The secret, for the one answer that shows it.
+/// The secret, for the one response that shows it.
 #[must_use]
 pub fn secret(token: &Token) -> String {
     format!("{PREFIX}{}", token.expose())
 }
 
-/// The failure for a secret that opens nothing, whatever the cause: one answer, so that it tells
-/// nobody whether there ever was such a token.
+/// The failure for a secret that is not valid, whatever the cause: one message, which does not
+/// reveal whether the token existed.
 #[must_use]
 pub fn ended() -> Failure {
     Failure::new(
@@ -66,7 +66,7 @@ pub fn ended() -> Failure {
     )
 }
 
-/// The failure for an id that names no token here.
+/// The failure for the id of an unknown token.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(

@@ -22,11 +22,11 @@ pub struct Change {
 /// One record after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// An account, made or changed.
+    /// An account, created or changed.
     Account(Account),
-    /// A member, made or changed.
+    /// A member, created or changed.
     Member(Member),
-    /// A member that is no more.
+    /// A member that was removed.
     MemberGone {
         /// Who it was.
         id: MemberId,
@@ -35,22 +35,22 @@ pub enum Row {
     },
     /// A session, begun or used.
     Session(Session),
-    /// A session that is no more.
+    /// A session that ended.
     SessionGone(TokenHash),
-    /// An API token, made or used.
+    /// An API token, created or used.
     ApiToken(ApiToken),
-    /// An API token that is no more.
+    /// An API token that ended.
     ApiTokenGone(TokenHash),
-    /// A letter waits for its turn.
+    /// A letter was queued.
     LetterQueued,
-    /// Mail was stopped or goes out again.
+    /// Mail was stopped or resumed.
     Mail(Option<MailStop>),
 }
 
 /// One record read while loading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// So many members are to come: room can be made for all of them.
+    /// The number of members to come, so that room can be reserved.
     Coming(usize),
     /// An account.
     Account(Account),

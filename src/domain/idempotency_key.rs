@@ -21,14 +21,14 @@ impl IdempotencyKey {
         if fits { Ok(Self(text.into())) } else { Err(refused()) }
     }
 
-    /// What is kept of it: a caller may choose a key that names somebody.
+    /// What is stored of it: a caller may choose a key that names somebody.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&[b"idempotency key", self.0.as_bytes()])
     }
 }
 
-/// The failure for what is no key, and where it is not clear which is meant.
+/// The failure for an invalid or repeated key.
 #[must_use]
 pub fn refused() -> Failure {
     let most = limits::IDEMPOTENCY_KEY_CHARS_MAX;

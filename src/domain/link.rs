@@ -12,34 +12,34 @@ use super::random_id::random_id;
 use super::revision::Timestamp;
 
 random_id! {
-    /// Names a link in the whole store: `l` and 26 base-32 digits.
+    /// Identifies a link: `l` and 26 base-32 digits.
     LinkId, 'l'
 }
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkPurpose {
     /// A new password.
     PasswordReset,
-    /// A new address, which both ends confirm: one link goes to the old address, one to the new.
+    /// A new address, confirmed from both: one link goes to the old address, one to the new.
     EmailChange {
         /// The new address.
         to: Email,
-        /// Which end this link is.
+        /// Which of the two.
         end: EmailEnd,
     },
 }
 
-/// The two ends of a change of address.
+/// The two addresses of an address change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EmailEnd {
-    /// The address that the member still has.
+    /// The current address.
     Old,
-    /// The address that the member will have.
+    /// The new address.
     New,
 }
 
-/// A link that has been given out.
+/// A link that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Unique in the whole store.
@@ -50,18 +50,18 @@ pub struct Link {
     pub member: MemberId,
     /// What it is for.
     pub purpose: LinkPurpose,
-    /// The key that its token was derived with.
+    /// The key from which its token is derived.
     pub key: KeyId,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// For a change of address: when this end was confirmed.
+    /// For an address change: when this side was confirmed.
     pub confirmed: Option<Timestamp>,
 }
 
 impl Link {
-    /// Whether it opens at a moment.
+    /// Whether it works at a given time.
     ///
     /// # Errors
     /// `Gone`, code `link_expired`.
@@ -77,7 +77,7 @@ impl Link {
     }
 }
 
-/// The failure for a token that opens nothing: never given out, used, or replaced.
+/// The failure for a token that is not valid: unknown, used, or replaced.
 #[must_use]
 pub fn dead() -> Failure {
     Failure::new(

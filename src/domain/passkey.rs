@@ -11,13 +11,13 @@ use super::random_id::random_id;
 use super::revision::Timestamp;
 
 random_id! {
-    /// Names a passkey in the whole store: `p` and 26 base-32 digits. Made of the credential's own
-    /// id, so that the same credential has the same name whoever brings it.
+    /// Identifies a passkey: `p` and 26 base-32 digits. Derived from the credential's id, so that
+    /// the same credential always has the same id here.
     PasskeyId, 'p'
 }
 
 impl PasskeyId {
-    /// The name of the credential that an authenticator calls so: half a SHA-256 of it.
+    /// The id of a credential: half a SHA-256 of the authenticator's id.
     #[must_use]
     pub fn of_credential(id: &[u8]) -> Self {
         let Digest(digest) = Digest::of(&[b"passkey", id]);
@@ -30,17 +30,17 @@ impl PasskeyId {
 pub struct Passkey {
     /// Which.
     pub id: PasskeyId,
-    /// What its owner calls it.
+    /// Its owner's name for it.
     pub name: Name,
-    /// The credential: its public key, its counter and its flags, as `passkeys` writes them.
+    /// The credential: its public key, its counter and its flags, in the format of `passkeys`.
     pub credential: Vec<u8>,
     /// When it was added.
     pub created: Timestamp,
-    /// When it last signed in; `None` before it first does.
+    /// The last sign-in with it; `None` before the first.
     pub used: Option<Timestamp>,
 }
 
-/// The refusal of an answer that does not prove that the authenticator is there.
+/// The refusal of a response that is not valid.
 #[must_use]
 pub fn wrong_passkey() -> Failure {
     Failure::new(
@@ -50,7 +50,7 @@ pub fn wrong_passkey() -> Failure {
     )
 }
 
-/// The refusal of an answer that tells of no check who the person is, where there was one before.
+/// The refusal of a response without user verification, where there was one before.
 #[must_use]
 pub fn passkey_unverified() -> Failure {
     Failure::new(
@@ -60,7 +60,7 @@ pub fn passkey_unverified() -> Failure {
     )
 }
 
-/// The refusal of a challenge that is not open any more.
+/// The refusal of a challenge that is no longer valid.
 #[must_use]
 pub fn challenge_dead() -> Failure {
     Failure::new(
@@ -70,7 +70,7 @@ pub fn challenge_dead() -> Failure {
     )
 }
 
-/// The refusal of the name of a passkey that the caller does not have.
+/// The refusal of an unknown passkey.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(
@@ -80,7 +80,7 @@ pub fn unknown() -> Failure {
     )
 }
 
-/// The refusal of one more passkey than a member may have.
+/// The refusal of more passkeys than the maximum.
 #[must_use]
 pub fn too_many() -> Failure {
     let most = limits::PASSKEYS_MAX;

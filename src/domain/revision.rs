@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// The store's revision: each change gets the next one. 0 is the empty store.
+/// The store's revision: increases by one with each change. 0 is the empty store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);
 
@@ -22,7 +22,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A record's version, for `If-Match`: 1 when made, one more with each change.
+/// A record's version, for `If-Match`: 1 at first, increases by one with each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 
@@ -43,6 +43,6 @@ impl fmt::Display for Version {
     }
 }
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+/// A time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);

@@ -5,7 +5,7 @@ use std::fmt;
 use super::failure::Failure;
 use super::limits;
 
-/// The name of a role, as its policy file is named: 1 to 64 of `a-z 0-9 _ -`.
+/// The id of a role, the name of its policy file: 1 to 64 of `a-z 0-9 _ -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoleId(Box<str>);
 

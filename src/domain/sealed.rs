@@ -12,7 +12,7 @@ use super::invite::KeyId;
 /// A sealed secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key opens it.
+    /// The key that encrypted it.
     pub key: KeyId,
     /// Nonce and ciphertext.
     pub bytes: Vec<u8>,
@@ -25,13 +25,13 @@ impl fmt::Debug for Sealed {
 }
 
 impl Sealed {
-    /// As text, for whoever carries it: base64url (RFC 4648 section 5) without padding.
+    /// As text, for transport: base64url (RFC 4648 section 5) without padding.
     #[must_use]
     pub fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode([self.key.0.to_le_bytes().as_slice(), &self.bytes].concat())
     }
 
-    /// Reads the text back; `None` for what cannot be one.
+    /// Parses the text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;

@@ -12,7 +12,7 @@ use super::revision::Timestamp;
 use super::token::TokenHash;
 
 random_id! {
-    /// Names a session to people: `s` and 26 base-32 digits. Opens nothing.
+    /// Identifies a session: `s` and 26 base-32 digits. Not a secret.
     SessionId, 's'
 }
 
@@ -21,7 +21,7 @@ random_id! {
 pub struct Session {
     /// Unique in the whole store.
     pub id: SessionId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
     /// Who.
     pub member: MemberId,
@@ -29,25 +29,25 @@ pub struct Session {
     pub account: AccountSlug,
     /// When the person signed in.
     pub created: Timestamp,
-    /// When it was used last, right to a minute or so.
+    /// The last use, accurate to about a minute.
     pub used: Timestamp,
-    /// The address that the person signed in from; empty where it is not known.
+    /// The client address at sign-in; empty if unknown.
     pub address: String,
-    /// What the browser called itself, bounded; empty where it said nothing.
+    /// The user agent, truncated; empty if there was none.
     pub agent: String,
 }
 
-/// When sessions end by themselves.
+/// The timeouts of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// After so long without use.
+    /// The idle timeout.
     pub idle: Duration,
-    /// And after so long in any case.
+    /// The absolute timeout.
     pub absolute: Duration,
 }
 
 impl SessionLimits {
-    /// Whether a session that was made and last used then still lives.
+    /// Whether a session with these times is still valid.
     #[must_use]
     pub fn lives(&self, created: Timestamp, used: Timestamp, now: Timestamp) -> bool {
         let ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
@@ -56,7 +56,7 @@ impl SessionLimits {
     }
 }
 
-/// The one answer to a sign-in, whatever is wrong with it.
+/// The one failure of a sign-in, whatever the cause.
 #[must_use]
 pub fn sign_in_refused() -> Failure {
     Failure::new(
@@ -66,7 +66,7 @@ pub fn sign_in_refused() -> Failure {
     )
 }
 
-/// The failure for a token that stands for nobody.
+/// The failure for a token without a session.
 #[must_use]
 pub fn ended() -> Failure {
     Failure::new(

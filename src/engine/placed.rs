@@ -11,7 +11,7 @@ use super::fault::{FAULTS_MAX, PolicyFault, is_full};
 use super::nesting::too_deep;
 use super::shares::in_shares;
 
-/// One policy with the file that it stands in.
+/// One policy with its file.
 pub(super) struct Placed<'f> {
     pub(super) file: &'f str,
     pub(super) text: &'f str,
@@ -35,7 +35,7 @@ impl Placed<'_> {
         }
     }
 
-    /// What an annotation says. Cedar's own look-up parses the key each time, which costs ten
+    /// The value of an annotation. Cedar's own look-up parses the key each time, which costs ten
     /// thousand policies a tenth of a second.
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.policy.annotations().find(|(found, _)| *found == key).map(|(_, value)| value)

@@ -9,10 +9,10 @@ use crate::domain::RoleId;
 pub struct RoleCard {
     /// Its name: the file's stem.
     pub id: RoleId,
-    /// What people call it.
+    /// Its display name.
     pub title: String,
     /// What it may do, in a sentence.
     pub summary: String,
-    /// Whom it suits, in a sentence.
+    /// For whom it is, in a sentence.
     pub best_for: String,
 }

@@ -15,7 +15,7 @@ use crate::flows::permit::StorePermit;
 use crate::flows::reload;
 use crate::policy_folder::Watch;
 
-/// How often it is tried to keep a live set that could not be kept.
+/// How often saving a live set is retried.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Reloads whenever the folder changes.
@@ -33,19 +33,18 @@ pub async fn watch(app: Arc<App>, mut folder: Watch) {
     }
 }
 
-/// Reloads once more whenever a reload of any origin or the start has failed for no fault of
-/// the folder, such as a lack of memory or of open files: after a pause, unless another one has come
-/// of itself.
+/// Retries a reload, or the one at the start, that failed for a reason outside the folder, such as
+/// a lack of memory or of open files: after a pause, unless another reload comes first.
 pub async fn retry(app: Arc<App>) {
     let mut due = app.reload_due.subscribe();
     loop {
         let pause = *due.borrow_and_update();
         let changed = due.changed();
         match pause {
-            // The sender is in the app: it cannot be gone.
+            // The sender is in the app, so it still exists.
             None => drop(changed.await),
             Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
-                // The outcome is in the log and the status, and says what is due next.
+                // The outcome is in the log and the status, with the next retry.
                 if reload::now(&app, StorePermit::system()).await.is_ok() {
                     tracing::info!("policies were reloaded after an earlier attempt failed");
                 }
@@ -55,12 +54,12 @@ pub async fn retry(app: Arc<App>) {
     }
 }
 
-/// Keeps the live set for the next start as soon as the store can be written, where it could not be
-/// before.
+/// Saves the live set for the next start as soon as the store can be written, if it could not be
+/// saved before.
 pub async fn keep_unkept(app: Arc<App>) {
     loop {
         tokio::time::sleep(KEEP_EVERY).await;
-        // The store finds out for itself when it can be written again.
+        // The store itself checks when it can be written again.
         if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
             let unkept = &mut app.reloading.lock().await.unkept;
             let Some(files) = unkept.as_ref().map(|unkept| unkept.files.clone()) else { continue };

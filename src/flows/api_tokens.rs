@@ -29,7 +29,7 @@ pub use crate::domain::api_token::unknown;
 /// A day in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// A program that has shown a token which lives. Made only by [`authenticate`].
+/// The holder of a valid API token. Only created by [`authenticate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     id: ApiTokenId,
@@ -46,7 +46,7 @@ impl Holder {
         &self.id
     }
 
-    /// Whom it acts as.
+    /// The member that it acts as.
     #[must_use]
     pub fn member(&self) -> &MemberId {
         &self.member
@@ -64,7 +64,7 @@ impl Holder {
         &self.role
     }
 
-    /// Its maker as the store has it, who may still give the role by the live policies.
+    /// The creator's record in the store; the creator may still give the role by the live policies.
     ///
     /// # Errors
     /// `Unauthenticated` `token_ended`; `Busy`, when the disk fails.
@@ -76,13 +76,13 @@ impl Holder {
     }
 }
 
-/// Whether this is meant to be an API token, whatever it opens.
+/// Whether this looks like an API token, valid or not.
 #[must_use]
 pub fn is_meant(text: &str) -> bool {
     text.starts_with(api_token::PREFIX)
 }
 
-/// Who a secret stands for; counts as use of the token. Reads memory only.
+/// Authenticates a secret; counts as use of the token. Reads memory only.
 #[must_use]
 pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
     let token = api_token::parse(text)?.hash();
@@ -96,7 +96,7 @@ pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
     Some(holder)
 }
 
-/// Whether a token that was live still is, and its maker active; does not count as use.
+/// Whether a valid token still is, and its creator is active; does not count as use.
 #[must_use]
 pub fn is_live(app: &App, holder: &Holder) -> bool {
     let known = app.directory.api_token(&holder.token);
@@ -105,7 +105,7 @@ pub fn is_live(app: &App, holder: &Holder) -> bool {
     lives && app.directory.with(holder.member.as_str(), active) == Some(true)
 }
 
-/// What a token is made of.
+/// The data of a new token.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// What it is for.
@@ -116,7 +116,7 @@ pub struct Wanted {
     pub days: i64,
 }
 
-/// A token, and what opens it. Never prints.
+/// A new token and its secret. Never printed.
 pub struct Made {
     /// The token.
     pub token: ApiToken,
@@ -124,7 +124,7 @@ pub struct Made {
     pub secret: String,
 }
 
-/// Makes a token for the member who is signed in, and who shows again who it is.
+/// Creates a token for the signed-in member, who re-authenticates.
 ///
 /// # Errors
 /// `Denied` `not_allowed`, `password_missing`, `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`;
@@ -141,7 +141,7 @@ pub async fn create_own(
     whole(async move {
         let _giving = roles::giving(&app, [&wanted.role]).await?;
         let maker = signed_in.record(&app).await?;
-        // The right first: who lacks it need show nothing, and spends no code.
+        // The right is checked first: without it no code is consumed.
         let permit = giver(&app, Caller::Member(signed_in), &wanted.role).await?;
         let shown = shown.ok_or_else(own_password_missing)?;
         let shown = check_own(&app, &maker, &shown, &from).await?;
@@ -150,7 +150,7 @@ pub async fn create_own(
     .await
 }
 
-/// Makes a token for a member whom the operator of the sidecar names.
+/// Creates a token for a member whom the operator of the sidecar names.
 ///
 /// # Errors
 /// `Denied` `operator_only`; `NotFound` `unknown_member`; `Invalid` `unknown_role`; `Conflict`
@@ -207,16 +207,16 @@ async fn make(
     Ok(Committed { value: made, revision: done.revision })
 }
 
-/// A token, and who made it.
+/// A token with its creator.
 #[derive(Debug)]
 pub struct Listed {
-    /// The token, with its last use as memory knows it.
+    /// The token, with the last use that memory knows.
     pub token: ApiToken,
     /// Its maker.
     pub maker: Option<Member>,
 }
 
-/// One page of the account's tokens, or of one maker's; those that live.
+/// One page of the valid tokens of the account, or of one creator.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Invalid` for a cursor that is none; `Busy`.
@@ -237,7 +237,7 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
-/// One token of the account that lives.
+/// One valid token of the account.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_token`; `Busy`.
@@ -249,7 +249,7 @@ pub async fn show(app: &App, caller: Caller, id: &ApiTokenId) -> Result<Listed, 
     Ok(Listed { token, maker })
 }
 
-/// A member's tokens that live.
+/// A member's valid tokens.
 pub(super) async fn of(
     app: &App,
     account: &AccountSlug,
@@ -268,7 +268,7 @@ fn live(app: &App, tokens: Vec<ApiToken>) -> impl Iterator<Item = ApiToken> {
     })
 }
 
-/// Revokes a token of the account. Needs the rights that making it does, so that nobody takes away
+/// Revokes a token of the account. Needs the same rights as creating it, so that nobody takes away
 /// what only others may give.
 ///
 /// # Errors
@@ -285,7 +285,7 @@ pub async fn revoke(
     let app = Arc::clone(app);
     whole(async move {
         let _still = roles::giving(&app, []).await?;
-        // Whether there is such a token is told only to who may know.
+        // Whether the token exists is revealed only with the right.
         Permit::authorize(&app, caller.clone(), [Right::EDIT_TEAM]).await?;
         let found = app.store.api_token(caller.account(), &id).await?.ok_or_else(unknown)?;
         let permit = revoker(&app, caller, &found).await?;
@@ -296,14 +296,14 @@ pub async fn revoke(
     .await
 }
 
-/// One's own may always go; another's by whoever may give its role.
+/// Own tokens can always be revoked; others by members who may give the role.
 async fn revoker(app: &App, caller: Caller, token: &ApiToken) -> Result<Permit, Failure> {
     let own = matches!(&caller, Caller::Member(signed_in) if *signed_in.member() == token.member);
     let assign = (!own).then(|| Right::assign(token.role.clone()));
     Permit::authorize(app, caller, [Right::EDIT_TEAM].into_iter().chain(assign)).await
 }
 
-/// Writes down when tokens were used last.
+/// Saves the last use of tokens.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -316,7 +316,7 @@ pub async fn tend_once(app: &App) -> Result<(), Failure> {
     refresh::settled(app, done.revision).await
 }
 
-/// The refusal of a program where a person must act.
+/// The refusal of a program where a person is required.
 #[must_use]
 pub fn person_needed() -> Failure {
     Failure::new(

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::backup::{self, Taken};
 use crate::domain::Failure;
 
-/// Makes a backup in a new folder. Changes go on meanwhile.
+/// Makes a backup in a new folder. Changes continue meanwhile.
 ///
 /// # Errors
 /// As [`backup::write`]; `Internal` `store_damaged`.

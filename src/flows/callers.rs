@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::domain::{Failure, Kind};
 use crate::keys::callers;
 
-/// Reads the keys again, where a file is configured.
+/// Reloads the keys, if a file is configured.
 ///
 /// # Errors
 /// `Conflict` `keys_file`; the keys before go on counting then.
@@ -34,7 +34,7 @@ pub async fn reload(app: &App) -> Result<(), Failure> {
     }
 }
 
-/// The answer to a reload that loaded the policies and not the keys.
+/// The response to a reload that loaded the policies but not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
     let sentence =
         format!("the policies were reloaded, but the previous keys stay active: {}", fault.public);

@@ -15,12 +15,12 @@ use crate::domain::Decision;
 use crate::engine::Snapshot;
 use crate::flows::decide::{InDirectory, world};
 
-/// After each time it rests so many times as long as it took: it has a twentieth of one core.
+/// After each check it pauses for this many times its duration: it takes a twentieth of one core.
 const RESTS: u32 = 19;
-/// But no longer than this: a large set may take long when the thread was put off.
+/// The maximum pause: a large set may take long when the thread was preempted.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Asks again what waits, for as long as the process lives.
+/// Checks waiting samples, for as long as the process lives.
 pub async fn run(app: Arc<App>) {
     let Some(mut waiting) = app.cross_check.waiting() else { return };
     while let Some(sample) = waiting.recv().await {
@@ -34,7 +34,7 @@ pub async fn run(app: Arc<App>) {
     }
 }
 
-/// Asks once more, by the live policies.
+/// Evaluates one sample again, by the live policies.
 pub(crate) fn check(app: &App, sample: &Sample) {
     let policies = app.policies.load_full();
     let query = sample.question.query();

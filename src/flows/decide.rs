@@ -11,10 +11,10 @@ use crate::flows::api_tokens::Holder;
 use crate::flows::permit::{Caller, Permit, Right};
 use crate::flows::sessions;
 
-/// The type of a subject that is a session's token.
+/// The type of a subject that is a session token.
 const SESSION: &str = "session";
 
-/// The directory, as the engine asks it.
+/// The directory as the engine's members.
 pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
 
 impl Members for InDirectory<'_> {
@@ -27,7 +27,7 @@ impl Members for InDirectory<'_> {
     }
 }
 
-/// The same, where one member has the role of the API token that a program acts by.
+/// The same, with the role of an API token for the member that it acts as.
 struct ActingAs<'d> {
     directory: &'d Directory,
     holder: &'d Holder,
@@ -43,7 +43,7 @@ impl Members for ActingAs<'_> {
     }
 }
 
-/// The members of one account: nobody else is known.
+/// The members of one account; all others are unknown.
 struct OfAccount<'d> {
     directory: &'d Directory,
     account: &'d str,
@@ -55,8 +55,8 @@ impl Members for OfAccount<'_> {
     }
 }
 
-/// Answers one question by these policies; `explain` adds why. Who asks several questions for one
-/// answer, or says by which policies it was given, loads them once.
+/// Decides one query with these policies; `explain` adds the reasons. A caller with several queries
+/// for one response, or that reports the policies, loads them once.
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();
@@ -78,7 +78,7 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     decision
 }
 
-/// The engine's answer, as long as it is trusted; else that of Cedar's own authorizer.
+/// The engine's decision while it is trusted; else that of Cedar's own authorizer.
 fn judged<M: Members>(
     app: &App,
     policies: &Snapshot,
@@ -95,7 +95,7 @@ fn judged<M: Members>(
     }
 }
 
-/// Answers one question about the program that holds an API token.
+/// Decides one query about the holder of an API token.
 #[must_use]
 pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     let begun = app.telemetry.begin_decision();
@@ -105,8 +105,8 @@ pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     decision
 }
 
-/// Answers one question with its reasons, to look into the policies: nothing rests on the answer,
-/// and it is not counted. Whoever is not of the caller's account is answered like nobody at all.
+/// Decides one query with its reasons, to try out the policies: the decision is not counted. A
+/// member of another account is treated as unknown.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`, when the disk fails.
@@ -126,7 +126,7 @@ pub(super) fn world<'w, M: Members>(app: &'w App, members: &'w M) -> World<'w, M
     World { members, single_account }
 }
 
-/// The same question about the member who is signed in, of whom the caller may say as much.
+/// The same query about the signed-in member, with the caller's attributes.
 fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
     Query { subject: EntityRef { kind: "user", id, ..query.subject }, ..*query }
 }

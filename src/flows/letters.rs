@@ -33,25 +33,25 @@ use crate::telemetry::log::{self, Due};
 use crate::telemetry::mail::MailFigures;
 use crate::throttle::Quota;
 
-/// How long to wait after the store failed.
+/// The pause after a failure of the store.
 const REST: Duration = Duration::from_secs(5);
-/// How long to leave a mail server alone that was not reached.
+/// The pause after a mail server could not be reached.
 const UNREACHED_REST: Duration = Duration::from_secs(30);
-/// How often it is noted down how mail stands.
+/// How often the mail figures are updated.
 const QUEUE_EVERY: Duration = Duration::from_secs(5);
-/// Stands in the detail of a letter that the mail server may have taken; it outlives a restart.
+/// Part of the detail of a letter that the mail server may have accepted; persists over a restart.
 const MAY_HAVE_ARRIVED: &str = "if it arrived already, it comes a second time";
-/// How often the folder of bounces is looked at.
+/// How often the folder of bounces is read.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
 
-/// What a transition needs to queue a letter; `what` begins the message id.
+/// The data with which a transaction queues a letter; `what` begins the message id.
 pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewLetter, Failure> {
     let random = crate::domain::Digest::of(&[&entropy::random::<16>()?]).hex();
     let random = random.get(..32).unwrap_or_default().to_owned();
     Ok(NewLetter { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
 }
 
-/// A letter that tells of something that happened; `None` where no mail is sent.
+/// A notification; `None` if no mail is sent.
 pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure> {
     if !app.mailer.sends() {
         return Ok(None);
@@ -59,11 +59,11 @@ pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure
     new_letter(app, what, later(app, limits::NOTICE_LIFETIME)).map(Some)
 }
 
-/// Sends whatever becomes due, until the sidecar stops. A letter that the mail server may have taken
-/// is waited for, and what became of it written down; any other is left for the next start.
+/// Sends due letters until the sidecar stops. A letter that the mail server may have accepted is
+/// completed and its result saved; any other is left for the next start.
 pub async fn deliver(app: Arc<App>, mut feed: Follower) {
     while !*app.stopping.borrow() {
-        // What was told until now is looked for in the queue itself.
+        // Earlier changes are found in the queue itself.
         while feed.try_recv().is_ok() {}
         let rest = match deliver_some(&app).await {
             Ok(Round { reached: false, .. }) => UNREACHED_REST,
@@ -82,10 +82,10 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
     }
 }
 
-/// Notes down again and again how mail stands, for the metrics, until the task is ended.
+/// Updates the mail figures for the metrics, until the task is ended.
 pub async fn watch_queue(app: Arc<App>) {
     while app.mailer.sends() {
-        // A store that cannot be read says so elsewhere.
+        // A store that cannot be read is reported elsewhere.
         let read = (app.store.mail_status(None).await, app.store.mail_waiting().await);
         if let (Ok(status), Ok(accounts)) = read {
             let now = app.clock.now();
@@ -107,7 +107,7 @@ pub async fn watch_queue(app: Arc<App>) {
     }
 }
 
-/// How long until a letter is due; long where nothing waits.
+/// The time until a letter is due; long if none waits.
 async fn until_due(app: &App) -> Duration {
     let due = app.store.letter_due().await.ok().flatten();
     let wait = due.map_or(i64::MAX, |due| due.0.saturating_sub(app.clock.now().0));
@@ -127,7 +127,7 @@ async fn news(feed: &mut Follower) -> bool {
     false
 }
 
-/// Takes what is due now, and tries each once; answers how many were tried.
+/// Tries each due letter once; returns their number.
 ///
 /// # Errors
 /// `Busy`, when the disk fails: the lease of what was taken runs out, and it is tried again.
@@ -135,15 +135,15 @@ pub async fn deliver_due(app: &Arc<App>) -> Result<usize, Failure> {
     deliver_some(app).await.map(|round| round.tried)
 }
 
-/// What one round came to.
+/// The result of one round.
 struct Round {
     tried: usize,
-    /// Whether there is a mail server to talk to.
+    /// Whether the mail server could be reached.
     reached: bool,
 }
 
-/// Tries what is due over one connection, where that is possible. A mail server that is away ends
-/// the round: each further letter would wait for it as long.
+/// Tries due letters over one connection, if possible. An unreachable mail server ends the round:
+/// each further letter would wait as long.
 async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
     let mut round = Round { tried: 0, reached: true };
     if !app.mailer.sends() {
@@ -172,8 +172,8 @@ async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
     Ok(round)
 }
 
-/// What comes of sending; `None`, where the sidecar stops before the mail server was given the mail.
-/// The letter's claim ends with the process then.
+/// The result of sending; `None` if the sidecar stops before the mail server was given the mail.
+/// The letter's lease ends with the process then.
 async fn unless_it_stops<T>(
     app: &App,
     given: &Given,
@@ -190,7 +190,7 @@ async fn unless_it_stops<T>(
     }
 }
 
-/// Writes one letter and hands it over; answers also whether a mail server was reached.
+/// Writes and sends one letter; returns also whether a mail server was reached.
 async fn attempt(
     app: &App,
     batch: &mut Batch<'_>,
@@ -246,7 +246,7 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
             }
             None => Handover::Refused { detail },
         },
-        // Every account sees why mail is stopped, and nobody's address in it.
+        // Every account sees why mail is stopped, so the reason contains no address.
         mail::Class::Configuration => Handover::Misconfigured { detail: email::hide(&detail) },
         mail::Class::Temporary => {
             let [jitter] = entropy::random()?;
@@ -291,13 +291,13 @@ fn tell(letter: &Letter, handover: &Handover) {
     }
 }
 
-/// Where notices about a letter go back to; `None` where nobody reads them.
+/// The bounce address of a letter; `None` if nobody reads bounces.
 fn return_path(app: &App, letter: &Letter) -> Option<Email> {
     let mark = app.keys.bounce_mark(letter.id)?;
     app.mailer.return_path(letter.id, &mark)
 }
 
-/// What a letter says, by what holds now; `None` where what it is about is over.
+/// The content of a letter, from current data; `None` if it is obsolete.
 async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
     let account_name = match app.store.account(&letter.account).await? {
         Some(account) => account.name,
@@ -366,7 +366,7 @@ async fn write_link(
         return Ok(None);
     }
     let token = app.keys.link_token(link.key, &letter.account, id).ok_or_else(key_gone)?;
-    // As with an invite: its key may have been made anew.
+    // As with an invite: its key may have been replaced.
     if app.store.link_by_token(token.hash()).await?.is_none_or(|known| known.id != *id) {
         return Err(key_gone());
     }
@@ -387,7 +387,7 @@ fn action(app: &App, page: &str, token: Token, expires: Timestamp) -> ActionLink
     ActionLink { url: app.links.to(page, &token), code: token, expires }
 }
 
-/// How mail stands on the caller's account.
+/// The status of mail of the caller's account.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -395,13 +395,13 @@ pub async fn status(app: &App, caller: Caller) -> Result<MailStatus, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
     let mut status = app.store.mail_status(Some(permit.account())).await?;
     if let Some(oldest) = &mut status.oldest {
-        // Who may see the settings need not be one who may see addresses.
+        // Members who may see the settings may not be allowed to see addresses.
         oldest.detail = email::hide(&oldest.detail);
     }
     Ok(status)
 }
 
-/// Sends a test mail, and says which step failed.
+/// Sends a test mail, and returns its steps.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Conflict` `mail_not_sent`, where no mail is sent at all; `TooMany`
@@ -428,8 +428,8 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
     }
 }
 
-/// Bounds what those who are signed in on an account can have sent to an address. Each account, and
-/// each kind of mail, has a bound of its own: nobody uses up what another needs.
+/// Limits the mail that members of an account can cause to an address. Each account and each kind
+/// of mail has its own limit.
 ///
 /// # Errors
 /// `TooMany` `too_many_requests`.
@@ -445,7 +445,7 @@ pub(super) fn may_write_to(
     app.quotas.take(&quotas, app.clock.now())
 }
 
-/// Lets mail go out again; answers whether it was stopped.
+/// Resumes mail; returns whether it was stopped.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -454,8 +454,8 @@ pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failur
     app.store.mail_resume(&permit.actor()).await
 }
 
-/// Takes a notice that came back, as raw mail; answers whether it told anything new. A notice
-/// without the mark of its letter tells nothing.
+/// Processes a bounce as raw mail; returns whether it had news. A bounce without the mark of its
+/// letter is ignored.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -478,7 +478,7 @@ pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<b
     Ok(told.value)
 }
 
-/// Reads the folder of bounces again and again, until the task is ended.
+/// Reads the folder of bounces repeatedly, until the task is ended.
 pub async fn watch_bounces(app: Arc<App>) {
     let Some(folder) = app.config.mail.bounce_maildir.clone() else { return };
     loop {
@@ -494,7 +494,7 @@ pub async fn watch_bounces(app: Arc<App>) {
     }
 }
 
-/// Reads what lies in a Maildir now; answers how many notices told anything new.
+/// Reads the mails in a Maildir; returns how many bounces had news.
 ///
 /// # Errors
 /// `Internal`, when the folder cannot be read; `Busy`, when the store's disk fails.
@@ -504,7 +504,7 @@ pub async fn read_bounces(app: &App, folder: &Path) -> Result<usize, Failure> {
     for mail in maildir.list().await? {
         let raw = maildir.read(&mail).await?;
         told += usize::from(came_back(app, &StorePermit::system(), &raw).await?);
-        // Only now: a notice that could not be written down is read again.
+        // Afterwards: a bounce that could not be saved is read again.
         maildir.take(&mail).await?;
     }
     Ok(told)

@@ -10,7 +10,7 @@ use crate::domain::{Failure, InviteState, RoleId, limits};
 use crate::engine::Snapshot;
 use crate::store::invites::InviteFilter;
 
-/// A sentence for each role that is gone and that open invites name.
+/// A sentence for each removed role that open invites have.
 pub(super) async fn notes(app: &App, before: &Snapshot, after: &Snapshot) -> Vec<String> {
     let gone = before.roles().iter().map(|card| &card.id).filter(|id| !after.has_role(id));
     let mut gone: BTreeMap<RoleId, usize> = gone.map(|id| (id.clone(), 0)).collect();

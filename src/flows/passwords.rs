@@ -28,20 +28,20 @@ use crate::store::{By, Committed};
 use crate::telemetry::log::{self, Due};
 use crate::throttle::{Login, Quota};
 
-/// A link to a new password that was made for somebody.
+/// A new link to set a password.
 #[derive(Clone, Debug)]
 pub struct Reset {
     /// Whose.
     pub member: Member,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// The link, where the caller may see it.
+    /// The link, if the caller may see it.
     pub link: Option<String>,
-    /// How far its mail got.
+    /// The delivery status of its mail.
     pub delivery: Delivery,
 }
 
-/// Holds a new password to the rules, for one person on one account.
+/// Checks a new password by the rules, for one person on one account.
 ///
 /// # Errors
 /// `Invalid` for `password`, with the rule and what to do.
@@ -70,8 +70,8 @@ async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<Stri
     app.hasher.hash(&password).await
 }
 
-/// Changes the caller's own password. Every other session ends, and this one goes on under a new
-/// token. Answers that, and how many ended.
+/// Changes the caller's own password. Every other session ends, and this one gets a new token.
+/// Returns that, and the number of ended sessions.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `Invalid` for a new password that is
@@ -105,7 +105,7 @@ pub async fn change_own(
 
 /// Sends a link to a new password to a member.
 ///
-/// Who may not give the member's role gets no link to see: it would open the rights of that role.
+/// The link is shown only to callers who may give the member's role, since it grants that role.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `suspended_member`,
@@ -144,7 +144,7 @@ pub async fn reset(
     .await
 }
 
-/// A link for an administrator who cannot sign in, for the operator of the sidecar.
+/// A link for an administrator who cannot sign in, created by the operator of the sidecar.
 ///
 /// # Errors
 /// `Denied` `operator_only`; `NotFound` `unknown_member`; `Conflict` `not_an_administrator`,
@@ -179,7 +179,7 @@ fn made(app: &App, member: Member, link: &Link, shown: Option<String>) -> Reset 
     Reset { member, expires: link.expires, link: shown, delivery }
 }
 
-/// A new link of an account, with the letter that carries it.
+/// A new link, with its letter.
 pub(super) fn new_link(
     app: &App,
     account: &AccountSlug,
@@ -200,9 +200,9 @@ pub(super) fn new_link(
     Ok((NewLink { id, key, token: token.hash(), expires, letter }, token))
 }
 
-/// Asks for a link to a new password by somebody who cannot sign in. Ends before anything about
-/// the address is looked up, so that neither the answer nor its time tells whether there is such
-/// a member.
+/// Requests a password reset link for somebody who cannot sign in. Returns before anything about
+/// the address is looked up, so that neither the response nor its timing reveals whether the member
+/// exists.
 ///
 /// # Errors
 /// `TooMany` `too_many_requests`.
@@ -235,7 +235,7 @@ pub fn request(
     Ok(())
 }
 
-/// Sends the link, where there is a member who can use it.
+/// Sends the link, if there is a member who can use it.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -268,7 +268,8 @@ pub async fn send_link(
     refresh::seen(app, done).await.map(|_| ())
 }
 
-/// Sets a new password by a link. Ends every session, and begins none: who set it signs in.
+/// Sets a new password with a link. Ends every session, and begins none: the member signs in
+/// afterwards.
 ///
 /// # Errors
 /// `Gone` `link_dead`, `link_expired`; `Invalid` for a password that is refused; `Conflict`

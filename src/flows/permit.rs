@@ -21,15 +21,15 @@ use crate::domain::{
 use crate::engine::{Members, Snapshot, World};
 use crate::store::{By, Committed, by};
 
-/// Who wants something done.
+/// The caller of a flow.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// The operator of the sidecar: whoever may open `admin.sock` (mode 0600, in a folder of mode
-    /// 0700) may do everything, on any account.
+    /// The operator of the sidecar: anyone who may open `admin.sock` (mode 0600, in a folder of
+    /// mode 0700) may do everything, on any account.
     Sidecar {
-        /// What the kernel says of the connection, never what the caller says of itself.
+        /// From the kernel, not from the caller.
         uid: u32,
-        /// The account that the call is about.
+        /// The account of the call.
         account: AccountSlug,
     },
     /// A member, signed in.
@@ -39,7 +39,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The account that the call is about.
+    /// The account of the call.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         match self {
@@ -63,7 +63,7 @@ impl Caller {
         if self.is_sidecar() { Ok(()) } else { Err(operator_only()) }
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     #[must_use]
     pub fn actor(&self) -> Actor {
         match self {
@@ -76,7 +76,7 @@ impl Caller {
     }
 }
 
-/// The refusal of everybody but the operator of the sidecar.
+/// The refusal of everybody except the operator of the sidecar.
 #[must_use]
 pub fn operator_only() -> Failure {
     Failure::new(
@@ -86,7 +86,7 @@ pub fn operator_only() -> Failure {
     )
 }
 
-/// What a right is asked on.
+/// The target of a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
     /// The caller's account.
@@ -97,7 +97,7 @@ pub enum On {
     Invite(InviteId),
 }
 
-/// One right: an action on something, and for `roles:assign` the role.
+/// One right: an action on a target, and for `roles:assign` the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     action: &'static str,
@@ -155,7 +155,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// For whoever may do all of this by the live policies, and for the operator of the sidecar.
+    /// Checks these rights by the live policies; the operator of the sidecar has all.
     ///
     /// # Errors
     /// `Denied` `not_allowed`, naming the action; `Unauthenticated` `session_ended`, `token_ended`,
@@ -178,7 +178,7 @@ impl Permit {
         Ok(Self { caller, version, rights })
     }
 
-    /// The same rights, judged by what holds now.
+    /// Checks the same rights again with current data.
     async fn again(self, app: &App) -> Result<Self, Failure> {
         Self::authorize(app, self.caller, self.rights).await
     }
@@ -189,29 +189,29 @@ impl Permit {
         &self.caller
     }
 
-    /// The one account that this permit is about.
+    /// The account of this permit.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         self.caller.account()
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     #[must_use]
     pub fn actor(&self) -> Actor {
         self.caller.actor()
     }
 
-    /// By whom, as the store holds it against what it finds.
+    /// The preconditions for the store.
     fn by(&self, app: &App) -> By {
         let administering = app.policies.load().administering().clone();
         By { actor: self.actor(), version: self.version, administering }
     }
 
-    /// Runs a change; where what was judged has moved on meanwhile, judges anew, once. The caller
-    /// keeps the policies from being swapped, since the store cannot see that.
+    /// Runs a change; if a precondition has changed, checks again, once. The caller prevents a swap
+    /// of the policies meanwhile, which the store cannot detect.
     ///
     /// # Errors
-    /// Those of the change and of judging.
+    /// Those of the change and of the check.
     pub(super) async fn run<T, F>(
         self,
         app: &App,
@@ -229,13 +229,13 @@ impl Permit {
     }
 }
 
-/// By a member who does something to the own record that needs no right: nobody else can be meant.
+/// For a member who changes the own record, which needs no right.
 pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> By {
     let administering = app.policies.load().administering().clone();
     By { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
 }
 
-/// Asks the live policies about a member's record as the store has it; answers its version.
+/// Asks the live policies about a member's stored record; returns its version.
 fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failure> {
     match first_denied(app, member, rights) {
         None => Ok(member.version),
@@ -252,7 +252,7 @@ fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failur
     }
 }
 
-/// The first of the rights that a member does not have, by the live policies.
+/// The first right that a member lacks by the live policies.
 pub(super) fn first_denied<'r>(
     app: &App,
     member: &Member,
@@ -261,7 +261,7 @@ pub(super) fn first_denied<'r>(
     rights.iter().find(|right| !holds(app, member, right))
 }
 
-/// The roles that a member could give with another role of its own, if that one has `also`.
+/// The roles that a member could give with another role, if that role has `also`.
 pub(super) fn could_give(
     app: &App,
     member: &Member,
@@ -277,12 +277,12 @@ pub(super) fn could_give(
     roles.filter(|role| holds(app, &member, &Right::assign(role.clone()))).collect()
 }
 
-/// Whether a member may make API tokens with a role: who edits the team and gives the role.
+/// Whether a member may create API tokens with a role: needs to edit the team and to give the role.
 pub(super) fn may_give(app: &App, maker: &Member, role: &RoleId) -> bool {
     app.policies.load().has_role(role) && giving(role).iter().all(|right| holds(app, maker, right))
 }
 
-/// The same of the member as decisions see it now.
+/// The same for the member as decisions see it now.
 pub(super) fn may_give_now(
     app: &App,
     maker: &MemberId,
@@ -294,13 +294,12 @@ pub(super) fn may_give_now(
     live.has_role(role) && giving(role).iter().all(may)
 }
 
-/// What making a token with a role needs.
+/// The rights for creating a token with a role.
 pub(super) fn giving(role: &RoleId) -> [Right; 2] {
     [Right::EDIT_TEAM, Right::assign(role.clone())]
 }
 
-/// What a member may do on the own account, for whoever shows only that. Nothing rests on it: each
-/// flow asks for itself.
+/// What a member may do on the own account, for display only: each flow checks for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// See who is on the team.
@@ -315,11 +314,11 @@ pub struct Rights {
     pub view_settings: bool,
     /// Change the account's settings.
     pub edit_settings: bool,
-    /// The roles that may be given.
+    /// The roles that the member may give.
     pub gives: BTreeSet<RoleId>,
 }
 
-/// What a member may do by the live policies.
+/// The rights of a member by the live policies.
 #[must_use]
 pub fn rights(app: &App, member: &Member) -> Rights {
     let has = |right: &Right| holds(app, member, right);
@@ -350,7 +349,7 @@ fn lacking(member: &Member, right: &Right) -> Failure {
     Failure::new(Kind::Denied, "not_allowed", sentence)
 }
 
-/// One member as the store has it; everybody else as decisions see them.
+/// One member as stored; all others as decisions see them.
 struct Judged<'a> {
     app: &'a App,
     member: &'a Member,
@@ -366,7 +365,7 @@ impl Members for Judged<'_> {
 }
 
 fn holds(app: &App, member: &Member, right: &Right) -> bool {
-    // Also where a policy folder has no rule about suspension.
+    // Also for a policy folder without a rule about suspension.
     if member.status != Status::Active {
         return false;
     }
@@ -374,7 +373,7 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
     allows(&app.policies.load(), &members, (app, &member.id, &member.account), right)
 }
 
-/// Asks the policies about a member of an account, which `members` knows.
+/// Asks the policies about a member of an account, which `members` has.
 fn allows(
     live: &Snapshot,
     members: &impl Members,
@@ -386,11 +385,11 @@ fn allows(
     let on_account = ("account", of.as_str());
     let (kind, id) = match &right.on {
         On::Account => on_account,
-        // Another account's member is answered like nobody at all: who has the right on the own
-        // account is told that there is no such member, everybody else that the right is lacking.
+        // A member of another account is treated as unknown: a caller with the right learns that
+        // there is no such member, others that the right is missing.
         On::Member(id) if !is_of(app, id, of) => on_account,
         On::Member(id) => ("user", id.as_str()),
-        // A folder may have no invites; its account stands for them then.
+        // A folder may have no entity type for invites; then its account is used.
         On::Invite(_) if !live.knows_type("invite") => on_account,
         On::Invite(id) => ("invite", id.as_str()),
     };
@@ -411,14 +410,14 @@ fn is_of(app: &App, id: &MemberId, account: &AccountSlug) -> bool {
     app.directory.with(id.as_str(), |found| found.account == account.as_str()) == Some(true)
 }
 
-/// The right to manage what is one for all accounts: the accounts themselves, and the policies.
+/// The right to manage what is shared by all accounts: the accounts themselves, and the policies.
 #[derive(Debug)]
 pub struct StorePermit {
     actor: Actor,
 }
 
 impl StorePermit {
-    /// For the operator of the sidecar, by the peer's user id as the kernel gives it.
+    /// For the operator of the sidecar, by the user id that the kernel reports.
     #[must_use]
     pub fn sidecar(peer_uid: u32) -> Self {
         Self { actor: Actor::Sidecar { uid: peer_uid } }
@@ -443,13 +442,13 @@ impl StorePermit {
         Self { actor: Actor::System }
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The same, where the permit is used up.
+    /// The same, consuming the permit.
     #[must_use]
     pub fn into_actor(self) -> Actor {
         self.actor

@@ -24,19 +24,18 @@ use crate::gate;
 use crate::policy_folder;
 use crate::store::{Store, StoredPolicies};
 
-/// How many lines of change the log gets; the audit log gets all.
+/// The number of lines about access changes in the log; the audit log has all.
 const LOGGED_CHANGES: usize = 200;
 
-/// The set is live, and that it is not kept is mended as soon as the store can be written.
+/// The set is live but not saved; it is saved as soon as the store can be written.
 const NOT_KEPT: &str = "policies_not_kept";
 
-/// The pause before a reload that failed for no fault of the folder is tried again: doubled from the
-/// first to the last.
+/// The pauses before a failed reload is retried: doubled from the first to the last.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Reads the folder, or the shipped one, and takes it through the gate beside decisions; `None` instead
-/// of the set that is known to pass already.
+/// Reads the folder, or the built-in policies, and loads it outside the decision threads; `None` if
+/// the set is the one that is already loaded.
 fn load_other(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
@@ -44,7 +43,7 @@ fn load_other(
 ) -> Result<(PolicyFiles, Option<Snapshot>), Failure> {
     let files = read(dir)?;
     if is_large(&files) {
-        // The process of the gate inherits it.
+        // The gate process inherits it.
         background::stand_behind();
     }
     let is_known = files.digest() == known;
@@ -56,13 +55,13 @@ pub(super) fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
     dir.map_or_else(|| Ok(policy_folder::shipped()), |dir| policy_folder::read(&dir))
 }
 
-/// Whether work on the set takes seconds, in which it would take cores from decisions.
+/// Whether work on the set takes seconds and would take cores from decisions.
 fn is_large(files: &PolicyFiles) -> bool {
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     bytes > limits::POLICY_BYTES_SOON
 }
 
-/// Runs the gate's work beside the decisions: at their priority, unless it is on a large set.
+/// Runs work on a set outside the decision threads: at their priority, unless the set is large.
 pub(super) async fn apart<T: Send + 'static>(
     app: &App,
     large: bool,
@@ -74,14 +73,14 @@ pub(super) async fn apart<T: Send + 'static>(
         }
         work()
     };
-    // Begun by one of their threads, which stands where the process does.
+    // Started by a decision thread, which has the priority of the process.
     let begun = app.decisions.spawn(background::run("policies", work));
     begun
         .await
         .map_err(|fault| Failure::internal(format!("the check of the policies failed: {fault}")))?
 }
 
-/// The paths of the files that the live set was made from; `None` where that set is not kept.
+/// The paths of the files of the live set; `None` if the set is not saved.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`, when the disk fails.
@@ -92,13 +91,13 @@ pub async fn files(app: &App, caller: Caller) -> Result<Option<Vec<String>>, Fai
     Ok(kept.map(|kept| kept.files.into_iter().map(|(path, _)| path).collect()))
 }
 
-/// Reloads the folder now, and waits for the outcome.
+/// Reloads the folder now, and waits for the result.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault; the live set goes on answering then.
 pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let app = Arc::clone(app);
-    // A task of its own: a caller that hangs up must not stop a swap before it is kept.
+    // A detached task: a caller that disconnects must not interrupt a swap before it is saved.
     tokio::spawn(async move {
         let keys = callers::reload(&app).await;
         let report = once(&app, permit).await?;
@@ -108,13 +107,13 @@ pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Fa
     .map_err(|fault| Failure::internal(format!("the reload failed: {fault}")))?
 }
 
-/// Takes the folder through the gate as a reload would, and says what it would change. Changes
-/// nothing, and notes nothing down: a fault is for whoever asked.
+/// Checks the folder as a reload would, and returns what it would change. Changes and records
+/// nothing: a fault is only for the caller.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault; `Busy`.
 pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
-    // One folder goes through the gate at a time, whatever for.
+    // Only one folder is checked at a time, for any purpose.
     let _one = app.checking.lock().await;
     let alone = app.reloading.lock().await;
     let dir = app.config.policies.dir.clone();
@@ -134,7 +133,7 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     Ok(report)
 }
 
-/// Who gains and who loses by a set; unknown where that could not be found out.
+/// The access changes of a set; unknown if they could not be computed.
 pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>) -> Changes {
     let work = move || now.changes_since(&before);
     app.comparisons.run("comparison", work).await.unwrap_or_else(|fault| {
@@ -143,16 +142,16 @@ pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>
     })
 }
 
-/// To give back the memory of a large set takes long enough to hold up who waits.
+/// Freeing a large set takes long enough to delay a caller.
 async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
     if is_large(files) {
-        // Without a thread for it, it is given back here.
+        // If no thread can be started, it is freed here.
         let _ = apart(app, true, move || drop(snapshot)).await;
     }
 }
 
-/// However many wait while one reload runs, one more follows: each is answered by a reload that
-/// began after it was asked for.
+/// However many callers wait while one reload runs, one more follows: each gets the result of a
+/// reload that began after its request.
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let number = app.reloads_asked.fetch_add(1, Ordering::AcqRel) + 1;
     let mut reloading = app.reloading.lock().await;
@@ -169,8 +168,8 @@ async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     outcome
 }
 
-/// Tells what came of a reload in the log, the counters and the status; one that failed for no fault
-/// of the folder is due again.
+/// Records the result of a reload in the log, the counters and the status; one that failed for a
+/// reason outside the folder is retried.
 fn told(
     app: &App,
     failed: &mut u32,
@@ -190,7 +189,7 @@ fn told(
             ),
             _ => tracing::error!(cause = fault.private.as_deref(), "{text}"),
         }
-        // One that is live already is not at fault.
+        // The set is live, so the folder is not at fault.
         if fault.code != NOT_KEPT {
             let status = PolicyStatus::clone(&app.policy_status.load());
             let outcome = Outcome::of(&fault);
@@ -204,18 +203,18 @@ fn told(
     })
 }
 
-/// What is told of a folder that was not loaded.
+/// The status text for a folder that was not loaded.
 pub(super) fn status_text(fault: &Failure) -> String {
     match fault.kind {
         Kind::PoliciesRefused => fault.public.clone(),
         _ if fault.code == NOT_KEPT => fault.public.clone(),
-        // A file that cannot be read stands first, as one that is refused does.
+        // The name of an unreadable file comes first, as with a refusal.
         _ if fault.code == "policies_unread" => fault.public.clone(),
         _ => format!("the policies were not reloaded: {}", fault.public),
     }
 }
 
-/// Says when it is tried again.
+/// Adds the time of the next retry.
 pub(super) fn due_again(fault: Failure, pause: Option<Duration>) -> Failure {
     let Some(pause) = pause.map(|pause| pause.as_secs()) else { return fault };
     let public = format!("{}; tried again in {pause} s", fault.public);
@@ -266,10 +265,9 @@ async fn try_once(
     Ok(report)
 }
 
-/// From here on, the set answers.
+/// Swaps the live set.
 async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(), Failure> {
-    // While the swap is under way nobody is given a role, so none can be given that is
-    // about to disappear.
+    // During the swap nobody is given a role, so none is given that is about to disappear.
     let _no_role_is_given = app.roles_given.write().await;
     still_held(snapshot, &app.directory.roles_held())?;
     app.policies.store(Arc::clone(snapshot));
@@ -278,8 +276,8 @@ async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Keeps the live set for the next start, with what changed since the set that is kept; where that
-/// cannot be done, it is remembered until it can.
+/// Saves the live set for the next start, with the changes since the saved set; if that fails, it
+/// is retried later.
 pub(super) async fn keep(
     app: &App,
     actor: Actor,
@@ -297,8 +295,7 @@ pub(super) async fn keep(
     settle(app, kept, again, unkept).await
 }
 
-/// Ends a reload whose set is live: whether it is kept for the next start is told, and remembered
-/// until it is.
+/// Ends a reload whose set is live: records whether it is saved.
 async fn settle(
     app: &App,
     kept: Result<Revision, Failure>,
@@ -330,7 +327,7 @@ fn report(snapshot: &Snapshot, changed: bool, changes: Changes) -> ReloadReport 
     }
 }
 
-/// A role that a member was given while the set went through the gate.
+/// A role that a member was given while the set was checked.
 fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
     match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
         Some((role, _)) => Err(Failure::new(
@@ -344,7 +341,7 @@ fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failu
     }
 }
 
-/// Keeps a set for the start after a crash, with its entry in the audit log.
+/// Saves a set, with its entry in the audit log.
 pub(super) async fn install(
     store: &Store,
     actor: Actor,

@@ -21,9 +21,9 @@ pub enum FindingKind {
     NotForMonth,
     /// Signed in, but not for a quarter.
     NotForQuarter,
-    /// Administers the account by a password alone.
+    /// Administers the account without a second factor.
     AdministratorWithoutSecondFactor,
-    /// Nobody but this one administers the account.
+    /// The only administrator of the account.
     OneAdministrator,
 }
 
@@ -37,7 +37,7 @@ impl FindingKind {
         Self::NeverSignedIn,
     ];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl FindingKind {
         }
     }
 
-    /// How much it matters.
+    /// Its severity.
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
@@ -83,7 +83,7 @@ impl FindingKind {
     }
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Worth a look.
@@ -96,7 +96,7 @@ impl Severity {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Notice, Self::Warning];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -113,13 +113,13 @@ pub struct Finding {
     pub kind: FindingKind,
     /// What it means, and what to do.
     pub sentence: String,
-    /// About whom, in the order of addresses; at most [`limits::REVIEW_NAMED_MAX`].
+    /// The members, in the order of addresses; at most [`limits::REVIEW_NAMED_MAX`].
     pub members: Vec<Seen>,
     /// About how many.
     pub count: usize,
 }
 
-/// Looks the caller's account over; what is in order is not in the answer.
+/// Reviews the caller's account; only problems are returned.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -143,7 +143,7 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
     }
 }
 
-/// Who was found so far, under each kind.
+/// The members found so far, by kind.
 struct Tally {
     now: Timestamp,
     found: [(FindingKind, Vec<Seen>, usize); FindingKind::ALL.len()],
@@ -166,7 +166,7 @@ impl Tally {
         }
     }
 
-    /// How long a member has not been here.
+    /// How long a member has been inactive.
     fn idle(&self, seen: &Seen) -> Option<FindingKind> {
         let [month, quarter] = limits::REVIEW_DAYS;
         let is_before = |at: Timestamp, days: i64| self.now.0.saturating_sub(at.0) >= days * DAY_MS;

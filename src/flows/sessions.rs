@@ -21,13 +21,13 @@ use crate::throttle::Login;
 
 pub use crate::domain::session::ended;
 
-/// The name of the cookie that carries a session's token. The prefix makes browsers hold it to
-/// `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3).
+/// The name of the session cookie. The prefix makes browsers require `Secure`, `Path=/` and no
+/// `Domain` (RFC 6265bis, section 4.1.3).
 pub const COOKIE: &str = "__Host-kwic_session";
-/// How often the last use of sessions is written down.
+/// How often the last use of sessions is saved.
 const TEND_EVERY: Duration = Duration::from_secs(60);
 
-/// Somebody who is signed in. Made only by [`authenticate`].
+/// A signed-in member. Only created by [`authenticate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     session: SessionId,
@@ -61,7 +61,7 @@ impl SignedIn {
         &self.account
     }
 
-    /// What the session is found by.
+    /// The hash by which the session is found.
     pub(super) fn token(&self) -> TokenHash {
         self.token
     }
@@ -70,7 +70,7 @@ impl SignedIn {
         Target { account: &self.account, id: &self.member, expected: None }
     }
 
-    /// The member's record as the store has it.
+    /// The member's stored record.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when there is none; `Busy`, when the disk fails.
@@ -83,13 +83,13 @@ impl SignedIn {
     }
 }
 
-/// When sessions end by themselves, as configured.
+/// The configured timeouts of sessions.
 #[must_use]
 pub fn limits(app: &App) -> SessionLimits {
     SessionLimits { idle: app.config.sessions.idle, absolute: app.config.sessions.absolute }
 }
 
-/// Who a token stands for; counts as use of the session.
+/// Authenticates a token; counts as use of the session.
 #[must_use]
 pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
     let token = Token::parse(token)?.hash();
@@ -102,7 +102,7 @@ pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
             account: session.account.clone(),
         })
     })??;
-    // A suspension ends the sessions; this holds also where it comes between two looks.
+    // A suspension ends the sessions; this check also covers the moment in between.
     let active = app.directory.with(live.member.as_str(), |member| member.active);
     if active != Some(true) {
         return None;
@@ -111,7 +111,7 @@ pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
     Some(live)
 }
 
-/// Whether a session that was live still is; does not count as use.
+/// Whether a valid session still is; does not count as use.
 #[must_use]
 pub fn is_live(app: &App, signed_in: &SignedIn) -> bool {
     let now = app.clock.now();
@@ -120,7 +120,7 @@ pub fn is_live(app: &App, signed_in: &SignedIn) -> bool {
         .unwrap_or(false)
 }
 
-/// Tells the throttle that a member signs in from the place of a session.
+/// Marks the network of a session as known for the member.
 pub fn recognize(app: &App, session: &Session) {
     let Ok(address) = session.address.parse() else { return };
     let email = app
@@ -131,7 +131,7 @@ pub fn recognize(app: &App, session: &Session) {
     }
 }
 
-/// The caller's own live sessions, newest first.
+/// The caller's own current sessions, newest first.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -139,7 +139,7 @@ pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Vec<Session>, Failur
     live_of(app, &signed_in.member).await
 }
 
-/// A member's live sessions, newest first.
+/// A member's current sessions, newest first.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`, when the disk fails.
@@ -149,7 +149,7 @@ pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Vec<S
     live_of(app, &member.id).await
 }
 
-/// The sessions that live, with their last use as memory knows it.
+/// The current sessions, with the last use that memory knows.
 pub(super) async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>, Failure> {
     let (now, limits) = (app.clock.now(), limits(app));
     let mut sessions = app.store.sessions_of(member).await?;
@@ -162,7 +162,7 @@ pub(super) async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>
     Ok(sessions)
 }
 
-/// Ends a member's sessions; answers how many.
+/// Ends a member's sessions; returns their number.
 ///
 /// # Errors
 /// `NotFound` `unknown_member`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk fails.
@@ -186,7 +186,7 @@ pub async fn end_of_member(
     .await
 }
 
-/// Ends one of the caller's own sessions, or all others; answers how many.
+/// Ends one of the caller's own sessions, or all others; returns their number.
 ///
 /// # Errors
 /// `NotFound` `unknown_session`; `Busy`, when the disk fails.
@@ -204,7 +204,7 @@ pub async fn end_own(
     .await
 }
 
-/// Ends the session of whoever signs out; answers whether there was one.
+/// Signs out; returns whether there was a session.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -214,7 +214,7 @@ pub async fn sign_out(app: &Arc<App>, token: Token) -> Result<Committed<bool>, F
         .await
 }
 
-/// Writes down the last use of sessions and API tokens again and again, until the task is ended.
+/// Saves the last use of sessions and API tokens repeatedly, until the task is ended.
 pub async fn tend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
@@ -227,7 +227,7 @@ pub async fn tend(app: Arc<App>) {
     }
 }
 
-/// Writes down the last use of sessions, and takes away those that have ended by themselves.
+/// Saves the last use of sessions, and deletes expired ones.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.

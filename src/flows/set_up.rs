@@ -19,7 +19,7 @@ use crate::store::Committed;
 use crate::store::links::Setup;
 use crate::throttle::Quota;
 
-/// What the first account is made of.
+/// The data of the first account.
 #[derive(Debug)]
 pub struct First {
     /// The account's slug.
@@ -32,11 +32,11 @@ pub struct First {
     pub first_name: Name,
     /// Family name.
     pub last_name: Name,
-    /// The role; the only administering one where it is left out.
+    /// The role; by default the only administering one.
     pub role: Option<RoleId>,
 }
 
-/// Makes the token of the set-up link, where there is no account yet.
+/// Creates the token of the set-up link, if there is no account yet.
 ///
 /// # Errors
 /// `Busy`, when the disk fails; `Internal` without randomness.
@@ -49,13 +49,13 @@ pub async fn offer(app: &App) -> Result<Option<Token>, Failure> {
     Ok(Some(token))
 }
 
-/// Whether there is a set-up link that opens.
+/// Whether there is a valid set-up link.
 #[must_use]
 pub fn is_offered(app: &App) -> bool {
     app.set_up.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
-/// Makes the first account and its administrator.
+/// Creates the first account and its administrator.
 ///
 /// # Errors
 /// `Gone` `link_dead`; `Invalid` for a password that is refused, or `role_missing`; `Conflict`
@@ -77,7 +77,7 @@ pub async fn set_up(
         app.quotas.take(&[quota], now)?;
     }
     let offered = *app.set_up.lock().unwrap_or_else(PoisonError::into_inner);
-    // Hashes are compared, so that the time taken tells nothing of the token.
+    // Hashes are compared, so that timing reveals nothing of the token.
     if Token::parse(token).map(|token| token.hash()).is_none_or(|hash| Some(hash) != offered) {
         return Err(link::dead());
     }
@@ -124,7 +124,7 @@ pub async fn set_up(
     .await
 }
 
-/// Nobody could manage an account whose first member does not administer it.
+/// Without an administrator nobody could manage the account.
 fn not_administering(role: &RoleId) -> Failure {
     Failure {
         kind: Kind::Invalid,

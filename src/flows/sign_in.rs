@@ -25,10 +25,10 @@ use crate::store::two_step::Proof;
 use crate::store::{self, Committed};
 use crate::throttle::{Login, Spot};
 
-/// Stands for what is too long to be hashed.
+/// Hashed in place of a password that is too long.
 const NOBODYS: &str = "nobody's";
 
-/// A try to sign in. Never prints: it holds a password.
+/// A sign-in attempt. Never printed: it contains a password.
 pub struct Attempt {
     /// The account.
     pub account: AccountSlug,
@@ -36,29 +36,29 @@ pub struct Attempt {
     pub email: Email,
     /// The password as typed.
     pub password: String,
-    /// Where the try comes from.
+    /// The origin of the attempt.
     pub from: From,
 }
 
-/// Where a call comes from.
+/// The origin of a call.
 #[derive(Clone, Debug, Default)]
 pub struct From {
-    /// The address of the caller, as far as it can be trusted.
+    /// The client address, as far as it can be trusted.
     pub address: Option<IpAddr>,
-    /// What a proxy says of it that is not trusted: no evidence, and enough to know a place again.
+    /// What an untrusted proxy reports: no proof, but enough to recognize a known network.
     pub claimed: Option<IpAddr>,
-    /// What the browser calls itself.
+    /// The user agent.
     pub agent: String,
 }
 
 impl From {
-    /// The address as text; empty where it is not known.
+    /// The address as text; empty if unknown.
     pub(super) fn network(&self) -> String {
         self.address.map(|address| address.to_string()).unwrap_or_default()
     }
 
-    /// What one caller can hold of addresses: an IPv6 host has a whole /64. `None` where it is not
-    /// known: then nobody is counted, since it would be everybody.
+    /// The network of the caller: an IPv6 host has a whole /64. `None` if unknown: then nobody is
+    /// counted, since it would be everybody.
     pub(super) fn place(&self) -> Option<String> {
         self.address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -75,7 +75,7 @@ impl From {
     }
 }
 
-/// Somebody who has signed in: the token for the cookie, shown once.
+/// A completed sign-in: the token for the cookie, shown once.
 #[derive(Debug)]
 pub struct Entered {
     /// The token.
@@ -86,25 +86,25 @@ pub struct Entered {
     pub member: Member,
 }
 
-/// What a right password comes to.
+/// The result of a correct password.
 #[derive(Debug)]
 pub enum Outcome {
     /// A session.
     Entered(Box<Committed<Entered>>),
-    /// The second factor must be shown.
+    /// The second factor is required.
     SecondFactor(Waiting),
-    /// The account asks everybody for a second factor, and this member has none yet.
+    /// The account requires a second factor, and this member has none yet.
     SetUp(Waiting),
 }
 
-/// Signs in, or goes half the way.
+/// Signs in, or returns a ticket for the second factor.
 ///
 /// # Errors
 /// `Unauthenticated` `sign_in_refused`, one answer for every cause; `TooMany` `too_many_tries`;
 /// `Busy`.
 pub async fn sign_in(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> {
     let app = Arc::clone(app);
-    // To its end: who hangs up while the password is hashed has still tried it.
+    // Runs to its end: a client that disconnects during the hash has still made an attempt.
     whole(async move { try_once(&app, attempt).await }).await
 }
 
@@ -126,8 +126,8 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
         failures_before: 0,
     };
     if factors.authenticator.is_some() {
-        // The person is known by halves: this try counts as neither, and the failures before go on
-        // counting until the second factor is shown.
+        // Only half authenticated: this attempt counts neither as success nor as failure, and
+        // earlier failures are kept until the second factor is presented.
         let passkeys = passkeys::can_sign_in(app, &factors);
         return Ok(Outcome::SecondFactor(Waiting { passkeys, ..ticket.seal(app)? }));
     }
@@ -140,7 +140,7 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
         .map(|entered| Outcome::Entered(Box::new(entered)))
 }
 
-/// Shows the second factor for a ticket, and signs in.
+/// Signs in with a ticket and the second factor.
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`; `Denied` `wrong_code`, `codes_locked`; `Conflict`
@@ -154,13 +154,13 @@ pub async fn second_factor(
     by_ticket(app, ticket, Shown::Code(code.to_owned()), from).await
 }
 
-/// What is shown beside a ticket.
+/// What is presented with a ticket.
 pub(super) enum Shown {
     Code(String),
     Passkey(passkeys::Answer),
 }
 
-/// Signs in by a ticket and whatever is shown beside it.
+/// Signs in with a ticket and any second factor.
 pub(super) async fn by_ticket(
     app: &Arc<App>,
     ticket: &str,
@@ -168,7 +168,7 @@ pub(super) async fn by_ticket(
     from: From,
 ) -> Result<Committed<Entered>, Failure> {
     let (app, ticket) = (Arc::clone(app), ticket.to_owned());
-    // To its end: who hangs up while it is checked has still tried it.
+    // Runs to its end: a client that disconnects during the check has still made an attempt.
     whole(async move {
         let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
         let login = Login::new(&member.account, &member.email);
@@ -192,14 +192,14 @@ pub(super) async fn by_ticket(
     .await
 }
 
-/// A member whose password was right.
+/// A member whose password was correct.
 struct Checked {
     member: Member,
     password: String,
     rehashed: Option<String>,
 }
 
-/// Whether the password is right. One hash run, whatever is wrong.
+/// Checks the password. Costs one hash, whatever is wrong.
 async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failure> {
     let member = app.store.member_by_email(&attempt.account, attempt.email.key()).await?;
     let member = member.filter(|member| member.status == Status::Active);
@@ -207,7 +207,7 @@ async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failur
         Some(member) => app.store.credential(&member.id).await?,
         None => None,
     };
-    // What cannot be anybody's password still costs a run.
+    // Even an impossible password costs a hash.
     let Ok(password) = Password::parse(&attempt.password) else {
         app.hasher.verify_nobody(&Password::parse(NOBODYS)?).await?;
         return Ok(None);
@@ -247,7 +247,7 @@ async fn begin(
     Ok(Committed { revision, value: Entered { token, session, member } })
 }
 
-/// Tells the log that somebody signed in.
+/// Logs a sign-in.
 pub(super) fn tell_entered(session: &Session) {
     tracing::info!(
         event = "authn_login_success",
@@ -258,7 +258,7 @@ pub(super) fn tell_entered(session: &Session) {
     );
 }
 
-/// A new token, and the session that it opens.
+/// A new token and its session.
 pub(super) fn new_session(
     app: &App,
     member: &Member,
@@ -279,14 +279,14 @@ pub(super) fn new_session(
     Ok((token, session))
 }
 
-/// What a browser calls itself is a stranger's text.
+/// A user agent is untrusted text.
 fn bounded(agent: &str) -> String {
     agent.chars().filter(|c| !c.is_control()).take(limits::AGENT_CHARS_MAX).collect()
 }
 
-/// Tells the log of a failed try; where many in a row begin to slow a member's sign-in down, the
-/// member's audit log hears of it, once. The answer does not wait for that: its time would tell
-/// whether there is such a member.
+/// Logs a failed attempt; if many in a row begin to delay a member's sign-in, adds one entry to the
+/// member's audit log. The response does not wait for that: its timing would reveal whether the
+/// member exists.
 pub(super) fn tell_failed(
     app: &Arc<App>,
     (account, email): (&AccountSlug, &Email),

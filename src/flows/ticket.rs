@@ -9,32 +9,32 @@ use crate::app::App;
 use crate::domain::{Digest, Failure, Kind, Member, MemberId, Sealed, Status, Timestamp, limits};
 use crate::store::two_step::Checked;
 
-/// What a ticket is sealed for.
+/// The encryption purpose of a ticket.
 const PURPOSE: &[&[u8]] = &[b"ticket"];
 
-/// A right password, waiting for its second factor.
+/// A correct password, waiting for its second factor.
 #[derive(Debug)]
 pub(super) struct Ticket {
     /// Whose.
     pub(super) member: MemberId,
-    /// Against which stored password.
+    /// The stored password that was checked.
     pub(super) checked: Checked,
-    /// The password hashed anew, where its parameters were below target.
+    /// The new hash, if the old parameters were too weak.
     pub(super) rehashed: Option<String>,
-    /// The round of the factors that it was made in.
+    /// The round of the factors.
     pub(super) round: u64,
-    /// How many tries failed before.
+    /// The number of earlier failures.
     pub(super) failures_before: u32,
 }
 
-/// A ticket, for the one who showed the password.
+/// A ticket, for the one who gave the password.
 #[derive(Clone)]
 pub struct Waiting {
     /// Opaque.
     pub ticket: String,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires: Timestamp,
-    /// Whether a passkey may be shown in the place of a code.
+    /// Whether a passkey can be used instead of a code.
     pub passkeys: bool,
 }
 
@@ -60,7 +60,7 @@ impl Ticket {
         Ok(Waiting { ticket: sealed.to_text(), expires, passkeys: false })
     }
 
-    /// Opens one that somebody brings, with the member as it is now.
+    /// Decrypts a presented ticket, with the member as of now.
     ///
     /// # Errors
     /// `Unauthenticated` `ticket_dead`; `Busy`, when the disk fails.
@@ -90,7 +90,7 @@ impl Ticket {
     }
 }
 
-/// The failure for a ticket that opens nothing any more.
+/// The failure for a ticket that is no longer valid.
 pub(super) fn dead() -> Failure {
     Failure::new(
         Kind::Unauthenticated,

@@ -5,18 +5,18 @@
 use super::permit::StorePermit;
 use crate::app::App;
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// A word for what it is about.
+    /// Its topic.
     pub about: &'static str,
-    /// Whether something does not work as it was configured.
+    /// Whether something does not work as configured.
     pub fails: bool,
     /// What is wrong, and what to do next.
     pub sentence: String,
 }
 
-/// Everything there is to mend.
+/// All warnings.
 #[must_use]
 pub fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
     let configured = app.config.warnings.iter().map(|sentence| Warning {

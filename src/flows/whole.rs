@@ -6,7 +6,7 @@
 
 use crate::domain::Failure;
 
-/// Spawns `change` and waits for it; when the waiting is dropped, the change still ends.
+/// Spawns `change` and waits for it; if the waiting is dropped, the change still completes.
 ///
 /// # Errors
 /// Those of `change`; `Internal` when it panicked.

@@ -2,8 +2,7 @@
 //!
 //! Knows no parameter.
 
-/// Names and values in the order in which they stand; `Err` is a pair, as it stands, that is not
-/// percent-encoded UTF-8.
+/// Names and values in order; `Err` is a pair, unchanged, that is not percent-encoded UTF-8.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<(String, String), &str>> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -41,10 +41,10 @@ use crate::domain::{Failure, Kind, limits};
 use crate::socket_file::SocketFile;
 use crate::telemetry::log::{self, Due};
 
-/// How long a caller has for the rest of a request, or to take more of an answer, when the server
+/// How long a client has for the rest of a request, or to read more of a response, when the server
 /// stops.
 const STOP_GRACE_MS: u64 = 100;
-/// How long an accept loop rests after the system refused it a connection.
+/// How long an accept loop pauses after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Where to listen.
@@ -52,7 +52,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub enum Listen {
     /// A TCP address; port 0 lets the system choose.
     Tcp(SocketAddr),
-    /// A socket in the file system.
+    /// A unix socket.
     Unix {
         /// Its path.
         path: PathBuf,
@@ -66,24 +66,24 @@ pub enum Listen {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// Unix, with its file, which ends with it.
+    /// Unix, with its file, which is removed with it.
     Unix(UnixListener, Arc<SocketFile>),
 }
 
 /// What a connection may take; milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at once, for each listener.
+    /// Concurrent connections, for each listener.
     pub connections: usize,
-    /// A head: the first since the connection, each other since its first byte.
+    /// For a head: the first since the connection, the others since their first byte.
     pub head_ms: u64,
-    /// A whole body, or the wait for the next piece of an upload.
+    /// For a whole body, or for the next piece of an upload.
     pub body_ms: u64,
-    /// A warm connection without a request, or an answer that nobody takes.
+    /// For an idle connection, or a response that is not read.
     pub idle_ms: u64,
-    /// What runs when the server stops.
+    /// For running requests when the server stops.
     pub drain_ms: u64,
-    /// How often connections are looked at.
+    /// The interval of the sweep.
     pub sweep_ms: u64,
 }
 
@@ -101,8 +101,8 @@ impl Default for Bounds {
 }
 
 impl Listen {
-    /// What can be known of a place without binding it: a socket's path has a longest length, and
-    /// takes no other file's name.
+    /// Checks a place without binding it: a socket's path has a maximum length, and must not be
+    /// another file's.
     ///
     /// # Errors
     /// As [`Listen::bind`].
@@ -137,14 +137,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart need not wait for connections of the process before to be forgotten.
+    // Avoids waiting for connections of the previous process.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(limits::BACKLOG)
 }
 
-/// Bound under a name of its own and moved into place, so that nobody connects before the mode is
-/// set. A socket that a dead process left is replaced; nothing else is.
+/// Binds under a temporary name and moves the file into place, so that nobody connects before the
+/// mode is set. The socket of a dead process is replaced; nothing else is.
 async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     if fs::symlink_metadata(path).is_ok() {
         make_sure_it_is_dead(path).await?;
@@ -165,8 +165,8 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
         .map_err(|fault| taken(&path.display().to_string(), &fault))
 }
 
-/// Only a refused connection tells that nobody listens: a live process that is too busy to accept
-/// answers otherwise.
+/// Only a refused connection means that nobody listens: a live process that is too busy to accept
+/// responds in another way.
 async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     let name = path.display();
     let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
@@ -182,7 +182,7 @@ async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The name that a socket has until its mode is set.
+/// The temporary name of a socket until its mode is set.
 fn new_name(path: &Path) -> PathBuf {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
@@ -209,7 +209,7 @@ fn taken(place: &str, fault: &io::Error) -> Failure {
 }
 
 impl Listener {
-    /// Where it listens: `http://ADDRESS` or `unix:PATH`.
+    /// The address: `http://ADDRESS` or `unix:PATH`.
     #[must_use]
     pub fn place(&self) -> String {
         match self {
@@ -226,26 +226,26 @@ impl Listener {
 struct Entry {
     pulse: Arc<Pulse>,
     task: AbortHandle,
-    /// Tells the connection to close after the request under way; taken once told.
+    /// Tells the connection to close after the current request; taken when used.
     close: Option<oneshot::Sender<()>>,
-    /// The places of its listener.
+    /// The slots of its listener.
     places: Places,
-    /// Its place is good for one request.
+    /// Its slot is for one request.
     is_brief: bool,
-    /// Ended, since its caller kept it waiting while the server stops.
+    /// Cut off, since its client delayed the stop of the server.
     is_cut: bool,
 }
 
 impl Entry {
-    /// Whether the connection has been in its phase for longer than it may. Where a listener is
-    /// full, a caller waiting to be accepted comes before one that sends nothing.
+    /// Whether the connection has exceeded the time limit of its phase. If a listener is full, a
+    /// waiting client takes precedence over a silent one.
     fn is_too_slow(&self, bounds: &Bounds) -> bool {
         let is_crowded = self.is_brief || self.places.are_full();
         let (phase, for_ms) = self.pulse.read();
         let most = match phase {
-            // It has its answer, and does not take it.
+            // It was answered, and does not read the response.
             Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
-            // Streams of events have a bound of their own.
+            // Event streams have their own limit.
             Phase::Idle if is_crowded && !self.pulse.is_endless() => {
                 bounds.head_ms.min(bounds.idle_ms)
             }
@@ -260,7 +260,7 @@ impl Entry {
     }
 }
 
-/// What all listeners of a server share.
+/// The state that all listeners of a server share.
 pub(super) struct Shared {
     bounds: Bounds,
     connections: Mutex<HashMap<u64, Entry>>,
@@ -281,14 +281,14 @@ impl Shared {
         self.hands.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Ends what is too slow.
+    /// Closes slow connections.
     fn sweep(&self) {
         for entry in self.connections().values().filter(|entry| entry.is_too_slow(&self.bounds)) {
             entry.task.abort();
         }
     }
 
-    /// Tells every connection that was not told yet to close as soon as it is idle.
+    /// Tells every connection to close as soon as it is idle.
     fn tell_to_close(&self) {
         for entry in self.connections().values_mut() {
             if let Some(close) = entry.close.take() {
@@ -297,7 +297,7 @@ impl Shared {
         }
     }
 
-    /// Ends the connections that are so; answers how many there were.
+    /// Cuts off these connections; returns their number.
     fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
         let mut connections = self.connections();
         let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
@@ -309,7 +309,7 @@ impl Shared {
             .count()
     }
 
-    /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
+    /// The handler's response; a panic becomes a 500 and closes its connection.
     async fn guarded(
         &self,
         id: &HeaderValue,
@@ -332,7 +332,7 @@ impl Shared {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// What is answered in a handler's place that panicked.
+    /// The response for a handler that panicked.
     pub(super) fn panicked(&self, id: &[u8]) -> Reply {
         self.panics.fetch_add(1, Ordering::Relaxed);
         let request_id = std::str::from_utf8(id).unwrap_or_default();
@@ -341,13 +341,14 @@ impl Shared {
     }
 }
 
-/// Forgets a connection however its task ends.
+/// Removes a connection however its task ends.
 struct Leave(Arc<Shared>, u64);
 
 impl Drop for Leave {
     fn drop(&mut self) {
         self.0.connections().remove(&self.1);
-        // Handlers are caught: this is a connection's own, and nobody else would tell of it.
+        // Panics of handlers are caught: this one is of the connection itself, and nothing else
+        // reports it.
         if std::thread::panicking() {
             self.0.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!("a connection ended in a panic");
@@ -355,7 +356,7 @@ impl Drop for Leave {
     }
 }
 
-/// A server for any number of listeners.
+/// A server with any number of listeners.
 #[derive(Clone)]
 pub struct Server(Arc<Shared>);
 
@@ -366,13 +367,13 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with these bounds; its sweep runs as long as it lives.
+    /// A server with these limits; its sweep runs as long as it lives.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self::counting(bounds, Arc::default())
     }
 
-    /// Another server, whose panics are counted with those of this one.
+    /// Another server with the same counter of panics.
     #[must_use]
     pub fn beside(&self, bounds: Bounds) -> Self {
         Self::counting(bounds, Arc::clone(&self.0.panics))
@@ -402,13 +403,13 @@ impl Server {
         Self(shared)
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.connections().len()
     }
 
-    /// How many handlers panicked.
+    /// The number of handlers that panicked.
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.0.panics.load(Ordering::Relaxed)
@@ -423,8 +424,9 @@ impl Server {
         self.accept_all(listener, handler, None::<fn(&Small<'_>) -> Option<Reply>>).await;
     }
 
-    /// The same, where `at_once` is shown every small request first, and answers what it can without
-    /// waiting. It must answer as the handler would, and not at all where that would refuse.
+    /// The same, with `at_once` called first for every small request, which answers if it can
+    /// without waiting. It must answer as the handler would, and leave to the handler what that
+    /// would refuse.
     pub async fn serve_at_once<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
     where
         Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
@@ -440,10 +442,10 @@ impl Server {
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        // Of this listener alone: a crowd on the port leaves the socket its places.
+        // For this listener only: a crowd on the port does not take slots of the socket.
         let places = Places::new(self.0.bounds.connections);
         loop {
-            // Admitted before accepted: who is over the bound waits in the system's queue.
+            // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
             let answering = (handler.clone(), at_once.clone());
             let place = (places.clone(), place);
@@ -483,11 +485,11 @@ impl Server {
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
         let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
-        // Held while the task is made, so that it cannot leave before it has entered.
+        // Locked while the task is created, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
         let task = tokio::spawn(async move {
-            // Made here, not before: a runtime that shuts down drops the task while the lock is
-            // held, and what never entered need not leave.
+            // Created here: a runtime that shuts down drops the task while the lock is held, and a
+            // task that never entered must not leave.
             let _leave = Leave(Arc::clone(&shared), number);
             let _place = place;
             let pulse_of_stream = Arc::clone(&pulse);
@@ -503,7 +505,7 @@ impl Server {
             }
             let told_to_close = async {
                 if told {
-                    // Its request is under way, and the answer to it closes.
+                    // Its request is running, and the response closes the connection.
                     std::future::pending().await
                 }
                 let _ = told_to_close.await;
@@ -516,15 +518,16 @@ impl Server {
         connections.insert(number, entry);
     }
 
-    /// Closes what is idle, ends what waits for its caller, lets answers that are being made finish,
-    /// and after the bound ends what is left. Stop accepting first. Answers how many were cut off.
+    /// Closes idle connections, cuts off those that wait for their client, lets responses finish,
+    /// and cuts off the rest after the time limit. Stop accepting first. Returns the number of
+    /// connections cut off.
     pub async fn drain(&self) -> usize {
         self.0.stopping.store(true, Ordering::Relaxed);
         let began = clock::monotonic();
         let bound = Duration::from_millis(self.0.bounds.drain_ms);
         let mut cut_off = 0;
         while self.connections() > 0 && began.elapsed() < bound {
-            // Each time round: one may have been accepted just now.
+            // Repeated, since a connection may just have been accepted.
             self.0.tell_to_close();
             self.0.move_hands();
             if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
@@ -536,7 +539,7 @@ impl Server {
     }
 }
 
-/// What the answers of one connection need.
+/// The context for the responses of one connection.
 #[derive(Clone, Copy)]
 struct Answering<'c> {
     pulse: &'c Arc<Pulse>,
@@ -545,7 +548,7 @@ struct Answering<'c> {
 }
 
 impl Answering<'_> {
-    /// What is sent for a reply, and whether the connection closes behind it.
+    /// The response for a reply, and whether the connection closes after it.
     fn judge(self, (reply, closing): (Reply, bool)) -> (Reply, bool) {
         if !reply.is_endless() {
             return (reply, closing || self.is_brief);
@@ -581,8 +584,8 @@ async fn serve_by_hyper<S, H, F>(
             Ok::<_, Infallible>(reply.finish(&id, closing))
         }
     });
-    // Not `pipeline_flush`: it holds answers back while part of a next request is there,
-    // and bounds them by nothing.
+    // Not `pipeline_flush`: it delays responses while part of a next request is buffered, without a
+    // limit.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES_MAX)
@@ -606,8 +609,8 @@ async fn serve_by_hyper<S, H, F>(
     }
 }
 
-/// Says what was wrong with a request that hyper refused, where it did. The sweep ends the wait for
-/// a caller who does not take it.
+/// Responds with a sentence to a request that hyper refused. The sweep ends the wait for a client
+/// that does not read it.
 async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
     let Some(code) = stream.refused.take() else { return };
     let (mut written, mut id) = (Vec::new(), [0; request::MADE_ID_BYTES]);
@@ -623,7 +626,7 @@ async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(UnixStream, u32),
-    /// The caller has left already.
+    /// The client has disconnected.
     Gone,
 }
 
@@ -634,7 +637,7 @@ async fn accept(listener: &Listener) -> io::Result<Accepted> {
             if stream.set_nodelay(true).is_err() {
                 return Ok(Accepted::Gone);
             }
-            // A listener of both families sees an IPv4 caller in IPv6's clothes.
+            // A dual-stack listener reports an IPv4 client as an IPv6 address.
             Ok(Accepted::Tcp(stream, from.ip().to_canonical()))
         }
         Listener::Unix(listener, _) => {

@@ -11,7 +11,7 @@ use super::ring::Ring;
 use crate::domain::{Failure, Sealed};
 use crate::entropy;
 
-/// Bytes of a nonce; they stand before the ciphertext.
+/// Bytes of a nonce; it precedes the ciphertext.
 const NONCE_BYTES: usize = 24;
 
 pub(super) fn seal(ring: &Ring, of: &[&[u8]], secret: &[u8]) -> Result<Sealed, Failure> {
@@ -32,7 +32,7 @@ pub(super) fn unseal(ring: &Ring, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u
     cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &purpose(of) }).ok()
 }
 
-/// The parts, each led by its length: no two lists of parts are one.
+/// The parts with length prefixes, so that no two lists of parts are equal.
 fn purpose(of: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in of {

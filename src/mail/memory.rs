@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::fault::{Class, SendFault, Step, Taken};
 use super::message::Outgoing;
 
-/// A handle on the mail server; clones share it.
+/// A handle of the mail server; clones share it.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<Script>>);
 
@@ -22,22 +22,22 @@ enum Turn {
 }
 
 impl Memory {
-    /// The next mail, after those already told of, meets this fault.
+    /// The next mail, after those already scheduled, gets this fault.
     pub fn fail_next(&self, fault: SendFault) {
         self.script().next.push_back(Turn::Refuse(fault));
     }
 
-    /// The next mail, after those already told of, is taken, but the answer is lost.
+    /// The next mail, after those already scheduled, is accepted, but the response is lost.
     pub fn lose_next_answer(&self) {
         self.script().next.push_back(Turn::LoseAnswer);
     }
 
-    /// Takes every mail from now on; what it was told and no mail has met is forgotten.
+    /// Accepts every mail from now on; scheduled faults are dropped.
     pub fn recover(&self) {
         self.script().next.clear();
     }
 
-    /// The mails that were taken, in order; they are forgotten then.
+    /// Takes the accepted mails, in order.
     #[must_use]
     pub fn take_sent(&self) -> Vec<Outgoing> {
         std::mem::take(&mut self.script().sent)

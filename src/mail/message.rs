@@ -19,32 +19,32 @@ use crate::domain::{
     Digest, Email, EmailEnd, Mailbox as Sender, Timestamp, Token, TwoStepNews, limits,
 };
 
-/// What opens something once: the link of a mail.
+/// The link of a mail, which works once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ActionLink {
-    /// The whole address, with the token in its fragment.
+    /// The whole URL, with the token in its fragment.
     pub url: String,
-    /// The token, for whoever has to paste it.
+    /// The token, for pasting.
     pub code: Token,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
 }
 
-/// A link opens something: it never prints.
+/// A link is a secret: it is never printed.
 impl fmt::Debug for ActionLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ActionLink(..)")
     }
 }
 
-/// What a mail is about, with every fact that it says.
+/// The content of a mail, with every fact that it states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The link of an invite, to the invitee.
     Invite {
         /// The account's name.
         account_name: String,
-        /// Who invites, where it is a person.
+        /// The inviter, if it is a person.
         inviter_name: Option<String>,
         /// The inviter's address.
         inviter_email: Option<Email>,
@@ -55,7 +55,7 @@ pub enum Content {
         /// The link to the page that accepts.
         link: ActionLink,
     },
-    /// Somebody with a dead link asks for a new one; to the inviter.
+    /// A request for a new link by the holder of a dead one; to the inviter.
     InviteWanted {
         /// The account's name.
         account_name: String,
@@ -63,14 +63,14 @@ pub enum Content {
         invitee_name: String,
         /// The invitee's address.
         invitee_email: Email,
-        /// The address of the page where it can be sent again.
+        /// The URL of the page where it can be resent.
         team_link: String,
     },
     /// The link to a new password, to the member.
     PasswordReset {
         /// The account's name.
         account_name: String,
-        /// The link to the page that takes the password.
+        /// The link to the page for the new password.
         link: ActionLink,
     },
     /// The password was changed, to the member.
@@ -86,7 +86,7 @@ pub enum Content {
         account_name: String,
         /// The new address.
         new_email: Email,
-        /// Whom it goes to.
+        /// The recipient.
         end: EmailEnd,
         /// The link to the page that confirms.
         link: ActionLink,
@@ -109,30 +109,30 @@ pub enum Content {
         /// When.
         at: Timestamp,
     },
-    /// A test that somebody asked for.
+    /// A test mail.
     Test,
 }
 
-/// One mail, ready to be written.
+/// One mail to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Whom it goes to.
+    /// The recipient.
     pub to: Email,
-    /// The name of whom it goes to; may be empty.
+    /// The recipient's name; may be empty.
     pub to_name: String,
-    /// The `Message-ID` without angle brackets; the same on every try.
+    /// The `Message-ID` without angle brackets; the same for every attempt.
     pub message_id: String,
-    /// Where a notice of what became of it goes; the sender's own address where there is none.
+    /// The bounce address; the sender's own address if there is none.
     pub return_path: Option<Email>,
-    /// The `Date`; the same on every try as well.
+    /// The `Date`; also the same for every attempt.
     pub date: Timestamp,
     /// What it says.
     pub content: Content,
 }
 
-/// The name of the sender, where the configuration gives none.
+/// The name of the sender, if the configuration has none.
 const OWN_NAME: &str = "KWIC";
-/// From 1970 to the end of the year 9999, beyond which no `Date` can be written.
+/// From 1970 to the end of the year 9999, the range of a `Date`.
 const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
 
 #[derive(Template)]
@@ -149,7 +149,7 @@ struct Html<'a> {
     words: &'a Words,
 }
 
-/// The message of a mail.
+/// Renders the message of a mail.
 ///
 /// # Errors
 /// A sentence, for an address or an id that no message can carry.
@@ -190,8 +190,8 @@ pub(super) fn write(outgoing: &Outgoing, from: &Sender) -> Result<Message, Strin
         .map_err(|fault| fault.to_string())
 }
 
-/// The line `From` of a name that must stand in quotes: the library would make a word in base64 of
-/// it, which programs that read the raw line cannot show.
+/// The `From` line of a name that must be quoted: the library would encode it in base64, which
+/// programs that read the raw line cannot show.
 fn quoted(name: &str, email: &Email) -> Option<HeaderValue> {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ');
     if is_plain || !name.is_ascii() || !email.as_str().is_ascii() {
@@ -203,13 +203,13 @@ fn quoted(name: &str, email: &Email) -> Option<HeaderValue> {
     Some(HeaderValue::dangerous_new_pre_encoded(from, line.clone(), line))
 }
 
-/// Keeps answering machines away: RFC 3834 section 5, and the same for Exchange.
+/// Suppresses automatic replies: RFC 3834 section 5, and the same for Exchange.
 fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// The line between the parts: the same on every try, and known to nobody who chose words of the
-/// mail, since the id was made after them.
+/// The MIME boundary: the same for every attempt, and unpredictable for those who chose text of the
+/// mail, since the id was generated later.
 fn boundary(id: &str) -> String {
     Digest::of(&[b"boundary", id.as_bytes()]).hex()
 }

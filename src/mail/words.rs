@@ -8,14 +8,14 @@ use super::shown;
 use crate::clock::written_out;
 use crate::domain::{Email, EmailEnd, Timestamp, TwoStepNews, limits};
 
-/// The parts of a mail, before they become text and HTML.
+/// The parts of a mail, before they are rendered as text and HTML.
 pub(super) struct Words {
     pub(super) subject: String,
     /// What happened, and what it means.
     pub(super) paragraphs: Vec<String>,
-    /// What the link is for, and the link.
+    /// The label of the link, and the link.
     pub(super) link: Option<(&'static str, String)>,
-    /// The token, and until when it opens something.
+    /// The token, and when it expires.
     pub(super) code: Option<(String, String)>,
     /// What to do if it was not expected.
     pub(super) unexpected: &'static str,
@@ -203,7 +203,7 @@ impl Words {
     }
 }
 
-/// Fixed words around an account's name, which gives way.
+/// A subject with an account's name, which is truncated if necessary.
 fn subject(before: &str, account_name: &str) -> String {
     const AFTER: &str = " on KWIC";
     let room = limits::MAIL_SUBJECT_CHARS_MAX.saturating_sub(before.len() + AFTER.len());
@@ -218,7 +218,7 @@ fn person(name: &str) -> String {
     shown::name(name, limits::MAIL_NAME_CHARS_MAX)
 }
 
-/// Who invites, where anybody is to be named.
+/// The inviter, if one can be named.
 fn inviter(name: Option<&str>, email: Option<&Email>) -> String {
     let name = name.map(person).filter(|name| !name.is_empty());
     match (name, email.map(shown::address)) {

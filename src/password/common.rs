@@ -9,18 +9,18 @@ use std::sync::LazyLock;
 
 static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
-/// How a text stands to the list.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It is a common password.
     Listed,
     /// A longer one begins with it.
     Begins,
-    /// Neither, and nothing that begins with it is either.
+    /// Neither is it a common password, nor does one begin with it.
     Unknown,
 }
 
-/// Looks a text in lower case up.
+/// Looks up a text in lower case.
 pub(super) fn look_up(text: &str) -> Standing {
     let at = LINES.partition_point(|line| *line < text);
     match LINES.get(at) {

@@ -16,17 +16,17 @@ use crate::domain::digest::Hasher;
 use crate::domain::policy_place::{Place, misplaced};
 use crate::domain::{Digest, Failure, limits};
 
-/// Looks at one folder, and remembers which files do not count.
+/// Fingerprints one folder, and remembers which files are irrelevant.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     known: HashMap<PathBuf, (Stamp, bool)>,
 }
 
-/// What differs when a file is another, or was written to.
+/// Differs when a file was replaced or modified.
 type Stamp = [u8; 64];
 
 impl Look {
-    /// A file that cannot be looked at, or read where it must be, is part of the picture.
+    /// A file that cannot be examined, or read if required, is part of the fingerprint.
     pub(super) fn fingerprint(&mut self, dir: &Path) -> Digest {
         let mut hasher = Hasher::default();
         match list(dir) {

@@ -20,24 +20,24 @@ use crate::keys::Keys;
 use crate::store::Store;
 use crate::store::backup::Undone;
 
-/// A backup that was put back.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The revision that the store was put back to.
+    /// The restored revision.
     pub revision: Revision,
     /// When the backup was made.
     pub taken: Timestamp,
     /// What ended.
     pub undone: Undone,
-    /// Invites that may be accepted, and whose link cannot be made again: by a key that is not there.
+    /// Open invites whose link cannot be derived again, since its key is missing.
     pub invites_without_key: u64,
-    /// Secrets of second factors whose key is not there.
+    /// Second-factor secrets whose key is missing.
     pub secrets_without_key: usize,
-    /// Where what was there lies now.
+    /// The paths of the previous files.
     pub kept: Vec<PathBuf>,
 }
 
-/// Makes a backup of a data folder that no sidecar serves.
+/// Makes a backup of a data folder that no sidecar uses.
 ///
 /// # Errors
 /// As [`backup::write`]; a sentence that says what to do, when a sidecar runs, or there is no store.
@@ -58,9 +58,8 @@ pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
     backup::write(to, &config.data, Vec::new(), Clock::System.now(), copy).await
 }
 
-/// Puts a backup in the place of what there is: its keys too, unless it was read without them.
-/// Whoever was signed in then, or holds an API token or a link to a new password or address of then,
-/// cannot come in by it.
+/// Restores a backup, with its keys unless it was read without them. Sessions, API tokens and links
+/// to a new password or address of that time end.
 ///
 /// # Errors
 /// A sentence that says what to do, when a sidecar runs, the backup is damaged, or the disk fails.
@@ -79,7 +78,7 @@ pub async fn restore(
     let undone = store.put_back(&actor, backup.taken()).await?.value;
     let (_, secrets_without_key) = two_step::reseal(&store, &keys).await?;
     let invites_without_key = invites_without_key(&store, &keys).await?;
-    // Closed before it gets its name.
+    // Closed before it is renamed.
     drop(store);
     Ok(Restored {
         revision: backup.revision(),
@@ -111,10 +110,10 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
     Ok(count)
 }
 
-/// The data folder while it is ours.
+/// Exclusive access to the data folder.
 struct Alone {
     _socket: Listener,
-    /// Locked as a running sidecar locks it.
+    /// Locked as a running sidecar does.
     _store: Option<File>,
 }
 
@@ -154,17 +153,17 @@ fn served(what: &Path) -> Failure {
     )
 }
 
-/// What is to take the place of what there is. Dropped before that, it is taken away.
+/// The prepared files. Removed when dropped before they are in place.
 struct Staged<'c> {
     config: &'c Config,
     store: PathBuf,
-    /// `None`, where the keys that are there stay.
+    /// `None` if the current keys stay.
     keys: Option<PathBuf>,
 }
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        // From then on the next start finishes it.
+        // From then on the next start completes it.
         if !pending::is_there(&self.config.data) {
             let _ = fs::remove_file(&self.store);
             self.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
@@ -175,11 +174,11 @@ impl Drop for Staged<'_> {
 impl<'c> Staged<'c> {
     fn of(config: &'c Config, backup: &Backup, with_keys: bool) -> Result<Self, Failure> {
         let keys = keys_of(config);
-        // Where all of them are there, others that are there too may open what is newer.
+        // If the folder has all of them, it may have newer ones too, which are still needed.
         let stay = !with_keys || backup.keys_are_in(&keys);
         let store = staged(&config.store.path)?;
         let keys = if stay { None } else { Some(staged(&keys)?) };
-        // Of a restore that was cut off.
+        // Left by an interrupted restore.
         [Some(&store), keys.as_ref()].into_iter().flatten().try_for_each(|path| clear(path))?;
         let staged = Self { config, store, keys };
         backup.put_store(&staged.store)?;
@@ -187,8 +186,8 @@ impl<'c> Staged<'c> {
         Ok(staged)
     }
 
-    /// Moves everything into place; answers where what was there is kept. There is a whole store
-    /// under the name at every moment, and once the first step is done, the last one will be.
+    /// Moves everything into place; returns where the previous files are kept. There is a complete
+    /// store under the name at every moment, and once the first step is done, the others will be.
     fn take_place(&self) -> Result<Vec<PathBuf>, Failure> {
         let Config { data, .. } = self.config;
         let mark = mark(Clock::System.now());
@@ -196,7 +195,7 @@ impl<'c> Staged<'c> {
         let store = behind_links(&self.config.store.path)?;
         if store.exists() {
             let old = beside(&store, &mark);
-            // Not every file system has links.
+            // Not every file system has hard links.
             fs::hard_link(&store, &old)
                 .or_else(|_| fs::copy(&store, &old).map(drop))
                 .map_err(|fault| failed(&old, &fault))?;
@@ -214,7 +213,7 @@ impl<'c> Staged<'c> {
     }
 }
 
-/// Removes what a restore that was killed has left, and nothing else.
+/// Removes what an interrupted restore has left, and nothing else.
 fn clear(path: &Path) -> Result<(), Failure> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !leftovers::is_of_restore(path) {

@@ -7,21 +7,21 @@ use super::two_step::StepUp;
 use super::{By, Committed, Page, Store};
 use crate::domain::{AccountSlug, ApiToken, ApiTokenId, Failure, MemberId, Timestamp, Version};
 
-/// A token that is to be made.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct NewApiToken {
-    /// The token; its time begins with the transaction.
+    /// The token; its lifetime begins with the transaction.
     pub token: ApiToken,
-    /// What was checked of its maker.
+    /// What was checked of its creator.
     pub maker: Maker,
 }
 
-/// How a member comes to be the maker of a token.
+/// The creator of a token.
 #[derive(Clone, Debug)]
 pub enum Maker {
-    /// Makes it, and has shown again who it is.
+    /// Creates it, and has re-authenticated.
     Own(StepUp),
-    /// Was named by the operator of the sidecar, in the version that was judged.
+    /// Was named by the operator of the sidecar, in the version that was checked.
     Named(Version),
 }
 
@@ -55,7 +55,7 @@ impl Store {
         }
     }
 
-    /// One page of an account's tokens, or of one maker's, oldest first.
+    /// One page of the tokens of an account, or of one creator, oldest first.
     ///
     /// # Errors
     /// `Invalid` for a cursor that is none; `Busy`, when the disk fails.
@@ -71,7 +71,7 @@ impl Store {
         }
     }
 
-    /// Revokes a token; answers it as it was.
+    /// Revokes a token; returns it as it was.
     ///
     /// # Errors
     /// `NotFound` `unknown_token`; `Conflict` [`super::by::MOVED_ON`]; `Busy`, when the disk fails.
@@ -86,8 +86,8 @@ impl Store {
         }
     }
 
-    /// Writes down when tokens were used last. No audit entry. Those that have expired are taken
-    /// away by [`Self::sessions_tend`].
+    /// Saves the last use of tokens. No audit entry. Expired ones are deleted by
+    /// [`Self::sessions_tend`].
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -9,8 +9,7 @@ use super::redb::RedbStore;
 use super::{Committed, Store};
 use crate::domain::{Actor, Failure, Invite, Revision, Timestamp, TokenHash};
 
-/// What somebody could come in by when the copy was made, and must not now: it may have been ended
-/// since.
+/// What was valid when the copy was made and must end now, since it may have been revoked since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Undone {
     /// Sessions that ended.
@@ -21,18 +20,18 @@ pub struct Undone {
     pub links: u64,
 }
 
-/// What was erased may still lie in freed pages of the file, which a start writes anew.
+/// Erased data may still be in freed pages of the file, until a start rewrites it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErasedLeft {
-    /// The next start does it.
+    /// The next start will rewrite it.
     UntilStart,
     /// The last start could not, for this reason.
     Failed(String),
 }
 
 impl Store {
-    /// Copies everything there is at one revision into a new file at `to` (mode 0600). Changes go on
-    /// meanwhile. Answers the revision.
+    /// Copies everything at one revision into a new file at `to` (mode 0600). Changes continue
+    /// meanwhile. Returns the revision.
     ///
     /// # Errors
     /// `Busy` `copy_failed`, when it cannot be read or written; `Busy`, when the disk fails.
@@ -42,8 +41,8 @@ impl Store {
         }
     }
 
-    /// The same for the file at `from`, which no sidecar has open. Its records stay as they are, in
-    /// whichever layout.
+    /// The same for the file at `from`, which no sidecar has open. Its records stay unchanged, in
+    /// any layout.
     ///
     /// # Errors
     /// As [`Self::copy_to`]; a sentence that says what to do, when the file is locked, damaged, or
@@ -52,8 +51,8 @@ impl Store {
         RedbStore::copy_file(from, to).await
     }
 
-    /// The store in a file that no sidecar has open, every page of it checked; what is changed there is
-    /// gone when it is dropped, and nothing is written to the file.
+    /// The store in a file that no sidecar has open, with every page verified; changes are lost
+    /// when it is dropped, and nothing is written to the file.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -61,7 +60,7 @@ impl Store {
         RedbStore::view(path).await.map(Self::Redb)
     }
 
-    /// Whether what was erased may still lie in the file.
+    /// Whether erased data may still be in the file.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -71,7 +70,7 @@ impl Store {
         }
     }
 
-    /// Checks the checksum of every page in the file, while changes go on.
+    /// Verifies the checksum of every page in the file; changes continue meanwhile.
     ///
     /// # Errors
     /// `Internal` `store_damaged`; `Busy`, when the disk fails.
@@ -81,7 +80,7 @@ impl Store {
         }
     }
 
-    /// Whether the open file is the one that a restart would open, as this process left it.
+    /// Whether the open file is the one that a restart would open, unchanged by others.
     ///
     /// # Errors
     /// `Busy` `store_replaced`.
@@ -91,7 +90,7 @@ impl Store {
         }
     }
 
-    /// Why the last change was not kept, without a path; `None` where it was.
+    /// Why the last write failed, without a path; `None` if it succeeded.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         match self {
@@ -99,7 +98,7 @@ impl Store {
         }
     }
 
-    /// How many changes the disk did not keep since the start.
+    /// The number of failed writes since the start.
     #[must_use]
     pub fn failures(&self) -> u64 {
         match self {
@@ -107,8 +106,8 @@ impl Store {
         }
     }
 
-    /// Ends every session, API token and link to a new password or address, in a store that was put
-    /// back as it was at `taken`, and writes down that it was.
+    /// Ends every session, API token and link to a new password or address, in a store that was
+    /// restored as of `taken`, and records it.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -122,7 +121,7 @@ impl Store {
         }
     }
 
-    /// Every invite that may still be accepted, with the hash of its valid token.
+    /// Every open invite, with the hash of its valid token.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

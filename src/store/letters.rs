@@ -10,58 +10,59 @@ use crate::domain::{
     Timestamp, limits,
 };
 
-/// What a transition needs to queue a letter.
+/// The data with which a transaction queues a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLetter {
     /// The `Message-ID` without angle brackets.
     pub message_id: String,
-    /// From when on it is not worth sending.
+    /// After this it is not worth sending.
     pub expires: Timestamp,
 }
 
-/// How the mail of one account, or of all, stands.
+/// The status of mail, of one account or of all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MailStatus {
-    /// Why no mail goes out at all.
+    /// Why mail is stopped.
     pub stopped: Option<MailStop>,
-    /// How many letters are in each state; states without a letter are left out.
+    /// The number of letters in each state; states without one are left out.
     pub counts: Vec<(DeliveryState, u64)>,
-    /// The oldest letter that is still to be handed over.
+    /// The oldest letter that is still to be sent.
     pub oldest: Option<Waiting>,
-    /// When a letter was last handed over: of the account, or of any.
+    /// When a letter was last accepted by the mail server: of the account, or of any.
     pub taken: Option<Timestamp>,
 }
 
-/// A letter that is still to be handed over.
+/// A letter that is still to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// When it was queued.
     pub since: Timestamp,
-    /// How its last try ended, in plain words; empty before the first.
+    /// The result of its last attempt, in plain words; empty before the first.
     pub detail: String,
 }
 
-/// Whether letters go out as they come.
+/// Whether letters are sent as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// They do.
     Well,
-    /// One waits for longer than usual, or the first try of one failed and none went out since.
+    /// One has waited longer than usual, or the first attempt of one failed and none was sent
+    /// since.
     Slow,
-    /// One waits for long, and none went out since it was queued.
+    /// One has waited for long, and none was sent since it was queued.
     Stuck,
 }
 
 impl MailStatus {
-    /// Letters in some states.
+    /// The number of letters in these states.
     #[must_use]
     pub fn count(&self, states: &[DeliveryState]) -> u64 {
         let counts = self.counts.iter().filter(|(state, _)| states.contains(state));
         counts.map(|(_, count)| count).sum()
     }
 
-    /// Whether letters go out as they come. That a single one is put off, as a greylisting server
-    /// does, is no fault while others go out: others of the account, where this is of one.
+    /// The flow. A single deferred letter, as with greylisting, is no problem while others are
+    /// sent: others of the account, if this is about one.
     #[must_use]
     pub fn flow(&self, now: Timestamp) -> Flow {
         let Some(oldest) = &self.oldest else { return Flow::Well };
@@ -79,9 +80,8 @@ impl MailStatus {
 }
 
 impl Store {
-    /// Takes up to `limit` letters that are due, oldest first, for one sender: nobody else gets
-    /// them until `lease` is over. None while mail is stopped. Takes no revision, and no audit
-    /// entry.
+    /// Leases up to `limit` due letters, oldest first, to one sender: nobody else gets them until
+    /// `lease` is over. None while mail is stopped. No revision, and no audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -95,8 +95,8 @@ impl Store {
         }
     }
 
-    /// Ends every lease, for a start: whoever held one has ended. What was on its way is tried
-    /// again at once, under the same message id.
+    /// Ends every lease, at a start: their holders no longer exist. What was being sent is tried
+    /// again immediately, under the same message id.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -107,8 +107,7 @@ impl Store {
         }
     }
 
-    /// When the next letter is due, or a lease ends; `None` where nothing waits, or mail is
-    /// stopped.
+    /// When the next letter is due, or a lease ends; `None` if nothing waits, or mail is stopped.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -143,9 +142,9 @@ impl Store {
         }
     }
 
-    /// Writes down how a try ended. `claimed` is the letter as it was claimed: a result that comes
-    /// after the lease was lost to somebody else changes nothing. A misconfiguration stops the
-    /// whole queue, and costs the letter nothing. What is over has an audit entry.
+    /// Saves the result of an attempt. `claimed` is the letter as it was leased: a result after the
+    /// lease was lost changes nothing. A misconfiguration stops the whole queue, and uses up no
+    /// attempt of the letter. Final results have an audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -159,8 +158,8 @@ impl Store {
         }
     }
 
-    /// Writes down what came back about a letter that was handed over; false where the letter is
-    /// not known any more, or says the same already.
+    /// Saves a bounce of a sent letter; false if the letter no longer exists, or the bounce has no
+    /// news.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -170,7 +169,7 @@ impl Store {
         }
     }
 
-    /// How mail stands, for one account or for all.
+    /// The status of mail, of one account or of all.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -180,8 +179,8 @@ impl Store {
         }
     }
 
-    /// How mail stands for each account that has letters waiting, without their numbers: that those
-    /// of others go out tells nothing of its own.
+    /// The status of mail of each account with waiting letters, without counts: letters of other
+    /// accounts say nothing about it.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -191,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Lets mail go out again, at once; answers whether it was stopped.
+    /// Resumes mail, immediately; returns whether it was stopped.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

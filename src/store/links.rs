@@ -14,31 +14,31 @@ use crate::domain::{
 pub struct NewLink {
     /// A new id.
     pub id: LinkId,
-    /// The key that its token was derived with.
+    /// The key from which its token is derived.
     pub key: KeyId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// The letter that carries it; `None` where no mail is sent.
+    /// Its letter; `None` if no mail is sent.
     pub letter: Option<NewLetter>,
 }
 
-/// What a confirmation of a new address came to.
+/// The result of confirming an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EmailConfirmed {
-    /// The other end has not confirmed yet.
+    /// The other address is not confirmed yet.
     WaitingFor(EmailEnd),
     /// The member has the new address.
     Changed(Member),
 }
 
-/// What the first account is made of.
+/// The data of the first account.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The account's slug.
     pub slug: AccountSlug,
-    /// The account's name for people.
+    /// The account's display name.
     pub name: String,
     /// Its first member.
     pub member: Member,
@@ -47,7 +47,7 @@ pub struct Setup {
 }
 
 impl Store {
-    /// Makes a link to a new password; the member's older ones die.
+    /// Creates a link to a new password; the member's older ones stop working.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Conflict` `suspended_member`, or [`super::by::MOVED_ON`];
@@ -73,7 +73,7 @@ impl Store {
         }
     }
 
-    /// The link that a token was given out for.
+    /// The link of a token.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -83,8 +83,8 @@ impl Store {
         }
     }
 
-    /// Sets a new password by a link, which ends with it, as do all sessions; answers the member
-    /// and how many sessions.
+    /// Sets a new password with a link, which ends, as do all sessions; returns the member and the
+    /// number of sessions.
     ///
     /// # Errors
     /// `Gone` `link_dead`, `link_expired`; `Conflict` `suspended_member`; `Busy`, when the disk
@@ -100,7 +100,8 @@ impl Store {
         }
     }
 
-    /// Begins a change of address: one link to the old one, one to the new. Older ones die.
+    /// Begins an address change: one link to the current address, one to the new. Older ones stop
+    /// working.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Denied` `wrong_code`, `code_missing`; `Conflict` `already_member`, `already_invited`,
@@ -117,8 +118,8 @@ impl Store {
         }
     }
 
-    /// Confirms one end of a change of address; the second one makes the change, and tells the
-    /// old address.
+    /// Confirms one of the two addresses; the second confirmation makes the change, and notifies
+    /// the old address.
     ///
     /// # Errors
     /// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited` where
@@ -133,7 +134,7 @@ impl Store {
         }
     }
 
-    /// Makes the first account and its first member.
+    /// Creates the first account and its first member.
     ///
     /// # Errors
     /// `Conflict` `set_up_already`, when there is any account; `Busy`, when the disk fails.

@@ -6,46 +6,46 @@
 use super::{By, Committed, Store};
 use crate::domain::{AccountSlug, AuditEntry, Failure, Invite, Member, MemberId, Timestamp};
 
-/// What an erasure took away.
+/// The result of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erasure {
-    /// Audit entries whose personal part went.
+    /// Audit entries whose personal part was erased.
     pub entries: u64,
-    /// Invites that went with their links: those by which the person came, and those to one of the
-    /// person's addresses that are over and that nobody else accepted.
+    /// Deleted invites, with their links: those by which the person came, and ended ones to the
+    /// person's addresses that nobody else accepted.
     pub invites: u64,
-    /// Letters to the person, and about such an invite.
+    /// Deleted letters to the person, and about such an invite.
     pub letters: u64,
 }
 
-/// A member, and when the person signed in last.
+/// A member, with the last sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The member.
     pub member: Member,
-    /// When a session of theirs began last; `None` where none is known of.
+    /// The begin of the last session; `None` if none is known.
     pub signed_in: Option<Timestamp>,
 }
 
-/// What is kept of one member, but for the sessions.
+/// All data kept about one member, except the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberData {
     /// The record.
     pub seen: Seen,
-    /// The invite by which the person came, while it can still be looked up.
+    /// The invite by which the person came, as long as it is kept.
     pub came_by: Option<Invite>,
-    /// Invites that the member sent, newest first.
+    /// Invites by the member, newest first.
     pub invites_sent: Vec<Invite>,
-    /// Audit entries about the member, about that invite, and by the member, oldest first. What was
-    /// done to somebody else comes without its personal part: that is the other person's.
+    /// Audit entries about the member, about that invite, and by the member, oldest first. Changes
+    /// of other people come without the personal part, which is theirs.
     pub entries: Vec<AuditEntry>,
-    /// Whether there are more entries or invites, which are older.
+    /// Whether there are more, older entries or invites.
     pub cut: bool,
 }
 
 impl Store {
-    /// Takes away for good what is personal of a member who was removed. Where nothing is left of
-    /// that, nothing changes. What is written later about the member gets no personal part.
+    /// Erases the personal data of a removed member. If nothing is left of it, nothing changes.
+    /// Later entries about the member get no personal part.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`, when no such member was ever removed from the account;
@@ -61,7 +61,7 @@ impl Store {
         }
     }
 
-    /// When members signed in last, in the order they are given.
+    /// The last sign-ins of members, in the given order.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -71,7 +71,7 @@ impl Store {
         }
     }
 
-    /// What is kept of one member, with at most `limit` entries and `limit` invites; `None` where
+    /// All data kept about one member, with at most `limit` entries and `limit` invites; `None` if
     /// the account has no such member.
     ///
     /// # Errors

@@ -56,18 +56,18 @@ type Records<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
 type Hash = &'static [u8; 32];
 
-/// `format`, `revision`, `letter`: the last id that a letter got, and `rewrite`: there while freed
-/// pages of the file may still hold what was erased.
+/// `format`, `revision`, `letter`: the last id of a letter, and `rewrite`: present while freed
+/// pages of the file may contain erased data.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
 const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
 /// By id.
 const MEMBERS: Records<&str> = TableDefinition::new("members");
-/// Account, a zero byte, canonical address: the member or the open invite that holds it.
+/// Account, a zero byte, canonical address: the member or the open invite with it.
 const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
-/// By account and role: how many active members hold it; no row for none.
+/// By account and role: the number of active members with it; no row for none.
 const ROLE_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("role_counts");
-/// As addresses: when a member with it was removed last.
+/// Keys as in addresses: when a member with it was last removed.
 const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
 /// By member: the password.
 const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
@@ -75,33 +75,33 @@ const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
 const FACTORS: Records<&str> = TableDefinition::new("factors");
 /// By passkey: the member that has it.
 const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
-/// By member: when a session of theirs began last.
+/// By member: the begin of the last session.
 const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
 /// By the hash of the token.
 const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
-/// Member, when it began, hash.
+/// Member, begin, hash.
 const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
     TableDefinition::new("sessions_by_member");
 /// By id.
 const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
-/// Account, maker, when it was made, id.
+/// Account, creator, creation, id.
 const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
     TableDefinition::new("api_tokens_by_member");
 /// By id.
 const INVITES: Records<&str> = TableDefinition::new("invites");
-/// Account, when it was made, id.
+/// Account, creation, id.
 const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
     TableDefinition::new("invites_by_account");
-/// The member that sent it, id; open ones only.
+/// The sender, id; open ones only.
 const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
     TableDefinition::new("invites_by_inviter");
-/// By the hash of the token, of dead links too: the invite, and which link it is.
+/// By the hash of the token, including dead links: the invite, and which link it is.
 const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
 /// Invite and generation: the hash of the token.
 const INVITE_LINKS: TableDefinition<(&str, u32), Hash> = TableDefinition::new("invite_links");
 /// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
 const CALLS: Records<&str> = TableDefinition::new("calls");
-/// By what is bounded: when its window began, and how often it happened since.
+/// By what is limited: the begin of its window, and the count.
 const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
 /// By id.
 const LINKS: Records<&str> = TableDefinition::new("links");
@@ -113,24 +113,24 @@ const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> = TableDefinition::new(
 const LETTERS: Records<u64> = TableDefinition::new("letters");
 /// When a letter is due or its lease ends, and its id.
 const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
-/// Account, and the same: so that each account has its turn.
+/// Account, and the same: so that accounts take turns.
 const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
     TableDefinition::new("letters_waiting");
 /// Account, id.
 const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
     TableDefinition::new("letters_by_account");
-/// By account and delivery state: how many letters; no row for none.
+/// By account and delivery state: the number of letters; no row for none.
 const LETTER_COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("letter_counts");
-/// `stop`: why no mail goes out. `taken`: when a letter was last handed over, and the same for each
+/// `stop`: why mail is stopped. `taken`: when a letter was last accepted, and the same for each
 /// account.
 const MAIL: Records<&str> = TableDefinition::new("mail");
-/// When something may be forgotten at the earliest, which kind of thing, and its key.
+/// The earliest time for deleting something, its kind, and its key.
 const LEAVING: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
 /// By chain (an account's slug; empty for the store's own) and sequence.
 const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
 /// The same keys; a missing row is an erased one.
 const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
-/// Chain and target: of whom nothing personal is written any more.
+/// Chain and target: erased members, of whom nothing personal is recorded any more.
 const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
 /// By chain.
 const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
@@ -140,7 +140,7 @@ const POLICIES: Records<&str> = TableDefinition::new("policies");
 /// The layout of the tables above.
 const FORMAT: u64 = 4;
 
-/// How the database comes to be opened, and opened again; whether it may be made is the argument.
+/// Opens the database, and reopens it; the argument says whether it may be created.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
 
 /// A handle; clones share the file.
@@ -149,19 +149,19 @@ pub struct RedbStore(Arc<Inner>);
 
 struct Inner {
     opener: Opener,
-    /// Where the records lie in a file of this process' own.
+    /// The file on disk, if there is one.
     file: Option<Arc<StoreFile>>,
     health: Health,
-    /// `None` after an input or output error, until the next call opens it again.
+    /// `None` after an I/O error, until the next call reopens it.
     database: RwLock<Option<Database>>,
-    /// Held from the beginning of a change until its followers are told, so that the feed's order
-    /// is the order of revisions.
+    /// Locked from the beginning of a change until it is published, so that the feed is in the
+    /// order of revisions.
     writer: Mutex<Writer>,
-    /// The last revision that is known to stand in the file.
+    /// The last revision that is known to be in the file.
     reached: AtomicU64,
-    /// Whether the last change is not known to have been made or not.
+    /// Whether the outcome of the last commit is unknown.
     unsettled: AtomicBool,
-    /// The account whose letter was claimed last: the next one's turn is next.
+    /// The account of the last leased letter: the next one's turn is next.
     served: Mutex<String>,
     clock: Clock,
 }
@@ -169,8 +169,7 @@ struct Inner {
 #[derive(Default)]
 struct Writer {
     followers: Followers,
-    /// A change whose commit has begun and is not known to have ended: the disk may have kept it
-    /// all the same.
+    /// A change whose commit was started and whose outcome is unknown: the disk may have saved it.
     unsettled: Option<Change>,
 }
 
@@ -180,7 +179,7 @@ impl std::fmt::Debug for RedbStore {
     }
 }
 
-/// What can go wrong inside: a rule, or the disk.
+/// An internal error: a rule, or the disk.
 #[derive(Debug)]
 enum Fault {
     Rule(Failure),
@@ -211,7 +210,7 @@ disk_faults!(
 );
 
 impl RedbStore {
-    /// Opens the file, or makes it with mode 0600.
+    /// Opens the file, or creates it with mode 0600.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -220,7 +219,7 @@ impl RedbStore {
             Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::before_use));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
-            // Only at the start: while the sidecar runs, the file stays the one that it is.
+            // Only at the start: while the sidecar runs, the file is already migrated.
             if !may_make {
                 return opened.open_again();
             }
@@ -238,7 +237,7 @@ impl RedbStore {
         Self::on(redb::backends::InMemoryBackend::new, clock).await
     }
 
-    /// A store on whatever storage `backend` makes, each time that it is opened.
+    /// A store on the storage that `backend` creates, each time it is opened.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -275,8 +274,8 @@ impl RedbStore {
         Ok(store)
     }
 
-    /// Runs what is done at the start; a damaged file can lead redb or a record into an assertion,
-    /// which is a fault of the file.
+    /// Runs the work of a start; a damaged file can cause an assertion in redb or a record, which
+    /// is a fault of the file.
     fn unharmed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
             let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
@@ -284,7 +283,7 @@ impl RedbStore {
         })
     }
 
-    /// Brings the file up to date, and finds out how far it got.
+    /// Migrates the file, and reads its revision.
     fn prepare(&self) -> Result<(), Failure> {
         self.guarded(|database| {
             upgrade::where_due(database)?;
@@ -294,14 +293,14 @@ impl RedbStore {
         })
     }
 
-    /// Follows every change from now on.
+    /// Subscribes to every change from now on.
     #[must_use]
     pub fn subscribe(&self) -> Follower {
         self.writer().followers.subscribe()
     }
 
     /// Reads all accounts, members, sessions and API tokens, in this order; members on two threads,
-    /// and in no order.
+    /// in no order.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -333,8 +332,8 @@ impl RedbStore {
         self.read(revision).await
     }
 
-    /// Finds out what became of a change whose commit broke off, where there is one, and whether a
-    /// store that could not be written can be again.
+    /// Resolves a change whose commit failed midway, if there is one, and checks whether a failed
+    /// store can be written again.
     ///
     /// # Errors
     /// `Busy`, when the disk still fails.
@@ -350,19 +349,19 @@ impl RedbStore {
         .await
     }
 
-    /// Why the last change was not kept, without a path; `None` where it was.
+    /// Why the last write failed, without a path; `None` if it succeeded.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.0.health.fault()
     }
 
-    /// How many changes the disk did not keep since the start.
+    /// The number of failed writes since the start.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.0.health.failures()
     }
 
-    /// Whether the open file is the one that a restart would open, as this process left it.
+    /// Whether the open file is the one that a restart would open, unchanged by others.
     ///
     /// # Errors
     /// `Busy` `store_replaced`.
@@ -371,7 +370,7 @@ impl RedbStore {
         blocking(move || store.in_place()).await
     }
 
-    /// Whether a change may have been made that followers have not heard of.
+    /// Whether a change may have been committed that subscribers have not received.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         self.0.unsettled.load(Ordering::Acquire)
@@ -390,8 +389,8 @@ impl RedbStore {
         .await
     }
 
-    /// Runs one transition: all of it or nothing, then tells the followers. Once asked for it is run,
-    /// also when the caller stops waiting.
+    /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
+    /// caller stops waiting.
     async fn write<T: Send + 'static>(
         &self,
         actor: &Actor,
@@ -401,7 +400,7 @@ impl RedbStore {
         blocking(move || store.change(actor, work)).await
     }
 
-    /// A transition, on the thread that calls.
+    /// A change, on the calling thread.
     fn change<T>(
         &self,
         actor: String,
@@ -419,7 +418,7 @@ impl RedbStore {
         changed
     }
 
-    /// A change of nothing: it fails where every other would.
+    /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
         self.try_to_change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
         self.0.health.worked();
@@ -440,12 +439,12 @@ impl RedbStore {
             let tx = transition::begin(database)?;
             let mut transition = Transition::new(&tx, actor, now)?;
             let ends = work(&mut transition)?;
-            // Also before an answer that nothing had to change: a restart would make it untrue.
+            // Also before a response that nothing had to change: a restart would make it untrue.
             self.in_place()?;
             let (value, revision) = match ends {
                 Ends::Changed(value) => {
                     let (revision, rows) = transition.seal()?;
-                    // Before the commit: also one that panics has begun.
+                    // Before the commit: one that panics has been started, too.
                     *unsettled = Some(Change { revision, rows });
                     (value, revision)
                 }
@@ -463,14 +462,14 @@ impl RedbStore {
         match committed {
             Ok(committed) => {
                 self.tell(&mut writer);
-                // The file may have gone while it was written.
+                // The file may have been removed while it was written.
                 self.in_place().map_err(|fault| not_lasting(&fault))?;
                 Ok(committed)
             }
             Err(fault) if commit_begun => {
                 let is_told = writer.unsettled.is_some();
                 self.0.unsettled.store(is_told, Ordering::Release);
-                // Where this fails too, it is tried again until it is known.
+                // If this fails too, it is retried until the outcome is known.
                 let _ = self.settle(&mut writer);
                 Err(unclear(&fault))
             }
@@ -486,13 +485,13 @@ impl RedbStore {
         match self.0.writer.try_lock() {
             Ok(mut writer) => self.settle(&mut writer),
             Err(TryLockError::Poisoned(writer)) => self.settle(&mut writer.into_inner()),
-            // A change is under way; it settles before it begins and when it ends.
+            // A change is running; it resolves the outcome before it begins and when it ends.
             Err(TryLockError::WouldBlock) => Ok(()),
         }
     }
 
-    /// Finds out what became of a change whose commit broke off; followers hear of it if it was
-    /// made, so that they never know less than the file.
+    /// Resolves a change whose commit failed midway, and publishes it if it was saved, so that
+    /// subscribers never know less than the file.
     fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
         let Some(change) = &writer.unsettled else { return Ok(()) };
         let expected = change.revision;
@@ -505,7 +504,7 @@ impl RedbStore {
         Ok(())
     }
 
-    /// Tells the followers of the change that was made.
+    /// Publishes the change.
     fn tell(&self, writer: &mut Writer) {
         if let Some(change) = writer.unsettled.take() {
             self.0.reached.fetch_max(change.revision.0, Ordering::AcqRel);
@@ -515,14 +514,14 @@ impl RedbStore {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A change that panicked is left unsettled, and settled before the next.
+        // The outcome of a change that panicked is unknown, and is resolved before the next one.
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work on the open database, and closes it after an error of the disk.
+    /// Runs work on the open database, and closes it after a disk error.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.reopen()?;
-        // What another process wrote there is not ours to read.
+        // A file that another process has written to must not be read.
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         let found = match database.as_ref() {
@@ -539,7 +538,7 @@ impl RedbStore {
         })
     }
 
-    /// At the start what is no fault of the disk is damage, and told to the operator.
+    /// At the start everything but a disk error is damage, and is reported to the operator.
     fn not_done(&self, error: &redb::Error) -> Failure {
         let is_of_disk = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
         match &self.0.file {
@@ -568,7 +567,7 @@ impl RedbStore {
     }
 }
 
-/// Refuses a file that does not know what was acknowledged: it is another one.
+/// Refuses a file that lacks acknowledged changes: it is another one.
 fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
     let found = database.begin_read().map_err(Fault::from).and_then(|tx| revision(&tx));
     match found {
@@ -590,7 +589,7 @@ fn replaced() -> Failure {
     )
 }
 
-/// The change is made where no restart finds it.
+/// The change was saved in a file that a restart does not find.
 fn not_lasting(fault: &Failure) -> Failure {
     Failure::new(
         fault.kind,
@@ -600,12 +599,12 @@ fn not_lasting(fault: &Failure) -> Failure {
     .logged(fault.private.as_deref().unwrap_or_default())
 }
 
-/// Whether the disk failed, and no rule stood against it.
+/// Whether the disk failed, and not a rule.
 fn is_of_disk(fault: &Failure) -> bool {
     matches!(fault.code, "store_unavailable" | "store")
 }
 
-/// The system does not tell of the file.
+/// The state of the file is unknown.
 fn unavailable(fault: &io::Error) -> Failure {
     busy(&cause::of_io(fault))
 }
@@ -616,7 +615,7 @@ fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
     Ok(Revision(found.map_or(0, |found| found.value())))
 }
 
-/// The disk did not do its part; nothing was changed.
+/// The disk failed; nothing was changed.
 fn busy(cause: &str) -> Failure {
     Failure::new(
         Kind::Busy,
@@ -626,7 +625,7 @@ fn busy(cause: &str) -> Failure {
     .logged(cause)
 }
 
-/// The disk broke off in the middle of a commit: no caller may take that for a change, or for none.
+/// The disk failed during a commit: the outcome is unknown to the caller.
 fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
@@ -636,7 +635,7 @@ fn unclear(fault: &Failure) -> Failure {
     .logged(fault.private.as_deref().unwrap_or_default())
 }
 
-/// Apart from the threads that answer decisions.
+/// Outside the decision threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

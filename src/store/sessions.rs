@@ -10,7 +10,7 @@ use crate::domain::{
     Actor, Failure, Member, MemberId, Session, SessionId, SessionLimits, Timestamp, TokenHash,
 };
 
-/// A member's password, as it is kept.
+/// A member's stored password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// A PHC string of argon2id.
@@ -25,18 +25,18 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// What a sign-in leaves behind.
+/// The data of a sign-in.
 #[derive(Clone, Debug)]
 pub struct SignIn {
     /// The new session.
     pub session: Session,
-    /// What the password was checked against: another one by now refuses.
+    /// The password that was checked: refused if it has changed since.
     pub checked: Checked,
-    /// The same password hashed anew, where its parameters were below target.
+    /// The new hash of the same password, if the old parameters were too weak.
     pub rehashed: Option<String>,
-    /// The second factor, and the round of its ticket; `None` for who has none.
+    /// The second factor, and the round of its ticket; `None` without a factor.
     pub proof: Option<(Proof, u64)>,
-    /// How many tries failed before.
+    /// The number of earlier failures.
     pub failures_before: u32,
 }
 
@@ -45,17 +45,17 @@ pub struct SignIn {
 pub struct PasswordChange {
     /// Whose.
     pub member: MemberId,
-    /// The current password, and the second factor of who has one.
+    /// The current password, and the second factor if there is one.
     pub shown: StepUp,
     /// The PHC string of the new one.
     pub password: String,
-    /// The session that it was made in, and the one that takes its place under a new token.
+    /// The current session, and its replacement with a new token.
     pub renewed: (TokenHash, Session),
     /// Tells the member.
     pub letter: Option<NewLetter>,
 }
 
-/// Which sessions of a member are to end.
+/// The sessions of a member to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// All of them.
@@ -67,7 +67,7 @@ pub enum Which {
 }
 
 impl Store {
-    /// A member's password; `None` for who has none yet.
+    /// A member's password; `None` if none is set.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -89,7 +89,7 @@ impl Store {
         }
     }
 
-    /// A member's sessions, newest first, those that have ended by themselves included.
+    /// A member's sessions, newest first, including expired ones.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -99,7 +99,7 @@ impl Store {
         }
     }
 
-    /// Ends sessions of a member; answers how many. None at all is no change.
+    /// Ends sessions of a member; returns their number. None is no change.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
@@ -115,7 +115,7 @@ impl Store {
         }
     }
 
-    /// Ends the session of a token, by whoever holds it; answers whether there was one.
+    /// Ends the session of a token; returns whether there was one.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -125,8 +125,7 @@ impl Store {
         }
     }
 
-    /// Writes down when sessions were used last, and takes away those that have ended by
-    /// themselves. No audit entry.
+    /// Saves the last use of sessions, and deletes expired ones. No audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -140,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Changes a password by its owner; every other session ends. Answers how many.
+    /// Changes a password by its owner; every other session ends. Returns their number.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
@@ -152,7 +151,7 @@ impl Store {
         }
     }
 
-    /// Notes that tries to sign in to a member are slowed down.
+    /// Records that sign-in attempts of a member are delayed.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -12,8 +12,8 @@ use crate::domain::{
     TokenHash,
 };
 
-/// Which stored password somebody's password was checked against, as a digest of the PHC string:
-/// a transaction that finds another one refuses.
+/// The stored password that was checked, as a digest of the PHC string: a transaction that finds
+/// another one refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked(pub Digest);
 
@@ -25,19 +25,19 @@ impl Checked {
     }
 }
 
-/// What somebody showed beside the password, to be spent once.
+/// A verified second factor, to be consumed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A code of the authenticator app.
     Step {
         /// The secret that it was checked against.
         secret: Sealed,
-        /// The time step that it belongs to.
+        /// Its time step.
         step: u64,
     },
     /// A recovery code.
     Recovery {
-        /// What is kept of it.
+        /// Its stored hash.
         hash: RecoveryHash,
         /// Tells the member.
         letter: Option<NewLetter>,
@@ -48,67 +48,66 @@ pub enum Proof {
         id: PasskeyId,
         /// The credential that it was checked against.
         before: Vec<u8>,
-        /// The same, with the counter and the flags of the answer.
+        /// The credential with the counter and the flags of the response.
         after: Vec<u8>,
     },
 }
 
-/// What a member who is signed in showed again, before something that must not be done from a
-/// screen that was left open.
+/// A re-authentication, before something that must not be done from an unattended screen.
 #[derive(Clone, Debug)]
 pub struct StepUp {
     /// The password.
     pub checked: Checked,
-    /// The second factor, of who has one.
+    /// The second factor, if there is one.
     pub proof: Option<Proof>,
 }
 
-/// How somebody came to where a new factor is confirmed.
+/// How the member is authenticated when a new factor is confirmed.
 #[derive(Clone, Copy, Debug)]
 pub enum Through {
-    /// By a session, which goes on under a new token.
+    /// By a session, which gets a new token.
     Session(TokenHash),
-    /// By a right password alone, since the account asks for a factor and there is none.
+    /// By a correct password only, since the account requires a factor and there is none yet.
     Ticket {
         /// The password.
         checked: Checked,
-        /// The round that the ticket was made in.
+        /// The round of the ticket.
         round: u64,
-        /// How many tries failed before.
+        /// The number of earlier failures.
         failures_before: u32,
     },
 }
 
-/// A new authenticator app that has shown its first code.
+/// A new authenticator app with its first code.
 #[derive(Clone, Debug)]
 pub struct Confirmed {
-    /// How the member came here.
+    /// How the member is authenticated.
     pub through: Through,
-    /// The secret that was pending.
+    /// The pending secret.
     pub secret: Sealed,
     /// The time step of the code.
     pub step: u64,
     /// New recovery codes.
     pub recovery: Vec<RecoveryHash>,
-    /// The session that goes on, under a new token.
+    /// The current session, with a new token.
     pub session: Session,
     /// Tells the member.
     pub letter: Option<NewLetter>,
 }
 
-/// A secret that is to be sealed anew.
+/// A re-encrypted secret.
 #[derive(Clone, Debug)]
 pub struct Resealed {
     /// Whose.
     pub member: MemberId,
-    /// As it stands in the store.
+    /// As stored.
     pub before: Sealed,
-    /// Under the newest key.
+    /// With the newest key.
     pub after: Sealed,
 }
 
 impl Store {
-    /// A member's second factors; none at all for who never set one up.
+    /// A member's second factors; empty if none was ever set up.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -118,8 +117,8 @@ impl Store {
         }
     }
 
-    /// Keeps the secret of an authenticator app that is being set up. What was pending before is
-    /// replaced; what is in use stays in use until the new one is confirmed.
+    /// Saves the secret of an authenticator app that is being set up. Replaces another pending one;
+    /// the current app stays valid until the new one is confirmed.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when the member is gone or suspended; `Denied`
@@ -136,8 +135,8 @@ impl Store {
         }
     }
 
-    /// Takes an authenticator app into use. Every other session ends, as does the one before.
-    /// Answers how many others.
+    /// Activates an authenticator app. Every other session ends, and the current one is replaced.
+    /// Returns the number of others.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
@@ -152,8 +151,8 @@ impl Store {
         }
     }
 
-    /// Switches a member's own factor off. Every other session ends, and the one it was done in goes
-    /// on under a new token. Answers how many others.
+    /// Turns a member's own factor off. Every other session ends, and the current one gets a new
+    /// token. Returns the number of others.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -186,8 +185,8 @@ impl Store {
         }
     }
 
-    /// Takes all factors of another member away, and ends the sessions. A member who does it shows
-    /// the own factor. Answers how many sessions.
+    /// Resets all factors of another member, and ends the sessions. A member who does it presents
+    /// the own factor. Returns the number of sessions.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -204,8 +203,8 @@ impl Store {
         }
     }
 
-    /// Counts a wrong code of somebody who knew the password; answers how many in a row. The letter
-    /// goes out with the one that [`crate::domain::limits::CODE_FAILURES_TOLD`] names.
+    /// Counts a wrong code after a correct password; returns the number in a row. The letter is
+    /// sent at the count [`crate::domain::limits::CODE_FAILURES_TOLD`].
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -219,7 +218,7 @@ impl Store {
         }
     }
 
-    /// Every member whose factors hold a sealed secret, with the account.
+    /// Every member with an encrypted secret, with the account.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -229,8 +228,8 @@ impl Store {
         }
     }
 
-    /// Puts secrets under a newer key, where they still are what they were. No revision: nothing
-    /// that anybody follows changes.
+    /// Replaces secrets by re-encrypted ones, if they are unchanged. No revision: subscribers do
+    /// not see them.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -14,28 +14,28 @@ use tracing_subscriber::EnvFilter;
 use crate::clock;
 use crate::domain::{Failure, limits};
 
-/// How long a line of one kind stands for all others of its kind.
+/// The interval of one line of each kind.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How lines are written.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// For programs: one object a line.
+    /// For programs: one JSON object on each line.
     Json,
 }
 
-/// Begins to log at level `info`; a second call changes nothing.
+/// Initializes the log at level `info`; a second call changes nothing.
 pub fn begin(format: LogFormat) {
     let filter = EnvFilter::new("info");
-    // Told on standard error, a failure to write there would end the thread that has something to say.
+    // An error message on standard error would panic if that cannot be written.
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .log_internal_errors(false)
         .with_env_filter(filter);
-    // An error means that a log has begun already, which tests do.
+    // An error means that a log is initialized already, as in tests.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -45,34 +45,35 @@ pub fn begin(format: LogFormat) {
 /// A line that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// How many of its kind were left out since the last one; `None` for none.
+    /// How many of its kind were suppressed since the last one; `None` for none.
     pub left_out: Option<u64>,
 }
 
-/// Whether a line of this kind may be written: one in a minute may.
+/// Whether a line of this kind may be written: one in a minute.
 #[must_use]
 pub fn due(kind: &str) -> Option<Due> {
     static KINDS: Mutex<Kinds> = Mutex::new(Kinds(BTreeMap::new()));
     KINDS.lock().unwrap_or_else(PoisonError::into_inner).due(kind, clock::monotonic())
 }
 
-/// Tells why a request failed, where its caller was not told all. `request_id` is empty for one of
-/// several items of a request.
+/// Logs why a request failed, if the caller was not told everything. `request_id` is empty for one
+/// of several items of a request.
 pub fn failed(request_id: &str, failure: &Failure) {
     let Some(private) = &failure.private else { return };
-    // A cause is a kind: a stranger's broken request hides no other fault of the same code.
+    // The cause is part of the kind: a stranger's broken request does not suppress other faults
+    // with the same code.
     let Some(Due { left_out }) = due(&format!("{}: {private}", failure.code)) else { return };
     let request_id = (!request_id.is_empty()).then_some(request_id);
     tracing::warn!(request_id, code = failure.code, private, left_out, "a request failed");
 }
 
-/// When a line of each kind was last written, and how many were left out since.
+/// When a line of each kind was last written, and how many were suppressed since.
 struct Kinds(BTreeMap<String, (Instant, u64)>);
 
 impl Kinds {
     fn due(&mut self, kind: &str, now: Instant) -> Option<Due> {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= EVERY;
-        // A kind may have a stranger's words in it: where there are too many, all others are one.
+        // A kind may contain untrusted text: if there are too many, all others are one kind.
         if self.0.len() >= limits::LOG_KINDS_MAX && !self.0.contains_key(kind) {
             self.0.retain(|kind, (since, _)| kind.is_empty() || !is_over(*since));
         }

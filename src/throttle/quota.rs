@@ -11,10 +11,11 @@ use super::table::Table;
 use super::{ms, too_many};
 use crate::domain::{Digest, Failure, Timestamp, limits};
 
-/// One bound on one thing.
+/// One limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota<'q> {
-    /// Of what: a word for the kind, and whose, such as `reset`, the account and the address.
+    /// The subject: a word for the kind, and the rest of the key, such as `reset`, the account and
+    /// the address.
     pub of: &'q [&'q [u8]],
     /// So many.
     pub most: usize,
@@ -22,8 +23,8 @@ pub struct Quota<'q> {
     pub per: Duration,
 }
 
-/// What was taken of each quota. Where there are too many keys, the one goes that would be over
-/// first: to be forgotten before its time takes as many other keys as there is room for.
+/// The events of each quota. If there are too many keys, the one that expires first is evicted:
+/// evicting a key early needs as many other keys as there is room for.
 pub struct Quotas(Mutex<Table<Timestamp, VecDeque<Timestamp>>>);
 
 impl Default for Quotas {
@@ -72,7 +73,7 @@ impl Quota<'_> {
         Digest::of(&[&Digest::of(self.of).0, &ms(self.per).to_le_bytes()])
     }
 
-    /// Whole seconds until there is one to take: until the one that is `most` back is `per` old.
+    /// Whole seconds until the next event is allowed: until the one `most` events ago is `per` old.
     fn wait(&self, taken: Option<&VecDeque<Timestamp>>, now: Timestamp) -> u64 {
         let times = taken.map_or(0, VecDeque::len);
         let until = match times.checked_sub(self.most) {

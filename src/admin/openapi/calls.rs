@@ -16,12 +16,12 @@ pub(super) struct About {
     pub(super) summary: &'static str,
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
-    /// The status of success, and the answer.
+    /// The status of success, and the response.
     pub(super) answer: (u16, Value),
-    /// The status of the same answer to a call that was repeated.
+    /// The status of the same response to a repeated call.
     pub(super) repeated: Option<u16>,
     pub(super) problems: &'static [u16],
-    /// On `admin.sock` it takes an account.
+    /// Takes an account on `admin.sock`.
     pub(super) of_account: bool,
 }
 
@@ -33,7 +33,7 @@ impl About {
         Self { summary, parameters, body, answer, repeated, problems, of_account: false }
     }
 
-    /// Of what is answered under a schema's name.
+    /// With a response of this schema.
     fn answering(summary: &'static str, name: &str) -> Self {
         Self::new(summary, records::answer(reference(name)))
     }
@@ -63,7 +63,7 @@ impl About {
         Self { problems, ..self }
     }
 
-    /// The answer has a header of its own.
+    /// With a header in the response.
     fn header(mut self, name: &str, header: Value) -> Self {
         if let Some(headers) = self.answer.1.get_mut("headers").and_then(Value::as_object_mut) {
             headers.insert(name.to_owned(), header);
@@ -71,34 +71,34 @@ impl About {
         self
     }
 
-    /// A record with its tag.
+    /// With the entity tag of the record.
     fn tagged(self) -> Self {
         let schema = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
         self.header("etag", json!({"required": true, "schema": schema}))
     }
 
-    /// Gives or takes a cookie.
+    /// With a cookie in the request or the response.
     fn baking(self) -> Self {
         self.header("set-cookie", json!({"required": true, "schema": text()}))
     }
 
-    /// Must say which version it changes.
+    /// Requires the version to change (`if-match`).
     fn of_version(self) -> Self {
         let problems = &[404, 409, 412, 428, 429];
         self.with(inputs::if_match(true)).refused(problems).tagged()
     }
 
-    /// May say which version it changes.
+    /// Accepts the version to change (`if-match`).
     fn of_any_version(self) -> Self {
         self.with(inputs::if_match(false)).refused(&[409, 412, 429])
     }
 }
 
-/// Whoever is at the other end of a link, or without a session.
+/// Authorized by the token of a link, or without a session.
 const BY_LINK: &[u16] = &[409, 410, 429];
-/// Whoever is between the password and the second factor.
+/// Authorized by a ticket, between the password and the second factor.
 const BY_TICKET: &[u16] = &[401, 409, 429];
-/// Whoever gives the own password again.
+/// Authorized by the password again.
 const BY_PASSWORD: &[u16] = &[409, 429];
 
 pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
@@ -402,7 +402,7 @@ fn names() -> Object {
     Object::new().may("first_name", inputs::name()).may("last_name", inputs::last_name())
 }
 
-/// Who one is, shown again: the code by who has a second factor.
+/// The proof of identity: the code only with a second factor.
 fn shown(password: &'static str) -> Object {
     Object::new().with(password, text()).may("code", text())
 }
@@ -411,7 +411,7 @@ fn by_ticket() -> Object {
     Object::new().with("ticket", text())
 }
 
-/// The answer of an authenticator.
+/// The response of an authenticator.
 fn answer() -> Object {
     Object::new().with("challenge", text()).with("credential", json!({"type": "object"}))
 }

@@ -13,7 +13,7 @@ use crate::flows::personal::Data;
 use crate::flows::review;
 use crate::store::personal as store;
 
-/// A member, and when the person signed in last.
+/// A member, with the last sign-in.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Seen {
     #[serde(flatten)]
@@ -27,7 +27,7 @@ impl From<store::Seen> for Seen {
     }
 }
 
-/// What an erasure took away.
+/// The result of an erasure.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Erasure {
     id: String,
@@ -47,8 +47,7 @@ impl Erasure {
     }
 }
 
-/// Everything that is kept of one member. A thing of the member's that is kept elsewhere gets a
-/// field here.
+/// All data kept about one member. Data of a member that is added elsewhere gets a field here.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct MemberData {
     at: String,
@@ -85,7 +84,7 @@ impl MemberData {
     }
 }
 
-/// The invite by which somebody joined, as it stood then.
+/// The invite by which somebody joined, as it was then.
 #[derive(Debug, Serialize)]
 struct CameBy {
     id: String,
@@ -113,7 +112,7 @@ impl From<domain::Invite> for CameBy {
     }
 }
 
-/// An invite to somebody else, whose name and address are not the sender's data.
+/// An invite to somebody else, without name and address, which are not the sender's data.
 #[derive(Debug, Serialize)]
 struct InviteSent {
     id: String,
@@ -122,7 +121,7 @@ struct InviteSent {
     created: String,
 }
 
-/// One thing that an access review found.
+/// One finding of an access review.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Finding {
     kind: &'static str,
@@ -132,7 +131,7 @@ pub(in crate::admin) struct Finding {
     count: usize,
 }
 
-/// A member, as a finding names one.
+/// A member in a finding.
 #[derive(Debug, Serialize)]
 struct Named {
     id: String,

@@ -7,10 +7,10 @@ use super::{action, capital, plain};
 use crate::clock;
 use crate::domain::{Failure, counted};
 
-/// Whom people ask about what only the operator of the sidecar can do.
+/// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
 
-/// What begins a word that only the operator of the sidecar can do something with.
+/// Prefixes of words that are meant for the operator of the sidecar.
 const OPERATORS: [&str; 12] = [
     "`kwic-team",
     "`admin.sock",
@@ -47,12 +47,12 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
     sentence(own)
 }
 
-/// When an invitation can be sent again; the time to wait is part of it.
+/// When an invitation can be sent again, with the time to wait.
 fn resend_in(seconds: u64) -> String {
     format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
 }
 
-/// A time to wait, in seconds where it is short.
+/// A time to wait, in seconds if it is short.
 pub(in crate::console) fn wait(seconds: u64) -> String {
     match seconds {
         0..=90 => counted(seconds, "second", "seconds"),
@@ -61,7 +61,7 @@ pub(in crate::console) fn wait(seconds: u64) -> String {
     }
 }
 
-/// What a role does not include: `team:view` is "view the team".
+/// A missing permission: `team:view` is "view the team".
 fn not_allowed(public: &str) -> String {
     let quoted: Vec<&str> = public.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
@@ -80,8 +80,9 @@ fn not_allowed(public: &str) -> String {
     }
 }
 
-/// The words of a failure as a sentence of a page: no backticks, names of fields as words, moments
-/// written out, a capital, a full stop; and where the way out is the operator's, whom to ask.
+/// The message of a failure as a sentence of a page: without backticks, with field names as words
+/// and formatted times, a capital and a full stop; a remedy for the operator is replaced by whom to
+/// ask.
 pub(in crate::console) fn sentence(failure: &str) -> String {
     let failure = without_operators(failure);
     let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
@@ -95,7 +96,7 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     capital(&text) + end
 }
 
-/// What is wrong, and whom to ask, in the place of what the operator would do.
+/// The message with whom to ask, instead of a remedy for the operator.
 fn without_operators(failure: &str) -> String {
     let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
     let Some(named) = named else { return failure.to_owned() };
@@ -105,7 +106,7 @@ fn without_operators(failure: &str) -> String {
     }
 }
 
-/// The same with every moment as people write it.
+/// The same with formatted times.
 pub(in crate::console) fn with_moments(text: &str) -> String {
     let written = |word: &str| {
         let bare = word.trim_end_matches([',', '.', ';', ':', ')']);

@@ -7,11 +7,11 @@ use crate::domain::{Email, Failure, Kind, Name, RoleId};
 use crate::flows::invites::Invitation;
 use crate::flows::roles::Titles;
 
-/// What divides the cells of a row, the surest first.
+/// The separators of cells, the most reliable first.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// The people that a text names, each with what was pasted of them: a line each, and each address of
-/// a list such as `"Last, First" <user@example.org>; other@example.org`. Empty rows name nobody.
+/// The entries of a text, each with its source: a line each, and each address of a list such as
+/// `"Last, First" <user@example.org>; other@example.org`. Empty rows are skipped.
 #[must_use]
 pub fn entries(text: &str) -> Vec<&str> {
     let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
@@ -19,7 +19,7 @@ pub fn entries(text: &str) -> Vec<&str> {
     lines.flat_map(|line| addresses(line).unwrap_or_else(|| vec![line])).collect()
 }
 
-/// The addresses of a line that holds nothing else.
+/// The addresses of a line that contains only addresses.
 fn addresses(line: &str) -> Option<Vec<&str>> {
     [';', ','].into_iter().find_map(|separator| {
         let parts = split(line, separator).into_iter().map(str::trim);
@@ -35,7 +35,7 @@ fn is_address(part: &str) -> bool {
     part.ends_with('>') && part.matches('<').count() == 1 || is_bare && !part.contains('<')
 }
 
-/// Cuts at a separator, but for those between quotes.
+/// Splits at a separator outside quotes.
 fn split(line: &str, separator: char) -> Vec<&str> {
     let mut quoted = false;
     line.split(|c: char| {
@@ -52,7 +52,7 @@ fn unquoted(text: &str) -> String {
     within.unwrap_or(text).replace("\"\"", "\"")
 }
 
-/// Reads one entry. `role` is for entries without one.
+/// Parses one entry. `role` is for entries without one.
 ///
 /// # Errors
 /// `Invalid`, with a sentence for each part that is missing, wrong or may mean several things.
@@ -87,7 +87,7 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &Titles) -> Result<Invita
     all(first.and_then(|first| Ok((first, last?))), Email::parse(email), role)
 }
 
-/// An invitation of its parts, or the faults of all of them.
+/// An invitation from its parts, or all faults.
 fn all(
     names: Result<(Name, Name), Failure>,
     email: Result<Email, Failure>,
@@ -105,13 +105,13 @@ fn all(
     }
 }
 
-/// First and last name, where it is plain which is which: one name, two, or `Last, First`.
+/// First and last name if they are unambiguous: one name, two, or `Last, First`.
 fn names(name: &str) -> Result<(Name, Name), Failure> {
     let (first, last) = match name.split_once(',') {
         Some((last, first)) if !first.contains(',') => (first, last),
         Some(_) => return Err(unclear(name)),
         None => match name.split_whitespace().collect::<Vec<_>>().as_slice() {
-            // Mail programs show the address where they know no name.
+            // Mail programs show the address if they know no name.
             [] => return Err(nameless()),
             [address] if address.contains('@') => return Err(nameless()),
             [only] => (*only, ""),

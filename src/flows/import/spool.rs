@@ -16,17 +16,17 @@ use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 use crate::http::{Bytes, Request};
 
-/// The code of a file that the disk did not keep.
+/// The code of a file that could not be stored.
 pub(super) const NO_ROOM: &str = "import_unreadable";
-/// Bytes read back at once.
+/// Bytes read back in one piece.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A file that has arrived whole.
+/// A complete file.
 #[derive(Debug)]
 pub(super) struct Spool(File);
 
 impl Spool {
-    /// Keeps the body of `request` in `folder`.
+    /// Spools the body of `request` to `folder`.
     ///
     /// # Errors
     /// `TooLarge`; `Timeout` or `Invalid` when the body breaks off; `Busy` when the disk is full.
@@ -39,7 +39,8 @@ impl Spool {
                 return Err(too_large());
             }
             if let Err(fault) = file.write_all(&bytes).await {
-                // A caller that is cut off while it sends sees a broken pipe, not this.
+                // A caller that is cut off while it sends would see a broken pipe instead of the
+                // response.
                 super::hear_out(request).await?;
                 return Err(no_room(&fault));
             }
@@ -58,14 +59,14 @@ impl Source for Spool {
     }
 }
 
-/// Whether a folder takes a piece of a file.
+/// Whether a folder accepts a test write.
 pub(super) async fn can_fill(folder: &Path) -> bool {
     let Ok(file) = nameless(folder) else { return false };
     let mut file = File::from_std(file);
     file.write_all(&[0; PIECE_BYTES]).await.is_ok() && file.flush().await.is_ok()
 }
 
-/// A file of mode 0600 that has lost its name already.
+/// An unlinked file of mode 0600.
 fn nameless(folder: &Path) -> Result<fs::File, Failure> {
     let name = format!("import-{:016x}", u64::from_le_bytes(entropy::random()?));
     let path = folder.join(name);

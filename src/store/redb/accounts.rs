@@ -132,7 +132,7 @@ fn edited(before: &Account, edit: AccountEdit) -> Account {
     }
 }
 
-/// The fields that an edit touched.
+/// The fields that an edit changed.
 fn changed(before: &Account, after: &Account) -> Vec<(String, Option<String>, Option<String>)> {
     let texts = |account: &Account| {
         let lifetime = account.invite_lifetime.map(|time| format!("{} s", time.as_secs()));
@@ -151,12 +151,12 @@ fn changed(before: &Account, after: &Account) -> Vec<(String, Option<String>, Op
         .collect()
 }
 
-/// Whether an account asks everybody for a second factor.
+/// Whether an account requires a second factor.
 pub(super) fn asks_two_step(rows: &impl Rows, slug: &AccountSlug) -> Result<bool, Fault> {
     Ok(read(rows, slug)?.is_some_and(|record| record.account.two_step_enforced))
 }
 
-/// Refuses an account that nobody made.
+/// Refuses an account that does not exist.
 pub(super) fn need(rows: &impl Rows, slug: &AccountSlug) -> Result<(), Fault> {
     match rows.open(ACCOUNTS)?.get(slug.as_str())? {
         Some(_) => Ok(()),

@@ -113,7 +113,7 @@ impl RedbStore {
     }
 }
 
-/// The maker is who was checked, as it was checked.
+/// The creator is the one that was checked, unchanged.
 fn still_maker(
     change: &mut Transition<'_>,
     by: &By,
@@ -121,7 +121,7 @@ fn still_maker(
     maker: Maker,
 ) -> Result<(), Fault> {
     match (&by.actor, maker) {
-        // Only the member itself, never a token of the member: a token makes no token.
+        // Only the member itself, never a token of the member: a token cannot create tokens.
         (Actor::Member(id), Maker::Own(shown)) if *id == token.member => {
             let member = members::read(change.tx, id.as_str())?.ok_or_else(moved_on)?;
             two_step::step_up(change, &member, shown)
@@ -151,7 +151,7 @@ fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
     .into())
 }
 
-/// Whether a token that acts still does.
+/// Whether an acting token is still valid.
 pub(super) fn still_acts(
     change: &Transition<'_>,
     id: &ApiTokenId,
@@ -161,8 +161,8 @@ pub(super) fn still_acts(
     Ok(found.is_some_and(|token| token.member == *member && change.now < token.expires))
 }
 
-/// Revokes a member's tokens, but those for roles that the member may still give; answers how many.
-/// Those that have expired are no more, and are taken away with them.
+/// Revokes a member's tokens, except those for roles that the member may still give; returns their
+/// number. Expired ones are deleted without being counted.
 pub(super) fn revoke_made_by(
     change: &mut Transition<'_>,
     member: &Member,
@@ -189,7 +189,7 @@ fn revoke_some(
     Ok(revoked)
 }
 
-/// Revokes every token there is; answers how many. Those that have expired are taken away with them.
+/// Revokes every token; returns their number. Expired ones are deleted without being counted.
 pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     let mut tokens = Vec::new();
     for row in change.tx.open_table(API_TOKENS)?.iter()? {
@@ -204,7 +204,7 @@ fn revoke(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
     audit(change, AuditEvent::AuthnTokenRevoked, token)
 }
 
-/// Takes away a token that has expired.
+/// Deletes an expired token.
 pub(super) fn forget(change: &mut Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     let Some(token) = read(change.tx, id)? else { return Ok(None) };
     if change.now < token.expires {
@@ -232,7 +232,7 @@ fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, Fault> {
     rows.record(API_TOKENS, id, |bytes| decode_api_token(id, bytes))
 }
 
-/// Tokens of an account, or of one maker, by maker and then oldest first.
+/// Tokens of an account, or of one creator, by creator and then oldest first.
 fn of(
     rows: &impl Rows,
     account: &AccountSlug,
@@ -265,7 +265,7 @@ pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Resul
     Ok(())
 }
 
-/// Where a page ends: oldest first.
+/// The cursor of a page: oldest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Cursor {
     created: i64,

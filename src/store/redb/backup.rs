@@ -30,9 +30,9 @@ impl RedbStore {
         let store = self.clone();
         blocking(move || {
             store.settle_if_free()?;
-            // A copy of what is damaged must not pass for a good one.
+            // A copy of a damaged store must not pass for a good one.
             store.check_now()?;
-            // The transaction outlives the guard: whoever closes the store need not wait for it.
+            // The transaction outlives the guard: closing the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
             copied(&from, &to)
         })
@@ -101,7 +101,7 @@ impl RedbStore {
     }
 }
 
-/// A transaction on a file whose layout is known here.
+/// A transaction on a file with a known layout.
 fn known(database: &Database) -> Result<ReadTransaction, Fault> {
     let read = database.begin_read()?;
     let format = read.open_table(META)?.get("format")?.map(|found| found.value());

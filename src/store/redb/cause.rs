@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::config::remedy;
 
-/// The cause in the system's words, and what to do next where that is known.
+/// The cause in the system's words, and the remedy if it is known.
 pub(super) fn of(fault: &redb::Error) -> String {
     match fault {
         redb::Error::Io(fault) => of_io(fault),
@@ -17,7 +17,7 @@ pub(super) fn of(fault: &redb::Error) -> String {
     }
 }
 
-/// The same for a fault of the system.
+/// The same for an I/O error.
 pub(super) fn of_io(fault: &io::Error) -> String {
     match remedy(fault) {
         Some(remedy) => format!("{fault}: {remedy}"),
@@ -25,7 +25,7 @@ pub(super) fn of_io(fault: &io::Error) -> String {
     }
 }
 
-/// The same for a file: who may not open it, and whose it is.
+/// The same for a file: also names the owner if access is denied.
 pub(super) fn of_file(fault: &io::Error, path: &Path) -> String {
     let uid = |path: &Path| fs::metadata(path).map(|meta| meta.uid());
     match (fault.kind(), uid(path), uid(Path::new("/proc/self"))) {

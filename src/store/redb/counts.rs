@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::Fault;
 
-/// Adds to a count, or takes away; one that falls to nothing has no row.
+/// Adds to a count, or subtracts; the row of a count of zero is deleted.
 pub(super) fn shift(
     tx: &WriteTransaction,
     table: TableDefinition<'static, (&'static str, &'static str), u64>,

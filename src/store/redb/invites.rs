@@ -144,7 +144,8 @@ impl RedbStore {
             invite.last_name = last_name.unwrap_or_else(|| before.last_name.clone());
             invite.role = role.unwrap_or_else(|| before.role.clone());
             let moves = email.filter(|email| *email != before.email);
-            // Whoever saw the old link, or answers for it, must not pass on another role by it.
+            // A member who saw the previous link, or is responsible for it, must not pass on
+            // another role with it.
             let gives_more =
                 record.invite.role != before.role && !by.actor.is_same(&before.inviter);
             let renews = moves.is_some() || gives_more;
@@ -181,7 +182,7 @@ impl RedbStore {
                     give_link(change, &by.actor, &mut record, link)?;
                     put_changed(change, record)?
                 }
-                // It expired, or was taken over, after the caller looked.
+                // It expired, or was taken over, after the caller's check.
                 None if record.invite.needs_own_link(&by.actor, change.now) => {
                     return Err(moved_on().into());
                 }
@@ -205,7 +206,7 @@ impl RedbStore {
         .await
     }
 
-    /// A change of an invite that is not over.
+    /// A change of an open invite.
     async fn change_invite(
         &self,
         by: &By,
@@ -308,7 +309,7 @@ impl RedbStore {
     }
 }
 
-/// Makes an invite, in whichever transition needs one.
+/// Creates an invite, within any transaction.
 pub(super) fn create(
     change: &mut Transition<'_>,
     by: &By,
@@ -327,7 +328,7 @@ pub(super) fn create(
         created: change.now,
         sent: change.now,
         expires: change.now,
-        // The generation before the first: the link brings that.
+        // The generation before the first: the link increases it.
         generation: Generation(0),
         key: KeyId(0),
         fate: Fate::Open,
@@ -355,7 +356,7 @@ pub(super) fn create(
     Ok(invite)
 }
 
-/// Ends whatever expired invite holds an address; refuses where somebody else does.
+/// Ends an expired invite to an address; refuses if somebody else has the address.
 fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Result<(), Fault> {
     match Tables::open(change)?.make_way(change, account, email)? {
         Some(holder) => Err(Holder::refuse_invite(&holder, email).into()),
@@ -363,7 +364,7 @@ fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Re
     }
 }
 
-/// Sends an invite elsewhere. Another spelling of its own address is nobody else's.
+/// Changes the address of an invite. Another spelling of the same address has no conflict.
 fn readdress(
     change: &Transition<'_>,
     by: &By,
@@ -381,10 +382,10 @@ fn readdress(
     tables.hold(invite)
 }
 
-/// Gives an invite the link after its last one, and queues the letter that carries it; the link
-/// before it dies, and so does a letter that has not gone out.
+/// Gives an invite its next link, and queues the letter with it; the previous link stops working,
+/// and its letter is cancelled if it was not sent.
 ///
-/// Whoever gives it answers for the invite from then on: it ends with the giver's right.
+/// The one who gives it becomes responsible for the invite: it ends with the giver's right.
 fn give_link(
     change: &mut Transition<'_>,
     giver: &Actor,
@@ -425,7 +426,7 @@ fn give_link(
     Ok(())
 }
 
-/// Makes somebody the inviter, whose removal ends the invite.
+/// Sets the inviter, whose removal ends the invite.
 fn hand_to(change: &Transition<'_>, invite: &mut Invite, giver: &Actor) -> Result<(), Fault> {
     let mut sent = change.tx.open_table(INVITES_BY_INVITER)?;
     if let Some(before) = invite.inviter.member() {
@@ -444,7 +445,7 @@ fn put(change: &Transition<'_>, record: &InviteRecord) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes a changed invite in its next version.
+/// Writes a changed invite with its next version.
 fn put_changed(change: &Transition<'_>, mut record: InviteRecord) -> Result<Invite, Fault> {
     record.invite.version = record.invite.version.next();
     record.last_change = change.as_last();
@@ -452,8 +453,7 @@ fn put_changed(change: &Transition<'_>, mut record: InviteRecord) -> Result<Invi
     Ok(record.invite)
 }
 
-/// Ends an invite, and the letters about it that have not gone out. Its address is the caller's to
-/// give to somebody else.
+/// Ends an invite, and its unsent letters. The caller may reassign its address.
 fn end(change: &Transition<'_>, mut record: InviteRecord, fate: Fate) -> Result<Invite, Fault> {
     letters::void(change, record.invite.letter)?;
     letters::void(change, record.wanted)?;
@@ -465,7 +465,7 @@ fn end(change: &Transition<'_>, mut record: InviteRecord, fate: Fate) -> Result<
     put_changed(change, record)
 }
 
-/// Takes an invite back. Its address is the caller's to release.
+/// Revokes an invite. The caller releases its address.
 pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<Invite, Fault> {
     let before = record.invite.state(change.now);
     let revoked = end(change, record, Fate::Revoked { at: change.now })?;
@@ -475,8 +475,8 @@ pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<In
     Ok(revoked)
 }
 
-/// Takes back every invite that a member sent, but those for roles that the member may still give;
-/// answers how many.
+/// Revokes every invite of a member, except those for roles that the member may still give; returns
+/// their number.
 pub(super) fn revoke_sent_by(
     change: &Transition<'_>,
     inviter: &MemberId,
@@ -524,7 +524,7 @@ fn joining(invite: &Invite, id: MemberId, now: Timestamp) -> Member {
     }
 }
 
-/// Somebody who is still there to be written to about an invite, as the record stands now.
+/// The inviter or another member to write to about an invite, with the current record.
 fn still_reads(
     change: &Transition<'_>,
     invite: &Invite,
@@ -534,7 +534,7 @@ fn still_reads(
     Ok(found.filter(|found| found.account == invite.account && found.status == Status::Active))
 }
 
-/// The invite that the same call has made already.
+/// The invite of an earlier call with the same key.
 fn repeated(change: &Transition<'_>, new: &NewInvite) -> Result<Option<Invite>, Fault> {
     let Some(Idempotency { key, request }) = &new.idempotency else { return Ok(None) };
     let key = call_key(&change.actor, &new.account, key);
@@ -567,17 +567,17 @@ fn remember(
     leaving::note(change, after(call.at, IDEMPOTENCY_MS), leaving::Kind::Call, &key)
 }
 
-/// Each caller has keys of its own.
+/// Each caller has its own keys.
 fn call_key(actor: &str, account: &AccountSlug, key: &IdempotencyKey) -> String {
     format!("{account}\0{actor}\0{}", key.digest().hex())
 }
 
-/// Who made the call of such a key.
+/// The caller of such a key.
 pub(super) fn called_by(key: &str) -> Option<Actor> {
     key.split('\0').nth(1).and_then(Actor::from_label)
 }
 
-/// An invite, in whichever account.
+/// An invite, of any account.
 pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<InviteRecord>, Fault> {
     rows.record(INVITES, id, |bytes| InviteRecord::decode(id, bytes))
 }
@@ -591,7 +591,7 @@ fn by_token(
     Ok(read(rows, invite.as_str())?.map(|record| (record, generation)))
 }
 
-/// An invite with what is told of it.
+/// An invite with its derived data.
 pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault> {
     let letter = match invite.letter {
         Some(letter) => letters::read(rows, letter)?,
@@ -603,7 +603,7 @@ pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault
     Ok(InviteView { invite, delivery, previously_removed: removed })
 }
 
-/// Where a page goes on: behind this invite.
+/// The cursor of a page: after this invite.
 struct Cursor {
     created: i64,
     id: InviteId,
@@ -628,7 +628,7 @@ impl Cursor {
     }
 }
 
-/// A filter, ready to be asked.
+/// A prepared filter.
 struct Wanted<'f> {
     filter: &'f InviteFilter,
     search: Option<Search>,
@@ -682,7 +682,7 @@ fn page(
     Ok(page)
 }
 
-/// Counts what is wanted on all pages.
+/// Counts the matches on all pages.
 fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Result<usize, Fault> {
     let index = tx.open_table(INVITES_BY_ACCOUNT)?;
     let account = account.as_str();
@@ -695,7 +695,7 @@ fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Re
     Ok(count)
 }
 
-/// Counts the open invites: every one of them holds its address, unlike those that are over.
+/// Counts the open invites: only these reserve their address.
 fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<OpenInvites, Fault> {
     let addresses = tx.open_table(ADDRESSES)?;
     let prefix = members::address_key(account, "");
@@ -724,7 +724,7 @@ fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<O
     Ok(open)
 }
 
-/// When an invite may be forgotten: long after it was over.
+/// When an invite may be deleted: long after it has ended.
 fn forgotten_at(invite: &Invite) -> Timestamp {
     let over = match invite.fate {
         Fate::Open => invite.expires,
@@ -733,7 +733,7 @@ fn forgotten_at(invite: &Invite) -> Timestamp {
     after(over, OVER_MS)
 }
 
-/// Forgets an invite with all its links, unless it is too early.
+/// Deletes an invite with all its links, unless it is too early.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     let Some(record) = read(change.tx, id)? else { return Ok(None) };
     let invite = record.invite;
@@ -745,7 +745,7 @@ pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timesta
     Ok(None)
 }
 
-/// Takes an invite away with all its links.
+/// Deletes an invite with all its links.
 pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), Fault> {
     Tables::open(change)?.release(invite)?;
     let id = invite.id.as_str();
@@ -765,7 +765,7 @@ pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), 
     Ok(())
 }
 
-/// Forgets a call that could be repeated, unless its key was used again since.
+/// Deletes an idempotent call, unless its key was used again since.
 pub(super) fn forget_call(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
     let Some(call) = change.tx.record(CALLS, key, CallRecord::decode)? else { return Ok(None) };
     let over = after(call.at, IDEMPOTENCY_MS);
@@ -787,7 +787,7 @@ fn audit(
     change.audit(invite.account.as_str(), event, invite.id.as_str(), AuditDetail { fields })
 }
 
-/// What people can change of an invite.
+/// The editable fields of an invite.
 fn texts(invite: &Invite) -> [(&'static str, &str); 4] {
     [
         ("first_name", invite.first_name.as_str()),
@@ -807,7 +807,7 @@ fn changed(before: &Invite, after: &Invite) -> Fields {
         .collect()
 }
 
-/// What a new link changed for whoever reads the log; nothing where there is none.
+/// What a new link changed, for the audit log; may be nothing.
 fn new_expiry(before: Timestamp, invite: &Invite) -> Fields {
     let time = |at: Timestamp| Some(clock::rfc3339(at));
     match before == invite.expires {

@@ -9,10 +9,10 @@ use super::transition::Transition;
 use super::{Fault, LEAVING, api_tokens, invites, letters, links, rates};
 use crate::domain::{Timestamp, limits};
 
-/// Milliseconds for which what is over is still known.
+/// Milliseconds for which ended records are kept.
 pub(super) const OVER_MS: i64 = limits::OVER_DAYS * 24 * 60 * 60 * 1_000;
 
-/// The kinds of things that are forgotten.
+/// The kinds of records that are deleted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -29,12 +29,12 @@ impl Kind {
         [Self::Invite, Self::Call, Self::Rate, Self::Link, Self::Letter, Self::ApiToken];
 }
 
-/// A moment so long after another one.
+/// A timestamp after a duration.
 pub(super) fn after(at: Timestamp, ms: i64) -> Timestamp {
     Timestamp(at.0.saturating_add(ms))
 }
 
-/// Says when something may be forgotten at the earliest.
+/// Schedules a deletion.
 pub(super) fn note(
     change: &Transition<'_>,
     at: Timestamp,
@@ -45,7 +45,7 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Forgets some of what has had its time; answers whether there was any.
+/// Runs some due deletions; returns whether there were any.
 pub(super) fn forget_some(change: &mut Transition<'_>) -> Result<bool, Fault> {
     let due = due(change)?;
     for (at, kind, key) in &due {

@@ -27,18 +27,18 @@ use crate::store::record::letters::{
 use crate::store::{Committed, Page};
 
 const STOP: &str = "stop";
-/// When a letter was last handed over; with an account behind it, one of the account.
+/// When a letter was last accepted; with an account in the key, one of the account.
 const TAKEN: &str = "taken";
-/// How far a letter steps back behind others when it met a fault of the configuration.
+/// How far a letter is moved back after a fault of the configuration.
 const STEP_BACK_MS: i64 = 60_000;
 /// The target of entries about mail as a whole.
 const ALL_MAIL: &str = "mail";
 
-/// A letter to be.
+/// A new letter.
 pub(super) struct Outgoing {
     pub(super) account: AccountSlug,
     pub(super) kind: LetterKind,
-    /// Whom the audit log names: the id of an invite or of a member.
+    /// The target in the audit log: the id of an invite or of a member.
     pub(super) subject: String,
     pub(super) to: Email,
     pub(super) to_name: String,
@@ -242,7 +242,7 @@ impl RedbStore {
     }
 }
 
-/// Queues a letter, in the transition that it tells of.
+/// Queues a letter, in the transaction that it reports.
 pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
     let id = next_id(change)?;
     let Outgoing { account, kind, subject, to, to_name, new } = out;
@@ -275,8 +275,7 @@ fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
     Ok(LetterId(next))
 }
 
-/// Takes back a letter that has not gone out. One that is on its way goes too: how that ends is
-/// nobody's business any more.
+/// Cancels an unsent letter. Also one that is being sent: its result no longer matters.
 pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
     let Some(letter) = letter else { return Ok(()) };
     match read(change.tx, letter)? {
@@ -285,24 +284,24 @@ pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<
     }
 }
 
-/// When somebody must look at a letter again: when it is due, or its lease ends. `None` once no
-/// sender has anything left to do.
+/// When a letter needs a sender: when it is due, or its lease ends. `None` once nothing is left to
+/// send.
 fn due(letter: &Letter) -> Option<Timestamp> {
     match letter.delivery.state {
         DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
         DeliveryState::Sending => letter.leased_until,
-        // Without a next try, somebody else's mail server is the one that tries.
+        // Without a next attempt, another mail server is the one that retries.
         DeliveryState::Deferred => letter.delivery.next_attempt,
         _ => None,
     }
 }
 
-/// Where a letter stands among those of its account that wait.
+/// The position of a waiting letter among those of its account.
 pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
     due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
 }
 
-/// Writes a letter, or takes it away, with its place in the queue and in the counts.
+/// Writes or deletes a letter, with its place in the queue and in the counts.
 fn replace(
     change: &Transition<'_>,
     before: Option<&LetterRecord>,
@@ -338,8 +337,8 @@ fn replace(
     Ok(())
 }
 
-/// Takes what is due, of each account in turn: the many letters of one never stand before the one of
-/// another. A letter whose time is over is given up.
+/// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
+/// expired letter is given up.
 fn claim(
     change: &mut Transition<'_>,
     limit: usize,
@@ -378,8 +377,8 @@ fn claim(
     })
 }
 
-/// The letter that is due the longest of the account whose turn it is: the first behind the one that
-/// was served last, all around, that has one.
+/// The letter that is due the longest, of the account whose turn it is: the first one with a due
+/// letter after the last served, cyclically.
 fn next_due(change: &Transition<'_>, served: &mut String) -> Result<Option<LetterId>, Fault> {
     let waiting = change.tx.open_table(LETTERS_WAITING)?;
     for round_again in [false, true] {
@@ -407,7 +406,7 @@ fn all_waiting(change: &Transition<'_>) -> Result<Vec<LetterId>, Fault> {
     queue.iter()?.map(|row| Ok(LetterId(row?.0.value().1))).collect()
 }
 
-/// Writes down how the try of whoever holds the lease ended.
+/// Saves the result of an attempt by the holder of the lease.
 fn settle(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -445,7 +444,7 @@ fn settle(
     Ok(Ends::Changed(()))
 }
 
-/// A letter that its sender has done with.
+/// A letter in a final state.
 fn over(before: &LetterRecord, state: DeliveryState, detail: String) -> LetterRecord {
     let mut record = before.clone();
     record.letter.leased_until = None;
@@ -456,7 +455,7 @@ fn over(before: &LetterRecord, state: DeliveryState, detail: String) -> LetterRe
     record
 }
 
-/// Queues a letter as it was before the try, and lets no mail out until somebody mends the cause.
+/// Queues a letter as before the attempt, and stops mail until the cause is fixed.
 fn stop_all(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -478,7 +477,7 @@ fn stop_all(
     Ok(Ends::Changed(()))
 }
 
-/// Queues letters again that failed by a fault of the configuration; answers which.
+/// Queues letters again that failed by a fault of the configuration; returns which.
 fn put_back(
     change: &mut Transition<'_>,
     letters: &[LetterId],
@@ -487,7 +486,7 @@ fn put_back(
     let mut queued = Vec::new();
     for id in letters {
         let Some(failed) = read(change.tx, *id)? else { continue };
-        // What came back meanwhile, or was taken back, is over.
+        // What has bounced or was cancelled meanwhile stays so.
         if failed.letter.delivery.state == DeliveryState::Failed {
             queue_again(change, &failed, cause)?;
             queued.push(*id);
@@ -496,7 +495,7 @@ fn put_back(
     Ok(queued)
 }
 
-/// Queues a letter as it was before the try.
+/// Queues a letter as before the attempt.
 fn queue_again(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -505,29 +504,30 @@ fn queue_again(
     let mut queued = over(before, DeliveryState::Queued, cause.to_owned());
     let delivery = &mut queued.letter.delivery;
     delivery.attempts = delivery.attempts.saturating_sub(1);
-    // Behind the others: were it the letter that is at fault, it must not stop them again first.
+    // After the others: if the letter itself is at fault, it must not be the first to stop mail
+    // again.
     delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
     replace(change, Some(before), Some(&queued))
 }
 
-/// Writes down why no mail goes out.
+/// Saves why mail is stopped.
 pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(), Fault> {
     change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
     change.tell(Row::Mail(Some(stop.clone())));
     Ok(())
 }
 
-/// No slug has a space in it.
+/// A slug contains no space.
 fn taken_key(account: &str) -> String {
     format!("{TAKEN} {account}")
 }
 
-/// When a letter of an account was last handed over.
+/// When a letter of an account was last accepted.
 fn taken_of(tx: &ReadTransaction, account: &str) -> Result<Option<Timestamp>, Fault> {
     tx.record(MAIL, taken_key(account).as_str(), decode_moment)
 }
 
-/// The oldest letter of all that a sender still has something to do with.
+/// The oldest waiting letter of all.
 fn oldest(tx: &ReadTransaction) -> Result<Option<Waiting>, Fault> {
     let queue = tx.open_table(LETTERS_DUE)?;
     let keys = queue.iter()?.take(limits::MAIL_WAITING_LOOKED_AT);
@@ -544,7 +544,7 @@ fn oldest_of(tx: &ReadTransaction, account: &str) -> Result<Option<Waiting>, Fau
     first_queued(tx, &ids)
 }
 
-/// Ids are given in the order in which letters are queued.
+/// Ids are in the order of the queue.
 fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fault> {
     let Some(first) = ids.iter().min() else { return Ok(None) };
     Ok(read(tx, LetterId(*first))?.map(|LetterRecord { letter, .. }| Waiting {
@@ -553,12 +553,13 @@ fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fa
     }))
 }
 
-/// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
-/// come between the mail server's yes and ours. That delivery takes longer, or that another server
-/// took it, says nothing about a letter that is still ours to send, that arrived or came back.
+/// Whether a bounce can be about a letter: one that was tried at least once, since a crash may have
+/// come between the mail server's acceptance and its recording. That delivery is delayed, or that
+/// another server accepted it, is ignored for a letter that is still to be sent, was delivered or
+/// bounced.
 ///
-/// That it arrived and that it came back is each told once, and the worse is the last word: whoever
-/// got a letter knows its return path, and must not fill the log by it.
+/// Delivery and bounce are each recorded once, and a bounce is final: the recipient of a letter
+/// knows its return path, and must not be able to fill the log.
 fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
     let is_out = due(letter).is_none() && letter.delivery.attempts > 0;
     match state {
@@ -604,7 +605,7 @@ pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
     rows.record(MAIL, STOP, decode_mail_stop)
 }
 
-/// Ids before `end`, newest first.
+/// Letters before `end`, newest first.
 fn newest(
     tx: &ReadTransaction,
     account: Option<&AccountSlug>,
@@ -625,7 +626,7 @@ fn newest(
     }
 }
 
-/// Forgets a letter, whose time has been over for long.
+/// Deletes a letter that ended long ago.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     let Ok(id) = id.parse() else { return Ok(None) };
     if let Some(record) = read(change.tx, LetterId(id))? {

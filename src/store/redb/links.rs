@@ -35,7 +35,7 @@ impl RedbStore {
     ) -> Result<Committed<Link>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            // Before who asks: a suspended member who asks for the own password is told so.
+            // Before the caller is checked: a suspended member who asks for a reset is told so.
             let member = find_active(change, &target)?;
             guards::by(change, &by, &target.account)?;
             end_some(change, &member.id, |purpose| *purpose == LinkPurpose::PasswordReset)?;
@@ -181,14 +181,13 @@ fn need_active(member: &Member) -> Result<(), Failure> {
     }
 }
 
-/// A link that was opened, and whose it is.
+/// A verified link, and its member.
 struct Opened {
     record: LinkRecord,
     member: Member,
 }
 
-/// Finds the link of a token, of the right purpose, in its time; whoever holds it acts as its
-/// member.
+/// Finds the link of a token, of the right purpose and not expired; its holder acts as its member.
 fn open(
     change: &mut Transition<'_>,
     token: &TokenHash,
@@ -203,7 +202,7 @@ fn open(
     Ok(Opened { record, member })
 }
 
-/// Makes a link, and queues the letter that carries it.
+/// Creates a link, and queues its letter.
 fn make(
     change: &mut Transition<'_>,
     member: &Member,
@@ -287,12 +286,12 @@ fn of_member(change: &Transition<'_>, member: &MemberId) -> Result<Vec<LinkRecor
     Ok(found)
 }
 
-/// Ends every link of a member, and the letters that carry them and have not gone out.
+/// Ends every link of a member, and their unsent letters.
 pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     end_some(change, member, |_| true)
 }
 
-/// Ends every link there is; answers how many.
+/// Ends every link; returns their number.
 pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
     let mut links = Vec::new();
     for row in change.tx.open_table(LINKS)?.iter()? {
@@ -329,7 +328,7 @@ fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether one end of a member's change of address is confirmed.
+/// Whether one of the two addresses of a member's address change is confirmed.
 fn is_confirmed(
     change: &Transition<'_>,
     member: &MemberId,
@@ -342,7 +341,7 @@ fn is_confirmed(
     Ok(of_member(change, member)?.iter().any(is_it))
 }
 
-/// Gives a member the new address, and tells the old one.
+/// Sets a member's new address, and notifies the old one.
 fn change_address(
     change: &mut Transition<'_>,
     before: &Member,
@@ -370,7 +369,7 @@ fn change_address(
     Ok(after)
 }
 
-/// Forgets a link that expired long ago.
+/// Deletes a link that expired long ago.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     if let Some(record) = read(change.tx, id)? {
         end(change, &record)?;

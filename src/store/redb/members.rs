@@ -28,12 +28,12 @@ use crate::store::record::invites::InviteRecord;
 use crate::store::record::{LastChange, MemberRecord};
 use crate::store::{By, Committed, ImportPart, ImportRow, MemberEdit, Removal, Target};
 
-/// An address is held by a member: this byte, then the id.
+/// An address of a member: this byte, then the id.
 const OF_MEMBER: u8 = b'm';
-/// An address is held by an open invite: this byte, then the id.
+/// An address of an open invite: this byte, then the id.
 const OF_INVITE: u8 = b'i';
 
-/// A target that outlives its caller.
+/// A target without borrowed data.
 pub(super) struct OwnedTarget {
     pub(super) account: AccountSlug,
     pub(super) id: MemberId,
@@ -115,7 +115,8 @@ impl RedbStore {
             Tables::open(change)?.put(change, Some(&before), &after)?;
             audit_edit(change, &before, &after)?;
             if after.role != before.role {
-                // Who could see a link to the password of the role before must not get the new one.
+                // A member who could see a link to the password with the previous role must not use
+                // it for the new one.
                 links::end_all(change, &after.id)?;
                 invites::revoke_sent_by(change, &after.id, &edit.still_invites)?;
                 api_tokens::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
@@ -240,7 +241,7 @@ impl RedbStore {
     }
 }
 
-/// Takes rows until the end; every clash is collected, and any one of them refuses all.
+/// Receives rows until the end; all conflicts are collected, and any of them refuses the import.
 fn import(
     change: &mut Transition<'_>,
     mut parts: mpsc::Receiver<ImportPart>,
@@ -278,7 +279,7 @@ fn import(
             }
         }
     }
-    // Whoever sent the rows found a fault and has its own to report; these go with it.
+    // The sender of the rows found a fault, which it reports together with these.
     Err(refused(faults).into())
 }
 
@@ -293,7 +294,7 @@ fn refused(faults: Vec<(String, String)>) -> Failure {
     }
 }
 
-/// How many active members hold each role of each account, counted before it is written.
+/// The number of active members with each role of each account, counted before it is written.
 #[derive(Default)]
 pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
 
@@ -309,7 +310,7 @@ impl Held {
         }
     }
 
-    /// Adds it to what stands in the file.
+    /// Adds it to the stored counts.
     pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
         for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
             counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
@@ -318,7 +319,7 @@ impl Held {
     }
 }
 
-/// Who an address belongs to, as it is stored.
+/// The stored owner of an address.
 pub(super) enum Owner<'o> {
     Member(&'o str),
     Invite(&'o str),
@@ -344,22 +345,22 @@ impl<'o> Owner<'o> {
     }
 }
 
-/// What is found under an address.
+/// What is found for an address.
 enum Found {
     Nobody,
     Held(Holder),
     Expired(Box<InviteRecord>),
 }
 
-/// Who keeps an address from others.
+/// The one who has an address.
 pub(super) enum Holder {
     Member(Box<Member>),
     Invite(Box<Invite>),
 }
 
 impl Holder {
-    /// The refusal of another member with the address. Names nobody: also somebody who may not see
-    /// the team meets it.
+    /// The refusal because another member has the address. Names nobody: the caller may not be
+    /// allowed to see the team.
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(_) => (
@@ -378,7 +379,7 @@ impl Holder {
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
     }
 
-    /// The refusal of an invite to the address, for whoever may invite: names who holds it.
+    /// The refusal of an invite to the address, for callers who may invite: names who has it.
     pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(member) if member.status == Status::Suspended => (
@@ -409,7 +410,7 @@ impl Holder {
     }
 }
 
-/// The two tables that know a member. While they are open, nothing else may open them.
+/// The two tables of members. While they are open, nothing else may open them.
 pub(super) struct Tables<'t> {
     members: Table<'t, &'static str, &'static [u8]>,
     addresses: Table<'t, &'static str, &'static [u8]>,
@@ -470,7 +471,7 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// Who keeps an address from others; an invite that has expired does not.
+    /// The owner of an address; an expired invite does not count.
     pub(super) fn holder(
         &self,
         change: &Transition<'_>,
@@ -483,8 +484,8 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Who keeps an address from others. Where that is nobody, an expired invite to it is ended,
-    /// and whoever asked must take the address in the same change.
+    /// The owner of an address. If there is none, an expired invite to it is ended, and the caller
+    /// must assign the address in the same change.
     pub(super) fn make_way(
         &self,
         change: &Transition<'_>,
@@ -501,7 +502,7 @@ impl<'t> Tables<'t> {
         Ok(None)
     }
 
-    /// Gives an address to an invite.
+    /// Assigns an address to an invite.
     pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), Fault> {
         let key = address_key(&invite.account, invite.email.key());
         let owner = Owner::Invite(invite.id.as_str()).encode();
@@ -509,7 +510,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Takes an address from an invite, where that has it.
+    /// Releases an address, if the invite has it.
     pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
         if self.is_held_by(invite)? {
             self.addresses.remove(address_key(&invite.account, invite.email.key()).as_str())?;
@@ -525,7 +526,7 @@ impl<'t> Tables<'t> {
         Ok(matches!(owner, Some(Owner::Invite(id)) if id == invite.id.as_str()))
     }
 
-    /// Writes a member, made or changed.
+    /// Writes a member, new or changed.
     pub(super) fn put(
         &mut self,
         change: &Transition<'_>,
@@ -543,7 +544,7 @@ impl<'t> Tables<'t> {
 
     /// Writes a member whose role is counted elsewhere.
     fn put_row(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        // An id that comes back is somebody who is here, and the log tells of them again.
+        // An id that is used again is a current member, who is recorded in the log again.
         change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
         let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
@@ -563,7 +564,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// The member that a caller means, in the state that the caller believes it to be in.
+/// The member that a caller means, in the version that the caller has seen.
 pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
     let id = target.id.as_str();
     let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
@@ -596,8 +597,8 @@ fn edited(before: &Member, edit: &MemberEdit) -> Member {
     after
 }
 
-/// Frees the old address and makes way for the new one, which the caller writes. Links that were
-/// mailed to the old one die.
+/// Releases the old address and reserves the new one, which the caller writes. Links that were
+/// mailed to the old one stop working.
 pub(super) fn move_address(
     change: &mut Transition<'_>,
     before: &Member,
@@ -620,7 +621,7 @@ pub(super) fn unknown(id: &MemberId) -> Failure {
     )
 }
 
-/// The refusal of a change to a record that has moved on.
+/// The refusal of a change to a record that has changed since.
 pub(super) fn stale(what: &str, version: Version, last_change: &LastChange) -> Failure {
     let LastChange { actor, at } = last_change;
     Failure::new(
@@ -660,14 +661,14 @@ pub(super) fn audit_edit(
     Ok(())
 }
 
-/// Where the fields of a whole record belong.
+/// Whether a record's fields are before or after the change.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Before,
     After,
 }
 
-/// All of what people can change of a member, made or gone.
+/// The editable fields of a member, created or removed.
 pub(super) fn all_fields(member: &Member, side: Side) -> AuditDetail {
     let fields = texts(member).into_iter().map(|(name, value)| {
         let value = Some(value.to_owned());
@@ -689,7 +690,7 @@ fn texts(member: &Member) -> [(&'static str, &str); 4] {
     ]
 }
 
-/// An address that belongs to nobody who is there must not be given away.
+/// An address of an unknown owner must not be assigned again.
 fn damaged_address() -> Failure {
     Failure::internal("a stored address belongs to nobody: restore a backup")
 }
@@ -699,7 +700,7 @@ pub(super) fn address_key(account: &AccountSlug, email_key: &str) -> String {
     format!("{account}\0{email_key}")
 }
 
-/// A member, in whichever account.
+/// A member, of any account.
 pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
     let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
     Ok(found.map(|record| record.member))
@@ -725,7 +726,7 @@ pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<
 
 type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u8]>);
 
-/// Reads members as long as `left` says that there are some whom nobody has taken.
+/// Reads members as long as `left` says that some are left.
 fn read_while<'r>(
     left: &AtomicU64,
     mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,

@@ -52,7 +52,7 @@ impl RedbStore {
             let passkey = new.passkey;
             claim(change.tx, &passkey.id, &member)?;
             factors.passkeys.push(passkey.clone());
-            // The challenge is used up.
+            // The challenge is consumed.
             factors.round = factors.round.saturating_add(1);
             put(change.tx, &member.id, &factors)?;
             sessions::end_others(change, &member.id, &new.session)?;
@@ -113,7 +113,8 @@ impl RedbStore {
     }
 }
 
-/// Without an authenticator app there would be no recovery code, and no code to show again.
+/// Without an authenticator app there would be no recovery codes, and no code for
+/// re-authentication.
 fn room_for_one(factors: &Factors) -> Result<(), Failure> {
     if factors.authenticator.is_none() {
         return Err(not_set_up());
@@ -124,8 +125,8 @@ fn room_for_one(factors: &Factors) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A credential has one owner: one that somebody else brings too is refused (Web Authentication
-/// Level 3, section 7.1: no credential id is registered twice).
+/// A credential has one owner: another member with it is refused (Web Authentication Level 3,
+/// section 7.1: no credential id is registered twice).
 fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fault> {
     let mut owners = tx.open_table(PASSKEYS)?;
     if owners.get(id.as_str())?.is_some() {
@@ -135,7 +136,7 @@ fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fa
     Ok(())
 }
 
-/// Gives up the credentials of factors that go.
+/// Releases the credentials of deleted factors.
 pub(super) fn release(tx: &WriteTransaction, factors: &Factors) -> Result<(), Fault> {
     let mut owners = tx.open_table(PASSKEYS)?;
     for passkey in &factors.passkeys {

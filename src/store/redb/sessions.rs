@@ -53,7 +53,7 @@ impl RedbStore {
             let (proof, round) = proof.unzip();
             let factor = two_step::need(change, &member, proof, round)?;
             if let Some(password) = rehashed {
-                // The same password: it was not changed by this.
+                // The same password: it was not changed.
                 let credential = Credential { password, changed: credential.changed };
                 put_credential(change, &member.id, &credential)?;
             }
@@ -133,7 +133,7 @@ impl RedbStore {
     ) -> Result<Committed<()>, Failure> {
         let now = self.0.clock.now();
         let used: std::collections::BTreeMap<_, _> = used.into_iter().collect();
-        // Looked for apart from the change, so that nobody waits while all sessions are read.
+        // Read outside the transaction, so that nobody waits while all sessions are read.
         let (tended, used) = self
             .read(move |tx| {
                 let mut tended: Vec<TokenHash> = used.keys().copied().collect();
@@ -167,7 +167,7 @@ impl RedbStore {
         change: PasswordChange,
     ) -> Result<Committed<u64>, Failure> {
         let PasswordChange { member, shown, password, renewed, letter } = change;
-        // It ends the sessions of whoever knew the old one.
+        // Ends the sessions of everybody who knew the old one.
         self.write(&Actor::Member(member.clone()), move |change| {
             let (token, next) = renewed;
             need_own(change, &member, &token)?;
@@ -239,7 +239,7 @@ fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session>, Fault> {
     rows.record(SESSIONS, &token.0.0, |bytes| decode_session(&token.0.0, bytes))
 }
 
-/// Refuses whoever does not hold a session of this member any more.
+/// Refuses a caller who no longer has a session of this member.
 pub(super) fn need_own(
     change: &Transition<'_>,
     member: &MemberId,
@@ -288,7 +288,7 @@ fn index_key(session: &Session) -> (&str, i64, &[u8; 32]) {
     (session.member.as_str(), session.created.0, &session.token.0.0)
 }
 
-/// Ends every session of a member; answers how many.
+/// Ends every session of a member; returns their number.
 pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<u64, Fault> {
     let sessions = of_member(change.tx, member)?;
     for session in &sessions {
@@ -297,7 +297,7 @@ pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<
     Ok(count(&sessions))
 }
 
-/// Ends every session there is; answers how many.
+/// Ends every session; returns their number.
 pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     let mut sessions = Vec::new();
     for row in change.tx.open_table(SESSIONS)?.iter()? {
@@ -310,7 +310,7 @@ pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     Ok(count(&sessions))
 }
 
-/// Ends every session of a member but one; answers how many.
+/// Ends every session of a member except one; returns the number of others.
 pub(super) fn end_others(
     change: &mut Transition<'_>,
     member: &MemberId,
@@ -324,7 +324,7 @@ pub(super) fn end_others(
     Ok(count(&others))
 }
 
-/// Ends the oldest sessions of a member, where there are as many as there may be.
+/// Ends the oldest sessions of a member, if the maximum is reached.
 fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let sessions = of_member(change.tx, member)?;
     let too_many = (sessions.len() + 1).saturating_sub(limits::SESSIONS_OF_MEMBER_MAX);
@@ -334,7 +334,7 @@ fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault
     Ok(())
 }
 
-/// Writes down a session's last use, or takes the session away where it does not live any more.
+/// Saves a session's last use, or deletes an expired session.
 fn tend(
     change: &mut Transition<'_>,
     token: &TokenHash,
@@ -365,7 +365,7 @@ fn count(sessions: &[Session]) -> u64 {
     u64::try_from(sessions.len()).unwrap_or(u64::MAX)
 }
 
-/// Tells a member that the password was changed.
+/// Notifies a member that the password was changed.
 pub(super) fn tell_of_password(
     change: &mut Transition<'_>,
     member: &Member,
@@ -397,7 +397,7 @@ pub(super) fn audit_password(
     )
 }
 
-/// An entry about a session that began, and by which second factor.
+/// An entry about a new session, with its second factor.
 pub(super) fn audit_sign_in(
     change: &Transition<'_>,
     session: &Session,

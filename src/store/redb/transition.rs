@@ -19,17 +19,17 @@ use super::{
 use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
 use crate::store::record::LastChange;
 
-/// How a transition ended well.
+/// The successful results of a change.
 pub(super) enum Ends<T> {
     /// Something changed: commit.
     Changed(T),
-    /// Something changed that nobody follows: commit, without a revision.
+    /// Something changed that is not published: commit, without a revision.
     Quietly(T),
     /// Nothing had to change: no revision, no audit entry.
     AsItWas(T),
 }
 
-/// One change under way.
+/// One running change.
 pub(super) struct Transition<'t> {
     pub(super) tx: &'t WriteTransaction,
     /// As [`crate::domain::Actor::label`] writes it.
@@ -54,22 +54,22 @@ impl<'t> Transition<'t> {
         Revision(self.revision.0.saturating_sub(1))
     }
 
-    /// Says who it is, where that is found out only under way.
+    /// Sets the actor, where that is known only later.
     pub(super) fn acts(&mut self, actor: &Actor) {
         self.actor = actor.label();
     }
 
-    /// This change, for whoever comes with an older version.
+    /// This change, for the record's last change.
     pub(super) fn as_last(&self) -> LastChange {
         LastChange { actor: self.actor.clone(), at: self.now }
     }
 
-    /// Says what a record has become.
+    /// Adds the new state of a record to the published change.
     pub(super) fn tell(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// Whether followers hear of anything.
+    /// Whether anything is to be published.
     pub(super) fn tells(&self) -> bool {
         !self.rows.is_empty()
     }
@@ -85,15 +85,15 @@ impl<'t> Transition<'t> {
         audit::append(self, self.revision, audit::New { chain, event, target, detail })
     }
 
-    /// Takes the revision; what was told goes to the followers after the commit.
+    /// Takes the revision; the change is published after the commit.
     pub(super) fn seal(self) -> Result<(Revision, Vec<Row>), Fault> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
         Ok((self.revision, self.rows))
     }
 }
 
-/// Begins a change: two-phase, since strangers' input is stored, and with what a fast start after
-/// a crash needs.
+/// Begins a transaction: two-phase, since untrusted input is stored, and with the data for a fast
+/// start after a crash.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
     let mut tx = database.begin_write()?;
     tx.set_two_phase_commit(true);
@@ -101,7 +101,7 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
     Ok(tx)
 }
 
-/// Makes every table, so that reading never meets a missing one.
+/// Creates every table, so that a reader never misses one.
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
     struct Open<'t>(&'t WriteTransaction);
     impl EachTable for Open<'_> {
@@ -116,7 +116,7 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
     each_table(&mut Open(tx))
 }
 
-/// Whether every table is there.
+/// Whether every table exists.
 pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
     struct Has<'t>(&'t ReadTransaction, bool);
     impl EachTable for Has<'_> {
@@ -137,7 +137,7 @@ pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
     Ok(all.1)
 }
 
-/// What is done to a table, whatever it holds.
+/// An operation on a table, of any type.
 pub(super) trait EachTable {
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
@@ -145,7 +145,7 @@ pub(super) trait EachTable {
     ) -> Result<(), Fault>;
 }
 
-/// Does it to every table there is.
+/// Applies it to every table.
 pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
     macro_rules! each {
         ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };

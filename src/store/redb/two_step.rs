@@ -50,7 +50,7 @@ impl RedbStore {
             }
             factors.pending = Some(Pending { secret, expires });
             put(change.tx, &member.id, &factors)?;
-            // A recovery code that was spent is in the audit, and its mail waits.
+            // A used recovery code is in the audit log, and its mail is queued.
             Ok(if replaces { Ends::Changed(()) } else { Ends::Quietly(()) })
         })
         .await
@@ -174,7 +174,7 @@ impl RedbStore {
             take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let ended = sessions::end_all(change, &member.id)?;
-            // A link to a new password that somebody else holds would be the whole way in now.
+            // With a pending password link, somebody else could now sign in.
             links::end_all(change, &member.id)?;
             let count = Some(ended.to_string());
             audit(change, &member, AuditEvent::TwoStepReset, ("sessions_ended", count))?;
@@ -249,8 +249,8 @@ impl RedbStore {
     }
 }
 
-/// What a sign-in must have shown before its session begins: the factor of who has one. Where the
-/// account asks everybody for one, who has none gets no session. Answers which factor it was.
+/// Requires the second factor of a sign-in before its session begins. If the account requires one
+/// and the member has none, there is no session. Returns the factor.
 pub(super) fn need(
     change: &mut Transition<'_>,
     member: &Member,
@@ -276,7 +276,7 @@ pub(super) fn need(
     Ok(Some(named))
 }
 
-/// What must be shown again before something that touches how a member signs in.
+/// Requires re-authentication before a change of how a member signs in.
 pub(super) fn step_up(
     change: &mut Transition<'_>,
     member: &Member,
@@ -286,7 +286,7 @@ pub(super) fn step_up(
     need(change, member, shown.proof, Some(read(change.tx, &member.id)?.round)).map(|_| ())
 }
 
-/// An administrator who takes away another's factor has one, and shows it.
+/// An administrator who resets another member's factor must have one, and present it.
 fn show_own(
     change: &mut Transition<'_>,
     actor: &MemberId,
@@ -300,7 +300,7 @@ fn show_own(
     step_up(change, &member, shown)
 }
 
-/// Uses a proof up. The same code, by two at once, is taken once.
+/// Consumes a proof. With two concurrent requests, one code is accepted once.
 fn spend(
     change: &mut Transition<'_>,
     member: &Member,
@@ -334,8 +334,8 @@ fn spend(
     put(change.tx, &member.id, factors)
 }
 
-/// Whoever confirms a new factor is signed in, or has shown the password where the account asks for
-/// a factor and there is none.
+/// Requires that a member who confirms a new factor has a session, or has given the password on an
+/// account that requires a factor and there is none yet.
 fn come_through(
     change: &Transition<'_>,
     member: &Member,
@@ -349,7 +349,7 @@ fn come_through(
         }
         Through::Ticket { checked, round, .. } => {
             check_password(change, &member.id, checked).map_err(|_| sign_in_refused())?;
-            // Who has a factor signs in with it.
+            // A member with a factor signs in with it.
             if factors.authenticator.is_some() || round != factors.round {
                 return Err(sign_in_refused().into());
             }
@@ -358,8 +358,8 @@ fn come_through(
     }
 }
 
-/// Ends every session of a member, and begins one that takes the place of the `own` ones; answers
-/// how many others ended.
+/// Ends every session of a member, and begins one that replaces the `own` ones; returns the number
+/// of others.
 fn renew(
     change: &mut Transition<'_>,
     member: &Member,
@@ -417,7 +417,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Takes a member's factors away; the round stays and rises, so that old tickets stay dead.
+/// Deletes a member's factors; the round stays and increases, so that old tickets stay invalid.
 fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let factors = read(change.tx, member)?;
     passkeys::release(change.tx, &factors)?;
@@ -425,14 +425,14 @@ fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     put(change.tx, member, &Factors { round, ..Factors::default() })
 }
 
-/// Forgets the factors of a member who goes.
+/// Deletes the factors of a removed member.
 pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     passkeys::release(change.tx, &read(change.tx, member)?)?;
     change.tx.open_table(FACTORS)?.remove(member.as_str())?;
     Ok(())
 }
 
-/// A new password by mail shows that the person is there: wrong codes count from the start again.
+/// A password reset by mail proves the owner's presence: the counter of wrong codes starts again.
 pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let factors = read(change.tx, member)?;
     if factors.failures > 0 {
