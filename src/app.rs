@@ -150,7 +150,7 @@ impl Links {
         Self(base.trim_end_matches('/').to_owned())
     }
 
-    /// The address itself.
+    /// The base URL.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.0
@@ -180,7 +180,7 @@ impl Spooling {
         }
     }
 
-    /// Something was kept.
+    /// A write succeeded.
     pub fn worked(&self) {
         if self.fault.swap(None).is_some() {
             tracing::info!("the data folder can be written again");

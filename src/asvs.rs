@@ -69,7 +69,7 @@
 //! | 6.5.6 | a stolen factor can be revoked | `it::two_step::the_factor_is_replaced_and_switched_off_by_its_owner`, `it::two_step::an_administrator_resets_anothers_factor_by_the_own_one` |
 //! | 6.5.8 | codes are checked by the server's clock | `it::two_step::a_clock_that_jumps_back_reopens_nothing_and_a_recovery_code_helps` |
 //! | 7.1.1 | session lifetimes are documented | not: a matter of documents, README "The team" says both times |
-//! | 7.1.2 | the number of sessions is documented | not: a matter of documents, README "Limits" says how many; that the oldest ends stands in `domain::limits` only |
+//! | 7.1.2 | the number of sessions is documented | not: a matter of documents, README "Limits" says how many; that the oldest ends is only in `domain::limits` |
 //! | 7.2.1 | session tokens are verified by the server | `it::management::nobody_calls_without_a_session_but_what_is_open` |
 //! | 7.2.2 | each session has a new token | `it::management::a_new_sign_in_ends_the_session_that_the_browser_had` |
 //! | 7.2.3 | a token is 32 random bytes | `it::management::the_cookie_is_for_this_host_alone_and_unreadable_for_scripts`, `it::house::every_dependency_has_a_home_and_stays_there` |

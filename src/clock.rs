@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 pub enum Clock {
     /// The machine's clock.
     System,
-    /// A clock that stands still until a test advances it.
+    /// A clock that is fixed until a test advances it.
     Fixed(Arc<AtomicI64>),
     /// The system clock, a number of milliseconds behind: for the history of the demonstration.
     Behind(Arc<AtomicI64>),

@@ -57,19 +57,19 @@ impl fmt::Display for ConfigFault {
 pub struct Config {
     /// The data folder: the store's file, `admin.sock`, keys and outbox.
     pub data: PathBuf,
-    /// Where services ask.
+    /// The decision listener.
     pub decision: Decision,
     /// Where people and programs manage the team.
     pub console: Console,
-    /// Where records lie.
+    /// The store.
     pub store: Store,
     /// Where policies come from.
     pub policies: Policies,
-    /// How mail goes out.
+    /// How mail is sent.
     pub mail: Mail,
     /// How long an invite may be accepted.
     pub invite_lifetime: Duration,
-    /// When sessions end.
+    /// Session timeouts.
     pub sessions: Sessions,
     /// What hashing a password costs.
     pub passwords: Passwords,

@@ -18,9 +18,9 @@ const WAITING_MAX: usize = 64;
 /// A decision, with what it was based on.
 #[derive(Debug)]
 pub struct Sample {
-    /// What was asked.
+    /// The query.
     pub question: Question,
-    /// What was answered.
+    /// The decision.
     pub allowed: bool,
     /// The revision of the members that it was based on.
     pub revision: Revision,
@@ -33,7 +33,7 @@ pub struct Sample {
 pub struct Outcomes {
     /// Cedar's own authorizer agreed.
     pub agreed: u64,
-    /// It did not.
+    /// It disagreed.
     pub differed: u64,
     /// The queue was full, or something changed in between.
     pub left_out: u64,

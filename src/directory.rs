@@ -140,7 +140,7 @@ pub struct ApiTokenView {
     pub role: RoleId,
     /// The member that it acts as.
     pub member: MemberId,
-    /// The maker's account.
+    /// The creator's account.
     pub account: AccountSlug,
     /// When it expires.
     pub expires: Timestamp,
@@ -158,10 +158,10 @@ struct Ledger {
     filled: Filled,
 }
 
-/// One role.
+/// One role with its members.
 #[derive(Debug)]
 struct Held {
-    /// Among the standings.
+    /// In the member index.
     number: usize,
     /// How many members have it.
     members: usize,
@@ -225,7 +225,7 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Nobody yet.
+    /// An empty directory.
     #[must_use]
     pub fn new() -> Self {
         Self {

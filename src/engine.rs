@@ -66,7 +66,7 @@ pub trait Members {
     }
 }
 
-/// Nobody at all.
+/// An empty set of members.
 #[derive(Clone, Copy, Debug)]
 pub struct NoMembers;
 

@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_process_that_does_not_answer_is_ended_and_refuses_no_folder() {
-        // Before it has read, and while it answers; one that is stopped hears no other signal.
+        // Before it has read, and while it answers; a stopped process handles no other signal.
         for script in
             ["exec sleep 1000", "kill -STOP $$", "cat > /dev/null; echo '\"rules\"'; kill -STOP $$"]
         {

@@ -173,7 +173,7 @@ impl Mailer {
     /// Sends one mail.
     ///
     /// # Errors
-    /// A [`SendFault`] with its class: try again, give up, or stop and mend.
+    /// A [`SendFault`] with its class: retry, give up, or stop until it is fixed.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
         let mut batch = self.batch();
         let outcome = batch.send(outgoing).await;

@@ -51,7 +51,7 @@ pub struct Question {
 /// A credential that an authenticator created.
 #[derive(Debug)]
 pub struct Made {
-    /// Its name.
+    /// Its id.
     pub id: PasskeyId,
     /// What is stored of it.
     pub credential: Vec<u8>,
@@ -60,7 +60,7 @@ pub struct Made {
 /// A verified response.
 #[derive(Debug)]
 pub struct Answered {
-    /// Which passkey.
+    /// The passkey.
     pub id: PasskeyId,
     /// The credential before the response.
     pub before: Vec<u8>,

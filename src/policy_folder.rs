@@ -42,7 +42,7 @@ const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible character
 /// The built-in policies, as of the build.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
-/// The shipped folder.
+/// The built-in policies.
 #[must_use]
 pub fn shipped() -> PolicyFiles {
     let inner = SHIPPED.dirs().flat_map(Dir::files);

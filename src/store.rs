@@ -60,9 +60,9 @@ pub struct Target<'a> {
 /// What an edit changes; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct MemberEdit {
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The address.
     pub email: Option<Email>,

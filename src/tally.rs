@@ -22,7 +22,7 @@ impl Tally {
         before
     }
 
-    /// What it is.
+    /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)

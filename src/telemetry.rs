@@ -28,7 +28,7 @@ const DURATIONS: Scale<10> = Scale {
     bounds: [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000],
     units: 1e9,
 };
-/// Observed in questions.
+/// Observed in queries.
 const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0 };
 
 /// The counts of each bucket.
@@ -150,7 +150,7 @@ struct Counts {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     counts: EachThread<Counts>,
-    /// How mail stands.
+    /// Mail figures.
     pub mail: mail::MailGauges,
     /// When the reload that is running began; 0 while none is.
     reload_began: AtomicI64,
@@ -179,7 +179,7 @@ impl Begun {
 }
 
 impl Telemetry {
-    /// One decision begins.
+    /// Begins a decision.
     #[must_use]
     pub fn begin_decision(&self) -> Begun {
         let number = self.counts.own().decisions.add(1);
@@ -215,7 +215,7 @@ impl Telemetry {
         }
     }
 
-    /// One reload begins.
+    /// Begins a reload.
     pub fn begin_reload(&self, at: Timestamp) {
         self.reload_began.store(at.0, Ordering::Relaxed);
     }
@@ -229,7 +229,7 @@ impl Telemetry {
         }
     }
 
-    /// One reload ended.
+    /// Ends a reload.
     pub fn reloaded(&self, accepted: bool) {
         self.reload_began.store(0, Ordering::Relaxed);
         if accepted {

@@ -24,7 +24,7 @@ use crate::http::{Peer, Reply, Request};
 /// The result of a call.
 pub(super) type Answer = Result<Reply, Failure>;
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug)]
 pub(super) enum Who {
     /// The operator of the sidecar, by the user id of the connection.

@@ -29,7 +29,7 @@ pub(super) enum Access {
 pub(super) enum Body {
     /// Nothing, or an empty object.
     Empty,
-    /// One JSON object.
+    /// A JSON object.
     Json,
     /// A file, read piece by piece or whole.
     File,

@@ -13,7 +13,7 @@ pub(super) fn tag(version: Version) -> String {
 /// The caller's `If-Match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
-    /// Nothing was sent.
+    /// No header.
     None,
     /// `*`: any version, on purpose.
     Any,
@@ -22,7 +22,7 @@ pub(super) enum Precondition {
 }
 
 impl Precondition {
-    /// Reads the header.
+    /// Parses the header.
     ///
     /// # Errors
     /// `Invalid` for what is neither `*` nor one tag that this API gave out.

@@ -70,7 +70,7 @@ struct UnexplainedContext<'m> {
     message: &'m str,
 }
 
-/// Answers one question.
+/// Answers one query.
 ///
 /// # Errors
 /// `Invalid`, when the body is none; `TooLarge`; `Busy`, when the revision that the caller asks

@@ -130,7 +130,7 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The parameters.
+/// The query parameters.
 #[derive(Debug, Default)]
 struct Asked {
     action: Option<String>,

@@ -58,7 +58,7 @@ fn not_ready(failure: &Failure) -> Reply {
     Reply::json_of(&body).status(status(failure.kind))
 }
 
-/// The process answers.
+/// The process is alive.
 #[must_use]
 pub fn livez() -> Reply {
     Reply::text("text/plain; charset=utf-8", "ok\n")

@@ -330,7 +330,7 @@ mod tests {
         assert!(Batch::read(of(most + 1).as_bytes()).is_none(), "it stops reading there");
     }
 
-    /// Around the items stands all of a question, and each of them replaces another part of it.
+    /// The body around the items has a complete query, and each item replaces another part of it.
     const REPLACING: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1"},"evaluations":[{},{"subject":{"type":"user","id":"m2"}},{"action":{"name":"templates:edit"}},{"resource":{"type":"template","id":"t2"}}]}"#;
 
     const PIECES: [&str; 22] = [

@@ -112,7 +112,7 @@ impl<'v> Body<'v> {
 }
 
 impl<'v> Source<'v> {
-    /// Reads the question.
+    /// Builds the query.
     ///
     /// # Errors
     /// `Invalid`, naming the member that is missing or of another kind.

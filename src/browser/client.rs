@@ -166,7 +166,7 @@ mod tests {
                 assert_eq!(of(peer, Some("unknown"), ciphered), ["", ""]);
             }
         }
-        // Who is not on this machine is not let go for a header that anybody can send.
+        // A remote client is not trusted for a header that anybody can send.
         for hop in [None, Some("198.51.100.1"), Some("unknown")] {
             assert_eq!(of("203.0.113.9", hop, true)[0], "203.0.113.9");
         }

@@ -19,7 +19,7 @@ use crate::domain::counted;
 use crate::flows::check;
 use crate::keys::Keys;
 
-/// How something stands.
+/// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ok,
@@ -37,7 +37,7 @@ impl State {
     }
 }
 
-/// One line.
+/// One line of the report.
 struct Line {
     state: State,
     about: &'static str,

@@ -421,7 +421,7 @@ fn concerned(finding: &Json) -> String {
     names.join(", ") + &more
 }
 
-/// Receives a file.
+/// Downloads a file.
 fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     let Some(output) = output else {
         remote.download(path, output::bytes)?;

@@ -19,9 +19,9 @@ pub struct MailServer {
     pub scheme: Scheme,
 }
 
-/// Who signs in.
+/// The login.
 pub struct Login {
-    /// The name.
+    /// The user name.
     pub user: String,
     /// The credential of the login.
     pub proof: Proof,

@@ -18,7 +18,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Reads a file.
+    /// Reads a secret file.
     ///
     /// # Errors
     /// A sentence that follows the file's name.

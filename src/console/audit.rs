@@ -37,7 +37,7 @@ pub(super) enum Piece {
     },
 }
 
-/// One entry.
+/// One entry in words.
 struct Told {
     sentence: Vec<Piece>,
     when: When,

@@ -28,7 +28,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     Ok(sheet(call, &viewer, &form).await?.page())
 }
 
-/// Whoever may invite.
+/// The viewer, who may invite.
 async fn able(call: &Call<'_>) -> Result<Viewer, Failure> {
     let viewer = call.viewer().await?;
     match viewer.rights.invite {

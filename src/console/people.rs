@@ -12,7 +12,7 @@ use crate::domain::member::full_name;
 use crate::domain::{Actor, AuditEntry, Failure, InviteId, Kind, MemberId};
 use crate::flows::{invites, members};
 
-/// Names by id.
+/// Display names by id.
 pub(super) struct People {
     names: BTreeMap<String, String>,
 }
@@ -50,7 +50,7 @@ impl People {
         Self { names: BTreeMap::new() }
     }
 
-    /// Who did it.
+    /// The actor of an entry.
     pub(super) fn actor(&self, label: &str) -> Piece {
         let words = |words: &str| Piece::Words(words.to_owned());
         match Actor::from_label(label) {

@@ -32,7 +32,7 @@ const CHANGES_SHOWN: usize = 50;
 /// One fault of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Where, and what.
+    /// Place and message.
     pub(super) text: String,
     /// The line with the fault underlined; empty if there is none.
     pub(super) excerpt: String,

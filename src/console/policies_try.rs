@@ -19,7 +19,7 @@ use crate::domain::{Email, EntityRef, Failure, Query, Value};
 use crate::engine::Snapshot;
 use crate::flows::{accounts, decide, members};
 
-/// What was answered.
+/// The decision.
 struct Answered {
     allowed: bool,
     sentence: String,
@@ -36,7 +36,7 @@ struct Try<'p> {
     member: String,
     action: String,
     resource: String,
-    /// Name and words.
+    /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
     answered: Option<Answered>,

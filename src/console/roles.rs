@@ -22,7 +22,7 @@ struct Topic {
     verbs: String,
 }
 
-/// One role, introduced.
+/// A role card.
 struct Introduced {
     card: RoleCard,
     administers: bool,

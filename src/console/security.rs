@@ -45,7 +45,7 @@ struct SignIn {
     name: String,
     address: String,
     outcome: String,
-    /// Nobody failed before.
+    /// No failed attempts before.
     clean: bool,
 }
 

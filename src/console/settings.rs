@@ -69,7 +69,7 @@ impl From<Walked> for Tested {
     }
 }
 
-/// How mail stands.
+/// The status of mail.
 struct Mail {
     kind: &'static str,
     sends: bool,

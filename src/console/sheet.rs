@@ -29,7 +29,7 @@ pub(super) mod kind {
     pub(in crate::console) const FAMILY: &str = r#"type="text" autocomplete="family-name""#;
     /// Somebody else's address.
     pub(in crate::console) const EMAIL: &str = r#"type="email" inputmode="email" autocomplete="off" autocapitalize="none" spellcheck="false""#;
-    /// One's own address.
+    /// The viewer's own address.
     pub(in crate::console) const OWN_EMAIL: &str = r#"type="email" inputmode="email" autocomplete="username" autocapitalize="none" spellcheck="false""#;
     /// The current password.
     pub(in crate::console) const PASSWORD: &str =

@@ -44,7 +44,7 @@ pub(super) fn over(app: &App, request: &Request) -> Reply {
     page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }).status(401)
 }
 
-/// After signing out.
+/// The page after signing out.
 pub(super) async fn left(call: &mut Call<'_>) -> Answer {
     let shell = Shell::outside(call.app, call.request, w::SIGNED_OUT);
     let lines = vec![w::SIGNED_OUT_WHY.to_owned()];

@@ -100,7 +100,7 @@ pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) ->
     }
 }
 
-/// What was shown.
+/// Reads the proof.
 pub(super) fn proof_shown(form: &Form) -> Shown {
     let code = Some(form.text("code").trim()).filter(|code| !code.is_empty());
     Shown { password: form.text("password").to_owned(), code: code.map(str::to_owned) }

@@ -18,7 +18,7 @@ pub(super) struct When {
     at: Timestamp,
     /// The reference for a relative time; `None` for an absolute one.
     now: Option<Timestamp>,
-    /// The day alone.
+    /// Only the day.
     day: bool,
     /// Shows the exact time as a tooltip.
     exact: bool,

@@ -12,7 +12,7 @@ use crate::mail::Step;
 pub(super) use failures::*;
 pub(super) use team::*;
 
-// Around every page.
+// The frame of every page.
 pub(super) const PRODUCT: &str = "KWIC Team";
 pub(super) const SKIP: &str = "Skip to the content";
 pub(super) const SETTINGS: &str = "Settings";
@@ -135,12 +135,12 @@ pub(super) fn what_you_can_do(role: &str) -> String {
     format!("What you can do as {role}")
 }
 
-/// Somebody is invited.
+/// The title of an invitation.
 pub(super) fn join_title(account: &str) -> String {
     format!("Join {account}")
 }
 
-/// Joined.
+/// After joining.
 pub(super) fn joined(account: &str) -> String {
     format!("Welcome to {account}. You have joined.")
 }
@@ -330,7 +330,7 @@ pub(super) fn passkey_removed(name: &str) -> String {
     format!("The passkey {name} was removed.")
 }
 
-/// Leaving.
+/// The question about leaving.
 pub(super) fn leave(account: &str) -> String {
     format!("Leave {account}?")
 }
@@ -634,7 +634,7 @@ pub(super) fn chain_whole(entries: u64) -> String {
     format!("Log verified: {entries}, none altered.")
 }
 
-/// Somebody did.
+/// The log was altered.
 pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
     format!(
         "The log was altered at entry {sequence}: {why}. Keep the file as it is, and find out who could write to it."

@@ -13,7 +13,7 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct ByToken<T>(papaya::HashMap<TokenHash, Kept<T>>);
 
-/// One of them.
+/// One item.
 #[derive(Debug)]
 struct Kept<T> {
     what: T,

@@ -15,7 +15,7 @@ use super::revision::{Timestamp, Version};
 pub struct AccountSlug(Box<str>);
 
 impl AccountSlug {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not a slug.

@@ -33,7 +33,7 @@ pub struct ApiToken {
     pub role: RoleId,
     /// The member that it acts as, and ends with.
     pub member: MemberId,
-    /// The maker's account.
+    /// The creator's account.
     pub account: AccountSlug,
     /// When it was created.
     pub created: Timestamp,

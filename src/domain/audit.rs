@@ -10,7 +10,7 @@ use super::invite::InviteId;
 use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
 
-/// Who did it.
+/// The actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The operator of the sidecar, by the user id of the connection on `admin.sock`.
@@ -27,7 +27,7 @@ pub enum Actor {
     Token {
         /// The token.
         id: ApiTokenId,
-        /// Its maker.
+        /// Its creator.
         member: MemberId,
     },
     /// The holder of an invite's link.
@@ -140,7 +140,7 @@ pub enum AuditEvent {
     MailStopped,
     /// Mail was resumed.
     MailResumed,
-    /// Somebody signed in.
+    /// A sign-in.
     AuthnLoginSuccess,
     /// A sign-in after failed attempts.
     AuthnLoginSuccessAfterFail,
@@ -284,7 +284,7 @@ pub struct AuditEntry {
     pub sequence: u64,
     /// The revision of the change.
     pub revision: Revision,
-    /// When.
+    /// The time.
     pub at: Timestamp,
     /// The actor, as [`Actor::label`] writes it.
     pub actor: String,
@@ -303,7 +303,7 @@ pub struct AuditEntry {
 pub struct ChainReport {
     /// The account whose chain this is; `None` is the store's own chain.
     pub account: Option<AccountSlug>,
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
     /// The hash of the last entry: keep it elsewhere, and pass it to `--expect` later.
     pub head: Digest,

@@ -15,7 +15,7 @@ use super::token::TokenHash;
 pub struct Change {
     /// Its revision: one more than the change before.
     pub revision: Revision,
-    /// What it touched.
+    /// The changed records.
     pub rows: Vec<Row>,
 }
 
@@ -28,9 +28,9 @@ pub enum Row {
     Member(Member),
     /// A member that was removed.
     MemberGone {
-        /// Who it was.
+        /// The member.
         id: MemberId,
-        /// Whose it was.
+        /// The member's account.
         account: AccountSlug,
     },
     /// A session, begun or used.

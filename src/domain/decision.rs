@@ -5,7 +5,7 @@ use super::role::RoleId;
 /// Allow or deny, with what an explanation needs.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Decision {
-    /// True is allow.
+    /// True for allow.
     pub allowed: bool,
     /// How many policies could not be evaluated.
     pub erred: u32,

@@ -43,7 +43,7 @@ pub enum Kind {
 /// One failure, with a message for the caller and one for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind.
+    /// The kind.
     pub kind: Kind,
     /// A stable word for programs, such as `already_member`.
     pub code: &'static str,

@@ -11,7 +11,7 @@ use super::limits;
 pub struct IdempotencyKey(Box<str>);
 
 impl IdempotencyKey {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` `idempotency_key` with the rule.

@@ -40,18 +40,18 @@ pub struct KeyId(pub u32);
 /// The stored outcome of an invite; expiry is computed from the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Not answered yet.
+    /// Still open.
     Open,
     /// Somebody joined with it.
     Accepted {
         /// The resulting member.
         member: MemberId,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// It was revoked, or the inviter lost the right to send it.
     Revoked {
-        /// When.
+        /// The time.
         at: Timestamp,
     },
 }
@@ -59,13 +59,13 @@ pub enum Fate {
 /// The states in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InviteState {
-    /// May be accepted.
+    /// Can be accepted.
     Pending,
     /// Became a member.
     Accepted,
     /// It has expired.
     Expired,
-    /// Taken back.
+    /// Revoked.
     Revoked,
 }
 
@@ -94,13 +94,13 @@ pub struct Invite {
     pub account: AccountSlug,
     /// The address of the link; unique in its account among members and open invites.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role that it gives.
     pub role: RoleId,
-    /// Who sent it.
+    /// The sender.
     pub inviter: Actor,
     /// When it was created.
     pub created: Timestamp,

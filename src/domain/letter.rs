@@ -62,7 +62,7 @@ pub enum LetterKind {
     TwoStep {
         /// The member.
         member: MemberId,
-        /// What.
+        /// The change.
         news: TwoStepNews,
     },
 }
@@ -99,7 +99,7 @@ pub enum DeliveryState {
     Delivered,
     /// Could not be sent yet; will be retried.
     Deferred,
-    /// Came back.
+    /// Bounced.
     Bounced,
     /// Refused, or given up.
     Failed,
@@ -155,7 +155,7 @@ pub struct Delivery {
     pub next_attempt: Option<Timestamp>,
 }
 
-/// One mail.
+/// One queued mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// Unique in the whole store.
@@ -195,7 +195,7 @@ pub enum Handover {
         /// The time of the next attempt.
         at: Timestamp,
     },
-    /// Never.
+    /// Permanently refused.
     Refused {
         /// In plain words.
         detail: String,
@@ -233,6 +233,6 @@ pub struct Notice {
 pub struct MailStop {
     /// In plain words, with what to fix.
     pub cause: String,
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
 }

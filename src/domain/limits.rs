@@ -195,7 +195,7 @@ pub const AUDIT_TEXT_CHARS_MAX: usize = 2_048;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 /// How often the holder of a dead link may ask for a new one.
 pub const INVITE_WANTED_MAX: usize = 1;
-/// In so long.
+/// The interval.
 pub const INVITE_WANTED_PER: Duration = Duration::from_secs(3_600);
 /// How long a notification is worth sending.
 pub const NOTICE_LIFETIME: Duration = Duration::from_secs(3 * 24 * 3_600);
@@ -205,14 +205,14 @@ pub const RESET_LIFETIME: Duration = Duration::from_secs(3_600);
 pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Most password reset links that one network may request.
 pub const RESETS_BY_NETWORK_MAX: usize = 30;
-/// In so long.
+/// The interval.
 pub const RESETS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
 /// Most password reset links for one address, with intervals: a stranger must not fill a mailbox.
 pub const RESETS_BY_ADDRESS: [(usize, Duration); 2] =
     [(1, Duration::from_secs(60)), (5, Duration::from_secs(24 * 3_600))];
 /// Most attempts to set up the first account from one network.
 pub const SET_UPS_BY_NETWORK_MAX: usize = 30;
-/// In so long.
+/// The interval.
 pub const SET_UPS_BY_NETWORK_PER: Duration = Duration::from_secs(3_600);
 /// After this many failed sign-in attempts there is one entry in the member's audit log.
 pub const SIGN_IN_FAILURES_TOLD: u32 = 10;

@@ -46,7 +46,7 @@ pub struct Link {
     pub id: LinkId,
     /// The member's account.
     pub account: AccountSlug,
-    /// Whose it is.
+    /// The member.
     pub member: MemberId,
     /// What it is for.
     pub purpose: LinkPurpose,

@@ -18,7 +18,7 @@ use super::{limits, random_id};
 pub struct MemberId(Box<str>);
 
 impl MemberId {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not an id.
@@ -172,9 +172,9 @@ pub struct Member {
     pub account: AccountSlug,
     /// Unique in the account.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The one role.
     pub role: RoleId,
@@ -245,7 +245,7 @@ pub struct Standing<'a> {
 }
 
 impl<'a> MemberView<'a> {
-    /// The member's standing.
+    /// The member's state.
     #[must_use]
     pub const fn standing(&self) -> Standing<'a> {
         Standing { account: self.account, role: self.role, active: self.active }
@@ -260,9 +260,9 @@ pub enum Texts<'a> {
     Apart {
         /// The canonical key of the address.
         email_key: &'a str,
-        /// Given name.
+        /// First name.
         first_name: &'a str,
-        /// Family name.
+        /// Last name.
         last_name: &'a str,
     },
     /// Concatenated, in the same order.
@@ -286,7 +286,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// The given name.
+    /// The first name.
     #[must_use]
     pub fn first_name(self) -> &'a str {
         match self {
@@ -297,7 +297,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// The family name.
+    /// The last name.
     #[must_use]
     pub fn last_name(self) -> &'a str {
         match self {

@@ -28,7 +28,7 @@ impl PasskeyId {
 /// One passkey of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passkey {
-    /// Which.
+    /// Its id.
     pub id: PasskeyId,
     /// Its owner's name for it.
     pub name: Name,

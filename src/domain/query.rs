@@ -110,7 +110,7 @@ pub struct EntityRef<'q> {
 /// One query, borrowed from the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'q> {
-    /// Who asks.
+    /// The subject.
     pub subject: EntityRef<'q>,
     /// The action's name as in the schema.
     pub action: &'q str,
@@ -118,7 +118,7 @@ pub struct Query<'q> {
     pub action_properties: &'q [(Cow<'q, str>, Value<'q>)],
     /// The resource.
     pub resource: EntityRef<'q>,
-    /// The circumstances.
+    /// The context.
     pub context: &'q [(Cow<'q, str>, Value<'q>)],
 }
 
@@ -155,7 +155,7 @@ impl Named {
 }
 
 impl Question {
-    /// Keeps a question.
+    /// Makes it owned.
     #[must_use]
     pub fn of(query: &Query<'_>) -> Self {
         Self {

@@ -10,7 +10,7 @@ use super::limits;
 pub struct RoleId(Box<str>);
 
 impl RoleId {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not a role's name.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::invite::KeyId;
 
-/// A sealed secret.
+/// An encrypted secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// The key that encrypted it.

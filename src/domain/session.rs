@@ -16,14 +16,14 @@ random_id! {
     SessionId, 's'
 }
 
-/// Somebody signed in.
+/// A session of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Unique in the whole store.
     pub id: SessionId,
     /// The hash by which it is found.
     pub token: TokenHash,
-    /// Who.
+    /// The member.
     pub member: MemberId,
     /// The member's account.
     pub account: AccountSlug,

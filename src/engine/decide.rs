@@ -45,7 +45,7 @@ struct Topic<'e> {
 enum Asked<'e> {
     /// The slices that could apply.
     Slices(&'e Env),
-    /// All.
+    /// All policies.
     WholeSet,
 }
 

@@ -685,7 +685,7 @@ fn no_caller_puts_what_others_are_in_into_an_account() {
     assert_eq!(other.reason(&set), Reason::Granted, "nobody is in it");
 }
 
-/// Who asks about oneself is one entity: what is said of it as the resource counts as well.
+/// A member who asks about themselves is one entity: its attributes as the resource count as well.
 #[test]
 fn what_is_said_of_the_subject_as_the_resource_counts() {
     let set = with_rule(

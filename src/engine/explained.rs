@@ -279,7 +279,7 @@ fn read(sentence: &str) -> (Vec<(Reason, Fix)>, Vec<String>) {
         if part.contains("these roles may: ") {
             let known = |name: &String| ROLES.iter().find(|role| *role == name).copied();
             let roles = quoted(part).iter().map(|name| known(name).unwrap()).collect();
-            // What stands before it is said of the role.
+            // The text before it is about the role.
             while let Some((_, Fix::Remove(_))) = fixes.last() {
                 let Some((reason, Fix::Remove(id))) = fixes.pop() else { unreachable!() };
                 of_role = Some(reason);

@@ -26,7 +26,7 @@ use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 /// need more are refused at load.
 pub(super) const REACH: usize = 2;
 
-/// Who asks.
+/// The subject.
 #[derive(Clone, Copy)]
 pub(super) enum Principal<'a> {
     /// A member, as the directory holds it.

@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// An explained answer is never remembered, so asking for it asks Cedar.
+    /// An explained decision is never cached, so asking for it asks Cedar.
     #[test]
     fn what_is_remembered_is_what_cedar_says() {
         let (mut asked, mut recalled, mut allowed) = (0_u32, 0_u32, 0_u32);

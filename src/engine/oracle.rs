@@ -446,7 +446,7 @@ fn value(json: &Json, bare: bool) -> Value<'static> {
 #[derive(Clone, Copy, Debug)]
 struct Way {
     slices: usize,
-    /// Whether the answer was remembered from an earlier question.
+    /// Whether the decision came from the cache.
     recalled: bool,
 }
 
@@ -505,7 +505,7 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
             }
         };
         let questions = match scene.town.often {
-            // What is remembered shows when much is asked alike.
+            // The cache is tested by many similar queries.
             Some(_) => 2 * QUESTIONS_PER_TOWN,
             None => QUESTIONS_PER_TOWN,
         };
@@ -524,7 +524,7 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
     Ok(mix)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs this test chooses its questions")]
+#[expect(clippy::disallowed_methods, reason = "the environment of this test chooses its queries")]
 fn chosen<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }

@@ -20,7 +20,7 @@ use super::fault::FAULTS_MAX;
 /// The result of one test query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// True is allow.
+    /// True for allow.
     pub allowed: bool,
     /// The ids of the deciding policies.
     pub reasons: BTreeSet<String>,

@@ -321,7 +321,7 @@ impl Shapes {
     /// Reads Cedar's JSON schema form (from `SchemaFragment::to_json_value`).
     ///
     /// # Errors
-    /// Names what could not be understood; a schema that Cedar accepted has none.
+    /// Reports unknown constructs; a schema that Cedar accepted has none.
     pub(super) fn read(schema: &Json) -> Result<Self, String> {
         let reader = Reader { schema };
         let mut shapes = Self::default();

@@ -60,9 +60,9 @@ pub async fn create(
 pub struct FirstMember {
     /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role; by default the only administering one.
     pub role: Option<RoleId>,
@@ -156,7 +156,7 @@ pub async fn edit(
     .await
 }
 
-/// Whoever requires a second factor must have one; for an API token, its creator.
+/// A caller who requires a second factor must have one; for an API token, its creator.
 async fn has_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     match caller {
         Caller::Sidecar { .. } => Ok(true),

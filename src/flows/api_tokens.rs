@@ -40,7 +40,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Which token.
+    /// The token's id.
     #[must_use]
     pub fn id(&self) -> &ApiTokenId {
         &self.id
@@ -52,7 +52,7 @@ impl Holder {
         &self.member
     }
 
-    /// On which account.
+    /// The account.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         &self.account
@@ -120,7 +120,7 @@ pub struct Wanted {
 pub struct Made {
     /// The token.
     pub token: ApiToken,
-    /// Told once.
+    /// Shown once.
     pub secret: String,
 }
 
@@ -212,7 +212,7 @@ async fn make(
 pub struct Listed {
     /// The token, with the last use that memory knows.
     pub token: ApiToken,
-    /// Its maker.
+    /// Its creator.
     pub maker: Option<Member>,
 }
 

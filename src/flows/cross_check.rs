@@ -139,7 +139,7 @@ mod tests {
         check_all();
         assert_eq!(app.cross_check.outcomes().differed, 1);
         assert!(app.cross_check.distrusts());
-        assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is remembered");
+        assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is cached");
     }
 
     #[tokio::test]

@@ -31,9 +31,9 @@ use crate::throttle::Quota;
 pub struct Invitation {
     /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role.
     pub role: RoleId,
@@ -55,9 +55,9 @@ impl Invitation {
 pub struct Correction {
     /// Another address: the previous link stops working, and a new one is sent there.
     pub email: Option<Email>,
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The role.
     pub role: Option<RoleId>,
@@ -92,7 +92,7 @@ pub struct Shown {
     pub inviter: Option<Member>,
     /// The valid link.
     pub link: Option<String>,
-    /// A warning for whoever resends it.
+    /// A warning for the one who resends it.
     pub warning: Option<String>,
     /// Created by an earlier call with the same idempotency key.
     pub repeated: bool,

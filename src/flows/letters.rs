@@ -130,7 +130,7 @@ async fn news(feed: &mut Follower) -> bool {
 /// Tries each due letter once; returns their number.
 ///
 /// # Errors
-/// `Busy`, when the disk fails: the lease of what was taken runs out, and it is tried again.
+/// `Busy`, when the disk fails: the leases of claimed letters expire, and they are retried.
 pub async fn deliver_due(app: &Arc<App>) -> Result<usize, Failure> {
     deliver_some(app).await.map(|round| round.tried)
 }

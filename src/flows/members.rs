@@ -29,9 +29,9 @@ pub struct NewMember {
     pub id: Option<MemberId>,
     /// The address.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role.
     pub role: RoleId,

@@ -237,8 +237,8 @@ const SIGN_IN: &[u8] = b"sign in by passkey";
 
 /// A pending challenge, with the state to verify its response.
 ///
-/// The crate calls it dangerous to hand out the state: whoever could write it could choose the
-/// challenge and the credential, and whoever presents it twice could have one response accepted
+/// The crate calls it dangerous to hand out the state: anyone who could write it could choose the
+/// challenge and the credential, and anyone who presents it twice could have one response accepted
 /// twice. Here it is encrypted (XChaCha20-Poly1305, with a key that stays on this machine, for one
 /// purpose of one member), so nobody else can write one; and it has the round of the member's
 /// factors, which the transaction that accepts the response compares and increases, so that it
@@ -248,7 +248,7 @@ struct Challenge {
     state: Vec<u8>,
 }
 
-/// Seals a question.
+/// Encrypts a challenge.
 fn asked(
     app: &App,
     member: &Member,

@@ -31,7 +31,7 @@ use crate::throttle::{Login, Quota};
 /// A new link to set a password.
 #[derive(Clone, Debug)]
 pub struct Reset {
-    /// Whose.
+    /// The member.
     pub member: Member,
     /// When it expires.
     pub expires: Timestamp,

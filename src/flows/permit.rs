@@ -183,7 +183,7 @@ impl Permit {
         Self::authorize(app, self.caller, self.rights).await
     }
 
-    /// Who asked.
+    /// The caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller

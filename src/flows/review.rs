@@ -12,7 +12,7 @@ use crate::store::personal::Seen;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What is found.
+/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     /// Joined long ago, and never signed in.
@@ -86,9 +86,9 @@ impl FindingKind {
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Worth a look.
+    /// For information.
     Notice,
-    /// Should be mended.
+    /// Should be fixed.
     Warning,
 }
 
@@ -109,13 +109,13 @@ impl Severity {
 /// One thing that was found.
 #[derive(Debug)]
 pub struct Finding {
-    /// What.
+    /// The kind.
     pub kind: FindingKind,
     /// What it means, and what to do.
     pub sentence: String,
     /// The members, in the order of addresses; at most [`limits::REVIEW_NAMED_MAX`].
     pub members: Vec<Seen>,
-    /// About how many.
+    /// How many members.
     pub count: usize,
 }
 

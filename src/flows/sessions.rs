@@ -43,19 +43,19 @@ impl SignedIn {
         change.rows.iter().any(|row| matches!(row, Row::SessionGone(token) if *token == self.token))
     }
 
-    /// Which session.
+    /// The session's id.
     #[must_use]
     pub fn session(&self) -> &SessionId {
         &self.session
     }
 
-    /// Who.
+    /// The member.
     #[must_use]
     pub fn member(&self) -> &MemberId {
         &self.member
     }
 
-    /// On which account.
+    /// The account.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         &self.account

@@ -28,9 +28,9 @@ pub struct First {
     pub name: String,
     /// The administrator's address.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role; by default the only administering one.
     pub role: Option<RoleId>,

@@ -82,7 +82,7 @@ pub struct Entered {
     pub token: Token,
     /// The session.
     pub session: Session,
-    /// Who.
+    /// The member.
     pub member: Member,
 }
 

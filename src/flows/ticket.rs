@@ -15,7 +15,7 @@ const PURPOSE: &[&[u8]] = &[b"ticket"];
 /// A correct password, waiting for its second factor.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    /// Whose.
+    /// The member.
     pub(super) member: MemberId,
     /// The stored password that was checked.
     pub(super) checked: Checked,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl Ticket {
-    /// Seals it.
+    /// Encrypts it.
     pub(super) fn seal(self, app: &App) -> Result<Waiting, Failure> {
         let expires = later(app, limits::TICKET_LIFETIME);
         let plain = [

@@ -87,7 +87,7 @@ pub async fn begin(
 /// The same during a sign-in, after the password, on an account that requires it.
 ///
 /// # Errors
-/// `Unauthenticated` `ticket_dead`; `Denied` `code_missing`, for who has a factor; `Busy`.
+/// `Unauthenticated` `ticket_dead`; `Denied` `code_missing`, for a member with a factor; `Busy`.
 pub async fn begin_by_ticket(app: &Arc<App>, ticket: &str) -> Result<Enrolment, Failure> {
     let (ticket, member) = Ticket::open(app, ticket).await?;
     enrol(app, &member, StepUp { checked: ticket.checked, proof: None }).await

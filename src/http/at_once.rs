@@ -41,7 +41,7 @@ enum Look<'b> {
     Whole(Small<'b>, Option<&'b [u8]>),
     /// More bytes are needed.
     Part(Phase),
-    /// Hyper's to read.
+    /// For hyper.
     Unusual,
 }
 

@@ -31,7 +31,7 @@ pub enum Peer {
     },
     /// A process on this host, as the kernel reports it.
     Unix {
-        /// Its user id.
+        /// The user id.
         uid: u32,
     },
 }

@@ -79,7 +79,7 @@ pub struct Reply {
     status: StatusCode,
     media: HeaderValue,
     stamp: Option<Stamp>,
-    /// All others.
+    /// Other headers.
     headers: HeaderMap,
     body: ReplyBody,
 }
@@ -89,7 +89,7 @@ pub struct Reply {
 pub enum Piece {
     /// Some of it.
     Bytes(Bytes),
-    /// That was all.
+    /// The end.
     Last,
 }
 

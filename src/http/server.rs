@@ -47,7 +47,7 @@ const STOP_GRACE_MS: u64 = 100;
 /// How long an accept loop pauses after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Where to listen.
+/// A listening address.
 #[derive(Clone, Debug)]
 pub enum Listen {
     /// A TCP address; port 0 lets the system choose.

@@ -77,7 +77,7 @@ impl Taken {
 pub struct SendFault {
     /// What to do.
     pub class: Class,
-    /// Where it happened.
+    /// The step.
     pub step: Step,
     /// The response code (RFC 5321 section 4.2), if the mail server responded.
     pub code: Option<u16>,

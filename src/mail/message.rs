@@ -77,7 +77,7 @@ pub enum Content {
     PasswordChanged {
         /// The account's name.
         account_name: String,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// The link that confirms a new address, to the new address or to the old one.
@@ -97,16 +97,16 @@ pub enum Content {
         account_name: String,
         /// The new address.
         new_email: Email,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// Something happened to the second factor, to the member.
     TwoStep {
         /// The account's name.
         account_name: String,
-        /// What.
+        /// The change.
         news: TwoStepNews,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// A test mail.
@@ -126,7 +126,7 @@ pub struct Outgoing {
     pub return_path: Option<Email>,
     /// The `Date`; also the same for every attempt.
     pub date: Timestamp,
-    /// What it says.
+    /// The content.
     pub content: Content,
 }
 

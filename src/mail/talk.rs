@@ -78,7 +78,7 @@ impl Reply {
     }
 }
 
-/// An open talk.
+/// An SMTP connection.
 pub(super) struct Talk {
     stream: BufReader<Box<dyn Stream>>,
     /// Secrets that are removed from every reply.

@@ -11,11 +11,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::talk::Stream;
 
-/// Whom to trust.
+/// Trusted authorities.
 pub(super) struct Tls(TlsConnector);
 
 impl Tls {
-    /// Reads the authorities.
+    /// Loads the authorities.
     ///
     /// # Errors
     /// What the library says, where it offers no version of TLS.

@@ -32,7 +32,7 @@ struct Shared {
     params: Params,
     /// Running and waiting hashes: further ones are refused.
     places: Arc<Semaphore>,
-    /// Runs under way.
+    /// Running hashes.
     permits: Arc<Semaphore>,
     at_once: u32,
     /// Memory of finished hashes, for reuse: as many as may run concurrently. If it were freed each
@@ -431,7 +431,7 @@ mod tests {
                 run.await.unwrap().unwrap();
             }
         };
-        // Both at once, however busy the machine is.
+        // Both run concurrently, however busy the machine is.
         *hasher.0.spare() = vec![vec![Block::new(); 64], vec![Block::new(); 64]];
         let first = kept();
         many().await;

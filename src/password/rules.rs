@@ -125,7 +125,7 @@ fn words(context: &Context<'_>) -> Vec<Vec<char>> {
 mod tests {
     use super::*;
 
-    /// Judged for Anna Meier of Globex Trading.
+    /// Checked for Anna Meier of Globex Trading.
     fn judge(text: &str, second_factor: bool) -> Result<(), String> {
         let context = Context {
             second_factor,

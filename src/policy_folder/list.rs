@@ -15,7 +15,7 @@ use crate::domain::{Failure, limits};
 /// The maximum depth of folders that are searched for policies in hidden ones.
 const LEVELS_MAX: usize = 8;
 
-/// What was found.
+/// The result of a listing.
 pub(super) struct Listed {
     /// The folder's real path.
     pub(super) root: PathBuf,

@@ -27,7 +27,7 @@ pub struct Restored {
     pub revision: Revision,
     /// When the backup was made.
     pub taken: Timestamp,
-    /// What ended.
+    /// What was ended.
     pub undone: Undone,
     /// Open invites whose link cannot be derived again, since its key is missing.
     pub invites_without_key: u64,
@@ -94,7 +94,7 @@ fn keys_of(config: &Config) -> PathBuf {
     config.data.join("keys")
 }
 
-/// Whoever runs this.
+/// The current user.
 fn owner(own: &Path) -> Result<u32, Failure> {
     fs::metadata(own).map(|meta| meta.uid()).map_err(|fault| failed(own, &fault))
 }

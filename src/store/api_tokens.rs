@@ -26,7 +26,7 @@ pub enum Maker {
 }
 
 impl Store {
-    /// Makes a token.
+    /// Creates a token.
     ///
     /// # Errors
     /// `Conflict` `too_many_tokens`, or [`super::by::MOVED_ON`], when the maker is another one by

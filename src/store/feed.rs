@@ -12,7 +12,7 @@ pub use crate::domain::{Change, Loaded, Row};
 /// store's own pace limits their number.
 pub type Follower = mpsc::UnboundedReceiver<Arc<Change>>;
 
-/// Everybody who follows.
+/// All subscribers.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Vec<mpsc::UnboundedSender<Arc<Change>>>);
 

@@ -19,9 +19,9 @@ pub struct NewInvite {
     pub account: AccountSlug,
     /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role that it gives.
     pub role: RoleId,
@@ -69,9 +69,9 @@ pub struct InviteTarget<'a> {
 /// The changes of an edit; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct InviteEdit {
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The role.
     pub role: Option<RoleId>,
@@ -82,7 +82,7 @@ pub struct InviteEdit {
     pub link: Option<NewInviteLink>,
 }
 
-/// What joining needs.
+/// The data for joining.
 #[derive(Clone, Debug)]
 pub struct Acceptance {
     /// The hash of the presented token.

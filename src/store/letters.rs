@@ -44,7 +44,7 @@ pub struct Waiting {
 /// Whether letters are sent as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// They do.
+    /// They are.
     Well,
     /// One has waited longer than usual, or the first attempt of one failed and none was sent
     /// since.

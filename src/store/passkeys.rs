@@ -17,7 +17,7 @@ pub struct NewPasskey {
     pub round: u64,
     /// The passkey.
     pub passkey: Passkey,
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }
 

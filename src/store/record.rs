@@ -29,7 +29,7 @@ const ACCOUNT_VERSION: u8 = 2;
 pub struct LastChange {
     /// As [`crate::domain::Actor::label`] writes it.
     pub actor: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
@@ -58,13 +58,13 @@ pub struct AuditHeader {
     pub sequence: u64,
     /// The revision of the change.
     pub revision: Revision,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who.
+    /// The actor.
     pub actor: String,
-    /// What.
+    /// The event.
     pub event: String,
-    /// To whom.
+    /// The target.
     pub target: String,
     /// The salted digest of the personal part.
     pub personal: Digest,

@@ -52,9 +52,9 @@ impl MemberOrder {
 /// A page of an account's members.
 #[derive(Clone, Debug, Default)]
 pub struct RosterQuery {
-    /// Whom.
+    /// The filter.
     pub filter: MemberFilter,
-    /// In which order.
+    /// The order.
     pub order: MemberOrder,
     /// Reversed.
     pub descending: bool,

@@ -43,7 +43,7 @@ pub struct SignIn {
 /// A member's own change of the password.
 #[derive(Clone, Debug)]
 pub struct PasswordChange {
-    /// Whose.
+    /// The member.
     pub member: MemberId,
     /// The current password, and the second factor if there is one.
     pub shown: StepUp,
@@ -51,7 +51,7 @@ pub struct PasswordChange {
     pub password: String,
     /// The current session, and its replacement with a new token.
     pub renewed: (TokenHash, Session),
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }
 

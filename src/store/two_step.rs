@@ -39,12 +39,12 @@ pub enum Proof {
     Recovery {
         /// Its stored hash.
         hash: RecoveryHash,
-        /// Tells the member.
+        /// The notification.
         letter: Option<NewLetter>,
     },
     /// An answer of a passkey.
     Passkey {
-        /// Which.
+        /// The passkey.
         id: PasskeyId,
         /// The credential that it was checked against.
         before: Vec<u8>,
@@ -91,14 +91,14 @@ pub struct Confirmed {
     pub recovery: Vec<RecoveryHash>,
     /// The current session, with a new token.
     pub session: Session,
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }
 
 /// A re-encrypted secret.
 #[derive(Clone, Debug)]
 pub struct Resealed {
-    /// Whose.
+    /// The member.
     pub member: MemberId,
     /// As stored.
     pub before: Sealed,

@@ -17,9 +17,9 @@ pub struct Quota<'q> {
     /// The subject: a word for the kind, and the rest of the key, such as `reset`, the account and
     /// the address.
     pub of: &'q [&'q [u8]],
-    /// So many.
+    /// The maximum.
     pub most: usize,
-    /// In so long.
+    /// The interval.
     pub per: Duration,
 }
 

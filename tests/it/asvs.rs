@@ -1,5 +1,6 @@
-//! Holds the tables of `src/asvs.rs` and `src/console/points.rs`: no id is missing, and each row names
-//! tests that exist or says why there is none. Does not judge whether a test shows what its row asks.
+//! Checks the tables of `src/asvs.rs` and `src/console/points.rs`: no id is missing, and each row
+//! names tests that exist or says why there is none. Does not check whether a test verifies its
+//! requirement.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +52,7 @@ fn rows(text: &str) -> Vec<[&str; 3]> {
         .collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

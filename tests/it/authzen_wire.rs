@@ -1,7 +1,7 @@
-//! The decision listener word for word: what a service sends, what it gets back.
+//! The decision listener, byte for byte: what a service sends and what it gets back.
 //!
-//! A table for each call, one row a point of AuthZEN 1.0 or of our contract. Judges no policy:
-//! two members and one action are enough.
+//! A table for each call, one row for each point of AuthZEN 1.0 or of the contract. Not about
+//! policies: two members and one action are enough.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ fn granted() -> Json {
     })
 }
 
-/// The same with one member, named by its path, replaced; a null stands for leaving it out.
+/// The same with one value, named by its path, replaced; null removes it.
 fn with(path: &str, value: Json) -> String {
     let mut body = granted();
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));

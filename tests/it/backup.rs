@@ -1,5 +1,5 @@
-//! Backups of a real sidecar, and what comes of them when they are put back: all of it or nothing,
-//! and no way in that ended since.
+//! Backups of a real sidecar and their restore: complete or not at all, and nothing that was
+//! revoked since works again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn json_of(printed: &str) -> Json {
     serde_json::from_str(printed).unwrap()
 }
 
-/// Makes a backup; answers its folder and what was printed of it.
+/// Makes a backup; returns its folder and what was printed.
 fn back_up(sidecar: &Sidecar, name: &str) -> (PathBuf, Json) {
     let folder = sidecar.path(name);
     let taken = json_of(&sidecar.ok(&["backup", folder.to_str().unwrap(), "--json"]));
@@ -38,7 +38,7 @@ fn restore(sidecar: &Sidecar, folder: &Path, more: &[&str]) -> Ran {
     sidecar.run(&arguments).into()
 }
 
-/// Ends the sidecar, puts a backup back, and starts it; answers what was printed.
+/// Stops the sidecar, restores a backup, and starts it; returns what was printed.
 fn put_back(sidecar: &mut Sidecar, folder: &Path, more: &[&str]) -> Json {
     sidecar.kill();
     let arguments: Vec<&str> = ["--yes", "--json"].iter().chain(more).copied().collect();
@@ -47,7 +47,7 @@ fn put_back(sidecar: &mut Sidecar, folder: &Path, more: &[&str]) -> Json {
     printed
 }
 
-/// Every file below a folder but sockets, with what stands in it.
+/// Every file below a folder except sockets, with its content.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -353,7 +353,7 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     // The new key has the number of the old one, and derives another link: it is not shown.
     let shown = sidecar.run(&["invite", "link", invite, "--account", "acme"]);
     assert!(Ran::from(shown).complains(1).contains("resend the invite"));
-    // Whoever has the old one comes in by it.
+    // The old password signs in.
     let body = json!({"token": token_of(link), "password": PASSWORD});
     document(&call(&sidecar, "POST /invites/accept", "", Some(&body)), 201);
 

@@ -1,4 +1,4 @@
-//! The command line as a person types it: the real binary, beside a made-up sidecar.
+//! The command line as a person uses it: the real binary, with a scripted sidecar.
 
 use std::fs;
 use std::io::{BufReader, Write};

@@ -1,4 +1,5 @@
-//! The commands about the team, as a person types them: invites, passwords, sessions, mail, rescue.
+//! The commands about the team, as a person uses them: invites, passwords, sessions, mail,
+//! recovery.
 
 use std::fs;
 use std::io::Write;

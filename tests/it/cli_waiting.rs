@@ -1,5 +1,5 @@
-//! No command waits without an end: for a sidecar that is stopped, says half of an answer, or is none,
-//! and for a pipe that nobody writes to.
+//! Every command has a timeout: for a sidecar that is stopped, sends half a response, or is not
+//! one, and for a pipe that nobody writes to.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! The configuration as its writer meets it: a file, an environment, and every fault at once.
+//! The configuration: a file, an environment, and all faults reported together.
 
 use std::collections::BTreeSet;
 use std::fs;

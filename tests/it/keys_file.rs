@@ -1,5 +1,4 @@
-//! The keys of callers: what a file of them may look like, and how they are changed while the sidecar
-//! runs.
+//! The keys of callers: valid files, and how they are rotated while the sidecar runs.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Mail against a real mail server: every answer leads to its class, its step and its sentence.
+//! Mail against a real mail server: every response leads to its class, its step and its sentence.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

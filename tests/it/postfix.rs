@@ -1,6 +1,6 @@
-//! A real Postfix: what it refuses, what it returns, and what it says of mail that arrived.
+//! A real Postfix: what it refuses, what it bounces, and its delivery reports.
 //!
-//! A private instance on loopback, in a folder of its own, which is ended with its handle.
+//! A private instance on loopback, in its own folder, which is stopped with its handle.
 
 use std::fs;
 use std::net::TcpListener;

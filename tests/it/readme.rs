@@ -1,4 +1,4 @@
-//! The README's lines for callers, run as they stand: each allows, denies, and denies on failure.
+//! The README's examples for callers, run as they are: each allows, denies, and denies on failure.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,8 @@ use crate::support::{Sidecar, binary, is_installed, question};
 
 const README: &str = include_str!("../../README.md");
 
-/// What stands between the README's lines and an answer a line for each question a line.
+/// The code between the README's lines and a program that reads a query and writes a decision on
+/// each line.
 struct Caller {
     /// As the fence names it.
     language: &'static str,

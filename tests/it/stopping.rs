@@ -1,7 +1,7 @@
-//! Stopping: nobody outside keeps the sidecar from its end, and decisions are answered until all
-//! else has ended.
+//! Stopping: no client delays the sidecar, and decisions are answered until everything else has
+//! stopped.
 //!
-//! The bound of the drain is far longer than any test waits: who reached it would be found out.
+//! The drain timeout is far longer than any test waits, so that reaching it would show.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

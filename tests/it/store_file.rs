@@ -1,6 +1,6 @@
-//! The store's file in trouble while the sidecar runs: replaced, deleted, cut off, written over,
-//! damaged, or on a disk that refuses. Each is noticed, and nothing is acknowledged that a restart
-//! undoes.
+//! Problems with the store's file while the sidecar runs: replaced, deleted, truncated,
+//! overwritten, damaged, or on a failing disk. Each is noticed, and nothing is acknowledged that a
+//! restart undoes.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -233,7 +233,7 @@ fn a_log_that_takes_no_line_stops_nothing() {
     assert_eq!(metric(&sidecar, "kwic_handler_panics_total"), 0);
 }
 
-/// Where a text stands in a file.
+/// The position of a text in a file.
 fn places(bytes: &[u8], text: &str) -> Vec<u64> {
     let at = |(at, window): (usize, &[u8])| (window == text.as_bytes()).then_some(at as u64);
     bytes.windows(text.len()).enumerate().filter_map(at).collect()

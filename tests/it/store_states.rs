@@ -1,5 +1,5 @@
-//! Broken states of a data folder that could pass for a healthy one: keys that are lost, a restore
-//! that was killed, sockets that are another's, links that lead to the store, a disk without room.
+//! Broken states of a data folder that could look healthy: missing keys, an interrupted restore,
+//! sockets of other programs, links to the store, a full disk.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
@@ -248,7 +248,7 @@ fn a_store_behind_a_link_stays_behind_it() {
     }
     sidecar.restart();
     let (backup, _) = back_up(&sidecar, "backup");
-    // An erasure has the next start write the file anew.
+    // After an erasure the next start rewrites the file.
     sidecar.ok(&["member", "remove", "ann", "--yes"]);
     sidecar.ok(&["member", "erase", "ann", "--account", "acme", "--yes"]);
     let before = inode(&disk.join("kwic.redb"));
@@ -386,7 +386,7 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
         assert!(ask(&sidecar));
         let ready = document(&sidecar.tcp().get("/readyz"), 200);
         assert_eq!(ready["store"], "failing", "{ready}");
-        // What a start changes is told and kept while decisions are answered already.
+        // The changes of a start are reported and saved while decisions are answered already.
         eventually("the policies could not be kept", || {
             document(&sidecar.tcp().get("/readyz"), 200)["policies_unkept"].is_string()
         });

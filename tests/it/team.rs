@@ -1,5 +1,5 @@
-//! The whole story of a team, with a real mail server: set up, invited, joined, promoted, removed;
-//! what each fault of mail looks like to whoever invited; and what a power cut leaves of it.
+//! The complete story of a team, with a real mail server: set up, invited, joined, promoted,
+//! removed; how each mail fault looks to the inviter; and recovery after a power cut.
 
 use std::path::Path;
 

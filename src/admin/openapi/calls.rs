@@ -11,7 +11,7 @@ use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, files, invites, members};
 use crate::domain::limits;
 
-/// One call.
+/// The description of a call.
 pub(super) struct About {
     pub(super) summary: &'static str,
     pub(super) parameters: Vec<Value>,

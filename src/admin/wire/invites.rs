@@ -25,7 +25,7 @@ pub(in crate::admin) struct Invite {
     expires: String,
     version: u64,
     delivery: Delivery,
-    /// Whom it became.
+    /// The resulting member.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

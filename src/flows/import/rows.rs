@@ -19,7 +19,7 @@ const REQUIRED: [&str; 4] = ["first_name", "last_name", "email", "role"];
 /// What is created from a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Becomes {
-    /// Members at once.
+    /// Members.
     Members,
     /// Invites: without id and status.
     Invites,
@@ -54,9 +54,9 @@ pub struct Row {
     pub id: Option<MemberId>,
     /// The address.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role.
     pub role: RoleId,

@@ -65,7 +65,7 @@ const EARLIER: [Invitee; 5] = [
     invitee(("Mateo", "Rossi"), DeliveryState::HandedOver, Becomes::Revoked),
 ];
 
-/// Within the hour.
+/// Within the last hour.
 const LATELY: [Invitee; 7] = [
     invitee(("Yusuf", "Demir"), DeliveryState::HandedOver, Becomes::Open),
     invitee(("Ines", "Costa"), DeliveryState::Delivered, Becomes::Open),

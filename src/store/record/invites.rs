@@ -133,7 +133,7 @@ pub struct CallRecord {
     pub request: Digest,
     /// The resulting invite.
     pub invite: InviteId,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 

@@ -86,7 +86,7 @@ impl RedbStore {
     }
 }
 
-/// Makes an account.
+/// Creates an account.
 pub(super) fn create(
     change: &mut Transition<'_>,
     slug: AccountSlug,

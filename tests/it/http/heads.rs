@@ -1,4 +1,5 @@
-//! Heads as browsers and proxies send them: what belongs to others on the same host spoils nothing.
+//! Request heads of browsers and proxies: cookies and headers of other programs on the host do no
+//! harm.
 
 use super::*;
 

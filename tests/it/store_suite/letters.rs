@@ -1,5 +1,5 @@
-//! Rules of letters: one sender at a time, every ending written down, nothing sent that is over,
-//! nothing kept for ever.
+//! Rules of letters: one sender at a time, every result recorded, nothing obsolete sent, nothing
+//! kept forever.
 
 use std::time::Duration;
 
@@ -188,7 +188,7 @@ async fn a_result_that_comes_too_late_changes_nothing(stage: Stage) {
     settle(&stage, &second[0], Handover::Void).await;
     let settled = letter(&stage, second[0].id).await;
     assert_eq!(settled.delivery.state, DeliveryState::HandedOver);
-    // Replaced while it was on its way: whatever came of it is nobody's business.
+    // Replaced while it was being sent: its result is ignored.
     stage.invite("b").await;
     let b = invite_id("b");
     let old = stage.claim().await;
@@ -273,7 +273,8 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
         assert!(!told(notice(9, made_up)).await, "{made_up:?} of no letter");
     }
     let claimed = stage.claim().await;
-    // One on its way may have been taken before a crash; that it takes longer is not ours to hear.
+    // One that was being sent may have been accepted before a crash; a report of a delay is
+    // ignored.
     assert!(!told(notice(2, DeliveryState::Deferred)).await);
     assert!(told(notice(2, DeliveryState::Bounced)).await);
     settle(&stage, &claimed[1], Handover::Later { detail: "421".into(), at: NOW }).await;
@@ -294,7 +295,7 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
     assert_eq!(stage.invited("a").await.delivery.detail, "said bounced");
     assert_eq!(stage.last_event().await.1, "mail_bounced");
     assert!(!told(notice(1, DeliveryState::Sending)).await);
-    // A bounced invite never stands in the way of a new link.
+    // A bounced invite does not prevent a new link.
     stage.clock.advance_ms(MINUTE);
     let (a, link) = (invite_id("a"), stage.invite_link("a", 2));
     let renewed = stage.store.invite_renew(&BY, stage.invite_target(&a), link).await.unwrap();
