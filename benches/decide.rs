@@ -183,11 +183,10 @@ fn time(group: &mut Group<'_>, id: BenchmarkId, app: &App, members: usize) {
     });
 }
 
-/// What of a folder's questions is asked how: where scopes name only roles, role, account and
-/// suspension decide, and Cedar's answer is remembered; where one names an account or a resource,
-/// Cedar is asked each time.
+/// How queries are answered: if scopes name only roles, then role, account and suspension decide,
+/// and Cedar's decision is cached; if one names an account or a resource, Cedar is asked each time.
 const WAYS: [(&str, Named); 3] = [
-    ("remembered", Named::Role),
+    ("cached", Named::Role),
     ("asked, scopes by account", Named::Account),
     ("asked, scopes by resource", Named::Resource),
 ];
@@ -339,7 +338,7 @@ fn singles(runtime: &tokio::runtime::Runtime) {
     let large = app_of(runtime, &folder(10_000, Named::Role), 1_000_000, &ROLES);
     let mut first = Vec::new();
     for app in [&small, &large] {
-        // The first of each situation asks Cedar, all others are remembered.
+        // The first of each situation asks Cedar, all others are cached.
         let mut random = StdRng::seed_from_u64(3);
         let mut took: Vec<Duration> = (0..20)
             .map(|_| {

@@ -729,7 +729,7 @@ const LETTERS: usize = 10_000;
 /// As many as one call invites.
 const INVITED_AT_ONCE: usize = 100;
 
-/// Letters are queued while the mail server refuses the sidecar, and go out once it is mended.
+/// Letters are queued while the mail server refuses the sidecar, and are sent once it is fixed.
 fn mail() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

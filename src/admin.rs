@@ -1,13 +1,14 @@
 //! The management API: JSON for programs and for the console, under `/api/v1`.
 //!
-//! Spoken on a port, where callers are members who are signed in, and on `admin.sock` in the data
-//! folder, where every caller is the operator of the sidecar, audited by the user id that the
-//! kernel gives for the connection. Reads a request, asks a flow, renders the answer; holds no
-//! rule of its own. What is wrong is `application/problem+json`. GET and HEAD change nothing.
+//! Served on a TCP port, where callers are signed-in members, and on `admin.sock` in the data
+//! folder, where every caller is the operator of the sidecar and is audited by the user id that the
+//! kernel reports for the connection. Each call reads a request, runs a flow and renders the
+//! result; no business rule lives here. Errors are `application/problem+json`. GET and HEAD change
+//! nothing.
 //!
 //! # Quirks
-//! The ids `import`, `export` and `bulk` stand for calls below `/members/`: a member with such an
-//! id is shown by the list, with `?email=`.
+//! The ids `import`, `export` and `bulk` are taken by calls below `/members/`: a member with such
+//! an id is found through the list, with `?email=`.
 
 mod accounts;
 mod audit;
@@ -48,14 +49,14 @@ use crate::domain::{Failure, Kind};
 use crate::http::{Peer, Reply, Request};
 use crate::telemetry::log;
 
-/// The status of an answer that tells of something done.
+/// The status of a successful response.
 const OK: u16 = 200;
-/// The status of an answer that tells of something made.
+/// The status of a response about something created.
 const CREATED: u16 = 201;
-/// The status of an answer that tells of something taken in hand.
+/// The status of a response about something accepted for later.
 const ACCEPTED: u16 = 202;
 
-/// Answers one request to the management API; never fails, since a failure is an answer too.
+/// Answers one request to the management API. Never fails: a failure becomes a response.
 pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
@@ -79,11 +80,11 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     }
 }
 
-/// Why there is no answer but a problem.
+/// Why a request is refused before its call runs.
 #[derive(Debug)]
 enum Refusal {
     Failure(Failure),
-    /// The path is known, and takes other methods.
+    /// The path exists, but not with this method.
     Method {
         allow: String,
     },

@@ -1,6 +1,6 @@
-//! The handles that a flow needs: the live policies, the members in memory, the store, the clock.
+//! The shared state that flows need: live policies, the members in memory, the store, the clock.
 //!
-//! Holds them; decides nothing.
+//! Holds handles only; contains no logic of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
@@ -25,35 +25,35 @@ use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::throttle::{Places, Quotas, Throttle};
 
-/// How the live policies stand.
+/// The state of the live policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyStatus {
-    /// The set comes from the store, since the folder was refused at start.
+    /// The set comes from the store, because the folder was refused at the start.
     pub last_good: bool,
-    /// Why the folder was last not loaded; `None` once it loads again.
+    /// Why the folder could not be loaded the last time; `None` once it loads again.
     pub fault: Option<String>,
-    /// What became of it then, for callers who may not read policies.
+    /// The kind of that fault, for callers who may not read policies.
     pub outcome: Outcome,
-    /// When the set went live.
+    /// When the set became live.
     pub loaded_at: Timestamp,
 }
 
-/// What becomes of a folder that does not load.
+/// The ways in which loading a folder can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Outcome {
-    /// Something in it is at fault.
+    /// The folder has a fault.
     #[default]
     Refused,
-    /// It could not be read, for no fault of its own.
+    /// It could not be read, for a reason outside the folder.
     Unread,
-    /// There was no process, no thread or no time to check it.
+    /// There was no process, thread or time to check it.
     Unchecked,
-    /// Something else broke off.
+    /// Another error.
     BrokenOff,
 }
 
 impl Outcome {
-    /// By the failure to load it.
+    /// The outcome of a failure to load.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
         match (failure.kind, failure.code) {
@@ -79,17 +79,17 @@ impl Outcome {
 /// Longest path that a short fault names.
 const PLACE_CHARS_MAX: usize = 200;
 
-/// Comparisons that can be due at once: one of a reload, one of a check.
+/// Queued comparisons: one of a reload, one of a check.
 const COMPARISONS_WAITING_MAX: usize = 2;
 
 impl PolicyStatus {
-    /// Of a folder's set that went live.
+    /// The status of a set that was loaded from the folder.
     #[must_use]
     pub fn live(at: Timestamp) -> Self {
         Self { last_good: false, fault: None, outcome: Outcome::default(), loaded_at: at }
     }
 
-    /// The fault for callers who may not read policies: which file and line, and none of their text.
+    /// The fault for callers who may not read policies: file and line, without their text.
     #[must_use]
     pub fn short_fault(&self) -> Option<String> {
         let fault = self.fault.as_deref()?;
@@ -111,7 +111,7 @@ pub struct ReloadReport {
     pub digest: Digest,
     /// How many policies it holds.
     pub policies: usize,
-    /// False where the folder is the live set already.
+    /// False if the folder matches the live set.
     pub changed: bool,
     /// Who gains and who loses, or may.
     pub changes: Changes,
@@ -119,52 +119,52 @@ pub struct ReloadReport {
     pub notes: Vec<String>,
 }
 
-/// What is known between two reloads.
+/// The state that is kept between reloads.
 #[derive(Debug, Default)]
 pub struct Reloading {
-    /// The live set, where it could not be kept for the next start.
+    /// The live set, if it could not be saved for the next start.
     pub unkept: Option<Unkept>,
-    /// How many had been asked for when the last one began, and what came of it.
+    /// How many reloads had been requested when the last one began, and its result.
     pub last: Option<(u64, Result<ReloadReport, Failure>)>,
-    /// How many have failed, one after another, for no fault of the folder.
+    /// How many reloads in a row failed for a reason outside the folder.
     pub failed: u32,
 }
 
-/// A live policy set that could not be kept for the next start.
+/// A live policy set that could not be saved for the next start.
 #[derive(Debug)]
 pub struct Unkept {
     /// What it was made from.
     pub files: PolicyFiles,
-    /// What changed since the set that is kept, for the audit log.
+    /// What changed since the saved set, for the audit log.
     pub changes: Changes,
 }
 
-/// Where links in mail lead: the console's address to the outside.
+/// The base of links in mail: the public URL of the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Links(String);
 
 impl Links {
-    /// The console's own address, with or without a path; never made from a request's `Host`.
+    /// The console's public URL, with or without a path; never derived from a request's `Host`.
     #[must_use]
     pub fn new(base: &str) -> Self {
         Self(base.trim_end_matches('/').to_owned())
     }
 
-    /// The address itself.
+    /// The base URL.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.0
     }
 
-    /// A page of it, with a token in the fragment: a mail scanner that opens the link never sends
-    /// it anywhere (ASVS 5.0, 14.2.1).
+    /// The URL of a page, with a token in the fragment: a mail scanner that opens the link never
+    /// sends it anywhere (ASVS 5.0, 14.2.1).
     #[must_use]
     pub fn to(&self, page: &str, token: &Token) -> String {
         format!("{}/{page}#{}", self.0, token.expose())
     }
 }
 
-/// How the data folder takes what is kept there beside the store, such as a file that is imported.
+/// Whether files such as uploads can be written to the data folder.
 #[derive(Debug, Default)]
 pub struct Spooling {
     fault: ArcSwapOption<String>,
@@ -172,7 +172,7 @@ pub struct Spooling {
 }
 
 impl Spooling {
-    /// Something could not be kept.
+    /// A write failed.
     pub fn failed(&self, cause: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         if self.fault.swap(Some(Arc::new(cause.to_owned()))).is_none() {
@@ -180,27 +180,27 @@ impl Spooling {
         }
     }
 
-    /// Something was kept.
+    /// A write succeeded.
     pub fn worked(&self) {
         if self.fault.swap(None).is_some() {
             tracing::info!("the data folder can be written again");
         }
     }
 
-    /// Why the last was not kept, without a path; `None` where it was.
+    /// Why the last write failed, without a path; `None` if it succeeded.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.fault.load().as_deref().cloned()
     }
 
-    /// How often something was not kept since the start.
+    /// The number of failed writes since the start.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 }
 
-/// Everything that is shared by the requests of one sidecar.
+/// The state that is shared by all requests of one sidecar.
 #[derive(Debug)]
 pub struct App {
     /// What the operator of the sidecar configured.
@@ -209,75 +209,75 @@ pub struct App {
     pub clock: Clock,
     /// The live policy set. A decision loads it once.
     pub policies: ArcSwap<Snapshot>,
-    /// How the live set stands; never read by a decision.
+    /// The state of the live set; not read by decisions.
     pub policy_status: ArcSwap<PolicyStatus>,
     /// The members in memory.
     pub directory: Arc<Directory>,
     /// The records on disk.
     pub store: Store,
-    /// Which decisions are asked again, and whether the engine is trusted.
+    /// Samples of decisions to cross-check, and whether the engine is trusted.
     pub cross_check: CrossCheck,
-    /// Requests for the reasons of a decision: one at a time, apart from the threads that decide.
+    /// Requests for reasons: one at a time, outside the decision threads.
     pub explanations: Queue,
     /// Counters and histograms.
     pub telemetry: Telemetry,
-    /// Digests of the bearer keys that callers of the decision listener must bring; empty where
-    /// none are asked for.
+    /// Digests of the bearer keys that callers of the decision listener must send; empty if none
+    /// are required.
     pub caller_keys: ArcSwap<Vec<Digest>>,
-    /// Why the file with those keys was last refused; `None` once it is read again.
+    /// Why the file with those keys was refused; `None` once it is read again.
     pub caller_keys_fault: ArcSwapOption<String>,
     /// Secret keys, and what is derived from them.
     pub keys: Keys,
-    /// How mail goes out.
+    /// The mailer.
     pub mailer: Mailer,
-    /// The refusals in a row that mail met.
+    /// Refusals in a row by the mail server.
     pub refusals: std::sync::Mutex<Refusals>,
-    /// Hashes passwords, few at once.
+    /// The password hasher, with limited concurrency.
     pub hasher: Hasher,
-    /// Slows down who tries too often.
+    /// Delays after failed sign-in attempts.
     pub throttle: Throttle,
-    /// Bounds what costs mail.
+    /// Quotas for actions that send mail.
     pub quotas: Quotas,
     /// Streams of events that are open.
     pub streams: Places,
-    /// Questions that wait for a revision.
+    /// Requests that wait for a revision.
     pub waiting: Places,
     /// Where links in mail lead.
     pub links: Links,
     /// The hash of the set-up link's token, while the store is empty.
     pub set_up: std::sync::Mutex<Option<TokenHash>>,
-    /// The runtime of the decisions, whose threads have the priority of the process: a thread inherits
-    /// that of its parent.
+    /// The runtime of decisions. Its threads have the priority of the process, since a thread
+    /// inherits that of its parent.
     pub decisions: Handle,
-    /// Whether the sidecar stops: what waits for somebody outside gives up then.
+    /// Whether the sidecar is stopping: everything that waits for somebody outside then gives up.
     pub stopping: watch::Sender<bool>,
-    /// One reload at a time, until it is told what it changed.
+    /// Serializes reloads; held until the result is known.
     pub reloading: Arc<Mutex<Reloading>>,
-    /// In how long the next reload is due that follows no change; none where the last one failed for
-    /// no fault but the folder's, or not at all.
+    /// When the next retry of a reload is due; none if the last reload did not fail, or failed
+    /// because of the folder.
     pub reload_due: watch::Sender<Option<Duration>>,
-    /// Comparisons of a set with the one before, apart from the threads that answer: one at a time,
+    /// Comparisons of a set with the previous one, outside the threads that answer: one at a time,
     /// while a reload and a check of the folder may wait.
     pub comparisons: Queue,
-    /// How many reloads were asked for.
+    /// How many reloads were requested.
     pub reloads_asked: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
     pub checking: Mutex<()>,
-    /// Whether the live set is not kept for the next start; for readiness and metrics.
+    /// Whether the live set is not saved for the next start; for readiness and metrics.
     pub policies_unkept: AtomicBool,
     /// How many secrets of second factors no key opens, as far as the start or the last check saw.
     pub secrets_without_key: AtomicUsize,
     /// The files of the sockets that are served.
     sockets: std::sync::Mutex<Vec<Weak<SocketFile>>>,
-    /// Whether the data folder takes what is kept there beside the store.
+    /// Whether files can be written to the data folder.
     pub spooling: Spooling,
-    /// Read while a member is given a role, written while the policies are swapped: no role
-    /// disappears that a member holds.
+    /// Read-locked while a member is given a role, write-locked while the policies are swapped: no
+    /// role disappears while a member is given it.
     pub roles_given: RwLock<()>,
 }
 
 impl App {
-    /// Remembers the file of a socket that is served.
+    /// Registers the file of a socket that is served.
     pub fn watch_socket(&self, file: &Arc<SocketFile>) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.retain(|known| known.strong_count() > 0);
@@ -303,8 +303,8 @@ impl App {
         sockets.iter().filter_map(Weak::upgrade).filter_map(fault).collect()
     }
 
-    /// The handles, with a live policy set and nothing counted yet, made on the runtime of the
-    /// decisions. Keys end with the process and no mail is sent until somebody puts others in.
+    /// The initial state with a live policy set, created on the runtime of decisions. Keys are
+    /// temporary and no mail is sent until others are set.
     ///
     /// # Errors
     /// `Internal`, when the operating system has no randomness, or there is no runtime.
@@ -317,8 +317,9 @@ impl App {
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
         let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
-        let decisions = Handle::try_current()
-            .map_err(|fault| Failure::internal(format!("no runtime for decisions: {fault}")))?;
+        let decisions = Handle::try_current().map_err(|fault| {
+            Failure::internal(format!("the runtime for decisions cannot be started: {fault}"))
+        })?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
         let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));

@@ -1,7 +1,8 @@
-//! Authenticator apps: their secrets, their codes by time (RFC 6238), and how an app gets a secret.
+//! Authenticator apps: TOTP secrets and codes (RFC 6238), and the provisioning of an app.
 //!
-//! SHA-1, 6 digits, 30 seconds: what every app can. One step before and after now is taken, since
-//! clocks of telephones differ; that a code works once is the store's to hold. Keeps no secret.
+//! SHA-1, 6 digits, 30 seconds: the parameters that every app supports. Codes of one step before
+//! and after the current one are accepted, because the clocks of phones differ; the store makes
+//! sure that a code works once. Keeps no secret.
 
 use fast_qr::ECL;
 use fast_qr::convert::svg::SvgBuilder;
@@ -13,9 +14,9 @@ use crate::domain::{Email, Failure, Timestamp};
 /// Bytes of a secret: 160 bits, as RFC 4226 section 4 (R6) recommends.
 pub const SECRET_BYTES: usize = 20;
 
-/// What an app is told, in the three ways to tell it. Never prints.
+/// What an app needs to know, in three forms. Never printed.
 pub struct Enrolment {
-    /// The secret in base 32, for who types it.
+    /// The secret in base 32, to type.
     pub secret: String,
     /// The `otpauth` URL, for an app on the same device.
     pub url: String,
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Enrolment {
     }
 }
 
-/// What an app is told of a secret; `issuer` is the name that it shows above the address.
+/// The enrolment of a secret; `issuer` is the name that the app shows above the address.
 ///
 /// # Errors
 /// `Internal`, for a name that no such URL can carry.
@@ -49,13 +50,13 @@ pub fn enrolment(secret: &[u8], issuer: &str, email: &Email) -> Result<Enrolment
     Ok(Enrolment { secret: Secret::from(secret).to_base32(), url, qr })
 }
 
-/// The time step that a code belongs to, where it belongs to this one, the one before or the next.
+/// The time step of a code, if it is the current one, the one before or the next.
 #[must_use]
 pub fn step_of(secret: &[u8], code: &str, now: Timestamp) -> Option<u64> {
     totp(secret).check(code, seconds(now))
 }
 
-/// Which steps are looked through for a code of another time.
+/// Which steps are searched for a code of another time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hour {
     /// Those of the last hour.
@@ -64,12 +65,12 @@ pub enum Hour {
     Around,
 }
 
-/// Steps of an hour: further off, a clock is not wrong but another one.
+/// The steps of an hour: a clock that is further off is not considered.
 const HOUR_STEPS: i64 = 120;
 const STEP_SECONDS: i64 = 30;
 
-/// By how many minutes the clock that made a code is off, negative where it is behind; `None` where
-/// the code belongs to no step of that hour. Takes a quarter of a millisecond.
+/// By how many minutes the clock that made a code is off, negative if it is behind; `None` if no
+/// step of that hour matches. Takes a quarter of a millisecond.
 #[must_use]
 pub fn minutes_off(secret: &[u8], code: &str, now: Timestamp, hour: Hour) -> Option<i64> {
     let totp = totp(secret);
@@ -85,14 +86,14 @@ pub fn minutes_off(secret: &[u8], code: &str, now: Timestamp, hour: Hour) -> Opt
     near.flatten().find(is_of).map(minutes)
 }
 
-/// By how many minutes a step lies ahead of now, where it is none that could be taken now.
+/// By how many minutes a step is ahead of now, if it could not be accepted now.
 #[must_use]
 pub fn minutes_ahead(step: u64, now: Timestamp) -> Option<i64> {
     let ahead = i64::try_from(step).ok()? - now.0 / 1_000 / STEP_SECONDS;
     (ahead > 1).then(|| minutes(ahead))
 }
 
-/// Steps as minutes, away from nought.
+/// Steps as minutes, rounded away from zero.
 fn minutes(steps: i64) -> i64 {
     (steps + steps.signum()) * STEP_SECONDS / 60
 }

@@ -1,7 +1,7 @@
-//! The face for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
+//! The API for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
 //!
-//! Turns bodies into questions and answers into bodies. Decides nothing, and never tells the
-//! store's side of a member.
+//! Parses bodies into queries and renders decisions. Decides nothing, and never reveals what the
+//! store knows about a member.
 
 mod evaluation;
 mod forward_auth;
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::domain::{Digest, Failure, Kind};
 use crate::http::{Peer, Request, Small, host_name, is_loopback};
 
-/// What a request says of who sends it.
+/// What a request says about its caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'r> {
     peer: Peer,
@@ -42,7 +42,7 @@ impl<'r> From<&Small<'r>> for Caller<'r> {
     }
 }
 
-/// Whether this caller may ask at all: by host on TCP, and by key where keys are configured.
+/// Checks whether this caller may use the API: the host on TCP, and the key if keys are configured.
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one, `Unauthenticated` without a key.
@@ -67,7 +67,7 @@ pub fn admit<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure
     ))
 }
 
-/// A page in a browser can make a name of its own point here; such a name is refused.
+/// Protects against DNS rebinding: a page in a browser can make a host name of its own point here.
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one.

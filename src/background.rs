@@ -1,10 +1,10 @@
 //! Which thread does what, and at which priority.
 //!
-//! Decisions have threads of their own at the priority of the process. Management, and whatever
-//! blocks (the store, password hashes, files), runs on others at a raised nice value, which leaves
-//! it a share of a core however busy the machine is. A reload runs at the priority of the process:
-//! a `forbid` must count soon. Only what nobody waits for is in the idle class, where a busy machine
-//! may leave it no time at all.
+//! Decisions have their own threads at the priority of the process. Management and blocking work
+//! (the store, password hashes, files) run on other threads at a raised nice value, which still
+//! leaves them a share of a core on a busy machine. A reload runs at the priority of the process,
+//! because a new `forbid` must take effect soon. Only work that nobody waits for runs in the idle
+//! scheduling class, where a busy machine may give it no time at all.
 
 mod queue;
 
@@ -25,10 +25,10 @@ pub use queue::Queue;
 
 use crate::domain::{Failure, Kind};
 
-/// The nice value of management and of all work that blocks. Beside four busy processes on its core
-/// such a thread gets a thirteenth of the core; one of 10 would get a fortieth.
+/// The nice value of management and of all blocking work. Beside four busy processes on its core
+/// such a thread gets a thirteenth of the core; at a nice value of 10 it would get a fortieth.
 const BEHIND_NICE: i32 = 5;
-/// The same on the scale of the library, which ends at 99 with a nice value of -20.
+/// The same on the scale of the crate, which ends at 99 with a nice value of -20.
 const BEHIND: u8 = 35;
 /// Threads for work that blocks, beside one for each core.
 const BLOCKING_THREADS: usize = 32;
@@ -41,7 +41,8 @@ pub fn decisions() -> io::Result<Runtime> {
     builder("decisions").build()
 }
 
-/// The runtime of management, whose threads and blocking threads stand behind decisions.
+/// The runtime of management, whose threads and blocking threads have a lower priority than
+/// decisions.
 ///
 /// # Errors
 /// When the system has no thread to give.
@@ -55,13 +56,13 @@ fn builder(name: &str) -> Builder {
     builder
 }
 
-/// Enough for the password hashes, which are fewer than cores, and for the store beside them. Each
-/// thread may keep memory of its own, so they are bounded.
+/// Enough for the password hashes, which are fewer than cores, and for the store. Each thread may
+/// keep memory of its own, so their number is limited.
 fn blocking_threads_max() -> usize {
     BLOCKING_THREADS + available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Runs `work` to its end on a thread of its own at the caller's priority, also when the caller stops
+/// Runs `work` to its end on its own thread at the caller's priority, even if the caller stops
 /// waiting.
 ///
 /// # Errors
@@ -72,14 +73,14 @@ pub async fn run<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let (answer, answered) = oneshot::channel();
     let begun = thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Nobody may be waiting any more; the work counts all the same.
+        // The caller may have stopped waiting; the work is done all the same.
         let _ = answer.send(work());
     });
     begun.map_err(|fault| no_thread(&fault).logged(format!("for `{name}`")))?;
-    answered.await.map_err(|_| Failure::internal(format!("`{name}` broke off")))
+    answered.await.map_err(|_| Failure::internal(format!("`{name}` ended without a result")))
 }
 
-/// The host has no thread to give.
+/// The operating system cannot start a thread.
 #[must_use]
 pub fn no_thread(fault: &io::Error) -> Failure {
     Failure::new(
@@ -89,8 +90,8 @@ pub fn no_thread(fault: &io::Error) -> Failure {
     )
 }
 
-/// The same in the idle class, for what nobody waits for: a decision that becomes due takes the core
-/// from it at once.
+/// The same in the idle scheduling class, for work that nobody waits for: a decision preempts it
+/// immediately.
 ///
 /// # Errors
 /// As [`run`].
@@ -100,16 +101,16 @@ pub async fn run_idle<T: Send + 'static>(
 ) -> Result<T, Failure> {
     run(name, move || {
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        // Where it cannot be made idle the work is done anyway.
+        // If it cannot be made idle, the work runs anyway.
         let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
         work()
     })
     .await
 }
 
-/// Puts the thread that calls, and those that it begins, behind the threads that answer decisions.
-/// Never before one that the process began with: it may have been begun further behind, or in
-/// another class. A thread without privileges cannot come back.
+/// Lowers the priority of the calling thread, and of threads that it starts, below that of the
+/// decision threads. Never raises it: the process may have been started with a lower priority, or
+/// in another class. A thread without privileges cannot raise it again.
 pub fn stand_behind() {
     let is_behind = nice().is_some_and(|own| own >= BEHIND_NICE);
     let behind = ThreadPriorityValue::try_from(BEHIND).map(ThreadPriority::Crossplatform);
@@ -120,8 +121,8 @@ pub fn stand_behind() {
     }
 }
 
-/// The nice value of the thread that calls: field 19 of `proc_pid_stat(5)`, counted from behind the
-/// name, which may hold anything.
+/// The nice value of the calling thread: field 19 of `proc_pid_stat(5)`, counted from behind the
+/// name, which may contain anything.
 fn nice() -> Option<i32> {
     let stat = fs::read_to_string("/proc/thread-self/stat").ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

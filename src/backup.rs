@@ -1,9 +1,9 @@
 //! A backup as a folder: the file of the store, the keys, and a manifest with the length and the
-//! digest of each.
+//! digest of each file.
 //!
-//! A folder gets its name once all of it is on the disk, so that half a backup is never taken for a
-//! whole one, and nothing is ever written over. Digests find what was damaged, not who forged it.
-//! Knows files only: no store, and no key.
+//! A folder gets its final name only after everything in it is on disk, so that a partial backup is
+//! never taken for a complete one, and nothing is ever overwritten. Digests detect damage, not
+//! forgery. Handles files only: knows nothing of the store's contents or of key formats.
 
 pub mod leftovers;
 pub mod pending;
@@ -20,7 +20,7 @@ use crate::domain::digest::Hasher;
 use crate::domain::{Digest, Failure, Kind, Revision, Timestamp, limits};
 use crate::entropy;
 
-/// The layout of a backup.
+/// The format version of a backup.
 const FORMAT: u64 = 1;
 /// The file of the store, in a backup.
 const STORE: &str = "kwic.redb";
@@ -56,7 +56,7 @@ impl Listed {
         Self { path, bytes, sha256: digest.hex() }
     }
 
-    /// The name of the key, where this is one. A name that leads elsewhere is none.
+    /// The name of the key, if this file is one. A name that leads to another folder is not.
     fn key(&self) -> Option<&str> {
         let name = self.path.strip_prefix(KEYS)?.strip_prefix('/')?;
         is_key(name).then_some(name)
@@ -73,19 +73,19 @@ fn is_key(name: &str) -> bool {
 pub struct Taken {
     /// The folder.
     pub place: PathBuf,
-    /// The revision that it holds.
+    /// The revision of the store in it.
     pub revision: Revision,
     /// When it was made.
     pub at: Timestamp,
     /// Bytes of all files but the manifest.
     pub bytes: u64,
-    /// How many keys it holds.
+    /// How many keys it has.
     pub keys: usize,
 }
 
-/// Makes a backup at `to`, which must not be there, of what `copy` writes into the file that it is
-/// given, of the keys in the data folder, and of those that are held: each as the name and content of
-/// its file, which counts more than the file. What a backup that was killed has left is removed.
+/// Writes a backup to `to`, which must not exist: what `copy` writes into the file that it is
+/// given, the keys in the data folder, and the keys in memory (each as the name and content of its
+/// file, which takes precedence over the file). What an interrupted backup has left is removed.
 ///
 /// # Errors
 /// `Conflict` `backup_exists`; `Busy` `backup_failed`, when a file cannot be read or written; what
@@ -106,7 +106,7 @@ pub async fn write<F: Future<Output = Result<Revision, Failure>>>(
         draft.finish(&keys, &held, revision, at).map_err(failed)
     })
     .await
-    .map_err(|fault| Failure::internal(format!("the backup broke off: {fault}")))?
+    .map_err(|fault| Failure::internal(format!("the backup failed: {fault}")))?
 }
 
 fn failed(place: &Path, fault: &io::Error) -> Failure {
@@ -120,7 +120,7 @@ fn failed(place: &Path, fault: &io::Error) -> Failure {
     )
 }
 
-/// A backup under way, beside its name. Dropped before its end, it is taken away.
+/// An unfinished backup, beside its final name. Removed when dropped before it is complete.
 struct Draft {
     folder: PathBuf,
     to: PathBuf,
@@ -139,10 +139,10 @@ impl Draft {
             return Err(Failure::new(
                 Kind::Conflict,
                 "backup_exists",
-                format!("`{}` is there already: name a new folder", to.display()),
+                format!("`{}` exists already: name a new folder", to.display()),
             ));
         }
-        // Of two backups to one name each has a folder of its own.
+        // Two concurrent backups to one name each have their own folder.
         let mark = Digest::of(&[&entropy::random::<16>()?]).hex();
         let mark = mark.get(..8).unwrap_or_default();
         let folder = PathBuf::from(format!("{}.{mark}.part", to.display()));
@@ -216,7 +216,7 @@ fn new_file(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// The folder that something is in.
+/// The parent folder.
 #[must_use]
 pub fn above(path: &Path) -> PathBuf {
     match path.parent() {
@@ -225,7 +225,7 @@ pub fn above(path: &Path) -> PathBuf {
     }
 }
 
-/// Has the names in a folder outlive a loss of power.
+/// Makes the names in a folder durable.
 ///
 /// # Errors
 /// Those of the system.
@@ -233,7 +233,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens a regular file: a pipe would keep its reader waiting.
+/// Opens a regular file: a pipe would block.
 ///
 /// # Errors
 /// Those of the system; `InvalidInput`, where it is something else.
@@ -244,12 +244,12 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
-/// Reads a file; answers its length and its digest.
+/// Reads a file; returns its length and its digest.
 fn measured(path: &Path) -> io::Result<(u64, Digest)> {
     read_through(path, |_| Ok(()))
 }
 
-/// Copies a file into a new one (mode 0600); answers its length and its digest.
+/// Copies a file into a new one (mode 0600); returns its length and its digest.
 fn copied(from: &Path, to: &Path) -> io::Result<(u64, Digest)> {
     let mut new = new_file(to)?;
     let measured = read_through(from, |piece| new.write_all(piece))?;
@@ -275,7 +275,7 @@ fn read_through(
     }
 }
 
-/// A backup that is there, and in order as far as it is wanted.
+/// An existing backup, verified as far as requested.
 #[derive(Clone, Debug)]
 pub struct Backup {
     folder: PathBuf,
@@ -284,8 +284,8 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Reads a backup, and holds every file of it to the manifest; without its keys where they are
-    /// not wanted.
+    /// Reads a backup, and checks every file against the manifest; without its keys if they are not
+    /// wanted.
     ///
     /// # Errors
     /// `Invalid` `backup_refused` with what is wrong with it.
@@ -335,7 +335,7 @@ impl Backup {
         Ok(())
     }
 
-    /// Whether a folder has every key of this backup, the same.
+    /// Whether a folder has every key of this backup, unchanged.
     #[must_use]
     pub fn keys_are_in(&self, folder: &Path) -> bool {
         self.wanted().filter_map(|file| Some((file, file.key()?))).all(|(file, name)| {
@@ -357,7 +357,7 @@ impl Backup {
             }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && file.key().is_some() => {
                 Err(self.refused(&format!(
-                    "is not whole: the key `{0}` is missing; put it back, or give --without-keys",
+                    "is incomplete: the key `{0}` is missing; put it back, or give --without-keys",
                     file.path
                 )))
             }
@@ -386,7 +386,7 @@ fn manifest(folder: &Path) -> Result<Manifest, String> {
     file.take(most)
         .read_to_end(&mut text)
         .map_err(|fault| format!("cannot be used: its `{MANIFEST}` cannot be read: {fault}"))?;
-    // Its layout first: a newer one may say everything else in another way.
+    // The format version is read first: a newer one may have another layout.
     #[derive(Deserialize)]
     struct Layout {
         format: u64,

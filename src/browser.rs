@@ -1,9 +1,9 @@
-//! What a browser is held to, and what it is told: host, origin, cookie, the headers of answers.
+//! HTTP security for browsers: host and origin checks, the session cookie, and security headers.
 //!
-//! A browser sends a session's cookie for whichever page asks it to. So a call that changes
-//! something must come from a page of our own (OWASP CSRF Prevention, fetch metadata), and a name
-//! that somebody else points here is refused (DNS rebinding). None of it concerns `admin.sock`,
-//! which no browser reaches. Judges nobody's rights.
+//! A browser sends a session's cookie whichever page caused the request. So a call that changes
+//! something must come from a page of the console (OWASP CSRF Prevention, fetch metadata), and an
+//! unknown host name is refused (DNS rebinding). None of this applies to `admin.sock`, which no
+//! browser reaches. Does not check anybody's rights.
 
 mod client;
 
@@ -15,8 +15,8 @@ use crate::telemetry::log::{self, Due};
 
 pub use client::client;
 
-/// Nothing of an answer is kept, guessed at, framed, or run as a page (OWASP ASVS 5.0, 3.4 and
-/// 14.3.2). `Referrer-Policy` is not `no-referrer`, with which browsers send `Origin: null`.
+/// No response is cached, sniffed, framed, or run as a page (OWASP ASVS 5.0, 3.4 and 14.3.2).
+/// `Referrer-Policy` is not `no-referrer`, with which browsers send `Origin: null`.
 const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -29,12 +29,12 @@ const HEADERS: [(&str, &str); 7] = [
     ),
     ("vary", "Sec-Fetch-Site, Origin"),
 ];
-/// A year, as ASVS 5.0, 3.4.1 asks at least. Names below the host are other programs'.
+/// A year, the minimum of ASVS 5.0, 3.4.1. Subdomains may belong to other programs.
 const HSTS: [(&str, &str); 1] = [("strict-transport-security", "max-age=31536000")];
-/// The cookie that holds what the next page of the console is to tell.
+/// The cookie with the flash message for the next page of the console.
 pub const TOLD: &str = "__Host-kwic_told";
 
-/// The console's address to the outside, in parts.
+/// The public URL of the console, in parts.
 pub struct Outside<'a> {
     ciphered: bool,
     authority: &'a str,
@@ -42,7 +42,7 @@ pub struct Outside<'a> {
 }
 
 impl<'a> Outside<'a> {
-    /// The address that is configured, else the port that is listened on.
+    /// The configured URL, else the port that is listened on.
     #[must_use]
     pub fn of(app: &'a App) -> Self {
         let (scheme, rest) = app.links.base().split_once("://").unwrap_or_default();
@@ -51,21 +51,21 @@ impl<'a> Outside<'a> {
         Self { ciphered: scheme == "https", authority, path }
     }
 
-    /// A path below the address, where the proxy in front leaves the address' own path there.
+    /// A path below the base path, in case the proxy does not remove it.
     #[must_use]
     pub fn below<'p>(&self, path: &'p str) -> &'p str {
         path.strip_prefix(self.path).filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
 
-    /// The path that every page is below; empty for none, and without a slash at its end.
+    /// The base path of all pages; empty for none, and without a trailing slash.
     #[must_use]
     pub const fn path(&self) -> &'a str {
         self.path
     }
 
-    /// Whether all of the host is the console's. Below a path, or at a port of its own, it is a guest
-    /// of whatever else answers there: `Strict-Transport-Security` would bind that too (RFC 6797
-    /// section 8.3: it holds for the host, on every port).
+    /// Whether the whole host is the console's. Below a path, or on another port, it shares the
+    /// host with other programs, to which `Strict-Transport-Security` would apply too (RFC 6797
+    /// section 8.3: it applies to the host, on every port).
     fn is_whole_host(&self) -> bool {
         self.path.is_empty() && host_name(self.authority) == self.authority
     }
@@ -78,7 +78,7 @@ impl<'a> Outside<'a> {
     }
 }
 
-/// Refuses a name that is neither the console's own nor this machine's.
+/// Refuses a host name that is neither the console's nor this machine's.
 ///
 /// # Errors
 /// `Invalid` `no_host`; `Denied` `foreign_host`.
@@ -99,8 +99,8 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
     ))
 }
 
-/// Refuses what a page of another site has a browser do. Also for calls that need nobody signed
-/// in: somebody could be signed in as somebody else.
+/// Refuses cross-site requests. Also for calls without a session: otherwise another site could sign
+/// its reader in as somebody else.
 ///
 /// # Errors
 /// `Denied` `cross_site`.
@@ -114,7 +114,8 @@ pub fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
     let ours = match (site, origin) {
         (Sole::Text("same-origin" | "none"), _) => true,
         (Sole::Absent, Sole::Text(origin)) => is_ours(app, request, origin),
-        // No browser leaves both out, and a program has no cookie that it did not mean to send.
+        // Every browser sends at least one of them, and a program has no cookie that it did not
+        // send on purpose.
         (Sole::Absent, Sole::Absent) => !request.has_cookie(COOKIE),
         _ => false,
     };
@@ -145,47 +146,47 @@ fn is_ours(app: &App, request: &Request, origin: &str) -> bool {
         || request.host().is_some_and(|host| is_loopback(host_name(host)) && plain(host))
 }
 
-/// Adds the headers that every answer to a browser has.
+/// Adds the headers of every response to a browser.
 #[must_use]
 pub fn dressed(app: &App, reply: Reply) -> Reply {
     let (reply, outside) = (reply.headers(&HEADERS), Outside::of(app));
     if outside.ciphered && outside.is_whole_host() { reply.headers(&HSTS) } else { reply }
 }
 
-/// Gives the browser the token of a session. No `Domain` and no lifetime: the prefix of the name
-/// forbids the one, and the other is the sidecar's to know.
+/// Sets the session cookie. No `Domain` and no lifetime: the name's prefix forbids the first, and
+/// the sidecar knows the second.
 #[must_use]
 pub fn keeping(reply: Reply, token: &Token) -> Reply {
     reply.cookie(&format!("{COOKIE}={}; {ATTRIBUTES}", token.expose()))
 }
 
-/// Takes the token away again.
+/// Deletes the session cookie.
 #[must_use]
 pub fn dropping(reply: Reply) -> Reply {
     reply.cookie(&format!("{COOKIE}=; Max-Age=0; {ATTRIBUTES}"))
 }
 
-/// Removes what the browser kept for the session (ASVS 5.0, 14.3.1): our own cookies.
-/// No answer is cached and nothing is stored. Not by `Clear-Site-Data`, which takes a whole host's
-/// cookies and storage, and those of names below it: the host is the product's.
+/// Removes what the browser kept for the session (ASVS 5.0, 14.3.1): the console's cookies. No
+/// response is cached and nothing is stored. `Clear-Site-Data` is not used: it would clear the
+/// cookies and storage of the whole host and its subdomains, which belong to the product.
 #[must_use]
 pub fn forgetting(reply: Reply) -> Reply {
     forgetting_told(dropping(reply))
 }
 
-/// Has the next page of the console tell something, percent-encoded.
+/// Sets the flash message of the next page, percent-encoded.
 #[must_use]
 pub fn telling(reply: Reply, encoded: &str) -> Reply {
     reply.cookie(&format!("{TOLD}={encoded}; Max-Age=60; {TOLD_ATTRIBUTES}"))
 }
 
-/// Takes away what the next page was to tell.
+/// Deletes the flash message.
 #[must_use]
 pub fn forgetting_told(reply: Reply) -> Reply {
     reply.cookie(&format!("{TOLD}=; Max-Age=0; {TOLD_ATTRIBUTES}"))
 }
 
-/// Not `Strict`: it is shown behind a link of a mail, too.
+/// Not `Strict`: the message is also shown after following a link in a mail.
 const TOLD_ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 const ATTRIBUTES: &str = "Secure; HttpOnly; SameSite=Strict; Path=/";

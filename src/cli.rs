@@ -1,9 +1,10 @@
-//! The commands a person types.
+//! The command line.
 //!
-//! Parses, calls, prints, answers an exit code. Managing commands speak to the running sidecar
-//! through `admin.sock`; commands about a policy folder need no sidecar. Never changes a store:
-//! only the sidecar can make a removal visible to decisions before it answers. A backup is put in the
-//! place of a whole store, and only where no sidecar runs.
+//! Parses arguments, calls the sidecar, prints the result and returns an exit code. Management
+//! commands talk to the running sidecar through `admin.sock`; commands about a policy folder need
+//! no sidecar. Never changes a store directly, because only the sidecar can make a removal visible
+//! to decisions before it answers. A restore replaces the whole store, and only while no sidecar
+//! runs.
 
 mod account;
 mod account_flag;
@@ -43,28 +44,28 @@ use crate::domain::{Failure, Kind};
 use crate::gate;
 use wait_limit::WaitLimit;
 
-/// How a command ends.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All is well; a decision is an allow.
+    /// Success; for a decision, allow.
     Ok = 0,
-    /// It could not be done.
+    /// Failure.
     Failure = 1,
     /// A decision is a deny.
     Deny = 2,
-    /// A policy set is refused.
+    /// A policy set was refused.
     PoliciesRefused = 3,
-    /// The command was not understood. clap's own number is 2, which means a deny here.
+    /// Invalid command line. clap's own code is 2, which means a deny here.
     Usage = 64,
 }
 
-/// Why a command did not end well: what to print on standard error, and the exit code.
+/// Why a command failed: the message for standard error, and the exit code.
 #[derive(Debug)]
 struct Stop {
     exit: Exit,
     message: String,
-    /// The code of a problem that the sidecar answered; empty where it did not.
+    /// The code of the problem in the sidecar's response; empty if there is none.
     code: String,
 }
 
@@ -81,7 +82,7 @@ impl Stop {
         Self::new(Exit::Usage, message)
     }
 
-    /// The same for a program.
+    /// The same as JSON.
     fn document(&self) -> Json {
         let code = match (self.code.as_str(), self.exit) {
             ("", Exit::Usage) => "usage",
@@ -92,12 +93,12 @@ impl Stop {
         json!({"code": code, "detail": self.message})
     }
 
-    /// Whoever closed the pipe does not want the rest: no failure, and nothing to say.
+    /// The reader has closed the pipe: not a failure, and no message.
     fn reader_left() -> Self {
         Self::new(Exit::Ok, String::new())
     }
 
-    /// Goes on where the exit code matters more than who reads.
+    /// Ignores a reader that has left, if the exit code matters more.
     fn unless_reader_left(self) -> Result<(), Self> {
         match self {
             Self { exit: Exit::Ok, .. } => Ok(()),
@@ -132,22 +133,22 @@ struct Cli {
     command: Command,
 }
 
-/// The data folder where none is named.
+/// The default data folder.
 const DATA: &str = "./kwic-data";
 
-/// Flags that stand before or after the command.
+/// Flags that are accepted before or after the command.
 #[derive(Args, Clone, Debug)]
 struct Global {
-    /// The configuration file; `kwic-team.toml` here, where there is one
+    /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder
     #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
-    /// Whether the data folder is another than the usual one
+    /// Whether `--data` was given.
     #[arg(skip)]
     data_is_named: bool,
-    /// Print JSON: one document, or one line an item; what went wrong as a document on standard error
+    /// Print JSON: one document, or one line per item; errors as a document on standard error
     #[arg(long, global = true)]
     json: bool,
     /// How long the command may wait in all, for the sidecar and for files that are pipes; without it 30 for each answer, and 600 for what takes long by its nature
@@ -160,7 +161,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer decisions until a signal ends it
+    /// Run the sidecar, until a signal stops it
     #[command(after_help = "Example: kwic-team serve --demo")]
     Serve(serve::ServeArgs),
     /// Accounts: create, list and change
@@ -195,20 +196,20 @@ enum Command {
     /// Secret keys in the data folder
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Print a link with which an administrator who is locked out sets a new password
+    /// Print a link to set a new password, for an administrator who is locked out
     #[command(after_help = "Example: kwic-team recover --account acme ann@example.org")]
     Recover(recover::RecoverArgs),
-    /// Make a backup in a new folder, also while the sidecar runs
+    /// Create a backup in a new folder; works while the sidecar runs
     #[command(
-        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds everything at one revision, and the keys: keep it as you keep passwords."
+        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds the whole store at one revision, and the keys: protect it as you protect passwords."
     )]
     Backup(backup::BackupArgs),
-    /// Put a backup back, while no sidecar runs; asks first
+    /// Restore a backup, while no sidecar runs; asks first
     #[command(
-        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nWhat is there is kept beside. Sessions, API tokens, and links to a new password or address end: each may have been ended since the backup."
+        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nThe current store is kept under another name. Sessions, API tokens, and links to a new password or address end, since each may have been ended after the backup."
     )]
     Restore(backup::RestoreArgs),
-    /// Say what is in order, what is not, and what to do next; exits 1 where something fails
+    /// Check the installation, and say what to fix; exits 1 if a check fails
     #[command(after_help = "Example: kwic-team doctor")]
     Doctor,
     /// Print a completion script for a shell
@@ -223,10 +224,10 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Parses and runs; whatever goes wrong is one message and an exit code.
+/// Parses and runs; every error is one message and an exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    // Begun by this program only, so that no help, manual or completion names it.
+    // Used by this program only, so it is in no help, manual or completion.
     if arguments.get(1).is_some_and(|word| word == gate::COMMAND) {
         return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from), false);
     }
@@ -237,7 +238,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ended(Err(Stop::usage(fault.to_string().trim_end())), true);
         }
         Err(fault) => {
-            // Help and version are answers; everything else is not understood.
+            // Help and version are successes; everything else is a usage error.
             let _ = fault.print();
             let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Ok };
             return ExitCode::from(exit as u8);
@@ -247,7 +248,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ended(dispatch(cli), json)
 }
 
-/// Says what went wrong, on standard error; the exit code.
+/// Prints the error on standard error; returns the exit code.
 fn ended(outcome: Outcome, json: bool) -> ExitCode {
     let exit = outcome.unwrap_or_else(|stop| {
         match json {
@@ -264,7 +265,7 @@ fn dispatch(cli: Cli) -> Outcome {
     let Cli { mut global, command } = cli;
     global.data_is_named = global.data != Path::new(DATA);
     global.data = config::absolute(global.data);
-    // Also for commands that need none of it: a name that leads nowhere is a mistake.
+    // Also for commands that do not need it: a missing file is a mistake.
     if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {
         let file = file.display();
         return Err(Stop::usage(format!("--config: there is no file `{file}`")));

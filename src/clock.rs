@@ -1,6 +1,6 @@
-//! The clock: the only place that asks what time it is.
+//! The clock: the only place that reads the system time.
 //!
-//! Tests hold a fixed clock and move it; nothing else in the house reads the system's time.
+//! Tests use a fixed clock and advance it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,26 +13,26 @@ use crate::domain::Timestamp;
 pub enum Clock {
     /// The machine's clock.
     System,
-    /// A clock that stands still until a test moves it.
+    /// A clock that is fixed until a test advances it.
     Fixed(Arc<AtomicI64>),
-    /// The machine's clock, so many milliseconds late: for a demonstration that makes itself a past.
+    /// The system clock, a number of milliseconds behind: for the history of the demonstration.
     Behind(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `at`.
+    /// A clock that is fixed at `at`.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {
         Self::Fixed(Arc::new(AtomicI64::new(at.0)))
     }
 
-    /// The machine's clock, late by so much until it is told to catch up.
+    /// The system clock, behind by so much until it is told to catch up.
     #[must_use]
     pub fn behind(by_ms: i64) -> Self {
         Self::Behind(Arc::new(AtomicI64::new(by_ms)))
     }
 
-    /// The time of day.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
@@ -62,7 +62,8 @@ impl Clock {
         }
     }
 
-    /// Lets a clock that is late go on until it is late by no more than this. No clock goes back.
+    /// Lets a clock that is behind advance until it is behind by no more than this. No clock goes
+    /// back.
     pub fn catch_up(&self, to_ms: i64) {
         if let Self::Behind(by) = self {
             by.fetch_min(to_ms, Ordering::Relaxed);
@@ -74,7 +75,7 @@ fn system_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// A mark for measuring how long something takes; never a time of day.
+/// A monotonic instant, for measuring durations.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one home of the monotonic clock")]
 pub fn monotonic() -> Instant {
@@ -87,15 +88,15 @@ pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
-/// The moment that RFC 3339 text names, where it names one.
+/// Parses RFC 3339 text.
 #[must_use]
 pub fn moment(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp(at.as_millisecond()))
 }
 
-/// The time of day as HTTP says it (RFC 9110, section 5.6.7), such as
-/// `Tue, 24 Nov 2026 12:00:00 GMT`.
+/// The time in the format of HTTP (RFC 9110, section 5.6.7), such as `Tue, 24 Nov 2026 12:00:00
+/// GMT`.
 #[must_use]
 pub fn http_date() -> String {
     let written = jiff::fmt::rfc2822::DateTimePrinter::new();

@@ -1,7 +1,7 @@
-//! What the operator of the sidecar configured: checked, typed, whole.
+//! The configuration of the sidecar, checked and typed.
 //!
-//! A file and the environment are read once, at start; every fault is reported in one go, with
-//! its line and what to write instead. The only place that reads the environment.
+//! A file and the environment are read once, at the start; all faults are reported together, each
+//! with its line and what to write instead. The only place that reads the environment.
 
 mod keys;
 mod mail_server;
@@ -25,12 +25,12 @@ pub use place::{behind_links, cause_at, remedy};
 pub use read::{absolute, duration};
 pub use secret::Secret;
 
-/// One thing wrong with the configuration.
+/// One fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFault {
-    /// `FILE:LINE`, or the variable; empty where two keys do not go together.
+    /// `FILE:LINE`, or the environment variable; empty if two keys conflict.
     pub place: String,
-    /// `section.key`, where one is at fault.
+    /// `section.key`, if one key is at fault.
     pub key: String,
     /// What is wrong and what to write instead.
     pub message: String,
@@ -52,32 +52,32 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// Everything that is configured.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The data folder: the store's file, `admin.sock`, keys and outbox.
     pub data: PathBuf,
-    /// Where services ask.
+    /// The decision listener.
     pub decision: Decision,
     /// Where people and programs manage the team.
     pub console: Console,
-    /// Where records lie.
+    /// The store.
     pub store: Store,
     /// Where policies come from.
     pub policies: Policies,
-    /// How mail goes out.
+    /// How mail is sent.
     pub mail: Mail,
     /// How long an invite may be accepted.
     pub invite_lifetime: Duration,
-    /// When sessions end.
+    /// Session timeouts.
     pub sessions: Sessions,
     /// What hashing a password costs.
     pub passwords: Passwords,
     /// How the sidecar tells about itself.
     pub telemetry: Telemetry,
-    /// The bounds that may be moved.
+    /// The configurable limits.
     pub limits: Limits,
-    /// What works, and should be mended all the same.
+    /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
 }
 
@@ -179,8 +179,8 @@ pub struct Limits {
     pub drain_ms_max: u64,
 }
 
-/// The process's environment, for [`Config::load`]. What is no text is none of ours, or becomes
-/// text that names no file: a stray byte elsewhere must not stop the sidecar.
+/// The process's environment, for [`Config::load`]. A value that is not UTF-8 is ignored, or
+/// becomes text that names no file: a stray byte elsewhere must not stop the sidecar.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -286,7 +286,7 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
     }
 }
 
-/// What works, and should be mended all the same.
+/// Settings that work but should be corrected.
 fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<String> {
     let Console { listen, public_url, trusted_proxies, .. } = &config.console;
     let own = listen.ip();
@@ -295,7 +295,7 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     let mut warnings = Vec::new();
     if proxied && own.is_loopback() && !trusted_proxies.iter().any(|known| known.contains(own)) {
         warnings.push(format!(
-            "a proxy on this machine stands before `console.listen`, and `console.trusted_proxies` does not name it: people cannot be told apart, so that a stranger's wrong passwords slow everybody's sign-in down; have the proxy set `X-Forwarded-For`, and write `trusted_proxies = [\"{own}\"]` under `[console]`"
+            "a proxy on this machine forwards to `console.listen`, and `console.trusted_proxies` does not name it: all callers seem to have one address, so that one stranger's wrong passwords slow down everybody's sign-in; have the proxy set `X-Forwarded-For`, and write `trusted_proxies = [\"{own}\"]` under `[console]`"
         ));
     }
     warnings.extend(settings.exposed.iter().cloned());
@@ -313,7 +313,7 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     warnings
 }
 
-/// What is odd about the file with the access token; it may still be on its way.
+/// A problem of the file with the access token; the file may still appear later.
 fn token_warning(file: &Path) -> Option<String> {
     let place = file.display();
     match Secret::read(file) {
@@ -328,13 +328,13 @@ fn token_warning(file: &Path) -> Option<String> {
     }
 }
 
-/// What cannot be, though each key alone can.
+/// Checks combinations of keys.
 fn check(config: &Config, settings: &mut Settings) {
     let decision = &config.decision;
     if !decision.listen.ip().is_loopback() && decision.keys_file.is_none() {
         settings.fault_of(
             "decision.listen",
-            "is beyond loopback, where anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
+            "is not a loopback address, so anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
         );
     }
     if decision.public_url.as_deref().is_some_and(|url| !is_public_url(url, false)) {
@@ -350,13 +350,13 @@ fn check(config: &Config, settings: &mut Settings) {
     if decision.listen.port() != 0 && decision.listen == config.console.listen {
         settings.fault_of(
             "console.listen",
-            "is `decision.listen` as well: give one of them another port",
+            "is the same as `decision.listen`: give one of them another port",
         );
     }
     if decision.socket.as_ref().is_some_and(|socket| *socket == config.data.join("admin.sock")) {
         settings.fault_of(
             "decision.socket",
-            "is the socket of the management API, where anybody who asks could manage: name another",
+            "is the socket of the management API, where every caller could manage the team: name another",
         );
     }
     let proxies = settings.list("console.trusted_proxies");
@@ -420,10 +420,10 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     if let Some(domain) = &mail.bounce_domain
         && Email::parse(&format!("bounce@{domain}")).is_err()
     {
-        settings.fault_of("mail.bounce_domain", "is no domain: write it as `example.org`");
+        settings.fault_of("mail.bounce_domain", "is not a domain: write it as `example.org`");
     }
     if mail.kind.as_deref() != Some("smtp") {
-        // Somebody who gave these expects mail to go out.
+        // These keys mean that mail is expected to be sent.
         let token = [
             ("mail.url", mail.url.is_some()),
             ("mail.oauth_token_file", mail.oauth_token_file.is_some()),
@@ -441,7 +441,7 @@ fn check_mail(config: &Config, settings: &mut Settings) {
         settings.fault_of("mail.kind", "is `smtp`, which needs `mail.from`");
     }
     if config.console.public_url.is_none() {
-        // Links to this machine would be dead for everybody who gets the mail.
+        // Links to this machine would not work for the recipients of mail.
         settings.fault_of(
             "mail.kind",
             "is `smtp`, which needs `console.public_url`: links in mail lead there",
@@ -449,7 +449,8 @@ fn check_mail(config: &Config, settings: &mut Settings) {
     }
 }
 
-/// Whether links may begin with it: `https`, or `http` to this machine where that is offered.
+/// Whether a URL can be the base of links: `https`, or `http` to this machine where that is
+/// allowed.
 fn is_public_url(url: &str, plain_loopback: bool) -> bool {
     let host = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => host_of(rest),
@@ -460,8 +461,8 @@ fn is_public_url(url: &str, plain_loopback: bool) -> bool {
     !host.is_empty() && !url.contains(odd)
 }
 
-/// The host of `[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`. The path and the query go first: an
-/// `@` in them divides nothing.
+/// The host of `[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`. Path and query are removed first: an
+/// `@` in them is no separator.
 fn host_of(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
@@ -476,7 +477,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A whole file with every key at its default, and why one would set it.
+/// A configuration file with every key at its default, and the purpose of each.
 #[must_use]
 pub fn reference() -> String {
     let mut out =

@@ -1,9 +1,10 @@
-//! The console: Settings, Team Management, as pages for people.
+//! The console: Settings and Team Management, as web pages.
 //!
-//! HTML that the server writes, one stylesheet, one small script, and one more where a passkey is
-//! asked for. Every page and every state has an address; every form but a passkey's works without a
-//! script, which adds dialogs, search while one types, and what others change. Reads a request, asks
-//! a flow, writes a page: holds no rule of its own, and what a page leaves out the flow refuses too.
+//! Server-rendered HTML with one stylesheet, one small script, and a second script where a passkey
+//! is needed. Every page and every state has a URL; every form except that of a passkey works
+//! without a script, which adds dialogs, incremental search and live updates. Each page reads a
+//! request, runs a flow and renders the result; no business rule lives here, and what a page does
+//! not offer the flow refuses too.
 
 mod assets;
 mod audit;
@@ -57,11 +58,11 @@ use crate::http::query::decoded;
 use crate::http::{Method, Reply, Request, status};
 use crate::telemetry::log;
 
-/// One line of the table of pages.
+/// One row of the table of pages.
 struct Entry {
     page: Page,
     method: Method,
-    /// Below the console's own path; `{id}` is one segment.
+    /// The path below the base path; `{id}` is one segment.
     path: &'static str,
 }
 
@@ -70,8 +71,7 @@ macro_rules! pages {
         #[derive(Clone, Copy)]
         enum Page { $($page),+ }
 
-        /// Every page there is, and every form. Of paths that match the same, the literal one
-        /// stands first.
+        /// All pages and forms. If several paths match, the literal one comes first.
         const PAGES: &[Entry] =
             &[$(Entry { page: Page::$page, method: Method::$method, path: $path }),+];
 
@@ -173,7 +173,7 @@ pages! {
     PoliciesTry: Get "/policies/try" => policies_try::show,
 }
 
-/// What stands in a path for `{id}` and `{verb}`, decoded.
+/// The decoded segments for `{id}` and `{verb}`.
 #[derive(Default)]
 struct Named {
     id: String,
@@ -195,7 +195,7 @@ fn matched(pattern: &str, path: &str) -> Option<Named> {
     segments.next().is_none().then_some(named)
 }
 
-/// Whether a place is one of ours that can be opened: where somebody may be sent back to.
+/// Whether a path is a page of the console, to which a redirect may lead.
 fn is_page(place: &str) -> bool {
     if place.len() > limits::PLACE_BYTES_MAX {
         return false;
@@ -204,7 +204,7 @@ fn is_page(place: &str) -> bool {
     PAGES.iter().any(|entry| entry.method == Method::Get && matched(entry.path, path).is_some())
 }
 
-/// Answers one request of a browser; never fails, since a failure is a page too.
+/// Answers one request of a browser. Never fails: a failure becomes a page.
 pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     if let Some(reply) = assets::asked(app, &request) {
         return reply;
@@ -214,19 +214,19 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
         Ok(reply) => reply,
         Err(failure) => refused(app, &request, &failure).await,
     };
-    // What was told is told once; a page that only leads on tells nothing.
+    // A flash message is shown once; redirects do not consume it.
     let reply = if told && reply.code() != 303 { browser::forgetting_told(reply) } else { reply };
     browser::dressed(app, reply)
 }
 
-/// Every entry of the table at a path.
+/// All entries of the table for a path.
 fn places(path: &str) -> Vec<(&'static Entry, Named)> {
     let matching = |entry: &'static Entry| Some((entry, matched(entry.path, path)?));
     PAGES.iter().filter_map(matching).collect()
 }
 
-/// The path that a request asks for, below the console's own. Where that is one of ours as well,
-/// such as `/team`, a proxy that takes its own away leaves a path that begins like it.
+/// The requested path, below the base path. If the base path is also a page, such as `/team`, a
+/// proxy that removes it leaves a path that begins like it.
 fn page_path<'r>(app: &App, request: &'r Request) -> &'r str {
     let below = browser::Outside::of(app).below(request.path());
     if places(below).is_empty() { request.path() } else { below }
@@ -248,17 +248,18 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
     entry.page.answer(&mut Call { app, request, id, verb }).await
 }
 
-/// A failure as a page, for whoever it befell.
+/// A failure as a page.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     log::failed(request.id(), failure);
     let never_here = !request.has_cookie(crate::flows::session_auth::COOKIE);
     match failure.kind {
-        // Whoever was never here is asked in; whoever was learns that it is over.
+        // Visitors without a session see the sign-in page; those whose session has ended are told
+        // so.
         Kind::Unauthenticated if never_here && request.method != Method::Post => {
             see(app, &sign_in::place_before(app, request))
         }
-        // A page that listens may still send a token that another page has just been given a new
-        // one for: that one is not taken away.
+        // A page that listens for events may send a token that was just replaced by another page:
+        // that one is not deleted.
         Kind::Unauthenticated if page_path(app, request) == live::PATH => {
             sign_in::over(app, request)
         }

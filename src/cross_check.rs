@@ -1,7 +1,8 @@
-//! Which decisions are asked again in full, and what became of it.
+//! The queue of sampled decisions to cross-check, and the counts of the results.
 //!
-//! One decision in so many leaves its question here, in a place of bounded size: what finds no room
-//! is counted and left out, so that a decision never waits. Asks nothing itself.
+//! One decision in N puts its query into this bounded queue. If the queue is full the sample is
+//! dropped and counted, so that a decision never waits. The check itself is in
+//! `flows::cross_check`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,40 +12,40 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::domain::query::Question;
 use crate::domain::{Digest, Query, Revision};
 
-/// How many questions wait at most: asking again one after another, nobody is in a hurry.
+/// The maximum number of waiting samples: they are checked one after another, without hurry.
 const WAITING_MAX: usize = 64;
 
-/// An answer that was given, and what it rested on.
+/// A decision, with what it was based on.
 #[derive(Debug)]
 pub struct Sample {
-    /// What was asked.
+    /// The query.
     pub question: Question,
-    /// What was answered.
+    /// The decision.
     pub allowed: bool,
-    /// The members that it was answered by.
+    /// The revision of the members that it was based on.
     pub revision: Revision,
-    /// The policies that it was answered by.
+    /// The policies that it was based on.
     pub policies: Digest,
 }
 
-/// How asking again ended, so often each.
+/// The results of cross-checks, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Cedar's own authorizer said the same.
+    /// Cedar's own authorizer agreed.
     pub agreed: u64,
-    /// It did not.
+    /// It disagreed.
     pub differed: u64,
-    /// There was no room, or something changed in between.
+    /// The queue was full, or something changed in between.
     pub left_out: u64,
 }
 
-/// Takes samples, and knows whether the engine is still to be trusted.
+/// Takes samples, and records whether the engine is trusted.
 #[derive(Debug)]
 pub struct CrossCheck {
-    /// One decision in so many; 0 for none.
+    /// One decision in this many; 0 for none.
     every: u64,
     samples: Sender<Sample>,
-    /// Until somebody asks again.
+    /// Until the first reader takes it.
     waiting: Mutex<Option<Receiver<Sample>>>,
     distrusted: AtomicBool,
     agreed: AtomicU64,
@@ -53,7 +54,7 @@ pub struct CrossCheck {
 }
 
 impl CrossCheck {
-    /// Takes one decision in `every`; 0 for none.
+    /// Samples one decision in `every`; 0 for none.
     #[must_use]
     pub fn new(every: u64) -> Self {
         let (samples, waiting) = channel(WAITING_MAX);
@@ -68,13 +69,13 @@ impl CrossCheck {
         }
     }
 
-    /// Whether a decision is one that is asked again, by its number among those of its thread.
+    /// Whether a decision is sampled, by its number among those of its thread.
     #[must_use]
     pub fn is_due(&self, number: u64) -> bool {
         self.every > 0 && number.is_multiple_of(self.every)
     }
 
-    /// Leaves a question to be asked again.
+    /// Queues a query for the cross-check.
     pub fn leave(&self, query: &Query<'_>, allowed: bool, revision: Revision, policies: Digest) {
         let sample = Sample { question: Question::of(query), allowed, revision, policies };
         if self.samples.try_send(sample).is_err() {
@@ -82,35 +83,35 @@ impl CrossCheck {
         }
     }
 
-    /// What waits to be asked again; whoever asks first has all of it.
+    /// The receiver of the samples; the first caller gets it.
     #[must_use]
     pub fn waiting(&self) -> Option<Receiver<Sample>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Cedar's own authorizer said the same.
+    /// Records that Cedar's own authorizer agreed.
     pub fn has_agreed(&self) {
         self.agreed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something changed in between: two answers that may differ are no proof.
+    /// Records that something changed in between: two decisions may then differ.
     pub fn is_left_out(&self) {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Cedar's own authorizer said something else: from now on it is asked each time.
+    /// Records that Cedar's own authorizer disagreed: from now on it makes all decisions.
     pub fn has_differed(&self) {
         self.differed.fetch_add(1, Ordering::Relaxed);
         self.distrusted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether decisions must be left to Cedar's own authorizer over the whole set.
+    /// Whether all decisions must be made by Cedar's own authorizer over the whole set.
     #[must_use]
     pub fn distrusts(&self) -> bool {
         self.distrusted.load(Ordering::Relaxed)
     }
 
-    /// How it went so far.
+    /// The results so far.
     #[must_use]
     pub fn outcomes(&self) -> Outcomes {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! The members, their sessions and their API tokens in memory: what decisions read.
+//! The directory: members, sessions and API tokens in memory, which decisions read.
 //!
-//! Follows the store's feed and is never written by anybody else, but for one thing: when a session
-//! or a token was used last is known here first. Reading takes no lock that a writer can hold. Strings of one
-//! member share one allocation; roles and accounts, which few words name, are shared by all. Most
-//! decisions read only [`standings`]. Never asked who may see a member, nor how long a session lives.
+//! Follows the store's change feed and has no other writer, with one exception: the last use of a
+//! session or a token is recorded here first. Reads take no lock that a writer can hold. Strings of
+//! one member share one allocation; roles and account names are interned. Most decisions read only
+//! [`standings`]. Does not check who may see a member, nor when a session expires.
 
 mod by_token;
 mod standings;
@@ -24,14 +24,14 @@ use crate::domain::{
     RoleId, Row, Session, SessionId, Standing, Status, Texts, Timestamp, TokenHash,
 };
 
-/// Ids up to this length, which all of ours are, stand in the table's own record of a member.
+/// Ids up to this length, which all generated ones have, are stored inline in the table.
 const SHORT_ID: usize = 31;
 
-/// An id as the table keeps it: finding a member must not look into memory once more than needed,
-/// since with a million members each such look is a miss of every cache.
+/// An id as the table stores it. A lookup must not follow a pointer: with a million members that
+/// would be one more cache miss.
 #[derive(Debug, PartialEq, Eq)]
 enum Key {
-    /// The id, and zeros, which no id contains, up to the full length.
+    /// The id, padded with zeros, which no id contains.
     Short([u8; SHORT_ID]),
     Long(Box<str>),
 }
@@ -62,7 +62,7 @@ fn id_in(short: &[u8; SHORT_ID]) -> &[u8] {
     short.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// An id to be found.
+/// An id to look up.
 #[derive(Hash)]
 struct Wanted<'i>(&'i [u8]);
 
@@ -80,7 +80,7 @@ impl papaya::Equivalent<Key> for Wanted<'_> {
 struct Entry {
     account: Arc<str>,
     role: Arc<str>,
-    /// The address key, the first and the last name, one after the other.
+    /// The address key, the first and the last name, concatenated.
     text: Box<str>,
     email_end: u16,
     first_name_end: u16,
@@ -107,10 +107,10 @@ impl Entry {
     }
 }
 
-/// A session, as it is known by its token.
+/// A session, as found by its token.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionView<'s> {
-    /// Names it to people.
+    /// Its public id.
     pub id: &'s SessionId,
     /// Who is signed in.
     pub member: &'s MemberId,
@@ -118,11 +118,11 @@ pub struct SessionView<'s> {
     pub account: &'s AccountSlug,
     /// When the person signed in.
     pub created: Timestamp,
-    /// When it was used last.
+    /// When it was last used.
     pub used: Timestamp,
 }
 
-/// One session. What it was signed in from is nobody's question here.
+/// One session, without the device and the network it began from.
 #[derive(Debug)]
 struct Live {
     id: SessionId,
@@ -131,16 +131,16 @@ struct Live {
     created: Timestamp,
 }
 
-/// An API token, as it is known by its secret.
+/// An API token, as found by its secret.
 #[derive(Clone, Debug)]
 pub struct ApiTokenView {
-    /// Names it to people.
+    /// Its public id.
     pub id: ApiTokenId,
-    /// What it may do.
+    /// Its role.
     pub role: RoleId,
-    /// Whom it acts as.
+    /// The member that it acts as.
     pub member: MemberId,
-    /// The maker's account.
+    /// The creator's account.
     pub account: AccountSlug,
     /// When it was made.
     pub created: Timestamp,
@@ -148,35 +148,35 @@ pub struct ApiTokenView {
     pub expires: Timestamp,
 }
 
-/// What only writers touch.
+/// The part that only the writer uses.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// Every role that some member holds or held.
+    /// Every role that a member has or had.
     roles: HashMap<Arc<str>, Held>,
-    /// Every account that some member is or was on, with its number among the standings.
+    /// Every account that a member is or was on, with its number in the standings.
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
     accounts: HashSet<String>,
     filled: Filled,
 }
 
-/// One role.
+/// One role with its members.
 #[derive(Debug)]
 struct Held {
-    /// Among the standings.
+    /// In the member index.
     number: usize,
-    /// How many members hold it.
+    /// How many members have it.
     members: usize,
 }
 
-/// Account and role, as members share them.
+/// Account and role, as shared strings.
 struct Words {
     account: Arc<str>,
     role: Arc<str>,
 }
 
 impl Ledger {
-    /// The role as members share it, held by one more.
+    /// The shared string of a role, with its count increased.
     fn hold(&mut self, standings: &Standings, role: &str) -> (Arc<str>, usize) {
         let word = self.roles.get_key_value(role).map(|(word, _)| Arc::clone(word));
         let word = word.unwrap_or_else(|| role.into());
@@ -193,7 +193,7 @@ impl Ledger {
         }
     }
 
-    /// The account as members share it.
+    /// The shared string of an account.
     fn on_account(&mut self, standings: &Standings, account: &str) -> (Arc<str>, usize) {
         if let Some((word, number)) = self.words.get_key_value(account) {
             return (Arc::clone(word), *number);
@@ -205,18 +205,18 @@ impl Ledger {
     }
 }
 
-/// All members by id, and all sessions and API tokens by the hash of what opens them.
+/// All members by id, and all sessions and API tokens by the hash of their token.
 #[derive(Debug)]
 pub struct Directory {
-    /// Hashed with a number that this process chose, so that nobody knows ids which meet in one place.
+    /// Hashed with a random seed, so that nobody can choose ids that collide.
     members: papaya::HashMap<Key, Entry, RandomState>,
     standings: Standings,
     sessions: ByToken<Live>,
     api_tokens: ByToken<ApiTokenView>,
     ledger: Mutex<Ledger>,
-    /// What decisions read: no lock is in the way.
+    /// The revision that decisions see; read without a lock.
     seen: AtomicU64,
-    /// The same, for who waits for it.
+    /// The same, for those who wait for it.
     revision: watch::Sender<Revision>,
 }
 
@@ -227,7 +227,7 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Nobody yet.
+    /// An empty directory.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -241,19 +241,19 @@ impl Directory {
         }
     }
 
-    /// Calls `read` with the member of this id, where there is one.
+    /// Calls `read` with the member of this id, if there is one.
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
         members.get(&Wanted(id.as_bytes())).map(|entry| read(entry.view(id)))
     }
 
-    /// Calls `read` with a member's standing, in a part of the time of [`Self::with`]. `None` says
-    /// nothing: there may be such a member all the same.
+    /// Calls `read` with a member's entry in the index, several times faster than [`Self::with`].
+    /// `None` does not mean that the member does not exist.
     pub fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
         self.standings.with(id, read)
     }
 
-    /// Calls `read` with the session that a token opens, where there is one.
+    /// Calls `read` with the session of a token, if there is one.
     pub fn session<R>(
         &self,
         token: &TokenHash,
@@ -266,35 +266,35 @@ impl Directory {
         })
     }
 
-    /// Notes that a session was used; a moment before its last use changes nothing.
+    /// Records the use of a session; a time before its last use is ignored.
     pub fn session_used(&self, token: &TokenHash, now: Timestamp) {
         self.sessions.note_use(token, now);
     }
 
-    /// The sessions whose last use the store does not know yet, with that moment.
+    /// The sessions whose last use is not saved in the store yet, with that time.
     #[must_use]
     pub fn sessions_used(&self) -> Vec<(TokenHash, Timestamp)> {
         self.sessions.unwritten(|token, _| *token)
     }
 
-    /// The API token that a secret opens, where there is one.
+    /// The API token of a secret, if there is one.
     #[must_use]
     pub fn api_token(&self, token: &TokenHash) -> Option<ApiTokenView> {
         self.api_tokens.with(token, |known, _| known.clone())
     }
 
-    /// When an API token was used last, as far as is known.
+    /// When an API token was last used, as far as is known.
     #[must_use]
     pub fn api_token_last_used(&self, token: &TokenHash) -> Option<Timestamp> {
         self.api_tokens.with(token, |_, used| used).flatten()
     }
 
-    /// Notes that an API token was used; a moment before its last use changes nothing.
+    /// Records the use of an API token; a time before its last use is ignored.
     pub fn api_token_used(&self, token: &TokenHash, now: Timestamp) {
         self.api_tokens.note_use(token, now);
     }
 
-    /// The API tokens whose last use the store does not know yet, with that moment.
+    /// The API tokens whose last use is not saved in the store yet, with that time.
     #[must_use]
     pub fn api_tokens_used(&self) -> Vec<(ApiTokenId, Timestamp)> {
         self.api_tokens.unwritten(|_, known| known.id.clone())
@@ -306,7 +306,7 @@ impl Directory {
         self.sessions.len()
     }
 
-    /// Takes one record while loading; members from as many threads as there are.
+    /// Adds one record while loading; members from several threads.
     pub fn load_one(&self, record: Loaded) {
         match record {
             Loaded::Coming(members) => {
@@ -327,18 +327,18 @@ impl Directory {
         }
     }
 
-    /// Says that everything up to `revision` is loaded.
+    /// Marks everything up to `revision` as loaded.
     pub fn loaded(&self, revision: Revision) {
         self.reach(revision);
     }
 
     fn reach(&self, revision: Revision) {
-        // Released after what belongs to it: who reads the number reads no member from before it.
+        // Released after the data of the revision: a reader of the number sees no older member.
         self.seen.store(revision.0, Ordering::Release);
         self.revision.send_replace(revision);
     }
 
-    /// Applies one change; its revision counts as reached once all of it is visible.
+    /// Applies one change; its revision is reached once all of it is visible.
     pub fn apply(&self, change: &Change) {
         let mut ledger = self.ledger();
         for row in &change.rows {
@@ -366,11 +366,11 @@ impl Directory {
                 Row::LetterQueued | Row::Mail(_) => {}
             }
         }
-        // Before the ledger is let go: see `settled`.
+        // Before the ledger is unlocked: see `settled`.
         self.reach(change.revision);
     }
 
-    /// Enters a member into what writers keep, and notes the standing.
+    /// Adds a member to the ledger and to the index.
     fn enter(&self, ledger: &mut Ledger, member: &Member) -> Words {
         let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
         let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
@@ -380,10 +380,10 @@ impl Directory {
         Words { account, role }
     }
 
-    /// Puts a member into the table; answers the role that the member had before.
+    /// Puts a member into the table; returns the member's previous role.
     fn put(&self, words: Words, member: &Member) -> Option<Arc<str>> {
         let (email, first) = (member.email.key(), member.first_name.as_str());
-        // Bounds of the domain keep both far below 65,536.
+        // The domain's limits keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
         let entry = Entry {
             account: words.account,
@@ -422,14 +422,14 @@ impl Directory {
         Revision(self.seen.load(Ordering::Acquire))
     }
 
-    /// The same, while no change is half visible: waits for the writer. Never for a decision.
+    /// The same, while no change is partly visible: waits for the writer. Not for decisions.
     #[must_use]
     pub fn settled(&self) -> Revision {
         let _ledger = self.ledger();
         self.revision()
     }
 
-    /// Waits until decisions see `revision`; false when `wait` is over first.
+    /// Waits until decisions see `revision`; false if `wait` elapses first.
     pub async fn reached(&self, revision: Revision, wait: Duration) -> bool {
         let mut seen = self.revision.subscribe();
         let reached = seen.wait_for(|seen| *seen >= revision);
@@ -454,7 +454,7 @@ impl Directory {
         self.members.is_empty()
     }
 
-    /// Each role that members hold, with how many, suspended ones included; sorted.
+    /// Each role that members have, with the number of members, suspended ones included; sorted.
     #[must_use]
     pub fn roles_held(&self) -> Vec<(RoleId, usize)> {
         let ledger = self.ledger();
@@ -466,7 +466,7 @@ impl Directory {
         held
     }
 
-    /// A writer that panicked left each member either as it was or as it became.
+    /// A writer that panicked leaves each member in its old or its new state.
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,8 @@
-//! The words of the trade: what a member, a role, a query, a decision and a failure are.
+//! The domain types: member, role, query, decision, failure and so on.
 //!
-//! Pure values and pure functions. This floor never does IO, never waits, and knows no serde, no
-//! Cedar and no HTTP: wire, record and file types are twins that live beside their format.
+//! Pure values and pure functions. This layer does no IO, never waits, and does not depend on
+//! serde, Cedar or HTTP: the types of wire formats, records and files are separate and live beside
+//! their format.
 
 pub mod account;
 pub mod api_token;

@@ -1,8 +1,8 @@
-//! The engine: live policies as one immutable value that answers questions.
+//! The decision engine: one immutable value with the live policies, which answers queries.
 //!
-//! A [`Snapshot`] is made from a policy folder's files through one gate, all or nothing, and
-//! never changes; swapping it is somebody else's work. The engine never touches disk, network,
-//! clock or store: members come to it through [`Members`], and Cedar's types never leave it.
+//! A [`Snapshot`] is loaded from the files of a policy folder, all or nothing, and never changes;
+//! replacing it is the caller's work. The engine does not use disk, network, clock or store: it
+//! reads members through [`Members`], and Cedar's types never leave it.
 
 mod change_report;
 mod changes;
@@ -54,19 +54,19 @@ pub use roles::RoleCard;
 use crate::domain::{Digest, MemberView, RoleId, Standing};
 use memory::Memory;
 
-/// Finds members by id. The directory is one; a test's map is another.
+/// Looks up members by id. Implemented by the directory, and by maps in tests.
 pub trait Members {
-    /// Calls `read` with the member, where there is one.
+    /// Calls `read` with the member, if there is one.
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R>;
 
-    /// Calls `read` with the member's standing, where that is found faster than the member; `None`
-    /// says nothing.
+    /// Calls `read` with the member's entry in the index, if that is faster; `None` does not mean
+    /// that the member does not exist.
     fn standing<R>(&self, _: &str, _: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
         None
     }
 }
 
-/// Nobody at all.
+/// An empty set of members.
 #[derive(Clone, Copy, Debug)]
 pub struct NoMembers;
 
@@ -76,7 +76,7 @@ impl Members for NoMembers {
     }
 }
 
-/// What a question is asked about, beside the policies.
+/// The data beside the policies that a decision reads.
 #[derive(Debug)]
 pub struct World<'w, M> {
     /// Who is on the team.
@@ -85,22 +85,22 @@ pub struct World<'w, M> {
     pub single_account: Option<&'w str>,
 }
 
-/// One policy of the live set, as far as it is told to the outside.
+/// One policy of the live set, as far as it is shown.
 #[derive(Debug)]
 struct PolicyMeta {
-    /// Cedar's JSON form without annotations: equal where two policies mean the same.
+    /// Cedar's JSON form without annotations: equal if two policies mean the same.
     meaning: String,
-    /// Whether only role, status and relation to the account decide: see [`determined`].
+    /// Whether only role, status and relation to the account matter: see [`determined`].
     determined: bool,
 }
 
-/// One immutable policy set, ready to answer.
+/// One immutable policy set.
 #[derive(Debug)]
 pub struct Snapshot {
     names: names::Names,
     stored: stored::Stored,
     slices: slices::Slices,
-    /// The known roles, by name: an index into what is remembered.
+    /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,
     policies: Vec<(cedar_policy::Policy, slices::Scope)>,
     meta: BTreeMap<String, PolicyMeta>,
@@ -110,13 +110,13 @@ pub struct Snapshot {
     guards: usize,
     tests: usize,
     notes: Vec<String>,
-    /// The schema's and the entities' texts: a change there is one that the matrix may not see.
+    /// Digests of the schema and the entities: the matrix may not show a change there.
     data: [Digest; 2],
     digest: Digest,
     digest_hex: String,
-    /// All policies as one set, once somebody asked for it.
+    /// All policies as one set, built on first use.
     whole: OnceLock<cedar_policy::PolicySet>,
-    /// Once somebody asked for it: the set never changes.
+    /// Built on first use: the set never changes.
     matrix: OnceLock<Arc<Matrix>>,
 }
 
@@ -127,7 +127,7 @@ impl Snapshot {
         self.digest
     }
 
-    /// The same as 64 hexadecimal digits.
+    /// The digest as 64 hexadecimal digits.
     #[must_use]
     pub fn digest_hex(&self) -> &str {
         &self.digest_hex
@@ -139,8 +139,8 @@ impl Snapshot {
         &self.roles
     }
 
-    /// The roles whose active members may manage members and give roles on the own account,
-    /// whatever their attributes: the administrators. Empty where the folder has none.
+    /// The roles whose active members may manage members and give roles on their own account,
+    /// whatever their attributes: the administrators. Empty if the folder has none.
     #[must_use]
     pub fn administering(&self) -> &BTreeSet<RoleId> {
         &self.administering
@@ -157,14 +157,14 @@ impl Snapshot {
         self.whole.get_or_init(|| {
             let mut whole = cedar_policy::PolicySet::new();
             for (policy, _) in &self.policies {
-                // The gate has refused two policies of one id.
+                // The gate has refused duplicate ids.
                 let _ = whole.add(policy.clone());
             }
             whole
         })
     }
 
-    /// Whether the schema has a type of entity by this spelling.
+    /// Whether the schema has an entity type with this spelling.
     #[must_use]
     pub fn knows_type(&self, spelling: &str) -> bool {
         self.names.type_index(spelling).is_some()
@@ -176,19 +176,19 @@ impl Snapshot {
         self.names.action_index(name).is_some()
     }
 
-    /// How many policies decide; guards are not among them.
+    /// The number of policies, without guards.
     #[must_use]
     pub fn policy_count(&self) -> usize {
         self.policies.len()
     }
 
-    /// How many answers are remembered: so often Cedar was asked what is not asked again.
+    /// The number of cached decisions.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.slices.memories().map(Memory::held).sum()
     }
 
-    /// A policy that decides, as the folder writes it.
+    /// A policy, as the folder has it.
     #[must_use]
     pub fn policy_text(&self, id: &str) -> Option<String> {
         let found =
@@ -196,7 +196,7 @@ impl Snapshot {
         found.map(|(policy, _)| policy.to_string())
     }
 
-    /// How many guards the folder states.
+    /// The number of guards in the folder.
     #[must_use]
     pub fn guard_count(&self) -> usize {
         self.guards

@@ -1,4 +1,4 @@
-//! Randomness from the operating system: the only place that asks for it.
+//! Random bytes from the operating system: the only place that asks for them.
 //!
 //! Never seeds a generator of its own.
 

@@ -1,4 +1,5 @@
-//! The verbs: what a service, an administrator or the operator of the sidecar can have done.
+//! The use cases: everything that a service, an administrator or the operator of the sidecar can
+//! do.
 //!
 //! The only floor where engine, directory and store meet. A mutating flow takes a permit by
 //! value, runs one transition, and answers once decisions see the change. No flow knows a socket

@@ -1,10 +1,10 @@
-//! The gate in a process of its own: a policy folder is tried there before it is loaded here.
+//! The gate process: a policy folder is checked in a separate process before it is loaded here.
 //!
-//! What Cedar does with a folder can overflow a stack, or take more time and memory than anybody has,
-//! in more ways than its text shows. There, it ends a process that nobody needs, and the folder is
-//! refused. A process that ends, or does not, for another reason says nothing of the folder, and the
-//! same may pass later. Only what has passed is loaded here, without what only checks. Understands no
-//! policy.
+//! Cedar can overflow the stack on a folder, or need more time and memory than there is, in more
+//! ways than the text of the folder shows. In that case only the gate process dies, and the folder
+//! is refused. If the process ends or hangs for another reason, that says nothing about the folder,
+//! and the check can be retried. Only a folder that passed is loaded here, without the steps that
+//! only check. Does not interpret policies itself.
 
 mod process;
 
@@ -24,25 +24,25 @@ use crate::policy_folder;
 pub use process::run;
 use process::{Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, Task, format_one};
 
-/// The command of this program that is the other side.
+/// The internal command that runs the gate process.
 pub const COMMAND: &str = "gate-process";
 
-/// The program to begin; where there is none, such as in a test, the work is done here.
+/// The program to start; if there is none, as in a test, the check runs in this process.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Most bytes that are read of an answer: twice the largest folder, formatted and quoted.
+/// The maximum size of a response: twice the largest folder, formatted and quoted.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
-/// Most bytes that are read of what it says as it breaks off.
+/// The maximum size of the standard error output that is read.
 const LAST_WORDS_MAX: u64 = 4 << 10;
-/// What the standard library says where the system gives no memory.
+/// The standard library's message when the system gives no memory.
 const NO_MEMORY: &str = "memory allocation of ";
 /// The exit code of a panic.
 const PANIC: i32 = 101;
 
-/// From here on, folders are tried in processes of this program: for its command line, which
-/// knows [`COMMAND`].
+/// From now on, folders are checked in processes of this program: for its command line, which knows
+/// [`COMMAND`].
 pub fn use_processes() {
-    // A program that was exchanged on the disk is still the one that runs.
+    // If the program was replaced on disk, this is still the one that runs.
     let own = Path::new("/proc/self/exe");
     let program = if own.exists() { Some(own.to_owned()) } else { std::env::current_exe().ok() };
     if let Some(program) = program {
@@ -50,14 +50,15 @@ pub fn use_processes() {
     }
 }
 
-/// Takes a folder through the gate; it can cost neither the process nor more than its size allows.
+/// Checks and loads a folder; it can neither crash this process nor use more resources than its
+/// size allows.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault; `Busy`, when the host does not let it be checked.
 pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, Failure> {
     let here = || Snapshot::load(files, held).map_err(|faults| failure(&faults));
     let Some(program) = PROGRAM.get() else { return here() };
-    // The shipped set has passed before this program was built.
+    // The built-in policies were checked when this program was built.
     if files.digest() == policy_folder::shipped().digest() {
         return here();
     }
@@ -69,7 +70,7 @@ pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, F
     Snapshot::pass(files, held, &passage).map_err(|faults| failure(&faults))
 }
 
-/// The policy files of a folder as they are formatted, or why not, in the order of their paths.
+/// The policy files of a folder, formatted, or why not, in the order of their paths.
 ///
 /// # Errors
 /// `PoliciesRefused`, where a file cannot be formatted within its bounds; `Busy`, when the host does
@@ -85,7 +86,7 @@ pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Fa
     }
 }
 
-/// Why a set did not load: it is refused, or the host had nothing to load it with.
+/// Why a set did not load: it was refused, or the host had no resources for the check.
 #[must_use]
 pub fn failure(faults: &[PolicyFault]) -> Failure {
     match faults.iter().find(|fault| fault.of_host) {
@@ -95,7 +96,7 @@ pub fn failure(faults: &[PolicyFault]) -> Failure {
 }
 
 fn unanswered() -> Failure {
-    Failure::internal("the process of the gate answered something else than it was asked")
+    Failure::internal("the process that checks the policies sent an unexpected answer")
 }
 
 fn ask(
@@ -116,18 +117,18 @@ fn ask(
     ask_process(command, &task, files, Bounds::patience(files))
 }
 
-/// What was heard of a process.
+/// What was received from the process.
 #[derive(Default)]
 struct Heard {
-    /// The last thing that it says, where it came to that.
+    /// Its result, if there was one.
     answer: Option<String>,
-    /// The step that was told last.
+    /// The last step that it reported.
     step: String,
-    /// What it said as it broke off.
+    /// Its standard error output.
     last_words: String,
 }
 
-/// Begins a process and hands it the work; one that dies of it has refused.
+/// Starts a process and sends it the work; if the work kills the process, the folder is refused.
 fn ask_process(
     mut command: Command,
     task: &Task,
@@ -143,7 +144,7 @@ fn ask_process(
         )
     })?;
     let heard = hear(&mut child, task, files, patience);
-    // Whatever it is still at: nobody listens any more. One that has ended keeps its status.
+    // Whatever it is doing: nobody listens any more. If it has exited, its status is kept.
     let _ = child.kill();
     let status = child.wait().map_err(|fault| Failure::internal(fault.to_string()))?;
     let (heard, late) = heard?;
@@ -171,7 +172,7 @@ fn ask_process(
         );
     }
     let Some(why) = how_it_ended(status, &Bounds::of(files)) else {
-        return host("gate_ended", "was ended from outside, perhaps since memory is short: see the log and the memory of this host".to_owned());
+        return host("gate_ended", "was ended from outside, perhaps because memory is short: see the log and the memory of this host".to_owned());
     };
     let file = files.iter().map(|(path, _)| path).find(|path| *path == heard.step);
     Ok(Answer::Refused(vec![match file {
@@ -180,8 +181,8 @@ fn ask_process(
     }]))
 }
 
-/// Hands the work over and listens, until it has answered or ended; ends it when it takes too long,
-/// which is told, too.
+/// Sends the work and listens until the process has answered or exited; kills it after the time
+/// limit, and says so.
 fn hear(
     child: &mut Child,
     task: &Task,
@@ -193,8 +194,8 @@ fn hear(
     let (heard, ended) = mpsc::channel::<()>();
     thread::scope(|threads| {
         let limit = thread::Builder::new().name("gate-limit".to_owned());
-        // It alone holds the process meanwhile, which is waited for only afterwards: its number
-        // cannot become another's.
+        // This thread alone owns the process meanwhile; it is reaped only afterwards, so that its
+        // process id cannot be reused.
         let limit = limit.spawn_scoped(threads, move || {
             let late = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
             if late {
@@ -203,7 +204,7 @@ fn hear(
             late
         });
         let limit = limit.map_err(|fault| background::no_thread(&fault))?;
-        // One that has ended meanwhile says so by its status.
+        // If it has exited meanwhile, its status says why.
         let _ = hand_over(stdin, task, files);
         let found = listen(stdout, stderr);
         drop(heard);
@@ -220,7 +221,7 @@ fn hand_over(mut pipe: impl Write, task: &Task, files: &PolicyFiles) -> std::io:
 
 fn listen(stdout: impl Read, stderr: impl Read) -> Heard {
     let mut heard = Heard::default();
-    // A step is a string in JSON, the answer an object.
+    // A step is a JSON string, the result an object.
     for line in BufReader::new(stdout.take(ANSWER_BYTES_MAX)).lines() {
         let Ok(line) = line else { break };
         match serde_json::from_str::<String>(&line) {
@@ -233,8 +234,8 @@ fn listen(stdout: impl Read, stderr: impl Read) -> Heard {
     Heard { last_words: String::from_utf8_lossy(&words).into_owned(), ..heard }
 }
 
-/// What the end of the process says about the file that it was at; `None` where that is an end that
-/// no process comes to by what it checks, such as a signal of somebody else.
+/// What the exit status says about the file that was checked; `None` for an exit that a check
+/// cannot cause, such as a signal from somebody else.
 fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(OUT_OF_TIME), _) => Some(format!(
@@ -246,10 +247,10 @@ fn how_it_ended(status: ExitStatus, bounds: &Bounds) -> Option<String> {
             bounds.mib
         )),
         (Some(PANIC), _) => Some(
-            "breaks off the process that checks it: write it in another way, and report it"
-                .to_owned(),
+            "crashes the process that checks it: write it in another way, and report it".to_owned(),
         ),
-        // An illegal instruction, a trap, an abort, memory that is not there, arithmetic.
+        // Illegal instruction, trap, abort, bus error or segmentation fault, floating-point
+        // exception.
         (_, Some(signal @ (4 | 5 | 6 | 7 | 8 | 11))) => Some(format!(
             "ends the process that checks it (signal {signal}): something in it nests too deep or expands to too much; write it simpler"
         )),
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_process_that_does_not_answer_is_ended_and_refuses_no_folder() {
-        // Before it has read, and while it answers; one that is stopped hears no other signal.
+        // Before it has read, and while it answers; a stopped process handles no other signal.
         for script in
             ["exec sleep 1000", "kill -STOP $$", "cat > /dev/null; echo '\"rules\"'; kill -STOP $$"]
         {
@@ -343,7 +344,7 @@ mod tests {
             (OUT_OF_TIME << 8, "more than 10 s of processor time"),
             (OUT_OF_MEMORY << 8, "more than 512 MiB of memory"),
             (6, "signal 6"),
-            (PANIC << 8, "breaks off"),
+            (PANIC << 8, "crashes"),
         ] {
             let told = how_it_ended(ExitStatus::from_raw(status), &bounds).unwrap();
             assert!(told.contains(said), "{told}");

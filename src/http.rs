@@ -1,6 +1,6 @@
-//! Sockets, requests and responses: the one home of hyper on the server's side.
+//! Sockets, requests and responses: the only server-side use of hyper.
 //!
-//! Knows no route and no flow. Bounds everything that a stranger could make large or slow.
+//! Knows no route and no flow. Limits everything that a stranger could make large or slow.
 
 mod at_once;
 mod connection;

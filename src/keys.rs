@@ -1,8 +1,8 @@
-//! Secret keys of the sidecar, and what is made with them: the tokens of links in mail, the mark
-//! that a bounce must carry, and the sealing of secrets that the store keeps.
+//! The secret keys of the sidecar and their uses: the tokens of links in mail, the authentication
+//! mark of a bounce address, and the encryption of secrets in the store.
 //!
-//! A derived token stands in no store: who holds the keys can make it again, nobody else. Keys
-//! never leave this folder, and never print.
+//! A derived token is not stored: it can be derived again with the keys, and without them by
+//! nobody. Keys never leave this module and are never printed.
 
 pub mod callers;
 mod ring;
@@ -22,7 +22,7 @@ use crate::domain::{
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
 const MARK_BYTES: usize = 8;
 
-/// All keys there are; of each kind the one with the highest number makes what is new.
+/// All keys; of each kind the one with the highest number is used for new secrets.
 pub struct Keys {
     links: Ring,
     seals: Ring,
@@ -35,7 +35,7 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Keys that end with the process.
+    /// Temporary keys, for this process only.
     ///
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
@@ -43,8 +43,8 @@ impl Keys {
         Ok(Self { links: Ring::passing()?, seals: Ring::passing()? })
     }
 
-    /// Reads the `link-NUMBER.key` and `seal-NUMBER.key` files of a folder; makes the folder (mode
-    /// 0700) and the first key of each kind (mode 0600) where there is none.
+    /// Reads the `link-NUMBER.key` and `seal-NUMBER.key` files of a folder; if there are none,
+    /// creates the folder (mode 0700) and the first key of each kind (mode 0600).
     ///
     /// # Errors
     /// `Internal` with a sentence that says what to do, when the folder or a key cannot be read or
@@ -53,7 +53,7 @@ impl Keys {
         Ok(Self { links: Ring::open(folder, "link")?, seals: Ring::open(folder, "seal")? })
     }
 
-    /// Reads the keys of a folder, and makes none.
+    /// Reads the keys of a folder, and creates none.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -61,27 +61,27 @@ impl Keys {
         Ok(Self { links: Ring::read(folder, "link")?, seals: Ring::read(folder, "seal")? })
     }
 
-    /// Whether there is none.
+    /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty() && self.seals.is_empty()
     }
 
-    /// The kinds of keys of which there is none.
+    /// The kinds of which there is no key.
     #[must_use]
     pub fn missing_kinds(&self) -> Vec<&'static str> {
         let kinds = [("link", self.links.is_empty()), ("seal", self.seals.is_empty())];
         kinds.iter().filter(|(_, missing)| *missing).map(|(kind, _)| *kind).collect()
     }
 
-    /// Whether a file in the folder is a key by its name.
+    /// Whether a file name is that of a key.
     #[must_use]
     pub fn is_named_as_one(path: &Path) -> bool {
         ["link", "seal"].iter().any(|kind| ring::number_of(path, kind).is_some())
     }
 
-    /// The names of the keys in use that a folder has not, or has otherwise: a restart would work
-    /// without them.
+    /// The names of the keys in use that the folder lacks or has with another content: a restart
+    /// would work without them.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -98,8 +98,7 @@ impl Keys {
         self.links.files("link").chain(self.seals.files("seal")).collect()
     }
 
-    /// Adds a new key of each kind to a folder; the next start works with them. Answers what it
-    /// wrote.
+    /// Adds a new key of each kind to a folder; the next start uses them. Returns what it wrote.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -114,8 +113,8 @@ impl Keys {
         self.links.current()
     }
 
-    /// Encrypts a secret for one purpose: `of` names what it is and whose, and must be named again
-    /// to open it.
+    /// Encrypts a secret for one purpose: `of` says what it is and whose, and is needed again to
+    /// decrypt it.
     ///
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
@@ -123,20 +122,20 @@ impl Keys {
         seal::seal(&self.seals, of, secret)
     }
 
-    /// Opens what was sealed for this purpose; `None` where its key is gone, as after a restore
-    /// without keys, or where somebody changed it.
+    /// Decrypts a secret of this purpose; `None` if its key is missing, as after a restore without
+    /// keys, or if it was modified.
     #[must_use]
     pub fn unseal(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {
         seal::unseal(&self.seals, of, sealed)
     }
 
-    /// Whether a newer key seals what is new.
+    /// Whether there is a newer key than the one of this secret.
     #[must_use]
     pub fn is_old(&self, sealed: &Sealed) -> bool {
         sealed.key < self.seals.current()
     }
 
-    /// The token of an invite's link; `None` where its key is gone, as after a restore without
+    /// The token of an invite's link; `None` if its key is missing, as after a restore without
     /// keys: the invite then needs a new link.
     #[must_use]
     pub fn invite_token(
@@ -154,7 +153,7 @@ impl Keys {
         .map(Token::from_bytes)
     }
 
-    /// The token of a link to a new password or a new address; `None` where its key is gone.
+    /// The token of a link to a new password or a new address; `None` if its key is missing.
     #[must_use]
     pub fn link_token(&self, key: KeyId, account: &AccountSlug, link: &LinkId) -> Option<Token> {
         self.derive(key, &[b"link", account.as_str().as_bytes(), link.as_str().as_bytes()])
@@ -167,7 +166,7 @@ impl Keys {
         self.mark(self.current(), letter)
     }
 
-    /// Whether a bounce carries the mark of its letter, by whichever key.
+    /// Whether a bounce carries the mark of its letter, with any key.
     #[must_use]
     pub fn is_bounce_mark(&self, letter: LetterId, mark: &str) -> bool {
         // Digests are compared, so that the time taken tells nothing of a mark.
@@ -184,7 +183,7 @@ impl Keys {
         hex.get(..MARK_BYTES * 2).map(str::to_owned)
     }
 
-    /// HMAC-SHA-256 (RFC 2104) over parts, each led by its length.
+    /// HMAC-SHA-256 (RFC 2104) over parts, each with a length prefix.
     fn derive(&self, key: KeyId, parts: &[&[u8]]) -> Option<[u8; 32]> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.links.get(key)?).ok()?;
         for part in parts {

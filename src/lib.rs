@@ -1,17 +1,17 @@
 //! KWIC Team: who is on the team, and may this person do this, to this, now?
 //!
-//! One crate, one binary. Roles and permissions are Cedar policies in files; people are records
-//! in a store; a decision reads memory only.
+//! One crate, one binary. Roles and permissions are Cedar policies in files; people are records in
+//! a store; a decision reads memory only.
 //!
-//! # Floors
+//! # Layers
 //!
 //! A module imports floors **below** it, never beside or above it. Inside a folder imports form no
 //! circle: no file leads back to itself over its neighbours. `tests/it/house.rs` reads the imports
 //! and holds the house to this.
 //!
-//! | floor | modules | what lives there |
+//! | layer | modules | contents |
 //! | --- | --- | --- |
-//! | 9 | [`cli`] | the commands a person types |
+//! | 9 | [`cli`] | the command line |
 //! | 8 | [`serve`] | the composition root: open, wire, listen, drain |
 //! | 7 | [`routes`] | the whole surface on one screen |
 //! | 6 | [`authzen`] [`admin`] [`console`] | faces: JSON for services, JSON for programs, pages for people |
@@ -24,23 +24,24 @@
 //!
 //! # One decision
 //!
-//! 1. `http::server` accepts a connection that has been admitted. `http::at_once` answers small
-//!    requests between one read and one write; whatever is unusual it leaves to hyper.
-//! 2. `routes::decision_at_once`, or `routes::decision` with hyper, finds the path, the host and,
-//!    where asked for, the caller's key.
+//! 1. `http::server` accepts a connection that has a slot. `http::at_once` answers small requests
+//!    between one read and one write, and leaves everything unusual to hyper.
+//! 2. `routes::decision_at_once`, or `routes::decision` with hyper, checks the path, the host and,
+//!    if configured, the caller's key.
 //! 3. `authzen::plain` reads the usual body into a [`domain::Query`] in one pass. For any other,
-//!    `authzen::json` makes values, each member once, and `authzen::wire` the query, or a 400 that
-//!    names the member.
+//!    `authzen::json` parses values without duplicate keys, and `authzen::wire` makes the query, or
+//!    a 400 that names the key at fault.
 //! 4. `flows::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
-//!    here to the answer nothing waits and nothing fails: what is in doubt is a deny.
-//! 5. `engine::decide` finds subject, action and resource type by name. Where only role, status
-//!    and relation to the account can decide (`engine::determined`), `engine::memory` may know what Cedar answered before: then the
-//!    member's standing is all that is read of `directory::standings`.
-//! 6. Else `engine::gather` builds the few entities that a condition can see, `engine::slices`
-//!    names the policies that could answer, and `engine::evaluate` lets Cedar judge them.
-//! 7. `authzen::evaluation` writes the answer, with the revision and the digest it rests on. What
-//!    asks for reasons is answered apart, one request at a time: there `engine::explain` asks again
-//!    with things changed.
+//!    here to the answer nothing waits and nothing fails; any doubt is a deny (fails closed).
+//! 5. `engine::decide` resolves subject, action and resource type by name. If only role, status and
+//!    relation to the account can matter (`engine::determined`), the decision may be in the cache
+//!    (`engine::memory`): then only the member's entry in `directory::standings` is read.
+//! 6. Otherwise `engine::gather` builds the few entities that a condition can read,
+//!    `engine::slices` selects the policies that could apply, and `engine::evaluate` lets Cedar
+//!    evaluate them.
+//! 7. `authzen::evaluation` writes the answer, with the revision and the digest that it is based
+//!    on. Requests for reasons run outside the decision threads, one at a time: there
+//!    `engine::explain` evaluates variations of the query.
 //!
 //! # One removal
 //!
@@ -63,12 +64,12 @@
 //! 2. `flows::invites::send` asks for the rights to invite and to give the role, derives the token
 //!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
 //!    audit entry in one transaction.
-//! 3. `flows::letters::deliver` claims the letter under a lease, writes it by what holds now, with
-//!    the link in it, and [`mail::Mailer`] hands it over. What came of it is settled in the store.
+//! 3. `flows::letters::deliver` claims the letter under a lease, renders it from current data, with
+//!    the link in it, and [`mail::Mailer`] sends it. The result is written to the store.
 //! 4. The invitee opens the link, which changes nothing, and posts token and password:
-//!    `flows::invites::accept` holds the password to `password::rules`, judges once more whether
-//!    the inviter may give the role, and makes the member in one transaction.
-//! 5. `flows::sign_in` begins a session; `flows::decide` knows it as the member from then on.
+//!    `flows::invites::accept` checks the password by `password::rules` and again whether the
+//!    inviter may give the role, and creates the member in one transaction.
+//! 5. `flows::sign_in` begins a session; `flows::decide` recognizes it as the member from then on.
 //!
 //! # One second factor
 //!
@@ -82,19 +83,19 @@
 //!
 //! # One reload
 //!
-//! 1. `policy_folder` notices a change, or a signal or a command asks.
-//! 2. `flows::reload` reads the folder and hands it to [`gate`], which takes it through
-//!    `engine::load` in a process of its own, and then here, on a thread of its own at the priority
-//!    of the process.
-//! 3. `engine::changes` says who gains and who loses, or may; the pointer is swapped; the set is kept as
-//!    last good with its audit entry. Any fault before the swap: nothing has changed.
+//! 1. `policy_folder` notices a change, or a signal or a command requests a reload.
+//! 2. `flows::reload` reads the folder and passes it to [`gate`], which runs `engine::load` in a
+//!    separate process, and then here, on its own thread at the priority of the process.
+//! 3. The pointer to the live set is swapped; `engine::changes` finds who gains and who loses
+//!    access; the set is saved as the last good one with its audit entry. A fault before the swap
+//!    changes nothing.
 //!
 //! # Errors
 //!
-//! A [`domain::Failure`] has two messages, for the caller and for the log. Sentences begin in
-//! lower case and have no full stop, put input in backticks, name no Rust type, and say what to
-//! do next. Three ways to fail: a `Failure` is the world's doing, an assertion is a bug of ours,
-//! and doubt about a decision is a deny.
+//! A [`domain::Failure`] has two messages, for the caller and for the log. Sentences begin in lower
+//! case and have no full stop, put input in backticks, name no Rust type, and say what to do next.
+//! There are three ways to fail: a `Failure` is a fault of the environment or the input, an
+//! assertion is a bug, and any doubt about a decision is a deny.
 
 pub mod domain;
 pub mod tally;

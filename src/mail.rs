@@ -1,7 +1,8 @@
-//! Mail: writes messages, hands them to a mail server, and reads what comes back.
+//! Mail: builds messages, submits them to a mail server, and parses bounces.
 //!
-//! Knows no store and no flow: it is given every fact that a mail says, and answers what became of
-//! it. Never retries by itself, never reads the clock, and never logs a link or a password.
+//! Independent of the store and of flows: receives every fact that a mail states, and returns the
+//! result of the delivery. Never retries by itself, never reads the clock, and never logs a link or
+//! a password.
 
 mod auth;
 pub mod bounce;
@@ -36,14 +37,14 @@ pub use outgoing::{ActionLink, Content, Outgoing};
 pub use refusals::Refusals;
 pub use retry::next_try;
 
-/// Where mail goes out, and in whose name.
+/// Sends mail, by one of several backends.
 pub struct Mailer {
     from: Mailbox,
     bounce_domain: Option<String>,
     way: Way,
 }
 
-/// The ways in which mail goes out.
+/// The mail backends.
 enum Way {
     Smtp(Box<smtp::Smtp>),
     Folder(folder::Folder),
@@ -51,7 +52,7 @@ enum Way {
     Memory(Memory),
 }
 
-/// One step of a walk to the mail server.
+/// One step of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walked {
     /// The step.
@@ -62,15 +63,15 @@ pub struct Walked {
     pub detail: String,
 }
 
-/// The steps that a test mail took; only the last one can have failed.
+/// The steps of a test mail; only the last one can have failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestReport {
-    /// In the order in which they were walked.
+    /// In order.
     pub steps: Vec<Walked>,
 }
 
 impl TestReport {
-    /// Whether the mail was handed over.
+    /// Whether the mail was accepted.
     #[must_use]
     pub fn passed(&self) -> bool {
         !self.steps.is_empty() && self.steps.iter().all(|step| step.passed)
@@ -78,7 +79,7 @@ impl TestReport {
 }
 
 impl Mailer {
-    /// The way out that section `mail` of the configuration names; `folder` writes below `data`.
+    /// The backend of section `mail` of the configuration; `folder` writes below `data`.
     ///
     /// # Errors
     /// As [`Mailer::checked`]; `Internal`, when the folder cannot be made.
@@ -90,7 +91,7 @@ impl Mailer {
         Ok(mailer)
     }
 
-    /// The same, and nothing is written: what `serve --check` finds out.
+    /// The same without writing anything, for `serve --check`.
     ///
     /// # Errors
     /// `Invalid`, when an address cannot be used.
@@ -105,7 +106,7 @@ impl Mailer {
             && bounce::return_path(domain, LetterId(u64::MAX), &"f".repeat(16)).is_none()
         {
             return Err(refuse(
-                "`mail.bounce_domain` is no domain: write it as `example.org`".to_owned(),
+                "`mail.bounce_domain` is not a domain: write it as `example.org`".to_owned(),
             ));
         }
         let way = match mail.kind.as_deref() {
@@ -122,7 +123,7 @@ impl Mailer {
         Ok(Self { from, bounce_domain, way })
     }
 
-    /// A way out that ends in memory, for simulations.
+    /// The in-memory backend, for simulations.
     ///
     /// # Errors
     /// Never: the address is a constant.
@@ -132,7 +133,7 @@ impl Mailer {
         Ok(Self { from, bounce_domain, way: Way::Memory(memory.clone()) })
     }
 
-    /// Waits no longer than this for any step of a talk with a mail server, for tests.
+    /// Sets the timeout of each step of an SMTP session, for tests.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         if let Way::Smtp(smtp) = &mut self.way {
@@ -141,7 +142,7 @@ impl Mailer {
         self
     }
 
-    /// The word of the configuration for the way out.
+    /// The name of the backend in the configuration.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self.way {
@@ -152,7 +153,7 @@ impl Mailer {
         }
     }
 
-    /// Whether mail is sent at all; where not, links are shown instead.
+    /// Whether mail is sent at all; otherwise links are shown instead.
     #[must_use]
     pub const fn sends(&self) -> bool {
         !matches!(self.way, Way::Links)
@@ -164,16 +165,16 @@ impl Mailer {
         self.from.email.as_str().rsplit('@').next().unwrap_or_default()
     }
 
-    /// Where notices about a letter go; `None` where no domain for them is configured.
+    /// The bounce address of a letter; `None` if no domain is configured.
     #[must_use]
     pub fn return_path(&self, letter: LetterId, mark: &str) -> Option<Email> {
         bounce::return_path(self.bounce_domain.as_deref()?, letter, mark)
     }
 
-    /// Hands one mail over.
+    /// Sends one mail.
     ///
     /// # Errors
-    /// A [`SendFault`] with its class: try again, give up, or stop and mend.
+    /// A [`SendFault`] with its class: retry, give up, or stop until it is fixed.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
         let mut batch = self.batch();
         let outcome = batch.send(outgoing).await;
@@ -181,13 +182,13 @@ impl Mailer {
         outcome
     }
 
-    /// Hands several mails over, one after the other, over one connection where that is possible.
+    /// Sends several mails, one after the other, over one connection if possible.
     #[must_use]
     pub fn batch(&self) -> Batch<'_> {
         Batch { mailer: self, line: None, given: Given::default() }
     }
 
-    /// Hands a test mail over on a connection of its own, and says how far it got.
+    /// Sends a test mail on its own connection, and reports each step.
     pub async fn test(&self, to: &Email, message_id: &str, date: Timestamp) -> TestReport {
         let outgoing = Outgoing {
             to: to.clone(),
@@ -200,7 +201,7 @@ impl Mailer {
         let mut steps = Vec::new();
         let mut batch = self.batch();
         match batch.walk(&outgoing, &mut steps).await {
-            // Over SMTP the last step says it already.
+            // For SMTP the last step reports it already.
             Ok(_) if !steps.is_empty() => {}
             Ok(Taken(detail)) => steps.push(Walked { step: Step::Write, passed: true, detail }),
             Err(fault) => {
@@ -213,7 +214,7 @@ impl Mailer {
     }
 }
 
-/// What the flows ask of a mailer beside sending.
+/// The part of a mailer that flows use beside sending.
 impl Mailer {
     /// A mailer that sends nothing.
     ///
@@ -225,19 +226,19 @@ impl Mailer {
     }
 }
 
-/// The address of a mail server carries a password: it never prints.
+/// The URL of a mail server contains a password: it is never printed.
 impl std::fmt::Debug for Mailer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mailer({})", self.kind())
     }
 }
 
-/// Whether the mail that a batch is sending may have been taken already; clones say the same.
+/// Whether the mail server may have accepted the current mail; clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct Given(Arc<AtomicBool>);
 
 impl Given {
-    /// Whether it may. Before, sending can be dropped, and the mail has not gone out.
+    /// Whether it may have. Until then, sending can be dropped, and the mail is not sent.
     #[must_use]
     pub fn is_so(&self) -> bool {
         self.0.load(Ordering::Acquire)
@@ -248,7 +249,7 @@ impl Given {
     }
 }
 
-/// Mails that share a connection. Dropped without [`Batch::close`], the connection just ends.
+/// Mails that share a connection. Dropped without [`Batch::close`], the connection is cut.
 pub struct Batch<'a> {
     mailer: &'a Mailer,
     line: Option<smtp::Line>,
@@ -256,13 +257,13 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Whether the mail under way may have been taken.
+    /// Whether the current mail may have been accepted.
     #[must_use]
     pub fn given(&self) -> Given {
         self.given.clone()
     }
 
-    /// Hands one mail over.
+    /// Sends one mail.
     ///
     /// # Errors
     /// As [`Mailer::send`].
@@ -270,7 +271,7 @@ impl Batch<'_> {
         self.walk(outgoing, &mut Vec::new()).await
     }
 
-    /// Hands one mail over, and writes down the steps that passed.
+    /// Sends one mail, and records the steps that succeeded.
     async fn walk(
         &mut self,
         outgoing: &Outgoing,
@@ -279,7 +280,7 @@ impl Batch<'_> {
         let unwritten = |class, text: &str| SendFault::without_answer(class, Step::Write, text);
         let message = message::write(outgoing, &self.mailer.from)
             .map_err(|text| unwritten(Class::Permanent, &text))?;
-        // Only a talk with a mail server has steps before that.
+        // Only SMTP has earlier steps.
         self.given.set(!matches!(self.mailer.way, Way::Smtp(_)));
         match &self.mailer.way {
             Way::Smtp(smtp) => smtp.send(&mut self.line, &message, steps, &self.given).await,
@@ -289,7 +290,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Ends the connection politely.
+    /// Closes the connection with QUIT.
     pub async fn close(self) {
         if let (Way::Smtp(smtp), Some(line)) = (&self.mailer.way, self.line) {
             smtp.close(line).await;
@@ -297,7 +298,7 @@ impl Batch<'_> {
     }
 }
 
-/// The sender where none is configured.
+/// The sender if none is configured.
 fn nobody() -> Result<Mailbox, Failure> {
     Ok(Mailbox { name: String::new(), email: Email::parse("kwic-team@localhost")? })
 }

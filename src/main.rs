@@ -1,4 +1,4 @@
-//! Parse, run, exit code.
+//! The entry point: parse, run, exit code.
 
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
-//! How many files the process may have open at once, connections among them: raised as far as the
-//! system lets it, and shared out among the listeners.
+//! The limit on open files, connections included: raised as far as the system allows, and divided
+//! among the listeners.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::domain::{Failure, Kind, limits};
 
-/// Raises the soft limit of open files to the hard one; answers what holds then.
+/// Raises the soft limit of open files to the hard one; returns the limit.
 #[must_use]
 pub fn raise() -> usize {
     let now = getrlimit(Resource::Nofile);
@@ -14,14 +14,14 @@ pub fn raise() -> usize {
     holds.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// Open files that so many listeners need for so many connections to each.
+/// The number of open files that so many listeners with so many connections need.
 #[must_use]
 pub fn needed(listeners: usize, connections: usize) -> usize {
     listeners.saturating_mul(connections).saturating_add(limits::OTHER_FILES)
 }
 
-/// How many of the connections that are wanted each listener can have: the same number for each, so
-/// that a crowd on one takes nothing from another, nor from the store.
+/// How many of the requested connections each listener can have: the same number for each, so that
+/// a crowd on one takes nothing from another, nor from the store.
 ///
 /// # Errors
 /// `Invalid` `open_files`, where they are too few to start with.

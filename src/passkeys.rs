@@ -1,8 +1,8 @@
-//! Passkeys: the questions to an authenticator (Web Authentication), and the judging of its answers.
+//! Passkeys: challenges for authenticators (Web Authentication), and the verification of their
+//! responses.
 //!
-//! Knows the console by its configured address, never by what a request says of it. Keeps nothing:
-//! what a question must be judged by goes back to whoever asked it, to be sealed. Never writes an
-//! answer to the log.
+//! Identifies the console by its configured URL, never by what a request says. Stateless: the state
+//! of a challenge goes back to the caller, which encrypts it. Never logs a response.
 
 use std::fmt;
 
@@ -17,16 +17,16 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 use crate::domain::passkey::{passkey_unverified, wrong_passkey};
 use crate::domain::{Digest, Failure, Kind, Member, Passkey, PasskeyId, limits};
 
-/// What an authenticator shows as the name of the other side.
+/// The relying party's name, as authenticators show it.
 const NAME: &str = "KWIC";
 
-/// The console as authenticators know it: its host is the relying party id, its origin the only one
-/// that an answer may come from.
+/// The console as relying party: its host is the relying party id, and responses must come from its
+/// origin.
 #[derive(Debug)]
 pub struct RelyingParty(Webauthn);
 
-/// What a browser is asked, as the JSON forms of Web Authentication Level 3 section 5.1 have it: an
-/// object whose `publicKey` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or
+/// The options of a request in the JSON form of Web Authentication Level 3 section 5.1: an object
+/// whose `publicKey` is for `PublicKeyCredential.parseCreationOptionsFromJSON` or
 /// `parseRequestOptionsFromJSON`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
@@ -38,50 +38,51 @@ impl fmt::Display for Options {
     }
 }
 
-/// A question to an authenticator.
+/// A challenge for an authenticator.
 #[derive(Debug)]
 pub struct Question {
     /// For the browser.
     pub options: Options,
-    /// What the answer is judged by. Whoever could change it could have any answer taken.
+    /// The state for the verification of the response. A caller who could change it could have any
+    /// response accepted.
     pub state: Vec<u8>,
 }
 
-/// A credential that an authenticator has made.
+/// A credential that an authenticator created.
 #[derive(Debug)]
 pub struct Made {
-    /// Its name.
+    /// Its id.
     pub id: PasskeyId,
-    /// What is kept of it.
+    /// What is stored of it.
     pub credential: Vec<u8>,
 }
 
-/// An answer that proves that an authenticator is there.
+/// A verified response.
 #[derive(Debug)]
 pub struct Answered {
-    /// Which passkey.
+    /// The passkey.
     pub id: PasskeyId,
-    /// The credential that it was judged by.
+    /// The credential before the response.
     pub before: Vec<u8>,
-    /// The same with the counter and the flags of this answer.
+    /// The credential with the counter and the flags of the response.
     pub after: Vec<u8>,
 }
 
-/// An answer that proves nothing.
+/// A response that is refused.
 #[derive(Debug)]
 pub enum Refusal {
-    /// It is no answer at all, or a fault on this side.
+    /// Not a valid response, or an error of this side.
     Failed(Failure),
-    /// It is not the answer of one of these passkeys to this question.
+    /// Not a response of one of these passkeys to this challenge.
     Wrong,
-    /// It tells of no check by PIN, fingerprint or face, which this passkey has made before.
+    /// Without user verification (PIN, fingerprint or face), which this passkey has done before.
     Unverified,
-    /// Its counter went back: there are two of this passkey.
+    /// Its counter went back: the passkey may have been copied.
     Copied(PasskeyId),
 }
 
 impl RelyingParty {
-    /// The console at its own address, with or without a path.
+    /// The console at its own URL, with or without a path.
     ///
     /// # Errors
     /// `Conflict` `passkeys_not_offered`, where that is no name that a browser trusts: passkeys
@@ -97,13 +98,13 @@ impl RelyingParty {
         if url.scheme() != "https" && host != "localhost" {
             return None;
         }
-        // Neither subdomains nor other ports: the builder refuses both where nobody allows them.
+        // Neither subdomains nor other ports: the builder refuses both unless they are allowed.
         let origin = Url::parse(&url.origin().ascii_serialization()).ok()?;
         let builder = WebauthnBuilder::new(host, &origin).ok()?;
         builder.rp_name(NAME).timeout(limits::PASSKEY_LIFETIME).build().ok().map(Self)
     }
 
-    /// Asks for a new credential for a member, of an authenticator that has none of these.
+    /// A challenge for a new credential, for an authenticator that has none of these.
     ///
     /// # Errors
     /// `Internal`, when a credential that is kept cannot be read.
@@ -112,20 +113,20 @@ impl RelyingParty {
         let known: Vec<CredentialID> = known.iter().map(|key| key.cred_id().clone()).collect();
         let (handle, email, name) =
             (user_handle(member), member.email.as_str(), member.full_name());
-        // The crate's kind for a second factor: it asks for user verification where there is any,
-        // and insists on presence. Any kind of authenticator will do, so the hint that only those
-        // with a plug come into question goes.
+        // The crate's kind for a second factor: user verification is preferred, presence is
+        // required. Any kind of authenticator is accepted, so the hint for security keys is
+        // removed.
         let asked =
             self.0.start_securitykey_registration(handle, email, &name, Some(known), None, None);
         let (mut options, state) = asked.map_err(broken)?;
         options.public_key.hints = None;
-        // Nothing of what they tell is kept; and one of them, protection of the credential by user
-        // verification, Chromium refuses where verification is not insisted on.
+        // Nothing of the extensions is stored; and Chromium refuses one of them, credential
+        // protection, if user verification is not required.
         options.public_key.extensions = None;
         question(&options, &state)
     }
 
-    /// Judges the answer to [`Self::ask_new`].
+    /// Verifies the response to [`Self::ask_new`].
     ///
     /// # Errors
     /// [`Refusal::Wrong`]; [`Refusal::Failed`] with `Invalid` `credential`, for what is no answer,
@@ -142,7 +143,7 @@ impl RelyingParty {
         Ok(Made { id: PasskeyId::of_credential(key.cred_id().as_slice()), credential })
     }
 
-    /// Asks any of these passkeys to show that it is there.
+    /// A challenge for any of these passkeys.
     ///
     /// # Errors
     /// `Internal`, when a credential that is kept cannot be read.
@@ -153,7 +154,7 @@ impl RelyingParty {
         question(&options, &state)
     }
 
-    /// Judges the answer to [`Self::ask`].
+    /// Verifies the response to [`Self::ask`].
     ///
     /// # Errors
     /// [`Refusal::Wrong`], [`Refusal::Copied`]; [`Refusal::Failed`] with `Invalid` `credential`, for
@@ -181,8 +182,7 @@ impl RelyingParty {
     }
 }
 
-/// What an authenticator knows a member by: nothing that tells who it is (Web Authentication Level
-/// 3, section 14.6.1).
+/// The user handle: does not identify the person (Web Authentication Level 3, section 14.6.1).
 fn user_handle(member: &Member) -> Uuid {
     let (account, id) = (member.account.as_str(), member.id.as_str());
     let Digest(digest) = Digest::of(&[b"user handle", account.as_bytes(), id.as_bytes()]);
@@ -198,7 +198,7 @@ fn written(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(value).map_err(broken)
 }
 
-/// Reads what was written here.
+/// Parses stored state.
 fn own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(broken)
 }
@@ -207,8 +207,8 @@ fn read_all<T: DeserializeOwned>(known: &[Passkey]) -> Result<Vec<T>, Failure> {
     known.iter().map(|passkey| own(&passkey.credential)).collect()
 }
 
-/// Reads what a browser sends. Members that nobody asked for are left alone: browsers may send
-/// more than an earlier standard knew.
+/// Parses a browser's response. Unknown keys are ignored: browsers may send more than an earlier
+/// standard defined.
 fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Refusal> {
     if answer.len() > limits::PASSKEY_ANSWER_BYTES_MAX {
         return Err(Refusal::Failed(unreadable("it is too long for one")));
@@ -251,7 +251,7 @@ impl From<Refusal> for Failure {
             Refusal::Copied(_) => Self::new(
                 Kind::Denied,
                 "passkey_copied",
-                "this passkey counted backwards, as a copy of it would, so it was refused: sign in with a code, remove it, and choose a new password",
+                "this passkey may have been copied, so it was refused: sign in with a code, remove it, and choose a new password",
             ),
         }
     }

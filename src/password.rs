@@ -1,7 +1,8 @@
-//! Passwords: what they must be, and how they are kept.
+//! Passwords: the rules for new ones, and how they are hashed.
 //!
-//! A password is normalized once, here, and never prints. Rules apply where one is chosen; where
-//! one is only tried, bounds do. Never reads the store, and never holds whose password it is.
+//! A password is normalized once, here, and is never printed. Rules apply when a password is
+//! chosen; when one is only tried, size limits apply. Never reads the store, and does not know
+//! whose password it is.
 
 mod common;
 mod easy;
@@ -18,14 +19,14 @@ use crate::domain::{Failure, limits};
 pub use hasher::{Hasher, Verified};
 pub use rules::{Context, chars_min, check};
 
-/// A password as typed, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the
-/// same password on every device.
+/// A password, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the same password
+/// on every device.
 #[derive(Clone)]
 pub struct Password(Arc<str>);
 
 impl Password {
-    /// Bounds and normalizes; nothing is cut off. Enough for one that is tried; [`check`] judges
-    /// one that is chosen.
+    /// Checks the size and normalizes; nothing is truncated. Enough for a password that is tried;
+    /// [`check`] is for one that is chosen.
     ///
     /// # Errors
     /// `Invalid`, when it is longer than 1 KiB, or than 256 characters once normalized.
@@ -61,7 +62,7 @@ fn too_long() -> Failure {
     )
 }
 
-/// Not even its length.
+/// Not even its length is printed.
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(***)")

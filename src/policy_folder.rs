@@ -1,9 +1,9 @@
-//! The policy folder on disk: reads it whole, notices that it changed, writes the shipped one.
+//! The policy folder on disk: reads all of it, notices changes, and writes the built-in policies.
 //!
-//! Understands no policy and never says whether a folder is any good. Changes are noticed by
-//! looking: the identity, size and times of every file that counts, behind every symbolic link. That
-//! one mechanism sees what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted
-//! and what a network disk changes without telling, which notifications of the kernel do not.
+//! Does not parse policies and does not judge a folder's contents. Changes are noticed by polling
+//! the identity, size and times of every relevant file, behind every symbolic link. Polling sees
+//! what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted and what a
+//! network disk changes; the kernel's notifications miss some of these.
 
 mod fault;
 mod file;
@@ -28,17 +28,17 @@ pub use shipped::shipped;
 
 /// How often the folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A large folder is looked at less often, so that looking takes at most a fiftieth of a core.
+/// A large folder is polled less often, so that polling takes at most a fiftieth of a core.
 const REST_FACTOR: u32 = 50;
-/// Looking rests at most so long, however slow the disk is.
+/// The longest pause between two polls, however slow the disk is.
 const REST_MAX: Duration = Duration::from_secs(10);
-/// After so many looks, a folder that never stands still is reloaded as it is: a file in it may change
-/// all the time, and a `forbid` must count soon.
+/// After this many polls, a folder that keeps changing is reloaded as it is: a file in it may
+/// change all the time, and a `forbid` must take effect soon.
 const LOOKS_MAX: usize = 10;
-/// How often a folder that changes while it is read is read again.
+/// How often a read is repeated if the folder changes meanwhile.
 const READ_TRIES: usize = 5;
 
-const NOT_PLAIN: &str = "has a name with bytes that are not UTF-8, or with characters that are not shown, and is not loaded: rename it, or move it out of the policy folder";
+const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible characters, and is not loaded: rename it, or move it out of the policy folder";
 
 /// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
 ///
@@ -51,7 +51,7 @@ pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
     for _ in 0..READ_TRIES {
         let before = look.fingerprint(dir);
         let files = read_once(dir);
-        // A fault counts as well only where nothing moved meanwhile.
+        // A fault also counts only if nothing changed meanwhile.
         if look.fingerprint(dir) == before {
             return files;
         }
@@ -67,7 +67,7 @@ fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {
         let Some(bytes) = read_file(&listed.root, &found, &mut room)? else { continue };
         let name = found.name;
         let counts = || Place::of(&name).is_some() || misplaced(&name, &bytes).is_some();
-        // Two of them may be one and the same once each is read as text.
+        // Two names may be equal once they are decoded.
         if !is_plain(&name) && counts() {
             listed.misplaced.push((name, NOT_PLAIN.to_owned()));
         } else {
@@ -103,7 +103,7 @@ pub fn write_new(dir: &Path, files: &PolicyFiles) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks at a folder again and again.
+/// Polls a folder.
 #[derive(Debug)]
 pub struct Watch {
     dir: PathBuf,
@@ -112,7 +112,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to look; what the folder is like now counts as seen.
+    /// Starts polling; the current state counts as seen.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         let mut look = Look::default();
@@ -120,7 +120,8 @@ impl Watch {
         Self { dir: dir.to_owned(), look, seen }
     }
 
-    /// Waits until the folder has changed and then stood still for one look, or has not for many.
+    /// Waits until the folder has changed and then not changed during one interval, or has kept
+    /// changing for many.
     pub async fn changed(&mut self) {
         let mut candidate = self.seen;
         let mut rest = LOOK_EVERY;
@@ -171,7 +172,7 @@ mod tests {
         assert!(misplaced.iter().all(|(_, why)| why == NOT_PLAIN));
         assert_eq!(
             files.notes(),
-            ["`notes\\u{1b}[2J.txt` is no part of a policy folder: it is ignored"]
+            ["`notes\\u{1b}[2J.txt` is not part of a policy folder: it is ignored"]
         );
     }
 

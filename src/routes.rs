@@ -1,6 +1,6 @@
-//! The whole surface on one screen: which path goes where, on which listener.
+//! The routing table: which path is handled where, on which listener.
 //!
-//! Does nothing itself but turn a failure into the reply that its listener speaks.
+//! Only dispatches, and turns a failure into the response that its listener uses.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::flows::permit::StorePermit;
 use crate::http::{Method, Peer, Reply, Request, Server, Small};
 use crate::telemetry::{Route, log};
 
-/// Paths of the decision listener, with the method that each takes.
+/// The paths of the decision listener, with their methods.
 fn decision_route(path: &str) -> (Route, Method) {
     match path {
         "/access/v1/evaluation" => (Route::Evaluation, Method::Post),
@@ -46,8 +46,8 @@ pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Re
     reply
 }
 
-/// A small request to the decision listener, by the same steps, where it need not wait; `None` where
-/// [`decision`] is to answer it, which says what is wrong with it.
+/// The fast path for a small request to the decision listener, if it does not have to wait; `None`
+/// if [`decision`] must answer it, which reports faults.
 #[must_use]
 pub fn decision_at_once(app: &App, request: &Small<'_>) -> Option<Reply> {
     let (route, _) = decision_route(request.path);
@@ -76,7 +76,7 @@ async fn decision_reply(
     (route, method): (Route, Method),
 ) -> Result<Reply, Failure> {
     match route {
-        // What is asked by a session needs no key beside it.
+        // Requests with a session need no caller key.
         Route::Health | Route::Unknown | Route::Metadata | Route::ForwardAuth => {
             authzen::check_host(app, &*request)?;
         }

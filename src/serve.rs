@@ -1,6 +1,6 @@
 //! The composition root: open, wire, listen, announce, wait, drain.
 //!
-//! Reads like a bill of materials. Judges nothing and answers nothing itself.
+//! Contains no logic of its own.
 
 pub mod demo;
 pub mod offline;
@@ -41,19 +41,19 @@ use crate::store::Store;
 use crate::store::feed::Follower;
 use crate::telemetry::log::{self, LogFormat, say};
 
-/// Decisions never wait for anything: what keeps their listeners longer than this is a caller.
+/// Decisions never wait: what delays their listeners longer than this is a caller.
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
 /// How long the end waits for the store: for what still reads or writes it, and until it is closed.
 const CLOSE_MS_MAX: u64 = 5_000;
 /// The permissions of `admin.sock`: its owner is its operator.
 const ADMIN_MODE: u32 = 0o600;
-/// How often it is looked whether a socket is still there.
+/// How often the files of sockets are checked.
 const SOCKET_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A file grew beyond the bound on the size of files (`setrlimit(2)`). Unheard, it would end the
-/// process; heard, the write fails like any other.
+/// A file exceeded the limit on the size of files (`setrlimit(2)`). Unhandled, the signal would end
+/// the process; handled, the write fails like any other.
 const SIGXFSZ: i32 = 25;
 
-/// Serves until a signal ends it, on the runtime of management.
+/// Serves until a signal stops it, on the runtime of management.
 ///
 /// # Errors
 /// A sentence that says what to do, when something cannot be opened, loaded or bound.
@@ -103,7 +103,7 @@ async fn serve(
     let decisions = Decisions::new()?;
     let sockets = Sockets::bind(&config, &decisions).await?;
     let mut signals = Signals::listen()?;
-    // Before the folder is read: what changes while it is read must not count as seen.
+    // Before the folder is read: a change during the read must be noticed later.
     let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
     let Opened { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place(), opened) => opened?,
@@ -186,18 +186,18 @@ async fn serve(
     tasks.abort_all();
     managing.shutdown().await;
     app.stopping.send_replace(true);
-    // A letter that is being handed over is written down, or sent again at the next start.
+    // A letter that is being sent is completed, or sent again at the next start.
     let patience = Duration::from_millis(app.config.limits.drain_ms_max);
     let (cut_off, _) = tokio::join!(management.drain(), tokio::time::timeout(patience, mail));
-    // Decisions are answered until all else has ended: nobody is without them for longer than this.
+    // Decisions are answered until everything else has stopped, so that the interruption is short.
     answering.shutdown().await;
     let cut_off = cut_off + server.drain().await;
     tracing::info!(cut_off, "stopped");
     Ok(())
 }
 
-/// What `serve --check` finds out: whatever `serve` makes of the configuration alone can be made, and
-/// the policies pass the gate. Writes nothing, and asks no store. Answers what it looked at.
+/// `serve --check`: creates everything that `serve` creates from the configuration alone, and
+/// checks the policies. Writes nothing, and does not open the store. Returns a summary.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault.
@@ -229,7 +229,7 @@ struct Decisions(Option<Runtime>, Handle);
 impl Decisions {
     fn new() -> Result<Self, Failure> {
         let runtime = background::decisions()
-            .map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?;
+            .map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?;
         let handle = runtime.handle().clone();
         Ok(Self(Some(runtime), handle))
     }
@@ -238,7 +238,7 @@ impl Decisions {
         &self.1
     }
 
-    /// A server whose own tasks run here.
+    /// A server whose tasks run on these threads.
     fn server(&self, bounds: Bounds) -> Server {
         let _here = self.1.enter();
         Server::new(bounds)
@@ -258,7 +258,7 @@ impl Decisions {
         opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
     }
 
-    /// Binds a socket whose readiness is told to these threads.
+    /// Binds a socket whose readiness is reported to these threads.
     async fn bind(&self, listen: Listen) -> Result<Listener, Failure> {
         let bound = self.1.spawn(async move { listen.bind().await }).await;
         bound.map_err(|fault| Failure::internal(format!("cannot listen: {fault}")))?
@@ -266,7 +266,7 @@ impl Decisions {
 }
 
 impl Drop for Decisions {
-    /// Without waiting, which a task may not do: what was to be drained is drained before.
+    /// Without waiting, which a task may not do: connections were drained before.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -274,7 +274,7 @@ impl Drop for Decisions {
     }
 }
 
-/// Every socket, bound before anything slow is begun: a second sidecar finds out at once.
+/// All sockets, bound before anything slow starts: a second sidecar fails early.
 struct Sockets {
     decision: Vec<Listener>,
     /// The management API on its port.
@@ -321,8 +321,8 @@ fn unix_sockets(config: &Config) -> Vec<Listen> {
     [Some(admin), decision].into_iter().flatten().collect()
 }
 
-/// Serves a listener. A socket whose file is removed, as cleaners of old files do, or replaced by one
-/// that nobody listens on, is made anew.
+/// Serves a listener. If the file of its socket is removed, as cleaners of old files do, or
+/// replaced by a dead one, the socket is recreated.
 async fn keep_listening<F: Future<Output = ()>>(
     app: Arc<App>,
     listener: Listener,
@@ -341,8 +341,8 @@ async fn keep_listening<F: Future<Output = ()>>(
     }
 }
 
-/// Ends with a new socket where the file of this one was removed or replaced. While what lies there
-/// must not be taken away, the old one answers open connections, and readiness tells of it.
+/// Returns a new socket if the file of this one was removed or replaced. While the file in its
+/// place must not be removed, the old socket serves open connections, and readiness reports it.
 async fn made_anew(listener: &Listener, mode: u32) -> Listener {
     let Listener::Unix(_, file) = listener else { return std::future::pending().await };
     let (path, mut told) = (file.path(), false);
@@ -354,7 +354,7 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
         }
         match (Listen::Unix { path: path.to_owned(), mode }).bind().await {
             Ok(anew) => {
-                tracing::warn!(socket = %path.display(), "the socket was removed or replaced, and was made anew");
+                tracing::warn!(socket = %path.display(), "the socket was removed or replaced, and was recreated");
                 return anew;
             }
             Err(fault) if !told => {
@@ -366,8 +366,8 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
     }
 }
 
-/// The data folder, for its owner alone. One that is so already is not touched: its disk may be full,
-/// or let nothing be written.
+/// Makes the data folder private to its owner. A private one is not touched: its disk may be full
+/// or read-only.
 fn make_private(data: &Path) -> Result<(), Failure> {
     let private = || fs::metadata(data).map(|meta| meta.permissions().mode() & 0o7777 == 0o700);
     let made = match private() {
@@ -389,13 +389,13 @@ fn make_private(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// What answers rest on.
+/// What was opened at the start.
 struct Opened {
     app: Arc<App>,
-    /// The feed goes on from what the directory holds.
+    /// The feed continues from the directory's revision.
     follower: Follower,
-    /// What the policies have changed since the last start, for once decisions are answered; nothing
-    /// reloads before.
+    /// The changes of the policies since the last start, to be reported once decisions are
+    /// answered; nothing reloads before.
     untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
 }
 
@@ -419,9 +419,9 @@ async fn open(
     opened.send_replace(Some(store.clone()));
     let keys = config.data.join("keys");
     keys_are_there(&store, &keys).await?;
-    // A letter that stays with a process that has ended is due again when its lease ends.
+    // A letter that was leased by a process that has ended is due again when its lease expires.
     unless_full(store.letters_release().await)?;
-    // With many members or policies either takes seconds: whoever waits sees for what.
+    // With many members or policies this takes seconds, so progress is logged.
     tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
     let (seen, places) = std::sync::mpsc::channel();
@@ -443,7 +443,7 @@ async fn open(
     app.keys = link_keys;
     app.mailer = mailer;
     app.links = links;
-    // Places that people sign in from are known again after a restart.
+    // Networks of earlier sign-ins are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
     if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
@@ -484,11 +484,11 @@ fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// Finishes a restore that was killed, and removes what others and backups have left: none is under
-/// way now.
+/// Completes an interrupted restore, and removes leftovers of restores and backups: none is running
+/// now.
 fn clear_up(config: &Config) -> Result<(), Failure> {
     if pending::finish(&config.data, &config.store.path)?.is_some() {
-        tracing::warn!("a restore that was killed was finished");
+        tracing::warn!("an interrupted restore was completed");
     }
     let mut removed = leftovers::remove(&config.data, &[]);
     removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
@@ -496,12 +496,12 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
     sockets.retain(|socket| fs::remove_file(socket).is_ok());
     removed.extend(sockets);
     for path in removed {
-        tracing::warn!(path = %path.display(), "what a killed backup, restore or start had left was removed");
+        tracing::warn!(path = %path.display(), "files of an interrupted backup, restore or start were removed");
     }
     Ok(())
 }
 
-/// A sidecar that has keys had a store: an empty one in its place would know nobody who was there.
+/// A sidecar with keys had a store: an empty one in its place would not know its members.
 fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     let (store, keys) = (&config.store.path, config.data.join("keys"));
     behind_links(store)?;
@@ -519,25 +519,25 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     ))
 }
 
-/// Tells what became of the secrets in the store when they were put under the newest key.
+/// Reports the re-encryption of secrets with the newest key.
 fn tell_resealed((resealed, unreadable): (usize, usize)) {
     if resealed > 0 {
-        tracing::info!(resealed, "secrets of second factors are under the newest key now");
+        tracing::info!(resealed, "secrets of second factors were encrypted with the newest key");
     }
     if unreadable > 0 {
         tracing::error!(
             unreadable,
-            "secrets of second factors cannot be opened: put their keys back into the folder `keys`, or let members use a recovery code, or reset them with `kwic-team member reset-two-step`"
+            "secrets of second factors cannot be decrypted: put their keys back into the folder `keys`, or let members use a recovery code, or reset them with `kwic-team member reset-two-step`"
         );
     }
 }
 
-/// The keys of callers; none where no file is configured.
+/// The keys of callers; none if no file is configured.
 fn read_keys(config: &Config) -> Result<Vec<Digest>, Failure> {
     config.decision.keys_file.as_deref().map_or(Ok(Vec::new()), callers::read)
 }
 
-/// Lowers `limits.connections_max` to what the open files that are allowed are enough for.
+/// Lowers `limits.connections_max` to what the limit on open files allows.
 fn fit_connections(config: &mut Config) -> Result<(), Failure> {
     let listeners = 3 + usize::from(config.decision.socket.is_some());
     let (files, wanted) = (open_files::raise(), config.limits.connections_max);
@@ -595,7 +595,7 @@ fn announce(app: &App, places: &[(&str, String)]) {
     }
 }
 
-/// On an empty store, a link that makes the first account and its administrator, once.
+/// For an empty store, prints a link that creates the first account and its administrator, once.
 async fn offer_set_up(app: &App) -> Result<(), Failure> {
     if let Some(token) = set_up::offer(app).await? {
         say(
@@ -606,12 +606,12 @@ async fn offer_set_up(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The signals that the sidecar hears, from before it says that it is ready.
+/// The signals that the sidecar handles, from before it is ready.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// Heard, and nothing done about it.
+    /// Handled, so that it does not end the process.
     _too_large: Signal,
 }
 
@@ -619,7 +619,7 @@ impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind)
-                .map_err(|fault| Failure::internal(format!("signals cannot be heard: {fault}")))
+                .map_err(|fault| Failure::internal(format!("signals cannot be received: {fault}")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -637,15 +637,15 @@ impl Signals {
         }
     }
 
-    /// The same; SIGHUP reloads the policies. However many of them come, one reload runs and one
-    /// more is to come.
+    /// The same; SIGHUP reloads the policies. However many arrive, one reload runs and one more
+    /// follows.
     async fn until_told(mut self, app: &Arc<App>) {
         let told = Arc::new(Notify::new());
         let (app, heard) = (Arc::clone(app), Arc::clone(&told));
         tokio::spawn(async move {
             loop {
                 heard.notified().await;
-                // The outcome is in the log and the status.
+                // The outcome is in the log and in the status.
                 let _ = reload::now(&app, StorePermit::system()).await;
             }
         });

@@ -1,7 +1,7 @@
-//! The file of a unix socket that this process made.
+//! The file of a unix socket that this process created.
 //!
-//! Another process can remove or replace it, and the socket hears nothing of that: device and inode
-//! tell. Never removes a file that is another's.
+//! Another process can remove or replace the file, and the socket is not notified: device and inode
+//! show it. Never removes a file that another process created.
 
 use std::fs;
 use std::io;
@@ -50,16 +50,16 @@ fn is_left(draft: &Path, maker: u32) -> bool {
     meta.file_type().is_socket() && (is_dead() || age().is_some_and(|age| age >= MADE_WITHIN))
 }
 
-/// The file. Dropped, it is removed, where it is still there.
+/// The file. Removed when dropped, if it is still there.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode, which nothing else has while the socket is open.
+    /// Device and inode, which are unique while the socket is open.
     id: (u64, u64),
 }
 
 impl SocketFile {
-    /// The file that was made at `made`, and is moved to `path`.
+    /// A file that was created at `made`, and is moved to `path`.
     ///
     /// # Errors
     /// Those of the system.
@@ -73,7 +73,7 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether what lies at the path is this file.
+    /// Whether the file at the path is this one.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         self.look().is_ok_and(|is_in_place| is_in_place)

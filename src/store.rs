@@ -4,10 +4,10 @@
 //! What callers bring and get is described here and in the files beside; the methods of [`Store`]
 //! are in `redb`, one file for each kind of thing.
 //!
-//! Offers whole transitions, not tables: each checks its preconditions, writes the rows and the
-//! audit entry, all or nothing, and gets the next revision. Every change is told to the feed, in
-//! the order of revisions and without gaps. Knows no Cedar, no HTTP, and judges nobody's right to
-//! do anything: whoever calls holds a permit.
+//! Offers transactions, not tables: each checks its preconditions, writes the rows and the audit
+//! entry atomically, and gets the next revision. Every change is published to the change feed, in
+//! the order of revisions and without gaps. Independent of Cedar and HTTP, and does not check
+//! rights: the caller holds a permit.
 
 pub mod api_tokens;
 pub mod backup;
@@ -35,7 +35,7 @@ use crate::domain::{
     Timestamp, Version,
 };
 
-/// A change that is durable: its revision, and what it left behind.
+/// A durable change: its revision and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed<T> {
     /// The revision of the change.
@@ -44,14 +44,14 @@ pub struct Committed<T> {
     pub value: T,
 }
 
-/// Which member, and in which state the caller believes it to be.
+/// A member, and the version that the caller has seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// The account the caller speaks for: a member of another one is `NotFound`.
     pub account: &'a AccountSlug,
     /// The member.
     pub id: &'a MemberId,
-    /// `If-Match`: `Stale` if the record has moved on. `None` takes it as it is.
+    /// `If-Match`: `Stale` if the record has changed since. `None` accepts any version.
     pub expected: Option<Version>,
 }
 
@@ -66,19 +66,19 @@ impl<'a> Target<'a> {
 /// What an edit changes; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct MemberEdit {
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The address.
     pub email: Option<Email>,
     /// The role.
     pub role: Option<RoleId>,
-    /// Looked at where the role changes: the roles that the member may still invite for with the
-    /// new one. Open invites that the member sent for others end.
+    /// Used if the role changes: the roles that the member may still invite for with the new one.
+    /// Open invites of the member for other roles end.
     pub still_invites: BTreeSet<RoleId>,
-    /// Looked at where the role changes: the roles that the member may still make API tokens for
-    /// with the new one. Tokens for others end.
+    /// Used if the role changes: the roles that the member may still create API tokens for with the
+    /// new one. Tokens for other roles end.
     pub still_makes_tokens: BTreeSet<RoleId>,
 }
 
@@ -87,7 +87,7 @@ pub struct MemberEdit {
 pub struct AccountEdit {
     /// The name for people.
     pub name: Option<String>,
-    /// How long its invites may be accepted.
+    /// When its invites expire.
     pub invite_lifetime: Option<Duration>,
     /// Whether everybody needs a second factor.
     pub two_step_enforced: Option<bool>,
@@ -141,7 +141,7 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// One line of an import.
+/// One row of an import.
 #[derive(Clone, Debug)]
 pub struct ImportRow {
     /// The line in the file, from 1.
@@ -150,12 +150,12 @@ pub struct ImportRow {
     pub member: Member,
 }
 
-/// What an import sends while it streams.
+/// The messages of an import while it streams.
 #[derive(Debug)]
 pub enum ImportPart {
     /// Some more rows.
     Rows(Vec<ImportRow>),
-    /// The file is read to its end and was in order: commit. A channel that closes without this
+    /// The file was read completely without faults: commit. A channel that closes without this
     /// aborts the import.
     End {
         /// SHA-256 of the file.
@@ -163,7 +163,7 @@ pub enum ImportPart {
     },
 }
 
-/// A policy set as files, kept for the start after a crash.
+/// A policy set as files, saved for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPolicies {
     /// The digest of the set.

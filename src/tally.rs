@@ -1,44 +1,45 @@
-//! Counts that each thread keeps for itself, and that are read as one sum.
+//! Per-thread counters that are read as one sum.
 //!
-//! One counter for all threads is a cache line that every decision takes from every other core. Here
-//! a thread writes only what is its own, with a plain store; the price is a walk over the threads
-//! for who reads. Never for a count that something rests on: a reader may miss the last moment.
+//! One shared counter is a cache line that every decision takes from the other cores. Here a thread
+//! writes only its own counter, with a plain store; the price is that a reader walks over all
+//! threads. Not for counts that must be exact: a reader may miss the latest increments.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thread_local::ThreadLocal;
 
-/// A count that only rises. One thread at a time adds to it: two would lose additions, nothing else.
+/// A counter that only grows. Only one thread at a time may add to it: two would lose additions,
+/// nothing else.
 #[derive(Debug, Default)]
 pub struct Tally(AtomicU64);
 
 impl Tally {
-    /// Adds, and answers what it was before.
+    /// Adds, and returns the previous value.
     pub fn add(&self, by: u64) -> u64 {
         let before = self.0.load(Ordering::Relaxed);
-        // With `get`: whoever sees this sees what the same thread counted earlier.
+        // Pairs with `get`: a reader that sees this sees what the same thread counted earlier.
         self.0.store(before.wrapping_add(by), Ordering::Release);
         before
     }
 
-    /// What it is.
+    /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// Two cache lines, since processors fetch them in pairs: no thread's counts share one.
+/// Two cache lines, since processors fetch them in pairs: no two threads share one.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// One `T` for each thread that counts; a thread that has ended leaves its own to the next one.
+/// One `T` for each counting thread; a thread that has ended leaves its own to the next one.
 #[derive(Debug, Default)]
 pub struct EachThread<T: Send>(ThreadLocal<Apart<T>>);
 
 impl<T: Default + Send + Sync> EachThread<T> {
-    /// The calling thread's own. Keep it on this thread.
+    /// The calling thread's own. Must stay on this thread.
     pub fn own(&self) -> &T {
         &self.0.get_or_default().0
     }

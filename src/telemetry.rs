@@ -1,7 +1,7 @@
-//! What the sidecar tells about itself: counters for Prometheus, and the log.
+//! Telemetry: Prometheus metrics, and the log.
 //!
-//! Each thread counts for itself, so that counting never waits, not even for a cache line. Holds no
-//! name, address or id of a person.
+//! Each thread counts for itself, so that counting never waits, not even for a cache line. Contains
+//! no name, address or id of a person.
 
 pub mod log;
 pub mod mail;
@@ -14,12 +14,12 @@ use crate::clock;
 use crate::domain::Timestamp;
 use crate::tally::{EachThread, Tally};
 
-/// How a histogram sorts what is observed.
+/// The buckets of a histogram.
 struct Scale<const N: usize> {
     /// The upper bounds of its buckets, in the unit of what is observed.
     bounds: [u64; N],
-    /// So many of that unit are one of the metric: a quotient prints as it is written, a product
-    /// with a fraction does not.
+    /// The divisor to the unit of the metric: a quotient prints as it is written, a product with a
+    /// fraction does not.
     units: f64,
 }
 
@@ -28,14 +28,14 @@ const DURATIONS: Scale<10> = Scale {
     bounds: [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000],
     units: 1e9,
 };
-/// Observed in questions.
+/// Observed in queries.
 const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0 };
 
-/// What fell between which bounds.
+/// The counts of each bucket.
 #[derive(Debug)]
 struct Histogram<const N: usize> {
     buckets: [Tally; N],
-    /// What is above the last bound.
+    /// The count above the last bound.
     above: Tally,
     sum: Tally,
 }
@@ -55,7 +55,7 @@ impl<const N: usize> Histogram<N> {
     }
 }
 
-/// Where a request went.
+/// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a path")]
 pub enum Route {
@@ -80,7 +80,7 @@ const ROUTES: [(Route, &str); 7] = [
 
 const CODES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 503, 0];
 
-/// What changes between two looks and is read where it lives, not counted here.
+/// Values that are read when metrics are collected, not counted here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges<'g> {
     /// Members in memory.
@@ -89,19 +89,19 @@ pub struct Gauges<'g> {
     pub revision: u64,
     /// Policies of the live set.
     pub policies: usize,
-    /// Answers that need not be asked of Cedar again while the set lives.
+    /// Decisions in the cache of the live set.
     pub remembered: usize,
     /// The live set's digest.
     pub digest: &'g str,
-    /// Whether the set comes from the store, since the folder is refused.
+    /// Whether the set comes from the store, because the folder is refused.
     pub last_good: bool,
-    /// Whether the folder loaded when it was last tried, at a start or by a reload.
+    /// Whether the folder loaded at the last attempt, at a start or by a reload.
     pub loads: bool,
     /// When the live set was accepted; by an earlier run, where it comes from the store.
     pub loaded_at: Timestamp,
-    /// Decisions that were asked again: agreed, differed, left out.
+    /// Cross-checks: agreed, differed, left out.
     pub cross_checks: [u64; 3],
-    /// Whether every decision is left to Cedar's own authorizer, since one differed.
+    /// Whether Cedar's own authorizer makes all decisions, since a cross-check differed.
     pub distrusted: bool,
     /// Open connections of the decision listener.
     pub connections: usize,
@@ -109,30 +109,30 @@ pub struct Gauges<'g> {
     pub panics: u64,
     /// Seconds that a reload has been running; 0 while none is.
     pub reload_running: i64,
-    /// How the store's disk does its part.
+    /// The health of the disks.
     pub disk: Disk,
 }
 
-/// How the store's disk does its part.
+/// The health of the disks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk {
-    /// Changes that were not kept since the start.
+    /// Failed writes to the store since the start.
     pub failures: u64,
-    /// The last change was not kept.
+    /// The last write to the store failed.
     pub failing: bool,
     /// The open file is not the one that a restart would open.
     pub replaced: bool,
-    /// The live policies are not kept for the next start.
+    /// The live policies are not saved for the next start.
     pub policies_unkept: bool,
-    /// Files that the data folder did not keep since the start.
+    /// Failed writes of files to the data folder since the start.
     pub data_failures: u64,
-    /// The last such file was not kept.
+    /// The last write of such a file failed.
     pub data_failing: bool,
-    /// Sockets whose file is gone, or another's.
+    /// Sockets whose file is missing or was replaced.
     pub sockets_displaced: usize,
 }
 
-/// What one thread counts.
+/// The counters of one thread.
 #[derive(Debug, Default)]
 struct Counts {
     decisions: Tally,
@@ -150,20 +150,20 @@ struct Counts {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     counts: EachThread<Counts>,
-    /// How mail stands.
+    /// Mail figures.
     pub mail: mail::MailGauges,
     /// When the reload that is running began; 0 while none is.
     reload_began: AtomicI64,
 }
 
-/// Of so many decisions of a thread one is timed: two looks at the clock would be a quarter of what
-/// a remembered answer takes.
+/// One decision in this many of a thread is timed: reading the clock twice would be a quarter of
+/// the cost of a cached decision.
 const TIMED_ONE_IN: u64 = 8;
-/// Which one of them. The cross-check takes round numbers, and leaving a question there takes longer
-/// than the usual decision: those are not the ones to time.
+/// Which one of them. The cross-check samples round numbers, and queueing a sample takes longer
+/// than a usual decision: those are not timed.
 const TIMED: u64 = 1;
 
-/// A decision that has begun: it counts, and where it is timed its time runs.
+/// A decision in progress: it is counted, and its time is measured if it is sampled.
 #[derive(Debug)]
 pub struct Begun {
     at: Option<Instant>,
@@ -171,7 +171,7 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Its number among the decisions of its thread, from 0 on.
+    /// Its number among the decisions of its thread, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -179,14 +179,14 @@ impl Begun {
 }
 
 impl Telemetry {
-    /// One decision begins.
+    /// Begins a decision.
     #[must_use]
     pub fn begin_decision(&self) -> Begun {
         let number = self.counts.own().decisions.add(1);
         Begun { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
     }
 
-    /// It was made; `erred` policies could not be evaluated.
+    /// It is done; `erred` policies could not be evaluated.
     pub fn decided(&self, begun: &Begun, allowed: bool, erred: u32) {
         let counts = self.counts.own();
         counts.allowed.add(u64::from(allowed));
@@ -215,7 +215,7 @@ impl Telemetry {
         }
     }
 
-    /// One reload begins.
+    /// Begins a reload.
     pub fn begin_reload(&self, at: Timestamp) {
         self.reload_began.store(at.0, Ordering::Relaxed);
     }
@@ -229,7 +229,7 @@ impl Telemetry {
         }
     }
 
-    /// One reload ended.
+    /// Ends a reload.
     pub fn reloaded(&self, accepted: bool) {
         self.reload_began.store(0, Ordering::Relaxed);
         if accepted {
@@ -244,7 +244,7 @@ impl Telemetry {
     pub fn render(&self, gauges: &Gauges<'_>) -> String {
         let mut out = String::with_capacity(4096);
         head(&mut out, "kwic_decisions_total", "counter", "Decisions by their answer.");
-        // In this order: each decision counts among all of them before it counts as an allow.
+        // In this order: each decision is counted before it is counted as an allow.
         let allowed = self.counts.sum(|counts| &counts.allowed);
         let denied = self.counts.sum(|counts| &counts.decisions).saturating_sub(allowed);
         for (answer, count) in [("allow", allowed), ("deny", denied)] {
@@ -333,7 +333,7 @@ fn write_disk(out: &mut String, disk: Disk) {
     single(
         out,
         ("kwic_data_write_failures_total", "counter"),
-        "Files that were sent and that the data folder did not keep.",
+        "Uploaded files that could not be written to the data folder.",
         disk.data_failures,
     );
     single(
@@ -343,8 +343,8 @@ fn write_disk(out: &mut String, disk: Disk) {
         disk.sockets_displaced,
     );
     for (name, help, value) in [
-        ("kwic_data_failing", "1 where the last such file was not kept.", disk.data_failing),
-        ("kwic_store_failing", "1 where the last change was not kept.", disk.failing),
+        ("kwic_data_failing", "1 while the last such write failed.", disk.data_failing),
+        ("kwic_store_failing", "1 while the last write of a change failed.", disk.failing),
         (
             "kwic_store_replaced",
             "1 where the store's file is not the one that the sidecar has open.",
@@ -352,7 +352,7 @@ fn write_disk(out: &mut String, disk: Disk) {
         ),
         (
             "kwic_policies_unkept",
-            "1 where the live policies are not kept for the next start.",
+            "1 while the live policies are not saved for the next start.",
             disk.policies_unkept,
         ),
     ] {
@@ -362,14 +362,19 @@ fn write_disk(out: &mut String, disk: Disk) {
 
 fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     write_disk(out, gauges.disk);
-    head(out, "kwic_cross_checks_total", "counter", "Decisions asked again in full.");
+    head(
+        out,
+        "kwic_cross_checks_total",
+        "counter",
+        "Decisions checked again with Cedar's own authorizer.",
+    );
     for (result, count) in ["agreed", "differed", "left_out"].iter().zip(gauges.cross_checks) {
         let _ = writeln!(out, "kwic_cross_checks_total{{result=\"{result}\"}} {count}");
     }
     single(
         out,
         ("kwic_engine_distrusted", "gauge"),
-        "1 where a decision asked again differed: Cedar's own authorizer then answers all.",
+        "1 once a cross-check differed: Cedar's own authorizer then makes all decisions.",
         u8::from(gauges.distrusted),
     );
     head(out, "kwic_policy_info", "gauge", "The live policy set.");
@@ -398,7 +403,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
         ("kwic_policies", "Policies of the live set.", number(gauges.policies)),
         (
             "kwic_answers_remembered",
-            "Situations whose answer is remembered while the live set lives.",
+            "Entries in the decision cache of the live set.",
             number(gauges.remembered),
         ),
         ("kwic_members", "Members in memory.", number(gauges.members)),
@@ -417,7 +422,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
 #[must_use]
 pub fn keys_refused(refused: bool) -> String {
     let mut out = String::new();
-    let help = "1 where `decision.keys_file` was refused, and the keys before go on counting.";
+    let help = "1 while `decision.keys_file` is refused and the previous keys stay active.";
     single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
     out
 }

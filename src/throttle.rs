@@ -1,19 +1,18 @@
-//! Growing delays between tries to sign in, quotas for what costs mail, and places for what lasts.
+//! Rate limiting: growing delays between sign-in attempts, quotas for actions that send mail, and
+//! concurrency limits for long-lived streams.
 //!
-//! Failures are counted by login, whether or not there is such a login, so that an answer tells
+//! Failures are counted per login, whether or not the login exists, so that a response reveals
 //! nothing; passwords and second factors share the counter. Nobody is locked out for good: a delay
-//! is an hour at most, and a network from which the person signed in before is counted by itself,
-//! so that a stranger's failures delay strangers. All in memory, all bounded; knows no clock, no
-//! password, and keeps digests instead of addresses.
+//! is an hour at most, and a network from which the person signed in before is counted separately,
+//! so that a stranger's failures delay only strangers. Everything is in memory and bounded; knows
+//! no clock and no password, and keeps digests instead of addresses.
 //!
 //! # When the table is full
-//!
-//! A login that is new to a full table takes the place of the one with the fewest failures, and goes
-//! on from that one's count (Metwally, Agrawal and El Abbadi, 2005: "space saving"): a count may be
-//! too high, never too low. Whoever floods the table to be forgotten needs failures for 100,000
-//! other logins, each of which costs a hash behind the gate and, by network, a place in the spray
-//! guard; what it buys is one try, since the login comes back to where it was. A restart forgets
-//! everything.
+//! A new login replaces the one with the fewest failures and inherits its count (Metwally, Agrawal
+//! and El Abbadi, 2005: "space saving"): a count may be too high, never too low. To be forgotten,
+//! an attacker needs failures for 100,000 other logins, each of which costs a password hash and,
+//! per network, a place in the spray guard; the gain is one attempt, since the login then gets its
+//! count back. A restart forgets everything.
 
 mod network;
 mod places;
@@ -33,35 +32,35 @@ use table::Table;
 pub use places::{Place, Places};
 pub use quota::{Quota, Quotas};
 
-/// So many failures of a login cost nothing: people mistype.
+/// This many failures of a login cost nothing: people mistype.
 const FREE: u32 = 3;
 /// Seconds before each further try. At most 36 failures fit a day, far below the 100 that NIST
 /// SP 800-63B-4 section 3.2.2 allows in a row.
 const DELAYS: [u64; 11] = [1, 3, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
-/// Failures are forgotten after so long without one.
+/// Failures are forgotten after this long without another.
 const FORGOTTEN_MS: i64 = 24 * 3_600_000;
-/// How often a full table is searched for what is forgotten.
+/// How often a full table is searched for expired entries.
 const SWEEP_MS: i64 = 60_000;
 
-/// Names a login, also one that there is not: an account and an address.
+/// A login, existing or not: an account and an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login(Digest);
 
 impl Login {
-    /// The same login however the address is written.
+    /// The same login for every spelling of the address.
     #[must_use]
     pub fn new(account: &AccountSlug, email: &Email) -> Self {
         Self(Digest::of(&[b"login", account.as_str().as_bytes(), email.key().as_bytes()]))
     }
 }
 
-/// Where a try comes from.
+/// The origin of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spot {
-    /// The address; `None` where it is not known, as behind a proxy that says nothing.
+    /// The address; `None` if it is unknown, as behind a proxy that does not report it.
     pub network: Option<IpAddr>,
-    /// What somebody says of it who is not trusted. It only makes a place that is known again: who
-    /// lies about it shares a counter with nobody, or one of the owner's with the owner, as a
+    /// The address that an untrusted proxy reports. It can only select a known network: a false
+    /// claim shares a counter with nobody, or one of the owner's counters with the owner, as a
     /// neighbour does.
     pub claimed: Option<IpAddr>,
 }
@@ -73,7 +72,7 @@ impl From<Option<IpAddr>> for Spot {
 }
 
 impl Spot {
-    /// What a login may be known from.
+    /// The networks from which a login is known.
     fn key(self) -> Option<Digest> {
         let network = self.network.map(network::key);
         match self.claimed.map(network::key) {
@@ -85,20 +84,20 @@ impl Spot {
     }
 }
 
-/// Counts failures to sign in; clones share the counts.
+/// Counts failed sign-in attempts; clones share the counts.
 #[derive(Clone, Default)]
 pub struct Throttle(Arc<Mutex<State>>);
 
 struct State {
     failures: Table<Failures, ()>,
     swept: Timestamp,
-    /// Tries that are being checked, by counter: as many as there are requests under way.
+    /// Attempts in progress, by counter: as many as there are concurrent requests.
     under_way: HashMap<Digest, u32>,
     networks: Networks,
     known: Known,
 }
 
-/// The fewest go first, then the oldest.
+/// The fewest failures are evicted first, then the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Failures {
     count: u32,
@@ -111,15 +110,15 @@ impl Default for State {
     }
 }
 
-/// A try that may be checked. Say how it ended; one that is dropped before counts for nothing, as
-/// where the hasher was busy.
+/// An attempt that may be checked. Report how it ended; one that is dropped does not count, as when
+/// the hasher was busy.
 #[must_use = "a try that is dropped counts for nothing"]
 pub struct Try {
     throttle: Throttle,
     login: Login,
     network: Option<Digest>,
     spot: Option<Digest>,
-    /// The login's own, or its own from a network that is known.
+    /// The login's counter, or the one for a known network.
     counter: Digest,
 }
 
@@ -136,7 +135,8 @@ impl fmt::Debug for Try {
 }
 
 impl Throttle {
-    /// Lets a try be checked, or says how long to wait. Ask before anything is looked up or hashed.
+    /// Admits an attempt, or returns how long to wait. Call this before anything is looked up or
+    /// hashed.
     ///
     /// # Errors
     /// `TooMany` with the code `too_many_tries`. A try that is refused is not counted.
@@ -162,22 +162,22 @@ impl Throttle {
         Ok(Try { throttle: self.clone(), login, network, spot, counter })
     }
 
-    /// The person was there: says so where a link from mail was followed to a new password, so that
-    /// a guesser cannot keep the person out, and for each session of the store at a start, since a
-    /// restart forgets.
+    /// Marks a network as known for a login: after a new password was set through a link from mail,
+    /// so that a guesser cannot keep the person out, and for each session of the store at a start,
+    /// since a restart forgets.
     pub fn recognize(&self, login: Login, network: IpAddr, at: Timestamp) {
         self.recognize_at(login, Some(network).into(), at);
     }
 
-    /// The same, where less may be known of the place.
+    /// The same, where less may be known of the network.
     pub fn recognize_at(&self, login: Login, from: Spot, at: Timestamp) {
         if let Some(spot) = from.key() {
             self.state().known.remember(login, spot, at);
         }
     }
 
-    /// Until when no try of a login is looked at: from a network that nobody knows it from, or from
-    /// the one of its own where it waits longest. `None` where it may be tried now.
+    /// Until when attempts for a login are refused: from an unknown network, or from the known one
+    /// with the longest wait. `None` if it may be tried now.
     #[must_use]
     pub fn waits_until(&self, login: Login, now: Timestamp) -> Option<Timestamp> {
         let state = self.state();
@@ -187,7 +187,7 @@ impl Throttle {
         Some(Timestamp(now.0.saturating_add(i64::try_from(wait * 1_000).unwrap_or(i64::MAX))))
     }
 
-    /// Forgets the failures of a login: after a new password was set through a link in mail, say.
+    /// Forgets the failures of a login, for example after a password reset.
     pub fn forget(&self, login: Login) {
         let state = &mut *self.state();
         state.failures.remove(&login.0);
@@ -197,13 +197,13 @@ impl Throttle {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Counts are whole at every step: a panic elsewhere is no reason to stop counting.
+        // Counts are consistent after every step: a panic elsewhere is no reason to stop counting.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Try {
-    /// It was wrong; says how many failures in a row that makes.
+    /// It failed; returns the number of failures in a row.
     pub fn failed(self, now: Timestamp) -> u32 {
         let mut state = self.throttle.state();
         if let Some(network) = self.network
@@ -214,9 +214,8 @@ impl Try {
         state.count(self.counter, now)
     }
 
-    /// It was right; says how many failures there were since the last time, strangers' included.
-    /// From now on the network is known, and the failures before count no more; a stranger's stay
-    /// where they are.
+    /// It succeeded; returns the number of failures since the last success, by anybody. From now on
+    /// the network is known, and its earlier failures are forgotten; those of strangers stay.
     pub fn succeeded(self, now: Timestamp) -> u32 {
         let mut state = self.throttle.state();
         let before = state.failures(&self.counter, now);
@@ -263,8 +262,8 @@ impl State {
         }
     }
 
-    /// Seconds to wait. Tries under way count as failures, or a thousand at once would all be the
-    /// first.
+    /// Seconds to wait. Attempts in progress count as failures; otherwise a thousand concurrent
+    /// ones would all count as the first.
     fn wait(&self, counter: &Digest, now: Timestamp) -> u64 {
         let failures = self.failures(counter, now);
         let under_way = self.under_way.get(counter).copied().unwrap_or(0);
@@ -274,7 +273,7 @@ impl State {
         if under_way > 0 { 1 } else { self.delayed(counter, now) }
     }
 
-    /// Seconds that are left of the delay after the failures so far.
+    /// The remaining seconds of the delay after the failures so far.
     fn delayed(&self, counter: &Digest, now: Timestamp) -> u64 {
         let failures = self.failures(counter, now);
         if failures < FREE {
@@ -311,18 +310,18 @@ impl Failures {
     }
 }
 
-/// A login's counter for what comes from a network that it is known from.
+/// The counter of a login for attempts from a known network.
 fn from_known(login: Login, network: Digest) -> Digest {
     Digest::of(&[b"known", &login.0.0, &network.0])
 }
 
-/// The delay of a step of a ladder; the last goes on for ever.
+/// The delay of a step; the last one repeats.
 fn delay(ladder: &[u64], step: u32) -> u64 {
     let step = usize::try_from(step).unwrap_or(usize::MAX);
     ladder.get(step).or(ladder.last()).copied().unwrap_or(0)
 }
 
-/// Whole seconds that are left of a delay; never more than the delay, whatever the clock did.
+/// The remaining whole seconds of a delay; never more than the delay, whatever the clock did.
 fn left(delay: u64, last: Timestamp, now: Timestamp) -> u64 {
     let since = u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0);
     (delay * 1_000).saturating_sub(since).div_ceil(1_000)
@@ -336,7 +335,7 @@ fn too_many(code: &'static str, of: &str, wait: u64) -> Failure {
     Failure::too_many(code, format!("too many {of}: wait {}, then try again", in_words(wait)), wait)
 }
 
-/// A wait for people, rounded up.
+/// A duration for people, rounded up.
 fn in_words(seconds: u64) -> String {
     let (number, unit) = match seconds {
         0..120 => (seconds, "second"),

@@ -1,6 +1,6 @@
 //! What the server is asked, how fast, and how long each answer took.
 //!
-//! Judges nothing: whoever measures compares.
+//! Measures only; the caller compares.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

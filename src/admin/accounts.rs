@@ -1,4 +1,4 @@
-//! `/accounts` and `/account`: list and create, and the settings of one.
+//! `/accounts` and `/account`: list and create accounts, and read and change the settings of one.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
 
 /// Seconds of an hour.
 const HOUR: u64 = 3_600;
-/// Hours that an invite may live.
+/// The permitted lifetimes of an invite, in hours.
 pub(super) const INVITE_HOURS: std::ops::RangeInclusive<u64> =
     limits::INVITE_LIFETIME_MIN.as_secs() / HOUR..=limits::INVITE_LIFETIME_MAX.as_secs() / HOUR;
 

@@ -1,4 +1,4 @@
-//! `/audit`: who did what when, and whether the chains hold.
+//! `/audit`: the audit log, and the verification of its hash chains.
 
 use super::call::{Answer, Call, Who};
 use super::wire::{self, List};
@@ -20,7 +20,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     };
     let after = call.params.read_as("after", sequence);
     let limit = call.params.limit();
-    // The store's chain is no account's, so that `account` beside it is a fault.
+    // The store's chain belongs to no account, so `account` with it is a fault.
     let page = if of_store {
         let permit = call.operator()?;
         audit::list_store(call.app, &permit, &filter, after, limit).await?
@@ -33,7 +33,10 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
 
 fn sequence(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| {
-        Failure::invalid("after", "`after` is not where a page ends: send the `next` of the page")
+        Failure::invalid(
+            "after",
+            "`after` is not a valid cursor: send the `next` of the previous page",
+        )
     })
 }
 

@@ -1,6 +1,6 @@
-//! `/backup`: a backup in a folder of the machine that the sidecar runs on.
+//! `/backup`: writes a backup to a folder on the machine of the sidecar.
 //!
-//! For the operator of the sidecar, who could read all of it there anyway.
+//! Only for the operator of the sidecar, who can read all of it there anyway.
 
 use std::path::PathBuf;
 
@@ -21,11 +21,11 @@ pub(super) async fn take(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&wire::Backup::from(taken)).status(super::CREATED))
 }
 
-/// The sidecar runs in another folder than whoever asks.
+/// The path must be absolute: the sidecar may run in another folder than the caller.
 fn place(text: &str) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(text);
     match path.is_absolute() && !text.contains('\0') {
         true => Ok(path),
-        false => Err(Failure::invalid("path", "must begin with `/`: name the whole path")),
+        false => Err(Failure::invalid("path", "must begin with `/`: give an absolute path")),
     }
 }

@@ -1,6 +1,6 @@
-//! One call: who makes it, with which parameters, about what.
+//! One API call: its caller, its parameters and its target.
 //!
-//! Knows who somebody is; what they may do is asked by the flows.
+//! Authenticates the caller; authorization is done by the flows.
 
 use std::mem;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::flows::token_auth::{self, Holder};
 use crate::flows::{accounts, api_tokens, invites, members};
 use crate::http::{Peer, Reply, Request};
 
-/// What a call comes to.
+/// The result of a call.
 pub(super) type Answer = Result<Reply, Failure>;
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug)]
 pub(super) enum Who {
     /// The operator of the sidecar, by the user id of the connection.
@@ -35,7 +35,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    /// Finds out who calls; counts as use of the session or the token.
+    /// Authenticates the caller; counts as use of the session or the token.
     ///
     /// # Errors
     /// `Unauthenticated` `not_signed_in`, `session_ended`, `token_ended`.
@@ -51,7 +51,7 @@ impl Who {
             return Err(Failure::new(
                 Kind::Unauthenticated,
                 "not_signed_in",
-                "nobody is signed in: sign in at `/api/v1/sign-in`, and send the cookie that it gives; a program sends `Authorization: Bearer` with its API token",
+                "not signed in: sign in at `/api/v1/sign-in` and send the cookie that it sets; a program sends `Authorization: Bearer` with its API token",
             ));
         }
         let signed_in =
@@ -60,7 +60,7 @@ impl Who {
     }
 }
 
-/// Only `Bearer` is meant for us: a proxy in front may have had its own `Authorization`.
+/// Only the scheme `Bearer` is used: a proxy in front may have had its own `Authorization`.
 fn bearer(request: &Request) -> Option<&str> {
     let value = request.header("authorization")?;
     let (scheme, secret) = value.split_once(' ').unwrap_or((value, ""));
@@ -72,14 +72,14 @@ pub(super) struct Call<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,
     pub(super) params: Params,
-    /// `None` where the call takes anybody.
+    /// `None` if the call needs no authentication.
     pub(super) who: Option<Who>,
-    /// What stands in the path for `{id}`, decoded; empty for what cannot be.
+    /// The decoded path segment for `{id}`; empty if it cannot be decoded.
     pub(super) id: String,
 }
 
 impl Call<'_> {
-    /// All parameters were taken out.
+    /// Checks that no parameters are left.
     ///
     /// # Errors
     /// `Invalid` with every faulty parameter.
@@ -87,8 +87,8 @@ impl Call<'_> {
         mem::take(&mut self.params).done()
     }
 
-    /// The end of the parameters of a call about one account: who makes it, and about which. A
-    /// session's is its own; the operator of the sidecar names one.
+    /// Finishes the parameters of a call about one account: returns the caller and the account. A
+    /// session has its own; the operator of the sidecar names one.
     ///
     /// # Errors
     /// `Invalid` with every faulty parameter; what [`accounts::meant`] says.
@@ -111,7 +111,7 @@ impl Call<'_> {
         }
     }
 
-    /// The end of the parameters of a call about whoever is signed in.
+    /// Finishes the parameters of a call about the signed-in member.
     ///
     /// # Errors
     /// `Invalid` with every faulty parameter; `Denied` `session_needed` on `admin.sock`, and by an API token.
@@ -120,7 +120,7 @@ impl Call<'_> {
         self.member()
     }
 
-    /// Whoever is signed in.
+    /// The signed-in member.
     ///
     /// # Errors
     /// `Denied` `session_needed` on `admin.sock`, and by an API token.
@@ -136,7 +136,7 @@ impl Call<'_> {
         }
     }
 
-    /// The end of the parameters of a call about what is one for all accounts.
+    /// Finishes the parameters of a call that is about all accounts.
     ///
     /// # Errors
     /// `Invalid` with every faulty parameter; `Denied` `operator_only`.
@@ -156,7 +156,7 @@ impl Call<'_> {
         }
     }
 
-    /// The body; a small one of callers not signed in.
+    /// The body; of limited size for callers without a session.
     ///
     /// # Errors
     /// As [`Form::read`].
@@ -173,7 +173,8 @@ impl Call<'_> {
         browser::client(self.app, self.request)
     }
 
-    /// `If-Match`, honoured where it is sent: who removes or suspends in haste need not read first.
+    /// `If-Match`, if it is sent: a member can be removed or suspended quickly, without reading the
+    /// record first.
     ///
     /// # Errors
     /// `Invalid` `if_match`.
@@ -181,7 +182,7 @@ impl Call<'_> {
         self.precondition().map(Precondition::expected)
     }
 
-    /// `If-Match`, where nobody may change what they have not seen.
+    /// `If-Match`, where it is required: nobody may overwrite what they have not seen.
     ///
     /// # Errors
     /// `Invalid` `if_match`; `PreconditionRequired` `if_match_missing`.
@@ -193,7 +194,7 @@ impl Call<'_> {
         Precondition::read(self.request.sole_header("if-match"))
     }
 
-    /// The member that the path names. What cannot be an id is an id that nobody has.
+    /// The member that the path names. An invalid id is treated as an unknown one.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`.

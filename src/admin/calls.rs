@@ -6,10 +6,10 @@
 use crate::http::Method;
 use crate::http::query::decoded;
 
-/// Who may make a call. What each may do with it is asked by the flows.
+/// The permitted callers of a call. The flows check what each of them may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Anybody: what permits it is in the call.
+    /// Anybody: the authorization is in the call.
     Open,
     /// A member who is signed in, and the operator of the sidecar.
     Anyone,
@@ -19,23 +19,23 @@ pub(super) enum Access {
     Operator,
 }
 
-/// What stands in the body.
+/// The type of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// Nothing, or an empty object.
     Empty,
-    /// One JSON object.
+    /// A JSON object.
     Json,
     /// A file, read piece by piece or whole.
     File,
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) operation: Operation,
     pub(super) method: Method,
-    /// Below `/api/v1`; `{id}` is one segment.
+    /// The path below `/api/v1`; `{id}` is one segment.
     pub(super) path: &'static str,
     pub(super) access: Access,
     pub(super) body: Body,
@@ -47,7 +47,7 @@ macro_rules! calls {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Operation { $($operation),+ }
 
-        /// Every call there is. Of paths that match the same, the literal one stands first.
+        /// All calls. If several paths match, the literal one comes first.
         pub(super) const CALLS: &[Entry] = &[$(Entry {
             operation: Operation::$operation,
             method: Method::$method,
@@ -158,7 +158,7 @@ calls! {
     OpenApi: Get "/openapi.json" Open Empty,
 }
 
-/// The path of the table that a path is, and what stands in it for `{id}`.
+/// The path in the table that matches, and the segment for `{id}`.
 pub(super) fn place(path: &str) -> Option<(&'static str, String)> {
     let below = path.strip_prefix("/api/v1")?;
     CALLS.iter().find_map(|entry| Some((entry.path, matched(entry.path, below)?)))
@@ -178,14 +178,14 @@ fn matched(pattern: &str, path: &str) -> Option<String> {
     segments.next().is_none().then_some(id)
 }
 
-/// The call at a path of the table. HEAD is answered as GET; whoever writes the answer leaves its
-/// body out.
+/// The call for a method and a path. HEAD is treated as GET; the response writer leaves out the
+/// body.
 pub(super) fn at(path: &str, method: Method) -> Option<&'static Entry> {
     let method = if method == Method::Head { Method::Get } else { method };
     CALLS.iter().find(|entry| entry.path == path && entry.method == method)
 }
 
-/// The methods at a path of the table, as the `Allow` header lists them.
+/// The methods of a path, for the `Allow` header.
 pub(super) fn allowed(path: &str) -> String {
     let here = CALLS.iter().filter(|entry| entry.path == path);
     let words: Vec<&str> = here

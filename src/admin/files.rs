@@ -1,6 +1,6 @@
 //! `/members/import` and `/members/export`: members as files.
 //!
-//! Knows which media type is which format; the formats themselves are the flows'.
+//! Maps media types to formats; the formats themselves are in the flows.
 
 use super::call::{Answer, Call};
 use super::wire::{self, Changed};
@@ -17,7 +17,8 @@ pub(super) async fn import(call: &mut Call<'_>) -> Answer {
             Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
         }
         Err(failure) => {
-            // A caller that is cut off while it sends a long file sees a broken pipe, not this.
+            // A caller that is cut off while it sends a long file would see a broken pipe instead
+            // of the response.
             import::hear_out(call.request).await?;
             Err(failure)
         }
@@ -29,7 +30,7 @@ async fn understood(call: &mut Call<'_>) -> Result<(Caller, Format), Failure> {
     Ok((call.caller().await?, format))
 }
 
-/// The format that a media type names.
+/// The format of a media type.
 fn format_of(media: &str) -> Result<Format, Failure> {
     match media.to_ascii_lowercase().as_str() {
         "text/csv" => Ok(Format::Csv),
@@ -37,16 +38,16 @@ fn format_of(media: &str) -> Result<Format, Failure> {
         _ => Err(Failure::new(
             Kind::Invalid,
             "content_type",
-            "the file's format is not known: send `content-type: text/csv` or `application/jsonl`",
+            "unknown file format: send `content-type: text/csv` or `application/jsonl`",
         )),
     }
 }
 
-/// The formats of an export, each with its name.
+/// The export formats, with their names.
 pub(super) const FORMATS: [(&str, Format); 2] =
     [("csv", Format::Csv), ("jsonl", Format::JsonLines)];
 
-/// Whether CSV begins with a byte order mark, as Excel wants it.
+/// Whether CSV begins with a byte order mark, for Excel.
 pub(super) const MARKS: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 pub(super) async fn export(call: &mut Call<'_>) -> Answer {

@@ -1,8 +1,8 @@
-//! JSON bodies: one object whose members each stand once, read field by field.
+//! Parsing of JSON bodies: one object without duplicate keys, read field by field.
 //!
-//! All faults of a form are told at once, under the names of its fields (`items[3].email`): wrong
-//! types, missing and unknown fields, and what a field's own rule says. Never guesses: a number is
-//! no string, and `null` is nothing.
+//! All faults of a body are reported together, under the names of its fields (`items[3].email`):
+//! wrong types, missing and unknown fields, and violations of a field's own rule. Strict: a number
+//! is not accepted as a string, and `null` is an absent value.
 
 use std::fmt;
 use std::mem;
@@ -16,10 +16,10 @@ use super::query::faulty;
 use crate::domain::{Failure, Kind, limits, typed};
 use crate::http::Request;
 
-/// The fields of an object, each taken out by the call that knows it.
+/// The fields of an object, each removed by the call that reads it.
 #[derive(Debug)]
 pub(super) struct Form {
-    /// What stands before the names of its fields.
+    /// The prefix of the names of its fields.
     place: String,
     given: Vec<(String, Given)>,
     known: Vec<&'static str>,
@@ -27,7 +27,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads the body of a request, of at most so many bytes.
+    /// Reads the body of a request, up to this size.
     ///
     /// # Errors
     /// `Invalid` when it is not JSON, not an object or names a field twice; `TooLarge`; `Timeout`.
@@ -43,7 +43,7 @@ impl Form {
         Self::parse(&body)
     }
 
-    /// Reads the body of a call that takes none: what somebody sends must not be lost unsaid.
+    /// Reads the body of a call that takes none: what somebody sends must not be ignored silently.
     ///
     /// # Errors
     /// `Invalid`, when there is anything in it.
@@ -57,7 +57,7 @@ impl Form {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Failure> {
         match serde_json::from_slice(typed::unmarked(body)) {
             Ok(Given::Object(given)) => Ok(Self::of(String::new(), given)),
-            Ok(_) => Err(unreadable("it is something else")),
+            Ok(_) => Err(unreadable("it is another JSON value")),
             Err(fault) => Err(unreadable(&fault.to_string())),
         }
     }
@@ -85,7 +85,7 @@ impl Form {
         }
     }
 
-    /// A text that must stand there.
+    /// A required string.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
@@ -95,7 +95,7 @@ impl Form {
         self.optional(name, parse)
     }
 
-    /// Yes or no; may be left out.
+    /// An optional boolean.
     pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
         match self.take(name)? {
             Given::Flag(flag) => Some(flag),
@@ -103,7 +103,7 @@ impl Form {
         }
     }
 
-    /// A whole number; may be left out.
+    /// An optional whole number.
     pub(super) fn whole(&mut self, name: &'static str, within: RangeInclusive<u64>) -> Option<u64> {
         match self.take(name)? {
             Given::Whole(number) if within.contains(&number) => Some(number),
@@ -114,7 +114,7 @@ impl Form {
         }
     }
 
-    /// A whole number that must stand there.
+    /// A required whole number.
     pub(super) fn required_whole(
         &mut self,
         name: &'static str,
@@ -124,7 +124,7 @@ impl Form {
         self.whole(name, within)
     }
 
-    /// One of a few words; must stand there.
+    /// A required word of a list.
     pub(super) fn word<T: Copy>(
         &mut self,
         name: &'static str,
@@ -135,12 +135,15 @@ impl Form {
             known.map(|(_, meant)| *meant).ok_or_else(|| {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+                Failure::invalid(
+                    name,
+                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
+                )
             })
         })
     }
 
-    /// Texts; must stand there, and be at least one.
+    /// A required array of strings, not empty.
     pub(super) fn texts<T>(
         &mut self,
         name: &'static str,
@@ -161,8 +164,7 @@ impl Form {
         Some(read)
     }
 
-    /// An object that is not ours to read; must stand there. Handed on as JSON, of at most so many
-    /// bytes.
+    /// A required object that is passed on as JSON, up to this size.
     pub(super) fn object(&mut self, name: &'static str, most: usize) -> Option<String> {
         self.insist(name);
         match self.take(name)? {
@@ -177,7 +179,7 @@ impl Form {
         }
     }
 
-    /// Objects; must stand there, and be at least one. `read` takes the fields out of each.
+    /// A required array of objects, not empty. `read` reads the fields of each.
     pub(super) fn items<T>(
         &mut self,
         name: &'static str,
@@ -223,13 +225,13 @@ impl Form {
         None
     }
 
-    /// Something that is wrong with a field beyond its own rule.
+    /// Adds a fault of a field beyond its own rule.
     pub(super) fn fault(&mut self, name: &str, reason: String) {
         self.faults.push((format!("{}{name}", self.place), reason));
     }
 
-    /// All fields were taken out: `value` if nothing is wrong. It is `None` only where a required
-    /// field was faulty.
+    /// Checks that no fields are left and returns `value` if there is no fault. It is `None` only
+    /// if a required field was faulty.
     ///
     /// # Errors
     /// `Invalid` with every fault.
@@ -238,7 +240,7 @@ impl Form {
         value.ok_or_else(|| Failure::internal("a form without faults and without value"))
     }
 
-    /// The same for a correction, which must correct something.
+    /// The same for an edit, which must change something.
     ///
     /// # Errors
     /// `Invalid` with every fault, or `no_change`.
@@ -252,7 +254,7 @@ impl Form {
         Err(Failure::new(Kind::Invalid, "no_change", text))
     }
 
-    /// Every fault; fields that nobody took out are unknown.
+    /// All faults; fields that were not read are unknown.
     fn end(&mut self) -> Vec<(String, String)> {
         let known = match self.known.as_slice() {
             [] => "leave it out".to_owned(),
@@ -267,20 +269,20 @@ impl Form {
 }
 
 fn unreadable(why: &str) -> Failure {
-    Failure::new(Kind::Invalid, "body", format!("the body is not one JSON object: {why}"))
+    Failure::new(Kind::Invalid, "body", format!("the body must be one JSON object: {why}"))
 }
 
-/// A value of a body.
+/// A JSON value of a body.
 #[derive(Debug, PartialEq)]
 enum Given {
     Text(String),
     Flag(bool),
-    /// Zero or more; `1.0` is as whole as `1` (JSON Schema, section 6.1.1).
+    /// Zero or more; `1.0` is a whole number like `1` (JSON Schema, section 6.1.1).
     Whole(u64),
     List(Vec<Self>),
-    /// Its members in order, each name once.
+    /// Its fields in order, each name once.
     Object(Vec<(String, Self)>),
-    /// What no field takes by itself: `null` and all other numbers.
+    /// What no field accepts: `null` and all other numbers.
     Other(Value),
 }
 
@@ -356,7 +358,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
                 return Err(A::Error::custom(format!("`{shown}` is given twice")));
             }
             if fields.len() == FIELDS_MAX {
-                return Err(A::Error::custom("an object has too many members"));
+                return Err(A::Error::custom("an object has too many keys"));
             }
             fields.push((name, members.next_value()?));
         }
@@ -364,7 +366,8 @@ impl<'de> Visitor<'de> for GivenVisitor {
     }
 }
 
-/// Most members of an object: far above any form, and it bounds the search for doubled ones.
+/// The maximum number of fields of an object: far above any form, and it limits the search for
+/// duplicates.
 const FIELDS_MAX: usize = 64;
 
 #[cfg(test)]

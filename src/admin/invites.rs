@@ -1,4 +1,4 @@
-//! `/invites`: send, list, correct, renew, revoke; and what the holder of a link does with it.
+//! `/invites`: send, list, edit, resend and revoke invites; and the calls of the holder of a link.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -73,7 +73,7 @@ pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let mut form = call.form().await?;
     let items = form.items("items", limits::BULK_ITEMS_MAX, invitation);
     let mut outcomes = Vec::new();
-    // One after the other, each whole: what is refused for one is no reason to refuse the next.
+    // One after the other, each in its own transaction: a refusal of one does not affect the next.
     for invitation in form.done(items)? {
         let sent = invites::send(call.app, caller.clone(), invitation, None).await;
         outcomes.push(Outcome::of_invite(call.app, sent));
@@ -132,12 +132,12 @@ fn changed(app: &App, done: Committed<Shown>) -> Reply {
     Reply::json_of(&record).header("etag", etag)
 }
 
-/// The token of a body. What cannot be one is as dead as one that was never given out.
+/// The token in a body. An invalid one is treated like an unknown one.
 pub(super) fn token(form: &mut Form) -> Option<String> {
     form.required("token", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
-/// A password of a body; the rules are the flows'.
+/// The password in a body; the rules are in the flows.
 pub(super) fn password(form: &mut Form, name: &'static str) -> Option<String> {
     form.required(name, |text| Ok::<_, Failure>(text.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! `/mail` and `/bounces`: how mail stands, a test of it, letting it go on, and what came back.
+//! `/mail` and `/bounces`: the status of mail, a test mail, resuming after a stop, and bounces.
 
 use super::call::{Answer, Call};
 use super::wire;
@@ -32,8 +32,8 @@ pub(super) async fn resume(call: &mut Call<'_>) -> Answer {
     standing(call, caller).await
 }
 
-/// A mail that came back, as the mail server hands it over. What is no notice is taken as well:
-/// a mail server that is refused would try again for days.
+/// A bounce, as the mail server passes it on. A mail that is not a bounce is accepted as well:
+/// otherwise the mail server would retry for days.
 pub(super) async fn bounce(call: &mut Call<'_>) -> Answer {
     let permit = call.operator()?;
     let raw = call.request.body(limits::BOUNCE_BYTES_MAX).await?;

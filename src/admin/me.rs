@@ -1,4 +1,4 @@
-//! `/me`: whoever is signed in: the own record, address, sessions, permissions, and leaving.
+//! `/me`: the signed-in member: name, address, sessions, permissions, and leaving.
 
 use super::call::{Answer, Call};
 use super::form::Form;

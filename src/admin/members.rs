@@ -1,7 +1,8 @@
-//! `/members`: list, show, create, edit, suspend, restore, remove, several at once; their
+//! `/members`: list, show, create, edit, suspend, restore and remove members, one or several; their
 //! sessions and permissions.
 //!
-//! An edit must say which version it was made of; the rest may.
+//! An edit must carry the version that it is based on (`if-match`); for the other changes this is
+//! optional.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -27,7 +28,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&List::<wire::Seen>::from(page)))
 }
 
-/// Which members a list asks for.
+/// The filters of a list of members.
 struct Wanted {
     query: RosterQuery,
     email: Option<Email>,
@@ -59,7 +60,7 @@ impl Wanted {
                 let found = members::by_email(app, caller, email).await?;
                 Page { items: found.into_iter().collect(), next: None }
             }
-            // For this order there is an index.
+            // This order has an index.
             (None, MemberOrder::Email, false) => {
                 members::list(app, caller, filter, after.as_deref(), *limit).await?
             }
@@ -72,7 +73,7 @@ impl Wanted {
     }
 }
 
-/// The orders of a list; `-` stands for the other way round.
+/// The sort orders; `-` reverses one.
 pub(super) const SORTS: [(&str, (MemberOrder, bool)); 10] = [
     ("email", (MemberOrder::Email, false)),
     ("-email", (MemberOrder::Email, true)),
@@ -168,7 +169,7 @@ pub(super) async fn end_sessions(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Ended::of_member(&id, &ended)))
 }
 
-/// Whom a call is about, and in which version, where that was said.
+/// The target of a call, and its version, if given.
 pub(super) async fn chosen(call: &mut Call<'_>) -> Result<(Caller, Chosen), Failure> {
     let chosen = Chosen { id: call.member_id()?, expected: call.expected()? };
     Ok((call.caller().await?, chosen))
@@ -177,7 +178,7 @@ pub(super) async fn chosen(call: &mut Call<'_>) -> Result<(Caller, Chosen), Fail
 pub(super) async fn sessions(call: &mut Call<'_>) -> Answer {
     let id = call.member_id()?;
     let caller = call.caller().await?;
-    // An administrator who looks at the own sessions finds the one that asks.
+    // Marks the current session, for an administrator who views the own sessions.
     let current = match &caller {
         Caller::Member(signed_in) => Some(signed_in.session().clone()),
         Caller::Sidecar { .. } | Caller::Token(_) => None,
@@ -209,7 +210,7 @@ enum Change {
     Role,
 }
 
-/// The words for what can be done to several members.
+/// The changes that can be made to several members.
 const CHANGES: [(&str, Change); 5] = [
     ("suspend", Change::Suspend),
     ("restore", Change::Restore),
@@ -223,7 +224,7 @@ pub(super) async fn change_several(call: &mut Call<'_>) -> Answer {
     let mut form = call.form().await?;
     let items = form.items("items", limits::BULK_ITEMS_MAX, one_of_several);
     let mut outcomes = Vec::new();
-    // One after the other, each whole: what is refused for one is no reason to refuse the next.
+    // One after the other, each in its own transaction: a refusal of one does not affect the next.
     for (one, role) in form.done(items)? {
         let id = one.chosen.id.clone();
         let done = change(call.app, caller.clone(), one, role).await;

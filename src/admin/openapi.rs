@@ -1,8 +1,8 @@
-//! `/openapi.json`: the calls as a document of `OpenAPI` 3.1, with what the domain checks of each
-//! input, so that who keeps to it is not refused for its shape.
+//! `/openapi.json`: the API as a document of `OpenAPI` 3.1, with the checks that the domain makes
+//! of each input, so that a request that conforms to it is not refused for its shape.
 //!
-//! Made of the table of calls and of the live policies, which alone know roles and actions. Lists
-//! what the listener offers that it is asked on: accounts are named on `admin.sock` only.
+//! Generated from the table of calls and from the live policies, which define roles and actions.
+//! Lists what the listener offers on which it is requested: accounts appear on `admin.sock` only.
 
 mod calls;
 mod inputs;
@@ -50,7 +50,7 @@ fn document(base: &str, inputs: &Inputs, local: bool) -> Value {
                 "type": "apiKey",
                 "in": "cookie",
                 "name": COOKIE,
-                "description": "What `/sign-in` gives. On `admin.sock` nobody signs in: who may open it is the operator of the sidecar.",
+                "description": "The cookie that `/sign-in` sets. `admin.sock` needs no sign-in: anyone who may open it acts as the operator of the sidecar.",
             }},
             "schemas": records::schemas(inputs),
             "responses": problems(),
@@ -68,7 +68,7 @@ fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value
     if local && about.of_account {
         parameters.push(json!({
             "name": "account", "in": "query", "schema": inputs::or_empty(inputs::slug()),
-            "description": "Which account; may be left out while there is one.",
+            "description": "The account. Optional while there is only one.",
         }));
     }
     let mut responses = Map::new();
@@ -101,7 +101,7 @@ fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value
     operation
 }
 
-/// What any call of its kind may be refused for.
+/// The refusals that every call of its kind may have.
 fn usual_problems(entry: &Entry, of_account: bool) -> Vec<u16> {
     let mut problems = vec![400, 403, 500, 503];
     if entry.access != Access::Open {
@@ -118,7 +118,7 @@ fn usual_problems(entry: &Entry, of_account: bool) -> Vec<u16> {
 
 const fn who(access: Access) -> &'static str {
     match access {
-        Access::Open => "Needs nobody signed in.",
+        Access::Open => "No sign-in needed.",
         Access::Anyone => {
             "For members who are signed in, as far as their role allows it; on `admin.sock` for the operator of the sidecar."
         }
@@ -139,11 +139,11 @@ fn problems() -> Value {
     };
     let id = records::request_id();
     let seconds = json!({"required": true, "schema": {"type": "integer", "minimum": 0},
-        "description": "Seconds until it is worth trying again."});
+        "description": "Seconds to wait before the next try."});
     json!({
         "Problem": problem("What is wrong, and what to do next.", json!({"x-request-id": id})),
         "Later": problem(
-            "Not now: what to wait for.",
+            "Not possible now: what to wait for.",
             json!({"x-request-id": id, "retry-after": seconds}),
         ),
     })

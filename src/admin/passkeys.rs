@@ -1,4 +1,4 @@
-//! `/me/passkeys` and `/sign-in/passkey`: passkeys beside the authenticator app.
+//! `/me/passkeys` and `/sign-in/passkey`: passkeys, in addition to the authenticator app.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -10,7 +10,7 @@ use crate::domain::{Failure, Name, PasskeyId, limits};
 use crate::flows::{passkeys, sign_in};
 use crate::http::Reply;
 
-/// What an authenticator answered, and to what.
+/// The response of an authenticator, and its challenge.
 fn answer(form: &mut Form) -> Option<passkeys::Answer> {
     let challenge = form.required("challenge", |text| Ok::<_, Failure>(text.to_owned()));
     let credential = form.object("credential", limits::PASSKEY_ANSWER_BYTES_MAX);

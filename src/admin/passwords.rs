@@ -1,4 +1,4 @@
-//! Passwords: changed by their owner, or set anew by a link.
+//! Passwords: changed by their owner, or set with a link.
 
 use super::call::{Answer, Call};
 use super::invites::{password, token};
@@ -24,7 +24,7 @@ pub(super) async fn change(call: &mut Call<'_>) -> Answer {
     Ok(browser::keeping(reply, &entered.token))
 }
 
-/// One answer, whether there is such a member or not.
+/// The same response whether or not the member exists.
 pub(super) async fn request(call: &mut Call<'_>) -> Answer {
     call.done()?;
     let mut form = call.form().await?;

@@ -1,5 +1,5 @@
-//! `/members/{id}/erase`, `/members/{id}/data`, `/me/data` and `/members/review`: a person's data,
-//! and who should still have access.
+//! `/members/{id}/erase`, `/members/{id}/data`, `/me/data` and `/members/review`: personal data,
+//! and the access review.
 
 use super::call::{Answer, Call};
 use super::wire::{self, Changed, List};

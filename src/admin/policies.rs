@@ -1,4 +1,4 @@
-//! `/policies`: which set is live, what the folder would change, and the command to load it again.
+//! `/policies`: the live policy set, a preview of what the folder would change, and a reload.
 
 use super::call::{Answer, Call, Who};
 use super::wire;

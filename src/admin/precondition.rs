@@ -1,29 +1,28 @@
-//! `ETag` and `If-Match`: which version of a record the caller has seen.
+//! `ETag` and `If-Match`: optimistic locking of records.
 //!
-//! Reads and writes the tag; whether the version is the latest is the store's to say, in the
-//! transaction that makes the change.
+//! Reads and writes the tag; the store checks in the transaction whether the version is the latest.
 
 use crate::domain::{Failure, Kind, Version};
 use crate::http::Sole;
 
-/// The tag of a version: `"7"`.
+/// The entity tag of a version: `"7"`.
 pub(super) fn tag(version: Version) -> String {
     format!("\"{version}\"")
 }
 
-/// What the caller demands of the record's version.
+/// The caller's `If-Match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
-    /// Nothing was sent.
+    /// No header.
     None,
-    /// `*`: the record as it is, said on purpose.
+    /// `*`: any version, on purpose.
     Any,
     /// This version and no other.
     Exactly(Version),
 }
 
 impl Precondition {
-    /// Reads the header.
+    /// Parses the header.
     ///
     /// # Errors
     /// `Invalid` for what is neither `*` nor one tag that this API gave out.
@@ -43,13 +42,13 @@ impl Precondition {
                 Failure::new(
                     Kind::Invalid,
                     "if_match",
-                    "`if-match` is not one tag: send the `etag` of the record as it was answered, such as `\"7\"`",
+                    "`if-match` must be a single tag: send the `etag` of the record as you read it, such as `\"7\"`",
                 )
             },
         )
     }
 
-    /// The version to hold the store to.
+    /// The version that the store must check.
     pub(super) fn expected(self) -> Option<Version> {
         match self {
             Self::Exactly(version) => Some(version),
@@ -57,7 +56,7 @@ impl Precondition {
         }
     }
 
-    /// The same, where a caller must not change what it has not seen.
+    /// The same, where the caller must send one.
     ///
     /// # Errors
     /// `PreconditionRequired` when nothing was sent.

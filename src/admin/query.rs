@@ -1,12 +1,12 @@
-//! Query strings: parameters that a call knows.
+//! Parsing of query strings.
 //!
-//! Strict, since a misspelt filter that is ignored answers with everybody: an unknown or doubled
-//! parameter is a fault that names it, and all faults are told at once.
+//! Strict, because a misspelt filter that is ignored would return everybody: an unknown or
+//! duplicate parameter is a fault that names it, and all faults are reported together.
 
 use crate::domain::{Failure, Kind, limits};
 use crate::http::query;
 
-/// The parameters of a request, each taken out by the call that knows it.
+/// The parameters of a request, each removed by the call that reads it.
 #[derive(Debug, Default)]
 pub(super) struct Params {
     given: Vec<(String, String)>,
@@ -15,7 +15,7 @@ pub(super) struct Params {
 }
 
 impl Params {
-    /// Reads a query string as forms write it: `a=b&c=d`, `+` for a space, percent-encoding.
+    /// Parses a query string of a form: `a=b&c=d`, `+` for a space, percent-encoding.
     pub(super) fn read(query: Option<&str>) -> Self {
         let mut params = Self::default();
         for pair in query::pairs(query.unwrap_or_default()) {
@@ -41,7 +41,7 @@ impl Params {
         }
     }
 
-    /// The text of a parameter; an empty one counts as left out, as forms send it.
+    /// The text of a parameter; an empty one counts as absent, as forms send it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let place = self.given.iter().position(|(given, _)| given == name)?;
@@ -49,12 +49,12 @@ impl Params {
         Some(value).filter(|value| !value.is_empty())
     }
 
-    /// Whether a parameter is given, without taking it out.
+    /// Whether a parameter is given; does not remove it.
     pub(super) fn names(&self, name: &str) -> bool {
         self.given.iter().any(|(given, value)| given == name && !value.is_empty())
     }
 
-    /// A parameter that must read as something; a fault is kept, with the parameter's name.
+    /// Parses a parameter; a fault is kept, with the parameter's name.
     pub(super) fn read_as<T>(
         &mut self,
         name: &'static str,
@@ -64,7 +64,7 @@ impl Params {
         parse(&text).map_err(|failure| self.fault(name, failure.public)).ok()
     }
 
-    /// One of a few words.
+    /// A word of a list.
     pub(super) fn one_of<T: Copy>(
         &mut self,
         name: &'static str,
@@ -75,12 +75,15 @@ impl Params {
             known.map(|(_, meant)| *meant).ok_or_else(|| {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(name, format!("`{name}` knows no `{text}`: use one of `{words}`"))
+                Failure::invalid(
+                    name,
+                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
+                )
             })
         })
     }
 
-    /// How many items a page may have.
+    /// The page size.
     pub(super) fn limit(&mut self) -> usize {
         let most = limits::PAGE_ITEMS_MAX;
         let limit = self.read_as("limit", |text| match text.parse() {
@@ -97,7 +100,7 @@ impl Params {
         self.faults.push((name.to_owned(), reason));
     }
 
-    /// All parameters were taken out: whatever is left is unknown here.
+    /// Checks that no parameters are left.
     ///
     /// # Errors
     /// `Invalid` with every fault.
@@ -115,7 +118,7 @@ impl Params {
     }
 }
 
-/// `Ok` where there are no faults, else `Invalid` with all of them.
+/// `Ok` if there are no faults, else `Invalid` with all of them.
 pub(super) fn faulty(faults: Vec<(String, String)>) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());

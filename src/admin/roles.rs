@@ -1,7 +1,7 @@
-//! `/roles`: the catalogue, one role, the matrix of roles and actions, the smallest role for a
-//! task; and what one member may do.
+//! `/roles`: the list of roles, one role, the matrix of roles and actions, the smallest role for a
+//! task; and the permissions of one member.
 //!
-//! Renders what `flows::roles` reads off the live policies; works nothing out.
+//! Renders what `flows::roles` reads from the live policies; computes nothing itself.
 
 use std::collections::BTreeSet;
 

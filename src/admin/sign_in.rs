@@ -1,5 +1,5 @@
-//! `/sign-in`, `/sign-out` and `/setup`: where a session begins and ends, and where the first
-//! account comes from.
+//! `/sign-in`, `/sign-out` and `/setup`: the begin and the end of a session, and the creation of
+//! the first account.
 
 use super::call::{Answer, Call};
 use super::invites::{password, token};
@@ -35,8 +35,7 @@ pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
     replace(call, reply, &entered.token).await
 }
 
-/// Gives the browser a new session in the place of the one that it had: nothing of that may live on
-/// beside the new one.
+/// Replaces the session of the browser with a new one: the previous session must end.
 pub(super) async fn replace(call: &Call<'_>, reply: Reply, token: &Token) -> Answer {
     if let Some(token) = brought(call) {
         sessions::sign_out(call.app, token).await?;
@@ -48,7 +47,7 @@ fn brought(call: &Call<'_>) -> Option<Token> {
     call.request.cookie(COOKIE).and_then(Token::parse)
 }
 
-/// Also for who is not signed in any more: the browser must be able to forget.
+/// Also without a valid session: the browser must be able to forget its cookie.
 pub(super) async fn sign_out(call: &mut Call<'_>) -> Answer {
     call.done()?;
     if let Some(token) = brought(call) {

@@ -1,6 +1,7 @@
-//! `/tokens`: list, make, revoke API tokens.
+//! `/tokens`: list, create and revoke API tokens.
 //!
-//! A secret stands in one answer, the one that makes it. A token makes and revokes none.
+//! The secret is in one response only, the one that creates the token. A token cannot create or
+//! revoke tokens.
 
 use super::CREATED;
 use super::call::{Answer, Call, Who};
@@ -12,7 +13,7 @@ use crate::flows::api_tokens::{self, Wanted};
 use crate::flows::caller::operator_only;
 use crate::http::Reply;
 
-/// For how many days a token may open something.
+/// The permitted lifetimes of a token, in days.
 pub(super) const DAYS: std::ops::RangeInclusive<u64> = 1..=limits::API_TOKEN_DAYS_MAX;
 
 pub(super) async fn list(call: &mut Call<'_>) -> Answer {
@@ -23,7 +24,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&List::<ApiToken>::from(page)))
 }
 
-/// A member shows again who it is; the operator of the sidecar names the member.
+/// A member must re-authenticate; the operator of the sidecar names the member.
 pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     let done = match call.who {
         Some(Who::Sidecar { .. }) => {

@@ -1,4 +1,4 @@
-//! Two-step verification: one's own, that of another member, and the second half of a sign-in.
+//! Two-step verification: of the caller, of another member, and the second half of a sign-in.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -13,13 +13,13 @@ use crate::flows::{sign_in, two_step};
 use crate::http::Reply;
 use crate::store::Committed;
 
-/// What somebody shows again: `password`, and `code` where there is a second factor.
+/// The proof of identity: `password`, and `code` if there is a second factor.
 pub(super) fn shown(form: &mut Form, name: &'static str) -> Option<Shown> {
     let code = code_if_any(form);
     password(form, name).map(|password| Shown { password, code })
 }
 
-/// The same, where whoever must show something is told so by the flow.
+/// The same if given; the flow refuses if it is required.
 pub(super) fn shown_if_any(form: &mut Form) -> Option<Shown> {
     let code = code_if_any(form);
     let password = form.optional("password", |text| Ok::<_, Failure>(text.to_owned()));
@@ -82,7 +82,7 @@ pub(super) async fn recovery_codes(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&RecoveryCodes::new(&done.value, 0, done.revision)))
 }
 
-/// A member shows the own factor; the operator of the sidecar sends nothing.
+/// A member presents the own second factor; the operator of the sidecar sends nothing.
 pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
     let from = call.from();
     let (caller, chosen) = chosen(call).await?;

@@ -1,4 +1,4 @@
-//! `/warnings`: what the operator of the sidecar should mend.
+//! `/warnings`: what the operator of the sidecar should fix.
 
 use super::call::{Answer, Call};
 use super::wire::{self, List};

@@ -1,7 +1,7 @@
-//! The documents of the management API: twins of the domain's types, for serde.
+//! The JSON documents of the management API: separate types for serde, beside those of the domain.
 //!
-//! Names here are promises to programs. Nothing secret has a field but a link, where the flow
-//! shows one.
+//! Names here are a stable contract with programs. No field holds a secret, except a link where the
+//! flow returns one.
 
 mod backup;
 mod invites;
@@ -46,7 +46,7 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
-    /// A list that has no further page.
+    /// A list that has only one page.
     pub(super) fn whole(items: impl IntoIterator<Item = impl Into<T>>) -> Self {
         Self { items: items.into_iter().map(Into::into).collect(), next: None }
     }
@@ -58,7 +58,7 @@ impl<D, T: From<D>> From<Page<D>> for List<T> {
     }
 }
 
-/// A record after a change, and the change's revision.
+/// A changed record, with the revision of the change.
 #[derive(Debug, Serialize)]
 pub(super) struct Changed<T> {
     #[serde(flatten)]
@@ -106,7 +106,7 @@ enum What {
     Problem(Problem),
 }
 
-/// What is wrong with one of several.
+/// The fault of one of several.
 #[derive(Debug, Serialize)]
 struct Problem {
     code: &'static str,

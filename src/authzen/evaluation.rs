@@ -1,9 +1,9 @@
-//! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one question, or a batch.
+//! `POST /access/v1/evaluation` and `/access/v1/evaluations`: one query, or a batch.
 //!
-//! From the whole body to the answer nothing waits, but for two kinds of request that would keep
-//! others waiting: a long batch lets other decisions in between, and one with `options.explain` is
-//! answered apart from the threads that decide, one such request at a time. An answer is
-//! `{"decision":...}` and nothing else unless `options.explain` asks for more.
+//! Nothing waits between the complete body and the answer, except for two kinds of request that
+//! would delay others: a long batch yields to other decisions, and a request with `options.explain`
+//! runs outside the decision threads, one at a time. An answer is `{"decision":...}` only, unless
+//! `options.explain` asks for more.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ struct Context<'d> {
     roles: Vec<&'d str>,
 }
 
-/// An item that was no question.
+/// An item that is not a valid query.
 #[derive(Serialize)]
 struct Malformed<'f> {
     decision: bool,
@@ -57,7 +57,7 @@ struct ItemError<'f> {
     message: &'f str,
 }
 
-/// An item of a batch that is answered and not explained.
+/// An item of a batch that is answered but not explained.
 #[derive(Serialize)]
 struct Unexplained<'m> {
     decision: bool,
@@ -70,7 +70,7 @@ struct UnexplainedContext<'m> {
     message: &'m str,
 }
 
-/// Answers one question.
+/// Answers one query.
 ///
 /// # Errors
 /// `Invalid`, when the body is none; `TooLarge`; `Busy`, when the revision that the caller asks
@@ -84,8 +84,7 @@ pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, 
     }
 }
 
-/// From the bytes of one question to its answer; `None` where they are none, and where they ask for
-/// reasons.
+/// Answers one query from its bytes; `None` if they are not a query, or ask for reasons.
 #[must_use]
 pub fn answer(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
@@ -109,7 +108,7 @@ fn answer_with_reasons(app: &App, body: &[u8], told: Reasons) -> Result<Reply, F
     basis.one(&body, told)
 }
 
-/// Answers a batch, or one question where there is no batch.
+/// Answers a batch, or one query if the body has no batch.
 ///
 /// # Errors
 /// As [`evaluation`]; a malformed item is a deny of that item alone.
@@ -119,8 +118,7 @@ pub async fn evaluations(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     answer_batch(app, body).await
 }
 
-/// From the bytes of a batch, or of one question, to the answer. Lets others in between where it is
-/// long.
+/// Answers a batch, or one query, from its bytes. A long batch yields to others.
 ///
 /// # Errors
 /// `Invalid`, when they are neither; `Busy`, when too many ask for reasons.
@@ -147,7 +145,7 @@ pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure>
     Ok(basis.batch(&asked(&read, items)?, semantic).await)
 }
 
-/// The same where nothing need wait; `None` where it is long, asks for reasons, or is no batch.
+/// The same if nothing has to wait; `None` if the batch is long, asks for reasons, or is no batch.
 #[must_use]
 pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
@@ -168,7 +166,7 @@ pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
     }
 }
 
-/// A batch with reasons, as far as one request may ask for them.
+/// A batch with reasons, up to the limit of one request.
 fn explain_batch(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
     let policies = app.policies.load();
     let basis = Basis::now(app, &policies);
@@ -189,7 +187,7 @@ fn explain_batch(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure
     Ok(answers.end())
 }
 
-/// The questions of a batch; what is no question is a failure of its own.
+/// The queries of a batch; an invalid one is a failure of its own.
 fn asked<'v>(
     body: &Body<'v>,
     items: &'v [Value<'v>],
@@ -205,7 +203,7 @@ fn asked<'v>(
                 Kind::Invalid,
                 "bad_request",
                 format!(
-                    "the items of `evaluations` have more than {most} values in `context` and `properties` together, what they share counted for each: send several batches"
+                    "the items of `evaluations` have more than {most} values in `context` and `properties` together (shared values count for each item): send several batches"
                 ),
             ));
         }
@@ -214,8 +212,8 @@ fn asked<'v>(
     Ok(asked)
 }
 
-/// Answers apart from the threads that decide, one request at a time. Where the sidecar stops, at once
-/// and without reasons: a restart waits for no explanation.
+/// Answers outside the decision threads, one request at a time. If the sidecar is stopping,
+/// immediately and without reasons: a restart does not wait for explanations.
 async fn apart(
     app: &Arc<App>,
     work: impl Fn(&App, Reasons) -> Result<Reply, Failure> + Clone + Send + 'static,
@@ -239,7 +237,7 @@ async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
     request.body(max).await
 }
 
-/// `x-kwic-at-least: REVISION`: the caller knows of a change and wants it seen.
+/// `x-kwic-at-least: REVISION`: waits until decisions see the caller's change.
 async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
     let wanted = match request.at_least() {
         Sole::Absent => return Ok(()),
@@ -256,7 +254,7 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
     if app.directory.revision() >= wanted {
         return Ok(());
     }
-    // Each that waits holds a connection: others must find one.
+    // Each waiting request holds a connection: some must be left for others.
     let most = (app.config.limits.connections_max / 2).max(1);
     let Ok(_place) = app.waiting.take(&[(&[b"revision"], most)]) else {
         return Err(Failure::new(
@@ -271,18 +269,21 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
     let wait = Duration::from_millis(app.config.decision.wait_ms);
     tokio::select! {
         reached = app.directory.reached(wanted, wait) => if reached { return Ok(()) },
-        // No change comes any more.
+        // No more changes will come.
         () = app.stops() => {}
     }
     Err(Failure::new(
         Kind::Busy,
         "revision_not_reached",
-        format!("revision {wanted} is not reached yet, {} is: try again", app.directory.revision()),
+        format!(
+            "revision {wanted} is not reached yet, only {}: try again",
+            app.directory.revision()
+        ),
     ))
 }
 
-/// What an answer rests on: read before the first question is decided, so that no answer claims a
-/// change that it did not see, and one for a whole batch.
+/// The revision and the digest of an answer, read before the first query is decided, so that no
+/// answer claims a change that it did not see; one for a whole batch.
 struct Basis<'a> {
     app: &'a App,
     revision: Revision,
@@ -298,7 +299,7 @@ impl<'a> Basis<'a> {
         decide(self.app, self.policies, query, explain)
     }
 
-    /// Answers one question that may ask for reasons.
+    /// Answers one query that may ask for reasons.
     fn one(&self, body: &Body<'_>, told: Reasons) -> Result<Reply, Failure> {
         let query = body.single().query()?;
         if !body.explain || matches!(told, Reasons::Told) {
@@ -309,7 +310,7 @@ impl<'a> Basis<'a> {
         Ok(self.stamp(Reply::json(out)))
     }
 
-    /// Answers questions in order, and lets others in between.
+    /// Answers queries in order, and yields to others in between.
     async fn batch(&self, asked: &[Result<Query<'_>, Failure>], semantic: Semantic) -> Reply {
         let mut answers = Answers::new(self, semantic, asked.len());
         let mut work = 0;
@@ -327,7 +328,7 @@ impl<'a> Basis<'a> {
         answers.end()
     }
 
-    /// The same in one go; `None` where that would keep others waiting.
+    /// The same in one go; `None` if that would delay others.
     fn batch_at_once(
         &self,
         asked: &[Result<Query<'_>, Failure>],
@@ -337,12 +338,12 @@ impl<'a> Basis<'a> {
             return None;
         }
         let mut answers = Answers::new(self, semantic, asked.len());
-        // Stops at the first that ends the batch.
+        // Stops at the first decision that ends the batch.
         asked.iter().all(|query| answers.add(query, Reasons::Unasked));
         Some(answers.end())
     }
 
-    /// The stamp changes when members or policies do; each thread keeps the last one.
+    /// Changes with the members or the policies; each thread caches the last one.
     fn stamp(&self, reply: Reply) -> Reply {
         thread_local! {
             static LAST: RefCell<Option<(Revision, Digest, Stamp)>> = const { RefCell::new(None) };
@@ -362,11 +363,11 @@ impl<'a> Basis<'a> {
     }
 }
 
-/// As much work of a batch as one decision may wait for: some 64 questions that Cedar is asked, a
-/// millisecond or two.
+/// The work of a batch that one decision may have to wait for: some 64 queries that Cedar
+/// evaluates, a millisecond or two.
 const WORK_AT_ONCE: usize = 64 * WORK_OF_ONE;
 
-/// What a question costs beside its values, which cost one each.
+/// The cost of a query beside its values, which cost one each.
 const WORK_OF_ONE: usize = 16;
 
 fn work_of(query: &Result<Query<'_>, Failure>) -> usize {
@@ -378,13 +379,13 @@ fn work_of(query: &Result<Query<'_>, Failure>) -> usize {
 enum Reasons {
     Unasked,
     Told,
-    /// More items ask than one request may.
+    /// More items than one request may have explained.
     Beyond,
-    /// The sidecar stops, and nothing is looked for any more.
+    /// The sidecar is stopping.
     Stopping,
 }
 
-/// The answer to a batch under way.
+/// The response to a batch, under construction.
 struct Answers<'b> {
     basis: &'b Basis<'b>,
     semantic: Semantic,
@@ -400,8 +401,8 @@ impl<'b> Answers<'b> {
         Self { basis, semantic, out, answered: 0 }
     }
 
-    /// Answers the next item; what is no question is a deny of its own. False where none after it
-    /// is asked for.
+    /// Answers the next item; an invalid query is a deny. Returns false if the rest is not to be
+    /// answered.
     fn add(&mut self, query: &Result<Query<'_>, Failure>, reasons: Reasons) -> bool {
         if self.answered > 0 {
             self.out.push(b',');
@@ -475,7 +476,7 @@ fn write_unexplained(out: &mut Vec<u8>, decision: bool, why: Reasons) {
     write_or(out, plain, &Unexplained { decision, context });
 }
 
-/// Writes an answer, or the plain one where it cannot be written.
+/// Writes an answer, or the plain one if it cannot be serialized.
 fn write_or(out: &mut Vec<u8>, plain: &[u8], answer: &impl Serialize) {
     let begun = out.len();
     if serde_json::to_writer(&mut *out, answer).is_err() {

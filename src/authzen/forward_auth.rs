@@ -1,8 +1,9 @@
-//! `GET /forward-auth`: may whoever is signed in pass? For nginx `auth_request`, Traefik, Caddy.
+//! `GET /forward-auth`: authorization of requests for a proxy: nginx `auth_request`, Traefik,
+//! Caddy.
 //!
-//! The person comes from the session cookie or a bearer token, which may be an API token; so does
-//! the account; a caller names only the action and the resource. Tells nothing of a member but to
-//! who holds the member's session or token.
+//! The subject and the account come from the session cookie or from a bearer token, which may be an
+//! API token; the proxy names only the action and the resource. Reveals nothing of a member except
+//! to the holder of the member's session or token.
 
 use std::borrow::Cow;
 
@@ -16,11 +17,11 @@ use crate::flows::session_auth::{self, SignedIn};
 use crate::flows::token_auth::{self, Holder};
 use crate::http::{Reply, Request, query};
 
-/// So much of a misspelt name is logged.
+/// The maximum length of a misspelt name in the log.
 const NAME_CHARS_LOGGED: usize = 100;
 
-/// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it says
-/// only who it is.
+/// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it only
+/// identifies the caller.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`, `token_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
@@ -50,8 +51,8 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
         .header("cache-control", "no-store".to_owned()))
 }
 
-/// Proxies pass the sentence on to a browser: it tells nothing of the policies, nor of the question. One
-/// that is misspelt is the proxy's fault, and is said in the log.
+/// Proxies pass the sentence on to a browser, so it reveals nothing of the policies or of the
+/// query. A misspelt name is the proxy's fault, and is logged.
 fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     let sentence = "you do not have access to this: ask an administrator of your team for it";
     let denied = Failure::new(Kind::Denied, "not_allowed", sentence);
@@ -71,7 +72,7 @@ fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     }
 }
 
-/// Who wants to pass.
+/// The subject of the request.
 enum Who {
     Session(SignedIn),
     Program(Holder),
@@ -105,7 +106,7 @@ impl Who {
         }
     }
 
-    /// The role that counts: a member's, or the token's.
+    /// The effective role: the member's, or the token's.
     fn role(&self, app: &App) -> String {
         match self {
             Self::Session(signed_in) => {
@@ -129,7 +130,7 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The parameters.
+/// The query parameters.
 #[derive(Debug, Default)]
 struct Asked {
     action: Option<String>,
@@ -161,7 +162,7 @@ impl Asked {
             }
         }
         let given = [&asked.action, &asked.resource_type, &asked.resource_id];
-        // Half a question must never pass for none.
+        // An incomplete query must not be taken for none.
         match given.iter().filter(|given| given.is_some()).count() {
             0 | 3 => Ok(asked),
             _ => Err(bad(

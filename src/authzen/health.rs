@@ -1,6 +1,6 @@
-//! `/livez`, `/readyz` and `/metrics`: for whoever keeps the sidecar running.
+//! `/livez`, `/readyz` and `/metrics`: health checks and metrics for the operators.
 //!
-//! Tells counts, revisions and what is at fault with policies and store; never a member.
+//! Reports counts, revisions and faults of policies and store; never a member.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ struct Ready<'r> {
     digest: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
-    /// Without its cause, which names a path: nobody needs a key to ask for this.
+    /// Without its cause, which names a path: this endpoint needs no key.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_fault: Option<&'static str>,
     /// How many secrets of second factors no key opens; there only where there are some.
@@ -40,17 +40,18 @@ struct Ready<'r> {
     store_needs_restart: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies_unkept: Option<&'static str>,
-    /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions need no mail.
+    /// `ok`, `slow`, `stuck`, `stopped` or `off`: the worst of all accounts. Decisions do not need
+    /// mail.
     mail: &'static str,
-    /// Why a file that was sent could not be kept in the data folder.
+    /// Why an uploaded file could not be written to the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_fault: Option<String>,
-    /// Which sockets nobody can reach by their names.
+    /// The sockets that cannot be reached by their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets_fault: Option<String>,
 }
 
-/// The same for a state in which nothing can be changed, or decisions may not know all.
+/// The same for a state in which nothing can be changed, or decisions may be stale.
 #[derive(Serialize)]
 struct NotReady<'r> {
     status: &'r str,
@@ -63,24 +64,24 @@ fn not_ready(failure: &Failure) -> Reply {
     Reply::json_of(&body).status(status(failure.kind))
 }
 
-/// The process answers.
+/// The process is alive.
 #[must_use]
 pub fn livez() -> Reply {
     Reply::text("text/plain; charset=utf-8", "ok\n")
 }
 
-/// The sidecar decides, and by which policies; 503 while decisions may not know what is in the
+/// Whether the sidecar decides, and by which policies; 503 while decisions may miss changes of the
 /// store, and while a restart would find another store. A sidecar listens only once it has members
 /// and policies.
 ///
-/// Only the operator of the sidecar reads the whole fault; others read its place and no policy text.
-/// What is told has no path of this machine in it.
+/// Only the operator of the sidecar sees the whole fault; others see its place and no policy text.
+/// No path of this machine is shown.
 pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     if app.store.is_unsettled() {
         return not_ready(&Failure::new(
             Kind::Busy,
             "not_followed",
-            "the store broke off in a change, and decisions do not know yet whether it was made: free space on its disk",
+            "the store failed during a change, and decisions do not know yet whether the change was saved: free space on its disk",
         ));
     }
     let in_place = app.store.is_in_place().await;
@@ -99,7 +100,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         policies: if status.last_good { "last_good" } else { "live" },
         digest: policies.digest_hex(),
         keys_fault: app.caller_keys_fault.load().as_ref().map(
-            |_| "`decision.keys_file` was refused, and the keys before go on counting: see the log",
+            |_| "`decision.keys_file` was refused, and the previous keys stay active: see the log",
         ),
         fault: if to_operator { status.fault.clone() } else { status.short_fault() },
         secrets_without_key: Some(secrets_without_key(app)).filter(|count| *count > 0),
@@ -111,7 +112,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         store_needs_restart: app.store.is_broken().then_some(true),
         mail: if app.mailer.sends() { app.telemetry.mail.word() } else { "off" },
         policies_unkept: unkept.then_some(
-            "the live policies are not kept for the next start, which would begin with those before",
+            "the live policies are not saved yet: a restart would begin with the previous ones",
         ),
         data_fault: app.spooling.fault(),
         sockets_fault: sockets_fault(app),
@@ -134,7 +135,7 @@ fn running(app: &App) -> i64 {
     app.telemetry.reload_running(app.clock.now())
 }
 
-/// Whether what a restart would find is in order, for the operator of the sidecar.
+/// The results of the checks of what a restart would find, for the operator of the sidecar.
 ///
 /// # Errors
 /// As [`check::running`].
@@ -149,7 +150,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         made_ahead: u64,
         /// What was erased may still lie in the store's file.
         erased_left: bool,
-        /// Why the last start could not write it anew.
+        /// Why the last start could not rewrite the file.
         erased_fault: Option<String>,
     }
     let checked = check::running(app, permit).await?;
@@ -168,7 +169,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
     }))
 }
 
-/// Everything that is counted.
+/// All metrics.
 pub async fn metrics(app: &App, server: &Server) -> Reply {
     let disk = Disk {
         failures: app.store.failures(),

@@ -1,7 +1,8 @@
-//! JSON to values: each member of an object once, bounded in depth, borrowed where it can be.
+//! A JSON reader that rejects duplicate keys, limits the depth, and borrows from the input where
+//! possible.
 //!
-//! Never keeps the last of two members of one name, as most readers do: which of two answers a
-//! service meant is not for us to guess.
+//! Most readers keep the last of two equal keys; here they are an error, because it is unclear
+//! which value the caller meant.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use crate::domain::query::Record;
 use crate::domain::{Failure, Kind, Value, limits, typed};
 
-/// Up to this many members a scan is faster than a set.
+/// Up to this many keys a scan is faster than a set.
 const SCANNED_MAX: usize = 16;
 
 /// Reads a whole body.
@@ -37,7 +38,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Failure> {
     Ok(value)
 }
 
-/// Reads a value that may nest this deep.
+/// Reads a value of limited depth.
 #[derive(Clone, Copy)]
 struct AtDepth(usize);
 
@@ -107,7 +108,7 @@ impl<'de> Visitor<'de> for AtDepth {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key_seed(Name)? {
             if is_repeated(&record, &mut seen, &name) {
-                return Err(A::Error::custom(format!("the member `{name}` is there twice")));
+                return Err(A::Error::custom(format!("the key `{name}` is given twice")));
             }
             record.push((name, members.next_value_seed(inner)?));
         }
@@ -115,7 +116,7 @@ impl<'de> Visitor<'de> for AtDepth {
     }
 }
 
-/// Few members are scanned; a set takes over before scanning could cost a caller's patience.
+/// Few keys are scanned; a set takes over before the scan becomes quadratic.
 fn is_repeated<'de>(record: &Record<'de>, seen: &mut HashSet<String>, name: &str) -> bool {
     if record.len() < SCANNED_MAX {
         return record.iter().any(|(known, _)| known == name);
@@ -126,7 +127,7 @@ fn is_repeated<'de>(record: &Record<'de>, seen: &mut HashSet<String>, name: &str
     !seen.insert(name.to_owned())
 }
 
-/// Reads the name of a member, borrowed where it has no escapes.
+/// Reads a key, borrowed if it has no escapes.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -163,9 +164,9 @@ mod tests {
 
     #[test]
     fn members_stand_once_at_any_depth() {
-        assert!(refused(r#"{"a":1,"a":2}"#).contains("`a` is there twice"));
-        assert!(refused(r#"{"x":[{"y":{"b":1,"b":1}}]}"#).contains("`b` is there twice"));
-        assert!(refused(r#"{"\u0061":1,"a":2}"#).contains("`a` is there twice"));
+        assert!(refused(r#"{"a":1,"a":2}"#).contains("`a` is given twice"));
+        assert!(refused(r#"{"x":[{"y":{"b":1,"b":1}}]}"#).contains("`b` is given twice"));
+        assert!(refused(r#"{"\u0061":1,"a":2}"#).contains("`a` is given twice"));
         let many: Vec<String> = (0..40).map(|n| format!("\"m{n}\":0")).collect();
         assert!(parse(format!("{{{}}}", many.join(",")).as_bytes()).is_ok());
         assert!(refused(&format!("{{{},\"m39\":1}}", many.join(","))).contains("`m39`"));

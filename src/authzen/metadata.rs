@@ -1,6 +1,7 @@
-//! `GET /.well-known/authzen-configuration`: where the API is, as `decision.public_url` says.
+//! `GET /.well-known/authzen-configuration`: the URL of the API, from `decision.public_url`.
 //!
-//! Never made from the request's `Host`: a caller could then send others to an address of its own.
+//! Never derived from the `Host` of the request, which would let a caller direct others to an
+//! address of its choice.
 
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ struct Metadata<'m> {
     access_evaluations_endpoint: String,
 }
 
-/// The document, at the well-known path with the public address's own path behind it.
+/// The document, at the well-known path followed by the path of the public URL.
 ///
 /// # Errors
 /// `NotFound`, when no public address is configured, or another path is asked for.

@@ -1,8 +1,8 @@
-//! The question that nearly every service asks, read in one pass and without an allocation.
+//! The fast path for the usual query: parsed in one pass and without an allocation.
 //!
-//! Takes a body only where each member stands once, is known, and has the type that most have; for
-//! every other body it answers nothing, and [`super::json`] reads it and says what is wrong. So it
-//! never refuses a body, and what it does take means what it means there.
+//! Accepts a body only if each key occurs once, is known, and has the usual type. Any other body is
+//! left to [`super::json`], which reads it and reports faults. So this parser never refuses a body,
+//! and what it accepts has the same meaning there.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,8 +13,8 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::{EntityRef, Query, Value, limits};
 
-/// A question without a context, without options, and without properties of the action; or as much
-/// of one as an item of a batch, or the body around it, says.
+/// A query without a context, without options, and without properties of the action; or the part of
+/// one that an item of a batch, or the body around it, gives.
 #[derive(Default)]
 pub(super) struct Plain<'b> {
     subject: Option<Object<Entity<'b>>>,
@@ -34,22 +34,22 @@ struct Action<'b> {
     name: Option<&'b str>,
 }
 
-/// At most one property, of text: `account`, mostly.
+/// At most one property, a string: usually `account`.
 #[derive(Default)]
 struct Properties<'b>(Option<(Cow<'b, str>, Value<'b>)>);
 
 impl<'b> Plain<'b> {
-    /// `None` where the body is another or none: read it in full.
+    /// `None` if the body is not of this form: use the full parser.
     pub(super) fn read(body: &'b [u8]) -> Option<Self> {
         read(body).map(|Object(plain)| plain)
     }
 
-    /// `None` where something is missing or too long: read the body in full.
+    /// `None` if something is missing or too long: use the full parser.
     pub(super) fn query(&self) -> Option<Query<'_>> {
         self.query_in(&NOTHING)
     }
 
-    /// What an item does not say itself, the body around it says.
+    /// Members that an item lacks are taken from the body around it.
     fn query_in<'q>(&'q self, outer: &'q Plain<'_>) -> Option<Query<'q>> {
         let Object(action) = self.action.as_ref().or(outer.action.as_ref())?;
         Some(Query {
@@ -62,28 +62,28 @@ impl<'b> Plain<'b> {
     }
 }
 
-/// What is around a question that stands alone.
+/// The context of a query that is not in a batch.
 static NOTHING: Plain<'static> = Plain { subject: None, action: None, resource: None };
 
-/// Such questions, all of which are to be answered.
+/// A batch of such queries, all of which are to be answered.
 #[derive(Default)]
 pub(super) struct Batch<'b> {
     outer: Plain<'b>,
     items: Option<Items<'b>>,
 }
 
-/// As many as a batch has by default. An item takes a hundred times the room here that `{}` takes in
-/// a body, so that what is longer is left to the full reader, whose values are small.
+/// The default maximum of a batch. An item takes a hundred times the memory of `{}` in a body, so
+/// longer batches are left to the full parser, whose values are small.
 struct Items<'b>(Vec<Object<Plain<'b>>>);
 
 impl<'b> Batch<'b> {
-    /// `None` where the body is another or none: read it in full.
+    /// `None` if the body is not of this form: use the full parser.
     pub(super) fn read(body: &'b [u8]) -> Option<Self> {
         read(body).map(|Object(batch)| batch)
     }
 
-    /// `None` where there are no items or more than `most`, or one of them is no such question: read
-    /// the body in full.
+    /// `None` if there are no items or more than `most`, or one of them is not of this form: use
+    /// the full parser.
     pub(super) fn queries(&self, most: usize) -> Option<Vec<Query<'_>>> {
         let Items(items) = self.items.as_ref()?;
         if !(1..=most).contains(&items.len()) {
@@ -93,7 +93,7 @@ impl<'b> Batch<'b> {
     }
 }
 
-/// The whole body is text or it is not: cheaper to find out once than for each string in it.
+/// UTF-8 is checked once for the whole body, which is cheaper than for each string.
 fn read<'b, T: Parts<'b>>(body: &'b [u8]) -> Option<Object<T>> {
     serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
 }
@@ -108,9 +108,9 @@ fn short(text: Option<&str>) -> Option<&str> {
     text.filter(|text| text.len() <= limits::QUERY_NAME_BYTES_MAX)
 }
 
-/// What an object is read into, one member after another.
+/// The target of an object, key by key.
 trait Parts<'b>: Default {
-    /// Reads the value of the member of this name.
+    /// Reads the value of this key.
     ///
     /// # Errors
     /// Whatever is not taken here: a name that is not known, or a second time.
@@ -179,12 +179,12 @@ fn once<'b, A: MapAccess<'b>, T: Deserialize<'b>>(
     Ok(())
 }
 
-/// Read by nobody: the body is read again in full.
+/// Not shown: the full parser reads the body again.
 fn not_plain<E: Error>() -> E {
     E::custom("")
 }
 
-/// An object, and nothing else: what `derive` makes would take an array for it as well.
+/// An object only: what `derive` generates would accept an array as well.
 #[derive(Default)]
 struct Object<T>(T);
 
@@ -330,7 +330,7 @@ mod tests {
         assert!(Batch::read(of(most + 1).as_bytes()).is_none(), "it stops reading there");
     }
 
-    /// Around the items stands all of a question, and each of them replaces another part of it.
+    /// The body around the items has a complete query, and each item replaces another part of it.
     const REPLACING: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1"},"evaluations":[{},{"subject":{"type":"user","id":"m2"}},{"action":{"name":"templates:edit"}},{"resource":{"type":"template","id":"t2"}}]}"#;
 
     const PIECES: [&str; 22] = [

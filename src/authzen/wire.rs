@@ -1,12 +1,12 @@
-//! The shape of the API: bodies to questions, and what is wrong with a body that has another.
+//! The request format: bodies to queries, and the faults of other bodies.
 //!
-//! Reads names and members only; whether a name means anything is the engine's. Unknown members
-//! are ignored, as the specification asks.
+//! Checks keys and types only; the engine checks whether names exist. Unknown keys are ignored, as
+//! the specification requires.
 
 use crate::domain::query::{Record, member};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
 
-/// How a batch is worked through.
+/// The evaluation semantics of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Semantic {
     ExecuteAll,
@@ -14,12 +14,12 @@ pub(super) enum Semantic {
     PermitOnFirstPermit,
 }
 
-/// The members that a question is made of, wherever they stand.
+/// The sources of a query's members.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'v> {
     /// The item of a batch, or the body itself.
     own: &'v Record<'v>,
-    /// The body around an item, whose members hold where the item has none.
+    /// The body around an item, whose members are defaults for the item.
     outer: Option<&'v Record<'v>>,
 }
 
@@ -50,12 +50,12 @@ impl<'v> Body<'v> {
         Ok(body)
     }
 
-    /// The body as one question.
+    /// The body as one query.
     pub(super) fn single(&self) -> Source<'v> {
         Source { own: self.members, outer: None }
     }
 
-    /// The items of a batch; `None` where the body is to be taken as one question.
+    /// The items of a batch; `None` if the body is one query.
     ///
     /// # Errors
     /// `Invalid`, when `evaluations` is no array or too long.
@@ -75,7 +75,7 @@ impl<'v> Body<'v> {
         }
     }
 
-    /// An item as a question.
+    /// An item as a query.
     ///
     /// # Errors
     /// `Invalid`, when it is no object.
@@ -112,7 +112,7 @@ impl<'v> Body<'v> {
 }
 
 impl<'v> Source<'v> {
-    /// Reads the question.
+    /// Builds the query.
     ///
     /// # Errors
     /// `Invalid`, naming the member that is missing or of another kind.
@@ -157,14 +157,14 @@ impl<'v> Source<'v> {
         }
     }
 
-    /// An item's own member replaces the outer one as a whole.
+    /// An item's own member replaces the outer one completely.
     fn find(&self, what: &str) -> Option<&'v Value<'v>> {
         given(self.own, what).or_else(|| given(self.outer?, what))
     }
 }
 
-/// How many values the context and the properties of a question have, at any depth: what reading it
-/// costs.
+/// How many values the context and the properties of a query have, at any depth: the cost of
+/// reading it.
 pub(super) fn values(query: &Query<'_>) -> usize {
     let Query { subject, action_properties, resource, context, .. } = query;
     [subject.properties, action_properties, resource.properties, context]
@@ -174,7 +174,7 @@ pub(super) fn values(query: &Query<'_>) -> usize {
         .sum()
 }
 
-/// As deep as a body may nest.
+/// Recursion is limited by the depth of the body.
 fn values_in(value: &Value<'_>) -> usize {
     1 + match value {
         Value::List(items) => items.iter().map(values_in).sum(),
@@ -183,7 +183,7 @@ fn values_in(value: &Value<'_>) -> usize {
     }
 }
 
-/// A member that is there and not null: I-JSON counts null as left out.
+/// A member that is present and not null: I-JSON treats null as absent.
 fn given<'v>(members: &'v Record<'v>, name: &str) -> Option<&'v Value<'v>> {
     member(members, name).filter(|value| **value != Value::Null)
 }

@@ -1,6 +1,6 @@
-//! Work of which one piece runs at a time, and a few more wait.
+//! A bounded work queue: one piece of work runs, and a few more wait.
 //!
-//! Bounds what callers can ask for that is long and that others ask for, too. Does nothing itself.
+//! Limits long-running work that callers can request.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::domain::{Failure, Kind};
 /// A queue; clones share it.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// One for each piece that runs or waits.
+    /// One permit for each piece that runs or waits.
     places: Arc<Semaphore>,
-    /// One for the piece that runs.
+    /// One permit for the running piece.
     turn: Arc<Semaphore>,
 }
 
 impl Queue {
-    /// One in which so many may wait.
+    /// A queue in which so many may wait.
     #[must_use]
     pub fn new(waiting_max: usize) -> Self {
         Self {
@@ -28,8 +28,8 @@ impl Queue {
         }
     }
 
-    /// Runs `work` on a thread behind those that answer decisions, once it is its turn; to its end,
-    /// also when the caller stops waiting.
+    /// Runs `work`, when it is its turn, on a thread with a lower priority than the decision
+    /// threads; to its end, even if the caller stops waiting.
     ///
     /// # Errors
     /// `Busy`, when too many wait or the thread cannot start; `Internal`, when the work panics.

@@ -1,8 +1,9 @@
-//! What a backup or a restore that was killed has left: files and folders with keys and records in
-//! them that nobody will look for.
+//! Cleanup after an interrupted backup or restore: files and folders with keys and records that
+//! would otherwise stay unnoticed.
 //!
-//! Each backup under way has a note in the data folder, and its folder is locked while its maker
-//! lives. Only names that are made here are ever removed, and only of folders that hold nothing else.
+//! Each running backup has a note in the data folder, and its folder is locked while its process
+//! lives. Only names that are created here are ever removed, and only folders that contain nothing
+//! else.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -13,13 +14,13 @@ use std::path::{Path, PathBuf};
 use super::{KEYS, MANIFEST, STORE, is_key, new_file, pending};
 use crate::config::behind_links;
 
-/// The ending of the folder of a backup under way, behind eight hexadecimal digits.
+/// The suffix of the folder of a running backup, after eight hexadecimal digits.
 const ENDING: &str = ".part";
-/// The beginning of the name of a note.
+/// The prefix of the name of a note.
 const NOTE: &str = "backup-";
 /// No path is longer (`PATH_MAX` of Linux).
 const PATH_BYTES_MAX: u64 = 4096;
-/// How the file of every store begins; one that is copied is empty before that.
+/// The first bytes of a store's file; a new copy is empty before that.
 const STORE_BEGINS: &[u8] = b"redb\x1a\n\xa9\r\n";
 /// The beginning of the name that the file of an import has for a moment, before sixteen hexadecimal
 /// digits. Nothing is written to it while it has one.
@@ -27,14 +28,14 @@ const IMPORT: &str = "import-";
 /// So many names of a folder are looked at.
 const NAMES_MAX: usize = 10_000;
 
-/// A backup under way: its folder is locked, and noted in the data folder.
+/// A running backup: its folder is locked, and noted in the data folder.
 pub(super) struct Mark {
     _lock: Option<File>,
     note: PathBuf,
 }
 
 impl Mark {
-    /// Not every file system has locks, and a full one takes no note: a backup matters more.
+    /// Best effort: not every file system has locks, and a full one cannot store a note.
     pub(super) fn of(folder: &Path, data: &Path, mark: &str) -> Self {
         let lock = File::open(folder).ok().filter(|folder| folder.try_lock().is_ok());
         let note = data.join(format!("{NOTE}{mark}{ENDING}"));
@@ -52,8 +53,8 @@ impl Drop for Mark {
     }
 }
 
-/// Folders of killed backups: those that are noted in a data folder, and those that lie in it, beside
-/// it, or in further folders.
+/// Folders of interrupted backups: those noted in a data folder, and those in it, beside it, or in
+/// further folders.
 #[must_use]
 pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     let beside = super::above(data);
@@ -69,8 +70,8 @@ pub fn of_backups(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     found
 }
 
-/// What a killed restore, or a killed start, has left beside a store and its keys. Only while neither
-/// is under way.
+/// What an interrupted restore or start has left beside a store and its keys. Only while neither is
+/// running.
 #[must_use]
 pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let behind = |path: &Path| behind_links(path).unwrap_or_else(|_| path.to_owned());
@@ -79,7 +80,7 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
     found.extend(names(data).into_iter().filter(|path| is_import(path)));
     found.retain(|path| is_file(path));
-    // What a restore has begun to put into its place is not left behind.
+    // The files of a pending restore are still needed.
     if !pending::is_there(data) {
         found.extend(second_names(&store));
         let staged = [&store, &keys].map(|path| pending::staged(path).ok());
@@ -115,7 +116,7 @@ pub fn is_of_restore(path: &Path) -> bool {
     (is_file(path) && is_store()) || holds_only(path, is_key_file)
 }
 
-/// Removes the folders of killed backups, and their notes; answers which folders.
+/// Removes the folders of interrupted backups, and their notes; returns the folders.
 pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     let mut removed = of_backups(data, further);
     removed.retain(|folder| fs::remove_dir_all(folder).is_ok());
@@ -127,7 +128,7 @@ pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
     removed
 }
 
-/// The same for what a killed restore or start has left.
+/// The same for what an interrupted restore or start has left.
 pub fn remove_of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let mut removed = of_restores(data, store);
     removed.retain(|path| match path.is_dir() && !path.is_symlink() {
@@ -161,7 +162,7 @@ fn is_mark(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether this is a folder of our own making, and holds nothing else than a backup does.
+/// Whether this folder was created here, and contains only what a backup does.
 fn is_draft(folder: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mark = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once('.'));
@@ -176,7 +177,7 @@ fn is_draft(folder: &Path) -> bool {
     mark.is_some_and(|(_, mark)| is_mark(mark)) && is_own && holds_only(folder, is_known)
 }
 
-/// Whether this is a folder, and each of its entries is known. What cannot be read is not.
+/// Whether this is a folder with known entries only. False if it cannot be read.
 fn holds_only(folder: &Path, is_known: impl Fn(&Path) -> bool) -> bool {
     let is_folder = fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir());
     let Some(entries) = is_folder.then(|| fs::read_dir(folder).ok()).flatten() else {
@@ -191,7 +192,7 @@ fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// A regular file, and no link to one.
+/// A regular file, not a link.
 fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
 }
@@ -216,7 +217,7 @@ fn is_new_key(path: &Path) -> bool {
     })
 }
 
-/// Whether its maker still works on it; in doubt, it does.
+/// Whether its process is still running; true if that is unknown.
 fn is_alive(folder: &Path) -> bool {
     match File::open(folder).map(|folder| folder.try_lock()) {
         Ok(Ok(())) => false,

@@ -1,8 +1,8 @@
-//! A restore whose files lie whole beside those that they replace.
+//! The journal of a restore whose files are complete and ready to replace the current ones.
 //!
-//! Store and keys cannot be replaced in one step. So a note says, on the disk and before the first
-//! step, that all of it is to be done: a restore that is killed after that is finished by the next
-//! start or restore. Before that, nothing has been changed. Each step may be done again.
+//! Store and keys cannot be replaced in one step. So a note on disk, written before the first step,
+//! says that all steps are to be done: a restore that is interrupted after that is completed by the
+//! next start or restore. Before that, nothing has been changed. Each step is idempotent.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -12,17 +12,16 @@ use super::{KEYS, above, sync_folder};
 use crate::config::behind_links;
 use crate::domain::{Failure, Kind};
 
-/// The name of the note, in the data folder. It holds the ending of the names under which what was
-/// there is kept.
+/// The name of the note, in the data folder. It has the suffix for the names of the previous files.
 const NOTE: &str = "restore.pending";
-/// The ending of what is to take a place.
+/// The suffix of files that are ready to replace others.
 const RESTORING: &str = "restoring";
 /// How the ending of what a restore keeps begins; the time follows.
 pub const KEPT: &str = "before-restore-";
 /// More than any ending has.
 const NOTE_BYTES_MAX: u64 = 100;
 
-/// Where what is to take the place of a file or folder lies: beside it, on the same disk.
+/// The path of the replacement of a file or folder: beside it, on the same disk.
 ///
 /// # Errors
 /// As [`behind_links`].
@@ -30,36 +29,36 @@ pub fn staged(path: &Path) -> Result<PathBuf, Failure> {
     Ok(beside(&behind_links(path)?, RESTORING))
 }
 
-/// A path with one more ending.
+/// A path with a suffix.
 #[must_use]
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}.{ending}", path.display()))
 }
 
-/// Where the note is written before it gets its name.
+/// The path of the note before it is complete.
 #[must_use]
 pub fn draft(data: &Path) -> PathBuf {
     beside(&data.join(NOTE), "new")
 }
 
-/// Whether a restore was killed before its end.
+/// Whether a restore was interrupted.
 #[must_use]
 pub fn is_there(data: &Path) -> bool {
     fs::symlink_metadata(data.join(NOTE)).is_ok()
 }
 
-/// That a restore was killed, and what to do.
+/// The message that a restore was interrupted, and what to do.
 #[must_use]
 pub fn told(data: &Path) -> Failure {
     let sentence = format!(
-        "a restore was killed before its end, and store and keys in `{}` do not belong together: start the sidecar, which finishes it, or restore again",
+        "a restore was interrupted, and the store and the keys in `{}` do not belong together: start the sidecar, which completes it, or restore again",
         data.display()
     );
     Failure::new(Kind::Conflict, "restore_pending", sentence)
 }
 
-/// Says that everything that is staged is whole, and to be put into its place. What was there is kept
-/// under its name and `ending`.
+/// Records that all prepared files are complete and are to replace the current ones. The previous
+/// files are kept under their name and `ending`.
 ///
 /// # Errors
 /// `Internal` `restore_failed`.
@@ -76,8 +75,8 @@ pub fn begin(data: &Path, ending: &str) -> Result<(), Failure> {
     write().map_err(|fault| failed(&note, &fault))
 }
 
-/// Puts what is staged into its place, where a restore has begun to; answers where the keys that were
-/// there are kept, or `None` where there was nothing to do.
+/// Replaces the files, if a restore has begun to; returns where the previous keys are kept, or
+/// `None` if there was nothing to do.
 ///
 /// # Errors
 /// `Internal` `restore_failed`; as [`behind_links`].
@@ -118,17 +117,17 @@ fn ending(note: &Path) -> io::Result<String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match is_plain && !text.is_empty() {
         true => Ok(text.to_owned()),
-        false => Err(io::Error::other("it is no note of a restore: move it away")),
+        false => Err(io::Error::other("it does not belong to a restore: move it away")),
     }
 }
 
-/// That a file of a restore cannot be written.
+/// The failure to write a file of a restore.
 #[must_use]
 pub fn failed(place: &Path, fault: &io::Error) -> Failure {
     Failure::new(
         Kind::Internal,
         "restore_failed",
-        format!("`{}` cannot be written: {fault}; mend that, then restore again", place.display()),
+        format!("`{}` cannot be written: {fault}; fix that, then restore again", place.display()),
     )
 }
 

@@ -1,7 +1,8 @@
-//! Where a call comes from: the other end of the connection, or what the proxies in front say of it.
+//! The client address of a call: the peer of the connection, or what trusted proxies report.
 //!
-//! Only a trusted proxy is believed. What another one says is kept apart, as a claim. A proxy's own
-//! address is never taken for a person's: everybody behind it would share it.
+//! Only a trusted proxy is believed. What another one reports is kept separately, as a claim. The
+//! address of a proxy is never taken for a person's, since everybody behind the proxy would share
+//! it.
 
 use std::net::IpAddr;
 use std::sync::Once;
@@ -13,7 +14,7 @@ use crate::http::{Peer, Request, host_name};
 
 use super::Outside;
 
-/// Where a call comes from, as far as that is known.
+/// The client address of a call, as far as it is known.
 #[must_use]
 pub fn client(app: &App, request: &Request) -> ClientInfo {
     let agent = request.agent();
@@ -28,8 +29,8 @@ pub fn client(app: &App, request: &Request) -> ClientInfo {
     ClientInfo { address, claimed, agent }
 }
 
-/// The address that is believed, and the one that is only claimed. `hops` are what proxies say, the
-/// nearest first, `None` for what cannot be read.
+/// The trusted address, and the claimed one. `hops` are what proxies report, the nearest first,
+/// `None` for what cannot be parsed.
 fn behind(
     trusted: &[Network],
     peer: IpAddr,
@@ -38,19 +39,20 @@ fn behind(
 ) -> (Option<IpAddr>, Option<IpAddr>) {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(peer) {
-        // From this machine comes who works on it, or a proxy that is not named: with `https` to
-        // the outside there must be one. From elsewhere anybody can send such a header.
+        // A local peer is a local user, or a proxy that is not configured: with a public `https`
+        // URL there must be one. Remote peers can send such a header at will.
         let proxied = peer.is_loopback() && (ciphered || !hops.is_empty());
         return ((!proxied).then_some(peer), hops.first().copied().flatten());
     }
-    // The first that is no trusted proxy; where all are, the last: a network may hold both.
+    // The first hop that is not a trusted proxy; if all are, the last one: a network may contain
+    // both.
     let first = hops.iter().find(|hop| hop.is_none_or(|hop| !is_trusted(hop)));
     (first.or(hops.last()).copied().flatten(), None)
 }
 
-/// What proxies say, the nearest first. Most append to `X-Forwarded-For`; `Forwarded` (RFC 7239) and
-/// `X-Real-IP` count only where it is not there, since a proxy that does not know one of them
-/// passes a stranger's on.
+/// What proxies report, the nearest first. Most append to `X-Forwarded-For`; `Forwarded` (RFC 7239)
+/// and `X-Real-IP` are used only without it, since a proxy that does not know one of them passes a
+/// stranger's on.
 fn hops(request: &Request) -> Vec<Option<IpAddr>> {
     let has = |name| request.lines(name).next().is_some();
     if has("x-forwarded-for") {
@@ -62,8 +64,8 @@ fn hops(request: &Request) -> Vec<Option<IpAddr>> {
     request.lines("x-real-ip").rev().map(address_of).collect()
 }
 
-/// The addresses of `Forwarded`, the nearest first; `None` for `unknown`, a made-up name, and an element
-/// that names nobody.
+/// The addresses of `Forwarded`, the nearest first; `None` for `unknown`, an obfuscated name, and
+/// an element without one.
 fn forwarded(text: &str) -> Vec<Option<IpAddr>> {
     let of = |element: &&str| {
         unquoted_parts(element, ';').into_iter().find_map(|pair| {
@@ -76,7 +78,7 @@ fn forwarded(text: &str) -> Vec<Option<IpAddr>> {
     unquoted_parts(text, ',').iter().rev().map(|element| of(element).flatten()).collect()
 }
 
-/// Divides a text where the divider does not stand in quotes.
+/// Splits a text at separators outside quotes.
 fn unquoted_parts(text: &str, divider: char) -> Vec<&str> {
     let mut quoted = false;
     text.split(|c| {
@@ -86,15 +88,14 @@ fn unquoted_parts(text: &str, divider: char) -> Vec<&str> {
     .collect()
 }
 
-/// The address of a hop. Some proxies write the port behind it; a bare IPv6 address has colons of its
-/// own.
+/// The address of a hop. Some proxies append the port; a bare IPv6 address also contains colons.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let address = hop.parse().or_else(|_| host_name(hop).parse::<IpAddr>());
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Tells the log, once each, of a proxy that is not named and of one that says nothing.
+/// Logs, once each, a proxy that is not configured and one that reports nothing.
 fn tell(trusted: &[Network], peer: IpAddr, (address, claimed): (Option<IpAddr>, Option<IpAddr>)) {
     static UNNAMED: Once = Once::new();
     static MUTE: Once = Once::new();
@@ -167,7 +168,7 @@ mod tests {
                 assert_eq!(of(peer, Some("unknown"), ciphered), ["", ""]);
             }
         }
-        // Who is not on this machine is not let go for a header that anybody can send.
+        // A remote client is not trusted for a header that anybody can send.
         for hop in [None, Some("198.51.100.1"), Some("unknown")] {
             assert_eq!(of("203.0.113.9", hop, true)[0], "203.0.113.9");
         }

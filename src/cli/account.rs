@@ -1,6 +1,6 @@
 //! `kwic-team account`.
 //!
-//! Speaks to the running sidecar.
+//! Talks to the running sidecar.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
@@ -14,7 +14,7 @@ use super::{Exit, Global, Outcome, invite};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
-    /// Make an account, and an invite for its first administrator where an address is given
+    /// Create an account, and an invite for its first administrator if an address is given
     #[command(
         after_help = "Example: kwic-team account create --slug acme --name \"Acme\" --email ann@example.org --first-name Ann --last-name Lee"
     )]
@@ -43,7 +43,7 @@ pub(super) struct CreateArgs {
     /// The first administrator's first name
     #[arg(long, requires = "email", value_parser = filled)]
     first_name: Option<String>,
-    /// The first administrator's last name; left out for who has one name
+    /// The first administrator's last name; omit it for a person with one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
     /// The first administrator's role, where several administer
@@ -61,7 +61,7 @@ pub(super) struct EditArgs {
     /// How long invites may be accepted, in whole hours, such as `72h`
     #[arg(long, value_name = "TIME", value_parser = invite_hours)]
     invite_lifetime: Option<u64>,
-    /// Whether everybody needs two-step verification to sign in
+    /// Whether two-step verification is required to sign in
     #[arg(long)]
     two_step: Option<Switch>,
 }
@@ -102,7 +102,7 @@ fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
     let made = remote.json(&Call::new("POST", "/api/v1/accounts").body(&body))?;
     output::answer(global, &made, |made| {
         output::say(&format!(
-            "account {} is there, at revision {}",
+            "account {} was created, at revision {}",
             text(made, "slug"),
             text(made, "revision")
         ))?;

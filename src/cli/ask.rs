@@ -1,6 +1,6 @@
-//! Asks before what cannot be undone.
+//! Confirmation prompts for commands that cannot be undone.
 //!
-//! A person at a terminal is asked; where nobody can be, only `--yes` goes on.
+//! Asks at a terminal; without one, `--yes` is required.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -17,7 +17,7 @@ pub(super) struct Yes {
 }
 
 impl Yes {
-    /// Goes on only with a yes, given or said.
+    /// Continues only if confirmed by the flag or at the prompt.
     pub(super) fn or_ask(&self, question: &str) -> Result<(), Stop> {
         if self.yes || confirmed(question)? {
             return Ok(());

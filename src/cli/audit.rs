@@ -1,6 +1,6 @@
-//! `kwic-team audit`: who did what, and whether the chains hold.
+//! `kwic-team audit`: lists the audit log and verifies its hash chains.
 //!
-//! Speaks to the running sidecar.
+//! Talks to the running sidecar.
 
 use clap::Subcommand;
 use serde_json::Value as Json;
@@ -29,7 +29,7 @@ pub(super) enum AuditCommand {
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
         event: Option<String>,
     },
-    /// Walk the chains and recompute everything; exits 1 where one does not hold
+    /// Verify the hash chains; exits 1 if one was altered
     #[command(after_help = "Example: kwic-team audit verify --account acme --expect HEAD")]
     Verify {
         /// Only this account's chain
@@ -38,7 +38,7 @@ pub(super) enum AuditCommand {
         /// Only the store's own chain: accounts and policies
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// The head that was printed earlier: a chain must still reach it
+        /// A head that was printed earlier and that a chain must still contain
         #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
     },
@@ -124,7 +124,7 @@ fn row(entry: &Json) -> Vec<String> {
     row
 }
 
-/// Which chains are looked at.
+/// The chains to verify.
 #[derive(Clone, Copy)]
 enum Chain<'a> {
     Any,
@@ -154,7 +154,7 @@ fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&s
     print(global, &chains).or_else(Stop::unless_reader_left)?;
     if chains.iter().any(|chain| !text(chain, "fault").is_empty()) {
         return Err(Stop::failure(
-            "a chain does not hold: keep the file as it is, and find out who could write it",
+            "the audit log was altered: keep the store's file as it is, and find out who could write to it",
         ));
     }
     match expect {
@@ -203,7 +203,7 @@ fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -
         }
     }
     Err(Stop::failure(
-        "the chain holds in itself, but nowhere has the head that was expected: its end was cut off or written anew",
+        "the chain is intact, but does not contain the expected head: its end was cut off or rewritten",
     ))
 }
 

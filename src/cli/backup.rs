@@ -19,7 +19,7 @@ use crate::serve::offline::{self, Restored};
 
 #[derive(Args, Debug)]
 pub(super) struct BackupArgs {
-    /// The folder to make; it must not be there
+    /// The folder to create; it must not exist
     folder: PathBuf,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct BackupArgs {
 pub(super) struct RestoreArgs {
     /// The folder of the backup
     folder: PathBuf,
-    /// Leave the keys of the data folder as they are
+    /// Keep the keys of the data folder, and do not restore those of the backup
     #[arg(long)]
     without_keys: bool,
     #[command(flatten)]
@@ -58,16 +58,16 @@ pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
         if !offline {
             return Ok(());
         }
-        // Its lock was held meanwhile.
+        // The lock was held during the backup.
         output::say(&format!(
-            "no sidecar answered on `{}`, and no process had the file of the store (`kwic.redb`, unless configured otherwise) open: the backup was made from that file; where a sidecar runs on another folder, give its --data",
+            "no sidecar answered on `{}`, so the backup was made from the store's file (`kwic.redb` by default), which no other process had open; if a sidecar runs on another folder, give its --data",
             global.data.join("admin.sock").display()
         ))
     })
 }
 
 fn written(path: &Path) -> Result<&str, Stop> {
-    path.to_str().ok_or_else(|| Stop::usage("the path is no text: name another folder"))
+    path.to_str().ok_or_else(|| Stop::usage("the path is not valid UTF-8: name another folder"))
 }
 
 fn taken(taken: &Taken) -> Json {
@@ -89,7 +89,7 @@ fn print_taken(taken: &Json) -> Result<(), Stop> {
         output::count(taken, "keys", "key", "keys")
     ))?;
     output::line(
-        "it holds the keys and everything about everybody: keep it as you keep passwords; with `keys` kept apart from the rest, neither half opens a second factor",
+        "it holds the keys and all personal data: protect it as you protect passwords; if you store `keys` apart from the rest, neither part alone reveals the secrets of second factors",
     )
 }
 
@@ -98,7 +98,7 @@ pub(super) fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
     let with_keys = !args.without_keys;
     let backup = Backup::read(&args.folder, with_keys)?;
     args.yes.or_ask(&format!(
-        "Put the store in `{}` back to {}, revision {}? What was done since is undone, and everybody must sign in again.",
+        "Restore the store in `{}` to {}, revision {}? All later changes are undone, and everybody must sign in again.",
         global.data.display(),
         clock::written_out(backup.taken()),
         backup.revision().0
@@ -124,12 +124,12 @@ fn document(restored: &Restored) -> Json {
 fn print_restored(restored: &Restored) -> Result<(), Stop> {
     let Restored { undone, invites_without_key, secrets_without_key, .. } = restored;
     output::say(&format!(
-        "the store is as it was on {}, at revision {}",
+        "the store was restored to {}, revision {}",
         clock::written_out(restored.taken),
         restored.revision.0
     ))?;
     output::line(
-        "what was done since is undone: who was removed or suspended is back, roles, passwords, second factors and used recovery codes are those of then, and invites that were cancelled are open; look through them",
+        "later changes were undone: members who were removed or suspended are back, roles, passwords, second factors and recovery codes are as they were, and cancelled invites are open again; review them",
     )?;
     output::say(&format!(
         "ended: {}, {}, {} to a new password or address",
@@ -139,18 +139,18 @@ fn print_restored(restored: &Restored) -> Result<(), Stop> {
     ))?;
     if *invites_without_key > 0 {
         output::say(&format!(
-            "{} made with a key that is not there: a link that arrived opens, no mail can bring it again; run `kwic-team invite resend`",
+            "{} made with a key that is missing: links that have arrived still work, but cannot be mailed again; run `kwic-team invite resend` for new ones",
             counted(*invites_without_key, "open invite was", "open invites were")
         ))?;
     }
     if *secrets_without_key > 0 {
         output::say(&format!(
-            "{} of second factors cannot be opened, for want of their key: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
+            "{} of second factors cannot be decrypted, since their key is missing: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
             counted(*secrets_without_key, "secret", "secrets")
         ))?;
     }
     for path in &restored.kept {
-        output::say(&format!("what was there is kept: {}", path.display()))?;
+        output::say(&format!("the previous files are kept: {}", path.display()))?;
     }
     output::line("start the sidecar: kwic-team serve")
 }

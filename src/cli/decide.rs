@@ -1,7 +1,7 @@
-//! `kwic-team decide`: one question, to the running sidecar or to a folder.
+//! `kwic-team decide`: one query, to the running sidecar or to a policy folder.
 //!
-//! Exits 0 for allow and 2 for deny. On a folder the subject is an entity of its
-//! `entities.json`, or a member made up by `--role`.
+//! Exits 0 for allow and 2 for deny. For a folder the subject is an entity of its `entities.json`,
+//! or a synthetic member from `--role`.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ use crate::domain::{Decision, EntityRef, MemberView, Query, Texts, Timestamp, Va
 use crate::engine::{Members, Snapshot, World};
 use crate::flows::roles::Titles;
 
-/// One byte more than a file of a policy folder may have: it shows that there are too many.
+/// One byte more than the maximum of a policy file: shows that the file is too large.
 const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]
 pub(super) struct DecideArgs {
-    /// Who asks, as TYPE:ID
+    /// The subject, as TYPE:ID
     #[arg(long, value_name = "TYPE:ID")]
     subject: String,
     /// The action's name
     #[arg(long)]
     action: String,
-    /// What it would be done to, as TYPE:ID
+    /// The resource, as TYPE:ID
     #[arg(long, value_name = "TYPE:ID")]
     resource: String,
     /// The account that the resource is in
@@ -50,7 +50,7 @@ pub(super) struct DecideArgs {
     /// The context, as a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
-    /// Say why
+    /// Explain the decision
     #[arg(long)]
     explain: bool,
     /// Ask this policy folder instead of the running sidecar
@@ -62,7 +62,7 @@ pub(super) struct DecideArgs {
     /// With --policies: the subject is a member with this role
     #[arg(long, requires = "policies")]
     role: Option<String>,
-    /// With --role: the member's account; that of the resource where left out
+    /// With --role: the member's account; by default that of the resource
     #[arg(long, value_name = "SLUG", requires = "role")]
     member_account: Option<String>,
     /// With --role: the member is suspended
@@ -70,7 +70,7 @@ pub(super) struct DecideArgs {
     suspended: bool,
 }
 
-/// What the caller says beside the names, as objects.
+/// The caller's attributes, as JSON objects.
 struct Said {
     subject: Map<String, Json>,
     action: Map<String, Json>,
@@ -154,7 +154,7 @@ fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
     text.map_or_else(|| Ok(Map::new()), |text| json_object::read(flag, text))
 }
 
-/// The member that `--role` makes up.
+/// The synthetic member of `--role`.
 struct MadeUp<'m>(Option<MemberView<'m>>);
 
 impl Members for MadeUp<'_> {
@@ -202,7 +202,7 @@ fn on_folder(
     Ok(answer(&snapshot.decide(&query, &world, args.explain)))
 }
 
-/// The folder, with other entities where they are given.
+/// The folder, with other entities if they are given.
 fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?;

@@ -1,4 +1,4 @@
-//! `kwic-team doctor`: what is in order, what is not, and what to do next.
+//! `kwic-team doctor`: checks an installation and says what to fix.
 //!
 //! Asks the running sidecar through `admin.sock`, and looks at the data folder itself; where no
 //! sidecar answers, at the store's file, too. Changes no record; tries whether the disk takes one.
@@ -21,7 +21,7 @@ use crate::flows::review::FindingKind;
 use crate::keys::Keys;
 use crate::socket_file;
 
-/// How something stands.
+/// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ok,
@@ -39,7 +39,7 @@ impl State {
     }
 }
 
-/// One line.
+/// One line of the report.
 struct Line {
     state: State,
     about: &'static str,
@@ -140,7 +140,7 @@ fn data_folder(data: &Path) -> Line {
     let place = data.display();
     match mode(data) {
         Ok(mode) if mode & 0o077 == 0 => {
-            Line::ok("data", format!("the data folder `{place}` is its owner's alone"))
+            Line::ok("data", format!("the data folder `{place}` is accessible only to its owner"))
         }
         Ok(mode) => Line::fail(
             "data",
@@ -150,12 +150,12 @@ fn data_folder(data: &Path) -> Line {
         ),
         Err(fault) => Line::fail(
             "data",
-            format!("the data folder `{place}` cannot be looked at: {fault}; give another --data"),
+            format!("the data folder `{place}` cannot be read: {fault}; give another --data"),
         ),
     }
 }
 
-/// Every key must be readable: a link that was made with one that is not opens nothing.
+/// Every key must be readable: links of an unreadable key no longer work.
 fn keys_folder(keys: &Path) -> Vec<Line> {
     let unreadable = |path: &Path, fault: &io::Error| {
         let place = path.display();
@@ -200,7 +200,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
             count => Line::ok(
                 "keys",
                 format!(
-                    "{} in `{place}`, which the owner alone can read",
+                    "{} in `{place}`, which only the owner can read",
                     counted(count, "key", "keys")
                 ),
             ),
@@ -210,7 +210,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
         let place = path.display();
         Line::warn(
             "keys",
-            format!("`{place}` is no key, and no backup holds it: move it elsewhere"),
+            format!("`{place}` is not a key, and no backup includes it: move it elsewhere"),
         )
     }));
     lines
@@ -234,7 +234,7 @@ fn policies(ready: &Json) -> Line {
     }
 }
 
-/// What the sidecar cannot write, it loses at its end.
+/// What the sidecar cannot write now is lost when it stops.
 fn disk(ready: &Json) -> Vec<Line> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
@@ -261,14 +261,14 @@ fn disk(ready: &Json) -> Vec<Line> {
         lines.push(Line::fail(
             "policies",
             format!(
-                "{unkept}: let the store be written again, and the sidecar keeps them by itself"
+                "{unkept}: make the store writable again, and the sidecar saves them by itself"
             ),
         ));
     }
     lines
 }
 
-/// What a restart would find, as the running sidecar sees it.
+/// What a restart would find, as the running sidecar reports.
 fn whole(remote: &Remote) -> Vec<Line> {
     let checked = match remote.json(&Call::new("GET", "/check")) {
         Ok(checked) => checked,
@@ -306,7 +306,7 @@ fn made_ahead(count: u64) -> Option<Line> {
 
 /// That what was erased may still lie in the store's file, and why the last start has not changed that.
 fn erased_left(fault: &str) -> Line {
-    let what = "what was erased may still lie in the store's file";
+    let what = "erased data may still be in the store's file";
     match fault.is_empty() {
         true => Line::warn(
             "erasure",
@@ -317,13 +317,13 @@ fn erased_left(fault: &str) -> Line {
         false => Line::fail(
             "erasure",
             format!(
-                "{what}, which the last start could not write anew: {fault}; free as much space as the file takes, then restart the sidecar"
+                "{what}, which the last start could not rewrite: {fault}; free as much space as the file takes, then restart the sidecar"
             ),
         ),
     }
 }
 
-/// The same where no sidecar answers.
+/// The same without a running sidecar.
 fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
     let config = match serve::configured(global, &global.data) {
         Ok(config) => config,
@@ -340,7 +340,7 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
         return vec![Line::fail(
             "store",
             format!(
-                "there is no store `{}`: where one was, put it back, or restore a backup with `kwic-team restore`",
+                "there is no store `{}`: if there was one, put it back, or restore a backup with `kwic-team restore`",
                 store.display()
             ),
         )];
@@ -359,17 +359,17 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
     }
 }
 
-/// What a look at the store and its keys has found.
+/// The result of the check of the store and its keys.
 fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<Line> {
     let mut lines = vec![match store {
         Some(fault) => Line::fail("store", fault),
-        None => Line::ok("store", "every page of the store holds what was written to it"),
+        None => Line::ok("store", "every page of the store has a correct checksum"),
     }];
     if !keys.is_empty() {
         lines.push(Line::fail(
             "keys",
             format!(
-                "the sidecar works with keys that are not in the folder `keys`, or are others there: {}; put them back before it ends, or what they sealed is lost",
+                "the sidecar uses keys that are missing from the folder `keys`, or differ there: {}; put them back before it stops, or the secrets that they encrypted are lost",
                 keys.join(", ")
             ),
         ));
@@ -377,7 +377,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     if secrets > 0 {
         lines.push(Line::fail(
             "keys",
-            format!("{} sealed with a key that is lost: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
+            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
     }
     lines.extend(empty.iter().map(|slug| {
@@ -410,7 +410,7 @@ fn left_behind(global: &Global) -> Vec<Line> {
     files.chain(sockets).map(|sentence| Line::warn("leftovers", sentence)).collect()
 }
 
-/// What only the running sidecar knows. What it does not answer is a line, too.
+/// What only the running sidecar knows. A missing answer is a line, too.
 fn running(remote: &Remote) -> Vec<Line> {
     let mut lines = Vec::new();
     let accounts = match items(remote, "/api/v1/accounts") {
@@ -440,7 +440,7 @@ fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
     Ok(found)
 }
 
-/// How mail goes out, and what came back of each account.
+/// The status of mail, and the bounces of each account.
 fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
     let (mut lines, mut statuses) = (Vec::new(), Vec::new());
     for slug in slugs {
@@ -469,12 +469,12 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
     lines
 }
 
-/// Accounts that a line names at most.
+/// The maximum number of accounts in a line.
 const NAMED_MAX: usize = 5;
 
-/// One line for all accounts: where letters wait, the one that waits longest is named.
+/// One line for all accounts: the one with the longest waiting letter is named.
 fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<Line> {
-    // Without its last letter, a longer moment is a later one.
+    // Without its last letter, a longer duration is a later one.
     let moment = |text: String| text.trim_end_matches('Z').to_owned();
     let since = |status: &Json| {
         moment(status.get("oldest").map(|oldest| text(oldest, "since")).unwrap_or_default())
@@ -516,7 +516,7 @@ fn mail_itself(status: &Json) -> Line {
     }
 }
 
-/// What the sidecar itself says should be mended.
+/// What the sidecar says should be fixed.
 fn warnings(remote: &Remote) -> Vec<Line> {
     let found = match items(remote, "/api/v1/warnings") {
         Ok(found) => found,
@@ -568,12 +568,12 @@ fn chains(remote: &Remote) -> Vec<Line> {
         match text(chain, "fault") {
             fault if fault.is_empty() => {
                 let entries = output::count(chain, "entries", "entry", "entries");
-                Line::ok("audit", format!("{name} holds, with {entries}"))
+                Line::ok("audit", format!("{name} is intact, with {entries}"))
             }
             fault => Line::fail(
                 "audit",
                 format!(
-                    "{name} does not hold: {fault}; keep the file as it is, and find out who could write it"
+                    "{name} was altered: {fault}; keep the store's file as it is, and find out who could write to it"
                 ),
             ),
         }

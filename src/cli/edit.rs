@@ -1,7 +1,7 @@
-//! What an edit changes, and on what it rests.
+//! Edits of a member or an invite, with optimistic locking.
 //!
-//! Every edit names the version that was read before it, so that two people who edit at once do
-//! not undo each other. Reads nothing itself.
+//! Every edit carries the version that was read before it, so that two concurrent edits do not
+//! overwrite each other.
 
 use clap::Args;
 use serde_json::{Map, Value as Json};
@@ -11,7 +11,7 @@ use super::remote::{Call, Remote};
 use super::role;
 use super::values::filled;
 
-/// What can be changed about a person, member or invited.
+/// The editable fields of a person, member or invitee.
 #[derive(Args, Debug)]
 pub(super) struct Person {
     /// The new first name
@@ -42,7 +42,7 @@ impl Person {
     }
 }
 
-/// An object of what was given; a usage error naming the `flags` where nothing was.
+/// An object of the given values; a usage error with the `flags` if there are none.
 pub(super) fn changes<const N: usize>(
     given: [(&str, Option<Json>); N],
     flags: &str,
@@ -55,13 +55,13 @@ pub(super) fn changes<const N: usize>(
     }
 }
 
-/// An object of what was given.
+/// An object of the given values.
 pub(super) fn object<const N: usize>(given: [(&str, Option<Json>); N]) -> Json {
     let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Json::Object(given.collect::<Map<_, _>>())
 }
 
-/// Changes what was read as `before`, if it is still as it was read.
+/// Changes the record if it is unchanged since `before` was read.
 pub(super) fn patch(
     remote: &Remote,
     path: String,

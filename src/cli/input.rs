@@ -1,4 +1,4 @@
-//! Files that a command reads whole: bounded in bytes and, where they are pipes, in time.
+//! Input files of commands: limited in size and, for pipes, in time.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Stop;
 use super::wait_limit::WaitLimit;
 
-/// The first bytes of a file, at most so many.
+/// The first bytes of a file, up to a limit.
 pub(super) fn bytes(path: &Path, most: u64, limit: &WaitLimit) -> Result<Vec<u8>, Stop> {
     let place = path.display().to_string();
     let unreadable = |fault: io::Error| Stop::failure(format!("`{place}` cannot be read: {fault}"));

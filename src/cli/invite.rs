@@ -1,7 +1,7 @@
 //! `kwic-team invite`.
 //!
-//! Speaks to the running sidecar. A link is printed where the sidecar shows it, on a line of its
-//! own; never made up or kept.
+//! Talks to the running sidecar. A link is printed on its own line if the sidecar returns it; it is
+//! never generated or kept here.
 
 use std::path::{Path, PathBuf};
 
@@ -60,13 +60,13 @@ pub(super) enum InviteCommand {
         #[command(flatten)]
         person: edit::Person,
     },
-    /// Send a new link; the old one opens no more
+    /// Send a new link; the previous one stops working
     #[command(after_help = "Example: kwic-team invite resend ann@example.org")]
     Resend(Who),
-    /// Print the link that opens, to pass it on
+    /// Print the current link, to pass it on
     #[command(after_help = "Example: kwic-team invite link ann@example.org")]
     Link(Who),
-    /// Take an invite back
+    /// Revoke an invite
     #[command(after_help = "Example: kwic-team invite revoke ann@example.org --yes")]
     Revoke {
         #[command(flatten)]
@@ -86,13 +86,13 @@ pub(super) struct SendArgs {
     /// The first name
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     first_name: Option<String>,
-    /// The last name; left out for who has one name
+    /// The last name; omit it for a person with one name
     #[arg(long)]
     last_name: Option<String>,
     /// The role
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
-    /// A name for this call: sent again under it, it invites nobody twice
+    /// An idempotency key: a call that is repeated with it invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
     /// CSV or JSON lines with everybody to invite
@@ -101,12 +101,12 @@ pub(super) struct SendArgs {
         conflicts_with_all = ["email", "first_name", "last_name", "role", "idempotency_key"]
     )]
     file: Option<PathBuf>,
-    /// The file's format, where its name does not end in `.csv` or `.jsonl`
+    /// The file's format, if its name does not end in `.csv` or `.jsonl`
     #[arg(long, conflicts_with = "email")]
     format: Option<Format>,
 }
 
-/// What can stand in a header field.
+/// The characters that a header value may have.
 fn printable(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
@@ -176,7 +176,7 @@ fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
     output::answer(global, &remote.json(&call)?, print_sent)
 }
 
-/// What somebody who has just invited needs to know.
+/// Prints the result of an invitation.
 pub(super) fn print_sent(invite: &Json) -> Result<(), Stop> {
     let revision = match text(invite, "revision") {
         revision if revision.is_empty() => revision,
@@ -207,7 +207,7 @@ fn print_link(invite: &Json) -> Result<(), Stop> {
         ));
     }
     output::say(&format!(
-        "the link of {} opens until {}",
+        "the link of {} works until {}",
         output::person(invite),
         text(invite, "expires")
     ))?;
@@ -274,7 +274,7 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
     )))
 }
 
-/// The invite that can still be accepted, else the newest that has expired.
+/// The invite that can still be accepted, else the newest expired one.
 fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, Stop> {
     let address = email.as_str();
     let mut all = Vec::new();
@@ -311,7 +311,7 @@ fn path_of(who: &Who, invite: &Json, verb: &str) -> String {
     who.account.path(&format!("/api/v1/invites/{}{verb}", text(invite, "id")))
 }
 
-/// Invites everybody in a file with one call; each gets a verdict.
+/// Invites everybody in a file with one call; each gets a result.
 fn send_all(
     global: &Global,
     remote: &Remote,
@@ -331,7 +331,7 @@ fn send_all(
         Some(Json::Array(verdicts)) if verdicts.len() == people.len() => verdicts,
         _ => {
             return Err(Stop::failure(
-                "the sidecar's answer does not tell of each line: `kwic-team invite list` shows who is invited",
+                "the sidecar's answer does not report each line: `kwic-team invite list` shows who is invited",
             ));
         }
     };
@@ -352,10 +352,10 @@ fn send_all(
     match lines.as_slice() {
         [] => Ok(Exit::Ok),
         [line] => Err(Stop::failure(format!(
-            "line {line} was refused: fix it, and send no other line again"
+            "line {line} was refused: fix it, and send only that line again"
         ))),
         lines => Err(Stop::failure(format!(
-            "lines {} were refused: fix them, and send no other line again",
+            "lines {} were refused: fix them, and send only those lines again",
             lines.join(", ")
         ))),
     }

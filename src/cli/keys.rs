@@ -1,6 +1,6 @@
 //! `kwic-team keys`: the secret keys in the data folder.
 //!
-//! Only ever adds one. Never prints a key.
+//! Only adds keys. Never prints one.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -10,9 +10,9 @@ use crate::keys::Keys;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Add new keys; the next start puts every secret under them
+    /// Add new keys; the next start encrypts every secret with them
     #[command(
-        after_help = "Example: kwic-team keys rotate\n\nOld keys stay: links in mail that went out open by them. When the sidecar was restarted and 30 days have passed, the longest that a link lives, the old files may be removed; keep them with the backups from before."
+        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Once the sidecar was restarted and 30 days have passed, the longest lifetime of a link, you may delete the old files; keep them with the backups that were made before."
     )]
     Rotate,
 }
@@ -41,7 +41,7 @@ fn rotate(global: &Global) -> Outcome {
         output::line(path)?;
     }
     output::line(
-        "restart the sidecar: what is new is made with these, and what is stored is put under them",
+        "restart the sidecar: it then uses the new keys, and encrypts the stored secrets with them",
     )?;
     Ok(Exit::Ok)
 }

@@ -1,6 +1,6 @@
-//! `kwic-team mail`: what leaves, what does not, and why.
+//! `kwic-team mail`: the status of mail, a test mail, and resuming after a stop.
 //!
-//! Speaks to the running sidecar; sends nothing itself.
+//! Talks to the running sidecar; sends nothing itself.
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
@@ -16,7 +16,7 @@ pub(super) enum MailCommand {
     /// Show how mail is sent, whether it is stopped and why, and what waits
     #[command(after_help = "Example: kwic-team mail status")]
     Status(Account),
-    /// Send one mail, naming each step; exits 1 where a step fails
+    /// Send one mail and report each step; exits 1 if a step fails
     #[command(after_help = "Example: kwic-team mail test ann@example.org")]
     Test {
         /// Where to
@@ -106,14 +106,14 @@ fn passed(step: &Json) -> bool {
     step.get("ok").and_then(Json::as_bool) == Some(true)
 }
 
-/// How far the mail of an answer got, in plain words.
+/// The delivery status in a response, in plain words.
 pub(super) fn words(answer: &Json) -> String {
     let Some(delivery) = answer.get("delivery") else { return String::new() };
     let state = text(delivery, "state");
     let mut words = match state.as_str() {
         "none" => "no mail is sent".to_owned(),
         "sending" => "is being sent".to_owned(),
-        "handed_over" => "handed to the mail server".to_owned(),
+        "handed_over" => "accepted by the mail server".to_owned(),
         _ => state,
     };
     for (before, part) in

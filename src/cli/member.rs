@@ -1,6 +1,6 @@
 //! `kwic-team member`.
 //!
-//! Speaks to the running sidecar. What cannot be undone asks first.
+//! Talks to the running sidecar. Asks for confirmation where a change cannot be undone.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -49,7 +49,7 @@ pub(super) enum MemberCommand {
         /// Only active or suspended ones
         #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
         status: Option<String>,
-        /// The order; with `-` the other way round
+        /// The sort order; a leading `-` reverses it
         #[arg(long, allow_hyphen_values = true, value_parser = orders())]
         sort: Option<String>,
     },
@@ -64,7 +64,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit::Person,
     },
-    /// Suspend a member: sessions end, and no sign-in until restored; what decisions say is up to the policies
+    /// Suspend a member: all sessions end, and sign-in is refused until restored; the policies decide what else changes
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(Who),
     /// Restore a suspended member
@@ -76,7 +76,7 @@ pub(super) enum MemberCommand {
     /// Let a member set a new password: print the link, or mail it
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(Who),
-    /// Take a member's second factor away, and end the sessions: the member sets up a new one
+    /// Reset a member's two-step verification and end all sessions; the member sets up a new second factor
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(Who),
     /// Remove a member for good
@@ -87,9 +87,9 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Erase what is personal of a member who was removed
+    /// Erase the personal data of a removed member
     #[command(
-        after_help = "Example: kwic-team member erase m42 --yes\n\nA removed member is named by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that the file of the store is written anew."
+        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data."
     )]
     Erase {
         /// The id of the removed member
@@ -103,7 +103,7 @@ pub(super) enum MemberCommand {
     /// Show who has access and may not need it
     #[command(after_help = "Example: kwic-team member review")]
     Review(Account),
-    /// Make members from a file, all or nothing
+    /// Import members from a file, all or nothing
     #[command(
         after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines."
     )]
@@ -112,11 +112,11 @@ pub(super) enum MemberCommand {
         account: Account,
         /// CSV or JSON lines
         file: PathBuf,
-        /// The file's format, where its name does not end in `.csv` or `.jsonl`
+        /// The file's format, if its name does not end in `.csv` or `.jsonl`
         #[arg(long)]
         format: Option<Format>,
     },
-    /// Write all members, or everything that is kept of one, to a file or standard output
+    /// Export all members, or all data kept about one, to a file or standard output
     #[command(
         after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
@@ -129,7 +129,7 @@ pub(super) enum MemberCommand {
         /// CSV or JSON lines
         #[arg(long, default_value = "csv", conflicts_with = "member")]
         format: Format,
-        /// CSV with a byte order mark, by which Excel knows UTF-8
+        /// CSV with a byte order mark, so that Excel reads it as UTF-8
         #[arg(long, conflicts_with_all = ["member", "format"])]
         excel: bool,
         /// The file to write
@@ -138,7 +138,7 @@ pub(super) enum MemberCommand {
     },
 }
 
-/// Each order, and the other way round.
+/// Each sort order, and its reverse.
 fn orders() -> PossibleValuesParser {
     let forward = MemberOrder::ALL.into_iter().map(|order| order.as_str().to_owned());
     PossibleValuesParser::new(forward.flat_map(|order| [format!("-{order}"), order]))
@@ -211,10 +211,10 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
     Ok(Exit::Ok)
 }
 
-/// Ids that stand for calls below `/members/`.
+/// Ids that are the names of calls below `/members/`.
 const CALLS: [&str; 3] = ["import", "export", "review"];
 
-/// The member of an account whom somebody names.
+/// The member of an account by id or address.
 pub(super) fn named(remote: &Remote, member: String, account: &Account) -> Result<Json, Stop> {
     find(remote, &Who { member, account: account.clone() })
 }
@@ -290,7 +290,7 @@ fn last_removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> O
     asked.ok().and(last)
 }
 
-/// Says of an address that is no member's that it is invited, where it is.
+/// If an address is not a member's but invited, says so.
 fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Option<Stop> {
     let email = Email::parse(address).ok()?;
     let mut waits = false;
@@ -364,13 +364,13 @@ fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
 
 fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     let member = find(remote, who)?;
-    // A member would show an own factor here.
+    // A member would have to present a second factor here.
     let shown = edit::object([]);
     let path = path_of(who, &member, "/reset-two-step");
     let ended = remote.json(&Call::new("POST", path).body(&shown))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
-            "{} has no second factor any more, at revision {}: {} ended; the password stays as it is",
+            "the two-step verification of {} was reset, at revision {}: {} ended; the password stays the same",
             output::person(&member),
             text(ended, "revision"),
             output::count(ended, "sessions_ended", "session", "sessions")
@@ -384,17 +384,17 @@ fn reset_password(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     output::answer(global, &reset, |reset| print_reset(&output::person(&member), reset))
 }
 
-/// How somebody sets a new password: with the link that is printed, else with the one in the mail.
+/// How to set a new password: with the printed link, else with the one in the mail.
 pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
     let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
     if text(reset, "link").is_empty() {
         output::say(&format!(
-            "mail brings {name} a link that opens until {expires}, at revision {revision}"
+            "a link to set a new password is mailed to {name} and works until {expires}, at revision {revision}"
         ))?;
         return output::say(&format!("mail: {}", mail::words(reset)));
     }
     output::say(&format!(
-        "with this link, which opens until {expires}, {name} sets a new password, at revision {revision}"
+        "give {name} this link to set a new password; it works until {expires}, at revision {revision}"
     ))?;
     output::link(reset)
 }
@@ -438,7 +438,7 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
             output::count(erased, "letters_erased", "letter", "letters")
         ))?;
         output::say(
-            "the file of the store is written anew when the sidecar starts next; backups and the outbox keep what they have",
+            "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",
         )
     })
 }
@@ -503,7 +503,7 @@ fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Whom a finding is about; `--json` names more.
+/// The members of a finding; `--json` lists more.
 fn concerned(finding: &Json) -> String {
     let members = finding.get("members").and_then(Json::as_array).map(Vec::as_slice);
     let one = |member: &Json| format!("{} ({})", text(member, "name"), text(member, "email"));
@@ -517,13 +517,13 @@ fn concerned(finding: &Json) -> String {
     names.join(", ") + &more
 }
 
-/// Receives a file.
+/// Downloads a file.
 fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     let Some(output) = output else {
         remote.download(path, output::bytes)?;
         return Ok(Exit::Ok);
     };
-    // Opened with the first piece: a call that is refused must not empty yesterday's file.
+    // Opened with the first piece: a refused call must not empty an existing file.
     let mut file = None;
     let received = remote.download(path, |piece| {
         let written = opened(&mut file, &output).and_then(|file| file.write_all(piece));
@@ -533,7 +533,7 @@ fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     });
     match received {
         Err(stop) if file.is_some() => Err(Stop::failure(format!(
-            "{}\n`{}` holds only the beginning: do not use it",
+            "{}\n`{}` is incomplete: do not use it",
             stop.message,
             output.display()
         ))),

@@ -1,8 +1,8 @@
-//! What a person or a program gets to see: tables on a terminal, plain lines in a pipe, JSON.
+//! Output of commands: tables on a terminal, plain lines in a pipe, or JSON.
 //!
-//! Output that cannot be written is a failure, since half a list looks like a whole one; only a
-//! pipe whose reader has left ends the command quietly. Never lets a value move the cursor or
-//! break a line: control characters are shown as escapes.
+//! Output that cannot be written is a failure, since a truncated list looks like a complete one;
+//! only a pipe whose reader has closed it ends the command quietly. Control characters in values
+//! are escaped, so that no value can move the cursor or break a line.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -13,7 +13,7 @@ use super::{Exit, Global, Outcome, Stop};
 use crate::domain::counted;
 use crate::domain::member::full_name;
 
-/// Prints text on standard output, control characters but line ends and tabs as escapes.
+/// Prints text on standard output, with control characters except line ends and tabs escaped.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
     bytes(harmless(text).as_bytes())
 }
@@ -32,12 +32,12 @@ pub(super) fn line(text: &str) -> Result<(), Stop> {
     print(&format!("{text}\n"))
 }
 
-/// Prints a sentence on standard output, in which no value breaks the line.
+/// Prints a sentence on standard output, on one line.
 pub(super) fn say(sentence: &str) -> Result<(), Stop> {
     line(&shown(sentence))
 }
 
-/// Prints an answer: as it came for a program, else as `print` does.
+/// Prints a response: as JSON if requested, else with `print`.
 pub(super) fn answer(
     global: &Global,
     answer: &Json,
@@ -50,7 +50,7 @@ pub(super) fn answer(
     Ok(Exit::Ok)
 }
 
-/// Prints the link of an answer on a line of its own, where the answer has one.
+/// Prints the link of a response on its own line, if it has one.
 pub(super) fn link(answer: &Json) -> Result<(), Stop> {
     match text(answer, "link") {
         link if link.is_empty() => Ok(()),
@@ -58,22 +58,23 @@ pub(super) fn link(answer: &Json) -> Result<(), Stop> {
     }
 }
 
-/// Prints a line whose reader may have left: for commands whose exit code is the answer.
+/// Prints a line whose reader may have left: for commands whose exit code is the result.
 pub(super) fn verdict(text: &str) -> Result<(), Stop> {
     line(text).or_else(Stop::unless_reader_left)
 }
 
-/// Prints a message on standard error, control characters but line ends and tabs as escapes.
+/// Prints a message on standard error, with control characters except line ends and tabs escaped.
 pub(super) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", harmless(message));
 }
 
-/// Whether a person looks at standard output.
+/// Whether standard output is a terminal.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// A list under way. JSON and plain lines are printed as they come; a table is aligned at the end.
+/// A list being printed. JSON and plain lines are printed immediately; a table is aligned at the
+/// end.
 pub(super) struct List<'h> {
     head: &'h [&'h str],
     json: bool,
@@ -86,7 +87,7 @@ impl<'h> List<'h> {
         Self { head, json, terminal: is_terminal(), rows: Vec::new() }
     }
 
-    /// Adds an item; `row` says what of it stands in the columns.
+    /// Adds an item; `row` returns its columns.
     pub(super) fn add(
         &mut self,
         item: &Json,
@@ -110,7 +111,7 @@ impl<'h> List<'h> {
     }
 }
 
-/// Prints rows: aligned under a head on a terminal, else tab-separated without one.
+/// Prints rows: aligned under a header on a terminal, else tab-separated without one.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Stop> {
     if is_terminal() {
         return print(&aligned(head, rows));
@@ -164,18 +165,18 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A person as a sentence names one.
+/// A person as named in a sentence.
 pub(super) fn person(json: &Json) -> String {
     let [first, last, email] = ["first_name", "last_name", "email"].map(|name| text(json, name));
     format!("{} ({email})", full_name(&first, &last))
 }
 
-/// A number of a document, with its noun.
+/// A number in a document, with its noun.
 pub(super) fn count(document: &Json, name: &str, one: &str, more: &str) -> String {
     counted(document.get(name).and_then(Json::as_u64).unwrap_or(0), one, more)
 }
 
-/// A member of a JSON object as text; empty where there is none.
+/// A field of a JSON object as text; empty if absent.
 pub(super) fn text(json: &Json, name: &str) -> String {
     match json.get(name) {
         None | Some(Json::Null) => String::new(),
@@ -184,7 +185,7 @@ pub(super) fn text(json: &Json, name: &str) -> String {
     }
 }
 
-/// The members of a JSON object that are there, one a line.
+/// The present fields of a JSON object, one on each line.
 pub(super) fn fields(json: &Json, names: &[&str]) -> Result<(), Stop> {
     let there = names.iter().filter(|name| json.get(name).is_some());
     let rows: Vec<[String; 2]> =

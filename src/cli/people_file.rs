@@ -1,6 +1,6 @@
-//! A file of people: how it is written, and its lines for whoever sends them one by one.
+//! Files of people: the format, and the rows for commands that send them one by one.
 //!
-//! Reads files only; what the lines become is told by the command.
+//! Reads files only.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::domain::{Email, limits};
 use crate::flows::import::{self, Becomes, Reader, Row};
 use crate::flows::roles::Titles;
 
-/// How a file of people is written.
+/// The format of a file of people.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
     Csv,
@@ -20,7 +20,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// As the flag says, else as the file's name does.
+    /// From the flag, else from the file's name.
     pub(super) fn of(file: &Path, flag: Option<Self>) -> Result<Self, Stop> {
         let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         match (flag, ending) {
@@ -53,7 +53,7 @@ impl Format {
     }
 }
 
-/// More bytes than the longest lines of as many people as may be invited at once.
+/// More than the size of the maximum number of invites.
 const BYTES_MAX: u64 = ((limits::BULK_ITEMS_MAX + 1) * limits::IMPORT_LINE_BYTES_MAX) as u64;
 
 /// The people to invite that a file names, each with the line; all of its faults at once, with what

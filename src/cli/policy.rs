@@ -1,6 +1,6 @@
-//! `kwic-team policy`: folders on disk, and the reload of the live one.
+//! `kwic-team policy`: policy folders on disk, and the reload of the live one.
 //!
-//! Only `reload` needs a running sidecar; the rest reads or writes a folder.
+//! Only `reload` needs a running sidecar; the other commands read or write a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,19 +21,19 @@ use crate::policy_folder;
 
 #[derive(Args, Debug)]
 pub(super) struct Folder {
-    /// The policy folder; the one of the configuration where left out, else the built-in policies
+    /// The policy folder; by default the one of the configuration, else the built-in policies
     dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Write the shipped folder, to begin with
+    /// Write the built-in policies to a folder, as a start
     #[command(after_help = "Example: kwic-team policy init policies")]
     Init {
         /// A new or empty folder
         dir: PathBuf,
     },
-    /// Take a folder through the gate; exits 3 naming every fault
+    /// Check a folder as a reload would; exits 3 and lists every fault if it is refused
     #[command(after_help = "Example: kwic-team policy check policies")]
     Check(Folder),
     /// Run a folder's own tests
@@ -46,7 +46,7 @@ pub(super) enum PolicyCommand {
     Matrix {
         #[command(flatten)]
         folder: Folder,
-        /// Compare with this folder instead
+        /// Show who gains and loses compared with this folder
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
     },
@@ -55,11 +55,11 @@ pub(super) enum PolicyCommand {
     Fmt {
         /// The policy folder
         dir: PathBuf,
-        /// Change nothing; exit 1 where a file would change
+        /// Change nothing; exit 1 if a file would change
         #[arg(long)]
         check: bool,
     },
-    /// Reload the live folder and wait for the outcome; exits 3 where it is refused
+    /// Reload the live folder and wait for the result; exits 3 if it is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
 }
@@ -90,7 +90,7 @@ pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, Stop> {
     })
 }
 
-/// A folder that passes the gate.
+/// Loads a folder.
 pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
     gate(&files(dir)?)
 }
@@ -99,8 +99,8 @@ pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
     Ok(gate::load(files, &[])?)
 }
 
-/// The folder that is meant: the one of the configuration where none is named, else the built-in
-/// policies. Says which, where nobody named it.
+/// The chosen folder: by default the one of the configuration, else the built-in policies. Prints
+/// which one, if none was named.
 fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
     if folder.dir.is_some() {
         return Ok(folder.dir);
@@ -118,7 +118,7 @@ fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
     Ok(dir)
 }
 
-/// Judges a folder. That it is refused is the answer, for a program too.
+/// Checks a folder. A refusal is a result, also as JSON.
 fn judged(
     global: &Global,
     folder: Folder,
@@ -146,7 +146,7 @@ fn judged(
     }
 }
 
-/// One text a fault; the lines below its first are indented.
+/// One text for each fault; lines after the first are indented.
 fn faults(text: &str) -> Vec<String> {
     let mut faults: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -231,8 +231,8 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
     Ok(Exit::Ok)
 }
 
-/// Formats every policy file, once all of them are understood; else names those that are not and
-/// writes nothing.
+/// Formats every policy file if all of them can be parsed; else names those that cannot and writes
+/// nothing.
 fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     let mut changed = Vec::new();
     let mut faults = Vec::new();

@@ -1,6 +1,6 @@
-//! `kwic-team recover`: the way back in for an administrator.
+//! `kwic-team recover`: account recovery for an administrator who is locked out.
 //!
-//! Speaks to the running sidecar, which takes this only from whoever may open the data folder.
+//! Talks to the running sidecar, which accepts this call only on `admin.sock`.
 
 use clap::Args;
 use serde_json::Value as Json;

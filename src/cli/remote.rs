@@ -1,7 +1,7 @@
 //! The client of the running sidecar: the management API over `admin.sock`.
 //!
-//! The only place where the command line speaks HTTP. Never speaks to anything but the socket in
-//! the data folder, and never waits for it without an end.
+//! The only place where the command line uses HTTP. Connects only to the socket in the data folder;
+//! every wait has a timeout.
 
 mod received;
 mod upload;
@@ -30,9 +30,9 @@ use super::wait_limit::{USUAL, WaitLimit};
 use super::{Exit, Global, Stop};
 use crate::domain::Failure;
 
-/// As [`USUAL`], for what takes the longer the more there is, or waits for somebody else.
+/// As [`USUAL`], for calls that take longer with more data, or wait for somebody else.
 const LONG_LIMIT: Duration = Duration::from_secs(600);
-/// Those calls, by the beginnings of their paths.
+/// The path prefixes of those calls.
 const LONG: [&str; 7] = [
     "/api/v1/audit/verify",
     "/api/v1/backup",
@@ -42,21 +42,21 @@ const LONG: [&str; 7] = [
     "/api/v1/policies/",
     "/api/v1/roles/compare",
 ];
-/// How often a waiting person sees a move, and a full socket is tried again.
+/// How often progress is updated, and a full socket is tried again.
 const TICK: Duration = Duration::from_millis(100);
-/// More bytes than any answer has that is no file.
+/// The maximum size of a response that is not a file.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
-/// The largest page that the API gives: a long list is few calls.
+/// The largest page of the API: fewer calls for a long list.
 const PAGE_ITEMS: &str = "1000";
 
 /// The running sidecar of a data folder.
 pub(super) struct Remote {
     socket: PathBuf,
-    /// Why it is looked for there.
+    /// Why this folder was chosen.
     looked: &'static str,
     runtime: Runtime,
     wait_limit: WaitLimit,
-    /// Whether it did not answer once: a command that asks several things waits once only.
+    /// Whether a call timed out: a command with several calls waits only once.
     silent: Cell<bool>,
 }
 
@@ -81,7 +81,7 @@ impl<'c> Call<'c> {
     }
 }
 
-/// Parameters behind the `?`, percent-encoded; those without a value are left out.
+/// Query parameters, percent-encoded; those without a value are left out.
 pub(super) fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let mut out = path.to_owned();
     let given = parameters.iter().filter_map(|(name, value)| value.map(|value| (name, value)));
@@ -112,7 +112,7 @@ impl Remote {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+            .map_err(|fault| Stop::failure(format!("cannot start: {fault}")))?;
         let wait_limit = global.wait_limit.clone();
         let socket = global.data.join("admin.sock");
         let looked = match global.data_is_named {
@@ -122,24 +122,24 @@ impl Remote {
         Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
 
-    /// Whether a sidecar runs, as far as can be seen: only a refused connection tells that none does,
-    /// and what is no socket tells nothing.
+    /// Whether a sidecar runs: only a refused connection means that none does; a path that is no
+    /// socket says nothing.
     pub(super) fn is_there(&self) -> bool {
         let connected = self.runtime.block_on(UnixStream::connect(&self.socket));
         !connected.is_err_and(|fault| no_one(fault.kind())) || self.is_no_socket()
     }
 
-    /// Whether something else lies where the socket should be.
+    /// Whether something else is in the place of the socket.
     fn is_no_socket(&self) -> bool {
         std::fs::metadata(&self.socket).is_ok_and(|meta| !meta.file_type().is_socket())
     }
 
-    /// Runs what needs no sidecar.
+    /// Runs a future that needs no sidecar.
     pub(super) fn run<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Stop> {
         Ok(self.runtime.block_on(work)?)
     }
 
-    /// Makes a call that is answered in JSON.
+    /// Makes a call with a JSON response.
     pub(super) fn json(&self, call: &Call<'_>) -> Result<Json, Stop> {
         let body = call.body.map(Json::to_string).unwrap_or_default();
         let body = Either::Left(Full::from(body));
@@ -188,7 +188,7 @@ impl Remote {
         self.pages(path, &[parameters, &[("limit", Some(PAGE_ITEMS))]].concat(), each)
     }
 
-    /// Sends a file as it is read, showing progress to a person.
+    /// Uploads a file, streamed, with progress for a person.
     pub(super) fn upload(
         &self,
         path: String,
@@ -204,14 +204,14 @@ impl Remote {
             self.whole(&call, response).await
         });
         sent.bar.finish_and_clear();
-        // The file is at fault here, not the command line.
+        // The file is at fault, not the command line.
         self.document(&bytes.map_err(|stop| match stop.exit {
             Exit::Usage => Stop { exit: Exit::Failure, ..stop },
             _ => stop,
         })?)
     }
 
-    /// Receives a body piece by piece; nothing reaches `each` unless the call is a success.
+    /// Downloads a body; `each` is called only if the call succeeded.
     pub(super) fn download(
         &self,
         path: String,
@@ -266,7 +266,7 @@ impl Remote {
         }
         let request = request
             .body(body)
-            .map_err(|fault| Stop::failure(format!("this cannot be asked: {fault}")))?;
+            .map_err(|fault| Stop::failure(format!("this request cannot be sent: {fault}")))?;
         let answer = sender.send_request(request);
         let answer = match sent {
             None => self.within(call, "the answer", answer).await?,
@@ -284,7 +284,7 @@ impl Remote {
         }
     }
 
-    /// Why there is no answer: nothing is known of the other end.
+    /// Why there is no response: nothing is known about the other end.
     fn broken(&self, fault: &hyper::Error) -> Stop {
         let causes = causes(fault);
         match fault.is_parse() {
@@ -307,7 +307,7 @@ impl Remote {
         if self.silent.get() {
             return Err(Stop::failure("not asked: the sidecar does not answer"));
         }
-        // A sidecar that takes no connections has a full queue of them before long.
+        // If a sidecar accepts no connections, its queue fills up soon.
         let connected = async {
             loop {
                 match UnixStream::connect(&self.socket).await {
@@ -336,7 +336,7 @@ impl Remote {
         })
     }
 
-    /// The body of an answer that is a success.
+    /// The body of a successful response.
     async fn whole(
         &self,
         call: &Call<'_>,
@@ -351,7 +351,7 @@ impl Remote {
             .map_err(|fault| self.not_ours(&format!("its answer is not JSON ({fault})")))
     }
 
-    /// A body that is no file.
+    /// A body that is not a file.
     async fn rest(&self, call: &Call<'_>, body: Incoming) -> Result<Bytes, Stop> {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
         let body = self.within(call, "the rest of the answer", body).await?;
@@ -364,7 +364,7 @@ impl Remote {
         })
     }
 
-    /// A problem becomes what a person reads: the detail, and a line for each field.
+    /// Turns a problem into a message: the detail, and a line for each field.
     async fn accepted(
         &self,
         call: &Call<'_>,
@@ -384,7 +384,7 @@ impl Remote {
         }
     }
 
-    /// Waits for one thing, no longer than the command may.
+    /// Waits for a future, up to the command's timeout.
     async fn within<T>(
         &self,
         call: &Call<'_>,
@@ -398,8 +398,8 @@ impl Remote {
         waited.map_err(|_| self.no_answer(call, what, self.wait_limit.limit(usual)))
     }
 
-    /// Waits for the answer to a file. Where the command has no limit of its own, each piece that is
-    /// sent begins the usual one anew.
+    /// Waits for the response to an upload. Without `--timeout`, each piece that is sent restarts
+    /// the usual timeout.
     async fn while_it_moves<T>(
         &self,
         call: &Call<'_>,
@@ -419,7 +419,7 @@ impl Remote {
                     false => self.no_answer(call, "the answer", self.wait_limit.limit(usual)),
                 });
             }
-            // No longer than a tick, to see what has moved.
+            // Wakes up at each tick to see progress.
             if let Ok(answer) = tokio::time::timeout(left.min(TICK), &mut answer).await {
                 self.wait_limit.count(since.elapsed());
                 return Ok(answer);
@@ -440,7 +440,7 @@ impl Remote {
         let (place, seconds) = (self.socket.display(), limit.as_secs());
         let undone = match *method {
             "GET" => "",
-            _ => "; what was asked may still be done: look before you ask again",
+            _ => "; the request may still be carried out: check before you repeat it",
         };
         Stop::failure(format!(
             "no answer from the sidecar on `{place}` within {seconds} s while waiting for {what} to `{method} {path}`: is it stopped or overloaded? See its log, or wait longer with --timeout{undone}"
@@ -448,27 +448,27 @@ impl Remote {
     }
 }
 
-/// How long an answer to a call at this path may take, where nobody says.
+/// The default timeout of a call with this path.
 fn usual_limit(path: &str) -> Duration {
     if LONG.iter().any(|long| path.starts_with(long)) { LONG_LIMIT } else { USUAL }
 }
 
-/// Whether a connection failed since nobody listens.
+/// Whether a connection failed because nobody listens.
 fn no_one(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
 fn broke_off(fault: &(dyn Error + 'static)) -> Stop {
-    Stop::failure(format!("the answer broke off: {}; try again", causes(fault)))
+    Stop::failure(format!("the answer was cut off: {}; try again", causes(fault)))
 }
 
-/// A fault with what caused it: hyper's own sentences leave that out.
+/// A fault with its causes, which hyper's own messages leave out.
 fn causes(fault: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(fault), |&fault| fault.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// A problem as a person reads it.
+/// A problem as a message.
 fn refused(status: StatusCode, problem: &Json) -> Stop {
     let mut message = match reasons(problem) {
         reasons if reasons.is_empty() => status.to_string(),
@@ -480,16 +480,16 @@ fn refused(status: StatusCode, problem: &Json) -> Stop {
     }
     let exit = match code {
         "policies_refused" => Exit::PoliciesRefused,
-        // What a call cannot be made of stands on the command line.
+        // A request that is invalid comes from the command line.
         _ if status == hyper::StatusCode::BAD_REQUEST => Exit::Usage,
         _ => Exit::Failure,
     };
     Stop { exit, message, code: code.to_owned() }
 }
 
-/// What a problem says: its detail, and each field of which that says nothing.
+/// The message of a problem: its detail, and each field that the detail does not mention.
 pub(super) fn reasons(problem: &Json) -> Vec<String> {
-    // The face that answers decisions says what is wrong as one JSON string.
+    // The decision API reports errors as one JSON string.
     let Some(detail) = problem.get("detail").unwrap_or(problem).as_str() else { return Vec::new() };
     let fields = problem.get("fields").and_then(Json::as_array).into_iter().flatten();
     let more = fields.filter_map(|field| {

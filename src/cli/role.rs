@@ -1,6 +1,6 @@
-//! `kwic-team role`: what the live policies offer.
+//! `kwic-team role`: the roles of the live policies.
 //!
-//! Speaks to the running sidecar; knows no role itself.
+//! Talks to the running sidecar.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -28,10 +28,10 @@ pub(super) enum RoleCommand {
     /// Compare roles action by action
     #[command(after_help = "Example: kwic-team role compare ROLE OTHER_ROLE")]
     Compare {
-        /// The roles; all where none is named
+        /// The roles; all by default
         roles: Vec<String>,
     },
-    /// Find the smallest role that allows these actions; exits 1 where there is none
+    /// Find the smallest role that allows these actions; exits 1 if there is none
     #[command(after_help = "Example: kwic-team role suggest docs:read docs:edit")]
     Suggest {
         /// The actions
@@ -153,7 +153,7 @@ pub(super) struct MatrixRow {
     pub(super) action: String,
     pub(super) resource: String,
     pub(super) cells: Vec<String>,
-    /// The policies that a cell which says `depends` depends on.
+    /// The policies on which a cell with `depends` depends.
     pub(super) depends_on: Vec<String>,
 }
 
@@ -169,7 +169,7 @@ impl Matrix {
         Self { roles: strings(document, "roles"), rows: rows.map(row).collect() }
     }
 
-    /// The columns of these roles, in the order they are named; all where none is.
+    /// The columns of these roles, in the given order; all by default.
     fn only(self, wanted: &[String]) -> Result<Self, Stop> {
         if wanted.is_empty() {
             return Ok(self);
@@ -215,7 +215,7 @@ pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
     let depends_on = named.then_some("depends on policy");
     let head: Vec<&str> = ["action", "on"].into_iter().chain(roles).chain(depends_on).collect();
     if !output::is_terminal() {
-        // Without its roles no cell says anything, in a pipe either.
+        // Without a header the cells have no meaning, in a pipe either.
         output::line(&head.join("\t"))?;
     }
     output::table(&head, &rows)

@@ -1,6 +1,6 @@
 //! `kwic-team serve`.
 //!
-//! Reads the configuration and hands over to the composition root.
+//! Reads the configuration and starts the composition root.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,16 +17,16 @@ use crate::serve;
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Everything in memory, with an account `demo`: one member for each role, and a team around them
+    /// Keep everything in memory, with an account `demo` that has a member for each role
     #[arg(long)]
     demo: bool,
-    /// Check configuration and policies, then end
+    /// Check configuration and policies, then exit
     #[arg(long)]
     check: bool,
 }
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
-    // A demonstration leaves nothing behind, unless somebody says where.
+    // A demonstration leaves no files, unless a folder is named.
     let passing = args.demo && !args.check && !global.data_is_named;
     let data = if passing { passing_folder()? } else { global.data.clone() };
     let ended = checked_or_served(global, args, &data);
@@ -45,16 +45,16 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
         });
     }
     let runtime = background::management()
-        .map_err(|fault| Stop::failure(format!("cannot begin: {fault}")))?;
+        .map_err(|fault| Stop::failure(format!("cannot start: {fault}")))?;
     let served = runtime.block_on(serve::run(config, args.demo));
-    // What still runs apart has nothing left to say to anybody.
+    // What still runs in the background has nothing more to report.
     runtime.shutdown_background();
     served?;
     Ok(Exit::Ok)
 }
 
-/// A folder of our own among everybody's. It must be new: whatever stands there already may be
-/// somebody's link to a folder whose permissions we would then change.
+/// A new temporary folder. An existing one may be somebody else's link to a folder whose
+/// permissions would then be changed.
 fn passing_folder() -> Result<PathBuf, Stop> {
     let folder = std::env::temp_dir().join(format!("kwic-team-demo-{}", std::process::id()));
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|fault| {
@@ -64,13 +64,13 @@ fn passing_folder() -> Result<PathBuf, Stop> {
     Ok(folder)
 }
 
-/// The configuration; `kwic-team.toml` in this folder where none is named.
+/// The configuration; by default `kwic-team.toml` in this folder.
 pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
     let here = PathBuf::from("kwic-team.toml");
     let file = global.config.clone().or_else(|| here.exists().then_some(here));
     let data = data.to_owned();
     let place = file.as_ref().map_or_else(String::new, |file| file.display().to_string());
-    // A file that is a pipe may never come.
+    // A configuration file that is a pipe may block.
     let load = move || Config::load(file.as_deref(), data, config::environment());
     global.wait_limit.read(&place, load)?.map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();

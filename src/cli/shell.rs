@@ -1,4 +1,4 @@
-//! `kwic-team completions` and `kwic-team man`: made from the commands themselves.
+//! `kwic-team completions` and `kwic-team man`: generated from the command definitions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Cli, Exit, Global, Outcome, Stop, output};
 
-/// What a page says behind its options, the same for every command; roff.
+/// The common end of every manual page; roff.
 const ENDING: &str = r#".SH "EXIT STATUS"
 .TP
 0
@@ -26,7 +26,7 @@ For a decision: deny.
 The policy folder is refused; every fault is named.
 .TP
 64
-The command line was not understood.
+The command line is not valid.
 .SH ENVIRONMENT
 .TP
 KWIC_TEAM_SECTION_KEY
@@ -51,7 +51,7 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
-    /// The command whose page is printed; the page of kwic-team itself where left out
+    /// The command whose page is printed; by default kwic-team itself
     command: Vec<String>,
     /// Write the page of every command into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
@@ -63,8 +63,8 @@ pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
     clap_complete::generate(args.shell, &mut Cli::command(), "kwic-team", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if args.shell == Shell::Bash {
-        // clap_complete 4.6 spells a dash in a program's name in two ways, so that nothing below
-        // the first word is found.
+        // clap_complete 4.6 spells a dash in a program's name in two ways, so that subcommands are
+        // not completed.
         script = script.replace("kwic__subcmd__team", "kwic__team");
     }
     output::print(&script)?;
@@ -104,7 +104,7 @@ pub(super) fn man(global: &Global, args: &ManArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The command and all below it.
+/// The command and all subcommands.
 fn all(command: &Command) -> Vec<&Command> {
     std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
 }

@@ -1,6 +1,6 @@
 //! `kwic-team token`.
 //!
-//! Speaks to the running sidecar. A secret is printed once, by the command that makes it.
+//! Talks to the running sidecar. A secret is printed once, by the command that creates the token.
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
@@ -14,9 +14,9 @@ use super::{Exit, Global, Outcome, Stop, member, role};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make an API token, which acts as a member with a role until it ends
+    /// Create an API token, which acts as a member with a role until it expires
     #[command(
-        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be one who may give the role."
+        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be allowed to give the role."
     )]
     Create {
         /// What it is for
@@ -43,7 +43,7 @@ pub(super) enum TokenCommand {
         #[command(flatten)]
         account: Account,
     },
-    /// Revoke an API token: it opens nothing from then on
+    /// Revoke an API token: it stops working
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
     Revoke {
         /// The id, or the name where only one token has it
@@ -67,7 +67,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             let made = remote.json(&call.body(&body))?;
             output::answer(global, &made, |made| {
                 output::say(&format!(
-                    "{} acts as {} with the role {} until {}, at revision {}; its secret, which is shown this once:",
+                    "{} acts as {} with the role {} until {}, at revision {}; its secret, which is shown only now:",
                     text(made, "id"),
                     maker,
                     text(made, "role"),
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             let revoked = remote.json(&Call::new("DELETE", path))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
-                    "{} opens nothing any more, at revision {}",
+                    "{} is revoked and no longer works, at revision {}",
                     text(revoked, "id"),
                     text(revoked, "revision")
                 ))
@@ -94,7 +94,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
     }
 }
 
-/// The id of a token that is named by its id or by its name.
+/// The id of a token, by id or by name.
 fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, Stop> {
     let mut named = Vec::new();
     let mut is_id = false;
@@ -112,7 +112,7 @@ fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, St
             "several tokens are named `{token}`: give the id of one of them: `{}`",
             named.join("`, `")
         ))),
-        // An id, or nothing that is known: the sidecar says so.
+        // An id, or an unknown name: the sidecar reports it.
         _ => Ok(token),
     }
 }

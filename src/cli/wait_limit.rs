@@ -1,7 +1,7 @@
-//! How long a command waits: for the sidecar, and for a file that somebody else writes.
+//! Timeouts of a command: for the sidecar, and for input files that are pipes.
 //!
-//! Counts the waiting alone, and all of it together. The time in which a person is asked, or reads
-//! what was printed, is the person's.
+//! Counts only the time spent waiting, in total. Time at a prompt or while output is read does not
+//! count.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use super::Stop;
 use crate::clock;
 
-/// Without `--timeout`: for one answer, or one file.
+/// The default timeout for one response, or one file.
 pub(super) const USUAL: Duration = Duration::from_secs(30);
 
-/// The limit of one command; clones count together.
+/// The timeout of one command; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WaitLimit {
-    /// What `--timeout` says: for all that the command waits for.
+    /// The value of `--timeout`: for all waits together.
     given: Option<Duration>,
-    /// All waiting so far.
+    /// The total time waited so far.
     waited: Rc<Cell<Duration>>,
-    /// What it was when the wait under way began. Without `--timeout` only that wait is limited.
+    /// The total when the current wait began. Without `--timeout` only the current wait is limited.
     before: Rc<Cell<Duration>>,
 }
 
@@ -31,22 +31,22 @@ impl WaitLimit {
         Self { given: given.map(Duration::from_secs), ..Self::default() }
     }
 
-    /// Whether it limits all waits of the command together.
+    /// Whether one limit applies to all waits together.
     pub(super) const fn is_given(&self) -> bool {
         self.given.is_some()
     }
 
-    /// Begins to wait for something else.
+    /// Begins another wait.
     pub(super) fn begin(&self) {
         self.before.set(self.waited.get());
     }
 
-    /// The limit in all, where the wait under way usually has this one.
+    /// The total limit, if the current wait has this default.
     pub(super) fn limit(&self, usual: Duration) -> Duration {
         self.given.unwrap_or(usual)
     }
 
-    /// How long the wait under way may still take.
+    /// The remaining time of the current wait.
     pub(super) fn left(&self, usual: Duration) -> Duration {
         let waited = match self.given {
             Some(_) => self.waited.get(),
@@ -55,13 +55,13 @@ impl WaitLimit {
         self.limit(usual).saturating_sub(waited)
     }
 
-    /// Counts what was waited.
+    /// Adds time waited.
     pub(super) fn count(&self, waited: Duration) {
         self.waited.set(self.waited.get().saturating_add(waited));
     }
 
-    /// Does `work`, which may wait for a file, on a thread that ends with the command; a failure that
-    /// names `what` where it takes too long.
+    /// Runs `work`, which may wait for a file, on a thread that ends with the command; a failure
+    /// that names `what` on a timeout.
     pub(super) fn read<T: Send + 'static>(
         &self,
         what: &str,
@@ -76,7 +76,7 @@ impl WaitLimit {
         read.map_err(|_| self.no_data(what))
     }
 
-    /// A file that nobody writes to, or not to its end.
+    /// For a file that nobody writes to, or not completely.
     pub(super) fn no_data(&self, file: &str) -> Stop {
         Stop::failure(format!(
             "`{file}` was not read to its end within {} s: write to it and close it, name a file, or wait longer with --timeout",

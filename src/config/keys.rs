@@ -1,15 +1,15 @@
-//! Every key there is: section, name, what it takes, its default and why one would set it.
+//! All configuration keys: section, name, type, default and purpose.
 //!
 //! One table, from which reading, the environment's names and the reference text are made, and one
 //! of the keys that are refused, because nothing would come of them.
 
 use crate::domain::limits;
 
-/// What a key takes.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     Bool,
-    /// A whole number between these.
+    /// A whole number in this range.
     Number(i64, i64),
     Text,
     /// The path of a file, folder or socket.
@@ -33,10 +33,10 @@ pub(super) struct Key {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) takes: Takes,
-    /// As it is written in the file; empty where the key is unset by default.
+    /// The default as written in the file; empty if the key is unset by default.
     pub(super) default: &'static str,
     pub(super) about: &'static str,
-    /// May come from a file that `..._FILE` names, and is never printed.
+    /// May be read from a file that `..._FILE` names, and is never printed.
     pub(super) secret: bool,
 }
 
@@ -83,7 +83,7 @@ pub(super) const KEYS: &[Key] = &[
         "allowed_hosts",
         Takes::List,
         "[]",
-        "host names beside loopback that callers use",
+        "host names that callers use, other than loopback",
     ),
     key(
         "decision",
@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
         "cross_check",
         Takes::Number(0, MANY),
         "1000",
-        "one decision in so many is asked again in full; 0 for none",
+        "one decision in this many is checked again with Cedar's own authorizer; 0 for none",
     ),
     key(
         "console",
@@ -171,8 +171,20 @@ pub(super) const KEYS: &[Key] = &[
     key("mail", "bounce_domain", Takes::Text, "", "the domain of return paths"),
     key("mail", "bounce_maildir", Takes::Path, "", "where bounces arrive"),
     key("invites", "lifetime", Takes::Duration, "\"72h\"", "how long an invite may be accepted"),
-    key("sessions", "idle", Takes::Duration, "\"30m\"", "a session ends after so long without use"),
-    key("sessions", "absolute", Takes::Duration, "\"12h\"", "and after so long in any case"),
+    key(
+        "sessions",
+        "idle",
+        Takes::Duration,
+        "\"30m\"",
+        "idle timeout: a session ends after this long without use",
+    ),
+    key(
+        "sessions",
+        "absolute",
+        Takes::Duration,
+        "\"12h\"",
+        "absolute timeout: a session ends after this long in any case",
+    ),
     key(
         "passwords",
         "memory_kib",
@@ -236,13 +248,19 @@ pub(super) const KEYS: &[Key] = &[
         "5000",
         "how long a request's head may take",
     ),
-    key("limits", "body_ms_max", Takes::Number(1, 600_000), "10000", "how long a body may rest"),
+    key(
+        "limits",
+        "body_ms_max",
+        Takes::Number(1, 600_000),
+        "10000",
+        "how long a request's body may pause",
+    ),
     key(
         "limits",
         "idle_ms_max",
         Takes::Number(1, MANY),
         "600000",
-        "how long a warm connection may rest",
+        "how long an idle connection is kept open",
     ),
     key(
         "limits",

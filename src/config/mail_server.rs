@@ -1,38 +1,37 @@
-//! The mail server: `smtps://USER:PASSWORD@HOST:PORT`, and where an access token comes from.
+//! The mail server: `smtps://USER:PASSWORD@HOST:PORT`, and the source of an access token.
 //!
-//! The only reader of the address: what it takes is what mail is sent with. Never repeats an address:
-//! it carries a password.
+//! The only parser of that URL. Never repeats it in a message, because it contains a password.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Mail;
 
-/// Where mail goes out, and who signs in there.
+/// The mail server, and the login.
 pub struct MailServer {
     /// The host, without brackets.
     pub host: String,
     /// The port; that of the scheme where the address names none.
     pub port: u16,
-    /// Who signs in, where somebody does.
+    /// The login, if there is one.
     pub login: Option<Login>,
-    /// How the connection is made safe.
+    /// How the connection is encrypted.
     pub scheme: Scheme,
 }
 
-/// Who signs in.
+/// The login.
 pub struct Login {
-    /// The name.
+    /// The user name.
     pub user: String,
-    /// What shows that it is this one.
+    /// The credential of the login.
     pub proof: Proof,
 }
 
-/// What shows who signs in. It never prints.
+/// The credential of a login. Never printed.
 pub enum Proof {
     /// A password.
     Password(String),
-    /// An access token (XOAUTH2), which is read anew for each connection.
+    /// An access token (XOAUTH2), which is read for each connection.
     Token(TokenSource),
 }
 
@@ -57,7 +56,7 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
-    /// The key that names it.
+    /// The configuration key.
     #[must_use]
     pub const fn key(&self) -> &'static str {
         match self {
@@ -67,20 +66,20 @@ impl TokenSource {
     }
 }
 
-/// How a connection is made safe.
+/// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `smtps://`: TLS from the first byte (RFC 8314 section 3.3).
     Implicit,
-    /// `smtp://` with `tls=required`: STARTTLS, or nothing.
+    /// `smtp://` with `tls=required`: STARTTLS is required.
     StartTls,
     /// `smtp://` to this machine.
     Open,
 }
 
 impl MailServer {
-    /// What `mail.url` and the keys of the token say; for what cannot be used the key that is at
-    /// fault, and a sentence that follows it.
+    /// The mail server of `mail.url` and the keys of the token; or the key at fault, and the rest
+    /// of a sentence about it.
     ///
     /// # Errors
     /// The first fault.
@@ -93,8 +92,8 @@ impl MailServer {
         Self::parse(url, source).map_err(at_url)
     }
 
-    /// Reads the address; a sentence that follows `mail.url` and never repeats it, for one that
-    /// cannot be used.
+    /// Parses the URL; the error is the rest of a sentence about `mail.url`, which never repeats
+    /// it.
     fn parse(url: &str, source: Option<TokenSource>) -> Result<Self, String> {
         let (implicit, rest) = match (url.strip_prefix("smtps://"), url.strip_prefix("smtp://")) {
             (Some(rest), _) => (true, rest),
@@ -124,7 +123,7 @@ impl MailServer {
         let (host, port) = host_and_port(place)?;
         if scheme == Scheme::Open && !is_loopback(host) {
             return Err(
-                "is plain SMTP beyond loopback, which would show every password: use `smtps://`, or `smtp://...?tls=required`"
+                "is plain SMTP to another host, which would expose the password: use `smtps://`, or `smtp://...?tls=required`"
                     .to_owned(),
             );
         }
@@ -145,14 +144,14 @@ impl MailServer {
         Ok(Self { host: host.to_owned(), port: port.unwrap_or(usual), login, scheme })
     }
 
-    /// Whether the address carries a password.
+    /// Whether the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.login.as_ref().is_some_and(|login| matches!(login.proof, Proof::Password(_)))
     }
 }
 
-/// Where the token comes from; `None` where none is asked for.
+/// The source of the token; `None` if none is configured.
 fn token_source(mail: &Mail) -> Result<Option<TokenSource>, (&'static str, String)> {
     match (&mail.oauth_token_file, mail.oauth_token_command.as_slice()) {
         (None, []) => Ok(None),

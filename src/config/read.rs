@@ -1,6 +1,7 @@
-//! Reading: a TOML file and the environment into settings, with every fault at once.
+//! The configuration parser: a TOML file and the environment to settings, reporting all faults
+//! together.
 //!
-//! Knows each key's kind, not what it means; what settings make sense together is `config`'s.
+//! Knows the type of each key, not its meaning; `config` checks which settings fit together.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +20,7 @@ use crate::domain::{AccountSlug, near, typed};
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A value that its key takes.
+/// A parsed value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Setting {
     Bool(bool),
@@ -29,17 +30,17 @@ pub(super) enum Setting {
     Duration(Duration),
 }
 
-/// What was set, and where.
+/// The settings, and where each was set.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     found: BTreeMap<String, (Setting, String)>,
     pub(super) faults: Vec<ConfigFault>,
-    /// Files with secrets that others may read, a sentence each.
+    /// Sentences about files with secrets that others may read.
     pub(super) exposed: Vec<String>,
 }
 
 impl Settings {
-    /// Reads file, then environment; the environment wins. Defaults fill the rest.
+    /// Reads the file, then the environment, which takes precedence. Defaults fill the rest.
     pub(super) fn read(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
@@ -55,7 +56,7 @@ impl Settings {
                 ),
             }
         }
-        // Keys come sorted by name; whoever mends a file goes from its top to its end.
+        // Keys are sorted by name; faults are listed in the order of the file's lines.
         settings.faults.sort_by_key(ConfigFault::line);
         settings.read_environment(environment);
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
@@ -161,7 +162,7 @@ impl Settings {
                 (Some(key), _) => (key, value),
                 (None, Some(key)) => match Secret::read(Path::new(&value)) {
                     Ok(secret) => {
-                        // Mounted secrets are often readable to all, so that this is no fault.
+                        // Mounted secrets are often readable for all, so this is not a fault.
                         if let Some(mode) = secret.exposed {
                             self.exposed.push(format!(
                                 "others may read `{value}`, which `{variable}` names (mode {mode:04o}): run `chmod 600 {value}`"
@@ -178,10 +179,10 @@ impl Settings {
                 (None, None) => {
                     let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
                     let near = match nearest(&variable, names.iter().map(String::as_str)) {
-                        near if near.is_empty() => ": unset it".to_owned(),
+                        near if near.is_empty() => ": correct or unset it".to_owned(),
                         near => near,
                     };
-                    let sentence = format!("there is no variable `{variable}`{near}");
+                    let sentence = format!("unknown setting `{variable}`{near}");
                     self.fault(variable, "", sentence);
                     continue;
                 }
@@ -202,7 +203,7 @@ impl Settings {
         self.faults.push(ConfigFault { place, key: key.to_owned(), message });
     }
 
-    /// A fault of a key that is set, at the place where it is set.
+    /// Adds a fault of a key, at the place where it is set.
     pub(super) fn fault_of(&mut self, path: &str, message: impl Into<String>) {
         let place = self.found.get(path).map_or_else(String::new, |(_, place)| place.clone());
         self.fault(place, path, format!("`{path}` {}", message.into()));
@@ -247,7 +248,7 @@ impl Settings {
         }
     }
 
-    /// A number; its bounds were checked when it was read.
+    /// A number; its range was checked when it was parsed.
     pub(super) fn number<T: TryFrom<i64> + Default>(&self, path: &str) -> T {
         match self.get(path) {
             Some(Setting::Number(number)) => T::try_from(*number).unwrap_or_default(),
@@ -256,14 +257,14 @@ impl Settings {
     }
 }
 
-/// A path from the root, by the name of the working folder at the start: a relative one would follow
-/// a folder that is moved, and a restart would find what has its name then.
+/// An absolute path, from the working folder at the start: a relative one would follow a folder
+/// that is moved, and a restart would find another one.
 #[must_use]
 pub fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// The default, read as a file would be.
+/// The default, parsed like a file.
 fn default_of(key: &Key) -> Option<Setting> {
     let text = format!("{} = {}", key.name, key.default);
     let table = DeTable::parse(&text).ok()?;
@@ -324,7 +325,7 @@ fn in_bounds(key: &Key, number: i64) -> Result<Setting, String> {
     }
 }
 
-/// What to write instead.
+/// The expected form.
 fn wanted(key: &Key) -> String {
     match key.takes {
         Takes::Bool => "must be `true` or `false`".to_owned(),
@@ -340,7 +341,7 @@ fn wanted(key: &Key) -> String {
     }
 }
 
-/// A time such as `72h`, `30m` or `15s`; `None` for what is none.
+/// A duration such as `72h`, `30m` or `15s`; `None` if it is invalid.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, seconds) = match text.char_indices().next_back()? {
@@ -354,7 +355,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// The text of a file, and no more of it than somebody writes: a device may have no end.
+/// The text of a file, with a size limit: a device may be endless.
 fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -366,7 +367,7 @@ fn read_text(path: &Path, most: u64) -> io::Result<String> {
     Err(io::Error::other(format!("it is larger than {} KiB", most >> 10)))
 }
 
-/// `: did you mean ...?`, where some name is near.
+/// `: did you mean ...?`, if there is a similar name.
 fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     near::nearest(name, known)
         .map_or_else(String::new, |known| format!(": did you mean `{known}`?"))

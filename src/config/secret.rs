@@ -1,4 +1,4 @@
-//! Files with secrets: regular, bounded, text, and whether others may read them.
+//! Files with secrets: must be regular files of limited size; notes whether others may read them.
 //!
 //! Never repeats their content.
 
@@ -13,19 +13,19 @@ use crate::domain::{limits, typed};
 pub struct Secret {
     /// The text, without a byte order mark.
     pub text: String,
-    /// The permissions, where others than who must may read or change the file.
+    /// The file's mode, if too many others may read or change it.
     pub exposed: Option<u32>,
 }
 
 impl Secret {
-    /// Reads a file.
+    /// Reads a secret file.
     ///
     /// # Errors
     /// A sentence that follows the file's name.
     pub fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |fault: std::io::Error| format!("cannot be read: {fault}");
         let meta = fs::metadata(path).map_err(unreadable)?;
-        // A pipe would keep the reader waiting.
+        // A pipe would block.
         if !meta.is_file() {
             return Err("is not a regular file: name one".to_owned());
         }
@@ -40,8 +40,8 @@ impl Secret {
     }
 }
 
-/// A file of one's own is for its owner alone. One of somebody else, such as a secret that is mounted
-/// (root's, 0440), reaches this process through its group only: that may read it, too.
+/// A file of this user must be private to its owner. One of another user, such as a mounted secret
+/// (root's, 0440), is readable for this process through its group only, so the group may read it.
 fn exposed(meta: &Metadata) -> Option<u32> {
     let own = fs::metadata("/proc/self").map_or(true, |process| process.uid() == meta.uid());
     let allowed = if own { 0o700 } else { 0o750 };

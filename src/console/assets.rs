@@ -1,5 +1,5 @@
-//! Stylesheet, script and icon: in the binary, under names that change with their content, so that
-//! a browser may keep each for a year.
+//! Static assets: stylesheet, scripts and icon, embedded in the binary under content-hashed names,
+//! so that a browser may cache each for a year.
 
 use std::sync::LazyLock;
 
@@ -8,15 +8,15 @@ use crate::browser::Outside;
 use crate::domain::Digest;
 use crate::http::{Method, Reply, Request};
 
-/// Kept for as long as caches keep anything (RFC 8246): another content has another name.
+/// Cached as long as possible (RFC 8246): other content has another name.
 const KEPT: [(&str, &str); 2] = [
     ("cache-control", "public, max-age=31536000, immutable"),
     ("x-content-type-options", "nosniff"),
 ];
 
-/// One file that pages refer to.
+/// A static file that pages refer to.
 pub(super) struct Asset {
-    /// Below the console's own path.
+    /// The path below the base path.
     pub(super) path: String,
     media: &'static str,
     body: String,
@@ -30,10 +30,9 @@ impl Asset {
     }
 }
 
-/// A text as browsers need it: without the comments and the indentation that its readers need, and
-/// without the ends of lines that say nothing.
+/// A text without comments, indentation and redundant line ends.
 ///
-/// Takes for granted that a comment has its lines to itself, and that no literal spans lines.
+/// Assumes that comments are on their own lines, and that no literal spans lines.
 fn lean(text: &str) -> String {
     let mut lean = String::with_capacity(text.len());
     let mut in_comment = false;
@@ -50,8 +49,8 @@ fn lean(text: &str) -> String {
     lean
 }
 
-/// The same for a stylesheet, where no end of a line says anything, nor the space in a declaration,
-/// its last semicolon and the zero before a point.
+/// The same for a stylesheet, where no line end matters, nor the space in a declaration, its last
+/// semicolon and the zero before a point.
 fn tight(sheet: &str) -> String {
     let declaration = |line: &str| match line.ends_with(';') {
         true => line.replacen(": ", ":", 1) + "\n",
@@ -73,7 +72,7 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         lean(include_str!("assets/script.js")),
     )
 });
-/// Fetched by the script, where a page asks for a passkey.
+/// Loaded by the script on pages that need a passkey.
 pub(super) static PASSKEYS: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "passkeys",
@@ -86,7 +85,7 @@ pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg").to_owned())
 });
 
-/// The asset that is asked for, if it is one.
+/// The requested asset, if it exists.
 pub(super) fn asked(app: &App, request: &Request) -> Option<Reply> {
     if !matches!(request.method, Method::Get | Method::Head) {
         return None;

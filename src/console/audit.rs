@@ -1,7 +1,7 @@
-//! The audit log as a timeline: who did what to whom, newest first, each entry as a sentence.
+//! The audit log as a timeline: newest first, each entry as a sentence.
 //!
-//! Reads only. Names of those who are here come from their records; of those who are not, what the
-//! log itself still says on the page, and else nothing.
+//! Read-only. Names of current members come from their records; names of former ones from the
+//! entries on the page, or are left out.
 
 use askama::Template;
 
@@ -27,7 +27,7 @@ const PAGE: usize = 50;
 struct Told {
     sentence: Vec<Piece>,
     when: When,
-    /// What changed, from what, to what.
+    /// The changed fields, with their old and new values.
     fields: Vec<(String, Option<String>, Option<String>)>,
     erased: bool,
 }
@@ -44,7 +44,7 @@ struct Timeline<'p> {
     /// Somebody was asked about: where there is nothing, what was typed may be nobody's.
     nobody: bool,
     chain: Option<ChainReport>,
-    /// Path and query of this page, for a further parameter.
+    /// Path and query of this page, to which parameters are added.
     here: String,
     next: Option<String>,
 }
@@ -87,7 +87,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     }))
 }
 
-/// Whom the page is about.
+/// The member whose entries are shown.
 enum Target {
     All,
     Id(String),
@@ -119,7 +119,7 @@ async fn entries(
     audit::latest(call.app, viewer.caller(), &filter, before, PAGE).await
 }
 
-/// Name and words of each event, in the order of the words.
+/// The name and label of each event, sorted by label.
 fn events() -> Vec<(&'static str, &'static str)> {
     let mut events: Vec<_> =
         AuditEvent::ALL.into_iter().map(|event| (event.as_str(), w::event(event).0)).collect();

@@ -1,5 +1,4 @@
-//! What an administrator should know before anything else, said above the table: at most one line
-//! for each matter.
+//! Banners above the table for administrators: at most one for each topic.
 
 use super::call::Call;
 use super::viewer::Viewer;
@@ -8,7 +7,7 @@ use crate::flows::letters;
 use crate::store::invites::OpenInvites;
 use crate::store::roster::Roster;
 
-/// The lines, for whoever can do something about them.
+/// The banners for a viewer who can act on them.
 pub(super) async fn of(
     call: &Call<'_>,
     viewer: &Viewer,

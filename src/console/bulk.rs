@@ -1,4 +1,5 @@
-//! One change to several members: asked with what it means, done one by one, each answered for.
+//! Bulk changes of members: a confirmation with the consequences, changes one by one, and a result
+//! for each.
 
 use askama::Template;
 
@@ -13,7 +14,7 @@ use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
 use crate::flows::members::{self, Chosen};
 use crate::store::MemberEdit;
 
-/// The list that the form leads back to where no other place is named.
+/// The default list to return to.
 const TEAM: &str = "/team";
 
 #[derive(Clone, Copy)]
@@ -42,10 +43,10 @@ impl Change {
     }
 }
 
-/// What became of one.
+/// The result for one member.
 struct Outcome {
     name: String,
-    /// Why it was not done; `None` where it was.
+    /// Why it was not done; `None` if it was.
     why: Option<String>,
 }
 
@@ -57,7 +58,7 @@ struct Outcomes<'p> {
     back: String,
 }
 
-/// The members that are meant, in the order they were ticked.
+/// The selected members, in order.
 async fn chosen(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -152,7 +153,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     Ok(page(&Outcomes { shell: shell.narrow(), outcomes, back }))
 }
 
-/// Whether the form says what is to be done with so many.
+/// Whether the confirmation for so many is correct.
 fn confirmed(change: Change, form: &Form, count: usize) -> Result<(), Failure> {
     match change {
         Change::Role if form.text("role").is_empty() => {

@@ -1,4 +1,4 @@
-//! One page that is asked for: with what, by whom, and from where.
+//! One request for a page: its parameters, its viewer and its client address.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::http::{Reply, Request, query};
 
 pub(super) type Answer = Result<Reply, Failure>;
 
-/// One page that is asked for.
+/// One request for a page.
 pub(super) struct Call<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,
-    /// What stands in the path for an id, decoded; empty where there is none.
+    /// The decoded path segment for an id; empty if there is none.
     pub(super) id: String,
-    /// What is to be done, where the path says so.
+    /// The action, if the path names one.
     pub(super) verb: String,
 }
 
@@ -43,7 +43,7 @@ impl Call<'_> {
         Viewer::of(self.app, self.request).await
     }
 
-    /// What was typed into a form; a small one of callers not signed in.
+    /// The submitted form; of limited size for callers without a session.
     ///
     /// # Errors
     /// As [`Form::read`].
@@ -56,17 +56,17 @@ impl Call<'_> {
         Form::read(self.request, most).await
     }
 
-    /// A parameter of the address; empty where it is missing.
+    /// A query parameter; empty if it is missing.
     pub(super) fn parameter(&self, name: &str) -> String {
         self.parameters(name).into_iter().next().unwrap_or_default()
     }
 
-    /// The place that the page leads back to: the one that its address names, else the usual one.
+    /// The place to return to: from the query, else the default.
     pub(super) fn back(&self, usual: &str) -> String {
         place::back(&self.parameter(BACK), usual)
     }
 
-    /// Every value of a parameter that is not empty.
+    /// All values of a parameter that are not empty.
     pub(super) fn parameters(&self, name: &str) -> Vec<String> {
         let pairs = query::pairs(self.request.query().unwrap_or_default());
         let found = pairs.flatten().filter(|(given, _)| given == name);

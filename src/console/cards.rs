@@ -1,6 +1,6 @@
-//! Roles to choose from, each with what it can do, in the words of people.
+//! Role cards: roles to choose from, each with what it can do.
 //!
-//! Reads the live policies through the flows; no role and no action stands here by name.
+//! Reads the live policies through the flows; no role or action is named in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::domain::{Failure, RoleId};
 use crate::engine::{Matrix, RoleCard, Snapshot};
 use crate::flows::{members, roles};
 
-/// How many of its actions a card names before it says how many more there are.
+/// How many actions a card lists before it gives the number of the rest.
 const CAN_SHOWN: usize = 5;
 const CANNOT_SHOWN: usize = 3;
 
@@ -28,25 +28,25 @@ pub(super) struct Card {
     pub(super) can: String,
     pub(super) cannot: String,
     pub(super) held: String,
-    /// It may manage the team itself.
+    /// May manage the team.
     pub(super) administers: bool,
     /// Why it cannot be chosen.
     pub(super) closed: Option<String>,
     pub(super) chosen: bool,
 }
 
-/// What roles are shown with.
+/// The data for role cards.
 pub(super) struct Deck<'d> {
     live: Arc<Snapshot>,
     matrix: Arc<Matrix>,
-    /// Roles that the viewer may give.
+    /// The roles that the viewer may give.
     gives: &'d BTreeSet<RoleId>,
-    /// How many hold each.
+    /// The number of members with each role.
     held: BTreeMap<RoleId, usize>,
 }
 
 impl<'d> Deck<'d> {
-    /// The roles of the viewer's account.
+    /// The roles for the viewer's account.
     ///
     /// # Errors
     /// As [`members::held`].
@@ -56,7 +56,7 @@ impl<'d> Deck<'d> {
         Ok(Self { live, matrix, gives: &viewer.rights.gives, held })
     }
 
-    /// The cards, who administers last; `chosen` is ticked, if it is one.
+    /// The cards, administrators last; `chosen` is selected, if it is one.
     pub(super) fn cards(&self, chosen: &str) -> Vec<Card> {
         let card = |role| self.card(role, chosen);
         let mut cards: Vec<Card> = self.live.roles().iter().map(card).collect();

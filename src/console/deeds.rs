@@ -1,18 +1,18 @@
-//! What can be done about a row: named once on a page, and told by key in each row.
+//! The actions of a table row: each is described once on a page, and referenced by key in each row.
 //!
-//! A menu in every row would be most of the page: the script makes it from the names when it is
-//! opened. Without the script the page of the row has the same as links.
+//! A complete menu in every row would be most of the page, so the script builds it when it is
+//! opened. Without the script the row's own page has the same actions as links.
 
-/// Something that can be done about a member or an invitation.
+/// An action on a member or an invitation.
 pub(super) struct Act {
-    /// Names it among the others of the page.
+    /// Its key on the page.
     pub(super) key: &'static str,
     pub(super) name: &'static str,
-    /// The page that asks: below that of the row, or anywhere below the console's own path.
+    /// Its confirmation page: below that of the row, or anywhere below the base path.
     pub(super) place: Place,
-    /// Takes something away for good.
+    /// Removes something for good.
     pub(super) danger: bool,
-    /// Opens over the page.
+    /// Opens as a dialog.
     pub(super) dialog: bool,
 }
 
@@ -20,17 +20,17 @@ pub(super) struct Act {
 pub(super) enum Place {
     /// Below the row's own page.
     Below(&'static str),
-    /// One page for all.
+    /// One page for all rows.
     At(&'static str),
 }
 
 impl Act {
-    /// Asked in a dialog, below the row's own page.
+    /// In a dialog, below the row's own page.
     pub(super) const fn asked(key: &'static str, name: &'static str, rest: &'static str) -> Self {
         Self { key, name, place: Place::Below(rest), danger: false, dialog: true }
     }
 
-    /// The end of its address, and whether that is all of it.
+    /// The end of its path, and whether that is the whole path.
     pub(super) const fn rest(&self) -> (&'static str, bool) {
         match self.place {
             Place::Below(rest) => (rest, false),
@@ -39,15 +39,15 @@ impl Act {
     }
 }
 
-/// The same about one row.
+/// An action for one row.
 pub(super) struct Deed {
     pub(super) kind: &'static Act,
-    /// Why it cannot be done now.
+    /// Why it is disabled.
     pub(super) why: Option<&'static str>,
 }
 
 impl Deed {
-    /// Where it is asked, for the row whose page is at `path`.
+    /// The path of its page, for a row whose page is at `path`.
     pub(super) fn path(&self, path: &str) -> String {
         match self.kind.place {
             Place::Below(rest) => format!("{path}{rest}"),
@@ -56,8 +56,8 @@ impl Deed {
     }
 }
 
-/// The menus of a page: most rows have the same one, so each is written once and a row names its
-/// number.
+/// The menus of a page: most rows have the same menu, so each is written once and a row references
+/// its number.
 pub(super) struct Menus {
     pub(super) kinds: Vec<&'static Act>,
     menus: Vec<String>,
@@ -68,7 +68,7 @@ impl Menus {
         Self { kinds: kinds.into_iter().collect(), menus: Vec::new() }
     }
 
-    /// The number of the menu that offers `deeds`; none for nothing.
+    /// The number of the menu for `deeds`; none if there are none.
     pub(super) fn number(&mut self, deeds: &[Deed]) -> Option<usize> {
         if deeds.is_empty() {
             return None;
@@ -81,13 +81,14 @@ impl Menus {
         }))
     }
 
-    /// All of them as the script reads them: between them `|`.
+    /// All menus in the format of the script, separated by `|`.
     pub(super) fn all(&self) -> String {
         self.menus.join("|")
     }
 }
 
-/// One menu as the script reads it: keys, each with why not after `=`, and between them `;`.
+/// One menu in the format of the script: keys, each with the reason why it is disabled after `=`,
+/// separated by `;`.
 fn told(deeds: &[Deed]) -> String {
     let one = |deed: &Deed| match deed.why {
         Some(why) => format!("{}={why}", deed.kind.key),

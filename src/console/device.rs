@@ -1,9 +1,8 @@
-//! What a browser calls itself, in plain words: a browser and a system, of those that are known.
+//! User-agent strings in plain words: a known browser and a known system.
 //!
-//! Says nothing in the words of the browser itself, which can be anything.
+//! Never shows the string itself, which can contain anything.
 
-/// What a browser's name for itself contains, and what it is. Those that pretend to be others
-/// stand before the others.
+/// Fragments of user-agent strings and their browsers. Those that imitate others come first.
 const BROWSERS: [(&str, &str); 9] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

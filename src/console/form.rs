@@ -1,17 +1,17 @@
-//! Bodies of forms: `a=b&c=d`, as browsers send them (URL Standard, section 5.1).
+//! Form bodies: `a=b&c=d`, as browsers send them (URL Standard, section 5.1).
 //!
-//! Keeps what was typed, so that a form that is refused comes back filled in. Knows no field.
+//! Keeps what was typed, so that a refused form is shown again with its values. Knows no field.
 
 use super::place::{self, BACK};
 use crate::domain::{Failure, Kind, Version, limits};
 use crate::http::{Request, query};
 
-/// What somebody typed. Never prints: there are passwords in it.
+/// A submitted form. Never printed: it may contain passwords.
 #[derive(Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads the body of a request, of at most so many bytes.
+    /// Reads the body of a request, up to this size.
     ///
     /// # Errors
     /// `Invalid` for what no form sends; `TooLarge`; `Timeout`.
@@ -21,7 +21,7 @@ impl Form {
         }
         let body = request.body(most).await?;
         let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
-        // One more than there may be shows that there are too many.
+        // One more than the maximum shows that there are too many.
         let pairs = query::pairs(text).take(limits::FORM_FIELDS_MAX + 1);
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>().map_err(|_| unreadable())?;
         if pairs.len() > limits::FORM_FIELDS_MAX {
@@ -30,12 +30,12 @@ impl Form {
         Ok(Self(pairs))
     }
 
-    /// A form that was not sent yet, filled in beforehand.
+    /// An initial form with default values.
     pub(super) fn filled(fields: &[(&str, &str)]) -> Self {
         Self(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// The first value of a field; empty where there is none.
+    /// The first value of a field; empty if it is missing.
     pub(super) fn text(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(given, _)| given == name);
         found.map_or("", |(_, value)| value.as_str())
@@ -46,30 +46,30 @@ impl Form {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    /// The version that the page showed which the form stood on.
+    /// The version of the record on which the form is based.
     pub(super) fn version(&self) -> Option<Version> {
         self.text("version").parse().ok().map(Version)
     }
 
-    /// The place that the form leads back to: the one that it names, else the usual one.
+    /// The place to return to: from the form, else the default.
     pub(super) fn back(&self, usual: &str) -> String {
         place::back(self.text(BACK), usual)
     }
 
-    /// Reads several fields, so that every fault is told at once.
+    /// Reads several fields, so that all faults are reported together.
     pub(super) fn reader(&self) -> Reader<'_> {
         Reader { form: self, faults: Vec::new() }
     }
 }
 
-/// Reads fields, and keeps what is wrong with them.
+/// Reads fields and collects faults.
 pub(super) struct Reader<'f> {
     form: &'f Form,
     faults: Vec<(String, String)>,
 }
 
 impl Reader<'_> {
-    /// One field; `None` is a fault, which [`Self::done`] tells.
+    /// Reads one field; `None` is a fault, which [`Self::done`] reports.
     pub(super) fn read<T>(
         &mut self,
         name: &str,
@@ -84,7 +84,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What the fields made, when nothing was wrong with any.
+    /// The values of the fields, if there was no fault.
     ///
     /// # Errors
     /// `Invalid` with every fault.

@@ -1,4 +1,4 @@
-//! The help page: what the console is for, and whom to ask. Knows no account.
+//! The help page. Static.
 
 use askama::Template;
 

@@ -1,4 +1,4 @@
-//! The invitations of a team: how far each got, and what can be done about it.
+//! The list of invitations: delivery status and actions.
 
 use askama::Template;
 
@@ -22,10 +22,10 @@ use crate::flows::invites::{self, ChosenInvite, Correction, Shown};
 use crate::http::{Reply, status};
 use crate::store::invites::InviteFilter;
 
-/// How many rows a page has.
+/// Rows on a page.
 const ROWS: usize = 25;
 
-/// What is done about an invitation, once it was asked.
+/// A confirmed action on an invitation.
 #[derive(Clone, Copy)]
 enum Verb {
     Resend,
@@ -80,10 +80,10 @@ struct Page<'p> {
     states: Vec<(&'static str, &'static str, bool)>,
     filtered: bool,
     lines: Vec<Line>,
-    /// Some mail is on its way: the page looks again soon.
+    /// Some mail is pending: the page refreshes soon.
     unsettled: bool,
     count: String,
-    /// Ends the address of what is done about one, which leads back to this view of the list.
+    /// Appended to the path of each action, so that it returns to this view of the list.
     leads_back: String,
     next: Option<String>,
     menus: Menus,
@@ -91,7 +91,7 @@ struct Page<'p> {
     mail: bool,
 }
 
-/// The tab of the team page.
+/// The invitations tab of the team page.
 pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer {
     let search = call.parameter("search").trim().to_owned();
     let named = call.parameter("state");
@@ -136,8 +136,8 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
     }))
 }
 
-/// The states that the page shows. Without a choice, invites that can still be accepted or sent
-/// again: the accepted ones are members, and the cancelled ones are history.
+/// The states to show. By default invites that can still be accepted or resent: accepted ones are
+/// members, and cancelled ones are history.
 fn chosen_states(named: &str) -> Vec<InviteState> {
     match InviteState::ALL.into_iter().find(|state| state.as_str() == named) {
         Some(state) => vec![state],
@@ -207,7 +207,7 @@ fn deeds(viewer: &Viewer, state: InviteState) -> Vec<Deed> {
     KINDS.iter().map(|kind| Deed { kind, why: None }).collect()
 }
 
-/// Everything that can be done about an invitation that is open.
+/// All actions on an open invitation.
 static KINDS: [Act; 4] = [
     Act::asked("resend", w::RESEND, "/resend"),
     Act::asked("link", w::COPY_LINK, "/link"),
@@ -300,7 +300,7 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
     match correct(call, &viewer, &shown, &form).await {
         Ok(corrected) => {
             let (before, now) = (&shown.view.invite, &corrected.view.invite);
-            // Only a new address gets a mail.
+            // A mail is sent only for a new address.
             let told = match now.email == before.email {
                 true => w::invitation_changed(&now.full_name()),
                 false => w::invitation_anew(now.email.as_str()),
@@ -320,7 +320,7 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The invitation as somebody else left it, and what a form that came too late is shown with.
+/// The current invitation, to show with a form that was overtaken.
 async fn overtaken(call: &Call<'_>, viewer: &Viewer) -> Result<(Shown, Overtaken), Failure> {
     let id = InviteId::parse(&call.id).ok_or_else(invites::unknown)?;
     let shown = invites::show(call.app, viewer.caller(), &id).await?;
@@ -351,7 +351,7 @@ async fn correct(
     let role = read.read("role", invite::role_chosen);
     let names = first_name.as_ref().zip(last_name.as_ref());
     read.done(names.zip(email.as_ref().zip(role.as_ref())).map(drop))?;
-    // What stays as it was is no change: a new address kills the link.
+    // Unchanged fields are left out: a new address invalidates the link.
     let correction = Correction {
         first_name: first_name.filter(|name| *name != before.first_name),
         last_name: last_name.filter(|name| *name != before.last_name),

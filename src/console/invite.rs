@@ -1,6 +1,6 @@
 //! Inviting: one person in a dialog, or several from pasted lines.
 //!
-//! Says "sending", never "sent": what became of the mail is told by the list of invitations.
+//! Never claims that a mail was sent; the list of invitations shows the delivery status.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,7 +28,7 @@ use crate::flows::members;
 use crate::flows::roles::Titles;
 use crate::store::invites::InviteFilter;
 
-/// Where an invitation is shown once it is made.
+/// The page to which a new invitation leads.
 const INVITATIONS: &str = "/team?tab=invitations";
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
@@ -37,7 +37,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     Ok(sheet(call, &viewer, &form).await?.page())
 }
 
-/// Whoever may invite.
+/// The viewer, who may invite.
 async fn able(call: &Call<'_>) -> Result<Viewer, Failure> {
     let viewer = call.viewer().await?;
     match viewer.rights.invite {
@@ -46,7 +46,7 @@ async fn able(call: &Call<'_>) -> Result<Viewer, Failure> {
     }
 }
 
-/// Names one filling-in of the form: a second press, or a resent page, makes no second invite.
+/// The idempotency key of the form: a second click, or a resubmission, makes no second invite.
 fn key() -> Result<String, Failure> {
     Ok(Token::from_bytes(entropy::random()?).expose().to_owned())
 }
@@ -118,8 +118,7 @@ fn invitation(read: &mut Reader<'_>) -> Option<Invitation> {
     Some(Invitation { email, first_name, last_name, role })
 }
 
-/// The page after an invitation was made or changed: its link, where no mail carries it, or what
-/// was done.
+/// The page after an invitation was created or changed: its link, if no mail is sent, or a message.
 pub(super) fn sent(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -137,7 +136,7 @@ pub(super) fn sent(
     }
 }
 
-/// Whoever has the address already, where that is why an invitation was refused.
+/// The holder of the address, if an invitation was refused because of it.
 async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member> {
     let email = Email::parse(form.text("email").trim()).ok()?;
     members::by_email(call.app, viewer.caller(), &email).await.ok()?
@@ -160,17 +159,17 @@ pub(super) async fn helped(
     Failure { fields: vec![("email".to_owned(), sentence.clone())], public: sentence, ..failure }
 }
 
-/// What whoever meets such a refusal most likely wants.
+/// A suggested next step after such a refusal.
 async fn next_step(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<(String, String)> {
     let member = holder(call, viewer, form).await?;
     let name = w::manage(&member.full_name());
     Some((member_path(&member.id, ""), name))
 }
 
-/// One pasted line, and what became of it.
+/// One pasted line with its result.
 struct Verdict {
     line: String,
-    /// Why it was not sent; `None` where it was.
+    /// Why it was not sent; `None` if it was.
     why: Option<String>,
     /// The link of whoever was invited, where no mail carries it.
     link: Option<String>,
@@ -181,12 +180,12 @@ struct Verdict {
 struct Verdicts<'p> {
     shell: Shell<'p>,
     verdicts: Vec<Verdict>,
-    /// The lines that are still to be sent.
+    /// The lines still to be sent.
     left: String,
-    /// The role of those who are pasted without one.
+    /// The role for lines without one.
     role: String,
     checked: bool,
-    /// How many can be sent.
+    /// The number of valid lines.
     good: usize,
     /// Whether there are links to pass on.
     links: bool,
@@ -197,7 +196,7 @@ pub(super) async fn several(call: &mut Call<'_>) -> Answer {
     Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
 }
 
-/// The choice of no role for those who are pasted without one.
+/// The choice of no default role.
 const NO_ROLE: &str = "-";
 
 fn several_sheet<'p>(
@@ -226,7 +225,7 @@ fn several_sheet<'p>(
         .cancel("/team")
 }
 
-/// Checks the lines, and sends the good ones once they were seen.
+/// Checks the lines, and sends the valid ones after confirmation.
 pub(super) async fn send_several(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let viewer = able(call).await?;

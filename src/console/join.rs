@@ -1,7 +1,8 @@
-//! Joining by an invitation: what one is invited to, a password, and why a link opens no more.
+//! Joining by an invitation: the invitation, a password, and why a link no longer works.
 //!
-//! The code of a link stands after the `#`, which no server is sent: it comes in a form, filled in
-//! by the script or pasted by the reader, and never stands in an address.
+//! The code of a link is in the URL fragment (after the `#`), which is not sent to servers: it
+//! arrives in a form, filled in by the script or pasted by the reader, and is never part of a URL
+//! that is requested.
 
 use super::call::{Answer, Call};
 use super::roles::title as role_title;
@@ -18,7 +19,7 @@ use crate::flows::sign_in::Attempt;
 use crate::http::{Reply, status};
 use crate::password::chars_min;
 
-/// The code in what was pasted: a whole link, or the code alone; a mail may have broken it.
+/// Extracts the code from pasted text: a whole link, or the code alone; a mail may have wrapped it.
 pub(super) fn code_in(pasted: &str) -> String {
     let code = pasted.rsplit('#').next().unwrap_or_default();
     typed::secret(code)
@@ -59,7 +60,7 @@ pub(super) async fn look(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// Asks whoever is signed in as somebody else whether that shall end.
+/// Asks a viewer with another session whether to end it.
 fn as_another(call: &Call<'_>, token: &str, found: &Inspected, viewer: &Viewer) -> Reply {
     let who = format!("{} ({})", viewer.member.full_name(), viewer.account.name);
     Sheet::new(shell(call, w::JOIN_AS_ANOTHER), "/join/look", w::JOIN_LEAVE)
@@ -118,13 +119,13 @@ pub(super) async fn accept(call: &mut Call<'_>) -> Answer {
         Ok(joined) => {
             enter_joined(call, joined.value, password, &w::joined(&found.account.name)).await
         }
-        // It may have closed meanwhile: a second press comes second.
+        // The invitation may have closed meanwhile: a second click arrives second.
         Err(failure) if failure.kind == Kind::Gone => closed(call, &token, failure).await,
         Err(failure) => Ok(accept_sheet(call, &token, &found).refused(&failure)),
     }
 }
 
-/// Signs in who has just joined. Where that must wait, they have joined all the same.
+/// Signs in a new member. If that must wait, the member has joined all the same.
 pub(super) async fn enter_joined(
     call: &Call<'_>,
     member: Member,
@@ -140,7 +141,7 @@ pub(super) async fn enter_joined(
     }
 }
 
-/// Why a link does not open, and what to do about it.
+/// Why a link no longer works, and what to do.
 async fn closed(call: &Call<'_>, token: &str, failure: Failure) -> Answer {
     if failure.kind != Kind::Gone {
         return Err(failure);
@@ -184,7 +185,7 @@ fn ask_new(call: &Call<'_>, token: &str, title: &str, line: String) -> Reply {
         .page()
 }
 
-/// One answer, whatever the link was.
+/// The same response for every link.
 pub(super) async fn want(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     invites::want(call.app, &code_in(form.text("token"))).await?;

@@ -6,14 +6,14 @@ use super::shell::{Shell, page};
 use super::words as w;
 use crate::http::Reply;
 
-/// One link, and what it is for.
+/// One link with its purpose.
 #[derive(Template)]
 #[template(path = "console/templates/link.html", config = ".askama.toml")]
 pub(super) struct LinkPage<'p> {
     shell: Shell<'p>,
     line: String,
     link: String,
-    /// Where its holder continues.
+    /// Where its viewer continues.
     back: String,
     /// The reader can have it shown again.
     again: bool,

@@ -1,11 +1,11 @@
-//! The stream that an open page listens to: that something changed on the team, for readers who may see
-//! it, and by its end that the session is over.
+//! The event stream of an open page: announces changes of the team to viewers who may see it; its
+//! end means that the session is over.
 
 use super::call::{Answer, Call};
 use crate::flows::events::{self, Event};
 use crate::http::Reply;
 
-/// Below the console's own path.
+/// The path below the base path.
 pub(super) const PATH: &str = "/live";
 
 pub(super) async fn follow(call: &mut Call<'_>) -> Answer {

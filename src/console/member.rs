@@ -1,6 +1,7 @@
-//! One member: what is known, what the role allows, and all that can be done about them.
+//! The page of one member: details, what the role allows, and all actions.
 //!
-//! Whatever is done is asked first, on a page with its consequences; the flows decide whether it is.
+//! Every action is confirmed first, on a page with its consequences; the flows decide whether it is
+//! allowed.
 
 use std::collections::BTreeSet;
 
@@ -29,10 +30,10 @@ use crate::flows::{passwords, roles, sessions, two_step};
 use crate::http::Reply;
 use crate::store::MemberEdit;
 
-/// The list that forms lead back to where no other place is named.
+/// The default list to return to.
 const TEAM: &str = "/team";
 
-/// What is done about a member, once it was asked.
+/// A confirmed action on a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
     ResetPassword,
@@ -81,7 +82,7 @@ pub(super) fn initials(member: &Member) -> String {
     both.into_iter().flatten().flat_map(char::to_uppercase).collect()
 }
 
-/// Whether an account would be without an administrator.
+/// Whether the account would have no administrator without this member.
 pub(super) fn is_last_administrator(administrators: &[Member], member: &Member) -> bool {
     matches!(administrators, [only] if only.id == member.id)
 }
@@ -101,7 +102,7 @@ const OWN_NAMES: Act =
 const OWN_SECURITY: Act =
     Act { place: Place::At("/me"), dialog: false, ..Act::asked("me", w::MY_SECURITY, "") };
 
-/// Everything that can be done about some member.
+/// All actions on a member.
 pub(super) static KINDS: [&Act; 11] = [
     &EDIT,
     &ROLE,
@@ -116,7 +117,7 @@ pub(super) static KINDS: [&Act; 11] = [
     &OWN_SECURITY,
 ];
 
-/// What the viewer may do about a member, in the order of the menu; nothing, where that is nothing.
+/// The viewer's actions on a member, in the order of the menu; may be empty.
 pub(super) fn deeds(viewer: &Viewer, member: &Member, last: bool) -> Vec<Deed> {
     if viewer.is(member) {
         return vec![Deed { kind: &OWN_NAMES, why: None }, Deed { kind: &OWN_SECURITY, why: None }];
@@ -156,18 +157,18 @@ struct Page<'p> {
     you: bool,
     role: String,
     status: w::Badge,
-    /// Until when no try to sign in is looked at.
+    /// Until when sign-in attempts are refused.
     until: Option<When>,
-    /// What keeps the member from signing in, and what helps.
+    /// Why the member cannot sign in, and what to do.
     lock: Option<&'static str>,
     two_step: w::Badge,
     joined: When,
     active: Option<When>,
     devices: Option<String>,
     path: String,
-    /// The list that this page was opened from.
+    /// The list from which this page was opened.
     back: String,
-    /// Ends the address of what is done here, which leads back here.
+    /// Appended to the path of each action, so that it returns here.
     leads_back: String,
     deeds: Vec<Deed>,
     can: Vec<String>,
@@ -210,7 +211,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     }))
 }
 
-/// What a member may do, and what not, in words.
+/// What a member may and may not do, in words.
 fn allowed(matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
     let may = roles::permissions_of(matrix, member).into_iter();
     let may = may.filter(|(.., cell)| *cell == Cell::Allowed).map(|(action, ..)| action.to_owned());
@@ -224,7 +225,7 @@ fn said(actions: &[String]) -> Vec<String> {
     actions.iter().map(|action| w::action(action)).collect()
 }
 
-/// The member that the path names, for who may see the team.
+/// The member of the path, for viewers who may see the team.
 async fn found(call: &Call<'_>) -> Result<(Viewer, Member), Failure> {
     let viewer = call.viewer().await?;
     let id = id(call)?;
@@ -236,7 +237,7 @@ fn id(call: &Call<'_>) -> Result<MemberId, Failure> {
     MemberId::parse(&call.id).map_err(|_| members::unknown())
 }
 
-/// Where a member is signed in; `None` for who may not know.
+/// The sessions of a member; `None` if the viewer may not see them.
 async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Vec<Session>> {
     sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
 }
@@ -292,7 +293,7 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The member as somebody else left it, and what a form that came too late is shown with.
+/// The current member, to show with a form that was overtaken.
 async fn overtaken(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -340,7 +341,7 @@ async fn role_sheet<'p>(
         .leads_back(form.back(TEAM)))
 }
 
-/// A role was chosen: shows what is gained and lost, and gives it once that was seen.
+/// A role was chosen: shows what is gained and lost, and changes it after confirmation.
 pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
@@ -481,7 +482,7 @@ async fn verb_sheet<'p>(
     }
 }
 
-/// Whoever administers is not removed by a slip of the hand.
+/// Removing an administrator needs the name to be typed.
 fn must_be_typed(call: &Call<'_>, member: &Member) -> bool {
     call.app.policies.load().administering().contains(&member.role)
 }
@@ -511,10 +512,10 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// What came of it.
+/// The result of an action.
 enum Told {
     Sentence(String),
-    /// A link that must be handed over.
+    /// A link to pass on.
     Link(String),
 }
 

@@ -1,4 +1,4 @@
-//! Who was faster, where a form came too late: told in words, from the audit log.
+//! Edit conflicts: who changed the record first, read from the audit log.
 
 use super::call::Call;
 use super::people::{People, Piece};
@@ -10,10 +10,10 @@ use crate::domain::{AuditEntry, AuditEvent, Member, Version};
 use crate::flows::audit;
 use crate::store::AuditFilter;
 
-/// How far back a change is looked for: what else is written of a member, such as sign-ins.
+/// How many entries are searched for a change: there are others about a member, such as sign-ins.
 const LOOKED_AT: usize = 20;
 
-/// What changes what a form shows.
+/// The events that change what a form shows.
 const CHANGES: [AuditEvent; 9] = [
     AuditEvent::AccountUpdated,
     AuditEvent::UserUpdated,
@@ -26,7 +26,7 @@ const CHANGES: [AuditEvent; 9] = [
     AuditEvent::InviteAccepted,
 ];
 
-/// Who made the newest change that the filter finds, and when; `None` where the viewer may not know.
+/// The author and the time of the newest matching change; `None` if the viewer may not see it.
 pub(super) async fn by_whom(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -44,7 +44,7 @@ pub(super) async fn by_whom(
     Some((who, When::exactly(last.at).words()))
 }
 
-/// What a form about a member or an invitation is shown with, which `id` names.
+/// The notice for an overtaken form about a member or an invitation with this `id`.
 pub(super) async fn about(
     call: &Call<'_>,
     viewer: &Viewer,

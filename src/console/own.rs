@@ -1,6 +1,6 @@
-//! What a member changes of the own record: name, address, password; and leaving.
+//! Changes of the viewer's own name, address and password; and leaving.
 //!
-//! What must not be done from a screen that was left open asks for the password again.
+//! What must not be done from an unattended screen asks for the password again.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -47,7 +47,7 @@ pub(super) async fn set_password(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The rules speak of `password`, which here is the new one.
+/// The rules name the field `password`, which is the new one here.
 fn of_new_password(mut failure: Failure) -> Failure {
     if failure.kind == Kind::Invalid {
         for (name, _) in &mut failure.fields {

@@ -1,7 +1,8 @@
-//! The own passkeys: one is added, in two steps, and removed again.
+//! The viewer's own passkeys: added in two steps, and removed.
 //!
-//! Who one is comes first, then the browser is asked: the question stands in the page, the script
-//! puts it to the browser and its answer into the form, which goes the way of every other form.
+//! The member is re-authenticated first, then the browser is asked: the page carries the challenge,
+//! and the script calls the browser and puts the response into the form, which is sent like every
+//! other form.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -15,7 +16,7 @@ use crate::domain::{Failure, Kind, Name, Passkey, PasskeyId, limits};
 use crate::flows::passkeys::{self, Asked};
 use crate::flows::two_step::Standing;
 
-/// Why a member can add no passkey now; `None` for who can.
+/// Why a member cannot add a passkey now; `None` if the member can.
 pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<String> {
     if standing.since.is_none() {
         return Some(w::PASSKEY_TWO_STEP_FIRST.to_owned());
@@ -28,7 +29,7 @@ pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<Stri
     here.and_then(|()| room()).err().map(|failure| w::refusal(&failure))
 }
 
-/// What the script brought: the question as it was asked, and what the browser answered.
+/// The challenge, and the browser's response, from the form.
 pub(super) fn answer(form: &Form) -> Result<passkeys::Answer, Failure> {
     let (challenge, credential) = (form.text("challenge"), form.text("credential"));
     if credential.is_empty() {
@@ -60,7 +61,7 @@ pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// Asks nobody for a code before the name is one that is kept.
+/// Checks the name before a code is requested.
 async fn begun(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(Name, Asked), Failure> {
     let name = named(form)?;
     let shown = proof_shown(form);
@@ -89,7 +90,7 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     match confirmed(call, &viewer, &form).await {
         Ok(added) => Ok(see_telling(call.app, "/me", &w::passkey_added(added.name.as_str()))),
-        // Another question takes another code: it begins again, under the same name.
+        // Another challenge needs another code: starts again, under the same name.
         Err(failure) => ask_sheet(call, &viewer, form.text("name")).not_taken(failure),
     }
 }

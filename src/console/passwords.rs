@@ -1,7 +1,7 @@
-//! A forgotten password, and the links that come by mail: a new password, a new address.
+//! Forgotten passwords, and links from mail: a new password, a new address.
 //!
-//! One answer to whoever asks for a link, whether there is such a member or not. The code of a link
-//! comes in a form and never stands in an address.
+//! The response to a request for a link is the same whether or not the member exists. The code of a
+//! link arrives in a form and is never part of a URL that is requested.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -64,7 +64,7 @@ pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
     Ok(reset_sheet(call, None).page())
 }
 
-/// Asks for the code, but where one is known to open.
+/// Asks for the code, unless a valid one is known.
 fn reset_sheet<'p>(call: &Call<'_>, known: Option<&str>) -> Sheet<'p> {
     let shell = Shell::outside(call.app, call.request, w::RESET);
     let sheet = Sheet::new(shell, "/reset", w::SAVE).line(w::RESET_WHY);
@@ -72,7 +72,7 @@ fn reset_sheet<'p>(call: &Call<'_>, known: Option<&str>) -> Sheet<'p> {
         Some(token) => sheet.hidden("token", token),
         None => sheet.input(sent()),
     };
-    // Whose it is, and so what the account asks for, is known only once the link was brought.
+    // The member, and so the account's rules, are known only once the link was given.
     let rules = w::password_rules_of_anybody(chars_min(false), chars_min(true));
     sheet
         .input(Input::new("password", w::NEW_PASSWORD, kind::NEW_PASSWORD).hint(rules))

@@ -1,6 +1,6 @@
-//! Names for the ids of the audit log: of members, of invites, and of whoever else acts.
+//! Display names for the ids in the audit log: members, invites, and other actors.
 //!
-//! Asks for each id once, however often it stands on a page, and only about the viewer's account.
+//! Looks up each id once, however often it is on a page, and only in the viewer's account.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,13 +28,13 @@ pub(super) enum Piece {
     },
 }
 
-/// Names by id.
+/// Display names by id.
 pub(super) struct People {
     names: BTreeMap<String, String>,
 }
 
 impl People {
-    /// Whoever these entries are by and about.
+    /// The actors and targets of these entries.
     ///
     /// # Errors
     /// `Denied` `not_allowed`; `Busy`.
@@ -48,7 +48,7 @@ impl People {
         for entry in entries {
             ids.insert(&entry.target);
             ids.extend(bearer(&entry.actor));
-            // Who is not here any more may still be named by what was written of the leaving.
+            // Names of former members come from the entry about their leaving, if any.
             if let Some(name) = written(entry) {
                 names.entry(entry.target.clone()).or_insert(name);
             }
@@ -61,12 +61,12 @@ impl People {
         Ok(Self { names })
     }
 
-    /// Nobody, for who may not see the team.
+    /// No names, for viewers who may not see the team.
     pub(super) const fn nobody() -> Self {
         Self { names: BTreeMap::new() }
     }
 
-    /// Who did it.
+    /// The actor of an entry.
     pub(super) fn actor(&self, label: &str) -> Piece {
         let words = |words: &str| Piece::Words(words.to_owned());
         match Actor::from_label(label) {
@@ -84,7 +84,7 @@ impl People {
         }
     }
 
-    /// Whom it was done to.
+    /// The target of an entry.
     pub(super) fn target(&self, id: &str) -> Piece {
         let (own, about) = (self.names.contains_key(id), id.to_owned());
         let name = self.names.get(id).cloned().unwrap_or_else(|| w::SOMEBODY_GONE.to_owned());
@@ -171,7 +171,7 @@ fn bearer(label: &str) -> Option<&str> {
     }
 }
 
-/// The name that an entry wrote down, where it wrote one whole.
+/// The name in an entry, if it has both parts.
 fn written(entry: &AuditEntry) -> Option<String> {
     Some(full_name(value(entry, "first_name")?, value(entry, "last_name")?))
 }

@@ -1,22 +1,22 @@
-//! An address below the console's own path: put together from its parameters, or named by a request
-//! as the place that it leads back to.
+//! URLs below the console's base path: built from parameters, or taken from a request as the place
+//! to return to.
 
 use std::fmt::Write as _;
 
 use super::is_page;
 use crate::domain::MemberId;
 
-/// The parameter, and the field of a form, that names the place to lead back to.
+/// The query parameter, and form field, with the place to return to.
 pub(super) const BACK: &str = "back";
 
-/// A page of our own that a request names to lead back to; `usual` where it names none.
+/// The page of the console to return to; `usual` if the request names none.
 pub(super) fn back(named: &str, usual: &str) -> String {
     let is_plain = named.bytes().all(|byte| byte.is_ascii_graphic());
     let place = if is_plain && is_page(named) { named } else { usual };
     place.to_owned()
 }
 
-/// An address; parameters without a value are left out.
+/// A path with query parameters; those without a value are left out.
 #[derive(Clone)]
 pub(super) struct Place {
     text: String,

@@ -1,8 +1,8 @@
-//! The live policies: which set answers, why the folder was last refused, what each reload changed,
-//! and loading the folder again for who may.
+//! The live policies: which set is active, why the folder was last refused, what each reload
+//! changed, and a reload for those who may.
 //!
-//! The folder is where policies come from: whoever wants an older set puts its files back there, and
-//! so there is no going back from here, which the next reload would undo.
+//! There is no rollback on this page: policies come from the folder, so the next reload would undo
+//! it. To go back, put the previous files into the folder.
 
 use askama::Template;
 
@@ -23,19 +23,19 @@ use crate::http::status;
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.
 const PAGE: usize = 10;
-/// Lines of one reload that are shown; the audit log has all.
+/// The number of lines of one reload that are shown; the audit log has more.
 const CHANGES_SHOWN: usize = 50;
 
-/// One thing that is wrong with the folder.
+/// One fault of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Where, and what.
+    /// Place and message.
     pub(super) text: String,
-    /// The line with its span underlined; empty where there is none.
+    /// The line with the fault underlined; empty if there is none.
     pub(super) excerpt: String,
 }
 
-/// One set that went live.
+/// One set that became live.
 struct Installed {
     when: When,
     by: String,
@@ -49,7 +49,7 @@ struct Installed {
 struct Policies<'p> {
     shell: Shell<'p>,
     last_good: bool,
-    /// What became of the folder.
+    /// The result of the last load.
     told: &'static str,
     faults: Vec<Fault>,
     when: When,
@@ -57,7 +57,7 @@ struct Policies<'p> {
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
     files: Vec<String>,
-    /// Whether the viewer may load the folder again.
+    /// Whether the viewer may reload.
     reloads: bool,
     history: Vec<Installed>,
     next: Option<String>,
@@ -109,7 +109,7 @@ fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Who loaded policies, as far as the viewer may know them: nobody is, without the team.
+/// The name of an actor, for viewers who may see the team.
 async fn named(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -137,8 +137,7 @@ fn installed(people: &People, live: &Snapshot, entry: AuditEntry) -> Installed {
     Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }
 }
 
-/// The faults of a refused folder, one by one: `file:line: message`, and below it, indented, the
-/// line at fault.
+/// The faults of a refused folder: `file:line: message`, and below it, indented, the line at fault.
 pub(super) fn faults(text: &str) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for line in text.lines() {

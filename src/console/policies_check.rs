@@ -1,7 +1,7 @@
-//! The folder, looked at before it is loaded: what is wrong with it, or who would gain and who lose.
+//! The preview of a reload: what is wrong with the folder, or who would gain and lose access.
 //!
-//! For whoever may load it. Loads nothing, and knows of no folder but the configured one: which
-//! files of the machine can be read is not for a page to choose.
+//! Only for those who may reload. Loads nothing, and reads only the configured folder: a page must
+//! not choose which files of the machine are read.
 
 use askama::Template;
 
@@ -19,7 +19,7 @@ use crate::flows::reload::{self, ReloadReport};
 struct Check<'p> {
     shell: Shell<'p>,
     faults: Vec<Fault>,
-    /// What loading it would do, where nothing is wrong.
+    /// What loading it would change, if there is no fault.
     report: Option<ReloadReport>,
     /// Who would gain and who lose.
     changes: Vec<String>,

@@ -1,7 +1,7 @@
-//! A decision to try: who, what, on what; and why the live policies answer as they do.
+//! The form to try a decision: subject, action, resource, and the explanation.
 //!
-//! Asks about the viewer's account only, with no attribute of the resource but its account: whoever
-//! is of another account is answered like nobody at all.
+//! Only about the viewer's account, with no attribute of the resource except its account: a member
+//! of another account is reported as unknown.
 
 use std::borrow::Cow;
 
@@ -20,13 +20,13 @@ use crate::domain::{EntityRef, Failure, Query, Reason, Value};
 use crate::engine::Snapshot;
 use crate::flows::{accounts, decide};
 
-/// What was answered.
+/// The decision.
 struct Answered {
     allowed: bool,
     sentence: String,
     /// Id and text of each policy that decided.
     policies: Vec<(String, String)>,
-    /// What would change the answer.
+    /// What else would change the decision.
     remedy: String,
 }
 
@@ -37,7 +37,7 @@ struct Try<'p> {
     member: String,
     action: String,
     resource: String,
-    /// Name and words.
+    /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
     answered: Option<Answered>,

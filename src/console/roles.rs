@@ -1,7 +1,6 @@
-//! Roles as people choose among them: the guide, the table of who may do what, and the smallest
-//! role for a job.
+//! The role guide, the comparison of roles, and the smallest role for a job.
 //!
-//! Read from the live policies each time; no role and no action stands here by name.
+//! Read from the live policies each time; no role or action is named in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +16,13 @@ use crate::flows::roles::{self, Suggested};
 
 const SECTION: &str = "/roles";
 
-/// What can be done with one thing: `broadcasts` with `view` and `send`.
+/// The actions on one kind of thing: `broadcasts` with `view` and `send`.
 struct Topic {
     name: String,
     verbs: String,
 }
 
-/// One role, introduced.
+/// A role card.
 struct Introduced {
     card: RoleCard,
     administers: bool,
@@ -50,18 +49,18 @@ pub(super) async fn guide(call: &mut Call<'_>) -> Answer {
     Ok(page(&Guide { shell: Shell::inside(call, &viewer, w::ROLES, SECTION), roles }))
 }
 
-/// One row of the table: an action on a type of resource, and how each role stands to it.
+/// One row: an action on a type of resource, with a cell for each role.
 struct Line {
     action: String,
     resource: String,
     words: String,
-    /// Class, sign and word of each.
+    /// Class, symbol and word of each cell.
     cells: Vec<(&'static str, &'static str, &'static str)>,
-    /// What cells that say "Depends" depend on; empty where none does.
+    /// The policies on which cells with "Depends" depend; empty if there are none.
     depends_on: String,
 }
 
-/// The rows about one thing.
+/// The rows about one kind of thing.
 struct Group {
     name: String,
     lines: Vec<Line>,
@@ -74,7 +73,7 @@ struct Compare<'p> {
     search: String,
     titles: Vec<String>,
     groups: Vec<Group>,
-    /// How many rows are shown of how many.
+    /// The number of rows shown, and of all.
     counted: String,
 }
 
@@ -91,7 +90,7 @@ pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
     Ok(page(&Compare { shell, search, titles, groups, counted }))
 }
 
-/// The rows that a search finds, by thing.
+/// The rows that match a search, grouped.
 fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
     let wanted = search.trim().to_lowercase();
     let mut groups: BTreeMap<String, Vec<Line>> = BTreeMap::new();
@@ -111,14 +110,14 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
     groups.into_iter().map(|(name, lines)| Group { name, lines }).collect()
 }
 
-/// An action to tick.
+/// An action to select.
 struct Choice {
     action: String,
     words: String,
     ticked: bool,
 }
 
-/// What is suggested for a job, as it is shown.
+/// The suggested role for a job.
 struct Advice {
     suggested: Suggested,
     /// Why this one, or why none.
@@ -134,7 +133,7 @@ struct Advice {
 struct Picker<'p> {
     shell: Shell<'p>,
     choices: Vec<(String, Vec<Choice>)>,
-    /// What was ticked on a page that is older than the policies.
+    /// Selected actions that the live policies no longer have.
     gone: Vec<String>,
     /// A role was asked for, and nothing was ticked.
     nothing: bool,
@@ -175,7 +174,7 @@ fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
     }
 }
 
-/// Actions by what they are done to, in the words of people.
+/// Actions grouped by what they are done to, with readable names.
 fn topics(actions: &[String]) -> Vec<Topic> {
     let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for action in actions {

@@ -1,6 +1,6 @@
-//! My security: how the own account is guarded, which devices are signed in, the last sign-ins.
+//! My security: the sign-in settings of the viewer, signed-in devices, the last sign-ins.
 //!
-//! Needs no right but to be signed in, and is about nobody else.
+//! Needs no right except a session, and shows nobody else.
 
 use askama::Template;
 
@@ -17,10 +17,10 @@ use crate::domain::session::ended;
 use crate::domain::{AuditEntry, AuditEvent, Passkey, Session, SessionId, Timestamp};
 use crate::flows::{personal, sessions, two_step};
 
-/// Recovery codes of which there should be new ones soon.
+/// With this many recovery codes or fewer, new ones are advised.
 const CODES_LOW: usize = 3;
 
-/// One device that is signed in.
+/// One signed-in device.
 struct Device {
     id: String,
     name: String,
@@ -38,13 +38,13 @@ struct Key {
     used: Option<When>,
 }
 
-/// One sign-in that was.
+/// One earlier sign-in.
 struct SignIn {
     at: When,
     name: String,
     address: String,
     outcome: String,
-    /// Nobody failed before.
+    /// No failed attempts before.
     clean: bool,
 }
 
@@ -58,7 +58,7 @@ struct Me<'p> {
     codes_low: bool,
     enforced: bool,
     keys: Vec<Key>,
-    /// Why there can be no other one.
+    /// Why no further one can be added.
     no_more_keys: Option<String>,
     devices: Vec<Device>,
     sign_ins: Vec<SignIn>,

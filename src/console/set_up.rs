@@ -1,4 +1,5 @@
-//! The first account and its administrator, by the link that the sidecar prints at its first start.
+//! Creation of the first account and its administrator, with the link that the sidecar prints at
+//! its first start.
 
 use super::call::{Answer, Call};
 use super::form::Form;
@@ -20,7 +21,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     Ok(page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
 }
 
-/// What is asked; the code again only where it was not right.
+/// The fields; the code again only if it was wrong.
 fn sheet<'p>(call: &Call<'_>, form: &Form, ask_code: bool) -> Sheet<'p> {
     let shell = Shell::outside(call.app, call.request, w::FIRST);
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));

@@ -1,7 +1,8 @@
-//! The account's settings and how its mail stands; and for who may change them, the form, the test
-//! mail and letting mail go on.
+//! The account's settings and the status of its mail; and for those who may change them, the form,
+//! the test mail and resuming mail.
 //!
-//! A form that stood on an older version is shown again with what was typed and what holds now.
+//! A form that is based on an older version is shown again with what was typed and with the current
+//! values.
 
 use std::time::Duration;
 
@@ -33,15 +34,15 @@ struct Settings<'p> {
     shell: Shell<'p>,
     viewer: &'p Viewer,
     account: Account,
-    /// What stands in the form.
+    /// The values of the form.
     name: String,
     hours: String,
     enforced: bool,
     version: Version,
-    /// What the change of the second step would mean for others.
+    /// How many members a requirement would affect.
     without_factor: String,
     refusal: Option<Refusal>,
-    /// What holds now, where a form came too late.
+    /// The current values, if the form was overtaken.
     now: Vec<(&'static str, String)>,
     mail: Mail,
     test: Vec<Tested>,
@@ -68,12 +69,13 @@ impl From<Walked> for Tested {
     }
 }
 
-/// How mail stands.
+/// The status of mail.
 struct Mail {
     kind: &'static str,
     sends: bool,
     stopped: Option<(String, When)>,
-    /// The oldest letter, where letters wait for longer than usual, with how its last try ended.
+    /// The oldest letter, if letters have waited longer than usual, with the result of its last
+    /// attempt.
     delayed: Option<(String, When)>,
     last: Option<When>,
     counts: Vec<(&'static str, u64)>,
@@ -104,13 +106,13 @@ async fn settings<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Settings<'p
     })
 }
 
-/// How long invitations hold, in hours.
+/// The lifetime of invitations, in hours.
 fn hours(app: &App, account: &Account) -> String {
     let seconds = account.invite_lifetime.unwrap_or(app.config.invite_lifetime).as_secs();
     (seconds as f64 / HOUR as f64).to_string()
 }
 
-/// How many would be asked for a second step that they do not have.
+/// How many members have no second factor yet.
 async fn without_factor(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -167,7 +169,7 @@ async fn try_to_set(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(),
     let shown = hours(call.app, &before);
     let mut read = form.reader();
     let name = read.read("name", accounts::checked_name);
-    // What nobody touched stays as it is, be it a whole number of hours or not.
+    // An unchanged value stays as it is, even if it is not a whole number of hours.
     let hours = read.read("hours", |text| match text == shown {
         true => Ok(None),
         false => lifetime(text).map(Some),
@@ -179,7 +181,7 @@ async fn try_to_set(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(),
         invite_lifetime,
         two_step_enforced: (enforced != before.two_step_enforced).then_some(enforced),
     };
-    // A form without a version was not made by the page: it is held to one that never was.
+    // A form without a version was not created by the page: it is treated as outdated.
     let version = form.version().unwrap_or(Version(0));
     accounts::edit(call.app, viewer.caller(), Some(version), edit).await.map(drop)
 }
@@ -193,8 +195,8 @@ fn lifetime(text: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// The page again, with what was typed. One that came too late is shown what holds now, and stands
-/// on that from then on.
+/// The page again, with what was typed. An overtaken form also shows the current values, and is
+/// based on their version from then on.
 async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failure) -> Answer {
     let mut shown = settings(call, viewer).await?;
     let mut refusal = Refusal::of(failure);
@@ -215,7 +217,7 @@ async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failur
     Ok(page(&shown).status(status(failure.kind)))
 }
 
-/// Who was faster, in words.
+/// Who changed the settings first.
 async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
     let event = Some(AuditEvent::AccountUpdated);
     let filter = AuditFilter { event, ..AuditFilter::default() };
@@ -223,7 +225,7 @@ async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
     Some(w::changed_meanwhile(&who, &when))
 }
 
-/// Sends a test mail to the viewer, and shows how far it came.
+/// Sends a test mail to the viewer, and shows its steps.
 pub(super) async fn test_mail(call: &mut Call<'_>) -> Answer {
     call.form().await?;
     let viewer = call.viewer().await?;

@@ -1,7 +1,7 @@
-//! A page of one form: what is asked, what was typed, and what was wrong with it.
+//! A page with one form: fields, entered values and faults.
 //!
-//! One template for all of them, so that labels, hints and faults are tied to their fields the same
-//! way everywhere. With the script it opens as a dialog over the page that links to it.
+//! One template for all forms, so that labels, hints and faults are tied to their fields in the
+//! same way. With the script it opens as a dialog over the page that links to it.
 
 use askama::Template;
 
@@ -16,36 +16,36 @@ use crate::domain::{Failure, Kind, Version};
 use crate::flows::passkeys::Asked;
 use crate::http::{Reply, status};
 
-/// How a field is typed into: attributes of `input`, fixed by what is asked.
+/// The kinds of fields: attributes of `input`, by what is asked for.
 pub(super) mod kind {
-    /// A name of somebody else.
+    /// Somebody else's name.
     pub(in crate::console) const TEXT: &str = r#"type="text" autocomplete="off""#;
     /// A short name of an account.
     pub(in crate::console) const ACCOUNT: &str =
         r#"type="text" autocomplete="organization" autocapitalize="none" spellcheck="false""#;
-    /// One's own given name.
+    /// The viewer's own first name.
     pub(in crate::console) const GIVEN: &str = r#"type="text" autocomplete="given-name""#;
-    /// One's own family name.
+    /// The viewer's own last name.
     pub(in crate::console) const FAMILY: &str = r#"type="text" autocomplete="family-name""#;
-    /// The address of somebody else.
+    /// Somebody else's address.
     pub(in crate::console) const EMAIL: &str = r#"type="email" inputmode="email" autocomplete="off" autocapitalize="none" spellcheck="false""#;
-    /// One's own address.
+    /// The viewer's own address.
     pub(in crate::console) const OWN_EMAIL: &str = r#"type="email" inputmode="email" autocomplete="username" autocapitalize="none" spellcheck="false""#;
-    /// The password so far.
+    /// The current password.
     pub(in crate::console) const PASSWORD: &str =
         r#"type="password" autocomplete="current-password" data-show"#;
-    /// A password to be.
+    /// A new password.
     pub(in crate::console) const NEW_PASSWORD: &str =
         r#"type="password" autocomplete="new-password" data-show data-strength"#;
     /// A code; one field, so that pasting works (WCAG 2.2, 3.3.8).
     pub(in crate::console) const CODE: &str = r#"type="text" inputmode="numeric" autocomplete="one-time-code" autocapitalize="none" spellcheck="false""#;
-    /// Something that is copied, not known by heart.
+    /// Text that is pasted, not remembered.
     pub(in crate::console) const PASTED: &str =
         r#"type="text" autocomplete="off" autocapitalize="none" spellcheck="false""#;
-    /// A link or a code from a mail; the script fills it in from the fragment of the address.
+    /// A link or a code from a mail; the script fills it in from the URL fragment.
     pub(in crate::console) const SENT: &str =
         r#"type="text" autocomplete="off" autocapitalize="none" spellcheck="false" data-fragment"#;
-    /// The same, and the script sends the form once it is filled in.
+    /// The same, and the script then submits the form.
     pub(in crate::console) const SENT_AT_ONCE: &str = r#"type="text" autocomplete="off" autocapitalize="none" spellcheck="false" data-fragment data-send"#;
     /// A number.
     pub(in crate::console) const NUMBER: &str =
@@ -61,7 +61,7 @@ pub(super) struct Input {
     pub(super) value: String,
     pub(super) wrong: Option<String>,
     pub(super) lines: bool,
-    /// Whether it may stay empty.
+    /// Whether it may be empty.
     pub(super) optional: bool,
 }
 
@@ -101,7 +101,7 @@ impl Input {
         Self { optional: true, ..self }
     }
 
-    /// What describes the field to whoever cannot see it beside: its hint and its fault.
+    /// The elements that describe the field to assistive technology: its hint and its fault.
     pub(super) fn described_by(&self) -> String {
         let hint = self.hint.as_ref().map(|_| format!("{}-hint", self.name));
         let wrong = self.wrong.as_ref().map(|_| format!("{}-wrong", self.name));
@@ -110,18 +110,18 @@ impl Input {
     }
 }
 
-/// One of several, from a list.
+/// A select element.
 pub(super) struct Select {
     pub(super) name: &'static str,
     pub(super) label: String,
     /// Value and name.
     pub(super) options: Vec<(String, String)>,
-    /// Empty where there is nothing yet: then nothing is chosen before somebody chooses.
+    /// Empty if there is no default: then nothing is selected.
     pub(super) chosen: String,
     pub(super) wrong: Option<String>,
 }
 
-/// Something to know, by its name: a text of whoever, or a moment.
+/// A labelled value: text or a time.
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) text: String,
@@ -138,46 +138,46 @@ impl Fact {
     }
 }
 
-/// What a form is made of.
+/// A part of a form.
 pub(super) enum Part {
     Input(Input),
     Select(Select),
-    /// One role of several; name of the field, label, cards, and what was wrong.
+    /// Role cards, of which one is chosen: field name, label, cards and fault.
     Roles {
         cards: Vec<Card>,
         wrong: Option<String>,
     },
-    /// What somebody gains and loses.
+    /// A list, such as gained and lost permissions.
     List {
         title: String,
         items: Vec<String>,
     },
-    /// What there is to know beforehand.
+    /// Facts above the fields.
     Facts(Vec<Fact>),
-    /// What somebody else saved meanwhile.
+    /// The current values, of an overtaken form.
     Current(Vec<Fact>),
-    /// Whose the password is, for a password manager; shown to nobody.
+    /// The user name for a password manager; not shown.
     Username(String),
 }
 
-/// What the browser is asked before a form is sent, by the script alone: its answer goes into the
+/// A passkey request that the script makes before it submits the form: the response goes into the
 /// field `credential`.
 pub(super) enum Asks {
-    /// To make a passkey: nothing is sent without.
+    /// Creates a passkey: required.
     New(Asked),
-    /// To show one, in the place of what the form asks for. The path below the console's own that
-    /// the form is sent to then, and the name of the button.
+    /// Uses a passkey instead of the form's fields. The path below the base path to which the form
+    /// is then sent, and the label of the button.
     Shown(Asked, &'static str, &'static str),
 }
 
 impl Asks {
-    /// The question as JSON.
+    /// The request as JSON.
     pub(super) fn options(&self) -> String {
         let (Self::New(asked) | Self::Shown(asked, ..)) = self;
         asked.options.to_string()
     }
 
-    /// The path of what asks, below the console's own.
+    /// The path of the passkey script, below the base path.
     pub(super) fn script(&self) -> &'static str {
         &PASSKEYS.path
     }
@@ -187,7 +187,7 @@ impl Asks {
         &asked.challenge
     }
 
-    /// What is told where the browser gives no answer: a key that the script knows, and words.
+    /// Messages for when the browser returns no response: a key that the script knows, and text.
     pub(super) const fn troubles(&self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::New(_) => &w::NO_PASSKEY_MADE,
@@ -201,22 +201,22 @@ impl Asks {
 #[template(path = "console/templates/sheet.html", config = ".askama.toml")]
 pub(super) struct Sheet<'p> {
     pub(super) shell: Shell<'p>,
-    /// What it is about; the title of the page where it is not said.
+    /// What it is about; the title of the page if empty.
     pub(super) lines: Vec<String>,
     pub(super) refusal: Option<Refusal>,
-    /// Below the console's own path.
+    /// The path below the base path.
     pub(super) action: String,
     pub(super) hidden: Vec<(&'static str, String)>,
     pub(super) parts: Vec<Part>,
     pub(super) submit: String,
-    /// Told to whoever has no script, without which it leads nowhere.
+    /// Shown without JavaScript, if the form needs it.
     pub(super) unscripted: Option<&'static str>,
     pub(super) asks: Option<Asks>,
-    /// Takes something away: the way out has the focus.
+    /// Destructive: the cancel link has the focus.
     pub(super) danger: bool,
-    /// The way out: a path below the console's own, and its name.
+    /// The cancel link: a path below the base path, and its label.
     pub(super) out: Option<(String, String)>,
-    /// Another way to what is wanted.
+    /// A link to an alternative.
     pub(super) instead: Option<(String, String)>,
 }
 
@@ -261,12 +261,12 @@ impl<'p> Sheet<'p> {
         self
     }
 
-    /// Says that nothing comes of it without the script.
+    /// Shows a message without JavaScript.
     pub(super) fn needs_script(self, words: &'static str) -> Self {
         Self { unscripted: Some(words), ..self }
     }
 
-    /// Has the browser asked for a passkey.
+    /// Adds a passkey request.
     pub(super) fn asks(self, asks: Asks) -> Self {
         let sheet = self.hidden("challenge", asks.challenge()).hidden("credential", "");
         Self { asks: Some(asks), ..sheet }
@@ -280,7 +280,7 @@ impl<'p> Sheet<'p> {
         self.out(path, w::CANCEL)
     }
 
-    /// The way out leads back to where the form was opened, and so does the form once it was taken.
+    /// The cancel link, and the form once it was accepted, return to where the form was opened.
     pub(super) fn leads_back(self, path: impl Into<String>) -> Self {
         let path = path.into();
         self.hidden(BACK, path.clone()).cancel(path)
@@ -298,7 +298,7 @@ impl<'p> Sheet<'p> {
         page(self)
     }
 
-    /// The same page with why it was not taken, each fault at its field.
+    /// The same page with the reasons for the refusal, each fault at its field.
     pub(super) fn refused(mut self, failure: &Failure) -> Reply {
         let mut refusal = Refusal::of(failure);
         for part in &mut self.parts {
@@ -314,7 +314,7 @@ impl<'p> Sheet<'p> {
                 .find(|field| field.name == name)
                 .map(|it| it.sentence.clone());
         }
-        // A fault of what is not asked here has no field to lead to.
+        // A fault of a field that this form does not have.
         let here = |name: &str| self.parts.iter().any(|part| part.is_named(name));
         refusal.fields.retain(|field| here(&field.name));
         self.refusal = Some(refusal);
@@ -326,21 +326,21 @@ impl<'p> Sheet<'p> {
     }
 }
 
-/// What a form that came too late is shown with.
+/// The data for an overtaken form.
 pub(super) struct Overtaken {
-    /// Who was faster, and when.
+    /// Who changed the record first, and when.
     pub(super) sentence: String,
     /// The current values.
     pub(super) current: Vec<Fact>,
-    /// The version to go on from.
+    /// The current version, on which the form is based from now on.
     pub(super) version: Version,
-    /// Where the form begins anew, without what was typed.
+    /// The link to the form without what was typed.
     pub(super) anew: Option<String>,
 }
 
 impl Sheet<'_> {
-    /// The same form once more where somebody else was faster: with the current values and version.
-    /// What was typed is kept, and can be saved over it.
+    /// The form again after an edit conflict: with the current values and version. What was typed
+    /// is kept, and can be saved over them.
     pub(super) fn overtaken(mut self, failure: &Failure, by: Overtaken) -> Reply {
         for (name, value) in &mut self.hidden {
             if *name == "version" {
@@ -355,7 +355,7 @@ impl Sheet<'_> {
         sheet.refused(&Failure { public: by.sentence, code: "overtaken", ..failure.clone() })
     }
 
-    /// The same, but for whoever is no longer signed in, who gets the page that says so.
+    /// The same, except for viewers whose session has ended, who get the page that says so.
     ///
     /// # Errors
     /// `Unauthenticated`, as it came.
@@ -378,13 +378,13 @@ impl Part {
     }
 }
 
-/// Why a form was not taken.
+/// Why a form was refused.
 pub(super) struct Refusal {
     pub(super) sentence: String,
     pub(super) fields: Vec<Field>,
 }
 
-/// What is wrong with one field.
+/// The fault of one field.
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) sentence: String,

@@ -1,7 +1,7 @@
-//! What every page has around its content: title, navigation, who is signed in, what was told.
+//! The page frame: title, navigation, the viewer, and the flash message.
 //!
-//! What a form did is told by the page that comes after it: its words travel in a cookie of our
-//! own, which no other site can set, and is taken away once they were shown.
+//! The message about a completed form is shown by the next page: it travels in a cookie that no
+//! other site can set, which is deleted once the message was shown.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub(super) struct Link {
     pub(super) current: bool,
 }
 
-/// What is around a page.
+/// The frame of a page.
 pub(super) struct Shell<'p> {
-    /// The console's own path; every link begins with it.
+    /// The base path; every link begins with it.
     pub(super) base: String,
     pub(super) title: String,
     pub(super) style: &'static str,
@@ -36,13 +36,13 @@ pub(super) struct Shell<'p> {
     pub(super) icon: &'static str,
     pub(super) viewer: Option<&'p Viewer>,
     pub(super) narrow: bool,
-    /// What was just done.
+    /// The flash message.
     pub(super) told: Option<String>,
     pub(super) section: &'static str,
 }
 
 impl<'p> Shell<'p> {
-    /// Around a page for whoever opens it.
+    /// The frame for visitors.
     pub(super) fn outside(app: &App, request: &Request, title: impl Into<String>) -> Self {
         Self {
             base: Outside::of(app).path().to_owned(),
@@ -57,7 +57,7 @@ impl<'p> Shell<'p> {
         }
     }
 
-    /// Around a page of a section, for whoever is signed in.
+    /// The frame of a section, for the viewer.
     pub(super) fn inside(
         call: &Call<'_>,
         viewer: &'p Viewer,
@@ -78,7 +78,7 @@ impl<'p> Shell<'p> {
         Self { viewer, ..self }
     }
 
-    /// The same around a page of one form.
+    /// The same for a page with one form.
     pub(super) fn narrow(self) -> Self {
         Self { narrow: true, ..self }
     }
@@ -101,7 +101,7 @@ impl<'p> Shell<'p> {
     }
 }
 
-/// A page, written out.
+/// Renders a page.
 pub(super) fn page(template: &impl Template) -> Reply {
     match template.render() {
         Ok(text) => Reply::text("text/html; charset=utf-8", text),
@@ -112,33 +112,33 @@ pub(super) fn page(template: &impl Template) -> Reply {
     }
 }
 
-/// Goes on to another page (RFC 9110, section 15.4.4).
+/// Redirects to another page (RFC 9110, section 15.4.4).
 pub(super) fn see(app: &App, path: &str) -> Reply {
     let place = format!("{}{path}", Outside::of(app).path());
     Reply::text("text/plain; charset=utf-8", "").status(303).header("location", place)
 }
 
-/// Goes on to another page, which tells what was done.
+/// Redirects to another page, with a flash message.
 pub(super) fn see_telling(app: &App, path: &str, told: &str) -> Reply {
     telling(see(app, path), told)
 }
 
-/// Has the next page tell what was done.
+/// Sets the flash message of the next page.
 pub(super) fn telling(reply: Reply, told: &str) -> Reply {
     browser::telling(reply, &escaped(told))
 }
 
-/// A page of a few sentences, and where to go on.
+/// A page with a few sentences and a link.
 #[derive(Template)]
 #[template(path = "console/templates/note.html", config = ".askama.toml")]
 pub(super) struct Note<'p> {
     pub(super) shell: Shell<'p>,
     pub(super) lines: Vec<String>,
-    /// Path below the console's own, and its name.
+    /// The path below the base path, and the label.
     pub(super) next: (String, &'static str),
 }
 
-/// Why there is no such page for this viewer.
+/// Why the page is not available to this viewer.
 pub(super) async fn note(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     let viewer = Viewer::of(app, request).await.ok();
     let title = match (failure.code, failure.kind) {

@@ -1,6 +1,6 @@
-//! Signing in by a page: address and password, then the second step; and signing out.
+//! Signing in: address and password, then the second factor; and signing out.
 //!
-//! A ticket travels from page to page in a hidden field of a form, never in an address.
+//! A ticket travels from page to page in a hidden field of a form, never in a URL.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::flows::sign_in::{self, Attempt, Outcome};
 use crate::flows::{accounts, passkeys, sessions, two_step};
 use crate::http::{Reply, Request};
 
-/// Where whoever is signed in goes on.
+/// The start page of the viewer.
 pub(super) async fn home(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     Ok(see(call.app, if viewer.rights.view_team { "/team" } else { "/me" }))
 }
 
-/// The sign-in page that leads back to what was asked for.
+/// The sign-in page that returns to the requested page.
 pub(super) fn place_before(app: &App, request: &Request) -> String {
     let path = page_path(app, request);
     let place = request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
@@ -37,19 +37,19 @@ pub(super) fn place_before(app: &App, request: &Request) -> String {
     }
 }
 
-/// Told to whoever was signed in: the session is over. Nothing of the account is on the page.
+/// The page that says that the session is over. It shows nothing of the account.
 pub(super) fn over(app: &App, request: &Request) -> Reply {
     let shell = Shell::outside(app, request, w::OVER);
     let lines = vec![w::OVER_WHY.to_owned(), w::OVER_ASK.to_owned()];
     page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }).status(401)
 }
 
-/// After signing out.
+/// The page after signing out.
 pub(super) async fn left(call: &mut Call<'_>) -> Answer {
     let shell = Shell::outside(call.app, call.request, w::SIGNED_OUT);
     let lines = vec![w::SIGNED_OUT_WHY.to_owned()];
     let reply = page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) });
-    // A page that heard of its session's end leads here, and still has the token.
+    // A page that was told that its session has ended redirects here, and may still have the token.
     Ok(match call.viewer().await {
         Err(failure) if failure.kind == Kind::Unauthenticated => browser::dropping(reply),
         _ => reply,
@@ -57,7 +57,7 @@ pub(super) async fn left(call: &mut Call<'_>) -> Answer {
 }
 
 pub(super) async fn show(call: &mut Call<'_>) -> Answer {
-    // Where there is one account, nobody need know what it is called.
+    // If there is only one account, its name need not be entered.
     let only = accounts::sole(call.app).await?;
     let account = only.as_ref().map_or("", |slug| slug.as_str());
     let next = call.parameter("next");
@@ -96,7 +96,7 @@ async fn try_to_enter(call: &mut Call<'_>, form: &Form) -> Answer {
     enter_by(call, Attempt { account, email, password, from: call.from() }, form.text("next")).await
 }
 
-/// Signs in by a password, and shows what comes next.
+/// Signs in with a password, and shows the next step.
 ///
 /// # Errors
 /// As [`sign_in::sign_in`].
@@ -116,15 +116,15 @@ fn shell<'p>(call: &Call<'_>, title: &str) -> Shell<'p> {
     Shell::outside(call.app, call.request, title)
 }
 
-/// Signed in: whatever session this browser had before ends.
+/// Signed in: a previous session of this browser ends.
 async fn entered_by(call: &Call<'_>, token: &Token, next: &str) -> Answer {
     end_brought(call.app, call.request).await?;
-    // Only to a page of our own: the address that leads here may be a stranger's.
+    // Only to a page of the console: the link that led here may be a stranger's.
     let next = if is_page(next) { next } else { "/" };
     Ok(browser::keeping(see(call.app, next), token))
 }
 
-/// Ends whatever session this browser has.
+/// Ends the current session of this browser, if any.
 pub(super) async fn end_brought(app: &Arc<App>, request: &Request) -> Result<(), Failure> {
     if let Some(token) = request.cookie(COOKIE).and_then(Token::parse) {
         sessions::sign_out(app, token).await?;
@@ -132,7 +132,7 @@ pub(super) async fn end_brought(app: &Arc<App>, request: &Request) -> Result<(),
     Ok(())
 }
 
-/// The second step: a code, or a passkey of who has one. Each page asks a question of its own.
+/// The second step: a code, or a passkey if the member has one. Each page has its own challenge.
 async fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> {
     let sheet = Sheet::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
         .hidden("ticket", ticket)
@@ -141,7 +141,7 @@ async fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> 
         .out("/sign-in", w::USE_ANOTHER_ACCOUNT);
     match passkeys::ask(call.app, ticket).await {
         Ok(asked) => sheet.asks(Asks::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
-        // None to ask, or no ticket to ask by: what is wrong with that is told for the code.
+        // No passkey, or no valid ticket: the code form reports faults of the ticket.
         Err(_) => sheet,
     }
 }
@@ -171,7 +171,7 @@ pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The first code of an app that is set up between password and session.
+/// The first code of an app that is set up during a sign-in.
 pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
     let form = call.form().await?;
     let ticket = form.text("ticket");
@@ -184,7 +184,7 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
             Ok(browser::keeping(reply, &done.value.entered.token))
         }
         Err(failure) => {
-            // A new secret: the one before was shown on a page that is gone.
+            // A new secret: the page with the previous one is gone.
             let told = two_step::begin_by_ticket(call.app, ticket).await?;
             let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
             Ok(scan.line(w::SET_UP_AGAIN).hidden("ticket", ticket).page(Some(&failure)))

@@ -1,7 +1,7 @@
-//! Team Management: who is on the team, found, ordered and counted.
+//! Team Management: the table of members with search, filters, order and counts.
 //!
-//! One request and one walk over the account for a page, never one per row. What a row offers is
-//! what [`member::deeds`] says; whether it is done, the flows.
+//! One query for a page, never one per row. [`member::deeds`] lists the actions of a row; the flows
+//! decide whether they are allowed.
 
 use std::collections::BTreeMap;
 
@@ -29,9 +29,9 @@ use crate::store::invites::OpenInvites;
 use crate::store::personal::Seen;
 use crate::store::roster::{MemberOrder, Roster, RosterQuery};
 
-/// How many rows a page may have; the first is the usual one.
+/// The choices of rows on a page; the first is the default.
 pub(super) const ROWS: [usize; 3] = [25, 50, 100];
-/// Remembers how many rows the reader wants.
+/// The cookie with the chosen number of rows.
 const ROWS_COOKIE: &str = "__Host-kwic_rows";
 
 /// One member in the table.
@@ -44,27 +44,27 @@ struct Line {
     you: bool,
     role: String,
     status: w::Badge,
-    /// Until when no try to sign in is looked at.
+    /// Until when sign-in attempts are refused.
     until: Option<When>,
     two_step: w::Badge,
     active: Option<When>,
     joined: When,
-    /// What can be done, for the script.
+    /// The number of the row's menu, for the script.
     menu: Option<usize>,
-    /// May be ticked for what is done to several.
+    /// Can be selected for bulk changes.
     tickable: bool,
 }
 
-/// A column that the table can be ordered by.
+/// A sortable column.
 struct Column {
     name: &'static str,
-    /// Where a press on it leads.
+    /// The link of its header.
     path: String,
-    /// `ascending` or `descending`, where the table is ordered by it.
+    /// `ascending` or `descending`, if the table is sorted by it.
     sorted: Option<&'static str>,
 }
 
-/// A role to filter by.
+/// A role of the filter.
 struct Choice {
     id: String,
     title: String,
@@ -79,7 +79,7 @@ struct Team<'p> {
     banners: Vec<String>,
     tabs: Tabs,
     query: &'p Query,
-    /// This page of the table, for what leads back to it.
+    /// The path of this page of the table, to return to.
     here: String,
     chosen_roles: String,
     roles: Vec<Choice>,
@@ -95,7 +95,7 @@ struct Team<'p> {
     menus: Menus,
 }
 
-/// What the address asks for.
+/// The query parameters of the page.
 struct Query {
     search: String,
     roles: Vec<RoleId>,
@@ -165,7 +165,7 @@ impl Query {
         self.status.is_some_and(|status| status.as_str() == word)
     }
 
-    /// This view of the table, from its beginning.
+    /// The path of this view of the table, first page.
     fn place(&self) -> Place {
         let place = Place::at("/team").with("search", &self.search);
         let place = self.roles.iter().fold(place, |place, role| place.with("role", role.as_str()));
@@ -175,7 +175,7 @@ impl Query {
             .with("sort", &Some(self.sort()).filter(|sort| sort != "name").unwrap_or_default())
     }
 
-    /// This page of the table.
+    /// The path of this page of the table.
     fn here(&self) -> String {
         let text = |cursor: &Option<String>| cursor.clone().unwrap_or_default();
         self.place().with("after", &text(&self.after)).with("before", &text(&self.before)).path()
@@ -204,7 +204,7 @@ impl Query {
     }
 }
 
-/// How many rows the reader wants: said now, or before.
+/// The number of rows: from the query, else from the cookie.
 fn rows(call: &Call<'_>) -> usize {
     let known = |text: &str| text.parse().ok().filter(|rows| ROWS.contains(rows));
     let said = known(&call.parameter("rows"));
@@ -215,7 +215,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let viewer = call.viewer().await?;
     let open = invites::open_count(call.app, viewer.caller()).await?;
     if call.parameter("tab") == "invitations" {
-        // Only its total: search, filters and cursor of the address are those of the invites.
+        // Only the total: search, filters and cursor of the query are about the invites.
         let one = RosterQuery { limit: 1, ..RosterQuery::default() };
         let roster = members::roster(call.app, viewer.caller(), &one).await?;
         let tabs = Tabs { members: roster.total, invitations: open.all(), open: "invitations" };
@@ -284,14 +284,14 @@ async fn members_page(
     }))
 }
 
-/// What every line of the table is seen against.
+/// The data that every row needs.
 struct Scene<'s> {
     viewer: &'s Viewer,
     live: &'s Snapshot,
     now: Timestamp,
     administrators: &'s [Member],
     waiting: BTreeMap<MemberId, Timestamp>,
-    /// Ends the address of each page of a member, which leads back to this view of the table.
+    /// Appended to the path of each member's page, so that it returns to this view of the table.
     leads_back: String,
 }
 
@@ -328,12 +328,12 @@ fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<Choice> {
     live.roles().iter().map(choice).collect()
 }
 
-/// What the roles that are filtered by are called.
+/// The titles of the roles in the filter.
 fn chosen_titles(live: &Snapshot, chosen: &[RoleId]) -> Vec<String> {
     chosen.iter().map(|role| roles::title(live, role)).collect()
 }
 
-/// Three roles that a first invitation is likely to be for: the ones that can least.
+/// Three likely roles for a first invitation: those with the fewest permissions.
 fn suggestions(live: &Snapshot, viewer: &Viewer) -> Vec<(String, String)> {
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let plain = given.filter(|card| !live.administering().contains(&card.id));

@@ -1,6 +1,6 @@
-//! API tokens: which there are, a new one, and the end of one.
+//! API tokens: list, create and revoke.
 //!
-//! A secret stands on one page, the one that answers its making, and in no address.
+//! A secret is shown on one page, in the response that creates the token, and is in no URL.
 
 use askama::Template;
 
@@ -22,7 +22,7 @@ use crate::flows::api_tokens::{self, Listed, Made, Wanted};
 const SECTION: &str = "/tokens";
 /// Tokens on one page.
 const SHOWN: usize = 50;
-/// How many days are offered to begin with.
+/// The default lifetime in days.
 const DAYS: &str = "90";
 
 /// One token.
@@ -35,7 +35,7 @@ struct Row {
     created: When,
     used: Option<When>,
     expires: When,
-    /// The viewer may revoke it.
+    /// Whether the viewer may revoke it.
     may: bool,
 }
 
@@ -114,7 +114,7 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-/// The roles that the viewer may give, and none chosen before.
+/// The roles that the viewer may give, with none selected.
 fn roles(call: &Call<'_>, viewer: &Viewer) -> Vec<(String, String)> {
     let live = call.app.policies.load();
     let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));

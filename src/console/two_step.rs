@@ -1,6 +1,6 @@
-//! Two-step verification on a page: the QR code, the first code, the recovery codes, and off.
+//! Two-step verification: the QR code, the first code, recovery codes, and turning it off.
 //!
-//! A secret is shown on one page, once, and stands in no address.
+//! A secret is shown once, on one page, and is in no URL.
 
 use askama::Template;
 
@@ -18,7 +18,7 @@ use crate::flows::step_up::Shown;
 use crate::flows::two_step;
 use crate::http::{Reply, status};
 
-/// A secret to be taken into an app, and the field for the first code.
+/// A secret for an app, and the field for the first code.
 #[derive(Template)]
 #[template(path = "console/templates/scan.html", config = ".askama.toml")]
 pub(super) struct Scan<'p> {
@@ -30,7 +30,7 @@ pub(super) struct Scan<'p> {
     /// The secret, in groups that can be typed.
     secret: String,
     url: String,
-    /// SVG of our own making: it may stand in the page as it is.
+    /// SVG that is generated here, so it needs no escaping.
     qr: String,
 }
 
@@ -52,7 +52,7 @@ impl<'p> Scan<'p> {
         self
     }
 
-    /// The page, with why the code before was not taken.
+    /// The page, with the reason why the previous code was refused.
     pub(super) fn page(mut self, failure: Option<&Failure>) -> Reply {
         self.refusal = failure.map(Refusal::of);
         let reply = page(&self);
@@ -80,14 +80,14 @@ impl<'p> Codes<'p> {
     }
 }
 
-/// A key to be typed, four characters at a time.
+/// A key to type, in groups of four characters.
 fn in_groups(secret: &str) -> String {
     let letters: Vec<char> = secret.chars().collect();
     let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
     groups.join(" ")
 }
 
-/// Asks again who one is: what must not be done from a screen that was left open.
+/// Asks for re-authentication: what must not be done from an unattended screen.
 pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) -> Sheet<'p> {
     let sheet = sheet.part(Part::Username(viewer.member.email.to_string())).input(Input::new(
         "password",
@@ -100,7 +100,7 @@ pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) ->
     }
 }
 
-/// What was shown.
+/// Reads the proof.
 pub(super) fn proof_shown(form: &Form) -> Shown {
     let code = Some(form.text("code").trim()).filter(|code| !code.is_empty());
     Shown { password: form.text("password").to_owned(), code: code.map(str::to_owned) }
@@ -143,7 +143,7 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// The secret is shown once; a code that was not taken asks for the next one alone.
+/// The secret is shown once; after a wrong code only the next code is requested.
 fn next_code<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
     let shell = Shell::own(call, viewer, w::TWO_STEP_NEXT_CODE);
     Sheet::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)

@@ -1,6 +1,6 @@
-//! Who looks at a page: whoever is signed in, the account, and what may be done there.
+//! The viewer of a page: the signed-in member, the account, and the member's rights.
 //!
-//! What a page shows rests on it; what a flow does never.
+//! Pages use it to decide what to show; flows never rely on it.
 
 use crate::app::App;
 use crate::domain::{Account, Failure, Member};
@@ -10,7 +10,7 @@ use crate::flows::rights::{self, Rights};
 use crate::flows::session_auth::{self, COOKIE, SignedIn};
 use crate::http::Request;
 
-/// Somebody who is signed in.
+/// The signed-in member.
 #[derive(Clone, Debug)]
 pub(super) struct Viewer {
     pub(super) signed_in: SignedIn,
@@ -20,7 +20,7 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    /// Whoever is signed in; counts as use of the session.
+    /// Authenticates the viewer; counts as use of the session.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Busy`.

@@ -1,6 +1,6 @@
-//! Moments as people read them: how long ago, with the date and the zone beside it.
+//! Times for people: relative, with the date and the zone beside it.
 //!
-//! Written in UTC, and named so; the script writes them in the reader's own zone.
+//! Written in UTC and marked as such; the script converts them to the reader's time zone.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ const DAY: i64 = 24 * HOUR;
 const MONTH: i64 = 30 * DAY;
 const YEAR: i64 = 365 * DAY;
 
-/// A moment in a page: `Display` writes a `time` element, which needs no escaping.
+/// A time in a page: `Display` writes a `time` element, which needs no escaping.
 pub(super) struct When {
     at: Timestamp,
-    /// Since or until when it is told; the date itself, where there is none.
+    /// The reference for a relative time; `None` for an absolute one.
     now: Option<Timestamp>,
-    /// The day alone.
+    /// Only the day.
     day: bool,
-    /// Says the moment itself to who points at it.
+    /// Shows the exact time as a tooltip.
     exact: bool,
 }
 
@@ -30,22 +30,22 @@ impl When {
         Self { at, now: None, day: false, exact: false }
     }
 
-    /// The day, where nobody cares for the hour.
+    /// The day without the time.
     pub(super) const fn day(at: Timestamp) -> Self {
         Self { at, now: None, day: true, exact: false }
     }
 
-    /// How long ago, or how long until.
+    /// A relative time.
     pub(super) const fn from(at: Timestamp, now: Timestamp) -> Self {
         Self { at, now: Some(now), day: false, exact: true }
     }
 
-    /// The same in a list, where the page of each tells more.
+    /// The same for lists, without a tooltip.
     pub(super) const fn roughly(at: Timestamp, now: Timestamp) -> Self {
         Self { exact: false, ..Self::from(at, now) }
     }
 
-    /// The same in words, without an element around it.
+    /// The same as text, without an element.
     pub(super) fn words(&self) -> String {
         match self.now {
             None if self.day => clock::day(self.at),
@@ -72,13 +72,13 @@ impl fmt::Display for When {
     }
 }
 
-/// A distance in time: past where it is positive.
+/// A relative time: past if positive.
 fn apart(ms: i64) -> String {
     let (size, past) = (ms.saturating_abs(), ms >= 0);
     if size < MINUTE {
         return if past { "just now" } else { "in a moment" }.to_owned();
     }
-    // What is to come is rounded: the moment after 72 hours begin, they are 3 days and not 2.
+    // The future is rounded: just after 72 hours have begun, they are 3 days and not 2.
     let count = |unit: i64| if past { size / unit } else { size.saturating_add(unit / 2) / unit };
     let units =
         [(MINUTE, 60, "minute"), (HOUR, 24, "hour"), (DAY, 30, "day"), (MONTH, 12, "month")];

@@ -1,7 +1,7 @@
-//! Every word of the pages, in one place; those of the script stand at its head.
+//! All texts of the pages; those of the script are in the script.
 //!
-//! English as it is spoken: sentences of pages begin with a capital and end with a full stop,
-//! unlike failures, which [`sentence`] turns into such.
+//! Sentences of pages begin with a capital and end with a full stop; messages of failures do not,
+//! and [`sentence`] converts them.
 
 mod failures;
 mod log;
@@ -14,7 +14,7 @@ pub(super) use failures::*;
 pub(super) use log::*;
 pub(super) use team::*;
 
-// Around every page.
+// The frame of every page.
 pub(super) const PRODUCT: &str = "KWIC Team";
 pub(super) const SKIP: &str = "Skip to the content";
 pub(super) const SETTINGS: &str = "Settings";
@@ -147,17 +147,17 @@ pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
 
-/// What a role lets one do, as a heading.
+/// The heading of the permissions of a role.
 pub(super) fn what_you_can_do(role: &str) -> String {
     format!("What you can do as {role}")
 }
 
-/// Somebody is invited.
+/// The title of an invitation.
 pub(super) fn join_title(account: &str) -> String {
     format!("Join {account}")
 }
 
-/// Joined.
+/// After joining.
 pub(super) fn joined(account: &str) -> String {
     format!("Welcome to {account}. You have joined.")
 }
@@ -179,7 +179,7 @@ pub(super) fn password_rules(least: usize) -> String {
     )
 }
 
-/// The same where it is not known yet whose it is.
+/// The same while the member is not known yet.
 pub(super) fn password_rules_of_anybody(least: usize, with_second_factor: usize) -> String {
     format!(
         "{} If your team requires two-step verification, {with_second_factor} characters are enough.",
@@ -221,7 +221,7 @@ pub(super) const CONFIRMED_WAITS_FOR_OLD: &str =
 pub(super) const CONFIRMED_WAITS_FOR_NEW: &str =
     "Confirmed. Now open the link that was sent to the new address.";
 
-/// The address is another one now.
+/// The address was changed.
 pub(super) fn email_is(email: &str) -> String {
     format!("Your address is now {email}.")
 }
@@ -313,7 +313,7 @@ pub(super) const SIGNED_OUT_EVERYWHERE: &str = "You've been signed out on every 
 pub(super) const LEAVE: &str = "Leave the team";
 pub(super) const LEAVE_WHY: &str = "You lose access immediately, on every device, and your API tokens stop working. To come back, you need a new invitation.";
 
-/// Signed in after tries that failed.
+/// A sign-in after failed attempts.
 pub(super) fn sign_in_after(failures: &str) -> String {
     match failures {
         "1" => "Signed in after 1 failed attempt".to_owned(),
@@ -321,7 +321,7 @@ pub(super) fn sign_in_after(failures: &str) -> String {
     }
 }
 
-/// How many devices were signed out, after what was done.
+/// A message, with the number of devices that were signed out.
 pub(super) fn and_others_ended(done: &str, ended: u64) -> String {
     match ended {
         0 => done.to_owned(),
@@ -333,27 +333,27 @@ pub(super) const PASSWORD_IS_CHANGED: &str = "Your password was changed.";
 pub(super) const TWO_STEP_IS_OFF: &str = "Two-step verification is off.";
 pub(super) const OTHERS_ENDED: &str = "You are signed in on this device only.";
 
-/// Whether a passkey shall go.
+/// The question whether to remove a passkey.
 pub(super) fn remove_passkey(name: &str) -> String {
     format!("Remove the passkey {name}?")
 }
 
-/// A passkey is there.
+/// A passkey was added.
 pub(super) fn passkey_added(name: &str) -> String {
     format!("The passkey {name} was added. You were signed out on all other devices.")
 }
 
-/// A passkey is gone.
+/// A passkey was removed.
 pub(super) fn passkey_removed(name: &str) -> String {
     format!("The passkey {name} was removed.")
 }
 
-/// Leaving.
+/// The question about leaving.
 pub(super) fn leave(account: &str) -> String {
     format!("Leave {account}?")
 }
 
-/// Left, as the title of a page.
+/// The title after leaving.
 pub(super) fn has_left(account: &str) -> String {
     format!("You have left {account}")
 }
@@ -379,22 +379,22 @@ pub(super) const CANNOT_MAKE_TOKENS: &str = "you cannot create API tokens";
 pub(super) const CANNOT_REVOKE_TOKEN: &str = "you cannot revoke this API token";
 pub(super) const COPY: &str = "Copy";
 
-/// For how many days a token may hold.
+/// The hint for the lifetime of a token.
 pub(super) fn token_days(most: u64) -> String {
     format!("From 1 to {most}.")
 }
 
-/// What is wrong with a number of days.
+/// The fault of the lifetime of a token.
 pub(super) fn token_days_wrong(most: u64) -> String {
     format!("enter a whole number from 1 to {most}")
 }
 
-/// Whether a token shall go.
+/// The question whether to revoke a token.
 pub(super) fn revoke_token(name: &str) -> String {
     format!("Revoke the token {name}?")
 }
 
-/// A token is gone.
+/// A token was revoked.
 pub(super) fn token_revoked(name: &str) -> String {
     format!("The token {name} was revoked.")
 }
@@ -419,7 +419,7 @@ pub(super) fn action(name: &str) -> String {
     capital(format!("{verb} {thing}").replace('_', " ").trim())
 }
 
-/// A change of who may do what, with its actions as people say them.
+/// An access change, with readable names of actions.
 pub(super) fn change(line: &str) -> String {
     let is_name =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
@@ -436,7 +436,7 @@ pub(super) fn change(line: &str) -> String {
     line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The first few of several actions, and how many more there are.
+/// The first few of several actions, and the number of the rest.
 pub(super) fn some_actions(actions: &[String], shown: usize) -> String {
     let named: Vec<String> = actions.iter().take(shown).map(|name| action(name)).collect();
     let named = named.join(", ");
@@ -472,7 +472,7 @@ pub(super) const ALLOWS_MORE: &str = "It also allows";
 pub(super) const OTHERS_COVER: &str = "These roles also cover it:";
 pub(super) const NO_ROLE_COVERS: &str = "No single role covers all of this";
 
-/// How a role stands to an action: class, sign and word.
+/// A cell of the matrix: class, symbol and word.
 pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static str) {
     match cell {
         Cell::Allowed => ("ok", "\u{2713}", "Yes"),
@@ -481,17 +481,17 @@ pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static st
     }
 }
 
-/// What an action is done to: `bot_flows:view` is about "Bot flows".
+/// The object of an action: `bot_flows:view` is about "Bot flows".
 pub(super) fn thing(action: &str) -> String {
     capital(&plain(action.split_once(':').map_or("", |(thing, _)| thing)))
 }
 
-/// What an action does, without what to: `bot_flows:view` is "view".
+/// The verb of an action: `bot_flows:view` is "view".
 pub(super) fn verb(action: &str) -> String {
     plain(action.split_once(':').map_or(action, |(_, verb)| verb))
 }
 
-/// A name of the policies in plain letters.
+/// A name of the policies with spaces.
 pub(super) fn plain(name: &str) -> String {
     name.replace('_', " ")
 }
@@ -505,7 +505,7 @@ pub(super) fn on(resource: &str) -> String {
     }
 }
 
-/// What a row of the table depends on; empty where on nothing.
+/// The policies on which a row depends; empty if there are none.
 pub(super) fn depends_on(policies: &[String]) -> String {
     match policies {
         [] => String::new(),
@@ -522,17 +522,17 @@ pub(super) fn rows_shown(shown: usize, all: usize) -> String {
     }
 }
 
-/// No action is found by this search.
+/// No action matches a search.
 pub(super) fn no_action_matches(search: &str) -> String {
     format!("No action matches \u{201c}{search}\u{201d}.")
 }
 
-/// What was ticked and is not there any more.
+/// Selected actions that no longer exist.
 pub(super) fn actions_gone(actions: &[String]) -> String {
     format!("The policies have changed. No longer available, and left out: {}.", actions.join(", "))
 }
 
-/// Leads to the invitation of somebody with this role.
+/// The link to an invitation with this role.
 pub(super) fn invite_as(role: &str) -> String {
     format!("Invite somebody as {role}")
 }
@@ -552,10 +552,10 @@ pub(super) const WAS: &str = "was";
 pub(super) const BY_OPERATOR: &str = "your system administrator";
 pub(super) const BY_SET_UP: &str = "the set-up link";
 pub(super) const BY_INVITATION: &str = "an invitation link";
-/// Of a version that this one does not know.
+/// An event of a newer version.
 pub(super) const EVENT_UNKNOWN: &str = "{who} did something to {whom}";
 
-/// An event as people say it: its name, and a sentence with `{who}` and `{whom}`.
+/// The label of an event, and a sentence with `{who}` and `{whom}`.
 pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
     match event {
         AuditEvent::AccountCreated => ("Account created", "{who} created the account {whom}"),
@@ -644,7 +644,7 @@ pub(super) fn field(name: &str) -> String {
     capital(&plain(name))
 }
 
-/// A person who has left, and whose name is not kept.
+/// A former member whose name is not kept.
 pub(super) const SOMEBODY_GONE: &str = "somebody who is no longer on the team";
 
 /// A program with an API token.
@@ -655,13 +655,13 @@ pub(super) fn program_of(maker: Option<&str>) -> String {
     }
 }
 
-/// Nobody changed the log.
+/// The log was verified.
 pub(super) fn chain_whole(entries: u64) -> String {
     let entries = counted(entries, "entry", "entries");
     format!("Log verified: {entries}, none altered.")
 }
 
-/// Somebody did.
+/// The log was altered.
 pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
     format!(
         "The log was altered at entry {sequence}: {why}. Keep the file as it is, and find out who could write to it."
@@ -703,7 +703,7 @@ pub(super) const fn yes_no(yes: bool) -> &'static str {
     if yes { "Yes" } else { "No" }
 }
 
-/// Hours as days, beside them.
+/// Hours as days.
 pub(super) fn days(hours: &str) -> String {
     match hours.parse::<f64>() {
         Ok(hours) if hours >= 48.0 => format!("({:.1} days)", hours / 24.0).replace(".0 ", " "),
@@ -711,12 +711,12 @@ pub(super) fn days(hours: &str) -> String {
     }
 }
 
-/// What may stand in the field of hours.
+/// The fault of the field of hours.
 pub(super) fn hours_between(least: u64, most: u64) -> String {
     format!("enter a whole number of hours from {least} to {most} ({} days)", most / 24)
 }
 
-/// How many have no second factor; `more` where they were not all counted.
+/// How many members have no second factor; `more` if not all were counted.
 pub(super) fn without_factor(count: usize, more: bool) -> String {
     match (count, more) {
         (0, false) => "All active members have it.".to_owned(),
@@ -726,14 +726,14 @@ pub(super) fn without_factor(count: usize, more: bool) -> String {
     }
 }
 
-/// Somebody else was faster.
+/// An edit conflict.
 pub(super) fn changed_meanwhile(who: &str, when: &str) -> String {
     format!(
         "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
     )
 }
 
-/// How mail goes out.
+/// The name of a mail backend.
 pub(super) fn mail_kind(kind: &str) -> &'static str {
     match kind {
         "smtp" => "A mail server",
@@ -743,7 +743,7 @@ pub(super) fn mail_kind(kind: &str) -> &'static str {
     }
 }
 
-/// A step of a test mail.
+/// The name of a step of a test mail.
 pub(super) const fn mail_step(step: Step) -> &'static str {
     match step {
         Step::Dns => "Finding the mail server",
@@ -758,14 +758,15 @@ pub(super) const fn mail_step(step: Step) -> &'static str {
     }
 }
 
-/// Whether there was anything to resume.
+/// Whether mail was stopped before.
 pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
     if was_stopped { "Mail was resumed." } else { "Mail was not stopped." }
 }
 
 // The policies, and a decision to try.
 pub(super) const REFUSED: &str = "The policy folder was refused";
-pub(super) const NOT_LOADED: &str = "The folder could not be loaded, for no fault of its own";
+pub(super) const NOT_LOADED: &str =
+    "The folder could not be loaded because of a problem on the server";
 pub(super) const REFUSED_WHY: &str =
     "The previous policies stay active. Fix this, then load the folder again.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
@@ -805,7 +806,7 @@ pub(super) const ALLOWED: &str = "Allowed";
 pub(super) const DENIED: &str = "Denied";
 pub(super) const DECIDED_BY: &str = "Decided by";
 
-/// How many files a set was made from.
+/// How many files a set consists of.
 pub(super) fn files_count(count: usize) -> String {
     format!("Made from {}", counted(count, "file", "files"))
 }
@@ -813,11 +814,11 @@ pub(super) fn files_count(count: usize) -> String {
 /// How many changes of a reload are not shown.
 pub(super) fn more_changes(count: usize) -> String {
     format!(
-        "And {count} more: `kwic-team audit list --store --event policies_reloaded` shows them all."
+        "And {count} more. Ask your system administrator for the full list: the store's audit log has it."
     )
 }
 
-/// What a reload did.
+/// The result of a reload.
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (true, 1) => "The policies were loaded. Access changed, or may have: see below.".to_owned(),
@@ -831,7 +832,7 @@ pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     }
 }
 
-/// What would change an answer, beside what its sentence says; empty where there is no more.
+/// What would change a decision, beyond what its sentence says; may be empty.
 pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
     match reason {
         _ if !roles.is_empty() => {
@@ -850,7 +851,7 @@ pub(super) fn capital(text: &str) -> String {
     first + letters.as_str()
 }
 
-/// Why an answer is what it is, as a sentence of a page: policies and roles by the names they have.
+/// The explanation of a decision as a sentence of a page: policies and roles by their names.
 pub(super) fn reasons(sentence: &str) -> String {
     let end = if sentence.ends_with('?') { "" } else { "." };
     let sentence = match sentence.split_once(" may not `") {

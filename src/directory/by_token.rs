@@ -1,25 +1,25 @@
-//! What is found by the hash of a token, with the moment of its last use, which memory knows first.
+//! The lookup by token hash, with the last use, which is recorded in memory first.
 //!
-//! Reading takes no lock. Never judges whether what it finds still lives.
+//! Reads take no lock. Does not check whether what it finds has expired.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::domain::{Timestamp, TokenHash};
 
-/// Before every moment: not used yet.
+/// Before every time: not used yet.
 const NEVER: i64 = i64::MIN;
 
-/// Things of one kind.
+/// Items of one kind.
 #[derive(Debug)]
 pub(super) struct ByToken<T>(papaya::HashMap<TokenHash, Kept<T>>);
 
-/// One of them.
+/// One item.
 #[derive(Debug)]
 struct Kept<T> {
     what: T,
-    /// When it was used last, in milliseconds; only rises.
+    /// The last use, in milliseconds; only increases.
     used: AtomicI64,
-    /// What of this stands in the store.
+    /// The last use that is saved in the store.
     written: AtomicI64,
 }
 
@@ -29,7 +29,7 @@ impl<T> Kept<T> {
         (used > NEVER).then_some(Timestamp(used))
     }
 
-    /// When it was used last, where the store does not know it yet.
+    /// The last use, if it is not saved yet.
     fn unwritten(&self) -> Option<Timestamp> {
         self.used().filter(|used| used.0 > self.written.load(Ordering::Relaxed))
     }
@@ -40,7 +40,7 @@ impl<T> ByToken<T> {
         Self(papaya::HashMap::new())
     }
 
-    /// Calls `read` with what a token opens and when it was used last.
+    /// Calls `read` with the item of a token and its last use.
     pub(super) fn with<R>(
         &self,
         token: &TokenHash,
@@ -49,14 +49,14 @@ impl<T> ByToken<T> {
         self.0.pin().get(token).map(|kept| read(&kept.what, kept.used()))
     }
 
-    /// Notes a use; a moment before the last one changes nothing.
+    /// Records a use; a time before the last one is ignored.
     pub(super) fn note_use(&self, token: &TokenHash, now: Timestamp) {
         if let Some(kept) = self.0.pin().get(token) {
             kept.used.fetch_max(now.0, Ordering::Relaxed);
         }
     }
 
-    /// Whatever has a last use that the store does not know yet, with that moment.
+    /// The items whose last use is not saved yet, with that time.
     pub(super) fn unwritten<R>(&self, read: impl Fn(&TokenHash, &T) -> R) -> Vec<(R, Timestamp)> {
         let all = self.0.pin();
         let unwritten = all.iter().filter_map(|(token, kept)| {
@@ -66,7 +66,8 @@ impl<T> ByToken<T> {
         unwritten.collect()
     }
 
-    /// As the store has it. What is known already was used since: nothing else of one changes.
+    /// Adds an item from the store. If it is known, only its last use can differ: nothing else of
+    /// it changes.
     pub(super) fn put(&self, token: TokenHash, used: Option<Timestamp>, what: impl FnOnce() -> T) {
         let all = self.0.pin();
         let stored = used.map_or(NEVER, |used| used.0);

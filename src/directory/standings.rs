@@ -1,10 +1,11 @@
-//! Role, account and suspension of each member: all that most answers rest on, in half a cache line.
+//! The member index for decisions: role, account and suspension of each member, in half a cache
+//! line.
 //!
-//! A table beside the one of whole members, so that the usual decision goes to main memory once. It
-//! may lack a member, of a long id for instance, who is then looked up there; what it says is
-//! always so. One writer at a time, who puts everything about a member into one word: readers take
-//! no lock, and see a member as it was or as it became, nothing in between. Never says that there
-//! is no such member.
+//! A compact table beside the full records, so that the usual decision causes one cache miss. A
+//! member may be missing, for instance because of a long id, and is then looked up in the full
+//! records; what the table has is always current. Single writer; each member is one word that is
+//! written atomically, so that readers take no lock and see the old or the new state. A missing
+//! entry never means that the member does not exist.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use foldhash::quality::RandomState;
 
 use crate::domain::Standing;
 
-/// Our own ids have this many characters.
+/// The number of characters of generated ids.
 const TEXT_ID: usize = 27;
-/// As RFC 9562 writes a UUID, section 4.
+/// The text form of a UUID (RFC 9562, section 4).
 const UUID_TEXT: usize = 36;
 const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
 /// No text begins with this byte, so that none is taken for a UUID.
 const UUID: u8 = 0x80;
 
-/// An id in the four words of a slot, whose last one has room for five more bytes.
+/// An id in the four words of a slot; the last word has five bytes of it.
 type Key = [u64; 4];
 
-/// The last three of its bytes stand in the last word.
+/// The bits of the id in the last word.
 const KEY_BITS: u64 = (1 << 24) - 1;
-/// Set from the first use of a slot on: a slot belongs to one id for as long as its table lives.
+/// Set when a slot is first used: a slot belongs to one id for as long as its table lives.
 const TAKEN: u64 = 1 << 24;
 const PRESENT: u64 = 1 << 25;
 const ACTIVE: u64 = 1 << 26;
@@ -37,7 +38,7 @@ const ROLE_BITS: u32 = 13;
 const ACCOUNT_AT: u32 = ROLE_AT + ROLE_BITS;
 const ACCOUNT_BITS: u32 = 64 - ACCOUNT_AT;
 
-/// The key of an id; `None` where it does not fit. Zeros fill a key up, so that a text which ends in
+/// The key of an id; `None` if it does not fit. Keys are padded with zeros, so an id that ends in
 /// one, as no id does, would share the key of another.
 fn key(id: &str) -> Option<Key> {
     if matches!(id.as_bytes().last(), None | Some(0)) {
@@ -58,7 +59,7 @@ fn key(id: &str) -> Option<Key> {
     Some(std::array::from_fn(|_| words.next().unwrap_or_default()))
 }
 
-/// The bytes of a UUID in small letters. Capitals are another id.
+/// The bytes of a UUID in lower case. One in upper case is another id.
 fn uuid(id: &str) -> Option<[u8; 16]> {
     let text: &[u8; UUID_TEXT] = id.as_bytes().try_into().ok()?;
     let mut bytes = [0; 16];
@@ -82,8 +83,8 @@ fn uuid(id: &str) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
-/// Two slots in one cache line, filled in this order. A slot: the id, and in the last word of it the
-/// standing, which alone ever changes.
+/// Two slots in one cache line, filled in this order. A slot has the id, and in its last word the
+/// member's state, the only part that changes.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line([[AtomicU64; 4]; 2]);
@@ -91,11 +92,11 @@ struct Line([[AtomicU64; 4]; 2]);
 #[derive(Debug)]
 struct Table(Box<[Line]>);
 
-/// Where a search ends.
+/// The result of a search.
 enum Found<'t> {
-    /// In the slot of the id.
+    /// The slot of the id.
     Slot(&'t AtomicU64, u64),
-    /// In a slot that is nobody's yet.
+    /// A free slot.
     Free(&'t [AtomicU64; 4]),
     Nowhere,
 }
@@ -106,13 +107,13 @@ impl Table {
     }
 
     fn find(&self, key: &Key, hash: u64) -> Found<'_> {
-        // The hash as a fraction of the table: any number of lines will do.
+        // The hash as a fraction of the table size, which may be any number of lines.
         let lines = u128::try_from(self.0.len()).unwrap_or_default();
         let first = usize::try_from((u128::from(hash) * lines) >> 64).unwrap_or_default();
         let (before, from) = self.0.split_at_checked(first).unwrap_or_default();
         for slot in from.iter().chain(before).flat_map(|line| &line.0) {
             let [one, two, three, last] = slot;
-            // Read first: whoever sees that a slot is taken sees whose it is.
+            // Read first: a reader that sees the slot taken also sees its id.
             let state = last.load(Ordering::Acquire);
             if state & TAKEN == 0 {
                 return Found::Free(slot);
@@ -126,25 +127,25 @@ impl Table {
     }
 }
 
-/// What the writer alone knows.
+/// The writer's counters.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
-    /// Slots that belong to an id, of a member or of one that is gone.
+    /// Slots that belong to an id, of a current or a former member.
     taken: usize,
     present: usize,
 }
 
-/// The standings of all members whose ids fit.
+/// The index of all members whose ids fit.
 #[derive(Debug)]
 pub(super) struct Standings {
     table: ArcSwap<Table>,
-    /// Chosen by this process, so that nobody knows ids which meet in one place.
+    /// A random seed, so that nobody can choose ids that collide.
     hash: RandomState,
     roles: boxcar::Vec<Arc<str>>,
     accounts: boxcar::Vec<Arc<str>>,
 }
 
-/// The fewest lines of a table.
+/// The minimum number of lines of a table.
 const LINES_MIN: usize = 64;
 
 impl Standings {
@@ -157,7 +158,7 @@ impl Standings {
         }
     }
 
-    /// Calls `read` with the standing of a member; `None` where the whole record has to be looked up.
+    /// Calls `read` with a member's entry; `None` if the full record must be read.
     pub(super) fn with<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
         let key = key(id)?;
         let table = self.table.load();
@@ -179,17 +180,17 @@ impl Standings {
         hasher.finish()
     }
 
-    /// A role's number; the same word is to be numbered once.
+    /// The number of a role; one string must be numbered once.
     pub(super) fn number_role(&self, role: &Arc<str>) -> usize {
         self.roles.push(Arc::clone(role))
     }
 
-    /// An account's number; the same word is to be numbered once.
+    /// The number of an account; one string must be numbered once.
     pub(super) fn number_account(&self, account: &Arc<str>) -> usize {
         self.accounts.push(Arc::clone(account))
     }
 
-    /// Notes a member's standing.
+    /// Sets a member's entry.
     pub(super) fn put(
         &self,
         filled: &mut Filled,
@@ -207,7 +208,7 @@ impl Standings {
         filled.present += self.write(&self.table.load(), &key, standing, &mut filled.taken);
     }
 
-    /// Forgets a member's standing.
+    /// Removes a member's entry.
     pub(super) fn remove(&self, filled: &mut Filled, id: &str) {
         let Some(key) = key(id) else { return };
         if let Found::Slot(last, state) = self.table.load().find(&key, self.hash_of(&key)) {
@@ -216,7 +217,7 @@ impl Standings {
         }
     }
 
-    /// Answers 1 where the member was not there.
+    /// Returns 1 if the member is new.
     fn write(&self, table: &Table, key: &Key, standing: u64, taken: &mut usize) -> usize {
         match table.find(key, self.hash_of(key)) {
             Found::Slot(last, before) => {
@@ -237,7 +238,7 @@ impl Standings {
         }
     }
 
-    /// Makes room for so many members, so that none of them moves when the next one comes.
+    /// Reserves room for so many members, so that none is moved later.
     pub(super) fn reserve(&self, filled: &mut Filled, members: usize) {
         // Two thirds full, with two slots in a line.
         let lines = members / 4 * 3;
@@ -246,7 +247,7 @@ impl Standings {
         }
     }
 
-    /// Once three quarters are taken, everybody who is there moves to a table that is half full.
+    /// Once three quarters are taken, all entries move to a table that is half full.
     fn make_room(&self, filled: &mut Filled) {
         if filled.taken * 4 >= self.table.load().0.len() * 2 * 3 {
             self.move_to(filled, filled.present.max(LINES_MIN));

@@ -1,6 +1,6 @@
 //! An account: one tenant, named by a slug.
 //!
-//! Knows how a slug is spelled; never whether the account exists.
+//! Checks the syntax of a slug; does not know whether the account exists.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::typed::pasted;
 pub struct AccountSlug(Box<str>);
 
 impl AccountSlug {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not a slug.
@@ -90,17 +90,17 @@ impl fmt::Debug for AccountSlug {
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its name in addresses; never changes.
+    /// Its short name; never changes.
     pub slug: AccountSlug,
-    /// Its name for people.
+    /// The display name.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// How long its invites may be accepted; `None` takes `invites.lifetime` of the configuration.
+    /// When its invites expire; `None` for `invites.lifetime` of the configuration.
     pub invite_lifetime: Option<Duration>,
     /// Whether everybody needs a second factor to sign in.
     pub two_step_enforced: bool,
-    /// Rises with every change.
+    /// Increases with every change.
     pub version: Version,
 }
 

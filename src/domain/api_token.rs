@@ -1,8 +1,8 @@
-//! An API token: lets a program act as the member who made it, with a role and an end date of its
-//! own.
+//! An API token: lets a program act as the member who created it, with its own role and expiry
+//! date.
 //!
-//! Holds no secret: the hash is what it is found by. What it may do is asked of the live policies
-//! each time.
+//! Contains no secret: a token is looked up by its hash. Its permissions come from the live
+//! policies on each use.
 
 use super::account::AccountSlug;
 use super::failure::{Failure, Kind};
@@ -12,7 +12,7 @@ use super::revision::Timestamp;
 use super::role::RoleId;
 use super::token::{Token, TokenHash};
 
-/// What every secret begins with, so that who finds one knows what it opens.
+/// The prefix of every secret, so that one that leaks can be recognized.
 pub const PREFIX: &str = "kwt_";
 
 /// An API token that has been made.
@@ -20,21 +20,21 @@ pub const PREFIX: &str = "kwt_";
 pub struct ApiToken {
     /// Unique in the whole store.
     pub id: ApiTokenId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// What it is for, in its maker's words.
+    /// What it is for, in its creator's words.
     pub name: Name,
-    /// What it may do.
+    /// Its role.
     pub role: RoleId,
-    /// Whom it acts as, and ends with.
+    /// The member that it acts as, and ends with.
     pub member: MemberId,
-    /// The maker's account.
+    /// The creator's account.
     pub account: AccountSlug,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires: Timestamp,
-    /// When it was used last, right to a minute or so; `None` before its first use.
+    /// The last use, accurate to about a minute; `None` before the first.
     pub used: Option<Timestamp>,
 }
 
@@ -59,24 +59,24 @@ pub fn parse(text: &str) -> Option<Token> {
     Token::parse(text.strip_prefix(PREFIX)?)
 }
 
-/// The secret, for the one answer that shows it.
+/// The secret, for the one response that shows it.
 #[must_use]
 pub fn secret(token: &Token) -> String {
     format!("{PREFIX}{}", token.expose())
 }
 
-/// The failure for a secret that opens nothing, whatever the cause: one answer, so that it tells
-/// nobody whether there ever was such a token.
+/// The failure for a secret that is not valid, whatever the cause: one message, which does not
+/// reveal whether the token existed.
 #[must_use]
 pub fn ended() -> Failure {
     Failure::new(
         Kind::Unauthenticated,
         "token_ended",
-        "this API token opens nothing: it was never given out, has expired, was revoked, or its maker may not give its role any more; make a new one",
+        "this API token is not valid: it never existed, has expired, was revoked, or its creator may no longer give its role; create a new one",
     )
 }
 
-/// The failure for an id that names no token here.
+/// The failure for the id of an unknown token.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(

@@ -1,7 +1,7 @@
-//! What is remembered of every change: who did what to whom, and what was before and after.
+//! An audit entry: who did what to whom, with the values before and after.
 //!
-//! An entry is a header, which the chain covers, and a personal part kept apart, so that a
-//! person's data can be erased and the chain still verifies. Never holds a secret.
+//! An entry is a header, which the hash chain covers, and a separate personal part, so that a
+//! person's data can be erased and the chain still verifies. Never contains a secret.
 
 use super::account::AccountSlug;
 use super::digest::Digest;
@@ -9,7 +9,7 @@ use super::ids::{ApiTokenId, InviteId};
 use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
 
-/// Who did it.
+/// The actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The operator of the sidecar, by the user id of the connection on `admin.sock`.
@@ -20,24 +20,24 @@ pub enum Actor {
     /// The sidecar itself: a reload by file watch or signal, a last good set at start, the mail
     /// that it sends.
     System,
-    /// A member, signed in or by a link that was sent to the member.
+    /// A member, with a session or with a link that was sent to the member.
     Member(MemberId),
-    /// A program with an API token, which acts as the member who made it.
+    /// A program with an API token, which acts as the member who created it.
     Token {
         /// The token.
         id: ApiTokenId,
-        /// Its maker.
+        /// Its creator.
         member: MemberId,
     },
-    /// Whoever holds the link of an invite.
+    /// The holder of an invite's link.
     Invitee(InviteId),
-    /// Whoever holds the set-up link of an empty store.
+    /// The holder of the set-up link of an empty store.
     Setup,
 }
 
 impl Actor {
-    /// As it stands in the audit log: `sidecar:UID`, `system`, `member:ID`,
-    /// `token:ID:MEMBER`, `invite:ID`, `setup`.
+    /// The label in the audit log: `sidecar:UID`, `system`, `member:ID`, `token:ID:MEMBER`,
+    /// `invite:ID`, `setup`.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
@@ -50,7 +50,7 @@ impl Actor {
         }
     }
 
-    /// Reads a label back.
+    /// Parses a label.
     #[must_use]
     pub fn from_label(label: &str) -> Option<Self> {
         match label.split_once(':') {
@@ -58,7 +58,7 @@ impl Actor {
             None if label == "setup" => Some(Self::Setup),
             Some(("sidecar", uid)) => uid.parse().ok().map(|uid| Self::Sidecar { uid }),
             Some(("member", id)) => MemberId::parse(id).ok().map(Self::Member),
-            // An id of ours has no colon; a member's may.
+            // A token's id has no colon; a member's may.
             Some(("token", rest)) => {
                 let (id, member) = rest.split_once(':')?;
                 let member = MemberId::parse(member).ok()?;
@@ -69,7 +69,7 @@ impl Actor {
         }
     }
 
-    /// Whether both are one: a member and the member's tokens are.
+    /// Whether both are the same person: a member and the member's tokens are.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self.member(), other.member()) {
@@ -78,7 +78,7 @@ impl Actor {
         }
     }
 
-    /// The member, where one acts, or a token of one.
+    /// The member, if the actor is one or a token of one.
     #[must_use]
     pub fn member(&self) -> Option<&MemberId> {
         match self {
@@ -91,9 +91,9 @@ impl Actor {
 /// What happened. Names follow the OWASP Logging Vocabulary where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuditEvent {
-    /// An account was made.
+    /// An account was created.
     AccountCreated,
-    /// A member was made.
+    /// A member was created.
     UserCreated,
     /// A member's name or address changed.
     UserUpdated,
@@ -105,67 +105,68 @@ pub enum AuditEvent {
     UserRestored,
     /// A member was removed.
     UserDeleted,
-    /// What was personal of a removed member was taken away for good.
+    /// The personal data of a removed member was erased.
     UserErased,
     /// Members were imported: one entry for all.
     UsersImported,
-    /// A policy set went live.
+    /// A policy set became live.
     PoliciesReloaded,
-    /// A backup was put in the place of the store.
+    /// A backup was restored.
     StoreRestored,
-    /// An invite was made.
+    /// An invite was created.
     InviteCreated,
-    /// An invite got a new link, and the old one ended.
+    /// An invite got a new link, and the previous one ended.
     InviteResent,
     /// An invite's address, name or role changed.
     InviteUpdated,
     /// The valid link of an invite was shown to somebody.
     InviteLinkShown,
-    /// An invite was taken back, or its inviter lost the right to send it.
+    /// An invite was revoked, or its inviter lost the right to send it.
     InviteRevoked,
     /// Somebody joined with an invite.
     InviteAccepted,
-    /// Somebody with a dead link asked for a new one.
+    /// The holder of a dead link asked for a new one.
     InviteWanted,
-    /// A mail server took a letter.
+    /// A mail server accepted a letter.
     MailHandedOver,
-    /// The other end said that a letter arrived.
+    /// A letter was delivered.
     MailDelivered,
-    /// A letter came back.
+    /// A letter bounced.
     MailBounced,
     /// A letter was refused, or given up.
     MailFailed,
-    /// No mail goes out until something is mended.
+    /// Mail was stopped until its configuration is fixed.
     MailStopped,
-    /// Mail goes out again.
+    /// Mail was resumed.
     MailResumed,
-    /// Somebody signed in.
+    /// A sign-in.
     AuthnLoginSuccess,
-    /// Somebody signed in after failed tries.
+    /// A sign-in after failed attempts.
     AuthnLoginSuccessAfterFail,
-    /// Tries to sign in are slowed down.
+    /// Sign-in attempts are delayed.
     AuthnLoginLock,
     /// A password was set or changed.
     AuthnPasswordChange,
-    /// A link to a new password or a new address was made, or an API token: its purpose says which.
+    /// A link to a new password or a new address, or an API token, was created: its purpose says
+    /// which.
     AuthnTokenCreated,
-    /// A member set an authenticator app up.
+    /// A member set up an authenticator app.
     TwoStepEnabled,
-    /// A member switched two-step verification off.
+    /// A member turned two-step verification off.
     TwoStepDisabled,
-    /// Somebody took a member's second factor away.
+    /// A member's second factor was reset by somebody else.
     TwoStepReset,
-    /// A member made new recovery codes.
+    /// A member created new recovery codes.
     RecoveryCodesCreated,
     /// A member used a recovery code.
     RecoveryCodeUsed,
-    /// An API token was revoked, or ended with its maker's right to give its role.
+    /// An API token was revoked, or ended with its creator's right to give its role.
     AuthnTokenRevoked,
     /// A member added a passkey.
     PasskeyAdded,
     /// A member removed a passkey.
     PasskeyRemoved,
-    /// A passkey counted backwards, and was refused.
+    /// A passkey may have been copied, and was refused.
     PasskeyCopied,
     /// Sessions were ended by somebody.
     SessionLogout,
@@ -174,7 +175,7 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    /// Every event, for whoever reads a name back.
+    /// All events.
     pub const ALL: [Self; 40] = [
         Self::AccountCreated,
         Self::UserCreated,
@@ -266,14 +267,14 @@ impl AuditEvent {
     }
 }
 
-/// The personal part of an entry: field, before, after. Erasable.
+/// The personal part of an entry: field, before, after. Can be erased.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuditDetail {
-    /// One line a field that the change touched.
+    /// One row for each changed field.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
-/// One entry as it is read back.
+/// One entry, as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     /// The account whose chain this is in; `None` is the store's own chain.
@@ -282,13 +283,13 @@ pub struct AuditEntry {
     pub sequence: u64,
     /// The revision of the change.
     pub revision: Revision,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who, as [`Actor::label`] writes it.
+    /// The actor, as [`Actor::label`] writes it.
     pub actor: String,
-    /// What, as [`AuditEvent::as_str`] writes it.
+    /// The event, as [`AuditEvent::as_str`] writes it.
     pub event: String,
-    /// The id of what it was done to.
+    /// The id of the target.
     pub target: String,
     /// The chain's hash up to and with this entry.
     pub hash: Digest,
@@ -296,15 +297,15 @@ pub struct AuditEntry {
     pub detail: Option<AuditDetail>,
 }
 
-/// What `audit verify` found of one chain.
+/// The result of `audit verify` for one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainReport {
     /// The account whose chain this is; `None` is the store's own chain.
     pub account: Option<AccountSlug>,
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// The hash of the last entry: keep it elsewhere, and ask for it again with `--expect`.
+    /// The hash of the last entry: keep it elsewhere, and pass it to `--expect` later.
     pub head: Digest,
-    /// Where the chain breaks first, and how; `None` where it holds.
+    /// The first altered entry, and how; `None` if the chain is intact.
     pub fault: Option<(u64, String)>,
 }

@@ -1,6 +1,6 @@
-//! What a committed change did, as records after it: the words of the change feed.
+//! A committed change, as the records after it: the items of the change feed.
 //!
-//! Never says who may see a record, nor why it changed: that is the audit log's.
+//! Does not say who may see a record, nor why it changed: that is in the audit log.
 
 use super::account::{Account, AccountSlug};
 use super::api_token::ApiToken;
@@ -15,42 +15,42 @@ use super::token::TokenHash;
 pub struct Change {
     /// Its revision: one more than the change before.
     pub revision: Revision,
-    /// What it touched.
+    /// The changed records.
     pub rows: Vec<Row>,
 }
 
 /// One record after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// An account, made or changed.
+    /// An account, created or changed.
     Account(Account),
-    /// A member, made or changed.
+    /// A member, created or changed.
     Member(Member),
-    /// A member that is no more.
+    /// A member that was removed.
     MemberGone {
-        /// Who it was.
+        /// The member.
         id: MemberId,
-        /// Whose it was.
+        /// The member's account.
         account: AccountSlug,
     },
     /// A session, begun or used.
     Session(Session),
-    /// A session that is no more.
+    /// A session that ended.
     SessionGone(TokenHash),
-    /// An API token, made or used.
+    /// An API token, created or used.
     ApiToken(ApiToken),
-    /// An API token that is no more.
+    /// An API token that ended.
     ApiTokenGone(TokenHash),
-    /// A letter waits for its turn.
+    /// A letter was queued.
     LetterQueued,
-    /// Mail was stopped or goes out again.
+    /// Mail was stopped or resumed.
     Mail(Option<MailStop>),
 }
 
 /// One record read while loading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// So many members are to come: room can be made for all of them.
+    /// The number of members to come, so that room can be reserved.
     Coming(usize),
     /// An account.
     Account(Account),

@@ -1,6 +1,6 @@
-//! A number and its noun, as people write them.
+//! A number with its noun, singular or plural.
 
-/// `1 letter`, `0 letters`, `7 letters`. A number that is no count is a very large one.
+/// `1 letter`, `0 letters`, `7 letters`. A value that is not a number counts as a very large one.
 #[must_use]
 pub fn counted(count: impl TryInto<u64>, one: &str, more: &str) -> String {
     match count.try_into().unwrap_or(u64::MAX) {

@@ -1,24 +1,24 @@
-//! An answer: allow or deny, and why. Deny is what a decision is until something allows it.
+//! A decision: allow or deny, with the reason. The default is deny.
 
 use super::role::RoleId;
 
-/// Allow or deny, with what is needed to explain it.
+/// Allow or deny, with what an explanation needs.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Decision {
-    /// True is allow.
+    /// True for allow.
     pub allowed: bool,
     /// How many policies could not be evaluated.
     pub erred: u32,
-    /// Why; only computed when somebody asked.
+    /// The explanation, if it was requested.
     pub explanation: Option<Explanation>,
 }
 
-/// Why an answer is what it is.
+/// The explanation of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The code that programs read.
+    /// The reason code, for programs.
     pub reason: Reason,
-    /// The sentence that people read: every cause of a deny.
+    /// The sentence, for people: every cause of a deny.
     pub sentence: String,
     /// The ids of the deciding policies, sorted.
     pub policies: Vec<String>,
@@ -26,26 +26,26 @@ pub struct Explanation {
     pub roles: Vec<RoleId>,
 }
 
-/// Why an answer is what it is, as a code.
+/// The reason code of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A policy allows it.
     Granted,
-    /// Another role would be allowed.
+    /// The role lacks the permission, and another role has it.
     RoleLacksAction,
     /// The resource is in another account, or in none.
     OtherAccount,
     /// The member is suspended.
     Suspended,
-    /// Nobody by that type and id.
+    /// There is no such subject.
     UnknownSubject,
-    /// The session has ended or never was.
+    /// The session has ended or never existed.
     SessionEnded,
     /// The schema has no such action.
     UnknownAction,
     /// The schema has no such resource type.
     UnknownResourceType,
-    /// The resource is a member whom nobody knows, and the question does not say what one has.
+    /// The resource is an unknown member, and the query does not give the attributes.
     UnknownResource,
     /// The schema does not apply the action to such a subject and resource.
     ActionNotApplicable,
@@ -59,12 +59,12 @@ pub enum Reason {
     ConditionUnmet,
     /// No `permit` names this in its scope.
     NoPermit,
-    /// A deny whose causes are not looked for, since a cross-check found a wrong answer.
+    /// A deny without an explanation, since a cross-check found a wrong decision.
     NotExplained,
 }
 
 impl Reason {
-    /// The code of the contract.
+    /// The code in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

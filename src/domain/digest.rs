@@ -1,6 +1,6 @@
 //! SHA-256 digests: of policy sets, of audit headers, of files.
 //!
-//! The one home of the hash function; never holds what was hashed.
+//! The only use of the hash function; never keeps what was hashed.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Hashes parts so that no two lists of parts share an input: each is led by its length.
+    /// Hashes parts with length prefixes, so that no two lists of parts have the same input.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = Hasher::default();
@@ -31,7 +31,7 @@ impl Digest {
         })
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits: Vec<u8> = text
@@ -61,23 +61,23 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A digest made piece by piece, for what is streamed.
+/// An incremental digest, for streams.
 #[derive(Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {
-    /// Adds one part, led by its length.
+    /// Adds one part with a length prefix.
     pub fn part(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
     }
 
-    /// Adds raw bytes of one long part whose pieces fall anywhere.
+    /// Adds raw bytes of one long part, in pieces of any size.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all that was added.
+    /// The digest of everything added.
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())

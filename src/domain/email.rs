@@ -1,7 +1,7 @@
-//! An e-mail address: as typed for sending, and a canonical key for comparing.
+//! An e-mail address: as typed, for sending, and as a canonical key, for comparing.
 //!
-//! Folds no Gmail dots and no plus parts; never asks a name server. Look-alike letters stand only
-//! in domains, and there as `xn--`.
+//! Does not fold Gmail dots or plus parts, and never queries DNS. Look-alike letters can only be in
+//! domains, where they are written as `xn--`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ const ODD: &str = "<>()[],;:\\\"";
 
 const TOO_LONG: &str = "it is longer than 254 bytes";
 
-/// An address that may be compared and written to.
+/// A valid address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email {
     typed: Box<str>,
@@ -24,8 +24,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// Checks the shape and makes the canonical key: ASCII letters lower-cased. A domain in other
-    /// letters is kept in its `xn--` form (RFC 5890), so that a look-alike shows.
+    /// Checks the syntax and creates the canonical key: ASCII letters in lower case. A domain in
+    /// other letters is stored in its `xn--` form (RFC 5890), so that a look-alike is visible.
     ///
     /// # Errors
     /// `Invalid` with what is wrong, when the text is not an address.
@@ -36,7 +36,7 @@ impl Email {
                 format!("`{}` is not an e-mail address: {why}", text.escape_default()),
             ))
         };
-        // Before anything else, so that nothing below works on a long text.
+        // First, so that nothing below processes a long text.
         if text.len() > limits::EMAIL_BYTES_MAX {
             return refuse(TOO_LONG);
         }
@@ -85,7 +85,7 @@ impl Email {
         format!("{}***@{domain}", self.typed.chars().next().unwrap_or('?'))
     }
 
-    /// The canonical key: two addresses are the same person's when their keys are equal.
+    /// The canonical key: two addresses are equal if their keys are.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -152,8 +152,8 @@ impl fmt::Debug for Email {
     }
 }
 
-/// A domain as it is typed where that is ASCII, else in its `xn--` form; `None` for what no name
-/// server knows (RFC 1123 section 2.1; UTS 46 with all its checks).
+/// A domain as typed if it is ASCII, else in its `xn--` form; `None` if it is not valid in DNS (RFC
+/// 1123 section 2.1; UTS 46 with all its checks).
 fn host_name(domain: &str) -> Option<Cow<'_, str>> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -164,8 +164,8 @@ fn host_name(domain: &str) -> Option<Cow<'_, str>> {
     let encoded = |label: &str| {
         label.as_bytes().get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--"))
     };
-    // An ASCII name needs the checks of UTS 46 only where it says that it is none. They would
-    // refuse hyphens that real names have.
+    // An ASCII name needs the checks of UTS 46 only if it contains an encoded label. The checks
+    // would refuse hyphens that real names have.
     let name = if !domain.is_ascii() {
         Cow::Owned(idna::domain_to_ascii_strict(domain).ok()?)
     } else if domain.split('.').any(encoded) {

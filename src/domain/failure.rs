@@ -1,38 +1,38 @@
-//! What can go wrong, in the words of the trade.
+//! The error type of the domain.
 //!
-//! A failure carries two messages: one for the caller, which says what to do next, and one for
-//! the log. It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
+//! A failure has two messages: one for the caller, which says what to do next, and one for the log.
+//! It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
 
 use std::fmt;
 
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The input is not what the call takes.
+    /// The input is invalid.
     Invalid,
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated,
-    /// The caller may not.
+    /// The caller is not authorized.
     Denied,
-    /// There is no such thing, or it is none of the caller's business.
+    /// It does not exist, or not for this caller.
     NotFound,
-    /// The call's method is not offered there.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// A rule stands against it.
+    /// The current state does not permit it.
     Conflict,
     /// `If-Match` names an older version.
     Stale,
     /// `If-Match` is missing.
     PreconditionRequired,
-    /// It was there once and is over.
+    /// It existed, and has ended.
     Gone,
-    /// The input is larger than a bound.
+    /// The input exceeds a limit.
     TooLarge,
     /// The caller took too long.
     Timeout,
-    /// Too much at once: try again.
+    /// Too many concurrent requests, or a temporary fault: try again.
     Busy,
-    /// Too many tries: the failure says when the next one counts.
+    /// Too many attempts: the failure says when to try again.
     TooMany,
     /// A policy set was refused.
     PoliciesRefused,
@@ -40,10 +40,10 @@ pub enum Kind {
     Internal,
 }
 
-/// One failure, with what the caller is told and what the log is told.
+/// One failure, with a message for the caller and one for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind.
+    /// The kind.
     pub kind: Kind,
     /// A stable word for programs, such as `already_member`.
     pub code: &'static str,
@@ -53,7 +53,7 @@ pub struct Failure {
     pub private: Option<String>,
     /// Faults of single inputs: field and message.
     pub fields: Vec<(String, String)>,
-    /// Seconds until it is worth trying again, where that is known.
+    /// Seconds to wait before the next attempt, if known.
     pub retry_after: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// An input that does not fit; `field` names it.
+    /// An invalid input; `field` names it.
     #[must_use]
     pub fn invalid(field: &str, public: impl Into<String>) -> Self {
         let public = public.into();
@@ -81,24 +81,24 @@ impl Failure {
         }
     }
 
-    /// Too many tries; the next one is looked at in so many seconds.
+    /// Too many attempts; try again after so many seconds.
     #[must_use]
     pub fn too_many(code: &'static str, public: impl Into<String>, wait_seconds: u64) -> Self {
         Self { retry_after: Some(wait_seconds), ..Self::new(Kind::TooMany, code, public) }
     }
 
-    /// A bug or a broken disk: the caller hears nothing of the cause.
+    /// A bug or a broken disk: the caller gets a generic message.
     #[must_use]
     pub fn internal(private: impl Into<String>) -> Self {
         Self::new(
             Kind::Internal,
             "internal",
-            "an internal error occurred: try again; if it stays, contact your system administrator and quote the request id",
+            "an internal error occurred: try again; if it happens again, contact your system administrator and quote the request id",
         )
         .logged(private)
     }
 
-    /// The same for the operator of the sidecar, who may know the cause.
+    /// The same for the operator of the sidecar, who may see the cause.
     #[must_use]
     pub fn for_operator(mut self) -> Self {
         if let Some(private) = self.private.as_deref().filter(|private| !private.is_empty()) {
@@ -107,7 +107,7 @@ impl Failure {
         self
     }
 
-    /// Adds what only the log and the operator of the sidecar may hear.
+    /// Adds a private message, for the log and the operator of the sidecar.
     #[must_use]
     pub fn logged(mut self, private: impl Into<String>) -> Self {
         self.private = Some(private.into());

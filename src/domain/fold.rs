@@ -1,6 +1,6 @@
-//! Texts as people look for them: without regard to case and accents.
+//! Case and accent folding of text, for searching.
 //!
-//! Folds names for comparing; never for showing, and never where two must stay two.
+//! For comparing names only; never for display, and never where two names must stay distinct.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::canonical_combining_class;
@@ -9,8 +9,8 @@ use super::email::Email;
 use super::typed::pasted;
 
 /// The text in compatibility decomposition (UAX #15), in lower case, without accents and the points
-/// of Hebrew and Arabic. What Indic, Thai and Japanese scripts write as marks are letters or change
-/// them, and stay.
+/// of Hebrew and Arabic. The marks of Indic, Thai and Japanese scripts are letters or change
+/// letters, and are kept.
 #[must_use]
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
@@ -20,12 +20,12 @@ pub fn folded(text: &str) -> String {
 }
 
 /// Combining classes, as UAX #44 numbers them: 10 to 36 are the points of Hebrew, Arabic and
-/// Syriac, from 200 on stands what is above or below a letter.
+/// Syriac, from 200 on are marks above or below a letter.
 fn is_accent(char: char) -> bool {
     matches!(canonical_combining_class(char), 10..=36 | 200..)
 }
 
-/// Part of a name or an address that somebody looks for.
+/// A search text: part of a name or an address.
 #[derive(Clone, Debug)]
 pub struct Search(String);
 
@@ -36,7 +36,7 @@ impl Search {
         Self(folded(pasted(text)))
     }
 
-    /// Whether the address or the name holds it.
+    /// Whether the address or the name contains it.
     #[must_use]
     pub fn finds(&self, email: &Email, full_name: &str) -> bool {
         folded(email.key()).contains(&self.0) || folded(full_name).contains(&self.0)

@@ -1,16 +1,16 @@
-//! Characters that nobody sees: they make one text look like another.
+//! Invisible characters, which make one text look like another.
 //!
-//! Judges single characters only; look-alike letters are none of its business.
+//! Checks single characters; look-alike letters are not checked here.
 
-/// Control, zero-width and bidi characters. The joiners U+200C and U+200D are not among them,
-/// since Persian and Indic names are written with them.
+/// Control, zero-width and bidi characters. The joiners U+200C and U+200D are allowed, since
+/// Persian and Indic names need them.
 pub(super) fn hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// What is hidden in an address: the above, the joiners, and the other characters that a domain
-/// is read without (UTS 46 section 4, status `ignored`).
+/// The characters that are hidden in an address: the above, the joiners, and others that a domain
+/// ignores (UTS 46 section 4, status `ignored`).
 pub(super) fn hidden_in_address(c: char) -> bool {
     hidden(c)
         || matches!(

@@ -1,6 +1,6 @@
-//! What a caller names a call by, so that the same call sent twice is one.
+//! An idempotency key: a repeated call with the same key takes effect once.
 //!
-//! Knows how a key is spelled; never what is called.
+//! Checks the syntax of a key; does not know the call.
 
 use super::digest::Digest;
 use super::failure::Failure;
@@ -11,7 +11,7 @@ use super::limits;
 pub struct IdempotencyKey(Box<str>);
 
 impl IdempotencyKey {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` `idempotency_key` with the rule.
@@ -21,19 +21,19 @@ impl IdempotencyKey {
         if fits { Ok(Self(text.into())) } else { Err(refused()) }
     }
 
-    /// What is kept of it: a caller may choose a key that names somebody.
+    /// What is stored of it: a caller may choose a key that names somebody.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&[b"idempotency key", self.0.as_bytes()])
     }
 }
 
-/// The failure for what is no key, and where it is not clear which is meant.
+/// The failure for an invalid or repeated key.
 #[must_use]
 pub fn refused() -> Failure {
     let most = limits::IDEMPOTENCY_KEY_CHARS_MAX;
     let text = format!(
-        "`idempotency-key` must stand there once, with 1 to {most} printable ASCII characters"
+        "`idempotency-key` must be given once, with 1 to {most} printable ASCII characters"
     );
     Failure { code: "idempotency_key", ..Failure::invalid("idempotency-key", text) }
 }

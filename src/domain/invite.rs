@@ -1,7 +1,7 @@
 //! An invite: a pending member, as a state machine of pure functions.
 //!
-//! Says when an invite may be accepted, renewed or changed. Never reads a clock, and never knows
-//! whether the inviter may still give the role: that is judged anew when it is accepted.
+//! Defines when an invite may be accepted, resent or changed. Does not read a clock, and does not
+//! know whether the inviter may still give the role: that is checked again on acceptance.
 
 use super::account::AccountSlug;
 use super::audit::Actor;
@@ -20,7 +20,7 @@ impl Generation {
     /// The first link.
     pub const FIRST: Self = Self(1);
 
-    /// The link after this one.
+    /// The next one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -30,40 +30,40 @@ impl Generation {
 /// What became of an invite, as it is stored: that it has expired is told by the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Not answered yet.
+    /// Still open.
     Open,
     /// Somebody joined with it.
     Accepted {
-        /// The member that it became.
+        /// The resulting member.
         member: MemberId,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// Somebody took it back, or the inviter lost the right to send it.
+    /// It was revoked, or the inviter lost the right to send it.
     Revoked {
-        /// When.
+        /// The time.
         at: Timestamp,
     },
 }
 
-/// The states of the contract.
+/// The states in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InviteState {
-    /// May be accepted.
+    /// Can be accepted.
     Pending,
     /// Became a member.
     Accepted,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Taken back.
+    /// Revoked.
     Revoked,
 }
 
 impl InviteState {
-    /// Every state, for whoever reads a word back.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Accepted, Self::Expired, Self::Revoked];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,38 +75,38 @@ impl InviteState {
     }
 }
 
-/// A pending member, and what became of it.
+/// A pending member, and the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
     /// Unique in the whole store.
     pub id: InviteId,
     /// The account that it is for.
     pub account: AccountSlug,
-    /// Where the link goes; unique in its account among members and open invites.
+    /// The address of the link; unique in its account among members and open invites.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role that it gives.
     pub role: RoleId,
-    /// Who sent it.
+    /// The sender.
     pub inviter: Actor,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// When its last link was made.
+    /// When its last link was created.
     pub sent: Timestamp,
-    /// From when on it cannot be accepted.
+    /// When it expires.
     pub expires: Timestamp,
-    /// Which link is the valid one.
+    /// The number of the valid link.
     pub generation: Generation,
-    /// The key that the valid link was derived with.
+    /// The key from which the valid link is derived.
     pub key: KeyId,
-    /// What became of it.
+    /// The outcome.
     pub fate: Fate,
-    /// The mail that carries the valid link; `None` where no mail is sent.
+    /// The letter with the valid link; `None` if no mail is sent.
     pub letter: Option<LetterId>,
-    /// Rises with every change.
+    /// Increases with every change.
     pub version: Version,
 }
 
@@ -117,7 +117,7 @@ impl Invite {
         full_name(self.first_name.as_str(), self.last_name.as_str())
     }
 
-    /// The state at a moment.
+    /// The state at a given time.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> InviteState {
         match self.fate {
@@ -128,13 +128,13 @@ impl Invite {
         }
     }
 
-    /// Whether it keeps its address from others at a moment: an expired one does not.
+    /// Whether it reserves its address at a given time: an expired one does not.
     #[must_use]
     pub fn holds_address(&self, now: Timestamp) -> bool {
         self.state(now) == InviteState::Pending
     }
 
-    /// Whether the link of this generation may be accepted at a moment.
+    /// Whether the link of this generation can be accepted at a given time.
     ///
     /// # Errors
     /// `Gone` with what to do: `invite_replaced`, `invite_accepted`, `invite_revoked`,
@@ -166,16 +166,15 @@ impl Invite {
         }
     }
 
-    /// Whether somebody who wants to see the link needs a new one: where it has expired, and where
-    /// a member did not send it, since the invite must end with the right of whoever holds its
-    /// link.
+    /// Whether showing the link needs a new one: if it has expired, or if it was not sent by a
+    /// member, since the invite must end with the right of the one who holds its link.
     #[must_use]
     pub fn needs_own_link(&self, who: &Actor, now: Timestamp) -> bool {
         let of_another = who.member().is_some() && !who.is_same(&self.inviter);
         of_another || self.state(now) != InviteState::Pending
     }
 
-    /// Whether it can still be resent, corrected or revoked: an expired one can.
+    /// Whether it can still be resent, edited or revoked: an expired one can.
     ///
     /// # Errors
     /// `Conflict` with what to do: `invite_accepted`, `invite_revoked`.

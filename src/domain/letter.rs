@@ -1,7 +1,7 @@
-//! A letter: one mail that is due, on its way, or over; and what is known of its delivery.
+//! A letter: one queued mail and its delivery status.
 //!
-//! Holds no link: a letter says what its link is derived from, and the link is made when the mail
-//! is written.
+//! Contains no link: a letter has the input from which its link is derived when the mail is
+//! written.
 
 use super::account::AccountSlug;
 use super::email::Email;
@@ -18,10 +18,10 @@ pub enum LetterKind {
     Invite {
         /// The invite.
         invite: InviteId,
-        /// The link that the letter carries: a newer one makes the letter void.
+        /// The number of its link: a newer one makes the letter void.
         generation: Generation,
     },
-    /// Somebody with a dead link asks for a new one; to the inviter.
+    /// A request for a new link by the holder of a dead one; to the inviter.
     InviteWanted {
         /// The invite.
         invite: InviteId,
@@ -50,7 +50,7 @@ pub enum LetterKind {
     TwoStep {
         /// The member.
         member: MemberId,
-        /// What.
+        /// The change.
         news: TwoStepNews,
     },
 }
@@ -71,30 +71,30 @@ impl LetterKind {
     }
 }
 
-/// The delivery states of the contract.
+/// The delivery states in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum DeliveryState {
     /// No mail is sent.
     #[default]
     None,
-    /// Waits for its turn.
+    /// Waits in the queue.
     Queued,
-    /// Is being handed over.
+    /// Is being sent.
     Sending,
-    /// The mail server took it. What became of it then is not known.
+    /// Accepted by the mail server. The further fate is unknown.
     HandedOver,
-    /// The other end said that it arrived.
+    /// Delivered, as the receiving server reports.
     Delivered,
-    /// Could not be handed over yet; will be tried again.
+    /// Could not be sent yet; will be retried.
     Deferred,
-    /// Came back.
+    /// Bounced.
     Bounced,
-    /// Was refused, or given up.
+    /// Refused, or given up.
     Failed,
 }
 
 impl DeliveryState {
-    /// Every state, for whoever reads a word back.
+    /// All states.
     pub const ALL: [Self; 8] = [
         Self::None,
         Self::Queued,
@@ -106,7 +106,7 @@ impl DeliveryState {
         Self::Failed,
     ];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,29 +121,29 @@ impl DeliveryState {
         }
     }
 
-    /// Whether a sender has nothing left to do.
+    /// Whether nothing is left to send.
     #[must_use]
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Sending | Self::Deferred)
     }
 }
 
-/// How far a letter got.
+/// The delivery status.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Delivery {
     /// The state.
     pub state: DeliveryState,
-    /// What happened last, in plain words; empty before the first try.
+    /// The last result, in plain words; empty before the first attempt.
     pub detail: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it was tried last.
+    /// The last attempt.
     pub last_attempt: Option<Timestamp>,
-    /// When it will be tried next.
+    /// The next attempt.
     pub next_attempt: Option<Timestamp>,
 }
 
-/// One mail.
+/// One queued mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// Unique in the whole store.
@@ -152,60 +152,60 @@ pub struct Letter {
     pub account: AccountSlug,
     /// What it is about.
     pub kind: LetterKind,
-    /// Whom it goes to, as it stood when it was queued.
+    /// The recipient, as of queueing.
     pub to: Email,
-    /// The name of whom it goes to.
+    /// The recipient's name.
     pub to_name: String,
-    /// The `Message-ID` without angle brackets; the same on every try.
+    /// The `Message-ID` without angle brackets; the same for every attempt.
     pub message_id: String,
     /// When it was queued.
     pub created: Timestamp,
-    /// From when on it is not worth sending.
+    /// After this it is not worth sending.
     pub expires: Timestamp,
-    /// How far it got.
+    /// The delivery status.
     pub delivery: Delivery,
-    /// Until when one sender has it to itself.
+    /// The lease of its sender.
     pub leased_until: Option<Timestamp>,
 }
 
-/// How one try to hand a letter over ended.
+/// The result of one delivery attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handover {
-    /// The mail server took it.
+    /// Accepted by the mail server.
     Taken {
-        /// In plain words, with the server's own answer.
+        /// In plain words, with the server's response.
         detail: String,
     },
-    /// Not now: try again then.
+    /// Retry later.
     Later {
         /// In plain words.
         detail: String,
-        /// When to try again.
+        /// The time of the next attempt.
         at: Timestamp,
     },
-    /// Never.
+    /// Permanently refused.
     Refused {
         /// In plain words.
         detail: String,
     },
-    /// Whoever runs the sidecar must mend something first. The letter loses nothing by it: it is
-    /// queued as before, and the whole queue stops.
+    /// The operator must fix the configuration first. The letter stays queued as before, and the
+    /// whole queue stops.
     Misconfigured {
         /// In plain words.
         detail: String,
     },
-    /// A refusal that met one recipient after another: the sender must be mended, as above.
+    /// One refusal for several recipients in a row: the sender must be fixed, as above.
     SenderRefused {
         /// In plain words.
         detail: String,
-        /// The letters that failed by it before that was known: they are queued again as well.
+        /// The letters that failed for this reason before: they are queued again as well.
         others: Vec<LetterId>,
     },
-    /// What it was about is over: nobody needs it any more.
+    /// Obsolete: nobody needs it any more.
     Void,
 }
 
-/// What came back about a letter that was handed over.
+/// A bounce or delivery report about a sent letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// The letter.
@@ -216,11 +216,11 @@ pub struct Notice {
     pub detail: String,
 }
 
-/// Why no mail goes out at all.
+/// Why mail is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailStop {
-    /// In plain words, with what to mend.
+    /// In plain words, with what to fix.
     pub cause: String,
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
 }

@@ -1,7 +1,7 @@
-//! A link: what lets somebody prove, once, that mail to an address reaches them.
+//! A link sent by mail: proves, once, that its reader receives mail at an address.
 //!
-//! A new password, a new address. An invite's link is the invite's own. Holds no token: its hash
-//! is what it is found by.
+//! For a new password or a new address; an invite's link is part of the invite. Contains no token:
+//! a link is looked up by the hash of its token.
 
 use super::account::AccountSlug;
 use super::email::Email;
@@ -15,47 +15,47 @@ use super::revision::Timestamp;
 pub enum LinkPurpose {
     /// A new password.
     PasswordReset,
-    /// A new address, which both ends confirm: one link goes to the old address, one to the new.
+    /// A new address, confirmed from both: one link goes to the old address, one to the new.
     EmailChange {
         /// The new address.
         to: Email,
-        /// Which end this link is.
+        /// Which of the two.
         end: EmailEnd,
     },
 }
 
-/// The two ends of a change of address.
+/// The two addresses of an address change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EmailEnd {
-    /// The address that the member still has.
+    /// The current address.
     Old,
-    /// The address that the member will have.
+    /// The new address.
     New,
 }
 
-/// A link that has been given out.
+/// A link that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Unique in the whole store.
     pub id: LinkId,
     /// The member's account.
     pub account: AccountSlug,
-    /// Whose it is.
+    /// The member.
     pub member: MemberId,
     /// What it is for.
     pub purpose: LinkPurpose,
-    /// The key that its token was derived with.
+    /// The key from which its token is derived.
     pub key: KeyId,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// For a change of address: when this end was confirmed.
+    /// For an address change: when this side was confirmed.
     pub confirmed: Option<Timestamp>,
 }
 
 impl Link {
-    /// Whether it opens at a moment.
+    /// Whether it works at a given time.
     ///
     /// # Errors
     /// `Gone`, code `link_expired`.
@@ -69,12 +69,12 @@ impl Link {
     }
 }
 
-/// The failure for a token that opens nothing: never given out, used, or replaced.
+/// The failure for a token that is not valid: unknown, used, or replaced.
 #[must_use]
 pub fn dead() -> Failure {
     Failure::new(
         Kind::Gone,
         "link_dead",
-        "this link does not open anything any more: it was used, replaced or never valid; ask for a new one",
+        "this link no longer works: it was used, replaced or never valid; ask for a new one",
     )
 }

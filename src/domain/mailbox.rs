@@ -1,19 +1,19 @@
-//! A sender as people write one: an address, with a name or without (RFC 5322 section 3.4).
+//! The sender of mail: an address with an optional display name (RFC 5322 section 3.4).
 
 use super::hidden::hidden;
 use super::{Email, limits};
 
-/// An address, and the name that mail programs show for it.
+/// An address with a display name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
-    /// The name; empty where none is given.
+    /// The name; empty if there is none.
     pub name: String,
     /// The address.
     pub email: Email,
 }
 
 impl Mailbox {
-    /// Reads `a@b.example`, `Name <a@b.example>` or `"Name, with a comma" <a@b.example>`.
+    /// Parses `a@b.example`, `Name <a@b.example>` or `"Name, with a comma" <a@b.example>`.
     ///
     /// # Errors
     /// What is wrong and what to write instead.
@@ -42,7 +42,7 @@ impl Mailbox {
 /// A name without its quotes.
 fn named(text: &str) -> Result<String, String> {
     let Some(inside) = text.strip_prefix('"') else {
-        // Between several addresses, these would part them.
+        // Characters that separate several addresses.
         return match text.chars().find(|c| "\",;<>".contains(*c)) {
             Some(c) => Err(format!("put the name in quotes, since it has a `{c}`")),
             None => Ok(text.to_owned()),

@@ -1,6 +1,6 @@
 //! A member: a person with a login on one account.
 //!
-//! Knows how ids and names are spelled, and what a member is; never which roles exist.
+//! Checks the syntax of ids and names; does not know which roles exist.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use super::role::RoleId;
 use super::typed::pasted;
 use super::{limits, random_id};
 
-/// Names a member in the whole store: 1 to 128 printable ASCII without space and `/?#%`.
+/// Identifies a member: 1 to 128 printable ASCII characters without space and `/?#%`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(Box<str>);
 
 impl MemberId {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not an id.
@@ -75,7 +75,7 @@ impl fmt::Debug for MemberId {
 pub struct Name(Box<str>);
 
 impl Name {
-    /// Checks the spelling; `field` names the input in the error.
+    /// Checks the syntax; `field` names the input in the error.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text cannot be a name.
@@ -86,7 +86,7 @@ impl Name {
         }
     }
 
-    /// The last name of a person. It is empty where there is none, which some write as `-`.
+    /// The last name of a person. Empty if there is none, which may be written as `-`.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text cannot be a name.
@@ -129,14 +129,14 @@ impl Name {
     }
 }
 
-/// Names are personal: logs show none.
+/// Names are personal: they are not logged.
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Name(***)")
     }
 }
 
-/// A person's names as one; the last one may be empty.
+/// A person's full name; the last name may be empty.
 #[must_use]
 pub fn full_name(first: &str, last: &str) -> String {
     [first, last].join(" ").trim_end().to_owned()
@@ -147,13 +147,13 @@ pub fn full_name(first: &str, last: &str) -> String {
 pub enum Status {
     /// May do what the role allows.
     Active,
-    /// Cannot sign in or manage anything until restored; all else is up to the policies.
+    /// Cannot sign in or manage anything until restored; the policies decide the rest.
     #[default]
     Suspended,
 }
 
 impl Status {
-    /// The word of the contract: `active` or `suspended`.
+    /// The word in the API: `active` or `suspended`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -168,13 +168,13 @@ impl Status {
 pub struct Member {
     /// Unique in the whole store.
     pub id: MemberId,
-    /// The account the login is on.
+    /// The account of the login.
     pub account: AccountSlug,
     /// Unique in the account.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The one role.
     pub role: RoleId,
@@ -184,7 +184,7 @@ pub struct Member {
     pub two_step: bool,
     /// When the person became a member.
     pub joined: Timestamp,
-    /// Rises with every change.
+    /// Increases with every change.
     pub version: Version,
 }
 
@@ -195,7 +195,7 @@ impl Member {
         full_name(self.first_name.as_str(), self.last_name.as_str())
     }
 
-    /// What a decision reads of this member.
+    /// The part of this member that decisions read.
     #[must_use]
     pub fn view(&self) -> MemberView<'_> {
         MemberView {
@@ -214,7 +214,7 @@ impl Member {
     }
 }
 
-/// What a decision reads of a member, borrowed from wherever it lies.
+/// The part of a member that decisions read, borrowed from any storage.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberView<'a> {
     /// Unique in the whole store.
@@ -233,7 +233,7 @@ pub struct MemberView<'a> {
     pub joined: Timestamp,
 }
 
-/// As much of a member as most decisions rest on.
+/// The part of a member that most decisions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing<'a> {
     /// The account's slug.
@@ -245,27 +245,27 @@ pub struct Standing<'a> {
 }
 
 impl<'a> MemberView<'a> {
-    /// The member's standing.
+    /// The member's state.
     #[must_use]
     pub const fn standing(&self) -> Standing<'a> {
         Standing { account: self.account, role: self.role, active: self.active }
     }
 }
 
-/// The texts of a member. Most decisions read none of them, and cutting them would already read:
-/// with a million members, that is one more miss of every cache.
+/// The texts of a member. Most decisions read none of them, and even splitting them would read
+/// memory: with a million members that is one more cache miss.
 #[derive(Clone, Copy, Debug)]
 pub enum Texts<'a> {
-    /// Each in its own place.
+    /// Each separately.
     Apart {
         /// The canonical key of the address.
         email_key: &'a str,
-        /// Given name.
+        /// First name.
         first_name: &'a str,
-        /// Family name.
+        /// Last name.
         last_name: &'a str,
     },
-    /// One after the other, in the same order.
+    /// Concatenated, in the same order.
     Joined {
         /// All three.
         text: &'a str,
@@ -286,7 +286,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// The given name.
+    /// The first name.
     #[must_use]
     pub fn first_name(self) -> &'a str {
         match self {
@@ -297,7 +297,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// The family name.
+    /// The last name.
     #[must_use]
     pub fn last_name(self) -> &'a str {
         match self {

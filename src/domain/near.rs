@@ -1,12 +1,12 @@
-//! The name that somebody may have meant: the nearest of those that there are.
+//! Spelling suggestions: the nearest of the known names.
 //!
-//! Compares letters; knows no meaning.
+//! Compares characters only.
 
-/// The known name that is nearest, where one is near enough to be a slip of the hand.
+/// The most similar known name, if it may be a typo.
 #[must_use]
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let most = 1 + name.len() / 4;
-    // A name from outside may be long: what differs in length by more is not near.
+    // Names of very different length are not similar; an untrusted name may be long.
     let near = known.into_iter().filter(|known| known.len().abs_diff(name.len()) <= most);
     let best = near.map(|known| (strsim::levenshtein(name, known), known)).min();
     best.filter(|(steps, _)| *steps <= most).map(|(_, known)| known)

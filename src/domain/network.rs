@@ -1,10 +1,10 @@
-//! A network: the addresses that share their first bits.
+//! An IP network: a prefix of address bits.
 //!
-//! Knows how one is written and what belongs to it; never who lives there.
+//! Parses and matches networks.
 
 use std::net::IpAddr;
 
-/// One address, or all that begin like it.
+/// An address, or all addresses with a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -12,7 +12,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `ADDRESS` or `ADDRESS/BITS`; `None` for what is neither.
+    /// Parses `ADDRESS` or `ADDRESS/BITS`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
@@ -30,7 +30,7 @@ impl Network {
         (bits <= width(address)).then_some(Self { address, bits })
     }
 
-    /// Whether an address is one of it.
+    /// Whether an address is in it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         width(address) == width(self.address)
@@ -38,7 +38,7 @@ impl Network {
     }
 }
 
-/// How many bits an address of this family has.
+/// The number of bits of an address of this family.
 const fn width(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,

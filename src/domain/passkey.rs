@@ -1,7 +1,7 @@
-//! Passkeys: what is kept of a Web Authentication credential that a member shows beside the password.
+//! Passkeys: the stored data of a Web Authentication credential, a second factor.
 //!
-//! A public key and what was seen of its authenticator: nothing here is secret, and nothing here
-//! knows how to check an answer.
+//! A public key and the state of its authenticator: none of it is secret. Responses are verified
+//! elsewhere.
 
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
@@ -11,7 +11,7 @@ use super::member::Name;
 use super::revision::Timestamp;
 
 impl PasskeyId {
-    /// The name of the credential that an authenticator calls so: half a SHA-256 of it.
+    /// The id of a credential: half a SHA-256 of the authenticator's id.
     #[must_use]
     pub fn of_credential(id: &[u8]) -> Self {
         let Digest(digest) = Digest::of(&[b"passkey", id]);
@@ -22,49 +22,49 @@ impl PasskeyId {
 /// One passkey of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passkey {
-    /// Which.
+    /// Its id.
     pub id: PasskeyId,
-    /// What its owner calls it.
+    /// Its owner's name for it.
     pub name: Name,
-    /// The credential: its public key, its counter and its flags, as `passkeys` writes them.
+    /// The credential: its public key, its counter and its flags, in the format of `passkeys`.
     pub credential: Vec<u8>,
     /// When it was added.
     pub created: Timestamp,
-    /// When it last signed in; `None` before it first does.
+    /// The last sign-in with it; `None` before the first.
     pub used: Option<Timestamp>,
 }
 
-/// The refusal of an answer that does not prove that the authenticator is there.
+/// The refusal of a response that is not valid.
 #[must_use]
 pub fn wrong_passkey() -> Failure {
     Failure::new(
         Kind::Denied,
         "wrong_passkey",
-        "this passkey was not accepted: begin again with it, or use a code of your authenticator app or a recovery code",
+        "this passkey was not accepted: try it again, or use a code of your authenticator app or a recovery code",
     )
 }
 
-/// The refusal of an answer that tells of no check who the person is, where there was one before.
+/// The refusal of a response without user verification, where there was one before.
 #[must_use]
 pub fn passkey_unverified() -> Failure {
     Failure::new(
         Kind::Denied,
         "wrong_passkey",
-        "this passkey did not check that it is you, as it did when it was added: unlock it with its PIN, fingerprint or face and try again, or use a code of your authenticator app or a recovery code",
+        "this passkey did not verify that it is you: unlock it with its PIN, fingerprint or face and try again, or use a code of your authenticator app or a recovery code",
     )
 }
 
-/// The refusal of a challenge that is not open any more.
+/// The refusal of a challenge that is no longer valid.
 #[must_use]
 pub fn challenge_dead() -> Failure {
     Failure::new(
         Kind::Conflict,
         "challenge_dead",
-        "the question to this passkey is not open any more, as it took too long or you signed in meanwhile: begin again",
+        "this passkey request is no longer valid: it took too long, or you signed in meanwhile; start again",
     )
 }
 
-/// The refusal of the name of a passkey that the caller does not have.
+/// The refusal of an unknown passkey.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(
@@ -74,11 +74,11 @@ pub fn unknown() -> Failure {
     )
 }
 
-/// The refusal of one more passkey than a member may have.
+/// The refusal of more passkeys than the maximum.
 #[must_use]
 pub fn too_many() -> Failure {
     let most = limits::PASSKEYS_MAX;
-    let text = format!("you have {most} passkeys, and more are not kept: remove one first");
+    let text = format!("you have {most} passkeys, which is the maximum: remove one first");
     Failure::new(Kind::Conflict, "too_many_passkeys", text)
 }
 

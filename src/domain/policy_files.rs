@@ -1,6 +1,6 @@
-//! A policy folder as values: paths inside it and what stands there.
+//! The contents of a policy folder as values: relative paths and file contents.
 //!
-//! Reads no disk and parses nothing; whoever holds one may load it, write it or keep it.
+//! Reads no disk and parses nothing.
 
 use super::digest::{Digest, Hasher};
 use super::policy_place::{Place, misplaced};
@@ -15,8 +15,8 @@ pub struct PolicyFiles {
 }
 
 impl PolicyFiles {
-    /// Takes files in any order; paths use `/` and are relative to the folder. Of a file that is not
-    /// loaded, only the beginning is looked at, and nothing is kept.
+    /// From files in any order, with `/` in paths relative to the folder. Of a file that is not
+    /// loaded only the beginning is examined, and nothing is kept.
     #[must_use]
     pub fn new(files: Vec<(String, Vec<u8>)>) -> Self {
         let mut sorted = Self::default();
@@ -27,7 +27,7 @@ impl PolicyFiles {
                 sorted.misplaced.push((path, why));
             } else {
                 sorted.notes.push(format!(
-                    "`{}` is no part of a policy folder: it is ignored",
+                    "`{}` is not part of a policy folder: it is ignored",
                     printable(&path)
                 ));
             }
@@ -36,13 +36,13 @@ impl PolicyFiles {
         sorted
     }
 
-    /// The files of a set that was live: no more than what was loaded of them.
+    /// The files of an earlier live set: only those that were loaded.
     #[must_use]
     pub fn kept(files: Vec<(String, Vec<u8>)>) -> Self {
         Self { files: Self::new(files).files, ..Self::default() }
     }
 
-    /// The same with one file put in the place of what is at its path.
+    /// The same with one file replaced.
     #[must_use]
     pub fn with_file(mut self, path: &str, bytes: Vec<u8>) -> Self {
         self.files.retain(|(other, _)| other != path);
@@ -51,7 +51,7 @@ impl PolicyFiles {
         self
     }
 
-    /// Adds further paths that should not be where they are, each with the reason, and notes.
+    /// Adds further misplaced paths, each with the reason, and notes.
     #[must_use]
     pub fn with(mut self, misplaced: Vec<(String, String)>, notes: Vec<String>) -> Self {
         self.misplaced.extend(misplaced);
@@ -59,25 +59,25 @@ impl PolicyFiles {
         self
     }
 
-    /// The paths of files that are not loaded and look as if they should be, and why.
+    /// The paths of files that look as if they should be loaded, but are not, with the reason.
     #[must_use]
     pub fn misplaced(&self) -> &[(String, String)] {
         &self.misplaced
     }
 
-    /// What is said of files that are not loaded, and of which nobody expects it.
+    /// Notes about other files that are not loaded.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Path and content of each file that is loaded, sorted by path.
+    /// Path and content of each loaded file, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
     }
 
-    /// The digest of the set: equal for equal paths and contents of what is loaded. What is misplaced
-    /// counts, since the set is refused for it; what is ignored does not.
+    /// The digest of the set: equal for equal paths and contents of loaded files. Misplaced files
+    /// are included, since the set is refused because of them; ignored ones are not.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
@@ -93,7 +93,7 @@ impl PolicyFiles {
         hasher.finish()
     }
 
-    /// The files that are loaded, to be stored.
+    /// The loaded files, to be saved.
     #[must_use]
     pub fn into_files(self) -> Vec<(String, Vec<u8>)> {
         self.files

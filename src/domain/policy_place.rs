@@ -1,8 +1,8 @@
-//! Where each file of a policy folder belongs, by its path and its first bytes.
+//! The place of each file of a policy folder, by its path and its first bytes.
 //!
-//! Whatever looks like a policy, a schema, entities or a test, and would not be loaded from where it
-//! is, is a fault: a `forbid` that silently does not count is worse than a folder that is refused.
-//! Reads no disk and parses nothing.
+//! A file that looks like a policy, a schema, entities or a test but would not be loaded from its
+//! place is a fault: a `forbid` that is silently ignored is worse than a refused folder. Reads no
+//! disk and parses nothing.
 
 use super::near::nearest;
 
@@ -11,15 +11,15 @@ pub const SCHEMA: &str = "schema.cedarschema";
 /// Further entities, at the top of the folder.
 pub const ENTITIES: &str = "entities.json";
 
-/// Folders that hold policies.
+/// Folders with policies.
 const POLICIES: [&str; 3] = ["roles", "rules", "guards"];
 const TESTS: &str = "tests";
-/// So many bytes of a file of no known name show whether it holds policies.
+/// The number of bytes of an unknown file that are examined for policies.
 pub const HEAD: usize = 64 << 10;
-/// A longer name is no slip of the hand.
+/// A longer name is not a typo.
 const NAME_MAX: usize = 64;
 
-/// What a file is for, by its path.
+/// The purpose of a file, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `schema.cedarschema`.
@@ -37,7 +37,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// What the file at this path is loaded as; nothing where it is not loaded.
+    /// The purpose of the file at this path; none if it is not loaded.
     #[must_use]
     pub fn of(path: &str) -> Option<Self> {
         match path.split_once('/') {
@@ -57,8 +57,8 @@ fn is_policy(file: &str) -> bool {
     file.ends_with(".cedar")
 }
 
-/// Why a file that is not loaded looks as if it should be, and where it would be. Of the bytes, the
-/// first [`HEAD`] count.
+/// Why a file looks as if it should be loaded, and the right place for it. Only the first [`HEAD`]
+/// bytes are examined.
 #[must_use]
 pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
     let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -73,7 +73,7 @@ pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
     let home = if is_data(&lower) { data_home(dir, &lower) } else { None };
     match home {
         Some(Data::Test) => Some(format!(
-            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, in which form alone tests are read, or move it out of the policy folder",
+            "looks like a test and is not run: rename it to `{TESTS}/{}.json`, the only form in which tests are read, or move it out of the policy folder",
             stem(file, ".json")
         )),
         Some(Data::Entities) => Some(entities_belong()),
@@ -86,7 +86,7 @@ pub fn misplaced(path: &str, bytes: &[u8]) -> Option<String> {
 
 fn schema_belongs() -> String {
     format!(
-        "looks like a schema and is not loaded: the schema is `{SCHEMA}` at the top of the folder, in that form alone; rename this file, or move it out of the policy folder"
+        "looks like a schema and is not loaded: the only schema is `{SCHEMA}` at the top of the folder; rename this file, or move it out of the policy folder"
     )
 }
 
@@ -96,7 +96,7 @@ fn entities_belong() -> String {
     )
 }
 
-/// What a file of data could hold.
+/// What a data file could contain.
 enum Data {
     Test,
     Entities,
@@ -104,12 +104,12 @@ enum Data {
     Policy,
 }
 
-/// Whether a file is in a form in which others write policies, entities or tests.
+/// Whether a file has a format that other tools use for policies, entities or tests.
 fn is_data(file: &str) -> bool {
     [".json", ".yaml", ".yml", ".toml", ".ndjson", ".hcl"].iter().any(|form| file.contains(form))
 }
 
-/// What such a file holds by the folder that it is in, at the top by its own name.
+/// What such a file contains, by its folder, or at the top by its own name.
 fn data_home(dir: &str, file: &str) -> Option<Data> {
     const HOMES: [&str; 14] = [
         TESTS, "test", "entities", "entity", "schema", "schemas", "roles", "role", "rules", "rule",
@@ -125,15 +125,14 @@ fn data_home(dir: &str, file: &str) -> Option<Data> {
     })
 }
 
-/// Whether a file or folder of this name is no part of a policy folder: hidden, or what an editor leaves
-/// behind.
+/// Whether a file or folder name is ignored: hidden, or left by an editor.
 #[must_use]
 pub fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '#']) || name.ends_with(['~', '#'])
 }
 
-/// Hidden folders in which programs keep copies of files: those of version control and of snapshots, and
-/// what a `ConfigMap` is swapped behind (`..data`, `..2026_01_31_...`).
+/// Hidden folders of other programs: version control, snapshots, and the targets of a `ConfigMap`
+/// (`..data`, `..2026_01_31_...`).
 #[must_use]
 pub fn is_kept_by_a_program(folder: &str) -> bool {
     let volume = folder.strip_prefix("..").is_some_and(|name| {
@@ -142,8 +141,8 @@ pub fn is_kept_by_a_program(folder: &str) -> bool {
     volume || [".git", ".hg", ".jj", ".svn", ".snapshot", ".zfs"].contains(&folder)
 }
 
-/// Why a hidden path looks as if it should be loaded. What editors and other programs leave behind does
-/// not: backup copies (`a.cedar~`), what is not saved yet (`#a.cedar#`, `.a.cedar.swp`), locks
+/// Why a hidden path looks as if it should be loaded. Leftovers of editors and other programs do
+/// not: backup copies (`a.cedar~`), unsaved files (`#a.cedar#`, `.a.cedar.swp`), locks
 /// (`.#a.cedar`), temporary files (`.a.cedar.Xy12`) and attributes (`._a.cedar`).
 #[must_use]
 pub fn hidden(path: &str) -> Option<String> {
@@ -188,22 +187,22 @@ fn policy_belongs(dir: &str, file: &str) -> String {
     format!("looks like a policy and is not loaded: {place}, or move it out of the policy folder")
 }
 
-/// The name without its ending, and what hangs on that.
+/// The name without its extension.
 fn stem<'n>(file: &'n str, ending: &str) -> &'n str {
     let at = file.to_ascii_lowercase().find(ending);
     let stem = at.and_then(|at| file.get(..at)).or_else(|| Some(file.split_once('.')?.0));
     stem.filter(|stem| !stem.is_empty()).unwrap_or(file)
 }
 
-/// Which of the known names somebody meant.
+/// The known name that was probably meant.
 fn meant<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     let short = name.len() <= NAME_MAX;
     short.then(|| nearest(&name.to_lowercase(), known.iter().copied())).flatten()
 }
 
-/// Whether the bytes begin as Cedar policies do, or hold one in Cedar's JSON form.
+/// Whether the bytes begin like Cedar policies, or contain one in Cedar's JSON form.
 fn holds_policy(bytes: &[u8]) -> bool {
-    // Without what UTF-16 puts before and between the letters.
+    // Without the byte order mark and the zero bytes of UTF-16.
     let head = String::from_utf8_lossy(bytes.get(..HEAD).unwrap_or(bytes)).replace('\0', "");
     let mut rest = skip_blank(head.trim_start_matches(['\u{feff}', '\u{fffd}']));
     if rest.starts_with(['{', '[']) {
@@ -219,7 +218,7 @@ fn holds_policy(bytes: &[u8]) -> bool {
         .any(|after| skip_blank(after).starts_with('('))
 }
 
-/// What follows white space and comments, also those of other languages.
+/// The text after white space and comments, also those of other languages.
 fn skip_blank(text: &str) -> &str {
     let mut rest = text.trim_start();
     while rest.starts_with("//") || rest.starts_with('#') {
@@ -228,7 +227,7 @@ fn skip_blank(text: &str) -> &str {
     rest
 }
 
-/// What follows an annotation.
+/// The text after an annotation.
 fn skip_annotation(text: &str) -> Option<&str> {
     let name = skip_blank(text.strip_prefix('@')?);
     let after = skip_blank(name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));

@@ -1,9 +1,9 @@
-//! Text from outside, such as the name of a file, as it may be printed.
+//! Escaping of untrusted text, such as a file name, for output.
 //!
-//! A name may hold any character: one that moves the cursor or begins a line would let a file write
-//! what a log or a terminal says. Never changes what a name means.
+//! A name may contain any character: one that moves the cursor or begins a line would let a file
+//! forge lines of a log or a terminal.
 
-/// The text with every character escaped that shows nothing, or something else than itself.
+/// The text with invisible and ambiguous characters escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -16,13 +16,13 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Whether each character of a file's name shows itself. One that is not UTF-8 was replaced.
+/// Whether all characters of a file name are visible. One that is not UTF-8 was replaced.
 #[must_use]
 pub fn is_plain(name: &str) -> bool {
     name.chars().all(|c| is_printable(c) && c != char::REPLACEMENT_CHARACTER)
 }
 
-/// Neither a control character nor one that only directs how others are shown.
+/// Neither a control character nor one that only affects the display of others.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     let directs = matches!(c,

@@ -1,11 +1,11 @@
-//! A question: may this subject do this action to this resource, in this context?
+//! An authorization query: may this subject do this action to this resource, in this context?
 //!
-//! Borrowed from the request's body. A `Query` has the API's shape; whether its names mean
-//! anything is the engine's to find out.
+//! Borrows from the request's body. A `Query` has the shape that the API requires; the engine
+//! checks whether its names exist.
 
 use std::borrow::Cow;
 
-/// A JSON value whose objects hold each member once.
+/// A JSON value whose objects have no duplicate keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `null`
@@ -20,11 +20,11 @@ pub enum Value<'a> {
     String(Cow<'a, str>),
     /// An array.
     List(Vec<Value<'a>>),
-    /// An object, in the order it was written.
+    /// An object, in the order of the input.
     Record(Record<'a>),
 }
 
-/// The members of an object, in the order they were written; each name once.
+/// The keys and values of an object, in the order of the input; no duplicates.
 pub type Record<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
 impl<'a> Value<'a> {
@@ -46,7 +46,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same, borrowing nothing.
+    /// The same, without borrowing.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {
         match self {
@@ -60,7 +60,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What JSON calls this kind of value.
+    /// The JSON name of this kind of value.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Finds a member of an object by name.
+/// Finds a value of an object by key.
 #[must_use]
 pub fn member<'r, 'a>(
     record: &'r [(Cow<'a, str>, Value<'a>)],
@@ -83,8 +83,8 @@ pub fn member<'r, 'a>(
     record.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-/// Reads `TYPE:ID`; `None` where one of the two is missing. A type may be qualified with `::`, an
-/// id may hold anything: the first lone colon divides.
+/// Parses `TYPE:ID`; `None` if one of the two is missing. A type may be qualified with `::`, an id
+/// may contain anything: the first single colon separates them.
 #[must_use]
 pub fn type_and_id(text: &str) -> Option<(&str, &str)> {
     let divides = |at: &usize| {
@@ -96,33 +96,33 @@ pub fn type_and_id(text: &str) -> Option<(&str, &str)> {
     (!kind.is_empty() && !id.is_empty()).then_some((kind, id))
 }
 
-/// A subject or a resource as the caller names it.
+/// A subject or a resource in a query.
 #[derive(Clone, Copy, Debug)]
 pub struct EntityRef<'q> {
     /// The type, as the caller spells it.
     pub kind: &'q str,
     /// The id within the type.
     pub id: &'q str,
-    /// What the caller says about it; empty where nothing was said.
+    /// The attributes that the caller gives; may be empty.
     pub properties: &'q [(Cow<'q, str>, Value<'q>)],
 }
 
-/// One question, borrowed from the request.
+/// One query, borrowed from the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'q> {
-    /// Who asks.
+    /// The subject.
     pub subject: EntityRef<'q>,
     /// The action's name as in the schema.
     pub action: &'q str,
-    /// What the caller says about the action; becomes `context.action` where declared.
+    /// The action's attributes that the caller gives; become `context.action` if declared.
     pub action_properties: &'q [(Cow<'q, str>, Value<'q>)],
-    /// What it would be done to.
+    /// The resource.
     pub resource: EntityRef<'q>,
-    /// The circumstances.
+    /// The context.
     pub context: &'q [(Cow<'q, str>, Value<'q>)],
 }
 
-/// A question that outlives the request it came with.
+/// A query that outlives its request.
 #[derive(Clone, Debug)]
 pub struct Question {
     subject: Named,
@@ -132,7 +132,7 @@ pub struct Question {
     context: Record<'static>,
 }
 
-/// What an [`EntityRef`] refers to, kept.
+/// An owned [`EntityRef`].
 #[derive(Clone, Debug)]
 struct Named {
     kind: String,
@@ -155,7 +155,7 @@ impl Named {
 }
 
 impl Question {
-    /// Keeps a question.
+    /// Makes it owned.
     #[must_use]
     pub fn of(query: &Query<'_>) -> Self {
         Self {
@@ -167,7 +167,7 @@ impl Question {
         }
     }
 
-    /// The question as it was asked.
+    /// The query, borrowed.
     #[must_use]
     pub fn query(&self) -> Query<'_> {
         Query {

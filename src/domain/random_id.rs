@@ -1,10 +1,10 @@
-//! Ids that we make ourselves: a letter that tells the kind, and 128 random bits.
+//! Generated ids: a letter for the kind, and 128 random bits.
 //!
-//! Names things; opens nothing.
+//! Identifiers, not secrets.
 
-/// Crockford's alphabet, lower case: no letter that a person could take for a digit.
+/// Crockford's alphabet, lower case: without letters that look like digits.
 const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";
-/// 5 bits a digit.
+/// 5 bits for each digit.
 const DIGITS_COUNT: usize = 26;
 
 /// The letter and the digits of 16 random bytes.
@@ -20,7 +20,7 @@ pub(super) fn spell(kind: char, bytes: [u8; 16]) -> String {
     text
 }
 
-/// Whether a text is spelled like an id of this kind.
+/// Whether a text has the form of an id of this kind.
 pub(super) fn is_spelled(kind: char, text: &str) -> bool {
     text.strip_prefix(kind).is_some_and(|digits| {
         digits.len() == DIGITS_COUNT && digits.chars().all(|digit| DIGITS.contains(digit))
@@ -41,7 +41,7 @@ macro_rules! random_id {
                 Self($crate::domain::random_id::spell($kind, bytes).into())
             }
 
-            /// Reads an id; `None` for what cannot be one.
+            /// Parses an id.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 $crate::domain::random_id::is_spelled($kind, text).then(|| Self(text.into()))

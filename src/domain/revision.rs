@@ -1,13 +1,13 @@
-//! Numbers that only rise: the store's revision, a record's version; and moments in time.
+//! Monotonic numbers: the store's revision and a record's version; and timestamps.
 //!
-//! Newtypes, so that no two bare numbers stand side by side in a signature.
+//! Newtypes, so that no two bare integers are confused in a signature.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::limits;
 
-/// The store's revision: each change gets the next one. 0 is the empty store.
+/// The store's revision: increases by one with each change. 0 is the empty store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);
 
@@ -25,7 +25,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A record's version, for `If-Match`: 1 when made, one more with each change.
+/// A record's version, for `If-Match`: 1 at first, increases by one with each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 
@@ -46,7 +46,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+/// A time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 

@@ -1,16 +1,16 @@
-//! The name of a role. Which roles there are is the policy folder's to say, never this file's.
+//! The id of a role. The policy folder defines which roles exist.
 
 use std::fmt;
 
 use super::failure::Failure;
 use super::limits;
 
-/// The name of a role, as its policy file is named: 1 to 64 of `a-z 0-9 _ -`.
+/// The id of a role, the name of its policy file: 1 to 64 of `a-z 0-9 _ -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoleId(Box<str>);
 
 impl RoleId {
-    /// Checks the spelling.
+    /// Checks the syntax.
     ///
     /// # Errors
     /// `Invalid` with the rule, when the text is not a role's name.

@@ -1,6 +1,6 @@
-//! A secret, encrypted under a key that is not in the store.
+//! A secret, encrypted with a key that is not in the store.
 //!
-//! Says which key opens it; opens nothing itself, and never prints.
+//! Names the key; does not decrypt, and is never printed.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::ids::KeyId;
 
-/// A sealed secret.
+/// An encrypted secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key opens it.
+    /// The key that encrypted it.
     pub key: KeyId,
     /// Nonce and ciphertext.
     pub bytes: Vec<u8>,
@@ -25,13 +25,13 @@ impl fmt::Debug for Sealed {
 }
 
 impl Sealed {
-    /// As text, for whoever carries it: base64url (RFC 4648 section 5) without padding.
+    /// As text, for transport: base64url (RFC 4648 section 5) without padding.
     #[must_use]
     pub fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode([self.key.0.to_le_bytes().as_slice(), &self.bytes].concat())
     }
 
-    /// Reads the text back; `None` for what cannot be one.
+    /// Parses the text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;

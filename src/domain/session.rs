@@ -1,6 +1,6 @@
-//! A session: somebody signed in, on one device, for a while.
+//! A session: a member signed in on one device, for a limited time.
 //!
-//! Carries no role: what a session may do is asked of its member each time. Holds no token.
+//! Has no role: the role is read from the member on each use. Contains no token.
 
 use std::time::Duration;
 
@@ -16,28 +16,28 @@ use super::token::TokenHash;
 pub struct Session {
     /// Unique in the whole store.
     pub id: SessionId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// Who.
+    /// The member.
     pub member: MemberId,
     /// The member's account.
     pub account: AccountSlug,
     /// When the person signed in.
     pub created: Timestamp,
-    /// When it was used last, right to a minute or so.
+    /// The last use, accurate to about a minute.
     pub used: Timestamp,
-    /// The address that the person signed in from; empty where it is not known.
+    /// The client address at sign-in; empty if unknown.
     pub address: String,
-    /// What the browser called itself, bounded; empty where it said nothing.
+    /// The user agent, truncated; empty if there was none.
     pub agent: String,
 }
 
-/// When sessions end by themselves.
+/// The timeouts of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// After so long without use.
+    /// The idle timeout.
     pub idle: Duration,
-    /// And after so long in any case.
+    /// The absolute timeout.
     pub absolute: Duration,
 }
 
@@ -54,7 +54,7 @@ impl SessionLimits {
     }
 }
 
-/// The one answer to a sign-in, whatever is wrong with it.
+/// The one failure of a sign-in, whatever the cause.
 #[must_use]
 pub fn sign_in_refused() -> Failure {
     Failure::new(
@@ -64,7 +64,7 @@ pub fn sign_in_refused() -> Failure {
     )
 }
 
-/// The failure for a token that stands for nobody.
+/// The failure for a token without a session.
 #[must_use]
 pub fn ended() -> Failure {
     Failure::new(

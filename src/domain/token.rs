@@ -1,7 +1,7 @@
-//! Tokens: what a link or a session is known by, shown once; and their hashes, which are kept.
+//! Tokens of links and sessions, shown once; and their hashes, which are stored.
 //!
-//! A token never prints: no `Display`, and a `Debug` that shows nothing. Only who puts it into a
-//! mail, an answer or a cookie calls [`Token::expose`].
+//! A token is never printed: no `Display`, and a `Debug` without content. Only the code that puts
+//! it into a mail, a response or a cookie calls [`Token::expose`].
 
 use std::fmt;
 
@@ -14,21 +14,21 @@ use super::typed;
 /// How many characters a token has: 32 bytes in base64url (RFC 4648 section 5) without padding.
 const CHARS: usize = 43;
 
-/// 256 bits that open something.
+/// A secret token of 256 bits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<str>);
 
 impl Token {
-    /// The token of 32 secret bytes.
+    /// The token of 32 random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(bytes).into())
     }
 
-    /// Reads a token that somebody brings; `None` for what cannot be one.
+    /// Parses a presented token; `None` if it cannot be one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // A cookie or a header may hold any text; what was pasted has little more than the token.
+        // A cookie or a header may have any text; pasted text has little more than the token.
         if text.len() > 4 * CHARS {
             return None;
         }
@@ -43,7 +43,7 @@ impl Token {
         &self.0
     }
 
-    /// What is kept of it, and what it is found by.
+    /// The hash, which is stored and looked up.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash(Digest::of(&[b"token", self.0.as_bytes()]))

@@ -1,7 +1,8 @@
-//! Two-step verification: what a member has beside the password, and what a member shows of it.
+//! Two-step verification: the stored second factor of a member, and the proof that a member
+//! presents.
 //!
-//! Knows how codes are spelled, never whether one is right. Secrets are sealed here: only who
-//! holds the keys can open them. Nothing in this file prints a secret or a code.
+//! Checks the syntax of codes, not their validity. Secrets are stored encrypted. Nothing here
+//! prints a secret or a code.
 
 use std::fmt;
 
@@ -18,21 +19,21 @@ use super::typed;
 pub struct Factors {
     /// The authenticator app in use; two-step verification is on while there is one.
     pub authenticator: Option<Authenticator>,
-    /// One that is being set up, and opens nothing yet.
+    /// One that is being set up, not valid yet.
     pub pending: Option<Pending>,
-    /// The recovery codes that were not used.
+    /// The unused recovery codes.
     pub recovery: Vec<RecoveryHash>,
-    /// Passkeys, which may be shown in the place of a code while there is an app.
+    /// Passkeys, which can be used instead of a code while there is an app.
     pub passkeys: Vec<Passkey>,
     /// Wrong codes and wrong passkeys in a row.
     pub failures: u32,
-    /// Rises with every factor that is shown and every change of one: a ticket of an earlier round
-    /// is used up. No clock can turn it back.
+    /// Increases with every use and every change of a factor: a ticket of an earlier round is no
+    /// longer valid. Does not depend on the clock.
     pub round: u64,
 }
 
 impl Factors {
-    /// Refuses any more tries, where there were too many in a row.
+    /// Refuses further attempts after too many failures in a row.
     ///
     /// # Errors
     /// `Denied` `codes_locked`.
@@ -48,27 +49,27 @@ impl Factors {
     }
 }
 
-/// An authenticator app that makes codes by time (RFC 6238).
+/// An authenticator app with time-based codes (RFC 6238).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticator {
-    /// The secret that it shares with us.
+    /// The shared secret.
     pub secret: Sealed,
-    /// The last time step whose code was taken: each works once (RFC 6238 section 5.2).
+    /// The last accepted time step: each code works once (RFC 6238 section 5.2).
     pub step: u64,
-    /// Since when it is in use.
+    /// When it was set up.
     pub since: Timestamp,
 }
 
 /// An authenticator app that is being set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The secret that was shown.
+    /// The secret.
     pub secret: Sealed,
-    /// From when on it cannot be confirmed any more.
+    /// When the set-up expires.
     pub expires: Timestamp,
 }
 
-/// A code that a person types.
+/// A typed code.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Code {
     /// Six digits of an authenticator app.
@@ -78,7 +79,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Reads what was typed: spaces and dashes do not count, and digits may be of any script.
+    /// Parses typed text: spaces and dashes are ignored, and digits may be of any script.
     ///
     /// # Errors
     /// `Denied` `wrong_code`: what cannot be a code is a wrong one.
@@ -106,15 +107,15 @@ pub const DIGITS: usize = 6;
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Characters of a recovery code: 15 bytes.
 const RECOVERY_CHARS: usize = 24;
-/// How many stand together when a person reads it.
+/// Characters in a group, for reading.
 const RECOVERY_GROUP: usize = 4;
 
-/// A code for who has lost the authenticator app: 120 bits, shown once, works once.
+/// A recovery code, for a member without the authenticator app: 120 bits, shown once, works once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(String);
 
 impl RecoveryCode {
-    /// The code of 15 secret bytes.
+    /// The code of 15 random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 15]) -> Self {
         let mut text = String::with_capacity(RECOVERY_CHARS);
@@ -147,7 +148,7 @@ impl RecoveryCode {
         shown
     }
 
-    /// What is kept of it. 120 bits need no slow hash (ASVS 5.0, 6.5.2: 112 are enough).
+    /// The stored hash. 120 bits need no slow hash (ASVS 5.0, 6.5.2: 112 are enough).
     #[must_use]
     pub fn hash(&self) -> RecoveryHash {
         RecoveryHash(Digest::of(&[b"recovery code", self.0.as_bytes()]))
@@ -164,30 +165,30 @@ impl fmt::Debug for RecoveryCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryHash(pub Digest);
 
-/// What happened to a member's second factor: the word of a mail that tells the member.
+/// A change of a member's second factor, for the mail to the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TwoStepNews {
     /// An authenticator app was set up.
     On,
-    /// Two-step verification was switched off by the member.
+    /// Turned off by the member.
     Off,
-    /// It was switched off by an administrator or the operator of the sidecar.
+    /// Reset by an administrator or the operator of the sidecar.
     Reset,
     /// New recovery codes were made.
     NewCodes,
     /// A recovery code was used.
     CodeUsed,
-    /// Somebody who knows the password typed many wrong codes.
+    /// Somebody who knows the password entered many wrong codes.
     Guessed,
     /// A passkey was added.
     PasskeyAdded,
     /// A passkey was removed.
     PasskeyRemoved,
-    /// A passkey counted backwards, as a copy of one does.
+    /// A passkey may have been copied: its counter went back.
     PasskeyCopied,
 }
 
-/// The refusal of a code that is not right, used already, or too old.
+/// The refusal of a code that is wrong, already used, or too old.
 #[must_use]
 pub fn wrong_code() -> Failure {
     Failure {
@@ -231,11 +232,11 @@ fn of_another_time(minutes: i64) -> String {
     )
 }
 
-/// The refusal of a right code where one of a later time was taken already.
+/// The refusal of a correct code after one of a later time was accepted.
 #[must_use]
 pub fn clock_went_back(minutes: i64) -> Failure {
     wrong_code_because(format!(
-        "this code is right, and cannot be taken: your last one was of a time that is still to come, since the clock of this server was wrong: wait {minutes} minutes, or use a recovery code"
+        "this code is correct, but cannot be accepted yet: the clock of this server was wrong when you used your last one; wait {minutes} minutes, or use a recovery code"
     ))
 }
 
@@ -243,7 +244,7 @@ fn wrong_code_because(sentence: String) -> Failure {
     Failure { kind: Kind::Denied, code: "wrong_code", ..Failure::invalid("code", sentence) }
 }
 
-/// The refusal where a code is needed and none came.
+/// The refusal of a missing code.
 #[must_use]
 pub fn code_missing() -> Failure {
     Failure {
@@ -272,7 +273,7 @@ pub fn set_up_first() -> Failure {
     Failure::new(
         Kind::Conflict,
         "two_step_needed",
-        "this account asks everybody for two-step verification: set it up first",
+        "this account requires two-step verification: set it up first",
     )
 }
 

@@ -1,40 +1,39 @@
-//! What people type and paste, as they mean it.
+//! Normalization of typed and pasted input.
 //!
-//! Takes away what copying and a keyboard of another script bring along, and nothing that could make
-//! one name or address another. Knows no field.
+//! Removes what copying and other input methods add, and nothing that could make one name or
+//! address equal to another. Knows no field.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// A text without white space and without direction marks, a byte order mark or zero-width spaces at
-/// its ends, which copying from an address book or a chat brings along. Within it they stay: there
-/// they are refused.
+/// A text without the white space, direction marks, byte order mark or zero-width spaces at its
+/// ends that copying may add. Inside they stay, and are refused later.
 #[must_use]
 pub fn pasted(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || is_mark(c))
 }
 
-/// Marks that show nothing, and that no script needs at the end of a word.
+/// Invisible marks that no script needs at the end of a word.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A code of letters and digits: full-width ones and digits of other scripts as ASCII; white space,
-/// marks and dashes of every kind left out.
+/// A code of letters and digits: full-width ones and digits of other scripts as ASCII; without
+/// white space, marks and dashes.
 #[must_use]
 pub fn code(text: &str) -> String {
     let meant = text.chars().filter(|c| !c.is_whitespace() && !is_mark(*c) && !is_dash(*c));
     meant.nfkc().map(digit).collect()
 }
 
-/// A secret in base64url, whose hyphens count: with the hyphens that a word processor made dashes of,
-/// and without white space and marks.
+/// A secret in base64url, whose hyphens are significant: with dashes of word processors converted
+/// to hyphens, without white space and marks.
 #[must_use]
 pub fn secret(text: &str) -> String {
     let meant = text.chars().filter(|c| !c.is_whitespace() && !is_mark(*c));
     meant.nfkc().map(|c| if is_dash(c) { '-' } else { c }).collect()
 }
 
-/// The hyphen, the soft one, and everything from the non-breaking one to the minus sign.
+/// Hyphen, soft hyphen, and everything from the non-breaking hyphen to the minus sign.
 fn is_dash(c: char) -> bool {
     matches!(
         c,
@@ -43,13 +42,13 @@ fn is_dash(c: char) -> bool {
     )
 }
 
-/// Where the ten digits of a script begin (Unicode's general category Nd, what keyboards have).
+/// The zeros of the digits of scripts (Unicode's general category Nd, those on keyboards).
 const ZEROS: [u32; 17] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
     0xed0, 0xf20, 0x1040, 0x17e0,
 ];
 
-/// A digit of any script as ASCII; anything else as it is.
+/// A digit of any script as ASCII; other characters unchanged.
 fn digit(c: char) -> char {
     let value = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(*zero).filter(|it| *it < 10));
     value.and_then(|value| char::from_digit(value, 10)).unwrap_or(c)
@@ -58,7 +57,7 @@ fn digit(c: char) -> char {
 /// U+FEFF as UTF-8, which editors and spreadsheets write at the start of a file.
 pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// A text file or a request without a byte order mark at its start. No line changes its number.
+/// Bytes without a byte order mark at the start. Line numbers stay the same.
 #[must_use]
 pub fn unmarked(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(bytes)
@@ -75,8 +74,8 @@ pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     std::str::from_utf8(unmarked(bytes)).map_err(|_| "is not UTF-8 text: save it as UTF-8")
 }
 
-/// Whether a file begins like one in UTF-16: by its byte order mark, or with half of each of the
-/// first letters empty.
+/// Whether a file seems to be UTF-16: by its byte order mark, or by zero bytes between the first
+/// letters.
 #[must_use]
 pub fn is_utf16(bytes: &[u8]) -> bool {
     matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0xff, ..] | [1..=0xff, 0, ..])

@@ -1,38 +1,38 @@
-//! What is said of two policy sets, as lines: who gains, who loses, and who may. Bounded in lines and
+//! The report on two policy sets, as lines: who gains, who loses, and who may. Limited in lines and
 //! bytes. Compares nothing.
 
 use std::collections::HashSet;
 
-/// Most lines of one kind that are kept, and most bytes of them: a name may be as long as its file.
+/// Most lines of one kind, and most bytes of them: a name may be as long as its file.
 const LINES_MAX: usize = 500;
 const BYTES_MAX: usize = 64 << 10;
 
-/// Who gains and who loses when one set follows another.
+/// The access changes when one set follows another.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Changes {
     /// One line for each role and action that becomes allowed, whatever the attributes are.
     pub gains: Vec<String>,
     /// One line for each role and action that is no longer allowed, whatever the attributes are.
     pub loses: Vec<String>,
-    /// What somebody may gain by, with the policy that it depends on.
+    /// Possible gains, each with the policy that it depends on.
     pub may_gain: Vec<String>,
-    /// What somebody may lose by, with the policy that it depends on.
+    /// Possible losses, each with the policy that it depends on.
     pub may_lose: Vec<String>,
 }
 
 impl Changes {
-    /// Where nothing was compared: why.
+    /// Nothing was compared, with the reason.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
         let line = vec![format!("{why}: somebody may gain and may lose")];
         Self { may_gain: line.clone(), may_lose: line, ..Self::default() }
     }
 
-    /// The changes as lines; "nobody gains" only where nobody can.
+    /// The changes as lines; "nobody gains" only if that is certain.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = [&self.gains[..], &self.loses, &self.may_gain].concat();
-        // That not everything was compared stands in both lists, and is one line.
+        // An incomplete comparison is noted in both lists, but is one line.
         let said: HashSet<&String> = self.may_gain.iter().collect();
         lines.extend(self.may_lose.iter().filter(|line| !said.contains(line)).cloned());
         if self.gains.is_empty() && self.may_gain.is_empty() {
@@ -44,13 +44,13 @@ impl Changes {
         lines
     }
 
-    /// How many lines say that somebody gains or loses, or may.
+    /// The number of lines about gains and losses, certain or possible.
     #[must_use]
     pub fn count(&self) -> usize {
         [&self.gains, &self.loses, &self.may_gain, &self.may_lose].iter().map(|it| it.len()).sum()
     }
 
-    /// These, and those of the set that followed, within the same bounds.
+    /// These, and those of the next set, within the same limits.
     #[must_use]
     pub fn followed_by(self, later: Self) -> Self {
         let both = |earlier: Vec<String>, later: Vec<String>| {
@@ -67,7 +67,7 @@ impl Changes {
     }
 }
 
-/// The lines of one kind while they are found.
+/// The lines of one kind, under construction.
 #[derive(Default)]
 pub(super) struct Lines {
     kept: Vec<String>,
@@ -76,7 +76,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Keeps a line while there is room; counts it where there is none.
+    /// Adds a line if there is room; otherwise counts it.
     pub(super) fn push(&mut self, line: impl FnOnce() -> String) {
         if self.more == 0 && self.kept.len() < LINES_MAX {
             let line = line();

@@ -1,10 +1,10 @@
-//! Who gains and who loses when one policy set follows another.
+//! The access changes between two policy sets: who gains and who loses.
 //!
-//! "Gains" and "loses" are said of a role only where it is proved: a cell of the matrix that was
-//! denied whatever the attributes are, and is allowed whatever they are, or the reverse. A changed
-//! policy that is not determined is told once, as what somebody may gain or lose by it, and so is
-//! changed data. "Nobody gains" is said only where everything was compared and nothing of both kinds
-//! was found. However much changed, no more lines are kept than somebody reads.
+//! "Gains" and "loses" are claimed for a role only if they are certain: a cell of the matrix that
+//! was denied whatever the attributes are, and is allowed whatever they are, or the reverse. A
+//! changed policy that is not determined is reported once, as a possible gain or loss, and so is
+//! changed data. "Nobody gains" is claimed only if everything was compared and nothing of either
+//! kind was found. The number of lines is limited.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,21 +15,20 @@ use super::compare::{WORK_MAX, compare};
 use super::slices::{Scope, Side};
 use super::{PolicyMeta, Snapshot};
 
-/// Of a comparison that did not come to its end.
+/// For an incomplete comparison.
 const TOO_MUCH: &str = "too much changed to compare: somebody may gain and may lose";
 
 impl Snapshot {
-    /// Who gains and who loses when this set follows `before`. May take seconds: make it apart from the
-    /// threads that answer.
+    /// The access changes from `before` to this set. May take seconds: not for threads that answer.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Changes {
         self.changes_within(before, WORK_MAX)
     }
 
-    /// The same with so much work.
+    /// The same with a limit on the work.
     pub(super) fn changes_within(&self, before: &Self, work: usize) -> Changes {
         let mut draft = Draft::default();
-        // What must be said stands first, where there is room.
+        // The most important lines come first.
         self.changed_data(before, &mut draft);
         self.changed_policies(before, &mut draft);
         let whole = compare(self, before, work, &mut draft);
@@ -41,7 +40,7 @@ impl Snapshot {
         changes
     }
 
-    /// Each changed policy whose effect no cell shows whole, by itself.
+    /// Changed policies whose effect cells do not show completely.
     fn changed_policies(&self, before: &Self, draft: &mut Draft) {
         let (stored_now, stored_then) = (self.decide_for_stored(), before.decide_for_stored());
         let (policies_now, policies_then) = (self.by_id(), before.by_id());
@@ -87,7 +86,7 @@ impl Snapshot {
         self.policies.iter().map(|found| (found.0.id().as_ref(), found)).collect()
     }
 
-    /// Changed data, which cells show in part.
+    /// Changed data, which cells show only in part.
     fn changed_data(&self, before: &Self, draft: &mut Draft) {
         for (name, now, then) in [
             ("schema.cedarschema", self.data.first(), before.data.first()),
@@ -101,20 +100,20 @@ impl Snapshot {
         }
     }
 
-    /// The ids of all policies that also decide about entities of `entities.json` which the
-    /// made-up members and resources do not stand for.
+    /// The ids of policies that also apply to entities of `entities.json` which the synthetic
+    /// members and resources do not represent.
     fn decide_for_stored(&self) -> HashSet<&str> {
         if self.stored.is_empty() {
             return HashSet::new();
         }
-        // One policy stands in many environments.
+        // One policy can be in many environments.
         let mut decides = vec![false; self.policies.len()];
         let index = |uid: &EntityUid| self.names.index_of(uid.type_name());
         let kinds: BTreeSet<usize> = self.stored.iter().filter_map(|(uid, _)| index(uid)).collect();
         let nested = self.nests_accounts();
         for &principal in kinds.iter().chain([&self.names.user]) {
             for resource in 0..self.names.types.len() {
-                // Its account can be another than the one that it is in.
+                // Its attribute `account` can differ from the account it is in.
                 let twofold = kinds.contains(&resource)
                     && self.names.shape(resource).get("account").is_some();
                 if !(nested || twofold || kinds.contains(&principal)) {
@@ -134,7 +133,7 @@ impl Snapshot {
         found.map(|((policy, _), _)| policy.id().as_ref()).collect()
     }
 
-    /// Whether some stored account or role is in another account, or an account in a role: then a
+    /// Whether a stored account or role is in another account, or an account in a role: then a
     /// member is in more than one.
     fn nests_accounts(&self) -> bool {
         let is = |kind, uid: &EntityUid| self.names.name(kind) == Some(uid.type_name());
@@ -148,7 +147,7 @@ impl Snapshot {
     }
 }
 
-/// Whom or what a policy that is not determined concerns, as far as its scope says.
+/// Whom or what a policy that is not determined concerns, by its scope.
 fn concerns_only(scope: &Scope) -> String {
     for (side, who) in [(&scope.principal, "who"), (&scope.resource, "what")] {
         match side {

@@ -1,8 +1,8 @@
-//! Which cells of the matrix another policy set answers otherwise, within a bound on the work.
+//! The comparison of the matrices of two policy sets, within a limit on the work.
 //!
-//! Looked at are the roles that a changed policy concerns, and of these the ones that some policy
-//! permits something, before or after: all others are denied by both sets or answered alike. The
-//! result says whether that was all of them.
+//! Only roles that a changed policy concerns, and of these only those to which some policy permits
+//! something, before or after: all other cells are equal in both sets. The result says whether the
+//! comparison was complete.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -14,24 +14,24 @@ use super::change_report::{Draft, Lines};
 use super::matrix::{Cell, Certain, Depending, SITUATIONS};
 use crate::domain::RoleId;
 
-/// The work that one comparison may take, in units of some microseconds: 15,000 cells that a few
-/// policies answer, two or three seconds.
+/// The limit on the work of one comparison, in units of some microseconds: 15,000 cells with a few
+/// policies, two or three seconds.
 pub(super) const WORK_MAX: usize = 3_000_000;
-/// What one situation of a cell takes by itself, and for each policy in it.
+/// The cost of one situation of a cell, and of each policy in it.
 const SITUATION: usize = 10;
 const POLICY: usize = 2;
-/// So many policies or roles are looked at in one unit.
+/// The number of policies or roles that are examined in one unit.
 const LOOKS: usize = 20;
 
-/// So many types and policies are named in a line about a role.
+/// The number of types and policies named in a line about a role.
 const TYPES_NAMED: usize = 20;
 const POLICIES_NAMED: usize = 5;
 
-/// Work that is left.
+/// The remaining work.
 struct Work(usize);
 
 impl Work {
-    /// False where there is not so much left.
+    /// False if not enough is left.
     fn take(&mut self, units: usize) -> bool {
         match self.0.checked_sub(units) {
             Some(left) => self.0 = left,
@@ -44,8 +44,8 @@ impl Work {
 /// Role, action and the label of the situation.
 type Key<'s> = (&'s RoleId, &'s str, &'static str);
 
-/// What happened to roles, by role, action and situation: the types of resource, and the policies
-/// that it depends on.
+/// The changes of roles, by role, action and situation: the types of resource, and the policies
+/// that they depend on.
 #[derive(Default)]
 struct Found<'s>(BTreeMap<Key<'s>, (Vec<&'s str>, BTreeSet<&'s str>)>);
 
@@ -56,7 +56,7 @@ impl<'s> Found<'s> {
         policies.extend(on);
     }
 
-    /// One line a role, action and situation.
+    /// One line for each role, action and situation.
     fn tell(&self, verb: &str, lines: &mut Lines) {
         for ((role, action, label), (resources, policies)) in &self.0 {
             lines.push(|| {
@@ -87,7 +87,7 @@ fn depends_on(policies: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Roles: some, or everyone's.
+/// Roles: some, or all.
 #[derive(Default)]
 struct Roles<'s> {
     all: bool,
@@ -101,7 +101,7 @@ impl<'s> Roles<'s> {
         self
     }
 
-    /// Those that are in both.
+    /// The intersection.
     fn and(self, other: Self, all: &BTreeSet<&'s RoleId>) -> Vec<&'s RoleId> {
         match (self.all, other.all) {
             (true, true) => all.iter().copied().collect(),
@@ -116,7 +116,7 @@ impl<'s> Roles<'s> {
     }
 }
 
-/// The policies that could answer one kind of question, by the role that their scopes name.
+/// The policies that could apply to one kind of query, by the role in their scopes.
 #[derive(Default)]
 struct Answering<'s> {
     everyone: Vec<&'s Policy>,
@@ -126,13 +126,13 @@ struct Answering<'s> {
 /// One of the two sets.
 struct One<'s> {
     set: &'s Snapshot,
-    /// The roles, each with the groups that it is in; the role is the first of them.
+    /// The roles, each with the groups that it is in; the role itself is the first.
     roles: BTreeMap<&'s RoleId, Vec<EntityUid>>,
-    /// The roles that a scope which names this one concerns.
+    /// The roles to which a scope with this role applies.
     under: HashMap<EntityUid, Vec<&'s RoleId>>,
     /// The roles that the other set does not have.
     own: Vec<&'s RoleId>,
-    /// By policy: whether the other set has none of the same meaning, or other data.
+    /// For each policy: whether the other set has no equal one, or other data.
     changed: Vec<bool>,
 }
 
@@ -157,12 +157,12 @@ impl<'s> One<'s> {
         Self { set, roles, under, own, changed }
     }
 
-    /// Whether anything is otherwise than in the other set.
+    /// Whether anything differs from the other set.
     fn differs(&self) -> bool {
         !self.own.is_empty() || self.changed.contains(&true)
     }
 
-    /// The policies that could answer, by number; none where the set does not have the question.
+    /// The policies that could apply, by number; none if the set does not have this kind of query.
     fn all(&self, action: &str, resource: &str) -> &'s [usize] {
         let (set, names) = (self.set, &self.set.names);
         let found = (names.action_index(action), names.type_index(resource));
@@ -170,7 +170,7 @@ impl<'s> One<'s> {
         set.slices.env(names.user, action, kind).map_or(&[], |env| &env.all)
     }
 
-    /// The role that the scope of a policy names, where it names one.
+    /// The role in the scope of a policy, if any.
     fn named(&self, at: usize) -> Option<&'s EntityUid> {
         let (_, scope) = self.set.policies.get(at)?;
         let role = self.set.names.name(self.set.names.role);
@@ -181,7 +181,7 @@ impl<'s> One<'s> {
         self.set.policies.get(at).map(|(policy, _)| policy)
     }
 
-    /// The roles that some of these policies concern.
+    /// The roles to which some of these policies apply.
     fn concerned(&self, policies: impl Iterator<Item = usize>) -> Roles<'s> {
         let mut roles = Roles::default();
         for at in policies {
@@ -193,7 +193,7 @@ impl<'s> One<'s> {
         roles
     }
 
-    /// The roles of which the answers of these policies may be other ones than in the other set.
+    /// The roles whose results may differ from those in the other set.
     fn touched(&self, all: &[usize]) -> Roles<'s> {
         let mut touched =
             self.concerned(all.iter().copied().filter(|&at| self.changed.get(at) == Some(&true)));
@@ -221,7 +221,7 @@ impl<'s> One<'s> {
         answering
     }
 
-    /// The policies that concern a role.
+    /// The policies that apply to a role.
     fn of_role(&self, role: &RoleId, answering: &Answering<'s>) -> Vec<&'s Policy> {
         let Some(lineage) = self.roles.get(role) else { return Vec::new() };
         let named = lineage.iter().filter_map(|uid| answering.named.get(uid)).flatten();
@@ -229,7 +229,7 @@ impl<'s> One<'s> {
     }
 }
 
-/// What was found out about cells.
+/// The results for cells.
 #[derive(Default)]
 struct Cells<'s> {
     gains: Found<'s>,
@@ -247,8 +247,7 @@ impl Cells<'_> {
     }
 }
 
-/// Tries every cell that other policies answer now; false where the work came to its bound before all
-/// of them were tried.
+/// Evaluates every cell that may have changed; false if the limit on the work was reached.
 pub(super) fn compare(now: &Snapshot, then: &Snapshot, work: usize, draft: &mut Draft) -> bool {
     let both = Both::new(now, then);
     if !both.now.differs() && !both.then.differs() {
@@ -264,7 +263,7 @@ pub(super) fn compare(now: &Snapshot, then: &Snapshot, work: usize, draft: &mut 
     whole
 }
 
-/// The same of every cell, whatever it takes: what the other has left out must not show.
+/// The same for every cell without a limit, to verify that [`compare`] misses nothing.
 #[cfg(test)]
 pub(super) fn compare_all(now: &Snapshot, then: &Snapshot, draft: &mut Draft) {
     let both = Both::new(now, then);
@@ -295,7 +294,7 @@ impl<'s> Both<'s> {
         Self { now: One::new(now, then), then: One::new(then, now) }
     }
 
-    /// Tries the cells of one question; false where there is not enough work left for all of them.
+    /// Evaluates the cells of one kind of query; false if the remaining work is not enough.
     fn question(
         &self,
         (action, resource): (&'s str, &'s str),
@@ -349,8 +348,8 @@ impl<'s> Both<'s> {
                 (Cell::Allowed, Cell::Denied) => cells.loses.add(key, resource, []),
                 (cell_then, cell_now) => {
                     let (more, less) = self.moved((then, certain_then), (now, certain_now));
-                    // What is denied whatever the attributes are has nothing to lose, and gains
-                    // nothing.
+                    // A cell that is always denied cannot lose, and one that stays so does not
+                    // gain.
                     if more && cell_now != Cell::Denied {
                         cells.may_gain.add(key, resource, on());
                     }
@@ -363,7 +362,7 @@ impl<'s> Both<'s> {
     }
 
     /// Whether a cell allows more, and whether it allows less, by its determined policies and by
-    /// those that did not change: each of the others is told by itself.
+    /// unchanged ones: the others are reported separately.
     fn moved(
         &self,
         (then, certain_then): (&Depending<'_>, Certain),

@@ -1,7 +1,7 @@
-//! One decision: names understood, entities gathered, slices judged.
+//! One decision: resolve names, gather entities, evaluate slices.
 //!
-//! Synchronous and total: whatever is in doubt is a deny that says why. Reads no disk, takes no
-//! lock, and never writes.
+//! Synchronous and total, and fails closed: any doubt is a deny with a reason. Reads no disk, takes
+//! no lock, and never writes.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use super::types::BadAttributes;
 use super::{Members, Snapshot, World};
 use crate::domain::{Decision, Query, Standing};
 
-/// Why a question is denied without asking any policy.
+/// Why a query is denied without evaluating policies.
 pub(super) enum Refusal {
-    /// Nobody by that type and id; or the session has ended.
+    /// The subject does not exist, or the session has ended.
     UnknownSubject,
-    /// The schema lacks the action or the type of resource, or does not apply the one to the other
-    /// for this type of principal.
+    /// The schema lacks the action or the type of resource, or does not apply the action to it for
+    /// this type of principal.
     NoTopic(Option<usize>),
-    /// Something does not conform to the schema.
+    /// An attribute does not conform to the schema.
     Bad(BadAttributes),
 }
 
@@ -33,37 +33,37 @@ impl From<BadAttributes> for Refusal {
     }
 }
 
-/// What a question is about.
+/// The resolved names of a query.
 struct Topic<'e> {
     action: &'e ActionInfo,
     resource_type: usize,
     env: &'e Env,
 }
 
-/// Which policies are asked.
+/// The policies to evaluate.
 #[derive(Clone, Copy)]
 enum Asked<'e> {
-    /// Those that could concern the question.
+    /// The slices that could apply.
     Slices(&'e Env),
-    /// All.
+    /// All policies.
     WholeSet,
 }
 
-/// How a question is answered.
+/// The ways to evaluate a query.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// Remembered, or by the slices.
+    /// From the cache, or with the slices.
     Usual,
-    /// By the slices, with the reasons.
+    /// With the slices, with an explanation.
     Explained,
-    /// By Cedar's own authorizer over all policies.
+    /// With Cedar's own authorizer over all policies.
     WholeSet,
-    /// The same, with what that says of the reasons.
+    /// The same, with the explanation that it gives.
     WholeSetExplained,
 }
 
 impl Snapshot {
-    /// Answers one question about the members of `world`.
+    /// Decides one query about the members of `world`.
     pub fn decide<M: Members>(
         &self,
         query: &Query<'_>,
@@ -73,8 +73,8 @@ impl Snapshot {
         self.answer(query, world, if explain { How::Explained } else { How::Usual })
     }
 
-    /// The same by Cedar's own authorizer over the whole set: nothing is remembered and no policy
-    /// is left out, so it costs what the whole set costs. An erring `forbid` denies here as well.
+    /// The same with Cedar's own authorizer over the whole set: without cache and slices, at the
+    /// cost of the whole set. A `forbid` that errs denies here as well.
     pub fn decide_by_whole_set<M: Members>(
         &self,
         query: &Query<'_>,
@@ -83,8 +83,8 @@ impl Snapshot {
         self.answer(query, world, How::WholeSet)
     }
 
-    /// The same with its reasons: every cause of a deny as far as the slices deny as well; where
-    /// they differ, what the whole set alone says.
+    /// The same with an explanation: all causes of a deny if the slices deny as well; otherwise
+    /// what the whole set says.
     pub fn explain_by_whole_set<M: Members>(
         &self,
         query: &Query<'_>,
@@ -179,7 +179,7 @@ impl Snapshot {
         })
     }
 
-    /// The answer to a question of a member of this standing, where it is remembered.
+    /// The cached decision for a query of a member with this state, if there is one.
     fn recall(
         &self,
         standing: Standing<'_>,
@@ -191,7 +191,7 @@ impl Snapshot {
         memory.recall(place)
     }
 
-    /// Where the answer is remembered, if it may be.
+    /// The place in the cache, if the decision may be cached.
     fn place<'e>(
         &self,
         topic: &Topic<'e>,
@@ -211,7 +211,7 @@ impl Snapshot {
         Some((memory, memory::place(&situation)?))
     }
 
-    /// Whether the answer to this question of a member is remembered.
+    /// Whether the decision for this query of a member is cached.
     #[cfg(test)]
     pub(super) fn remembers<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) -> bool {
         let recalled = world.members.with(query.subject.id, |view| {
@@ -220,7 +220,7 @@ impl Snapshot {
         recalled.flatten().is_some()
     }
 
-    /// Makes the opposite of what is remembered for a question of a member, to see who notices.
+    /// Inverts the cached decision for a query of a member, to test the detection.
     #[cfg(test)]
     pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) {
         world.members.with(query.subject.id, |view| {
@@ -232,7 +232,7 @@ impl Snapshot {
         });
     }
 
-    /// What a question of such a principal is about, where the schema has it.
+    /// Resolves the names of a query of such a principal, if the schema has them.
     fn topic(&self, principal: usize, query: &Query<'_>) -> Option<Topic<'_>> {
         let action = self.names.action_index(query.action)?;
         let resource_type = self.names.type_index(query.resource.kind)?;
@@ -261,7 +261,7 @@ impl Snapshot {
         Ok((case, env))
     }
 
-    /// Lets Cedar judge one case.
+    /// Evaluates one case with Cedar.
     fn ask<M: Members>(
         &self,
         case: &Case<'_>,
@@ -274,7 +274,7 @@ impl Snapshot {
         })
     }
 
-    /// Lets Cedar judge one case, for an explanation.
+    /// Evaluates one case with Cedar, for an explanation.
     pub(super) fn find<M: Members>(
         &self,
         case: &Case<'_>,
@@ -284,7 +284,7 @@ impl Snapshot {
         self.evaluate(case, world, |evaluation, keys| evaluation.findings(env, keys))
     }
 
-    /// The `permit`s whose scope fits a case, whatever their conditions.
+    /// The `permit`s whose scope matches a case, regardless of their conditions.
     pub(super) fn permits_in_scope<M: Members>(
         &self,
         case: &Case<'_>,
@@ -314,7 +314,7 @@ impl Snapshot {
         })
     }
 
-    /// Gathers what Cedar is given for a case.
+    /// Gathers Cedar's input for a case.
     fn evaluate<M: Members, T>(
         &self,
         case: &Case<'_>,

@@ -1,20 +1,20 @@
-//! Which policies are decided by role, status and relation to the account, and by nothing else.
+//! Which policies are determined by role, status and relation to the account, and by nothing else.
 //!
-//! A member asks in a role, active or suspended, about a resource in the own account, in another
-//! or in none. A policy is *determined* where any two questions about one action and one type of
-//! resource that agree in these three get the same from it. Only then may one answer be
-//! remembered for all of them, and may one made-up member of the matrix stand for all.
+//! A member has a role, is active or suspended, and asks about a resource in the member's own
+//! account, in another or in none. A policy is *determined* if any two queries about one action and
+//! one type of resource that agree in these three get the same result from it. Only then may one
+//! decision be cached for all of them, and may one synthetic member of the matrix represent all.
 //!
-//! The rule is a positive list, read off the policy's syntax. An expression is determined where
+//! The rule is a positive list, checked on the policy's syntax. An expression is determined if
 //!
 //! - it is a literal, or
 //! - it reads one of the three in a form that [`is_fact`] lists, or
-//! - it is one of the operators of [`is_determined`], each of whose operands is determined: what
-//!   depends on nothing else, combined, depends on nothing else.
+//! - it is one of the operators of [`is_determined`] with determined operands: a combination of
+//!   expressions that depend on nothing else depends on nothing else.
 //!
 //! The account itself is none of the three: two members of one role can be in two accounts. So
-//! `principal.account` counts only where it is held against the resource, never as a value to be
-//! compared. Whatever is not on the list is asked of Cedar each time.
+//! `principal.account` is accepted only if it is compared with the resource, never as a value on
+//! its own. For everything that is not on the list Cedar is asked each time.
 
 use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;
@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use super::oracle::{Planted, planted};
 use super::slices::{Scope, Side};
 
-/// Whether only role, status and relation to the account decide this policy. `json` is the whole
+/// Whether only role, status and relation to the account matter to this policy. `json` is the whole
 /// policy in Cedar's JSON form.
 pub(super) fn determined(json: &Json, scope: &Scope, role_type: Option<&EntityTypeName>) -> bool {
     let Some(role_type) = role_type else { return false };
@@ -46,7 +46,7 @@ pub(super) fn determined(json: &Json, scope: &Scope, role_type: Option<&EntityTy
     principal && resource && conditions.iter().all(is_determined)
 }
 
-/// Walks an expression of Cedar's JSON form: an object with one member, the operator.
+/// Walks an expression of Cedar's JSON form: an object with one key, the operator.
 fn is_determined(expression: &Json, role_type: &str) -> bool {
     let Some((operator, inside)) = operation(expression) else { return false };
     let all =
@@ -61,14 +61,14 @@ fn is_determined(expression: &Json, role_type: &str) -> bool {
     }
 }
 
-/// The forms in which an expression reads the role, the status, the relation to the account, or
-/// what one action and one type of resource fix: the action and the types.
+/// The forms of an expression that read the role, the status, the relation to the account, or what
+/// one action and one type of resource fix: the action and the types.
 fn is_fact(operator: &str, inside: &Json, role_type: &str) -> bool {
     let (left, right) = (part(inside, "left"), part(inside, "right"));
     let attribute = || part(inside, "attr").as_str();
     match (operator, variable(left)) {
         (".", Some("principal")) => matches!(attribute(), Some("role" | "active")),
-        // The store supplies these of every member, and a resource in no account has none.
+        // The store supplies these for every member, and a resource in no account has none.
         ("has", Some("principal")) => matches!(attribute(), Some("role" | "active" | "account")),
         ("has", Some("resource")) => attribute() == Some("account"),
         ("is", Some("principal" | "resource")) => part(inside, "in").is_null(),
@@ -87,7 +87,7 @@ fn is_fact(operator: &str, inside: &Json, role_type: &str) -> bool {
     }
 }
 
-/// Whether this is an entity written out, of a type that `suits`, or a set of such.
+/// Whether this is an entity literal of a type that `suits`, or a set of such.
 fn is_literal(expression: &Json, suits: impl Fn(&str) -> bool + Copy) -> bool {
     match operation(expression) {
         Some(("Value", value)) => part(part(value, "__entity"), "type").as_str().is_some_and(suits),
@@ -111,7 +111,7 @@ fn variable(expression: &Json) -> Option<&str> {
     expression.get("Var")?.as_str()
 }
 
-/// The operator of an expression and what it is applied to.
+/// The operator of an expression and its operands.
 fn operation(expression: &Json) -> Option<(&str, &Json)> {
     let mut members = expression.as_object()?.iter();
     match (members.next(), members.next()) {

@@ -1,7 +1,7 @@
-//! Evaluation: Cedar judges each slice, this file combines what it says.
+//! Evaluation: Cedar evaluates each slice, and the results are combined here.
 //!
-//! Deny is the start and the end of every doubt: a `forbid` that errs denies, which Cedar alone
-//! would skip. Reads no names, builds no entities.
+//! Fails closed: a `forbid` that cannot be evaluated denies, whereas Cedar alone would skip it.
+//! Resolves no names, builds no entities.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,36 +16,36 @@ use super::oracle::{Planted, planted};
 use super::slices::{Env, Keys};
 use super::types::shown_within_quotes;
 
-/// What Cedar said of a question, over all its slices.
+/// Cedar's result for a query, over all its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Allow or deny, where an erring `forbid` denies.
+    /// Allow or deny; a `forbid` that errs denies.
     pub(super) allowed: bool,
-    /// Some `forbid` could not be evaluated.
+    /// A `forbid` could not be evaluated.
     pub(super) forbid_erred: bool,
-    /// The policies that decided, as Cedar names them.
+    /// The deciding policies, by Cedar's ids.
     pub(super) reasons: BTreeSet<PolicyId>,
     /// The policies that could not be evaluated.
     pub(super) erred: BTreeSet<PolicyId>,
 }
 
-/// What Cedar said of a question, with what a `forbid` hides.
+/// Cedar's result for a query, including what a `forbid` hides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
-    /// The `permit`s that match, also where a `forbid` does.
+    /// The `permit`s that match, even if a `forbid` does.
     pub(super) permits: BTreeSet<PolicyId>,
-    /// The `forbid`s that match, and those that could not be evaluated, with why.
+    /// The `forbid`s that match, and those that could not be evaluated, with the error.
     pub(super) blocks: BTreeMap<PolicyId, Option<String>>,
-    /// The `permit`s that could not be evaluated, with why.
+    /// The `permit`s that could not be evaluated, with the error.
     pub(super) failed: BTreeMap<PolicyId, String>,
 }
 
 thread_local! {
-    // An authorizer holds no state of a question; making one for each would only cost.
+    // An authorizer has no state, so one is enough.
     static AUTHORIZER: RefCell<Authorizer> = RefCell::new(Authorizer::new());
 }
 
-/// Combines the slices of one question.
+/// Combines the slices of one query.
 pub(super) struct Evaluation<'e> {
     pub(super) forbids: &'e HashSet<PolicyId>,
     pub(super) request: &'e Request,
@@ -53,21 +53,21 @@ pub(super) struct Evaluation<'e> {
 }
 
 impl Evaluation<'_> {
-    /// Judges the slices of an environment.
+    /// Evaluates the slices of an environment.
     pub(super) fn slices(&self, env: &Env, keys: &Keys<'_>) -> Verdict {
         let mut parts = Parts::default();
         env.each(keys, |set| self.add(set, &mut parts));
         parts.verdict()
     }
 
-    /// Judges one whole set, without slices.
+    /// Evaluates one whole set, without slices.
     pub(super) fn whole(&self, set: &PolicySet) -> Verdict {
         let mut parts = Parts::default();
         self.add(set, &mut parts);
         parts.verdict()
     }
 
-    /// Judges the slices of an environment, for an explanation.
+    /// Evaluates the slices of an environment, for an explanation.
     pub(super) fn findings(&self, env: &Env, keys: &Keys<'_>) -> Findings {
         let mut found = Findings::default();
         env.each(keys, |set| self.find(set, &mut found));
@@ -137,8 +137,8 @@ fn why(error: &EvaluationError) -> String {
     }
 }
 
-/// What the slices said so far. A slice denies with reasons only where a `forbid` matched, and a
-/// slice that holds one hides only permits that could not have won.
+/// The results of the slices so far. A slice denies with reasons only if a `forbid` matched, and
+/// then it hides only permits that could not have won.
 #[derive(Default)]
 struct Parts {
     permits: BTreeSet<PolicyId>,

@@ -1,5 +1,5 @@
-//! The engine by example: small folders and single questions, each with the answer that a reader
-//! of the contract expects. The oracle tries what nobody thought of; this file says what is meant.
+//! The engine by example: small folders and single queries, each with the decision that the
+//! contract requires. The oracle covers the cases that nobody thought of.
 
 mod changes;
 mod sentences;
@@ -676,7 +676,7 @@ fn no_caller_puts_what_others_are_in_into_an_account() {
         let ask = ask(subject, "look", resource);
         let said = ask.clone().says(json!({"account": "globex"})).of(&set);
         assert_eq!(said.reason, Reason::BadAttributes, "{resource}");
-        assert!(said.sentence.contains("which others are in"), "{}", said.sentence);
+        assert!(said.sentence.contains("the parent of others"), "{}", said.sentence);
         let alone = Ask { single_account: Some("globex"), ..ask.clone().says(json!({})) };
         assert_eq!(alone.reason(&set), Reason::BadAttributes, "{resource}");
         assert_eq!(ask.says(json!({})).reason(&set), Reason::Granted, "{resource}");
@@ -685,7 +685,7 @@ fn no_caller_puts_what_others_are_in_into_an_account() {
     assert_eq!(other.reason(&set), Reason::Granted, "nobody is in it");
 }
 
-/// Who asks about oneself is one entity: what is said of it as the resource counts as well.
+/// A member who asks about themselves is one entity: its attributes as the resource count as well.
 #[test]
 fn what_is_said_of_the_subject_as_the_resource_counts() {
     let set = with_rule(

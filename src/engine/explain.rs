@@ -1,10 +1,9 @@
-//! Why an answer is what it is: every cause of a deny, found by asking again with things changed.
+//! The explanation of a decision: all causes of a deny, found by evaluating the query with changes.
 //!
-//! What can be changed of a member's question: the status, the account that the resource is in, the
-//! role, the policies that forbid it, and, where nothing permits it, that. Of all changes that come
-//! to an allow the causes are a smallest set: with all of them changed the answer is allow, and with
-//! all but one it is a deny. Costs several evaluations for each role, so that it is no work for a
-//! thread that answers decisions.
+//! The following can be changed: the status of the member, the account of the resource, the role,
+//! the policies that forbid, and, if nothing permits, that. The reported causes are a smallest set:
+//! with all of them changed the decision is allow, with one fewer it is deny. Needs several
+//! evaluations for each role, so it does not run on decision threads.
 
 use std::collections::BTreeMap;
 
@@ -26,10 +25,10 @@ const NAMED_MAX: usize = 10;
 /// A cause of a deny: its code, and its part of the sentence.
 type Cause = (Reason, String);
 
-/// The policies that forbid, each with why it could not be evaluated where it is for that.
+/// The policies that forbid, each with the error if it could not be evaluated.
 type Blocks = BTreeMap<PolicyId, Option<String>>;
 
-/// What is changed about a member's question, the role apart.
+/// A change of a member's query, except the role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Change {
     /// The member is active.
@@ -44,11 +43,11 @@ impl Change {
     }
 }
 
-/// A way to an allow: what is changed, and the policies that forbid it all the same.
+/// A way to an allow: what is changed, and the policies that still forbid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Way {
     change: Change,
-    /// The roles with which it is one; empty where it is the member's own.
+    /// The roles that would be allowed; empty if it is the member's own.
     roles: Vec<RoleId>,
     blocks: Blocks,
 }
@@ -59,13 +58,13 @@ impl Way {
         Self { change, roles: role.cloned().into_iter().collect(), blocks }
     }
 
-    /// The fewest policies first: a `forbid` that goes with the status, the account or the role is
-    /// named by that. The role last.
+    /// The fewest policies first: a `forbid` that depends on the status, the account or the role is
+    /// reported as that. The role last.
     fn order(&self) -> (usize, bool, usize) {
         (self.blocks.len(), !self.roles.is_empty(), self.change.count())
     }
 
-    /// Keeps the better of two; of equal ones the first, with the roles of both.
+    /// The better of two; of equal ones the first, with the roles of both.
     fn or(best: Option<Self>, other: Self) -> Option<Self> {
         match best {
             Some(best) if best.order() < other.order() => Some(best),
@@ -81,7 +80,7 @@ impl Way {
 }
 
 impl Snapshot {
-    /// Why the verdict on a question is what it is.
+    /// Explains the result of a query.
     pub(super) fn explain<M: Members>(
         &self,
         case: &Case<'_>,
@@ -95,8 +94,8 @@ impl Snapshot {
         Denied { snapshot: self, case, env, world }.explain()
     }
 
-    /// What the verdict of the whole set says by itself: nothing is asked again, since that would
-    /// ask the slices.
+    /// Explains the result of the whole set, without further evaluations, which would use the
+    /// slices.
     pub(super) fn explain_whole_set(&self, case: &Case<'_>, verdict: &Verdict) -> Explanation {
         if verdict.allowed {
             return granted(case, verdict);
@@ -115,7 +114,7 @@ impl Snapshot {
         Explanation { reason: Reason::NotExplained, sentence, policies, roles: Vec::new() }
     }
 
-    /// Why a question is denied without asking any policy.
+    /// Explains a query that is denied without evaluating policies.
     pub(super) fn explain_refusal<M: Members>(
         &self,
         refusal: &Refusal,
@@ -169,8 +168,8 @@ impl Snapshot {
         }
     }
 
-    /// What the schema does not have of a question: its action, its type of resource, or that the one
-    /// applies to the other.
+    /// What the schema lacks for a query: the action, the type of resource, or that the action
+    /// applies to it.
     fn not_in_schema(&self, principal: Option<usize>, query: &Query<'_>, causes: &mut Vec<Cause>) {
         let (action, kind) = (query.action, query.resource.kind);
         let found = (self.names.action_index(action), self.names.type_index(kind));
@@ -221,7 +220,7 @@ impl Snapshot {
     }
 }
 
-/// A question that is denied.
+/// A denied query.
 struct Denied<'d, M> {
     snapshot: &'d Snapshot,
     case: &'d Case<'d>,
@@ -256,7 +255,7 @@ impl<M: Members> Denied<'_, M> {
         said(causes, deciding, if alone { way.roles } else { self.roles_alone() })
     }
 
-    /// The roles that would be allowed with nothing else changed, where another way is explained.
+    /// The roles that would be allowed with nothing else changed, if another way is explained.
     fn roles_alone(&self) -> Vec<RoleId> {
         let Principal::Member(view) = self.case.principal else { return Vec::new() };
         let others = self.snapshot.roles.iter().map(|card| &card.id);
@@ -269,7 +268,7 @@ impl<M: Members> Denied<'_, M> {
         others.filter(allowed).cloned().collect()
     }
 
-    /// What can be changed, from nothing to all.
+    /// All combinations of changes, from none to all.
     fn changes(&self) -> Vec<Change> {
         let mut changes = vec![Change::default()];
         let Principal::Member(view) = self.case.principal else { return changes };
@@ -284,7 +283,7 @@ impl<M: Members> Denied<'_, M> {
         changes
     }
 
-    /// False where the resource is in the member's account, whatever the policies ask.
+    /// False if the resource is in the member's account, whatever the policies say.
     fn may_be_elsewhere(&self, view: &MemberView<'_>) -> bool {
         let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
         if self.case.resource_type == names.account {
@@ -302,15 +301,14 @@ impl<M: Members> Denied<'_, M> {
         self.account_of_question().is_none_or(|account| account != view.account)
     }
 
-    /// The resource, where `entities.json` has it.
+    /// The resource, if it is in `entities.json`.
     fn stored(&self) -> Option<&StoredEntity> {
         let uid = self.snapshot.names.uid(self.case.resource_type, self.case.query.resource.id)?;
         self.snapshot.stored.get(&uid)
     }
 
-    /// What puts a stored resource elsewhere than into this account: that it is not in it, or that
-    /// its attribute `account` is another. `None` where neither is so, in whatever other accounts
-    /// it is besides.
+    /// Why a stored resource is outside this account: it is not in the account, or its attribute
+    /// `account` is another. `None` if neither is so, even if it is in other accounts too.
     fn stored_elsewhere(&self, stored: &StoredEntity, own: &str) -> Option<String> {
         let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
         let kind = asked.kind;
@@ -353,7 +351,7 @@ impl<M: Members> Denied<'_, M> {
         }
     }
 
-    /// The account that the question puts the resource into.
+    /// The account that the query gives for the resource.
     fn account_of_question(&self) -> Option<String> {
         let said = self.gatherer().said_account(&self.case.query.resource).ok().flatten();
         said.map(|slug| slug.into_owned()).or(self.case.default_account.map(str::to_owned))
@@ -364,7 +362,7 @@ impl<M: Members> Denied<'_, M> {
         Gatherer { names, stored, members: self.world.members }
     }
 
-    /// The question with this changed; `None` where it cannot be asked.
+    /// The result with this change; `None` if the change is not possible.
     fn find(&self, change: Change, role: Option<&RoleId>) -> Option<Findings> {
         let case = self.changed(change, role);
         self.snapshot.find(&case, self.env, self.world).ok()
@@ -379,7 +377,7 @@ impl<M: Members> Denied<'_, M> {
         Case { principal, moved_to, ..*self.case }
     }
 
-    /// The best way with whatever role, where one without changing it is not good enough.
+    /// The best way with any role, if no way with the member's own is good enough.
     fn by_role(&self, own: &[(Change, Findings)], mut best: Option<Way>) -> Option<Way> {
         let Principal::Member(view) = self.case.principal else { return best };
         for (change, _) in own {
@@ -408,8 +406,8 @@ impl<M: Members> Denied<'_, M> {
         best
     }
 
-    /// The causes along a way, each of which would be enough for a deny. `now` is what is found with
-    /// nothing changed, `here` with the way's changes but the role.
+    /// The causes along a way, each sufficient for a deny. `now` is the result without changes,
+    /// `here` with the changes except the role.
     fn causes(
         &self,
         way: &Way,
@@ -437,7 +435,7 @@ impl<M: Members> Denied<'_, M> {
         causes
     }
 
-    /// Where the resource is, which is not the member's account.
+    /// Where the resource is, if not in the member's account.
     fn elsewhere(&self, view: &MemberView<'_>) -> String {
         let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
         let (kind, id) = (asked.kind, asked.id);
@@ -471,7 +469,7 @@ impl<M: Members> Denied<'_, M> {
         }
     }
 
-    /// What the member's role lacks: a `permit`, or being let alone by a `forbid`.
+    /// What the member's role lacks: a `permit`, or an exception from a `forbid`.
     fn role_causes(&self, way: &Way, (now, here): (&Findings, &Findings)) -> Vec<Cause> {
         let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
         let Principal::Member(MemberView { role, .. }) = self.case.principal else {
@@ -479,7 +477,7 @@ impl<M: Members> Denied<'_, M> {
         };
         let mut lifted = here.blocks.clone();
         lifted.retain(|id, _| {
-            // Of a role that lacks a `permit` only what holds now is worth a word.
+            // For a role without a `permit` only current facts are reported.
             let counts = !here.permits.is_empty() || now.blocks.contains_key(id);
             counts && !way.blocks.contains_key(id)
         });
@@ -497,7 +495,7 @@ impl<M: Members> Denied<'_, M> {
         causes
     }
 
-    /// That nothing permits it, whatever is changed.
+    /// Nothing permits it, whatever is changed.
     fn unpermitted(&self, change: Change, here: &Findings) -> Cause {
         let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
         let nothing = format!("no policy allows `{action}` on this `{kind}`");
@@ -529,8 +527,8 @@ impl<M: Members> Denied<'_, M> {
     }
 }
 
-/// The policies that cannot be evaluated, those that forbid, and those that would once the rest is
-/// changed. `now` is what is found with nothing changed.
+/// The policies that cannot be evaluated, those that forbid, and those that would after the other
+/// changes. `now` is the result without changes.
 fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
     let mut causes = Vec::new();
     let erred = || blocks.iter().filter_map(|(id, why)| Some((id, why.as_ref()?)));
@@ -550,7 +548,7 @@ fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
     causes
 }
 
-/// Where nothing permits a question: the change after which the fewest policies forbid it.
+/// If nothing permits a query: the change after which the fewest policies forbid it.
 fn nearest_to_a_permit(own: &[(Change, Findings)]) -> Way {
     let ways = own.iter().map(|(change, found)| Way::new(*change, None, found));
     let none = Way { change: Change::default(), roles: Vec::new(), blocks: Blocks::new() };
@@ -571,13 +569,13 @@ fn unevaluated(id: &PolicyId, why: &str) -> String {
     format!("policy `{}` could not be evaluated: {why}", shown(id.as_ref()))
 }
 
-/// How many of the policies that could not be evaluated are not named.
+/// The number of further policies that could not be evaluated.
 fn more_unevaluated(count: usize) -> Option<String> {
     let more = count.saturating_sub(NAMED_MAX);
     (more > 0).then(|| format!("and {more} more could not be evaluated"))
 }
 
-/// An explanation whose code is that of the first cause.
+/// An explanation with the code of the first cause.
 fn said(causes: Vec<Cause>, policies: Vec<String>, roles: Vec<RoleId>) -> Explanation {
     let reason = causes.first().map_or(Reason::NoPermit, |(reason, _)| *reason);
     let sentences: Vec<String> = causes.into_iter().map(|(_, sentence)| sentence).collect();
@@ -589,7 +587,7 @@ fn in_single_account(kind: &str, slug: &str) -> String {
 }
 
 fn nobody(kind: &str, id: &str) -> String {
-    format!("nobody is known as `{kind}` `{}`", shown(id))
+    format!("there is no `{kind}` `{}`", shown(id))
 }
 
 fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
@@ -601,7 +599,7 @@ fn policies(ids: &[&PolicyId]) -> String {
     format!("{word} {}", listed(ids.iter().map(|id| format!("`{}`", shown(id.as_ref())))))
 }
 
-/// The first of a list, and how many more there are.
+/// The first items of a list, and the number of the rest.
 fn listed(names: impl IntoIterator<Item = String>) -> String {
     let names: Vec<String> = names.into_iter().collect();
     let shown = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");

@@ -1,8 +1,8 @@
-//! Every deny's sentence is held to the truth: what it names is changed, and the answer follows.
+//! Property test of explanations: what a sentence names is changed, and the decision must follow.
 //!
-//! Over random folders, members and questions: with all causes of a sentence changed the answer is
-//! allow, and with all but one it is deny. A role is listed only where it alone makes the difference.
-//! The sentence is read here as a person reads it; the code and the lists must agree with it.
+//! Over random folders, members and queries: with all causes of a sentence changed the decision is
+//! allow, with one fewer it is deny. A role is listed only if it alone makes the difference. The
+//! test parses the sentence as a person reads it; code and lists must agree with it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -279,7 +279,7 @@ fn read(sentence: &str) -> (Vec<(Reason, Fix)>, Vec<String>) {
         if part.contains("these roles may: ") {
             let known = |name: &String| ROLES.iter().find(|role| *role == name).copied();
             let roles = quoted(part).iter().map(|name| known(name).unwrap()).collect();
-            // What stands before it is said of the role.
+            // The text before it is about the role.
             while let Some((_, Fix::Remove(_))) = fixes.last() {
                 let Some((reason, Fix::Remove(id))) = fixes.pop() else { unreachable!() };
                 of_role = Some(reason);

@@ -1,14 +1,14 @@
-//! Values of Cedar's extension types as other tools write them, in the form that Cedar reads.
+//! Values of Cedar's extension types: converts common spellings to the one that Cedar parses.
 //!
-//! Changes spelling only where the value stays exactly the same. What it does not know it leaves as
-//! it is, for Cedar to judge.
+//! Converts only if the value stays exactly the same. Unknown spellings are passed on unchanged,
+//! for Cedar to reject.
 
 use std::borrow::Cow;
 
 use crate::domain::Value;
 
-/// A date and time of RFC 3339 as Cedar reads it: `T` and `Z` in upper case, no colon in the offset,
-/// a fraction of three digits or none.
+/// A date and time of RFC 3339 in the form that Cedar parses: `T` and `Z` in upper case, no colon
+/// in the offset, a fraction of three digits or none.
 pub(super) fn datetime(text: &str) -> Cow<'_, str> {
     rfc3339(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
@@ -21,7 +21,7 @@ fn rfc3339(text: &str) -> Option<String> {
         Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),
         None => ("0", rest),
     };
-    // More than three digits are the same moment only where the others are zeros.
+    // More than three digits are allowed only if the others are zeros.
     let fraction = match fraction.trim_end_matches('0') {
         _ if fraction.is_empty() => return None,
         "" => String::new(),
@@ -35,11 +35,11 @@ fn rfc3339(text: &str) -> Option<String> {
     Some(format!("{date}T{time}{fraction}{offset}"))
 }
 
-/// Below this a decimal has at most 15 significant digits, which every floating-point number keeps:
-/// the number that was read tells which decimal was sent.
+/// Below this a decimal has at most 15 significant digits, which every floating-point number
+/// represents: so the parsed number identifies the decimal.
 const EXACT_BELOW: f64 = 1e11;
 
-/// A JSON number as a decimal; `None` where it is none, or none exactly.
+/// A JSON number as a decimal; `None` if it has no exact one.
 pub(super) fn decimal(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Long(number) => Some(format!("{number}.0")),

@@ -1,9 +1,8 @@
-//! How much a schema and the stored entities come to once everything that they name is put in its
-//! place, found before Cedar does so.
+//! The expanded size of a schema and of the stored entities, computed before Cedar expands them.
 //!
-//! Forty short lines can stand for a thousand million attributes, and a thousand for a type that
-//! nests a thousand deep. Never says whether a schema is in order: what is not, such as a name that
-//! nothing declares, counts as little and is Cedar's to tell.
+//! Forty short lines can expand to a thousand million attributes, and a thousand to a type that
+//! nests a thousand levels deep. Does not validate: whatever is invalid, such as an undeclared
+//! name, counts as little and is reported by Cedar.
 
 use std::collections::HashMap;
 
@@ -11,22 +10,22 @@ use serde_json::Value as Json;
 
 use super::types::{at, candidates, members};
 
-/// Levels of a type, through all the types that it names.
+/// Levels of nested types.
 const LEVELS_MAX: usize = 64;
 /// Attributes and element types of all declarations, with those of the types that they name.
 const NODES_MAX: usize = 500_000;
-/// Bytes that declarations of many names at once come to, each name with its own copy.
+/// Bytes of declarations with many names, each with its own copy.
 const COPIES_MAX: usize = 16 << 20;
-/// Steps from types or actions to the groups that they are in, directly and by other groups.
+/// Steps from types or actions to their groups, direct and indirect.
 const GROUP_STEPS_MAX: usize = 200_000;
-/// The same of stored entities, of which there may be more.
+/// The same for stored entities, of which there may be more.
 const PARENT_STEPS_MAX: usize = 1_000_000;
-/// Kinds of questions: types of principals by actions by types of resources, as they are declared.
+/// Kinds of queries: declared combinations of principal type, action and resource type.
 const QUESTIONS_MAX: usize = 100_000;
 /// The same, declared or not: each takes four bytes.
 const CELLS_MAX: usize = 64_000_000;
 
-/// What is too much, and the bytes where it stands.
+/// What exceeds a limit, and its position in bytes.
 #[derive(Debug)]
 pub(super) struct Extent {
     pub(super) at: Option<(usize, usize)>,
@@ -40,7 +39,7 @@ impl Extent {
     }
 }
 
-/// A schema's text, before it is parsed: `entity A, B, C { ... }` stands for a copy each.
+/// A schema's text, before it is parsed: `entity A, B, C { ... }` is copied for each name.
 pub(super) fn of_copies(text: &str) -> Result<(), Extent> {
     let (mut start, mut names, mut head, mut sum) = (0, 1_usize, true, 0_usize);
     let (mut quoted, mut escaped, mut comment, mut last) = (false, false, false, b' ');
@@ -80,7 +79,7 @@ fn first_word(text: &str, start: usize) -> usize {
     start + (rest.len() - rest.trim_start().len())
 }
 
-/// A schema in Cedar's JSON form; `text` is what it was read from.
+/// A schema in Cedar's JSON form; `text` is its source.
 pub(super) fn of_schema(schema: &Json, text: &str) -> Result<(), Extent> {
     let mut sizes = Sizes { schema, known: HashMap::new(), nodes: 0 };
     let (mut questions, mut types, mut actions) = (0_usize, 0_usize, 0_usize);
@@ -125,7 +124,7 @@ pub(super) fn of_schema(schema: &Json, text: &str) -> Result<(), Extent> {
     of_groups(schema, text)
 }
 
-/// What one type comes to.
+/// The size of one type.
 #[derive(Clone, Copy, Default)]
 struct Size {
     levels: usize,
@@ -134,13 +133,13 @@ struct Size {
 
 struct Sizes<'s> {
     schema: &'s Json,
-    /// Of each common type, by namespace and name; nothing while it is being measured.
+    /// The size of each common type, by namespace and name; none while it is being computed.
     known: HashMap<(String, String), Size>,
     nodes: usize,
 }
 
 impl Sizes<'_> {
-    /// Counts a declaration, with the types that it names: those are copied into it.
+    /// Adds a declaration, with the types that it names: those are copied into it.
     fn add(&mut self, size: Size) -> Result<(), String> {
         self.nodes = self.nodes.saturating_add(size.nodes);
         if self.nodes > NODES_MAX {
@@ -151,7 +150,7 @@ impl Sizes<'_> {
         Ok(())
     }
 
-    /// Measures a type; `level` is how deep it stands in others.
+    /// Computes the size of a type; `level` is its nesting depth.
     fn of(&mut self, namespace: &str, kind: &Json, level: usize) -> Result<Size, String> {
         if level > LEVELS_MAX {
             return Err(too_deep());
@@ -178,7 +177,7 @@ impl Sizes<'_> {
         Ok(Size { levels: inner.levels + 1, nodes: inner.nodes.saturating_add(1) })
     }
 
-    /// Measures what a name stands for: a common type, or something small.
+    /// Computes the size of a name: a common type, or something small.
     fn named(&mut self, namespace: &str, name: &str, level: usize) -> Result<Size, String> {
         for (home, local) in candidates(namespace, name) {
             let schema = self.schema;
@@ -194,7 +193,7 @@ impl Sizes<'_> {
             let size = match self.known.get(&key) {
                 Some(size) => *size,
                 None => {
-                    // A type found here again is in a cycle, which Cedar reports.
+                    // A type that is found again here is in a cycle, which Cedar reports.
                     self.known.insert(key.clone(), Size::default());
                     let size = self.of(home, common, level)?;
                     self.known.insert(key, size);
@@ -216,7 +215,7 @@ fn too_deep() -> String {
     )
 }
 
-/// Groups of entity types and of actions.
+/// The groups of entity types and of actions.
 fn of_groups(schema: &Json, text: &str) -> Result<(), Extent> {
     for (list, groups, keyword) in
         [("entityTypes", "memberOfTypes", "entity"), ("actions", "memberOf", "action")]
@@ -248,7 +247,7 @@ fn of_groups(schema: &Json, text: &str) -> Result<(), Extent> {
 
 /// The text of `entities.json`.
 pub(super) fn of_entities(text: &str) -> Result<(), Extent> {
-    // What is no JSON is Cedar's to tell.
+    // Invalid JSON is reported by Cedar.
     let Ok(Json::Array(entities)) = serde_json::from_str(text) else { return Ok(()) };
     let mut graph = Graph::default();
     for entity in &entities {
@@ -270,18 +269,18 @@ pub(super) fn of_entities(text: &str) -> Result<(), Extent> {
     }
 }
 
-/// Type and id as one name.
+/// Type and id as one string.
 fn uid(json: &Json) -> Option<String> {
     let inner = at(json, "__entity");
     let json = if inner.is_null() { json } else { inner };
     Some(format!("{}\n{}", at(json, "type").as_str()?, at(json, "id").as_str()?))
 }
 
-/// What is in which groups.
+/// The group memberships.
 #[derive(Default)]
 struct Graph {
     nodes: Vec<(String, Vec<String>)>,
-    /// By name: two of one name in two namespaces count as one group with both their parents.
+    /// By name: two of one name in two namespaces count as one group with the parents of both.
     index: HashMap<String, Vec<usize>>,
 }
 
@@ -291,7 +290,7 @@ impl Graph {
         self.nodes.push((name, parents));
     }
 
-    /// The node with which the steps from every node to all its groups are more than `most`.
+    /// The node at which the steps from every node to all its groups exceed `most`.
     fn too_much(&self, most: usize) -> Option<String> {
         let mut steps = 0_usize;
         let mut seen = vec![usize::MAX; self.nodes.len()];
@@ -317,8 +316,8 @@ impl Graph {
     }
 }
 
-/// Where `name` stands as a word in the text of a declaration that begins with the keyword; else where
-/// it first stands as a word.
+/// The position of `name` as a word in the declaration that begins with the keyword; else its first
+/// position as a word.
 fn find(text: &str, keyword: &str, name: &str) -> Option<(usize, usize)> {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = text.match_indices(name).filter(|(at, _)| {

@@ -1,6 +1,6 @@
-//! Why a policy set is refused: which file, which line, what stands there, what to do.
+//! The faults of a refused policy set: file, line, excerpt and remedy.
 //!
-//! Renders Cedar's own findings for people. Never decides whether a finding is one.
+//! Renders Cedar's findings for people. Does not decide whether a finding is a fault.
 
 use std::fmt::{self, Write as _};
 
@@ -10,39 +10,39 @@ use serde::{Deserialize, Serialize};
 use crate::domain::counted;
 use crate::domain::printable::{is_printable, printable};
 
-/// Most faults of one load: as many as somebody reads before mending the first.
+/// Most faults of one load.
 pub(super) const FAULTS_MAX: usize = 100;
 /// Most notes of one load.
 pub(super) const NOTES_MAX: usize = 100;
 /// Most bytes of one message.
 const MESSAGE_MAX: usize = 2_000;
-/// Most characters of a line that are shown before its fault, and so many after.
+/// Most characters of a line that are shown before its fault, and after it.
 const AROUND_MAX: usize = 80;
 
-/// One thing wrong with a policy folder.
+/// One fault of a policy folder.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct PolicyFault {
-    /// The path inside the folder; empty where the folder as a whole is at fault.
+    /// The path inside the folder; empty if the folder as a whole is at fault.
     pub file: String,
-    /// From 1; `None` where no line is at fault.
+    /// From 1; `None` if no line is at fault.
     pub line: Option<usize>,
     /// What is wrong and what to do.
     pub message: String,
-    /// The line with its span underlined, ready to print; empty where there is none.
+    /// The line with the fault underlined, ready to print; empty if there is none.
     pub excerpt: String,
-    /// Nothing is wrong with the folder: the machine had nothing left to load it with.
+    /// The folder is not at fault: the machine lacked resources.
     pub of_host: bool,
 }
 
 impl PolicyFault {
-    /// A fault of a whole file, or of the folder where `file` is empty.
+    /// A fault of a whole file, or of the folder if `file` is empty.
     #[must_use]
     pub fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
         let (file, message) = (printable(&file.into()), clipped(message));
         Self { file, line: None, message, excerpt: String::new(), of_host: false }
     }
 
-    /// What kept any folder from being loaded, and may pass.
+    /// A temporary fault of the machine.
     pub(super) fn of_host(message: impl Into<String>) -> Self {
         Self { of_host: true, ..Self::new("", message) }
     }
@@ -59,7 +59,7 @@ impl PolicyFault {
         Self { file, line: Some(line), message, excerpt, of_host: false }
     }
 
-    /// A finding of Cedar, with the first place it points at.
+    /// A finding of Cedar, with its first position.
     pub(super) fn of(file: &str, text: &str, found: &dyn Diagnostic) -> Self {
         let message = sentence(found);
         match found.labels().and_then(|mut labels| labels.next()) {
@@ -81,12 +81,12 @@ impl fmt::Display for PolicyFault {
     }
 }
 
-/// Whether so many faults are known that looking for more helps nobody.
+/// Whether the maximum number of faults is reached.
 pub(super) fn is_full(faults: &[PolicyFault]) -> bool {
     faults.len() >= FAULTS_MAX
 }
 
-/// No more faults than somebody reads.
+/// Limits the faults.
 pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
     if is_full(&faults) {
         faults.truncate(FAULTS_MAX);
@@ -96,7 +96,7 @@ pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
     faults
 }
 
-/// No more notes than somebody reads, and none of them long.
+/// Limits the notes, and the length of each.
 pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
     let more = notes.len().saturating_sub(NOTES_MAX);
     notes.truncate(NOTES_MAX);
@@ -107,8 +107,8 @@ pub(super) fn bounded_notes(mut notes: Vec<String>) -> Vec<String> {
     notes
 }
 
-/// A message may quote what a file says, and a file may say much in one word, or what a terminal takes
-/// for a command.
+/// Limits and escapes a message: it may quote a file, which may contain long words or terminal
+/// control characters.
 fn clipped(message: impl Into<String>) -> String {
     let lines: Vec<String> = message.into().split('\n').map(printable).collect();
     let mut message = lines.join("\n");
@@ -146,7 +146,7 @@ fn sentence(found: &dyn Diagnostic) -> String {
     out
 }
 
-/// The number of the line that `offset` is on, and what is around it there with the span underlined.
+/// The line number of `offset`, and the text around it with the span underlined.
 fn underline(text: &str, (offset, length): (usize, usize)) -> (usize, String) {
     let last = text.trim_end_matches(['\r', '\n']).len();
     let offset = text.floor_char_boundary(offset.min(last));
@@ -177,7 +177,7 @@ fn underline(text: &str, (offset, length): (usize, usize)) -> (usize, String) {
     (number, excerpt)
 }
 
-/// How many characters of `line` stand before byte `at`.
+/// The number of characters of `line` before byte `at`.
 fn columns(line: &str, at: usize) -> usize {
     line.char_indices().take_while(|(index, _)| *index < at).count()
 }

@@ -1,6 +1,6 @@
-//! A policy folder's files by what they are for.
+//! The files of a policy folder, grouped by purpose.
 //!
-//! Parses nothing, and never decides where a file belongs.
+//! Parses nothing, and does not decide where a file belongs.
 
 use super::fault::{PolicyFault, is_full};
 use crate::domain::policy_place::Place;
@@ -20,7 +20,7 @@ pub(super) struct Folder<'f> {
 }
 
 impl Folder<'_> {
-    /// Notes the files for policies that hold none; `filled` are those that do.
+    /// Notes policy files without policies; `filled` are those that have some.
     pub(super) fn note_empty<'p>(&mut self, filled: impl Iterator<Item = &'p str>) {
         let filled: std::collections::HashSet<&str> = filled.collect();
         for (path, _) in self.rules.iter().chain(&self.guards) {
@@ -31,7 +31,7 @@ impl Folder<'_> {
     }
 }
 
-/// Sorts files by what they are for; places and encodings are checked on the way.
+/// Groups files by purpose, and checks places and encodings.
 pub(super) fn sort<'f>(files: &'f PolicyFiles, faults: &mut Vec<PolicyFault>) -> Folder<'f> {
     let mut folder = Folder::default();
     for (path, why) in files.misplaced() {
@@ -80,8 +80,8 @@ const EMPTY: &str = "is empty, as an editor leaves a file on a full disk or half
 
 const ODD_LINE_BREAK: &str = "ends a line with a character that is no line end to Cedar, or to people: what looks like a policy may be part of a comment there, or the reverse; end lines with a line feed (`\\n`) alone, or behind a carriage return (`\\r\\n`)";
 
-/// A carriage return without a line feed, or a rarer line break: editors, terminals and Cedar differ in
-/// whether it ends a comment.
+/// A carriage return without a line feed, or a rarer line break: editors, terminals and Cedar
+/// disagree on whether it ends a comment.
 fn odd_line_break(text: &str) -> Option<(usize, usize)> {
     const RARE: [char; 5] = ['\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
     let carriage = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
@@ -104,9 +104,12 @@ fn missing(folder: &mut Folder<'_>, faults: &mut Vec<PolicyFault>) {
         ));
     }
     for (missing, what) in [
-        (folder.rules.is_empty(), "rules/: no rule holds for everyone, such as tenancy"),
-        (folder.guards.is_empty(), "guards/: nothing is stated that every change must keep"),
-        (folder.tests.is_empty(), "tests/: nothing is tried before a set goes live"),
+        (
+            folder.rules.is_empty(),
+            "rules/ has no policy: no rule applies to everyone, such as tenancy",
+        ),
+        (folder.guards.is_empty(), "guards/ has no policy: no guard limits what a change may do"),
+        (folder.tests.is_empty(), "tests/ has no cases: nothing is tested before a set goes live"),
     ] {
         if missing {
             folder.notes.push(format!("the folder has no {what}"));

@@ -1,4 +1,4 @@
-//! Formatting of policy files, by Cedar's own formatter.
+//! Formatting of policy files, with Cedar's own formatter.
 //!
 //! Changes white space only; a file that does not parse is left alone.
 

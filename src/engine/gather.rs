@@ -1,8 +1,8 @@
-//! From a question to what Cedar evaluates: principal, resource, context and the few entities
-//! that a decision can see.
+//! From a query to Cedar's input: principal, resource, context and the few entities that a decision
+//! can read.
 //!
-//! What the store knows wins over what the caller says; what is built conforms to the schema, or
-//! the attribute at fault is named. Never decides, never reads more members than are named.
+//! The store's data takes precedence over the caller's; the result conforms to the schema, or the
+//! attribute at fault is named. Does not decide, and reads only the members that are named.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -22,11 +22,11 @@ use crate::clock;
 use crate::domain::query::member;
 use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 
-/// How many steps from principal, resource and context a condition may reach; the gate refuses
-/// policies that reach further.
+/// How many references from principal, resource and context a condition may follow; policies that
+/// need more are refused at load.
 pub(super) const REACH: usize = 2;
 
-/// Who asks.
+/// The subject.
 #[derive(Clone, Copy)]
 pub(super) enum Principal<'a> {
     /// A member, as the directory holds it.
@@ -35,20 +35,20 @@ pub(super) enum Principal<'a> {
     Stored(&'a EntityUid, &'a StoredEntity),
 }
 
-/// One question whose names are understood.
+/// One query with resolved names.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) principal: Principal<'a>,
     pub(super) query: &'a Query<'a>,
     pub(super) action: &'a ActionInfo,
     pub(super) resource_type: usize,
-    /// The account of a resource that names none.
+    /// The account of a resource without one.
     pub(super) default_account: Option<&'a str>,
-    /// Asks as if the resource were in this account.
+    /// Evaluates as if the resource were in this account.
     pub(super) moved_to: Option<&'a str>,
 }
 
-/// What Cedar is given.
+/// Cedar's input.
 pub(super) struct Gathered {
     pub(super) request: Request,
     pub(super) entities: Entities,
@@ -64,10 +64,10 @@ pub(super) struct Gatherer<'g, M> {
     pub(super) members: &'g M,
 }
 
-/// What a caller says of an entity: names and values.
+/// The attributes that a caller gives of an entity.
 type Said<'q> = [(Cow<'q, str>, Value<'q>)];
 
-/// An entity under way: its uid, its own lineage, and what its attributes name.
+/// An entity under construction: its uid, its ancestors, and what its attributes name.
 struct Drawn {
     uid: EntityUid,
     entity: Option<Entity>,
@@ -75,7 +75,7 @@ struct Drawn {
 }
 
 impl<M: Members> Gatherer<'_, M> {
-    /// Gathers everything for one question.
+    /// Gathers everything for one query.
     ///
     /// # Errors
     /// The attributes that do not conform to the schema.
@@ -112,7 +112,7 @@ impl<M: Members> Gatherer<'_, M> {
         })
     }
 
-    /// The principal, and the lineage of its role.
+    /// The principal, and the ancestors of its role.
     fn principal(
         &self,
         case: &Case<'_>,
@@ -136,8 +136,8 @@ impl<M: Members> Gatherer<'_, M> {
         }
     }
 
-    /// What the caller says of the member who asks: as the subject and, where the question is about
-    /// the same member, as the resource. It is one entity, of which one thing holds.
+    /// The attributes that the caller gives of the member who asks: as the subject and, if the
+    /// query is about the same member, as the resource. Both must agree.
     fn said_of_subject<'q>(
         &self,
         case: &Case<'q>,
@@ -167,8 +167,8 @@ impl<M: Members> Gatherer<'_, M> {
         faults.unless_any(said)
     }
 
-    /// A member, in `account`, with the lineage of its role. `said` fills only what the store
-    /// does not know.
+    /// A member, in `account`, with the ancestors of its role. `said` only adds what the store does
+    /// not know.
     fn member(
         &self,
         view: &MemberView<'_>,
@@ -243,21 +243,22 @@ impl<M: Members> Gatherer<'_, M> {
         self.said_resource(case, uid, named).map_err(of_resource)
     }
 
-    /// No caller changes what the subject is by asking about it.
+    /// Refuses attributes of a resource that is the subject: no caller may change the subject.
     fn says_nothing(&self, case: &Case<'_>) -> Result<(), BadAttributes> {
         let declared = &self.names.shape(case.resource_type).attributes;
         let mut names = declared.iter().map(|attribute| attribute.name.as_str());
         match names.find(|name| member(case.query.resource.properties, name).is_some()) {
             Some(name) => {
-                let why = "cannot be said of the subject itself: `entities.json` holds it";
+                let why =
+                    "cannot be given for the subject itself: its entity is in `entities.json`";
                 Err(BadAttributes::because(why).within(name))
             }
             None => Ok(()),
         }
     }
 
-    /// A resource of `entities.json`: what the caller says of its attributes wins, the stored
-    /// parents win over the caller's account.
+    /// A resource of `entities.json`: the caller's attributes take precedence, but the stored
+    /// parents take precedence over the caller's account.
     fn stored_resource(
         &self,
         case: &Case<'_>,
@@ -288,7 +289,7 @@ impl<M: Members> Gatherer<'_, M> {
             && self.names.get(case.resource_type).is_some_and(|info| info.in_account)
         {
             let account = self.uid(self.names.account, account)?;
-            // What is in the account already stays where it is.
+            // What is in the account already stays.
             if !lineage.contains(&account) {
                 let accounts = self.names.name(self.names.account);
                 lineage = self.stored.lineage_without(uid.clone(), accounts);
@@ -304,8 +305,8 @@ impl<M: Members> Gatherer<'_, M> {
         Ok(Drawn { entity: Some(entity), uid, lineage })
     }
 
-    /// The account of a stored resource that has none, where there is one account only and the question
-    /// names no other. None for what others are in: they would be in the account, too.
+    /// The account of a stored resource without one, if there is a single account and the query
+    /// names no other. None for the parent of others: they would be in the account, too.
     pub(super) fn default_of_stored<'c>(
         &self,
         case: &Case<'c>,
@@ -346,12 +347,12 @@ impl<M: Members> Gatherer<'_, M> {
             }
         };
         let is_account_bad = faults.is_any();
-        // Whatever is in it would be in the account, too: a caller would move members and stored
+        // Everything in it would be in the account, too: a caller could move members and stored
         // entities by asking about it.
         let holds_others = case.resource_type == self.names.role || self.stored.are_in(&uid);
         if account.is_some() && may_be_in_account && holds_others {
             let why = format!(
-                "cannot be said of `{uid}`, which others are in: store it in `entities.json` with its account"
+                "cannot be given for `{uid}`, which is the parent of others: store it in `entities.json` with its account"
             );
             return Err(BadAttributes::because(why).within("account"));
         }
@@ -363,7 +364,7 @@ impl<M: Members> Gatherer<'_, M> {
                     filled = Value::String(Cow::Borrowed(slug.as_ref()));
                     Some(&filled)
                 }
-                // Named already, where what is said is no account.
+                // Already reported if the account is invalid.
                 (None, "account") if is_account_bad => continue,
                 (None, "account") => None,
                 (_, name) => member(said.properties, name),
@@ -378,7 +379,7 @@ impl<M: Members> Gatherer<'_, M> {
         }
         let attributes = faults.unless_any(attributes)?;
         let mut lineage = vec![uid.clone()];
-        // Policies are validated for parents that the schema allows; another would be a surprise.
+        // Policies are validated for the parents that the schema allows; there must be no other.
         if let Some(slug) = account.as_ref().filter(|_| may_be_in_account) {
             lineage.extend(self.stored.lineage(self.uid(self.names.account, slug)?));
         }
@@ -389,7 +390,8 @@ impl<M: Members> Gatherer<'_, M> {
         Ok(Drawn { entity: Some(entity(uid.clone(), attributes, parents)?), uid, lineage })
     }
 
-    /// Adds what attributes name: stored entities and members, as far as a condition may reach.
+    /// Adds the entities that attributes name, stored ones and members, as far as a condition may
+    /// follow references.
     ///
     /// # Errors
     /// A member that lacks an attribute which only its caller could say: left out, it would be in
@@ -426,7 +428,7 @@ impl<M: Members> Gatherer<'_, M> {
         Ok(())
     }
 
-    /// The account that the caller puts a resource into: a bare slug, or the entity's JSON form.
+    /// The account that the caller gives for a resource: a bare slug, or the entity's JSON form.
     pub(super) fn said_account<'a>(
         &self,
         said: &EntityRef<'a>,
@@ -446,7 +448,8 @@ impl<M: Members> Gatherer<'_, M> {
     }
 }
 
-/// The context: declared members of `context`, and `context.action` from the action's properties.
+/// The context: the declared attributes of `context`, and `context.action` from the action's
+/// properties.
 fn context(case: &Case<'_>, named: &mut Named) -> Result<Context, BadAttributes> {
     let shape = &case.action.context;
     if shape.attributes.is_empty() {
@@ -488,7 +491,7 @@ pub(super) fn is_supplied(name: &str) -> bool {
     )
 }
 
-/// Whether a declared type can hold what the store supplies under this name.
+/// Whether a declared type can hold the value that the store supplies for this name.
 pub(super) fn can_hold(names: &Names, name: &str, kind: &Type) -> bool {
     let is = |index: usize, of: &cedar_policy::EntityTypeName| names.name(index) == Some(of);
     match (name, kind) {
@@ -517,7 +520,8 @@ fn supplied<'v>(view: &MemberView<'v>, account: &'v str, name: &str, kind: &Type
     }
 }
 
-/// A moment as Cedar's `datetime` reads it: the fraction of a second has three digits or is absent.
+/// A time in the form of Cedar's `datetime`: the fraction of a second has three digits or is
+/// absent.
 fn datetime(at: Timestamp) -> String {
     let text = clock::rfc3339(at);
     match text.trim_end_matches('Z').split_once('.') {
@@ -541,7 +545,7 @@ fn of_resource(bad: BadAttributes) -> BadAttributes {
     bad.within("resource.properties")
 }
 
-/// What Cedar itself refuses: an extension's text, above all.
+/// A fault that Cedar itself reports, usually of an extension's text.
 fn broken(what: &str, fault: &dyn std::error::Error) -> BadAttributes {
     BadAttributes::because(format!("{what}: {fault}"))
 }

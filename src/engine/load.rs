@@ -1,8 +1,8 @@
-//! The gate: from a folder's files to a snapshot, all or nothing.
+//! The loader: from the files of a folder to a snapshot, all or nothing.
 //!
-//! Every step collects its faults, and the steps that can still run do, so that one look shows
-//! everything that is wrong. Nothing is repaired, nothing is skipped: a file that is not
-//! understood is a fault. Never looks at the live set and never swaps anything.
+//! Every step collects its faults, and independent steps still run after a fault, so that one run
+//! reports everything that is wrong. Nothing is repaired or skipped: a file that is not understood
+//! is a fault. Does not read or replace the live set.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::resume_unwind;
@@ -30,26 +30,26 @@ use super::validate::validate;
 use super::{PolicyMeta, Snapshot};
 use crate::domain::{Digest, PolicyFiles, RoleId, counted, limits};
 
-/// More policies for everyone than this, on one kind of question, is worth a word at load.
+/// With more policies for everyone than this on one kind of query, the load notes it.
 const EVERYONE_NOTE: usize = 64;
 
-/// The step in which no file is read any more.
+/// The step after all files were read.
 const SLICES: &str = "the whole set";
 
-/// What one passage through the gate found out, so that it need not be found out again.
+/// The results of a check, so that it need not be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// What was noticed without being refused.
+    /// Notes that did not lead to a refusal.
     pub notes: Vec<String>,
     /// How many tests passed.
     pub tests: usize,
 }
 
-/// How a folder is taken through the gate.
+/// How a folder is loaded.
 pub enum Passage<'p> {
-    /// Every check; told is which file or step comes next.
+    /// With every check; the callback gets the current file or step.
     Whole(&'p (dyn Fn(&str) + Sync)),
-    /// The very same files have passed: what only checks is left out.
+    /// The same files have passed: steps that only check are left out.
     Again(Found),
 }
 
@@ -62,8 +62,8 @@ impl Passage<'_> {
 }
 
 impl Snapshot {
-    /// Takes a folder through the gate. `held` are the roles that members hold, with how many
-    /// members: none of them may disappear.
+    /// Loads a folder. `held` are the roles that members have, with the number of members: none of
+    /// them may disappear.
     ///
     /// # Errors
     /// Every fault that was found; there is no snapshot then.
@@ -71,8 +71,8 @@ impl Snapshot {
         Self::pass(files, held, &Passage::Whole(&|_| {}))
     }
 
-    /// The same, as `passage` says. On a thread of its own, whose stack is as large as the bounds of
-    /// what nests take for granted, with a margin.
+    /// The same with a given passage. Runs on its own thread, whose stack is larger than the
+    /// nesting limits require.
     ///
     /// # Errors
     /// Every fault that was found, up to a bound; there is no snapshot then.
@@ -121,7 +121,7 @@ fn load(
         let most = limits::POLICIES_MAX;
         faults.push(PolicyFault::new("", format!("the folder holds more than {most} policies")));
     }
-    // A set that is too large is not worth the time that validating it would take.
+    // A set that is too large is not validated, which would take long.
     let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
         return Err(faults);
     };
@@ -140,7 +140,7 @@ fn load(
     draft.finish(passage)
 }
 
-/// What passed every check of single files.
+/// What has passed the checks of single files.
 struct Draft<'f> {
     files: &'f PolicyFiles,
     folder: Folder<'f>,
@@ -152,7 +152,7 @@ struct Draft<'f> {
     guards: usize,
 }
 
-/// What the syntax of one policy tells.
+/// What the syntax of one policy shows.
 struct Understood {
     policy: Policy,
     scope: Scope,
@@ -178,7 +178,7 @@ impl Understood {
 }
 
 impl Draft<'_> {
-    /// Slices, then the folder's own tests on those slices.
+    /// Builds the slices, then runs the folder's own tests on them.
     fn finish(mut self, passage: &Passage<'_>) -> Result<Snapshot, Vec<PolicyFault>> {
         passage.tell(SLICES);
         let whole = |message: String| vec![PolicyFault::new("", message)];
@@ -310,7 +310,7 @@ fn read_cards(
                 file,
                 "more than one policy carries `@role`: keep it on the one that introduces the role",
             )),
-            // A file that did not parse has said so already.
+            // A file that did not parse is reported already.
             None if faults.iter().any(|fault| fault.file == file) => {}
             None => faults.push(PolicyFault::new(
                 file,
@@ -348,7 +348,7 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
     (faults.len() == found).then_some(RoleCard { id, title, summary, best_for })
 }
 
-/// A policy in the wrong folder does something else than it says: a guard would permit.
+/// A policy in the wrong folder has another effect than intended: a guard would permit.
 fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for (policies, key, place) in [(live, "guard", "guards"), (guards, "role", "roles")] {
         for placed in policies.iter().filter(|placed| placed.annotation(key).is_some()) {
@@ -362,7 +362,7 @@ fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<Pol
     }
 }
 
-/// A guard says which kind of statement it is, and states it by permitting.
+/// A guard names its kind, and is a `permit`.
 fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
     for guard in guards {
         if is_full(faults) {
@@ -381,7 +381,7 @@ fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
 }
 
 fn check_held(cards: &[RoleCard], held: &[(RoleId, usize)], faults: &mut Vec<PolicyFault>) {
-    // While role files are at fault, their roles have not disappeared: one fault says enough.
+    // While role files are at fault, their roles have not disappeared: one fault is enough.
     if faults.iter().any(|fault| fault.file.starts_with("roles/")) {
         return;
     }
@@ -430,13 +430,13 @@ fn read_entities(
     stored
 }
 
-/// Every attribute name that a policy reads with `.` or asks for with `has`.
+/// Every attribute name that a policy reads with `.` or tests with `has`.
 fn mentions(json: &Json, into: &mut HashSet<String>) {
     match json {
         Json::Object(members) => {
             for (key, value) in members {
                 if matches!(key.as_str(), "." | "has") {
-                    // `has a.b` asks for a list of names.
+                    // `has a.b` tests a list of names.
                     let names = match value.get("attr") {
                         Some(Json::Array(names)) => names.as_slice(),
                         Some(name) => std::slice::from_ref(name),
@@ -475,7 +475,7 @@ fn known_roles(
     uids.into_iter().map(|uid| (uid.id().unescaped().to_owned(), stored.lineage(uid))).collect()
 }
 
-/// Runs the folder's tests on the slices that will answer.
+/// Runs the folder's tests on the new slices.
 fn run_tests(
     snapshot: &Snapshot,
     files: &[(String, String)],
@@ -499,7 +499,7 @@ fn run_tests(
 }
 
 impl Snapshot {
-    /// Judges a test's own request among its own entities and the stored ones.
+    /// Evaluates a test's own request with its entities and the stored ones.
     fn try_out(&self, request: &Request, given: &Entities) -> Outcome {
         let nothing = Outcome { allowed: false, reasons: Default::default(), errors: 0 };
         let (Some(principal), Some(action), Some(resource)) =

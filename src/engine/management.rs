@@ -1,8 +1,8 @@
-//! Whether management can ask a policy set: what it sends, against what the schema requires.
+//! Whether management's own queries conform to the schema of a policy set.
 //!
-//! The console, the API and sign-in ask the policies themselves, with what the store knows and
-//! nothing else. A required attribute that the store does not supply would deny every such
-//! question, and lock all administrators out: such a set is refused.
+//! The console, the API and sign-in query the policies with what the store supplies and nothing
+//! else. A required attribute that the store does not supply would deny every such query and lock
+//! all administrators out: such a set is refused.
 
 use super::fault::PolicyFault;
 use super::folder::SCHEMA;
@@ -10,20 +10,20 @@ use super::gather::{can_hold, is_supplied};
 use super::types::Attribute;
 use super::{Cell, Snapshot};
 
-/// A role that may do both in the own account administers it.
+/// A role that may do both on its own account administers it.
 pub(super) const ADMINISTERING: [&str; 2] = ["team:edit", "roles:assign"];
 
-/// What management asks about people; without a value, or for `roles:assign` with the role.
+/// Management's queries about people; without a value, or with the role for `roles:assign`.
 const PEOPLE: [&str; 5] = ["team:view", "team:invite", "team:edit", "team:remove", "roles:assign"];
 
-/// What management asks about the account's settings.
+/// Management's queries about the account's settings.
 const SETTINGS: [&str; 2] = ["settings:view", "settings:edit"];
 
-/// So many cells are named in a note.
+/// The number of cells named in a note.
 const NAMED: usize = 10;
 
 impl Snapshot {
-    /// What keeps management from asking about people at all, and what limits it.
+    /// What prevents management's queries about people, as faults, or limits them, as notes.
     pub(super) fn unaskable(&self) -> (Vec<PolicyFault>, Vec<String>) {
         let (mut faults, mut notes) = (Vec::<String>::new(), Vec::new());
         if !PEOPLE.iter().any(|action| self.members_ask(action)) {
@@ -36,7 +36,7 @@ impl Snapshot {
             faults.extend(self.lacking(invite, "Invite", |name| name == "account"));
         }
         let account = self.lacking(self.names.account, "Account", |_| false);
-        // The accounts of `entities.json` have theirs.
+        // The accounts of `entities.json` have the attribute.
         notes.extend(account.map(|sentence| {
             format!("{sentence}; of an account that is not in `entities.json` everything is denied")
         }));
@@ -49,7 +49,7 @@ impl Snapshot {
         (faults.into_iter().map(|why| PolicyFault::new(SCHEMA, why)).collect(), notes)
     }
 
-    /// The note of a set that lets members administer and gives no role all that it takes.
+    /// The note for a set that lets members administer but gives no role all that it takes.
     pub(super) fn nobody_administers(&self) -> Option<String> {
         let can_be = ADMINISTERING.iter().all(|action| self.applies(action, self.names.account));
         (can_be && self.administering.is_empty()).then(|| {
@@ -57,7 +57,8 @@ impl Snapshot {
         })
     }
 
-    /// What the roles may still do while suspended, as notes; none with a rule like the shipped one.
+    /// What the roles may still do while suspended, as notes; none with a rule like the built-in
+    /// one.
     #[must_use]
     pub fn allowed_while_suspended(&self) -> Vec<String> {
         let matrix = self.matrix();
@@ -107,7 +108,7 @@ impl Snapshot {
         )
     }
 
-    /// What of an action's context management cannot fill.
+    /// What management cannot supply of an action's context.
     fn context_at_fault(&self, action: &str) -> Vec<String> {
         let info = self.names.action_index(action).and_then(|at| self.names.actions.get(at));
         let attributes = info.map(|info| info.context.attributes.as_slice()).unwrap_or_default();
@@ -126,7 +127,7 @@ impl Snapshot {
         attributes.iter().filter_map(fault).collect()
     }
 
-    /// Whether members may ask this on an account or on a member.
+    /// Whether members may ask this about an account or a member.
     fn members_ask(&self, action: &str) -> bool {
         [self.names.account, self.names.user].iter().any(|kind| self.applies(action, *kind))
     }

@@ -1,9 +1,8 @@
-//! The matrix: which role may do what.
+//! The permission matrix: which role may do what.
 //!
-//! A cell is tried out with a made-up member and resource: in the own account, in another, in
-//! none; active and suspended. For a determined policy ([`super::determined`]) one made-up member
-//! stands for all. Any other makes a cell `depends`, and is named: whether it allows cannot be
-//! said for a role.
+//! A cell is evaluated with a synthetic member and resource: in the member's account, in another
+//! account, in none; active and suspended. For a determined policy ([`super::determined`]) one
+//! synthetic member is representative. Any other policy makes a cell `depends`, and is named.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +18,14 @@ use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
 use crate::domain::{EntityRef, MemberView, Query, RoleId, Texts, Timestamp, Value};
 
-/// What a role may do with one action on one type of resource, in the own account.
+/// What a role may do with one action on one type of resource, on its own account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// Whatever the attributes are.
     Allowed,
     /// Whatever the attributes are.
     Denied,
-    /// An attribute, an identity or the context decides.
+    /// It depends on an attribute, an identity or the context.
     Depends,
 }
 
@@ -47,21 +46,21 @@ impl Cell {
 pub struct MatrixRow {
     /// The action's name.
     pub action: String,
-    /// The type, in its snake form.
+    /// The type, in snake case.
     pub resource: String,
-    /// One cell a role, in the order of [`Matrix::roles`].
+    /// One cell for each role, in the order of [`Matrix::roles`].
     pub cells: Vec<Cell>,
-    /// The same of a suspended member.
+    /// The same for a suspended member.
     pub suspended: Vec<Cell>,
-    /// The policies that each cell depends on, by id; none but where it says `depends`.
+    /// The policies that each cell depends on, by id; none unless the cell is `depends`.
     pub depends_on: Vec<Arc<[String]>>,
 }
 
-/// So many policies are named in a row.
+/// The number of policies named in a row.
 const NAMED: usize = 20;
 
 impl MatrixRow {
-    /// The policies that some cell of the row depends on, sorted; the first of many.
+    /// The policies that the cells of the row depend on, sorted; at most the first ones.
     #[must_use]
     pub fn policies(&self) -> Vec<String> {
         let all: BTreeSet<&String> = self.depends_on.iter().flat_map(|ids| ids.iter()).collect();
@@ -78,7 +77,7 @@ pub struct Matrix {
     pub rows: Vec<MatrixRow>,
 }
 
-/// Where a made-up resource is, seen from the made-up member.
+/// Where the synthetic resource is, relative to the synthetic member.
 #[derive(Clone, Copy)]
 enum Place {
     Own,
@@ -86,7 +85,7 @@ enum Place {
     Nowhere,
 }
 
-/// A situation that a made-up member is tried in.
+/// A situation in which a synthetic member is evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Situation {
     active: bool,
@@ -94,7 +93,8 @@ pub(super) struct Situation {
     pub(super) label: &'static str,
 }
 
-/// All that a determined policy can tell apart. The first is the one that the matrix shows.
+/// All situations that a determined policy can distinguish. The first is the one that the matrix
+/// shows.
 pub(super) const SITUATIONS: [Situation; 6] = {
     use Place::{Nowhere, Other, Own};
     [
@@ -111,7 +111,7 @@ pub(super) const SITUATIONS: [Situation; 6] = {
     ]
 };
 
-/// What the determined policies say in one situation.
+/// The result of the determined policies in one situation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Certain {
     Forbidden,
@@ -120,7 +120,7 @@ pub(super) enum Certain {
     Permitted,
 }
 
-/// The policies that could concern a role on one action and type, and are not determined.
+/// The policies that could apply to a role on one action and type, and are not determined.
 #[derive(Debug, Default)]
 pub(super) struct Depending<'s> {
     pub(super) permits: BTreeSet<&'s str>,
@@ -128,7 +128,7 @@ pub(super) struct Depending<'s> {
 }
 
 impl<'s> Depending<'s> {
-    /// What the answer depends on, given what is certain; nothing where that decides.
+    /// What the result depends on, given the determined part; nothing if that is decisive.
     pub(super) fn on(&self, certain: Certain) -> BTreeSet<&'s str> {
         match certain {
             Certain::Permitted => self.forbids.clone(),
@@ -150,14 +150,14 @@ impl<'s> Depending<'s> {
 }
 
 impl Snapshot {
-    /// The matrix of all roles. The first call tries out every cell, which takes a while: make it
-    /// apart from the threads that answer decisions.
+    /// The matrix of all roles. The first call evaluates every cell, which takes a while: not for
+    /// decision threads.
     #[must_use]
     pub fn matrix(&self) -> Arc<Matrix> {
         Arc::clone(self.matrix.get_or_init(|| Arc::new(self.tried_out())))
     }
 
-    /// The matrix, where it was asked for before.
+    /// The matrix, if it was computed before.
     #[must_use]
     pub fn known_matrix(&self) -> Option<Arc<Matrix>> {
         self.matrix.get().map(Arc::clone)
@@ -165,7 +165,7 @@ impl Snapshot {
 
     fn tried_out(&self) -> Matrix {
         let roles: Vec<RoleId> = self.roles().iter().map(|card| card.id.clone()).collect();
-        // Most cells depend on the same policies, if on any: each list is kept once.
+        // Most cells depend on the same policies, if on any: each list is stored once.
         let mut lists: BTreeMap<BTreeSet<&str>, Arc<[String]>> = BTreeMap::new();
         let mut rows = Vec::new();
         for (action, resource) in self.asked() {
@@ -222,7 +222,7 @@ impl Snapshot {
         names.into_iter().collect()
     }
 
-    /// Every action with every type of resource that members may ask it on.
+    /// Every action with every type of resource on which members may do it.
     pub(super) fn asked(&self) -> Vec<(String, String)> {
         let mut asked = Vec::new();
         for (action, info) in self.names.actions.iter().enumerate() {
@@ -241,8 +241,8 @@ impl Snapshot {
         self.depending(role, action, resource).cell(self.certain(role, action, resource, shown))
     }
 
-    /// The environment of a cell, with its action and type; `None` for a role, an action or a
-    /// type that this set does not have.
+    /// The environment of a cell, with its action and type; `None` if this set does not have the
+    /// role, the action or the type.
     fn env_of(&self, role: &RoleId, action: &str, resource: &str) -> Option<(&Env, usize, usize)> {
         let (action, kind) = (self.names.action_index(action)?, self.names.type_index(resource)?);
         let env = self.slices.env(self.names.user, action, kind)?;
@@ -278,16 +278,16 @@ impl Snapshot {
         depending
     }
 
-    /// The accounts of the made-up member and of a stranger; of those that the schema lists, where
-    /// it lists any.
+    /// The accounts of the synthetic member and of another one; from the list of the schema, if it
+    /// has one.
     fn accounts(&self) -> (&str, &str) {
         let listed = self.names.get(self.names.account).and_then(|info| info.ids.as_deref());
         let at = |at: usize| listed.and_then(|ids| ids.get(at)).map(String::as_str);
         (at(0).unwrap_or("matrix-own"), at(1).unwrap_or("matrix-other"))
     }
 
-    /// Tries the determined policies of one cell in one situation. What this set does not have is
-    /// forbidden to nobody and permitted to nobody.
+    /// Evaluates the determined policies of one cell in one situation. What this set does not have
+    /// is neither permitted nor forbidden.
     pub(super) fn certain(
         &self,
         role: &RoleId,
@@ -346,8 +346,8 @@ impl Snapshot {
             moved_to: None,
         };
         let gatherer = Gatherer { names: &self.names, stored: &self.stored, members: &NoMembers };
-        // A resource that cannot be made in this situation (its account is required, say) is a
-        // deny there, whatever any policy says.
+        // A resource that cannot exist in this situation (for example because its account is
+        // required) is a deny there.
         let Ok(gathered) = gatherer.gather(&case) else { return Certain::Forbidden };
         let keys = Keys {
             role: Some(role.as_str()),
@@ -381,7 +381,7 @@ impl Snapshot {
         self.meta.get(text).is_some_and(|meta| meta.determined)
     }
 
-    /// False where the scope names another role than these.
+    /// False if the scope names another role.
     fn concerns(&self, scope: &Scope, role_lineage: &[cedar_policy::EntityUid]) -> bool {
         let role_type = self.names.name(self.names.role);
         scope
@@ -391,8 +391,8 @@ impl Snapshot {
     }
 }
 
-/// The least that conforms to a shape: every required attribute, with a value that no determined
-/// policy reads; `known` are said elsewhere.
+/// The minimal attributes that conform to a shape: all required ones, with values that no
+/// determined policy reads; `known` are supplied elsewhere.
 fn defaults(shape: &Shape, known: fn(&str) -> bool) -> Record<'static> {
     let mut record = Record::new();
     for attribute in &shape.attributes {

@@ -1,11 +1,11 @@
-//! Remembered answers: where only role, account and suspension can decide, Cedar is asked once.
+//! The decision cache: if only role, account and suspension can matter, Cedar is asked once.
 //!
-//! A role in an environment qualifies when each policy that could concern it there is determined
-//! ([`super::determined`], a positive list) and nothing else about the question could fail to
-//! conform. Then two questions that agree in role, suspension and the resource's account
-//! (the own one, another, none) have the same answer. Cedar stays the only judge: nothing is
-//! answered from here that it has not answered for an equal question. Belongs to one snapshot and
-//! ends with it; its size is fixed at load, so no caller can make it grow.
+//! A role in an environment qualifies if each policy that could apply there is determined
+//! ([`super::determined`], a positive list) and nothing else about the query could fail to conform.
+//! Then two queries that agree in role, suspension and the resource's account (the member's own,
+//! another, none) have the same decision. Every cached decision was made by Cedar for an equivalent
+//! query. The cache belongs to one snapshot; its size is fixed at load, so that no caller can make
+//! it grow.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -19,10 +19,10 @@ use crate::domain::{Query, Standing, Value};
 const UNKNOWN: u8 = 0;
 const DENIED: u8 = 1;
 const ALLOWED: u8 = 2;
-/// More than the place decides here: nothing is ever remembered.
+/// Other facts matter here: never cached.
 const DEPENDS: u8 = 3;
 
-/// Which account a resource is in, seen from the member who asks.
+/// The account of a resource, relative to the member who asks.
 #[derive(Clone, Copy)]
 enum Relation {
     Own,
@@ -30,14 +30,14 @@ enum Relation {
     Nowhere,
 }
 
-/// So many situations differ for one role: two of suspension, three of relation.
+/// The number of situations of one role: two of suspension, three of relation.
 const SITUATIONS: usize = 6;
 
-/// Where the answer to a question is remembered.
+/// The place of a decision in the cache.
 #[derive(Clone, Copy)]
 pub(super) struct Place(usize);
 
-/// The answers of one environment: one byte for each role and situation.
+/// The decisions of one environment: one byte for each role and situation.
 #[derive(Debug)]
 pub(super) struct Memory {
     answers: Box<[AtomicU8]>,
@@ -50,14 +50,14 @@ impl Memory {
         Self { answers, held: AtomicUsize::new(0) }
     }
 
-    /// Remembers nothing for a role from now on.
+    /// Excludes a role from the cache.
     pub(super) fn leave_out(&mut self, role: usize) {
         for cell in self.answers.iter_mut().skip(role * SITUATIONS).take(SITUATIONS) {
             *cell.get_mut() = DEPENDS;
         }
     }
 
-    /// How many answers it holds.
+    /// The number of cached decisions.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -80,8 +80,8 @@ impl Memory {
     }
 }
 
-/// Whether answers about members and this type of resource may be remembered, as far as the
-/// schema decides it. Stored entities could give anybody further attributes and parents.
+/// Whether decisions about members and this type of resource may be cached, as far as the schema is
+/// concerned. Stored entities could give any member further attributes and parents.
 pub(super) fn qualifies(names: &Names, stored: &Stored, principal: usize, resource: usize) -> bool {
     let attributes = &names.shape(resource).attributes;
     let resource_is_plain = if resource == names.account {
@@ -91,7 +91,7 @@ pub(super) fn qualifies(names: &Names, stored: &Stored, principal: usize, resour
             .iter()
             .all(|found| found.name == "account" && can_hold(names, &found.name, &found.kind))
     };
-    // An id that the schema does not list is refused, and no place tells ids apart.
+    // An id that the schema does not list is refused, and the cache does not distinguish ids.
     let any_id = |kind| names.get(kind).is_some_and(|info| info.ids.is_none());
     stored.is_empty()
         && [names.user, names.account, resource].into_iter().all(any_id)
@@ -101,21 +101,21 @@ pub(super) fn qualifies(names: &Names, stored: &Stored, principal: usize, resour
         && names.shape(names.user).attributes.iter().all(|found| is_supplied(&found.name))
 }
 
-/// What tells the place of a question of a member.
+/// What determines the cache place of a member's query.
 pub(super) struct Situation<'s> {
     pub(super) standing: Standing<'s>,
     /// The number of the member's role.
     pub(super) role: usize,
     pub(super) query: &'s Query<'s>,
-    /// What the action's context may hold.
+    /// The attributes that the action's context may have.
     pub(super) context: &'s Shape,
     /// Whether the resource is an account.
     pub(super) is_account: bool,
-    /// The account of a resource that names none.
+    /// The account of a resource without one.
     pub(super) default_account: Option<&'s str>,
 }
 
-/// The place of a question; `None` where this one must be asked in full.
+/// The cache place of a query; `None` if it must be evaluated.
 pub(super) fn place(situation: &Situation<'_>) -> Option<Place> {
     let Situation { standing, role, query, context, .. } = *situation;
     let context_is_plain = context.attributes.is_empty()
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// An explained answer is never remembered, so asking for it asks Cedar.
+    /// An explained decision is never cached, so asking for it asks Cedar.
     #[test]
     fn what_is_remembered_is_what_cedar_says() {
         let (mut asked, mut recalled, mut allowed) = (0_u32, 0_u32, 0_u32);

@@ -1,7 +1,8 @@
-//! What the schema calls things, and how callers may spell it.
+//! The names of the schema, and the spellings that callers may use.
 //!
-//! Entity types and actions by every spelling of the contract, with their shapes. The only types
-//! known here by name are `User`, `Role` and `Account`; no role, feature or action of a product.
+//! Maps entity types and actions from every spelling of the contract to their shapes. Only the
+//! types `User`, `Role` and `Account` are known by name; no role, feature or action of a product
+//! is.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,9 +21,9 @@ pub(super) struct TypeInfo {
     /// The base name in snake case: `bot_flow` for `BotFlow`.
     pub(super) snake: String,
     pub(super) shape: Shape,
-    /// The ids that such an entity may have, where the schema lists them.
+    /// The ids that such an entity may have, if the schema lists them.
     pub(super) ids: Option<Vec<String>>,
-    /// Whether the schema lets such an entity be in an `Account`.
+    /// Whether such an entity may be in an `Account`.
     pub(super) in_account: bool,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct TypeInfo {
 pub(super) struct ActionInfo {
     pub(super) uid: EntityUid,
     pub(super) context: Shape,
-    /// The action and its groups, where it is in any: a condition may ask `action in`.
+    /// The action with its groups, if it is in any, for conditions with `action in`.
     pub(super) entity: Option<Entity>,
     /// The action itself and every group it is in.
     pub(super) lineage: Vec<EntityUid>,
@@ -49,7 +50,7 @@ pub(super) struct Names {
     action_spellings: Spellings,
 }
 
-/// Filled from the policy folder alone, so that no caller can make names meet in one place.
+/// Built from the policy folder alone, so that no caller can cause hash collisions.
 type Spellings = HashMap<String, usize, RandomState>;
 
 impl Names {
@@ -94,17 +95,17 @@ impl Names {
         }
     }
 
-    /// The entity type that a caller means.
+    /// The entity type for a caller's spelling.
     pub(super) fn type_index(&self, spelling: &str) -> Option<usize> {
         self.type_spellings.get(spelling).copied()
     }
 
-    /// The action that a caller means.
+    /// The action for a caller's spelling.
     pub(super) fn action_index(&self, id: &str) -> Option<usize> {
         self.action_spellings.get(id).copied()
     }
 
-    /// Finds a type by its name in the schema.
+    /// The index of a type by its name in the schema.
     pub(super) fn index_of(&self, name: &EntityTypeName) -> Option<usize> {
         self.types.iter().position(|info| info.name == *name)
     }
@@ -124,14 +125,14 @@ impl Names {
         self.types.get(index).map_or(&NONE, |info| &info.shape)
     }
 
-    /// Marks what some policy reads; the rest need not be built for a question.
+    /// Marks the attributes that a policy reads; others need not be built for a query.
     pub(super) fn mark_mentioned(&mut self, mentioned: &HashSet<String>) {
         for attribute in self.types.iter_mut().flat_map(|info| &mut info.shape.attributes) {
             attribute.mentioned = mentioned.contains(&attribute.name);
         }
     }
 
-    /// Makes a uid of a type known by index.
+    /// A uid of a type by index.
     pub(super) fn uid(&self, index: usize, id: &str) -> Option<EntityUid> {
         let name = self.types.get(index)?.name.clone();
         Some(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
@@ -192,7 +193,7 @@ fn people(
     found
 }
 
-/// A member is in a role and in an account: policies must be validated for that.
+/// Members must be allowed in roles and in accounts, so that policies are validated for that.
 fn check_parents(schema: &Schema, user: &EntityTypeName, faults: &mut Vec<String>) {
     for group in ["Role", "Account"] {
         let declared = schema

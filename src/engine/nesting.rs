@@ -1,27 +1,27 @@
-//! How deep a text of policies or a schema nests, found before Cedar reads it.
+//! The nesting depth of policy and schema text, computed before Cedar parses it.
 //!
-//! Cedar goes a call deeper for each level of a text, where it parses, validates, evaluates and
-//! forgets it, and a stack that overflows ends the process. Never says whether a text is in order.
+//! Cedar recurses once per level when it parses, validates, evaluates and drops a text, and a stack
+//! overflow ends the process. Does not validate.
 
-/// Brackets in brackets. Each takes Cedar's parser some 25 KiB of a thread's 2 MiB.
+/// Nested brackets. Each level takes Cedar's parser some 25 KiB of a thread's 2 MiB.
 const BRACKETS_MAX: usize = 24;
-/// What stands in one row: operators, conditions, steps to an attribute. Each takes some 2 KiB.
+/// Operators, conditions and attribute accesses in a row. Each takes some 2 KiB.
 const ROW_MAX: usize = 400;
-/// An `if` takes as much as so many operators.
+/// An `if` costs as much as this many operators.
 const IF: usize = 5;
-/// Bytes of the pattern of a `like`, which may take as many steps as it and the text have together when
-/// they are multiplied: a decision must not wait for that.
+/// Bytes of a `like` pattern. Matching may take the product of the lengths of pattern and text, and
+/// must not delay decisions.
 const PATTERN_MAX: usize = 1_000;
-/// The same of all patterns of one policy together.
+/// The same for all patterns of one policy together.
 const PATTERNS_MAX: usize = 10_000;
 
-/// The byte at which a schema nests deeper than any hand writes, and what is too much there.
+/// The position at which a schema nests too deep, and what is too much there.
 pub(super) fn schema_too_deep(text: &str) -> Option<(usize, String)> {
-    // Here `Set<Long>` nests; in a policy these compare.
+    // Here `Set<Long>` nests; in a policy these are comparisons.
     too_deep(&text.replace('<', "(").replace('>', ")"))
 }
 
-/// The same of policies.
+/// The same for policies.
 pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
     let mut depth = Depth { rows: vec![0], sum: 0, steps: 0 };
     let mut rest = text.as_bytes();
@@ -49,7 +49,7 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
             );
             return Some((at, why));
         }
-        // Here a policy ends.
+        // The end of a policy.
         if byte == b';' {
             patterns = 0;
         }
@@ -70,17 +70,17 @@ pub(super) fn too_deep(text: &str) -> Option<(usize, String)> {
     None
 }
 
-/// Whether a token stands for nothing: white space, or a comment.
+/// Whether a token is white space or a comment.
 fn is_blank(token: &[u8]) -> bool {
     token.iter().all(u8::is_ascii_whitespace) || token.starts_with(b"//")
 }
 
-/// The length of a text in quotes, these included.
+/// The length of a string literal, including quotes.
 fn string_length(text: &[u8]) -> usize {
     let mut escaped = true;
     let end = text.iter().position(|byte| {
         let ends = *byte == b'"' && !escaped;
-        // The first quote opens.
+        // The first quote opens it.
         escaped = *byte == b'\\' && !escaped;
         ends
     });
@@ -97,10 +97,10 @@ fn word_length(text: &[u8]) -> usize {
 }
 
 struct Depth {
-    /// Of each open bracket, and of the policy itself: what stands in its row.
+    /// For each open bracket, and for the policy itself: the length of its row.
     rows: Vec<usize>,
     sum: usize,
-    /// Attributes of attributes, and calls on them.
+    /// Chained attribute accesses and method calls.
     steps: usize,
 }
 

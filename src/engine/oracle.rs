@@ -1,10 +1,10 @@
-//! The oracle: over random folders, members and questions, the sliced answer is the answer of
-//! Cedar's own `Authorizer` over the whole set and all entities.
+//! The oracle: a property test that compares decisions with Cedar's own `Authorizer`, which gets
+//! the whole set and all entities, over random folders, members and queries.
 //!
-//! Reasons and errors are equal, and so is the decision, except that an erring `forbid` makes
-//! ours a deny. The oracle reads a question on its own, by Cedar's JSON reader, and shares no
-//! code with `gather` and `slices`. `ORACLE_SEED` and `ORACLE_CASES` choose other questions;
-//! `ORACLE_BYTES` names a file whose bytes choose everything, for a fuzzer that writes one.
+//! Reasons and errors must be equal, and so must decisions, except that a `forbid` that errs denies
+//! here. The oracle reads a query on its own, with Cedar's JSON reader, and shares no code with
+//! `gather` and `slices`. `ORACLE_SEED` and `ORACLE_CASES` choose other queries; `ORACLE_BYTES`
+//! names a file whose bytes choose everything, for a fuzzer.
 
 mod generate;
 mod values;
@@ -446,7 +446,7 @@ fn value(json: &Json, bare: bool) -> Value<'static> {
 #[derive(Clone, Copy, Debug)]
 struct Way {
     slices: usize,
-    /// Whether the answer was remembered from an earlier question.
+    /// Whether the decision came from the cache.
     recalled: bool,
 }
 
@@ -505,7 +505,7 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
             }
         };
         let questions = match scene.town.often {
-            // What is remembered shows when much is asked alike.
+            // The cache is tested by many similar queries.
             Some(_) => 2 * QUESTIONS_PER_TOWN,
             None => QUESTIONS_PER_TOWN,
         };
@@ -524,7 +524,7 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
     Ok(mix)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs this test chooses its questions")]
+#[expect(clippy::disallowed_methods, reason = "the environment of this test chooses its queries")]
 fn chosen<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }

@@ -1,6 +1,6 @@
-//! The policies of a folder's files, each with its place and its syntax.
+//! Parsed policies with their source locations and their syntax.
 //!
-//! Parses; never says whether a policy suits the schema, and never drops one without a fault.
+//! Does not check policies against the schema, and never drops one without a fault.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use super::fault::{FAULTS_MAX, PolicyFault, is_full};
 use super::nesting::too_deep;
 use super::shares::in_shares;
 
-/// One policy with the file that it stands in.
+/// One policy with its file.
 pub(super) struct Placed<'f> {
     pub(super) file: &'f str,
     pub(super) text: &'f str,

@@ -1,10 +1,10 @@
-//! The policy folder's tests: reads the cases of `tests/*.json` and asks each one.
+//! The tests of a policy folder: reads the cases of `tests/*.json` and runs each.
 //!
 //! A file is an array of cases in the format of Cedar's own `cedar run-tests`. As there, `entities`
-//! is an array, or the name of a file beside the cases that holds one; a file so named is no file
-//! of cases. Requests and entities are read by the schema. All faults are collected.
+//! is an array, or the name of a file beside the cases that contains one; such a file is not read
+//! as cases. Requests and entities are read by the schema. All faults are collected.
 //!
-//! Never decides (that is `ask`'s to do), never reads a disk.
+//! Does not decide (that is `ask`'s work) and reads no disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use super::fault::FAULTS_MAX;
 
-/// What came of one question.
+/// The result of one test query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// True is allow.
+    /// True for allow.
     pub allowed: bool,
     /// The ids of the deciding policies.
     pub reasons: BTreeSet<String>,
@@ -28,13 +28,13 @@ pub(super) struct Outcome {
     pub errors: usize,
 }
 
-/// One thing wrong with the tests, or with the policies that they test.
+/// One fault of the tests, or of the policies that they test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TestFault {
-    /// The file, as it was named to the runner.
+    /// The file, as named to the runner.
     pub file: String,
-    /// The case's name, `case 3` for the third where it has none; empty where the file as a whole
-    /// is at fault.
+    /// The case's name, or `case 3` for the third one without a name; empty if the whole file is at
+    /// fault.
     pub case: String,
     /// What is wrong, and what was expected.
     pub message: String,
@@ -80,7 +80,7 @@ enum Expected {
     Deny,
 }
 
-/// Runs every case of `files` (name and text) and answers how many there were.
+/// Runs every case of `files` (name and text) and returns their number.
 ///
 /// # Errors
 /// Every fault of every case: JSON that is not the format, a request or entities that do not fit
@@ -107,8 +107,8 @@ pub(super) fn run(
         }
     }
 
-    // What a case names as its entities is parsed once, however many cases share it. A fault in it
-    // is the file's own: a file of cases that is so named must not drop out in silence.
+    // A shared entities file is parsed once. A fault in it is reported for the file itself: a file
+    // of cases that is named as one must not be dropped silently.
     let named: BTreeSet<String> = read
         .iter()
         .flat_map(|(file, items)| items.iter().filter_map(|item| entities_file(file, item)))
@@ -152,7 +152,7 @@ pub(super) fn run(
     if faults.is_empty() { Ok(cases) } else { Err(faults) }
 }
 
-/// The file that a case of `file` names as its entities, named as the runner was told.
+/// The entities file of a case in `file`, as named to the runner.
 fn entities_file(file: &str, item: &Value) -> Option<String> {
     let name = item.get("entities")?.as_str()?;
     Some(match file.rsplit_once('/') {
@@ -168,8 +168,8 @@ fn case_name(item: &Value, index: usize) -> String {
     }
 }
 
-/// Everything wrong with one case; `shared` is what the file that it names holds: `None` inside
-/// where that file is at fault, which is reported once and not here.
+/// All faults of one case; `shared` is the content of its entities file: `None` inside if that file
+/// is at fault, which is reported once elsewhere.
 fn check(
     item: Value,
     schema: &Schema,
@@ -218,7 +218,7 @@ fn read_entities(json: Value, schema: &Schema) -> Result<Entities, String> {
     Entities::from_json_value(json, Some(schema)).map_err(|e| said(&e))
 }
 
-/// The request, or a message for each part that does not fit.
+/// The request, or a message for each part that does not conform.
 fn read_request(question: Question, schema: &Schema, faults: &mut Vec<String>) -> Option<Request> {
     let mut uid = |part: &str, text: &str| {
         EntityUid::from_str(text)
@@ -273,7 +273,7 @@ fn quoted(ids: &BTreeSet<String>) -> String {
     ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// An error with its causes; a cause that its effect already quotes is not said twice.
+/// An error with its causes, without repeating a cause that is already quoted.
 fn said(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

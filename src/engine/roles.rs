@@ -1,6 +1,6 @@
-//! The role catalogue: which roles the policy folder offers, and what each says of itself.
+//! The role catalogue: the roles of the policy folder and their descriptions.
 //!
-//! Read from annotations; never from a list in code.
+//! Read from annotations; there is no list of roles in code.
 
 use crate::domain::RoleId;
 
@@ -9,10 +9,10 @@ use crate::domain::RoleId;
 pub struct RoleCard {
     /// Its name: the file's stem.
     pub id: RoleId,
-    /// What people call it.
+    /// Its display name.
     pub title: String,
     /// What it may do, in a sentence.
     pub summary: String,
-    /// Whom it suits, in a sentence.
+    /// For whom it is, in a sentence.
     pub best_for: String,
 }

@@ -1,6 +1,7 @@
-//! The schema of a folder: parsed, bounded, and read for the names and shapes that it declares.
+//! The schema of a folder: parsed, checked against the limits, with the names and shapes that it
+//! declares.
 //!
-//! Knows of no policy; what a schema comes to is measured in `extent`.
+//! Knows of no policy; `extent` computes the size of a schema.
 
 use cedar_policy::{Schema, SchemaFragment};
 
@@ -12,7 +13,7 @@ use super::names::Names;
 use super::nesting::schema_too_deep;
 use super::types::Shapes;
 
-/// Reads the text of the schema; `None` where it is at fault.
+/// Parses the schema; `None` if it is at fault.
 pub(super) fn read_schema(
     text: &str,
     notes: &mut Vec<String>,
@@ -47,7 +48,7 @@ pub(super) fn read_schema(
             return None;
         }
     };
-    // Before Cedar puts its types together: there they take their whole size.
+    // Before Cedar expands its types.
     if let Err(extent) = extent::of_schema(&json, text) {
         faults.push(too_much(extent));
         return None;
@@ -75,7 +76,7 @@ pub(super) fn read_schema(
     }
 }
 
-/// Attributes of `User` that the store supplies, declared with a type that cannot hold them.
+/// Attributes of `User` that the store supplies, but whose declared type cannot hold them.
 fn unsuitable(names: &Names) -> Vec<PolicyFault> {
     let attributes = &names.shape(names.user).attributes;
     attributes

@@ -1,24 +1,23 @@
-//! Work on many policies, shared by the cores that there are.
+//! Parallel work on many policies, divided among the available cores.
 //!
-//! What a load costs is Cedar's work on each policy's text, one by one. Keeps the order, so that a
-//! load tells the same on every machine; never outlives the caller.
+//! Most of the cost of a load is Cedar's work on the text of single policies. Results keep their
+//! order, so that a load reports the same on every machine; never outlives the caller.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// So many are taken at a time, and fewer are not worth a thread.
+/// The number of items in a share; fewer are not worth a thread.
 const SHARE: usize = 500;
 
-/// The stack of a thread that works on policies. The bounds of what nests are made for a thirtieth of
-/// it; only what is used is taken.
+/// The stack of a worker thread. The nesting limits need a thirtieth of it; unused stack costs
+/// nothing.
 pub(super) const STACK: usize = 64 << 20;
 
-/// Does `work` on shares of the items; answers in the order of the items. A thread for each core
-/// takes the next share when it is done with one, so that a core which has decisions to answer does
-/// less. They have the caller's priority: whoever loads beside decisions takes no other core from
-/// them either.
+/// Runs `work` on shares of the items; results are in the order of the items. There is one thread
+/// for each core, which takes the next share when it is done with one, so that a core that answers
+/// decisions takes fewer. The threads have the caller's priority.
 pub(super) fn in_shares<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     in_shares_of(SHARE, cores, items, work)
@@ -42,7 +41,7 @@ fn in_shares_of<T: Sync, R: Send>(
     };
     let mut done = thread::scope(|threads| {
         let others = 1..cores.min(shares.len());
-        // One that cannot begin leaves its shares to the rest.
+        // If a thread cannot be started, its shares are left to the others.
         let begin = |_| thread::Builder::new().stack_size(STACK).spawn_scoped(threads, take).ok();
         let others: Vec<_> = others.filter_map(begin).collect();
         let mut done = take();

@@ -1,14 +1,15 @@
-//! The slices: for each kind of question the few policies that could answer it, made at load.
+//! Policy slicing: for each kind of query, an index of the few policies that could apply, built at
+//! load.
 //!
 //! A policy whose scope cannot match neither matches nor errs, so leaving it out changes neither
-//! the decision nor its reasons nor its errors. This file only ever leaves out what the scope
-//! rules out; it reads no condition and decides nothing.
+//! the decision nor its reasons nor its errors. Only scopes are used to leave policies out;
+//! conditions are not read.
 //!
-//! For each environment (type of principal, action, type of resource) every policy that fits it
-//! stands in exactly one bucket: that of the entity its principal scope names, else that of the
-//! entity its resource scope names, else the bucket for everyone. A question looks into the
-//! buckets of its principal, its resource and their ancestors. For roles, the bucket and the one
-//! for everyone are merged ahead, so that the usual question is one call of Cedar.
+//! For each environment (type of principal, action, type of resource) every policy that fits it is
+//! in exactly one bucket: that of the entity of its principal scope, else that of the entity of its
+//! resource scope, else the bucket for everyone. A query uses the buckets of its principal, its
+//! resource and their ancestors. For roles, their bucket and the one for everyone are merged at
+//! load, so that the usual query is one call of Cedar.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use super::names::Names;
 use super::oracle::{Planted, planted};
 use super::stored::Stored;
 
-/// Up to this many policies for everyone are merged into each role's slice; beyond it, the copies
-/// would cost more than the second call of Cedar that they save. Few in tests, which so try both.
+/// Up to this many policies for everyone are merged into each role's slice; with more, the copies
+/// would cost more than the second call of Cedar that they save. Few in tests, which so cover both
+/// cases.
 const MERGED_MAX: usize = if cfg!(test) { 3 } else { 64 };
 
-/// What one side of a policy's scope asks.
+/// The constraint of one side of a policy's scope.
 #[derive(Clone, Debug)]
 pub(super) enum Side {
     Any,
@@ -39,7 +41,7 @@ pub(super) enum Side {
 }
 
 impl Side {
-    /// False where no entity of this type can match.
+    /// False if no entity of this type can match.
     pub(super) fn fits(&self, name: &EntityTypeName) -> bool {
         #[cfg(test)]
         if planted(Planted::IsIn) && matches!(self, Self::IsIn(..)) {
@@ -52,7 +54,7 @@ impl Side {
         }
     }
 
-    /// Whether an entity with these ancestors matches; the entity itself is the first of them.
+    /// Whether an entity with these ancestors matches; the first one is the entity itself.
     pub(super) fn matches(&self, lineage: &[EntityUid]) -> bool {
         let is = |name: &EntityTypeName| lineage.first().is_some_and(|own| own.type_name() == name);
         match self {
@@ -64,7 +66,7 @@ impl Side {
         }
     }
 
-    /// The one entity that must be the asked one or among its ancestors.
+    /// The one entity that must be the entity in the query or one of its ancestors.
     pub(super) fn key(&self) -> Option<&EntityUid> {
         match self {
             Self::Any | Self::Is(_) => None,
@@ -108,7 +110,7 @@ impl Scope {
     }
 }
 
-/// Policies by what their scopes name as the action: of a large set, few concern one of them.
+/// Policies by the action in their scope: in a large set, few apply to one action.
 struct ByAction<'p> {
     any: Vec<usize>,
     named: HashMap<&'p EntityUid, Vec<usize>>,
@@ -128,10 +130,10 @@ impl<'p> ByAction<'p> {
         sorted
     }
 
-    /// Those whose scope names the action or a group that it is in, in their order.
+    /// Those whose scope has the action or one of its groups, in order.
     ///
-    /// Takes `action == GROUP` in for the actions of the group, which it does not match: a policy
-    /// too many in a slice changes nothing, one too few would.
+    /// Includes `action == GROUP` for the actions of the group, which it does not match: a
+    /// superfluous policy in a slice is harmless, a missing one is not.
     fn fitting(&self, lineage: &[EntityUid]) -> Vec<usize> {
         #[cfg(test)]
         let lineage = if planted(Planted::ActionGroups) { &lineage[..1] } else { lineage };
@@ -143,21 +145,21 @@ impl<'p> ByAction<'p> {
     }
 }
 
-/// One environment: which policies could answer, by whom and what they are about.
+/// One environment: the policies that could apply, by principal and resource.
 #[derive(Debug, Default)]
 pub(super) struct Env {
     everyone: Option<Arc<PolicySet>>,
-    /// By role id: the bucket for everyone, and those of the role and the groups that it is in.
+    /// By role id: the bucket for everyone, merged with those of the role and its groups.
     roles: HashMap<String, Arc<PolicySet>>,
-    /// Whether `roles` was made: false where there are too many policies for everyone.
+    /// Whether `roles` was built: false if there are too many policies for everyone.
     merged: bool,
     by_principal: HashMap<EntityUid, Arc<PolicySet>>,
     by_resource: HashMap<EntityUid, Arc<PolicySet>>,
-    /// Whether a member may be in a principal bucket that `roles` does not hold.
+    /// Whether a member may be in a principal bucket that `roles` does not cover.
     beyond_roles: bool,
-    /// Indices of all policies that fit, for the matrix.
+    /// Indices of all policies that could apply, for the matrix.
     pub(super) all: Vec<usize>,
-    /// Answers, where role, account and suspension are all that decides.
+    /// The decision cache, if only role, account and suspension matter.
     pub(super) memory: Option<Memory>,
 }
 
@@ -165,16 +167,15 @@ pub(super) struct Env {
 #[derive(Debug)]
 pub(super) struct Slices {
     envs: Vec<Env>,
-    /// By type of principal, action and type of resource; `u32::MAX` where the action does not
-    /// apply.
+    /// By type of principal, action and type of resource; `u32::MAX` if the action does not apply.
     at: Vec<u32>,
     actions: usize,
     types: usize,
 }
 
-/// A question as the slices see it.
+/// The keys of a query for the slices.
 pub(super) struct Keys<'k> {
-    /// The member's role, where the principal is a member.
+    /// The member's role, if the principal is a member.
     pub(super) role: Option<&'k str>,
     /// The role and the groups that it is in.
     pub(super) role_lineage: &'k [EntityUid],
@@ -184,17 +185,17 @@ pub(super) struct Keys<'k> {
     pub(super) resource: &'k [EntityUid],
 }
 
-/// What the slices are made of.
+/// The input of the slices.
 pub(super) struct Parts<'p> {
     pub(super) schema: &'p Schema,
     pub(super) names: &'p Names,
     pub(super) stored: &'p Stored,
-    /// By policy: whether role, account and suspension are all that it reads.
+    /// For each policy: whether it reads only role, account and suspension.
     pub(super) determined: &'p [bool],
     pub(super) policies: &'p [(Policy, Scope)],
-    /// Every role that a file, an entity or a scope names, with the groups that it is in.
+    /// Every role that a file, an entity or a scope names, with its groups.
     pub(super) roles: &'p [(String, Vec<EntityUid>)],
-    /// Whether some account is in a group: then a member has ancestors beside role and account.
+    /// Whether an account is in a group: then a member has further ancestors.
     pub(super) accounts_in_groups: bool,
 }
 
@@ -243,25 +244,25 @@ impl Slices {
         (principal * self.actions + action) * self.types + resource
     }
 
-    /// The environment, where the action applies to such a principal and resource.
+    /// The environment, if the action applies to such a principal and resource.
     pub(super) fn env(&self, principal: usize, action: usize, resource: usize) -> Option<&Env> {
         let number = *self.at.get(self.cell(principal, action, resource))?;
         self.envs.get(usize::try_from(number).ok()?)
     }
 
-    /// What is remembered, of each environment that may remember anything.
+    /// The decision caches of all environments that have one.
     pub(super) fn memories(&self) -> impl Iterator<Item = &Memory> {
         self.envs.iter().filter_map(|env| env.memory.as_ref())
     }
 
-    /// The largest number of policies for everyone in any environment: what slicing cannot help.
+    /// The largest number of policies for everyone in any environment, which slicing cannot reduce.
     pub(super) fn everyone_max(&self) -> usize {
         let size = |env: &Env| env.everyone.as_ref().map_or(0, |set| set.policies().count());
         self.envs.iter().map(size).max().unwrap_or(0)
     }
 }
 
-/// A memory for the roles that only determined policies concern; `None` where that is no role.
+/// A decision cache for the roles that only determined policies concern; `None` if there are none.
 fn remembering(
     parts: &Parts<'_>,
     role_index: &HashMap<&str, usize>,
@@ -270,7 +271,7 @@ fn remembering(
     let role_type = parts.names.name(parts.names.role);
     let mut memory = Memory::new(parts.roles.len());
     for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
-        // Nothing is stored where answers are remembered, so no role is in another one.
+        // Caching requires that nothing is stored, so no role is in another one.
         let (_, scope) = parts.policies.get(at)?;
         let role = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
         memory.leave_out(*role_index.get(role.id().unescaped())?);
@@ -319,7 +320,7 @@ impl Env {
         })
     }
 
-    /// Calls `each` with slices that together hold every policy which could match.
+    /// Calls `each` with slices that together contain every policy that could match.
     pub(super) fn each(&self, keys: &Keys<'_>, mut each: impl FnMut(&PolicySet)) {
         let role = keys.role.filter(|_| self.merged);
         let merged = role.and_then(|role| self.roles.get(role));
@@ -355,7 +356,7 @@ impl Env {
     }
 }
 
-/// Policy sets by the policies they hold: environments that need the same share one.
+/// Policy sets by the policies in them: environments that need the same share one.
 struct Sets<'p> {
     policies: &'p [(Policy, Scope)],
     made: HashMap<Vec<usize>, Arc<PolicySet>>,

@@ -1,7 +1,7 @@
 //! The entities of `entities.json`: service accounts, groups of roles, further data.
 //!
-//! Read once at load, with all their ancestors, so that a question takes only those it can see.
-//! Never holds a member: those are the store's.
+//! Read once at load, with all ancestors, so that a query takes only those that it can read. Never
+//! contains a member: members are in the store.
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
@@ -17,9 +17,9 @@ pub(super) struct StoredEntity {
     pub(super) entity: Entity,
     /// The entity itself and all its ancestors.
     pub(super) lineage: Vec<EntityUid>,
-    /// The parents that the file names, without their own ancestors.
+    /// The parents in the file, without their own ancestors.
     pub(super) parents: Vec<EntityUid>,
-    /// The tags, for whoever makes the entity anew with other attributes.
+    /// The tags, to rebuild the entity with other attributes.
     pub(super) tags: Vec<(String, RestrictedExpression)>,
     /// The entities that its attributes and tags name.
     pub(super) named: Vec<EntityUid>,
@@ -29,12 +29,12 @@ pub(super) struct StoredEntity {
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     entities: HashMap<EntityUid, StoredEntity>,
-    /// Whatever a stored entity is in, stored itself or not.
+    /// All ancestors of stored entities, stored or not.
     ancestors: HashSet<EntityUid>,
 }
 
 impl Stored {
-    /// Reads the file's text.
+    /// Parses the file's text.
     ///
     /// # Errors
     /// Cedar's sentence, where the text is no list of entities that conform to the schema.
@@ -81,7 +81,7 @@ impl Stored {
         self.entities.get(uid)
     }
 
-    /// Whether some stored entity is in this one.
+    /// Whether a stored entity is in this one.
     pub(super) fn are_in(&self, uid: &EntityUid) -> bool {
         self.ancestors.contains(uid)
     }
@@ -90,7 +90,7 @@ impl Stored {
         self.entities.iter()
     }
 
-    /// The entity and its ancestors; only itself where it is not stored.
+    /// The entity and its ancestors; only itself if it is not stored.
     pub(super) fn lineage(&self, uid: EntityUid) -> Vec<EntityUid> {
         match self.entities.get(&uid) {
             Some(stored) => stored.lineage.clone(),
@@ -98,7 +98,8 @@ impl Stored {
         }
     }
 
-    /// The entity and its ancestors, as if it and they were in no entity of this type.
+    /// The entity and its ancestors, without entities of this type and what is reached through
+    /// them.
     pub(super) fn lineage_without(
         &self,
         uid: EntityUid,
@@ -118,7 +119,7 @@ impl Stored {
     }
 }
 
-/// The parents of each entity of a file that Cedar has read: its own answers hold all ancestors.
+/// The parents of each entity of a parsed file: Cedar's own API returns all ancestors.
 fn parents(text: &str) -> HashMap<EntityUid, Vec<EntityUid>> {
     let entities: Vec<Json> = serde_json::from_str(text).unwrap_or_default();
     let uid = |json: &Json| EntityUid::from_json(json.clone()).ok();
@@ -129,7 +130,7 @@ fn parents(text: &str) -> HashMap<EntityUid, Vec<EntityUid>> {
     entities.iter().filter_map(of).collect()
 }
 
-/// Every entity that a value names, at any depth.
+/// Every entity in a value, at any depth.
 fn collect(value: &EvalResult, into: &mut Vec<EntityUid>) {
     match value {
         EvalResult::EntityUid(uid) => into.push(uid.clone()),
@@ -142,7 +143,7 @@ fn collect(value: &EvalResult, into: &mut Vec<EntityUid>) {
     }
 }
 
-/// The expression that a value came from.
+/// The expression of a value.
 fn expression(value: &EvalResult) -> Result<RestrictedExpression, String> {
     Ok(match value {
         EvalResult::Bool(flag) => RestrictedExpression::new_bool(*flag),

@@ -1,8 +1,7 @@
-//! The types of the schema, as far as values from outside are read by them.
+//! The types of the schema, and the conversion of JSON values to them.
 //!
-//! Turns a caller's JSON into what Cedar evaluates: declared attributes are checked, undeclared
-//! ones dropped, a bare string stands for an entity where one is expected. Never guesses: what
-//! does not fit is named and refused.
+//! Declared attributes are checked, undeclared ones dropped, and a bare string is accepted as an
+//! entity where one is expected. Strict: a value that does not conform is named and refused.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +21,7 @@ pub(super) enum Type {
     String,
     Set(Box<Type>),
     Record(Shape),
-    /// An entity, and the ids it may have where the schema lists them.
+    /// An entity, with its possible ids if the schema lists them.
     Entity(EntityTypeName, Option<Vec<String>>),
     Extension(Extension),
 }
@@ -48,28 +47,28 @@ pub(super) struct Attribute {
     pub(super) name: String,
     pub(super) kind: Type,
     pub(super) required: bool,
-    /// Whether some policy reads an attribute of this name; what none reads is not built.
+    /// Whether a policy reads an attribute of this name; others are not built.
     pub(super) mentioned: bool,
 }
 
-/// So many attributes are named; the rest is counted.
+/// The number of attributes named; the rest is counted.
 const NAMED_MAX: usize = 10;
 
-/// Attributes that do not conform, one at least: each one's path, and why.
+/// Attributes that do not conform, at least one: the path of each, and why.
 #[derive(Clone, Debug)]
 pub(super) struct BadAttributes {
     pub(super) found: Vec<(String, String)>,
-    /// How many there are besides.
+    /// The number of further ones.
     pub(super) more: usize,
 }
 
-/// The path is put together on the way out, so that what conforms pays nothing for it.
+/// The path is built on the way out, so that conforming values pay nothing for it.
 impl BadAttributes {
     pub(super) fn because(why: impl Into<String>) -> Self {
         Self { found: vec![(String::new(), why.into())], more: 0 }
     }
 
-    /// These, and others beside them.
+    /// Combines faults.
     fn and(mut self, mut others: Self) -> Self {
         self.found.append(&mut others.found);
         self.more += others.more + self.found.len().saturating_sub(NAMED_MAX);
@@ -79,7 +78,7 @@ impl BadAttributes {
 
     pub(super) fn mistyped(wanted: &str, found: &Value<'_>) -> Self {
         match found {
-            // `1.5` is a number, too, and `5.0` is not written like a whole one.
+            // `1.5` is a number, too, and `5.0` is not written as a whole number.
             Value::Double(number) => Self::because(format!("must be {wanted}, not {number:?}")),
             found => Self::because(format!("must be {wanted}, not {}", found.kind())),
         }
@@ -89,7 +88,7 @@ impl BadAttributes {
         Self::because("is required by the schema and missing")
     }
 
-    /// The same fault, seen from the value around it.
+    /// The same fault, with the enclosing attribute in its path.
     pub(super) fn within(mut self, outer: &str) -> Self {
         for (path, _) in &mut self.found {
             let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
@@ -99,12 +98,12 @@ impl BadAttributes {
     }
 }
 
-/// What does not conform of several parts: the first does not hide the others.
+/// The faults of several parts: the first does not hide the others.
 #[derive(Default)]
 pub(super) struct Faults(Option<BadAttributes>);
 
 impl Faults {
-    /// What was read, where it conforms.
+    /// The value, if it conforms.
     pub(super) fn keep<T>(&mut self, read: Result<T, BadAttributes>) -> Option<T> {
         read.map_err(|bad| {
             self.0 = Some(match self.0.take() {
@@ -115,12 +114,12 @@ impl Faults {
         .ok()
     }
 
-    /// Whether something does not conform.
+    /// Whether there is a fault.
     pub(super) const fn is_any(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What was made of the parts, where all of them conform.
+    /// The result, if there is no fault.
     pub(super) fn unless_any<T>(self, made: T) -> Result<T, BadAttributes> {
         self.0.map_or(Ok(made), Err)
     }
@@ -133,10 +132,10 @@ impl Shape {
     }
 }
 
-/// Entities that were named by an attribute on the way.
+/// Entities that attributes named.
 pub(super) type Named = Vec<EntityUid>;
 
-/// Reads one value by its type.
+/// Converts one value by its type.
 pub(super) fn read(
     kind: &Type,
     value: &Value<'_>,
@@ -174,7 +173,7 @@ pub(super) fn read(
     }
 }
 
-/// Reads every declared member of a record; what is not declared is dropped.
+/// Converts the declared attributes of a record; undeclared ones are dropped.
 pub(super) fn read_shape(
     shape: &Shape,
     members: &[(Cow<'_, str>, Value<'_>)],
@@ -193,13 +192,13 @@ pub(super) fn read_shape(
     faults.unless_any(fields)
 }
 
-/// A text of the caller's, to stand between backticks: it cannot end them and go on as a sentence.
+/// The caller's text, escaped for use between backticks: it cannot close them.
 pub(super) fn shown(text: &str) -> String {
     text.escape_debug().to_string().replace('`', "\\u{60}")
 }
 
-/// A sentence that holds texts between double quotes, as Cedar writes ids: these cannot end the
-/// backticks that stand around.
+/// A sentence with texts between double quotes, as Cedar writes ids: these cannot close the
+/// backticks around them.
 pub(super) fn shown_within_quotes(sentence: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     let mut out = String::with_capacity(sentence.len());
@@ -244,7 +243,7 @@ pub(super) fn read_entity(
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
 }
 
-/// Refuses an id that is not among those that the schema lists, where it lists any.
+/// Refuses an id that the schema does not list, if it lists any.
 pub(super) fn check_listed(
     name: &EntityTypeName,
     ids: Option<&[String]>,
@@ -258,7 +257,7 @@ pub(super) fn check_listed(
     Err(BadAttributes::because(why))
 }
 
-/// An extension value as a bare string, or as Cedar's JSON writes one, `{"fn","arg"}` alone or within
+/// An extension value as a bare string, or in Cedar's JSON form, `{"fn","arg"}` alone or within
 /// `{"__extn"}`; a decimal as a number too.
 fn read_extension(
     extension: Extension,
@@ -297,7 +296,7 @@ fn read_extension(
         Extension::DateTime => RestrictedExpression::new_datetime(text.as_ref()),
         Extension::Duration => RestrictedExpression::new_duration(text.as_ref()),
     };
-    // Cedar reads the text only when the value is made: here the attribute can still be named.
+    // Cedar would parse the text only later: here the attribute can still be named.
     match Context::from_pairs([("value".to_owned(), expression.clone())]) {
         Ok(_) => Ok(expression),
         Err(_) => {
@@ -319,10 +318,10 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    /// Reads Cedar's JSON schema form (as `SchemaFragment::to_json_value` writes it).
+    /// Reads Cedar's JSON schema form (from `SchemaFragment::to_json_value`).
     ///
     /// # Errors
-    /// Names what could not be understood; a schema that Cedar accepted has none.
+    /// Reports unknown constructs; a schema that Cedar accepted has none.
     pub(super) fn read(schema: &Json) -> Result<Self, String> {
         let reader = Reader { schema };
         let mut shapes = Self::default();
@@ -389,8 +388,8 @@ impl Reader<'_> {
         })
     }
 
-    /// A name that stands for a common type, an entity type or a built-in one, in that order, in
-    /// the own namespace before the empty one (Cedar's rule of resolution).
+    /// A name of a common type, an entity type or a built-in one, in that order, in its own
+    /// namespace before the empty one (Cedar's rule of resolution).
     fn named(&self, namespace: &str, name: &str) -> Result<Type, String> {
         for (home, local) in candidates(namespace, name) {
             let body = at(self.schema, home);
@@ -425,13 +424,13 @@ impl Reader<'_> {
     }
 }
 
-/// The ids that an entity type may have, where the schema lists them.
+/// The ids that an entity type may have, if the schema lists them.
 fn listed(entity: &Json) -> Option<Vec<String>> {
     let ids = at(entity, "enum").as_array()?;
     Some(ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect())
 }
 
-/// Where a name may be declared: qualified names only there, bare ones here or at the top.
+/// Where a name may be declared: qualified names only there, others here or at the top.
 pub(super) fn candidates<'a>(namespace: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
     match name.rsplit_once("::") {
         Some(qualified) => vec![qualified],
@@ -449,7 +448,7 @@ fn extension(name: &str) -> Result<Extension, String> {
     }
 }
 
-/// A name with its namespace, where it has one.
+/// A name with its namespace, if there is one.
 pub(super) fn qualified(namespace: &str, name: &str) -> String {
     if namespace.is_empty() { name.to_owned() } else { format!("{namespace}::{name}") }
 }

@@ -1,7 +1,7 @@
-//! Cedar's strict validation, and no condition that reaches further than a decision can see.
+//! Cedar's strict validation, with a limit on how many references a condition may follow.
 //!
-//! Never judges a policy itself: Cedar alone says whether it is valid and how far it reaches. Asked for
-//! both it checks the types twice, so it is asked how far only where a policy could reach too far at all.
+//! Cedar alone decides whether a policy is valid and how far it reaches. Asking for both checks the
+//! types twice, so the reach is checked only for policies that could exceed it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use super::gather::REACH;
 use super::placed::Placed;
 use super::shares::in_shares;
 
-/// Validates each policy by itself, its syntax read.
+/// Validates each policy separately.
 pub(super) fn validate(
     schema: &Schema,
     policies: &[Placed<'_>],
@@ -22,7 +22,7 @@ pub(super) fn validate(
     faults: &mut Vec<PolicyFault>,
 ) {
     let mut seen = HashSet::new();
-    // An id that is taken has been told already; the policy behind it comes next time.
+    // A duplicate id is already reported; the second policy is validated next time.
     let first_of_id = policies.iter().filter(|placed| seen.insert(placed.policy.id().clone()));
     let first_of_id: Vec<&Placed<'_>> = first_of_id.collect();
     let places: HashMap<&PolicyId, &Placed<'_>> =
@@ -73,11 +73,11 @@ fn validate_reach(validator: &Validator, policies: &PolicySet) -> ValidationResu
     validator.validate_with_level(policies, ValidationMode::Strict, reach)
 }
 
-/// Whether a policy reaches no further than [`REACH`], seen without types.
+/// Whether a policy certainly follows at most [`REACH`] references, without looking at types.
 ///
-/// Each step from entity to entity is one operator, so as many operators as steps are allowed
-/// cannot go further, in whatever order. An entity written out must not be the start of a step,
-/// and only types tell whether it is. A scope takes one step, from `principal` or `resource`.
+/// Each reference is one operator, so a policy with as few operators as allowed references cannot
+/// follow more, in any order. An entity literal must not be the start of a reference, and only
+/// types show whether it is. A scope follows one reference, from `principal` or `resource`.
 fn stays_near(syntax: &Json) -> bool {
     let mut walk = Walk::default();
     walk.through(syntax.get("conditions").unwrap_or(syntax));
@@ -91,14 +91,15 @@ struct Walk {
 }
 
 impl Walk {
-    /// Counts what might be an operator: a key of a record literal by the same name counts too.
+    /// Counts everything that might be an operator, including a key of a record literal with the
+    /// same name.
     fn through(&mut self, json: &Json) {
         match json {
             Json::Object(members) => {
                 for (key, value) in members {
                     match key.as_str() {
                         "." | "in" | "getTag" | "hasTag" => self.steps += 1,
-                        // `has a.b` goes one step for each name.
+                        // `has a.b` follows one reference for each name.
                         "has" => {
                             let names = value.get("attr").and_then(Json::as_array);
                             self.steps += names.map_or(1, Vec::len);

@@ -1,6 +1,7 @@
-//! Accounts: make one, list them, find the one a caller means, change its settings.
+//! Accounts: create, list, find the one that a caller means, and change the settings.
 //!
-//! Makes no member: an account's first one is invited, imported, or made by the set-up.
+//! Creates no member: the first member of an account is invited, imported, or created by the
+//! set-up.
 
 use std::sync::Arc;
 
@@ -17,10 +18,10 @@ use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Ve
 use crate::store::invites::InviteView;
 use crate::store::{AccountEdit, Committed};
 
-/// How many accounts a failure names before it says that there are more.
+/// The number of accounts that a failure names.
 const ACCOUNTS_NAMED_MAX: usize = 20;
 
-/// Makes an account, and where somebody is named the invite of its first administrator.
+/// Creates an account, and optionally the invite of its first administrator.
 ///
 /// # Errors
 /// `Invalid` when the name is empty, too long or holds control characters, `unknown_role`, or
@@ -58,16 +59,16 @@ pub async fn create(
     .await
 }
 
-/// Who is to administer a new account.
+/// The first administrator of a new account.
 #[derive(Debug)]
 pub struct FirstMember {
-    /// Where the link goes.
+    /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
-    /// The role; the only administering one where it is left out.
+    /// The role; by default the only administering one.
     pub role: Option<RoleId>,
 }
 
@@ -91,7 +92,7 @@ pub struct Created {
     pub invite: Option<(InviteView, String)>,
 }
 
-/// The role that administers, where there is just one.
+/// The administering role, if there is exactly one.
 ///
 /// # Errors
 /// `Invalid` `role_missing`, naming those that there are.
@@ -138,7 +139,7 @@ pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
     lookup::account(app, permit.account()).await
 }
 
-/// The account of whoever is signed in, whose name every page shows.
+/// The signed-in member's account, whose name every page shows.
 ///
 /// # Errors
 /// `NotFound` `unknown_account`; `Busy`.
@@ -146,7 +147,7 @@ pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, Failure> {
     lookup::account(app, signed_in.account()).await
 }
 
-/// Changes the caller's account.
+/// Edits the caller's account.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Invalid`; `Stale`; `Conflict` `own_factor_first`, `moved_on`; `Busy`.
@@ -171,8 +172,7 @@ pub async fn edit(
     .await
 }
 
-/// Who asks everybody for a second factor has shown that it works.
-/// Whoever asks everybody for a factor has one; so has the maker of a token that does.
+/// A caller who requires a second factor must have one; for an API token, its creator.
 async fn has_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     match caller {
         Caller::Sidecar { .. } => Ok(true),
@@ -226,7 +226,7 @@ pub async fn meant(app: &App, named: Option<AccountSlug>) -> Result<AccountSlug,
     }
 }
 
-/// The only account there is, for who need not name it; `None` with several, and with none.
+/// The only account, whose name need not be given; `None` with several, and with none.
 ///
 /// # Errors
 /// `Busy`.
@@ -235,7 +235,7 @@ pub async fn sole(app: &App) -> Result<Option<AccountSlug>, Failure> {
     Ok(accounts.next().filter(|_| accounts.next().is_none()).map(|account| account.slug))
 }
 
-/// The account's name for people, trimmed.
+/// The account's display name, trimmed.
 ///
 /// # Errors
 /// `Invalid` with the rule.

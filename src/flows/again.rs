@@ -1,7 +1,7 @@
-//! What is tried again and again while the sidecar runs: reloads that the folder's changes ask for, one
-//! that failed for no fault of the folder, and keeping a live set that could not be kept.
+//! Background retries while the sidecar runs: reloads after changes of the folder, a reload that
+//! failed for a reason outside the folder, and saving a live set that could not be saved.
 //!
-//! Each ends with the sidecar. Reloads nothing itself.
+//! Each stops with the sidecar.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::flows::permit::StorePermit;
 use crate::flows::reload;
 use crate::policy_folder::Watch;
 
-/// How often it is tried to keep a live set that could not be kept.
+/// How often saving a live set is retried.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Reloads whenever the folder changes.
@@ -33,21 +33,20 @@ pub async fn watch(app: Arc<App>, mut folder: Watch) {
     }
 }
 
-/// Reloads once more whenever a reload of any origin or the start has failed for no fault of
-/// the folder, such as a lack of memory or of open files: after a pause, unless another one has come
-/// of itself.
+/// Retries a reload, or the one at the start, that failed for a reason outside the folder, such as
+/// a lack of memory or of open files: after a pause, unless another reload comes first.
 pub async fn retry(app: Arc<App>) {
     let mut due = app.reload_due.subscribe();
     loop {
         let pause = *due.borrow_and_update();
         let changed = due.changed();
         match pause {
-            // The sender is in the app: it cannot be gone.
+            // The sender is in the app, so it still exists.
             None => drop(changed.await),
             Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
-                // The outcome is in the log and the status, and says what is due next.
+                // The outcome is in the log and the status, with the next retry.
                 if reload::now(&app, StorePermit::system()).await.is_ok() {
-                    tracing::info!("policies were reloaded after they could not be before");
+                    tracing::info!("policies were reloaded after an earlier attempt failed");
                 }
             }
             Some(_) => {}
@@ -55,18 +54,18 @@ pub async fn retry(app: Arc<App>) {
     }
 }
 
-/// Keeps the live set for the next start as soon as the store can be written, where it could not be
-/// before.
+/// Saves the live set for the next start as soon as the store can be written, if it could not be
+/// saved before.
 pub async fn keep_unkept(app: Arc<App>) {
     loop {
         tokio::time::sleep(KEEP_EVERY).await;
-        // The store finds out for itself when it can be written again.
+        // The store itself checks when it can be written again.
         if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
             let unkept = &mut app.reloading.lock().await.unkept;
             let Some(files) = unkept.as_ref().map(|unkept| unkept.files.clone()) else { continue };
             let (set, at) = (Unkept { files, changes: Changes::default() }, app.clock.now());
             if reload::keep(&app, Actor::System, set, at, unkept).await.is_ok() {
-                tracing::info!("the live policies are kept for the next start");
+                tracing::info!("the live policies are saved for the next start");
             }
         }
     }

@@ -1,8 +1,8 @@
-//! API tokens: a program acts as the member who made the token, with the token's role.
+//! API tokens: a program acts as the member who created the token, with the token's role.
 //!
-//! At each use two things are asked of the live policies: whether the maker may still give the
-//! role, and what the role may do. A token makes and revokes no token and does nothing that is
-//! about the person who made it. The secret is told once and kept nowhere.
+//! Each use is checked twice against the live policies: whether the creator may still give the
+//! role, and what the role may do. A token cannot create or revoke tokens, nor do anything about
+//! the person who created it. The secret is returned once and not stored.
 
 use std::sync::Arc;
 
@@ -41,15 +41,15 @@ pub struct Wanted {
     pub days: i64,
 }
 
-/// A token, and what opens it. Never prints.
+/// A new token and its secret. Never printed.
 pub struct Made {
     /// The token.
     pub token: ApiToken,
-    /// Told once.
+    /// Shown once.
     pub secret: String,
 }
 
-/// Makes a token for the member who is signed in, and who shows again who it is.
+/// Creates a token for the signed-in member, who re-authenticates.
 ///
 /// # Errors
 /// `Denied` `not_allowed`, `password_missing`, `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`;
@@ -66,7 +66,7 @@ pub async fn create_own(
     whole(async move {
         let _giving = roles::giving(&app, [&wanted.role]).await?;
         let maker = signed_in.record(&app).await?;
-        // The right first: who lacks it need show nothing, and spends no code.
+        // The right is checked first: without it no code is consumed.
         let permit = giver(&app, Caller::Member(signed_in), &wanted.role).await?;
         let shown = shown.ok_or_else(own_password_missing)?;
         let shown = check_own(&app, &maker, &shown, &from).await?;
@@ -75,7 +75,7 @@ pub async fn create_own(
     .await
 }
 
-/// Makes a token for a member whom the operator of the sidecar names.
+/// Creates a token for a member whom the operator of the sidecar names.
 ///
 /// # Errors
 /// `Denied` `operator_only`; `NotFound` `unknown_member`; `Invalid` `unknown_role`; `Conflict`
@@ -132,16 +132,16 @@ async fn make(
     Ok(Committed { value: made, revision: done.revision })
 }
 
-/// A token, and who made it.
+/// A token with its creator.
 #[derive(Debug)]
 pub struct Listed {
-    /// The token, with its last use as memory knows it.
+    /// The token, with the last use that memory knows.
     pub token: ApiToken,
-    /// Its maker.
+    /// Its creator.
     pub maker: Option<Member>,
 }
 
-/// One page of the account's tokens, or of one maker's; those that live.
+/// One page of the valid tokens of the account, or of one creator.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Invalid` for a cursor that is none; `Busy`.
@@ -162,7 +162,7 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
-/// One token of the account that lives.
+/// One valid token of the account.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_token`; `Busy`.
@@ -174,7 +174,7 @@ pub async fn show(app: &App, caller: Caller, id: &ApiTokenId) -> Result<Listed, 
     Ok(Listed { token, maker })
 }
 
-/// A member's tokens that live.
+/// A member's valid tokens.
 pub(super) async fn of(
     app: &App,
     account: &AccountSlug,
@@ -193,7 +193,7 @@ fn live(app: &App, tokens: Vec<ApiToken>) -> impl Iterator<Item = ApiToken> {
     })
 }
 
-/// Revokes a token of the account. Needs the rights that making it does, so that nobody takes away
+/// Revokes a token of the account. Needs the same rights as creating it, so that nobody takes away
 /// what only others may give.
 ///
 /// # Errors
@@ -210,7 +210,7 @@ pub async fn revoke(
     let app = Arc::clone(app);
     whole(async move {
         let _still = roles::giving(&app, []).await?;
-        // Whether there is such a token is told only to who may know.
+        // Whether the token exists is revealed only with the right.
         Permit::authorize(&app, caller.clone(), [Right::EDIT_TEAM]).await?;
         let found = app.store.api_token(caller.account(), &id).await?.ok_or_else(unknown)?;
         let permit = revoker(&app, caller, &found).await?;
@@ -221,14 +221,14 @@ pub async fn revoke(
     .await
 }
 
-/// One's own may always go; another's by whoever may give its role.
+/// Own tokens can always be revoked; others by members who may give the role.
 async fn revoker(app: &App, caller: Caller, token: &ApiToken) -> Result<Permit, Failure> {
     let own = matches!(&caller, Caller::Member(signed_in) if *signed_in.member() == token.member);
     let assign = (!own).then(|| Right::assign(token.role.clone()));
     Permit::authorize(app, caller, [Right::EDIT_TEAM].into_iter().chain(assign)).await
 }
 
-/// Writes down when tokens were used last.
+/// Saves the last use of tokens.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.

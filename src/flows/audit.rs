@@ -1,6 +1,6 @@
-//! The audit log, read back: who did what to whom, and whether the chain still holds.
+//! Reading and verifying the audit log.
 //!
-//! Never writes: each transition of the store writes its own entry.
+//! Read-only: each transaction of the store writes its own entry.
 
 use super::caller::Caller;
 use super::permit::{Permit, StorePermit};
@@ -40,7 +40,7 @@ pub async fn latest(
     app.store.audit_latest(Some(permit.account()), filter, before, limit).await
 }
 
-/// The policy sets that went live, newest first, with who gained and who lost: for whoever may see
+/// The policy sets that became live, newest first, with the access changes: for members who may see
 /// which one is live.
 ///
 /// # Errors
@@ -74,8 +74,7 @@ pub async fn list_store(
 /// Checks one account's chain from its first entry to its last.
 ///
 /// # Errors
-/// `Denied` `not_allowed`; `Busy`, when the disk fails; a chain that does not hold is a report, not
-/// an error.
+/// `Denied` `not_allowed`; `Busy`, when the disk fails; an altered chain is a report, not an error.
 pub async fn verify(app: &App, caller: Caller) -> Result<ChainReport, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     app.store.audit_verify(Some(permit.account())).await
@@ -84,7 +83,7 @@ pub async fn verify(app: &App, caller: Caller) -> Result<ChainReport, Failure> {
 /// Checks every chain: the store's own, and each account's.
 ///
 /// # Errors
-/// `Internal`, when the disk fails; a chain that does not hold is a report, not an error.
+/// `Internal`, when the disk fails; an altered chain is a report, not an error.
 pub async fn verify_all(app: &App, _permit: &StorePermit) -> Result<Vec<ChainReport>, Failure> {
     let mut reports = Vec::new();
     for chain in app.store.audit_chains().await? {

@@ -1,6 +1,6 @@
-//! A backup of the running sidecar: everything at one revision, and the keys.
+//! A backup of the running sidecar: the store at one revision, and the keys.
 //!
-//! Whoever takes one learns every key, so only the operator of the sidecar may.
+//! A backup contains every key, so only the operator of the sidecar may make one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::backup::{self, Taken};
 use crate::domain::Failure;
 
-/// Makes a backup in a new folder. Changes go on meanwhile.
+/// Makes a backup in a new folder. Changes continue meanwhile.
 ///
 /// # Errors
 /// As [`backup::write`]; `Internal` `store_damaged`.

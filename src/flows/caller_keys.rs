@@ -1,6 +1,7 @@
-//! The keys of callers, read again with each reload.
+//! The keys of callers, reloaded with each reload.
 //!
-//! A file that is refused changes nothing: the keys before it go on counting, and its fault is told.
+//! A file that is refused changes nothing: the previous keys stay active, and the fault is
+//! reported.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::app::App;
 use crate::domain::{Failure, Kind};
 use crate::keys::callers;
 
-/// Reads the keys again, where a file is configured.
+/// Reloads the keys, if a file is configured.
 ///
 /// # Errors
 /// `Conflict` `keys_file`; the keys before go on counting then.
@@ -20,22 +21,22 @@ pub async fn reload(app: &App) -> Result<(), Failure> {
     match read {
         Ok(keys) => {
             if app.caller_keys.swap(Arc::new(keys.clone())).as_ref() != &keys {
-                tracing::info!(keys = keys.len(), "the keys of callers are read anew");
+                tracing::info!(keys = keys.len(), "the keys of callers were reloaded");
             }
             app.caller_keys_fault.store(None);
             Ok(())
         }
         Err(fault) => {
-            tracing::error!("the keys before go on counting: {}", fault.public);
+            tracing::error!("the previous keys stay active: {}", fault.public);
             app.caller_keys_fault.store(Some(Arc::new(fault.public.clone())));
             Err(fault)
         }
     }
 }
 
-/// The answer to a reload that loaded the policies and not the keys.
+/// The response to a reload that loaded the policies but not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
     let sentence =
-        format!("the policies were reloaded, but the keys before go on counting: {}", fault.public);
+        format!("the policies were reloaded, but the previous keys stay active: {}", fault.public);
     Failure::new(Kind::Conflict, "keys_file", sentence)
 }

@@ -1,4 +1,4 @@
-//! Whether what a restart would find is in order: the pages of the store, the keys, and what needs
+//! Checks of what a restart would find: the pages of the store, the keys, and the secrets that need
 //! them.
 //!
 //! Changes no record. For the operator of the sidecar.
@@ -16,18 +16,18 @@ use crate::keys::Keys;
 use crate::store::backup::ErasedLeft;
 use crate::store::{MemberFilter, Store};
 
-/// What was looked at.
+/// The results of the checks.
 #[derive(Debug, Default)]
 pub struct Checked {
-    /// What is wrong with the store's file.
+    /// The fault of the store's file.
     pub store: Option<Failure>,
-    /// The names of keys in use that are not in their folder, or are others there.
+    /// The names of keys in use that are missing from their folder or differ there.
     pub keys_missing: Vec<String>,
-    /// Why the keys that are not there must be put back before a start.
+    /// Why the missing keys must be restored before a start.
     pub keys_lost: Option<Failure>,
-    /// Why what was erased may still lie in the store's file.
+    /// Why erased data may still be in the store's file.
     pub erased_left: Option<ErasedLeft>,
-    /// Secrets of second factors that no key opens.
+    /// The number of second-factor secrets whose key is missing.
     pub secrets_without_key: usize,
     /// Accounts that nobody has joined.
     pub empty_accounts: Vec<String>,
@@ -44,7 +44,7 @@ pub async fn try_the_disk(app: &App) {
     import::try_to_keep(app).await;
 }
 
-/// Checks the running sidecar, page by page. Changes go on meanwhile.
+/// Checks the running sidecar, page by page. Changes continue meanwhile.
 ///
 /// # Errors
 /// `Busy`, when the disk fails; `Internal`, when a key cannot be read.
@@ -70,7 +70,7 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
     }
 }
 
-/// Checks a store that no sidecar has open, and the keys beside it. Changes nothing.
+/// Checks a store that no sidecar has open, and its keys. Changes nothing.
 ///
 /// # Errors
 /// A sentence that says what to do, when the store cannot be opened or is damaged, or a key cannot be
@@ -96,8 +96,8 @@ async fn unwritable(store: &Path) -> Option<Failure> {
     kept.err().map(|fault| told(fault.private.as_deref().unwrap_or(&fault.public)))
 }
 
-/// Whether the keys that links and secrets of a store were made with can be there. With new ones in
-/// their place, letters that wait would be sent with links that open nothing.
+/// Whether the keys of a store's links and secrets can be present. With new ones instead, waiting
+/// letters would be sent with links that do not work.
 ///
 /// # Errors
 /// `Internal` `keys_lost` with what to do; what [`Keys::read`] says; `Busy`, when the disk fails.
@@ -114,7 +114,7 @@ pub async fn keys_are_there(store: &Store, folder: &Path) -> Result<(), Failure>
             "the keys `{kind}-NUMBER.key` of this store are missing in `{place}`: restore them from the backup; to go on without them run `kwic-team keys rotate`: {}",
             if *kind == "link" { links } else { factors }
         ),
-        // An administrator made it on purpose.
+        // An administrator created it on purpose.
         _ if folder.is_dir() => return Ok(()),
         _ => format!(
             "the keys of this store are missing: restore `keys/` from the backup; to go on without them make an empty folder `{place}`: {links}, and {factors}"

@@ -1,7 +1,8 @@
-//! Asking again: Cedar's own authorizer over the whole set judges what the engine answered.
+//! The cross-check: Cedar's own authorizer re-evaluates sampled decisions over the whole policy
+//! set.
 //!
-//! In the idle class and with long rests, since nobody waits for it. Reads what decisions read and
-//! changes nothing but the trust in the engine; names nobody in the log.
+//! Runs in the idle scheduling class with long pauses, since nobody waits for it. Reads what
+//! decisions read, and changes nothing except whether the engine is trusted; the log names nobody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,12 @@ use crate::domain::Decision;
 use crate::engine::Snapshot;
 use crate::flows::world::{InDirectory, world};
 
-/// After each time it rests so many times as long as it took: it has a twentieth of one core.
+/// After each check it pauses for this many times its duration: it takes a twentieth of one core.
 const RESTS: u32 = 19;
-/// But no longer than this: a large set may take long when the thread was put off.
+/// The maximum pause: a large set may take long when the thread was preempted.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Asks again what waits, for as long as the process lives.
+/// Checks waiting samples, for as long as the process lives.
 pub async fn run(app: Arc<App>) {
     let Some(mut waiting) = app.cross_check.waiting() else { return };
     while let Some(sample) = waiting.recv().await {
@@ -27,13 +28,13 @@ pub async fn run(app: Arc<App>) {
         let asked = Arc::clone(&app);
         let done = background::run_idle("cross-check", move || check(&asked, &sample)).await;
         if let Err(failure) = done {
-            tracing::error!(%failure, "a decision could not be asked again");
+            tracing::error!(%failure, "a decision could not be cross-checked");
         }
         tokio::time::sleep((began.elapsed() * RESTS).min(REST_MAX)).await;
     }
 }
 
-/// Asks once more, by the live policies.
+/// Evaluates one sample again, by the live policies.
 pub(crate) fn check(app: &App, sample: &Sample) {
     let policies = app.policies.load_full();
     let query = sample.question.query();
@@ -62,7 +63,7 @@ fn alarm(policies: &Snapshot, sample: &Sample, usual: &Decision, whole: &Decisio
         usual = usual.allowed,
         whole = whole.allowed,
         policies = policies.digest_hex(),
-        "the engine answered otherwise than Cedar's own authorizer over the whole set: every decision is left to that until a restart, which is slower; keep this line and the policy folder, and report both"
+        "a decision differed from that of Cedar's own authorizer, which now makes every decision until a restart, more slowly: keep this line and the policy folder, and report both"
     );
 }
 
@@ -138,7 +139,7 @@ mod tests {
         check_all();
         assert_eq!(app.cross_check.outcomes().differed, 1);
         assert!(app.cross_check.distrusts());
-        assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is remembered");
+        assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is cached");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
-//! One decision: the live policies, the directory, an answer.
+//! One decision from the live policies and the directory.
 //!
-//! A decision that counts is synchronous, reads memory only, and cannot fail: whatever is in doubt is a deny. Takes no lock
-//! that a writer can hold.
+//! Synchronous, reads memory only, cannot fail, and fails closed: any doubt is a deny. Takes no
+//! lock that a writer can hold.
 
 use crate::app::App;
 use crate::directory::Directory;
@@ -14,7 +14,7 @@ use crate::flows::session_auth;
 use crate::flows::token_auth::Holder;
 use crate::flows::world::{InDirectory, world};
 
-/// The type of a subject that is a session's token.
+/// The type of a subject that is a session token.
 const SESSION: &str = "session";
 
 /// The directory, where one member has the role of the API token that a program acts by.
@@ -33,7 +33,7 @@ impl Members for ActingAs<'_> {
     }
 }
 
-/// The members of one account: nobody else is known.
+/// The members of one account; all others are unknown.
 struct OfAccount<'d> {
     directory: &'d Directory,
     account: &'d str,
@@ -45,8 +45,8 @@ impl Members for OfAccount<'_> {
     }
 }
 
-/// Answers one question by these policies; `explain` adds why. Who asks several questions for one
-/// answer, or says by which policies it was given, loads them once.
+/// Decides one query with these policies; `explain` adds the reasons. A caller with several queries
+/// for one response, or that reports the policies, loads them once.
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();
@@ -68,7 +68,7 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     decision
 }
 
-/// The engine's answer, as long as it is trusted; else that of Cedar's own authorizer.
+/// The engine's decision while it is trusted; else that of Cedar's own authorizer.
 fn judged<M: Members>(
     app: &App,
     policies: &Snapshot,
@@ -85,7 +85,7 @@ fn judged<M: Members>(
     }
 }
 
-/// Answers one question about the program that holds an API token.
+/// Decides one query about the holder of an API token.
 #[must_use]
 pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     let begun = app.telemetry.begin_decision();
@@ -95,8 +95,8 @@ pub fn decide_for(app: &App, holder: &Holder, query: &Query<'_>) -> Decision {
     decision
 }
 
-/// Answers one question with its reasons, to look into the policies: nothing rests on the answer,
-/// and it is not counted. Whoever is not of the caller's account is answered like nobody at all.
+/// Decides one query with its reasons, to try out the policies: the decision is not counted. A
+/// member of another account is treated as unknown.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`, when the disk fails.

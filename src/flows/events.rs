@@ -1,7 +1,7 @@
-//! Events: members of an account that changed or left, told to the product as it happens.
+//! The event stream: members of an account that changed or left, for the product, as it happens.
 //!
-//! What is told is seen by decisions already. A listener that does not keep up, whose session has
-//! ended or who lost the right is let go, and begins anew with a full look.
+//! An event is sent only after decisions see the change. A listener that falls behind, whose
+//! session has ended or who lost the right is disconnected, and starts again with a full read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,27 +19,27 @@ use crate::domain::{
 use crate::store::feed::Follower;
 use crate::throttle::Place;
 
-/// How often a quiet listener is looked at, and gets a sign of life.
+/// How often an idle listener is checked, and gets a keep-alive.
 const BEAT: Duration = Duration::from_secs(15);
 
-/// After so long a stream may have ended that nobody listens to any more.
+/// After this long a stream without a listener may have ended.
 const TRY_AGAIN_SECONDS: u64 = 30;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// From here on everything is told.
+    /// All later changes are sent.
     Begins(Revision),
-    /// A member was made or changed.
+    /// A member was created or changed.
     MemberChanged(Revision, Box<Member>),
-    /// A member is no more.
+    /// A member was removed.
     MemberRemoved(Revision, MemberId),
-    /// Nothing happened for a while.
+    /// A keep-alive.
     Beat,
 }
 
 impl Event {
-    /// The revision of the change that it tells of.
+    /// The revision of the change.
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
         match self {
@@ -51,8 +51,8 @@ impl Event {
     }
 }
 
-/// Begins to tell of the caller's account. The channel closes when the listener is let go; the place
-/// is the stream's for as long as its connection is open.
+/// Starts an event stream of the caller's account. The channel closes when the listener is
+/// disconnected; the slot is held while its connection is open.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `TooMany` `too_many_streams`; `Busy`.
@@ -64,8 +64,8 @@ pub async fn listen(
     begin(app, Listener { caller: permit.caller().clone(), is_page: false })
 }
 
-/// The same for an open page of a member: it hears of changes while its reader may see the
-/// team, and goes on for as long as the session does.
+/// The same for an open page of a member: it gets changes while its reader may see the team, and
+/// continues as long as the session.
 ///
 /// # Errors
 /// `TooMany` `too_many_streams`.
@@ -76,10 +76,11 @@ pub fn follow(
     begin(app, Listener { caller: Caller::Member(signed_in), is_page: true })
 }
 
-/// Who listens, and to what.
+/// A listener, and what it listens to.
 struct Listener {
     caller: Caller,
-    /// A page is told of the team while its reader may see it; all others end with that right.
+    /// A page gets changes of the team while its reader may see it; other streams end with that
+    /// right.
     is_page: bool,
 }
 
@@ -97,7 +98,7 @@ impl Listener {
         }
     }
 
-    /// Whether a change is the end of the session that listens.
+    /// Whether a change ends the session that listens.
     fn is_ended_by(&self, change: &Change) -> bool {
         matches!(&self.caller, Caller::Member(signed_in) if signed_in.is_ended_by(change))
     }
@@ -113,15 +114,15 @@ fn begin(app: &Arc<App>, listener: Listener) -> Result<(mpsc::Receiver<Event>, P
     Ok((receiver, place))
 }
 
-/// A place for one more stream: each is a connection that stays, so that they may never be all of a
-/// listener's, nor one account's all there are, nor one member's all of an account.
+/// A slot for one more stream. Each is a permanent connection, so the streams of a listener, an
+/// account and a member are limited.
 fn place(app: &App, caller: &Caller) -> Result<Place, Failure> {
     let all = (app.config.limits.connections_max / 2).max(1);
     let of_account = limits::STREAMS_OF_ACCOUNT_MAX.min((all / 2).max(1));
     let of_member = limits::STREAMS_OF_MEMBER_MAX.min((all / 4).max(1));
     let of_session = limits::STREAMS_OF_SESSION_MAX.min(of_member);
     let (session, member) = match caller {
-        // A listener of its own; a caller that may open it may do everything.
+        // With its own limit; a caller who may open it may do everything.
         Caller::Sidecar { .. } => {
             let taken = app.streams.take(&[(&[b"sidecar"], all)]);
             return taken.map_err(|_| too_many("the operator of the sidecar has", all));
@@ -168,7 +169,8 @@ async fn tell(app: &App, listener: &Listener, mut feed: Follower, events: &mpsc:
     }
 }
 
-/// Tells what a change did on the caller's account; false where the listener is to be let go.
+/// Sends the effect of a change on the caller's account; false if the listener is to be
+/// disconnected.
 async fn tell_change(
     app: &App,
     listener: &Listener,
@@ -182,7 +184,7 @@ async fn tell_change(
     if first.is_none() && !is_over {
         return true;
     }
-    // Whoever hears of a change and asks at once must get an answer that knows it.
+    // A listener that asks right after an event must get an answer that includes the change.
     let reached = app.directory.reached(change.revision, BEAT).await;
     if is_over || !reached || !listener.may_listen(app).await {
         return false;
@@ -190,7 +192,7 @@ async fn tell_change(
     if listener.is_page && !listener.sees_team(app).await {
         return true;
     }
-    // One by one: an import is far larger than what a listener may be behind.
+    // One by one: an import is far larger than a listener's buffer.
     first.into_iter().chain(told).all(|event| events.try_send(event).is_ok())
 }
 

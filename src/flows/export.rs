@@ -1,7 +1,7 @@
 //! Export: all members of an account as CSV or JSON lines, streamed page by page.
 //!
-//! Holds one page at a time. A cell that a spreadsheet would take for a formula is defused in CSV;
-//! JSON lines keep every name as it is. Never exports a secret: there is none in a member.
+//! Keeps one page in memory. CSV cells that a spreadsheet would run as a formula are escaped; JSON
+//! lines keep every name as it is. Contains no secret.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::domain::{Failure, Member, limits};
 use crate::http::Piece;
 use crate::store::{MemberFilter, Page};
 
-/// The columns, in order: what an import takes, so that an export can be imported.
+/// The columns, in order, as an import accepts them.
 const COLUMNS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "status"];
-/// Pages that may wait for the caller to read them.
+/// Buffered pages for the caller.
 const PAGES_AHEAD: usize = 2;
 
-/// How an export is written.
+/// The format of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
     /// As CSV or as JSON lines.
@@ -33,8 +33,8 @@ pub struct Written {
     pub marked: bool,
 }
 
-/// Starts an export: its pages arrive through the receiver. A member whose address changes while
-/// it runs may be missed or told twice, since it moves in the order.
+/// Starts an export: its pages arrive through the receiver. A member whose address changes during
+/// the export may be missed or appear twice, since the order changes.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`, when the first page cannot be read. What fails later breaks the stream off, and is
@@ -52,13 +52,13 @@ pub async fn run(
             tracing::error!(%failure, "an export ended early");
             return;
         }
-        // Without this, the status that was sent long ago would be a lie: the answer breaks off.
+        // Otherwise the status, already sent, would be false: the response is cut off.
         let _ = pieces.send(Piece::Last).await;
     });
     Ok(receiver)
 }
 
-/// One page, for whoever may still see it.
+/// One page, if the caller may still see it.
 async fn page(app: &App, caller: &Caller, after: Option<&str>) -> Result<Page<Member>, Failure> {
     let permit = Permit::authorize(app, caller.clone(), [Right::VIEW_TEAM]).await?;
     let all = MemberFilter::default();
@@ -85,7 +85,7 @@ async fn send(
     }
 }
 
-/// What stands before the first member.
+/// The text before the first member.
 ///
 /// # Errors
 /// `Internal`, never seen: a header line has nothing that cannot be written.
@@ -96,7 +96,7 @@ pub fn head(format: Format) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// One line a member.
+/// One line for each member.
 ///
 /// # Errors
 /// `Internal`, never seen: a member has nothing that cannot be written.
@@ -118,9 +118,8 @@ fn cells(member: &Member) -> [&str; COLUMNS.len()] {
     ]
 }
 
-/// A spreadsheet runs a cell that begins like a formula, so that a member's name could read other
-/// cells of who opens the file (OWASP: CSV injection). An apostrophe makes it text; an import takes
-/// it away again.
+/// A spreadsheet evaluates a cell that begins like a formula, so that a member's name could read
+/// other cells (OWASP: CSV injection). An apostrophe makes it text; an import removes it again.
 fn defused(cell: &str) -> String {
     let quote = if begins_like_a_formula(cell.trim_start_matches('\'')) { "'" } else { "" };
     format!("{quote}{cell}")

@@ -1,9 +1,9 @@
-//! Import: makes members of a file, streamed, all or nothing, in one revision.
+//! Import: creates members from a file, streamed, all or nothing, in one revision.
 //!
-//! The file waits on disk until all of it has arrived, so that nobody waits for who sends it. Then
-//! bytes become records, records rows, and rows go to the store in parts; it is never held whole in
-//! memory. The store commits only after the last line was read and found in order. Faults of lines
-//! and clashes with members there are come back together, by line. Sends no mail.
+//! The file is spooled to disk until it is complete, so that a slow sender delays nobody. Then
+//! bytes become records, records become rows, and rows go to the store in parts; the file is never
+//! held in memory. The store commits only after the last line was read without a fault. Faults of
+//! lines and conflicts with existing members are reported together, by line. Sends no mail.
 
 pub mod pasted;
 mod records;
@@ -37,19 +37,19 @@ use crate::entropy;
 use crate::http::{Bytes, Request};
 use crate::store::{Committed, ImportPart, ImportRow};
 
-/// How a file of members is written.
+/// The format of a file of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header line (RFC 4180).
     Csv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     JsonLines,
 }
 
-/// Rows that go to the store at once: large enough that handing over costs nothing, small enough
-/// that a part is a fraction of a megabyte.
+/// Rows sent to the store in one part: large enough that sending costs nothing, small enough that a
+/// part is a fraction of a megabyte.
 const PART_ROWS: usize = 1_000;
-/// Parts that may wait for the store: it writes one while the next is read.
+/// Buffered parts: the store writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
 /// People whose lines are remembered, so that one who comes twice is told by both lines. Of more the
 /// store finds out.
@@ -58,10 +58,10 @@ const LINES_REMEMBERED: usize = 100_000;
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 /// So long after a file was not kept it is tried whether the disk takes one again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// How many members it made.
+    /// The number of created members.
     pub members: u64,
     /// SHA-256 of the file.
     pub digest: Digest,
@@ -94,8 +94,8 @@ pub async fn run(
     whole(async move { store(&app, &caller, format, file).await }).await
 }
 
-/// Finds out again and again whether a data folder that could not take a file can take one again,
-/// until the task is ended.
+/// Checks repeatedly whether a data folder that failed to store a file works again, until the task
+/// is ended.
 pub async fn mend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TRY_EVERY).await;
@@ -127,8 +127,8 @@ async fn store(
     format: Format,
     mut file: impl Source,
 ) -> Result<Committed<Imported>, Failure> {
-    // Before the store begins, as with every change that gives a role: who held the store and
-    // waited for this would wait for a reload that waits for who waits for the store.
+    // Acquired before the store, as for every change that gives a role: otherwise a deadlock with a
+    // reload is possible.
     let _giving = roles::giving(app, []).await?;
     let roles = Titles::of(&app.policies.load());
     let mut reader = Reader::new(format, Becomes::Members, roles);
@@ -140,14 +140,14 @@ async fn store(
     outcome(read, reader.finish(), refresh::seen(app, stored).await)
 }
 
-/// Where a file comes from, piece by piece.
+/// The source of a file, in pieces.
 trait Source {
     /// The next piece; `None` at the end.
     fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
 }
 
-/// Reads the file to its end and hands its rows to the store, and, when all is in order, the end.
-/// Dropped without it, the parts abort the import.
+/// Reads the file to its end, sends its rows to the store, and commits if there is no fault.
+/// Dropped without that, the parts abort the import.
 async fn read(
     file: &mut impl Source,
     reader: &mut Reader,
@@ -164,13 +164,13 @@ async fn read(
     }
     reader.end();
     if hand_over(reader, maker, &parts).await? && reader.faults.list.is_empty() {
-        // Whether the store still listens is told by what it answers.
+        // The store's own result says whether it still listens.
         let _ = parts.send(ImportPart::End { digest: reader.digest() }).await;
     }
     Ok(())
 }
 
-/// Sends the rows read so far; false when the store takes no more, since it has failed.
+/// Sends the rows read so far; false if the store has failed.
 async fn hand_over(
     reader: &mut Reader,
     maker: &Maker,
@@ -182,7 +182,7 @@ async fn hand_over(
     Ok(parts.send(ImportPart::Rows(rows)).await.is_ok())
 }
 
-/// Reads the rest of a file that is refused, and forgets it.
+/// Reads and discards the rest of a refused file.
 ///
 /// # Errors
 /// `Timeout` when the file stops arriving.
@@ -196,7 +196,7 @@ pub async fn hear_out(request: &mut Request) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes members of rows.
+/// Turns rows into members.
 #[derive(Debug)]
 struct Maker {
     account: AccountSlug,
@@ -225,7 +225,7 @@ impl Maker {
     }
 }
 
-/// What the caller hears: faults of the file and clashes in the store are one list.
+/// The caller's result: faults of the file and conflicts in the store are one list.
 fn outcome(
     read: Result<(), Failure>,
     file: Result<Digest, Faults>,
@@ -242,7 +242,7 @@ fn outcome(
             )))
         }
         (file, Err(stored)) => {
-            // A body that broke off is the cause of whatever the store says after it.
+            // A truncated body is the cause of the store's failure after it.
             read?;
             let mut faults = file.err().unwrap_or_default();
             let refused = stored.code == REFUSED;
@@ -255,10 +255,10 @@ fn outcome(
     }
 }
 
-/// The code of an import that is not in order.
+/// The code of a refused import.
 const REFUSED: &str = "import_refused";
 
-/// What is wrong with which line, up to a bound.
+/// Faults by line, up to a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// The line, from 1, and the reason.
@@ -280,7 +280,7 @@ impl Faults {
         self.more
     }
 
-    /// Takes in what the store found: fields named `line 17`.
+    /// Adds the store's faults: fields named `line 17`.
     fn merge(&mut self, clashes: &[(String, String)]) {
         for (field, reason) in clashes {
             match field.strip_prefix("line ").and_then(|line| line.parse().ok()) {
@@ -308,8 +308,7 @@ impl Faults {
     }
 }
 
-/// Reads a file that arrives in pieces into rows and faults. Holds the rows of one piece, never
-/// the file.
+/// Parses a file in pieces into rows and faults. Keeps the rows of one piece, never the file.
 pub struct Reader {
     cutter: Cutter,
     layout: Layout,
@@ -324,13 +323,13 @@ pub struct Reader {
     lines: HashMap<String, u64>,
     rows: Vec<(u64, Row)>,
     faults: Faults,
-    /// Nothing after this can be made sense of.
+    /// The rest cannot be parsed.
     over: bool,
 }
 
 #[derive(Debug)]
 enum Layout {
-    /// CSV; the columns once the header line was read.
+    /// CSV; with the columns after the header line.
     Csv(Option<Columns>),
     JsonLines,
 }
@@ -359,7 +358,7 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes of the file.
+    /// Parses the next bytes of the file.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.hasher.raw(bytes);
         self.begin(bytes);
@@ -396,18 +395,18 @@ impl Reader {
         self.digest = mem::take(&mut self.hasher).finish();
     }
 
-    /// Takes the rows read so far, each with its line.
+    /// Takes the rows parsed so far, each with its line.
     pub fn take_rows(&mut self) -> Vec<(u64, Row)> {
         mem::take(&mut self.rows)
     }
 
-    /// SHA-256 of the file, once it was read to its end.
+    /// SHA-256 of the file, after its end.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The digest of a file in order, or its faults.
+    /// The digest of a valid file, or its faults.
     ///
     /// # Errors
     /// The faults, by line.
@@ -467,7 +466,7 @@ impl Reader {
             Layout::JsonLines => json_row(bytes, self.becomes, &self.roles).map(Some),
             Layout::Csv(Some(columns)) => columns.row(bytes, &self.roles).map(Some),
             Layout::Csv(columns) => {
-                // Without its columns, no line of the file says anything.
+                // Without columns, no line can be parsed.
                 self.over = true;
                 let separator = self.cutter.separator();
                 *columns = Some(Columns::read(bytes, separator, self.becomes)?);

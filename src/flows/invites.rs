@@ -1,8 +1,8 @@
-//! Invites: sent, renewed, corrected, revoked; and what their links do.
+//! Invites: send, resend, edit and revoke; and what their links do.
 //!
-//! The role must be one that the inviter may give, judged when it is sent and again when it is
-//! accepted. A token is derived when it is needed and stands nowhere; who may see a link by other
-//! ways than the mail is decided here.
+//! The inviter must be allowed to give the role, both when the invite is sent and when it is
+//! accepted. A token is derived when it is needed and never stored; this module decides who may see
+//! a link other than by mail.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ use crate::throttle::Quota;
 /// Who is to be invited.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// Where the link goes.
+    /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role.
     pub role: RoleId,
@@ -52,30 +52,30 @@ impl Invitation {
     }
 }
 
-/// What a correction changes; `None` leaves a field as it is.
+/// The changes of an edit; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Correction {
-    /// Another address: the old link dies, and a new one goes there.
+    /// Another address: the previous link stops working, and a new one is sent there.
     pub email: Option<Email>,
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The role.
     pub role: Option<RoleId>,
 }
 
-/// Which invite a change is about, and in which version the caller saw it.
+/// An invite to change, and the version that the caller has seen.
 #[derive(Clone, Debug)]
 pub struct ChosenInvite {
     /// The invite.
     pub id: InviteId,
-    /// `If-Match`; `None` takes the invite as it is.
+    /// `If-Match`; `None` accepts any version.
     pub expected: Option<Version>,
 }
 
 impl ChosenInvite {
-    /// In the version that was judged, where the caller names none.
+    /// With the version that was checked, if the caller gives none.
     fn at(self, judged: &InviteView) -> Self {
         Self { expected: self.expected.or(Some(judged.invite.version)), ..self }
     }
@@ -85,18 +85,18 @@ impl ChosenInvite {
     }
 }
 
-/// An invite, and its link where the caller may see it.
+/// An invite, with its link if the caller may see it.
 #[derive(Clone, Debug)]
 pub struct Shown {
     /// The invite.
     pub view: InviteView,
-    /// Who sent it, by name; `None` where that is no member any more.
+    /// The sender's name; `None` if the sender is no longer a member.
     pub inviter: Option<Member>,
     /// The valid link.
     pub link: Option<String>,
-    /// What whoever sends this again should know.
+    /// A warning for the one who resends it.
     pub warning: Option<String>,
-    /// An earlier call under the same idempotency key has made it.
+    /// Created by an earlier call with the same idempotency key.
     pub repeated: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct Inspected {
     pub invite: Invite,
     /// The account that it is for.
     pub account: Account,
-    /// Who sent it; `None` where that is no member.
+    /// The sender; `None` if the sender is no longer a member.
     pub inviter: Option<Member>,
 }
 
@@ -174,7 +174,7 @@ pub async fn list(
     Ok(Page { items, next: page.next })
 }
 
-/// How many invites of the account a filter finds, on all pages.
+/// How many invites of the account match a filter, on all pages.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -183,7 +183,7 @@ pub async fn count(app: &App, caller: Caller, filter: &InviteFilter) -> Result<u
     app.store.invites_count(permit.account(), filter).await
 }
 
-/// How many invites of the account wait to be accepted, and how many of them did not arrive.
+/// How many invites of the account are pending, and how many of them were not delivered.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -203,7 +203,7 @@ pub async fn show(app: &App, caller: Caller, id: &InviteId) -> Result<Shown, Fai
     Ok(Shown { view, inviter, link: None, warning: None, repeated: false })
 }
 
-/// Gives an invite a new link, and sends it: the old link dies.
+/// Resends an invite with a new link: the previous link stops working.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`,
@@ -236,7 +236,7 @@ pub async fn resend(
     .await
 }
 
-/// Corrects an invite: names, role, or the address, which sends a new link there.
+/// Edits an invite: names, role, or the address, which sends a new link there.
 ///
 /// # Errors
 /// As [`resend`], and `Invalid` `unknown_role`.
@@ -271,9 +271,9 @@ pub async fn correct(
     .await
 }
 
-/// The valid link, for who wants to hand it over by another way than mail. It stays as it is, but
-/// for an invite that has expired, or that another member sent: its new link makes the caller the
-/// one who answers for it.
+/// The valid link, to pass on by other means than mail. It stays the same, unless the invite has
+/// expired or was sent by another member: a new link then makes the caller responsible for the
+/// invite.
 ///
 /// # Errors
 /// As [`resend`]; `Conflict` `link_key_gone`, when the keys that it was made with are gone.
@@ -311,7 +311,7 @@ pub async fn link(
     .await
 }
 
-/// Takes an invite back.
+/// Revokes an invite.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`,
@@ -340,7 +340,7 @@ pub async fn revoke(
     .await
 }
 
-/// What the holder of a link is invited to. Changes nothing.
+/// The invitation behind a link. Changes nothing.
 ///
 /// # Errors
 /// `Gone` with what to do: `link_dead`, `invite_expired`, `invite_replaced`, `invite_accepted`,
@@ -358,7 +358,7 @@ pub async fn inspect(app: &App, token: &str) -> Result<Inspected, Failure> {
     Ok(found)
 }
 
-/// The refusal of an invite to a role that the policies no longer have.
+/// The refusal of an invite whose role the policies no longer have.
 fn role_gone(found: &Inspected) -> Failure {
     let inviter = found.inviter.as_ref().map(Member::full_name);
     let whom = inviter.map_or_else(String::new, |name| format!("{name}, who invited you, or "));
@@ -390,8 +390,8 @@ async fn inspected(app: &App, invite: Invite) -> Result<Inspected, Failure> {
     Ok(Inspected { invite, account, inviter })
 }
 
-/// What the holder of a link that has expired was invited to, and by whom: somebody to ask for a
-/// new one. `None` for every other link. Changes nothing.
+/// The invitation behind an expired link, with the person to ask for a new one. `None` for every
+/// other link. Changes nothing.
 ///
 /// # Errors
 /// `Busy`.
@@ -405,8 +405,8 @@ pub async fn expired(app: &App, token: &str) -> Result<Option<Inspected>, Failur
     }
 }
 
-/// Joins: makes the member that an invite is for. The token is used up only once the password
-/// passed every rule.
+/// Joins: creates the member of an invite. The token is consumed only after the password has passed
+/// every rule.
 ///
 /// # Errors
 /// As [`inspect`]; `Invalid` for a password that is refused, with the rule; `Conflict`
@@ -425,7 +425,7 @@ pub async fn accept(
     let member = MemberId::from_random(entropy::random()?);
     let app = Arc::clone(app);
     whole(async move {
-        // Judged anew by what holds now: hashing took its time.
+        // Checked again with current data: hashing took time.
         for last_try in [false, true] {
             let Inspected { invite, .. } = inspect(&app, token.expose()).await?;
             let _giving = roles::giving(&app, [&invite.role]).await?;
@@ -447,7 +447,7 @@ pub async fn accept(
     .await
 }
 
-/// Asks whoever sent an invite for a new one, by its dead link. Says nothing about the invite.
+/// Asks the sender of an invite for a new one, with a dead link. Reveals nothing about the invite.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -457,14 +457,14 @@ pub async fn want(app: &Arc<App>, token: &str) -> Result<(), Failure> {
     if !matches!(invite.state(app.clock.now()), InviteState::Pending | InviteState::Expired) {
         return Ok(());
     }
-    // By invite, so that one dead link cannot fill the inviter's mailbox.
+    // Per invite, so that one dead link cannot fill the inviter's mailbox.
     let quota = Quota {
         of: &[b"invite wanted", invite.id.as_str().as_bytes()],
         most: limits::INVITE_WANTED_MAX,
         per: limits::INVITE_WANTED_PER,
     };
     if app.quotas.take(&[quota], app.clock.now()).is_err() {
-        // The inviter was asked a moment ago.
+        // The inviter was asked recently.
         return Ok(());
     }
     let app = Arc::clone(app);
@@ -482,7 +482,7 @@ pub async fn want(app: &Arc<App>, token: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a new invite is made of, with its first link.
+/// A new invite with its first link.
 pub(super) fn draft(
     app: &App,
     account: &Account,
@@ -500,7 +500,7 @@ fn renewal(app: &App, account: &Account, invite: &Invite) -> Result<NewInviteLin
     links::new_invite_link(app, account, &invite.id, invite.generation.next())
 }
 
-/// A change of an invite that gives out its role again, under way.
+/// A change of an invite that gives its role again.
 struct Change<'a> {
     _giving: roles::Giving<'a>,
     permit: Permit,
@@ -509,7 +509,7 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// The right to change this invite, and to give its role, or the one that it will have.
+    /// Checks the right to change this invite, and to give its role, or the new one.
     async fn begin(
         app: &'a App,
         caller: Caller,
@@ -543,7 +543,7 @@ async fn found(app: &App, account: &AccountSlug, id: &InviteId) -> Result<Invite
     app.store.invite(account, id).await?.ok_or_else(unknown)
 }
 
-/// The failure for an id that names no invite here.
+/// The failure for an unknown invite.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(
@@ -578,8 +578,8 @@ async fn inviter_still_may(
     }
 }
 
-/// An invite after a change, with its link where nobody else brings it: to the operator of the
-/// sidecar, and where no mail is sent.
+/// An invite after a change, with its link if nobody else delivers it: for the operator of the
+/// sidecar, and if no mail is sent.
 async fn shown(
     app: &App,
     caller: &Caller,
@@ -595,12 +595,12 @@ async fn shown(
     Ok(Committed { revision, value: Shown { view, inviter, link, warning: None, repeated: false } })
 }
 
-/// What whoever sends an invite again should know about the mail before.
+/// The warning about the previous mail.
 fn warning(before: &InviteView) -> Option<String> {
     let delivery = &before.delivery;
     (delivery.state == DeliveryState::Bounced).then(|| {
         format!(
-            "the mail before this one came back: {}; if the address is wrong, correct it",
+            "the previous mail bounced: {}; if the address is wrong, correct it",
             delivery.detail
         )
     })

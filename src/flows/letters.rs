@@ -1,12 +1,13 @@
-//! Letters: written when they are due, handed to the mail server, and what comes back about them.
+//! Mail delivery: letters are written when they are due and submitted to the mail server, and
+//! bounces are matched to them.
 //!
-//! A letter is claimed under a lease, so that a crash while it is on its way has it tried again,
-//! under the same message id. Its link is made here and stands in the mail alone. A fault of the
-//! configuration stops the queue and costs no letter anything.
+//! A letter is claimed under a lease, so that after a crash it is tried again, under the same
+//! message id. Its link is derived here and is only in the mail. A fault of the configuration stops
+//! the queue and uses up no attempt of a letter.
 //!
-//! Where the mail server had the whole mail and its answer did not come, the letter may have arrived.
-//! It is sent once more, under the same message id, and then given up: a server that never answers
-//! would get it again and again.
+//! If the mail server received the whole mail and its response is lost, the letter may have
+//! arrived. It is sent once more, under the same message id, and then given up: a server that never
+//! responds would otherwise get it again and again.
 
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -35,29 +36,29 @@ use crate::store::letters::{Flow, MailStatus};
 use crate::telemetry::log::{self, Due};
 use crate::telemetry::mail::MailFigures;
 
-/// How long to wait after the store failed.
+/// The pause after a failure of the store.
 const REST: Duration = Duration::from_secs(5);
-/// How long to leave a mail server alone that was not reached.
+/// The pause after a mail server could not be reached.
 const UNREACHED_REST: Duration = Duration::from_secs(30);
-/// How often it is noted down how mail stands.
+/// How often the mail figures are updated.
 const QUEUE_EVERY: Duration = Duration::from_secs(5);
-/// Stands in the detail of a letter that the mail server may have taken; it outlives a restart.
+/// Part of the detail of a letter that the mail server may have accepted; persists over a restart.
 const MAY_HAVE_ARRIVED: &str = "if it arrived already, it comes a second time";
-/// How often the folder of bounces is looked at.
+/// How often the folder of bounces is read.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
 
 /// Sends whatever becomes due, until the sidecar stops. A letter that the mail server may have taken
 /// is waited for, and what became of it written down; any other is left for the next start.
 pub async fn deliver(app: Arc<App>, mut feed: Follower) {
     while !*app.stopping.borrow() {
-        // What was told until now is looked for in the queue itself.
+        // Earlier changes are found in the queue itself.
         while feed.try_recv().is_ok() {}
         let rest = match deliver_some(&app).await {
             Ok(Round { reached: false, .. }) => UNREACHED_REST,
             Ok(Round { tried, .. }) if tried > 0 => continue,
             Ok(_) => until_due(&app).await,
             Err(failure) => {
-                tracing::error!(%failure, "letters could not be taken from the queue");
+                tracing::error!(%failure, "letters could not be read from the queue");
                 REST
             }
         };
@@ -69,10 +70,10 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
     }
 }
 
-/// Notes down again and again how mail stands, for the metrics, until the task is ended.
+/// Updates the mail figures for the metrics, until the task is ended.
 pub async fn watch_queue(app: Arc<App>) {
     while app.mailer.sends() {
-        // A store that cannot be read says so elsewhere.
+        // A store that cannot be read is reported elsewhere.
         let read = (app.store.mail_status(None).await, app.store.mail_waiting().await);
         if let (Ok(status), Ok(accounts)) = read {
             let now = app.clock.now();
@@ -94,7 +95,7 @@ pub async fn watch_queue(app: Arc<App>) {
     }
 }
 
-/// How long until a letter is due; long where nothing waits.
+/// The time until a letter is due; long if none waits.
 async fn until_due(app: &App) -> Duration {
     let due = app.store.letter_due().await.ok().flatten();
     let wait = due.map_or(i64::MAX, |due| due.0.saturating_sub(app.clock.now().0));
@@ -114,23 +115,23 @@ async fn news(feed: &mut Follower) -> bool {
     false
 }
 
-/// Takes what is due now, and tries each once; answers how many were tried.
+/// Tries each due letter once; returns their number.
 ///
 /// # Errors
-/// `Busy`, when the disk fails: the lease of what was taken runs out, and it is tried again.
+/// `Busy`, when the disk fails: the leases of claimed letters expire, and they are retried.
 pub async fn deliver_due(app: &Arc<App>) -> Result<usize, Failure> {
     deliver_some(app).await.map(|round| round.tried)
 }
 
-/// What one round came to.
+/// The result of one round.
 struct Round {
     tried: usize,
-    /// Whether there is a mail server to talk to.
+    /// Whether the mail server could be reached.
     reached: bool,
 }
 
-/// Tries what is due over one connection, where that is possible. A mail server that is away ends
-/// the round: each further letter would wait for it as long.
+/// Tries due letters over one connection, if possible. An unreachable mail server ends the round:
+/// each further letter would wait as long.
 async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
     let mut round = Round { tried: 0, reached: true };
     if !app.mailer.sends() {
@@ -159,8 +160,8 @@ async fn deliver_some(app: &Arc<App>) -> Result<Round, Failure> {
     Ok(round)
 }
 
-/// What comes of sending; `None`, where the sidecar stops before the mail server was given the mail.
-/// The letter's claim ends with the process then.
+/// The result of sending; `None` if the sidecar stops before the mail server was given the mail.
+/// The letter's lease ends with the process then.
 async fn unless_it_stops<T>(
     app: &App,
     given: &Given,
@@ -177,7 +178,7 @@ async fn unless_it_stops<T>(
     }
 }
 
-/// Writes one letter and hands it over; answers also whether a mail server was reached.
+/// Writes and sends one letter; returns also whether a mail server was reached.
 async fn attempt(
     app: &App,
     batch: &mut Batch<'_>,
@@ -233,7 +234,7 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
             }
             None => Handover::Refused { detail },
         },
-        // Every account sees why mail is stopped, and nobody's address in it.
+        // Every account sees why mail is stopped, so the reason contains no address.
         mail::Class::Configuration => Handover::Misconfigured { detail: email::hide(&detail) },
         mail::Class::Temporary => {
             let [jitter] = entropy::random()?;
@@ -241,7 +242,10 @@ fn refused(app: &App, letter: &Letter, fault: &SendFault) -> Result<Handover, Fa
             match at < letter.expires {
                 true => Handover::Later { detail, at },
                 false => Handover::Refused {
-                    detail: format!("{}; given up, since its time is over", fault.happened()),
+                    detail: format!(
+                        "{}; not tried again, since its link has expired",
+                        fault.happened()
+                    ),
                 },
             }
         }
@@ -254,7 +258,7 @@ fn refusals(app: &App) -> MutexGuard<'_, Refusals> {
 
 fn tell(letter: &Letter, handover: &Handover) {
     let (how, detail) = match handover {
-        Handover::Taken { detail } => ("handed over", detail.as_str()),
+        Handover::Taken { detail } => ("accepted by the mail server", detail.as_str()),
         Handover::Later { detail, .. } => ("deferred", detail.as_str()),
         Handover::Refused { detail } => ("failed", detail.as_str()),
         Handover::Misconfigured { detail } | Handover::SenderRefused { detail, .. } => {
@@ -275,13 +279,13 @@ fn tell(letter: &Letter, handover: &Handover) {
     }
 }
 
-/// Where notices about a letter go back to; `None` where nobody reads them.
+/// The bounce address of a letter; `None` if nobody reads bounces.
 fn return_path(app: &App, letter: &Letter) -> Option<Email> {
     let mark = app.keys.bounce_mark(letter.id)?;
     app.mailer.return_path(letter.id, &mark)
 }
 
-/// What a letter says, by what holds now; `None` where what it is about is over.
+/// The content of a letter, from current data; `None` if it is obsolete.
 async fn write(app: &App, letter: &Letter) -> Result<Option<Content>, Failure> {
     let account_name = match app.store.account(&letter.account).await? {
         Some(account) => account.name,
@@ -367,7 +371,7 @@ fn action(app: &App, page: &str, token: Token, expires: Timestamp) -> ActionLink
     ActionLink { url: app.links.to(page, &token), code: token, expires }
 }
 
-/// How mail stands on the caller's account.
+/// The status of mail of the caller's account.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -375,13 +379,13 @@ pub async fn status(app: &App, caller: Caller) -> Result<MailStatus, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
     let mut status = app.store.mail_status(Some(permit.account())).await?;
     if let Some(oldest) = &mut status.oldest {
-        // Who may see the settings need not be one who may see addresses.
+        // Members who may see the settings may not be allowed to see addresses.
         oldest.detail = email::hide(&oldest.detail);
     }
     Ok(status)
 }
 
-/// Sends a test mail, and says which step failed.
+/// Sends a test mail, and returns its steps.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Conflict` `mail_not_sent`, where no mail is sent at all; `TooMany`
@@ -417,17 +421,21 @@ pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failur
     app.store.mail_resume(&permit.actor()).await
 }
 
-/// Takes a notice that came back, as raw mail; answers whether it told anything new. A notice
-/// without the mark of its letter tells nothing.
+/// Processes a bounce as raw mail; returns whether it had news. A bounce without the mark of its
+/// letter is ignored.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
 pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<bool, Failure> {
     let Some(report) = bounce::parse(raw) else { return Ok(false) };
     if !app.keys.is_bounce_mark(report.letter, &report.mark) {
-        if let Some(Due { left_out }) = log::due("a notice without the mark of its letter") {
+        if let Some(Due { left_out }) = log::due("a bounce without the mark of its letter") {
             let letter = report.letter.0;
-            tracing::warn!(letter, left_out, "a notice without the mark of its letter came");
+            tracing::warn!(
+                letter,
+                left_out,
+                "a bounce was ignored: it does not carry the mark of its letter"
+            );
         }
         return Ok(false);
     }
@@ -437,7 +445,7 @@ pub async fn came_back(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<b
     Ok(told.value)
 }
 
-/// Reads the folder of bounces again and again, until the task is ended.
+/// Reads the folder of bounces repeatedly, until the task is ended.
 pub async fn watch_bounces(app: Arc<App>) {
     let Some(folder) = app.config.mail.bounce_maildir.clone() else { return };
     loop {
@@ -446,14 +454,14 @@ pub async fn watch_bounces(app: Arc<App>) {
         app.telemetry.mail.set_bounces_fault(fault);
         match read {
             Ok(0) => {}
-            Ok(told) => tracing::info!(told, "notices about letters came back"),
+            Ok(told) => tracing::info!(told, "bounces were read"),
             Err(failure) => tracing::warn!(%failure, "the folder of bounces could not be read"),
         }
         tokio::time::sleep(BOUNCES_EVERY).await;
     }
 }
 
-/// Reads what lies in a Maildir now; answers how many notices told anything new.
+/// Reads the mails in a Maildir; returns how many bounces had news.
 ///
 /// # Errors
 /// `Internal`, when the folder cannot be read; `Busy`, when the store's disk fails.
@@ -463,7 +471,7 @@ pub async fn read_bounces(app: &App, folder: &Path) -> Result<usize, Failure> {
     for mail in maildir.list().await? {
         let raw = maildir.read(&mail).await?;
         told += usize::from(came_back(app, &StorePermit::system(), &raw).await?);
-        // Only now: a notice that could not be written down is read again.
+        // Afterwards: a bounce that could not be saved is read again.
         maildir.take(&mail).await?;
     }
     Ok(told)

@@ -1,7 +1,7 @@
-//! Whom wrong tries keep from signing in: told to whoever may view the team, never to who tries.
+//! Members who must wait after failed sign-in attempts: shown to those who may view the team, never
+//! to the one who tries.
 //!
-//! Reads what the throttle remembers, and of one member what the factors are. Locks and unlocks
-//! nothing.
+//! Reads the throttle, and the second factor of one member. Changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use crate::app::App;
 use crate::domain::{Failure, Member, MemberId, Status, Timestamp};
 use crate::throttle::Login;
 
-/// What keeps a member from signing in.
+/// What prevents a member from signing in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// No try is looked at before, but perhaps from where the person signed in before.
+    /// Attempts are refused until then, possibly not from known networks.
     Until(Timestamp),
-    /// No code and no passkey is looked at before there is a new password.
+    /// Codes and passkeys are refused until there is a new password.
     Codes,
 }
 
-/// Those of some members of the caller's account who have to wait, and until when. In memory: costs
-/// no read of the store.
+/// Those of some members of the caller's account who must wait, and until when. From memory,
+/// without reading the store.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -37,7 +37,7 @@ pub async fn waiting(
     Ok(own.filter_map(|member| Some((member.id.clone(), until(app, member)?))).collect())
 }
 
-/// What keeps one member of the caller's account from signing in, where anything does.
+/// What prevents one member of the caller's account from signing in, if anything.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`.
@@ -53,7 +53,7 @@ pub async fn of(app: &App, caller: Caller, member: &Member) -> Result<Option<Loc
     Ok(until(app, member).map(Lock::Until))
 }
 
-/// Whoever is suspended waits for something else.
+/// A suspended member cannot sign in anyway.
 fn until(app: &App, member: &Member) -> Option<Timestamp> {
     let active = Some(member).filter(|member| member.status == Status::Active)?;
     app.throttle.waits_until(Login::new(&active.account, &active.email), app.clock.now())

@@ -1,7 +1,7 @@
-//! What a member does with the own record: names, address, leaving.
+//! Changes of the member's own record: name, address, leaving.
 //!
-//! Needs no right but to be signed in, and touches nobody else. What must not be done from a
-//! screen that was left open asks for the password again.
+//! Needs no right except a session, and touches nobody else. What must not be done from an
+//! unattended screen asks for the password again.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::domain::{Email, Failure, Kind, Member, Name, Timestamp, Token, Versio
 use crate::store::links::EmailConfirmed;
 use crate::store::{Committed, MemberEdit, Removal, Target};
 
-/// Changes the own name.
+/// Changes the member's own name.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`; `Stale`; `Busy`.
@@ -38,7 +38,7 @@ pub async fn edit(
     .await
 }
 
-/// Leaves the account for good. The last administrator stays.
+/// Leaves the account for good, unless it is the last administrator.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`; `Conflict` `last_administrator`;
@@ -50,7 +50,7 @@ pub async fn leave(
     from: ClientInfo,
 ) -> Result<Committed<Removal>, Failure> {
     let member = signed_in.record(app).await?;
-    // Spent by the removal itself: nothing is left that the code could be used for again.
+    // Consumed by the removal itself: the code cannot be used again.
     check_own(app, &member, shown, &from).await?;
     let app = Arc::clone(app);
     whole(async move {
@@ -61,8 +61,8 @@ pub async fn leave(
     .await
 }
 
-/// Begins a change of the own address: both the old one and the new one get a link, and the
-/// change is made when both were opened. Answers until when.
+/// Begins a change of the member's own address: a link is sent to the current and the new one, and
+/// the change is made when both were opened. Returns until when.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`, `too_many_requests`; `Conflict` `mail_not_sent`,
@@ -97,7 +97,7 @@ pub async fn change_email(
     Ok(expires)
 }
 
-/// Confirms one end of a change of address, by whoever holds its link.
+/// Confirms one of the two addresses, with its link.
 ///
 /// # Errors
 /// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited`; `Busy`.

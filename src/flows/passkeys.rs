@@ -1,7 +1,7 @@
-//! Passkeys: added, listed and removed by their owner, and shown in the place of a code to sign in.
+//! Passkeys: added, listed and removed by their owner, and used instead of a code to sign in.
 //!
-//! Only beside an authenticator app: whoever loses a passkey still has codes. A passkey signs in;
-//! it is not shown again before a change, which takes a code.
+//! Only in addition to an authenticator app, so that a member who loses a passkey still has codes.
+//! A passkey is for signing in; confirming a change needs a code.
 
 use std::sync::Arc;
 
@@ -23,26 +23,26 @@ use crate::store::two_step::{Proof, StepUp};
 use crate::store::{Committed, Target};
 use crate::throttle::Try;
 
-/// A question to an authenticator, for the browser to carry.
+/// A challenge for an authenticator, for the browser.
 #[derive(Debug)]
 pub struct Asked {
-    /// Comes back with the answer. Opaque.
+    /// Opaque; sent back with the response.
     pub challenge: String,
-    /// What the browser is to ask.
+    /// The options for the browser.
     pub options: Options,
-    /// From when on no answer is taken.
+    /// When it expires.
     pub expires: Timestamp,
 }
 
-/// The answer of an authenticator to a challenge. Never prints.
+/// The response of an authenticator to a challenge. Never printed.
 pub struct Answer {
-    /// The challenge as it was given out.
+    /// The challenge as returned before.
     pub challenge: String,
-    /// JSON, as the browser gives it.
+    /// JSON, from the browser.
     pub credential: String,
 }
 
-/// The own passkeys, oldest first.
+/// The member's own passkeys, oldest first.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`; `Busy`.
@@ -56,7 +56,7 @@ pub(super) fn can_sign_in(app: &App, factors: &Factors) -> bool {
     !factors.passkeys.is_empty() && here(app).is_ok()
 }
 
-/// Whether passkeys can be added at the console's address.
+/// Whether passkeys can be added at the console's URL.
 ///
 /// # Errors
 /// `Conflict` `passkeys_not_offered`.
@@ -68,7 +68,7 @@ fn here(app: &App) -> Result<RelyingParty, Failure> {
     RelyingParty::at(app.links.base())
 }
 
-/// Begins to add a passkey: password and code are shown again.
+/// Begins to add a passkey: needs re-authentication.
 ///
 /// # Errors
 /// `Conflict` `passkeys_not_offered`, `not_set_up`, `too_many_passkeys`, `moved_on`; `Denied`
@@ -97,7 +97,7 @@ pub async fn begin(
     asked(app, &member, (ADD, begun.value), question)
 }
 
-/// Adds the passkey that answered, under a name. Every other session ends.
+/// Adds the passkey, with a name. Every other session ends.
 ///
 /// # Errors
 /// `Denied` `wrong_passkey`; `Invalid` `credential`; `Conflict` `challenge_dead`, `passkey_known`,
@@ -130,7 +130,7 @@ pub async fn confirm(
     .await
 }
 
-/// Removes one of the own passkeys: password and code are shown again. Every other session ends.
+/// Removes one of the member's own passkeys: needs re-authentication. Every other session ends.
 ///
 /// # Errors
 /// `NotFound` `unknown_passkey`; `Denied` `wrong_password`, `wrong_code`, `code_missing`,
@@ -158,7 +158,7 @@ pub async fn remove(
     .await
 }
 
-/// Asks the passkeys of whoever has shown the password.
+/// A challenge for the passkeys of a member whose password was checked.
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`; `Denied` `codes_locked`; `Conflict` `no_passkey`,
@@ -205,7 +205,7 @@ pub(super) async fn check(
                 }
                 Refusal::Copied(id) => {
                     admitted.failed(app.clock.now());
-                    tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "a passkey counted backwards");
+                    tracing::warn!(event = "authn_login_fail", member = %member.id, passkey = %id, "the signature counter of a passkey went backwards");
                     app.store.passkey_copied(member, id, notice(app, "two-step")?).await?;
                 }
             }
@@ -214,24 +214,24 @@ pub(super) async fn check(
     }
 }
 
-/// What a challenge is for: one for adding is none for signing in.
+/// The purpose of a challenge: one for adding is not valid for signing in.
 const ADD: &[u8] = b"add passkey";
 const SIGN_IN: &[u8] = b"sign in by passkey";
 
-/// A question that waits for its answer, with what the answer is judged by.
+/// A pending challenge, with the state to verify its response.
 ///
-/// The crate calls it dangerous to let the state go, for two reasons: whoever could write it would
-/// choose what is asked and of which credential, and whoever brings it twice could have one answer
-/// taken twice. Here it leaves sealed (XChaCha20-Poly1305, under a key that stays on this machine,
-/// for one purpose of one member), so nobody but us writes one; and it names the round of the
-/// member's factors, which the transaction that takes the answer compares and raises, so that it
-/// works once, and not at all after anything else was done with a factor.
+/// The crate calls it dangerous to hand out the state: anyone who could write it could choose the
+/// challenge and the credential, and anyone who presents it twice could have one response accepted
+/// twice. Here it is encrypted (XChaCha20-Poly1305, with a key that stays on this machine, for one
+/// purpose of one member), so nobody else can write one; and it has the round of the member's
+/// factors, which the transaction that accepts the response compares and increases, so that it
+/// works once, and not after any other use or change of a factor.
 struct Challenge {
     round: u64,
     state: Vec<u8>,
 }
 
-/// Seals a question.
+/// Encrypts a challenge.
 fn asked(
     app: &App,
     member: &Member,
@@ -245,7 +245,7 @@ fn asked(
 }
 
 impl Challenge {
-    /// Opens one that somebody brings.
+    /// Decrypts a presented challenge.
     fn open(app: &App, what: &[u8], member: &Member, text: &str) -> Result<Self, Failure> {
         Self::read(app, what, member, text).ok_or_else(challenge_dead)
     }

@@ -1,8 +1,8 @@
-//! Passwords: changed by their owner, or set anew by a link.
+//! Passwords: changed by their owner, or set with a link.
 //!
 //! Nobody else ever learns or chooses a member's password: an administrator can only have a link
-//! sent. A new password ends every session but the one that it was changed in, which goes on under
-//! a new token.
+//! sent. A new password ends every session except the one in which it was changed, which gets a new
+//! token.
 
 use std::sync::Arc;
 
@@ -29,20 +29,20 @@ use crate::store::{By, Committed};
 use crate::telemetry::log::{self, Due};
 use crate::throttle::{Login, Quota};
 
-/// A link to a new password that was made for somebody.
+/// A new link to set a password.
 #[derive(Clone, Debug)]
 pub struct Reset {
-    /// Whose.
+    /// The member.
     pub member: Member,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// The link, where the caller may see it.
+    /// The link, if the caller may see it.
     pub link: Option<String>,
-    /// How far its mail got.
+    /// The delivery status of its mail.
     pub delivery: Delivery,
 }
 
-/// Holds a new password to the rules, for one person on one account.
+/// Checks a new password by the rules, for one person on one account.
 ///
 /// # Errors
 /// `Invalid` for `password`, with the rule and what to do.
@@ -71,8 +71,8 @@ async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<Stri
     app.hasher.hash(&password).await
 }
 
-/// Changes the caller's own password. Every other session ends, and this one goes on under a new
-/// token. Answers that, and how many ended.
+/// Changes the caller's own password. Every other session ends, and this one gets a new token.
+/// Returns that, and the number of ended sessions.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `Invalid` for a new password that is
@@ -114,7 +114,7 @@ pub async fn change_own(
 
 /// Sends a link to a new password to a member.
 ///
-/// Who may not give the member's role gets no link to see: it would open the rights of that role.
+/// The link is shown only to callers who may give the member's role, since it grants that role.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Stale`; `Conflict` `suspended_member`,
@@ -153,7 +153,7 @@ pub async fn reset(
     .await
 }
 
-/// A link for an administrator who cannot sign in, for the operator of the sidecar.
+/// A link for an administrator who cannot sign in, created by the operator of the sidecar.
 ///
 /// # Errors
 /// `Denied` `operator_only`; `NotFound` `unknown_member`; `Conflict` `not_an_administrator`,
@@ -223,7 +223,7 @@ pub fn request(
     Ok(())
 }
 
-/// Sends the link, where there is a member who can use it.
+/// Sends the link, if there is a member who can use it.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -256,7 +256,8 @@ pub async fn send_link(
     refresh::seen(app, done).await.map(|_| ())
 }
 
-/// Sets a new password by a link. Ends every session, and begins none: who set it signs in.
+/// Sets a new password with a link. Ends every session, and begins none: the member signs in
+/// afterwards.
 ///
 /// # Errors
 /// `Gone` `link_dead`, `link_expired`; `Invalid` for a password that is refused; `Conflict`

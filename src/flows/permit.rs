@@ -1,10 +1,10 @@
-//! Permits: the proof, as a value, that somebody may do what a flow is about to do.
+//! Permits: the proof, as a value, that the caller is authorized for what a flow is about to do.
 //!
-//! The fields are private and every maker is in this file, so a flow that takes a permit cannot
-//! be called by a face that forgot to ask: there is nothing it could pass. Changing flows take the
-//! permit by value, and it is neither `Clone` nor `Copy`: one question asked, one change made.
-//! A member's permit is the engine's answer about the record as the store has it, and carries that
-//! record's version: a transaction that finds another one refuses, and the question is asked again.
+//! The fields are private and every constructor is in this file, so that a flow that takes a permit
+//! cannot be called without the check. Flows that change something take the permit by value, and it
+//! is neither `Clone` nor `Copy`: one check, one change. A member's permit is the engine's decision
+//! about the stored record and carries the version of that record (optimistic lock): a transaction
+//! that finds another version refuses, and the check is repeated.
 
 use super::caller::{Caller, operator_only};
 use super::rights::{Right, judge};
@@ -22,7 +22,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// For whoever may do all of this by the live policies, and for the operator of the sidecar.
+    /// Checks these rights by the live policies; the operator of the sidecar has all.
     ///
     /// # Errors
     /// `Denied` `not_allowed`, naming the action; `Unauthenticated` `session_ended`, `token_ended`,
@@ -45,40 +45,40 @@ impl Permit {
         Ok(Self { caller, version, rights })
     }
 
-    /// The same rights, judged by what holds now.
+    /// Checks the same rights again with current data.
     async fn again(self, app: &App) -> Result<Self, Failure> {
         Self::authorize(app, self.caller, self.rights).await
     }
 
-    /// Who asked.
+    /// The caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The one account that this permit is about.
+    /// The account of this permit.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         self.caller.account()
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     #[must_use]
     pub fn actor(&self) -> Actor {
         self.caller.actor()
     }
 
-    /// By whom, as the store holds it against what it finds.
+    /// The preconditions for the store.
     fn by(&self, app: &App) -> By {
         let administering = app.policies.load().administering().clone();
         By { actor: self.actor(), version: self.version, administering }
     }
 
-    /// Runs a change; where what was judged has moved on meanwhile, judges anew, once. The caller
-    /// keeps the policies from being swapped, since the store cannot see that.
+    /// Runs a change; if a precondition has changed, checks again, once. The caller prevents a swap
+    /// of the policies meanwhile, which the store cannot detect.
     ///
     /// # Errors
-    /// Those of the change and of judging.
+    /// Those of the change and of the check.
     pub(super) async fn run<T, F>(
         self,
         app: &App,
@@ -96,7 +96,7 @@ impl Permit {
     }
 }
 
-/// By a member who does something to the own record that needs no right: nobody else can be meant.
+/// For a member who changes the own record, which needs no right.
 pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> By {
     let administering = app.policies.load().administering().clone();
     By { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
@@ -109,7 +109,7 @@ pub struct StorePermit {
 }
 
 impl StorePermit {
-    /// For the operator of the sidecar, by the peer's user id as the kernel gives it.
+    /// For the operator of the sidecar, by the user id that the kernel reports.
     #[must_use]
     pub fn sidecar(peer_uid: u32) -> Self {
         Self { actor: Actor::Sidecar { uid: peer_uid } }
@@ -134,13 +134,13 @@ impl StorePermit {
         Self { actor: Actor::System }
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The same, where the permit is used up.
+    /// The same, consuming the permit.
     #[must_use]
     pub fn into_actor(self) -> Actor {
         self.actor

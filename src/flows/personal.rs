@@ -1,7 +1,6 @@
-//! A person's data: erased once the member is removed, handed out while there is one.
+//! Personal data: erased after the member was removed, exported before.
 //!
-//! What is handed out holds no secret and no hash of one, and of other people ids only. Looks
-//! nobody's right over but its own caller's.
+//! An export contains no secret and no hash of one, and only ids of other people.
 
 use std::sync::Arc;
 
@@ -19,8 +18,8 @@ use crate::domain::{
 use crate::store::Committed;
 use crate::store::personal::{Erasure, MemberData};
 
-/// Takes away for good what is personal of a member who was removed. The file of the store holds
-/// the bytes until the next start, which writes it anew.
+/// Erases the personal data of a removed member. The store's file keeps the bytes until the next
+/// start, which rewrites it.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Conflict` `not_removed`, `moved_on`;
@@ -42,21 +41,21 @@ pub async fn erase(
     .await
 }
 
-/// Everything that is kept of one member.
+/// All data kept about one member.
 #[derive(Debug)]
 pub struct Data {
     /// Record, invites and audit entries.
     pub kept: MemberData,
-    /// The sessions that live, newest first.
+    /// The current sessions, newest first.
     pub sessions: Vec<Session>,
-    /// The API tokens that the member made and that live.
+    /// The valid API tokens that the member created.
     pub tokens: Vec<ApiToken>,
-    /// How two-step verification stands; no secret of it.
+    /// The state of two-step verification, without secrets.
     pub two_step: Standing,
 }
 
-/// What is kept of a member of the caller's account. Needs the right to edit the member, since it
-/// tells from where the person signs in.
+/// The data kept about a member of the caller's account. Needs the right to edit the member, since
+/// it shows from where the person signs in.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`.
@@ -65,7 +64,7 @@ pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Data,
     gathered(app, permit.account(), id).await
 }
 
-/// What is kept of whoever is signed in.
+/// The data kept about the signed-in member.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`; `Busy`.
@@ -74,7 +73,8 @@ pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Data, Failure> {
     gathered(app, &member.account, &member.id).await
 }
 
-/// The last sign-ins of whoever is signed in, newest first, with the tries that failed before.
+/// The last sign-ins of the signed-in member, newest first, with the number of failures before
+/// each.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`; `Busy`.

@@ -1,7 +1,7 @@
-//! Keeping the directory in step with the store.
+//! Keeps the directory in step with the store.
 //!
-//! Loads all members at start, follows the feed from then on, and lets a change wait until
-//! decisions see it. Never writes to the store.
+//! Loads all members at start, follows the change feed, and lets a change wait until decisions see
+//! it. Never writes to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::domain::{Failure, Kind, Loaded, Revision, Session};
 use crate::store::feed::Follower;
 use crate::store::{Committed, Store};
 
-/// The feed comes from this process: a change that is not seen after this long is a bug, and is
-/// reported as one instead of being waited for.
+/// The feed is in this process: a change that is not visible after this long is a bug, and is
+/// reported as one.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// How long decisions may not know whether a change was made, once the disk works again.
+/// How often an unresolved commit is checked again, after a disk failure.
 const MEND_EVERY: Duration = Duration::from_secs(1);
 
-/// Fills the directory from the store; answers the feed that goes on from there.
+/// Fills the directory from the store; returns the feed that continues from there.
 ///
 /// # Errors
 /// `Internal`, when the store cannot be read.
@@ -26,7 +26,7 @@ pub async fn load(store: &Store, directory: &Arc<Directory>) -> Result<Follower,
     load_and(store, directory, |_| {}).await
 }
 
-/// The same, and shows each session that there is to `each`.
+/// The same, and passes each session to `each`.
 ///
 /// # Errors
 /// `Internal`, when the store cannot be read.
@@ -35,7 +35,7 @@ pub async fn load_and(
     directory: &Arc<Directory>,
     each: impl Fn(&Session) + Send + Sync + 'static,
 ) -> Result<Follower, Failure> {
-    // Subscribing first: a change between the two is told twice, never missed.
+    // Subscribed first: a change between the two arrives twice, but is never missed.
     let follower = store.subscribe();
     let filling = Arc::clone(directory);
     let take = move |record| {
@@ -58,8 +58,8 @@ pub async fn follow(directory: Arc<Directory>, mut follower: Follower) {
     }
 }
 
-/// Waits until decisions see what a change made; where it was refused for what somebody else has
-/// done already, until they see that. Answers what it was given.
+/// Waits until decisions see a change; if it was refused because of somebody else's change, until
+/// they see that one. Returns its argument.
 ///
 /// # Errors
 /// Those of the change; `Internal` as [`settled`].
@@ -77,14 +77,13 @@ pub async fn seen<T>(
     changed
 }
 
-/// Finds out again and again what became of a change whose commit broke off, and whether the store's
-/// file is still there, until the task is ended: decisions must not wait for the next change to see
-/// it.
+/// Checks repeatedly for an unresolved commit and for the store's file, until the task is ended:
+/// decisions must not wait for the next change.
 pub async fn mend(store: Store) {
     let mut told = false;
     loop {
         tokio::time::sleep(MEND_EVERY).await;
-        // The disk still fails: readiness tells so, and the next look comes.
+        // If the disk still fails, readiness reports it, and the next check follows.
         let _ = store.mend().await;
         let wrong = store.is_in_place().await.err();
         if let Some(fault) = wrong.as_ref().filter(|_| !told) {

@@ -1,10 +1,10 @@
-//! Reload: a policy folder goes through the gate and becomes the live set, or nothing changes.
+//! Reload: a policy folder is checked and becomes the live set, or nothing changes.
 //!
-//! One flow for file watch, signal and command. Runs apart from the threads that answer, at the
-//! priority of the process: a `forbid` must count soon, however busy the machine is. The swap itself
-//! is one store of a pointer, made as soon as the gate has let the set pass; what it changes is
-//! compared, told and kept afterwards. Never leaves the live set half changed, and never drops the last
-//! good one. A reload that fails for no fault of the folder is due again after a pause.
+//! One flow for file watch, signal and command. Runs outside the decision threads, at the priority
+//! of the process, so that a new `forbid` takes effect soon on a busy machine. The swap is one
+//! store of a pointer, made as soon as the set has passed the check; the comparison, the report and
+//! saving the set follow. The live set is never partly changed, and the last good one is never
+//! dropped. A reload that fails for a reason outside the folder is retried after a pause.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,19 +26,18 @@ use crate::gate;
 use crate::policy_folder;
 use crate::store::{Store, StoredPolicies};
 
-/// How many lines of change the log gets; the audit log gets all.
+/// The number of lines about access changes in the log; the audit log has all.
 const LOGGED_CHANGES: usize = 200;
 
-/// The set is live, and that it is not kept is mended as soon as the store can be written.
+/// The set is live but not saved; it is saved as soon as the store can be written.
 const NOT_KEPT: &str = "policies_not_kept";
 
-/// The pause before a reload that failed for no fault of the folder is tried again: doubled from the
-/// first to the last.
+/// The pauses before a failed reload is retried: doubled from the first to the last.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Reads the folder, or the shipped one, and takes it through the gate beside decisions; `None` instead
-/// of the set that is known to pass already.
+/// Reads the folder, or the built-in policies, and loads it outside the decision threads; `None` if
+/// the set is the one that is already loaded.
 fn load_other(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
@@ -46,7 +45,7 @@ fn load_other(
 ) -> Result<(PolicyFiles, Option<Snapshot>), Failure> {
     let files = read(dir)?;
     if is_large(&files) {
-        // The process of the gate inherits it.
+        // The gate process inherits it.
         background::stand_behind();
     }
     let is_known = files.digest() == known;
@@ -58,13 +57,13 @@ pub(super) fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
     dir.map_or_else(|| Ok(policy_folder::shipped()), |dir| policy_folder::read(&dir))
 }
 
-/// Whether work on the set takes seconds, in which it would take cores from decisions.
+/// Whether work on the set takes seconds and would take cores from decisions.
 fn is_large(files: &PolicyFiles) -> bool {
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     bytes > limits::POLICY_BYTES_SOON
 }
 
-/// Runs the gate's work beside the decisions: at their priority, unless it is on a large set.
+/// Runs work on a set outside the decision threads: at their priority, unless the set is large.
 pub(super) async fn apart<T: Send + 'static>(
     app: &App,
     large: bool,
@@ -76,12 +75,14 @@ pub(super) async fn apart<T: Send + 'static>(
         }
         work()
     };
-    // Begun by one of their threads, which stands where the process does.
+    // Started by a decision thread, which has the priority of the process.
     let begun = app.decisions.spawn(background::run("policies", work));
-    begun.await.map_err(|fault| Failure::internal(format!("the gate broke off: {fault}")))?
+    begun
+        .await
+        .map_err(|fault| Failure::internal(format!("the check of the policies failed: {fault}")))?
 }
 
-/// The paths of the files that the live set was made from; `None` where that set is not kept.
+/// The paths of the files of the live set; `None` if the set is not saved.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`, when the disk fails.
@@ -92,29 +93,29 @@ pub async fn files(app: &App, caller: Caller) -> Result<Option<Vec<String>>, Fai
     Ok(kept.map(|kept| kept.files.into_iter().map(|(path, _)| path).collect()))
 }
 
-/// Reloads the folder now, and waits for the outcome.
+/// Reloads the folder now, and waits for the result.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault; the live set goes on answering then.
 pub async fn now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let app = Arc::clone(app);
-    // A task of its own: a caller that hangs up must not stop a swap before it is kept.
+    // A detached task: a caller that disconnects must not interrupt a swap before it is saved.
     tokio::spawn(async move {
         let keys = caller_keys::reload(&app).await;
         let report = once(&app, permit).await?;
         keys.map(|()| report).map_err(|fault| caller_keys::not_reloaded(&fault))
     })
     .await
-    .map_err(|fault| Failure::internal(format!("the reload broke off: {fault}")))?
+    .map_err(|fault| Failure::internal(format!("the reload failed: {fault}")))?
 }
 
-/// Takes the folder through the gate as a reload would, and says what it would change. Changes
-/// nothing, and notes nothing down: a fault is for whoever asked.
+/// Checks the folder as a reload would, and returns what it would change. Changes and records
+/// nothing: a fault is only for the caller.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault; `Busy`.
 pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
-    // One folder goes through the gate at a time, whatever for.
+    // Only one folder is checked at a time, for any purpose.
     let _one = app.checking.lock().await;
     let alone = app.reloading.lock().await;
     let dir = app.config.policies.dir.clone();
@@ -138,25 +139,25 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     Ok(report)
 }
 
-/// Who gains and who loses by a set; unknown where that could not be found out.
+/// The access changes of a set; unknown if they could not be computed.
 pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>) -> Changes {
     let work = move || now.changes_since(&before);
     app.comparisons.run("comparison", work).await.unwrap_or_else(|fault| {
-        tracing::error!("the policies were not compared with those before: {fault}");
-        Changes::unknown("the set could not be compared with the one before")
+        tracing::error!("the policies could not be compared with the previous ones: {fault}");
+        Changes::unknown("the policies could not be compared with the previous ones")
     })
 }
 
-/// To give back the memory of a large set takes long enough to hold up who waits.
+/// Freeing a large set takes long enough to delay a caller.
 async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
     if is_large(files) {
-        // Without a thread for it, it is given back here.
+        // If no thread can be started, it is freed here.
         let _ = apart(app, true, move || drop(snapshot)).await;
     }
 }
 
-/// However many wait while one reload runs, one more follows: each is answered by a reload that
-/// began after it was asked for.
+/// However many callers wait while one reload runs, one more follows: each gets the result of a
+/// reload that began after its request.
 async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let number = app.reloads_asked.fetch_add(1, Ordering::AcqRel) + 1;
     let mut reloading = app.reloading.lock().await;
@@ -173,8 +174,8 @@ async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
     outcome
 }
 
-/// Tells what came of a reload in the log, the counters and the status; one that failed for no fault
-/// of the folder is due again.
+/// Records the result of a reload in the log, the counters and the status; one that failed for a
+/// reason outside the folder is retried.
 fn told(
     app: &App,
     failed: &mut u32,
@@ -194,7 +195,7 @@ fn told(
             ),
             _ => tracing::error!(cause = fault.private.as_deref(), "{text}"),
         }
-        // One that is live already is not at fault.
+        // The set is live, so the folder is not at fault.
         if fault.code != NOT_KEPT {
             let status = PolicyStatus::clone(&app.policy_status.load());
             let outcome = Outcome::of(&fault);
@@ -208,18 +209,18 @@ fn told(
     })
 }
 
-/// What is told of a folder that was not loaded.
+/// The status text for a folder that was not loaded.
 pub(super) fn status_text(fault: &Failure) -> String {
     match fault.kind {
         Kind::PoliciesRefused => fault.public.clone(),
         _ if fault.code == NOT_KEPT => fault.public.clone(),
-        // A file that cannot be read stands first, as one that is refused does.
+        // The name of an unreadable file comes first, as with a refusal.
         _ if fault.code == "policies_unread" => fault.public.clone(),
         _ => format!("the policies were not reloaded: {}", fault.public),
     }
 }
 
-/// Says when it is tried again.
+/// Adds the time of the next retry.
 pub(super) fn due_again(fault: Failure, pause: Option<Duration>) -> Failure {
     let Some(pause) = pause.map(|pause| pause.as_secs()) else { return fault };
     let public = format!("{}; tried again in {pause} s", fault.public);
@@ -273,10 +274,9 @@ async fn try_once(
     Ok(report)
 }
 
-/// From here on, the set answers.
+/// Swaps the live set.
 async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(), Failure> {
-    // While the swap is under way nobody is given a role, so none can be given that is
-    // about to disappear.
+    // During the swap nobody is given a role, so none is given that is about to disappear.
     let _no_role_is_given = app.roles_given.write().await;
     still_held(snapshot, &app.directory.roles_held())?;
     app.policies.store(Arc::clone(snapshot));
@@ -285,8 +285,8 @@ async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Keeps the live set for the next start, with what changed since the set that is kept; where that
-/// cannot be done, it is remembered until it can.
+/// Saves the live set for the next start, with the changes since the saved set; if that fails, it
+/// is retried later.
 pub(super) async fn keep(
     app: &App,
     actor: Actor,
@@ -304,8 +304,7 @@ pub(super) async fn keep(
     settle(app, kept, again, unkept).await
 }
 
-/// Ends a reload whose set is live: whether it is kept for the next start is told, and remembered
-/// until it is.
+/// Ends a reload whose set is live: records whether it is saved.
 async fn settle(
     app: &App,
     kept: Result<Revision, Failure>,
@@ -320,7 +319,7 @@ async fn settle(
             Err(Failure::new(
                 Kind::Busy,
                 NOT_KEPT,
-                "the new policies are live, but could not be kept for the next start, which would begin with those before: `kwic-team doctor` and the log say why; free space on the store's disk where it is full: they are kept as soon as it can be written",
+                "the new policies are live, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
             )
             .logged(fault.to_string()))
         }
@@ -337,21 +336,21 @@ fn report(snapshot: &Snapshot, changed: bool, changes: Changes) -> ReloadReport 
     }
 }
 
-/// A role that a member was given while the set went through the gate.
+/// A role that a member was given while the set was checked.
 fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
     match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
         Some((role, _)) => Err(Failure::new(
             Kind::PoliciesRefused,
             "policies_refused",
             format!(
-                "the role `{role}` was given to a member while it was about to disappear: reload again"
+                "the role `{role}` was given to a member during the reload that would remove it: reload again"
             ),
         )),
         None => Ok(()),
     }
 }
 
-/// Keeps a set for the start after a crash, with its entry in the audit log.
+/// Saves a set, with its entry in the audit log.
 pub(super) async fn install(
     store: &Store,
     actor: Actor,

@@ -1,8 +1,8 @@
-//! The access review: who has access and seems not to need it, and what the account's
-//! administration hangs on.
+//! The access review: who has access and seems not to need it, and whether the account's
+//! administration depends on one person.
 //!
-//! Looks at active members only, since nobody else can do anything. Reads the account once, page
-//! by page; changes nothing.
+//! Covers active members only, since nobody else can do anything. Reads the account once, page by
+//! page; changes nothing.
 
 use super::caller::Caller;
 use super::permit::Permit;
@@ -14,7 +14,7 @@ use crate::store::personal::Seen;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What is found.
+/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     /// Joined long ago, and never signed in.
@@ -23,9 +23,9 @@ pub enum FindingKind {
     NotForMonth,
     /// Signed in, but not for a quarter.
     NotForQuarter,
-    /// Administers the account by a password alone.
+    /// Administers the account without a second factor.
     AdministratorWithoutSecondFactor,
-    /// Nobody but this one administers the account.
+    /// The only administrator of the account.
     OneAdministrator,
     /// Nobody administers the account.
     NoAdministrator,
@@ -42,7 +42,7 @@ impl FindingKind {
         Self::NeverSignedIn,
     ];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl FindingKind {
         }
     }
 
-    /// How much it matters.
+    /// Its severity.
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
@@ -93,12 +93,12 @@ impl FindingKind {
     }
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Worth a look.
+    /// For information.
     Notice,
-    /// Should be mended.
+    /// Should be fixed.
     Warning,
 }
 
@@ -106,7 +106,7 @@ impl Severity {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Notice, Self::Warning];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,17 +119,17 @@ impl Severity {
 /// One thing that was found.
 #[derive(Debug)]
 pub struct Finding {
-    /// What.
+    /// The kind.
     pub kind: FindingKind,
     /// What it means, and what to do.
     pub sentence: String,
-    /// About whom, in the order of addresses; at most [`limits::REVIEW_NAMED_MAX`].
+    /// The members, in the order of addresses; at most [`limits::REVIEW_NAMED_MAX`].
     pub members: Vec<Seen>,
-    /// About how many.
+    /// How many members.
     pub count: usize,
 }
 
-/// Looks the caller's account over; what is in order is not in the answer.
+/// Reviews the caller's account; only problems are returned.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
@@ -156,7 +156,7 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
     }
 }
 
-/// Who was found so far, under each kind.
+/// The members found so far, by kind.
 struct Tally {
     now: Timestamp,
     /// Whether the account has any member, active or not.
@@ -185,7 +185,7 @@ impl Tally {
         }
     }
 
-    /// How long a member has not been here.
+    /// How long a member has been inactive.
     fn idle(&self, seen: &Seen) -> Option<FindingKind> {
         let [month, quarter] = limits::REVIEW_DAYS;
         let is_before = |at: Timestamp, days: i64| self.now.0.saturating_sub(at.0) >= days * DAY_MS;

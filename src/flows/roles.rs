@@ -1,7 +1,7 @@
-//! Roles as the live policies have them: whether one exists, what it may do, which one a task needs.
+//! The roles of the live policies: whether one exists, what it may do, which one a task needs.
 //!
-//! All of it is read off the live policies and their matrix; no role stands in code, and nothing
-//! here decides what anybody may do.
+//! All of it is read from the live policies and their matrix; no role is named in code, and nothing
+//! is decided here.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::background;
 use crate::domain::{Failure, Kind, Member, RoleId, Status, fold, near, typed};
 use crate::engine::{Cell, Matrix, RoleCard, Snapshot};
 
-/// Held while a member is given a role, until the directory counts it: no reload takes the role
-/// away in between.
+/// Held while a member is given a role, until the directory counts it: no reload removes the role
+/// meanwhile.
 pub(super) type Giving<'a> = RwLockReadGuard<'a, ()>;
 
-/// Checks that the live policies know `roles`, and keeps them from disappearing.
+/// Checks that the live policies have `roles`, and keeps them from disappearing.
 ///
 /// # Errors
 /// `Invalid`, code `unknown_role`, naming the roles there are.
@@ -31,7 +31,7 @@ pub(super) async fn giving<'a>(
     Ok(giving)
 }
 
-/// Checks that the live policies know `role`.
+/// Checks that the live policies have `role`.
 ///
 /// # Errors
 /// `Invalid`, code `unknown_role`, naming the roles there are.
@@ -44,7 +44,7 @@ pub(super) fn known(app: &App, role: &RoleId) -> Result<(), Failure> {
     Err(unknown(role, &roles))
 }
 
-/// The roles there are, as lists of people name them: by id, or by title as people see it.
+/// The existing roles, by id or by title.
 #[derive(Clone, Debug)]
 pub struct Titles(Vec<(RoleId, String)>);
 
@@ -55,7 +55,7 @@ impl Titles {
         Self(roles.into_iter().collect())
     }
 
-    /// Those of a policy set.
+    /// The titles of a policy set.
     #[must_use]
     pub fn of(live: &Snapshot) -> Self {
         Self::new(live.roles().iter().map(|card| (card.id.clone(), card.title.clone())))
@@ -91,7 +91,7 @@ impl Titles {
     }
 }
 
-/// The failure that names the roles there are.
+/// The failure that lists the roles.
 pub(super) fn unknown(role: &dyn fmt::Display, roles: &[&str]) -> Failure {
     let text = format!("there is no role `{role}`: use one of `{}`", roles.join("`, `"));
     Failure {
@@ -116,8 +116,8 @@ pub fn card<'s>(live: &'s Snapshot, id: &str) -> Result<&'s RoleCard, Failure> {
     })
 }
 
-/// The live policies and their matrix. The first to ask for it of a set waits while every cell is
-/// tried out, apart from the threads that answer decisions.
+/// The live policies with their matrix. The first call for a set evaluates every cell, outside the
+/// decision threads.
 ///
 /// # Errors
 /// `Internal`, when no thread can be had.
@@ -149,20 +149,20 @@ fn column(matrix: &Matrix, id: &RoleId) -> Option<usize> {
     matrix.roles.iter().position(|role| role == id)
 }
 
-/// What somebody gains and loses who goes from one role to another: actions, sorted.
+/// The actions gained and lost when going from one role to another, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// Denied before and allowed then, whatever the attributes are, on some type of resource.
+    /// Denied before and allowed after, whatever the attributes are, on some type of resource.
     pub gains: Vec<String>,
-    /// Allowed before and denied then, whatever the attributes are, on some type of resource.
+    /// Allowed before and denied after, whatever the attributes are, on some type of resource.
     pub loses: Vec<String>,
-    /// What may be allowed more often, by a policy that reads more than the role.
+    /// Possibly allowed more often, by a policy that reads more than the role.
     pub may_gain: Vec<String>,
-    /// What may be allowed less often, by a policy that reads more than the role.
+    /// Possibly allowed less often, by a policy that reads more than the role.
     pub may_lose: Vec<String>,
 }
 
-/// What changes for whoever goes from one role to another.
+/// The difference between two roles.
 #[must_use]
 pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> Difference {
     let (from, to) = (column(matrix, from), column(matrix, to));
@@ -175,7 +175,7 @@ pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> Difference {
         let (before, after) = (at(from), at(to));
         let action = &row.action;
         match (before.0, after.0) {
-            // On the same policies, and so in the same cases.
+            // By the same policies, and so in the same cases.
             _ if before == after => {}
             (Cell::Denied, Cell::Allowed) => drop(gains.insert(action)),
             (Cell::Allowed, Cell::Denied) => drop(loses.insert(action)),
@@ -216,17 +216,17 @@ pub fn permissions_of<'m>(matrix: &'m Matrix, member: &Member) -> Vec<(&'m str, 
 /// The smallest role for a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suggested {
-    /// The role; `None` where no one role will do.
+    /// The role; `None` if no single role is enough.
     pub role: Option<RoleCard>,
-    /// What it allows beside what was asked, sorted.
+    /// What it allows beyond the request, sorted.
     pub extra: Vec<String>,
     /// Why this one, or why none, in one sentence.
     pub reason: String,
-    /// The other roles that would do.
+    /// The other roles that are sufficient.
     pub others: Vec<RoleId>,
 }
 
-/// The role with the fewest actions that covers all that is asked; the first of several.
+/// The role with the fewest actions that covers the request; the first of several.
 ///
 /// # Errors
 /// `Invalid` for an action that there is not; `Internal`, when no thread can be had.
@@ -236,7 +236,7 @@ pub async fn suggest(app: &App, asked: &BTreeSet<String>) -> Result<Suggested, F
     Ok(smallest(&matrix, live.roles(), asked))
 }
 
-/// Checks that some action has this name.
+/// Checks that an action of this name exists.
 ///
 /// # Errors
 /// `Invalid` `actions`, with the name that is near.
@@ -278,7 +278,7 @@ fn smallest(matrix: &Matrix, roles: &[RoleCard], asked: &BTreeSet<String>) -> Su
     Suggested { role: Some((*card).clone()), extra, reason, others: others.cloned().collect() }
 }
 
-/// Why no role does: which comes nearest, and what it lacks.
+/// Why no role is sufficient: the nearest one, and what it lacks.
 fn uncovered(all: &[(&RoleCard, BTreeSet<String>)], asked: &BTreeSet<String>) -> String {
     let lacks = |allowed: &BTreeSet<String>| asked.difference(allowed).count();
     match all.iter().min_by_key(|(_, allowed)| lacks(allowed)) {

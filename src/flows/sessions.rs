@@ -32,7 +32,7 @@ pub fn recognize(app: &App, session: &Session) {
     }
 }
 
-/// The caller's own live sessions, newest first.
+/// The caller's own current sessions, newest first.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -40,7 +40,7 @@ pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Vec<Session>, Failur
     live_of(app, signed_in.member()).await
 }
 
-/// A member's live sessions, newest first.
+/// A member's current sessions, newest first.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `NotFound` `unknown_member`; `Busy`, when the disk fails.
@@ -50,7 +50,7 @@ pub async fn of_member(app: &App, caller: Caller, id: &MemberId) -> Result<Vec<S
     live_of(app, &member.id).await
 }
 
-/// The sessions that live, with their last use as memory knows it.
+/// The current sessions, with the last use that memory knows.
 pub(super) async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>, Failure> {
     let (now, limits) = (app.clock.now(), limits(app));
     let mut sessions = app.store.sessions_of(member).await?;
@@ -63,7 +63,7 @@ pub(super) async fn live_of(app: &App, member: &MemberId) -> Result<Vec<Session>
     Ok(sessions)
 }
 
-/// Ends a member's sessions; answers how many.
+/// Ends a member's sessions; returns their number.
 ///
 /// # Errors
 /// `NotFound` `unknown_member`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk fails.
@@ -87,7 +87,7 @@ pub async fn end_of_member(
     .await
 }
 
-/// Ends one of the caller's own sessions, or all others; answers how many.
+/// Ends one of the caller's own sessions, or all others; returns their number.
 ///
 /// # Errors
 /// `NotFound` `unknown_session`; `Busy`, when the disk fails.
@@ -105,7 +105,7 @@ pub async fn end_own(
     .await
 }
 
-/// Ends the session of whoever signs out; answers whether there was one.
+/// Signs out; returns whether there was a session.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -115,20 +115,20 @@ pub async fn sign_out(app: &Arc<App>, token: Token) -> Result<Committed<bool>, F
         .await
 }
 
-/// Writes down the last use of sessions and API tokens again and again, until the task is ended.
+/// Saves the last use of sessions and API tokens repeatedly, until the task is ended.
 pub async fn tend(app: Arc<App>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
         if let Err(failure) = tend_once(&app).await {
-            tracing::warn!(%failure, "the last use of sessions could not be written down");
+            tracing::warn!(%failure, "the last use of sessions could not be saved");
         }
         if let Err(failure) = api_tokens::tend_once(&app).await {
-            tracing::warn!(%failure, "the last use of API tokens could not be written down");
+            tracing::warn!(%failure, "the last use of API tokens could not be saved");
         }
     }
 }
 
-/// Writes down the last use of sessions, and takes away those that have ended by themselves.
+/// Saves the last use of sessions, and deletes expired ones.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.

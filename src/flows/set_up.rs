@@ -1,7 +1,7 @@
-//! The first account of an empty store, and its first administrator, by a link that opens once.
+//! The first account of an empty store and its first administrator, created with a link that works
+//! once.
 //!
-//! The token lives in memory only: a new start prints a new one. Does nothing once there is any
-//! account.
+//! The token is in memory only: a restart prints a new one. Does nothing once there is an account.
 
 use std::sync::{Arc, PoisonError};
 
@@ -18,7 +18,7 @@ use crate::password::Password;
 use crate::store::{Committed, Setup};
 use crate::throttle::Quota;
 
-/// What the first account is made of.
+/// The data of the first account.
 #[derive(Debug)]
 pub struct First {
     /// The account's slug.
@@ -27,15 +27,15 @@ pub struct First {
     pub name: String,
     /// The administrator's address.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
-    /// The role; the only administering one where it is left out.
+    /// The role; by default the only administering one.
     pub role: Option<RoleId>,
 }
 
-/// Makes the token of the set-up link, where there is no account yet.
+/// Creates the token of the set-up link, if there is no account yet.
 ///
 /// # Errors
 /// `Busy`, when the disk fails; `Internal` without randomness.
@@ -48,13 +48,13 @@ pub async fn offer(app: &App) -> Result<Option<Token>, Failure> {
     Ok(Some(token))
 }
 
-/// Whether there is a set-up link that opens.
+/// Whether there is a valid set-up link.
 #[must_use]
 pub fn is_offered(app: &App) -> bool {
     app.set_up.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
-/// Makes the first account and its administrator.
+/// Creates the first account and its administrator.
 ///
 /// # Errors
 /// `Gone` `link_dead`; `Invalid` for a password that is refused, or `role_missing`; `Conflict`
@@ -76,7 +76,7 @@ pub async fn set_up(
         app.quotas.take(&[quota], now)?;
     }
     let offered = *app.set_up.lock().unwrap_or_else(PoisonError::into_inner);
-    // Hashes are compared, so that the time taken tells nothing of the token.
+    // Hashes are compared, so that timing reveals nothing of the token.
     if Token::parse(token).map(|token| token.hash()).is_none_or(|hash| Some(hash) != offered) {
         return Err(link::dead());
     }

@@ -1,9 +1,9 @@
-//! Signing in: one answer for an unknown address, a wrong password, a suspended member and one
-//! without a password, at the same cost; then the second factor, where there is one.
+//! Signing in: the same response at the same cost for an unknown address, a wrong password, a
+//! suspended member and one without a password; then the second factor, if there is one.
 //!
-//! Each way costs one hash run. Failed tries slow the next one down, by login and by network, and
-//! lock nobody out for good. Never says which of the four it was. A right password alone begins no
-//! session of who has a factor, nor on an account that asks for one: it gets a ticket.
+//! Each attempt costs one password hash. Failed attempts delay the next one, per login and per
+//! network, and lock nobody out for good. If the member has a second factor or the account requires
+//! one, a correct password gets a ticket, not a session.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::store::two_step::Proof;
 use crate::store::{self, Committed};
 use crate::throttle::Login;
 
-/// Stands for what is too long to be hashed.
+/// Hashed in place of a password that is too long.
 const NOBODYS: &str = "nobody's";
 
-/// A try to sign in. Never prints: it holds a password.
+/// A sign-in attempt. Never printed: it contains a password.
 pub struct Attempt {
     /// The account.
     pub account: AccountSlug,
@@ -41,36 +41,36 @@ pub struct Attempt {
     pub from: ClientInfo,
 }
 
-/// Somebody who has signed in: the token for the cookie, shown once.
+/// A completed sign-in: the token for the cookie, shown once.
 #[derive(Debug)]
 pub struct Entered {
     /// The token.
     pub token: Token,
     /// The session.
     pub session: Session,
-    /// Who.
+    /// The member.
     pub member: Member,
 }
 
-/// What a right password comes to.
+/// The result of a correct password.
 #[derive(Debug)]
 pub enum Outcome {
     /// A session.
     Entered(Box<Committed<Entered>>),
-    /// The second factor must be shown.
+    /// The second factor is required.
     SecondFactor(Waiting),
-    /// The account asks everybody for a second factor, and this member has none yet.
+    /// The account requires a second factor, and this member has none yet.
     SetUp(Waiting),
 }
 
-/// Signs in, or goes half the way.
+/// Signs in, or returns a ticket for the second factor.
 ///
 /// # Errors
 /// `Unauthenticated` `sign_in_refused`, one answer for every cause; `TooMany` `too_many_tries`;
 /// `Busy`.
 pub async fn sign_in(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> {
     let app = Arc::clone(app);
-    // To its end: who hangs up while the password is hashed has still tried it.
+    // Runs to its end: a client that disconnects during the hash has still made an attempt.
     whole(async move { try_once(&app, attempt).await }).await
 }
 
@@ -92,8 +92,8 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
         failures_before: 0,
     };
     if factors.authenticator.is_some() {
-        // The person is known by halves: this try counts as neither, and the failures before go on
-        // counting until the second factor is shown.
+        // Only half authenticated: this attempt counts neither as success nor as failure, and
+        // earlier failures are kept until the second factor is presented.
         let passkeys = passkeys::can_sign_in(app, &factors);
         return Ok(Outcome::SecondFactor(Waiting { passkeys, ..ticket.seal(app)? }));
     }
@@ -106,7 +106,7 @@ async fn try_once(app: &Arc<App>, attempt: Attempt) -> Result<Outcome, Failure> 
         .map(|entered| Outcome::Entered(Box::new(entered)))
 }
 
-/// Shows the second factor for a ticket, and signs in.
+/// Signs in with a ticket and the second factor.
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`; `Denied` `wrong_code`, `codes_locked`; `Conflict`
@@ -149,7 +149,7 @@ async fn by_ticket(
     from: ClientInfo,
 ) -> Result<Committed<Entered>, Failure> {
     let (app, ticket) = (Arc::clone(app), ticket.to_owned());
-    // To its end: who hangs up while it is checked has still tried it.
+    // Runs to its end: a client that disconnects during the check has still made an attempt.
     whole(async move {
         let (mut ticket, member) = Ticket::open(&app, &ticket).await?;
         let login = Login::new(&member.account, &member.email);
@@ -173,14 +173,14 @@ async fn by_ticket(
     .await
 }
 
-/// A member whose password was right.
+/// A member whose password was correct.
 struct Checked {
     member: Member,
     password: String,
     rehashed: Option<String>,
 }
 
-/// Whether the password is right. One hash run, whatever is wrong.
+/// Checks the password. Costs one hash, whatever is wrong.
 async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failure> {
     let member = app.store.member_by_email(&attempt.account, attempt.email.key()).await?;
     let member = member.filter(|member| member.status == Status::Active);
@@ -188,7 +188,7 @@ async fn checked(app: &App, attempt: &Attempt) -> Result<Option<Checked>, Failur
         Some(member) => app.store.credential(&member.id).await?,
         None => None,
     };
-    // What cannot be anybody's password still costs a run.
+    // Even an impossible password costs a hash.
     let Ok(password) = Password::parse(&attempt.password) else {
         app.hasher.verify_nobody(&Password::parse(NOBODYS)?).await?;
         return Ok(None);
@@ -249,7 +249,7 @@ pub(super) fn new_session(
     Ok((token, session))
 }
 
-/// What a browser calls itself is a stranger's text.
+/// A user agent is untrusted text.
 fn bounded(agent: &str) -> String {
     agent.chars().filter(|c| !c.is_control()).take(limits::AGENT_CHARS_MAX).collect()
 }

@@ -1,7 +1,8 @@
-//! The policies that a start begins with: the folder's, else the last good set, loudly.
+//! The policies at the start: those of the folder, else the last good set, with an error in the
+//! log.
 //!
-//! Decides which set answers first, and nothing else: what the folder has changed since the set that
-//! is kept is compared, told and kept once decisions are answered.
+//! Only chooses the first set; the comparison with the saved set, its report and saving follow once
+//! decisions are answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,26 +18,26 @@ use crate::flows::reload;
 use crate::gate;
 use crate::store::{Store, StoredPolicies};
 
-/// A set as it comes out of the gate, with what it was made from.
+/// A loaded set with its files.
 struct Loaded {
     files: PolicyFiles,
     snapshot: Snapshot,
 }
 
-/// What a start found: the set to begin with, and how it stands.
+/// The result of a start: the first set, and its status.
 #[derive(Debug)]
 pub struct Start {
-    /// The set that answers from now on.
+    /// The first live set.
     pub snapshot: Snapshot,
     /// Live, or last good with the fault of the folder.
     pub status: PolicyStatus,
-    /// In how long the folder is tried again, where it is not at fault.
+    /// When the folder is tried again, if it is not at fault.
     pub due: Option<Duration>,
-    /// What is still to be told and kept of the set.
+    /// What must still be reported and saved.
     pub untold: Option<Untold>,
 }
 
-/// A set that is another than the one that is kept.
+/// A set that differs from the saved one.
 #[derive(Debug)]
 pub struct Untold {
     files: PolicyFiles,
@@ -44,7 +45,7 @@ pub struct Untold {
     at: Timestamp,
 }
 
-/// What a start begins with: a set that was kept has passed before, so it is loaded at once.
+/// Loads the first set: a saved set has passed the check before, so it is loaded without it.
 fn load_first(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
@@ -58,12 +59,12 @@ fn load_first(
     Ok(Loaded { files, snapshot })
 }
 
-/// Runs the gate's work where nothing is decided yet.
+/// Runs work on a set before anything is decided.
 async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     background::run("policies", work).await
 }
 
-/// The set to start with: the folder's, else the last good one, loudly.
+/// The first set: the folder's, else the last good one, with an error in the log.
 ///
 /// # Errors
 /// `PoliciesRefused`, when the folder is at fault and no good set was ever kept; `Busy`, when it could
@@ -88,13 +89,13 @@ pub async fn at_start(
     tracing::error!(
         kept = %kept.digest,
         cause = fault.private.as_deref(),
-        "the policy folder is not loaded, so the last good set answers\n{text}",
+        "the policy folder is not loaded, and the last good policies stay active\n{text}",
     );
     let files = PolicyFiles::kept(kept.files);
     let loaded = first(move || Snapshot::load(&files, &[])).await?;
     let snapshot = loaded.map_err(|faults| {
         let last = gate::failure(&faults);
-        let public = format!("{text}\nand the last good set does not load:\n{}", last.public);
+        let public = format!("{text}\nand the last good policies do not load:\n{}", last.public);
         Failure { public, ..last }
     })?;
     let outcome = Outcome::of(&fault);
@@ -102,8 +103,8 @@ pub async fn at_start(
     Ok(Start { snapshot, status, due, untold: None })
 }
 
-/// Starts with the folder's set. The first one is kept at once; what one changes that follows another
-/// is found out later.
+/// Starts with the folder's set. The very first one is saved immediately; the changes of a later
+/// one are computed afterwards.
 async fn begin(
     loaded: Loaded,
     kept: Option<StoredPolicies>,
@@ -123,15 +124,15 @@ async fn begin(
     Ok(Start { snapshot, status: PolicyStatus::live(now), due: None, untold })
 }
 
-/// Tells and keeps what a start has changed. `reloading` was taken before anything else could reload,
-/// and is held until this is done.
+/// Reports and saves what a start has changed. `reloading` was locked before anything else could
+/// reload, and is held until this is done.
 pub async fn tell(app: Arc<App>, untold: Untold, mut reloading: OwnedMutexGuard<Reloading>) {
     let Untold { files, before, at } = untold;
     let live = app.policies.load_full();
     let before = reload::apart(&app, false, move || Snapshot::load(&before, &[])).await;
     let changes = match before {
         Ok(Ok(before)) => reload::compare(&app, live, Arc::new(before)).await,
-        Ok(Err(_)) | Err(_) => Changes::unknown("the set before does not load any more"),
+        Ok(Err(_)) | Err(_) => Changes::unknown("the previous policies no longer load"),
     };
     reload::log_changes(&changes.lines());
     let unkept = &mut reloading.unkept;

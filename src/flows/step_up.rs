@@ -1,7 +1,8 @@
-//! Showing again who one is, before something that must not be done from a screen that was left
-//! open: the password, and the second factor of who has one.
+//! Re-authentication before sensitive changes: the password, and the second factor if the member
+//! has one.
 //!
-//! Slowed down like a sign-in, by the same counter. Spends nothing: that is the transaction's.
+//! Rate-limited like a sign-in, by the same counter. Codes are consumed by the transaction, not
+//! here.
 
 use std::sync::Arc;
 
@@ -16,24 +17,24 @@ use crate::password::Password;
 use crate::store::two_step::{Checked, Proof, StepUp};
 use crate::throttle::{Login, Try};
 
-/// What somebody who is signed in shows. Never prints.
+/// What a signed-in member presents. Never printed.
 #[derive(Clone)]
 pub struct Shown {
     /// The password as typed.
     pub password: String,
-    /// A code of the authenticator app, or a recovery code; may be left out by who has no factor.
+    /// A code of the authenticator app, or a recovery code; not needed without a second factor.
     pub code: Option<String>,
 }
 
 impl Shown {
-    /// The password alone, of who has no second factor.
+    /// Only the password, without a second factor.
     #[must_use]
     pub fn password(password: &str) -> Self {
         Self { password: password.to_owned(), code: None }
     }
 }
 
-/// Checks what a member shows.
+/// Verifies what a member presents.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`, `codes_locked`; `TooMany`
@@ -67,9 +68,9 @@ pub(super) async fn check_own(
     Ok(StepUp { checked, proof: Some(proof) })
 }
 
-/// Checks a code of a member who has a factor. A wrong one is counted with the wrong passwords, and
-/// by itself for good: whoever types it knows the password. Answers also how many tries failed
-/// before.
+/// Checks a code of a member with a second factor. A wrong one counts with wrong passwords, and
+/// also in a permanent counter, since the one who entered it knows the password. Returns also the
+/// number of earlier failures.
 ///
 /// # Errors
 /// `Denied` `wrong_code`, `codes_locked`; `Conflict` `factor_unreadable`; `Busy`.
@@ -91,7 +92,7 @@ pub(super) async fn check_code(
     }
 }
 
-/// Counts a wrong code, or a wrong answer of a passkey, of whoever knows the password.
+/// Counts a wrong code, or a wrong response of a passkey, after a correct password.
 pub(super) async fn count_failure(
     app: &App,
     member: &Member,
@@ -103,7 +104,7 @@ pub(super) async fn count_failure(
     app.store.code_failed(member, notice(app, "two-step")?).await.map(|_| ())
 }
 
-/// What a code proves. That it was not used yet is looked at here and held by the transaction.
+/// What a code proves. Whether it was used is checked here and again in the transaction.
 fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result<Proof, Failure> {
     match Code::parse(code)? {
         Code::Recovery(code) => {
@@ -119,11 +120,11 @@ fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result
             let now = app.clock.now();
             match authenticator::step_of(&secret, &digits, now) {
                 Some(step) if step > it.step => Ok(Proof::Step { secret: it.secret.clone(), step }),
-                // No step that was taken can lie ahead, but for a clock that went back.
+                // A used step can only be in the future if the clock went back.
                 Some(_) => Err(authenticator::minutes_ahead(it.step, now)
                     .map_or_else(wrong_code, clock_went_back)),
-                // Only of codes whose time is over: that a guessed one comes later would be worth
-                // knowing to an attacker who guesses.
+                // Only for codes of the past: a hint about future ones would help an attacker who
+                // guesses.
                 None => {
                     let off = authenticator::minutes_off(&secret, &digits, now, Hour::Before);
                     Err(off.map_or_else(wrong_code, clock_off))
@@ -133,18 +134,18 @@ fn proof_of(app: &App, member: &Member, factors: &Factors, code: &str) -> Result
     }
 }
 
-/// What the secret of a member's authenticator app is sealed for.
+/// The encryption purpose of the secret of a member's authenticator app.
 pub(super) fn purpose(member: &Member) -> [&[u8]; 3] {
     [b"totp", member.account.as_str().as_bytes(), member.id.as_str().as_bytes()]
 }
 
-/// The secret of an authenticator app.
+/// The decrypted secret of an authenticator app.
 pub(super) fn unsealed(app: &App, member: &Member, sealed: &Sealed) -> Result<Vec<u8>, Failure> {
     app.keys.unseal(&purpose(member), sealed).ok_or_else(|| {
         Failure::new(
             Kind::Conflict,
             "factor_unreadable",
-            "the key that keeps the secret of your authenticator app is not there, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
+            "the key for the secret of your authenticator app is missing, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
         )
     })
 }
@@ -157,7 +158,7 @@ fn wrong_password() -> Failure {
     }
 }
 
-/// The refusal of who shows nothing where something must be shown.
+/// The refusal of a missing proof.
 pub(super) fn own_password_missing() -> Failure {
     Failure {
         kind: Kind::Denied,

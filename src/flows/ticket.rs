@@ -1,39 +1,39 @@
-//! A ticket: the proof that a password was right, for the moment until the second factor is shown.
+//! A ticket: the proof that a password was correct, until the second factor is presented.
 //!
-//! Sealed and kept nowhere: whoever holds one holds a right password and nothing more. It ends with
-//! its time, with the password, and with the next factor that is shown or changed, so that one that
-//! was stolen is dead once its owner has signed in.
+//! Encrypted and not stored: its holder has a correct password and nothing more. It ends with its
+//! time, with the password, and with the next second factor that is used or changed, so that a
+//! stolen ticket is useless once its owner has signed in.
 
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind, Member, MemberId, Sealed, Status, Timestamp, limits};
 use crate::store::two_step::Checked;
 
-/// What a ticket is sealed for.
+/// The encryption purpose of a ticket.
 const PURPOSE: &[&[u8]] = &[b"ticket"];
 
-/// A right password, waiting for its second factor.
+/// A correct password, waiting for its second factor.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    /// Whose.
+    /// The member.
     pub(super) member: MemberId,
-    /// Against which stored password.
+    /// The stored password that was checked.
     pub(super) checked: Checked,
-    /// The password hashed anew, where its parameters were below target.
+    /// The new hash, if the old parameters were too weak.
     pub(super) rehashed: Option<String>,
-    /// The round of the factors that it was made in.
+    /// The round of the factors.
     pub(super) round: u64,
-    /// How many tries failed before.
+    /// The number of earlier failures.
     pub(super) failures_before: u32,
 }
 
-/// A ticket, for the one who showed the password.
+/// A ticket, for the one who gave the password.
 #[derive(Clone)]
 pub struct Waiting {
     /// Opaque.
     pub ticket: String,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires: Timestamp,
-    /// Whether a passkey may be shown in the place of a code.
+    /// Whether a passkey can be used instead of a code.
     pub passkeys: bool,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl Ticket {
-    /// Seals it.
+    /// Encrypts it.
     pub(super) fn seal(self, app: &App) -> Result<Waiting, Failure> {
         let expires = app.clock.later(limits::TICKET_LIFETIME);
         let plain = [
@@ -59,7 +59,7 @@ impl Ticket {
         Ok(Waiting { ticket: sealed.to_text(), expires, passkeys: false })
     }
 
-    /// Opens one that somebody brings, with the member as it is now.
+    /// Decrypts a presented ticket, with the member as of now.
     ///
     /// # Errors
     /// `Unauthenticated` `ticket_dead`; `Busy`, when the disk fails.
@@ -89,7 +89,7 @@ impl Ticket {
     }
 }
 
-/// The failure for a ticket that opens nothing any more.
+/// The failure for a ticket that is no longer valid.
 pub(super) fn dead() -> Failure {
     Failure::new(
         Kind::Unauthenticated,

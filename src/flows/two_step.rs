@@ -1,7 +1,7 @@
-//! Two-step verification: set up, confirmed, switched off, reset, and its recovery codes.
+//! Two-step verification: set up, confirm, turn off, reset, and recovery codes.
 //!
-//! A secret is shown once, when an app is set up; recovery codes once, when they are made. An
-//! administrator can take another's factor away, never learn or choose it.
+//! A secret is shown once, when an app is set up; recovery codes once, when they are created. An
+//! administrator can reset another member's second factor, never learn or choose it.
 
 use std::sync::Arc;
 
@@ -29,24 +29,24 @@ use crate::keys::Keys;
 use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
 use crate::store::{Committed, Store, Target};
 
-/// How a member's own two-step verification stands.
+/// The state of a member's own two-step verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Since when there is an authenticator app; `None` where there is none.
+    /// When the authenticator app was set up; `None` if there is none.
     pub since: Option<Timestamp>,
-    /// Recovery codes that were not used.
+    /// The number of unused recovery codes.
     pub recovery_left: usize,
-    /// Passkeys that sign in in the place of a code, oldest first.
+    /// Passkeys that can be used instead of a code, oldest first.
     pub passkeys: Vec<Passkey>,
-    /// Whether the account asks everybody for it.
+    /// Whether the account requires it.
     pub enforced: bool,
 }
 
-/// A factor that was taken into use: the session that goes on, how many others ended, and the
-/// recovery codes, shown once. Never prints them.
+/// A confirmed factor: the current session, the number of ended ones, and the recovery codes, shown
+/// once. Never printed.
 #[derive(Debug)]
 pub struct SetUp {
-    /// The session, under a new token.
+    /// The session, with a new token.
     pub entered: Entered,
     /// How many sessions ended.
     pub ended: u64,
@@ -54,7 +54,7 @@ pub struct SetUp {
     pub recovery: Vec<RecoveryCode>,
 }
 
-/// How the caller's own two-step verification stands.
+/// The state of the caller's own two-step verification.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`; `Busy`.
@@ -72,7 +72,7 @@ pub(super) async fn standing_of(app: &App, member: &Member) -> Result<Standing, 
     })
 }
 
-/// Begins to set an authenticator app up, for the first time or in the place of another one.
+/// Begins to set up an authenticator app, the first one or a replacement.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `TooMany` `too_many_tries`;
@@ -88,10 +88,10 @@ pub async fn begin(
     enrol(app, &member, shown).await
 }
 
-/// The same for who has shown the password on an account that asks for a factor.
+/// The same during a sign-in, after the password, on an account that requires it.
 ///
 /// # Errors
-/// `Unauthenticated` `ticket_dead`; `Denied` `code_missing`, for who has a factor; `Busy`.
+/// `Unauthenticated` `ticket_dead`; `Denied` `code_missing`, for a member with a factor; `Busy`.
 pub async fn begin_by_ticket(app: &Arc<App>, ticket: &str) -> Result<Enrolment, Failure> {
     let (ticket, member) = Ticket::open(app, ticket).await?;
     enrol(app, &member, StepUp { checked: ticket.checked, proof: None }).await
@@ -127,8 +127,7 @@ pub async fn confirm(
     take_into_use(app, member, Through::Session(signed_in.token()), code, from).await
 }
 
-/// The same for who has shown the password on an account that asks for a factor, who is signed in
-/// by it.
+/// The same during a sign-in, after the password, on an account that requires it; signs in.
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
@@ -158,7 +157,7 @@ async fn take_into_use(
     let secret = unsealed(app, &member, &pending.secret)?;
     let digits = typed::code(code);
     let now = app.clock.now();
-    // The person who sets an app up has its secret: to say how far its clock is off tells nobody anything.
+    // The person who sets up an app has its secret: a hint about its clock reveals nothing.
     let off = || authenticator::minutes_off(&secret, &digits, now, Hour::Around);
     let step = authenticator::step_of(&secret, &digits, now);
     let step = step.ok_or_else(|| {
@@ -190,8 +189,8 @@ fn new_codes() -> Result<Vec<RecoveryCode>, Failure> {
     (0..limits::RECOVERY_CODES).map(code).collect()
 }
 
-/// Switches the own factor off. Every other session ends, and this one goes on under a new token.
-/// Answers that, and how many ended.
+/// Turns the member's own second factor off. Every other session ends, and this one gets a new
+/// token. Returns that, and the number of ended sessions.
 ///
 /// # Errors
 /// `Denied` `wrong_password`, `wrong_code`, `code_missing`; `Conflict` `not_set_up`,
@@ -219,7 +218,7 @@ pub async fn switch_off(
     Ok(Committed { revision: done.revision, value: (entered, done.value) })
 }
 
-/// New recovery codes in the place of the old ones, shown once.
+/// New recovery codes, which replace the previous ones; shown once.
 ///
 /// # Errors
 /// As [`switch_off`], but for `two_step_enforced`.
@@ -243,9 +242,9 @@ pub async fn recovery_codes(
     Ok(Committed { revision: done.revision, value: recovery })
 }
 
-/// Takes another member's factor away, ends the sessions, and tells the member. A member who does
-/// it shows the own factor; the operator of the sidecar has none to show. Answers how many sessions
-/// ended.
+/// Resets another member's second factor, ends the sessions, and notifies the member. A member who
+/// does it presents the own factor; the operator of the sidecar has none. Returns the number of
+/// ended sessions.
 ///
 /// # Errors
 /// `Denied` `not_allowed`, `wrong_password`, `wrong_code`, `code_missing`; `NotFound`
@@ -289,8 +288,8 @@ pub async fn reset(
     .await
 }
 
-/// Puts every secret under the newest key, so that older ones can be taken away. Answers how many,
-/// and how many could not be opened.
+/// Re-encrypts every secret with the newest key, so that older ones can be removed. Returns how
+/// many, and how many could not be decrypted.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -316,7 +315,7 @@ pub async fn reseal(store: &Store, keys: &Keys) -> Result<(usize, usize), Failur
     Ok((count, unreadable))
 }
 
-/// How many secrets of second factors no key opens.
+/// The number of second-factor secrets that no key decrypts.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
@@ -332,7 +331,7 @@ pub async fn unreadable(store: &Store, keys: &Keys) -> Result<usize, Failure> {
     Ok(unreadable)
 }
 
-/// What became of a secret that was to be sealed anew.
+/// The result of re-encrypting a secret.
 enum Again {
     Is(Sealed),
     IsNew,
@@ -351,6 +350,6 @@ fn nothing_pending() -> Failure {
     Failure::new(
         Kind::Conflict,
         "not_set_up",
-        "no authenticator app is being set up: begin with its secret first",
+        "no authenticator app is being set up: start the set-up first",
     )
 }

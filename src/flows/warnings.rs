@@ -1,4 +1,4 @@
-//! What the operator of the sidecar should fix, though the sidecar works.
+//! Warnings for the operator: what to fix although the sidecar works.
 //!
 //! Reads what is remembered elsewhere, and counts the open invites that nobody can accept.
 
@@ -6,12 +6,12 @@ use super::orphaned_invites;
 use super::permit::StorePermit;
 use crate::app::App;
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// A word for what it is about.
+    /// Its topic.
     pub about: &'static str,
-    /// Whether something does not work as it was configured.
+    /// Whether something does not work as configured.
     pub fails: bool,
     /// What is wrong, and what to do next.
     pub sentence: String,

@@ -1,12 +1,12 @@
-//! Runs a change to its end, whether or not anybody still waits for the answer.
+//! Runs a change to its end even if the client disconnects.
 //!
-//! A connection that closes drops the future that serves it. Were the change part of that future,
-//! it could stop between the commit and the moment decisions see it: durable, yet unseen by
-//! whoever counts on the order of the two. A task of its own cannot be dropped by a client.
+//! When a connection closes, the future that serves it is dropped. If the change were part of that
+//! future, it could stop between the commit and the moment when decisions see it. A detached task
+//! cannot be dropped by a client.
 
 use crate::domain::Failure;
 
-/// Spawns `change` and waits for it; when the waiting is dropped, the change still ends.
+/// Spawns `change` and waits for it; if the waiting is dropped, the change still completes.
 ///
 /// # Errors
 /// Those of `change`; `Internal` when it panicked.
@@ -15,7 +15,7 @@ pub(super) async fn whole<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::spawn(change).await {
         Ok(result) => result,
-        Err(fault) => Err(Failure::internal(format!("a change did not end: {fault}"))),
+        Err(fault) => Err(Failure::internal(format!("a change was interrupted: {fault}"))),
     }
 }
 

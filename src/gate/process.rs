@@ -1,8 +1,8 @@
-//! The process of its own that tries a policy folder: reads it from standard input, tells each step
-//! and the answer on standard output.
+//! The gate process: reads a policy folder from standard input, checks it, and reports each step
+//! and the result on standard output.
 //!
-//! Ends itself when it takes more processor time or memory than the folder's size allows, and when
-//! its parent is gone. Opens no file of the folder.
+//! Ends itself when it exceeds the processor time or memory for the size of the folder, and when
+//! its parent has ended. Opens no file of the folder.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::parent_id;
@@ -20,7 +20,7 @@ pub(super) const OUT_OF_TIME: i32 = 90;
 pub(super) const OUT_OF_MEMORY: i32 = 91;
 const LEFT_ALONE: i32 = 92;
 
-/// What the process is to do. The files' bytes follow, one after another.
+/// The task of the process. The files' bytes follow, one after another.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Task {
     pub(super) format: bool,
@@ -32,7 +32,7 @@ pub(super) struct Task {
     pub(super) notes: Vec<String>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Deserialize, Serialize)]
 pub(super) enum Answer {
     Passed {
@@ -40,17 +40,17 @@ pub(super) enum Answer {
         tests: usize,
     },
     Refused(Vec<PolicyFault>),
-    /// Each file as it is formatted, or why not.
+    /// Each file, formatted, or why not.
     Formatted(Vec<Result<String, String>>),
 }
 
-/// How often it looks at what it takes.
+/// How often it checks its resource usage.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Hundredths of a second: `proc_pid_stat(5)` counts in them on every machine that Linux runs on.
+/// Clock ticks in a second: `proc_pid_stat(5)` has this unit on every machine that Linux runs on.
 const TICKS_A_SECOND: u64 = 100;
 
-/// What a folder may take to check: much for any, more for a large one. A MiB of policies that apply to
-/// everybody takes some 10 s and 300 MiB.
+/// The resources for checking a folder: a base, and more for a large one. A MiB of policies that
+/// apply to everybody takes some 10 s and 300 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     /// Of processor time.
@@ -65,13 +65,12 @@ impl Bounds {
     const MIB: u64 = 512;
     const MIB_A_MIB: u64 = 256;
 
-    /// Seconds that pass before it is ended, for one that was stopped or gets no processor time:
-    /// several times of what it may take of that, on a machine that has much else to do. A large
-    /// folder is checked at a lower priority.
+    /// The time limit in seconds, for a process that was stopped or gets no processor time: several
+    /// times the processor time, for a busy machine. A large folder is checked at a lower priority.
     const PATIENCE: u64 = 120;
     const PATIENCE_A_MIB: u64 = 300;
 
-    /// How long it is waited for.
+    /// The time limit for a folder.
     pub(super) fn patience(files: &PolicyFiles) -> Duration {
         let more = Self::mib(files).saturating_sub(1).saturating_mul(Self::PATIENCE_A_MIB);
         Duration::from_secs(Self::PATIENCE.saturating_add(more))
@@ -91,12 +90,12 @@ impl Bounds {
     }
 }
 
-/// Does one task. For the command line.
+/// Runs one task. For the command line.
 ///
 /// # Errors
 /// `Internal`, when the input is none that this program writes.
 pub fn run() -> Result<(), Failure> {
-    // Where memory is short, the kernel is to end this process and not the one that decides.
+    // If memory is short, the kernel should kill this process and not the one that decides.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let (task, files) = read().map_err(|fault| Failure::internal(fault.to_string()))?;
     let bounds = Bounds::of(&files);
@@ -134,7 +133,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
     match Snapshot::pass(files, &held, &Passage::Whole(&|step| tell(&step))) {
         Ok(snapshot) => {
             tell(&"");
-            // The parent compares the set with the one before by this.
+            // The parent uses it to compare the set with the previous one.
             let suspended = snapshot.allowed_while_suspended();
             let (mut notes, tests) = (snapshot.notes().to_vec(), snapshot.test_count());
             notes.extend(suspended);
@@ -149,7 +148,7 @@ pub(super) fn format_one(path: &str, bytes: &[u8]) -> Result<String, String> {
     text.and_then(|text| format(path, text)).map_err(|fault| fault.to_string())
 }
 
-/// One line of JSON. A parent that does not listen is gone, which ends this process.
+/// Writes one line of JSON. If the parent is gone, this process ends.
 fn tell(what: &impl Serialize) {
     if let Ok(mut line) = serde_json::to_vec(what) {
         line.push(b'\n');
@@ -161,7 +160,7 @@ fn tell(what: &impl Serialize) {
 fn watch(bounds: Bounds) {
     let (began, parent) = (clock::monotonic(), parent_id());
     loop {
-        // Woken early, it looks once more.
+        // After a spurious wake-up it checks once more.
         thread::park_timeout(LOOK_EVERY);
         if seconds(began) > bounds.seconds {
             process::exit(OUT_OF_TIME);
@@ -175,11 +174,11 @@ fn watch(bounds: Bounds) {
     }
 }
 
-/// Processor time of all threads; where the kernel does not tell, the time that passed.
+/// Processor time of all threads; elapsed time if the kernel does not report it.
 fn seconds(began: Instant) -> u64 {
     let ticks = || {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        // Fields 14 and 15, counted from behind the name, which may hold anything.
+        // Fields 14 and 15, counted from behind the name, which may contain anything.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ').skip(14 - 3);
         let mut next = || fields.next()?.parse::<u64>().ok();

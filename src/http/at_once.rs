@@ -1,8 +1,8 @@
-//! Small requests that are answered between one read and one write, without hyper.
+//! The fast path for small requests: answered between one read and one write, without hyper.
 //!
-//! Takes a POST that is whole in the buffer and whose head says nothing unusual; everything else is
-//! handed to hyper with each byte that has come, for as long as the connection lives. So it refuses
-//! no request and keeps none waiting, and what it does take means what it means there.
+//! Takes a POST that is complete in the buffer and has no unusual header; everything else is handed
+//! to hyper with each byte received, for the rest of the connection. So this path refuses no
+//! request, and what it accepts has the same meaning there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,37 +15,37 @@ use super::request::{self, Peer, is_json, shortened};
 use super::respond::Reply;
 use crate::clock;
 
-/// Room for a head and a body; what is longer is not small.
+/// The buffer for a head and a body; longer requests are not small.
 const ROOM: usize = 4 << 10;
-/// More than any of the known ones are sent.
+/// More than known clients send.
 const HEADERS_MAX: usize = 16;
 
-/// A request to be answered without waiting. Its body is JSON, as far as its head says.
+/// A request that is answered without waiting. Its body is JSON, by its header.
 #[derive(Clone, Copy, Debug)]
 pub struct Small<'b> {
-    /// The target, as it stands.
+    /// The request target, unchanged.
     pub path: &'b str,
-    /// The `Host` header, which stands there once at most.
+    /// The `Host` header, at most one.
     pub host: Option<&'b str>,
     /// The `Authorization` header, likewise.
     pub authorization: Option<&'b str>,
-    /// Who is at the other end.
+    /// The peer.
     pub peer: Peer,
     /// All of it.
     pub body: &'b [u8],
 }
 
-/// What a look at the bytes finds.
+/// The result of parsing the buffer.
 enum Look<'b> {
-    /// One request, and nothing behind it.
+    /// One complete request, and nothing after it.
     Whole(Small<'b>, Option<&'b [u8]>),
-    /// There must come more.
+    /// More bytes are needed.
     Part(Phase),
-    /// Hyper's to read.
+    /// For hyper.
     Unusual,
 }
 
-/// What the header fields say. A second one of a kind is unusual.
+/// The relevant header fields. A duplicate is unusual.
 #[derive(Default)]
 struct Fields<'b> {
     host: Option<&'b str>,
@@ -56,8 +56,8 @@ struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    /// Takes one field; `None` where it is unknown or says something unusual. Those that are known
-    /// and left aside change nothing about a request or its answer.
+    /// Adds one field; `None` if it is unknown or unusual. Fields that are ignored do not affect a
+    /// request or its response.
     fn take(&mut self, name: &str, value: &'b [u8]) -> Option<()> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("content-length") {
@@ -92,7 +92,7 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-/// RFC 9110 section 8.6: digits and nothing else.
+/// RFC 9110 section 8.6: only digits.
 fn length(value: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(value).ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
@@ -114,7 +114,7 @@ fn look(bytes: &[u8], peer: Peer) -> Look<'_> {
     let (Some("POST"), Some(path), Some(1)) = (head.method, head.path, head.version) else {
         return Look::Unusual;
     };
-    // httparse takes more for a target than hyper does.
+    // httparse accepts more targets than hyper does.
     if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte))
         || !path.starts_with('/')
     {
@@ -130,7 +130,7 @@ fn look(bytes: &[u8], peer: Peer) -> Look<'_> {
     else {
         return Look::Unusual;
     };
-    // A length is what the other end claims: any number.
+    // A length is untrusted: any number.
     if ROOM.checked_sub(begin).is_none_or(|room| length > room) || body.len() > length {
         return Look::Unusual;
     }
@@ -141,26 +141,26 @@ fn look(bytes: &[u8], peer: Peer) -> Look<'_> {
     Look::Whole(Small { path, host, authorization, peer, body }, id)
 }
 
-/// A connection that is hyper's from now on.
+/// A connection that is handed to hyper.
 pub(super) struct Handed {
-    /// What has come and was not answered.
+    /// The bytes that were received and not answered.
     pub(super) bytes: Vec<u8>,
-    /// It was told to close, and is to do so after this request.
+    /// It must close after this request.
     pub(super) told: bool,
 }
 
-/// A connection, while its requests are small.
+/// A connection with small requests so far.
 pub(super) struct Connection<'c, S> {
     pub(super) stream: &'c mut Watched<S>,
     pub(super) pulse: &'c Pulse,
     pub(super) shared: &'c Shared,
     pub(super) peer: Peer,
-    /// Its place is good for one request.
+    /// Its slot is for one request.
     pub(super) is_brief: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    /// Answers one request after another; `None` where the connection has come to its end.
+    /// Answers requests one after another; `None` when the connection has ended.
     pub(super) async fn serve<Q>(
         self,
         at_once: &Q,
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             let (bytes, mut id) = (buffer.get(..filled)?, None);
             let mut made = [0; request::MADE_ID_BYTES];
-            // A panic, of ours or of `at_once`, ends this connection, no more.
+            // A panic in a handler ends only this connection.
             let step = || step(bytes, self.peer, at_once, &mut id);
             let stepped = catch_unwind(AssertUnwindSafe(step));
             let id = id.unwrap_or_else(|| request::made_id(&mut made));
@@ -219,8 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 }
 
-/// The answer to the bytes so far, or none where it is hyper's to give; `Err` where there must come
-/// more. The id is told as soon as it is known.
+/// The response to the bytes so far, or none if hyper must answer; `Err` if more bytes are needed.
+/// The id is reported as soon as it is known.
 fn step<'b, Q>(
     bytes: &'b [u8],
     peer: Peer,
@@ -241,7 +241,7 @@ where
     }
 }
 
-/// What time it is, as answers say it: no later than the hands of the sweep.
+/// The time for the `Date` header, cached until the sweep's clock advances.
 #[derive(Default)]
 struct Date {
     hands_ms: Option<u64>,

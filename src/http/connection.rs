@@ -1,8 +1,8 @@
-//! One connection's pulse: what it is doing and since when, for the sweep.
+//! The activity of one connection: what it is doing and since when, for the idle sweep.
 //!
-//! A timer for each request would cost an allocation each and close warm connections; a mark in
-//! one atomic and a look a second costs next to nothing. Never reads a clock itself: the sweep
-//! moves the hands.
+//! A timer for each request would cost an allocation and close connections that are in use; a mark
+//! in one atomic that is checked once a second costs almost nothing. Does not read a clock: the
+//! sweep does.
 
 use std::io;
 use std::pin::Pin;
@@ -15,20 +15,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refusal;
 
-/// What a connection is doing.
+/// The activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waiting for a request, or for the caller to take the answer to the last one.
+    /// Waiting for a request, or for the client to read the last response.
     Idle,
-    /// A request's head is awaited: the first one of a connection, or some of it has come.
+    /// A request's head is incomplete, or the first one of a connection is awaited.
     Head,
-    /// The head is there, the body is being read.
+    /// The body is being read.
     Body,
-    /// The request is whole; the answer is being made or written.
+    /// The request is complete; the response is being made or written.
     Answer,
 }
 
-/// The hands of the sweep: milliseconds since the server began, coarse.
+/// The clock of the sweep: milliseconds since the server's start, coarse.
 #[derive(Debug, Default)]
 pub(super) struct Hands(AtomicU64);
 
@@ -42,13 +42,13 @@ impl Hands {
     }
 }
 
-/// The phase in the two lowest bits, its beginning above.
+/// The phase in the two lowest bits, its start time above.
 #[derive(Debug)]
 pub(super) struct Pulse {
     mark: AtomicU64,
-    /// The answer under way has no end of its own.
+    /// The current response is an endless stream.
     endless: AtomicBool,
-    /// The caller takes no more bytes at the moment.
+    /// The client does not read at the moment.
     is_full: AtomicBool,
     hands: Arc<Hands>,
 }
@@ -57,7 +57,7 @@ impl Pulse {
     pub(super) fn new(hands: Arc<Hands>) -> Self {
         let (endless, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
         let pulse = Self { mark: AtomicU64::new(0), endless, is_full, hands };
-        // Who connects has something to ask: one that stays silent is no warm connection.
+        // A client that connects is expected to send: a silent one is not an idle connection.
         pulse.enter(Phase::Head);
         pulse
     }
@@ -66,19 +66,19 @@ impl Pulse {
         self.mark.store(self.hands.get() << 2 | phase as u64, Ordering::Relaxed);
     }
 
-    /// The same, where the connection is not in that phase already: its beginning counts.
+    /// The same, unless the connection is in that phase already: the start time is kept.
     pub(super) fn enter_first(&self, phase: Phase) {
         if self.read().0 != phase {
             self.enter(phase);
         }
     }
 
-    /// Where the hands of the sweep stand.
+    /// The current time of the sweep's clock.
     pub(super) fn hands_ms(&self) -> u64 {
         self.hands.get()
     }
 
-    /// The phase, and for how many milliseconds.
+    /// The phase, and its duration in milliseconds.
     pub(super) fn read(&self) -> (Phase, u64) {
         let mark = self.mark.load(Ordering::Relaxed);
         let phase = match mark & 3 {
@@ -90,7 +90,7 @@ impl Pulse {
         (phase, self.hands.get().saturating_sub(mark >> 2))
     }
 
-    /// Nothing else comes over a connection after an answer that never ends.
+    /// No further request follows an endless response.
     pub(super) fn never_ends(&self) {
         self.endless.store(true, Ordering::Relaxed);
     }
@@ -99,8 +99,8 @@ impl Pulse {
         self.endless.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing but its caller keeps it: a request is not whole, an answer never ends, or no
-    /// byte of one was taken for so many milliseconds. Not while an answer is being made.
+    /// Whether only the client keeps it busy: a request is incomplete, a response is endless, or no
+    /// byte of one was read for so many milliseconds. Not while a response is being made.
     pub(super) fn waits_for_caller(&self, ms: u64) -> bool {
         let (phase, for_ms) = self.read();
         match phase {
@@ -112,7 +112,7 @@ impl Pulse {
         }
     }
 
-    /// A caller that takes bytes of a long answer is not idle; one that takes none is.
+    /// A client that reads a long response is not idle; one that does not read is.
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         self.is_full.store(polled.is_pending(), Ordering::Relaxed);
         if matches!(polled, Poll::Ready(Ok(_))) && self.read().0 == Phase::Idle {
@@ -121,18 +121,19 @@ impl Pulse {
     }
 }
 
-/// A stream that marks the first bytes of a request.
+/// A stream that notices the first bytes of a request.
 pub(super) struct Watched<S> {
     pub(super) stream: S,
     pub(super) pulse: Arc<Pulse>,
-    /// What was read from the stream already, and is to be read first.
+    /// Bytes that were read before and come first.
     pub(super) before: Bytes,
-    /// The status of hyper's own refusal, which is held back: the server answers with a sentence.
+    /// The status of hyper's own refusal, which is held back: the server responds with a sentence.
     pub(super) refused: Option<u16>,
 }
 
-/// Most bytes of one read. Hyper doubles a connection's buffer when a read has filled it, up to the
-/// longest head, and keeps it: a thousand uploads would hold a thousand of the largest ones.
+/// The maximum size of one read. Hyper doubles a connection's buffer when a read has filled it, up
+/// to the longest head, and keeps it: a thousand uploads would keep a thousand buffers of the
+/// maximum size.
 const READ_BYTES_MAX: usize = (8 << 10) - 1;
 
 fn poll_some<S: AsyncRead>(

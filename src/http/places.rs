@@ -1,7 +1,7 @@
-//! The places of one listener: how many connections it has at once, and what a place is good for.
+//! Connection slots of one listener, and the reserved ones.
 //!
-//! Who keeps a connection keeps its place, however busy. So the last places serve one request each:
-//! a health check, or a caller that is new, is answered while all others are kept.
+//! A kept-alive connection keeps its slot. So the last slots serve one request each: a health check
+//! or a new caller is served while all others are taken.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::limits;
 
-/// All places of a listener.
+/// All slots of a listener.
 #[derive(Clone)]
 pub(super) struct Places {
     kept: Arc<Semaphore>,
     brief: Arc<Semaphore>,
 }
 
-/// One of them, until the connection ends.
+/// One slot, until the connection ends.
 pub(super) struct Place {
     _held: OwnedSemaphorePermit,
-    /// Good for one request: the answer to it closes the connection.
+    /// For one request: the connection is closed after the response.
     pub(super) is_brief: bool,
 }
 
 impl Places {
-    /// So many in all.
+    /// With so many slots.
     pub(super) fn new(all: usize) -> Self {
         let brief = (all / 8).min(limits::BRIEF_CONNECTIONS_MAX);
         let (kept, brief) = (Semaphore::new(all - brief), Semaphore::new(brief));
         Self { kept: Arc::new(kept), brief: Arc::new(brief) }
     }
 
-    /// The next place that is free, a brief one only where there is no other.
+    /// Takes the next free slot, a reserved one only if there is no other.
     pub(super) async fn admit(&self) -> Option<Place> {
         let (held, is_brief) = tokio::select! {
             biased;
@@ -41,7 +41,7 @@ impl Places {
         held.ok().map(|held| Place { _held: held, is_brief })
     }
 
-    /// Whether nobody else can be let in to stay.
+    /// Whether no slot for a lasting connection is free.
     pub(super) fn are_full(&self) -> bool {
         self.kept.available_permits() == 0
     }

@@ -1,9 +1,8 @@
-//! Query strings as forms write them: `a=b&c=d`, `+` for a space, percent-encoding.
+//! Query strings of forms: `a=b&c=d`, `+` for a space, percent-encoding.
 //!
-//! Knows no parameter; what may stand there is the faces' to say.
+//! Knows no parameter.
 
-/// Names and values in the order in which they stand; `Err` is a pair, as it stands, that is not
-/// percent-encoded UTF-8.
+/// Names and values in order; `Err` is a pair, unchanged, that is not percent-encoded UTF-8.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<(String, String), &str>> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

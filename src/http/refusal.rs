@@ -1,17 +1,17 @@
-//! What is no request that can be answered: said in a sentence, where hyper would send a bare status.
+//! Responses to malformed requests: a sentence, where hyper would send a bare status.
 //!
-//! Hyper writes its own refusal and ends. [`is_bare`] knows it by its bytes, so that the stream holds
-//! it back, and [`reply`] finds out what was wrong by what was left unread.
+//! Hyper writes its own refusal and closes. [`is_bare`] recognizes it by its bytes, so that the
+//! stream holds it back, and [`reply`] finds out what was wrong from what was left unread.
 
 use super::respond::Reply;
 use crate::domain::{Failure, Kind, limits};
 
-/// Longer than any refusal of hyper's: a status line and three short fields.
+/// Longer than any refusal of hyper: a status line and three short fields.
 const BARE_BYTES_MAX: usize = 256;
-/// As many fields of a head as hyper reads.
+/// The maximum number of header fields of hyper.
 const FIELDS_MAX: usize = 100;
 
-/// The status of an answer that hyper made by itself. Each of ours has an id.
+/// The status of a response that hyper made by itself. All others have an id.
 pub(super) fn is_bare(written: &[u8]) -> Option<u16> {
     let has_id = || written.windows(13).any(|field| field.eq_ignore_ascii_case(b"x-request-id:"));
     let is_whole_head = written.len() <= BARE_BYTES_MAX && written.ends_with(b"\r\n\r\n");
@@ -20,7 +20,7 @@ pub(super) fn is_bare(written: &[u8]) -> Option<u16> {
     ((400..500).contains(&code) && !has_id()).then_some(code)
 }
 
-/// What is said instead. `unread` is what hyper had not taken for a head when it refused.
+/// The replacement. `unread` is what hyper had not parsed when it refused.
 pub(super) fn reply(code: u16, unread: &[u8]) -> Reply {
     let (code, name, text) = match code {
         431 if is_large_head(unread) => (
@@ -31,7 +31,7 @@ pub(super) fn reply(code: u16, unread: &[u8]) -> Reply {
                 limits::HEAD_BYTES_MAX >> 10
             ),
         ),
-        // The head was read, and of it only this length is too large.
+        // The head was parsed, and only this length is too large.
         431 => (
             413,
             "body_too_large",
@@ -41,7 +41,7 @@ pub(super) fn reply(code: u16, unread: &[u8]) -> Reply {
         code => (
             code,
             "no_request",
-            "this is no request of HTTP/1.1: check method, address, version, and that each header field is one line `name: value`".to_owned(),
+            "this is not an HTTP/1.1 request: check method, address, version, and that each header field is one line `name: value`".to_owned(),
         ),
     };
     Reply::message(&Failure::new(Kind::Invalid, name, text)).status(code)

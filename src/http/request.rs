@@ -1,6 +1,7 @@
-//! A request, as the faces see it: method, path, headers, a bounded body, who is at the other end.
+//! A request: method, path, headers, a limited body, and the peer.
 //!
-//! Never trusts a length that the other end only claims, and makes an id only when asked for one.
+//! Does not trust a length that the peer only claims, and creates a request id only when asked for
+//! one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,17 +21,17 @@ use crate::entropy;
 
 static AT_LEAST: HeaderName = HeaderName::from_static("x-kwic-at-least");
 
-/// Who is at the other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody who can reach the port.
+    /// A TCP client.
     Tcp {
-        /// The address that the connection comes from: the caller's, or a proxy's.
+        /// The peer's address: the client's, or a proxy's.
         address: IpAddr,
     },
-    /// A process on this host, as the kernel names it.
+    /// A process on this host, as the kernel reports it.
     Unix {
-        /// Its user id.
+        /// The user id.
         uid: u32,
     },
 }
@@ -50,7 +51,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Its name; what is none of ours has none.
+    /// Its name; unknown methods have none.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,14 +82,14 @@ impl From<&hyper::Method> for Method {
     }
 }
 
-/// A header that means something only where it stands once.
+/// A header that must occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sole<'r> {
-    /// It is not there.
+    /// It is missing.
     Absent,
     /// Its text.
     Text(&'r str),
-    /// It is there more than once, or is no readable text.
+    /// It occurs more than once, or is not readable text.
     Unclear,
 }
 
@@ -99,18 +100,18 @@ pub struct Request {
     body: Incoming,
     /// What is asked to be done.
     pub method: Method,
-    /// Who is at the other end.
+    /// The peer.
     pub peer: Peer,
     pulse: Arc<Pulse>,
     held: Held,
     id: OnceLock<HeaderValue>,
 }
 
-/// The bytes of all bodies that a server holds in memory.
+/// The memory of all bodies that a server holds.
 #[derive(Debug, Default)]
 pub(super) struct Bodies(AtomicUsize);
 
-/// One request's part of them, until the request is answered.
+/// One request's share, until the request is answered.
 #[derive(Debug)]
 struct Held {
     of: Arc<Bodies>,
@@ -118,9 +119,8 @@ struct Held {
 }
 
 impl Held {
-    /// Takes room for some more bytes of a body that may have `max`. One that is alone always fits,
-    /// and a quarter of all room is for bodies of single questions. One that finds no room gives
-    /// back what it has.
+    /// Reserves memory for more bytes of a body of up to `max`. A single body always fits, and a
+    /// quarter is reserved for single queries. One that does not fit releases its share.
     fn take(&mut self, bytes: usize, max: usize) -> Result<(), Failure> {
         let before = self.of.0.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
@@ -139,8 +139,8 @@ impl Held {
         ))
     }
 
-    /// Room in `whole` for some more bytes of a body of `max` at most: twice as much as before, so
-    /// that it is copied few times, and never what the other end only claims.
+    /// Grows `whole` for more bytes of a body of up to `max`: doubled each time, so that it is
+    /// copied rarely, and never by the length that the peer only claims.
     fn make_room(&mut self, whole: &mut Vec<u8>, bytes: usize, max: usize) -> Result<(), Failure> {
         let needed = whole.len().saturating_add(bytes);
         if needed > whole.capacity() {
@@ -182,25 +182,25 @@ impl Request {
         self.parts.uri.path()
     }
 
-    /// What stands behind the `?`.
+    /// The query string.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.parts.uri.query()
     }
 
-    /// A header by its lower-case name, where it is readable text.
+    /// A header by its lower-case name, if it is readable text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A header that means something only where it stands once.
+    /// A header that must occur once.
     #[must_use]
     pub fn sole_header(&self, name: &str) -> Sole<'_> {
         self.sole(name)
     }
 
-    /// `x-kwic-at-least`, as it stands.
+    /// `x-kwic-at-least`, unparsed.
     #[must_use]
     pub fn at_least(&self) -> Sole<'_> {
         self.sole(&AT_LEAST)
@@ -215,37 +215,36 @@ impl Request {
         }
     }
 
-    /// Every line of a header, in order; one that is no text is empty, so that nothing moves up into
-    /// its place.
+    /// Every line of a header, in order; an unreadable one is empty, so that positions are kept.
     pub fn lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         let lines = self.parts.headers.get_all(name).iter();
         lines.map(|line| std::str::from_utf8(line.as_bytes()).unwrap_or_default())
     }
 
-    /// The items of a header that is a list, from the last to the first, over all its lines. One
-    /// that is no text is empty, so that nothing moves up into its place; it spoils no other.
+    /// The items of a list header, from the last to the first, over all its lines. An unreadable
+    /// one is empty, so that positions are kept; the others are not affected.
     pub fn items_from_last(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.parts.headers.get_all(name).iter().rev();
         let items = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         items.map(|item| std::str::from_utf8(item).unwrap_or_default().trim())
     }
 
-    /// What the caller's program calls itself; bytes that are no text are shown as such.
+    /// The user agent; invalid bytes are escaped.
     #[must_use]
     pub fn agent(&self) -> String {
         let agent = self.parts.headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
         String::from_utf8_lossy(agent).into_owned()
     }
 
-    /// The media type of the body without its parameters; empty where there is none.
+    /// The media type of the body without its parameters; empty if there is none.
     #[must_use]
     pub fn media(&self) -> &str {
         let given = self.parts.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         std::str::from_utf8(media_of(given)).unwrap_or_default()
     }
 
-    /// The value of a cookie; `None` where it is missing or there are two of the name, since
-    /// nobody can tell which of them a neighbour on another host has planted.
+    /// The value of a cookie; `None` if it is missing or a duplicate, since one of them may have
+    /// been planted by another host.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let mut values = self.cookies(name);
@@ -259,10 +258,10 @@ impl Request {
         self.cookies(name).next().is_some()
     }
 
-    /// RFC 6265 section 5.4: pairs divided by `;`, each read by itself and as bytes. Every other
-    /// application on the host has its cookies here, in whatever encoding. Only ASCII space is
-    /// trimmed: a name that begins with another kind of space is a name of its own, and browsers
-    /// give it none of the protection that a prefix does.
+    /// RFC 6265 section 5.4: pairs separated by `;`, each parsed separately and as bytes. Other
+    /// applications on the host have their cookies here, in any encoding. Only ASCII space is
+    /// trimmed: a name that begins with another kind of space is another name, without the
+    /// protection of a prefix.
     fn cookies(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let lines = self.parts.headers.get_all(COOKIE).iter();
         let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
@@ -273,7 +272,7 @@ impl Request {
         })
     }
 
-    /// The host that is asked for, by target or header; `None` where it is missing or unclear.
+    /// The requested host, from target or header; `None` if it is missing or ambiguous.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         let named = || match self.sole(HOST) {
@@ -289,7 +288,7 @@ impl Request {
         self.host().map(host_name)
     }
 
-    /// The caller's `x-request-id` where it is printable ASCII within its bound, else one of our own.
+    /// The caller's `x-request-id` if it is printable ASCII within the limit, else a generated one.
     #[must_use]
     pub fn id(&self) -> &str {
         self.id_value().to_str().unwrap_or_default()
@@ -313,25 +312,25 @@ impl Request {
         })
     }
 
-    /// Whether the body is said to be JSON; parameters such as a charset are fine.
+    /// Whether the content type is JSON; parameters such as a charset are allowed.
     #[must_use]
     pub fn content_type_is_json(&self) -> bool {
         self.parts.headers.get(CONTENT_TYPE).is_some_and(|given| is_json(given.as_bytes()))
     }
 
-    /// Whether there is a body to read.
+    /// Whether there is a body.
     #[must_use]
     pub fn has_body(&self) -> bool {
         !self.body.is_end_stream()
     }
 
-    /// The whole body, of at most `max` bytes.
+    /// The whole body, up to `max` bytes.
     ///
     /// # Errors
     /// `TooLarge`, when it is longer or says so; `Invalid`, when it breaks off.
     pub async fn body(&mut self, max: usize) -> Result<Bytes, Failure> {
         self.check_claim(max)?;
-        // One mark for the whole of it: a body that drips, however steadily, is swept.
+        // One timestamp for the whole body: one that is sent slowly, however steadily, is closed.
         self.pulse.enter(Phase::Body);
         let whole = self.whole(max).await;
         self.pulse.enter(Phase::Answer);
@@ -344,7 +343,7 @@ impl Request {
             return Err(too_large(max));
         }
         if self.body.is_end_stream() {
-            // One piece, as small bodies come: no copy.
+            // Small bodies come in one piece: no copy.
             return Ok(first);
         }
         let most = self.claimed().and_then(|claimed| usize::try_from(claimed).ok()).unwrap_or(max);
@@ -366,7 +365,8 @@ impl Request {
         Ok(whole.into())
     }
 
-    /// Lets the rest of a body come, and keeps nothing of it: who still sends reads no answer.
+    /// Reads and discards the rest of a body: a client that is still sending would not read a
+    /// response.
     async fn pass_over(&mut self, most: usize) {
         let mut passed = 0_usize;
         while passed <= most
@@ -376,7 +376,7 @@ impl Request {
         }
     }
 
-    /// The length that the other end claims.
+    /// The length that the peer claims.
     fn claimed(&self) -> Option<u64> {
         self.parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
@@ -390,8 +390,8 @@ impl Request {
         }
     }
 
-    /// The next piece of a long body; `None` at its end. The caller's time runs while we wait for
-    /// a piece, not while we work on one: what streams slowly but steadily is no slow loris.
+    /// The next piece of a long body; `None` at its end. The timeout runs while a piece is awaited,
+    /// not while one is processed: a slow but steady stream is allowed.
     ///
     /// # Errors
     /// `Invalid`, when the body breaks off.
@@ -405,8 +405,12 @@ impl Request {
     async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(|fault| {
-                Failure::new(Kind::Invalid, "body_broken", "the body broke off: send it whole")
-                    .logged(fault.to_string())
+                Failure::new(
+                    Kind::Invalid,
+                    "body_broken",
+                    "the body was cut off: send it completely",
+                )
+                .logged(fault.to_string())
             })?;
             if let Ok(piece) = frame.into_data()
                 && !piece.is_empty()
@@ -418,7 +422,7 @@ impl Request {
     }
 }
 
-/// A host without its port, and without the dot that may end a whole name (RFC 1034, section 3.1).
+/// A host without its port, and without a trailing dot (RFC 1034, section 3.1).
 #[must_use]
 pub fn host_name(host: &str) -> &str {
     let name = without_port(host);
@@ -433,7 +437,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether a host's name is this machine's own.
+/// Whether a host name means this machine.
 #[must_use]
 pub fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
@@ -475,7 +479,7 @@ pub(super) fn is_usable_id(id: &[u8]) -> bool {
 /// 16 digits, a hyphen, 16 digits at most.
 pub(super) const MADE_ID_BYTES: usize = 33;
 
-/// A prefix of this process and a number: unique, unguessable beyond its prefix, and cheap.
+/// A random prefix of this process and a counter: unique, hard to guess, and cheap.
 pub(super) fn made_id(into: &mut [u8; MADE_ID_BYTES]) -> &[u8] {
     static PREFIX: OnceLock<[u8; 17]> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -491,7 +495,7 @@ pub(super) fn made_id(into: &mut [u8; MADE_ID_BYTES]) -> &[u8] {
     into.get(..length).unwrap_or_default()
 }
 
-/// All digits of a number from the first that is not zero; answers how many.
+/// The digits of a number without leading zeros; returns how many.
 fn write_hex(into: &mut [u8], number: u64) -> usize {
     let digits = usize::try_from(16 - number.leading_zeros().min(60) / 4).unwrap_or(16);
     for (at, place) in into.iter_mut().take(digits).enumerate() {

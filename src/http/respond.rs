@@ -1,6 +1,6 @@
-//! Responses, and the only place where a kind of failure becomes a status code.
+//! Responses, and the only mapping from a kind of failure to a status code.
 //!
-//! A failure's private message never gets here into a body: it is the log's.
+//! A failure's private message is for the log and never part of a body.
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::domain::{Failure, Kind};
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The one match from what went wrong to what HTTP calls it.
+/// The only mapping from kinds of failures to status codes.
 fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Invalid => StatusCode::BAD_REQUEST,
@@ -40,7 +40,7 @@ fn status_of(kind: Kind) -> StatusCode {
     }
 }
 
-/// What HTTP calls a kind of failure, for who tells of several in one answer.
+/// The status code of a kind of failure, for responses that report several.
 #[must_use]
 pub fn status(kind: Kind) -> u16 {
     status_of(kind).as_u16()
@@ -50,7 +50,7 @@ static REVISION: HeaderName = HeaderName::from_static("x-kwic-revision");
 static POLICIES: HeaderName = HeaderName::from_static("x-kwic-policies");
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What many answers rest on, as their headers say it: made once, and then only counted.
+/// The header values that many responses share: created once, and then reference-counted.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     revision: HeaderValue,
@@ -69,27 +69,27 @@ impl Stamp {
     }
 }
 
-/// Nearly every answer has no more headers.
+/// Nearly every response has no more headers.
 const HEADERS_USUAL: usize = 6;
 
-/// A response under way. What nearly every answer says stands in fields of its own, so that nothing
-/// is looked up in a map or allocated before the answer is there.
+/// A response under construction. Common headers have their own fields, so that nothing is looked
+/// up or allocated for them.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
     media: HeaderValue,
     stamp: Option<Stamp>,
-    /// All others.
+    /// Other headers.
     headers: HeaderMap,
     body: ReplyBody,
 }
 
-/// One piece of an answer that is written while it is sent.
+/// One piece of a streamed response.
 #[derive(Debug)]
 pub enum Piece {
     /// Some of it.
     Bytes(Bytes),
-    /// That was all.
+    /// The end.
     Last,
 }
 
@@ -122,7 +122,7 @@ async fn pass_on<E>(
 pub(super) enum ReplyBody {
     Whole(Option<Bytes>),
     Pieces(mpsc::Receiver<Piece>),
-    /// The same, for as long as both ends like: a server that stops does not wait for it.
+    /// An endless stream: a server that stops does not wait for it.
     Endless(mpsc::Receiver<Piece>),
 }
 
@@ -131,7 +131,7 @@ impl Reply {
         Self { status, media, stamp: None, headers: HeaderMap::new(), body }
     }
 
-    /// JSON that is already text; a static one costs no allocation.
+    /// JSON text; a static one costs no allocation.
     #[must_use]
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self::new(StatusCode::OK, JSON, ReplyBody::Whole(Some(body.into())))
@@ -157,8 +157,8 @@ impl Reply {
         )
     }
 
-    /// Pieces as they come, until the last. A sender that is gone before it breaks the answer off,
-    /// so that half of it never passes for the whole.
+    /// Streams pieces until the last. If the sender is dropped before, the response is cut off, so
+    /// that a part never passes for the whole.
     #[must_use]
     pub fn stream(media: &'static str, pieces: mpsc::Receiver<Piece>) -> Self {
         Self::new(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Pieces(pieces))
@@ -195,7 +195,7 @@ impl Reply {
         matches!(self.body, ReplyBody::Endless(_))
     }
 
-    /// RFC 9457: a failure for programs and for people.
+    /// RFC 9457: a failure for programs and people.
     #[must_use]
     pub fn problem(failure: &Failure, request_id: &str) -> Self {
         #[derive(Serialize)]
@@ -251,7 +251,7 @@ impl Reply {
         self
     }
 
-    /// Another status than the one so far; a number that is none is left out.
+    /// Sets the status; an invalid number is ignored.
     #[must_use]
     pub fn status(mut self, code: u16) -> Self {
         if let Ok(status) = StatusCode::from_u16(code) {
@@ -260,7 +260,7 @@ impl Reply {
         self
     }
 
-    /// A header; one whose value HTTP cannot carry is left out.
+    /// Adds a header; an invalid value is ignored.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
@@ -269,14 +269,14 @@ impl Reply {
         self
     }
 
-    /// What the answer rests on.
+    /// Sets the shared headers.
     #[must_use]
     pub fn stamp(mut self, stamp: &Stamp) -> Self {
         self.stamp = Some(stamp.clone());
         self
     }
 
-    /// A `Set-Cookie`, beside any other; each is a line of its own (RFC 6265, section 3).
+    /// Adds a `Set-Cookie`; each is a line of its own (RFC 6265, section 3).
     #[must_use]
     pub fn cookie(mut self, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -285,7 +285,7 @@ impl Reply {
         self
     }
 
-    /// Headers whose values are known beforehand.
+    /// Adds headers with constant values.
     #[must_use]
     pub fn headers(mut self, headers: &[(&'static str, &'static str)]) -> Self {
         for (name, value) in headers {
@@ -294,14 +294,13 @@ impl Reply {
         self
     }
 
-    /// The status so far.
+    /// The current status.
     #[must_use]
     pub fn code(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// As bytes, after the status line and the fields that RFC 9110 asks for; `None` where it comes
-    /// in pieces.
+    /// As bytes, after the status line and the fields that RFC 9110 requires; `None` for a stream.
     pub(super) fn write(
         &self,
         into: &mut Vec<u8>,
@@ -329,13 +328,13 @@ impl Reply {
             write_field(into, &CONNECTION, b"close");
         }
         write_field(into, &DATE, date.as_bytes());
-        // A number is written into memory: that cannot fail.
+        // Writing a number into memory cannot fail.
         let _ = write!(into, "content-length: {}\r\n\r\n", body.len());
         into.extend_from_slice(body);
         Some(())
     }
 
-    /// Ready for hyper, with the request's id.
+    /// Converts it for hyper, with the request's id.
     pub(super) fn finish(mut self, id: &HeaderValue, closing: bool) -> hyper::Response<ReplyBody> {
         let headers = &mut self.headers;
         headers.reserve(HEADERS_USUAL);

@@ -1,7 +1,7 @@
-//! Listeners: loopback TCP and unix sockets, bounded and drained with grace.
+//! Listeners: loopback TCP and unix sockets, with connection limits and graceful shutdown.
 //!
-//! Knows no route: whoever serves gives a handler. A connection is admitted before it is
-//! accepted, swept when it is too slow, and told to close when the server stops.
+//! Knows no route: the caller passes a handler. A connection gets a slot before it is accepted, is
+//! closed when it is too slow, and is told to close when the server stops.
 
 use std::convert::Infallible;
 use std::fs;
@@ -36,18 +36,18 @@ use crate::domain::{Failure, Kind, limits};
 use crate::socket_file::{self, SocketFile};
 use crate::telemetry::log::{self, Due};
 
-/// How long a caller has for the rest of a request, or to take more of an answer, when the server
+/// How long a client has for the rest of a request, or to read more of a response, when the server
 /// stops.
 const STOP_GRACE_MS: u64 = 100;
-/// How long an accept loop rests after the system refused it a connection.
+/// How long an accept loop pauses after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Where to listen.
+/// A listening address.
 #[derive(Clone, Debug)]
 pub enum Listen {
     /// A TCP address; port 0 lets the system choose.
     Tcp(SocketAddr),
-    /// A socket in the file system.
+    /// A unix socket.
     Unix {
         /// Its path.
         path: PathBuf,
@@ -61,13 +61,13 @@ pub enum Listen {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// Unix, with its file, which ends with it.
+    /// Unix, with its file, which is removed with it.
     Unix(UnixListener, Arc<SocketFile>),
 }
 
 impl Listen {
-    /// What can be known of a place without binding it: a socket's path has a longest length, and
-    /// takes no other file's name.
+    /// Checks a place without binding it: a socket's path has a maximum length, and must not be
+    /// another file's.
     ///
     /// # Errors
     /// As [`Listen::bind`].
@@ -102,14 +102,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart need not wait for connections of the process before to be forgotten.
+    // Avoids waiting for connections of the previous process.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(limits::BACKLOG)
 }
 
-/// Bound under a name of its own and moved into place, so that nobody connects before the mode is
-/// set. A socket that a dead process left is replaced; nothing else is.
+/// Binds under a temporary name and moves the file into place, so that nobody connects before the
+/// mode is set. The socket of a dead process is replaced; nothing else is.
 async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     if fs::symlink_metadata(path).is_ok() {
         make_sure_it_is_dead(path).await?;
@@ -130,8 +130,8 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
         .map_err(|fault| taken(&path.display().to_string(), &fault))
 }
 
-/// Only a refused connection tells that nobody listens: a live process that is too busy to accept
-/// answers otherwise.
+/// Only a refused connection means that nobody listens: a live process that is too busy to accept
+/// responds in another way.
 async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     let name = path.display();
     let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
@@ -150,7 +150,7 @@ async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
 fn no_socket(path: &Path) -> Failure {
     let name = path.display();
     let sentence =
-        format!("`{name}` is there and is no socket: move it away, or configure another path");
+        format!("`{name}` exists and is not a socket: move it away, or configure another path");
     Failure::new(Kind::Conflict, "socket_taken", sentence)
 }
 
@@ -167,7 +167,7 @@ fn taken(place: &str, fault: &io::Error) -> Failure {
 }
 
 impl Listener {
-    /// Where it listens: `http://ADDRESS` or `unix:PATH`.
+    /// The address: `http://ADDRESS` or `unix:PATH`.
     #[must_use]
     pub fn place(&self) -> String {
         match self {
@@ -191,13 +191,13 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with these bounds; its sweep runs as long as it lives.
+    /// A server with these limits; its sweep runs as long as it lives.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self::counting(bounds, Arc::default())
     }
 
-    /// Another server, whose panics are counted with those of this one.
+    /// Another server with the same counter of panics.
     #[must_use]
     pub fn beside(&self, bounds: Bounds) -> Self {
         Self::counting(bounds, Arc::clone(&self.0.panics))
@@ -218,13 +218,13 @@ impl Server {
         Self(shared)
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.connections().len()
     }
 
-    /// How many handlers panicked.
+    /// The number of handlers that panicked.
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.0.panics.load(Ordering::Relaxed)
@@ -239,8 +239,9 @@ impl Server {
         self.accept_all(listener, handler, None::<fn(&Small<'_>) -> Option<Reply>>).await;
     }
 
-    /// The same, where `at_once` is shown every small request first, and answers what it can without
-    /// waiting. It must answer as the handler would, and not at all where that would refuse.
+    /// The same, with `at_once` called first for every small request, which answers if it can
+    /// without waiting. It must answer as the handler would, and leave to the handler what that
+    /// would refuse.
     pub async fn serve_at_once<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
     where
         Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
@@ -256,10 +257,10 @@ impl Server {
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        // Of this listener alone: a crowd on the port leaves the socket its places.
+        // For this listener only: a crowd on the port does not take slots of the socket.
         let places = Places::new(self.0.bounds.connections);
         loop {
-            // Admitted before accepted: who is over the bound waits in the system's queue.
+            // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
             let answering = (handler.clone(), at_once.clone());
             let place = (places.clone(), place);
@@ -299,11 +300,11 @@ impl Server {
         let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
         let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
-        // Held while the task is made, so that it cannot leave before it has entered.
+        // Locked while the task is created, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
         let task = tokio::spawn(async move {
-            // Made here, not before: a runtime that shuts down drops the task while the lock is
-            // held, and what never entered need not leave.
+            // Created here: a runtime that shuts down drops the task while the lock is held, and a
+            // task that never entered must not leave.
             let _leave = Leave(Arc::clone(&shared), number);
             let _place = place;
             let pulse_of_stream = Arc::clone(&pulse);
@@ -319,7 +320,7 @@ impl Server {
             }
             let told_to_close = async {
                 if told {
-                    // Its request is under way, and the answer to it closes.
+                    // Its request is running, and the response closes the connection.
                     std::future::pending().await
                 }
                 let _ = told_to_close.await;
@@ -332,15 +333,16 @@ impl Server {
         connections.insert(number, entry);
     }
 
-    /// Closes what is idle, ends what waits for its caller, lets answers that are being made finish,
-    /// and after the bound ends what is left. Stop accepting first. Answers how many were cut off.
+    /// Closes idle connections, cuts off those that wait for their client, lets responses finish,
+    /// and cuts off the rest after the time limit. Stop accepting first. Returns the number of
+    /// connections cut off.
     pub async fn drain(&self) -> usize {
         self.0.stop();
         let began = clock::monotonic();
         let bound = Duration::from_millis(self.0.bounds.drain_ms);
         let mut cut_off = 0;
         while self.connections() > 0 && began.elapsed() < bound {
-            // Each time round: one may have been accepted just now.
+            // Repeated, since a connection may just have been accepted.
             self.0.tell_to_close();
             self.0.move_hands();
             if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
@@ -352,7 +354,7 @@ impl Server {
     }
 }
 
-/// What the answers of one connection need.
+/// The context for the responses of one connection.
 #[derive(Clone, Copy)]
 struct Answering<'c> {
     pulse: &'c Arc<Pulse>,
@@ -361,7 +363,7 @@ struct Answering<'c> {
 }
 
 impl Answering<'_> {
-    /// What is sent for a reply, and whether the connection closes behind it.
+    /// The response for a reply, and whether the connection closes after it.
     fn judge(self, (reply, closing): (Reply, bool)) -> (Reply, bool) {
         if !reply.is_endless() {
             return (reply, closing || self.is_brief);
@@ -401,8 +403,8 @@ async fn serve_by_hyper<S, H, F>(
         }
         .instrument(span)
     });
-    // Not `pipeline_flush`: it holds answers back while part of a next request is there,
-    // and bounds them by nothing.
+    // Not `pipeline_flush`: it delays responses while part of a next request is buffered, without a
+    // limit.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES_MAX)
@@ -426,8 +428,8 @@ async fn serve_by_hyper<S, H, F>(
     }
 }
 
-/// Says what was wrong with a request that hyper refused, where it did. The sweep ends the wait for
-/// a caller who does not take it.
+/// Responds with a sentence to a request that hyper refused. The sweep ends the wait for a client
+/// that does not read it.
 async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
     let Some(code) = stream.refused.take() else { return };
     let (mut written, mut id) = (Vec::new(), [0; request::MADE_ID_BYTES]);
@@ -443,7 +445,7 @@ async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(UnixStream, u32),
-    /// The caller has left already.
+    /// The client has disconnected.
     Gone,
 }
 
@@ -454,7 +456,7 @@ async fn accept(listener: &Listener) -> io::Result<Accepted> {
             if stream.set_nodelay(true).is_err() {
                 return Ok(Accepted::Gone);
             }
-            // A listener of both families sees an IPv4 caller in IPv6's clothes.
+            // A dual-stack listener reports an IPv4 client as an IPv6 address.
             Ok(Accepted::Tcp(stream, from.ip().to_canonical()))
         }
         Listener::Unix(listener, _) => {

@@ -1,14 +1,14 @@
-//! The keys that callers of the decision listener bring, from the file that `decision.keys_file` names:
-//! one a line, `#` begins a line that is a comment.
+//! The API keys of the decision listener's callers, from the file of `decision.keys_file`: one on
+//! each line, `#` begins a comment line.
 //!
-//! Keeps digests only, and never repeats a key.
+//! Keeps digests only, and never prints a key.
 
 use std::path::Path;
 
 use crate::config::Secret;
 use crate::domain::{Digest, Failure, Kind, limits};
 
-/// Reads the keys of a file.
+/// Reads the keys from a file.
 ///
 /// # Errors
 /// `Conflict` `keys_file` with a sentence that names every line at fault.
@@ -47,7 +47,7 @@ fn keys(path: &Path) -> Result<Vec<Digest>, String> {
     }
 }
 
-/// Why a line is no key.
+/// Why a line is not a key.
 fn fault(line: &str) -> Option<String> {
     let least = limits::CALLER_KEY_CHARS_MIN;
     if !line.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -1,6 +1,6 @@
 //! The keys of one kind, as files: `KIND-NUMBER.key`, 64 hexadecimal digits each.
 //!
-//! Never changes or removes a key that is there.
+//! Never changes or removes an existing key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,20 +13,20 @@ use crate::config::Secret;
 use crate::domain::{Digest, Failure, KeyId, Kind};
 use crate::entropy;
 
-/// Bytes of a key: as many as the hash has (RFC 2104 section 3), and what `ChaCha20` takes (RFC 8439
+/// Bytes of a key: the size of the hash (RFC 2104 section 3), and of a `ChaCha20` key (RFC 8439
 /// section 2.3).
 pub(super) const KEY_BYTES: usize = 32;
 
-/// The keys of one kind by number.
+/// The keys of one kind, by number.
 pub(super) struct Ring(BTreeMap<KeyId, [u8; KEY_BYTES]>);
 
 impl Ring {
-    /// One key that ends with the process.
+    /// One temporary key, for this process only.
     pub(super) fn passing() -> Result<Self, Failure> {
         Ok(Self(BTreeMap::from([(KeyId(1), entropy::random()?)])))
     }
 
-    /// Reads the keys of a kind; makes the folder and the first key where there is none.
+    /// Reads the keys of a kind; creates the folder and the first key if there is none.
     pub(super) fn open(folder: &Path, kind: &str) -> Result<Self, Failure> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -41,7 +41,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Reads the keys of a kind, and makes none.
+    /// Reads the keys of a kind, and creates none.
     pub(super) fn read(folder: &Path, kind: &str) -> Result<Self, Failure> {
         let mut keys = BTreeMap::new();
         let entries = match fs::read_dir(folder) {
@@ -63,7 +63,7 @@ impl Ring {
         self.0.is_empty()
     }
 
-    /// The keys as their files have them.
+    /// The keys in the format of their files.
     pub(super) fn files<'r>(
         &'r self,
         kind: &'r str,
@@ -72,7 +72,7 @@ impl Ring {
         self.0.iter().map(move |(id, key)| (format!("{kind}-{}.key", id.0), text(key)))
     }
 
-    /// The keys of this ring that another one has not, or has otherwise.
+    /// The keys of this ring that another one lacks, or has with another content.
     pub(super) fn without(&self, other: &Self) -> impl Iterator<Item = KeyId> {
         self.0.iter().filter(|(id, key)| other.0.get(id) != Some(*key)).map(|(id, _)| *id)
     }
@@ -112,8 +112,8 @@ pub(super) fn number_of(path: &Path, kind: &str) -> Option<u32> {
     name.strip_prefix('-')?.strip_suffix(".key")?.parse().ok()
 }
 
-/// Written beside its name and moved there whole: half a key must never be read as one, and what has
-/// the name already stays.
+/// Written to a temporary file and linked: a partial key must never be read, and an existing file
+/// stays.
 fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
@@ -125,7 +125,7 @@ fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
     file.sync_all()?;
     match fs::hard_link(&new, path) {
         Ok(()) => fs::remove_file(&new),
-        // Not every file system has links.
+        // Not every file system has hard links.
         Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&new, path),
         Err(fault) => fs::remove_file(&new).and(Err(fault)),
     }

@@ -1,8 +1,8 @@
-//! Encryption of secrets that the store keeps: `XChaCha20-Poly1305`, whose nonce of 192 bits may be
-//! drawn at random for as many messages as there will ever be.
+//! Encryption of secrets in the store: `XChaCha20-Poly1305`, whose 192-bit nonce can be random for
+//! any number of messages.
 //!
-//! What a secret is for, and whose, is authenticated with it, so that none can be put in another's
-//! place. Knows no file.
+//! The purpose and the owner of a secret are authenticated with it (associated data), so that no
+//! secret can be moved to another place. Knows no file.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -11,7 +11,7 @@ use super::ring::Ring;
 use crate::domain::{Failure, Sealed};
 use crate::entropy;
 
-/// Bytes of a nonce; they stand before the ciphertext.
+/// Bytes of a nonce; it precedes the ciphertext.
 const NONCE_BYTES: usize = 24;
 
 pub(super) fn seal(ring: &Ring, of: &[&[u8]], secret: &[u8]) -> Result<Sealed, Failure> {
@@ -32,7 +32,7 @@ pub(super) fn unseal(ring: &Ring, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u
     cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &purpose(of) }).ok()
 }
 
-/// The parts, each led by its length: no two lists of parts are one.
+/// The parts with length prefixes, so that no two lists of parts are equal.
 fn purpose(of: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in of {

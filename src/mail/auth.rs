@@ -1,21 +1,20 @@
-//! Signing in to a mail server: PLAIN (RFC 4616), LOGIN, and XOAUTH2, as Microsoft 365 and Google ask
-//! for it.
+//! SMTP authentication: PLAIN (RFC 4616), LOGIN, and XOAUTH2 as Microsoft 365 and Google require.
 //!
-//! Chooses the way, and gives what is asked for. Whether the connection is safe is `smtp`'s to know.
+//! Chooses the mechanism and produces its messages. `smtp` checks that the connection is encrypted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::talk::{Broken, Reply, Talk};
 
-/// What shows who signs in.
+/// The credential.
 #[derive(Clone, Copy)]
 pub(super) enum Proof<'a> {
     Password(&'a str),
     Token(&'a str),
 }
 
-/// A way to sign in.
+/// An authentication mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Plain,
@@ -23,7 +22,7 @@ pub(super) enum Mechanism {
     XOauth2,
 }
 
-/// The way that is used with a server that greets so; `None` where it offers none that fits.
+/// The mechanism for a server with this greeting; `None` if it offers no suitable one.
 pub(super) fn chosen(hello: &Reply, by_token: bool) -> Option<Mechanism> {
     let offered = hello.offers("AUTH").unwrap_or_default();
     let is_offered = |name: &str| offered.iter().any(|word| word.eq_ignore_ascii_case(name));
@@ -34,7 +33,7 @@ pub(super) fn chosen(hello: &Reply, by_token: bool) -> Option<Mechanism> {
     known.iter().find(|(name, _)| is_offered(name)).map(|(_, mechanism)| *mechanism)
 }
 
-/// What a server offers, for people.
+/// The mechanisms that a server offers, for messages.
 pub(super) fn offered(hello: &Reply, by_token: bool) -> String {
     let wanted = if by_token { "XOAUTH2" } else { "PLAIN or LOGIN" };
     match hello.offers("AUTH").unwrap_or_default().join(", ") {
@@ -43,7 +42,7 @@ pub(super) fn offered(hello: &Reply, by_token: bool) -> String {
     }
 }
 
-/// The proof, and the forms in which it goes over the line.
+/// The credential in all forms in which it is transmitted, for redaction.
 pub(super) fn secrets(user: &str, proof: Proof<'_>) -> Vec<String> {
     let (secret, whole) = match proof {
         Proof::Password(password) => (password, plain(user, password)),
@@ -71,7 +70,7 @@ pub(super) async fn sign_in(
     let reply = match mechanism {
         Mechanism::Plain => talk.command(format!("AUTH PLAIN {}\r\n", plain(user, secret))).await?,
         Mechanism::Login => {
-            // It asks for the user first, then for the password, in words that vary.
+            // It asks for the user first, then for the password, in varying words.
             let mut reply = talk.command("AUTH LOGIN\r\n").await?;
             for part in [user, secret] {
                 if reply.code == 334 {
@@ -83,12 +82,12 @@ pub(super) async fn sign_in(
         Mechanism::XOauth2 => {
             let first = format!("AUTH XOAUTH2 {}\r\n", bearer(user, secret));
             match talk.command(first).await? {
-                // It says what is wrong, and refuses once that is heard.
+                // The error details come first; after an empty response the server refuses.
                 reply if reply.code == 334 => talk.command("\r\n").await?,
                 reply => reply,
             }
         }
     };
-    // Asked for more than there is to give.
+    // More was asked for than there is.
     if reply.code >= 300 { Err(Broken::NotSmtp) } else { Ok(reply) }
 }

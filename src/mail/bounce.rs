@@ -1,7 +1,7 @@
-//! Notices of what became of a mail (RFC 3464), and the return path that says of which mail.
+//! Delivery status notifications (RFC 3464), and the return path that identifies the mail.
 //!
-//! Anybody can write to a return path: what is read here is a claim, until whoever asked has
-//! checked its mark. Never fails on what it is given: what it cannot read is no notice.
+//! Anybody can write to a return path: the result is unverified until its mark is checked. Never
+//! fails: unreadable input is not a notification.
 
 use std::panic::catch_unwind;
 
@@ -10,37 +10,37 @@ use mail_parser::{Message, MessageParser, MimeHeaders as _};
 use super::{fault, shown};
 use crate::domain::{DeliveryState, Email, LetterId, limits};
 
-/// Where a mail server writes whom it delivered to; the first that fits counts.
+/// Headers with the recipient; the first one that matches is used.
 const RECIPIENTS: [&str; 5] =
     ["Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To"];
-/// What the local part of a return path begins with.
+/// The prefix of the local part of a return path.
 const PREFIX: &str = "bounce+";
 
-/// What a notice claims.
+/// The unverified contents of a bounce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BounceReport {
-    /// The letter that it is about.
+    /// Its letter.
     pub letter: LetterId,
-    /// The mark of the return path: without the right one, nothing of this is true.
+    /// The mark of the return path: the report must be ignored unless it is correct.
     pub mark: String,
-    /// `Bounced`, `Deferred` or `Delivered`; `HandedOver` where the other mail server took it and
+    /// `Bounced`, `Deferred` or `Delivered`; `HandedOver` if the other mail server accepted it and
     /// will not report.
     pub state: DeliveryState,
-    /// In plain words, with the other mail server's own.
+    /// In plain words, with the other mail server's text.
     pub detail: String,
 }
 
-/// The return path of a letter: `bounce+LETTER.MARK@DOMAIN`; `None` where the domain is none.
+/// The return path of a letter: `bounce+LETTER.MARK@DOMAIN`; `None` if the domain is invalid.
 #[must_use]
 pub fn return_path(domain: &str, letter: LetterId, mark: &str) -> Option<Email> {
     Email::parse(&format!("{PREFIX}{letter}.{mark}@{domain}")).ok()
 }
 
-/// What a notice claims; `None` for any other mail, such as an answering machine's.
+/// Parses a bounce; `None` for any other mail, such as an automatic reply.
 #[must_use]
 pub fn parse(mail: &[u8]) -> Option<BounceReport> {
     let mail = mail.get(..limits::BOUNCE_BYTES_MAX).unwrap_or(mail);
-    // A panic of the parser's would end the task that reads all others.
+    // A panic of the parser would end the task that reads all others.
     let message = catch_unwind(|| MessageParser::default().parse(mail)).ok()??;
     let (letter, mark) = RECIPIENTS.iter().find_map(|name| letter_of(&message, name))?;
     let status = message.parts.iter().find(|part| {
@@ -52,7 +52,7 @@ pub fn parse(mail: &[u8]) -> Option<BounceReport> {
     Some(BounceReport { letter, mark, state, detail })
 }
 
-/// The letter and the mark in a header field that names a return path.
+/// The letter and the mark in a header field with a return path.
 fn letter_of(message: &Message<'_>, name: &str) -> Option<(LetterId, String)> {
     let named = |(own, _): &(&str, &str)| own.eq_ignore_ascii_case(name);
     message.headers_raw().filter(named).find_map(|(_, value)| {
@@ -65,7 +65,7 @@ fn letter_of(message: &Message<'_>, name: &str) -> Option<(LetterId, String)> {
     })
 }
 
-/// What the fields of one recipient say (RFC 3464 section 2.3); `None` for the fields of the
+/// The status from the fields of one recipient (RFC 3464 section 2.3); `None` for the fields of the
 /// whole message.
 fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
     let action = field(fields, "action")?;
@@ -93,13 +93,13 @@ fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
         }
         "relayed" | "expanded" => Some((
             DeliveryState::HandedOver,
-            "the other mail server took it, and does not report whether it arrived".to_owned(),
+            "the other mail server accepted it, and does not report whether it arrived".to_owned(),
         )),
         _ => None,
     }
 }
 
-/// A field's first word or, folded lines joined, its whole value.
+/// The first word of a field or, with folded lines joined, its whole value.
 fn field(fields: &str, name: &str) -> Option<String> {
     let mut lines = fields.lines().skip_while(|line| {
         !line.split_once(':').is_some_and(|(own, _)| own.trim().eq_ignore_ascii_case(name))
@@ -160,7 +160,7 @@ mod tests {
                 RELAYED,
                 5,
                 DeliveryState::HandedOver,
-                "the other mail server took it, and does not report whether it arrived",
+                "the other mail server accepted it, and does not report whether it arrived",
             ),
         ] {
             let (mark, detail) = (MARK.to_owned(), detail.to_owned());

@@ -1,33 +1,33 @@
-//! How one try to hand a mail over ended: taken, or a fault with its class, its step, and a
-//! sentence for whoever runs the sidecar.
+//! The result of one delivery attempt: accepted, or a fault with its class, its step, and a
+//! sentence for the operator.
 //!
-//! Never holds a link, a token or a password: the words of a mail server are cleaned first.
+//! Never contains a link, a token or a password: the text of a mail server is sanitized first.
 
 use super::shown;
 
-/// What a fault asks for.
+/// What to do after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Try again later.
     Temporary,
-    /// This mail will never be taken.
+    /// This mail will never be accepted.
     Permanent,
-    /// No mail will be taken until somebody mends the configuration.
+    /// No mail will be accepted until the configuration is fixed.
     Configuration,
 }
 
-/// Where on the way to the mail server it happened.
+/// The step of the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Looking the mail server's name up.
+    /// Resolving the mail server's name.
     Dns,
     /// Connecting to it.
     Connect,
     /// The TLS handshake.
     Tls,
-    /// Its greeting, and its answer to ours.
+    /// The greetings of both sides.
     Greeting,
-    /// Asking for TLS on an open connection.
+    /// Starting TLS on an open connection.
     StartTls,
     /// Signing in.
     Auth,
@@ -35,9 +35,9 @@ pub enum Step {
     MailFrom,
     /// Naming the recipient.
     Rcpt,
-    /// Giving the mail itself.
+    /// Transferring the mail itself.
     Data,
-    /// Writing the mail, or its file.
+    /// Writing the mail to a file.
     Write,
 }
 
@@ -60,39 +60,39 @@ impl Step {
     }
 }
 
-/// A mail was taken.
+/// A mail was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken(pub(super) String);
 
 impl Taken {
-    /// In plain words, with the mail server's own answer.
+    /// In plain words, with the mail server's response.
     #[must_use]
     pub fn sentence(&self) -> String {
         self.0.clone()
     }
 }
 
-/// A mail was not taken.
+/// A mail was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendFault {
-    /// What it asks for.
+    /// What to do.
     pub class: Class,
-    /// Where it happened.
+    /// The step.
     pub step: Step,
-    /// The code of the answer (RFC 5321 section 4.2), where the mail server answered.
+    /// The response code (RFC 5321 section 4.2), if the mail server responded.
     pub code: Option<u16>,
-    /// The enhanced status code of the answer (RFC 3463), such as `5.1.1`.
+    /// The enhanced status code (RFC 3463), such as `5.1.1`.
     pub enhanced: Option<String>,
-    /// The mail server's own words, or what the system says.
+    /// The mail server's text, or the system's.
     pub text: String,
-    /// The mail server had the whole mail and its answer did not come: it may have taken it.
+    /// The mail server had the whole mail and its response is missing: it may have accepted it.
     pub unclear: bool,
-    /// The key that names the access token, where that is at fault.
+    /// The configuration key of the access token, if that is at fault.
     pub key: Option<&'static str>,
 }
 
 impl SendFault {
-    /// A mail server that said no.
+    /// A refusal by the mail server.
     #[must_use]
     pub fn answered(step: Step, code: u16, text: &str) -> Self {
         let text = shown::answer(text);
@@ -101,14 +101,14 @@ impl SendFault {
         Self { class, step, code: Some(code), enhanced, text, unclear: false, key: None }
     }
 
-    /// A fault without an answer.
+    /// A fault without a response.
     #[must_use]
     pub fn without_answer(class: Class, step: Step, text: &str) -> Self {
         let text = shown::answer(text);
         Self { class, step, code: None, enhanced: None, text, unclear: false, key: None }
     }
 
-    /// In plain words: what happened, the mail server's own answer, and what comes next.
+    /// In plain words: what happened, the mail server's response, and what comes next.
     #[must_use]
     pub fn sentence(&self) -> String {
         let happened = self.happened();
@@ -121,7 +121,7 @@ impl SendFault {
         }
     }
 
-    /// In plain words: what happened, with the mail server's own answer.
+    /// In plain words: what happened, with the mail server's response.
     #[must_use]
     pub fn happened(&self) -> String {
         let what = match self.class {
@@ -132,7 +132,7 @@ impl SendFault {
         format!("{what} ({})", self.answer())
     }
 
-    /// In plain words, where the same refusal met several recipients in a row.
+    /// In plain words, for one refusal of several recipients in a row.
     #[must_use]
     pub fn about_sender(&self) -> String {
         format!(
@@ -141,8 +141,8 @@ impl SendFault {
         )
     }
 
-    /// Whether the code says that it is the recipient's address or mailbox that is wrong (RFC 3463
-    /// sections 3.2 and 3.3).
+    /// Whether the code says that the recipient's address or mailbox is at fault (RFC 3463 sections
+    /// 3.2 and 3.3).
     pub(super) fn names_recipient(&self) -> bool {
         let detail = self.enhanced.as_deref().and_then(|status| status.strip_prefix("5."));
         self.step == Step::Rcpt
@@ -152,7 +152,7 @@ impl SendFault {
             )
     }
 
-    /// The mail server's own answer, or what the system says.
+    /// The mail server's response, or the system's message.
     fn answer(&self) -> String {
         match self.code {
             Some(code) => format!("{code} {}", self.text).trim_end().to_owned(),
@@ -165,15 +165,17 @@ impl SendFault {
         match (self.step, self.code) {
             (Step::Tls, _) => "no safe connection to the mail server",
             (Step::Greeting, _) => "the mail server refuses this machine",
-            (Step::StartTls, _) => "the mail server does not take up TLS",
+            (Step::StartTls, _) => "the mail server does not offer TLS",
             (Step::Auth, Some(_)) if self.key.is_some() => {
                 "the mail server refused the access token"
             }
             (Step::Auth, Some(_)) => "the mail server refused the password",
-            (Step::Auth, None) => "the mail server offers no way to sign in that is known here",
+            (Step::Auth, None) => {
+                "the mail server offers no sign-in method that KWIC Team supports"
+            }
             (_, Some(530)) => "the mail server wants TLS or a password first",
             (Step::MailFrom, _) => "the mail server refuses the sender",
-            (Step::Rcpt | Step::Data, _) => "the mail server takes no mail to others from here",
+            (Step::Rcpt | Step::Data, _) => "the mail server does not relay mail from this machine",
             (Step::Dns | Step::Connect | Step::Write, _) => "no mail is sent",
         }
     }
@@ -188,12 +190,12 @@ impl SendFault {
         }
     }
 
-    /// What was going on when no answer came.
+    /// What was in progress when no response came.
     const fn interrupted(&self) -> &'static str {
         match self.step {
             Step::Dns => "the name of the mail server was not found",
             Step::Connect => "the mail server could not be reached",
-            Step::Tls => "the TLS handshake with the mail server broke off",
+            Step::Tls => "the TLS handshake with the mail server failed",
             Step::Greeting => "the mail server did not greet",
             Step::Auth if self.key.is_some() => "there is no access token for the mail server",
             Step::Data if self.unclear => {
@@ -207,8 +209,8 @@ impl SendFault {
     }
 }
 
-/// What an answer that says no asks for. A sender or a password that is refused stops every mail,
-/// so that a fault of ours burns none; a recipient that is refused stops one.
+/// The class of a refusal. A refused sender or password stops all mail, so that a configuration
+/// fault uses up no letters; a refused recipient fails one letter.
 fn class_of(step: Step, code: u16, enhanced: Option<&str>, text: &str) -> Class {
     if code < 500 {
         return Class::Temporary;
@@ -220,12 +222,12 @@ fn class_of(step: Step, code: u16, enhanced: Option<&str>, text: &str) -> Class 
     }
 }
 
-/// Whether a refusal of a recipient or a mail is about whoever sends: sign-in and TLS (RFC 4954
+/// Whether a refusal of a recipient or a mail is about the sender: sign-in and TLS (RFC 4954
 /// section 6), and what a sender's domain must publish (the IANA registry of enhanced status
 /// codes).
 ///
-/// Servers echo the recipient, whose name may hold any of these words: addresses do not count. A
-/// plain 5.7.0 is how filters refuse one mail.
+/// Servers repeat the recipient, whose name may contain any of these words: addresses are ignored.
+/// A plain 5.7.0 is how filters refuse one mail.
 fn is_about_us(code: u16, enhanced: Option<&str>, text: &str) -> bool {
     let text = without_addresses(text).to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -255,13 +257,13 @@ fn is_about_us(code: u16, enhanced: Option<&str>, text: &str) -> bool {
             && says(&["relay", "authenticat", "starttls", "auth first"]))
 }
 
-/// The words that hold no `@` and stand in no angle brackets.
+/// The words without `@` and angle brackets.
 fn without_addresses(text: &str) -> String {
     let is_word = |word: &&str| !word.contains(['@', '<', '>']);
     text.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ")
 }
 
-/// The enhanced status code that an answer begins with.
+/// The enhanced status code at the start of a response.
 pub(super) fn enhanced(text: &str) -> Option<&str> {
     let word = text.split(' ').next()?;
     let mut parts = word.split('.');
@@ -277,8 +279,8 @@ pub(super) fn enhanced(text: &str) -> Option<&str> {
     whole.then_some(word)
 }
 
-/// Why a mail server refuses or returns a mail, by the enhanced status code (RFC 3463 and its
-/// IANA registry), else by the code of the answer.
+/// Why a mail server refuses or returns a mail, by the enhanced status code (RFC 3463 and its IANA
+/// registry), else by the response code.
 pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str {
     let class = enhanced
         .and_then(|status| status.bytes().next())
@@ -290,14 +292,14 @@ pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str 
         ("1.3", ..) => "the other mail server says this is not an address",
         ("1.6", ..) => "the other mail server says this mailbox has moved away",
         ("1.10", ..) => "the domain of this address takes no mail",
-        // Microsoft 365 says so of a mailbox that it does not know.
+        // Microsoft 365 responds so for an unknown mailbox.
         ("4.1", 5, Some(550)) => "the other mail server says it takes no mail for this address",
         ("2.1", ..) => "the other mail server says this mailbox is disabled",
         ("2.2", ..) => "the other mail server says this mailbox is full",
         ("2.3" | "3.4", ..) => "the other mail server says the mail is too large",
         ("4.1" | "4.2", ..) => "the other mail server could not be reached",
         ("4.3" | "4.4", ..) => "no mail server was found for the domain of this address",
-        ("4.6", ..) => "the mail went round in circles",
+        ("4.6", ..) => "the mail went in a loop between mail servers",
         ("4.7", ..) => "the mail could not be delivered in time",
         (_, 4, _) => "the mail server asks to try again later",
         (detail, ..) if detail.starts_with("7.") => "the other mail server refuses the mail",

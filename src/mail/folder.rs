@@ -1,4 +1,4 @@
-//! Mail for development: each message becomes a file, and goes nowhere.
+//! The development backend: each message becomes a file and is not sent.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use super::fault::{Class, SendFault, Step, Taken};
 use crate::domain::{Failure, Kind};
 
-/// Longest file name that is made of a message's id.
+/// Longest file name from a message id.
 const NAME_CHARS_MAX: usize = 128;
 
 /// A folder of `.eml` files.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes the folder (mode 0700) where there is none.
+    /// Creates the folder (mode 0700) if it does not exist.
     pub(super) fn open(folder: PathBuf) -> Result<Self, Failure> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|fault| {
             Failure::new(
@@ -27,7 +27,7 @@ impl Folder {
         Ok(Self(folder))
     }
 
-    /// Writes a message; one with the same id takes the place of the one before.
+    /// Writes a message; one with the same id replaces the previous one.
     pub(super) async fn send(&self, message_id: &str, mail: Vec<u8>) -> Result<Taken, SendFault> {
         let path = self.0.join(file_name(message_id));
         let fault = |text: String| SendFault::without_answer(Class::Temporary, Step::Write, &text);
@@ -40,14 +40,14 @@ impl Folder {
     }
 }
 
-/// Only what stands in a host name or a number: no path can be made of it.
+/// Only characters of host names and numbers: no path can be formed.
 fn file_name(message_id: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_@".contains(c) { c } else { '.' };
     let name: String = message_id.chars().map(plain).take(NAME_CHARS_MAX).collect();
     format!("{}.eml", name.trim_start_matches('.'))
 }
 
-/// Written beside its name and moved there whole: nobody reads half a mail.
+/// Written to a temporary file and renamed: nobody reads a partial mail.
 fn write_whole(path: &Path, mail: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file =

@@ -1,6 +1,6 @@
-//! A Maildir: where returned mail arrives, a file each.
+//! A Maildir in which bounces arrive, one file each.
 //!
-//! Never deletes a mail: what is done with is marked as seen, or set aside.
+//! Never deletes a mail: a processed one is marked as seen or set aside.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::domain::printable::printable;
 use crate::domain::{Failure, Kind, limits};
 
-/// Marks a file as seen, by the convention that Maildirs share.
+/// The Maildir flag of a seen file.
 const SEEN: &str = ":2,S";
-/// The folder within, itself a Maildir, for mail that tells nothing.
+/// The subfolder, itself a Maildir, for mails that are not bounces.
 const ASIDE: &str = ".handled";
 
 /// A folder with `new/` and `cur/` in it.
@@ -19,13 +19,13 @@ const ASIDE: &str = ".handled";
 pub struct Maildir(PathBuf);
 
 impl Maildir {
-    /// The Maildir at a path; it need not be there yet.
+    /// The Maildir at a path; it need not exist yet.
     #[must_use]
     pub const fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// The mails that nobody has seen, the oldest first, at most [`limits::BOUNCES_MAX`].
+    /// The unseen mails, the oldest first, at most [`limits::BOUNCES_MAX`].
     ///
     /// # Errors
     /// `Internal`, when the folder cannot be read; one that is not there yet is empty.
@@ -34,7 +34,7 @@ impl Maildir {
         blocking(&self.0, move || unseen(&folder)).await
     }
 
-    /// The beginning of a mail, at most [`limits::BOUNCE_BYTES_MAX`].
+    /// The first bytes of a mail, at most [`limits::BOUNCE_BYTES_MAX`].
     ///
     /// # Errors
     /// `Internal`, when the file cannot be read.
@@ -43,7 +43,7 @@ impl Maildir {
         blocking(mail, move || beginning(&path)).await
     }
 
-    /// Marks a mail as seen: it is not listed any more.
+    /// Marks a mail as seen: it is no longer listed.
     ///
     /// # Errors
     /// `Internal`, when the file cannot be moved.
@@ -52,7 +52,7 @@ impl Maildir {
         blocking(mail, move || move_to(&folder, &path)).await
     }
 
-    /// Sets a mail that tells nothing aside, for people to look at.
+    /// Moves a mail that is not a bounce to the subfolder, for people to look at.
     ///
     /// # Errors
     /// `Internal`, when the file cannot be moved.
@@ -67,7 +67,7 @@ impl Maildir {
     }
 }
 
-/// Works on files where waiting holds nobody up.
+/// Runs file operations on a blocking thread.
 async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -95,7 +95,7 @@ fn unseen(maildir: &Path) -> io::Result<Vec<PathBuf>> {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // A link or a pipe is nobody's mail.
+            // A link or a pipe is not a mail.
             if entry.file_type()?.is_file() && !is_seen(&name) && !name.starts_with('.') {
                 found.push((since(&name), entry.path()));
             }
@@ -116,12 +116,12 @@ fn beginning(mail: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the flags behind a name say that somebody saw it.
+/// Whether the flags of a file name include the one for seen mails.
 fn is_seen(name: &str) -> bool {
     name.split_once(":2,").is_some_and(|(_, flags)| flags.contains('S'))
 }
 
-/// A name begins with the seconds at which the mail arrived.
+/// A file name begins with the arrival time in seconds.
 fn since(name: &str) -> u64 {
     name.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! A mail server in memory: takes every mail, or answers what it was told to. For simulations.
+//! An in-memory mail server for tests and simulations: accepts every mail, or responds as told.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::fault::{Class, SendFault, Step, Taken};
 use super::outgoing::Outgoing;
 
-/// A handle on the mail server; clones share it.
+/// A handle of the mail server; clones share it.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<Script>>);
 
@@ -22,22 +22,22 @@ enum Turn {
 }
 
 impl Memory {
-    /// The next mail, after those already told of, meets this fault.
+    /// The next mail, after those already scheduled, gets this fault.
     pub fn fail_next(&self, fault: SendFault) {
         self.script().next.push_back(Turn::Refuse(fault));
     }
 
-    /// The next mail, after those already told of, is taken, but the answer is lost.
+    /// The next mail, after those already scheduled, is accepted, but the response is lost.
     pub fn lose_next_answer(&self) {
         self.script().next.push_back(Turn::LoseAnswer);
     }
 
-    /// Takes every mail from now on; what it was told and no mail has met is forgotten.
+    /// Accepts every mail from now on; scheduled faults are dropped.
     pub fn recover(&self) {
         self.script().next.clear();
     }
 
-    /// The mails that were taken, in order; they are forgotten then.
+    /// Takes the accepted mails, in order.
     #[must_use]
     pub fn take_sent(&self) -> Vec<Outgoing> {
         std::mem::take(&mut self.script().sent)
@@ -51,7 +51,7 @@ impl Memory {
         }
         script.sent.push(outgoing.clone());
         match turn {
-            None => Ok(Taken("handed to your mail server (250 in memory)".to_owned())),
+            None => Ok(Taken("accepted by your mail server (250 in memory)".to_owned())),
             Some(_) => {
                 let text = "the connection was closed";
                 let fault = SendFault::without_answer(Class::Temporary, Step::Data, text);

@@ -1,6 +1,7 @@
 //! The message that says what a mail is about, as text and as HTML.
 //!
-//! Never asks what time it is, and never makes a random number: each try is the same message.
+//! Deterministic: reads no clock and makes no random number, so that each attempt is the same
+//! message.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +17,9 @@ use super::shown;
 use super::words::Words;
 use crate::domain::{Digest, Email, Mailbox as Sender, limits};
 
-/// The name of the sender, where the configuration gives none.
+/// The name of the sender, if the configuration has none.
 const OWN_NAME: &str = "KWIC";
-/// From 1970 to the end of the year 9999, beyond which no `Date` can be written.
+/// From 1970 to the end of the year 9999, the range of a `Date`.
 const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
 
 #[derive(Template)]
@@ -35,7 +36,7 @@ struct Html<'a> {
     words: &'a Words,
 }
 
-/// The message of a mail.
+/// Renders the message of a mail.
 ///
 /// # Errors
 /// A sentence, for an address or an id that no message can carry.
@@ -76,8 +77,8 @@ pub(super) fn write(outgoing: &Outgoing, from: &Sender) -> Result<Message, Strin
         .map_err(|fault| fault.to_string())
 }
 
-/// The line `From` of a name that must stand in quotes: the library would make a word in base64 of
-/// it, which programs that read the raw line cannot show.
+/// The `From` line of a name that must be quoted: the library would encode it in base64, which
+/// programs that read the raw line cannot show.
 fn quoted(name: &str, email: &Email) -> Option<HeaderValue> {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ');
     if is_plain || !name.is_ascii() || !email.as_str().is_ascii() {
@@ -89,13 +90,13 @@ fn quoted(name: &str, email: &Email) -> Option<HeaderValue> {
     Some(HeaderValue::dangerous_new_pre_encoded(from, line.clone(), line))
 }
 
-/// Keeps answering machines away: RFC 3834 section 5, and the same for Exchange.
+/// Suppresses automatic replies: RFC 3834 section 5, and the same for Exchange.
 fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// The line between the parts: the same on every try, and known to nobody who chose words of the
-/// mail, since the id was made after them.
+/// The MIME boundary: the same for every attempt, and unpredictable for those who chose text of the
+/// mail, since the id was generated later.
 fn boundary(id: &str) -> String {
     Digest::of(&[b"boundary", id.as_bytes()]).hex()
 }

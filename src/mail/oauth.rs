@@ -1,7 +1,7 @@
 //! Access tokens for the mail server, from a file or from a program that prints one.
 //!
-//! A token lives for an hour or so: it is read anew for each connection and kept nowhere. Never
-//! repeats one, nor what the program says beside it.
+//! A token is valid for about an hour: it is read for each connection and not kept. Never prints a
+//! token, nor other output of the program.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::config::{Secret, TokenSource};
 use crate::domain::limits;
 
-/// The token that a source gives now; waits no longer than `patience` for a program.
+/// The current token of a source; waits up to `patience` for a program.
 ///
 /// # Errors
 /// What is wrong, and what to do about it.
@@ -41,7 +41,7 @@ fn of_command(command: &[String], patience: Duration) -> Result<String, String> 
     let Some((program, arguments)) = command.split_first() else {
         return Err("it names no program".to_owned());
     };
-    // A group of its own, so that what it has begun ends with it.
+    // In its own process group, so that its children end with it.
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -73,15 +73,15 @@ fn of_command(command: &[String], patience: Duration) -> Result<String, String> 
     let by_hand = "run it by hand as the sidecar's user to see why";
     match ended {
         Ok(status) if status.success() => {}
-        // One that is cut off because it prints too much is told of that.
+        // A program that prints too much is cut off, and that is the fault.
         Ok(_) if bytes.len() > limits::MAIL_TOKEN_BYTES_MAX => {}
         Ok(status) => return Err(format!("`{program}` ended with {status}: {by_hand}")),
         Err(fault) => return Err(format!("`{program}` cannot be read: {fault}: {by_hand}")),
     }
-    String::from_utf8(bytes).map_err(|_| format!("`{program}` prints something else than text"))
+    String::from_utf8(bytes).map_err(|_| format!("`{program}` does not print text"))
 }
 
-/// One word that fits a line: nothing in it can be taken for the end of one.
+/// One word that fits a line: it cannot contain a line end.
 fn checked(text: &str) -> Result<String, String> {
     let token = text.trim();
     if token.is_empty() {
@@ -121,7 +121,7 @@ mod tests {
             (&["true"], "there is no token"),
             (&["printf", "%s", "{\"access_token\": \"SECRET\"}"], "not JSON"),
             (&["printf", "SECRET\\nSECRET"], "more than a token"),
-            (&["printf", "\\377"], "something else than text"),
+            (&["printf", "\\377"], "does not print text"),
             (&["sh", "-c", "yes SECRET"], "more than a token"),
             (&["sh", "-c", "echo SECRET; exit 3"], "exit status: 3"),
         ] {

@@ -1,34 +1,34 @@
 //! Whether a refusal is about the recipient or about the sender.
 //!
-//! Mail servers say in many words and codes that a login may not send under an address. None of them
-//! is listed here: the same refusal (step, code and words) that meets three recipients in a row, with
-//! no mail taken in between, is about what the three have in common, which is the sender.
+//! Mail servers use many codes and words to say that a login may not send as an address. They are
+//! not listed here: the same refusal (step, code and words) for three recipients in a row, with no
+//! mail accepted in between, is about what the three have in common, the sender.
 //!
-//! A refusal that names the recipient's mailbox by its code does not count: three wrong addresses in a
+//! A refusal whose code names the recipient's mailbox does not count: three wrong addresses in a
 //! row are three wrong addresses.
 
 use super::fault::{Class, SendFault, Step};
 use crate::domain::{Email, LetterId};
 
-/// So many recipients in a row show that a refusal is not about them.
+/// This many recipients in a row show that a refusal is not about them.
 const RECIPIENTS: usize = 3;
-/// Most letters of one row: those that are put back when it is about the sender.
+/// Most letters of one series: those that are queued again if it is about the sender.
 const LETTERS_MAX: usize = 50;
-/// Words of a refusal that are compared: what follows is numbers of the day.
+/// Words of a refusal that are compared: numbers and dates follow.
 const WORDS: usize = 12;
 
-/// The refusals in a row.
+/// A series of equal refusals.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    /// What the row has in common.
+    /// What they have in common.
     refusal: Option<(Step, Option<u16>, String)>,
     recipients: Vec<String>,
     letters: Vec<LetterId>,
 }
 
 impl Refusals {
-    /// Notes that a letter was refused for good. Answers the letters of the row before it, once it
-    /// shows that the refusal is about the sender; the row begins anew then.
+    /// Records a permanent refusal of a letter. Returns the earlier letters of the series once it
+    /// is clear that the refusal is about the sender; the series then starts again.
     pub fn note(
         &mut self,
         letter: LetterId,
@@ -57,13 +57,13 @@ impl Refusals {
         None
     }
 
-    /// A mail was taken: the refusals before were about their recipients.
+    /// A mail was accepted: earlier refusals were about their recipients.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
 
-/// What two refusals of the same kind have in common: without addresses, numbers and the recipient.
+/// The normalized words of a refusal: without addresses, numbers and the recipient.
 fn words(text: &str, to: &Email) -> String {
     let text = text.to_lowercase();
     let (local, domain) = to.key().rsplit_once('@').unwrap_or_default();

@@ -1,14 +1,14 @@
-//! When a mail that could not be handed over is tried again.
+//! The retry schedule of mail.
 
 use crate::domain::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
-/// Minutes to wait after the first tries; the last one repeats.
+/// The delays in minutes after the first attempts; the last one repeats.
 const WAITS: [i64; 5] = [1, 5, 15, 60, 240];
 
-/// When to try again after so many tries: 1, 5, 15, 60 and 240 minutes, then every 4 hours, each a
-/// fifth longer or shorter by `jitter`, a random byte, so that mails that failed together do not
-/// come back together.
+/// The next attempt after so many: after 1, 5, 15, 60 and 240 minutes, then every 4 hours, each a
+/// fifth longer or shorter by `jitter`, a random byte, so that mails that failed together are not
+/// retried together.
 #[must_use]
 pub fn next_try(attempts: u32, now: Timestamp, jitter: u8) -> Timestamp {
     let tries = usize::try_from(attempts.max(1)).unwrap_or(usize::MAX);

@@ -1,18 +1,18 @@
-//! Strangers' words, made fit to show: names in mail, and what mail servers say.
+//! Sanitizing of untrusted text: names in mail, and the responses of mail servers.
 //!
-//! Escapes no HTML: that is the template's work.
+//! Does not escape HTML: the template does.
 
 use crate::domain::{Email, limits};
 
-/// Characters that stand between the parts of a host name, also as browsers read them
-/// (UTS 46 section 2.3).
+/// Characters that separate the parts of a host name, also as browsers read them (UTS 46 section
+/// 2.3).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
-/// What a program that looks for links stops at, and nobody sees.
+/// An invisible character that stops link detection.
 const BREAK: char = '\u{200b}';
-/// The shortest run of characters of a token that is taken for one.
+/// The minimum length of a run of characters that is treated as a token.
 const TOKEN_CHARS: usize = 43;
 
-/// One line: without control characters and marks of direction, at most so many characters.
+/// One line: without control characters and direction marks, truncated.
 pub(super) fn line(text: &str, chars_max: usize) -> String {
     let kept: String = text
         .chars()
@@ -23,24 +23,24 @@ pub(super) fn line(text: &str, chars_max: usize) -> String {
     cut(&words.join(" "), chars_max)
 }
 
-/// A stranger's name or text in a mail: one line that no program takes for a link.
+/// An untrusted name or text in a mail: one line that no program turns into a link.
 pub(super) fn name(text: &str, chars_max: usize) -> String {
     cut(&defused(&line(text, chars_max)), chars_max)
 }
 
-/// An address in a mail. One that looks like a path to a page gets breaks, as a name does; others
-/// stay as they are, so that they can be copied.
+/// An address in a mail. One that looks like a URL path gets breaks, as a name does; others stay
+/// unchanged, so that they can be copied.
 pub(super) fn address(email: &Email) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@.-_+".contains(c);
     if email.as_str().chars().all(plain) { email.to_string() } else { defused(email.as_str()) }
 }
 
-/// A link of our own: nothing in it may end the line or the attribute that it stands in.
+/// A link from this program: nothing in it can end the line or the attribute around it.
 pub(super) fn url(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && !is_unseen(*c)).collect()
 }
 
-/// What a mail server says: one line, in which nothing that may be a token is left.
+/// A mail server's response: one line, with everything removed that may be a token.
 pub(super) fn answer(text: &str) -> String {
     let mut out = String::new();
     let mut run = String::new();
@@ -57,7 +57,7 @@ pub(super) fn answer(text: &str) -> String {
     line(&out, limits::MAIL_ANSWER_CHARS_MAX)
 }
 
-/// Control characters, and marks that turn the direction of what follows.
+/// Control characters, and direction marks.
 fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -67,7 +67,7 @@ fn is_unseen(c: char) -> bool {
         )
 }
 
-/// A break after each dot within a word, and after `://`.
+/// Inserts a break after each dot within a word, and after `://`.
 fn defused(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text.chars().peekable();
@@ -81,7 +81,7 @@ fn defused(text: &str) -> String {
     out
 }
 
-/// The beginning, with a sign that more was there.
+/// Truncates, with an ellipsis.
 fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();

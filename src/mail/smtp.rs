@@ -1,7 +1,7 @@
-//! SMTP (RFC 5321), step by step, so that a fault names the step where it happened.
+//! The SMTP client (RFC 5321), step by step, so that a fault names its step.
 //!
-//! Never sends a password or a mail over an open line beyond this machine, and never prints a
-//! password.
+//! Never sends a password or a mail over an unencrypted connection to another machine, and never
+//! prints a password.
 
 use std::fmt::Display;
 use std::io;
@@ -23,25 +23,25 @@ use super::{Given, Walked};
 use crate::config::{self, Login, MailServer, Scheme, TokenSource};
 use crate::domain::{Email, Failure, Kind, limits};
 
-/// A mail server, and how to talk to it.
+/// The SMTP client of a mail server.
 pub(super) struct Smtp {
     place: MailServer,
-    /// `None` where the address asks for none.
+    /// `None` if the URL does not require TLS.
     tls: Option<Tls>,
     hello: ClientId,
     patience: Duration,
     patience_with_data: Duration,
 }
 
-/// An open connection to the mail server, signed in.
+/// An authenticated connection to the mail server.
 pub(super) struct Line {
     talk: Talk,
-    /// Whether notices of delivery can be asked for (RFC 3461).
+    /// Whether delivery notifications are supported (RFC 3461).
     notifies: bool,
 }
 
 impl Smtp {
-    /// `from` gives the name to greet with where this machine has no full one.
+    /// The domain of `from` is the name to greet with if this machine has no full one.
     pub(super) fn new(place: MailServer, from: &Email) -> Result<Self, Failure> {
         let refuse = |fault: String| {
             let sentence = format!("`mail.url` cannot be used with TLS: {fault}");
@@ -60,14 +60,14 @@ impl Smtp {
         })
     }
 
-    /// Waits no longer than this for any step.
+    /// Sets the timeout of each step.
     pub(super) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
         self.patience_with_data = patience;
     }
 
-    /// Hands one message over, on the open line where it still stands, else on a new one; leaves
-    /// the line open for the next.
+    /// Sends one message, on the open connection if it still works, else on a new one; keeps the
+    /// connection open.
     pub(super) async fn send(
         &self,
         line: &mut Option<Line>,
@@ -80,19 +80,19 @@ impl Smtp {
             None => self.connect(walk).await?,
         };
         let outcome = self.hand_over(&mut current, message, walk, given).await;
-        // A line on which something was left unsaid is not used again.
+        // A connection in an unknown state is not reused.
         if outcome.as_ref().map_or_else(|fault| fault.code.is_some(), |_| true) {
             *line = Some(current);
         }
         outcome
     }
 
-    /// Says goodbye; whether it is heard does not matter.
+    /// Sends QUIT; the response does not matter.
     pub(super) async fn close(&self, mut line: Line) {
         let _ = self.ask(Step::Data, &mut line.talk, Quit).await;
     }
 
-    /// A line that can carry another mail: also ends what the last one left unfinished.
+    /// The open connection, if it can carry another mail: also resets an unfinished one.
     async fn still_open(&self, line: Option<Line>) -> Option<Line> {
         let mut line = line?;
         let reset = self.ask(Step::MailFrom, &mut line.talk, Rset).await;
@@ -115,7 +115,7 @@ impl Smtp {
         passed(walk, Step::Greeting, format!("`{}` greets", shown::answer(name)));
         if let (Scheme::StartTls, Some(tls)) = (self.place.scheme, &self.tls) {
             talk = self.start_tls(talk, &hello, tls, walk).await?;
-            // What it offers counts only where nobody on the way can have written it.
+            // Extensions announced before TLS could have been modified.
             hello = self.greet(&mut talk).await?;
         }
         if let Some(login) = &self.place.login {
@@ -145,7 +145,7 @@ impl Smtp {
             .await
             .map_err(|_| unreached("no answer in time"))?
             .map_err(|io| unreached(&words_of(&io)))?;
-        // What is small goes out at once; without it, it only takes longer.
+        // Small packets are sent immediately; failure only costs time.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))
     }
@@ -162,7 +162,7 @@ impl Smtp {
         Ok(stream)
     }
 
-    /// Says who we are; answers what the server offers.
+    /// Sends EHLO; returns what the server offers.
     async fn greet(&self, talk: &mut Talk) -> Result<Reply, SendFault> {
         self.ask(Step::Greeting, talk, Ehlo::new(self.hello.clone())).await
     }
@@ -179,7 +179,7 @@ impl Smtp {
             return Err(SendFault::without_answer(Class::Configuration, Step::StartTls, text));
         }
         self.ask(Step::StartTls, &mut talk, Starttls).await?;
-        passed(walk, Step::StartTls, "the connection is enciphered".to_owned());
+        passed(walk, Step::StartTls, "the connection is encrypted".to_owned());
         Ok(Talk::over(self.encipher(tls, talk.into_stream(), walk).await?))
     }
 
@@ -233,10 +233,10 @@ impl Smtp {
         let mail = Mail::new(from.cloned(), return_only_head(line.notifies));
         self.ask(Step::MailFrom, talk, mail).await?;
         let shown = from.map_or("nobody", AsRef::as_ref);
-        passed(walk, Step::MailFrom, format!("mail from `{shown}` is taken"));
+        passed(walk, Step::MailFrom, format!("mail from `{shown}` is accepted"));
         let rcpt = Rcpt::new(to.clone(), notify(line.notifies));
         self.ask(Step::Rcpt, talk, rcpt).await?;
-        passed(walk, Step::Rcpt, format!("mail to `{to}` is taken"));
+        passed(walk, Step::Rcpt, format!("mail to `{to}` is accepted"));
         self.ask(Step::Data, talk, Data).await?;
         given.set(true);
         let mail = on_the_line(&message.formatted());
@@ -247,12 +247,12 @@ impl Smtp {
         let reply =
             outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
         let answer = shown::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
-        let taken = format!("handed to your mail server ({answer})");
+        let taken = format!("accepted by your mail server ({answer})");
         passed(walk, Step::Data, taken.clone());
         Ok(Taken(taken))
     }
 
-    /// Gives a command and waits for the answer, no longer than patience lasts.
+    /// Sends a command and waits for the response, with the step timeout.
     async fn ask(
         &self,
         step: Step,
@@ -262,7 +262,7 @@ impl Smtp {
         self.within(step, talk.command(command)).await
     }
 
-    /// Waits for one step, no longer than patience lasts.
+    /// Runs one step with the step timeout.
     async fn within<T>(
         &self,
         step: Step,
@@ -275,7 +275,7 @@ impl Smtp {
     }
 }
 
-/// A token that is not there now may be there soon: whatever gets it is tried again.
+/// A missing token may be there soon: a temporary fault.
 fn no_token(source: &TokenSource, why: &str) -> SendFault {
     let fault = SendFault::without_answer(Class::Temporary, Step::Auth, why);
     SendFault { key: Some(source.key()), ..fault }
@@ -291,9 +291,8 @@ fn fault(step: Step, broken: &Broken) -> SendFault {
     }
 }
 
-/// A mail as it goes over the line, with its end: a dot at the begin of a line is doubled (RFC 5321
-/// section 4.5.2). In one piece: the second of two would wait until the first is acknowledged, which
-/// servers put off by 40 ms.
+/// A mail with dot-stuffing and its end (RFC 5321 section 4.5.2). In one piece: a second packet
+/// would wait for the acknowledgement of the first, which servers delay by 40 ms.
 fn on_the_line(mail: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(mail.len() + 5);
     let mut before = [b'\r', b'\n'];
@@ -308,13 +307,12 @@ fn on_the_line(mail: &[u8]) -> Vec<u8> {
     line
 }
 
-/// On an open line only addresses of this machine count: no name server shall be able to lead the
-/// mail away.
+/// Without TLS only loopback addresses are used: DNS must not be able to redirect the mail.
 fn usable(scheme: Scheme, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     found.filter(|address| scheme != Scheme::Open || address.ip().is_loopback()).collect()
 }
 
-/// The name to greet with: this machine's, where it is a full one (RFC 5321 section 4.1.4).
+/// The name to greet with: this machine's, if it is a full one (RFC 5321 section 4.1.4).
 fn hello(from: &Email) -> ClientId {
     let domain = || from.as_str().rsplit('@').next().unwrap_or_default().to_owned();
     match ClientId::default() {
@@ -327,13 +325,13 @@ fn passed(walk: &mut Vec<Walked>, step: Step, detail: String) {
     walk.push(Walked { step, passed: true, detail });
 }
 
-/// A notice that comes back shall not carry the mail, and so no link (RFC 3461 section 4.3).
+/// Asks that a bounce does not include the mail, and so no link (RFC 3461 section 4.3).
 fn return_only_head(notifies: bool) -> Vec<MailParameter> {
     let head = MailParameter::Other { keyword: "RET".to_owned(), value: Some("HDRS".to_owned()) };
     if notifies { vec![head] } else { Vec::new() }
 }
 
-/// Asks to be told also of what arrived (RFC 3461 section 4.1).
+/// Asks for delivery notifications (RFC 3461 section 4.1).
 fn notify(notifies: bool) -> Vec<RcptParameter> {
     let of_all = RcptParameter::Other {
         keyword: "NOTIFY".to_owned(),
@@ -346,8 +344,8 @@ fn silence(step: Step) -> SendFault {
     SendFault::without_answer(Class::Temporary, step, "no answer in time")
 }
 
-/// A certificate that is not trusted stays so until somebody acts, and so does a server that
-/// answers a handshake with something else; a handshake that broke off may do better next time.
+/// An untrusted certificate, or a server that does not speak TLS, needs a person to act; an
+/// interrupted handshake may succeed next time.
 fn class_of_io(io: &io::Error) -> Class {
     let text = io.to_string();
     let lasting = io.kind() == io::ErrorKind::InvalidData
@@ -355,7 +353,7 @@ fn class_of_io(io: &io::Error) -> Class {
     if lasting { Class::Configuration } else { Class::Temporary }
 }
 
-/// What the system says, in words that need no manual.
+/// The system's error in plain words.
 fn words_of(io: &io::Error) -> String {
     let text = io.to_string();
     if text.contains("corrupt message") {

@@ -1,7 +1,7 @@
-//! A talk with a mail server: commands go out, replies come in (RFC 5321 section 4.2).
+//! SMTP commands and replies (RFC 5321 section 4.2).
 //!
-//! Replies are read as loosely as servers write them: without text, with lines that end in a bare
-//! line feed, and with text that is not UTF-8. Knows no step and retries nothing.
+//! Replies are parsed leniently: without text, with lines that end in a bare line feed, and with
+//! text that is not UTF-8. Knows no step and retries nothing.
 
 use std::fmt::Display;
 use std::io;
@@ -12,12 +12,13 @@ use tokio::io::{
 
 use super::fault;
 
-/// Longest line of a reply: RFC 5321 section 4.5.3.1.5 allows 512 bytes, and some servers more.
+/// Longest line of a reply: RFC 5321 section 4.5.3.1.5 allows 512 bytes, and some servers send
+/// more.
 const LINE_BYTES_MAX: usize = 4_096;
 /// Most lines of a reply: the longest one lists extensions.
 const LINES_MAX: usize = 128;
 
-/// What a talk goes over: a socket, or TLS above one.
+/// The transport: a socket, or TLS on top of one.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -30,12 +31,12 @@ pub(super) struct Reply {
     pub(super) lines: Vec<String>,
 }
 
-/// Why a command got no reply that says yes.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The server said no.
+    /// The server refused.
     Refused(Reply),
-    /// What came is not a reply.
+    /// The response is not a valid reply.
     NotSmtp,
     /// The connection ended, or the system failed.
     Io(io::Error),
@@ -48,7 +49,8 @@ impl From<io::Error> for Broken {
 }
 
 impl Reply {
-    /// The text of all lines as one; an enhanced status code that each line repeats is said once.
+    /// The text of all lines as one; an enhanced status code that each line repeats is included
+    /// once.
     pub(super) fn text(&self) -> String {
         let Some((first, rest)) = self.lines.split_first() else { return String::new() };
         let code = fault::enhanced(first);
@@ -61,12 +63,12 @@ impl Reply {
         text
     }
 
-    /// What the server offers under a keyword in its answer to EHLO; empty where the keyword stands
-    /// alone, `None` where it is not there.
+    /// The parameters of an extension in the response to EHLO; empty if it has none, `None` if it
+    /// is not offered.
     pub(super) fn offers(&self, keyword: &str) -> Option<Vec<&str>> {
         let mut offered = None;
         for line in self.lines.iter().skip(1) {
-            // Old servers write `AUTH=LOGIN`, and some the same line again as it should be.
+            // Old servers write `AUTH=LOGIN`, and some also the correct line.
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             if words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
                 offered.get_or_insert_with(Vec::new).extend(words);
@@ -76,10 +78,10 @@ impl Reply {
     }
 }
 
-/// An open talk.
+/// An SMTP connection.
 pub(super) struct Talk {
     stream: BufReader<Box<dyn Stream>>,
-    /// What must not be repeated: it is taken out of every reply.
+    /// Secrets that are removed from every reply.
     secrets: Vec<String>,
 }
 
@@ -88,23 +90,23 @@ impl Talk {
         Self { stream: BufReader::new(stream), secrets: Vec::new() }
     }
 
-    /// Takes these out of every reply from now on.
+    /// Sets the secrets that are removed from every reply from now on.
     pub(super) fn hide(&mut self, secrets: Vec<String>) {
         self.secrets = secrets;
     }
 
-    /// What the talk goes over, for TLS above it. What came before TLS, and was not asked for, is
-    /// dropped: anybody on the way may have put it there (RFC 3207 section 6).
+    /// The transport, for TLS on top of it. Unsolicited data before TLS is dropped: it may have
+    /// been injected (RFC 3207 section 6).
     pub(super) fn into_stream(self) -> Box<dyn Stream> {
         self.stream.into_inner()
     }
 
-    /// Gives a command, which ends its own line, and reads the reply.
+    /// Sends a command, including its line end, and reads the reply.
     pub(super) async fn command(&mut self, command: impl Display) -> Result<Reply, Broken> {
         self.give(command.to_string().as_bytes()).await
     }
 
-    /// Gives these bytes, in one piece, and reads the reply.
+    /// Sends these bytes, in one piece, and reads the reply.
     pub(super) async fn give(&mut self, bytes: &[u8]) -> Result<Reply, Broken> {
         let stream = self.stream.get_mut();
         stream.write_all(bytes).await?;
@@ -120,7 +122,7 @@ impl Talk {
             let (code, is_last, text) = parsed(&line).ok_or(Broken::NotSmtp)?;
             let hidden = |text: String, secret: &String| text.replace(secret, "***");
             lines.push(self.secrets.iter().fold(text.to_owned(), hidden));
-            // The code of the last line holds: all are the same (RFC 5321 section 4.2.1).
+            // The code of the last line is used: all are the same (RFC 5321 section 4.2.1).
             if is_last {
                 let reply = Reply { code, lines };
                 return if code < 400 { Ok(reply) } else { Err(Broken::Refused(reply)) };
@@ -129,7 +131,7 @@ impl Talk {
         Err(Broken::NotSmtp)
     }
 
-    /// A line without its end.
+    /// A line without its line end.
     async fn line(&mut self) -> Result<String, Broken> {
         let mut line = Vec::new();
         let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);

@@ -1,5 +1,5 @@
-//! TLS to the mail server. The authorities are those that this machine trusts, or those that
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+//! TLS to the mail server. Trusted authorities are those of the system, or those of `SSL_CERT_FILE`
+//! and `SSL_CERT_DIR`.
 
 use std::io;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::talk::Stream;
 
-/// Whom to trust.
+/// Trusted authorities.
 pub(super) struct Tls(TlsConnector);
 
 impl Tls {
-    /// Reads the authorities.
+    /// Loads the authorities.
     ///
     /// # Errors
     /// What the library says, where it offers no version of TLS.
     pub(super) fn new() -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        // One that cannot be read is one that vouches for nobody: the handshake says so.
+        // An unreadable one is ignored: the handshake then reports the untrusted certificate.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -31,7 +31,7 @@ impl Tls {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// The handshake with a host whose certificate must name it.
+    /// The handshake with a host, whose certificate must name it.
     pub(super) async fn handshake(
         &self,
         host: &str,

@@ -1,21 +1,21 @@
-//! What each mail says.
+//! The text of each mail.
 //!
-//! Names, account names and the texts of roles are strangers' words: they are made fit to show
-//! before they stand anywhere. A mail carries one link at most, and its subject never a token.
+//! Names, account names and the texts of roles are untrusted: they are sanitized before they are
+//! used. A mail has one link at most, and its subject never a token.
 
 use super::outgoing::{ActionLink, Content};
 use super::shown;
 use crate::clock::written_out;
 use crate::domain::{Email, EmailEnd, Timestamp, TwoStepNews, limits};
 
-/// The parts of a mail, before they become text and HTML.
+/// The parts of a mail, before they are rendered as text and HTML.
 pub(super) struct Words {
     pub(super) subject: String,
     /// What happened, and what it means.
     pub(super) paragraphs: Vec<String>,
-    /// What the link is for, and the link.
+    /// The label of the link, and the link.
     pub(super) link: Option<(&'static str, String)>,
-    /// The token, and until when it opens something.
+    /// The token, and when it expires.
     pub(super) code: Option<(String, String)>,
     /// What to do if it was not expected.
     pub(super) unexpected: &'static str,
@@ -135,16 +135,14 @@ impl Words {
             format!("{told} {} on KWIC, on {}.", account(account_name), written_out(at));
         let advice = match news {
             TwoStepNews::Guessed => {
-                "Was it not you? Nobody came in. Choose a new password by mail now: the sign-in \
-                 page sends the link."
+                "Was it not you? Nobody got in. Choose a new password now: the sign-in page sends you a link."
             }
             TwoStepNews::PasskeyCopied => {
-                "Nobody came in with it. Sign in with a code, remove the passkey, and choose a new \
+                "Nobody got in with it. Sign in with a code, remove the passkey, and choose a new \
                  password: somebody knows yours."
             }
             _ => {
-                "Was it not you? Choose a new password by mail now, and tell an administrator of \
-                 your team."
+                "Was it not you? Choose a new password now, with a link from the sign-in page, and tell an administrator of your team."
             }
         };
         Self::new(subject(title, account_name), vec![paragraph], advice)
@@ -152,7 +150,7 @@ impl Words {
 
     fn invite_wanted(account_name: &str, name: &str, email: &Email, team_link: &str) -> Self {
         let words = Self::new(
-            subject("A new link is wanted: ", account_name),
+            subject("A new link was requested: ", account_name),
             vec![format!(
                 "{} ({}) opened an invitation to the team of {} on KWIC that is no longer valid, \
                  and asks for a new link.",
@@ -182,7 +180,7 @@ impl Words {
             subject("Confirm the new address: ", account_name),
             vec![
                 format!(
-                    "The address of a sign-in to {} on KWIC is to become {}.",
+                    "The address of a sign-in to {} on KWIC is to be changed to {}.",
                     account(account_name),
                     shown::address(new_email),
                 ),
@@ -205,7 +203,7 @@ impl Words {
     }
 }
 
-/// Fixed words around an account's name, which gives way.
+/// A subject with an account's name, which is truncated if necessary.
 fn subject(before: &str, account_name: &str) -> String {
     const AFTER: &str = " on KWIC";
     let room = limits::MAIL_SUBJECT_CHARS_MAX.saturating_sub(before.len() + AFTER.len());
@@ -220,7 +218,7 @@ fn person(name: &str) -> String {
     shown::name(name, limits::MAIL_NAME_CHARS_MAX)
 }
 
-/// Who invites, where anybody is to be named.
+/// The inviter, if one can be named.
 fn inviter(name: Option<&str>, email: Option<&Email>) -> String {
     let name = name.map(person).filter(|name| !name.is_empty());
     match (name, email.map(shown::address)) {

@@ -1,26 +1,26 @@
 //! The most common passwords, embedded: what attackers try first.
 //!
-//! `common.txt` holds one password a line, lower case, in the order of their bytes: all of 4
+//! `common.txt` has one password on each line, in lower case, in the order of their bytes: all of 4
 //! characters or more in `passwords.json` of the npm package `@zxcvbn-ts/language-common` 4.1.3,
 //! copyright 2012-2016 Dan Wheeler and Dropbox, Inc. and 2021 @zxcvbn-ts, under the MIT licence
-//! (`common.LICENSE.txt`). Shorter ones are left out: no password is as short as they are.
+//! (`common.LICENSE.txt`). Shorter ones are left out, since no password may be that short.
 
 use std::sync::LazyLock;
 
 static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
-/// How a text stands to the list.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It is a common password.
     Listed,
     /// A longer one begins with it.
     Begins,
-    /// Neither, and nothing that begins with it is either.
+    /// Neither is it a common password, nor does one begin with it.
     Unknown,
 }
 
-/// Looks a text in lower case up.
+/// Looks up a text in lower case.
 pub(super) fn look_up(text: &str) -> Standing {
     let at = LINES.partition_point(|line| *line < text);
     match LINES.get(at) {

@@ -1,26 +1,26 @@
-//! How little a password may come down to: what it is worth once that is taken out of it which
-//! an attacker tries anyway.
+//! The strength of a password: its score after everything is discounted that an attacker tries
+//! first.
 //!
-//! A password is cut into pieces, in the way that makes it worth least. A piece is worth
+//! A password is cut into pieces so that the score is lowest. A piece scores
 //!
-//! | piece | worth |
+//! | piece | score |
 //! | --- | --- |
-//! | any character by itself | 1 |
+//! | any single character | 1 |
 //! | a word of the context, however long | 1 |
 //! | a common password of 4 characters or more | 3 |
 //! | 4 or more characters along the alphabet, the digits or a row of keys, either way | 1 |
-//! | what stands just before it, again and again as far as it goes | 1 |
+//! | a repetition of the text before it, as far as it goes | 1 |
 //! | digits and punctuation beside one of the two kinds of words, however many | 2 |
 //!
-//! so that `password1234567` is worth 4 and `correct horse battery staple` 15. It never judges by
-//! kinds of characters: random digits are worth as much as random letters.
+//! so that `password1234567` scores 4 and `correct horse battery staple` 15. Kinds of characters do
+//! not matter: random digits score as much as random letters.
 
 use super::common::{Standing, look_up};
 
-/// Fewer characters in a row are chance: `pin` and `tree` hold three and two.
+/// Shorter sequences are coincidence: `pin` and `tree` contain three and two.
 const RUN_MIN: usize = 4;
 
-/// What runs follow, either way: the alphabet, the digits, and rows of keys of the QWERTY, QWERTZ
+/// Sequences in both directions: the alphabet, the digits, and rows of keys of the QWERTY, QWERTZ
 /// and AZERTY layouts.
 const RUNS: [&str; 9] = [
     "abcdefghijklmnopqrstuvwxyz",
@@ -34,18 +34,18 @@ const RUNS: [&str; 9] = [
     "qsdfghjklm",
 ];
 
-/// What a password is worth, and what was found in it.
+/// The score of a password, and what was found in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Worth {
-    /// In characters that nobody could foresee.
+    /// In characters that cannot be predicted.
     pub(super) worth: usize,
-    /// Some of it are common passwords.
+    /// It contains common passwords.
     pub(super) listed: bool,
-    /// Some of it are words of the context.
+    /// It contains context words.
     pub(super) context: bool,
-    /// Some of it runs along the alphabet, the digits or a row of keys.
+    /// It contains sequences of the alphabet, the digits or a row of keys.
     pub(super) run: bool,
-    /// Some of it is there again and again.
+    /// It contains repetitions.
     pub(super) again: bool,
 }
 
@@ -59,7 +59,7 @@ enum Kind {
     Padding,
 }
 
-/// A piece of a text, to (and without) the character at `end`.
+/// A piece of a text, up to (and without) the character at `end`.
 #[derive(Clone, Copy)]
 struct Piece {
     end: usize,
@@ -83,14 +83,14 @@ impl Worth {
     }
 }
 
-/// What a text is worth, both it and the words of the context in lower case.
+/// The score of a text; it and the context words are in lower case.
 pub(super) fn worth(text: &[char], context: &[Vec<char>]) -> Worth {
     let words: Vec<Vec<Piece>> =
         (0..text.len()).map(|start| words_at(tail(text, start), start, context)).collect();
     let beside = beside_words(text, &words);
     let repeats = repeats(text);
-    // The least that all before a place is worth. A place is final when its turn comes, since
-    // pieces only go on.
+    // The lowest score of the text before each position. It is final when its turn comes, since
+    // pieces only go forward.
     let mut least: Vec<Option<Worth>> = vec![None; text.len() + 1];
     if let Some(first) = least.first_mut() {
         *first = Some(Worth::default());
@@ -117,7 +117,7 @@ fn tail(text: &[char], start: usize) -> &[char] {
     text.get(start..).unwrap_or_default()
 }
 
-/// Words of the context and common passwords that begin here.
+/// Context words and common passwords that begin here.
 fn words_at(rest: &[char], start: usize, context: &[Vec<char>]) -> Vec<Piece> {
     let mut words: Vec<Piece> = context
         .iter()
@@ -136,8 +136,8 @@ fn words_at(rest: &[char], start: usize, context: &[Vec<char>]) -> Vec<Piece> {
     words
 }
 
-/// Places where a word with a letter begins or ends. Common passwords of digits alone are left
-/// out, or else nearly every number would be padding of one.
+/// Positions where a word with a letter begins or ends. Common passwords of digits alone are left
+/// out, since nearly every number would be padding beside one.
 fn beside_words(text: &[char], words: &[Vec<Piece>]) -> Vec<bool> {
     let mut beside = vec![false; text.len() + 1];
     for (start, words) in words.iter().enumerate() {
@@ -155,7 +155,7 @@ fn beside_words(text: &[char], words: &[Vec<Piece>]) -> Vec<bool> {
     beside
 }
 
-/// Runs along the alphabet, the digits or a row of keys.
+/// Sequences of the alphabet, the digits or a row of keys.
 fn runs_at(text: &[char], start: usize) -> impl Iterator<Item = Piece> {
     let rest = tail(text, start);
     let along = |row: &mut dyn Iterator<Item = char>| {
@@ -170,11 +170,11 @@ fn runs_at(text: &[char], start: usize) -> impl Iterator<Item = Piece> {
     (RUN_MIN..=longest).map(move |length| Piece { end: start + length, kind: Kind::Run })
 }
 
-/// By where they begin: what stands just before, again at least once, as far as it goes.
+/// Repetitions by position: the text just before, repeated at least once, as far as it goes.
 fn repeats(text: &[char]) -> Vec<Vec<Piece>> {
     let mut repeats = vec![Vec::new(); text.len()];
     for period in 1..text.len() {
-        // How far the text goes on as it did a period before: known from right to left.
+        // How far the text repeats itself with this period, computed from right to left.
         let mut length = 0;
         for (start, repeats) in repeats.iter_mut().enumerate().skip(period).rev() {
             let same = text.get(start) == text.get(start - period);
@@ -187,7 +187,7 @@ fn repeats(text: &[char]) -> Vec<Vec<Piece>> {
     repeats
 }
 
-/// Digits and punctuation with a word before or behind them.
+/// Digits and punctuation beside a word.
 fn padding_at(text: &[char], start: usize, beside: &[bool]) -> impl Iterator<Item = Piece> {
     let is_beside = |place: usize| beside.get(place).copied().unwrap_or(false);
     let follows = is_beside(start);

@@ -1,8 +1,8 @@
-//! Hashing with argon2id (RFC 9106), behind a gate.
+//! Password hashing with argon2id (RFC 9106), with limited concurrency.
 //!
-//! A run takes memory and a core for some ten milliseconds, so that few run at once, few wait, and
-//! all run on threads for work that blocks. Each question costs one run, also where there is nothing
-//! to compare with. Never says whose password it was, and never keeps one.
+//! A hash takes memory and a core for some ten milliseconds, so few run concurrently, few wait, and
+//! all run on threads for blocking work. Each check costs one hash, even if there is nothing to
+//! compare with. Never keeps a password.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,29 +24,29 @@ const TAG_BYTES: usize = 32;
 /// One lane: a run is one thread.
 const LANES: u32 = 1;
 
-/// Makes and compares hashes; clones share one gate.
+/// Makes and verifies hashes; clones share the limit.
 #[derive(Clone)]
 pub struct Hasher(Arc<Shared>);
 
 struct Shared {
     params: Params,
-    /// Runs under way or waiting: who finds no place is sent away.
+    /// Running and waiting hashes: further ones are refused.
     places: Arc<Semaphore>,
-    /// Runs under way.
+    /// Running hashes.
     permits: Arc<Semaphore>,
     at_once: u32,
-    /// Memory of runs that are over, for the next ones: as many as may go on at once. Given back each
-    /// time, it would stay with the allocator, once for each thread.
+    /// Memory of finished hashes, for reuse: as many as may run concurrently. If it were freed each
+    /// time, the allocator would keep it once for each thread.
     spare: Mutex<Vec<Vec<Block>>>,
     runs: AtomicU64,
 }
 
-/// What a comparison showed.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Whether it is the password.
+    /// Whether the password is correct.
     pub matches: bool,
-    /// Whether it is, and its hash is weaker than new ones: hash it again.
+    /// Whether it is correct and its hash is weaker than new ones: hash it again.
     pub rehash: bool,
 }
 
@@ -57,8 +57,8 @@ impl fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// New hashes take this much memory and so many passes; so many runs go on at once, at least
-    /// one. `passwords.*` of the configuration and [`Self::runs_here`].
+    /// New hashes use this much memory and this many passes; this many run concurrently, at least
+    /// one. See `passwords.*` of the configuration and [`Self::runs_here`].
     ///
     /// # Errors
     /// `Internal`, when argon2id does not take the parameters; the configuration lets none through.
@@ -76,8 +76,8 @@ impl Hasher {
         })))
     }
 
-    /// The least that argon2id takes, for tests and simulations. Never for a person's password: a
-    /// stolen hash of it falls in no time.
+    /// The minimum of argon2id, for tests and simulations. Not for real passwords: such a hash is
+    /// cracked quickly.
     ///
     /// # Errors
     /// None, in truth: as [`Self::new`].
@@ -91,7 +91,7 @@ impl Hasher {
         available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
     }
 
-    /// A new hash in the PHC string format, with a salt of its own.
+    /// A new hash in the PHC string format, with a random salt.
     ///
     /// # Errors
     /// `Busy`, when too many wait already; `Internal`, when there is no memory or no randomness.
@@ -109,8 +109,8 @@ impl Hasher {
         Ok(hash.to_string())
     }
 
-    /// Compares with a stored hash. One that is damaged matches nothing, costs a run like any
-    /// other, and is told to the log.
+    /// Verifies against a stored hash. A damaged one matches nothing, costs as much as any other,
+    /// and is logged.
     ///
     /// # Errors
     /// As [`Self::hash`].
@@ -130,8 +130,8 @@ impl Hasher {
         Ok(Verified { matches, rehash: matches && weaker })
     }
 
-    /// What [`Self::verify`] costs, where there is nobody, or nobody who may sign in. Nothing is
-    /// compared: the run is all that shows outside.
+    /// Costs as much as [`Self::verify`], for an unknown member, or one who may not sign in.
+    /// Compares nothing.
     ///
     /// # Errors
     /// As [`Self::hash`].
@@ -140,7 +140,7 @@ impl Hasher {
         self.run(password, self.0.params.clone(), salt).await.map(drop)
     }
 
-    /// How often argon2id has run to its end: what each path costs can be counted.
+    /// How many hashes were computed, to count the cost of each path in tests.
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.0.runs.load(Ordering::Relaxed)
@@ -161,14 +161,14 @@ impl Hasher {
                 "too many people sign in at this moment: try again in a few seconds",
             )
         })?;
-        // A stored hash may ask for more memory than new ones take: its run goes alone.
+        // A stored hash may need more memory than new ones: it runs alone.
         let alone = params.block_count() > shared.params.block_count();
         let permits = if alone { shared.at_once } else { 1 };
         let permit = Arc::clone(&shared.permits)
             .acquire_many_owned(permits)
             .await
             .map_err(|_| Failure::internal("the gate of the hasher is closed"))?;
-        // The permit goes with the work: who hangs up stops waiting, but frees no core.
+        // The permit belongs to the work: a client that disconnects does not free a core.
         let work = move || {
             let tag = shared.derive(&password, params, salt);
             shared.runs.fetch_add(1, Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl Shared {
         Output::new(&tag).map_err(|fault| Failure::internal(format!("argon2id: {fault}")))
     }
 
-    /// Room for a run: as much as a new hash takes, or more where a stored one asks for it.
+    /// Memory for a hash: as much as a new one needs, or more if a stored one does.
     fn memory(&self, blocks: usize) -> Result<Vec<Block>, Failure> {
         let usual = self.params.block_count();
         if blocks <= usual
@@ -224,7 +224,7 @@ impl Shared {
     }
 }
 
-/// A stored hash that this file made.
+/// A stored hash in the format of this program.
 struct Stored {
     params: Params,
     salt: Salt,
@@ -232,8 +232,8 @@ struct Stored {
 }
 
 impl Stored {
-    /// `None` for everything else. What a damaged one may ask for is bounded, or it would take all
-    /// memory there is.
+    /// `None` for everything else. The parameters of a damaged one are limited; otherwise it could
+    /// use up all memory.
     fn read(phc: &str) -> Option<Self> {
         let hash = PasswordHash::new(phc).ok()?;
         let number = |name| hash.params.get_decimal(name);
@@ -431,7 +431,7 @@ mod tests {
                 run.await.unwrap().unwrap();
             }
         };
-        // Both at once, however busy the machine is.
+        // Both run concurrently, however busy the machine is.
         *hasher.0.spare() = vec![vec![Block::new(); 64], vec![Block::new(); 64]];
         let first = kept();
         many().await;

@@ -1,8 +1,7 @@
-//! What a password must be when it is chosen.
+//! The rules for a new password.
 //!
-//! NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 section 6.2: a length, and a comparison with
-//! what attackers try first. No mixes of characters are asked for, and none is refused. Never used
-//! where a password is only tried.
+//! NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 section 6.2: a length, and a comparison with what
+//! attackers try first. No composition rules. Not used when a password is only tried.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -11,34 +10,34 @@ use super::common::{Standing, look_up};
 use super::easy::{Worth, worth};
 use crate::domain::{AccountSlug, Email, Failure, limits};
 
-/// What a password must be worth, as `easy` reckons: 8 of 15 characters, so that two common
-/// passwords side by side are too little and three words are enough.
+/// The minimum score of a password: 8 of 15 characters, so that two common passwords in a row are
+/// not enough and three words are.
 const WORTH_MIN: usize = 8;
-/// The same beside a second factor: 6 of 8 characters.
+/// The same with a second factor: 6 of 8 characters.
 const WORTH_MIN_WITH_SECOND_FACTOR: usize = 6;
-/// Shorter words of the context are chance in any text.
+/// Shorter context words occur by coincidence.
 const CONTEXT_CHARS_MIN: usize = 3;
 /// The service's own names (ASVS 6.2.11).
 const SERVICE: [&str; 2] = ["kwic", "whatsapp"];
 
-/// Whose password it will be, and what that person's attacker knows.
+/// The context of a new password, which an attacker may know.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
-    /// Whether a second factor is enforced at each sign-in.
+    /// Whether a second factor is required at each sign-in.
     pub second_factor: bool,
     /// The account.
     pub account: &'c AccountSlug,
-    /// The account's name for people.
+    /// The account's display name.
     pub account_name: &'c str,
-    /// The person's given name.
+    /// The person's first name.
     pub first_name: &'c str,
-    /// The person's family name.
+    /// The person's last name.
     pub last_name: &'c str,
     /// The person's address.
     pub email: &'c Email,
 }
 
-/// The shortest password in code points, by whether a second factor is enforced.
+/// The minimum length in code points, by whether a second factor is required.
 #[must_use]
 pub const fn chars_min(second_factor: bool) -> usize {
     if second_factor {
@@ -48,7 +47,7 @@ pub const fn chars_min(second_factor: bool) -> usize {
     }
 }
 
-/// Judges a password that is being chosen.
+/// Checks a new password.
 ///
 /// # Errors
 /// `Invalid` for the field `password`, with the rule and what to do. Shows nothing of the password.
@@ -97,7 +96,7 @@ fn what(found: Worth) -> String {
     }
 }
 
-/// The words of the context, in lower case: each name whole and part by part.
+/// The context words, in lower case: each name as a whole and its parts.
 fn words(context: &Context<'_>) -> Vec<Vec<char>> {
     let (local, domain) = context.email.key().rsplit_once('@').unwrap_or_default();
     let names = [
@@ -126,7 +125,7 @@ fn words(context: &Context<'_>) -> Vec<Vec<char>> {
 mod tests {
     use super::*;
 
-    /// Judged for Anna Meier of Globex Trading.
+    /// Checked for Anna Meier of Globex Trading.
     fn judge(text: &str, second_factor: bool) -> Result<(), String> {
         let context = Context {
             second_factor,

@@ -1,4 +1,4 @@
-//! Why a policy folder is not read: it is at fault and refused, or something else is, which may pass.
+//! Why a policy folder was not read: a fault of the folder, which is refused, or a transient error.
 
 use std::io;
 use std::path::Path;
@@ -25,12 +25,13 @@ fn unreadable(fault: &io::Error, message: String) -> Failure {
     }
 }
 
-/// What may pass without a change of the folder.
+/// A transient failure.
 pub(super) fn unread(message: String) -> Failure {
     Failure::new(Kind::Busy, "policies_unread", message)
 }
 
-/// Whether something in the folder is at fault, and not the disk, or a bound of this process or host.
+/// Whether the error is caused by the folder's contents, and not by the disk or a limit of this
+/// process or host.
 fn is_of_the_folder(fault: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let Some(code) = fault.raw_os_error() else { return true };
@@ -47,7 +48,7 @@ const LINKS_IN_A_CIRCLE: i32 = 40;
 #[cfg(not(target_os = "linux"))]
 const LINKS_IN_A_CIRCLE: i32 = 62;
 
-/// A fault of one file, as the gate tells one: its path inside the folder first.
+/// A fault of one file, in the format of other faults: its path inside the folder first.
 pub(super) fn of_file(name: &str, message: &str) -> Failure {
     refused(format!("{}: {message}", printable(name)))
 }

@@ -1,7 +1,6 @@
-//! Reads one file of a policy folder: a regular one inside the folder, and no more of it than is
-//! allowed.
+//! Reads one file of a policy folder: a regular file inside the folder, up to the size limit.
 //!
-//! Opens nothing that could wait, do something, or be of somebody else.
+//! Opens nothing that could block, have side effects, or be outside the folder.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -17,9 +16,9 @@ use crate::domain::{Failure, limits};
 /// Bytes of a file that is not loaded.
 const HEAD: u64 = policy_place::HEAD as u64;
 
-/// Reads one regular file inside the folder's real path, and no more bytes than are allowed: what
-/// the size says may change, and under `/proc` it is 0. Of a file that is not loaded, only the beginning;
-/// nothing where there is none any more. What was read is taken off the room.
+/// Reads one regular file inside the folder's real path, up to the size limit: the reported size
+/// may change, and under `/proc` it is 0. Of a file that is not loaded, only the beginning; nothing
+/// if it no longer exists. The bytes are subtracted from the remaining room.
 pub(super) fn read_file(
     root: &Path,
     found: &Found,
@@ -33,7 +32,7 @@ pub(super) fn read_file(
     }
     let real = path.canonicalize().map_err(unreadable)?;
     inside(root, &real, name)?;
-    // Before it is opened: opening a device can do something, opening a named pipe waits.
+    // Before opening: opening a device can have effects, opening a named pipe blocks.
     regular(&fs::symlink_metadata(&real).map_err(unreadable)?, name)?;
     let file = open(root, &real, name)?;
     let is_loaded = Place::of(name).is_some();
@@ -49,8 +48,8 @@ pub(super) fn read_file(
     Ok(Some(bytes))
 }
 
-/// Opens what was a regular file inside the folder, and waits for nothing: meanwhile, something else may
-/// have been put there.
+/// Opens what was a regular file inside the folder, without blocking: it may have been replaced
+/// meanwhile.
 fn open(root: &Path, real: &Path, name: &str) -> Result<File, Failure> {
     let unreadable = |fault: io::Error| file_unreadable(name, &fault);
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(real);
@@ -73,7 +72,7 @@ fn too_large(name: &str) -> Failure {
     )
 }
 
-/// `O_NONBLOCK`: without it, opening a named pipe that nobody writes to waits for ever.
+/// `O_NONBLOCK`: without it, opening a named pipe without a writer blocks.
 #[cfg(target_os = "linux")]
 const NONBLOCK: i32 = 0o4000;
 #[cfg(not(target_os = "linux"))]

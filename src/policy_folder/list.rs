@@ -1,7 +1,7 @@
-//! What is in a policy folder, found without leaving it and within one bound on all that is looked at.
+//! Lists a policy folder without leaving it, within one limit on the number of entries.
 //!
-//! Opens no file. Links to folders are followed only where they stay inside the folder's real path:
-//! what is behind another is not even named.
+//! Opens no file. Links to folders are followed only if they stay inside the folder's real path:
+//! what is behind another link is not even named.
 
 use std::fs;
 use std::io;
@@ -12,28 +12,28 @@ use crate::domain::policy_place::{hidden, is_hidden, is_kept_by_a_program};
 use crate::domain::printable::printable;
 use crate::domain::{Failure, limits};
 
-/// Most folders inside each other that are looked at, for policies in hidden ones.
+/// The maximum depth of folders that are searched for policies in hidden ones.
 const LEVELS_MAX: usize = 8;
 
-/// What was found.
+/// The result of a listing.
 pub(super) struct Listed {
     /// The folder's real path.
     pub(super) root: PathBuf,
     pub(super) files: Vec<Found>,
-    /// Hidden paths that look like policies, and why each is a fault.
+    /// Hidden paths that look like policies, with the reason why each is a fault.
     pub(super) misplaced: Vec<(String, String)>,
-    /// What is said of files that are passed over.
+    /// Notes about ignored files.
     pub(super) notes: Vec<String>,
 }
 
-/// One visible file, or whatever else is no folder.
+/// One visible file, or any other entry except a folder.
 pub(super) struct Found {
     /// The path inside the folder.
     pub(super) name: String,
     pub(super) path: PathBuf,
 }
 
-/// Every file of the folder and of its folders.
+/// Lists the files of the folder and of its subfolders.
 pub(super) fn list(dir: &Path) -> Result<Listed, Failure> {
     let root = dir.canonicalize().map_err(|fault| folder_unreadable(dir, &fault))?;
     let listed =
@@ -48,13 +48,13 @@ pub(super) fn list(dir: &Path) -> Result<Listed, Failure> {
 
 struct Walk<'d> {
     dir: &'d Path,
-    /// How many further entries may be looked at.
+    /// How many further entries may be examined.
     room: usize,
     listed: Listed,
 }
 
 impl Walk<'_> {
-    /// The folder itself and those in it, hidden or not.
+    /// The folder itself and its subfolders, hidden or not.
     fn visible(&mut self, entries: Vec<Found>, level: usize) -> Result<(), Failure> {
         for entry in entries {
             if is_hidden(last(&entry.name)) {
@@ -67,7 +67,7 @@ impl Walk<'_> {
                     let inside = self.entries(&entry.name, &real).map_err(unreadable(&entry))??;
                     self.visible(inside, 2)?;
                 }
-                // Passed over, a `forbid` in it would silently be none.
+                // If it were ignored, a `forbid` in it would silently have no effect.
                 Some(_) => {
                     let name = printable(&entry.name);
                     let parent = name.split('/').next().unwrap_or_default();
@@ -80,8 +80,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What is not loaded, and is a fault where somebody could take it for a policy that counts. No
-    /// link is followed: what is inside the folder is found without.
+    /// A hidden file is not loaded, and is a fault if it could be taken for an active policy. Links
+    /// are not followed: their targets inside the folder are found anyway.
     fn hidden(&mut self, entry: &Found, level: usize) -> Result<(), Failure> {
         let Found { name, path } = entry;
         let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
@@ -93,11 +93,11 @@ impl Walk<'_> {
                 return Err(of_file(
                     name,
                     &format!(
-                        "is the {level}th folder inside another, and no more are looked at: move the hidden folder that it is in out of the policy folder"
+                        "is nested {level} folders deep, deeper than is checked: move the hidden folder that it is in out of the policy folder"
                     ),
                 ));
             }
-            // One that is closed holds nothing that was ever loaded.
+            // An unreadable folder never contained anything that was loaded.
             let Ok(inside) = self.entries(name, path) else { return Ok(()) };
             return inside?.iter().try_for_each(|entry| self.hidden(entry, level + 1));
         }
@@ -111,10 +111,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The real path of a folder, or of the one that a link leads to; nothing for anything else.
+    /// The real path of a folder, or of the target of a link to one; nothing for anything else.
     fn folder_behind(&self, entry: &Found) -> Result<Option<PathBuf>, Failure> {
         let meta = match fs::symlink_metadata(&entry.path) {
-            // It has just gone: reading it reports that.
+            // It has just been deleted: reading it reports that.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
             meta => meta.map_err(unreadable(entry))?,
         };
@@ -130,7 +130,7 @@ impl Walk<'_> {
         Ok(is_folder.then_some(real))
     }
 
-    /// The entries of one folder, sorted. Each counts, however often it is met.
+    /// The entries of one folder, sorted. Each counts towards the limit.
     fn entries(&mut self, name: &str, real: &Path) -> io::Result<Result<Vec<Found>, Failure>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(real)? {
@@ -141,7 +141,7 @@ impl Walk<'_> {
             let name = if name.is_empty() { own } else { format!("{name}/{own}") };
             found.push(Found { name, path: entry.path() });
         }
-        // Where a folder on the way became a link meanwhile, these are of another one.
+        // If a folder on the path became a link meanwhile, these are another folder's.
         if real.canonicalize()? != real {
             return Err(io::Error::other("it changes while it is read"));
         }
@@ -157,7 +157,7 @@ impl Walk<'_> {
             }
         };
         refused(format!(
-            "{place} holds more than {} files and folders, with the hidden ones and those that links lead to: move out of it what is no policy",
+            "{place} holds more than {} files and folders, including hidden ones and those behind links: move out of it what is not a policy",
             limits::POLICY_ENTRIES_MAX
         ))
     }
@@ -171,7 +171,7 @@ fn unreadable(entry: &Found) -> impl Fn(io::Error) -> Failure {
     |fault| file_unreadable(&entry.name, &fault)
 }
 
-/// Whether what a link leads to is part of the folder.
+/// Whether the target of a link is inside the folder.
 pub(super) fn inside(root: &Path, real: &Path, name: &str) -> Result<(), Failure> {
     match real.starts_with(root) {
         true => Ok(()),
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(notes, ["`rules/.a.cedar.swp` is hidden or a backup copy: it is not loaded"]);
         fs::create_dir_all(home.path().join(".a/b/c/d/e/f/g/h")).unwrap();
         let told = fault(home.path());
-        assert!(told.starts_with(".a/b/c/d/e/f/g/h: is the 8th folder"), "{told}");
+        assert!(told.starts_with(".a/b/c/d/e/f/g/h: is nested 8 folders deep"), "{told}");
     }
 
     #[test]

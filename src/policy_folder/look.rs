@@ -1,8 +1,8 @@
-//! What a policy folder looks like from outside: equal while nothing changes that counts.
+//! The fingerprint of a policy folder: equal as long as nothing relevant changes.
 //!
-//! Of a file whose name says that it is loaded, or is a fault, it looks at identity, size and times, behind
-//! every link. Any other counts only where it holds a policy: it is opened when it has changed, so that
-//! a log beside the policies causes no reload.
+//! For files that are loaded, or that would be a fault: identity, size and times, behind every
+//! link. Any other file is relevant only if it contains a policy: it is opened when it has changed,
+//! so that a log beside the policies causes no reload.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -16,17 +16,17 @@ use crate::domain::digest::Hasher;
 use crate::domain::policy_place::{Place, misplaced};
 use crate::domain::{Digest, Failure, limits};
 
-/// Looks at one folder, and remembers which files do not count.
+/// Fingerprints one folder, and remembers which files are irrelevant.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     known: HashMap<PathBuf, (Stamp, bool)>,
 }
 
-/// What differs when a file is another, or was written to.
+/// Differs when a file was replaced or modified.
 type Stamp = [u8; 64];
 
 impl Look {
-    /// A file that cannot be looked at, or read where it must be, is part of the picture.
+    /// A file that cannot be examined, or read if required, is part of the fingerprint.
     pub(super) fn fingerprint(&mut self, dir: &Path) -> Digest {
         let mut hasher = Hasher::default();
         match list(dir) {

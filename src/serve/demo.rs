@@ -1,7 +1,7 @@
-//! `serve --demo`: an account with one member for each role and a team around them, in memory, with
-//! a month behind it; and two lines to try.
+//! `serve --demo`: an account with one member for each role, in memory, with a month of history;
+//! and two example requests.
 //!
-//! Reads roles and actions from the live policies like everybody else; knows none by name.
+//! Reads roles and actions from the live policies; knows none by name.
 
 mod past;
 mod people;
@@ -22,15 +22,15 @@ use crate::policy_folder;
 use crate::telemetry::log::say;
 
 const ACCOUNT: &str = "demo";
-/// Printed beside the members: it guards nothing but a demonstration.
+/// Printed with the members: it protects only a demonstration.
 const PASSWORD: &str = "only for a look around";
 
-/// The clock that a demonstration begins by.
+/// The initial clock of a demonstration.
 pub(super) fn clock() -> Clock {
     Clock::behind(MONTH)
 }
 
-/// Makes the account, its members, and what they did in a month.
+/// Creates the account, its members, and a month of history.
 ///
 /// # Errors
 /// Those of the store.
@@ -64,7 +64,7 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
     refresh::settled(app, app.store.revision().await?).await
 }
 
-/// Shows what is told where a folder was refused: a real fault, of policies that nobody has.
+/// Shows the message of a refused folder: a real fault, of invented policies.
 fn refuse_a_reload(app: &App) {
     let broken = |(path, bytes): (&str, &[u8])| {
         let slip: &[u8] = match path.starts_with("roles/") {
@@ -89,7 +89,7 @@ fn member_of(role: &RoleId) -> String {
     format!("demo-{role}")
 }
 
-/// Says who there is, and prints a `curl` line that gets an allow and one that gets a deny.
+/// Prints the members, and a `curl` line that gets an allow and one that gets a deny.
 pub(super) fn introduce(app: &App, places: &[(&str, String)]) {
     let policies = app.policies.load();
     say("");
@@ -116,11 +116,11 @@ pub(super) fn introduce(app: &App, places: &[(&str, String)]) {
     say("");
 }
 
-/// A role with what it may do, and another role with the same that it may not.
+/// A role with an action that it may do, and another role that may not.
 type Example = (RoleId, String, String);
 
 fn examples(matrix: &Matrix) -> Option<[Example; 2]> {
-    // The row that most roles are told apart by makes the better example.
+    // An action that few roles may do is the better example.
     let few = |row: &&crate::engine::MatrixRow| {
         row.cells.iter().filter(|cell| **cell == Cell::Allowed).count()
     };
@@ -128,7 +128,7 @@ fn examples(matrix: &Matrix) -> Option<[Example; 2]> {
         .rows
         .iter()
         .filter(|row| row.cells.contains(&Cell::Allowed) && row.cells.contains(&Cell::Denied))
-        // An account or a member would have to be one that there is.
+        // An account or a member would have to exist.
         .filter(|row| !matches!(row.resource.as_str(), "account" | "user"))
         .min_by_key(|row| few(row).abs_diff(2))?;
     let role = |wanted: Cell| {

@@ -1,7 +1,7 @@
-//! What is done to a data folder that no sidecar serves: a backup of it, and a backup put back.
+//! Offline operations on a data folder that no sidecar uses: backup and restore.
 //!
-//! Loses nothing: what was there is kept beside. Holds `admin.sock` and the store's lock until it is
-//! done, so that no sidecar starts meanwhile.
+//! Loses nothing: the previous files are kept under other names. Holds `admin.sock` and the store's
+//! lock until it is done, so that no sidecar starts meanwhile.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -42,21 +42,21 @@ const ASKED_PIECES_MAX: usize = 1000;
 /// A backup that was put back.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The revision that the store was put back to.
+    /// The restored revision.
     pub revision: Revision,
     /// When the backup was made.
     pub taken: Timestamp,
-    /// What ended.
+    /// What was ended.
     pub undone: Undone,
-    /// Invites that may be accepted, and whose link cannot be made again: by a key that is not there.
+    /// Open invites whose link cannot be derived again, since its key is missing.
     pub invites_without_key: u64,
-    /// Secrets of second factors whose key is not there.
+    /// Second-factor secrets whose key is missing.
     pub secrets_without_key: usize,
-    /// Where what was there lies now.
+    /// The paths of the previous files.
     pub kept: Vec<PathBuf>,
 }
 
-/// Makes a backup of a data folder that no sidecar serves.
+/// Makes a backup of a data folder that no sidecar uses.
 ///
 /// # Errors
 /// As [`backup::write`]; a sentence that says what to do, when a sidecar runs, or there is no store.
@@ -76,9 +76,8 @@ pub async fn back_up(config: &Config, to: &Path) -> Result<Taken, Failure> {
     backup::write(to, &config.data, Vec::new(), Clock::System.now(), copy).await
 }
 
-/// Puts a backup in the place of what there is: its keys too, unless it was read without them.
-/// Whoever was signed in then, or holds an API token or a link to a new password or address of then,
-/// cannot come in by it.
+/// Restores a backup, with its keys unless it was read without them. Sessions, API tokens and links
+/// to a new password or address of that time end.
 ///
 /// # Errors
 /// A sentence that says what to do, when a sidecar runs, the backup is damaged, or the disk fails.
@@ -112,7 +111,7 @@ fn keys_of(config: &Config) -> PathBuf {
     config.data.join("keys")
 }
 
-/// Whoever runs this.
+/// The current user.
 fn owner(own: &Path) -> Result<u32, Failure> {
     fs::metadata(own).map(|meta| meta.uid()).map_err(|fault| failed(own, &fault))
 }
@@ -128,7 +127,7 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
     Ok(count)
 }
 
-/// The data folder while it is ours.
+/// Exclusive access to the data folder.
 struct Alone {
     _socket: Arc<SocketFile>,
     /// Locked as a running sidecar locks it.
@@ -241,17 +240,17 @@ fn served(what: &Path) -> Failure {
     )
 }
 
-/// What is to take the place of what there is. Dropped before that, it is taken away.
+/// The prepared files. Removed when dropped before they are in place.
 struct Staged<'c> {
     config: &'c Config,
     store: PathBuf,
-    /// `None`, where the keys that are there stay.
+    /// `None` if the current keys stay.
     keys: Option<PathBuf>,
 }
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        // From then on the next start finishes it.
+        // From then on the next start completes it.
         if !pending::is_there(&self.config.data) {
             let _ = fs::remove_file(&self.store);
             self.keys.iter().for_each(|keys| drop(fs::remove_dir_all(keys)));
@@ -262,11 +261,11 @@ impl Drop for Staged<'_> {
 impl<'c> Staged<'c> {
     fn of(config: &'c Config, backup: &Backup, with_keys: bool) -> Result<Self, Failure> {
         let keys = keys_of(config);
-        // Where all of them are there, others that are there too may open what is newer.
+        // If the folder has all of them, it may have newer ones too, which are still needed.
         let stay = !with_keys || backup.keys_are_in(&keys);
         let store = staged(&config.store.path)?;
         let keys = if stay { None } else { Some(staged(&keys)?) };
-        // Of a restore that was cut off.
+        // Left by an interrupted restore.
         [Some(&store), keys.as_ref()].into_iter().flatten().try_for_each(|path| clear(path))?;
         let staged = Self { config, store, keys };
         backup.put_store(&staged.store)?;
@@ -274,8 +273,8 @@ impl<'c> Staged<'c> {
         Ok(staged)
     }
 
-    /// Moves everything into place; answers where what was there is kept. There is a whole store
-    /// under the name at every moment, and once the first step is done, the last one will be.
+    /// Moves everything into place; returns where the previous files are kept. There is a complete
+    /// store under the name at every moment, and once the first step is done, the others will be.
     fn take_place(&self) -> Result<Vec<PathBuf>, Failure> {
         let Config { data, .. } = self.config;
         let mark = mark(Clock::System.now());

@@ -6,20 +6,20 @@
 use super::two_step::StepUp;
 use crate::domain::{ApiToken, Version};
 
-/// A token that is to be made.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct NewApiToken {
-    /// The token; its time begins with the transaction.
+    /// The token; its lifetime begins with the transaction.
     pub token: ApiToken,
-    /// What was checked of its maker.
+    /// What was checked of its creator.
     pub maker: Maker,
 }
 
-/// How a member comes to be the maker of a token.
+/// The creator of a token.
 #[derive(Clone, Debug)]
 pub enum Maker {
-    /// Makes it, and has shown again who it is.
+    /// Creates it, and has re-authenticated.
     Own(StepUp),
-    /// Was named by the operator of the sidecar, in the version that was judged.
+    /// Was named by the operator of the sidecar, in the version that was checked.
     Named(Version),
 }

@@ -2,8 +2,7 @@
 //!
 //! Works on files and rows; the layout of a backup folder is the caller's.
 
-/// What somebody could come in by when the copy was made, and must not now: it may have been ended
-/// since.
+/// What was valid when the copy was made and must end now, since it may have been revoked since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Undone {
     /// Sessions that ended.
@@ -14,10 +13,10 @@ pub struct Undone {
     pub links: u64,
 }
 
-/// What was erased may still lie in freed pages of the file, which a start writes anew.
+/// Erased data may still be in freed pages of the file, until a start rewrites it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErasedLeft {
-    /// The next start does it.
+    /// The next start will rewrite it.
     UntilStart,
     /// The last start could not, for this reason.
     Failed(String),

@@ -1,37 +1,37 @@
-//! By whom a change is made, and what was judged before it: data that the transaction holds
-//! against what it finds.
+//! Who makes a change, and its preconditions (optimistic lock): what was checked before, and is
+//! checked again in the transaction.
 //!
-//! Judges nothing itself: which roles administer is the engine's to say.
+//! The engine decides which roles administer an account.
 
 use std::collections::BTreeSet;
 
 use crate::domain::{Actor, Failure, Kind, RoleId, Version};
 
-/// The code of a refusal that goes away when the right is judged anew.
+/// The code of a refusal that can be resolved by checking the right again.
 pub const MOVED_ON: &str = "moved_on";
 
-/// By whom, and by which judgement.
+/// The actor of a change, with the preconditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// Who, for the audit log. A member who acts by a right must still be active.
+    /// The actor, for the audit log. A member who acts by a right must still be active.
     pub actor: Actor,
-    /// The version of the acting member's record that the right was judged by; `None` where the
-    /// right does not rest on a role, as for the operator of the sidecar.
+    /// The version of the actor's record that was checked; `None` if the right does not depend on a
+    /// role, as for the operator of the sidecar.
     pub version: Option<Version>,
-    /// The roles whose active members administer their account, by the live policies: the last
-    /// such member stays. Empty where no role does.
+    /// The roles whose active members administer their account, by the live policies: the last such
+    /// member stays. Empty if no role does.
     pub administering: BTreeSet<RoleId>,
 }
 
 impl By {
-    /// By somebody whose right rests on no role, where no role administers.
+    /// For an actor without a role, if no role administers.
     #[must_use]
     pub const fn actor(actor: Actor) -> Self {
         Self { actor, version: None, administering: BTreeSet::new() }
     }
 }
 
-/// The refusal of a change whose judgement is out of date.
+/// The refusal of a change whose preconditions have changed.
 #[must_use]
 pub fn moved_on() -> Failure {
     Failure::new(

@@ -1,6 +1,6 @@
-//! The change feed: what every committed change did, in the order of revisions, without gaps.
+//! The change feed: every committed change, in the order of revisions, without gaps.
 //!
-//! Carries records after the change, never who may see them.
+//! Carries the records after the change; does not restrict who sees them.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 
 pub use crate::domain::{Change, Loaded, Row};
 
-/// Receives changes in order. Unbounded: a change that was acknowledged must reach its followers,
-/// and the store's own pace bounds how many there are.
+/// Receives changes in order. Unbounded: an acknowledged change must reach its subscribers, and the
+/// store's own pace limits their number.
 pub type Follower = mpsc::UnboundedReceiver<Arc<Change>>;
 
-/// Everybody who follows.
+/// All subscribers.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Vec<mpsc::UnboundedSender<Arc<Change>>>);
 
@@ -23,7 +23,7 @@ impl Followers {
         follower
     }
 
-    /// Tells everybody; whoever is gone is forgotten.
+    /// Sends to all subscribers; closed ones are removed.
     pub(super) fn publish(&mut self, change: Change) {
         let change = Arc::new(change);
         self.0.retain(|follower| follower.send(Arc::clone(&change)).is_ok());

@@ -9,102 +9,102 @@ use crate::domain::{
     InviteState, KeyId, MemberId, Name, RoleId, Timestamp, TokenHash, Version,
 };
 
-/// What a new invite is made of. Its link is of [`Generation::FIRST`].
+/// The data of a new invite. Its link is of [`Generation::FIRST`].
 #[derive(Clone, Debug)]
 pub struct NewInvite {
     /// A new id.
     pub id: InviteId,
     /// The account.
     pub account: AccountSlug,
-    /// Where the link goes.
+    /// The address of the link.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role that it gives.
     pub role: RoleId,
     /// Its first link.
     pub link: NewInviteLink,
-    /// Makes a repeated call answer the invite of the first one.
+    /// Makes a repeated call return the invite of the first one.
     pub idempotency: Option<Idempotency>,
 }
 
 /// A new link of an invite.
 #[derive(Clone, Debug)]
 pub struct NewInviteLink {
-    /// The generation that the token was derived for: the one after the invite's own.
+    /// The generation of the token: the one after the invite's own.
     pub generation: Generation,
-    /// The key that it was derived with.
+    /// The key from which it is derived.
     pub key: KeyId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// From when on it cannot be accepted.
+    /// When it expires.
     pub expires: Timestamp,
-    /// The letter that carries it; `None` where no mail is sent.
+    /// Its letter; `None` if no mail is sent.
     pub letter: Option<NewLetter>,
 }
 
-/// What tells a repeated call from another one.
+/// Identifies a repeated call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// The caller's own, so that no other caller can guess at it.
+    /// In the caller's own namespace, so that no other caller can guess it.
     pub key: IdempotencyKey,
     /// The digest of the call.
     pub request: Digest,
 }
 
-/// Which invite, and in which version the caller saw it.
+/// An invite, and the version that the caller has seen.
 #[derive(Clone, Copy, Debug)]
 pub struct InviteTarget<'a> {
-    /// The account the caller speaks for: an invite of another one is `NotFound`.
+    /// The account of the caller: an invite of another one is `NotFound`.
     pub account: &'a AccountSlug,
     /// The invite.
     pub id: &'a InviteId,
-    /// `If-Match`: `Stale` if the record has moved on. `None` takes it as it is.
+    /// `If-Match`: `Stale` if the record has changed since. `None` accepts any version.
     pub expected: Option<Version>,
 }
 
-/// What a correction changes; `None` leaves a field as it is.
+/// The changes of an edit; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct InviteEdit {
-    /// Given name.
+    /// First name.
     pub first_name: Option<Name>,
-    /// Family name.
+    /// Last name.
     pub last_name: Option<Name>,
     /// The role.
     pub role: Option<RoleId>,
-    /// Another address: the old link dies.
+    /// Another address: the previous link stops working.
     pub email: Option<Email>,
-    /// The link to give, where the address changes, or the role does by another than who sent the
-    /// invite; left alone elsewhere.
+    /// The new link, used if the address changes, or if the role is changed by another member than
+    /// the sender; ignored otherwise.
     pub link: Option<NewInviteLink>,
 }
 
-/// What joining needs.
+/// The data for joining.
 #[derive(Clone, Debug)]
 pub struct Acceptance {
-    /// The hash of the token that was brought.
+    /// The hash of the presented token.
     pub token: TokenHash,
-    /// The id of the member to be.
+    /// The id of the new member.
     pub member: MemberId,
-    /// The hash of the chosen password, as a PHC string.
+    /// The hash of the new password, as a PHC string.
     pub password: String,
-    /// The version of the invite that was judged; `None` takes it as it is.
+    /// The version of the invite that was checked; `None` accepts any.
     pub judged: Option<Version>,
-    /// Who sent the invite and in which version this one's right was judged; `None` where the
-    /// right to invite rests on no member.
+    /// The sender of the invite and the version of the sender's record that was checked; `None` if
+    /// the right to invite does not depend on a member.
     pub inviter: Option<(MemberId, Version)>,
 }
 
-/// An invite, and how far its mail got.
+/// An invite, with its delivery status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InviteView {
     /// The invite.
     pub invite: Invite,
-    /// The delivery of its valid link.
+    /// The delivery status of its valid link.
     pub delivery: Delivery,
-    /// When a member with this address was removed from the account last.
+    /// When a member with this address was last removed from the account.
     pub previously_removed: Option<Timestamp>,
 }
 
@@ -113,20 +113,20 @@ pub struct InviteView {
 pub struct InviteFilter {
     /// Part of a name or an address, compared without regard to case and accents.
     pub search: Option<String>,
-    /// Only invites that give this role.
+    /// Only invites with this role.
     pub role: Option<RoleId>,
-    /// Only invites in one of these states; all of them where none is named.
+    /// Only invites in one of these states; all if empty.
     pub states: Vec<InviteState>,
 }
 
-/// How many invites of an account wait to be accepted.
+/// Counts of the open invites of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenInvites {
-    /// Those that may still be accepted.
+    /// Those that can still be accepted.
     pub pending: usize,
-    /// How many of them have a link that did not arrive: the mail failed, or came back.
+    /// Those with a link that was not delivered: the mail failed or bounced.
     pub undelivered: usize,
-    /// Those that have expired, and can be sent again.
+    /// Those that have expired, and can be resent.
     pub expired: usize,
 }
 

@@ -6,58 +6,59 @@ use std::time::Duration;
 
 use crate::domain::{DeliveryState, MailStop, Timestamp, limits};
 
-/// What a transition needs to queue a letter.
+/// The data with which a transaction queues a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLetter {
     /// The `Message-ID` without angle brackets.
     pub message_id: String,
-    /// From when on it is not worth sending.
+    /// After this it is not worth sending.
     pub expires: Timestamp,
 }
 
-/// How the mail of one account, or of all, stands.
+/// The status of mail, of one account or of all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MailStatus {
-    /// Why no mail goes out at all.
+    /// Why mail is stopped.
     pub stopped: Option<MailStop>,
-    /// How many letters are in each state; states without a letter are left out.
+    /// The number of letters in each state; states without one are left out.
     pub counts: Vec<(DeliveryState, u64)>,
-    /// The oldest letter that is still to be handed over.
+    /// The oldest letter that is still to be sent.
     pub oldest: Option<Waiting>,
-    /// When a letter was last handed over: of the account, or of any.
+    /// When a letter was last accepted by the mail server: of the account, or of any.
     pub taken: Option<Timestamp>,
 }
 
-/// A letter that is still to be handed over.
+/// A letter that is still to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// When it was queued.
     pub since: Timestamp,
-    /// How its last try ended, in plain words; empty before the first.
+    /// The result of its last attempt, in plain words; empty before the first.
     pub detail: String,
 }
 
-/// Whether letters go out as they come.
+/// Whether letters are sent as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// They do.
+    /// They are.
     Well,
-    /// One waits for longer than usual, or the first try of one failed and none went out since.
+    /// One has waited longer than usual, or the first attempt of one failed and none was sent
+    /// since.
     Slow,
-    /// One waits for long, and none went out since it was queued.
+    /// One has waited for long, and none was sent since it was queued.
     Stuck,
 }
 
 impl MailStatus {
-    /// Letters in some states.
+    /// The number of letters in these states.
     #[must_use]
     pub fn count(&self, states: &[DeliveryState]) -> u64 {
         let counts = self.counts.iter().filter(|(state, _)| states.contains(state));
         counts.map(|(_, count)| count).sum()
     }
 
-    /// Whether letters go out as they come. That a single one is put off, as a greylisting server
-    /// does, is no fault while others go out: others of the account, where this is of one.
+    /// The flow. A single deferred letter, as with greylisting, is no problem while others are
+    /// sent: others of the account, if this is about one.
     #[must_use]
     pub fn flow(&self, now: Timestamp) -> Flow {
         let Some(oldest) = &self.oldest else { return Flow::Well };

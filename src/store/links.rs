@@ -10,20 +10,20 @@ use crate::domain::{EmailEnd, KeyId, LinkId, Member, Timestamp, TokenHash};
 pub struct NewLink {
     /// A new id.
     pub id: LinkId,
-    /// The key that its token was derived with.
+    /// The key from which its token is derived.
     pub key: KeyId,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// From when on it does not open.
+    /// When it expires.
     pub expires: Timestamp,
-    /// The letter that carries it; `None` where no mail is sent.
+    /// Its letter; `None` if no mail is sent.
     pub letter: Option<NewLetter>,
 }
 
-/// What a confirmation of a new address came to.
+/// The result of confirming an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EmailConfirmed {
-    /// The other end has not confirmed yet.
+    /// The other address is not confirmed yet.
     WaitingFor(EmailEnd),
     /// The member has the new address.
     Changed(Member),

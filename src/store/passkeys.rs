@@ -6,15 +6,15 @@
 use super::letters::NewLetter;
 use crate::domain::{Passkey, TokenHash};
 
-/// A passkey that has shown that it is there.
+/// A verified new passkey.
 #[derive(Clone, Debug)]
 pub struct NewPasskey {
-    /// The session that it is added in.
+    /// The current session.
     pub session: TokenHash,
-    /// The round that its challenge was made in.
+    /// The round of its challenge.
     pub round: u64,
     /// The passkey.
     pub passkey: Passkey,
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }

@@ -1,43 +1,43 @@
-//! What is kept of one person: erased once the member is removed, handed out while there is one,
-//! and when the person signed in last.
+//! The data kept about one person: erased after the member was removed, exported before; and the
+//! last sign-in.
 //!
-//! Ids stay: they are pseudonyms in an audit log that must still verify. Judges nobody's right.
+//! Ids stay: they are pseudonyms in an audit log that must still verify.
 
 use crate::domain::{AuditEntry, Invite, Member, Timestamp};
 
-/// What an erasure took away.
+/// The result of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erasure {
-    /// Audit entries whose personal part went.
+    /// Audit entries whose personal part was erased.
     pub entries: u64,
-    /// Invites that went with their links: those by which the person came, and those to one of the
-    /// person's addresses that are over and that nobody else accepted.
+    /// Deleted invites, with their links: those by which the person came, and ended ones to the
+    /// person's addresses that nobody else accepted.
     pub invites: u64,
-    /// Letters to the person, and about such an invite.
+    /// Deleted letters to the person, and about such an invite.
     pub letters: u64,
 }
 
-/// A member, and when the person signed in last.
+/// A member, with the last sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The member.
     pub member: Member,
-    /// When a session of theirs began last; `None` where none is known of.
+    /// The begin of the last session; `None` if none is known.
     pub signed_in: Option<Timestamp>,
 }
 
-/// What is kept of one member, but for the sessions.
+/// All data kept about one member, except the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberData {
     /// The record.
     pub seen: Seen,
-    /// The invite by which the person came, while it can still be looked up.
+    /// The invite by which the person came, as long as it is kept.
     pub came_by: Option<Invite>,
-    /// Invites that the member sent, newest first.
+    /// Invites by the member, newest first.
     pub invites_sent: Vec<Invite>,
-    /// Audit entries about the member, about that invite, and by the member, oldest first. What was
-    /// done to somebody else comes without its personal part: that is the other person's.
+    /// Audit entries about the member, about that invite, and by the member, oldest first. Changes
+    /// of other people come without the personal part, which is theirs.
     pub entries: Vec<AuditEntry>,
-    /// Whether there are more entries or invites, which are older.
+    /// Whether there are more, older entries or invites.
     pub cut: bool,
 }

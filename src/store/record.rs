@@ -1,8 +1,8 @@
 //! Records as bytes: twins of the domain's values, as the store keeps them.
 //!
 //! Each record begins with a version byte. Numbers are little-endian; a text is its length in 32
-//! bits and its UTF-8 bytes. `tests/it/golden` holds one example of each kind: a changed one is a
-//! decision about everybody's data, never an accident.
+//! bits and its UTF-8 bytes. `tests/it/golden` has one example of each kind: changing one changes
+//! the format of existing data, and must be deliberate.
 
 pub mod api_tokens;
 pub mod invites;
@@ -19,52 +19,52 @@ use crate::domain::{
 };
 use crate::store::StoredPolicies;
 
-/// The version of every kind of record that this code writes, but for those that say otherwise.
+/// The version byte of records, except where a kind has its own.
 const VERSION: u8 = 1;
-/// The second version of an account has settings, and who changed it last.
+/// The second version of an account has settings, and its last change.
 const ACCOUNT_VERSION: u8 = 2;
 
-/// Who changed a record last, and when: for whoever comes with an older version.
+/// The last change of a record, for the refusal of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastChange {
     /// As [`crate::domain::Actor::label`] writes it.
     pub actor: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
-/// An account as it is stored.
+/// A stored account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The account.
     pub account: Account,
-    /// Who changed it last.
+    /// Its last change.
     pub last_change: LastChange,
 }
 
-/// A member as it is stored.
+/// A stored member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRecord {
     /// The member.
     pub member: Member,
-    /// Who changed it last.
+    /// Its last change.
     pub last_change: LastChange,
 }
 
-/// What the chain of an audit log covers of one entry.
+/// The part of an audit entry that the hash chain covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditHeader {
     /// From 1, without gaps.
     pub sequence: u64,
     /// The revision of the change.
     pub revision: Revision,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who.
+    /// The actor.
     pub actor: String,
-    /// What.
+    /// The event.
     pub event: String,
-    /// To whom.
+    /// The target.
     pub target: String,
     /// The salted digest of the personal part.
     pub personal: Digest,
@@ -82,14 +82,14 @@ pub struct AuditHead {
 /// The personal part of an entry, with its salt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Personal {
-    /// Keeps names from being guessed from the digest.
+    /// Prevents guessing names from the digest.
     pub salt: [u8; 16],
     /// Names, addresses, before and after.
     pub detail: AuditDetail,
 }
 
 impl Personal {
-    /// The digest that the header carries.
+    /// The digest in the header.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&[&self.salt, &detail_bytes(&self.detail)])
@@ -97,14 +97,14 @@ impl Personal {
 }
 
 impl AuditHeader {
-    /// The chain's hash with this entry after `before`.
+    /// The hash of the chain with this entry after `before`.
     #[must_use]
     pub fn hash(&self, before: Digest) -> Digest {
         Digest::of(&[&before.0, &self.encode()])
     }
 }
 
-/// Puts a record together.
+/// Encodes a record.
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -150,7 +150,7 @@ impl Writer {
         self.perhaps(text, Self::text)
     }
 
-    /// A byte that says whether something is there, and what is.
+    /// An optional value: a byte that says whether it is present, and the value.
     fn perhaps<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
         match value {
             Some(value) => write(self.byte(1), value),
@@ -163,7 +163,7 @@ impl Writer {
     }
 }
 
-/// Takes a record apart; what does not fit is damage, and is named.
+/// Decodes a record; anything unexpected is reported as damage.
 struct Reader<'r> {
     rest: &'r [u8],
     kind: &'static str,
@@ -174,7 +174,7 @@ impl<'r> Reader<'r> {
         Self::up_to(VERSION, kind, bytes).map(|(_, reader)| reader)
     }
 
-    /// For a kind of record that has had several versions: which one it is, and the rest.
+    /// For a kind of record with several versions: the version, and the rest.
     fn up_to(newest: u8, kind: &'static str, bytes: &'r [u8]) -> Result<(u8, Self), Failure> {
         match bytes.split_first() {
             Some((&version, rest)) if (1..=newest).contains(&version) => {
@@ -243,7 +243,7 @@ impl<'r> Reader<'r> {
         Ok(LastChange { at: self.time()?, actor: self.text()?.to_owned() })
     }
 
-    /// A number that must fit.
+    /// A number with a limited range.
     fn short(&mut self) -> Result<u32, Failure> {
         u32::try_from(self.long()?).map_err(|_| self.damaged())
     }
@@ -252,7 +252,7 @@ impl<'r> Reader<'r> {
         damaged(self.kind)
     }
 
-    /// Nothing may be left over.
+    /// Checks that nothing is left.
     fn end<T>(self, value: T) -> Result<T, Failure> {
         if self.rest.is_empty() { Ok(value) } else { Err(self.damaged()) }
     }
@@ -262,20 +262,20 @@ fn damaged(kind: &str) -> Failure {
     Failure::internal(format!("a stored {kind} is damaged: restore a backup"))
 }
 
-/// Something that a later version of this program wrote.
+/// The failure for a record of a newer version of this program.
 pub(super) fn newer(kind: &str) -> Failure {
     Failure::internal(format!(
         "a stored {kind} was written by a newer kwic-team: run that version or a later one"
     ))
 }
 
-/// The domain's own checks hold for what is read, too.
+/// The domain's checks apply to what is read, too.
 fn as_damage<T>(kind: &str, checked: Result<T, Failure>) -> Result<T, Failure> {
     checked.map_err(|_| damaged(kind))
 }
 
 impl AccountRecord {
-    /// The record; the slug is the key that it is stored under.
+    /// The record; the slug is its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let account = &self.account;
@@ -304,7 +304,7 @@ impl AccountRecord {
             invite_lifetime: None,
             two_step_enforced: false,
         };
-        // Nothing could change an account of the first version.
+        // An account of the first version could not be changed.
         let mut last_change = LastChange { actor: Actor::System.label(), at: account.created };
         if version > VERSION {
             account.two_step_enforced = reader.flag()?;
@@ -316,7 +316,7 @@ impl AccountRecord {
 }
 
 impl MemberRecord {
-    /// The record; the id is the key that it is stored under.
+    /// The record; the id is its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let member = &self.member;
@@ -379,7 +379,7 @@ impl AuditHeader {
             .0
     }
 
-    /// Reads a header and the chain's hash stored behind it.
+    /// Reads a header and the stored hash of the chain after it.
     ///
     /// # Errors
     /// `Internal`, when it is damaged or of a newer version.
@@ -398,7 +398,7 @@ impl AuditHeader {
         reader.end((header, hash))
     }
 
-    /// The header with the chain's hash behind it, as it is stored.
+    /// The header with the hash of the chain, as stored.
     #[must_use]
     pub fn encode_with(&self, hash: Digest) -> Vec<u8> {
         Writer(self.encode()).raw(&hash.0).0

@@ -90,21 +90,21 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     opener: Opener,
-    /// Where the records lie in a file of this process' own.
+    /// The file on disk, if there is one.
     file: Option<Arc<StoreFile>>,
     health: Health,
-    /// `None` after an input or output error, until the next call opens it again.
+    /// `None` after an I/O error, until the next call reopens it.
     database: RwLock<Option<Database>>,
     /// Whether it was closed for good. Changes only while `database` is locked.
     closed: AtomicBool,
     /// Held from the beginning of a change until its followers are told, so that the feed's order
     /// is the order of revisions.
     writer: Mutex<Writer>,
-    /// The last revision that is known to stand in the file.
+    /// The last revision that is known to be in the file.
     reached: AtomicU64,
-    /// Whether the last change is not known to have been made or not.
+    /// Whether the outcome of the last commit is unknown.
     unsettled: AtomicBool,
-    /// The account whose letter was claimed last: the next one's turn is next.
+    /// The account of the last leased letter: the next one's turn is next.
     served: Mutex<String>,
     clock: Clock,
 }
@@ -112,8 +112,7 @@ struct Inner {
 #[derive(Default)]
 struct Writer {
     followers: Followers,
-    /// A change whose commit has begun and is not known to have ended: the disk may have kept it
-    /// all the same.
+    /// A change whose commit was started and whose outcome is unknown: the disk may have saved it.
     unsettled: Option<Change>,
 }
 
@@ -123,7 +122,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// What can go wrong inside: a rule, or the disk.
+/// An internal error: a rule, or the disk.
 #[derive(Debug)]
 enum Fault {
     Rule(Failure),
@@ -163,7 +162,7 @@ impl Store {
             Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::before_use));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
-            // Only at the start: while the sidecar runs, the file stays the one that it is.
+            // Only at the start: while the sidecar runs, the file is already migrated.
             if !may_make {
                 return opened.open_again();
             }
@@ -181,7 +180,7 @@ impl Store {
         Self::on(redb::backends::InMemoryBackend::new, clock).await
     }
 
-    /// A store on whatever storage `backend` makes, each time that it is opened.
+    /// A store on the storage that `backend` creates, each time it is opened.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -219,8 +218,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Runs what is done at the start; a damaged file can lead redb or a record into an assertion,
-    /// which is a fault of the file.
+    /// Runs the work of a start; a damaged file can cause an assertion in redb or a record, which
+    /// is a fault of the file.
     fn unharmed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
         self.unbroken(|| work(self)).map_err(|fault| {
             let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
@@ -241,7 +240,7 @@ impl Store {
         })
     }
 
-    /// Brings the file up to date, and finds out how far it got.
+    /// Migrates the file, and reads its revision.
     fn prepare(&self) -> Result<(), Failure> {
         self.guarded(|database| {
             upgrade::where_due(database)?;
@@ -290,8 +289,8 @@ impl Store {
         self.read(revision).await
     }
 
-    /// Finds out what became of a change whose commit broke off, where there is one, and whether a
-    /// store that could not be written can be again.
+    /// Resolves a change whose commit failed midway, if there is one, and checks whether a failed
+    /// store can be written again.
     ///
     /// # Errors
     /// `Busy`, when the disk still fails.
@@ -358,7 +357,7 @@ impl Store {
         self.0.health.failures()
     }
 
-    /// Whether the open file is the one that a restart would open, as this process left it.
+    /// Whether the open file is the one that a restart would open, unchanged by others.
     ///
     /// # Errors
     /// `Busy` `store_replaced`.
@@ -367,7 +366,7 @@ impl Store {
         blocking(move || store.in_place()).await
     }
 
-    /// Whether a change may have been made that followers have not heard of.
+    /// Whether a change may have been committed that subscribers have not received.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         self.0.unsettled.load(Ordering::Acquire)
@@ -386,8 +385,8 @@ impl Store {
         .await
     }
 
-    /// Runs one transition: all of it or nothing, then tells the followers. Once asked for it is run,
-    /// also when the caller stops waiting.
+    /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
+    /// caller stops waiting.
     async fn write<T: Send + 'static>(
         &self,
         actor: &Actor,
@@ -397,7 +396,7 @@ impl Store {
         blocking(move || store.change(actor, work)).await
     }
 
-    /// A transition, on the thread that calls.
+    /// A change, on the calling thread.
     fn change<T>(
         &self,
         actor: String,
@@ -415,7 +414,7 @@ impl Store {
         changed
     }
 
-    /// A change of nothing: it fails where every other would.
+    /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
         self.try_to_change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
         self.0.health.worked();
@@ -437,12 +436,12 @@ impl Store {
             let tx = begin_write(database)?;
             let mut transition = Transition::new(&tx, actor, now)?;
             let ends = work(&mut transition)?;
-            // Also before an answer that nothing had to change: a restart would make it untrue.
+            // Also before a response that nothing had to change: a restart would make it untrue.
             self.in_place()?;
             let (value, revision) = match ends {
                 Ends::Changed(value) => {
                     let (revision, rows) = transition.seal()?;
-                    // Before the commit: also one that panics has begun.
+                    // Before the commit: one that panics has been started, too.
                     *unsettled = Some(Change { revision, rows });
                     (value, revision)
                 }
@@ -460,14 +459,14 @@ impl Store {
         match committed {
             Ok(committed) => {
                 self.tell(&mut writer);
-                // The file may have gone while it was written.
+                // The file may have been removed while it was written.
                 self.in_place().map_err(|fault| not_lasting(&fault))?;
                 Ok(committed)
             }
             Err(fault) if commit_begun => {
                 let is_told = writer.unsettled.is_some();
                 self.0.unsettled.store(is_told, Ordering::Release);
-                // Where this fails too, it is tried again until it is known.
+                // If this fails too, it is retried until the outcome is known.
                 let _ = self.settle(&mut writer);
                 Err(unclear(&fault))
             }
@@ -483,13 +482,13 @@ impl Store {
         match self.0.writer.try_lock() {
             Ok(mut writer) => self.settle(&mut writer),
             Err(TryLockError::Poisoned(writer)) => self.settle(&mut writer.into_inner()),
-            // A change is under way; it settles before it begins and when it ends.
+            // A change is running; it resolves the outcome before it begins and when it ends.
             Err(TryLockError::WouldBlock) => Ok(()),
         }
     }
 
-    /// Finds out what became of a change whose commit broke off; followers hear of it if it was
-    /// made, so that they never know less than the file.
+    /// Resolves a change whose commit failed midway, and publishes it if it was saved, so that
+    /// subscribers never know less than the file.
     fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
         let Some(change) = &writer.unsettled else { return Ok(()) };
         let expected = change.revision;
@@ -502,7 +501,7 @@ impl Store {
         Ok(())
     }
 
-    /// Tells the followers of the change that was made.
+    /// Publishes the change.
     fn tell(&self, writer: &mut Writer) {
         if let Some(change) = writer.unsettled.take() {
             self.0.reached.fetch_max(change.revision.0, Ordering::AcqRel);
@@ -512,18 +511,18 @@ impl Store {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A change that panicked is left unsettled, and settled before the next.
+        // The outcome of a change that panicked is unknown, and is resolved before the next one.
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work on the open database, and closes it after an error of the disk.
+    /// Runs work on the open database, and closes it after a disk error.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.unbroken(|| self.on_open(work))
     }
 
     fn on_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
         self.reopen()?;
-        // What another process wrote there is not ours to read.
+        // A file that another process has written to must not be read.
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         let found = match database.as_ref() {
@@ -540,7 +539,7 @@ impl Store {
         })
     }
 
-    /// At the start what is no fault of the disk is damage, and told to the operator.
+    /// At the start everything but a disk error is damage, and is reported to the operator.
     fn not_done(&self, error: &redb::Error) -> Failure {
         let is_of_disk = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
         match &self.0.file {
@@ -572,7 +571,7 @@ impl Store {
     }
 }
 
-/// Refuses a file that does not know what was acknowledged: it is another one.
+/// Refuses a file that lacks acknowledged changes: it is another one.
 fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
     let found = database.begin_read().map_err(Fault::from).and_then(|tx| revision(&tx));
     match found {
@@ -607,17 +606,17 @@ fn not_lasting(fault: &Failure) -> Failure {
     Failure::new(
         fault.kind,
         fault.code,
-        "the store's file was replaced or deleted while this change was written: it holds until the sidecar ends; save what the sidecar holds with `kwic-team backup`, stop the sidecar, and restore that backup",
+        "the store's file was replaced or deleted while this change was written, and the change is lost when the sidecar stops: save what the sidecar holds with `kwic-team backup`, stop the sidecar, and restore that backup",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }
 
-/// Whether the disk failed, and no rule stood against it.
+/// Whether the disk failed, and not a rule.
 fn is_of_disk(fault: &Failure) -> bool {
     matches!(fault.code, "store_unavailable" | "store")
 }
 
-/// The system does not tell of the file.
+/// The state of the file is unknown.
 fn unavailable(fault: &io::Error) -> Failure {
     busy(&cause::of_io(fault))
 }
@@ -628,7 +627,7 @@ fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
     Ok(Revision(found.map_or(0, |found| found.value())))
 }
 
-/// The disk did not do its part; nothing was changed.
+/// The disk failed; nothing was changed.
 fn busy(cause: &str) -> Failure {
     Failure::new(
         Kind::Busy,
@@ -638,17 +637,17 @@ fn busy(cause: &str) -> Failure {
     .logged(cause)
 }
 
-/// The disk broke off in the middle of a commit: no caller may take that for a change, or for none.
+/// The disk failed during a commit: the outcome is unknown to the caller.
 fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
         "store_unavailable",
-        "the store broke off while it kept this change, which was made whole or not at all: `kwic-team doctor` and the log say why; free space on its disk where it is full, then look before you try again",
+        "the store failed while it saved this change, which was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }
 
-/// Apart from the threads that answer decisions.
+/// Outside the decision threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -656,5 +655,5 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn broke_off(fault: &tokio::task::JoinError) -> Failure {
-    Failure::internal(format!("the store's work broke off: {fault}"))
+    Failure::internal(format!("the work of the store failed: {fault}"))
 }

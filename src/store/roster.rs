@@ -1,7 +1,7 @@
-//! The table of a team: one page of it in whichever order, with the counts that stand beside it.
+//! The member table: one page in any order, with its counts.
 //!
-//! A cursor carries the place of the item that it was taken from, so that a page is right also
-//! where that member has gone. Judges nobody's right.
+//! A cursor carries the sort position of its item, so that a page is correct even if that member is
+//! gone.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use super::personal::Seen;
 use crate::domain::fold::folded;
 use crate::domain::{Failure, Member, MemberId, RoleId, Timestamp};
 
-/// By what members are ordered; ties by their ids.
+/// The sort order of members; ties by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MemberOrder {
-    /// Both names, without regard to case and accents.
+    /// Both names, ignoring case and accents.
     Name,
     /// The canonical address.
     #[default]
     Email,
     /// The role's id.
     Role,
-    /// When the person signed in last; who never did comes first.
+    /// The last sign-in; never comes first.
     SignedIn,
     /// When the person became a member.
     Joined,
@@ -30,7 +30,7 @@ impl MemberOrder {
     /// Every order.
     pub const ALL: [Self; 5] = [Self::Name, Self::Email, Self::Role, Self::SignedIn, Self::Joined];
 
-    /// The word of the contract.
+    /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,41 +49,41 @@ impl MemberOrder {
     }
 }
 
-/// Which page of an account's members.
+/// A page of an account's members.
 #[derive(Clone, Debug, Default)]
 pub struct RosterQuery {
-    /// Whom.
+    /// The filter.
     pub filter: MemberFilter,
-    /// In which order.
+    /// The order.
     pub order: MemberOrder,
-    /// The other way round.
+    /// Reversed.
     pub descending: bool,
-    /// What comes after this cursor.
+    /// The page after this cursor.
     pub after: Option<String>,
-    /// What comes before it; not together with `after`.
+    /// The page before this cursor; not together with `after`.
     pub before: Option<String>,
-    /// How many at most.
+    /// The maximum number of items.
     pub limit: usize,
 }
 
-/// One page of an account's members, and how many there are.
+/// One page of an account's members, with counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     /// The page, in order.
     pub items: Vec<Seen>,
     /// How many members the account has.
     pub total: usize,
-    /// How many of them the filter lets through.
+    /// How many of them match the filter.
     pub matching: usize,
-    /// Which of those the first item is, from 1; 0 where the page is empty.
+    /// The position of the first item among those, from 1; 0 if the page is empty.
     pub first: usize,
-    /// What the page after is `after`; `None` at the end.
+    /// The cursor for the next page; `None` at the end.
     pub next: Option<String>,
-    /// What the page before is `before`; `None` at the beginning.
+    /// The cursor for the previous page; `None` at the beginning.
     pub previous: Option<String>,
     /// How many active members of the account have no second factor.
     pub without_two_step: usize,
-    /// How many members of the account hold each role, suspended ones included; no entry for none.
+    /// How many members of the account have each role, suspended ones included; no entry for none.
     pub held: BTreeMap<RoleId, usize>,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Place {
     id: String,
 }
 
-/// What members are compared by first: always the same kind in one order.
+/// The first sort key: always the same kind in one order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Text(String),
@@ -102,7 +102,7 @@ enum Key {
 }
 
 impl Place {
-    /// The member's place, where the person signed in last at this moment.
+    /// The member's position, with the last sign-in at this time.
     pub(super) fn of(order: MemberOrder, member: &Member, signed_in: Option<Timestamp>) -> Self {
         let key = match order {
             MemberOrder::Name => Key::Text(folded(&member.full_name())),
@@ -124,14 +124,14 @@ impl Place {
     }
 }
 
-/// The one end of a page that is given.
+/// The given end of a page.
 pub(super) enum End {
     After(Place),
     Before(Place),
 }
 
 impl RosterQuery {
-    /// The end of the page that the cursor names; `None` from the beginning on.
+    /// The end of the page at the cursor; `None` for the first page.
     pub(super) fn end(&self) -> Result<Option<End>, Failure> {
         match (&self.after, &self.before) {
             (None, None) => Ok(None),
@@ -139,25 +139,25 @@ impl RosterQuery {
             (None, Some(text)) => Ok(Some(End::Before(self.place("before", text)?))),
             (Some(_), Some(_)) => Err(Failure::invalid(
                 "before",
-                "a page begins `after` a cursor or ends `before` one: leave one of them out",
+                "`after` and `before` exclude each other: leave one of them out",
             )),
         }
     }
 
     fn place(&self, field: &'static str, text: &str) -> Result<Place, Failure> {
-        // An id holds no space.
+        // An id contains no space.
         let rest = text.strip_prefix(&self.sort()).and_then(|rest| rest.strip_prefix(' '));
         rest.and_then(|rest| rest.split_once(' '))
             .and_then(|(id, key)| Place::parse(self.order, id, key))
             .ok_or_else(|| {
                 Failure::invalid(
                     field,
-                    format!("`{field}` is no cursor of this order: use one that a page in the same order gave"),
+                    format!("`{field}` is not a cursor of this sort order: use one from a page in the same order"),
                 )
             })
     }
 
-    /// What names a place in this order.
+    /// The cursor of a position in this order.
     pub(super) fn cursor(&self, place: &Place) -> String {
         let key = match &place.key {
             Key::Text(text) => text.clone(),

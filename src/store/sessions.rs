@@ -7,7 +7,7 @@ use super::letters::NewLetter;
 use super::two_step::{Checked, Proof, StepUp};
 use crate::domain::{MemberId, Session, SessionId, Timestamp, TokenHash};
 
-/// A member's password, as it is kept.
+/// A member's stored password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// A PHC string of argon2id.
@@ -22,37 +22,37 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// What a sign-in leaves behind.
+/// The data of a sign-in.
 #[derive(Clone, Debug)]
 pub struct SignIn {
     /// The new session.
     pub session: Session,
-    /// What the password was checked against: another one by now refuses.
+    /// The password that was checked: refused if it has changed since.
     pub checked: Checked,
-    /// The same password hashed anew, where its parameters were below target.
+    /// The new hash of the same password, if the old parameters were too weak.
     pub rehashed: Option<String>,
-    /// The second factor, and the round of its ticket; `None` for who has none.
+    /// The second factor, and the round of its ticket; `None` without a factor.
     pub proof: Option<(Proof, u64)>,
-    /// How many tries failed before.
+    /// The number of earlier failures.
     pub failures_before: u32,
 }
 
 /// A member's own change of the password.
 #[derive(Clone, Debug)]
 pub struct PasswordChange {
-    /// Whose.
+    /// The member.
     pub member: MemberId,
-    /// The current password, and the second factor of who has one.
+    /// The current password, and the second factor if there is one.
     pub shown: StepUp,
     /// The PHC string of the new one.
     pub password: String,
-    /// The session that it was made in, and the one that takes its place under a new token.
+    /// The current session, and its replacement with a new token.
     pub renewed: (TokenHash, Session),
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }
 
-/// Which sessions of a member are to end.
+/// The sessions of a member to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// All of them.

@@ -8,8 +8,8 @@ use super::letters::NewLetter;
 use crate::domain::two_step::RecoveryHash;
 use crate::domain::{Digest, MemberId, PasskeyId, Sealed, Session, TokenHash};
 
-/// Which stored password somebody's password was checked against, as a digest of the PHC string:
-/// a transaction that finds another one refuses.
+/// The stored password that was checked, as a digest of the PHC string: a transaction that finds
+/// another one refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked(pub Digest);
 
@@ -21,84 +21,83 @@ impl Checked {
     }
 }
 
-/// What somebody showed beside the password, to be spent once.
+/// A verified second factor, to be consumed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A code of the authenticator app.
     Step {
         /// The secret that it was checked against.
         secret: Sealed,
-        /// The time step that it belongs to.
+        /// Its time step.
         step: u64,
     },
     /// A recovery code.
     Recovery {
-        /// What is kept of it.
+        /// Its stored hash.
         hash: RecoveryHash,
-        /// Tells the member.
+        /// The notification.
         letter: Option<NewLetter>,
     },
     /// An answer of a passkey.
     Passkey {
-        /// Which.
+        /// The passkey.
         id: PasskeyId,
         /// The credential that it was checked against.
         before: Vec<u8>,
-        /// The same, with the counter and the flags of the answer.
+        /// The credential with the counter and the flags of the response.
         after: Vec<u8>,
     },
 }
 
-/// What a member who is signed in showed again, before something that must not be done from a
-/// screen that was left open.
+/// A re-authentication, before something that must not be done from an unattended screen.
 #[derive(Clone, Debug)]
 pub struct StepUp {
     /// The password.
     pub checked: Checked,
-    /// The second factor, of who has one.
+    /// The second factor, if there is one.
     pub proof: Option<Proof>,
 }
 
-/// How somebody came to where a new factor is confirmed.
+/// How the member is authenticated when a new factor is confirmed.
 #[derive(Clone, Copy, Debug)]
 pub enum Through {
-    /// By a session, which goes on under a new token.
+    /// By a session, which gets a new token.
     Session(TokenHash),
-    /// By a right password alone, since the account asks for a factor and there is none.
+    /// By a correct password only, since the account requires a factor and there is none yet.
     Ticket {
         /// The password.
         checked: Checked,
-        /// The round that the ticket was made in.
+        /// The round of the ticket.
         round: u64,
-        /// How many tries failed before.
+        /// The number of earlier failures.
         failures_before: u32,
     },
 }
 
-/// A new authenticator app that has shown its first code.
+/// A new authenticator app with its first code.
 #[derive(Clone, Debug)]
 pub struct Confirmed {
-    /// How the member came here.
+    /// How the member is authenticated.
     pub through: Through,
-    /// The secret that was pending.
+    /// The pending secret.
     pub secret: Sealed,
     /// The time step of the code.
     pub step: u64,
     /// New recovery codes.
     pub recovery: Vec<RecoveryHash>,
-    /// The session that goes on, under a new token.
+    /// The current session, with a new token.
     pub session: Session,
-    /// Tells the member.
+    /// The notification.
     pub letter: Option<NewLetter>,
 }
 
-/// A secret that is to be sealed anew.
+/// A re-encrypted secret.
 #[derive(Clone, Debug)]
 pub struct Resealed {
-    /// Whose.
+    /// The member.
     pub member: MemberId,
-    /// As it stands in the store.
+    /// As stored.
     pub before: Sealed,
-    /// Under the newest key.
+    /// With the newest key.
     pub after: Sealed,
 }

@@ -1,8 +1,8 @@
 //! The log: lines to standard error, as text or as JSON.
 //!
-//! Set up once, before anything can be worth a line. Never writes a body, a token or an address.
-//! What strangers can cause with every request is written once a minute, with a count of the rest:
-//! nobody fills a disk by it.
+//! Initialized once, before the first line. Never contains a body, a token or an address. What
+//! strangers can cause with every request is written once a minute, with a count of the rest, so
+//! that nobody can fill a disk with it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -16,16 +16,16 @@ use tracing_subscriber::EnvFilter;
 use crate::clock;
 use crate::domain::{Failure, limits};
 
-/// How long a line of one kind stands for all others of its kind.
+/// The interval of one line of each kind.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How lines are written.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// For programs: one object a line.
+    /// For programs: one JSON object on each line.
     Json,
 }
 
@@ -87,34 +87,35 @@ pub fn say(line: &str) {
 /// A line that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// How many of its kind were left out since the last one; `None` for none.
+    /// How many of its kind were suppressed since the last one; `None` for none.
     pub left_out: Option<u64>,
 }
 
-/// Whether a line of this kind may be written: one in a minute may.
+/// Whether a line of this kind may be written: one in a minute.
 #[must_use]
 pub fn due(kind: &str) -> Option<Due> {
     static KINDS: Mutex<Kinds> = Mutex::new(Kinds(BTreeMap::new()));
     KINDS.lock().unwrap_or_else(PoisonError::into_inner).due(kind, clock::monotonic())
 }
 
-/// Tells why a request failed, where its caller was not told all. `request_id` is empty for one of
-/// several items of a request.
+/// Logs why a request failed, if the caller was not told everything. `request_id` is empty for one
+/// of several items of a request.
 pub fn failed(request_id: &str, failure: &Failure) {
     let Some(private) = &failure.private else { return };
-    // A cause is a kind: a stranger's broken request hides no other fault of the same code.
+    // The cause is part of the kind: a stranger's broken request does not suppress other faults
+    // with the same code.
     let Some(Due { left_out }) = due(&format!("{}: {private}", failure.code)) else { return };
     let request_id = (!request_id.is_empty()).then_some(request_id);
     tracing::warn!(request_id, code = failure.code, private, left_out, "a request failed");
 }
 
-/// When a line of each kind was last written, and how many were left out since.
+/// When a line of each kind was last written, and how many were suppressed since.
 struct Kinds(BTreeMap<String, (Instant, u64)>);
 
 impl Kinds {
     fn due(&mut self, kind: &str, now: Instant) -> Option<Due> {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= EVERY;
-        // A kind may have a stranger's words in it: where there are too many, all others are one.
+        // A kind may contain untrusted text: if there are too many, all others are one kind.
         if self.0.len() >= limits::LOG_KINDS_MAX && !self.0.contains_key(kind) {
             self.0.retain(|kind, (since, _)| kind.is_empty() || !is_over(*since));
         }

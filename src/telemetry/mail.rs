@@ -1,32 +1,32 @@
-//! How mail stands, for Prometheus: as whoever sends it saw it last, so that nobody reads the store
-//! to answer.
+//! Mail metrics for Prometheus: the figures of the last delivery run, so that a scrape does not
+//! read the store.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::single;
 use crate::domain::Timestamp;
 
-/// How mail stood when it was looked at.
+/// The figures of mail at some moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailFigures {
-    /// Letters that wait for their turn, or are being handed over.
+    /// Letters that are due or are being sent.
     pub queued: u64,
-    /// Letters that were tried and are to be tried again.
+    /// Letters that failed and will be retried.
     pub deferred: u64,
     /// When the oldest of them was queued.
     pub oldest: Option<Timestamp>,
-    /// When a letter was last handed over.
+    /// When a letter was last accepted.
     pub taken: Option<Timestamp>,
-    /// Whether no mail goes out until somebody mends something.
+    /// Whether mail is stopped until something is fixed.
     pub stopped: bool,
-    /// Accounts whose letters wait for longer than usual, and none of whose goes out.
+    /// Accounts whose letters have waited longer than usual, while none was sent.
     pub delayed: u64,
-    /// Those of them whose mail is stuck.
+    /// Accounts whose mail is stuck.
     pub stuck: u64,
 }
 
 impl MailFigures {
-    /// How mail stands, in a word.
+    /// The status of mail in one word.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -38,23 +38,23 @@ impl MailFigures {
     }
 }
 
-/// What is remembered of it.
+/// The last figures.
 #[derive(Debug, Default)]
 pub struct MailGauges(Mutex<(MailFigures, Option<String>)>);
 
 impl MailGauges {
-    /// Notes down how mail stands.
+    /// Updates the figures.
     pub fn set(&self, figures: MailFigures) {
         self.with(|(kept, _)| *kept = figures);
     }
 
-    /// How mail stands, in a word.
+    /// The status of mail in one word.
     #[must_use]
     pub fn word(&self) -> &'static str {
         self.with(|(kept, _)| kept.word())
     }
 
-    /// Notes down why the folder of bounces cannot be read; `None` where it can.
+    /// Records why the folder of bounces cannot be read; `None` if it can.
     pub fn set_bounces_fault(&self, fault: Option<String>) {
         self.with(|(_, kept)| *kept = fault);
     }
@@ -65,7 +65,7 @@ impl MailGauges {
         self.with(|(_, fault)| fault.clone())
     }
 
-    /// Everything in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     #[must_use]
     pub fn render(&self, now: Timestamp) -> String {
         let (figures, bounces) = self.with(|kept| (kept.0.clone(), kept.1.is_some()));
@@ -85,12 +85,12 @@ impl MailGauges {
         );
         gauge(
             "kwic_mail_accounts_stuck",
-            "Those of them none of whose letters has gone out for long.",
+            "Accounts whose mail is stuck: none has gone out for a long time.",
             &figures.stuck,
         );
         gauge(
             "kwic_mail_last_success_timestamp_seconds",
-            "When a letter was last handed over; 0 for never.",
+            "When the mail server last accepted a letter; 0 for never.",
             &seconds(figures.taken),
         );
         gauge(

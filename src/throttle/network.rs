@@ -1,8 +1,9 @@
-//! Networks: which spray guesses over many logins, and which a login is known from.
+//! Networks: detects guessing across many logins, and remembers the networks of successful
+//! sign-ins.
 //!
-//! An IPv4 address is a network, and so are the 64 leading bits of an IPv6 address, which is the
-//! least that one customer is given (RFC 6177 section 2). Never counts what a login that is known
-//! there does, so that one bad guest of an office does not lock the office out.
+//! An IPv4 address is a network, and so are the 64 leading bits of an IPv6 address, the least that
+//! one customer is given (RFC 6177 section 2). Attempts for a login that is known in the network
+//! are not counted, so that one bad guest of an office does not lock the office out.
 
 use std::net::IpAddr;
 
@@ -10,10 +11,10 @@ use super::table::Table;
 use super::{Login, delay, left};
 use crate::domain::{Digest, Timestamp, limits};
 
-/// So many logins may fail from one network within [`SPRAY_MS`]: an office on a Monday.
+/// This many logins may fail from one network within [`SPRAY_MS`]: an office on a Monday.
 const LOGINS_MAX: usize = 15;
 const SPRAY_MS: i64 = 3 * 3_600_000;
-/// Seconds before each further try from there.
+/// The delays in seconds before each further attempt from there.
 const DELAYS: [u64; 6] = [30, 60, 120, 300, 600, 900];
 
 /// The network of an address.
@@ -27,15 +28,15 @@ pub(super) fn key(address: IpAddr) -> Digest {
     }
 }
 
-/// Failures by network. Where there are too many networks the one that failed longest ago goes:
-/// whoever has as many of them needs no second turn in one.
+/// Failures by network. If there are too many networks, the one whose last failure is oldest is
+/// evicted: an attacker with so many networks does not need one twice.
 pub(super) struct Networks(Table<Timestamp, Failed>);
 
 #[derive(Default)]
 struct Failed {
     /// Each once, the oldest first, at most [`LOGINS_MAX`].
     logins: Vec<(Login, Timestamp)>,
-    /// Failures since there were as many.
+    /// The number of failures after that.
     over: u32,
 }
 
@@ -46,8 +47,9 @@ impl Default for Networks {
 }
 
 impl Networks {
-    /// Seconds that a login which is not known there has to wait. Tries under way do not count: all
-    /// of an office may come at once, and the gate of the hasher bounds what slips through.
+    /// Seconds that a login which is not known there must wait. Attempts in progress do not count:
+    /// everybody in an office may sign in at the same time, and the limit of the hasher bounds the
+    /// rest.
     pub(super) fn wait(&self, network: &Digest, now: Timestamp) -> u64 {
         match self.0.get(network) {
             Some((last, failed)) if failed.lately(now) >= LOGINS_MAX => {
@@ -69,7 +71,7 @@ impl Networks {
         self.0.put(network, now, failed);
     }
 
-    /// Who mistyped and then signed in was no guesser.
+    /// Somebody who mistyped and then signed in was not guessing.
     pub(super) fn succeeded(&mut self, network: &Digest, login: Login) {
         if let Some((last, mut failed)) = self.0.remove(network) {
             failed.logins.retain(|(other, _)| *other != login);
@@ -81,7 +83,7 @@ impl Networks {
 }
 
 impl Failed {
-    /// How many logins failed lately.
+    /// How many logins failed recently.
     fn lately(&self, now: Timestamp) -> usize {
         self.logins.iter().filter(|(_, at)| is_late(*at, now)).count()
     }
@@ -91,8 +93,8 @@ fn is_late(at: Timestamp, now: Timestamp) -> bool {
     now.0.saturating_sub(at.0) < SPRAY_MS
 }
 
-/// The networks that logins signed in from. Where there are too many the oldest go: they are
-/// known again after the next sign-in.
+/// The networks from which logins signed in. If there are too many, the oldest are evicted: they
+/// are known again after the next sign-in.
 pub(super) struct Known(Table<Timestamp, Vec<(Digest, Timestamp)>>);
 
 impl Default for Known {

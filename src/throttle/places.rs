@@ -1,6 +1,6 @@
-//! Places: so many of something at once.
+//! A concurrency limit: a fixed number of slots.
 //!
-//! A place is free again when it is dropped. Knows nothing of what takes them.
+//! A slot is released when it is dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::Digest;
 
-/// Places that are taken, by what they are counted under; clones share them.
+/// The slots in use, by name; clones share them.
 #[derive(Clone, Default)]
 pub struct Places(Arc<Mutex<HashMap<Digest, usize>>>);
 
-/// One place of each kind that was asked for.
+/// One slot under each name.
 #[must_use = "a place that is dropped is free again"]
 pub struct Place {
     of: Places,
@@ -20,7 +20,7 @@ pub struct Place {
 }
 
 impl Places {
-    /// Takes one place under each name where fewer than its number are taken, or none.
+    /// Takes one slot under each name if none is at its limit, or none.
     ///
     /// # Errors
     /// Which of them is full, the first where there are several.

@@ -1,7 +1,6 @@
-//! Quotas: so many of something in any stretch of so long.
+//! Quotas: a maximum number of events in any interval of a given length.
 //!
-//! Counts exactly: a window slides, it does not start anew at the hour. Knows nothing of what is
-//! counted.
+//! Exact: a sliding window, not one that restarts each hour.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,19 +11,20 @@ use super::table::Table;
 use super::{ms, too_many};
 use crate::domain::{Digest, Failure, Timestamp, limits};
 
-/// One bound on one thing.
+/// One limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota<'q> {
-    /// Of what: a word for the kind, and whose, such as `reset`, the account and the address.
+    /// The subject: a word for the kind, and the rest of the key, such as `reset`, the account and
+    /// the address.
     pub of: &'q [&'q [u8]],
-    /// So many.
+    /// The maximum.
     pub most: usize,
-    /// In so long.
+    /// The interval.
     pub per: Duration,
 }
 
-/// What was taken of each quota. Where there are too many keys, the one goes that would be over
-/// first: to be forgotten before its time takes as many other keys as there is room for.
+/// The events of each quota. If there are too many keys, the one that expires first is evicted:
+/// evicting a key early needs as many other keys as there is room for.
 pub struct Quotas(Mutex<Table<Timestamp, VecDeque<Timestamp>>>);
 
 impl Default for Quotas {
@@ -73,7 +73,7 @@ impl Quota<'_> {
         Digest::of(&[&Digest::of(self.of).0, &ms(self.per).to_le_bytes()])
     }
 
-    /// Whole seconds until there is one to take: until the one that is `most` back is `per` old.
+    /// Whole seconds until the next event is allowed: until the one `most` events ago is `per` old.
     fn wait(&self, taken: Option<&VecDeque<Timestamp>>, now: Timestamp) -> u64 {
         let times = taken.map_or(0, VecDeque::len);
         let until = match times.checked_sub(self.most) {

@@ -1,6 +1,6 @@
-//! A table of bounded size: where it is full, what ranks lowest goes.
+//! A table of limited size: when it is full, the entry with the lowest rank is evicted.
 //!
-//! Knows digests, never what they stand for.
+//! Knows digests only.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,7 +16,7 @@ pub(super) struct Table<R, V> {
 }
 
 impl<R: Copy + Ord, V> Table<R, V> {
-    /// An empty table of at most so many entries, at least one.
+    /// An empty table with a maximum number of entries, at least one.
     pub(super) fn new(most: usize) -> Self {
         Self { entries: HashMap::new(), order: BTreeSet::new(), most: most.max(1) }
     }
@@ -30,7 +30,7 @@ impl<R: Copy + Ord, V> Table<R, V> {
         self.order.first().map(|(rank, _)| *rank)
     }
 
-    /// Whether a new key would push another one out.
+    /// Whether a new key would evict another one.
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= self.most
     }
@@ -41,7 +41,7 @@ impl<R: Copy + Ord, V> Table<R, V> {
         Some((rank, value))
     }
 
-    /// Keeps a value; another key's goes where there is no room for both.
+    /// Inserts a value; evicts another key if there is no room.
     pub(super) fn put(&mut self, key: Digest, rank: R, value: V) {
         self.remove(&key);
         if self.is_full() {
@@ -51,14 +51,14 @@ impl<R: Copy + Ord, V> Table<R, V> {
         self.entries.insert(key, (rank, value));
     }
 
-    /// Removes what ranks below.
+    /// Removes entries below a rank.
     pub(super) fn remove_below(&mut self, rank: R) {
         while self.lowest().is_some_and(|lowest| lowest < rank) {
             self.remove_lowest();
         }
     }
 
-    /// Removes all that do not pass.
+    /// Removes all entries that do not pass.
     pub(super) fn retain(&mut self, passes: impl Fn(R) -> bool) {
         self.entries.retain(|_, (rank, _)| passes(*rank));
         self.order.retain(|(rank, _)| passes(*rank));

@@ -62,7 +62,7 @@ impl Sidecar {
         sidecar
     }
 
-    /// One whose directory stands still until somebody follows the feed.
+    /// One whose directory does not change until the feed is followed.
     async fn start_without_following() -> (Self, Follower) {
         let clock = Clock::fixed(Timestamp(1_795_000_000_000));
         let store = Store::in_memory(clock.clone()).await.unwrap();

@@ -55,7 +55,7 @@ fn rows(text: &str) -> Vec<[&str; 3]> {
         .collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

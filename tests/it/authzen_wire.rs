@@ -1,7 +1,7 @@
-//! The decision listener word for word: what a service sends, what it gets back.
+//! The decision listener, byte for byte: what a service sends and what it gets back.
 //!
-//! A table for each call, one row a point of AuthZEN 1.0 or of our contract. Judges no policy:
-//! two members and one action are enough.
+//! A table for each call, one row for each point of AuthZEN 1.0 or of the contract. Not about
+//! policies: two members and one action are enough.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ fn granted() -> Json {
     })
 }
 
-/// The same with one member, named by its path, replaced; a null stands for leaving it out.
+/// The same with one value, named by its path, replaced; null removes it.
 fn with(path: &str, value: Json) -> String {
     let mut body = granted();
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -297,11 +297,11 @@ async fn a_body_of_another_shape_is_told_which_member_is_wrong() {
         (with("context", json!({"a": "B"})).replace('B', "\\ud800"), "line 1 column".to_owned()),
         (
             with("context", json!({"a": {"b": 1, "B": 2}})).replace('B', "b"),
-            "the member `b` is there twice".to_owned(),
+            "the key `b` is given twice".to_owned(),
         ),
         (
             with("colour", json!([{"b": 1, "B": 2}])).replace('B', "b"),
-            "the member `b` is there twice".to_owned(),
+            "the key `b` is given twice".to_owned(),
         ),
         (
             with("colour", json!("X")).replace("\"X\"", &("[".repeat(32) + &"]".repeat(32))),
@@ -652,7 +652,7 @@ async fn a_batch_of_another_shape_is_refused_as_a_whole() {
         (batch(&json!([{}]), &json!({"options": 1})), "`options` must be an object"),
         (
             batch(&json!([{"a": 1, "A": 2}]), &no).replace("\"A\"", "\"a\""),
-            "the member `a` is there twice",
+            "the key `a` is given twice",
         ),
     ];
     for (body, expected) in rows {
@@ -688,7 +688,7 @@ async fn an_answer_is_as_fresh_as_the_caller_asks() {
         assert_eq!(ask(reached).await.text, ALLOW, "{reached}");
     }
     let early = ask("8").await;
-    assert!(early.refused(503).contains("revision 8 is not reached yet, 7 is"), "{early:?}");
+    assert!(early.refused(503).contains("revision 8 is not reached yet, only 7"), "{early:?}");
     assert_eq!(early.header("retry-after"), Some("1"));
     for bad in ["x", "-1", "7.0", "", "99999999999999999999", "caf\u{e9}"] {
         assert!(ask(bad).await.refused(400).contains("`x-kwic-at-least`"), "{bad}");

@@ -1,5 +1,5 @@
-//! Backups of a real sidecar, and what comes of them when they are put back: all of it or nothing,
-//! and no way in that ended since.
+//! Backups of a real sidecar and their restore: complete or not at all, and nothing that was
+//! revoked since works again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn json_of(printed: &str) -> Json {
     serde_json::from_str(printed).unwrap()
 }
 
-/// Makes a backup; answers its folder and what was printed of it.
+/// Makes a backup; returns its folder and what was printed.
 fn back_up(sidecar: &Sidecar, name: &str) -> (PathBuf, Json) {
     let folder = sidecar.path(name);
     let taken = json_of(&sidecar.ok(&["backup", folder.to_str().unwrap(), "--json"]));
@@ -38,7 +38,7 @@ fn restore(sidecar: &Sidecar, folder: &Path, more: &[&str]) -> Ran {
     sidecar.run(&arguments).into()
 }
 
-/// Ends the sidecar, puts a backup back, and starts it; answers what was printed.
+/// Stops the sidecar, restores a backup, and starts it; returns what was printed.
 fn put_back(sidecar: &mut Sidecar, folder: &Path, more: &[&str]) -> Json {
     sidecar.kill();
     let arguments: Vec<&str> = ["--yes", "--json"].iter().chain(more).copied().collect();
@@ -47,7 +47,7 @@ fn put_back(sidecar: &mut Sidecar, folder: &Path, more: &[&str]) -> Json {
     printed
 }
 
-/// Every file below a folder but sockets, with what stands in it.
+/// Every file below a folder except sockets, with its content.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -133,7 +133,7 @@ fn a_backup_is_written_over_nothing_and_needs_no_sidecar() {
     let again = |sidecar: &Sidecar| {
         let ran: Ran = sidecar.run(&["backup", folder.to_str().unwrap()]).into();
         let told = ran.complains(1);
-        assert!(told.contains("is there already"), "{told}");
+        assert!(told.contains("exists already"), "{told}");
     };
     again(&sidecar);
     let nowhere: Ran = sidecar.run(&["backup", "/proc/nowhere/at/all"]).into();
@@ -256,7 +256,7 @@ fn a_restore_wants_a_yes_and_no_sidecar() {
         assert!(told.contains("`store.kind` must be `redb`"), "{told}");
     }
     let kept = restore(&sidecar, &folder, &["--yes"]).ends(0);
-    assert!(kept.contains("what was done since is undone"), "{kept}");
+    assert!(kept.contains("later changes were undone"), "{kept}");
     let (_, bytes) = before.iter().find(|(path, _)| path.ends_with("kwic.redb")).unwrap();
     let kept = contents(&sidecar.path("data")).into_iter().find(|(path, _)| {
         path.file_name().unwrap().to_string_lossy().starts_with("kwic.redb.before-restore-")
@@ -326,10 +326,10 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     assert!(told.contains("1 open invite ") && told.contains("1 secret "), "{told}");
     assert!(told.contains("invite resend") && told.contains("reset-two-step"), "{told}");
     sidecar.restart();
-    assert!(sidecar.log_text().contains("cannot be opened"), "{}", sidecar.log_text());
+    assert!(sidecar.log_text().contains("cannot be decrypted"), "{}", sidecar.log_text());
     let lost = |sidecar: &Sidecar| {
         let told = Ran::from(sidecar.run(&["doctor"])).ends(1);
-        assert!(told.contains("1 secret of a second factor is sealed with a key"), "{told}");
+        assert!(told.contains("1 secret of a second factor is encrypted with a key"), "{told}");
     };
     let ready = sidecar.tcp().get("/readyz");
     assert_eq!((ready.status, &ready.json()["secrets_without_key"]), (200, &json!(1)));
@@ -356,8 +356,8 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     assert_eq!(document(&show(&sidecar, &recovery), 200)["state"], "signed_in");
     // The new key has the number of the old one, and derives another link: it is not shown.
     let shown = sidecar.run(&["invite", "link", invite, "--account", "acme"]);
-    assert!(Ran::from(shown).complains(1).contains("send it again"));
-    // Whoever has the old one comes in by it.
+    assert!(Ran::from(shown).complains(1).contains("resend the invite"));
+    // The old password signs in.
     let body = json!({"token": token_of(link), "password": PASSWORD});
     document(&call(&sidecar, "POST /invites/accept", "", Some(&body)), 201);
 

@@ -1,5 +1,5 @@
-//! What programs rely on in the command line: JSON on demand also where something goes wrong, the
-//! exit codes, and output that cannot steer a terminal.
+//! The machine-readable side of the command line: JSON on request, also for errors, exit codes, and
+//! output that cannot control a terminal.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The command line as a person types it: the real binary, beside a made-up sidecar.
+//! The command line as a person uses it: the real binary, with a scripted sidecar.
 
 use std::fs;
 use std::io::{BufReader, Write};
@@ -462,7 +462,7 @@ fn an_answer_that_breaks_off_is_a_failure() {
         .arg(folder.path())
         .output();
     let err = Ran::from(ran.unwrap()).complains(1);
-    assert!(err.contains("broke off") && err.contains("do not use it"), "{err}");
+    assert!(err.contains("cut off") && err.contains("do not use it"), "{err}");
 }
 
 #[test]
@@ -704,7 +704,7 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
     // Built upon since: some entry carries the head.
     expect(&"b".repeat(64)).ends(0);
     let cut = expect(&"c".repeat(64));
-    assert!(cut.err.contains("nowhere has the head"), "{}", cut.err);
+    assert!(cut.err.contains("does not contain the expected head"), "{}", cut.err);
     cut.ends(1);
     // A chain at fault, whichever is looked at; the other one holds.
     let broken = sidecar.run(&["audit", "verify"]);

@@ -1,4 +1,5 @@
-//! The commands about the team, as a person types them: invites, passwords, sessions, mail, rescue.
+//! The commands about the team, as a person uses them: invites, passwords, sessions, mail,
+//! recovery.
 
 use std::fs;
 use std::io::Write;
@@ -162,7 +163,7 @@ fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
     let sidecar = MadeUp::answering([roles(), ok(&verdicts()), roles(), ok(&verdicts())]);
     let team = file(&sidecar, "team.csv", TEAM);
     let ran = sidecar.run(&["invite", "send", "--account", "acme", "--file", &team]);
-    assert_eq!(ran.err, "line 4 was refused: fix it, and send no other line again\n");
+    assert_eq!(ran.err, "line 4 was refused: fix it, and send only that line again\n");
     assert_eq!(
         ran.ends(1),
         format!(
@@ -259,7 +260,7 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
         (delivery("none", "", None), "no mail is sent"),
         (delivery("queued", "", None), "queued"),
         (delivery("sending", "", None), "is being sent"),
-        (delivery("handed_over", "250 ok", None), "handed to the mail server: 250 ok"),
+        (delivery("handed_over", "250 ok", None), "accepted by the mail server: 250 ok"),
         (
             delivery("deferred", "the mailbox is full", Some("2026-11-25T13:00:00Z")),
             "deferred: the mailbox is full; next try at 2026-11-25T13:00:00Z",
@@ -380,7 +381,7 @@ fn a_link_is_printed_on_its_own_line_and_never_made_up() {
         MadeUp::answering([ok(&plain()), ok(&linked), ok(&plain()), ok(&changed(plain()))]);
     assert_eq!(
         sidecar.run(&["invite", "link", &id('1')]).ends(0),
-        format!("the link of Ann Lee ({ANN}) opens until {EXPIRES}\n{LINK}\n")
+        format!("the link of Ann Lee ({ANN}) works until {EXPIRES}\n{LINK}\n")
     );
     let err = sidecar.run(&["invite", "link", &id('1')]).complains(1);
     assert!(err.contains("`kwic-team invite resend`"), "{err}");
@@ -528,13 +529,13 @@ fn a_password_is_reset_by_the_link_that_is_printed_or_by_mail() {
     assert_eq!(
         sidecar.run(&line).ends(0),
         format!(
-            "with this link, which opens until {EXPIRES}, Ann Lee ({ANN}) sets a new password, at revision 9\n{LINK}\n"
+            "give Ann Lee ({ANN}) this link to set a new password; it works until {EXPIRES}, at revision 9\n{LINK}\n"
         )
     );
     assert_eq!(
         sidecar.run(&line).ends(0),
         format!(
-            "mail brings Ann Lee ({ANN}) a link that opens until {EXPIRES}, at revision 9\nmail: queued\n"
+            "a link to set a new password is mailed to Ann Lee ({ANN}) and works until {EXPIRES}, at revision 9\nmail: queued\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&[&line[..], &["--json"]].concat()).ends(0)), mailed);
@@ -553,7 +554,7 @@ fn an_account_is_made_with_an_invite_for_its_first_administrator() {
     );
     let sidecar = MadeUp::answering([ok(&made), ok(&invited), ok(&invited)]);
     let create = ["account", "create", "--slug", "acme", "--name", "Acme"];
-    let first = "account acme is there, at revision 3\n";
+    let first = "account acme was created, at revision 3\n";
     assert_eq!(sidecar.run(&create).ends(0), first);
     let more = ["--email", ANN, "--first-name", "Ann", "--last-name", "Lee", "--role", "writer"];
     let line = [&create[..], &more].concat();
@@ -707,7 +708,7 @@ fn an_administrator_who_is_locked_out_gets_a_link() {
     assert_eq!(
         sidecar.run(&["recover", "--account", "acme", ANN]).ends(0),
         format!(
-            "with this link, which opens until {EXPIRES}, {ANN} sets a new password, at revision 9\n{LINK}\n"
+            "give {ANN} this link to set a new password; it works until {EXPIRES}, at revision 9\n{LINK}\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&["recover", ANN, "--json"]).ends(0)), reset);

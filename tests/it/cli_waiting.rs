@@ -1,5 +1,5 @@
-//! No command waits without an end: for a sidecar that is stopped, says half of an answer, or is none,
-//! and for a pipe that nobody writes to.
+//! Every command has a timeout: for a sidecar that is stopped, sends half a response, or is not
+//! one, and for a pipe that nobody writes to.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -90,7 +90,7 @@ fn every_command_ends_beside_a_sidecar_that_says_nothing() {
     let told = run(&folder, &["member", "suspend", "ann"]).err;
     assert!(told.contains("while waiting for the answer to `GET /api/v1/members/ann`"), "{told}");
     let told = run(&folder, &["policy", "reload"]).err;
-    assert!(told.contains("may still be done"), "{told}");
+    assert!(told.contains("may still be carried out"), "{told}");
     let doctor = run(&folder, &["doctor"]);
     assert_eq!(doctor.code, 1, "{}", doctor.err);
     assert!(doctor.out.contains("fail: no answer from the sidecar on"), "{}", doctor.out);

@@ -1,4 +1,4 @@
-//! The configuration as its writer meets it: a file, an environment, and every fault at once.
+//! The configuration: a file, an environment, and all faults reported together.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -75,7 +75,7 @@ managed_by = "Not A Slug"
         "8: `decision.listen` must be an address and a port, such as `\"127.0.0.1:8181\"`",
         "9: there is no key `decision.wait_mss`: did you mean `wait_ms`?",
         "10: `decision.socket_mode` must be permissions in octal, such as `\"0660\"`",
-        "11: `decision.allowed_hosts` must be a list of texts, such as `[\"a\", \"b\"]`",
+        "11: `decision.allowed_hosts` must be a list of strings, such as `[\"a\", \"b\"]`",
         "13: there is no section `[decisions]`: did you mean `decision`?",
         "17: `sessions.idle` must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`",
         "20: `policies.watch` must be `true` or `false`",
@@ -137,11 +137,11 @@ fn an_unknown_variable_is_refused() {
     assert_eq!(
         found,
         [
-            "KWIC_TEAM_DECISION_LISTENS: there is no variable `KWIC_TEAM_DECISION_LISTENS`: did you mean `KWIC_TEAM_DECISION_LISTEN`?"
+            "KWIC_TEAM_DECISION_LISTENS: unknown setting `KWIC_TEAM_DECISION_LISTENS`: did you mean `KWIC_TEAM_DECISION_LISTEN`?"
         ]
     );
     let found = faults("", &[("KWIC_TEAM_ZZZ", "1")]);
-    assert_eq!(found, ["KWIC_TEAM_ZZZ: there is no variable `KWIC_TEAM_ZZZ`: unset it"]);
+    assert_eq!(found, ["KWIC_TEAM_ZZZ: unknown setting `KWIC_TEAM_ZZZ`: correct or unset it"]);
     // Only secrets come from files.
     assert_eq!(faults("", &[("KWIC_TEAM_STORE_PATH_FILE", "/x")]).len(), 1);
 }
@@ -290,7 +290,7 @@ fn the_limits_default_to_the_domain() {
 #[test]
 fn decisions_beyond_loopback_need_keys() {
     let open = "[decision]\nlisten = \"0.0.0.0:8181\"";
-    assert!(fault(open).starts_with("2: `decision.listen` is beyond loopback"));
+    assert!(fault(open).starts_with("2: `decision.listen` is not a loopback address"));
     taken(&format!("{open}\nkeys_file = \"/keys\""));
     taken("[decision]\nlisten = \"[::1]:8181\"");
 }
@@ -298,7 +298,9 @@ fn decisions_beyond_loopback_need_keys() {
 #[test]
 fn a_console_beyond_loopback_needs_tls_or_a_proxy() {
     let open = "[console]\nlisten = \"0.0.0.0:8180\"";
-    assert!(fault(open).starts_with("2: `console.listen` is beyond loopback without TLS"));
+    assert!(
+        fault(open).starts_with("2: `console.listen` is not a loopback address and has no TLS")
+    );
     taken(&format!("{open}\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]"));
     for proxy in ["everybody", "10.0.0.0/33", "10.0.0.0/", "::1/129"] {
         let found = fault(&format!("[console]\ntrusted_proxies = [\"{proxy}\"]"));
@@ -309,7 +311,7 @@ fn a_console_beyond_loopback_needs_tls_or_a_proxy() {
 #[test]
 fn two_listeners_cannot_share_a_place() {
     let found = fault("[decision]\nlisten = \"127.0.0.1:8180\"");
-    assert!(found.contains("is `decision.listen` as well"), "{found}");
+    assert!(found.contains("is the same as `decision.listen`"), "{found}");
     taken("[decision]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"");
     let found = fault(&format!("[decision]\nsocket = \"{HERE}/admin.sock\""));
     assert!(found.contains("management API"), "{found}");
@@ -366,7 +368,7 @@ fn mail_never_goes_out_in_the_clear() {
         "smtp://localhost:25@mail.example",
         "smtp://localhost.example",
     ] {
-        assert!(fault(&mail(bad)).contains("plain SMTP beyond loopback"), "{bad}");
+        assert!(fault(&mail(bad)).contains("plain SMTP to another host"), "{bad}");
     }
     for bad in ["smtp://mail.example/?x=@localhost", "smtp://mail.example#@localhost"] {
         assert!(!faults(&mail(bad), &[]).is_empty(), "{bad}");
@@ -381,7 +383,7 @@ fn mail_never_goes_out_in_the_clear() {
         let set = [("KWIC_TEAM_MAIL_FROM", from)];
         assert_eq!(load("", &set).unwrap().mail.from.as_deref(), Some(from));
     }
-    assert!(fault("[mail]\nbounce_domain = \"a b\"").contains("is no domain"));
+    assert!(fault("[mail]\nbounce_domain = \"a b\"").contains("is not a domain"));
     let token = mail("smtps://me@mail.example");
     assert!(fault(&token).contains("user without a password"));
     let command = taken(&format!("{token}\noauth_token_command = [\"get\", \"a b\"]"));

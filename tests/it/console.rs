@@ -1,4 +1,4 @@
-//! The management API as it is spoken: a [`Stage`] behind a port and a socket, bytes on both.
+//! The management API over the network: a [`Stage`] behind a port and a socket, raw bytes on both.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// What stands between two texts, each time.
+/// The texts between two markers.
 fn between<'t>(text: &'t str, from: &'t str, to: &'t str) -> Vec<&'t str> {
     text.split(from).skip(1).map(|rest| rest.split(to).next().unwrap()).collect()
 }
@@ -240,7 +240,7 @@ async fn a_stale_form_of_the_settings_keeps_what_was_typed() {
         ],
     );
     late.leaves_out("<b>");
-    // From here the form stands on what holds now.
+    // From here the form is based on the current values.
     assert_eq!(ann.form("/account", "version=2&name=Zenith&hours=96").await.status, 303);
     let now = ann.get("/account").await.is(200);
     assert_eq!((&now["name"], &now["invite_lifetime_hours"]), (&json!("Zenith"), &json!(96)));

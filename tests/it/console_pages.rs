@@ -1,5 +1,5 @@
-//! Pages of the console as a browser without a script sees them: forms over HTTP, cookies, and what
-//! stands where. Holds every answer to it that no address carries what opens something.
+//! Pages of the console as a browser without a script sees them: forms over HTTP, cookies, and
+//! content. Checks for every response that no URL contains a secret.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -250,7 +250,7 @@ async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
     expired.page(410).says("This invitation has expired").says("Ask Ann Lee for a new one.");
     expired.says("Expired on 27 November 2025, ");
     assert_eq!(expired.hidden("token"), late);
-    // One answer, whatever the link is; only the inviter learns which it was.
+    // The same response for every link; only the inviter sees which it was.
     let mut answers = Vec::new();
     for token in [late.as_str(), nothing.as_str()] {
         let asked = browser.post("/join/request-new", &[("token", token)]).await;
@@ -390,7 +390,7 @@ async fn a_forgotten_password_is_replaced_by_a_link() {
     browser.post("/sign-in", &fields).await.leads_to("/");
 }
 
-/// The link is made beside the answer; waits until it is there.
+/// The link is created after the response; waits for it.
 async fn reset_code(stage: &Stage) -> String {
     for _ in 0..1_000 {
         let mails = stage.mails().await;
@@ -865,7 +865,7 @@ async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
         ann.get(page).await.page(200).says("Active</span>").hides("Locked</span>");
     }
 
-    // Whoever knows the password and guesses codes locks codes until there is a new one.
+    // Guessing codes with the correct password locks codes until there is a new password.
     let di = guarded(stage, "di", "operator").await.member;
     for _ in 0..limits::CODE_FAILURES_MAX {
         stage.app.store.code_failed(&di, None).await.unwrap();

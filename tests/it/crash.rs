@@ -1,5 +1,5 @@
-//! What is left of a change when the disk fails in the middle of it: all or nothing, and never
-//! less than what was acknowledged.
+//! The state after a change that a disk failure interrupts: all or nothing, and never less than
+//! what was acknowledged.
 
 mod tables;
 mod transitions;
@@ -379,7 +379,7 @@ fn what_a_broken_commit_left_open_is_found_out_though_nobody_asks() {
         let probe = open_at(&undisturbed, NOW).await;
         let opened = undisturbed.calls();
         Transition::Remove.run(&probe).await.unwrap();
-        // The last call of the commit breaks off, when the change stands in the file already.
+        // The last call of the commit fails, when the change is in the file already.
         disk.break_at_call(undisturbed.calls() - opened);
         let broken = Transition::Remove.run(&stage).await.unwrap_err();
         assert_eq!(broken.code, "store_unavailable");

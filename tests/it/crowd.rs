@@ -1,4 +1,4 @@
-//! Crowds: connections that stay silent and streams of events, beside which everything else goes on.
+//! Crowds: silent connections and event streams, which must not affect other callers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

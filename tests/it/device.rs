@@ -1,8 +1,8 @@
-//! An authenticator that says whatever it is told to, and signs it: for lies that would not come
-//! as far as the rule they break if they were only bent on the way.
+//! An authenticator that can be told what to claim, and signs it: for invalid responses that a
+//! manipulated valid one could not produce.
 //!
-//! Written by the standard (Web Authentication Level 3, sections 5.8.1, 6.1 and 6.5.1), with none of
-//! the code that it is held against.
+//! Written from the standard (Web Authentication Level 3, sections 5.8.1, 6.1 and 6.5.1), without
+//! the code under test.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

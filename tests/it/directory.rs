@@ -1,4 +1,4 @@
-//! The members and sessions in memory: what a change does to them, and when it counts as seen.
+//! The members and sessions in memory: the effect of each change, and when it becomes visible.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -296,7 +296,7 @@ fn a_standing_is_never_half_changed() {
         });
         for revision in 0..4_000 {
             let as_now = if revision % 2 == 0 { &as_it_became } else { &as_it_was };
-            // Another member each time, so that the table is made anew meanwhile.
+            // Another member each time, so that the table is rebuilt meanwhile.
             let more = member(&format!("m{revision}"), "viewer");
             apply(&directory, 2 + revision, vec![Row::Member(as_now.clone()), Row::Member(more)]);
         }

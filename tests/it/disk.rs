@@ -1,7 +1,7 @@
-//! Storage under redb that fails as disks do: it loses power, fills up, breaks off and heals.
+//! A simulated disk below redb: it loses power, fills up, fails and recovers.
 //!
-//! What was written since the last sync survives a power cut not at all, whole, or as a random
-//! half. Waits only where it is told to, and never touches a real disk.
+//! What was written since the last sync survives a power cut not at all, completely, or as a random
+//! half. Blocks only where it is told to, and never touches a real disk.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -43,11 +43,11 @@ struct State {
     /// The storage does not grow beyond this.
     size_max: Option<u64>,
     off: bool,
-    /// The sync from now, from 1, at which whoever syncs waits.
+    /// The number of the next sync that blocks, from 1.
     waits_at_sync: Option<(usize, Arc<Wait>)>,
 }
 
-/// A sync that waits until it is let go.
+/// A sync that blocks until it is released.
 #[derive(Debug, Default)]
 pub struct Wait {
     begun: Notify,

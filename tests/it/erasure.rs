@@ -1,5 +1,5 @@
-//! Erasure, a member's data, the access review and `doctor`, from the outside: over the port, by
-//! the commands of the real binary, and by what is left in the file.
+//! Erasure, data export, the access review and `doctor`, end to end: over the port, by the commands
+//! of the real binary, and by the bytes left in the file.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -45,7 +45,7 @@ async fn erased(file: &Path) {
     let clock = Clock::fixed(NOW);
     let store = Store::open(file, 8, clock.clone()).await.unwrap();
     let stage = suite::Stage::new(store, clock).await;
-    // Whoever calls chooses the key, and may choose one that names somebody.
+    // The caller chooses the key, which may name somebody.
     let request = Digest::of(&[b"call"]);
     let idempotency = Some(Idempotency { key: suite::key("to:zed@example.org,1"), request });
     let invitation = NewInvite {
@@ -84,7 +84,7 @@ async fn the_next_start_leaves_no_byte_of_who_was_erased() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.redb");
     erased(&file).await;
-    // Rows are gone and freed pages still hold them: that is why the file is written anew.
+    // Rows are deleted and freed pages still contain them: that is why the file is rewritten.
     assert!(PERSONAL.iter().any(|word| holds(&file, word)), "nothing to take away");
     let before = inode(&file);
     let stage = open(&file).await;
@@ -113,7 +113,7 @@ async fn a_file_that_cannot_be_written_anew_goes_on_until_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.redb");
     erased(&file).await;
-    // Stands for a disk without space for a second file.
+    // Simulates a disk without space for a second file.
     let beside = folder.path().join("store.redb.new");
     fs::create_dir(&beside).unwrap();
     let before = inode(&file);
@@ -450,7 +450,7 @@ async fn the_review_names_who_has_not_been_here_and_a_lone_administrator() {
     assert_eq!(kinds(&ann).await, [factor.clone(), named("one_administrator", 1)]);
     console.stage.later(31 * DAY);
     ann.call(&format!("POST /members/{}/suspend", asleep.id), &NONE).await.is(200);
-    // Whoever is suspended can do nothing, and is nobody's worry here.
+    // Suspended members are not part of the review.
     let month = [
         factor,
         named("one_administrator", 1),
@@ -514,7 +514,7 @@ fn a_person_is_removed_and_erased_by_command_and_no_file_tells_of_them() {
     assert!(told.contains("erase takes the id") && told.contains(&who), "{told}");
     let done = sidecar.ok(&["member", "erase", &who, "--yes"]);
     assert!(done.starts_with(&format!("{who} is erased, at revision ")), "{done}");
-    assert!(done.contains("1 invite,") && done.contains("when the sidecar starts next"), "{done}");
+    assert!(done.contains("1 invite,") && done.contains("the next start of the sidecar"), "{done}");
     let again = sidecar.ok(&["member", "erase", &who, "--yes", "--json"]);
     let again: Json = serde_json::from_str(&again).unwrap();
     assert_eq!(again["entries_erased"], 0);
@@ -550,8 +550,8 @@ fn doctor_says_what_is_in_order_and_what_is_not() {
         "warn: no mail is sent",
         "warn: `acme`: one active member alone can administer",
         "warn: `acme`: 1 member can administer the account without a second factor",
-        "ok: the store's own audit chain holds, with ",
-        "ok: the audit chain of `acme` holds, with ",
+        "ok: the store's own audit chain is intact, with ",
+        "ok: the audit chain of `acme` is intact, with ",
     ] {
         assert!(well.lines().any(|found| found.starts_with(line)), "no `{line}`: {well}");
     }

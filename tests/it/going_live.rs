@@ -1,5 +1,5 @@
-//! When a set goes live: before anything is compared, also at a start; at no low priority; and by itself
-//! once what kept it from being loaded has passed.
+//! When a policy set becomes live: before the comparison, also at a start; not at a low priority;
+//! and by itself once a transient error is gone.
 //!
 //! The real sidecar, and flows on a store in memory. No test measures time.
 

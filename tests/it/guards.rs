@@ -1,6 +1,5 @@
-//! What must never happen to a team, on every path and by everybody: the last administrator gone,
-//! somebody changing the own role, somebody giving a role that is not theirs to give. And that the
-//! log tells of who tried.
+//! Invariants of a team, on every path and for everybody: the last administrator stays, nobody
+//! changes their own role, nobody gives a role without the right. And attempts are logged.
 
 use std::sync::Barrier;
 use std::thread;
@@ -40,7 +39,7 @@ fn the_last_administrator_stays_on_every_path_of_the_api() {
         let done = document(&ann.call("POST /members/bulk", Some(&json!({"items": [item]}))), 200);
         assert_eq!(done["items"][0]["problem"]["code"], "last_administrator", "{done}");
     }
-    // A second one makes it possible, and whoever is suspended does not count.
+    // A second one makes it possible; suspended ones do not count.
     document(&ann.give_role("bo", "administrator"), 200);
     let bo = Person::of_import(&sidecar, "acme", "bo");
     document(&ann.call("POST /members/bo/suspend", None), 200);
@@ -125,7 +124,7 @@ fn of_two_administrators_who_demote_each_other_one_stays() {
         let both = Barrier::new(2);
         let demote = |who: &Person<'_>, whom: &str| {
             let path = format!("/members/{whom}");
-            // Read before either acts: whoever is demoted may not look any more.
+            // Read before either acts: a demoted member may no longer read it.
             let version = who.get(&path)["version"].clone();
             both.wait();
             who.change(&format!("PATCH {path}"), &version, &json!({"role": "operator"})).status
@@ -138,7 +137,7 @@ fn of_two_administrators_who_demote_each_other_one_stays() {
         let won = [first, second].iter().filter(|status| **status == 200).count();
         assert_eq!(won, 1, "round {round}: {first} and {second}");
         if second == 200 {
-            // Put back by the one who is left, for the next round.
+            // Restored by the remaining one, for the next round.
             document(&bo.give_role("ann", "administrator"), 200);
             document(&ann.give_role("bo", "operator"), 200);
         }

@@ -1,4 +1,4 @@
-//! The house rules: floors, homes of dependencies, what each file must begin with.
+//! The house rules: layers, the allowed place of each dependency, and the header of each file.
 //!
 //! Reads the source as text; runs none of it.
 
@@ -306,7 +306,7 @@ fn no_role_and_no_feature_is_named_in_the_code() {
     let mut words: Vec<String> = fs::read_dir(policies.join("roles"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        // A word of the trade that is also a role: the operator of the sidecar.
+        // A domain term that is also a role: the operator of the sidecar.
         .filter(|role| role != "operator" && role != "administrator")
         .collect();
     for action in

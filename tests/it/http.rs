@@ -1,6 +1,7 @@
-//! The server as strangers meet it: raw bytes on loopback and on a unix socket, small bounds.
+//! The server against untrusted clients: raw bytes on loopback and on a unix socket, with small
+//! limits.
 //!
-//! Knows no route: each test brings a handler of its own. Waits on events, each wait bounded.
+//! Knows no route: each test has its own handler. Waits on events, each wait with a timeout.
 
 mod at_once;
 mod heads;
@@ -43,7 +44,7 @@ struct Served {
     accepting: JoinHandle<()>,
 }
 
-/// By hyper, as every listener of decisions serves what it does not answer at once.
+/// By hyper, as every decision listener serves what its fast path does not answer.
 async fn serve<H, F>(bounds: Bounds, handler: H) -> Served
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
@@ -140,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        // Whoever is cut off may not get rid of all of it.
+        // A client that is cut off may be unable to send all of it.
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
@@ -796,7 +797,7 @@ async fn a_dead_socket_is_replaced_and_nothing_else_is() {
     let file = folder.path().join("notes.txt");
     std::fs::write(&file, "keep me").unwrap();
     let refused = bind(&file, 0o600).await.unwrap_err();
-    assert!(refused.public.contains("is no socket"), "{refused}");
+    assert!(refused.public.contains("is not a socket"), "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep me");
 
     // Alive, but not one that answers a connection as we know it: not ours to take.

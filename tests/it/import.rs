@@ -1,6 +1,6 @@
-//! Import files: each case is a file, and what is read of it.
+//! Import files: each case is a file, and the parsed result.
 //!
-//! Every file is read in pieces of every length, since a network cuts where it likes.
+//! Every file is read in pieces of every length, since a network may split it anywhere.
 
 use kwic_team::domain::RoleId;
 use kwic_team::flows::import::{Becomes, Format, Reader};

@@ -1,4 +1,4 @@
-//! Invites, sign-in, sessions and passwords as rules: what opens when, and what never does.
+//! Rules of invites, sign-in, sessions and passwords.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -278,7 +278,7 @@ async fn what_is_there_already_is_said_with_what_to_do() {
     let failure = said("bo").await;
     assert_eq!(failure.code, "already_invited");
     assert!(failure.public.contains("resend"), "{failure}");
-    // Removed before: invited anew, and told so.
+    // Removed before: invited again, with a note.
     members::remove(&stage.app, stage.operator(), chosen()).await.unwrap();
     stage.later(61_000);
     let again = stage.invite(stage.operator(), "ann", "operator").await.unwrap().value;
@@ -302,7 +302,7 @@ async fn a_dead_link_can_ask_for_a_new_one_once_an_hour() {
     assert!(matches!(&mails[0].1, Content::InviteWanted { .. }));
     // Asked again, it says the same, and writes nothing.
     invites::want(&stage.app, link.code.expose()).await.unwrap();
-    // What was never given out asks nobody.
+    // An unknown token asks nobody.
     invites::want(&stage.app, &"A".repeat(43)).await.unwrap();
     assert_eq!(stage.mails().await.len(), 0);
 }

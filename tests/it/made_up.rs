@@ -1,5 +1,5 @@
-//! A made-up sidecar: answers `admin.sock` from a script, so that each text, table and exit code of
-//! the command line is held without a store.
+//! A scripted sidecar: answers `admin.sock` from a script, so that each text, table and exit code
+//! of the command line can be tested without a store.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};

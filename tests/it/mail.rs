@@ -1,4 +1,4 @@
-//! Mail against a real mail server: every answer leads to its class, its step and its sentence.
+//! Mail against a real mail server: every response leads to its class, its step and its sentence.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -72,7 +72,7 @@ async fn a_mail_is_handed_over_with_its_return_path() {
     let Some(server) = SmtpServer::start(&json!({"dsn": true})) else { return };
     let mailer = plain(&server);
     let taken = mailer.send(&outgoing(&mailer, 5)).await.unwrap();
-    assert_eq!(taken.sentence(), "handed to your mail server (250 2.0.0 Ok: queued as 4CxTEST)");
+    assert_eq!(taken.sentence(), "accepted by your mail server (250 2.0.0 Ok: queued as 4CxTEST)");
     let mail = server.mail();
     assert_eq!(mail["mail_from"], "bounce+5.0123456789abcdef@bounces.example.org");
     assert_eq!(mail["rcpt_to"], json!(["bo@example.net"]));
@@ -166,7 +166,7 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "554 5.7.1 <bo@example.net>: Relay access denied",
             Configuration,
             Step::Rcpt,
-            "the mail server takes no mail to others from here (554 5.7.1 *".to_owned(),
+            "the mail server does not relay mail from this machine (554 5.7.1 *".to_owned(),
         ),
         ("RCPT", "hang", Temporary, Step::Rcpt, format!("{broken} (no answer in time){later}")),
         ("RCPT", "drop", Temporary, Step::Rcpt, format!("{broken} (*")),
@@ -231,8 +231,8 @@ async fn a_mail_server_that_is_not_there_is_tried_again() {
     }
     // One that hangs up in the handshake, and one that never answers.
     for (keeps, sentence) in [
-        (false, "the TLS handshake with the mail server broke off (*"),
-        (true, "the TLS handshake with the mail server broke off (no answer in time)*"),
+        (false, "the TLS handshake with the mail server failed (*"),
+        (true, "the TLS handshake with the mail server failed (no answer in time)*"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -326,7 +326,7 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
         assert!(!format!("{fault:?} {}", fault.sentence()).contains(&said), "{fault:?}");
     }
     server.answer(&json!({"EHLO": "250-here|250 AUTH PLAIN LOGIN"}));
-    let sentence = "the mail server offers no way to sign in that is known here (it offers PLAIN, LOGIN, and XOAUTH2 is needed): correct *";
+    let sentence = "the mail server offers no sign-in method that KWIC Team supports (it offers PLAIN, LOGIN, and XOAUTH2 is needed): correct *";
     check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
     let walked = format!("{:?}", test_mail(&mailer).await);
     assert!(!walked.contains(TOKEN), "{walked}");
@@ -340,10 +340,10 @@ async fn a_mail_server_that_wants_more_stops_the_queue() {
         "the mail server wants TLS or a password first (530 5.7.0 Authentication required)*";
     check(&fault, Class::Configuration, Step::MailFrom, sentence);
     let mailer = mailer_at(&format!("smtp://me:pw@127.0.0.1:{}", server.port));
-    let sentence = "the mail server offers no way to sign in that is known here (*";
+    let sentence = "the mail server offers no sign-in method that KWIC Team supports (*";
     check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
     let mailer = mailer_at(&format!("smtp://127.0.0.1:{}?tls=required", server.port));
-    let sentence = "the mail server does not take up TLS (it does not offer STARTTLS): correct `mail.url`, then run `kwic-team mail resume`";
+    let sentence = "the mail server does not offer TLS (it does not offer STARTTLS): correct `mail.url`, then run `kwic-team mail resume`";
     check(&fault_of(&mailer).await, Class::Configuration, Step::StartTls, sentence);
 }
 
@@ -400,7 +400,7 @@ async fn answers_without_text_and_with_bare_line_feeds_are_answers() {
         let (port, server) = terse(answers.to_vec());
         let mailer = mailer_at(&format!("smtp://127.0.0.1:{port}"));
         let taken = mailer.send(&outgoing(&mailer, 1)).await.unwrap();
-        assert_eq!(taken.sentence(), format!("handed to your mail server {said}"));
+        assert_eq!(taken.sentence(), format!("accepted by your mail server {said}"));
         let told = server.join().unwrap();
         assert!(told[4].ends_with("\r\n.\r\n") && told[5] == "QUIT\r\n", "{told:?}");
     }
@@ -525,7 +525,7 @@ async fn a_certificate_that_nobody_vouches_for_stops_the_queue() {
             let sentence = "the mail server asks to try again later (454 4.7.0 not now); it will be tried again";
             check(&fault_of(&mailer).await, Class::Temporary, Step::StartTls, sentence);
             server.answer(&json!({"STARTTLS": "501 5.5.1 no"}));
-            let sentence = "the mail server does not take up TLS (501 5.5.1 no)*";
+            let sentence = "the mail server does not offer TLS (501 5.5.1 no)*";
             check(&fault_of(&mailer).await, Class::Configuration, Step::StartTls, sentence);
             // The port begins without TLS: `smtps://` is the wrong scheme for it.
             let mailer = mailer_at(&format!("smtps://127.0.0.1:{}", server.port));

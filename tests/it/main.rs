@@ -1,4 +1,4 @@
-//! The integration tests: one binary, a module a theme.
+//! The integration tests: one binary, one module for each topic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

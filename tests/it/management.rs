@@ -1,5 +1,5 @@
-//! The management API as browsers and programs meet it on its port: who calls, from where, and
-//! what each answer tells a browser.
+//! The management API on its port, as browsers and programs use it: authentication, origin checks,
+//! and response headers.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::stage::{HOUR, PASSWORD};
 
 const NONE: Value = Value::Null;
 
-/// The headers that every answer has, and what stands in them.
+/// The headers of every response, with their values.
 const DRESS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -117,7 +117,7 @@ async fn somebody_is_invited_joins_signs_in_and_signs_out() {
     assert_eq!(out.is(200), json!({"state": "signed_out"}));
     takes_only_its_own(&out);
     entered.get("/me").await.problem(401, "session_ended");
-    // Whoever is out already can still have the browser forget.
+    // Without a session the browser can still forget the cookie.
     entered.call("POST /sign-out", &NONE).await.is(200);
 }
 
@@ -675,7 +675,7 @@ async fn several_are_invited_and_each_is_told_apart() {
     assert_eq!(sent[2]["problem"]["fields"][0]["field"], "role");
     assert_eq!(ann.get("/invites").await.is(200)["items"].as_array().unwrap().len(), 2);
 
-    // What cannot be read is told at once, and nobody is invited.
+    // Invalid rows are reported together, and nobody is invited.
     let items = [person("dee@example.org", "operator"), json!({"first_name": "", "email": "x"})];
     let refused = ann.call("POST /invites/bulk", &json!({"items": items})).await;
     let refused = refused.problem(400, "invalid");
@@ -841,7 +841,7 @@ async fn the_product_hears_of_a_removal_and_whoever_may_not_listen_is_let_go() {
     assert!(told.starts_with(&format!("event: member_removed\nid: {}\n", removed["revision"])));
     assert!(told.contains(bo.id.as_str()), "{told}");
     ann.call("POST /sign-out", &NONE).await.is(200);
-    // The next that is to be told finds that nobody may hear it.
+    // At the next event the listener has lost the right.
     console.stage.member("cy", "operator").await;
     assert_eq!(heard.event().await, None);
 }

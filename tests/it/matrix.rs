@@ -1,6 +1,6 @@
-//! Every cell of the shipped matrix, asked of the real sidecar over TCP and over the unix socket.
+//! Every cell of the built-in matrix, asked of the real sidecar over TCP and over the unix socket.
 //!
-//! The table in `cases/matrix.txt` was typed from the promise, not from the policies.
+//! The table in `cases/matrix.txt` was typed from the requirements, not from the policies.
 
 use std::fs;
 use std::io::{Read, Write};

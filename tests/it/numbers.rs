@@ -1,5 +1,4 @@
-//! Numbers from outside at the edges of what a machine holds: each is taken or refused in order,
-//! and none ends anything.
+//! Extreme numbers in inputs: each is accepted or refused properly, and none causes a crash.
 
 use std::io::Write;
 

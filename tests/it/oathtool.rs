@@ -1,5 +1,5 @@
-//! The second factor of a running sidecar, with codes made by another implementation than its own:
-//! `oathtool` of the OATH Toolkit.
+//! The second factor of a running sidecar, with codes of an independent implementation: `oathtool`
+//! of the OATH Toolkit.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};

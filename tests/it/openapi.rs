@@ -1,7 +1,8 @@
-//! The `OpenAPI` document is held against the API by schemathesis, a program from `PyPI`: what it
-//! makes up by the document must be answered by the document.
+//! The API is tested against its `OpenAPI` document with schemathesis, a program from `PyPI`:
+//! requests that conform to the document must get responses that conform to it.
 //!
-//! The clock runs, an hour a second or so, so that quotas refuse some calls and not all of them.
+//! The clock runs fast, about an hour in a second, so that quotas refuse some calls and not all of
+//! them.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +43,7 @@ async fn what_fits_the_document_is_answered_by_the_document() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             app.clock.advance_ms(HOUR / 50);
             keep_alone(&app, &operator, &ann).await;
-            // Passwords that are made up must not keep whoever calls from signing in again.
+            // Invented passwords must not prevent the caller from signing in again.
             for who in ["ann", "bo"] {
                 app.throttle.forget(Login::new(operator.account(), &email(who)));
             }
@@ -57,7 +58,7 @@ async fn what_fits_the_document_is_answered_by_the_document() {
     console.sign_in("acme", "ann").await.get("/me").await.is(200);
 }
 
-/// Whoever is made an administrator as well is none any more: the last one cannot be removed.
+/// Further administrators are demoted: the last one cannot be removed.
 async fn keep_alone(app: &Arc<App>, operator: &Caller, ann: &Member) {
     let roles = vec![ann.role.clone()];
     let filter = MemberFilter { roles, ..MemberFilter::default() };

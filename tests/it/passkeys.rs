@@ -1,4 +1,4 @@
-//! Passkeys: what a truthful authenticator may do, and what no other one may.
+//! Passkeys: valid responses of an authenticator are accepted, all others refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ async fn tries(
     who: &str,
     answers: impl FnOnce(Says) -> Value,
 ) -> Result<Entered, Failure> {
-    // What was tried before must not have this one wait.
+    // Earlier attempts must not delay this one.
     stage.app.throttle.forget(Login::new(&stage.acme, &email(who)));
     let ticket = ticket(stage, who).await;
     let asked = passkeys::ask(&stage.app, &ticket).await?;
@@ -98,7 +98,7 @@ async fn kept(stage: &Stage, who: &Guarded) -> Vec<Passkey> {
     stage.app.store.factors(&who.member.id).await.unwrap().passkeys
 }
 
-/// The last event of the account but for what became of mails, with what stands in it.
+/// The last event of the account except delivery reports, with its data.
 async fn last_event(stage: &Stage) -> (String, String) {
     let filter = AuditFilter::default();
     let page = stage.app.store.audit(Some(&stage.acme), &filter, None, 1_000).await.unwrap();
@@ -400,7 +400,7 @@ async fn one_that_asked_for_a_pin_when_it_was_added_asks_again() {
     let says = Says::truly(CREATE, ORIGIN, &options(&asked));
     let made = device.makes(&Says { flags: PRESENT | VERIFIED, ..says });
     confirm(&stage, &ann, answer(&asked, &made)).await.unwrap();
-    for (flags, why) in [(PRESENT, "did not check that it is you"), (VERIFIED, "was not accepted")]
+    for (flags, why) in [(PRESENT, "did not verify that it is you"), (VERIFIED, "was not accepted")]
     {
         let tried = tries(&stage, "ann", |says| device.signs(&Says { flags, ..says })).await;
         let failure = tried.unwrap_err();
@@ -489,10 +489,10 @@ async fn a_credential_has_one_owner() {
     let passkey = add(&stage, &ann, &device).await.unwrap();
     let known = (Kind::Conflict, "passkey_known");
     assert_eq!(refused(add(&stage, &bo, &device).await), known);
-    // Another key under a credential id that is in use: nobody's place is taken.
+    // Another key with a credential id that is in use: the existing one stays.
     let posing = Device::new(2).named(&device.id);
     assert_eq!(refused(add(&stage, &bo, &posing).await), known);
-    // By the owner the browser was asked not to; who does so nonetheless is refused.
+    // The browser was asked to exclude the owner's credentials; one that does not is refused.
     let asked = begin(&stage, &ann).await.unwrap();
     let excluded = options(&asked)["publicKey"]["excludeCredentials"].clone();
     assert_eq!(excluded[0]["id"], text(&device.id), "{excluded}");

@@ -42,7 +42,7 @@ pub fn token_of(link: &str) -> &str {
     link.trim().rsplit_once('#').unwrap_or_else(|| panic!("no token in {link}")).1
 }
 
-/// Somebody who is signed in.
+/// A signed-in member.
 pub struct Person<'s> {
     sidecar: &'s Sidecar,
     pub account: String,

@@ -1,5 +1,5 @@
-//! Policy folders that would end, hold up or empty out whoever loads them: each is refused by name,
-//! by every command, beside decisions that go on.
+//! Policy folders that could crash, delay or exhaust a loader: each is refused by name, by every
+//! command, while decisions continue.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -38,7 +38,7 @@ fn chain(length: usize) -> String {
     text
 }
 
-/// Folders that are refused, each with the file that is told.
+/// Folders that are refused, each with the file in the message.
 fn refused() -> Vec<(&'static str, More, &'static str)> {
     let groups = |n: usize| {
         let more: String = (1..n).map(|n| format!("action g{n} in [g{}];\n", n - 1)).collect();
@@ -224,7 +224,7 @@ fn a_folder_that_would_end_the_sidecar_ends_it_neither_now_nor_at_the_next_start
     }
     assert!(answers(&sidecar));
     sidecar.kill_and_restart();
-    assert!(answers(&sidecar), "the last good set answers");
+    assert!(answers(&sidecar), "the last good policies stay active");
     let ready = sidecar.tcp().get("/readyz").json();
     assert_eq!(ready["policies"], "last_good");
     assert!(ready["fault"].as_str().unwrap().starts_with(file), "{ready}");

@@ -1,6 +1,6 @@
-//! A real Postfix: what it refuses, what it returns, and what it says of mail that arrived.
+//! A real Postfix: what it refuses, what it bounces, and its delivery reports.
 //!
-//! A private instance on loopback, in a folder of its own, which is ended with its handle.
+//! A private instance on loopback, in its own folder, which is stopped with its handle.
 
 use std::fs;
 use std::net::TcpListener;
@@ -208,7 +208,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
     };
 
     let taken = sender.send(1, "bo@example.net").await.unwrap().sentence();
-    assert!(taken.starts_with("handed to your mail server (250 2.0.0 Ok: queued as "), "{taken}");
+    assert!(taken.starts_with("accepted by your mail server (250 2.0.0 Ok: queued as "), "{taken}");
     let arrived = "the other mail server says it arrived";
     check(sender.notice().await, 1, DeliveryState::Delivered, arrived);
     assert_eq!(Maildir::new(postfix.mailbox("bo")).list().await.unwrap().len(), 1);
@@ -229,7 +229,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
     let detail = "not delivered yet: the mail server asks to try again later (450 4.2.0 greylisted); your mail server goes on trying";
     check(sender.notice().await, 4, DeliveryState::Deferred, detail);
     other.answer(&json!({}));
-    let detail = "the other mail server took it, and does not report whether it arrived";
+    let detail = "the other mail server accepted it, and does not report whether it arrived";
     check(sender.notice().await, 4, DeliveryState::HandedOver, detail);
     assert_eq!(sender.returned.list().await.unwrap(), Vec::<PathBuf>::new());
 }

@@ -1,5 +1,5 @@
-//! A console behind a proxy: what is said where nobody named it, and whom a stranger's wrong passwords
-//! slow down.
+//! A console behind a proxy: the warnings if it is not configured, and whom a stranger's wrong
+//! passwords slow down.
 
 use std::fs;
 
@@ -68,7 +68,7 @@ fn a_password_that_everybody_may_read_is_told() {
     assert!(!check(&named).contains("warning"));
 }
 
-/// Tries to sign in as Ann, as a proxy hands it on.
+/// A sign-in attempt as Ann, through a proxy.
 async fn tries(console: &Console, password: &str, headers: &str) -> Answer {
     let body = json!({"account": "acme", "email": "ann@example.org", "password": password});
     let head = format!("content-type: application/json\r\n{headers}");

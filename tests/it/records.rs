@@ -1,4 +1,4 @@
-//! Records as bytes: one example of each kind, written once and read ever after.
+//! The binary format of records: one example of each kind, which must stay readable.
 
 use std::fs;
 use std::path::Path;

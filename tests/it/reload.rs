@@ -1,6 +1,6 @@
-//! Live policies: what an administrator edits changes answers, what is broken changes none.
+//! Live policies: an edit changes decisions, a broken folder does not.
 //!
-//! The real sidecar on a real folder: watched, signalled, commanded, killed and started again.
+//! The real sidecar on a real folder: watched, signalled, commanded, killed and restarted.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -338,7 +338,7 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     assert_eq!(reloads, 1);
     reload::now(&app, StorePermit::system()).await.unwrap();
     assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
-    // What lies beside the policies and is no part of the set changes nothing.
+    // Other files in the folder change nothing.
     for text in ["one", "one\ntwo"] {
         fs::write(policies.join("rules/sync.log"), text).unwrap();
         assert!(!reload::now(&app, StorePermit::system()).await.unwrap().changed);

@@ -1,4 +1,4 @@
-//! Removal and suspension: from the answer on, no decision says allow.
+//! Removal and suspension: after the response, no decision says allow.
 
 use std::net::TcpStream;
 use std::sync::Arc;

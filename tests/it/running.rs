@@ -1,4 +1,4 @@
-//! Starting, refusing to start, stopping, and another company's folder.
+//! Starting, refusing to start, stopping, and a policy folder of another product.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,9 +1,9 @@
-//! A simulation of the people side: one seed decides everything that happens, a small model says
-//! what must come of it, and after every step the real thing is held against the model.
+//! A simulation of members, invites, sign-in and mail: one seed decides all events, a small model
+//! predicts the results, and after every step the real system is compared with the model.
 //!
-//! `SIM_SEED=7 SIM_STEPS=300 cargo test --test it -- simulation::seeds --nocapture` plays one seed
-//! again and prints what it does. Time goes by only where a run says so, storage is a disk that
-//! loses power, the mail server is in memory.
+//! `SIM_SEED=7 SIM_STEPS=300 cargo test --test it -- simulation::seeds --nocapture` replays one
+//! seed and prints its steps. Time advances only when a run says so, storage is a disk that loses
+//! power, the mail server is in memory.
 
 mod act;
 mod around;
@@ -106,7 +106,7 @@ pub struct Sim {
     trace: Trace,
 }
 
-/// What a run did, line by line; whoever catches a panic of it reads it as well.
+/// The log of a run, line by line; also read after a panic.
 type Trace = Rc<RefCell<Vec<String>>>;
 
 fn slug(account: usize) -> AccountSlug {
@@ -147,7 +147,7 @@ impl Sim {
         }
     }
 
-    /// Keeps a line for whoever reads how a run went.
+    /// Adds a line to the log of the run.
     fn note(&self, line: fmt::Arguments<'_>) {
         self.trace.borrow_mut().push(line.to_string());
     }
@@ -189,7 +189,7 @@ impl Sim {
         self.note(format_args!("the end: everything is mended, and all letters go out"));
         let tally = self.tally.clone();
         self.wind_up().await?;
-        // How many tries that took is chance.
+        // The number of attempts is random.
         self.tally = tally;
         self.check().await
     }

@@ -1,6 +1,6 @@
-//! A real mail server for tests, aiosmtpd, that answers as it is told.
+//! A real, scriptable mail server for tests: aiosmtpd.
 //!
-//! On loopback, in a process of its own that ends with its handle.
+//! On loopback, in a process that is stopped with its handle.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ impl Certificates {
         Some(Self { folder })
     }
 
-    /// The authority's certificate, for whoever is to trust it.
+    /// The authority's certificate, to be trusted.
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }

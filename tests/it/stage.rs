@@ -1,5 +1,5 @@
-//! A team in one process: real flows over a store in memory, a clock that stands until it is moved,
-//! and mail that ends in memory.
+//! A team in one process: real flows over a store in memory, a manual clock, and mail that ends in
+//! memory.
 
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ impl Stage {
         self.app.clock.advance_ms(by_ms);
     }
 
-    /// Sends all mail that is due; answers what was sent since the last look.
+    /// Sends all due mail; returns what was sent since the last call.
     pub async fn mails(&self) -> Vec<(Email, Content)> {
         while letters::deliver_due(&self.app).await.unwrap() > 0 {}
         self.mail.take_sent().into_iter().map(|sent| (sent.to, sent.content)).collect()
@@ -160,7 +160,7 @@ impl Stage {
         self.try_sign_in(who, PASSWORD, ClientInfo::default()).await.unwrap().value
     }
 
-    /// Somebody who is signed in, as the faces know it.
+    /// A signed-in member, as the API knows it.
     pub fn caller(&self, entered: &Entered) -> Caller {
         Caller::Member(self.signed_in(entered).expect("signed in"))
     }
@@ -174,7 +174,7 @@ impl Stage {
     }
 }
 
-/// The session of who has no second factor.
+/// The session of a member without a second factor.
 #[track_caller]
 pub fn entered(outcome: Outcome) -> Committed<Entered> {
     match outcome {

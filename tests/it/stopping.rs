@@ -1,7 +1,7 @@
-//! Stopping: nobody outside keeps the sidecar from its end, and decisions are answered until all
-//! else has ended.
+//! Stopping: no client delays the sidecar, and decisions are answered until everything else has
+//! stopped.
 //!
-//! The bound of the drain is far longer than any test waits: who reached it would be found out.
+//! The drain timeout is far longer than any test waits, so that reaching it would show.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -128,7 +128,7 @@ fn a_mail_server_that_is_silent_keeps_nothing_and_the_letter_goes_out_after_the_
         sidecar.restart();
         while told.recv_timeout(PATIENCE).expect("the letter goes out") != "took" {}
         eventually("the letter is handed over", || {
-            sidecar.ok(&["invite", "list"]).contains("handed to the mail server")
+            sidecar.ok(&["invite", "list"]).contains("accepted by the mail server")
         });
     }
 }
@@ -172,7 +172,7 @@ fn decisions_are_answered_until_a_letter_that_may_be_taken_is_written_down() {
     assert_eq!(sidecar.wait(), Some(0));
     assert!(TcpStream::connect(&sidecar.address).is_err());
     sidecar.restart();
-    assert!(sidecar.ok(&["invite", "list"]).contains("handed to the mail server"));
+    assert!(sidecar.ok(&["invite", "list"]).contains("accepted by the mail server"));
 }
 
 /// Sends as much as is taken within a moment.

@@ -1,6 +1,6 @@
-//! The store's file in trouble while the sidecar runs: replaced, deleted, cut off, written over,
-//! damaged, or on a disk that refuses. Each is noticed, and nothing is acknowledged that a restart
-//! undoes.
+//! Problems with the store's file while the sidecar runs: replaced, deleted, truncated,
+//! overwritten, damaged, or on a failing disk. Each is noticed, and nothing is acknowledged that a
+//! restart undoes.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -192,11 +192,11 @@ fn a_disk_that_refuses_is_told_and_forgotten_once_it_does_not() {
     )
     .unwrap();
     let told = Ran::from(sidecar.run(&["policy", "reload"])).complains(1);
-    assert!(told.contains("are live, but could not be kept"), "{told}");
+    assert!(told.contains("are live, but could not be saved"), "{told}");
     assert!(readyz(&sidecar).json().get("policies_unkept").is_some());
     assert_eq!(metric(&sidecar, "kwic_policies_unkept"), 1);
     let ill = doctor(&sidecar).ends(1);
-    assert!(ill.contains("fail: the live policies are not kept"), "{ill}");
+    assert!(ill.contains("fail: the live policies are not saved"), "{ill}");
 
     limit("unlimited");
     eventually("the policies are kept and the store works", || {
@@ -234,7 +234,7 @@ fn a_log_that_takes_no_line_stops_nothing() {
     assert_eq!(metric(&sidecar, "kwic_handler_panics_total"), 0);
 }
 
-/// Where a text stands in a file.
+/// The position of a text in a file.
 fn places(bytes: &[u8], text: &str) -> Vec<u64> {
     let at = |(at, window): (usize, &[u8])| (window == text.as_bytes()).then_some(at as u64);
     bytes.windows(text.len()).enumerate().filter_map(at).collect()

@@ -1,5 +1,5 @@
-//! Broken states of a data folder that could pass for a healthy one: keys that are lost, a restore
-//! that was killed, sockets that are another's, links that lead to the store, a disk without room.
+//! Broken states of a data folder that could look healthy: missing keys, an interrupted restore,
+//! sockets of other programs, links to the store, a full disk.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
@@ -74,10 +74,10 @@ fn a_backup_without_a_sidecar_says_that_it_is_one() {
     fs::write(&socket, "mine").unwrap();
     for line in [&["backup", "never"][..], &["account", "list"]] {
         let told = Ran::from(sidecar.run(line)).complains(1);
-        assert!(told.contains("admin.sock` is no socket: move it away"), "{told}");
+        assert!(told.contains("admin.sock` is not a socket: move it away"), "{told}");
     }
     let ill = doctor(&sidecar).ends(1);
-    assert!(ill.contains("admin.sock` is no socket: move it away"), "{ill}");
+    assert!(ill.contains("admin.sock` is not a socket: move it away"), "{ill}");
 }
 
 #[test]
@@ -148,13 +148,13 @@ fn a_restore_that_was_killed_is_finished_by_the_next_start() {
     copy_folder(&backup.join("keys"), &data.join("keys"));
     fs::write(data.join("restore.pending"), "before-restore-then\n").unwrap();
     let ill = doctor(&sidecar).ends(1);
-    assert!(ill.contains("a restore was killed before its end"), "{ill}");
+    assert!(ill.contains("a restore was interrupted"), "{ill}");
     assert!(!ill.contains("has left"), "it is not removed: {ill}");
     let told = Ran::from(sidecar.run(&["backup", "never"])).complains(1);
-    assert!(told.contains("a restore was killed before its end"), "{told}");
+    assert!(told.contains("a restore was interrupted"), "{told}");
 
     sidecar.restart();
-    assert!(sidecar.log_text().contains("a restore that was killed was finished"));
+    assert!(sidecar.log_text().contains("an interrupted restore was completed"));
     let listed = sidecar.ok(&["account", "list"]);
     assert!(listed.contains("beta") && !listed.contains("acme"), "{listed}");
     assert!(!data.join("restore.pending").exists() && !data.join("kwic.redb.restoring").exists());
@@ -265,12 +265,12 @@ fn a_store_behind_a_link_stays_behind_it() {
     }
     sidecar.restart();
     let (backup, _) = back_up(&sidecar, "backup");
-    // An erasure has the next start write the file anew.
+    // After an erasure the next start rewrites the file.
     sidecar.ok(&["member", "remove", "ann", "--yes"]);
     sidecar.ok(&["member", "erase", "ann", "--account", "acme", "--yes"]);
     let before = inode(&disk.join("kwic.redb"));
     sidecar.kill_and_restart();
-    assert!(sidecar.log_text().contains("was written anew"));
+    assert!(sidecar.log_text().contains("was rewritten"));
     assert!(sidecar.path(STORE).is_symlink(), "the link was replaced by a file");
     assert_ne!(inode(&disk.join("kwic.redb")), before);
     sidecar.kill();
@@ -429,14 +429,14 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
         assert!(ask(&sidecar));
         let ready = document(&sidecar.tcp().get("/readyz"), 200);
         assert_eq!(ready["store"], "failing", "{ready}");
-        // What a start changes is told and kept while decisions are answered already.
+        // The changes of a start are reported and saved while decisions are answered already.
         eventually("the policies could not be kept", || {
             document(&sidecar.tcp().get("/readyz"), 200)["policies_unkept"].is_string()
         });
         let ill = doctor(&sidecar).ends(1);
         assert!(ill.contains("fail: the store cannot be written"), "{ill}");
-        assert!(ill.contains("fail: the live policies are not kept"), "{ill}");
-        assert!(ill.contains("fail: what was erased may still lie in the store's file"), "{ill}");
+        assert!(ill.contains("fail: the live policies are not saved"), "{ill}");
+        assert!(ill.contains("fail: erased data may still be in the store's file"), "{ill}");
     }
     limit(&sidecar, "unlimited");
     eventually("the policies are kept and the store works", || {
@@ -448,7 +448,7 @@ fn a_start_on_a_full_disk_decides_and_refuses_changes() {
     sidecar.wait();
     sidecar.restart();
     doctor(&sidecar).ends(0);
-    assert!(sidecar.log_text().contains("was written anew"));
+    assert!(sidecar.log_text().contains("was rewritten"));
 }
 
 #[test]
@@ -461,6 +461,6 @@ fn what_is_no_key_is_not_counted_as_one() {
     let told = doctor(&sidecar).ends(0);
     assert!(told.contains("ok: 2 keys in"), "{told}");
     for name in ["notes.txt", "link-1.key.old", "old"] {
-        assert!(told.contains(&format!("{name}` is no key")), "{told}");
+        assert!(told.contains(&format!("{name}` is not a key")), "{told}");
     }
 }

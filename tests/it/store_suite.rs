@@ -361,7 +361,7 @@ async fn a_store_in_a_file_conforms() {
     .await;
 }
 
-/// Opens a store's file as whoever tampers with it would.
+/// Opens a store's file, to tamper with it.
 fn tamper(file: &std::path::Path, work: impl FnOnce(&redb::WriteTransaction)) {
     let database = redb::Database::open(file).unwrap();
     let tx = database.begin_write().unwrap();

@@ -1,4 +1,4 @@
-//! Mail that does not go out is seen: in `mail status`, `doctor`, the metrics, the API and the console.
+//! Stuck mail is reported: in `mail status`, `doctor`, the metrics, the API and the console.
 
 use std::net::TcpListener;
 use std::thread;
@@ -99,7 +99,7 @@ fn what_went_out_is_remembered_over_a_restart() {
     assert_eq!(status(&sidecar)["last_success"], last);
     let name = "kwic_mail_last_success_timestamp_seconds";
     eventually("the metrics say so", || metric(&sidecar, name) > 0);
-    // A folder that cannot be written: nothing more goes out.
+    // A folder that cannot be written: no more mail is sent.
     std::fs::remove_dir_all(sidecar.path("data/outbox")).unwrap();
     std::fs::write(sidecar.path("data/outbox"), "no folder").unwrap();
     // The clock of the store counts whole moments: the next letter is a later one.

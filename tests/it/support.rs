@@ -1,6 +1,6 @@
-//! A fixture that speaks like a user: starts the real binary, asks it questions, runs commands.
+//! The fixture for end-to-end tests: starts the real binary, sends requests, runs commands.
 //!
-//! Everything is loopback and a folder of its own; only processes that it started are ended.
+//! Everything is on loopback and in a temporary folder; only processes that it started are stopped.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -202,11 +202,11 @@ pub struct Start {
     pub console: String,
     /// Whether the folder is watched.
     pub unwatched: bool,
-    /// What stands in the environment.
+    /// The environment variables.
     pub environment: Vec<(&'static str, PathBuf)>,
     /// The policy folder to copy; the shipped one by default.
     pub policies: Option<PathBuf>,
-    /// What `serve` is told beside.
+    /// Further arguments of `serve`.
     pub arguments: &'static [&'static str],
     /// What `ulimit` is told beforehand, such as `-n 200` for few open files.
     pub ulimit: Option<&'static str>,
@@ -316,7 +316,7 @@ impl Sidecar {
         self.ok(&["member", "import", "--account", account, path.to_str().unwrap()]);
     }
 
-    /// Ends it at once, as a power cut would, and starts it again on the same folders.
+    /// Kills it, as a power cut would, and starts it again on the same folders.
     pub fn kill_and_restart(&mut self) {
         self.kill();
         self.restart();

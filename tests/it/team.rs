@@ -1,5 +1,5 @@
-//! The whole story of a team, with a real mail server: set up, invited, joined, promoted, removed;
-//! what each fault of mail looks like to whoever invited; and what a power cut leaves of it.
+//! The complete story of a team, with a real mail server: set up, invited, joined, promoted,
+//! removed; how each mail fault looks to the inviter; and recovery after a power cut.
 
 use std::path::Path;
 
@@ -257,7 +257,7 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
         letters::deliver_due(&stage.app).await.unwrap();
         let delivery = shown(&stage, &sent).await.view.delivery;
         assert_eq!(delivery.state, DeliveryState::HandedOver, "{script}: {}", delivery.detail);
-        assert!(delivery.detail.starts_with("handed to your mail server"), "{}", delivery.detail);
+        assert!(delivery.detail.starts_with("accepted by your mail server"), "{}", delivery.detail);
         let mail = server.mail();
         let token = link_in(&mail);
         invites::accept(&stage.app, token_of(&token), PASSWORD).await.unwrap();

@@ -1,4 +1,4 @@
-//! Two-step verification: codes that work once, recovery codes, and no way to a session past them.
+//! Two-step verification: codes that work once, recovery codes, and no session without them.
 
 use std::net::IpAddr;
 use std::sync::Arc;

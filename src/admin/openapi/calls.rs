@@ -1,5 +1,5 @@
-//! Each call in words: what it does, takes and answers, and what it may be refused for beyond the
-//! usual.
+//! The description of each call: what it does, takes and returns, and its refusals beyond the usual
+//! ones.
 
 use serde_json::{Value, json};
 
@@ -11,17 +11,17 @@ use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, files, invites, members};
 use crate::domain::limits;
 
-/// One call.
+/// The description of a call.
 pub(super) struct About {
     pub(super) summary: &'static str,
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
-    /// The status of success, and the answer.
+    /// The status of success, and the response.
     pub(super) answer: (u16, Value),
-    /// The status of the same answer to a call that was repeated.
+    /// The status of the same response to a repeated call.
     pub(super) repeated: Option<u16>,
     pub(super) problems: &'static [u16],
-    /// On `admin.sock` it takes an account.
+    /// Takes an account on `admin.sock`.
     pub(super) of_account: bool,
 }
 
@@ -33,7 +33,7 @@ impl About {
         Self { summary, parameters, body, answer, repeated, problems, of_account: false }
     }
 
-    /// Of what is answered under a schema's name.
+    /// With a response of this schema.
     fn answering(summary: &'static str, name: &str) -> Self {
         Self::new(summary, records::answer(reference(name)))
     }
@@ -63,7 +63,7 @@ impl About {
         Self { problems, ..self }
     }
 
-    /// The answer has a header of its own.
+    /// With a header in the response.
     fn header(mut self, name: &str, header: Value) -> Self {
         if let Some(headers) = self.answer.1.get_mut("headers").and_then(Value::as_object_mut) {
             headers.insert(name.to_owned(), header);
@@ -71,34 +71,34 @@ impl About {
         self
     }
 
-    /// A record with its tag.
+    /// With the entity tag of the record.
     fn tagged(self) -> Self {
         let schema = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
         self.header("etag", json!({"required": true, "schema": schema}))
     }
 
-    /// Gives or takes a cookie.
+    /// With a cookie in the request or the response.
     fn baking(self) -> Self {
         self.header("set-cookie", json!({"required": true, "schema": text()}))
     }
 
-    /// Must say which version it changes.
+    /// Requires the version to change (`if-match`).
     fn of_version(self) -> Self {
         let problems = &[404, 409, 412, 428, 429];
         self.with(inputs::if_match(true)).refused(problems).tagged()
     }
 
-    /// May say which version it changes.
+    /// Accepts the version to change (`if-match`).
     fn of_any_version(self) -> Self {
         self.with(inputs::if_match(false)).refused(&[409, 412, 429])
     }
 }
 
-/// Whoever is at the other end of a link, or without a session.
+/// Authorized by the token of a link, or without a session.
 const BY_LINK: &[u16] = &[409, 410, 429];
-/// Whoever is between the password and the second factor.
+/// Authorized by a ticket, between the password and the second factor.
 const BY_TICKET: &[u16] = &[401, 409, 429];
-/// Whoever gives the own password again.
+/// Authorized by the password again.
 const BY_PASSWORD: &[u16] = &[409, 429];
 
 pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
@@ -110,37 +110,37 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(credentials().with("password", text()).schema())
             .refused(&[401, 409, 429])
             .header("set-cookie", json!({"required": false, "schema": text()})),
-        Op::SignInSecondFactor => own("Show the second factor, and sign in", "Entered")
+        Op::SignInSecondFactor => own("Complete a sign-in with the second factor", "Entered")
             .taking(by_ticket().with("code", text()).schema())
             .refused(BY_TICKET)
             .baking(),
-        Op::SignInPasskey => own("Ask a passkey in the place of a code", "PasskeyAsked")
+        Op::SignInPasskey => own("Request a passkey challenge instead of sending a code", "PasskeyAsked")
             .taking(by_ticket().schema())
             .refused(BY_TICKET),
-        Op::SignInPasskeyConfirm => own("Show a passkey, and sign in", "Entered")
+        Op::SignInPasskeyConfirm => own("Complete a sign-in with a passkey", "Entered")
             .taking(answer().with("ticket", text()).schema())
             .refused(BY_TICKET)
             .baking(),
         Op::SignInTwoStep => own(
-            "Set a second factor up by a ticket, where the account asks for one",
+            "Begin two-step set-up during a sign-in, where the account requires it",
             "Enrolment",
         )
         .taking(by_ticket().schema())
         .refused(BY_TICKET),
         Op::SignInTwoStepConfirm => {
-            own("Show the first code of the new factor, and sign in", "EnteredFirst")
+            own("Confirm the new second factor with its first code, and sign in", "EnteredFirst")
                 .taking(by_ticket().with("code", text()).schema())
                 .refused(BY_TICKET)
                 .baking()
         }
         Op::SignOut => own("Sign out", "SignedOut").baking(),
-        Op::SetUp => own("Make the first account and its administrator", "FirstAccount")
+        Op::SetUp => own("Create the first account and its administrator", "FirstAccount")
             .taking(inputs.first_account())
             .answered(CREATED)
             .refused(BY_LINK),
 
-        Op::Me => own("Whoever is signed in", "Me").tagged(),
-        Op::MeEdit => own("Change the own name", "MemberChanged")
+        Op::Me => own("The signed-in member", "Me").tagged(),
+        Op::MeEdit => own("Change my name", "MemberChanged")
             .taking(names().correction())
             .of_version(),
         Op::MeLeave => own("Leave the account for good", "Receipt")
@@ -149,54 +149,54 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .baking(),
         Op::MeData => own("All data kept about the signed-in member", "MemberData"),
         Op::MePermissions => own("What I may do", "Permissions"),
-        Op::MePassword => own("Change the own password", "SessionsEnded")
+        Op::MePassword => own("Change my password", "SessionsEnded")
             .taking(
                 shown("current").with("password", inputs::new_password()).schema(),
             )
             .refused(BY_PASSWORD)
             .baking(),
-        Op::MeEmail => own("Begin to change the own address", "EmailChangeBegun")
+        Op::MeEmail => own("Begin to change my address", "EmailChangeBegun")
             .taking(shown("password").with("email", inputs::email()).schema())
             .answered(ACCEPTED)
             .refused(BY_PASSWORD),
-        Op::MeEmailConfirm => own("Confirm one end of a change of address", "EmailConfirmed")
+        Op::MeEmailConfirm => own("Confirm an address change from one of its two addresses", "EmailConfirmed")
             .taking(Object::new().with("token", inputs::token()).schema())
             .refused(BY_LINK),
-        Op::TwoStep => own("How the own two-step verification stands", "TwoStep"),
-        Op::TwoStepBegin => own("Begin to set an authenticator app up", "Enrolment")
+        Op::TwoStep => own("The state of my two-step verification", "TwoStep"),
+        Op::TwoStepBegin => own("Begin to set up an authenticator app", "Enrolment")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD),
-        Op::TwoStepOff => own("Switch the own two-step verification off", "SessionsEnded")
+        Op::TwoStepOff => own("Turn off my two-step verification", "SessionsEnded")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD)
             .baking(),
-        Op::TwoStepConfirm => own("Show the first code of the new app", "RecoveryCodes")
+        Op::TwoStepConfirm => own("Confirm the new app with its first code", "RecoveryCodes")
             .taking(Object::new().with("code", text()).schema())
             .refused(BY_PASSWORD)
             .baking(),
-        Op::RecoveryCodes => own("Make new recovery codes; the old ones end", "RecoveryCodes")
+        Op::RecoveryCodes => own("Create new recovery codes; the previous ones stop working", "RecoveryCodes")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD),
-        Op::PasskeyList => own("The own passkeys", "PasskeyList"),
+        Op::PasskeyList => own("My passkeys", "PasskeyList"),
         Op::PasskeyBegin => own("Begin to add a passkey", "PasskeyAsked")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD),
-        Op::PasskeyConfirm => own("Add the passkey that answered", "PasskeyChanged")
+        Op::PasskeyConfirm => own("Add the passkey that was created", "PasskeyChanged")
             .taking(answer().with("name", inputs::name()).schema())
             .answered(CREATED)
             .refused(&[409]),
-        Op::PasskeyRemove => own("Remove one of the own passkeys", "PasskeyChanged")
+        Op::PasskeyRemove => own("Remove one of my passkeys", "PasskeyChanged")
             .taking(shown("password").schema())
             .refused(BY_PASSWORD),
-        Op::MeSessions => own("The own sessions", "SessionList"),
-        Op::MeSessionsEnd => own("End all other sessions of one's own", "SessionsEnded"),
-        Op::MeSessionEnd => own("End one of the own sessions", "SessionsEnded"),
+        Op::MeSessions => own("My sessions", "SessionList"),
+        Op::MeSessionsEnd => own("End all my other sessions", "SessionsEnded"),
+        Op::MeSessionEnd => own("End one of my sessions", "SessionsEnded"),
 
-        Op::PasswordReset => own("Ask for a link to a new password", "ResetAsked")
+        Op::PasswordReset => own("Request a password reset link", "ResetAsked")
             .taking(credentials().schema())
             .answered(ACCEPTED)
             .refused(&[429]),
-        Op::PasswordResetConfirm => own("Set a new password by a link", "PasswordSet")
+        Op::PasswordResetConfirm => own("Set a new password with a reset link", "PasswordSet")
             .taking(
                 Object::new()
                     .with("token", inputs::token())
@@ -204,7 +204,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
                     .schema(),
             )
             .refused(BY_LINK),
-        Op::Recover => own("A link for an administrator who cannot sign in", "Recovery")
+        Op::Recover => own("Create a recovery link for an administrator who cannot sign in", "Recovery")
             .taking(Object::new().with("email", inputs::email()).may("account", inputs::slug()).schema())
             .refused(&[404, 409, 429]),
 
@@ -224,12 +224,12 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             ))
             .with(inputs.query(
                 "sort",
-                "The order, `email` where it is left out; with `-` the other way round.",
+                "The sort order, `email` by default; a leading `-` reverses it.",
                 words(&members::SORTS),
             ))
-            .with(inputs.query("after", "The `next` of the page before.", text()))
+            .with(inputs.query("after", "The `next` of the previous page.", text()))
             .with(inputs.limit()),
-        Op::MemberCreate => of("Make a member", "MemberChanged")
+        Op::MemberCreate => of("Create a member", "MemberChanged")
             .taking(inputs.person().may("id", inputs::member_id()).schema())
             .answered(CREATED)
             .refused(&[409])
@@ -238,14 +238,14 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .refused(&[409]),
         Op::MembersExport => About::new("Export all members", records::member_file())
             .of_account()
-            .with(inputs.query("format", "CSV where it is left out.", words(&files::FORMATS)))
+            .with(inputs.query("format", "CSV by default.", words(&files::FORMATS)))
             .with(inputs.query(
                 "bom",
-                "`true` puts a byte order mark before CSV, by which Excel knows UTF-8.",
+                "`true` writes a byte order mark before CSV, so that Excel reads it as UTF-8.",
                 words(&files::MARKS),
             )),
         Op::MembersReview => of("Who has access and may not need it", "Review"),
-        Op::MembersChange => of("Change several members, each by itself", "MemberOutcomes")
+        Op::MembersChange => of("Change several members, each independently", "MemberOutcomes")
             .taking(items(inputs::change(inputs.role())))
             .refused(&[409]),
         Op::MemberShow => of("One member", "SeenMember").tagged(),
@@ -260,9 +260,9 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             of("Restore a suspended member", "MemberChanged").of_any_version().tagged()
         }
         Op::MemberErase => {
-            of("Erase what is personal of a removed member", "Erased").refused(&[409])
+            of("Erase the personal data of a removed member", "Erased").refused(&[409])
         }
-        Op::MemberData => of("Everything that is kept of one member", "MemberData"),
+        Op::MemberData => of("All data kept about one member", "MemberData"),
         Op::MemberSessions => of("A member's sessions", "SessionList"),
         Op::MemberSessionsEnd => {
             of("End a member's sessions", "MemberSessionsEnded").of_any_version()
@@ -271,7 +271,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             of("Send a member a link to a new password", "Reset").of_any_version()
         }
         Op::MemberTwoStepReset => {
-            of("Take a member's second factor away, by an own one", "MemberSessionsEnded")
+            of("Reset a member's two-step verification; needs your own second factor", "MemberSessionsEnded")
                 .taking(Object::new().may("password", text()).may("code", text()).schema())
                 .of_any_version()
         }
@@ -281,7 +281,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .with(inputs.query("search", "Part of a name or an address.", text()))
             .with(inputs.query("role", "Only this role.", inputs.role()))
             .with(inputs.query("state", "Only this state.", words(&invites::states())))
-            .with(inputs.query("after", "The `next` of the page before.", inputs::invite_cursor()))
+            .with(inputs.query("after", "The `next` of the previous page.", inputs::invite_cursor()))
             .with(inputs.limit()),
         Op::InviteSend => of("Invite somebody", "InviteChanged")
             .taking(inputs.person().schema())
@@ -290,13 +290,13 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .repeatable()
             .refused(&[409, 429])
             .tagged(),
-        Op::InvitesSend => of("Invite several, each by itself", "InviteOutcomes")
+        Op::InvitesSend => of("Invite several people, each independently", "InviteOutcomes")
             .taking(items(inputs.person().schema()))
             .refused(&[409, 429]),
-        Op::InviteInspect => own("What a link invites to", "Inspected")
+        Op::InviteInspect => own("The invitation behind a link", "Inspected")
             .taking(Object::new().with("token", inputs::token()).schema())
             .refused(BY_LINK),
-        Op::InviteAccept => own("Join by a link", "MemberChanged")
+        Op::InviteAccept => own("Accept an invitation by its link", "MemberChanged")
             .taking(
                 Object::new()
                     .with("token", inputs::token())
@@ -305,36 +305,36 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             )
             .answered(CREATED)
             .refused(BY_LINK),
-        Op::InviteWant => own("Ask the inviter for a new link, by a dead one", "InviteWanted")
+        Op::InviteWant => own("Ask the inviter for a new link, with one that no longer works", "InviteWanted")
             .taking(Object::new().with("token", inputs::token()).schema())
             .answered(ACCEPTED)
             .refused(BY_LINK),
         Op::InviteShow => of("One invite", "Invite").tagged(),
-        Op::InviteEdit => of("Correct an invite", "InviteChanged")
+        Op::InviteEdit => of("Edit an invite", "InviteChanged")
             .taking(
                 names().may("email", inputs::email()).may("role", inputs.role()).correction(),
             )
             .of_version(),
-        Op::InviteRevoke => of("Take an invite back", "InviteChanged").of_any_version().tagged(),
+        Op::InviteRevoke => of("Revoke an invite", "InviteChanged").of_any_version().tagged(),
         Op::InviteResend => {
-            of("Send a new link; the old one dies", "InviteChanged").of_any_version().tagged()
+            of("Send a new link; the previous one stops working", "InviteChanged").of_any_version().tagged()
         }
         Op::InviteLink => {
-            of("Show the link that opens", "InviteChanged").of_any_version().tagged()
+            of("Show the current link of an invite", "InviteChanged").of_any_version().tagged()
         }
 
         Op::TokenList => of("One page of the API tokens", "ApiTokenList")
             .with(inputs.query("member", "Only those of this member.", inputs::member_id()))
-            .with(inputs.query("after", "The `next` of the page before.", inputs::token_cursor()))
+            .with(inputs.query("after", "The `next` of the previous page.", inputs::token_cursor()))
             .with(inputs.limit()),
-        Op::TokenCreate => of("Make an API token", "ApiTokenMade")
+        Op::TokenCreate => of("Create an API token", "ApiTokenMade")
             .taking(inputs.api_token())
             .answered(CREATED)
             .refused(&[409, 429]),
         Op::TokenRevoke => of("Revoke an API token", "ApiTokenChanged").refused(&[409]),
 
-        Op::AccountList => own("Every account", "AccountList"),
-        Op::AccountCreate => own("Make an account, and invite its administrator", "Founded")
+        Op::AccountList => own("All accounts", "AccountList"),
+        Op::AccountCreate => own("Create an account, and invite its administrator", "Founded")
             .taking(inputs.account())
             .answered(CREATED)
             .refused(&[409]),
@@ -349,7 +349,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
             .taking(Object::new().with("actions", inputs.actions()).schema()),
         Op::RoleShow => own("One role", "Role"),
 
-        Op::Audit => of("One page of who did what when, oldest first", "EntryList")
+        Op::Audit => of("One page of the audit log, oldest first", "EntryList")
             .with(inputs.query("member", "Only what was done to this member.", inputs::member_id()))
             .with(inputs.query("event", "Only this event.", words(&audit::events())))
             .with(inputs.query(
@@ -357,26 +357,26 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
                 "The store's own chain; for the operator of the sidecar.",
                 word(&["store"]),
             ))
-            .with(inputs.query("after", "The `next` of the page before.", count()))
+            .with(inputs.query("after", "The `next` of the previous page.", count()))
             .with(inputs.limit()),
-        Op::AuditVerify => of("Whether the audit log is whole", "ChainList"),
+        Op::AuditVerify => of("Verify the audit log", "ChainList"),
         Op::Events => About::new(
-            "Members who changed or left, as it happens: `begins`, then `member_changed` and `member_removed`",
+            "Event stream of member changes: `begins`, then `member_changed` and `member_removed`",
             records::events(),
         )
         .of_account()
         .refused(&[429]),
-        Op::MailStatus => of("How mail stands", "Mail"),
+        Op::MailStatus => of("The status of mail", "Mail"),
         Op::MailTest => of("Send a test mail", "MailTest")
             .taking(Object::new().with("to", inputs::email()).schema())
             .refused(&[409, 429]),
-        Op::MailResume => of("Let mail go out again", "Mail"),
+        Op::MailResume => of("Resume mail", "Mail"),
         Op::MailBounce => About {
             body: Some(inputs::mail_file()),
-            ..own("A mail that came back", "BounceTaken").answered(ACCEPTED)
+            ..own("Report a mail that bounced", "BounceTaken").answered(ACCEPTED)
         },
 
-        Op::Backup => own("Make a backup in a new folder", "Backup")
+        Op::Backup => own("Create a backup in a new folder", "Backup")
             .taking(Object::new().with("path", text()).schema())
             .answered(CREATED)
             .refused(&[409]),
@@ -385,10 +385,10 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> About {
 
         Op::Policies => own("The live policies", "Policies"),
         Op::PoliciesCheck => {
-            own("What loading the policy folder would change; loads nothing", "Reload")
+            own("Preview what loading the policy folder would change", "Reload")
                 .refused(&[409, 422])
         }
-        Op::PoliciesReload => own("Load the policy folder again", "Reload").refused(&[409, 422]),
+        Op::PoliciesReload => own("Reload the policy folder", "Reload").refused(&[409, 422]),
 
         Op::OpenApi => About::new("This document", records::answer(json!({"type": "object"}))),
     }
@@ -402,7 +402,7 @@ fn names() -> Object {
     Object::new().may("first_name", inputs::name()).may("last_name", inputs::last_name())
 }
 
-/// Who one is, shown again: the code by who has a second factor.
+/// The proof of identity: the code only with a second factor.
 fn shown(password: &'static str) -> Object {
     Object::new().with(password, text()).may("code", text())
 }
@@ -411,7 +411,7 @@ fn by_ticket() -> Object {
     Object::new().with("ticket", text())
 }
 
-/// The answer of an authenticator.
+/// The response of an authenticator.
 fn answer() -> Object {
     Object::new().with("challenge", text()).with("credential", json!({"type": "object"}))
 }

@@ -1,7 +1,7 @@
-//! What goes in: parameters and bodies, as the domain checks them.
+//! JSON Schema of inputs: parameters and bodies, as the domain checks them.
 //!
-//! Patterns repeat rules of `domain` in another language; `tests/it/openapi.rs` holds the two
-//! together.
+//! The patterns repeat rules of `domain` as regular expressions; `tests/it/openapi.rs` keeps the
+//! two in step.
 
 use serde_json::{Map, Value, json};
 
@@ -11,14 +11,14 @@ use crate::admin::tokens::DAYS;
 use crate::domain::limits;
 use crate::engine::Snapshot;
 
-/// White space that is cut off, as Unicode has it.
+/// White space that is trimmed, as Unicode defines it.
 const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 /// Control characters.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
-/// Further characters that nobody sees.
+/// Further invisible characters.
 const HIDDEN: &str = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff";
 
-/// What the live policies name.
+/// The inputs, with the names of the live policies.
 pub(super) struct Inputs {
     roles: Vec<String>,
     actions: Vec<String>,
@@ -32,17 +32,17 @@ impl Inputs {
         }
     }
 
-    /// A role that there is.
+    /// An existing role.
     pub(super) fn role(&self) -> Value {
         json!({"type": "string", "enum": self.roles})
     }
 
-    /// Actions that there are.
+    /// Existing actions.
     pub(super) fn actions(&self) -> Value {
         some(json!({"type": "string", "enum": self.actions}), limits::SUGGESTED_ACTIONS_MAX)
     }
 
-    /// What stands in a path for `{id}`. What is none names nothing, and is not found.
+    /// The path segment for `{id}`. An invalid id names nothing, and is not found.
     pub(super) fn id_in(&self, path: &str) -> Value {
         if path.contains("/passkeys/") {
             return random_id('p');
@@ -61,13 +61,13 @@ impl Inputs {
         json!({"name": name, "in": "query", "description": about, "schema": or_empty(schema)})
     }
 
-    /// How many items a page may have.
+    /// The page size.
     pub(super) fn limit(&self) -> Value {
         let schema = json!({"type": "integer", "minimum": 1, "maximum": limits::PAGE_ITEMS_MAX});
-        self.query("limit", "How many items at most.", schema)
+        self.query("limit", "The maximum number of items.", schema)
     }
 
-    /// An API token: a member shows who it is, the operator of the sidecar names a member.
+    /// An API token: a member re-authenticates, the operator of the sidecar names a member.
     pub(super) fn api_token(&self) -> Value {
         let days = json!({"type": "integer", "minimum": DAYS.start(), "maximum": DAYS.end()});
         Object::new()
@@ -80,7 +80,7 @@ impl Inputs {
             .schema()
     }
 
-    /// A person to invite, or to make a member.
+    /// A person to invite or to create as a member.
     pub(super) fn person(&self) -> Object {
         Object::new()
             .with("first_name", name())
@@ -89,7 +89,7 @@ impl Inputs {
             .with("role", self.role())
     }
 
-    /// A new account, with its first administrator or without.
+    /// A new account, optionally with its first administrator.
     pub(super) fn account(&self) -> Value {
         let with = Object::new()
             .with("email", email())
@@ -125,27 +125,27 @@ pub(super) fn member_id() -> Value {
     pattern(&format!("^[!-\"$&-.0->@-~]{{1,{}}}$", limits::MEMBER_ID_CHARS_MAX))
 }
 
-/// An id that was made here: its kind and 26 digits of base 32.
+/// A generated id: its kind and 26 digits of base 32.
 pub(super) fn random_id(kind: char) -> Value {
     pattern(&format!("^{kind}[0-9a-hjkmnp-tv-z]{{26}}$"))
 }
 
-/// Where a page of invites ends.
+/// The cursor of a page of invites.
 pub(super) fn invite_cursor() -> Value {
     pattern("^[0-9]{1,18}\\.i[0-9a-hjkmnp-tv-z]{26}$")
 }
 
-/// Where a page of API tokens ends.
+/// The cursor of a page of API tokens.
 pub(super) fn token_cursor() -> Value {
     pattern("^[0-9]{1,18}\\.t[0-9a-hjkmnp-tv-z]{26}$")
 }
 
-/// A name, with white space around it or not.
+/// A name, optionally with white space around it.
 pub(super) fn name() -> Value {
     trimmed(limits::NAME_CHARS_MAX, &format!("{CONTROL}{HIDDEN}"), "(?!.*://)")
 }
 
-/// The same, or nothing: not everybody has a last name.
+/// The same, or empty: not everybody has a last name.
 pub(super) fn last_name() -> Value {
     json!({"anyOf": [name(), pattern(&format!("^[{SPACE}]*$"))]})
 }
@@ -160,7 +160,7 @@ fn trimmed(most: usize, not: &str, before: &str) -> Value {
     pattern(&format!("^{before}[{SPACE}]*{ends}({between}{{0,{more}}}{ends})?[{SPACE}]*$"))
 }
 
-/// An address in ASCII; a domain in other letters is taken too, and kept as `xn--`.
+/// An address in ASCII; a domain in other letters is accepted too, and stored as `xn--`.
 pub(super) fn email() -> Value {
     let (atom, label) =
         ("[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?");
@@ -172,14 +172,13 @@ pub(super) fn email() -> Value {
     })
 }
 
-/// A password that is being chosen. Further rules (common ones, own names) are told where one is
-/// refused.
+/// A new password. Further rules (common passwords, own names) are reported on refusal.
 pub(super) fn new_password() -> Value {
     let (least, most) = (limits::PASSWORD_CHARS_MIN, limits::PASSWORD_CHARS_MAX);
     json!({"type": "string", "minLength": least, "maxLength": most})
 }
 
-/// The secret of a link. What is none opens nothing.
+/// The secret of a link. An invalid one is treated as unknown.
 pub(super) fn token() -> Value {
     text()
 }
@@ -204,12 +203,12 @@ pub(super) fn mail_file() -> Value {
     json!({"message/rfc822": {"schema": text()}})
 }
 
-/// Forms send what is left out as an empty value.
+/// Forms send an absent value as an empty one.
 pub(super) fn or_empty(schema: Value) -> Value {
     any_of([schema, json!({"type": "string", "maxLength": 0})])
 }
 
-/// At least one, and as many as are taken at once.
+/// At least one, up to the maximum for one call.
 pub(super) fn some(items: Value, most: usize) -> Value {
     let mut schema = list(items);
     if let Some(schema) = schema.as_object_mut() {
@@ -221,11 +220,11 @@ pub(super) fn some(items: Value, most: usize) -> Value {
     schema
 }
 
-/// The version that was seen.
+/// The version that the caller has seen.
 pub(super) fn if_match(required: bool) -> Value {
     json!({
         "name": "If-Match", "in": "header", "required": required,
-        "description": "The `etag` of the record as it was answered; `*` takes it as it is.",
+        "description": "The `etag` of the record as you read it; `*` accepts any version.",
         "schema": any_of([pattern("^\"[0-9]{1,19}\"$"), word(&["*"])]),
     })
 }
@@ -234,12 +233,12 @@ pub(super) fn idempotency_key() -> Value {
     let more = limits::IDEMPOTENCY_KEY_CHARS_MAX - 2;
     json!({
         "name": "Idempotency-Key", "in": "header",
-        "description": "A name for this call: sent again under it, it invites nobody twice.",
+        "description": "An idempotency key: a call that is repeated with it invites nobody twice.",
         "schema": pattern(&format!("^[!-~]([ -~]{{0,{more}}}[!-~])?$")),
     })
 }
 
-/// What is done to each of several members.
+/// The change to each of several members.
 pub(super) fn change(role: Value) -> Value {
     let item = || {
         Object::new().with("id", member_id()).may(

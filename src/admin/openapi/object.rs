@@ -1,8 +1,8 @@
-//! Objects as JSON Schema: their members, each once, and no others.
+//! A builder for JSON Schema objects: no duplicate and no additional properties.
 
 use serde_json::{Map, Value, json};
 
-/// An object with its members.
+/// A builder for an object schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
     properties: Map<String, Value>,
@@ -14,13 +14,13 @@ impl Object {
         Self::default()
     }
 
-    /// A member that is always there.
+    /// Adds a required property.
     pub(super) fn with(mut self, name: &'static str, schema: Value) -> Self {
         self.required.push(name);
         self.may(name, schema)
     }
 
-    /// A member that may be left out.
+    /// Adds an optional property.
     pub(super) fn may(mut self, name: &'static str, schema: Value) -> Self {
         self.properties.insert(name.to_owned(), schema);
         self
@@ -40,7 +40,7 @@ impl Object {
         })
     }
 
-    /// A correction: at least one of its members.
+    /// An edit: at least one of its properties.
     pub(super) fn correction(self) -> Value {
         let mut schema = self.schema();
         if let Some(schema) = schema.as_object_mut() {
@@ -50,7 +50,7 @@ impl Object {
     }
 }
 
-/// An object with these members, in JSON itself.
+/// An object with these properties, as plain JSON.
 pub(super) fn keyed<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Object(members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
 }

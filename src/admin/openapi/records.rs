@@ -1,4 +1,4 @@
-//! What comes out: the documents of `wire`, as JSON Schema.
+//! JSON Schema of outputs: the documents of `wire`.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
 use crate::engine::Cell;
 use crate::flows::review::{FindingKind, Severity};
 
-/// A success with this document.
+/// A successful response with this document.
 pub(super) fn answer(schema: Value) -> Value {
     success(keyed([("application/json", keyed([("schema", schema)]))]))
 }
@@ -20,7 +20,7 @@ pub(super) fn member_file() -> Value {
     success(json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}}))
 }
 
-/// Server-sent events, without end.
+/// Server-sent events, an endless stream.
 pub(super) fn events() -> Value {
     success(json!({"text/event-stream": {"schema": text()}}))
 }
@@ -33,12 +33,12 @@ fn success(content: Value) -> Value {
     ])
 }
 
-/// The header that names a request in the log.
+/// The header with the id of the request in the log.
 pub(super) fn request_id() -> Value {
     json!({"required": true, "schema": text(), "description": "Names the request in the log."})
 }
 
-/// Every schema that has a name.
+/// All named schemas.
 pub(super) fn schemas(inputs: &Inputs) -> Value {
     let mut schemas = Map::new();
     let mut add = |name: &str, schema: Value| {
@@ -180,7 +180,7 @@ fn member() -> Object {
         .with("version", count())
 }
 
-/// A member, and when the person signed in last.
+/// A member, with the last sign-in.
 fn seen() -> Object {
     member().with("signed_in", or_null(moment()))
 }

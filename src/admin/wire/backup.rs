@@ -1,4 +1,4 @@
-//! A backup that was made: where it lies and what it holds, never what stands in it.
+//! The response about a backup: where it is and which files it has, never their contents.
 
 use serde::Serialize;
 

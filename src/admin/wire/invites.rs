@@ -1,4 +1,4 @@
-//! Invites and links, to those who send them and to those who hold them.
+//! Invites and links, as their senders and their recipients see them.
 
 use serde::Serialize;
 
@@ -25,15 +25,15 @@ pub(in crate::admin) struct Invite {
     expires: String,
     version: u64,
     delivery: Delivery,
-    /// Whom it became.
+    /// The resulting member.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
-    /// When a member with this address was removed last.
+    /// When a member with this address was last removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     previously_removed: Option<String>,
-    /// What whoever sends it again should know.
+    /// A warning for the one who resends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -67,7 +67,7 @@ impl Invite {
     }
 }
 
-/// Who sent an invite; without a name where that is no member any more.
+/// The sender of an invite; without a name if the sender is no longer a member.
 #[derive(Debug, Serialize)]
 struct Inviter {
     kind: &'static str,
@@ -89,7 +89,7 @@ impl Inviter {
     }
 }
 
-/// How far a mail got.
+/// The delivery status of a mail.
 #[derive(Debug, Serialize)]
 struct Delivery {
     state: &'static str,
@@ -111,8 +111,7 @@ impl From<domain::Delivery> for Delivery {
     }
 }
 
-/// What the holder of a link is invited to. The address is masked: whoever holds the link may be
-/// somebody whom it was passed on to.
+/// The invitation behind a link. The address is masked: the link may have been passed on.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Inspected {
     state: &'static str,
@@ -150,7 +149,7 @@ impl Inspected {
             inviter_name: inviter.as_ref().map(domain::Member::full_name),
             expires: rfc3339(invite.expires),
             two_step_enforced: account.two_step_enforced,
-            // As long as no second factor is offered, the password is the only one.
+            // If no second factor is required, the password is the only one.
             password: PasswordLength {
                 min: password::chars_min(false),
                 max: limits::PASSWORD_CHARS_MAX,
@@ -159,7 +158,7 @@ impl Inspected {
     }
 }
 
-/// A link to a new password.
+/// A link to set a new password.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Reset {
     id: String,

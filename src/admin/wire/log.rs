@@ -1,4 +1,4 @@
-//! What happened: entries of the audit log, their chains, and events as they happen.
+//! Audit entries, the state of their hash chains, and live events.
 
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ impl From<AuditEntry> for Entry {
     }
 }
 
-/// One chain, verified; `account` is null for the store's own.
+/// One verified chain; `account` is null for the store's own.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Chain {
     account: Option<String>,
@@ -65,7 +65,7 @@ impl From<ChainReport> for Chain {
     }
 }
 
-/// An event's data; what is not told of a removed member is left out.
+/// An event's data; details of a removed member are left out.
 #[derive(Debug, Serialize)]
 struct Told<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ struct Told<'e> {
     status: Option<&'e str>,
 }
 
-/// An event as it is sent: its name, its revision as the id, its data as JSON. A sign of life is a
+/// A server-sent event: its name, its revision as the id, its data as JSON. A keep-alive is a
 /// comment.
 pub(in crate::admin) fn event(event: &Event) -> String {
     let (name, told) = match event {
@@ -100,7 +100,7 @@ pub(in crate::admin) fn event(event: &Event) -> String {
             ("member_removed", told)
         }
     };
-    // One line, whatever stands in it: JSON writes every line break as an escape.
+    // Always one line: JSON escapes line breaks.
     let data = serde_json::to_string(&told).unwrap_or_default();
     format!("event: {name}\nid: {}\ndata: {data}\n\n", told.revision)
 }

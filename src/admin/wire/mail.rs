@@ -1,4 +1,4 @@
-//! How mail stands, and how a test of it went.
+//! The status of mail, and the result of a test mail.
 
 use serde::Serialize;
 
@@ -19,11 +19,11 @@ pub(in crate::admin) struct Mail {
     failed: u64,
     /// `ok`, `slow`, `stuck`, `stopped` or `off`.
     state: &'static str,
-    /// The letter of the account that waits longest.
+    /// The letter of the account that has waited longest.
     oldest: Option<Oldest>,
-    /// When a letter of the account was last handed over.
+    /// When a letter of the account was last accepted by the mail server.
     last_success: Option<String>,
-    /// What whoever runs the sidecar must see.
+    /// A message for the operator.
     banner: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl Mail {
 fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
     match stopped {
         _ if !mailer.sends() => Some(
-            "no mail is sent: hand links over by another way, or set `mail.kind` and restart the sidecar"
+            "no mail is sent: pass links on yourself, or set `mail.kind` and restart the sidecar"
                 .to_owned(),
         ),
         Some(stop) => Some(format!(
@@ -87,7 +87,7 @@ fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
     }
 }
 
-/// That letters wait for longer than usual, and why.
+/// That letters have waited longer than usual, and why.
 fn delayed(status: &MailStatus, flow: Flow) -> Option<String> {
     let oldest = status.oldest.as_ref().filter(|_| flow != Flow::Well)?;
     let waiting = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Deferred];

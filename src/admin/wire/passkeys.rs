@@ -1,4 +1,4 @@
-//! Passkeys as their owner sees them, and the questions to their authenticators.
+//! Passkeys as their owner sees them, and the challenges for their authenticators.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::clock::rfc3339;
 use crate::domain;
 use crate::flows::passkeys;
 
-/// One passkey. Its key is nobody's business.
+/// One passkey, without its key.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Passkey {
     id: String,
@@ -27,7 +27,7 @@ impl From<domain::Passkey> for Passkey {
     }
 }
 
-/// What the browser is to ask, and what comes back with the answer.
+/// The challenge for the browser, and the state to send back with the response.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Asked {
     challenge: String,

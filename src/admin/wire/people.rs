@@ -1,4 +1,4 @@
-//! Accounts, members, sessions, and what ends with them.
+//! Accounts, members, sessions, and the results of ending them.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub(in crate::admin) struct Account {
     version: u64,
 }
 
-/// Hours as a whole number where they are.
+/// Hours, as a whole number if possible.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Hours {
@@ -45,7 +45,7 @@ impl Account {
     }
 }
 
-/// A new account, and the invite of its first administrator.
+/// A new account, with the invite of its first administrator.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Founded {
     #[serde(flatten)]
@@ -152,7 +152,7 @@ impl Session {
     }
 }
 
-/// When a session ends if it is not used before.
+/// When a session ends unless it is used before.
 fn ends(app: &App, session: &domain::Session) -> Timestamp {
     let limits = session_auth::limits(app);
     let after = |from: Timestamp, limit: std::time::Duration| {
@@ -161,7 +161,7 @@ fn ends(app: &App, session: &domain::Session) -> Timestamp {
     after(session.used, limits.idle).min(after(session.created, limits.absolute))
 }
 
-/// Somebody who has signed in. The token is the cookie's.
+/// A member who has signed in. The token is in the cookie.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct SignedIn {
     state: &'static str,
@@ -193,7 +193,7 @@ impl EmailChanged {
     }
 }
 
-/// What a removal ended.
+/// The result of a removal.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Receipt {
     id: String,
@@ -213,7 +213,7 @@ impl From<Removal> for Receipt {
     }
 }
 
-/// How many sessions ended.
+/// The number of sessions that ended.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Ended {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
-//! One person's data, what an erasure took away, and the access review.
+//! One person's data, the result of an erasure, and the access review.
 //!
-//! Of other people it holds ids only. No token, no password and no hash of either has a field.
+//! Contains only ids of other people. No field holds a token, a password or a hash of either.
 
 use serde::Serialize;
 
@@ -32,8 +32,7 @@ impl Erasure {
     }
 }
 
-/// Everything that is kept of one member. A thing of the member's that is kept elsewhere gets a
-/// field here.
+/// All data kept about one member. Data of a member that is added elsewhere gets a field here.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct MemberData {
     at: String,
@@ -70,7 +69,7 @@ impl MemberData {
     }
 }
 
-/// The invite by which somebody joined, as it stood then.
+/// The invite by which somebody joined, as it was then.
 #[derive(Debug, Serialize)]
 struct CameBy {
     id: String,
@@ -98,7 +97,7 @@ impl From<domain::Invite> for CameBy {
     }
 }
 
-/// An invite to somebody else, whose name and address are not the sender's data.
+/// An invite to somebody else, without name and address, which are not the sender's data.
 #[derive(Debug, Serialize)]
 struct InviteSent {
     id: String,
@@ -107,7 +106,7 @@ struct InviteSent {
     created: String,
 }
 
-/// One thing that an access review found.
+/// One finding of an access review.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Finding {
     kind: &'static str,
@@ -117,7 +116,7 @@ pub(in crate::admin) struct Finding {
     count: usize,
 }
 
-/// A member, as a finding names one.
+/// A member in a finding.
 #[derive(Debug, Serialize)]
 struct Named {
     id: String,

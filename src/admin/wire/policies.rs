@@ -41,7 +41,7 @@ struct ComparisonRow {
     action: String,
     resource: String,
     cells: Vec<&'static str>,
-    /// The policies that cells which say `depends` depend on; the first of many.
+    /// The policies on which cells with `depends` depend; at most the first ones.
     depends_on: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl From<ReloadReport> for Reload {
     }
 }
 
-/// A role to somebody who is about to have it.
+/// A role, for somebody who is about to have it.
 #[derive(Debug, Serialize)]
 pub(super) struct RoleName {
     id: String,
@@ -117,7 +117,7 @@ pub(super) struct RoleName {
 }
 
 impl RoleName {
-    /// The card of the live policies; the bare name where they do not have the role any more.
+    /// From the live policies; only the id if they no longer have the role.
     pub(super) fn of(live: &Snapshot, role: &RoleId) -> Self {
         let card = live.roles().iter().find(|card| card.id == *role);
         Self {
@@ -128,7 +128,7 @@ impl RoleName {
     }
 }
 
-/// The smallest role for a task; `role` is null where no one role will do.
+/// The smallest role for a task; `role` is null if no single role is enough.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Suggestion {
     pub(in crate::admin) role: Option<Role>,
@@ -137,7 +137,7 @@ pub(in crate::admin) struct Suggestion {
     pub(in crate::admin) others: Vec<String>,
 }
 
-/// What a member may do; `depends` is for an attribute, an identity or the context to decide.
+/// What a member may do; `depends` means that an attribute, an identity or the context decides.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Permissions {
     role: String,
@@ -152,7 +152,7 @@ struct Permission {
 }
 
 impl Permissions {
-    /// Of rows of the matrix: action, type of resource, cell.
+    /// From rows of the matrix: action, type of resource, cell.
     pub(in crate::admin) fn new(role: &RoleId, rows: Vec<(&str, &str, Cell)>) -> Self {
         let items = rows.into_iter().map(|(action, resource, cell)| Permission {
             action: action.to_owned(),

@@ -1,4 +1,4 @@
-//! API tokens. A secret stands here once, when the token is made.
+//! API tokens. The secret is present only in the response that creates the token.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub(in crate::admin) struct ApiToken {
     used: Option<String>,
 }
 
-/// Whom a token acts as.
+/// The member that a token acts as.
 #[derive(Debug, Serialize)]
 struct Maker {
     id: String,
@@ -48,7 +48,7 @@ impl From<Listed> for ApiToken {
     }
 }
 
-/// A token that was made, with what opens it. Never prints.
+/// A new token with its secret. Never printed.
 #[derive(Serialize)]
 pub(in crate::admin) struct ApiTokenMade {
     #[serde(flatten)]

@@ -1,4 +1,5 @@
-//! Two-step verification. A secret and recovery codes stand here once, when they are made.
+//! Two-step verification. A secret and recovery codes are present only in the response that creates
+//! them.
 
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::domain::two_step::RecoveryCode;
 use crate::flows::{ticket, two_step};
 use crate::store::Committed;
 
-/// A right password that waits for its second factor. Never prints.
+/// A sign-in that waits for its second factor. Never printed.
 #[derive(Serialize)]
 pub(in crate::admin) struct Waiting {
     state: &'static str,
@@ -27,7 +28,7 @@ impl Waiting {
     }
 }
 
-/// How one's own stands.
+/// The state of the caller's own second factor.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Standing {
     on: bool,
@@ -49,7 +50,7 @@ impl From<two_step::Standing> for Standing {
     }
 }
 
-/// What an authenticator app is told. Never prints.
+/// The enrolment of an authenticator app. Never printed.
 #[derive(Serialize)]
 pub(in crate::admin) struct Enrolment {
     secret: String,
@@ -64,7 +65,7 @@ impl From<authenticator::Enrolment> for Enrolment {
     }
 }
 
-/// New recovery codes. Never prints.
+/// New recovery codes. Never printed.
 #[derive(Serialize)]
 pub(in crate::admin) struct RecoveryCodes {
     recovery_codes: Vec<String>,
@@ -86,7 +87,7 @@ impl RecoveryCodes {
     }
 }
 
-/// Somebody who set a second factor up to sign in, and is signed in. Never prints.
+/// The result of setting up a second factor during a sign-in. Never printed.
 #[derive(Serialize)]
 pub(in crate::admin) struct SetUp {
     #[serde(flatten)]

@@ -1,25 +1,25 @@
-//! How far an answer got that is a file: bounded in bytes, and in time without progress.
+//! Limits on the download of a file: size, and time without progress.
 
 use std::time::Duration;
 
 use super::Stop;
 
-/// So much is progress: a few bytes now and then are none.
+/// The minimum progress.
 const PROGRESS_BYTES: usize = 4 << 10;
-/// More bytes than any file has that a sidecar writes: sixteen times the largest import.
+/// The maximum size of a download: sixteen times the largest import.
 const FILE_BYTES_MAX: u64 = 16 << 30;
 
-/// What was received so far.
+/// The state of a download.
 pub(super) struct Received {
     limit: Duration,
-    /// Waited since the last progress. What the reader of the output takes is not counted.
+    /// Time waited since the last progress, without the time that the reader of the output takes.
     waited: Duration,
     since_progress: usize,
     all: u64,
 }
 
 impl Received {
-    /// Nothing yet; each progress may take this long.
+    /// The initial state; each progress may take this long.
     pub(super) const fn new(limit: Duration) -> Self {
         Self { limit, waited: Duration::ZERO, since_progress: 0, all: 0 }
     }
@@ -32,7 +32,7 @@ impl Received {
         self.waited = self.waited.saturating_add(more);
     }
 
-    /// Counts a piece; a failure where there are too many.
+    /// Adds a piece; a failure if the total is too large.
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), Stop> {
         self.since_progress += bytes;
         if self.since_progress >= PROGRESS_BYTES {
@@ -42,7 +42,7 @@ impl Received {
         match self.all <= FILE_BYTES_MAX {
             true => Ok(()),
             false => Err(Stop::failure(format!(
-                "the answer is larger than {} GiB, and no file of a sidecar is: see what answers at --data",
+                "the answer is larger than {} GiB, the most that a sidecar sends: check what answers at --data",
                 FILE_BYTES_MAX >> 30
             ))),
         }

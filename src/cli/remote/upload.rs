@@ -1,7 +1,7 @@
-//! A file as a body, sent as it is read, with its progress shown to a person.
+//! Upload of a file as a request body, streamed, with progress for a person.
 //!
-//! The file is read on a thread of its own: a pipe that nobody writes to must not keep the command
-//! from noticing that the time is over.
+//! The file is read on its own thread, so that the timeout works even for a pipe that nobody writes
+//! to.
 
 use std::error::Error;
 use std::fmt;
@@ -21,18 +21,18 @@ use tokio::sync::mpsc;
 use super::TICK;
 
 const PIECE_BYTES: usize = 64 << 10;
-/// Pieces that are read ahead.
+/// The number of pieces that are read ahead.
 const PIECES_AHEAD: usize = 2;
 
 /// A file as a body.
 pub(super) struct Upload {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
-    /// Unknown where the file is a pipe.
+    /// Unknown for a pipe.
     length: Option<u64>,
     sent: Arc<Sent>,
 }
 
-/// How far a file got.
+/// The progress of an upload.
 pub(super) struct Sent {
     file: PathBuf,
     pub(super) bar: ProgressBar,
@@ -46,12 +46,12 @@ impl Upload {
         if meta.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
-        // To open a pipe waits for its writer: that, too, is done apart.
+        // Opening a pipe waits for its writer, so it runs on the thread, too.
         let file = if meta.is_file() { Some(File::open(path)?) } else { None };
         let length = meta.is_file().then_some(meta.len());
         let sent = Arc::new(Sent {
             file: path.to_owned(),
-            // Drawn on standard error, and only where that is a terminal.
+            // Drawn on standard error, if that is a terminal.
             bar: length.map_or_else(ProgressBar::no_length, ProgressBar::new),
             whole: AtomicBool::new(false),
             waits_for_file: AtomicBool::new(false),
@@ -63,7 +63,7 @@ impl Upload {
     }
 }
 
-/// Reads a file to its end, or until nobody wants the rest.
+/// Reads a file to its end, or until the receiver is gone.
 fn read(file: Option<File>, path: &Path, give: &mpsc::Sender<io::Result<Bytes>>) {
     let mut file = match file.map_or_else(|| File::open(path), Ok) {
         Ok(file) => file,
@@ -88,17 +88,17 @@ fn read(file: Option<File>, path: &Path, give: &mpsc::Sender<io::Result<Bytes>>)
 }
 
 impl Sent {
-    /// How many bytes were handed over.
+    /// The number of bytes sent.
     pub(super) fn bytes(&self) -> u64 {
         self.bar.position()
     }
 
-    /// Whether the file is on its way to its end: what is waited for now is the answer.
+    /// Whether the file was sent completely and the response is awaited.
     pub(super) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Relaxed)
     }
 
-    /// Whether it is the file that keeps everybody waiting.
+    /// Whether the file is what everybody waits for.
     pub(super) fn waits_for_file(&self) -> bool {
         self.waits_for_file.load(Ordering::Relaxed)
     }
@@ -132,13 +132,13 @@ impl Body for Upload {
             }
             Some(Ok(piece)) => {
                 self.sent.bar.inc(u64::try_from(piece.len()).unwrap_or(0));
-                // A body of known length is not asked for its end.
+                // A body of known length is not polled for its end.
                 if self.length == Some(self.sent.bytes()) {
                     self.sent.end();
                 }
                 Some(Ok(Frame::data(piece)))
             }
-            // An end here would make half a file look like a whole one.
+            // A normal end would make a partial file look complete.
             Some(Err(fault)) => Some(Err(Unread(fault))),
         })
     }

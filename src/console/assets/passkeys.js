@@ -1,5 +1,5 @@
-// Asks the browser for a passkey: the question stands on a button, the answer goes into the button's
-// form, and the form its way. Loaded where there is such a button, and nowhere else. Keeps nothing.
+// Requests a passkey from the browser: a button has the challenge, and the response goes into the
+// button's form, which is then submitted. Loaded only on pages with such a button. Stores nothing.
 const keys = window.PublicKeyCredential;
 const canAsk = keys && "parseCreationOptionsFromJSON" in keys && "toJSON" in keys.prototype;
 
@@ -7,7 +7,7 @@ function tell(form, trouble) {
   for (const told of form.querySelectorAll("[data-trouble]")) told.hidden = told.dataset.trouble !== trouble;
 }
 
-// Puts the page's question to the browser, and its answer into the form.
+// Passes the page's challenge to the browser, and its response to the form.
 async function askPasskey(form, button) {
   tell(form, null);
   if (!canAsk) { tell(form, "unable"); return; }
@@ -27,7 +27,7 @@ async function askPasskey(form, button) {
   if (form.elements.credential.value) form.requestSubmit(button);
 }
 
-// Before anybody else hears of it: there is nothing to send yet.
+// In the capture phase: there is nothing to send yet.
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   if (!button?.dataset.passkey || form.elements.credential.value) return;
@@ -36,7 +36,7 @@ document.addEventListener("submit", (event) => {
   if (!form.dataset.busy) askPasskey(form, button);
 }, true);
 
-// Makes a button ready that asks.
+// Sets up a button.
 export function furnish(button) {
   button.hidden = !canAsk && button.dataset.passkey === "get";
   button.form.elements.credential.value = "";

@@ -1,5 +1,5 @@
-// What a page can do beyond HTML: dialogs over a page, search while one types, changes by others,
-// toasts, times in the reader's own zone. Every form and link works without it. Keeps nothing.
+// Progressive enhancement of the pages: dialogs, incremental search, live updates, toasts, times in
+// the reader's time zone. Every form and link works without it. Stores nothing.
 "use strict";
 
 const base = document.body.dataset.base;
@@ -16,7 +16,7 @@ function make(tag, attributes, ...inside) {
 
 const button = (attributes, words) => make("button", { type: "button", ...attributes }, words);
 
-// The page that is shown, whatever place on it is named.
+// The shown page, without the fragment.
 const here = () => location.pathname + location.search;
 let shownAt = here();
 
@@ -42,7 +42,7 @@ function localise(root) {
 
 function toast(words, wrong = false) {
   const tray = $("#toasts") ?? make("div", { id: "toasts" });
-  // Below an open dialog nothing can be read or pressed; over its buttons it would be in the way.
+  // Under an open dialog it would be inaccessible; over its buttons it would be in the way.
   const dialog = $("dialog[open]");
   dialog ? dialog.prepend(tray) : document.body.append(tray);
   const close = button({ class: "quiet", "aria-label": "Dismiss" }, "×");
@@ -61,7 +61,7 @@ function toast(words, wrong = false) {
   return box;
 }
 
-// What has the focus is not covered (WCAG 2.2, 2.4.11).
+// Focused elements are not covered (WCAG 2.2, 2.4.11).
 function makeWay() {
   const tray = $("#toasts");
   if (!tray || tray.contains(document.activeElement)) return;
@@ -75,7 +75,7 @@ function makeWay() {
 // Whether an answer says that the reader is no longer signed in.
 const isOver = (answer) => answer.status === 401 || new URL(answer.url).pathname === `${base}/sign-in`;
 
-// A page, or null where there is none: the reader is told, and nothing typed is lost.
+// Fetches a page, or null on failure, which is reported; nothing typed is lost.
 const asked = new Set();
 
 function ask(address, options) {
@@ -100,7 +100,7 @@ async function fetched(address, options) {
   }
 }
 
-// Whether the session is over; not where nobody answers.
+// Whether the session is over; false if the server does not respond.
 async function isGone() {
   const stop = new AbortController();
   const answer = await fetch(`${base}/live`, { signal: stop.signal, redirect: "manual" }).catch(() => null);
@@ -108,9 +108,9 @@ async function isGone() {
   return answer !== null && (answer.status === 401 || answer.type === "opaqueredirect");
 }
 
-// Nothing of the account stays on the screen of whoever is no longer signed in.
+// Clears the screen when the session has ended.
 function leave() {
-  // A person who is signed out is asked nothing.
+  // No confirmation once the session is over.
   for (const part of $$("[data-once]")) part.dataset.kept = "";
   document.body.replaceChildren();
   location.replace(`${base}/signed-out`);
@@ -131,12 +131,12 @@ function show({ address, page }, back) {
   if (told) toast(told);
 }
 
-// What the reader has in hand stays where it is.
+// Elements in use stay where they are.
 const inHand = () =>
   $("dialog[open]") || $(".menu [aria-expanded=true]") || $("input[name=id]:checked");
 
-// While something is pressed: settled when the press is over and its click was heard. Whatever moves
-// the page waits for it, so that what is pressed stays under the finger.
+// While the pointer is down: resolved when it is up and the click was handled. Layout changes wait for
+// it, so that the pressed element does not move.
 let press = null;
 let over = null;
 const pressed = () => { press ??= new Promise((done) => { over = done; }); };
@@ -148,18 +148,18 @@ const afterPress = (then) => (press ? press.then(then) : then());
 let soon = 0;
 let newest = 0;
 
-// Shows what others changed, as soon as nothing is in hand.
+// Shows changes of others, as soon as nothing is in use.
 function lookAgain() {
   clearTimeout(soon);
   soon = setTimeout(() => (inHand() ? lookAgain() : refresh(location.href, false)), 700);
 }
 
-// The rows alone, with the reader's place in them kept; `asked` by the reader, or not.
+// Replaces only the rows, and keeps focus and scroll position; `asked` if the reader requested it.
 async function refresh(address, asked) {
   const list = $("#list");
   if (!list) return;
   const turn = asked ? (newest += 1) : newest;
-  // Who asked for nothing reads on, and nothing fades.
+  // Without a request there is no visual effect.
   const slow = asked ? setTimeout(() => list.setAttribute("aria-busy", "true"), 200) : 0;
   const answer = await ask(address);
   clearTimeout(slow);
@@ -167,9 +167,9 @@ async function refresh(address, asked) {
   const fresh = answer && $("#list", answer.page);
   if (!fresh) return;
   await press;
-  // The reader went on to something else, and this comes too late.
+  // The reader has moved on: this response is obsolete.
   if (turn !== newest || (!asked && address !== location.href)) return;
-  // Something may have been taken in hand while the answer was on its way.
+  // Something may have come into use while waiting.
   if (!asked && inHand()) { lookAgain(); return; }
   const at = document.activeElement?.id;
   const chosen = new Set($$("input[name=id]:checked", list).map((box) => box.value));
@@ -186,12 +186,12 @@ async function refresh(address, asked) {
 
 // --- dialogs -----------------------------------------------------------------------------------
 
-// Where the focus goes back to: to what opened the dialog, or to its replacement.
+// Where focus returns: the opener of the dialog, or its replacement.
 let back = () => null;
 let opening = false;
 
 async function open(from, address) {
-  // A second press before the first is answered.
+  // A second click before the response to the first.
   if (opening) return;
   opening = true;
   const place = new URL(address);
@@ -204,7 +204,7 @@ async function open(from, address) {
   const openers = [from.id, from.dataset.back];
   back = () => [from, ...openers.map((id) => id && document.getElementById(id))].find((it) => it?.isConnected && it.checkVisibility());
   const role = $(".danger", sheet) ? "alertdialog" : "dialog";
-  // Escape is heard by us alone: a browser would heed an objection to it only once.
+  // Escape is handled here only: a browser lets it be prevented only once.
   const dialog = make("dialog", { "aria-labelledby": "sheet-title", role, closedby: "none" }, sheet);
   document.body.append(dialog);
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(dialog); });
@@ -229,7 +229,7 @@ async function open(from, address) {
 const field = (dialog) =>
   $("#faults", dialog) ?? $("[autofocus]", dialog) ?? $("input:not([type=hidden], :disabled, [tabindex='-1']), select, textarea", dialog) ?? $(".ends button, .ends a", dialog);
 
-// Cards to choose from are long: to begin at one of them would hide what they are about.
+// Focusing one of the long cards would scroll their heading out of view.
 function first(dialog) {
   const begin = field(dialog);
   if (begin.type !== "radio") return begin;
@@ -238,14 +238,14 @@ function first(dialog) {
   return title;
 }
 
-// What was told in a dialog is told on the page below it.
+// Moves the message of a dialog to the page below.
 function putAway(dialog) {
   const tray = $("#toasts", dialog);
   if (tray) document.body.append(tray);
   dialog.remove();
 }
 
-// What is shown once and was not kept yet: copied, saved, or said to be.
+// Whether a secret that is shown once was not copied, saved or confirmed yet.
 const unkept = (root) => $("[data-once]:not([data-kept])", root);
 const keep = (part) => part.closest("[data-once]")?.setAttribute("data-kept", "");
 const notKept = "This is shown only once. Close it without a copy?";
@@ -258,7 +258,7 @@ function close(dialog) {
   if (!lost || confirm(lost)) dialog.close();
 }
 
-// Goes on from a dialog to a page, or to what takes the dialog's place.
+// Continues from a dialog to a page, or to the next dialog.
 async function goOn(dialog, address) {
   const answer = await ask(address);
   if (answer) come(dialog, answer);
@@ -293,12 +293,12 @@ async function send(dialog, event) {
 
 // --- menus (APG, menu button) ------------------------------------------------------------------
 
-// The menu of a row in the place of its links: the row names its menu by number, the page says what is
-// in each, by key, and what each key is.
+// Replaces the links of a row by a menu: the row references its menu by number, the page describes
+// each menu by keys, and each key.
 function furnish(cell) {
   const all = $("#deeds");
   const row = cell.parentNode;
-  // The address of the row's own page, without the way back that a link to it carries.
+  // The URL of the row's own page, without the return parameter.
   const whole = cell.dataset.of ?? $("a", row).getAttribute("href");
   const of = whole.split("?")[0];
   const opens = `menu-${of}`;
@@ -367,7 +367,7 @@ function menuKeys(event) {
   }
 }
 
-// --- what is typed -----------------------------------------------------------------------------
+// --- input -----------------------------------------------------------------------------
 
 function showPassword(field) {
   const show = button({ class: "quiet", "aria-pressed": "false", "aria-label": "Show the password" }, "Show");
@@ -382,7 +382,7 @@ function showPassword(field) {
   both.append(field, show);
 }
 
-// Length is what counts (NIST SP 800-63B-4, appendix A); what is judged is judged by the server.
+// Only length is measured (NIST SP 800-63B-4, appendix A); the server checks the rules.
 function strength(field) {
   const scale = { max: 24, low: 12, high: 16, optimum: 24 };
   const meter = make("meter", { ...scale, "aria-label": "Strength of the password" });
@@ -426,7 +426,7 @@ function fault(field, words) {
   field.setAttribute("aria-invalid", "true");
 }
 
-// Checked when the reader goes on to the next field, and again by the server.
+// Checked when the field is left, and again by the server.
 function check(field) {
   if (field.value === "" || !field.closest(".field")) return;
   if (field.type === "email" && !field.validity.valid) {
@@ -476,7 +476,7 @@ function keepCodes(list) {
     act("Print", () => print())));
 }
 
-// --- bringing it to a page ---------------------------------------------------------------------
+// --- setup of a page ---------------------------------------------------------------------
 
 function ready(root) {
   localise(root);
@@ -485,7 +485,7 @@ function ready(root) {
   for (const list of $$(".codes", root)) keepCodes(list);
   for (const cell of $$("[data-deeds]", root)) furnish(cell);
   for (const button of $$("[aria-haspopup]", root)) button.hidden = false;
-  // Where the reader is in a row is known by name when the rows come anew.
+  // The focused element of a row is identified by name when the rows are replaced.
   for (const link of $$("tbody th a", root)) link.id ||= link.getAttribute("href");
   for (const box of $$("input[name=id]", root)) box.id = `tick-${box.value}`;
   for (const box of $$("[data-all]", root)) box.hidden = false;
@@ -495,7 +495,7 @@ function ready(root) {
 
 let waiting = 0;
 
-// The second half of a double click answers no question that took the place of the first.
+// The second half of a double click must not confirm a dialog that replaced the first.
 document.addEventListener("click", (event) => {
   if (event.detail < 2 || !event.target.closest("a[data-dialog], form[method=post] button:not([type=button])")) return;
   event.preventDefault();
@@ -558,9 +558,9 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusin", makeWay);
 
 document.addEventListener("focusout", (event) => {
-  // A list that is left open would cover what has the focus next.
+  // An open list would cover the next focused element.
   const list = event.target.closest(".filter details");
-  // The press of a word beside a box moves the focus out of the list for a moment only.
+  // Clicking the label of a checkbox moves the focus out of the list only briefly.
   if (list && event.relatedTarget && !list.contains(event.relatedTarget)) afterPress(() => { list.open &&= list.contains(document.activeElement); });
   if (event.target.matches("input:not([type=hidden])")) afterPress(() => check(event.target));
 });
@@ -578,7 +578,7 @@ document.addEventListener("input", (event) => {
     for (const box of $$("input[name=id]:not(:disabled)")) box.checked = event.target.checked;
   }
   if (event.target.matches("[data-all], input[name=id]")) countTicks();
-  // Said to be kept, or not after all.
+  // Confirmed as saved, or not.
   if (event.target.matches("[data-once] [type=checkbox]")) event.target.closest("[data-once]").toggleAttribute("data-kept", event.target.checked);
 });
 
@@ -608,35 +608,35 @@ document.addEventListener("submit", (event) => {
 
 addEventListener("pageshow", (event) => {
   for (const form of $$("form[data-busy]")) delete form.dataset.busy;
-  // A page from the browser's memory may show what its reader may no longer see.
+  // A page from the back/forward cache may show what its reader may no longer see.
   if (event.persisted) location.reload();
 });
-// A place on the same page is no other page: what was typed there stays.
+// A fragment of the same page: input is kept.
 addEventListener("popstate", () => { if (here() !== shownAt) location.reload(); });
 addEventListener("beforeunload", (event) => { if (unkept(document)) event.preventDefault(); });
 addEventListener("offline", () => toast("You are offline. What you see may be out of date.", true));
 
-// A link from a mail carries its code after the #, which no server is sent: it is put into the form.
+// A link from a mail has its code in the fragment, which is not sent to servers: it is put into the form.
 function takeCode() {
   const code = location.hash.slice(1);
   const slot = $("[data-fragment]");
-  // What names a place on the page is no code.
+  // A fragment that is an element id is not a code.
   if (!slot || !code || document.getElementById(code)) return;
   slot.value = code;
-  // It says nothing to its reader; a code that does not open comes back in sight.
+  // The code is hidden; one that is refused becomes visible.
   slot.closest(".field").hidden = true;
   history.replaceState(null, "", location.pathname + location.search);
   if ("send" in slot.dataset) slot.form.requestSubmit();
 }
 
 takeCode();
-// Opened over the page that it leads to, a link loads nothing.
+// A link to the current page loads nothing.
 addEventListener("hashchange", takeCode);
 
 document.documentElement.classList.add("scripted");
 for (const button of $$(".opens")) button.hidden = false;
 
-// Mail on its way: the page looks again until it has arrived.
+// Pending mail: the page refreshes until it is delivered.
 setInterval(() => {
   if ($("#list[data-unsettled]") && !document.hidden && !inHand()) refresh(location.href, false);
 }, 3000);
@@ -646,13 +646,13 @@ const told = $("#told .told p");
 if (told && document.body.hasAttribute("data-live")) toast(told.textContent);
 $("#faults")?.focus();
 
-// What others change is shown within moments; and a person whose session has ended is signed out at once.
+// Shows changes of others within moments; closes the page when the session has ended.
 if (document.body.hasAttribute("data-live") && "EventSource" in window) {
   const events = new EventSource(`${base}/live`);
   events.addEventListener("changed", lookAgain);
   events.addEventListener("open", () => { document.body.dataset.live = "open"; });
-  // The stream ends with the session, or with the network: one more request tells which. What was
-  // asked for here, or in another window, may have given the session a new token on its way.
+  // The stream ends with the session, or with the network: one more request shows which. A request
+  // here, or in another window, may just have replaced the session's token.
   events.addEventListener("error", async () => {
     await Promise.allSettled([...asked]);
     if ($("form[data-busy]") || !(await isGone())) return;

@@ -1,16 +1,16 @@
-//! Failures in the words of people: what is wrong, and what they can do about it themselves.
+//! Failures as messages for people: what is wrong, and what they can do about it.
 //!
-//! The flows speak to programs and to the operator of the sidecar too: they name commands, settings
-//! and moments as those write them. None of that reaches a page.
+//! Failures are written for programs and operators: they name commands, settings and ISO times.
+//! None of that reaches a page.
 
 use super::{action, capital, plain};
 use crate::clock;
 use crate::domain::{Failure, Kind, counted};
 
-/// Whom people ask about what only the operator of the sidecar can do.
+/// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
 
-/// What begins a word that only the operator of the sidecar can do something with.
+/// Prefixes of words that are meant for the operator of the sidecar.
 const OPERATORS: [&str; 12] = [
     "`kwic-team",
     "`admin.sock",
@@ -87,7 +87,7 @@ fn resend_in(seconds: u64) -> String {
     format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
 }
 
-/// A time to wait, in seconds where it is short.
+/// A time to wait, in seconds if it is short.
 pub(in crate::console) fn wait(seconds: u64) -> String {
     match seconds {
         0..=90 => counted(seconds, "second", "seconds"),
@@ -96,7 +96,7 @@ pub(in crate::console) fn wait(seconds: u64) -> String {
     }
 }
 
-/// What a role does not include: `team:view` is "view the team".
+/// A missing permission: `team:view` is "view the team".
 fn not_allowed(public: &str) -> String {
     let quoted: Vec<&str> = public.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
@@ -112,8 +112,9 @@ fn not_allowed(public: &str) -> String {
     }
 }
 
-/// The words of a failure as a sentence of a page: no backticks, names of fields as words, moments
-/// written out, a capital, a full stop; and where the way out is the operator's, whom to ask.
+/// The message of a failure as a sentence of a page: without backticks, with field names as words
+/// and formatted times, a capital and a full stop; a remedy for the operator is replaced by whom to
+/// ask.
 pub(in crate::console) fn sentence(failure: &str) -> String {
     let failure = without_operators(failure);
     let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
@@ -131,7 +132,7 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     if begins_with_value { text + end } else { capital(&text) + end }
 }
 
-/// What is wrong, and whom to ask, in the place of what the operator would do.
+/// The message with whom to ask, instead of a remedy for the operator.
 fn without_operators(failure: &str) -> String {
     let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
     let Some(named) = named else { return failure.to_owned() };
@@ -141,7 +142,7 @@ fn without_operators(failure: &str) -> String {
     }
 }
 
-/// The same with every moment as people write it.
+/// The same with formatted times.
 pub(in crate::console) fn with_moments(text: &str) -> String {
     let written = |word: &str| {
         let bare = word.trim_end_matches([',', '.', ';', ':', ')']);

@@ -1,9 +1,9 @@
-//! The words of Team Management: members, invitations, and what is done about them.
+//! Texts of Team Management: members and invitations.
 
 use crate::domain::{DeliveryState, InviteState, Status, counted};
 use crate::flows::locks::Lock;
 
-/// A state as a sign and a word: never a colour alone.
+/// A state as a symbol and a word: never a colour alone.
 pub(in crate::console) struct Badge {
     /// `ok`, `warn`, `error`, or nothing.
     pub(in crate::console) kind: &'static str,
@@ -81,7 +81,7 @@ words! {
     DETAILS: "Details"
     SIGNED_IN_ON: "Signed in on"
     MEMBER_ID: "Member ID"
-    MAY_NOTHING: "Nothing: the policies currently allow this member nothing."
+    MAY_NOTHING: "Nothing: the active policies allow this member no action."
     MAY_NOT: "Not included"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
@@ -154,7 +154,7 @@ pub(in crate::console) fn status(status: Status) -> Badge {
     }
 }
 
-/// Wrong tries keep the member from signing in.
+/// Failed attempts keep the member from signing in.
 pub(in crate::console) fn locked() -> Badge {
     badge("warn", "▲", "Locked")
 }
@@ -209,7 +209,7 @@ pub(in crate::console) fn invitations_found(count: usize) -> String {
     counted(count, "invitation found", "invitations found")
 }
 
-/// The roles that a list is filtered by.
+/// The roles of a filter.
 pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
     match titles {
         [] => ANY.to_owned(),
@@ -257,7 +257,7 @@ pub(in crate::console) fn without_two_step(count: usize) -> String {
     format!("{some} no two-step verification yet. They must set it up at their next sign-in.")
 }
 
-/// Nobody is found by this search.
+/// A search without results.
 pub(in crate::console) fn none_match(search: &str) -> String {
     match search {
         "" => "Nobody matches these filters".to_owned(),
@@ -296,7 +296,7 @@ pub(in crate::console) fn saved(name: &str) -> String {
     format!("{name}'s details were saved.")
 }
 
-/// Somebody else was faster.
+/// An edit conflict.
 pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
     format!(
         "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
@@ -474,7 +474,7 @@ pub(in crate::console) fn no_such_role(role: &str) -> String {
     format!("`{role}` is not a role that you can give")
 }
 
-/// Sends what was checked and found good.
+/// The button that sends the checked invitations.
 pub(in crate::console) fn send_good(count: usize) -> String {
     format!("Send {}", counted(count, "invitation", "invitations"))
 }

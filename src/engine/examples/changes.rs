@@ -1,4 +1,4 @@
-//! Who gains and who loses by example: what is claimed, and what only may be.
+//! Access changes by example: certain and possible ones.
 
 use super::super::Changes;
 use super::super::change_report::Draft;
@@ -260,7 +260,7 @@ fn a_comparison_that_comes_to_its_bound_says_so_and_claims_nothing() {
             (&vec![TOO_MUCH.to_owned()], &vec![TOO_MUCH.to_owned()])
         );
     }
-    // What was found until then is told all the same.
+    // What was found until then is reported all the same.
     let (_, suspension) = RULES.split_once("@id(\"suspension\")").unwrap();
     let open = format!("@id(\"suspension\"){suspension}");
     let found = snapshot(&[("rules/rules.cedar", &open)]).changes_within(&before, 1_000);

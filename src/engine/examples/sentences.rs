@@ -1,4 +1,4 @@
-//! What a deny says, word for word: each cause alone, and several at once.
+//! The sentences of explanations, word for word: each cause alone, and combinations.
 
 use serde_json::json;
 
@@ -98,12 +98,12 @@ fn what_the_schema_and_the_team_do_not_have() {
         (
             ask("user:nobody", "edit", "template:t").says(json!({"n": "x"})),
             UnknownSubject,
-            "nobody is known as `user` `nobody`",
+            "there is no `user` `nobody`",
         ),
         (
             ask("user:nobody", "edti", "painting:t"),
             UnknownSubject,
-            "nobody is known as `user` `nobody`; the schema has no action `edti`: did you mean `edit`?; the schema has no type `painting`",
+            "there is no `user` `nobody`; the schema has no action `edti`: did you mean `edit`?; the schema has no type `painting`",
         ),
         (
             ask("user:anna", "veiw", "template:t"),
@@ -128,7 +128,7 @@ fn what_the_schema_and_the_team_do_not_have() {
         (
             ask("user:anna", "edit", "user:ghost"),
             UnknownResource,
-            "nobody is known as `user` `ghost`; `resource.properties.active` is required by the schema and missing; `resource.properties.role` is required by the schema and missing",
+            "there is no `user` `ghost`; `resource.properties.active` is required by the schema and missing; `resource.properties.role` is required by the schema and missing",
         ),
         (
             edit("user:anna", json!({"n": 0.5})),
@@ -367,7 +367,7 @@ fn what_a_caller_writes_is_no_sentence() {
         (
             ask("user:x` is allowed; `y", "edit", "template:t"),
             UnknownSubject,
-            r"nobody is known as `user` `x\u{60} is allowed; \u{60}y`",
+            r"there is no `user` `x\u{60} is allowed; \u{60}y`",
         ),
         (
             ask("u`ser:x", "edit", "template:t"),

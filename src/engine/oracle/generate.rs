@@ -1,7 +1,7 @@
-//! Random folders, members and questions for the property, all from one seed.
+//! Random folders, members and queries for the oracle, from one seed.
 //!
-//! Everything is valid by construction: scopes name only what applies, conditions guard what they
-//! read, so that a refused folder is a surprise. Never judges anything.
+//! Everything is valid by construction: scopes name only what applies, and conditions guard what
+//! they read, so that a refused folder is unexpected.
 
 use std::convert::Infallible;
 

@@ -1,8 +1,8 @@
-//! Random towns whose policies compare values with each other: accounts with roles, in sets and
-//! records, by `if`, arithmetic and `like`, at any depth.
+//! Random data whose policies compare values with each other: accounts with roles, in sets and
+//! records, with `if`, arithmetic and `like`, at any depth.
 //!
-//! Nothing is stored there and accounts are named like roles, so that answers are remembered and
-//! a remembered answer that belongs to another question shows. Never judges anything.
+//! There are no stored entities, and accounts have the names of roles, so that decisions are cached
+//! and a cached decision that belongs to another query shows.
 
 use std::str::FromStr;
 

@@ -1,16 +1,17 @@
-//! Lists of people as they are pasted: rows of a spreadsheet, or the address list of a mail program.
+//! Pasted lists of people: rows of a spreadsheet, or the address list of a mail program.
 //!
-//! Takes only what is unambiguous. For a person with more than two names it asks which are which.
+//! Accepts only what is unambiguous. For a person with more than two names it asks which are first
+//! names.
 
 use crate::domain::{Email, Failure, Kind, Name, RoleId, typed};
 use crate::flows::invites::Invitation;
 use crate::flows::roles::Titles;
 
-/// What divides the cells of a row, the surest first.
+/// The separators of cells, the most reliable first.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// The people that a text names, each with what was pasted of them: a line each, and each address of
-/// a list such as `"Last, First" <user@example.org>; other@example.org`. Empty rows name nobody.
+/// The entries of a text, each with its source: a line each, and each address of a list such as
+/// `"Last, First" <user@example.org>; other@example.org`. Empty rows are skipped.
 #[must_use]
 pub fn entries(text: &str) -> Vec<&str> {
     let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
@@ -50,7 +51,7 @@ fn is_address(part: &str) -> bool {
     part.ends_with('>') && part.matches('<').count() == 1 || is_bare && !part.contains('<')
 }
 
-/// Cuts at a separator, but for those between quotes.
+/// Splits at a separator outside quotes.
 fn split(line: &str, separator: char) -> Vec<&str> {
     let mut quoted = false;
     line.split(|c: char| {
@@ -67,7 +68,7 @@ fn unquoted(text: &str) -> String {
     within.unwrap_or(text).replace("\"\"", "\"")
 }
 
-/// Reads one entry. `role` is for entries without one.
+/// Parses one entry. `role` is for entries without one.
 ///
 /// # Errors
 /// `Invalid`, with a sentence for each part that is missing, wrong or may mean several things.

@@ -1,15 +1,14 @@
-//! Cuts a file that arrives in pieces into records: lines, or CSV records that span lines.
+//! Splits a streamed file into records: lines, or CSV records that span lines.
 //!
-//! Holds one record at a time, up to a bound; a longer one is skipped to its end and told as a
-//! fault, so that the lines after it keep their numbers. Knows where a record ends, never what it
-//! says.
+//! Keeps one record at a time, up to a limit; a longer one is skipped to its end and reported, so
+//! that the lines after it keep their numbers. Does not parse records.
 
 use std::mem;
 
 use crate::domain::limits;
 use crate::domain::typed::BYTE_ORDER_MARK;
 
-/// How records are told apart.
+/// How records end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// At each line end.
@@ -18,21 +17,21 @@ pub(super) enum Cut {
     Csv,
 }
 
-/// One record as it stands in the file, without its line end.
+/// One record as in the file, without its line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The line it begins on, from 1.
+    /// Its first line, from 1.
     pub(super) line: u64,
-    /// What it says, or why it cannot be read.
+    /// Its content, or why it cannot be read.
     pub(super) bytes: Result<Vec<u8>, String>,
 }
 
-/// Where in a CSV record the last byte was.
+/// The position of the last byte in a CSV record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
     /// At the start of a field, where a quote opens.
     FieldStart,
-    /// In a field without quotes, where a quote is a character like any other.
+    /// In a field without quotes, where a quote is an ordinary character.
     Plain,
     /// Within quotes.
     Quoted,
@@ -51,12 +50,12 @@ impl Quoting {
     }
 }
 
-/// What spreadsheets put between cells: a comma, a semicolon where a comma is the decimal point, a tab
-/// in what is copied. Each of them ends a cell until the first record has shown which one it is.
+/// The separators of spreadsheets: a comma, a semicolon where a comma is the decimal point, a tab
+/// in copied cells. Each of them ends a cell until the first record has shown which one it is.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
-/// The separator of a file by its first record: the one that occurs most often outside of
-/// quotes, a comma where there is none.
+/// The separator of a file, from its first record: the one that is most frequent outside quotes, a
+/// comma by default.
 fn separator_of(record: &[u8]) -> u8 {
     let mut counts = [0_usize; SEPARATORS.len()];
     let mut quoting = Quoting::FieldStart;
@@ -67,12 +66,12 @@ fn separator_of(record: &[u8]) -> u8 {
             found.into_iter().for_each(|(_, count)| *count += 1);
         }
     }
-    // Of equals, the first: a comma.
+    // In a tie, the first: a comma.
     let most = SEPARATORS.into_iter().zip(counts).rev().max_by_key(|(_, count)| *count);
     most.map_or(b',', |(separator, _)| separator)
 }
 
-/// The separator that a spreadsheet was told by a first line of `sep=;`.
+/// The separator of a first line `sep=;` for spreadsheets.
 fn told_separator(record: &[u8]) -> Option<u8> {
     match record {
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => {
@@ -82,22 +81,22 @@ fn told_separator(record: &[u8]) -> Option<u8> {
     }
 }
 
-/// Takes bytes, gives records.
+/// Splits bytes into records.
 #[derive(Debug)]
 pub(super) struct Cutter {
     cut: Cut,
     quoting: Quoting,
-    /// What divides cells, once the first record was read.
+    /// The separator of cells, after the first record.
     separator: Option<u8>,
-    /// Whether the byte before was a carriage return, with which a line feed is one line end.
+    /// Whether the previous byte was a carriage return, which forms one line end with a line feed.
     after_return: bool,
-    /// The line that the next byte is on.
+    /// The line of the next byte.
     line: u64,
-    /// The line that the record under way began on.
+    /// The first line of the current record.
     began: u64,
     held: Vec<u8>,
     too_long: bool,
-    /// How many bytes of a byte order mark were seen; `None` past the file's start.
+    /// The bytes of a byte order mark seen; `None` after the file's start.
     mark: Option<usize>,
 }
 
@@ -116,14 +115,13 @@ impl Cutter {
         }
     }
 
-    /// What divides the cells of a record.
+    /// The separator of the cells of a record.
     pub(super) fn separator(&self) -> u8 {
         self.separator.unwrap_or(b',')
     }
 
-    /// Takes the next bytes of the file and hands each record that they complete to `each`.
-    /// Empty lines are no records, nor are lines of nothing but separators, which spreadsheets write
-    /// for empty rows.
+    /// Processes the next bytes of the file and passes each complete record to `each`. Empty lines
+    /// are skipped, and lines of separators only, which spreadsheets write for empty rows.
     pub(super) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Record)) {
         for &byte in bytes {
             if !self.is_mark(byte) {
@@ -132,7 +130,7 @@ impl Cutter {
         }
     }
 
-    /// The file is read to its end: what is held is its last record.
+    /// The end of the file: the rest is its last record.
     pub(super) fn finish(&mut self, mut each: impl FnMut(Record)) {
         self.release_mark(&mut each);
         if self.cut == Cut::Csv && self.quoting == Quoting::Quoted {
@@ -156,7 +154,7 @@ impl Cutter {
         false
     }
 
-    /// Bytes that only looked like a byte order mark belong to the first record.
+    /// Bytes that only looked like a byte order mark are part of the first record.
     fn release_mark(&mut self, each: &mut impl FnMut(Record)) {
         if let Some(seen) = self.mark.take() {
             for byte in BYTE_ORDER_MARK.into_iter().take(seen) {
@@ -171,7 +169,7 @@ impl Cutter {
 
     fn take(&mut self, byte: u8, each: &mut impl FnMut(Record)) {
         let quoted = self.cut == Cut::Csv && self.quoting == Quoting::Quoted;
-        // A line ends with a line feed, a carriage return, or one and the other.
+        // A line ends with a line feed, a carriage return, or both.
         let is_second_half = mem::replace(&mut self.after_return, byte == b'\r') && byte == b'\n';
         if matches!(byte, b'\r' | b'\n') {
             self.line = self.line.saturating_add(u64::from(!is_second_half));

@@ -1,7 +1,7 @@
-//! Reads one record of a file of people into the fields of one of them.
+//! Parses one record of an import file.
 //!
-//! Two formats, CSV and JSON lines, one [`Row`]. Every fault of a line is told at once, in one
-//! sentence. Never asks the store or the policies: the caller says which roles there are.
+//! Two formats, CSV and JSON lines, one [`Row`]. All faults of a line are reported together, in one
+//! sentence. Independent of the store and the policies: the caller passes the roles.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ const FIELDS: [&str; 6] = ["id", "first_name", "last_name", "email", "role", "st
 /// Those that it must have.
 const REQUIRED: [&str; 4] = ["first_name", "last_name", "email", "role"];
 
-/// What becomes of the people in a file.
+/// What is created from a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Becomes {
-    /// Members at once.
+    /// Members.
     Members,
-    /// Invites: who has not joined yet has neither an id nor a status.
+    /// Invites: without id and status.
     Invites,
 }
 
 impl Becomes {
-    /// The fields that a line may have beyond those that it must.
+    /// The optional fields of a line.
     const fn optional(self) -> &'static [&'static str] {
         match self {
             Self::Members => &["id", "status"],
@@ -38,7 +38,7 @@ impl Becomes {
         REQUIRED.contains(&field) || self.optional().contains(&field)
     }
 
-    /// The most people that one file may name.
+    /// The maximum number of people in a file.
     pub(super) const fn people_max(self) -> usize {
         match self {
             Self::Members => limits::IMPORT_MEMBERS_MAX,
@@ -47,21 +47,21 @@ impl Becomes {
     }
 }
 
-/// One line of a file, checked by itself.
+/// One line of a file, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The id that services know the person by already.
+    /// The id by which services already know the person.
     pub id: Option<MemberId>,
     /// The address.
     pub email: Email,
-    /// Given name.
+    /// First name.
     pub first_name: Name,
-    /// Family name.
+    /// Last name.
     pub last_name: Name,
     /// The role.
     pub role: RoleId,
-    /// Active, unless the line says otherwise: an export says it of each member, and a suspended
-    /// one must not come back active.
+    /// Active by default; an export writes it, and a suspended member must not become active by an
+    /// import.
     pub status: Status,
 }
 
@@ -70,7 +70,7 @@ pub struct Row {
 struct Texts([Option<String>; FIELDS.len()]);
 
 impl Texts {
-    /// Puts a field in; false where there is no such field.
+    /// Sets a field; false if there is no such field.
     fn put(&mut self, field: &str, text: String) -> bool {
         let place = FIELDS.iter().position(|known| *known == field);
         match place.and_then(|place| self.0.get_mut(place)) {
@@ -88,7 +88,7 @@ impl Texts {
     }
 }
 
-/// The field that a column is for, however its name is written: `First Name`, `first-name`, `E-Mail`.
+/// The field of a column, in any spelling: `First Name`, `first-name`, `E-Mail`.
 fn field_of(name: &str) -> Option<&'static str> {
     let letters = pasted(name).chars().filter(|c| c.is_alphanumeric());
     let letters: String = letters.flat_map(char::to_lowercase).collect();
@@ -109,7 +109,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Reads the header line.
+    /// Parses the header line.
     ///
     /// # Errors
     /// The reason: unknown, doubled and missing columns, each named.
@@ -145,14 +145,14 @@ impl Columns {
         ))
     }
 
-    /// Reads one record below the header line.
+    /// Parses one record after the header line.
     ///
     /// # Errors
     /// The reason, all faults of the record in one sentence.
     pub(super) fn row(&self, record: &[u8], roles: &Titles) -> Result<Row, String> {
         let cells = cells(record, self.separator)?;
         let columns = self.fields.len();
-        // Empty cells beyond the last column are what a spreadsheet leaves of columns without a name.
+        // Spreadsheets write empty cells for columns without a name.
         if cells.len() < columns || filled(&cells).count() > columns {
             return Err(format!(
                 "the line has {} cells and the header line {columns}: give each column a cell",
@@ -161,7 +161,7 @@ impl Columns {
         }
         let mut texts = Texts::default();
         for (column, cell) in self.fields.iter().zip(&cells) {
-            // An empty cell of a column that may be left out says no more than no column.
+            // An empty cell of an optional column means that it is absent.
             if !cell.is_empty() || REQUIRED.contains(column) {
                 texts.put(column, as_meant(cell).to_owned());
             }
@@ -170,12 +170,12 @@ impl Columns {
     }
 }
 
-/// Whether a spreadsheet would run a cell.
+/// Whether a spreadsheet would evaluate a cell.
 pub(in crate::flows) fn begins_like_a_formula(cell: &str) -> bool {
     cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
-/// A cell without the apostrophe that made it text.
+/// A cell without the apostrophe that makes it text.
 fn as_meant(cell: &str) -> &str {
     match cell.strip_prefix('\'') {
         Some(text) if begins_like_a_formula(text.trim_start_matches('\'')) => text,
@@ -198,7 +198,7 @@ fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
         .delimiter(separator)
         .has_headers(false)
         .flexible(true)
-        // The record lies in memory already: a larger buffer would only cost its zeroing.
+        // The record is in memory already: a larger buffer would only cost time to clear it.
         .buffer_capacity(512)
         .from_reader(record);
     let mut cells = csv::StringRecord::new();
@@ -206,7 +206,7 @@ fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
     let more = reader.read_byte_record(&mut csv::ByteRecord::new()).unwrap_or(true);
     if !read || more {
         return Err(
-            "the line holds a carriage return of its own: save the file with LF or CRLF line ends"
+            "the line has a carriage return without a line feed: save the file with LF or CRLF line ends"
                 .to_owned(),
         );
     }
@@ -222,7 +222,7 @@ fn utf16() -> String {
     "the file is UTF-16, which Excel calls Unicode text: save it as CSV UTF-8".to_owned()
 }
 
-/// Reads one line of JSON.
+/// Parses one line of JSON.
 ///
 /// # Errors
 /// The reason, all faults of the line in one sentence.
@@ -236,7 +236,7 @@ pub(super) fn json_row(line: &[u8], becomes: Becomes, roles: &Titles) -> Result<
     checked(&read.map_err(|fault| json_fault(&fault))?, roles)
 }
 
-/// A parser's message without its own line number, which is always 1.
+/// A parser's message without its line number, which is always 1.
 fn json_fault(fault: &serde_json::Error) -> String {
     let text = fault.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
@@ -247,7 +247,7 @@ fn json_fault(fault: &serde_json::Error) -> String {
     }
 }
 
-/// Reads the fields that what becomes of the people takes.
+/// Reads the permitted fields.
 struct TextsOf(Becomes);
 
 impl<'de> DeserializeSeed<'de> for TextsOf {
@@ -285,7 +285,7 @@ impl<'de> Visitor<'de> for TextsOf {
     }
 }
 
-/// Makes a row of texts; all faults at once.
+/// Makes a row; reports all faults together.
 fn checked(texts: &Texts, roles: &Titles) -> Result<Row, String> {
     let mut faults = Vec::new();
     let first_name = required(texts, "first_name", name("first_name"), &mut faults);
@@ -311,7 +311,7 @@ fn status(text: &str) -> Result<Status, Failure> {
     let known = [Status::Active, Status::Suspended];
     known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
         let text = text.escape_debug();
-        Failure::invalid("status", format!("`{text}` is no status: use `active` or `suspended`"))
+        Failure::invalid("status", format!("`{text}` is not a status: use `active` or `suspended`"))
     })
 }
 

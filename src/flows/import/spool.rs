@@ -1,7 +1,7 @@
-//! A file on its way in, kept on disk until all of it is there.
+//! An upload, spooled to disk until it is complete.
 //!
 //! While a caller sends, however slowly, nothing is locked and nobody waits. The file has no name,
-//! so it ends with whoever holds it. Reads nothing into its bytes.
+//! so it disappears with its handle. Does not parse the content.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,17 +16,17 @@ use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 use crate::http::{Bytes, Request};
 
-/// The code of a file that the disk did not keep.
+/// The code of a file that could not be stored.
 pub(super) const NO_ROOM: &str = "import_unreadable";
-/// Bytes read back at once.
+/// Bytes read back in one piece.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A file that has arrived whole.
+/// A complete file.
 #[derive(Debug)]
 pub(super) struct Spool(File);
 
 impl Spool {
-    /// Keeps the body of `request` in `folder`.
+    /// Spools the body of `request` to `folder`.
     ///
     /// # Errors
     /// `TooLarge`; `Timeout` or `Invalid` when the body breaks off; `Busy` when the disk is full.
@@ -39,7 +39,8 @@ impl Spool {
                 return Err(too_large());
             }
             if let Err(fault) = file.write_all(&bytes).await {
-                // A caller that is cut off while it sends sees a broken pipe, not this.
+                // A caller that is cut off while it sends would see a broken pipe instead of the
+                // response.
                 super::hear_out(request).await?;
                 return Err(no_room(&fault));
             }
@@ -68,7 +69,7 @@ pub(super) async fn try_to_fill(folder: &Path) -> Result<(), Failure> {
     file.flush().await.map_err(|fault| no_room(&fault))
 }
 
-/// A file of mode 0600 that has lost its name already.
+/// An unlinked file of mode 0600.
 fn nameless(folder: &Path) -> Result<fs::File, Failure> {
     let name = format!("import-{:016x}", u64::from_le_bytes(entropy::random()?));
     let path = folder.join(name);

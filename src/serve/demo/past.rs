@@ -1,7 +1,8 @@
-//! A month that a demonstration has behind it: people come, sign in, are invited, suspended, removed.
+//! The history of the demonstration: a month in which people join, sign in, are invited, suspended
+//! and removed.
 //!
-//! Every step is a transition of the store at the time that the clock shows, which runs from a month
-//! ago to now: nothing is written past the rules, and the audit log verifies.
+//! Every step is a transaction of the store with a simulated clock, which runs from a month ago to
+//! now: all rules apply, and the audit log verifies.
 
 use super::people::{self, Person};
 use crate::app::App;
@@ -23,21 +24,21 @@ use crate::store::{By, MemberEdit, Target};
 pub(super) const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// How far back it all begins.
+/// The length of the history.
 pub(super) const MONTH: i64 = 30 * DAY;
-/// Between one person and the next.
+/// The time between two people.
 const PACE: i64 = 10 * HOUR;
-/// How long an invite of the demonstration opens.
+/// The lifetime of an invite in the demonstration.
 const LIFETIME: i64 = 3 * DAY;
 
-/// What stands for a browser.
+/// User agents.
 const AGENTS: [&str; 3] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15",
     "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
 ];
 
-/// How far the mail of an invite got, and what became of the invite.
+/// The delivery status of an invite, and its outcome.
 struct Invitee {
     person: Person,
     mail: DeliveryState,
@@ -55,7 +56,7 @@ const fn invitee(person: Person, mail: DeliveryState, fate: Becomes) -> Invitee 
     Invitee { person, mail, fate }
 }
 
-/// Some days ago: what is open of these has expired by now.
+/// Days ago: the open ones have expired by now.
 const EARLIER: [Invitee; 5] = [
     invitee(("Kiran", "Shah"), DeliveryState::HandedOver, Becomes::Accepted),
     invitee(("Usha", "Rani"), DeliveryState::Delivered, Becomes::Accepted),
@@ -64,7 +65,7 @@ const EARLIER: [Invitee; 5] = [
     invitee(("Mateo", "Rossi"), DeliveryState::HandedOver, Becomes::Revoked),
 ];
 
-/// Within the hour.
+/// Within the last hour.
 const LATELY: [Invitee; 7] = [
     invitee(("Yusuf", "Demir"), DeliveryState::HandedOver, Becomes::Open),
     invitee(("Ines", "Costa"), DeliveryState::Delivered, Becomes::Open),
@@ -75,23 +76,23 @@ const LATELY: [Invitee; 7] = [
     invitee(("Grace", "Mwangi"), DeliveryState::Deferred, Becomes::Open),
 ];
 
-/// Just now, since a sender soon has had these: the queue is worked off as soon as the sidecar
-/// serves, and what is being sent is taken up again when its lease is over.
+/// Recent, since the sidecar processes the queue as soon as it serves, and retries what is being
+/// sent when its lease expires.
 const UNDER_WAY: [Invitee; 2] = [
     invitee(("Rekha", "Sen"), DeliveryState::Sending, Becomes::Open),
     invitee(("Vivek", "Oberoi"), DeliveryState::Queued, Becomes::Open),
 ];
 
-/// The account whose past this is, and what its members sign in with.
+/// The account of the history, and its members' password.
 pub(super) struct Past<'a> {
     pub(super) app: &'a App,
     pub(super) account: AccountSlug,
-    /// The PHC string of everybody's password.
+    /// The PHC string of the common password.
     pub(super) password: String,
 }
 
 impl Past<'_> {
-    /// All of it, up to now.
+    /// Creates the whole history, up to now.
     pub(super) async fn happens(&self) -> Result<(), Failure> {
         let mut members = Vec::new();
         for (number, person) in people::MEMBERS.into_iter().enumerate() {
@@ -130,7 +131,7 @@ impl Past<'_> {
         self.app.clock.advance_ms(ms);
     }
 
-    /// Goes on until so long before now.
+    /// Advances the clock until so long before now.
     fn to_now_but(&self, ms: i64) {
         self.app.clock.catch_up(ms);
     }
@@ -143,7 +144,7 @@ impl Past<'_> {
         Timestamp(self.app.clock.now().0.saturating_add(ms))
     }
 
-    /// An administrator as the record stands; nobody, where no role administers.
+    /// An administrator, with the current version; nobody if no role administers.
     async fn by(&self) -> Result<By, Failure> {
         let administering = self.app.policies.load().administering().clone();
         let Some(role) = administering.first() else { return Ok(By::actor(Actor::System)) };
@@ -156,7 +157,7 @@ impl Past<'_> {
         Ok(By { version, ..By::actor(Actor::Member(id.clone())) })
     }
 
-    /// The role of the person of this number: all in turn, but administrators are few.
+    /// The role of a person by number: all in turn, but few administrators.
     fn role(&self, number: usize) -> Result<RoleId, Failure> {
         let live = self.app.policies.load();
         let roles: Vec<&RoleId> = live.roles().iter().map(|card| &card.id).collect();
@@ -184,7 +185,7 @@ impl Past<'_> {
         Ok(self.app.store.member_create(&Actor::System, member).await?.value)
     }
 
-    /// Somebody comes; most sign in, and many of those set up a second factor.
+    /// Somebody joins; most sign in, and many of those set up a second factor.
     async fn joins(&self, number: usize, person: Person) -> Result<Member, Failure> {
         let member = self.create(number, person).await?;
         if number % 9 == 8 {
@@ -206,7 +207,7 @@ impl Past<'_> {
         let now = self.app.clock.now();
         Ok(Session {
             id: SessionId::from_random(entropy::random()?),
-            // The token itself is thrown away.
+            // The token itself is discarded.
             token: token()?,
             member: member.id.clone(),
             account: self.account.clone(),
@@ -228,7 +229,7 @@ impl Past<'_> {
         self.app.store.session_begin(sign_in).await.map(drop)
     }
 
-    /// Only who has no second factor: its secret is thrown away.
+    /// Only members without a second factor: its secret is discarded.
     async fn signs_in_again(&self, member: &Member) -> Result<(), Failure> {
         let store = &self.app.store;
         let stands = store.member(&member.id).await?;
@@ -261,7 +262,7 @@ impl Past<'_> {
         app.store.two_step_confirm(target, confirmed).await.map(drop)
     }
 
-    /// What administrators do with members in a month, and tokens that two members make.
+    /// Changes by administrators during the month, and tokens of two members.
     async fn changes(&self, members: &[Member]) -> Result<(), Failure> {
         let store = &self.app.store;
         for (number, member) in members.iter().enumerate().skip(1) {
@@ -356,7 +357,7 @@ impl Past<'_> {
         Ok(())
     }
 
-    /// Takes the letter of an invite as far as it is to get.
+    /// Sets the delivery status of an invite's letter.
     async fn deliver(&self, invite: &Invite, to: DeliveryState) -> Result<(), Failure> {
         if matches!(to, DeliveryState::None | DeliveryState::Queued) {
             return Ok(());
@@ -389,7 +390,7 @@ impl Past<'_> {
     }
 }
 
-/// Gives a member the demonstration's password, the way a link does, with no mail about it.
+/// Sets a member's password as a link does, without a mail.
 pub(super) async fn give_password(past: &Past<'_>, id: &MemberId) -> Result<Revision, Failure> {
     let (app, token) = (past.app, token()?);
     let link = LinkId::from_random(entropy::random()?);

@@ -1,17 +1,17 @@
-//! The people of a demonstration: names as teams have them, short and long, in several scripts.
+//! The people of the demonstration: realistic names, short and long, in several scripts.
 //!
-//! Nobody here is a person; every address is under `.example`.
+//! All are invented; every address is under `.example`.
 
 use crate::domain::fold::folded;
 use crate::domain::{Email, Failure, Name};
 
-/// Most letters of each name that an address takes over.
+/// Most letters of each name in an address.
 const LETTERS_MAX: usize = 24;
 
-/// Given and family name.
+/// First and last name.
 pub(super) type Person = (&'static str, &'static str);
 
-/// Members. The longest have as many characters as a name may.
+/// Members. The longest names have the maximum length.
 pub(super) const MEMBERS: [Person; 56] = [
     ("Asha", "Rao"),
     ("Ravi", "Kumar"),
@@ -74,11 +74,11 @@ pub(super) const MEMBERS: [Person; 56] = [
     ("Amara", "Diallo"),
 ];
 
-/// Who was there and has left.
+/// Former members.
 pub(super) const REMOVED: [Person; 3] =
     [("Nikhil", "Bose"), ("Irina", "Petrova"), ("Tomás", "Herrera")];
 
-/// The address that somebody of this name has; `number` where the name has no Latin letters.
+/// The address for a name; `number` if the name has no Latin letters.
 pub(super) fn email(person: Person, number: usize) -> Result<Email, Failure> {
     let latin = |name: &str| -> String {
         let letters = folded(name).chars().filter(char::is_ascii_alphanumeric).collect::<String>();

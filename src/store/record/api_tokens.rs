@@ -1,13 +1,13 @@
 //! Records of API tokens.
 //!
-//! Holds no secret: the hash of one.
+//! Contain only the hash of the secret.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, Digest, Failure, MemberId, Name, RoleId, TokenHash,
 };
 
-/// A token's record; the id is the key that it is stored under.
+/// A token's record; the id is its key.
 #[must_use]
 pub fn encode_api_token(token: &ApiToken) -> Vec<u8> {
     Writer::new()

@@ -1,6 +1,6 @@
-//! Records of invites: the invite, what its links are found by, and calls that may be repeated.
+//! Records of invites: the invite, the hashes of its links, and idempotent calls.
 //!
-//! Holds no token: its hash is a key, never a value that opens anything.
+//! Contain no token: its hash is a key.
 
 use super::{LastChange, Reader, Writer, as_damage};
 use crate::domain::{
@@ -13,19 +13,19 @@ const OPEN: u8 = 0;
 const ACCEPTED: u8 = 1;
 const REVOKED: u8 = 2;
 
-/// An invite as it is stored.
+/// A stored invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InviteRecord {
     /// The invite.
     pub invite: Invite,
-    /// The letter that asks for a new link, where one was written last.
+    /// The last letter that asked for a new link.
     pub wanted: Option<LetterId>,
-    /// Who changed it last.
+    /// Its last change.
     pub last_change: LastChange,
 }
 
 impl InviteRecord {
-    /// The record; the id is the key that it is stored under.
+    /// The record; the id is its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let invite = &self.invite;
@@ -96,13 +96,12 @@ fn fate(reader: &mut Reader<'_>) -> Result<Fate, Failure> {
     }
 }
 
-/// What a token of an invite belongs to; kept when the link was replaced, so that a dead link is
-/// told from nonsense.
+/// The invite of a token; kept when the link was replaced, so that a dead link is recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InviteTokenRecord {
     /// The invite.
     pub invite: InviteId,
-    /// Which of its links.
+    /// The number of the link.
     pub generation: Generation,
 }
 
@@ -127,14 +126,14 @@ impl InviteTokenRecord {
     }
 }
 
-/// What a call that may be repeated was, and what came of it.
+/// An idempotent call, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRecord {
     /// The digest of the call.
     pub request: Digest,
-    /// The invite that it made.
+    /// The resulting invite.
     pub invite: InviteId,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 

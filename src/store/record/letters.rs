@@ -1,6 +1,6 @@
-//! Records of letters, and of why no mail goes out.
+//! Records of letters, and of why mail is stopped.
 //!
-//! Holds no link: a letter says what its link is derived from.
+//! Contain no link: a letter has the input from which its link is derived.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{
@@ -10,17 +10,17 @@ use crate::domain::{
 
 const KIND: &str = "letter";
 
-/// A letter as it is stored.
+/// A stored letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterRecord {
     /// The letter.
     pub letter: Letter,
-    /// Whom the audit log names as its target: the id of an invite or of a member.
+    /// The target in the audit log: the id of an invite or of a member.
     pub subject: String,
 }
 
 impl LetterRecord {
-    /// The record; the id is the key that it is stored under.
+    /// The record; the id is its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let letter = &self.letter;
@@ -154,13 +154,13 @@ fn read_news(reader: &mut Reader<'_>) -> Result<TwoStepNews, Failure> {
     })
 }
 
-/// The record of a stop of all mail.
+/// The record of a mail stop.
 #[must_use]
 pub fn encode_mail_stop(stop: &MailStop) -> Vec<u8> {
     Writer::new().time(stop.since).text(&stop.cause).0
 }
 
-/// Reads the record of a stop of all mail.
+/// Reads the record of a mail stop.
 ///
 /// # Errors
 /// `Internal`, when it is damaged or of a newer version.
@@ -171,13 +171,13 @@ pub fn decode_mail_stop(bytes: &[u8]) -> Result<MailStop, Failure> {
     reader.end(MailStop { cause, since })
 }
 
-/// The record of a moment.
+/// The record of a timestamp.
 #[must_use]
 pub fn encode_moment(at: Timestamp) -> Vec<u8> {
     Writer::new().time(at).0
 }
 
-/// Reads the record of a moment.
+/// Reads the record of a timestamp.
 ///
 /// # Errors
 /// `Internal`, when it is damaged or of a newer version.

@@ -1,6 +1,6 @@
 //! Records of links to a new password and to a new address.
 //!
-//! Holds no token: its hash is kept to take the link's way in away with it.
+//! Contain no token: its hash is kept so that the index entry of the link can be removed with it.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{
@@ -10,19 +10,19 @@ use crate::domain::{
 
 const KIND: &str = "link";
 
-/// A link as it is stored.
+/// A stored link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRecord {
     /// The link.
     pub link: Link,
-    /// What it is found by.
+    /// The hash by which it is found.
     pub token: TokenHash,
-    /// The letter that carries it.
+    /// Its letter.
     pub letter: Option<LetterId>,
 }
 
 impl LinkRecord {
-    /// The record; the id is the key that it is stored under.
+    /// The record; the id is its key.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let link = &self.link;

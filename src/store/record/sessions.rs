@@ -1,13 +1,13 @@
 //! Records of sessions and passwords.
 //!
-//! Holds no token and no password: a session's key is the hash of its token, a password is a PHC
+//! Contain no token and no password: a session's key is the hash of its token, a password is a PHC
 //! string.
 
 use super::{Reader, Writer, as_damage};
 use crate::domain::{AccountSlug, Digest, Failure, MemberId, Session, SessionId, TokenHash};
 use crate::store::sessions::Credential;
 
-/// A session's record; the hash of its token is the key that it is stored under.
+/// A session's record; the hash of its token is its key.
 #[must_use]
 pub fn encode_session(session: &Session) -> Vec<u8> {
     Writer::new()

@@ -1,6 +1,6 @@
 //! Records of second factors.
 //!
-//! Holds no secret in clear: an authenticator's is sealed, a recovery code's is a hash.
+//! Contain no secret in clear: an authenticator's secret is encrypted, a recovery code is hashed.
 
 use super::{Reader, Writer};
 use crate::domain::two_step::{Authenticator, Pending, RecoveryHash};

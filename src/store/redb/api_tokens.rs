@@ -1,7 +1,7 @@
 //! Transitions of API tokens.
 //!
-//! Every token that begins or ends is told to the followers in the same change, and every end that
-//! somebody brings about has its audit entry. Never judges who may give which role.
+//! Every token that is created or ends is published to the subscribers with the same change, and
+//! every end that somebody causes has its audit entry.
 
 use super::transition::{Ends, Transition};
 use super::{Fault, Store, api_token_rows, guards, member_rows, second_factor};
@@ -125,7 +125,7 @@ impl Store {
     }
 }
 
-/// The maker is who was checked, as it was checked.
+/// The creator is the one that was checked, unchanged.
 fn still_maker(
     change: &mut Transition<'_>,
     by: &By,
@@ -133,7 +133,7 @@ fn still_maker(
     maker: Maker,
 ) -> Result<(), Fault> {
     match (&by.actor, maker) {
-        // Only the member itself, never a token of the member: a token makes no token.
+        // Only the member itself, never a token of the member: a token cannot create tokens.
         (Actor::Member(id), Maker::Own(shown)) if *id == token.member => {
             let member = member_rows::read(change.tx, id.as_str())?.ok_or_else(moved_on)?;
             second_factor::step_up(change, &member, shown)
@@ -181,7 +181,10 @@ impl Cursor {
             Some(Self { created: created.parse().ok()?, id: ApiTokenId::parse(id)? })
         };
         read().ok_or_else(|| {
-            Failure::invalid("after", "`after` is no cursor: use the `next` of the page before")
+            Failure::invalid(
+                "after",
+                "`after` is not a valid cursor: use the `next` of the previous page",
+            )
         })
     }
 

@@ -1,6 +1,6 @@
 //! The audit log: chains of headers, and personal parts beside them.
 //!
-//! Appends and reads; never changes a header that is written.
+//! Appends and reads; a header is never changed.
 
 use redb::{ReadableTable, WriteTransaction};
 
@@ -15,7 +15,7 @@ use crate::entropy;
 use crate::store::record::{AuditHead, AuditHeader, Personal};
 use crate::store::{AuditFilter, Page};
 
-/// An entry to be.
+/// A new entry.
 pub(super) struct New<'n> {
     pub(super) revision: Revision,
     pub(super) at: Timestamp,
@@ -33,7 +33,7 @@ pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
         Some(found) => AuditHead::decode(found.value())?,
         None => AuditHead::default(),
     };
-    // What is written late about somebody who was erased stays out, whichever way it comes.
+    // Later personal data of an erased member is left out, whatever its source.
     let is_erased = new.event != AuditEvent::UserErased
         && tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
     let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
@@ -58,7 +58,7 @@ pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// As much of a detail as an entry holds.
+/// A detail, truncated to the limits of an entry.
 fn bounded(mut detail: AuditDetail) -> AuditDetail {
     let more = detail.fields.len().saturating_sub(limits::AUDIT_FIELDS_MAX);
     detail.fields.truncate(limits::AUDIT_FIELDS_MAX);
@@ -76,12 +76,12 @@ fn bounded(mut detail: AuditDetail) -> AuditDetail {
     detail
 }
 
-/// The name of a chain: the account's, or none for the store's own.
+/// The name of a chain: the account's, or empty for the store's own.
 fn chain_of(account: Option<&AccountSlug>) -> String {
     account.map(|slug| slug.as_str().to_owned()).unwrap_or_default()
 }
 
-/// One chain, open to be read.
+/// One chain, open for reading.
 pub(super) struct Reader<'t, R: Rows + 't> {
     chain: &'t str,
     headers: R::Open<'t, (&'static str, u64), &'static [u8]>,
@@ -93,7 +93,7 @@ impl<'t, R: Rows> Reader<'t, R> {
         Ok(Self { chain, headers: rows.open(AUDIT)?, personal: rows.open(AUDIT_PERSONAL)? })
     }
 
-    /// The headers behind a sequence, oldest first, each with the chain's hash.
+    /// The headers after a sequence, oldest first, each with the hash of the chain.
     pub(super) fn headers(
         &self,
         after: u64,
@@ -104,7 +104,7 @@ impl<'t, R: Rows> Reader<'t, R> {
         Ok(rows.map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
     }
 
-    /// The headers before a sequence, newest first, each with the chain's hash.
+    /// The headers before a sequence, newest first, each with the hash of the chain.
     fn headers_before(
         &self,
         before: u64,
@@ -120,7 +120,7 @@ impl<'t, R: Rows> Reader<'t, R> {
     }
 }
 
-/// An entry as it is handed out.
+/// A complete entry.
 pub(super) fn entry(
     account: Option<&AccountSlug>,
     header: AuditHeader,
@@ -140,8 +140,8 @@ pub(super) fn entry(
     }
 }
 
-/// The invite by which somebody joined, where an entry says that. It stands in the header, so that
-/// it is known for ever.
+/// The invite by which somebody joined, if the entry is about that. It is in the header, so it is
+/// kept forever.
 pub(super) fn joined_by(header: &AuditHeader) -> Option<&str> {
     match header.event == AuditEvent::UserCreated.as_str() {
         true => header.actor.strip_prefix("invite:"),
@@ -249,7 +249,7 @@ impl Store {
     }
 }
 
-/// As many of the rows as fit on a page, in their order.
+/// As many of the rows as fit on a page, in order.
 fn page<'t, R: Rows + 't>(
     reader: &Reader<'t, R>,
     account: Option<&AccountSlug>,
@@ -278,7 +278,7 @@ fn matches(filter: &AuditFilter, header: &AuditHeader) -> bool {
         && filter.event.is_none_or(|event| event.as_str() == header.event)
 }
 
-/// A chain, as far as it has been walked.
+/// The verification of a chain, up to an entry.
 #[derive(Default)]
 struct Walk {
     sequence: u64,
@@ -286,7 +286,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Checks the next entry.
+    /// Verifies the next entry.
     fn step(
         &mut self,
         stored_at: u64,

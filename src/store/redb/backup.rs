@@ -1,7 +1,7 @@
 //! A copy of the store, and what one that was put back loses.
 //!
-//! Copies row by row, in one transaction that reads: a copy of the file's bytes would hold freed
-//! pages too, and half a change. Never closes the store over a disk that is only the copy's.
+//! Copies row by row in one read transaction: a byte copy of the file would include freed pages and
+//! a half-written change. A fault of the copy's disk does not close the store.
 
 use std::path::{Path, PathBuf};
 
@@ -39,9 +39,9 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             store.settle_if_free()?;
-            // A copy of what is damaged must not pass for a good one.
+            // A copy of a damaged store must not pass for a good one.
             store.check_now()?;
-            // The transaction outlives the guard: whoever closes the store need not wait for it.
+            // The transaction outlives the guard: closing the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
             store.unbroken(|| copied(&from, &to))
         })
@@ -157,7 +157,7 @@ impl Store {
     }
 }
 
-/// A transaction on a file whose layout is known here.
+/// A transaction on a file with a known layout.
 fn known(database: &Database) -> Result<ReadTransaction, Fault> {
     let read = database.begin_read()?;
     let format = read.open_table(META)?.get("format")?.map(|found| found.value());

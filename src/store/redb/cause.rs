@@ -1,12 +1,12 @@
-//! Why a disk did not do its part, and what to do about it.
+//! Disk errors in plain words, with a remedy.
 //!
-//! The plain sentence names no path, so that it may be told to anybody.
+//! The sentence names no path, so that anybody may see it.
 
 use std::io;
 
 use crate::config::remedy;
 
-/// The cause in the system's words, and what to do next where that is known.
+/// The cause in the system's words, and the remedy if it is known.
 pub(super) fn of(fault: &redb::Error) -> String {
     match fault {
         redb::Error::Io(fault) => of_io(fault),
@@ -14,7 +14,7 @@ pub(super) fn of(fault: &redb::Error) -> String {
     }
 }
 
-/// The same for a fault of the system.
+/// The same for an I/O error.
 pub(super) fn of_io(fault: &io::Error) -> String {
     match remedy(fault) {
         Some(remedy) => format!("{fault}: {remedy}"),

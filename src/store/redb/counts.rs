@@ -1,4 +1,4 @@
-//! Counts that are kept beside the rows they count, so that nobody has to scan.
+//! Counts that are stored beside the rows that they count, so that nothing has to be scanned.
 //!
 //! Each is changed only by the one function that writes the rows.
 
@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::Fault;
 
-/// Adds to a count, or takes away; one that falls to nothing has no row.
+/// Adds to a count, or subtracts; the row of a count of zero is deleted.
 pub(super) fn shift(
     tx: &WriteTransaction,
     table: TableDefinition<'static, (&'static str, &'static str), u64>,

@@ -1,6 +1,6 @@
-//! What is kept of one member, read for whoever asks for it.
+//! Reads all data kept about one member.
 //!
-//! Reads one account, once from its end to its beginning; changes nothing.
+//! Reads one account, once, from the end to the beginning; changes nothing.
 
 use redb::ReadTransaction;
 
@@ -51,7 +51,7 @@ fn take_invites(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Re
     let member = data.seen.member.clone();
     let index = tx.open_table(INVITES_BY_ACCOUNT)?;
     let account = member.account.as_str();
-    // No id sorts behind this one.
+    // No id sorts after this one.
     for row in index.range((account, i64::MIN, "")..(account, i64::MAX, "~"))?.rev() {
         let (key, _) = row?;
         let (_, _, id) = key.value();
@@ -82,7 +82,7 @@ fn take_entries(tx: &ReadTransaction, data: &mut MemberData, limit: usize) -> Re
     let mut came_by: Option<String> = None;
     for row in reader.headers(0)?.rev() {
         let (header, hash) = row?;
-        // The entry that made the member names the invite, and stands behind what led to it.
+        // The entry that created the member names the invite, and comes after those that led to it.
         if header.target == id {
             came_by = joined_by(&header).map(str::to_owned).or(came_by);
         }

@@ -1,8 +1,8 @@
 //! Erasing what is personal of a removed member.
 //!
-//! What is to go is looked for apart from the change, so that nobody waits while a long log is
-//! read; the change looks at what came since, and looks for all of it once more where any of that
-//! matters. Headers of the log stay as they are, so that every chain still verifies.
+//! The data is searched outside the transaction, so that nobody waits while a long log is read; the
+//! transaction examines what was added since, and searches everything again if any of that matters.
+//! Headers of the log stay, so that every chain still verifies.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ use crate::store::{By, Committed};
 
 /// The store's own chain.
 const STORE: &str = "";
-/// Stands in the place of an address.
+/// Replaces an address.
 const ERASED_WORD: &str = "(erased)";
 
 impl Store {
@@ -73,27 +73,27 @@ fn is_member(change: &Transition<'_>, whom: &Whom) -> Result<bool, Fault> {
     Ok(found.is_some_and(|found| found.account == whom.account))
 }
 
-/// Who is to be erased.
+/// The member to erase.
 struct Whom {
     account: AccountSlug,
     id: MemberId,
 }
 
-/// What there is of somebody, and how far it was looked for.
+/// The personal data found, and how far the search went.
 struct Found {
     whom: Whom,
-    /// Whether the account's log tells of the removal.
+    /// Whether the account's log has the removal.
     removed: bool,
-    /// The canonical addresses that the person had.
+    /// The canonical addresses of the person.
     addresses: BTreeSet<String>,
-    /// Invites by which the person came; and those to one of the addresses that are over and that
-    /// nobody else accepted.
+    /// Invites by which the person came; and ended ones to one of the addresses that nobody else
+    /// accepted.
     invites: BTreeSet<String>,
     /// Entries of the account's chain, and of the store's, whose personal part is the person's.
     entries: Vec<u64>,
     store_entries: Vec<u64>,
     letters: Vec<LetterId>,
-    /// The last entry of either chain, and the last letter, that there was.
+    /// The last entry of both chains, and the last letter, that were searched.
     reached: Reached,
 }
 
@@ -115,7 +115,7 @@ impl Reached {
     }
 }
 
-/// Looks for everything that is personal of somebody who was removed.
+/// Searches all personal data of a removed member.
 fn search(rows: &impl Rows, whom: Whom, now: Timestamp) -> Result<Found, Fault> {
     let reached = Reached::now(rows, &whom.account)?;
     let mut found = Found {
@@ -138,8 +138,8 @@ fn search(rows: &impl Rows, whom: Whom, now: Timestamp) -> Result<Found, Fault> 
 }
 
 impl Found {
-    /// Which addresses the person had and by which invites they came. Answers the invites by which
-    /// others did.
+    /// Adds the person's addresses and the invites by which the person came. Returns the invites by
+    /// which others did.
     fn take_person(&mut self, rows: &impl Rows) -> Result<BTreeSet<String>, Fault> {
         let mut of_others = BTreeSet::new();
         let reader = Reader::open(rows, self.whom.account.as_str())?;
@@ -156,12 +156,12 @@ impl Found {
                 self.addresses.extend(values(&personal.detail).filter_map(address));
             }
         }
-        // The same invite cannot have made two people; what says so is not to be believed.
+        // One invite cannot have created two members; contradicting entries are ignored.
         self.invites.retain(|invite| !of_others.contains(invite));
         Ok(of_others)
     }
 
-    /// Invites to an address of the person, as the log tells of them.
+    /// Adds invites to an address of the person, from the log.
     fn take_invites(
         &mut self,
         rows: &impl Rows,
@@ -196,7 +196,7 @@ impl Found {
         Ok(())
     }
 
-    /// Entries of the account's chain behind a sequence that have a personal part of the person's.
+    /// Entries of the account's chain after a sequence with a personal part of the person.
     fn entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, Fault> {
         let reader = Reader::open(rows, self.whom.account.as_str())?;
         let mut found = Vec::new();
@@ -229,7 +229,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Letters of the account behind an id that went to the person or tell of such an invite.
+    /// Letters of the account after an id that went to the person or are about such an invite.
     fn letters_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<LetterId>, Fault> {
         let account = self.whom.account.as_str();
         let index = rows.open(LETTERS_BY_ACCOUNT)?;
@@ -255,13 +255,13 @@ impl Found {
         id == self.whom.id.as_str() || self.invites.contains(id)
     }
 
-    /// Whether an entry tells of the person. The entry of an erasure holds only numbers.
+    /// Whether an entry is about the person. The entry of an erasure has only numbers.
     fn is_about(&self, header: &AuditHeader) -> bool {
         self.is_id(&header.target) && header.event != AuditEvent::UserErased.as_str()
     }
 
-    /// Whether an entry tells of a letter that asked the person, who had invited somebody, for a
-    /// new link: it stands in the log as the other one's.
+    /// Whether an entry is about a letter that asked the person, as inviter, for a new link: in the
+    /// log its target is the other one.
     fn is_to_inviter(&self, detail: &AuditDetail) -> bool {
         let is = |wanted: &str, fits: &dyn Fn(&str) -> bool| {
             detail
@@ -276,12 +276,12 @@ impl Found {
         address(text).is_some_and(|key| self.addresses.contains(&key))
     }
 
-    /// Whether a mail server's words name an address of the person.
+    /// Whether a mail server's text has an address of the person.
     fn is_mentioned(&self, text: &str) -> bool {
         text.split(is_between_words).any(|word| self.is_address(bare(word)))
     }
 
-    /// A mail server's words without an address of the person.
+    /// A mail server's text without the person's addresses.
     fn without_address(&self, text: &str) -> String {
         let word = |piece: &str| {
             let word = bare(piece.trim_end_matches(is_between_words));
@@ -293,7 +293,7 @@ impl Found {
         text.split_inclusive(is_between_words).map(word).collect()
     }
 
-    /// Whether nothing that matters came since it was looked for.
+    /// Whether nothing relevant was added since the search.
     fn is_all(&self, change: &Transition<'_>) -> Result<bool, Fault> {
         let rows = change.tx;
         let Reached { entry, store_entry, letter } = &self.reached;
@@ -305,7 +305,7 @@ impl Found {
             && self.letters_after(rows, *letter)?.is_empty())
     }
 
-    /// Whether the account's chain names the person behind a sequence, or an address of theirs.
+    /// Whether the account's chain mentions the person, or one of the addresses, after a sequence.
     fn is_named_after(&self, rows: &impl Rows, after: u64) -> Result<bool, Fault> {
         let reader = Reader::open(rows, self.whom.account.as_str())?;
         for row in reader.headers(after)? {
@@ -326,9 +326,9 @@ fn values(detail: &AuditDetail) -> impl Iterator<Item = &str> {
     detail.fields.iter().flat_map(|(_, before, after)| [before, after]).filter_map(Option::as_deref)
 }
 
-/// The canonical address that a text is.
+/// Text as a canonical address.
 fn address(text: &str) -> Option<String> {
-    // Most texts are none: asked before anything that costs.
+    // Most texts are not addresses: this check is cheap.
     if !text.contains('@') {
         return None;
     }
@@ -343,7 +343,7 @@ fn bare(word: &str) -> &str {
     word.trim_matches(|c| ".:!?".contains(c))
 }
 
-/// Takes it away; where there was nothing, changes nothing.
+/// Erases the data; if there is none, changes nothing.
 fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fault> {
     let account = found.whom.account.as_str();
     let erased = Erasure {
@@ -395,7 +395,7 @@ fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
     Ok(taken)
 }
 
-/// One that is on its way goes too: how that ends is nobody's business any more.
+/// Including one that is being sent: its result no longer matters.
 fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
     let mut taken = 0;
     for id in &found.letters {
@@ -405,7 +405,7 @@ fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
     Ok(taken)
 }
 
-/// What is kept under an address: that a member had it, and how often it was invited.
+/// Deletes what is kept under an address: that a member had it, and how often it was invited.
 fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
     let account = &found.whom.account;
     let mut counted = BTreeSet::new();
@@ -418,8 +418,8 @@ fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault>
     Ok(take_keys(change, RATES, expiry::Kind::Rate, &counted)? || taken)
 }
 
-/// What is remembered of calls that the person, or a token of the person, made, and of those that
-/// made such an invite.
+/// Deletes idempotent calls of the person or the person's tokens, and those that created such an
+/// invite.
 fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
     let mut keys = BTreeSet::new();
     for row in change.tx.open_table(CALLS)?.iter()? {
@@ -434,7 +434,7 @@ fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
     take_keys(change, CALLS, expiry::Kind::Call, &keys)
 }
 
-/// Takes rows away by their keys, and says no more when they may be forgotten.
+/// Deletes rows by key, with their retention entries.
 fn take_keys<V: Value + 'static>(
     change: &Transition<'_>,
     table: TableDefinition<'static, &'static str, V>,
@@ -454,7 +454,7 @@ fn take_keys<V: Value + 'static>(
     Ok(taken || leaving.len()? != before)
 }
 
-/// A stop of all mail stays until it is mended; what it says of the person does not.
+/// A mail stop stays until it is fixed; the personal part of its cause does not.
 fn mend_stop(change: &mut Transition<'_>, found: &Found) -> Result<bool, Fault> {
     let Some(MailStop { cause, since }) = letter_rows::stop(change.tx)? else { return Ok(false) };
     if !found.is_mentioned(&cause) {

@@ -1,9 +1,9 @@
-//! The store's file: how it is opened, and whether it is still the one that was opened.
+//! The store's file: opening it, and checking that it is still the same file.
 //!
-//! A file can be replaced, deleted, cut off or written over while it is open, and the system says
-//! nothing. So device and inode of the path are compared with the open file, and length and header
-//! with what this process wrote last: the header holds the checksums of the roots, and through them
-//! of every page. Never writes into a file that another process has written to.
+//! A file can be replaced, deleted, truncated or overwritten while it is open, and the system does
+//! not report it. So device and inode of the path are compared with the open file, and length and
+//! header with what this process wrote last: the header has the checksums of the roots, and through
+//! them of every page. Never writes to a file that another process has written to.
 
 use std::fmt;
 use std::fs;
@@ -22,10 +22,10 @@ use super::Fault;
 use crate::config::{behind_links, cause_at};
 use crate::domain::{Failure, Kind, limits};
 
-/// What redb writes at every commit: its header and both slots of commits.
+/// The bytes that redb writes at every commit: its header and both commit slots.
 pub(super) const HEAD_BYTES: usize = 320;
 
-/// What tells one file from another while either is open.
+/// The identity of a file while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Id {
     device: u64,
@@ -38,14 +38,14 @@ impl Id {
     }
 }
 
-/// What became of a file while it was open.
+/// What happened to a file while it was open.
 #[derive(Debug)]
 enum Wrong {
     Gone,
     Replaced,
     Cut,
     Overwritten,
-    /// The system does not say.
+    /// The system does not report it.
     Unknown(io::Error),
 }
 
@@ -108,7 +108,7 @@ impl OpenFile {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the file as it is now for what this process left.
+    /// Records the current state of the file as left by this process.
     fn remember(&self, left: &mut Left) -> io::Result<()> {
         left.length = self.backend.len()?;
         left.head = self.head(left.length)?;
@@ -121,7 +121,7 @@ impl OpenFile {
         Ok(head)
     }
 
-    /// Whether nobody else has cut the file off or written to it.
+    /// Whether nobody else has truncated or written to the file.
     fn unchanged(&self, left: &Left) -> Result<(), Wrong> {
         if self.backend.len().map_err(Wrong::Unknown)? < left.length {
             return Err(Wrong::Cut);
@@ -132,8 +132,8 @@ impl OpenFile {
         }
     }
 
-    /// Writes, unless another process has written. Where head or length may change, what is left then
-    /// is what stands there.
+    /// Writes, unless another process has written. Then records head and length if they may have
+    /// changed.
     fn alter(&self, changes: bool, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if self.frozen.load(Ordering::Acquire) {
             return Err(io::Error::other("nothing is written to the store until a restart"));
@@ -155,7 +155,7 @@ impl OpenFile {
         self.backend.read(offset, out)
     }
 
-    /// Writes one byte, and waits until it is on the disk.
+    /// Writes one byte, durably.
     pub(super) fn put(&self, offset: u64, byte: u8) -> io::Result<()> {
         self.alter(true, || {
             self.backend.write(offset, &[byte])?;
@@ -163,14 +163,14 @@ impl OpenFile {
         })
     }
 
-    /// The beginning and the length of the file, as the last write left them.
+    /// The head and the length of the file after the last write.
     pub(super) fn as_left(&self) -> (Vec<u8>, u64) {
         let left = self.left();
         (left.head.clone(), left.length)
     }
 }
 
-/// The open file, as redb uses it.
+/// The open file, as a storage for redb.
 #[derive(Debug)]
 struct Guarded(Arc<OpenFile>);
 
@@ -229,18 +229,18 @@ impl StorageBackend for Guarded {
     }
 }
 
-/// What is done to a file that was opened, before it is used.
+/// What is done after a file was opened, before it is used.
 pub(super) type First = fn(&Path, &Arc<OpenFile>) -> Result<(), Failure>;
 
-/// The file of a running store, over all the times that it is opened.
+/// The file of a running store, across reopening.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     path: PathBuf,
     cache_bytes: usize,
     first: First,
-    /// The one that is open, or was last.
+    /// The current or last open file.
     open: Mutex<Option<Arc<OpenFile>>>,
-    /// Why it could not be written anew at the start, where that was due.
+    /// Why it could not be rewritten at the start, if that was due.
     not_rewritten: Mutex<Option<String>>,
     frozen: Arc<AtomicBool>,
 }
@@ -267,7 +267,7 @@ impl StoreFile {
         &self.path
     }
 
-    /// Why what was erased may still lie in the file.
+    /// Why erased data may still be in the file.
     pub(super) fn not_rewritten(&self) -> Option<String> {
         self.not_rewritten.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -281,20 +281,20 @@ impl StoreFile {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens the file at the start; makes one where there is none.
+    /// Opens the file at the start; creates one if there is none.
     pub(super) fn begin(&self) -> Result<Database, Failure> {
         make_where_missing(&self.path)?;
         self.open_now()
     }
 
-    /// Opens the file that there is, whichever it is.
+    /// Opens the current file at the path.
     pub(super) fn open_now(&self) -> Result<Database, Failure> {
         let (database, open) = self.open_there()?;
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
         Ok(database)
     }
 
-    /// Opens the file, which must be there.
+    /// Opens the file, which must exist.
     fn open_there(&self) -> Result<(Database, Arc<OpenFile>), Failure> {
         let path = &self.path;
         let io = |fault| open_failure(path, &redb::Error::Io(fault));
@@ -310,10 +310,10 @@ impl StoreFile {
         Ok((database, open))
     }
 
-    /// Opens the file again that was open before, and no other.
+    /// Reopens the same file, and no other.
     pub(super) fn open_again(&self) -> Result<Database, Failure> {
         self.is_in_place()?;
-        // From now on it is told to callers: without the path.
+        // From now on messages are for callers: without the path.
         let path = self.path.display().to_string();
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.open_now().map_err(|fault| super::busy(&fault.public.replace(&path, &name)))
@@ -347,15 +347,15 @@ impl StoreFile {
     }
 }
 
-/// A new file is made beside its name and moved there whole, so that an empty file is never one that
-/// was cut off while it was made.
+/// A new file is created under a temporary name and renamed, so that an empty file is never an
+/// incompletely created one.
 fn make_where_missing(path: &Path) -> Result<(), Failure> {
     match fs::metadata(path) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-        // Whatever is there is looked at when it is opened.
+        // An existing file is checked when it is opened.
         _ => return Ok(()),
     }
-    // A new file would take the place of a link whose disk is not there.
+    // A new file would replace a link whose disk is missing.
     behind_links(path)?;
     let new = beside(path);
     let made = fill_file(&new, |_| Ok(())).and_then(|()| {
@@ -371,7 +371,7 @@ pub(super) fn empty(path: &Path) -> Failure {
     ))
 }
 
-/// Opens a database; a damaged file can lead redb into an assertion, which is a fault of the file.
+/// Opens a database; a damaged file can cause an assertion in redb, which is a fault of the file.
 pub(super) fn caught<T>(
     path: &Path,
     open: impl FnOnce() -> Result<T, redb::DatabaseError>,
@@ -382,12 +382,12 @@ pub(super) fn caught<T>(
     }
 }
 
-/// Where a new file is made before it takes the name.
+/// The temporary path of a new file.
 pub(super) fn beside(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.new", path.display()))
 }
 
-/// Makes a file with mode 0600, and writes what `work` writes, all of it or nothing.
+/// Creates a file with mode 0600, with the content that `work` writes, all or nothing.
 pub(super) fn fill_file(
     path: &Path,
     work: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
@@ -431,7 +431,7 @@ pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
         redb::Error::UpgradeRequired(_) | redb::Error::LockProtocolMismatch => {
             format!("the store `{place}` was written by another version of kwic-team: run that one")
         }
-        // Text, or a file that was cut off.
+        // Not a redb file, or a truncated one.
         redb::Error::Io(fault)
             if matches!(
                 fault.kind(),
@@ -448,7 +448,7 @@ pub(super) fn open_failure(path: &Path, fault: &redb::Error) -> Failure {
     })
 }
 
-/// The file holds what no store holds.
+/// The file is not a valid store.
 pub(super) fn damaged(path: &Path, why: &str) -> Failure {
     refuse(format!(
         "the store `{}` is damaged ({why}): restore a backup; it was not made anew",

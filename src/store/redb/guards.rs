@@ -1,6 +1,7 @@
-//! Guards that stand on every path: by whom a change is made, and who must be left after it.
+//! The invariants that every path enforces: who may make a change, and that an administrator
+//! remains after it.
 //!
-//! Holds what was judged against what the transaction finds. Judges nobody's right itself.
+//! Compares the preconditions with what the transaction finds.
 
 use redb::ReadableTable;
 
@@ -13,8 +14,8 @@ use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, MemberId, Status,
 use crate::store::By;
 use crate::store::by::moved_on;
 
-/// A member who acts is active, in the account, and as it was when its right was judged; a token
-/// that acts has not ended either.
+/// The acting member is active, in the account, and unchanged since the right was checked; an
+/// acting token has not ended either.
 pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Result<(), Fault> {
     if let Actor::Token { id, member } = &by.actor
         && !api_token_rows::still_acts(change, id, member)?
@@ -28,7 +29,7 @@ pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Res
     }
 }
 
-/// Whoever sent an invite may still do so, as it was judged.
+/// The sender of an invite may still send it, as checked.
 pub(super) fn inviter(
     change: &Transition<'_>,
     inviter: &Actor,
@@ -44,7 +45,7 @@ pub(super) fn inviter(
     }
 }
 
-/// A member is active, in the account, and as it was judged.
+/// A member is active, in the account, and unchanged since the check.
 pub(super) fn acting(
     change: &Transition<'_>,
     id: &MemberId,
@@ -59,7 +60,7 @@ pub(super) fn acting(
     if stands { Ok(()) } else { Err(moved_on().into()) }
 }
 
-/// Nobody changes the own role.
+/// Nobody may change the own role.
 pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), Fault> {
     if before.role == after.role || by.actor.member() != Some(&before.id) {
         return Ok(());
@@ -69,13 +70,13 @@ pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), F
         code: "own_role",
         ..Failure::invalid(
             "role",
-            "nobody changes the own role: ask another administrator of this account to do it",
+            "you cannot change your own role: ask another administrator of this account to do it",
         )
     }
     .into())
 }
 
-/// The last active administrator stays one; `after` is `None` where the member goes.
+/// The last active administrator stays one; `after` is `None` if the member is removed.
 pub(super) fn administrator_stays(
     change: &Transition<'_>,
     by: &By,

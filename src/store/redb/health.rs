@@ -1,7 +1,7 @@
 //! How the store's disk does its part: whether the last change was kept, how many were not, and
 //! whether work on it ended in a panic.
 //!
-//! Holds no path and nothing of a record.
+//! Contains no path and nothing of a record.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::domain::{Failure, Kind};
 
-/// So long after a failure it is tried for the first time whether the disk does its part again: a
-/// nearly full one keeps small changes, and a large one failed.
+/// The delay after a failure before the disk is tried again: a nearly full one can save small
+/// changes although a large one failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What went wrong last, until a change is kept again.
+/// The last failure, until a write succeeds.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failing: Mutex<Option<(String, Instant)>>,
@@ -33,7 +33,7 @@ impl Health {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A change could not be kept.
+    /// Records a failed write.
     pub(super) fn failed(&self, cause: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         if self.failing().replace((cause.to_owned(), clock::monotonic())).is_none() {
@@ -44,7 +44,7 @@ impl Health {
         }
     }
 
-    /// A change was kept.
+    /// Records a successful write.
     pub(super) fn worked(&self) {
         if self.failing().take().is_some() {
             tracing::info!("the store can be written again");
@@ -81,13 +81,13 @@ impl Health {
         self.failing().as_ref().map(|(cause, _)| cause.clone())
     }
 
-    /// Whether it is time to try again.
+    /// Whether it is time for another attempt.
     pub(super) fn is_to_be_tried(&self) -> bool {
         let is_due = self.failing().as_ref().is_some_and(|(_, at)| at.elapsed() >= PATIENCE);
         is_due && !self.is_broken()
     }
 
-    /// How many changes were not kept since the start.
+    /// The number of failed writes since the start.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! Transitions of invites: made, renewed, corrected, revoked, accepted.
 //!
-//! An invite, its link and the letter that carries it change together, and an open one holds its
-//! address. Never judges who may invite.
+//! An invite, its link and the letter with it change together, and an open invite reserves its
+//! address.
 
 use super::addresses::Addresses;
 use super::audit_diff::{self, Field, added, changed};
@@ -130,7 +130,8 @@ impl Store {
             invite.last_name = last_name.unwrap_or_else(|| before.last_name.clone());
             invite.role = role.unwrap_or_else(|| before.role.clone());
             let moves = email.filter(|email| *email != before.email);
-            // Whoever saw the old link, or answers for it, must not pass on another role by it.
+            // A member who saw the previous link, or is responsible for it, must not pass on
+            // another role with it.
             let gives_more =
                 record.invite.role != before.role && !by.actor.is_same(&before.inviter);
             let renews = moves.is_some() || gives_more;
@@ -173,7 +174,7 @@ impl Store {
                     give_link(change, &by.actor, &mut record, link)?;
                     invite_rows::put_changed(change, record)?
                 }
-                // It expired, or was taken over, after the caller looked.
+                // It expired, or was taken over, after the caller's check.
                 None if record.invite.needs_own_link(&by.actor, change.now) => {
                     return Err(moved_on().into());
                 }
@@ -203,7 +204,7 @@ impl Store {
         .await
     }
 
-    /// A change of an invite that is not over.
+    /// A change of an open invite.
     async fn change_invite(
         &self,
         by: &By,
@@ -309,7 +310,7 @@ impl Store {
     }
 }
 
-/// Makes an invite, in whichever transition needs one.
+/// Creates an invite, within any transaction.
 pub(super) fn create(
     change: &mut Transition<'_>,
     by: &By,
@@ -328,7 +329,7 @@ pub(super) fn create(
         created: change.now,
         sent: change.now,
         expires: change.now,
-        // The generation before the first: the link brings that.
+        // The generation before the first: the link increases it.
         generation: Generation(0),
         key: KeyId(0),
         fate: Fate::Open,
@@ -348,7 +349,7 @@ pub(super) fn create(
     Ok(invite)
 }
 
-/// Ends whatever expired invite holds an address; refuses where somebody else does.
+/// Ends an expired invite to an address; refuses if somebody else has the address.
 fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Result<(), Fault> {
     match MemberTables::open(change)?.make_way(change, account, email)? {
         Some(holder) => Err(Holder::refuse_invite(&holder, email).into()),
@@ -356,7 +357,7 @@ fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Re
     }
 }
 
-/// Sends an invite elsewhere. Another spelling of its own address is nobody else's.
+/// Changes the address of an invite. Another spelling of the same address has no conflict.
 fn readdress(
     change: &Transition<'_>,
     by: &By,
@@ -374,10 +375,10 @@ fn readdress(
     addresses.hold(invite)
 }
 
-/// Gives an invite the link after its last one, and queues the letter that carries it; the link
-/// before it dies, and so does a letter that has not gone out.
+/// Gives an invite its next link, and queues the letter with it; the previous link stops working,
+/// and its letter is cancelled if it was not sent.
 ///
-/// Whoever gives it answers for the invite from then on: it ends with the giver's right.
+/// The one who gives it becomes responsible for the invite: it ends with the giver's right.
 fn give_link(
     change: &mut Transition<'_>,
     giver: &Actor,
@@ -418,7 +419,7 @@ fn give_link(
     Ok(())
 }
 
-/// Makes somebody the inviter, whose removal ends the invite.
+/// Sets the inviter, whose removal ends the invite.
 fn hand_to(change: &Transition<'_>, invite: &mut Invite, giver: &Actor) -> Result<(), Fault> {
     let mut sent = change.tx.open_table(INVITES_BY_INVITER)?;
     if let Some(before) = invite.inviter.member() {
@@ -446,7 +447,7 @@ fn joining(invite: &Invite, id: MemberId, now: Timestamp) -> Member {
     }
 }
 
-/// Somebody who is still there to be written to about an invite, as the record stands now.
+/// The inviter or another member to write to about an invite, with the current record.
 fn still_reads(
     change: &Transition<'_>,
     invite: &Invite,

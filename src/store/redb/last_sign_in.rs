@@ -28,7 +28,7 @@ impl Store {
     }
 }
 
-/// Notes that a session began, unless a later one is known of.
+/// Records the begin of a session, unless a later one is known.
 pub(super) fn note(tx: &WriteTransaction, session: &Session) -> Result<(), Fault> {
     let mut table = tx.open_table(SIGNED_IN)?;
     let before = table.get(session.member.as_str())?.map_or(i64::MIN, |found| found.value());

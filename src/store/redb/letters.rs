@@ -26,7 +26,7 @@ use crate::store::{Committed, Page};
 
 /// When a letter was last handed over; with an account behind it, one of the account.
 const TAKEN: &str = "taken";
-/// How far a letter steps back behind others when it met a fault of the configuration.
+/// How far a letter is moved back after a fault of the configuration.
 const STEP_BACK_MS: i64 = 60_000;
 /// The target of entries about mail as a whole.
 const ALL_MAIL: &str = "mail";
@@ -284,7 +284,7 @@ fn claim(
         let Some(id) = next_due(change, served)? else { break };
         let Some(before) = letter_rows::read(change.tx, id)? else { break };
         if change.now >= before.letter.expires {
-            let detail = "its time was over before the mail server took it".to_owned();
+            let detail = "its link expired before the mail server accepted it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
             letter_rows::replace(change, Some(&before), Some(&failed))?;
             audit(change, AuditEvent::MailFailed, &failed)?;
@@ -308,8 +308,8 @@ fn claim(
     })
 }
 
-/// The letter that is due the longest of the account whose turn it is: the first behind the one that
-/// was served last, all around, that has one.
+/// The letter that is due the longest, of the account whose turn it is: the first one with a due
+/// letter after the last served, cyclically.
 fn next_due(change: &Transition<'_>, served: &mut String) -> Result<Option<LetterId>, Fault> {
     let waiting = change.tx.open_table(LETTERS_WAITING)?;
     for round_again in [false, true] {
@@ -337,7 +337,7 @@ fn all_waiting(change: &Transition<'_>) -> Result<Vec<LetterId>, Fault> {
     queue.iter()?.map(|row| Ok(LetterId(row?.0.value().1))).collect()
 }
 
-/// Writes down how the try of whoever holds the lease ended.
+/// Saves the result of an attempt by the holder of the lease.
 fn settle(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -375,7 +375,7 @@ fn settle(
     Ok(Ends::Changed(()))
 }
 
-/// A letter that its sender has done with.
+/// A letter in a final state.
 fn over(before: &LetterRecord, state: DeliveryState, detail: String) -> LetterRecord {
     let mut record = before.clone();
     record.letter.leased_until = None;
@@ -386,7 +386,7 @@ fn over(before: &LetterRecord, state: DeliveryState, detail: String) -> LetterRe
     record
 }
 
-/// Queues a letter as it was before the try, and lets no mail out until somebody mends the cause.
+/// Queues a letter as before the attempt, and stops mail until the cause is fixed.
 fn stop_all(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -408,7 +408,7 @@ fn stop_all(
     Ok(Ends::Changed(()))
 }
 
-/// Queues letters again that failed by a fault of the configuration; answers which.
+/// Queues letters again that failed by a fault of the configuration; returns which.
 fn put_back(
     change: &mut Transition<'_>,
     letters: &[LetterId],
@@ -426,7 +426,7 @@ fn put_back(
     Ok(queued)
 }
 
-/// Queues a letter as it was before the try.
+/// Queues a letter as before the attempt.
 fn queue_again(
     change: &mut Transition<'_>,
     before: &LetterRecord,
@@ -435,22 +435,23 @@ fn queue_again(
     let mut queued = over(before, DeliveryState::Queued, cause.to_owned());
     let delivery = &mut queued.letter.delivery;
     delivery.attempts = delivery.attempts.saturating_sub(1);
-    // Behind the others: were it the letter that is at fault, it must not stop them again first.
+    // After the others: if the letter itself is at fault, it must not be the first to stop mail
+    // again.
     delivery.next_attempt = Some(after(change.now, STEP_BACK_MS));
     letter_rows::replace(change, Some(before), Some(&queued))
 }
 
-/// No slug has a space in it.
+/// A slug contains no space.
 fn taken_key(account: &str) -> String {
     format!("{TAKEN} {account}")
 }
 
-/// When a letter of an account was last handed over.
+/// When a letter of an account was last accepted.
 fn taken_of(tx: &ReadTransaction, account: &str) -> Result<Option<Timestamp>, Fault> {
     tx.record(MAIL, taken_key(account).as_str(), decode_moment)
 }
 
-/// The oldest letter of all that a sender still has something to do with.
+/// The oldest waiting letter of all.
 fn oldest(tx: &ReadTransaction) -> Result<Option<Waiting>, Fault> {
     let queue = tx.open_table(LETTERS_DUE)?;
     let keys = queue.iter()?.take(limits::MAIL_WAITING_LOOKED_AT);
@@ -467,7 +468,7 @@ fn oldest_of(tx: &ReadTransaction, account: &str) -> Result<Option<Waiting>, Fau
     first_queued(tx, &ids)
 }
 
-/// Ids are given in the order in which letters are queued.
+/// Ids are in the order of the queue.
 fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fault> {
     let Some(first) = ids.iter().min() else { return Ok(None) };
     Ok(letter_rows::read(tx, LetterId(*first))?.map(|LetterRecord { letter, .. }| Waiting {
@@ -476,12 +477,13 @@ fn first_queued(tx: &ReadTransaction, ids: &[u64]) -> Result<Option<Waiting>, Fa
     }))
 }
 
-/// Whether a notice can be about a letter: one that was tried at least once, since a crash may have
-/// come between the mail server's yes and ours. That delivery takes longer, or that another server
-/// took it, says nothing about a letter that is still ours to send, that arrived or came back.
+/// Whether a bounce can be about a letter: one that was tried at least once, since a crash may have
+/// come between the mail server's acceptance and its recording. That delivery is delayed, or that
+/// another server accepted it, is ignored for a letter that is still to be sent, was delivered or
+/// bounced.
 ///
-/// That it arrived and that it came back is each told once, and the worse is the last word: whoever
-/// got a letter knows its return path, and must not fill the log by it.
+/// Delivery and bounce are each recorded once, and a bounce is final: the recipient of a letter
+/// knows its return path, and must not be able to fill the log.
 fn may_be_told(letter: &Letter, state: DeliveryState) -> bool {
     let is_out = letter_rows::due(letter).is_none() && letter.delivery.attempts > 0;
     match state {

@@ -34,7 +34,7 @@ impl Store {
     ) -> Result<Committed<Link>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            // Before who asks: a suspended member who asks for the own password is told so.
+            // Before the caller is checked: a suspended member who asks for a reset is told so.
             let member = find_active(change, &target)?;
             guards::by(change, &by, &target.account)?;
             link_rows::end_some(change, &member.id, |purpose| {
@@ -183,14 +183,13 @@ fn need_active(member: &Member) -> Result<(), Failure> {
     }
 }
 
-/// A link that was opened, and whose it is.
+/// A verified link, and its member.
 struct Opened {
     record: LinkRecord,
     member: Member,
 }
 
-/// Finds the link of a token, of the right purpose, in its time; whoever holds it acts as its
-/// member.
+/// Finds the link of a token, of the right purpose and not expired; its holder acts as its member.
 fn open(
     change: &mut Transition<'_>,
     token: &TokenHash,
@@ -206,7 +205,7 @@ fn open(
     Ok(Opened { record, member })
 }
 
-/// Makes a link, and queues the letter that carries it.
+/// Creates a link, and queues its letter.
 fn make(
     change: &mut Transition<'_>,
     member: &Member,
@@ -258,7 +257,7 @@ fn is_confirmed(
     Ok(link_rows::of_member(change, member)?.iter().any(is_it))
 }
 
-/// Gives a member the new address, and tells the old one.
+/// Sets a member's new address, and notifies the old one.
 fn change_address(
     change: &mut Transition<'_>,
     before: &Member,

@@ -1,6 +1,6 @@
 //! Transitions of members.
 //!
-//! Each transition checks, writes, audits and tells in one transaction. Never judges who may.
+//! Each change checks, writes, audits and publishes in one transaction.
 
 use std::collections::BTreeSet;
 
@@ -235,7 +235,7 @@ impl Store {
     }
 }
 
-/// Takes rows until the end; every clash is collected, and any one of them refuses all.
+/// Receives rows until the end; all conflicts are collected, and any of them refuses the import.
 fn import(
     change: &mut Transition<'_>,
     mut parts: mpsc::Receiver<ImportPart>,
@@ -273,7 +273,7 @@ fn import(
             }
         }
     }
-    // Whoever sent the rows found a fault and has its own to report; these go with it.
+    // The sender of the rows found a fault, which it reports together with these.
     Err(refused(faults).into())
 }
 

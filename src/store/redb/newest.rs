@@ -1,20 +1,20 @@
-//! Whether the header of a store's file names its newest change.
+//! Whether the header of a store's file names its newest commit.
 //!
-//! redb keeps the last two changes in two slots, and one bit in the header says which of them
-//! counts. No checksum covers that bit: flipped, it undoes the last change unnoticed. The slots are
-//! numbered in the order of the changes, and only a crash in the middle of a commit leaves the newer
-//! one unnamed. Either way the newer change counts where every page of it is there: after a crash it
-//! may count, since nobody was told of an end. Reads the header only.
+//! redb keeps the last two commits in two slots, and one bit of the header selects the current one.
+//! No checksum covers that bit: if it flips, the last commit is undone unnoticed. The slots have
+//! commit numbers, and only a crash during a commit leaves the newer one unselected. In both cases
+//! the newer commit is used if all its pages are intact: after a crash this is allowed, since
+//! nobody was told that the commit had failed. Reads the header only.
 
-/// The header of redb 4: a byte of flags behind the nine of its name, and the two slots.
+/// The header of redb 4: a byte of flags after the nine of its magic number, and the two slots.
 pub(super) const FLAGS: usize = 9;
 const NAMED: u8 = 1;
 const SLOTS: [usize; 2] = [64, 192];
-/// In a slot: its layout, and the number of its change.
+/// In a slot: its layout, and its commit number.
 const LAYOUT: u8 = 3;
 const NUMBER: usize = 104;
 
-/// The flags that would name the newer change, where the header names the older one.
+/// The flags that would select the newer commit, if the header selects the older one.
 pub(super) fn better(head: &[u8]) -> Option<u8> {
     let flags = *head.get(FLAGS)?;
     let number = |slot: usize| {

@@ -62,7 +62,7 @@ impl Store {
             let passkey = new.passkey;
             factor_rows::claim(change.tx, &passkey.id, &member)?;
             factors.passkeys.push(passkey.clone());
-            // The challenge is used up.
+            // The challenge is consumed.
             factors.round = factors.round.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
             session_rows::end_others(change, &member.id, &new.session)?;
@@ -132,7 +132,8 @@ impl Store {
     }
 }
 
-/// Without an authenticator app there would be no recovery code, and no code to show again.
+/// Without an authenticator app there would be no recovery codes, and no code for
+/// re-authentication.
 fn room_for_one(factors: &Factors) -> Result<(), Failure> {
     if factors.authenticator.is_none() {
         return Err(factor_rows::not_set_up());

@@ -1,6 +1,6 @@
 //! The last good policy set.
 //!
-//! Keeps one; never says whether it is any good.
+//! Keeps one set; does not check it.
 
 use super::Store;
 use super::tables::POLICIES;

@@ -1,6 +1,6 @@
-//! How often something may happen: fixed windows, counted in the transaction that it happens in.
+//! Rate limits with fixed windows, counted in the transaction that they limit.
 //!
-//! What is refused does not count. Knows bounds, never who is asking for what.
+//! A refused request does not count. Knows the limits, not the callers.
 
 use redb::ReadableTable;
 
@@ -10,7 +10,7 @@ use super::tables::RATES;
 use super::transition::Transition;
 use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, counted, limits};
 
-/// So often in so long a time.
+/// A maximum count in a window.
 struct Bound {
     most: u64,
     window_ms: i64,
@@ -27,8 +27,8 @@ const TO_ADDRESS: [Bound; 2] = [
     Bound { most: limits::INVITES_TO_ADDRESS_A_MINUTE, window_ms: MINUTE_MS },
 ];
 
-/// Counts one more link that goes to an address. The operator of the sidecar is bound only by what
-/// the person at the address has to bear.
+/// Counts one more link to an address. The operator of the sidecar has only the limit of the
+/// address.
 pub(super) fn invite(
     change: &Transition<'_>,
     actor: &Actor,
@@ -42,7 +42,7 @@ pub(super) fn invite(
     if !matches!(actor, Actor::Sidecar { .. }) {
         let full = count(change, &OF_ACCOUNT, &format!("account\0{account}"))?;
         refuse(full, format!("this account has sent {} invites in a day", OF_ACCOUNT.most))?;
-        // A member's tokens count as the member: else each would have a bound of its own.
+        // A member's tokens count as the member: otherwise each would have its own limit.
         let inviter = match actor.member() {
             Some(member) => Actor::Member(member.clone()).label(),
             None => actor.label(),
@@ -57,17 +57,17 @@ pub(super) fn invite(
     Ok(())
 }
 
-/// What is counted of an address.
+/// The key of an address.
 pub(super) fn of_address(account: &AccountSlug, email_key: &str) -> [String; 2] {
     TO_ADDRESS
         .map(|Bound { window_ms, .. }| format!("address\0{window_ms}\0{account}\0{email_key}"))
 }
 
-/// Counts one more; where the bound is reached, counts none and answers until when.
+/// Counts one more; at the limit, counts none and returns until when.
 fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Timestamp>, Fault> {
     let mut rates = change.tx.open_table(RATES)?;
     let found = rates.get(key)?.map(|found| found.value());
-    // A window that begins later was begun by a clock that was put back since.
+    // A window that begins in the future was begun before the clock was set back.
     let is_running = |(start, _): &(i64, u64)| {
         (*start..start.saturating_add(bound.window_ms)).contains(&change.now.0)
     };
@@ -100,7 +100,7 @@ fn too_many(change: &Transition<'_>, what: &str, until: Timestamp) -> Failure {
     )
 }
 
-/// Forgets a window that is over, unless a new one began since.
+/// Deletes a window that is over, unless a new one began since.
 pub(super) fn forget(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
     let mut rates = change.tx.open_table(RATES)?;
     let Some((start, _)) = rates.get(key)?.map(|found| found.value()) else { return Ok(None) };

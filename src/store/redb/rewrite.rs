@@ -1,8 +1,8 @@
-//! Writing the file anew after an erasure, and into another one.
+//! Rewriting the store's file after an erasure.
 //!
-//! A freed page keeps its bytes until something else is written into it, and so does the unused
-//! end of a page that lives on: neither taking a row away nor compacting the file takes its bytes
-//! away. A new file holds only what is there. Never leaves a file that is not whole under the name.
+//! A freed page keeps its bytes until it is reused, and so does the unused end of a page: neither
+//! deleting a row nor compacting the file removes its bytes. A new file has only the current rows.
+//! An incomplete file never gets the store's name.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,19 +18,19 @@ use super::{Fault, cause};
 use crate::config::behind_links;
 use crate::domain::Failure;
 
-/// The row of [`META`] that is there while the file must be written anew.
+/// The row of [`META`] that is present while the file must be rewritten.
 const DUE: &str = "rewrite";
 
-/// Says that the file must be written anew.
+/// Schedules a rewrite of the file.
 pub(super) fn ask(tx: &WriteTransaction) -> Result<(), Fault> {
     tx.open_table(META)?.insert(DUE, 1)?;
     Ok(())
 }
 
-/// The database, written anew where that is due. Where it cannot be, for want of space, the old
-/// file goes on, and the next start tries again.
+/// The database, rewritten if that is due. If it fails, for lack of space, the old file is used,
+/// and the next start tries again.
 pub(super) fn where_due(database: Database, file: &StoreFile) -> Result<Database, Failure> {
-    // Behind a link the file is replaced, and the link stays.
+    // Behind a link the target is replaced, and the link stays.
     let path = behind_links(file.path())?;
     let due = database.begin_read().map_err(Fault::from).and_then(|tx| is_due(&tx));
     match due {
@@ -48,21 +48,21 @@ pub(super) fn where_due(database: Database, file: &StoreFile) -> Result<Database
         let _ = fs::remove_file(&new);
         tracing::warn!(
             %fault,
-            "what was erased may still lie in freed pages of the store: free as much space as its file takes, then restart the sidecar"
+            "erased data may still be in freed pages of the store: free as much space as its file takes, then restart the sidecar"
         );
         file.tell_not_rewritten(cause::of(&fault));
         return Ok(database);
     }
-    // The name must outlive a loss of power, too; the file itself is on the disk already.
+    // The rename must be durable, too; the file itself already is.
     if let Some(Err(fault)) = path.parent().map(|folder| File::open(folder)?.sync_all()) {
         tracing::warn!(%fault, "the folder of the store could not be synced");
     }
     drop(database);
-    tracing::info!("the store was written anew, without what was erased");
+    tracing::info!("the store's file was rewritten without the erased data");
     file.open_now()
 }
 
-/// Whether the file must be written anew.
+/// Whether a rewrite is due.
 pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, Fault> {
     match tx.open_table(META) {
         Ok(meta) => Ok(meta.get(DUE)?.is_some()),
@@ -71,7 +71,7 @@ pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, Fault> {
     }
 }
 
-/// Makes a new file of what a transaction sees.
+/// Creates a new file with the contents of a transaction.
 pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Error> {
     fill_file(path, |to| {
         each_table(&mut Copy { from, to })?;
@@ -92,7 +92,7 @@ impl EachTable for Copy<'_> {
     ) -> Result<(), Fault> {
         let from = match self.from.open_table(table) {
             Ok(from) => from,
-            // Of a layout before this one.
+            // Of an older layout.
             Err(TableError::TableDoesNotExist(_)) => return Ok(()),
             Err(fault) => return Err(fault.into()),
         };

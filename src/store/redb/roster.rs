@@ -1,7 +1,7 @@
 //! Lists of members: a page in the order of addresses, for which there is
 //! an index, and one in whichever order with counts, for which every member is looked at once.
 //!
-//! Reads in one transaction; never changes anything.
+//! Reads in one transaction; changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -56,8 +56,8 @@ impl Store {
     }
 }
 
-/// Calls `take` with the members of an account in the order of addresses, behind a canonical
-/// address, for as long as it says to go on.
+/// Calls `take` with the members of an account in the order of addresses, after a canonical
+/// address, until it returns false.
 fn each(
     tx: &ReadTransaction,
     account: &AccountSlug,
@@ -107,7 +107,7 @@ fn page(
     Ok(page)
 }
 
-/// A filter, ready to be asked.
+/// A prepared filter.
 struct Wanted<'f> {
     filter: &'f MemberFilter,
     search: Option<Search>,
@@ -130,13 +130,13 @@ impl<'f> Wanted<'f> {
     }
 }
 
-/// One look at every member of an account, which keeps a page and counts the rest.
+/// One scan of all members of an account, which keeps a page and counts the rest.
 struct Walk<'q> {
     query: &'q RosterQuery,
     wanted: Wanted<'q>,
     end: Option<End>,
     signed_in: ReadOnlyTable<&'static str, i64>,
-    /// Those nearest to the end that is given, and one more than a page has.
+    /// Those nearest to the given end, and one more than a page has.
     kept: BTreeMap<Place, Member>,
     /// How many are on the page's side of that end.
     candidates: usize,
@@ -216,7 +216,7 @@ impl<'q> Walk<'q> {
         }
         let kept = std::mem::take(&mut self.kept);
         let shown = kept.len();
-        // What is not on the page's side of the end lies beyond it.
+        // The others are on the far side of the end.
         let beyond = self.roster.matching - self.candidates;
         let (before, is_last) = match self.ends_before() {
             true => (self.candidates - shown, beyond == 0),

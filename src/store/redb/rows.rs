@@ -1,6 +1,6 @@
-//! Reading rows: the same in a transaction that reads and in one that writes.
+//! Row access, the same for read and write transactions.
 //!
-//! Never changes any.
+//! Read-only.
 
 use std::borrow::Borrow;
 
@@ -13,9 +13,9 @@ use super::Fault;
 use super::tables::Records;
 use crate::domain::Failure;
 
-/// A transaction that rows can be read in.
+/// A transaction in which rows can be read.
 pub(super) trait Rows {
-    /// An open table. In a transaction that writes, a table is open once at a time.
+    /// An open table. In a write transaction, a table can be opened once at a time.
     type Open<'t, K: Key + 'static, V: Value + 'static>: ReadableTable<K, V>
     where
         Self: 't;
@@ -26,7 +26,7 @@ pub(super) trait Rows {
         table: TableDefinition<'static, K, V>,
     ) -> Result<Self::Open<'_, K, V>, Fault>;
 
-    /// One record, where there is one.
+    /// One record, if it exists.
     fn record<'k, K: Key + 'static, T>(
         &self,
         table: Records<K>,

@@ -1,6 +1,6 @@
 //! Transitions of passwords and sessions.
 //!
-//! Every session that begins or ends is told to the followers in the same change.
+//! Every session that begins or ends is published to the subscribers with the same change.
 
 use super::audit_diff::{added, removed};
 use super::member_rows::{self, OwnedTarget};
@@ -47,7 +47,7 @@ impl Store {
             let (proof, round) = proof.unzip();
             let factor = second_factor::need(change, &member, proof, round)?;
             if let Some(password) = rehashed {
-                // The same password: it was not changed by this.
+                // The same password: it was not changed.
                 let credential = Credential { password, changed: credential.changed };
                 credential_rows::put(change, &member.id, &credential)?;
             }
@@ -139,7 +139,7 @@ impl Store {
     ) -> Result<Committed<()>, Failure> {
         let now = self.0.clock.now();
         let used: std::collections::BTreeMap<_, _> = used.into_iter().collect();
-        // Looked for apart from the change, so that nobody waits while all sessions are read.
+        // Read outside the transaction, so that nobody waits while all sessions are read.
         let (tended, used) = self
             .read(move |tx| {
                 let mut tended: Vec<TokenHash> = used.keys().copied().collect();
@@ -176,7 +176,7 @@ impl Store {
     /// by now; `Busy`, when the disk fails.
     pub async fn password_change(&self, change: PasswordChange) -> Result<Committed<u64>, Failure> {
         let PasswordChange { member, shown, password, renewed, letter } = change;
-        // It ends the sessions of whoever knew the old one.
+        // Ends the sessions of everybody who knew the old one.
         self.write(&Actor::Member(member.clone()), move |change| {
             let (token, next) = renewed;
             session_rows::need_own(change, &member, &token)?;

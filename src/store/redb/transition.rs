@@ -1,7 +1,7 @@
-//! One change under way: its rows, its audit entries, its revision.
+//! One write transaction: its rows, its audit entries, its revision.
 //!
-//! Whatever a transition writes goes through here or is told here, so that none forgets its
-//! audit entry or its followers. Never commits: that is the store's, when all is well.
+//! Everything that a change writes goes through here, so that none forgets its audit entry or its
+//! subscribers. The store commits it.
 
 use redb::{ReadableTable, WriteTransaction};
 
@@ -10,17 +10,17 @@ use super::{Fault, audit};
 use crate::domain::{Actor, AuditDetail, AuditEvent, Revision, Row, Timestamp};
 use crate::store::record::LastChange;
 
-/// How a transition ended well.
+/// The successful results of a change.
 pub(super) enum Ends<T> {
     /// Something changed: commit.
     Changed(T),
-    /// Something changed that nobody follows: commit, without a revision.
+    /// Something changed that is not published: commit, without a revision.
     Quietly(T),
     /// Nothing had to change: no revision, no audit entry.
     AsItWas(T),
 }
 
-/// One change under way.
+/// One running change.
 pub(super) struct Transition<'t> {
     pub(super) tx: &'t WriteTransaction,
     /// As [`crate::domain::Actor::label`] writes it.
@@ -45,22 +45,22 @@ impl<'t> Transition<'t> {
         Revision(self.revision.0.saturating_sub(1))
     }
 
-    /// Says who it is, where that is found out only under way.
+    /// Sets the actor, where that is known only later.
     pub(super) fn acts(&mut self, actor: &Actor) {
         self.actor = actor.label();
     }
 
-    /// This change, for whoever comes with an older version.
+    /// This change, for the record's last change.
     pub(super) fn as_last(&self) -> LastChange {
         LastChange { actor: self.actor.clone(), at: self.now }
     }
 
-    /// Says what a record has become.
+    /// Adds the new state of a record to the published change.
     pub(super) fn tell(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// Whether followers hear of anything.
+    /// Whether anything is to be published.
     pub(super) fn tells(&self) -> bool {
         !self.rows.is_empty()
     }
@@ -78,7 +78,7 @@ impl<'t> Transition<'t> {
         audit::append(self.tx, new)
     }
 
-    /// Takes the revision; what was told goes to the followers after the commit.
+    /// Takes the revision; the change is published after the commit.
     pub(super) fn seal(self) -> Result<(Revision, Vec<Row>), Fault> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
         Ok((self.revision, self.rows))

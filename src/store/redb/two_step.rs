@@ -307,8 +307,8 @@ fn show_own(
     second_factor::step_up(change, &member, shown)
 }
 
-/// Whoever confirms a new factor is signed in, or has shown the password where the account asks for
-/// a factor and there is none.
+/// Requires that a member who confirms a new factor has a session, or has given the password on an
+/// account that requires a factor and there is none yet.
 fn come_through(
     change: &Transition<'_>,
     member: &Member,
@@ -331,8 +331,8 @@ fn come_through(
     }
 }
 
-/// Ends every session of a member, and begins one that takes the place of the `own` ones; answers
-/// how many others ended.
+/// Ends every session of a member, and begins one that replaces the `own` ones; returns the number
+/// of others.
 fn renew(
     change: &mut Transition<'_>,
     member: &Member,
@@ -364,7 +364,7 @@ fn enforced() -> Failure {
     Failure::new(
         Kind::Conflict,
         "two_step_enforced",
-        "this account asks everybody for two-step verification, so it cannot be switched off: set another authenticator app up in its place, or have an administrator change the account's settings",
+        "this account requires two-step verification, so it cannot be turned off: set up another authenticator app instead, or have an administrator change the account's settings",
     )
 }
 
@@ -372,7 +372,7 @@ fn own_factor() -> Failure {
     Failure::new(
         Kind::Conflict,
         "own_factor",
-        "nobody resets the own factor: use a recovery code, or ask another administrator",
+        "you cannot reset your own second factor: use a recovery code, or ask another administrator",
     )
 }
 

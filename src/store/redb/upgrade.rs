@@ -1,7 +1,7 @@
-//! Files of older layouts, brought up to date in the transaction that opens them.
+//! Migration of older file layouts, in the transaction that opens the file.
 //!
-//! Loses nothing: a file that cannot be brought up to date is left as it was. Writes nothing to one
-//! that is up to date: a full disk must not stop a start, after which decisions go on.
+//! Loses nothing: a file that cannot be migrated stays as it was. Writes nothing to a current one:
+//! a full disk must not prevent a start, after which decisions work.
 
 use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
@@ -13,8 +13,8 @@ use crate::store::record::letters::LetterRecord;
 use crate::store::record::sessions::decode_session;
 use crate::store::record::{MemberRecord, newer};
 
-/// Makes the tables of a new file, brings one of an older layout up to date, and refuses one of a
-/// newer layout.
+/// Creates the tables of a new file, migrates one of an older layout, and refuses one of a newer
+/// layout.
 pub(super) fn where_due(database: &Database) -> Result<(), Fault> {
     if is_current(database)? {
         return Ok(());
@@ -48,7 +48,7 @@ fn is_current(database: &Database) -> Result<bool, Fault> {
     Ok(format == Some(FORMAT))
 }
 
-/// The first layout counted no roles; everything else that is new begins empty.
+/// The first layout did not count roles; other new tables begin empty.
 fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
     let mut held = member_rows::Held::default();
     for row in tx.open_table(MEMBERS)?.iter()? {
@@ -58,7 +58,7 @@ fn from_1(tx: &WriteTransaction) -> Result<(), Fault> {
     held.write(tx)
 }
 
-/// The second layout did not know when members signed in last: sessions that live still tell.
+/// The second layout did not record last sign-ins: current sessions still show some.
 fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
@@ -67,7 +67,7 @@ fn from_2(tx: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The third layout did not know which account's letters wait.
+/// The third layout had no index of waiting letters by account.
 fn from_3(tx: &WriteTransaction) -> Result<(), Fault> {
     let mut waiting = tx.open_table(LETTERS_WAITING)?;
     for row in tx.open_table(LETTERS)?.iter()? {

@@ -1,8 +1,7 @@
-//! A look at a store's file that changes nothing in it: what is written stays in memory.
+//! A read-only view of a store's file: writes stay in memory.
 //!
-//! redb checks the checksum of a page only where it is told to check them all, and then repairs what
-//! it can. Here it does so on a view, so that damage is found, and never repaired over what was
-//! acknowledged.
+//! redb verifies the checksums of pages only on request, and then repairs what it can. Here it does
+//! so on a view, so that damage is detected, and acknowledged data is never repaired away.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,9 +21,9 @@ use crate::domain::{Failure, Kind, limits};
 
 const PAGE: u64 = 4096;
 
-/// Where the bytes below come from.
+/// The source of the bytes below.
 enum Base {
-    /// A file that no sidecar has open, locked while the view is there.
+    /// A file that no sidecar has open, locked while the view exists.
     File(File),
     /// The file of this process.
     Open(Arc<OpenFile>),
@@ -39,14 +38,14 @@ impl Base {
     }
 }
 
-/// What lies over the base.
+/// The pages written on top of the base.
 #[derive(Default)]
 struct Over {
     pages: BTreeMap<u64, Vec<u8>>,
     length: u64,
 }
 
-/// Clones are the same view.
+/// Clones share the view.
 #[derive(Clone)]
 pub(super) struct View(Arc<(Base, u64, Mutex<Over>)>);
 
@@ -61,7 +60,7 @@ impl View {
     fn of_file(path: &Path) -> Result<Self, Failure> {
         let io = |fault| open_failure(path, &redb::Error::Io(fault));
         if !fs::metadata(path).map_err(io)?.is_file() {
-            // A pipe would keep its reader waiting.
+            // A pipe would block.
             return Err(io(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "it is not a regular file",
@@ -90,8 +89,8 @@ impl View {
         Ok(view)
     }
 
-    /// Of the open file as it was left last: nothing that a reading transaction of that moment holds
-    /// is written over while it lives.
+    /// Of the open file after its last write: pages of a read transaction of that moment are not
+    /// overwritten while it lives.
     fn of_open(file: Arc<OpenFile>) -> Result<Self, io::Error> {
         let (head, length) = file.as_left();
         let view = Self::new(Base::Open(file), length);
@@ -108,7 +107,7 @@ impl View {
         self.0.2.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One page of the base; what is behind its end is zero.
+    /// One page of the base; zero after its end.
     fn below(&self, page: u64) -> io::Result<Vec<u8>> {
         let (base, length, _) = &*self.0;
         let mut bytes = vec![0; usize::try_from(PAGE).unwrap_or_default()];
@@ -119,8 +118,8 @@ impl View {
         Ok(bytes)
     }
 
-    /// The pages that a stretch of so many bytes touches: each with where it begins in the page and
-    /// in the stretch, and how far it goes.
+    /// The pages of a byte range: for each the position in the page and in the range, and the
+    /// length.
     fn parts(offset: u64, bytes: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
         let end = offset.saturating_add(bytes as u64);
         (offset / PAGE..end.div_ceil(PAGE)).map(move |page| {
@@ -185,7 +184,7 @@ impl StorageBackend for View {
     }
 }
 
-/// Opens a view, and checks every page of it.
+/// Opens a view, and verifies every page of it.
 fn checked(path: &Path, view: View) -> Result<Database, Failure> {
     caught(path, || {
         Database::builder()
@@ -195,8 +194,8 @@ fn checked(path: &Path, view: View) -> Result<Database, Failure> {
     })
 }
 
-/// The flags that would name the newer change, where a header names the older one and every page of
-/// the newer one is in the file.
+/// The flags that would select the newer commit, if the header selects the older one and every page
+/// of the newer one is intact.
 fn whole(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Option<u8> {
     let flags = newest::better(head)?;
     let view = view()?;
@@ -204,8 +203,9 @@ fn whole(path: &Path, head: &[u8], view: impl FnOnce() -> Option<View>) -> Optio
     checked(path, view).ok().map(|_| flags)
 }
 
-/// Makes a file ready that was opened: it names its newest change, and every page of a small one is
-/// checked. Damage in redb's own lists would else be met when it closes, where it ends the process.
+/// Prepares an opened file: selects its newest commit, and verifies every page of a small one.
+/// Otherwise damage in redb's own lists would be found when it is closed, where it ends the
+/// process.
 pub(super) fn before_use(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     name_newest(path, open)?;
     let (_, length) = open.as_left();
@@ -217,7 +217,7 @@ pub(super) fn before_use(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failur
     checked(path, view).map(drop)
 }
 
-/// Has an open file name its newest change.
+/// Makes an open file select its newest commit.
 fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     let (head, _) = open.as_left();
     let view = || View::of_open(Arc::clone(open)).ok();
@@ -225,7 +225,7 @@ fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     open.put(newest::FLAGS as u64, flags)
         .map_err(|fault| open_failure(path, &redb::Error::Io(fault)))?;
     tracing::warn!(
-        "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one counts"
+        "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one is used"
     );
     Ok(())
 }
@@ -262,7 +262,7 @@ impl Store {
     }
 
     pub(super) fn check_now(&self) -> Result<(), Failure> {
-        // Records in memory have no file to be damaged.
+        // A store in memory has no file.
         let Some(file) = self.0.file.clone() else { return Ok(()) };
         let check = |view| checked(file.path(), view).map(drop);
         let (pinned, view) = {
@@ -273,13 +273,13 @@ impl Store {
             return Ok(());
         }
         drop(pinned);
-        // Pages of redb's own may have been written meanwhile: now nothing is.
+        // Pages of redb's own may have been written meanwhile: writing is stopped for this check.
         let mut writer = self.writer();
         let (_pinned, view) = self.pinned(&file, &mut writer)?;
         check(view).map_err(|fault| damaged(&fault))
     }
 
-    /// The last commit: a transaction that holds its pages, and a view of them.
+    /// The last commit: a transaction that pins its pages, and a view of them.
     fn pinned(
         &self,
         file: &StoreFile,

@@ -1,7 +1,6 @@
-//! The tables of a store as they lie on a disk: every row of them, and whether what is kept beside
-//! the records agrees with the records.
+//! The tables of a store on disk: every row, and whether indexes and counts agree with the records.
 //!
-//! Knows the layout by itself, so that a table that the store forgets is missed here.
+//! Knows the layout independently, so that a table that the store forgets is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,6 +1,6 @@
-//! Every change of a store, as something that can be tried on a furnished one.
+//! Every change of a store, to be tried on one with data.
 //!
-//! A transition that the store offers and that is missing here is a hole: add it.
+//! A change that the store offers and that is missing here is a gap: add it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -403,7 +403,7 @@ impl Transition {
             }
             Self::SignOut => store.session_sign_out(hash("one")).await.map(|_| ()),
             Self::SessionsTend => tend(stage, 1).await,
-            // Nobody's session ends by it, so that all it does is forget.
+            // No session ends by it, so that it only deletes.
             Self::Forget => tend(stage, 10_000_000).await,
             Self::PasswordChange => {
                 let change = PasswordChange {

@@ -1,5 +1,5 @@
-//! Small requests, which are answered without hyper: what is taken, what is left, and that nobody
-//! outside can tell which of the two it was.
+//! The fast path for small requests: what it accepts, what it leaves to hyper, and that clients
+//! cannot tell the difference.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

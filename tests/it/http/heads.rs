@@ -1,4 +1,5 @@
-//! Heads as browsers and proxies send them: what belongs to others on the same host spoils nothing.
+//! Request heads of browsers and proxies: cookies and headers of other programs on the host do no
+//! harm.
 
 use super::*;
 
@@ -119,11 +120,11 @@ async fn what_cannot_be_read_is_refused_with_a_sentence() {
         (post("18446744073709551615"), 413, "send the length of the body"),
         (post("18446744073709551614"), 413, "send the length of the body"),
         (post("18446744073709551613"), 413, "larger than 64 bytes"),
-        (post("18446744073709551616"), 400, "no request of HTTP/1.1"),
-        (post("-1"), 400, "no request of HTTP/1.1"),
+        (post("18446744073709551616"), 400, "not an HTTP/1.1 request"),
+        (post("-1"), 400, "not an HTTP/1.1 request"),
         (format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431, "more than 100 fields"),
         (post(&"9".repeat(80 << 10)), 431, "larger than 64 KiB"),
-        ("nonsense\r\n\r\n".to_owned(), 400, "no request of HTTP/1.1"),
+        ("nonsense\r\n\r\n".to_owned(), 400, "not an HTTP/1.1 request"),
     ];
     for served in [serve(small(), echo).await, serve_by_hyper(small(), echo).await] {
         for (head, status, words) in &heads {

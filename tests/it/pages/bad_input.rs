@@ -1,5 +1,5 @@
-//! What people do by mistake or on purpose: strange names, old pages, impatient fingers, a session
-//! that is over, a network that is not there.
+//! Mistakes and attacks: strange names, stale pages, double clicks, ended sessions, a missing
+//! network.
 
 use serde_json::json;
 
@@ -189,7 +189,7 @@ async fn a_moment_without_network_loses_nothing() {
     browser.leave().await;
 }
 
-/// Holds back every request of the page's script, each until it is let go.
+/// Delays every request of the page's script until it is released.
 const HOLD_EACH: &str = r"
     const ask = window.fetch;
     window.held = {};
@@ -244,7 +244,7 @@ async fn a_link_to_a_fault_leads_to_its_field_and_loses_nothing() {
     browser.ask("window.same = true", Vec::new()).await;
     browser.click("Last name is longer").await;
     browser.until("the field to have the focus", async |it| it.focus().await == "Last name").await;
-    // The page would come anew only now, and without what was typed since.
+    // The page would be loaded again only now, without what was typed since.
     browser.rests().await;
     assert_eq!(browser.ask("return window.same ?? false", Vec::new()).await, true, "loaded anew");
     assert_eq!(browser.value("First name").await, "Asha");
@@ -262,7 +262,7 @@ async fn a_link_opened_over_the_page_it_leads_to_is_taken() {
     // A place on the page is no code.
     browser.ask("location.hash = 'main'", Vec::new()).await;
     browser.ask("location.hash = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'", Vec::new()).await;
-    browser.sees("This link does not open anything any more").await;
+    browser.sees("This link no longer works").await;
     assert_eq!(browser.path().await, "/join/look");
     browser.leave().await;
 }
@@ -302,7 +302,7 @@ async fn while_rows_are_fetched_the_old_ones_stay_and_nothing_jumps() {
     browser.leave().await;
 }
 
-/// Holds back what the page's script asks for, until it is let go.
+/// Delays requests of the page's script until they are released.
 pub const HOLD: &str = r"
     const ask = window.fetch;
     window.fetch = (...what) => new Promise((answer) => {

@@ -1,7 +1,7 @@
-//! A browser with a window and a memory of its own, and the hands and eyes of whoever sits there.
+//! A browser with its own window and profile, and the actions of its user.
 //!
-//! What is pressed is named by the words on it, as a reader would say them. Chromium is spoken to
-//! through its own driver, on loopback; both end with the value that started them.
+//! Elements are found by their visible text. Chromium is controlled through its own driver, on
+//! loopback; both stop with the value that started them.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -119,7 +119,7 @@ fn driver(home: &Path) -> Option<(Child, String)> {
     let mut driver = Command::new("chromedriver")
         .args(["--port=0", "--log-level=SEVERE"])
         .env("HOME", home)
-        // India: a zone with half an hour in it, which whoever forgets zones gets wrong.
+        // India: a zone with a half-hour offset, to detect missing conversions.
         .env("TZ", "Asia/Kolkata")
         .process_group(0)
         .stdout(Stdio::piped())
@@ -374,7 +374,7 @@ impl Browser {
         self.client.perform_actions(mouse).await.unwrap();
     }
 
-    /// Lets go of the mouse button, where it is.
+    /// Releases the mouse button, where it is.
     pub async fn lets_go(&self) {
         let up = PointerAction::Up { button: MOUSE_BUTTON_LEFT };
         self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(up)).await.unwrap();
@@ -390,7 +390,7 @@ impl Browser {
         self.client.perform_actions(mouse).await.unwrap();
     }
 
-    /// Writes into the field that is labelled so, in place of what stood there.
+    /// Replaces the text of the field with this label.
     pub async fn fill(&self, label: &str, text: &str) {
         let mut last = None;
         for _ in 0..TRIES {
@@ -421,7 +421,7 @@ impl Browser {
         .await;
     }
 
-    /// What stands in a field.
+    /// The text of a field.
     pub async fn value(&self, label: &str) -> String {
         let script = "return find('input, textarea, select', arguments[0])?.value ?? ''";
         self.ask(script, vec![json!(label)]).await.as_str().unwrap().to_owned()

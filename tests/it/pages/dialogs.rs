@@ -1,5 +1,5 @@
-//! What dialogs and forms keep and give back: what is shown once, what was typed when somebody else
-//! was faster, the press that was aimed, the focus; and nothing chosen or sent that nobody meant.
+//! Dialogs and forms: secrets that are shown once, input after an edit conflict, double clicks,
+//! focus; and nothing is chosen or sent by accident.
 
 use serde_json::{Value as Json, json};
 
@@ -204,7 +204,7 @@ async fn a_double_click_does_one_thing() {
     browser.press(&key::ESCAPE.to_string()).await;
     browser.sees_no("Send invitation").await;
 
-    // The second press comes when the next question stands where the first one stood.
+    // The second click comes when the next dialog is in the place of the first one.
     browser.click("Actions for First Last").await;
     browser.click("Change role").await;
     browser.click("Chat Manager").await;
@@ -292,7 +292,7 @@ async fn who_was_overtaken_sees_what_changed_and_can_save() {
         browser.sees("Your system administrator changed this on").await;
         browser.sees("Rao").await;
         assert_eq!(browser.value("First name").await, "Typed", "{path}");
-        // What somebody else saved is taken over, what was typed here is kept.
+        // Changes of others are shown, what was typed here is kept.
         browser.fill("Last name", "Rao").await;
         browser.click("Save").await;
         browser.until("to be saved", async |it| !it.path().await.starts_with(path)).await;

@@ -1,4 +1,4 @@
-//! What counts: the requests of a page and its bytes. Never measures time.
+//! Budgets: the requests of a page and its bytes. Never measures time.
 
 use super::browser::{Browser, is_there};
 use super::stories::Office;

@@ -1,5 +1,5 @@
-//! Lists: the way back to them as they were, what they and their tabs count, what fits in them at
-//! every width, and a page that goes as soon as its reader may no longer see it.
+//! Lists: returning to them unchanged, counts, layout at every width, and a page that closes when
+//! its viewer loses access.
 
 use super::browser::{Browser, is_there};
 use super::figures::grow;
@@ -134,7 +134,7 @@ async fn the_page_of_somebody_suspended_or_signed_out_goes_at_once() {
         ("bo", ["member", "end-sessions", "bo"]),
         ("chief", ["member", "end-sessions", "chief"]),
     ] {
-        // Also of who may not see the team, and hears of no change to it.
+        // Also for viewers who may not see the team, and get no changes of it.
         let browser = office.browser_of(id, "/me").await;
         browser.sees(&format!("{id}@example.org")).await;
         // The stream is open before anything happens.

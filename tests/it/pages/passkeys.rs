@@ -1,5 +1,5 @@
-//! Passkeys in a browser, by an authenticator that the browser itself plays: added, shown to sign
-//! in, removed; and what is told where there is none, where it refuses, and where nothing runs.
+//! Passkeys in a browser with a virtual authenticator: added, used to sign in, removed; and the
+//! messages if there is none, if it refuses, and without JavaScript.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -80,7 +80,7 @@ impl Desk {
         desk
     }
 
-    /// Whether the authenticator takes whoever touches it for Ann.
+    /// Whether user verification succeeds.
     async fn knows_her(&self, knows: bool) {
         let who = json!({"authenticatorId": self.authenticator, "isUserVerified": knows});
         self.browser.devtools("WebAuthn.setUserVerified", who).await;

@@ -1,5 +1,5 @@
-//! The states of the console, and the way to each: a list that a browser walks, and a reader can
-//! read. Says nothing of what must hold in them.
+//! The states of the console, and the way to each: a list for a browser to visit. The checks are
+//! elsewhere.
 
 use super::browser::key;
 use crate::people::PASSWORD;
@@ -7,7 +7,7 @@ use crate::people::PASSWORD;
 /// Printed by the demonstration beside its members.
 pub const DEMO_PASSWORD: &str = "only for a look around";
 
-/// A sidecar, and what stands in it.
+/// A sidecar with its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scene {
     /// The demonstration, whose account manages the policies.
@@ -57,7 +57,7 @@ pub enum Step {
     Goes(&'static str),
     /// Opens the link of the mail to an address.
     Mail(&'static str),
-    /// Whoever looks signs in on another device too.
+    /// The viewer is signed in on another device too.
     Elsewhere,
     /// A command of the operator: somebody else changes something meanwhile.
     Meanwhile(&'static [&'static str]),
@@ -103,7 +103,7 @@ pub const SCENES: &[(Scene, &[State])] = &[
     (Scene::Halted, HALTED),
 ];
 
-/// Whoever is not signed in.
+/// A visitor.
 const OUTSIDE: &[State] = &[
     state("sign-in", NOBODY, "/sign-in", &[]),
     state(
@@ -369,7 +369,7 @@ const TEAM: &[State] = &[
         "member-suspended",
         ADMIN,
         "/team/members/{member:Arjun}",
-        &[Sees("the policies currently allow this member nothing")],
+        &[Sees("the active policies allow this member no action")],
     ),
     state(
         "member-restore",

@@ -1,5 +1,5 @@
-//! What people come for, from the first account to the last click of somebody who was removed:
-//! by mouse, by keys alone, and without scripts.
+//! User journeys, from the first account to the last click of a removed member: with the mouse,
+//! with the keyboard alone, and without scripts.
 
 use std::path::Path;
 use std::process::Command;
@@ -383,7 +383,7 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
         browser.click(deed).await;
     };
 
-    // Sent again: a new link goes out, and the old one opens nothing.
+    // Resent: a new link is sent, and the previous one no longer works.
     let old = office.first_link_of("Yusuf");
     chooses("Yusuf Demir", "Resend").await;
     browser.sees("the previous link stops working").await;
@@ -425,7 +425,7 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     guest.open(&link).await;
     guest.sees("Join Demo").await;
 
-    // Taken back: gone from the list, and its link says so.
+    // Revoked: gone from the list, and its link says so.
     browser.open(INVITATIONS).await;
     chooses("Omar Farouk", "Revoke").await;
     browser.click("Revoke invitation").await;
@@ -480,7 +480,7 @@ async fn several_are_changed_at_once_and_each_is_answered_for() {
         office.sidecar.ok(&["member", "edit", id, "--first-name", name]);
     }
     let browser = office.browser_of("chief", "/team").await;
-    // All but oneself; and what was ticked can be cleared.
+    // All except oneself; and the selection can be cleared.
     browser.click("Select everybody on this page").await;
     browser.sees("3 selected").await;
     browser.click("Clear").await;
@@ -552,7 +552,7 @@ async fn without_scripts_everything_that_matters_works() {
     browser.click("Sign out").await;
     browser.sees("You've been signed out").await;
 
-    // Joining by the code that stands in the mail.
+    // Joining by the code in the mail.
     let link = office.link_to("asha@example.org");
     browser.open("/join").await;
     browser.fill("Link or code from the mail", link.rsplit('#').next().unwrap()).await;

@@ -1,9 +1,9 @@
-//! Every state of the console, and what must hold in each: nothing that axe objects to, by day and
-//! by night; a focus that shows, reaches everything and is nowhere covered, also in forced colours;
-//! room on a phone; no motion for who asked for none; and no complaint of the browser.
+//! Checks of every state of the console: no complaint of axe, in light and dark mode; a visible
+//! focus that reaches everything and is never covered, also in forced colours; a layout for phones;
+//! no motion if it is not wanted; and no error of the browser.
 //!
-//! Where `KWIC_TEAM_SCREENSHOTS` names a folder, pictures of all of them are put there;
-//! `KWIC_TEAM_STATES` names parts of the names of those that are walked, divided by commas.
+//! If `KWIC_TEAM_SCREENSHOTS` names a folder, screenshots of all states are saved there;
+//! `KWIC_TEAM_STATES` selects states by parts of their names, separated by commas.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -168,7 +168,7 @@ struct Walk {
     scene: Scene,
     sidecar: Sidecar,
     browser: Browser,
-    /// Who is signed in.
+    /// The viewer.
     who: &'static str,
     /// Recovery codes of [`SECURED`] that were not used yet.
     codes: Vec<String>,
@@ -237,7 +237,7 @@ impl Walk {
         self.codes = serde_json::from_value(codes).unwrap();
     }
 
-    /// The passkey of whoever is signed in, made where there is none.
+    /// The viewer's passkey, created if there is none.
     async fn passkey(&mut self) -> String {
         let cookies = json!({"urls": [self.browser.base]});
         let cookies = self.browser.devtools("Network.getCookies", cookies).await;

@@ -1,5 +1,5 @@
-//! How a run acts: who wants what, what happens to a change while it is made, and how its end is
-//! held against what the model foresaw.
+//! The actions of a run: who does what, what interrupts a change, and how its result is compared
+//! with the model.
 
 use kwic_team::domain::{AccountSlug, AuditEvent, Email, Failure, Name, RoleId, Token, Version};
 use kwic_team::flows::caller::Caller;

@@ -1,4 +1,4 @@
-//! What happens around people: questions, time, power, policies; how a run begins and ends.
+//! The environment of a run: decisions, time, power, policies; and its begin and end.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Sim {
         for at in self.model.members(account) {
             if self.model.people[at].password.is_none() {
                 self.reset_one(Who::Sidecar(account), at, None).await?;
-                // Before the letter is taken back, since its link was used without it.
+                // Before the letter is cancelled, since its link was used without it.
                 self.check().await?;
                 let token = self.model.links.last().and_then(|link| link.token.clone());
                 self.reset_by(token.ok_or("the operator is shown no link")?, true).await?;
@@ -98,7 +98,7 @@ impl Sim {
         Ok(())
     }
 
-    /// Mends the mail, and lets time go by until no letter waits.
+    /// Fixes mail, and advances the clock until no letter waits.
     pub(super) async fn wind_up(&mut self) -> Held {
         self.swarm.cut_percent = 0;
         self.world.memory.recover();
@@ -226,7 +226,7 @@ impl Sim {
         self.after_start();
     }
 
-    /// What memory knew is gone; the feed begins anew.
+    /// Memory is lost; the feed starts again.
     pub(super) fn after_start(&mut self) {
         self.model.restarts();
     }

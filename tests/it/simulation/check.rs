@@ -1,4 +1,4 @@
-//! What must hold after every step, read from the real thing by every way in.
+//! The checks after every step, through every interface of the system.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ impl Sim {
         })
     }
 
-    /// Each chain holds, has no gap, and has just the entries of what was done.
+    /// Each chain verifies, has no gap, and has exactly the expected entries.
     pub(super) async fn audit_is_whole(&mut self) -> Held {
         let mut found = Vec::new();
         for chain in [Some(0), Some(1), None] {
@@ -321,7 +321,7 @@ impl Sim {
         Ok(())
     }
 
-    /// A letter that was queued is there until it is over, and went out unless nobody needs it.
+    /// A queued letter exists until it is final, and was sent unless it became obsolete.
     pub(super) async fn letters_are_kept(&mut self) -> Held {
         let wanted = std::mem::take(&mut self.expected.letters);
         if wanted.is_empty() && !self.letters_move && !self.crashed && !self.dice.percent(10) {
@@ -410,7 +410,7 @@ impl Sim {
         }
     }
 
-    /// No decision allows for who is gone or suspended, nor for a session that is over.
+    /// No decision allows anything to a removed or suspended member, nor to an ended session.
     pub(super) fn nobody_else_is_allowed(&self) -> Held {
         for person in self.model.people.iter().filter(|person| !person.active()) {
             for feature in FEATURES {

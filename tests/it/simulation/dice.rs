@@ -1,4 +1,4 @@
-//! Everything that a run decides by chance, from one seed; and which things a seed does at all.
+//! The random choices of a run, from one seed; and which features a seed uses.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

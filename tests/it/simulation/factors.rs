@@ -1,7 +1,7 @@
-//! Second factors: set up, shown, switched off, taken away, asked for by an account; and tries to
-//! get past them.
+//! Second factors: set up, used, turned off, reset, required by an account; and attempts to bypass
+//! them.
 //!
-//! Codes come from an app of its own, at the time of the run.
+//! Codes come from the test's own app, at the time of the run.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ const STEP_MS: i64 = 30_000;
 /// Nobody tries wrong codes beyond this: a letter would tell of the tenth.
 const WRONG_CODES_MAX: u32 = 8;
 
-/// Which code somebody shows beside the password.
+/// The code that is presented with the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// There is no factor to show.
@@ -374,7 +374,7 @@ impl Sim {
     }
 }
 
-/// Begins a session past the flows, as whoever leaves the factor out would.
+/// Begins a session without the flows, as if the factor were skipped.
 async fn without_factor(
     app: &Arc<App>,
     member: Member,

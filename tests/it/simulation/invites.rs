@@ -1,4 +1,4 @@
-//! Invites: sent, sent again, corrected, shown, taken back, accepted, asked for anew.
+//! Invites: sent, resent, edited, shown, revoked, accepted, requested again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -180,7 +180,7 @@ impl Sim {
         Ok(())
     }
 
-    /// An invite has the link after its last one, and whoever gave it answers for it.
+    /// An invite gets its next link, and the giver becomes responsible for it.
     fn renewed(&mut self, at: usize, made: &Invite, who: Who) {
         let giver = self.model.actor(who).map(|person| person.id.clone());
         let invite = &mut self.model.invites[at];

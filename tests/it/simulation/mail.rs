@@ -1,5 +1,4 @@
-//! Mail: letters go out, mail servers fail and say what became of mails, and what is stopped goes
-//! on.
+//! Mail: letters are sent, mail servers fail and send bounces, and stopped mail is resumed.
 
 use kwic_team::domain::{Delivery, DeliveryState, Letter, LetterId, LetterKind, Timestamp};
 use kwic_team::flows::letters;

@@ -1,4 +1,4 @@
-//! Members: made, edited, suspended, restored, removed, leaving; and the settings of accounts.
+//! Members: created, edited, suspended, restored, removed, leaving; and the settings of accounts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -399,7 +399,7 @@ impl Sim {
         let keys: BTreeSet<&str> = rows.iter().map(|row| row.email.key()).collect();
         let held = rows.iter().any(|row| self.model.holder(account, &row.email).is_some());
         if rows.iter().any(|row| !self.model.set.has_role(row.role.as_str())) {
-            // The face refuses these before the store hears of them.
+            // The API refuses these before they reach the store.
             return Ok(());
         }
         let reasons = Reasons::default().when(held || keys.len() < rows.len(), "import_refused");

@@ -1,7 +1,6 @@
-//! What should be: a few plain lists beside the real thing, and what may and may not happen by
-//! them.
+//! The model: a few plain lists that predict the state of the real system.
 //!
-//! Knows no store, no engine and no mail: only the rules, as they are promised.
+//! Independent of store, engine and mail: only the rules, as specified.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,9 +153,9 @@ pub struct Sent {
 pub enum Who {
     /// The operator of the sidecar, about an account.
     Sidecar(usize),
-    /// Whoever holds this session's token.
+    /// The holder of this session's token.
     Seat(usize),
-    /// Whoever holds this API token.
+    /// The holder of this API token.
     Program(usize),
 }
 
@@ -220,7 +219,7 @@ pub struct Model {
     pub sent_to: BTreeMap<(usize, String), Rate>,
     /// When somebody who is signed in had mail sent to an address, by key.
     pub wrote_to: BTreeMap<String, Vec<i64>>,
-    /// Failed tries to sign in that are not forgotten, by account and key.
+    /// Recent failed sign-in attempts, by account and key.
     pub failures: BTreeMap<(usize, String), u32>,
     /// Calls that may be repeated: account, caller and key.
     pub calls: BTreeMap<(usize, String, String), Call>,
@@ -402,7 +401,7 @@ impl Model {
         person.active() && self.set.may(&person.role, right)
     }
 
-    /// Whether whoever sent an invite may still do so.
+    /// Whether the sender of an invite may still send it.
     pub fn inviter_may(&self, invite: &Invited) -> bool {
         invite.inviter.as_ref().is_none_or(|id| {
             self.person(id).is_some_and(|person| {

@@ -1,4 +1,4 @@
-//! Passwords and addresses: changed by their owners, and by links from mail.
+//! Passwords and addresses: changed by their owners, and with links from mail.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Faults planted while the store is closed, to see that a run finds each of them.
+//! Faults that are planted while the store is closed, to verify that a run finds each of them.
 //!
-//! Rows are changed under the store's feet, by the names of its tables: nothing in the house lets
-//! anybody plant one.
+//! Rows are changed directly, by the names of the tables: the program itself has no way to plant
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub enum Fault {
     TokenOutlivesMaker,
     /// A session is there that began past the second factor of its member.
     FactorBypass,
-    /// A letter is gone before it went out.
+    /// A letter is deleted before it was sent.
     LetterLost,
     /// An invite is open again after it was accepted.
     InviteTwice,
@@ -153,7 +153,7 @@ impl Plant {
         }
     }
 
-    /// Plants the fault where there is ground for it; answers what was done.
+    /// Plants the fault if the data permits; returns what was done.
     pub fn sow(&mut self, disk: &Disk) -> Option<String> {
         if self.planted {
             return None;

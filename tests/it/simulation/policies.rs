@@ -1,7 +1,7 @@
-//! The policy sets that a run swaps between, and what the model knows of them: who may do what.
+//! The policy sets of a run, and what the model knows of them: who may do what.
 //!
-//! The table of rights is typed from the promise and from what is written here, never read from
-//! the engine.
+//! The table of rights is typed from the requirements and from the sets here, never read from the
+//! engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Two things at once: whichever came first, the other one met what it had left.
+//! Concurrent changes: whichever comes first, the other one meets its result.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};

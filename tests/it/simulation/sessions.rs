@@ -1,4 +1,4 @@
-//! Sessions: begun, ended by whoever has them and by others, tended.
+//! Sessions: begun, ended by their holders and by others, expired.
 
 use std::collections::BTreeSet;
 
@@ -204,7 +204,7 @@ impl Sim {
         else {
             return Ok(());
         };
-        // Whoever did not hear the end finds out by the sessions that are left.
+        // If the result was lost, the remaining sessions show it.
         if heard && !self.crashed {
             self.model.tends();
         } else {

@@ -1,4 +1,4 @@
-//! API tokens: made and revoked. What programs do by them, everybody who acts may be.
+//! API tokens: created and revoked. Any actor of a run may be a program with one.
 
 use kwic_team::domain::{ApiToken, AuditEvent};
 use kwic_team::flows::api_tokens::{self, Wanted};

@@ -1,7 +1,7 @@
-//! The real thing under the simulation: the flows over a real store on a disk that loses power, a
-//! mail server in memory, a clock that a run moves.
+//! The real system under the simulation: the flows over a real store on a disk that loses power, a
+//! mail server in memory, a manual clock.
 //!
-//! Nothing here knows the model.
+//! Independent of the model.
 
 use std::pin::pin;
 use std::sync::Arc;

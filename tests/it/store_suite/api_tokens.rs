@@ -1,4 +1,5 @@
-//! API tokens: made by who was checked, told to followers, and gone with what they rest on.
+//! Rules of API tokens: created by a checked member, published to subscribers, and ended with what
+//! they depend on.
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{

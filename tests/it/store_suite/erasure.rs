@@ -1,5 +1,5 @@
-//! Rules of erasure: what goes, what stays, and that nothing personal comes back; and of when
-//! members signed in last.
+//! Rules of erasure: what is deleted, what stays, and that nothing personal is recorded again; and
+//! of last sign-ins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,14 +134,14 @@ async fn everything_personal_goes_and_nothing_of_anybody_else(stage: Stage) {
     let fields = &last.detail.as_ref().unwrap().fields;
     assert_eq!(fields[0], ("entries".to_owned(), None, Some(erased.entries.to_string())));
     holds(&stage).await;
-    // Nobody is told of a removal before: the address is new, and is not slowed down.
+    // No earlier removal is noted: the address is new, and is not rate-limited.
     let again = stage.store.invite_create(&BY, invitation(&stage, "again")).await.unwrap().value;
     assert_eq!(again.previously_removed, None);
 
     let revision = stage.revision().await;
     assert_eq!(erase(&stage, "zed").await, Erasure::default());
     assert_eq!(stage.revision().await, revision, "nothing was left, and something changed");
-    // Who was invited again is somebody who may come: that invite stays.
+    // The person was invited again: that invite stays.
     assert!(stage.store.invite(&stage.acme, &invite_id("again")).await.unwrap().is_some());
 }
 

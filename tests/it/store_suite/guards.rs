@@ -1,4 +1,4 @@
-//! Rules that stand on every path: by whom a change is made, and who must be left after it.
+//! Rules for every path: who may make a change, and that an administrator remains after it.
 
 use std::collections::BTreeSet;
 
@@ -132,7 +132,7 @@ async fn the_last_administrator_stays(stage: Stage) {
     stage.store.member_restore(&chief, stage.target(&idle.id)).await.unwrap();
     stage.store.member_suspend(&chief, stage.target(&anna.id)).await.unwrap();
     assert_eq!(ended(&stage, &chief, &idle.id).await, [LAST; 3]);
-    // Who does not administer, or not any more, is nobody's last.
+    // A member who does not administer is not the last administrator.
     stage.store.member_remove(&chief, stage.target(&anna.id)).await.unwrap();
     stage.store.member_remove(&chief, stage.target(&id("bert"))).await.unwrap();
     // Where no role administers, there is no last one.

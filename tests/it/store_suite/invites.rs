@@ -1,4 +1,4 @@
-//! Rules of invites: what they hold, which link opens, who may be invited, and how often.
+//! Rules of invites: what they reserve, which link works, who can be invited, and how often.
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
@@ -330,7 +330,7 @@ async fn an_invite_is_corrected(stage: Stage) {
     };
     assert_eq!(store.invite_edit(&BY, target, own).await.unwrap(), edited);
     assert_eq!(stage.last_event().await.1, "invite_updated");
-    // Whoever judged the invite as it was before judges again.
+    // A check of the earlier version is repeated.
     let early = Acceptance { judged: Some(Version(1)), ..stage.acceptance("bo") };
     assert_eq!(refused(store.invite_accept(early).await), (Kind::Conflict, MOVED_ON));
     let judged = Some(invite.version);
@@ -504,7 +504,7 @@ async fn whoever_invited_may_still_do_so(stage: Stage) {
     }
     let awake = store.member_restore(&BY, stage.target(&anna.id)).await.unwrap().value;
     store.invite_accept(judged(&awake)).await.unwrap();
-    // Who is invited by no member needs no member's right.
+    // An invite that no member sent depends on no member's right.
     stage.invite("cy").await;
     let strange = Acceptance { inviter: Some((awake.id, awake.version)), ..stage.acceptance("cy") };
     assert_eq!(refused(store.invite_accept(strange).await), (Kind::Conflict, MOVED_ON));

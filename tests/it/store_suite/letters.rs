@@ -1,5 +1,5 @@
-//! Rules of letters: one sender at a time, every ending written down, nothing sent that is over,
-//! nothing kept for ever.
+//! Rules of letters: one sender at a time, every result recorded, nothing obsolete sent, nothing
+//! kept forever.
 
 use std::time::Duration;
 
@@ -188,7 +188,7 @@ async fn a_result_that_comes_too_late_changes_nothing(stage: Stage) {
     settle(&stage, &second[0], Handover::Void).await;
     let settled = letter(&stage, second[0].id).await;
     assert_eq!(settled.delivery.state, DeliveryState::HandedOver);
-    // Replaced while it was on its way: whatever came of it is nobody's business.
+    // Replaced while it was being sent: its result is ignored.
     stage.invite("b").await;
     let b = invite_id("b");
     let old = stage.claim().await;
@@ -210,7 +210,7 @@ async fn a_letter_whose_time_is_over_is_given_up(stage: Stage) {
     assert_eq!(claimed.iter().map(|letter| letter.id.0).collect::<Vec<_>>(), [2]);
     let delivery = stage.invited("a").await.delivery;
     assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Failed, 0));
-    assert_eq!(delivery.detail, "its time was over before the mail server took it");
+    assert_eq!(delivery.detail, "its link expired before the mail server accepted it");
     let a = invite_id("a").as_str().to_owned();
     assert_eq!(stage.last_event().await, ("system".to_owned(), "mail_failed".to_owned(), a));
     stage.clock.advance_ms(LEASE_MS);
@@ -273,7 +273,8 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
         assert!(!told(notice(9, made_up)).await, "{made_up:?} of no letter");
     }
     let claimed = stage.claim().await;
-    // One on its way may have been taken before a crash; that it takes longer is not ours to hear.
+    // One that was being sent may have been accepted before a crash; a report of a delay is
+    // ignored.
     assert!(!told(notice(2, DeliveryState::Deferred)).await);
     assert!(told(notice(2, DeliveryState::Bounced)).await);
     settle(&stage, &claimed[1], Handover::Later { detail: "421".into(), at: NOW }).await;
@@ -294,7 +295,7 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
     assert_eq!(stage.invited("a").await.delivery.detail, "said bounced");
     assert_eq!(stage.last_event().await.1, "mail_bounced");
     assert!(!told(notice(1, DeliveryState::Sending)).await);
-    // A bounced invite never stands in the way of a new link.
+    // A bounced invite does not prevent a new link.
     stage.clock.advance_ms(MINUTE);
     let (a, link) = (invite_id("a"), stage.invite_link("a", 2));
     let renewed = stage.store.invite_renew(&BY, stage.invite_target(&a), link).await.unwrap();

@@ -44,7 +44,7 @@ async fn a_link_to_a_new_password_opens_once(stage: Stage) {
     assert_eq!(refused(twice), (Kind::Gone, "link_dead"));
     let told = stage.told();
     assert_eq!(told[1].rows[..2], [Row::SessionGone(hash("one")), Row::SessionGone(hash("two"))]);
-    // It opens until its time is over, and only for who may sign in.
+    // It works until it expires, and only for members who may sign in.
     store.reset_begin(&BY, target, stage.link("late")).await.unwrap();
     stage.clock.advance_ms(HOUR);
     let late = store.reset_end(hash("late"), password("x"), None).await;

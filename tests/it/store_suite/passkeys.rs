@@ -1,5 +1,5 @@
-//! Passkeys: a credential has one owner, and its answer is spent once and only on what it was judged
-//! by.
+//! Rules of passkeys: a credential has one owner, and its response is consumed once and only in the
+//! state in which it was verified.
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Failure, Kind, Member};
@@ -65,7 +65,7 @@ async fn a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it(stage: St
     assert_eq!(stage.letters().await.pop().unwrap().kind.as_str(), "two_step");
     let twice = add(&stage, &anna, stage.new_passkey("other", given)).await;
     assert_eq!(refused(twice), dead, "a challenge is used up");
-    // Who has no app cannot begin, nor go on where it was taken away meanwhile.
+    // A member without an app cannot begin, nor continue after the app was removed.
     let given = begin(Some(code(4))).await.unwrap();
     stage.store.two_step_reset(&BY, target, None, None).await.unwrap();
     stage.signed_in(&anna, "own").await;
@@ -122,7 +122,7 @@ async fn a_credential_has_one_owner_until_it_is_given_up(stage: Stage) {
     assert_eq!(refused(remove("ring", 3).await), (Kind::Denied, "wrong_code"));
     assert_eq!(remove("ring", 4).await.unwrap(), passkey("ring"));
     assert!(stage.store.factors(&anna.id).await.unwrap().passkeys.is_empty());
-    // Given up by its owner, by a reset, and by who is removed.
+    // Released by its owner, by a reset, and by a removal.
     stage.with_passkey(&anna, "ring", 5).await;
     stage.store.two_step_reset(&BY, target, None, None).await.unwrap();
     stage.signed_in(&anna, "first").await;

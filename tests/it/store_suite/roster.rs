@@ -1,4 +1,4 @@
-//! Rules of the table of a team: every order, pages in both directions, what is found and counted.
+//! Rules of the member table: every order, pages in both directions, search and counts.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Rules of passwords and sessions: what begins one, what ends it, and what is told of it.
+//! Rules of passwords and sessions: what begins a session, what ends it, and what is recorded.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
         let answer = refused(store.session_begin(refusal).await);
         assert_eq!(answer, (Kind::Unauthenticated, "sign_in_refused"), "{what}");
     }
-    // The same password, hashed anew, is no new password.
+    // The same password, rehashed, is not a new password.
     let rehashed = SignIn { rehashed: Some(password("anew")), ..stage.sign_in(&anna, "three") };
     stage.clock.advance_ms(MINUTE);
     store.session_begin(rehashed).await.unwrap();

@@ -1,5 +1,5 @@
-//! The stage of the suite: a store with two accounts, its clock, who follows it, and short words
-//! for what rules do to it.
+//! The fixture of the suite: a store with two accounts, its clock, its subscribers, and short
+//! helpers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -102,7 +102,7 @@ pub(crate) fn where_administer(roles: &[&str]) -> By {
     By { administering: roles.iter().map(|text| role(text)).collect(), ..BY.clone() }
 }
 
-/// By a member, as its record stands.
+/// By a member, with the current version.
 pub(crate) fn by(member: &Member) -> By {
     By {
         actor: Actor::Member(member.id.clone()),
@@ -254,7 +254,7 @@ impl Stage {
         self.invite_by(&BY, name).await
     }
 
-    /// The invite to somebody, as it stands.
+    /// The current invite to somebody.
     pub(crate) async fn invited(&self, name: &str) -> InviteView {
         self.store.invite(&self.acme, &invite_id(name)).await.unwrap().unwrap()
     }
@@ -308,7 +308,7 @@ impl Stage {
         self.store.session_begin(self.sign_in(member, token)).await.unwrap().value
     }
 
-    /// A sign-in with what was shown beside the password, by a ticket of a round.
+    /// A sign-in with a second factor, by a ticket of a round.
     pub(crate) fn sign_in_by(
         &self,
         member: &Member,
@@ -453,7 +453,7 @@ pub(crate) fn recovery(number: u8, letter: Option<NewLetter>) -> Proof {
     Proof::Recovery { hash: recovery_code(number).hash(), letter }
 }
 
-/// What stands for the password of the member of this name.
+/// A placeholder for the password of the member of this name.
 pub(crate) fn password(name: &str) -> String {
     format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA${name}")
 }

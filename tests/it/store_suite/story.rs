@@ -1,5 +1,5 @@
-//! What stands in the file after a whole story: no secret in clear, and personal data only where
-//! it can be erased; and a file of an older layout goes on.
+//! The file after a long history: no secret in clear, and personal data only where it can be
+//! erased; and a file of an older layout still works.
 
 use std::path::Path;
 

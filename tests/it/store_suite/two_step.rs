@@ -1,4 +1,5 @@
-//! Second factors: each proof is spent once, and nothing begins or keeps a session past them.
+//! Rules of second factors: each proof is consumed once, and nothing begins or extends a session
+//! without them.
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Kind, Member, Row, limits};
@@ -202,7 +203,7 @@ async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: Stage) {
         Confirmed { through: through("anna", 0), ..stage.confirmation(&anna, hash("-"), "in") };
     store.two_step_confirm(target, confirmed).await.unwrap();
     assert_eq!(stage.sessions("anna").await, [hash("in")]);
-    // Who has one cannot come by the password alone again, not even with an app that is pending.
+    // A member with a factor cannot sign in with the password alone, not even with a pending app.
     let again = StepUp { proof: Some(code(2)), ..shown("anna") };
     store.two_step_begin(target, again, sealed("anna"), stage.later(HOUR)).await.unwrap();
     let now = round(&stage).await;
