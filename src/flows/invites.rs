@@ -530,12 +530,7 @@ impl<'a> Change<'a> {
         if role.is_none() && matches!(state, InviteState::Pending | InviteState::Expired) {
             return Err(role_removed(&before.invite));
         }
-        Ok(Self {
-            _giving: giving,
-            permit,
-            before,
-            account: lookup::account(app, &slug).await?,
-        })
+        Ok(Self { _giving: giving, permit, before, account: lookup::account(app, &slug).await? })
     }
 }
 

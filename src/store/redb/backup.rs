@@ -14,8 +14,7 @@ use super::rows::Rows;
 use super::tables::{FORMAT, INVITE_LINKS, INVITES, LINKS, META};
 use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows,
-    view,
+    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows, view,
 };
 use crate::clock;
 use crate::domain::{
