@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock, watch};
 
-use crate::background::Queue;
+use crate::background::{Queue, Tasks};
 use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
@@ -269,6 +269,8 @@ pub struct App {
     pub secrets_without_key: AtomicUsize,
     /// The files of the sockets that are served.
     sockets: std::sync::Mutex<Vec<Weak<SocketFile>>>,
+    /// Which long-running tasks have panicked.
+    pub tasks: Tasks,
     /// Whether files can be written to the data folder.
     pub spooling: Spooling,
     /// Read-locked while a member is given a role, write-locked while the policies are swapped: no
@@ -356,6 +358,7 @@ impl App {
             policies_unkept: AtomicBool::new(false),
             secrets_without_key: AtomicUsize::new(0),
             sockets: std::sync::Mutex::default(),
+            tasks: Tasks::default(),
             spooling: Spooling::default(),
             roles_given: RwLock::new(()),
         })

@@ -7,6 +7,7 @@
 //! scheduling class, where a busy machine may give it no time at all.
 
 mod queue;
+mod tasks;
 
 use std::fs;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use queue::Queue;
+pub use tasks::Tasks;
 
 use crate::domain::{Failure, Kind};
 

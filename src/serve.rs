@@ -114,8 +114,13 @@ async fn serve(
             return Ok(());
         }
     };
-    tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
-    tokio::spawn(refresh::mend(app.store.clone()));
+    let following = tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
+    {
+        // Until the end: what is stopped still changes the store.
+        let app = Arc::clone(&app);
+        let mend = refresh::mend(app.store.clone());
+        tokio::spawn(async move { app.tasks.run("store", mend).await });
+    }
     if demo {
         demo::populate(&app).await?;
     }
@@ -163,26 +168,41 @@ async fn serve(
         }));
     }
     if let Some(watch) = watch {
-        tasks.spawn(again::watch(Arc::clone(&app), watch));
+        lasting(&mut tasks, &app, "policy folder", again::watch(Arc::clone(&app), watch));
     }
     if let Some((untold, reloading)) = untold {
-        tasks.spawn(start::tell(Arc::clone(&app), untold, reloading));
+        lasting(
+            &mut tasks,
+            &app,
+            "policies told",
+            start::tell(Arc::clone(&app), untold, reloading),
+        );
     }
-    tasks.spawn(again::retry(Arc::clone(&app)));
-    let mail = tokio::spawn(letters::deliver(Arc::clone(&app), app.store.subscribe()));
-    tasks.spawn(letters::watch_bounces(Arc::clone(&app)));
-    tasks.spawn(letters::watch_queue(Arc::clone(&app)));
-    tasks.spawn(sessions::tend(Arc::clone(&app)));
-    tasks.spawn(again::keep_unkept(Arc::clone(&app)));
-    tasks.spawn(import::mend(Arc::clone(&app)));
-    tasks.spawn(cross_check::run(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "policies", again::retry(Arc::clone(&app)));
+    let mail = letters::deliver(Arc::clone(&app), app.store.subscribe());
+    let mail = {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.tasks.run("mail", mail).await })
+    };
+    lasting(&mut tasks, &app, "bounces", letters::watch_bounces(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "mail queue", letters::watch_queue(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "sessions", sessions::tend(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "policies kept", again::keep_unkept(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "imports", import::mend(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "cross-check", cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
-    if demo {
-        demo::introduce(&app, &places);
+    match demo {
+        true => demo::introduce(&app, &places),
+        // A disk that takes nothing is told before the first change meets it.
+        false => check::try_the_disk(&app).await,
     }
     say("ready");
-    signals.until_told(&app).await;
+    tokio::select! {
+        () = signals.until_told(&app) => {}
+        // At once: decisions would go on by the members of before.
+        _ = following => return Err(not_followed()),
+    }
     tasks.abort_all();
     managing.shutdown().await;
     app.stopping.send_replace(true);
@@ -194,6 +214,26 @@ async fn serve(
     let cut_off = cut_off + server.drain().await;
     tracing::info!(cut_off, "stopped");
     Ok(())
+}
+
+/// Starts a task that runs as long as the sidecar.
+fn lasting(
+    tasks: &mut JoinSet<()>,
+    app: &Arc<App>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let app = Arc::clone(app);
+    tasks.spawn(async move { app.tasks.run(name, task).await });
+}
+
+/// The directory no longer hears of changes.
+fn not_followed() -> Failure {
+    Failure::new(
+        Kind::Internal,
+        "not_followed",
+        "the task that applies changes to decisions has failed because of a bug, and the sidecar stops: see the log, then start it again",
+    )
 }
 
 /// `serve --check`: creates everything that `serve` creates from the configuration alone, and
@@ -287,12 +327,12 @@ impl Sockets {
     async fn bind(config: &Config, decisions: &Decisions) -> Result<Self, Failure> {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
-        let admin = match (Listen::Unix { path: path.clone(), mode: ADMIN_MODE }).bind().await {
-            Err(taken) if taken.code == "socket_taken" && offline::restores(&path).await => {
-                return Err(offline::restoring(&config.data));
-            }
-            bound => bound?,
-        };
+        let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await;
+        let is_taken = admin.as_ref().is_err_and(|fault| fault.code == "socket_taken");
+        if is_taken && offline::restores(&path).await {
+            return Err(offline::restoring(&config.data));
+        }
+        let admin = admin?;
         let console = Listen::Tcp(config.console.listen).bind().await?;
         let mut decision = vec![decisions.bind(Listen::Tcp(config.decision.listen)).await?];
         if let Some(path) = &config.decision.socket {
@@ -450,11 +490,7 @@ async fn open(
         tell_resealed(resealed);
         app.secrets_without_key.store(resealed.1, Ordering::Relaxed);
     }
-    if !demo {
-        // A disk that takes nothing is told before the first change meets it.
-        check::try_the_disk(&app).await;
-    }
-    tell_made_ahead(&app.store).await?;
+    tell_made_ahead(&app.store).await;
     let untold = match start.untold {
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
         None => None,
@@ -463,15 +499,15 @@ async fn open(
 }
 
 /// Tells of what was made under another clock, which opens nothing.
-async fn tell_made_ahead(store: &Store) -> Result<(), Failure> {
-    let made_ahead = store.made_ahead().await?;
+async fn tell_made_ahead(store: &Store) {
+    // A disk that cannot be read is told elsewhere.
+    let made_ahead = store.made_ahead().await.unwrap_or(0);
     if made_ahead > 0 {
         tracing::error!(
             made_ahead,
             "invites, links, sessions or API tokens were made at a time that has not come yet, and open nothing: the clock of this machine is behind, or was ahead"
         );
     }
-    Ok(())
 }
 
 /// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions

@@ -26,10 +26,14 @@ pub fn draft(path: &Path) -> PathBuf {
 pub fn left_behind(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in paths {
-        let Some(folder) = path.parent() else { continue };
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_named = |there: &Path| paths.iter().any(|it| it.file_name() == there.file_name());
         found.extend(entries.map(|entry| entry.path()).filter(|there| {
-            maker(there, path).is_some_and(|maker| is_left(there, maker)) && !paths.contains(there)
+            maker(there, path).is_some_and(|maker| is_left(there, maker)) && !is_named(there)
         }));
     }
     found

@@ -427,6 +427,15 @@ pub fn keys_refused(refused: bool) -> String {
     out
 }
 
+/// How many tasks have panicked that run as long as the sidecar.
+#[must_use]
+pub fn tasks_panicked(count: usize) -> String {
+    let mut out = String::new();
+    let help = "Background tasks that a bug has ended; the log says where.";
+    single(&mut out, ("kwic_tasks_panicked", "gauge"), help, count);
+    out
+}
+
 /// How many secrets of second factors no key opens.
 #[must_use]
 pub fn secrets_without_key(count: usize) -> String {

@@ -46,6 +46,9 @@ struct Ready<'r> {
     /// Why an uploaded file could not be written to the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_fault: Option<String>,
+    /// Which long-running tasks have ended by a panic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks_fault: Option<String>,
     /// The sockets that cannot be reached by their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets_fault: Option<String>,
@@ -115,7 +118,18 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
             "the live policies are not saved yet: a restart would begin with the previous ones",
         ),
         data_fault: app.spooling.fault(),
+        tasks_fault: tasks_fault(app),
         sockets_fault: sockets_fault(app),
+    })
+}
+
+fn tasks_fault(app: &App) -> Option<String> {
+    let names: Vec<String> = app.tasks.panicked().iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "a bug has ended the background task {}: see the log, then restart the sidecar",
+            names.join(" and ")
+        )
     })
 }
 
@@ -202,5 +216,6 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
     text.push_str(&app.telemetry.mail.render(app.clock.now()));
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
     text.push_str(&telemetry::secrets_without_key(secrets_without_key(app)));
+    text.push_str(&telemetry::tasks_panicked(app.tasks.panicked().len()));
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

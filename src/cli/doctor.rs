@@ -250,6 +250,7 @@ fn disk(ready: &Json) -> Vec<Line> {
     }
     for (name, about, what) in [
         ("data_fault", "data", "the data folder cannot be written, and no file can be imported: "),
+        ("tasks_fault", "tasks", ""),
         ("sockets_fault", "sockets", ""),
     ] {
         let fault = text(ready, name);

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::app::App;
-use crate::config::cause_at;
+use crate::backup::above;
+use crate::config::{behind_links, cause_at};
 use crate::domain::{Failure, Kind};
 use crate::flows::permit::StorePermit;
 use crate::flows::{import, two_step};
@@ -91,8 +92,8 @@ async fn unwritable(store: &Path) -> Option<Failure> {
     if let Err(fault) = fs::OpenOptions::new().write(true).open(store) {
         return Some(told(&cause_at(&fault, store)));
     }
-    let folder = store.parent().unwrap_or(Path::new("."));
-    let kept = import::folder_takes_a_file(folder).await;
+    let folder = above(&behind_links(store).unwrap_or_else(|_| store.to_owned()));
+    let kept = import::folder_takes_a_file(&folder).await;
     kept.err().map(|fault| told(fault.private.as_deref().unwrap_or(&fault.public)))
 }
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -160,7 +159,7 @@ impl Alone {
         let alone = Self { _socket: socket, _store: file };
         match locked {
             Ok(()) => {
-                answer(listener, &restoring(&config.data));
+                answer(listener);
                 Ok(alone)
             }
             Err(TryLockError::WouldBlock) => Err(served(store)),
@@ -180,8 +179,9 @@ pub(super) fn restoring(data: &Path) -> Failure {
 
 /// Tells whoever comes to the socket of a sidecar that a restore is under way, until the process ends.
 /// On a thread of its own: a restore reads and writes files on the one that it has.
-fn answer(listener: UnixListener, told: &Failure) {
-    let body = json!({"status": 503, "code": told.code, "detail": told.public}).to_string();
+fn answer(listener: UnixListener) {
+    let detail = "a restore runs on this data folder: wait until it has ended, then try again; nothing was changed";
+    let body = format!("{{\"status\":503,\"code\":\"{RESTORING}\",\"detail\":\"{detail}\"}}");
     let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nx-request-id: restore\r\nconnection: close\r\ncontent-length:";
     let answer = format!("{head} {}\r\n\r\n{body}", body.len());
     let listener = listener.into_std().and_then(|listener| {
@@ -203,7 +203,9 @@ fn tell(mut stream: StdUnixStream, answer: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
     stream.set_write_timeout(Some(ANSWERED_WITHIN))?;
     let mut asked = [0; 4096];
-    let _ = stream.read(&mut asked)?;
+    if stream.read(&mut asked)? == 0 {
+        return Ok(());
+    }
     stream.write_all(answer.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     for _ in 0..ASKED_PIECES_MAX {
@@ -224,7 +226,7 @@ pub(super) async fn restores(socket: &Path) -> bool {
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
         let told = format!("\"code\":\"{RESTORING}\"");
-        io::Result::Ok(String::from_utf8_lossy(&answer).contains(&told))
+        Ok::<bool, io::Error>(String::from_utf8_lossy(&answer).contains(&told))
     };
     matches!(tokio::time::timeout(ANSWERED_WITHIN, ask).await, Ok(Ok(true)))
 }

@@ -312,8 +312,11 @@ impl Store {
     /// `Busy`, when the disk fails.
     pub async fn try_writing(&self) -> Result<(), Failure> {
         let store = self.clone();
-        let nothing = |_: &mut Transition<'_>| Ok(Ends::Quietly(()));
-        blocking(move || store.change(Actor::System.label(), nothing).map(drop)).await
+        blocking(move || {
+            store.change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
+            Ok(())
+        })
+        .await
     }
 
     /// Closes the file for good, once what uses it has ended: every later call is refused. A process

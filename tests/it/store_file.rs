@@ -270,16 +270,21 @@ fn a_flipped_bit_in_an_address_is_found_and_never_backed_up() {
 
 #[test]
 fn work_on_the_store_that_panics_is_told_and_nothing_is_written_after_it() {
-    let mut sidecar = Sidecar::start();
-    with_ann(&sidecar);
-    // Nothing of the file is in memory but what decisions need.
+    // More members than its cache holds pages for: what is zeroed in the file is read from there.
+    let config = "[store]\ncache_mb = 1\n".to_owned();
+    let mut sidecar = Sidecar::start_with(&Start { config, ..Start::default() });
+    sidecar.account("acme");
+    let ids: Vec<String> = (0..6_000).map(|number| format!("m{number}")).collect();
+    let more = ids.iter().map(|id| (id.as_str(), "operator"));
+    sidecar.members("acme", &more.chain([("ann", "operator")]).collect::<Vec<_>>());
     sidecar.signal("TERM");
     assert_eq!(sidecar.wait(), Some(0));
     sidecar.restart();
     let asks = question("ann", "chats:view", ("chat", "1"), "acme");
     assert!(sidecar.tcp().allows(&asks));
     let file = fs::File::options().write(true).open(sidecar.path(STORE)).unwrap();
-    file.write_all_at(&vec![0; 900_000], 100_000).unwrap();
+    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    file.write_all_at(&vec![0; length - 4096], 4096).unwrap();
     let zeroed = fs::read(sidecar.path(STORE)).unwrap();
     let edit = ["member", "edit", "ann", "--first-name", "Z"];
     for _ in 0..3 {

@@ -82,10 +82,7 @@ impl Store {
             let member = guards::signed_in(change, &target)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             come_through(change, &member, &factors, confirmed.through)?;
-            let pending = factors
-                .pending
-                .take()
-                .filter(|it| it.expires.ends_within(limits::TWO_STEP_SETUP_LIFETIME, change.now));
+            let pending = factors.pending.take().filter(|it| change.now < it.expires);
             if pending.is_none_or(|it| it.secret != confirmed.secret) {
                 return Err(factor_rows::not_set_up().into());
             }
