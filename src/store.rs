@@ -11,13 +11,13 @@
 
 pub mod api_tokens;
 pub mod backup;
-pub mod by;
 pub mod feed;
 pub mod invites;
 pub mod letters;
 pub mod links;
 pub mod passkeys;
 pub mod personal;
+pub mod preconditions;
 pub mod record;
 mod redb;
 pub mod roster;
@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::redb::Store;
-pub use by::By;
+pub use preconditions::Preconditions;
 
 use crate::domain::{
     AccountSlug, AuditEvent, Digest, Email, Member, MemberId, Name, Revision, RoleId, Status,

@@ -25,7 +25,7 @@ use crate::store::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
     NewInviteLink, OpenInvites,
 };
-use crate::store::{Committed, Page, by};
+use crate::store::{Committed, Page, preconditions};
 use crate::throttle::Quota;
 
 /// Who is to be invited.
@@ -438,11 +438,11 @@ pub async fn accept(
             };
             let done = app.store.invite_accept(acceptance).await;
             match done {
-                Err(failure) if failure.code == by::MOVED_ON && !last_try => {}
+                Err(failure) if failure.code == preconditions::MOVED_ON && !last_try => {}
                 done => return refresh::seen(&app, done).await,
             }
         }
-        Err(by::moved_on())
+        Err(preconditions::moved_on())
     })
     .await
 }

@@ -25,7 +25,7 @@ use crate::domain::{
 };
 use crate::password::{Context, Password};
 use crate::store::sessions::PasswordChange;
-use crate::store::{By, Committed};
+use crate::store::{Committed, Preconditions};
 use crate::telemetry::log::{self, Due};
 use crate::throttle::{Login, Quota};
 
@@ -250,7 +250,7 @@ pub async fn send_link(
         return Ok(());
     }
     let (new, _) = new_link(app, account, limits::RESET_LIFETIME, "reset")?;
-    let by = By::actor(Actor::Member(member.id.clone()));
+    let by = Preconditions::actor(Actor::Member(member.id.clone()));
     let chosen = Chosen { id: member.id, expected: None };
     let done = app.store.reset_begin(&by, chosen.target(account), new).await;
     refresh::seen(app, done).await.map(|_| ())

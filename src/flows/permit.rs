@@ -11,7 +11,7 @@ use super::rights::{Right, judge};
 use super::session_auth::SignedIn;
 use crate::app::App;
 use crate::domain::{AccountSlug, Actor, Failure, Member, Version};
-use crate::store::{By, Committed, by};
+use crate::store::{Committed, Preconditions, preconditions};
 
 /// The right to manage the people of one account.
 #[derive(Debug)]
@@ -69,9 +69,9 @@ impl Permit {
     }
 
     /// The preconditions for the store.
-    fn by(&self, app: &App) -> By {
+    fn by(&self, app: &App) -> Preconditions {
         let administering = app.policies.load().administering().clone();
-        By { actor: self.actor(), version: self.version, administering }
+        Preconditions { actor: self.actor(), version: self.version, administering }
     }
 
     /// Runs a change; if a precondition has changed, checks again, once. The caller prevents a swap
@@ -82,13 +82,13 @@ impl Permit {
     pub(super) async fn run<T, F>(
         self,
         app: &App,
-        change: impl Fn(By) -> F,
+        change: impl Fn(Preconditions) -> F,
     ) -> Result<Committed<T>, Failure>
     where
         F: Future<Output = Result<Committed<T>, Failure>>,
     {
         match change(self.by(app)).await {
-            Err(failure) if failure.code == by::MOVED_ON => {
+            Err(failure) if failure.code == preconditions::MOVED_ON => {
                 change(self.again(app).await?.by(app)).await
             }
             done => done,
@@ -97,9 +97,9 @@ impl Permit {
 }
 
 /// For a member who changes the own record, which needs no right.
-pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> By {
+pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> Preconditions {
     let administering = app.policies.load().administering().clone();
-    By { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
+    Preconditions { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
 }
 
 /// The right to manage what is one for all accounts: the accounts themselves, and the policies.

@@ -211,7 +211,7 @@ async fn a_maker_who_may_not_give_the_role_is_judged_at_each_call() {
         ..MemberEdit::default()
     };
     let stage = &console.stage;
-    let by = kwic_team::store::By::actor(kwic_team::domain::Actor::Sidecar { uid: 7 });
+    let by = kwic_team::store::Preconditions::actor(kwic_team::domain::Actor::Sidecar { uid: 7 });
     let target = Target { account: &stage.acme, id: &id, expected: None };
     let done = stage.app.store.member_edit(&by, target, edit).await.unwrap();
     kwic_team::flows::refresh::settled(&stage.app, done.revision).await.unwrap();

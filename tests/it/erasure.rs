@@ -9,7 +9,7 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Digest, Email, Handover, Name, Timestamp};
 use kwic_team::store::invites::{Idempotency, NewInvite};
 use kwic_team::store::two_step::{Proof, StepUp};
-use kwic_team::store::{By, MemberEdit, Store};
+use kwic_team::store::{MemberEdit, Preconditions, Store};
 use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value as Json, json};
 
@@ -238,7 +238,7 @@ async fn wrote_everywhere(stage: &suite::Stage) {
     let own = suite::by(&zed);
     store.invite_create(&own, keyed("zqx-key-own", stage.new_invite("bo"))).await.unwrap();
     let actor = Actor::Token { id: token.id, member: zed.id.clone() };
-    let program = By { actor, ..suite::by(&zed) };
+    let program = Preconditions { actor, ..suite::by(&zed) };
     store.invite_create(&program, keyed("zqx-key-token", stage.new_invite("cy"))).await.unwrap();
     stage.pending(&zed).await;
     stage.confirmed(&zed, suite::hash("first"), "own").await;

@@ -19,7 +19,7 @@ use crate::store::letters::NewLetter;
 use crate::store::links::NewLink;
 use crate::store::sessions::SignIn;
 use crate::store::two_step::{Checked, Confirmed, StepUp, Through};
-use crate::store::{By, MemberEdit, Target};
+use crate::store::{MemberEdit, Preconditions, Target};
 
 pub(super) const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -145,16 +145,18 @@ impl Past<'_> {
     }
 
     /// An administrator, with the current version; nobody if no role administers.
-    async fn by(&self) -> Result<By, Failure> {
+    async fn by(&self) -> Result<Preconditions, Failure> {
         let administering = self.app.policies.load().administering().clone();
-        let Some(role) = administering.first() else { return Ok(By::actor(Actor::System)) };
+        let Some(role) = administering.first() else {
+            return Ok(Preconditions::actor(Actor::System));
+        };
         let id = MemberId::parse(&super::member_of(role))?;
-        Ok(By { administering, ..self.as_member(&id).await? })
+        Ok(Preconditions { administering, ..self.as_member(&id).await? })
     }
 
-    async fn as_member(&self, id: &MemberId) -> Result<By, Failure> {
+    async fn as_member(&self, id: &MemberId) -> Result<Preconditions, Failure> {
         let version = self.app.store.member(id).await?.map(|member| member.version);
-        Ok(By { version, ..By::actor(Actor::Member(id.clone())) })
+        Ok(Preconditions { version, ..Preconditions::actor(Actor::Member(id.clone())) })
     }
 
     /// The role of a person by number: all in turn, but few administrators.
@@ -396,7 +398,7 @@ pub(super) async fn give_password(past: &Past<'_>, id: &MemberId) -> Result<Revi
     let link = LinkId::from_random(entropy::random()?);
     let expires = past.later(MINUTE);
     let link = NewLink { id: link, key: app.keys.current(), token, expires, letter: None };
-    app.store.reset_begin(&By::actor(Actor::System), past.target(id), link).await?;
+    app.store.reset_begin(&Preconditions::actor(Actor::System), past.target(id), link).await?;
     Ok(app.store.reset_end(token, past.password.clone(), None).await?.revision)
 }
 

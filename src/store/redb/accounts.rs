@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::store::invites::{InviteView, NewInvite};
 use crate::store::record::AccountRecord;
-use crate::store::{AccountEdit, By, Committed, Setup};
+use crate::store::{AccountEdit, Committed, Preconditions, Setup};
 
 impl Store {
     /// Makes an account, and where wanted the invite of its first member, in one transaction.
@@ -30,7 +30,7 @@ impl Store {
         name: String,
         first: Option<NewInvite>,
     ) -> Result<Committed<(Account, Option<InviteView>)>, Failure> {
-        let by = By::actor(actor.clone());
+        let by = Preconditions::actor(actor.clone());
         self.write(actor, move |change| {
             let account = create(change, slug, name)?;
             let first = match first {
@@ -72,14 +72,14 @@ impl Store {
     /// fails.
     pub async fn account_edit(
         &self,
-        by: &By,
+        by: &Preconditions,
         slug: &AccountSlug,
         expected: Option<Version>,
         edit: AccountEdit,
     ) -> Result<Committed<Account>, Failure> {
         let (by, slug) = (by.clone(), slug.clone());
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &slug)?;
+            guards::preconditions(change, &by, &slug)?;
             let record = account_rows::read(change.tx, &slug)?;
             let record = record.ok_or_else(|| account_rows::unknown(&slug))?;
             let AccountRecord { account: before, last_change } = record;

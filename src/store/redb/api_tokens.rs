@@ -10,8 +10,8 @@ use crate::domain::{
     AccountSlug, Actor, ApiToken, ApiTokenId, Failure, Kind, MemberId, Timestamp, limits,
 };
 use crate::store::api_tokens::{Maker, NewApiToken};
-use crate::store::by::moved_on;
-use crate::store::{By, Committed, Page};
+use crate::store::preconditions::moved_on;
+use crate::store::{Committed, Page, Preconditions};
 
 impl Store {
     /// Makes a token.
@@ -21,13 +21,13 @@ impl Store {
     /// now than was checked; `Busy`, when the disk fails.
     pub async fn api_token_create(
         &self,
-        by: &By,
+        by: &Preconditions,
         new: NewApiToken,
     ) -> Result<Committed<ApiToken>, Failure> {
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
             let NewApiToken { token, maker } = new;
-            guards::by(change, &by, &token.account)?;
+            guards::preconditions(change, &by, &token.account)?;
             still_maker(change, &by, &token, maker)?;
             need_room(change, &token)?;
             api_token_rows::begin(change, &token)?;
@@ -85,13 +85,13 @@ impl Store {
     /// `NotFound` `unknown_token`; `Conflict` `moved_on`; `Busy`, when the disk fails.
     pub async fn api_token_revoke(
         &self,
-        by: &By,
+        by: &Preconditions,
         account: &AccountSlug,
         id: &ApiTokenId,
     ) -> Result<Committed<ApiToken>, Failure> {
         let (by, account, id) = (by.clone(), account.clone(), id.clone());
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &account)?;
+            guards::preconditions(change, &by, &account)?;
             let token = api_token_rows::read(change.tx, id.as_str())?
                 .filter(|token| token.account == account);
             let token = token.ok_or_else(unknown)?;
@@ -128,7 +128,7 @@ impl Store {
 /// The creator is the one that was checked, unchanged.
 fn still_maker(
     change: &mut Transition<'_>,
-    by: &By,
+    by: &Preconditions,
     token: &ApiToken,
     maker: Maker,
 ) -> Result<(), Fault> {

@@ -27,7 +27,7 @@ use crate::store::personal::Erasure;
 use crate::store::record::invites::CallRecord;
 use crate::store::record::letters::LetterRecord;
 use crate::store::record::{AuditHead, AuditHeader, Personal};
-use crate::store::{By, Committed};
+use crate::store::{Committed, Preconditions};
 
 /// The store's own chain.
 const STORE: &str = "";
@@ -43,7 +43,7 @@ impl Store {
     /// `Conflict` `not_removed`, or `moved_on`; `Busy`, when the disk fails.
     pub async fn member_erase(
         &self,
-        by: &By,
+        by: &Preconditions,
         account: &AccountSlug,
         id: &MemberId,
     ) -> Result<Committed<Erasure>, Failure> {
@@ -51,7 +51,7 @@ impl Store {
         let found = self.read(move |tx| search(tx, whom, now)).await?;
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &found.whom.account)?;
+            guards::preconditions(change, &by, &found.whom.account)?;
             if is_member(change, &found.whom)? {
                 return Err(not_removed().into());
             }

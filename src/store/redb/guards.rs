@@ -11,12 +11,16 @@ use super::transition::Transition;
 use super::{Fault, api_token_rows};
 use crate::domain::session::ended;
 use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, MemberId, Status, Version};
-use crate::store::By;
-use crate::store::by::moved_on;
+use crate::store::Preconditions;
+use crate::store::preconditions::moved_on;
 
 /// The acting member is active, in the account, and unchanged since the right was checked; an
 /// acting token has not ended either.
-pub(super) fn by(change: &Transition<'_>, by: &By, account: &AccountSlug) -> Result<(), Fault> {
+pub(super) fn preconditions(
+    change: &Transition<'_>,
+    by: &Preconditions,
+    account: &AccountSlug,
+) -> Result<(), Fault> {
     if let Actor::Token { id, member } = &by.actor
         && !api_token_rows::still_acts(change, id, member)?
     {
@@ -61,7 +65,7 @@ pub(super) fn acting(
 }
 
 /// Nobody may change the own role.
-pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), Fault> {
+pub(super) fn own_role(by: &Preconditions, before: &Member, after: &Member) -> Result<(), Fault> {
     if before.role == after.role || by.actor.member() != Some(&before.id) {
         return Ok(());
     }
@@ -79,7 +83,7 @@ pub(super) fn own_role(by: &By, before: &Member, after: &Member) -> Result<(), F
 /// The last active administrator stays one; `after` is `None` if the member is removed.
 pub(super) fn administrator_stays(
     change: &Transition<'_>,
-    by: &By,
+    by: &Preconditions,
     before: &Member,
     after: Option<&Member>,
 ) -> Result<(), Fault> {

@@ -18,13 +18,13 @@ use crate::domain::{
     AccountSlug, Actor, AuditEvent, Email, Failure, Fate, Generation, Invite, InviteId, KeyId,
     Kind, LetterKind, Member, MemberId, Status, Timestamp, TokenHash, Version, link,
 };
-use crate::store::by::moved_on;
 use crate::store::invites::{
     Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
 };
 use crate::store::letters::NewLetter;
+use crate::store::preconditions::moved_on;
 use crate::store::record::invites::{InviteRecord, InviteTokenRecord};
-use crate::store::{By, Committed};
+use crate::store::{Committed, Preconditions};
 
 impl Store {
     /// Makes an invite. A repeated call with the same idempotency key answers the invite that
@@ -36,12 +36,12 @@ impl Store {
     /// `too_many_invites`; `Busy`, when the disk fails.
     pub async fn invite_create(
         &self,
-        by: &By,
+        by: &Preconditions,
         new: NewInvite,
     ) -> Result<Committed<InviteView>, Failure> {
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &new.account)?;
+            guards::preconditions(change, &by, &new.account)?;
             account_rows::need(change.tx, &new.account)?;
             if let Some(made) = idempotency::repeated(change, &new)? {
                 return Ok(Ends::AsItWas(invite_rows::view(change.tx, made)?));
@@ -95,7 +95,7 @@ impl Store {
     /// `moved_on`; `TooMany` `too_many_invites`; `Busy`, when the disk fails.
     pub async fn invite_renew(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: InviteTarget<'_>,
         link: NewInviteLink,
     ) -> Result<Committed<InviteView>, Failure> {
@@ -118,7 +118,7 @@ impl Store {
     /// As [`Self::invite_renew`].
     pub async fn invite_edit(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: InviteTarget<'_>,
         edit: InviteEdit,
     ) -> Result<Committed<InviteView>, Failure> {
@@ -163,7 +163,7 @@ impl Store {
     /// As [`Self::invite_renew`].
     pub async fn invite_link_shown(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: InviteTarget<'_>,
         renewed: Option<NewInviteLink>,
     ) -> Result<Committed<InviteView>, Failure> {
@@ -194,7 +194,7 @@ impl Store {
     /// `moved_on`; `Busy`, when the disk fails.
     pub async fn invite_revoke(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: InviteTarget<'_>,
     ) -> Result<Committed<InviteView>, Failure> {
         self.change_invite(by, target, move |change, _, record| {
@@ -207,16 +207,20 @@ impl Store {
     /// A change of an open invite.
     async fn change_invite(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: InviteTarget<'_>,
-        work: impl FnOnce(&mut Transition<'_>, &By, InviteRecord) -> Result<Ends<Invite>, Fault>
+        work: impl FnOnce(
+            &mut Transition<'_>,
+            &Preconditions,
+            InviteRecord,
+        ) -> Result<Ends<Invite>, Fault>
         + Send
         + 'static,
     ) -> Result<Committed<InviteView>, Failure> {
         let by = by.clone();
         let (account, id, expected) = (target.account.clone(), target.id.clone(), target.expected);
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &account)?;
+            guards::preconditions(change, &by, &account)?;
             let record = invite_rows::read(change.tx, id.as_str())?
                 .filter(|record| record.invite.account == account)
                 .ok_or_else(|| unknown(&id))?;
@@ -313,7 +317,7 @@ impl Store {
 /// Creates an invite, within any transaction.
 pub(super) fn create(
     change: &mut Transition<'_>,
-    by: &By,
+    by: &Preconditions,
     new: NewInvite,
 ) -> Result<Invite, Fault> {
     make_way(change, &new.account, &new.email)?;
@@ -360,7 +364,7 @@ fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Re
 /// Changes the address of an invite. Another spelling of the same address has no conflict.
 fn readdress(
     change: &Transition<'_>,
-    by: &By,
+    by: &Preconditions,
     record: &mut InviteRecord,
     email: Email,
 ) -> Result<(), Fault> {

@@ -18,7 +18,7 @@ use crate::store::letters::NewLetter;
 use crate::store::links::{EmailConfirmed, NewLink};
 use crate::store::record::links::LinkRecord;
 use crate::store::two_step::StepUp;
-use crate::store::{By, Committed, Target};
+use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
     /// Makes a link to a new password; the member's older ones die.
@@ -28,7 +28,7 @@ impl Store {
     /// `Busy`, when the disk fails.
     pub async fn reset_begin(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
         new: NewLink,
     ) -> Result<Committed<Link>, Failure> {
@@ -36,7 +36,7 @@ impl Store {
         self.write(&by.actor.clone(), move |change| {
             // Before the caller is checked: a suspended member who asks for a reset is told so.
             let member = find_active(change, &target)?;
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             link_rows::end_some(change, &member.id, |purpose| {
                 *purpose == LinkPurpose::PasswordReset
             })?;

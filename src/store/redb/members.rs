@@ -19,7 +19,7 @@ use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Failure, Kind, Member, MemberId, Row,
     Status, limits,
 };
-use crate::store::{By, Committed, ImportPart, ImportRow, MemberEdit, Removal, Target};
+use crate::store::{Committed, ImportPart, ImportRow, MemberEdit, Preconditions, Removal, Target};
 
 impl Store {
     /// Makes an active member.
@@ -83,13 +83,13 @@ impl Store {
     /// `own_role`, `last_administrator`, or `moved_on`; `Busy`, when the disk fails.
     pub async fn member_edit(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             let before = member_rows::find(change, &target)?;
             let after = edited(&before, &edit);
             if after == before {
@@ -121,7 +121,7 @@ impl Store {
     /// or `moved_on`; `Busy`, when the disk fails.
     pub async fn member_suspend(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
         self.set_status(by, target, Status::Suspended).await
@@ -134,7 +134,7 @@ impl Store {
     /// `Busy`, when the disk fails.
     pub async fn member_restore(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
     ) -> Result<Committed<Member>, Failure> {
         self.set_status(by, target, Status::Active).await
@@ -142,13 +142,13 @@ impl Store {
 
     async fn set_status(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
         status: Status,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             let before = member_rows::find(change, &target)?;
             let (event, code) = match status {
                 Status::Suspended => (AuditEvent::UserSuspended, "already_suspended"),
@@ -183,12 +183,12 @@ impl Store {
     /// `Busy`, when the disk fails.
     pub async fn member_remove(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
     ) -> Result<Committed<Removal>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             let member = member_rows::find(change, &target)?;
             guards::administrator_stays(change, &by, &member, None)?;
             MemberTables::open(change)?.remove(change, &member)?;

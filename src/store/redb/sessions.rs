@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::store::sessions::{Credential, PasswordChange, SignIn, Which};
 use crate::store::two_step::Checked;
-use crate::store::{By, Committed, Target};
+use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
     /// A member's password; `None` for who has none yet.
@@ -80,13 +80,13 @@ impl Store {
     /// `moved_on`; `Busy`, when the disk fails.
     pub async fn sessions_end(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
         which: Which,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             let member = member_rows::find(change, &target)?;
             let mut ending = session_rows::of_member(change.tx, &member.id)?;
             ending.retain(|session| match &which {

@@ -20,11 +20,11 @@ use crate::domain::{
     AccountSlug, Actor, AuditEvent, Factors, Failure, Kind, Member, MemberId, Row, Sealed, Session,
     Timestamp, TokenHash, limits,
 };
-use crate::store::by::moved_on;
 use crate::store::letters::NewLetter;
+use crate::store::preconditions::moved_on;
 use crate::store::record::two_step::decode_factors;
 use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
-use crate::store::{By, Committed, Target};
+use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
     /// A member's second factors; none at all for who never set one up.
@@ -185,14 +185,14 @@ impl Store {
     /// `own_factor`, `not_set_up`, `moved_on`; `Busy`.
     pub async fn two_step_reset(
         &self,
-        by: &By,
+        by: &Preconditions,
         target: Target<'_>,
         shown: Option<StepUp>,
         letter: Option<NewLetter>,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::by(change, &by, &target.account)?;
+            guards::preconditions(change, &by, &target.account)?;
             let member = member_rows::find(change, &target)?;
             if let Some(actor) = by.actor.member() {
                 if *actor == member.id {

@@ -6,9 +6,9 @@ use kwic_team::domain::{
     Actor, ApiToken, Kind, Loaded, Member, Row, SessionLimits, Status, Timestamp, limits,
 };
 use kwic_team::store::api_tokens::{Maker, NewApiToken};
-use kwic_team::store::by::MOVED_ON;
+use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::two_step::{Checked, Proof, StepUp};
-use kwic_team::store::{By, MemberEdit, Store};
+use kwic_team::store::{MemberEdit, Preconditions, Store};
 
 use super::stage::{
     BY, DAY, MINUTE, Stage, by, hash, id, refused, role, sealed, shown, to_role, token_id,
@@ -36,9 +36,9 @@ async fn made(stage: &Stage, member: &Member, name: &str, as_role: &str) -> ApiT
     stage.store.api_token_create(&by(member), new).await.unwrap().value
 }
 
-fn as_token(token: &ApiToken, member: &Member) -> By {
+fn as_token(token: &ApiToken, member: &Member) -> Preconditions {
     let actor = Actor::Token { id: token.id.clone(), member: member.id.clone() };
-    By { actor, ..by(member) }
+    Preconditions { actor, ..by(member) }
 }
 
 async fn names(stage: &Stage) -> Vec<String> {
@@ -155,12 +155,12 @@ async fn a_maker_with_another_role_keeps_what_that_one_gives(stage: Stage) {
 async fn who_acts_by_a_token_that_ended_changes_nothing(stage: Stage) {
     let (anna, bert) = (stage.join("anna").await, stage.join("bert").await);
     let token = made(&stage, &anna, "t", "operator").await;
-    let suspend = |as_whom: By| {
+    let suspend = |as_whom: Preconditions| {
         let (store, target) = (&stage.store, stage.target(&bert.id));
         async move { store.member_suspend(&as_whom, target).await.map(|_| ()) }
     };
     let other = Actor::Token { id: token.id.clone(), member: bert.id.clone() };
-    let other = By { actor: other, ..by(&bert) };
+    let other = Preconditions { actor: other, ..by(&bert) };
     assert_eq!(refused(suspend(other).await), MOVED, "of another maker");
     stage.store.api_token_revoke(&BY, &stage.acme, &token.id).await.unwrap();
     assert_eq!(refused(suspend(as_token(&token, &anna)).await), MOVED, "revoked");

@@ -6,10 +6,10 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Actor, DeliveryState, Fate, InviteState, Kind, Member, MemberId, Row, Status, Version,
 };
-use kwic_team::store::by::MOVED_ON;
 use kwic_team::store::invites::{InviteEdit, InviteFilter};
+use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::Which;
-use kwic_team::store::{AccountEdit, By, ImportRow, MemberEdit, Store};
+use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions, Store};
 
 use super::stage::{
     ACTOR, BY, Stage, address, by, hash, id, invite_id, member, name, refused, role, slug,
@@ -33,7 +33,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
 }
 
 /// Every change that somebody makes by a right, tried; the codes that it was refused with.
-async fn tried(stage: &Stage, by: &By) -> Vec<(Kind, &'static str)> {
+async fn tried(stage: &Stage, by: &Preconditions) -> Vec<(Kind, &'static str)> {
     let (store, bert, bo) = (&stage.store, id("bert"), invite_id("bo"));
     let (acme, member, invite) = (&stage.acme, stage.target(&bert), stage.invite_target(&bo));
     let named = MemberEdit { first_name: Some(name("X")), ..MemberEdit::default() };
@@ -71,8 +71,8 @@ async fn whoever_acts_is_still_who_was_judged(stage: Stage) {
     stage.store.member_edit(&BY, stage.target(&anna.id), edit).await.unwrap();
     stage.told();
     let before = stage.revision().await;
-    let no_version = By { version: None, ..by(&suspended) };
-    let nobodys_version = By { version: Some(Version::FIRST), ..BY.clone() };
+    let no_version = Preconditions { version: None, ..by(&suspended) };
+    let nobodys_version = Preconditions { version: Some(Version::FIRST), ..BY.clone() };
     let cases = [
         ("an older version", older),
         ("somebody who is gone", by(&gone)),
@@ -94,7 +94,7 @@ async fn whoever_acts_is_still_who_was_judged(stage: Stage) {
 }
 
 /// Tries to take the only administrator away on every path; the codes.
-async fn ended(stage: &Stage, by: &By, id: &MemberId) -> Vec<(Kind, &'static str)> {
+async fn ended(stage: &Stage, by: &Preconditions, id: &MemberId) -> Vec<(Kind, &'static str)> {
     let (store, target) = (&stage.store, stage.target(id));
     vec![
         refused(store.member_remove(by, target).await),
@@ -116,7 +116,7 @@ async fn the_last_administrator_stays(stage: Stage) {
     stage.store.member_suspend(&chief, stage.target(&idle.id)).await.unwrap();
     let before = stage.revision().await;
     assert_eq!(ended(&stage, &chief, &anna.id).await, [LAST; 3]);
-    let herself = By { administering: chief.administering.clone(), ..by(&anna) };
+    let herself = Preconditions { administering: chief.administering.clone(), ..by(&anna) };
     assert_eq!(
         refused(stage.store.member_remove(&herself, stage.target(&anna.id)).await),
         LAST,
@@ -168,7 +168,7 @@ async fn two_administrators_who_end_each_other_leave_one(stage: Stage) {
     let (anna, bert) =
         (stage.create_as("anna", "chief").await, stage.create_as("bert", "chief").await);
     let administering: BTreeSet<_> = [role("chief")].into();
-    let by = |member: &Member| By { administering: administering.clone(), ..by(member) };
+    let by = |member: &Member| Preconditions { administering: administering.clone(), ..by(member) };
     let (of_anna, of_bert) = (by(&anna), by(&bert));
     let one = stage.store.member_edit(&of_anna, stage.target(&bert.id), to_role("viewer"));
     let other = stage.store.member_edit(&of_bert, stage.target(&anna.id), to_role("viewer"));
@@ -181,7 +181,7 @@ async fn two_administrators_who_end_each_other_leave_one(stage: Stage) {
 
 async fn nobody_changes_the_own_role(stage: Stage) {
     let anna = stage.create("anna").await;
-    let herself = [by(&anna), By::actor(Actor::Member(anna.id.clone()))];
+    let herself = [by(&anna), Preconditions::actor(Actor::Member(anna.id.clone()))];
     for by in &herself {
         let raised = stage.store.member_edit(by, stage.target(&anna.id), to_role("chief")).await;
         assert_eq!(refused(raised), (Kind::Conflict, "own_role"));

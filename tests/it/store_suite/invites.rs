@@ -5,11 +5,11 @@ use kwic_team::domain::{
     Actor, DeliveryState, Digest, Fate, Generation, InviteState, Kind, LetterKind, Member, Row,
     Timestamp, Version,
 };
-use kwic_team::store::by::MOVED_ON;
 use kwic_team::store::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, NewInvite, NewInviteLink,
 };
-use kwic_team::store::{By, ImportRow, MemberEdit, Store};
+use kwic_team::store::preconditions::MOVED_ON;
+use kwic_team::store::{ImportRow, MemberEdit, Preconditions, Store};
 
 use super::stage::{
     BY, DAY, HOUR, LIFETIME, MINUTE, NOW, Stage, address, by, email, hash, id, invite_id, key,
@@ -250,7 +250,7 @@ async fn one_inviter_and_one_account_send_so_many(stage: Stage) {
     let anna = stage.create("anna").await;
     let bert = stage.create("bert").await;
     let carl = stage.create("carl").await;
-    let send = |by: By, name: String| {
+    let send = |by: Preconditions, name: String| {
         let (store, new) = (stage.store.clone(), stage.new_invite(&name));
         async move { store.invite_create(&by, new).await }
     };

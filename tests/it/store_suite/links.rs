@@ -3,7 +3,7 @@
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, EmailEnd, Kind, LetterKind, MemberId, Row};
 use kwic_team::store::links::EmailConfirmed;
-use kwic_team::store::{By, Store};
+use kwic_team::store::{Preconditions, Store};
 
 use super::stage::{
     BY, HOUR, NOW, Stage, address, email, hash, id, link_id, password, refused, shown,
@@ -50,7 +50,7 @@ async fn a_link_to_a_new_password_opens_once(stage: Stage) {
     let late = store.reset_end(hash("late"), password("x"), None).await;
     assert_eq!(refused(late), (Kind::Gone, "link_expired"));
     store.member_suspend(&BY, target).await.unwrap();
-    for by in [BY.clone(), By::actor(Actor::Member(anna.id.clone()))] {
+    for by in [BY.clone(), Preconditions::actor(Actor::Member(anna.id.clone()))] {
         let asleep = store.reset_begin(&by, target, stage.link("asleep")).await;
         assert_eq!(refused(asleep), (Kind::Conflict, "suspended_member"));
     }

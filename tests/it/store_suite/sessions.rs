@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Kind, Row, Session, SessionLimits, Status};
-use kwic_team::store::by::MOVED_ON;
+use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
 use kwic_team::store::two_step::Checked;
 use kwic_team::store::{Store, feed::Loaded};

@@ -20,12 +20,14 @@ use kwic_team::store::links::NewLink;
 use kwic_team::store::passkeys::NewPasskey;
 use kwic_team::store::sessions::SignIn;
 use kwic_team::store::two_step::{Checked, Confirmed, Proof, StepUp, Through};
-use kwic_team::store::{AuditFilter, By, ImportPart, ImportRow, MemberEdit, Store, Target};
+use kwic_team::store::{
+    AuditFilter, ImportPart, ImportRow, MemberEdit, Preconditions, Store, Target,
+};
 use tokio::sync::mpsc;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_764_000_000_000);
 pub(crate) const ACTOR: Actor = Actor::Sidecar { uid: 7 };
-pub(crate) static BY: By = By::actor(ACTOR);
+pub(crate) static BY: Preconditions = Preconditions::actor(ACTOR);
 pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
@@ -98,13 +100,13 @@ pub(crate) fn to_address(text: &str) -> MemberEdit {
 }
 
 /// By the operator of the sidecar, where these roles administer.
-pub(crate) fn where_administer(roles: &[&str]) -> By {
-    By { administering: roles.iter().map(|text| role(text)).collect(), ..BY.clone() }
+pub(crate) fn where_administer(roles: &[&str]) -> Preconditions {
+    Preconditions { administering: roles.iter().map(|text| role(text)).collect(), ..BY.clone() }
 }
 
 /// By a member, with the current version.
-pub(crate) fn by(member: &Member) -> By {
-    By {
+pub(crate) fn by(member: &Member) -> Preconditions {
+    Preconditions {
         actor: Actor::Member(member.id.clone()),
         version: Some(member.version),
         administering: BTreeSet::new(),
@@ -246,7 +248,7 @@ impl Stage {
         }
     }
 
-    pub(crate) async fn invite_by(&self, by: &By, name: &str) -> InviteView {
+    pub(crate) async fn invite_by(&self, by: &Preconditions, name: &str) -> InviteView {
         self.store.invite_create(by, self.new_invite(name)).await.unwrap().value
     }
 

@@ -3,7 +3,7 @@
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Kind, Member, Row, limits};
-use kwic_team::store::by::MOVED_ON;
+use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::{PasswordChange, SignIn};
 use kwic_team::store::two_step::{Checked, Confirmed, Resealed, StepUp, Through};
 use kwic_team::store::{AccountEdit, Store};

@@ -10,9 +10,9 @@ use crate::domain::{Actor, Failure, Kind, RoleId, Version};
 /// The code of a refusal that can be resolved by checking the right again.
 pub const MOVED_ON: &str = "moved_on";
 
-/// The actor of a change, with the preconditions.
+/// The actor of a change, and what must still hold of the actor and of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
+pub struct Preconditions {
     /// The actor, for the audit log. A member who acts by a right must still be active.
     pub actor: Actor,
     /// The version of the actor's record that was checked; `None` if the right does not depend on a
@@ -23,7 +23,7 @@ pub struct By {
     pub administering: BTreeSet<RoleId>,
 }
 
-impl By {
+impl Preconditions {
     /// For an actor without a role, if no role administers.
     #[must_use]
     pub const fn actor(actor: Actor) -> Self {
