@@ -137,9 +137,10 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     let mut tally = Tally::new(app.clock.now());
     let administering = app.policies.load().administering().clone();
-    // An account that nobody has joined waits for its first member.
+    // An account that nobody has joined waits for its first member. Where the policies let no role
+    // administer whatever the attributes are, members may still administer by their attributes.
     let anybody = app.store.members(permit.account(), &MemberFilter::default(), None, 1).await?;
-    tally.has_members = !anybody.items.is_empty();
+    tally.wants_administrator = !anybody.items.is_empty() && !administering.is_empty();
     let filter = MemberFilter { status: Some(Status::Active), ..MemberFilter::default() };
     let mut after = None;
     loop {
@@ -159,8 +160,8 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
 /// The members found so far, by kind.
 struct Tally {
     now: Timestamp,
-    /// Whether the account has any member, active or not.
-    has_members: bool,
+    /// Whether the account should have an administrator.
+    wants_administrator: bool,
     /// How many active members administer it.
     administrators: usize,
     found: [(FindingKind, Vec<Seen>, usize); FindingKind::ALL.len()],
@@ -169,7 +170,7 @@ struct Tally {
 impl Tally {
     fn new(now: Timestamp) -> Self {
         let found = FindingKind::ALL.map(|kind| (kind, Vec::new(), 0));
-        Self { now, has_members: false, administrators: 0, found }
+        Self { now, wants_administrator: false, administrators: 0, found }
     }
 
     fn take(&mut self, seen: &Seen, administers: bool) {
@@ -209,7 +210,7 @@ impl Tally {
     }
 
     fn findings(self) -> Vec<Finding> {
-        let nobody = self.has_members && self.administrators == 0;
+        let nobody = self.wants_administrator && self.administrators == 0;
         let is_one = |kind, count| match kind {
             FindingKind::OneAdministrator => count == 1,
             FindingKind::NoAdministrator => nobody,
@@ -285,8 +286,8 @@ mod tests {
 
     #[test]
     fn an_account_whose_members_cannot_administer_it_is_found_and_an_empty_one_is_not() {
-        let found = |has_members, people: &[(Seen, bool)]| -> Vec<&'static str> {
-            let mut tally = Tally { has_members, ..Tally::new(NOW) };
+        let found = |wants_administrator, people: &[(Seen, bool)]| -> Vec<&'static str> {
+            let mut tally = Tally { wants_administrator, ..Tally::new(NOW) };
             people.iter().for_each(|(seen, administers)| tally.take(seen, *administers));
             tally.findings().iter().map(|found| found.kind.as_str()).collect()
         };
