@@ -75,10 +75,11 @@ fn mail(kind: &str) -> &str {
 /// A time that the log writes in seconds.
 fn lifetime(text: &str) -> Option<String> {
     let seconds: u64 = text.strip_suffix(" s")?.parse().ok()?;
-    let hours = (seconds % 3_600 == 0).then_some(seconds / 3_600)?;
-    Some(match hours % 24 {
-        0 => counted(hours / 24, "day", "days"),
-        _ => counted(hours, "hour", "hours"),
+    let hours = seconds.is_multiple_of(3_600).then_some(seconds / 3_600)?;
+    Some(if hours.is_multiple_of(24) {
+        counted(hours / 24, "day", "days")
+    } else {
+        counted(hours, "hour", "hours")
     })
 }
 
