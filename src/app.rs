@@ -267,7 +267,7 @@ pub struct App {
     pub policies_unkept: AtomicBool,
     /// How many secrets of second factors no key opens, as far as the start or the last check saw.
     pub secrets_without_key: AtomicUsize,
-    /// The files of the sockets that are served.
+    /// The files of the unix sockets that are served.
     sockets: std::sync::Mutex<Vec<Weak<SocketFile>>>,
     /// Which long-running tasks have panicked.
     pub tasks: Tasks,

@@ -305,7 +305,7 @@ impl Backup {
         Timestamp(self.manifest.taken_ms)
     }
 
-    /// The revision that it holds.
+    /// The revision of the store in it.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         Revision(self.manifest.revision)

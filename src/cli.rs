@@ -151,7 +151,7 @@ struct Global {
     /// Print JSON: one document, or one line per item; errors as a document on standard error
     #[arg(long, global = true)]
     json: bool,
-    /// How long the command may wait in all, for the sidecar and for files that are pipes; without it 30 for each answer, and 600 for what takes long by its nature
+    /// How long the command may wait in total, for the sidecar and for files that are pipes; by default 30 for each answer, and 600 for long operations such as a reload, a backup or an import
     #[arg(long, global = true, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: Option<u64>,
     /// The same, counted.

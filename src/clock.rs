@@ -49,7 +49,7 @@ impl Clock {
         Timestamp(self.now().0.saturating_add(by))
     }
 
-    /// Moves a fixed clock, or one that is late; the machine's clock is nobody's to move.
+    /// Advances a fixed clock, or one that is behind; the system clock cannot be changed.
     pub fn advance_ms(&self, by_ms: i64) {
         match self {
             Self::System => {}

@@ -372,7 +372,7 @@ fn check(config: &Config, settings: &mut Settings) {
     if !config.console.listen.ip().is_loopback() && config.console.trusted_proxies.is_empty() {
         settings.fault_of(
             "console.listen",
-            "is beyond loopback without TLS: put a proxy in front, and name it in `console.trusted_proxies`",
+            "is not a loopback address and has no TLS: put a proxy in front, and name it in `console.trusted_proxies`",
         );
     }
     if config.sessions.idle > config.sessions.absolute {

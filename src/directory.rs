@@ -144,7 +144,7 @@ pub struct ApiTokenView {
     pub account: AccountSlug,
     /// When it was made.
     pub created: Timestamp,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires: Timestamp,
 }
 

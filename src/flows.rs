@@ -1,9 +1,9 @@
 //! The use cases: everything that a service, an administrator or the operator of the sidecar can
 //! do.
 //!
-//! The only floor where engine, directory and store meet. A mutating flow takes a permit by
-//! value, runs one transition, and answers once decisions see the change. No flow knows a socket
-//! or a status code.
+//! The only layer where engine, directory, store and mail meet. A flow that changes something takes
+//! a permit by value, runs one transaction, and returns once decisions see the change. Flows know
+//! nothing of sockets and status codes.
 //!
 //! A flow uses only what is below it in this list, or beside it without a circle:
 //!

@@ -26,7 +26,7 @@ use look::Look;
 
 pub use shipped::shipped;
 
-/// How often the folder is looked at.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A large folder is polled less often, so that polling takes at most a fiftieth of a core.
 const REST_FACTOR: u32 = 50;
@@ -40,7 +40,7 @@ const READ_TRIES: usize = 5;
 
 const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible characters, and is not loaded: rename it, or move it out of the policy folder";
 
-/// Reads a whole folder: its files and those one folder down. Hidden files are passed over.
+/// Reads a whole folder: its files and those one level down. Hidden files are skipped.
 ///
 /// # Errors
 /// `PoliciesRefused`, when the folder or a file in it is not there, may not be read, is no regular file,

@@ -45,7 +45,7 @@ use crate::telemetry::log::{self, LogFormat, say};
 const DECISIONS_DRAIN_MS_MAX: u64 = 2_000;
 /// How long the end waits for the store: for what still reads or writes it, and until it is closed.
 const CLOSE_MS_MAX: u64 = 5_000;
-/// The permissions of `admin.sock`: its owner is its operator.
+/// The permissions of `admin.sock`: its owner is the operator.
 const ADMIN_MODE: u32 = 0o600;
 /// How often the files of sockets are checked.
 const SOCKET_LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -262,8 +262,8 @@ pub fn check(config: &Config) -> Result<String, Failure> {
     ))
 }
 
-/// The threads that answer decisions, and do nothing else: no page that is made, no letter that is
-/// sent and no change that is written stands before a decision in a queue of theirs.
+/// The threads that answer decisions, and do nothing else: no page, no mail and no change is queued
+/// before a decision.
 struct Decisions(Option<Runtime>, Handle);
 
 impl Decisions {
@@ -284,8 +284,8 @@ impl Decisions {
         Server::new(bounds)
     }
 
-    /// Opens everything here, where nothing is asked yet: on a busy host, threads that stand behind
-    /// others would put the start off.
+    /// Opens the store on these threads, which are idle at that time: on a busy host, threads of
+    /// lower priority would delay the start.
     async fn open(
         &self,
         config: Config,
@@ -295,7 +295,7 @@ impl Decisions {
     ) -> Result<Opened, Failure> {
         let opening = async move { open(config, demo, &console, &store).await };
         let opened = self.1.spawn(opening).await;
-        opened.map_err(|fault| Failure::internal(format!("cannot begin: {fault}")))?
+        opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
     }
 
     /// Binds a socket whose readiness is reported to these threads.
@@ -510,8 +510,8 @@ async fn tell_made_ahead(store: &Store) {
     }
 }
 
-/// What a disk refuses that is full, or lets nothing be written, is done by a later start: decisions
-/// need not wait for it. The store tells of the fault.
+/// Ignores a failure because of a full or read-only disk: a later start will do it. Decisions do
+/// not have to wait for it, and the store reports the fault.
 fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match done {
         Ok(done) => Ok(Some(done)),
@@ -599,7 +599,7 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// What the sidecar is, and where it listens.
+/// Logs the version and the addresses.
 fn announce(app: &App, places: &[(&str, String)]) {
     say(concat!("kwic-team ", env!("CARGO_PKG_VERSION")));
     for (what, place) in places {

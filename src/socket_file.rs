@@ -13,7 +13,7 @@ use std::time::Duration;
 /// So long a socket may have the name that it is made under, if its maker lives.
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 
-/// The name that a socket has until its mode is set.
+/// The temporary name of a socket until its mode is set.
 #[must_use]
 pub fn draft(path: &Path) -> PathBuf {
     let mut new = path.as_os_str().to_owned();

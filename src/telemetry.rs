@@ -436,7 +436,7 @@ pub fn tasks_panicked(count: usize) -> String {
     out
 }
 
-/// How many secrets of second factors no key opens.
+/// The number of second-factor secrets that no key decrypts.
 #[must_use]
 pub fn secrets_without_key(count: usize) -> String {
     let mut out = String::new();

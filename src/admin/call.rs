@@ -168,7 +168,7 @@ impl Call<'_> {
         Form::read(self.request, most).await
     }
 
-    /// Where the call comes from.
+    /// The client address of the call.
     pub(super) fn from(&self) -> ClientInfo {
         browser::client(self.app, self.request)
     }

@@ -1,6 +1,7 @@
 //! The table of calls: method and path, who may make each, what body it takes.
 //!
-//! Dispatch, `Allow` and the `OpenAPI` document read the one table, so that they cannot differ.
+//! Dispatch, `Allow` headers and the `OpenAPI` document all read this one table, so that they
+//! cannot differ.
 //! Which function answers each call is in `handlers`.
 
 use crate::http::Method;

@@ -71,7 +71,7 @@ impl Form {
         self.given.iter().any(|(given, _)| given == name)
     }
 
-    /// A text that may be left out.
+    /// An optional string.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,

@@ -85,7 +85,7 @@ pub(super) enum Done {
     Ended(Committed<u64>),
 }
 
-/// What became of one of several.
+/// The result for one of several.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -85,7 +85,7 @@ impl Who {
             let holder = token_auth::authenticate(app, secret);
             return holder.map(Self::Program).ok_or_else(api_token::ended);
         }
-        // A product may send a bearer token of its own beside the cookie.
+        // A product may send its own bearer token beside the cookie.
         let known = |token| session_auth::authenticate(app, token);
         let by_cookie = || request.cookie(session_auth::COOKIE).and_then(known);
         let signed_in = bearer.and_then(known).or_else(by_cookie);

@@ -27,7 +27,7 @@ struct Ready<'r> {
     /// How many secrets of second factors no key opens; there only where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets_without_key: Option<usize>,
-    /// How long a reload has been running, once that is long.
+    /// How long a reload has been running, if that is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     reload_running_seconds: Option<i64>,
     revision: u64,
@@ -162,7 +162,7 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         empty_accounts: Vec<String>,
         /// How many invites, links, sessions and API tokens a clock that was ahead has made.
         made_ahead: u64,
-        /// What was erased may still lie in the store's file.
+        /// Erased data may still be in the store's file.
         erased_left: bool,
         /// Why the last start could not rewrite the file.
         erased_fault: Option<String>,

@@ -25,7 +25,7 @@ const STORE_BEGINS: &[u8] = b"redb\x1a\n\xa9\r\n";
 /// The beginning of the name that the file of an import has for a moment, before sixteen hexadecimal
 /// digits. Nothing is written to it while it has one.
 const IMPORT: &str = "import-";
-/// So many names of a folder are looked at.
+/// The maximum number of names of a folder that are examined.
 const NAMES_MAX: usize = 10_000;
 
 /// A running backup: its folder is locked, and noted in the data folder.
@@ -103,8 +103,7 @@ fn second_names(store: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether this is what a restore lays beside what it replaces: a store, or a folder of keys and
-/// nothing else.
+/// Whether this is a file that a restore prepares: a store, or a folder with keys only.
 #[must_use]
 pub fn is_of_restore(path: &Path) -> bool {
     let is_store = || {
@@ -209,7 +208,7 @@ fn is_import(path: &Path) -> bool {
         && fs::symlink_metadata(path).is_ok_and(|meta| meta.len() == 0)
 }
 
-/// Such as `link-2.new`: a key that was not written to its end.
+/// Such as `link-2.new`: an incompletely written key.
 fn is_new_key(path: &Path) -> bool {
     let stem = name_of(path).strip_suffix(".new").and_then(|stem| stem.split_once('-'));
     stem.is_some_and(|(kind, number)| {

@@ -18,7 +18,7 @@ const NOTE: &str = "restore.pending";
 const RESTORING: &str = "restoring";
 /// How the ending of what a restore keeps begins; the time follows.
 pub const KEPT: &str = "before-restore-";
-/// More than any ending has.
+/// More than any suffix has.
 const NOTE_BYTES_MAX: u64 = 100;
 
 /// The path of the replacement of a file or folder: beside it, on the same disk.

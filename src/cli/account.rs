@@ -31,10 +31,10 @@ pub(super) enum AccountCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
-    /// Its name in addresses and commands: `a-z`, `0-9` and `-`
+    /// Its short name in URLs and commands: `a-z`, `0-9` and `-`
     #[arg(long, value_parser = filled)]
     slug: String,
-    /// Its name for people
+    /// Its display name
     #[arg(long, value_parser = filled)]
     name: String,
     /// The first administrator's address
@@ -46,7 +46,7 @@ pub(super) struct CreateArgs {
     /// The first administrator's last name; omit it for a person with one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
-    /// The first administrator's role, where several administer
+    /// The first administrator's role; needed if several roles administer
     #[arg(long, requires = "email", value_parser = filled)]
     role: Option<String>,
 }
@@ -55,10 +55,10 @@ pub(super) struct CreateArgs {
 pub(super) struct EditArgs {
     #[command(flatten)]
     account: Account,
-    /// The new name for people
+    /// The new display name
     #[arg(long, value_parser = filled)]
     name: Option<String>,
-    /// How long invites may be accepted, in whole hours, such as `72h`
+    /// When invites expire, in whole hours, such as `72h`
     #[arg(long, value_name = "TIME", value_parser = invite_hours)]
     invite_lifetime: Option<u64>,
     /// Whether two-step verification is required to sign in

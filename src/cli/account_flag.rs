@@ -8,7 +8,7 @@ use super::values::filled;
 /// Which account a command is about.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Account {
-    /// The account; may be left out while there is only one
+    /// The account; optional while there is only one
     #[arg(long, value_name = "SLUG", value_parser = filled)]
     account: Option<String>,
 }

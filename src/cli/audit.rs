@@ -16,7 +16,7 @@ pub(super) enum AuditCommand {
     /// List the entries of an account, oldest first
     #[command(after_help = "Example: kwic-team audit list --member m42 --event user_deleted")]
     List {
-        /// The account; may be left out while there is only one
+        /// The account; optional while there is only one
         #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
         /// The store's own entries: accounts, policies and restores
@@ -184,10 +184,10 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
     list.end()
 }
 
-/// A head that was kept may have been built upon since: then some entry carries it.
+/// An earlier head is in the middle of the chain now: then some entry has it.
 fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -> Outcome {
     if carrier(remote, chains, expect)?.is_some() {
-        output::complain("the chain holds, and was built upon what was expected");
+        output::complain("the chain is intact and contains the expected head");
         return Ok(Exit::Ok);
     }
     if !matches!(wanted, Chain::Any) {

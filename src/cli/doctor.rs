@@ -305,7 +305,7 @@ fn made_ahead(count: u64) -> Option<Line> {
     })
 }
 
-/// That what was erased may still lie in the store's file, and why the last start has not changed that.
+/// That erased data may still be in the store's file, and why the last start has not removed it.
 fn erased_left(fault: &str) -> Line {
     let what = "erased data may still be in the store's file";
     match fault.is_empty() {

@@ -29,7 +29,7 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// The body of the call; a usage error where nothing is to change.
+    /// The body of the call; a usage error if nothing changes.
     pub(super) fn changes(self, remote: &Remote) -> Result<Json, Stop> {
         let role = self.role.map(|role| role::named(remote, role)).transpose()?;
         let given = [

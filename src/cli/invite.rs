@@ -21,7 +21,7 @@ use crate::flows::import::Row;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
-    /// The invite's id, else the address
+    /// The invite's id or address
     #[arg(value_parser = filled)]
     invite: String,
     #[command(flatten)]

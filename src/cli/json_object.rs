@@ -15,7 +15,7 @@ use crate::domain::typed;
 /// # Errors
 /// A usage error that names the flag.
 pub(super) fn read(flag: &str, text: &str) -> Result<Map<String, Json>, Stop> {
-    // A byte order mark comes along where a file was pasted.
+    // A pasted file may have a byte order mark.
     match serde_json::from_slice(typed::unmarked(text.as_bytes())) {
         Ok(Once(Json::Object(object))) => Ok(object),
         Ok(_) => Err(Stop::usage(format!("{flag} must be a JSON object"))),

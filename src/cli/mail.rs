@@ -19,7 +19,7 @@ pub(super) enum MailCommand {
     /// Send one mail and report each step; exits 1 if a step fails
     #[command(after_help = "Example: kwic-team mail test ann@example.org")]
     Test {
-        /// Where to
+        /// The address to send it to
         #[arg(value_parser = filled)]
         address: String,
         #[command(flatten)]

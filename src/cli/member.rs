@@ -24,7 +24,7 @@ const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "s
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
-    /// The member's id, else the address
+    /// The member's id or address
     #[arg(value_parser = filled)]
     member: String,
     #[command(flatten)]
@@ -121,7 +121,7 @@ pub(super) enum MemberCommand {
         after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
     Export {
-        /// The id, else the address, of the one member whose data is wanted, as JSON
+        /// Export all data of this one member, as JSON; an id or an address
         #[arg(value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
@@ -419,7 +419,7 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
     if id.contains('@') {
         return Err(takes_id(remote, account, id));
     }
-    yes.or_ask(&format!("erase what is personal of the removed member `{id}` for good?"))?;
+    yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
     let erased = remote.json(&Call::new("POST", path)).map_err(|mut stop| {
         if stop.code == "unknown_member" {
@@ -484,7 +484,7 @@ fn takes_id(remote: &Remote, account: &Account, address: &str) -> Stop {
     })
 }
 
-/// How many members a finding names on one line.
+/// The maximum number of members in a line of a finding.
 const NAMED_MAX: usize = 5;
 
 fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {

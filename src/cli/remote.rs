@@ -322,7 +322,7 @@ impl Remote {
             let place = self.socket.display();
             Stop::failure(match fault.kind() {
                 _ if self.is_no_socket() => format!(
-                    "`{place}` is no socket: move it away; a sidecar that runs makes its own there within seconds"
+                    "`{place}` is not a socket: move it away; a running sidecar recreates its own there within seconds"
                 ),
                 kind if no_one(kind) => format!(
                     "no sidecar answers at `{place}` ({}): give --data of the one that runs, or start one with `kwic-team serve`",

@@ -19,16 +19,16 @@ pub(super) enum TokenCommand {
         after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be allowed to give the role."
     )]
     Create {
-        /// What it is for
+        /// A name that says what it is for
         #[arg(value_parser = filled)]
         name: String,
-        /// The id, else the address, of the member it acts as
+        /// The member it acts as, by id or address
         #[arg(long, value_parser = filled)]
         member: String,
-        /// What it may do
+        /// The role it acts with
         #[arg(long, value_parser = filled)]
         role: String,
-        /// For how many days, at most 365
+        /// Days until it expires, at most 365
         #[arg(long, value_parser = token_days)]
         days: u64,
         #[command(flatten)]
@@ -46,7 +46,7 @@ pub(super) enum TokenCommand {
     /// Revoke an API token: it stops working
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
     Revoke {
-        /// The id, or the name where only one token has it
+        /// The id, or the name if only one token has it
         #[arg(value_name = "TOKEN", value_parser = filled)]
         token: String,
         #[command(flatten)]

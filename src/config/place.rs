@@ -55,7 +55,7 @@ fn permit(path: &Path) -> String {
     }
 }
 
-/// What to do about a fault of the system, where that is known. Names no path.
+/// The remedy for an I/O error, if it is known. Names no path.
 #[must_use]
 pub fn remedy(fault: &io::Error) -> Option<&'static str> {
     /// Too many open files, in this process and on the machine (`errno(3)`).

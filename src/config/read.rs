@@ -331,7 +331,7 @@ fn wanted(key: &Key) -> String {
         Takes::Bool => "must be `true` or `false`".to_owned(),
         Takes::Number(least, most) => format!("must be a whole number from {least} to {most}"),
         Takes::Text | Takes::Path => "must be text in quotes".to_owned(),
-        Takes::List => "must be a list of texts, such as `[\"a\", \"b\"]`".to_owned(),
+        Takes::List => "must be a list of strings, such as `[\"a\", \"b\"]`".to_owned(),
         Takes::Word([word]) => format!("must be `{word}`"),
         Takes::Word(words) => format!("must be one of `{}`", words.join("`, `")),
         Takes::Duration => "must be a time such as `\"72h\"`, `\"30m\"` or `\"15s\"`".to_owned(),

@@ -23,7 +23,7 @@ use crate::store::{AuditFilter, Page};
 /// Entries on a page.
 const PAGE: usize = 50;
 
-/// One entry.
+/// One entry in words.
 struct Told {
     sentence: Vec<Piece>,
     when: When,

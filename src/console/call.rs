@@ -25,7 +25,7 @@ pub(super) struct Call<'r> {
 }
 
 impl Call<'_> {
-    /// Where it comes from.
+    /// The client address.
     pub(super) fn from(&self) -> ClientInfo {
         browser::client(self.app, self.request)
     }
@@ -35,7 +35,7 @@ impl Call<'_> {
         self.app.mailer.sends()
     }
 
-    /// Whoever is signed in.
+    /// The signed-in member.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Busy`.

@@ -199,7 +199,7 @@ const fn is_open(state: InviteState) -> bool {
     matches!(state, InviteState::Pending | InviteState::Expired)
 }
 
-/// What the viewer may do about an invitation.
+/// The actions of the viewer on an invitation.
 fn deeds(viewer: &Viewer, state: InviteState) -> Vec<Deed> {
     if !viewer.rights.invite || !is_open(state) {
         return Vec::new();

@@ -142,7 +142,7 @@ async fn holder(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Option<Member>
     members::by_email(call.app, viewer.caller(), &email).await.ok()?
 }
 
-/// Says who has the address, instead of that somebody has.
+/// Names the holder of the address in the message.
 pub(super) async fn helped(
     call: &Call<'_>,
     viewer: &Viewer,
@@ -293,7 +293,7 @@ async fn send_good(
     }
 }
 
-/// What can be seen before anything is sent.
+/// The checks that are possible before sending.
 async fn check(call: &Call<'_>, viewer: &Viewer, invitation: &Invitation) -> Result<(), String> {
     let live = call.app.policies.load_full();
     if !viewer.rights.gives.contains(&invitation.role) {

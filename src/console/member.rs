@@ -494,7 +494,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     let back = form.back(TEAM);
     match act(call, &viewer, &member, verb, &form).await {
         Ok(Told::Sentence(told)) => {
-            // The page of somebody who was removed is gone.
+            // The page of a removed member no longer exists.
             let of_member = back.starts_with(&member_path(&member.id, ""));
             let back = if verb == Verb::Remove && of_member { TEAM } else { &back };
             Ok(see_telling(call.app, back, &told))

@@ -19,11 +19,11 @@ use crate::store::{AuditFilter, MemberFilter};
 /// A part of a sentence.
 pub(super) enum Piece {
     Words(String),
-    /// Somebody: leads to what befell who has this id.
+    /// A person: links to the entries about this id.
     Somebody {
         name: String,
         about: String,
-        /// It is the person's own name, which is written as it is.
+        /// Whether it is the person's own name, which is not capitalized.
         own: bool,
     },
 }

@@ -49,7 +49,7 @@ pub(super) fn member_path(id: &MemberId, rest: &str) -> String {
     format!("/team/members/{}{rest}", escaped(id.as_str()))
 }
 
-/// Percent-encodes all but letters and digits (RFC 3986, section 2.1).
+/// Percent-encodes everything but letters and digits (RFC 3986, section 2.1).
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {

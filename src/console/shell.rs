@@ -73,7 +73,7 @@ impl<'p> Shell<'p> {
         Self::inside(call, viewer, title, "/me")
     }
 
-    /// The same for whoever happens to be signed in.
+    /// The frame for visitors or the viewer.
     pub(super) fn seen_by(self, viewer: Option<&'p Viewer>) -> Self {
         Self { viewer, ..self }
     }

@@ -181,7 +181,7 @@ async fn found(call: &Call<'_>, viewer: &Viewer) -> Result<Listed, Failure> {
     api_tokens::show(call.app, viewer.caller(), &id).await
 }
 
-/// One's own may always go; another's by whoever may give its role.
+/// Own tokens can always be revoked; others by members who may give the role.
 fn may_revoke(viewer: &Viewer, token: &ApiToken) -> bool {
     token.member == viewer.member.id || viewer.rights.gives.contains(&token.role)
 }

@@ -407,7 +407,7 @@ pub(super) fn ask(administrators: &[String]) -> String {
     }
 }
 
-/// An action of the policies as people say it: `broadcasts:send` is "Send broadcasts".
+/// An action of the policies with a readable name: `broadcasts:send` is "Send broadcasts".
 pub(super) fn action(name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));
     let thing = match (thing, verb) {

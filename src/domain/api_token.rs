@@ -15,7 +15,7 @@ use super::token::{Token, TokenHash};
 /// The prefix of every secret, so that one that leaks can be recognized.
 pub const PREFIX: &str = "kwt_";
 
-/// An API token that has been made.
+/// An API token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
     /// Unique in the whole store.
@@ -53,7 +53,7 @@ pub fn lives(created: Timestamp, expires: Timestamp, now: Timestamp) -> bool {
     now < expires && !created.is_ahead_of(now)
 }
 
-/// Reads a secret that somebody brings; `None` for what cannot be one.
+/// Parses a presented secret; `None` if it cannot be one.
 #[must_use]
 pub fn parse(text: &str) -> Option<Token> {
     Token::parse(text.strip_prefix(PREFIX)?)

@@ -121,7 +121,7 @@ fn not_one(text: &str, odd: char) -> String {
     }
 }
 
-/// A text of somebody else's, such as a mail server's answer, without the addresses in it.
+/// Untrusted text, such as a mail server's response, with addresses masked.
 #[must_use]
 pub fn hide(text: &str) -> String {
     let is_part = |c: char| !c.is_whitespace() && !"<>()[],;:\"".contains(c);

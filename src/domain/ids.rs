@@ -9,32 +9,32 @@ use std::fmt;
 use super::random_id::random_id;
 
 random_id! {
-    /// Names an API token to people: `t` and 26 base-32 digits. Opens nothing.
+    /// Identifies an API token: `t` and 26 base-32 digits. Not a secret.
     ApiTokenId, 't'
 }
 
 random_id! {
-    /// Names an invite in the whole store: `i` and 26 base-32 digits.
+    /// Identifies an invite: `i` and 26 base-32 digits.
     InviteId, 'i'
 }
 
 random_id! {
-    /// Names a link in the whole store: `l` and 26 base-32 digits.
+    /// Identifies a link: `l` and 26 base-32 digits.
     LinkId, 'l'
 }
 
 random_id! {
-    /// Names a passkey in the whole store: `p` and 26 base-32 digits. Made of the credential's own
-    /// id, so that the same credential has the same name whoever brings it.
+    /// Identifies a passkey: `p` and 26 base-32 digits. Derived from the credential's id, so that
+    /// the same credential always has the same id here.
     PasskeyId, 'p'
 }
 
 random_id! {
-    /// Names a session to people: `s` and 26 base-32 digits. Opens nothing.
+    /// Identifies a session: `s` and 26 base-32 digits. Not a secret.
     SessionId, 's'
 }
 
-/// Names a letter in the whole store: from 1, in the order in which letters were queued.
+/// Identifies a letter: from 1, in the order of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId(pub u64);
 

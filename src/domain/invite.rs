@@ -12,7 +12,7 @@ use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 
-/// Which link of an invite: rises with each new one, so that only the last opens.
+/// The number of an invite's link: increases with each new one, so that only the last one works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
@@ -27,7 +27,7 @@ impl Generation {
     }
 }
 
-/// What became of an invite, as it is stored: that it has expired is told by the clock.
+/// The stored outcome of an invite; expiry is computed from the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Still open.

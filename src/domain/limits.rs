@@ -219,7 +219,7 @@ pub const SIGN_IN_FAILURES_TOLD: u32 = 10;
 /// What was made longer after now than this was made while the clock was wrong, and is over. Clocks
 /// that are set right by the network differ by far less.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
-/// How long a right password waits for its second factor: long enough to find the telephone.
+/// Lifetime of a ticket between password and second factor: long enough to find the phone.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 /// Longest ticket: the longest member id and a hash, encrypted, in base64url.
 pub const TICKET_BYTES_MAX: usize = 1_024;

@@ -10,7 +10,7 @@ use super::ids::{KeyId, LinkId};
 use super::member::MemberId;
 use super::revision::Timestamp;
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkPurpose {
     /// A new password.

@@ -11,7 +11,7 @@ use super::member::MemberId;
 use super::revision::Timestamp;
 use super::token::TokenHash;
 
-/// Somebody signed in.
+/// A session of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Unique in the whole store.

@@ -217,8 +217,8 @@ pub fn first_code_of_another_time(minutes: i64) -> Failure {
     wrong_code_because(of_another_time(minutes))
 }
 
-/// The refusal of a code of another time: `minutes` of the app's clock beside ours, negative where it
-/// is behind. Which of the two is wrong is not known here.
+/// The refusal of a code of another time: `minutes` is the difference of the app's clock to this
+/// one, negative if it is behind. Either clock may be wrong.
 #[must_use]
 pub fn clock_off(minutes: i64) -> Failure {
     wrong_code_because(format!("{}, and use a recovery code", of_another_time(minutes)))
@@ -267,7 +267,7 @@ pub fn own_factor_first() -> Failure {
     )
 }
 
-/// The refusal where the account asks for a second factor and the member has none.
+/// The refusal where the account requires a second factor and the member has none.
 #[must_use]
 pub fn set_up_first() -> Failure {
     Failure::new(

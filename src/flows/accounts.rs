@@ -214,7 +214,7 @@ pub fn typed(text: &str) -> Result<AccountSlug, Failure> {
     })
 }
 
-/// The account that a caller means: the one named, else the only one there is.
+/// The account that a caller means: the named one, or the only one.
 ///
 /// # Errors
 /// `NotFound`, code `unknown_account`; `Invalid`, code `account_missing`, when none is named and

@@ -30,7 +30,7 @@ pub use crate::domain::api_token::unknown;
 /// A day in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// What a token is made of.
+/// The data of a new token.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// What it is for.

@@ -7,12 +7,12 @@ use crate::domain::{AccountSlug, Actor, Failure, Kind};
 /// Who wants something done.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// The operator of the sidecar: whoever may open `admin.sock` (mode 0600, in a folder of mode
-    /// 0700) may do everything, on any account.
+    /// The operator of the sidecar: anyone who may open `admin.sock` (mode 0600, in a folder of
+    /// mode 0700) may do everything, on any account.
     Sidecar {
-        /// What the kernel says of the connection, never what the caller says of itself.
+        /// From the kernel, not from the caller.
         uid: u32,
-        /// The account that the call is about.
+        /// The account of the call.
         account: AccountSlug,
     },
     /// A member, signed in.
@@ -22,7 +22,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The account that the call is about.
+    /// The account of the call.
     #[must_use]
     pub fn account(&self) -> &AccountSlug {
         match self {
@@ -59,7 +59,7 @@ impl Caller {
     }
 }
 
-/// The refusal of everybody but the operator of the sidecar.
+/// The refusal of everybody except the operator of the sidecar.
 #[must_use]
 pub fn operator_only() -> Failure {
     Failure::new(
@@ -69,12 +69,12 @@ pub fn operator_only() -> Failure {
     )
 }
 
-/// The refusal of a program where a person must act.
+/// The refusal of a program where a person is required.
 #[must_use]
 pub fn person_needed() -> Failure {
     Failure::new(
         Kind::Denied,
         "session_needed",
-        "an API token does not do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
+        "an API token cannot do this: sign in at `/api/v1/sign-in`, and send the cookie instead",
     )
 }

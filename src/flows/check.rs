@@ -63,7 +63,7 @@ pub async fn running(app: &App, _permit: &StorePermit) -> Result<Checked, Failur
             app.secrets_without_key.store(found.secrets_without_key, Ordering::Relaxed);
             Ok(Checked { store, keys_missing, ..found })
         }
-        // What is wrong with the file tells more than that it cannot be read.
+        // The fault of the file says more than that it cannot be read.
         (Err(_), Some(store)) => {
             Ok(Checked { store: Some(store), keys_missing, ..Checked::default() })
         }

@@ -7,22 +7,22 @@ use crate::throttle::Spot;
 /// Where a call comes from.
 #[derive(Clone, Debug, Default)]
 pub struct ClientInfo {
-    /// The address of the caller, as far as it can be trusted.
+    /// The client address, as far as it can be trusted.
     pub address: Option<IpAddr>,
-    /// What a proxy says of it that is not trusted: no evidence, and enough to know a place again.
+    /// What an untrusted proxy reports: no proof, but enough to recognize a known network.
     pub claimed: Option<IpAddr>,
     /// What the browser calls itself.
     pub agent: String,
 }
 
 impl ClientInfo {
-    /// The address as text; empty where it is not known.
+    /// The address as text; empty if unknown.
     pub(super) fn network(&self) -> String {
         self.address.map(|address| address.to_string()).unwrap_or_default()
     }
 
-    /// What one caller can hold of addresses: an IPv6 host has a whole /64. `None` where it is not
-    /// known: then nobody is counted, since it would be everybody.
+    /// The network of the caller: an IPv6 host has a whole /64. `None` if unknown: then nobody is
+    /// counted, since it would be everybody.
     pub(super) fn place(&self) -> Option<String> {
         self.address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => {

@@ -111,7 +111,7 @@ pub async fn try_out(
     Ok(policies.decide(query, &world(app, &members), true))
 }
 
-/// The same question about the member who is signed in, of whom the caller may say as much.
+/// The same query about the signed-in member, with the caller's attributes.
 fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
     Query { subject: EntityRef { kind: "user", id, ..query.subject }, ..*query }
 }

@@ -56,7 +56,7 @@ const PARTS_AHEAD: usize = 2;
 const LINES_REMEMBERED: usize = 100_000;
 /// How a file of a spreadsheet program begins: as a ZIP archive, or as an older workbook.
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
-/// So long after a file was not kept it is tried whether the disk takes one again.
+/// How long after a failed write it is checked whether the disk works again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,7 +384,7 @@ impl Reader {
         }
     }
 
-    /// The file is read to its end.
+    /// Finishes after the last byte.
     pub fn end(&mut self) {
         let mut records = Vec::new();
         self.cutter.finish(|record| records.push(record));

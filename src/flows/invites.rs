@@ -523,7 +523,7 @@ impl<'a> Change<'a> {
         let role = role.or(own).filter(|role| roles::known(app, role).is_ok()).cloned();
         let change = Right::change_invite(chosen.id.clone());
         let rights = std::iter::once(change).chain(role.clone().map(Right::assign));
-        // The right is asked before anything is told of the invite.
+        // The right is checked before anything is revealed about the invite.
         let permit = Permit::authorize(app, caller, rights).await?;
         let before = found?;
         let state = before.invite.state(app.clock.now());
@@ -548,8 +548,8 @@ pub fn unknown() -> Failure {
     )
 }
 
-/// Whether the inviter may still invite for this role; answers the version that this was judged
-/// by, where the right rests on a member.
+/// Whether the inviter may still invite for this role; returns the version of the member's record
+/// that was checked, if the right is a member's.
 ///
 /// # Errors
 /// `Gone` `inviter_lost_right`.

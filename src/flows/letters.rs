@@ -47,8 +47,8 @@ const MAY_HAVE_ARRIVED: &str = "if it arrived already, it comes a second time";
 /// How often the folder of bounces is read.
 const BOUNCES_EVERY: Duration = Duration::from_secs(30);
 
-/// Sends whatever becomes due, until the sidecar stops. A letter that the mail server may have taken
-/// is waited for, and what became of it written down; any other is left for the next start.
+/// Sends due letters until the sidecar stops. A letter that the mail server may have accepted is
+/// completed and its result saved; any other is left for the next start.
 pub async fn deliver(app: Arc<App>, mut feed: Follower) {
     while !*app.stopping.borrow() {
         // Earlier changes are found in the queue itself.
@@ -412,7 +412,7 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
     }
 }
 
-/// Lets mail go out again; answers whether it was stopped.
+/// Resumes mail; returns whether it was stopped.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.

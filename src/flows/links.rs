@@ -41,8 +41,8 @@ pub(super) async fn valid_invite_link(app: &App, invite: &Invite) -> Result<Stri
     Ok(app.links.to("join", &valid_invite_token(app, invite).await?))
 }
 
-/// The valid token of an invite, where the store knows it: a key that was made anew under the number
-/// of one that is gone derives a token that opens nothing.
+/// The valid token of an invite, verified against the store: a new key with the number of a lost
+/// one derives another token.
 ///
 /// # Errors
 /// `Conflict` `link_key_gone`; `Busy`.
@@ -56,7 +56,7 @@ pub(super) async fn valid_invite_token(app: &App, invite: &Invite) -> Result<Tok
     if is_it { Ok(token) } else { Err(key_gone()) }
 }
 
-/// A new link of an account, with the letter that carries it.
+/// A new link, with its letter.
 pub(super) fn new_link(
     app: &App,
     account: &AccountSlug,
@@ -94,14 +94,14 @@ pub(super) async fn valid_link_token(
     Ok(token)
 }
 
-/// The code of a link that cannot be made again.
+/// The code of a link that cannot be derived again.
 pub(super) const KEY_GONE: &str = "link_key_gone";
 
-/// The failure for a link whose key is gone, as after a restore without keys.
+/// The failure for a link whose key is missing, as after a restore without keys.
 fn key_gone() -> Failure {
     Failure::new(
         Kind::Conflict,
         KEY_GONE,
-        "the key that this link was made with is gone: send it again, which makes a new link",
+        "the key of this link is missing: resend the invite, which creates a new link",
     )
 }

@@ -20,7 +20,7 @@ pub(super) fn unknown_account(slug: &AccountSlug) -> Failure {
     )
 }
 
-/// The member who sent an invite, where there is one still.
+/// The member who sent an invite, if there still is one.
 pub(super) async fn inviter(app: &App, invite: &Invite) -> Result<Option<Member>, Failure> {
     match invite.inviter.member() {
         Some(id) => app.store.member(id).await,

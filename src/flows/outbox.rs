@@ -8,14 +8,14 @@ use crate::entropy;
 use crate::store::letters::NewLetter;
 use crate::throttle::Quota;
 
-/// What a transition needs to queue a letter; `what` begins the message id.
+/// The data with which a transaction queues a letter; `what` begins the message id.
 pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewLetter, Failure> {
     let random = Digest::of(&[&entropy::random::<16>()?]).hex();
     let random = random.get(..32).unwrap_or_default().to_owned();
     Ok(NewLetter { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
 }
 
-/// A letter that tells of something that happened; `None` where no mail is sent.
+/// A notification; `None` if no mail is sent.
 pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure> {
     if !app.mailer.sends() {
         return Ok(None);
@@ -23,8 +23,8 @@ pub(super) fn notice(app: &App, what: &str) -> Result<Option<NewLetter>, Failure
     new_letter(app, what, app.clock.later(limits::NOTICE_LIFETIME)).map(Some)
 }
 
-/// Bounds what those who are signed in on an account can have sent to an address. Each account, and
-/// each kind of mail, has a bound of its own: nobody uses up what another needs.
+/// Limits the mail that members of an account can cause to an address. Each account and each kind
+/// of mail has its own limit.
 ///
 /// # Errors
 /// `TooMany` `too_many_requests`.

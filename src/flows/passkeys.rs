@@ -177,8 +177,8 @@ pub async fn ask(app: &App, ticket: &str) -> Result<Asked, Failure> {
     asked(app, &member, (SIGN_IN, factors.round), question)
 }
 
-/// Checks an answer to sign in. A wrong one counts as a wrong code does. Answers also how many tries
-/// failed before.
+/// Checks a response for a sign-in. A wrong one counts like a wrong code. Returns also the number
+/// of earlier failures.
 pub(super) async fn check(
     app: &App,
     member: &Member,

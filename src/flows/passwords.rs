@@ -188,9 +188,9 @@ fn made(app: &App, member: Member, link: &Link, shown: Option<String>) -> Reset 
     Reset { member, expires: link.expires, link: shown, delivery }
 }
 
-/// Asks for a link to a new password by somebody who cannot sign in. Ends before anything about
-/// the address is looked up, so that neither the answer nor its time tells whether there is such
-/// a member.
+/// Requests a password reset link for somebody who cannot sign in. Returns before anything about
+/// the address is looked up, so that neither the response nor its timing reveals whether the member
+/// exists.
 ///
 /// # Errors
 /// `TooMany` `too_many_requests`.

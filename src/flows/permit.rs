@@ -102,7 +102,7 @@ pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> Preconditions {
     Preconditions { actor: Actor::Member(signed_in.member().clone()), version: None, administering }
 }
 
-/// The right to manage what is one for all accounts: the accounts themselves, and the policies.
+/// The right to manage what is shared by all accounts: the accounts themselves, and the policies.
 #[derive(Debug)]
 pub struct StorePermit {
     actor: Actor,

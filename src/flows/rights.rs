@@ -26,7 +26,7 @@ pub enum On {
     Invite(InviteId),
 }
 
-/// One right: an action on something, and for `roles:assign` the role.
+/// One right: an action on a target, and for `roles:assign` the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     action: &'static str,
@@ -75,7 +75,7 @@ impl Right {
     }
 }
 
-/// Asks the live policies about a member's record as the store has it; answers its version.
+/// Asks the live policies about a member's stored record; returns its version.
 pub(super) fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failure> {
     match first_denied(app, member, rights) {
         None => Ok(member.version),
@@ -92,7 +92,7 @@ pub(super) fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Vers
     }
 }
 
-/// The first of the rights that a member does not have, by the live policies.
+/// The first right that a member lacks by the live policies.
 pub(super) fn first_denied<'r>(
     app: &App,
     member: &Member,
@@ -101,7 +101,7 @@ pub(super) fn first_denied<'r>(
     rights.iter().find(|right| !holds(app, member, right))
 }
 
-/// The roles that a member could give with another role of its own, if that one has `also`.
+/// The roles that a member could give with another role, if that role has `also`.
 pub(super) fn could_give(
     app: &App,
     member: &Member,
@@ -117,12 +117,12 @@ pub(super) fn could_give(
     roles.filter(|role| holds(app, &member, &Right::assign(role.clone()))).collect()
 }
 
-/// Whether a member may make API tokens with a role: who edits the team and gives the role.
+/// Whether a member may create API tokens with a role: needs to edit the team and to give the role.
 pub(super) fn may_give(app: &App, maker: &Member, role: &RoleId) -> bool {
     app.policies.load().has_role(role) && giving(role).iter().all(|right| holds(app, maker, right))
 }
 
-/// The same of the member as decisions see it now.
+/// The same for the member as decisions see it now.
 pub(super) fn may_give_now(
     app: &App,
     maker: &MemberId,
@@ -134,13 +134,12 @@ pub(super) fn may_give_now(
     live.has_role(role) && giving(role).iter().all(may)
 }
 
-/// What making a token with a role needs.
+/// The rights for creating a token with a role.
 pub(super) fn giving(role: &RoleId) -> [Right; 2] {
     [Right::EDIT_TEAM, Right::assign(role.clone())]
 }
 
-/// What a member may do on the own account, for whoever shows only that. Nothing rests on it: each
-/// flow asks for itself.
+/// What a member may do on the own account, for display only: each flow checks for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// See who is on the team.
@@ -159,7 +158,7 @@ pub struct Rights {
     pub gives: BTreeSet<RoleId>,
 }
 
-/// What a member may do by the live policies.
+/// The rights of a member by the live policies.
 #[must_use]
 pub fn of(app: &App, member: &Member) -> Rights {
     let has = |right: &Right| holds(app, member, right);
@@ -190,7 +189,7 @@ fn lacking(member: &Member, right: &Right) -> Failure {
     Failure::new(Kind::Denied, "not_allowed", sentence)
 }
 
-/// One member as the store has it; everybody else as decisions see them.
+/// One member as stored; all others as decisions see them.
 struct Judged<'a> {
     app: &'a App,
     member: &'a Member,
@@ -206,7 +205,7 @@ impl Members for Judged<'_> {
 }
 
 fn holds(app: &App, member: &Member, right: &Right) -> bool {
-    // Also where a policy folder has no rule about suspension.
+    // Also for a policy folder without a rule about suspension.
     if member.status != Status::Active {
         return false;
     }
@@ -214,7 +213,7 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
     allows(&app.policies.load(), &members, (app, &member.id, &member.account), right)
 }
 
-/// Asks the policies about a member of an account, which `members` knows.
+/// Asks the policies about a member of an account, which `members` has.
 fn allows(
     live: &Snapshot,
     members: &impl Members,
@@ -226,11 +225,11 @@ fn allows(
     let on_account = ("account", of.as_str());
     let (kind, id) = match &right.on {
         On::Account => on_account,
-        // Another account's member is answered like nobody at all: who has the right on the own
-        // account is told that there is no such member, everybody else that the right is lacking.
+        // A member of another account is treated as unknown: a caller with the right learns that
+        // there is no such member, others that the right is missing.
         On::Member(id) if !is_of(app, id, of) => on_account,
         On::Member(id) => ("user", id.as_str()),
-        // A folder may have no invites; its account stands for them then.
+        // A folder may have no entity type for invites; then its account is used.
         On::Invite(_) if !live.knows_type("invite") => on_account,
         On::Invite(id) => ("invite", id.as_str()),
     };

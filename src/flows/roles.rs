@@ -66,7 +66,7 @@ impl Titles {
         self.0.iter().map(|(_, title)| title.as_str())
     }
 
-    /// The role that a text names, in any case.
+    /// The role with this id or title, ignoring case.
     ///
     /// # Errors
     /// `Invalid` for a text that names none, or is the title of several.

@@ -11,11 +11,11 @@ use crate::store::Target;
 
 pub use crate::domain::session::ended;
 
-/// The name of the cookie that carries a session's token. The prefix makes browsers hold it to
-/// `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3).
+/// The name of the session cookie. The prefix makes browsers require `Secure`, `Path=/` and no
+/// `Domain` (RFC 6265bis, section 4.1.3).
 pub const COOKIE: &str = "__Host-kwic_session";
 
-/// Somebody who is signed in. Made only by [`authenticate`].
+/// A signed-in member. Only created by [`authenticate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     session: SessionId,
@@ -58,7 +58,7 @@ impl SignedIn {
         Target { account: &self.account, id: &self.member, expected: None }
     }
 
-    /// The member's record as the store has it.
+    /// The member's stored record.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when there is none; `Busy`, when the disk fails.
@@ -71,13 +71,13 @@ impl SignedIn {
     }
 }
 
-/// When sessions end by themselves, as configured.
+/// The configured timeouts of sessions.
 #[must_use]
 pub fn limits(app: &App) -> SessionLimits {
     SessionLimits { idle: app.config.sessions.idle, absolute: app.config.sessions.absolute }
 }
 
-/// Who a token stands for; counts as use of the session.
+/// Authenticates a token; counts as use of the session.
 #[must_use]
 pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
     let token = Token::parse(token)?.hash();
@@ -90,7 +90,7 @@ pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
             account: session.account.clone(),
         })
     })??;
-    // A suspension ends the sessions; this holds also where it comes between two looks.
+    // A suspension ends the sessions; this check also covers the moment in between.
     let active = app.directory.with(live.member.as_str(), |member| member.active);
     if active != Some(true) {
         return None;
@@ -99,7 +99,7 @@ pub fn authenticate(app: &App, token: &str) -> Option<SignedIn> {
     Some(live)
 }
 
-/// Whether a session that was live still is; does not count as use.
+/// Whether a valid session still is; does not count as use.
 #[must_use]
 pub fn is_live(app: &App, signed_in: &SignedIn) -> bool {
     let now = app.clock.now();

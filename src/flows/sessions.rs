@@ -18,10 +18,10 @@ use crate::store::Committed;
 use crate::store::sessions::Which;
 use crate::throttle::Login;
 
-/// How often the last use of sessions is written down.
+/// How often the last use of sessions is saved.
 const TEND_EVERY: Duration = Duration::from_secs(60);
 
-/// Tells the throttle that a member signs in from the place of a session.
+/// Marks the network of a session as known for the member.
 pub fn recognize(app: &App, session: &Session) {
     let Ok(address) = session.address.parse() else { return };
     let email = app

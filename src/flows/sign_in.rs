@@ -37,7 +37,7 @@ pub struct Attempt {
     pub email: Email,
     /// The password as typed.
     pub password: String,
-    /// Where the try comes from.
+    /// The origin of the attempt.
     pub from: ClientInfo,
 }
 
@@ -120,7 +120,7 @@ pub async fn second_factor(
     by_ticket(app, ticket, Shown::Code(code.to_owned()), from).await
 }
 
-/// Signs in by a ticket and the answer of a passkey.
+/// Signs in with a ticket and the response of a passkey.
 ///
 /// # Errors
 /// `Unauthenticated` `ticket_dead`, `sign_in_refused`; `Denied` `wrong_passkey`, `passkey_copied`,
@@ -135,13 +135,13 @@ pub async fn by_passkey(
     by_ticket(app, ticket, Shown::Passkey(answer), from).await
 }
 
-/// What is shown beside a ticket.
+/// What is presented with a ticket.
 enum Shown {
     Code(String),
     Passkey(passkeys::Answer),
 }
 
-/// Signs in by a ticket and whatever is shown beside it.
+/// Signs in with a ticket and any second factor.
 async fn by_ticket(
     app: &Arc<App>,
     ticket: &str,
@@ -228,7 +228,7 @@ async fn begin(
     Ok(Committed { revision, value: Entered { token, session, member } })
 }
 
-/// A new token, and the session that it opens.
+/// A new token and its session.
 pub(super) fn new_session(
     app: &App,
     member: &Member,

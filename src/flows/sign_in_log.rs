@@ -6,7 +6,7 @@ use super::client_info::ClientInfo;
 use crate::app::App;
 use crate::domain::{AccountSlug, Email, Session, limits};
 
-/// Tells the log that somebody signed in.
+/// Logs a sign-in.
 pub(super) fn tell_entered(session: &Session) {
     tracing::info!(
         event = "authn_login_success",
@@ -17,9 +17,9 @@ pub(super) fn tell_entered(session: &Session) {
     );
 }
 
-/// Tells the log of a failed try; where many in a row begin to slow a member's sign-in down, the
-/// member's audit log hears of it, once. The answer does not wait for that: its time would tell
-/// whether there is such a member.
+/// Logs a failed attempt; if many in a row begin to delay a member's sign-in, adds one entry to the
+/// member's audit log. The response does not wait for that: its timing would reveal whether the
+/// member exists.
 pub(super) fn tell_failed(
     app: &Arc<App>,
     (account, email): (&AccountSlug, &Email),
@@ -32,7 +32,7 @@ pub(super) fn tell_failed(
     if failures != limits::SIGN_IN_FAILURES_TOLD {
         return;
     }
-    tracing::warn!(event = "authn_login_lock", %account, email = masked, "tries are slowed down");
+    tracing::warn!(event = "authn_login_lock", %account, email = masked, "sign-in attempts are slowed down");
     let (app, account, email) = (Arc::clone(app), account.clone(), email.clone());
     tokio::spawn(async move {
         let member = app.store.member_by_email(&account, email.key()).await;

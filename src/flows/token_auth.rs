@@ -9,7 +9,7 @@ use crate::domain::{
     AccountSlug, ApiTokenId, Failure, Member, MemberId, MemberView, RoleId, TokenHash,
 };
 
-/// A program that has shown a token which lives. Made only by [`authenticate`].
+/// The holder of a valid API token. Only created by [`authenticate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     id: ApiTokenId,
@@ -44,7 +44,7 @@ impl Holder {
         &self.role
     }
 
-    /// Its maker as the store has it, who may still give the role by the live policies.
+    /// The creator's record in the store; the creator may still give the role by the live policies.
     ///
     /// # Errors
     /// `Unauthenticated` `token_ended`; `Busy`, when the disk fails.
@@ -56,13 +56,13 @@ impl Holder {
     }
 }
 
-/// Whether this is meant to be an API token, whatever it opens.
+/// Whether this looks like an API token, valid or not.
 #[must_use]
 pub fn is_meant(text: &str) -> bool {
     text.starts_with(api_token::PREFIX)
 }
 
-/// Who a secret stands for; counts as use of the token. Reads memory only.
+/// Authenticates a secret; counts as use of the token. Reads memory only.
 #[must_use]
 pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
     let token = api_token::parse(text)?.hash();
@@ -76,7 +76,7 @@ pub fn authenticate(app: &App, text: &str) -> Option<Holder> {
     Some(holder)
 }
 
-/// Whether a token that was live still is, and its maker active; does not count as use.
+/// Whether a valid token still is, and its creator is active; does not count as use.
 #[must_use]
 pub fn is_live(app: &App, holder: &Holder) -> bool {
     let known = app.directory.api_token(&holder.token);

@@ -112,8 +112,7 @@ async fn enrol(app: &Arc<App>, member: &Member, shown: StepUp) -> Result<Enrolme
     Ok(enrolment)
 }
 
-/// Takes the app that was begun into use, by its first code. Every other session ends, and this one
-/// goes on under a new token.
+/// Confirms the app with its first code. Every other session ends, and this one gets a new token.
 ///
 /// # Errors
 /// `Denied` `wrong_code`; `Conflict` `not_set_up`; `Unauthenticated` `session_ended`; `Busy`.

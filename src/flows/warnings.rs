@@ -17,7 +17,7 @@ pub struct Warning {
     pub sentence: String,
 }
 
-/// Everything there is to mend.
+/// All warnings.
 pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
     let configured = app.config.warnings.iter().map(|sentence| Warning {
         about: "configuration",

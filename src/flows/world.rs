@@ -6,7 +6,7 @@ use crate::directory::Directory;
 use crate::domain::{MemberView, Standing};
 use crate::engine::{Members, World};
 
-/// The directory, as the engine asks it.
+/// The directory as the engine's members.
 pub(super) struct InDirectory<'d>(pub(super) &'d Directory);
 
 impl Members for InDirectory<'_> {

@@ -25,17 +25,17 @@ use crate::domain::{Failure, limits};
 /// What a connection may take; milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at once, for each listener.
+    /// Concurrent connections, for each listener.
     pub connections: usize,
-    /// A head: the first since the connection, each other since its first byte.
+    /// For a head: the first since the connection, the others since their first byte.
     pub head_ms: u64,
-    /// A whole body, or the wait for the next piece of an upload.
+    /// For a whole body, or for the next piece of an upload.
     pub body_ms: u64,
-    /// A warm connection without a request, or an answer that nobody takes.
+    /// For an idle connection, or a response that is not read.
     pub idle_ms: u64,
     /// What runs when the server stops.
     pub drain_ms: u64,
-    /// How often connections are looked at.
+    /// The interval of the sweep.
     pub sweep_ms: u64,
 }
 
@@ -56,26 +56,26 @@ impl Default for Bounds {
 pub(super) struct Entry {
     pub(super) pulse: Arc<Pulse>,
     pub(super) task: AbortHandle,
-    /// Tells the connection to close after the request under way; taken once told.
+    /// Tells the connection to close after the current request; taken when used.
     pub(super) close: Option<oneshot::Sender<()>>,
     /// The places of its listener.
     pub(super) places: Places,
-    /// Its place is good for one request.
+    /// Its slot is for one request.
     pub(super) is_brief: bool,
-    /// Ended, since its caller kept it waiting while the server stops.
+    /// Cut off, since its client delayed the stop of the server.
     pub(super) is_cut: bool,
 }
 
 impl Entry {
-    /// Whether the connection has been in its phase for longer than it may. Where a listener is
-    /// full, a caller waiting to be accepted comes before one that sends nothing.
+    /// Whether the connection has exceeded the time limit of its phase. If a listener is full, a
+    /// waiting client takes precedence over a silent one.
     fn is_too_slow(&self, bounds: &Bounds) -> bool {
         let is_crowded = self.is_brief || self.places.are_full();
         let (phase, for_ms) = self.pulse.read();
         let most = match phase {
-            // It has its answer, and does not take it.
+            // It was answered, and does not read the response.
             Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
-            // Streams of events have a bound of their own.
+            // Event streams have their own limit.
             Phase::Idle if is_crowded && !self.pulse.is_endless() => {
                 bounds.head_ms.min(bounds.idle_ms)
             }
@@ -90,7 +90,7 @@ impl Entry {
     }
 }
 
-/// What all listeners of a server share.
+/// The state that all listeners of a server share.
 pub(super) struct Shared {
     pub(super) bounds: Bounds,
     connections: Mutex<HashMap<u64, Entry>>,
@@ -137,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Tells every connection that was not told yet to close as soon as it is idle.
+    /// Tells every connection to close as soon as it is idle.
     pub(super) fn tell_to_close(&self) {
         for entry in self.connections().values_mut() {
             if let Some(close) = entry.close.take() {
@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Ends the connections that are so; answers how many there were.
+    /// Cuts off these connections; returns their number.
     pub(super) fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
         let mut connections = self.connections();
         let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
@@ -158,7 +158,7 @@ impl Shared {
             .count()
     }
 
-    /// The handler's reply; a panic of it is a 500 and the end of its connection, no more.
+    /// The handler's response; a panic becomes a 500 and closes its connection.
     pub(super) async fn guarded(
         &self,
         id: &HeaderValue,
@@ -186,7 +186,7 @@ impl Shared {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// What is answered in a handler's place that panicked.
+    /// The response for a handler that panicked.
     pub(super) fn panicked(&self, id: &[u8]) -> Reply {
         self.panics.fetch_add(1, Ordering::Relaxed);
         let request_id = std::str::from_utf8(id).unwrap_or_default();
@@ -195,13 +195,14 @@ impl Shared {
     }
 }
 
-/// Forgets a connection however its task ends.
+/// Removes a connection however its task ends.
 pub(super) struct Leave(pub(super) Arc<Shared>, pub(super) u64);
 
 impl Drop for Leave {
     fn drop(&mut self) {
         self.0.connections().remove(&self.1);
-        // Handlers are caught: this is a connection's own, and nobody else would tell of it.
+        // Panics of handlers are caught: this one is of the connection itself, and nothing else
+        // reports it.
         if std::thread::panicking() {
             self.0.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!("a connection ended in a panic");

@@ -470,7 +470,7 @@ pub(super) fn shortened(path: &str) -> &str {
 /// Bytes of a path in a log line.
 const LOG_PATH_BYTES_MAX: usize = 256;
 
-/// Whether a request id of a caller's is echoed.
+/// Whether a caller's request id is echoed.
 pub(super) fn is_usable_id(id: &[u8]) -> bool {
     (1..=limits::REQUEST_ID_BYTES_MAX).contains(&id.len())
         && id.iter().all(|byte| (b' '..=b'~').contains(byte))

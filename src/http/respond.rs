@@ -117,7 +117,7 @@ async fn pass_on<E>(
     }
 }
 
-/// What is sent: all at once, or piece by piece.
+/// The body: complete, or streamed.
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     Whole(Option<Bytes>),

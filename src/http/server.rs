@@ -180,7 +180,7 @@ impl Listener {
     }
 }
 
-/// A server for any number of listeners.
+/// A server with any number of listeners.
 #[derive(Clone)]
 pub struct Server(Arc<Shared>);
 

@@ -4,32 +4,32 @@ use std::fmt;
 
 use crate::domain::{Email, EmailEnd, Timestamp, Token, TwoStepNews};
 
-/// What opens something once: the link of a mail.
+/// The link of a mail, which works once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ActionLink {
-    /// The whole address, with the token in its fragment.
+    /// The whole URL, with the token in its fragment.
     pub url: String,
-    /// The token, for whoever has to paste it.
+    /// The token, for pasting.
     pub code: Token,
     /// From when on it does not open.
     pub expires: Timestamp,
 }
 
-/// A link opens something: it never prints.
+/// A link is a secret: it is never printed.
 impl fmt::Debug for ActionLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ActionLink(..)")
     }
 }
 
-/// What a mail is about, with every fact that it says.
+/// The content of a mail, with every fact that it states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The link of an invite, to the invitee.
     Invite {
         /// The account's name.
         account_name: String,
-        /// Who invites, where it is a person.
+        /// The inviter, if it is a person.
         inviter_name: Option<String>,
         /// The inviter's address.
         inviter_email: Option<Email>,
@@ -40,7 +40,7 @@ pub enum Content {
         /// The link to the page that accepts.
         link: ActionLink,
     },
-    /// Somebody with a dead link asks for a new one; to the inviter.
+    /// A request for a new link by the holder of a dead one; to the inviter.
     InviteWanted {
         /// The account's name.
         account_name: String,
@@ -48,14 +48,14 @@ pub enum Content {
         invitee_name: String,
         /// The invitee's address.
         invitee_email: Email,
-        /// The address of the page where it can be sent again.
+        /// The URL of the page where it can be resent.
         team_link: String,
     },
     /// The link to a new password, to the member.
     PasswordReset {
         /// The account's name.
         account_name: String,
-        /// The link to the page that takes the password.
+        /// The link to the page for the new password.
         link: ActionLink,
     },
     /// The password was changed, to the member.
@@ -103,13 +103,13 @@ pub enum Content {
 pub struct Outgoing {
     /// Whom it goes to.
     pub to: Email,
-    /// The name of whom it goes to; may be empty.
+    /// The recipient's name; may be empty.
     pub to_name: String,
-    /// The `Message-ID` without angle brackets; the same on every try.
+    /// The `Message-ID` without angle brackets; the same for every attempt.
     pub message_id: String,
-    /// Where a notice of what became of it goes; the sender's own address where there is none.
+    /// The bounce address; the sender's own address if there is none.
     pub return_path: Option<Email>,
-    /// The `Date`; the same on every try as well.
+    /// The `Date`; also the same for every attempt.
     pub date: Timestamp,
     /// What it says.
     pub content: Content,

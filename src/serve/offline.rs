@@ -38,7 +38,7 @@ const ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// So many pieces of what is asked are read.
 const ASKED_PIECES_MAX: usize = 1000;
 
-/// A backup that was put back.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// The restored revision.
@@ -94,7 +94,7 @@ pub async fn restore(
     let undone = store.put_back(&actor, backup.taken()).await?.value;
     let (_, secrets_without_key) = two_step::reseal(&store, &keys).await?;
     let invites_without_key = invites_without_key(&store, &keys).await?;
-    // Closed before it gets its name.
+    // Closed before it is renamed.
     store.close().await?;
     Ok(Restored {
         revision: backup.revision(),
@@ -129,7 +129,7 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
 /// Exclusive access to the data folder.
 struct Alone {
     _socket: Arc<SocketFile>,
-    /// Locked as a running sidecar locks it.
+    /// Locked as a running sidecar does.
     _store: Option<File>,
 }
 
@@ -320,7 +320,7 @@ fn keep(store: &Path, old: &Path) -> io::Result<()> {
     })
 }
 
-/// Removes what a restore that was killed has left, and nothing else.
+/// Removes what an interrupted restore has left, and nothing else.
 fn clear(path: &Path) -> Result<(), Failure> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !leftovers::is_of_restore(path) {

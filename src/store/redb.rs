@@ -81,7 +81,7 @@ use super::feed::{Follower, Followers, Loaded};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
-/// How the database comes to be opened, and opened again; whether it may be made is the argument.
+/// Opens the database, and reopens it; the argument says whether it may be created.
 type Opener = Box<dyn Fn(bool) -> Result<Database, Failure> + Send + Sync>;
 
 /// A handle; clones share the file.
@@ -97,8 +97,8 @@ struct Inner {
     database: RwLock<Option<Database>>,
     /// Whether it was closed for good. Changes only while `database` is locked.
     closed: AtomicBool,
-    /// Held from the beginning of a change until its followers are told, so that the feed's order
-    /// is the order of revisions.
+    /// Locked from the beginning of a change until it is published, so that the feed is in the
+    /// order of revisions.
     writer: Mutex<Writer>,
     /// The last revision that is known to be in the file.
     reached: AtomicU64,
@@ -250,7 +250,8 @@ impl Store {
         })
     }
 
-    /// Follows every change from now on. Subscribe before [`Self::load`], so that none is missed.
+    /// Subscribes to all changes from now on. Subscribe before [`Self::load`], so that none is
+    /// missed.
     #[must_use]
     pub fn subscribe(&self) -> Follower {
         self.writer().followers.subscribe()
@@ -342,7 +343,7 @@ impl Store {
         closed.map_err(|fault| busy(&cause::of(&fault.into())))
     }
 
-    /// Why the last change was not kept, without a path; `None` where it was.
+    /// Why the last write failed, without a path; `None` if it succeeded.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.0.health.fault()
@@ -354,7 +355,7 @@ impl Store {
         self.0.health.is_broken()
     }
 
-    /// How many changes the disk did not keep since the start.
+    /// The number of failed writes since the start.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.0.health.failures()
@@ -604,7 +605,7 @@ fn closed() -> Failure {
     )
 }
 
-/// The change is made where no restart finds it.
+/// The change was saved in a file that a restart does not find.
 fn not_lasting(fault: &Failure) -> Failure {
     Failure::new(
         fault.kind,

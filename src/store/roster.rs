@@ -87,7 +87,7 @@ pub struct Roster {
     pub held: BTreeMap<RoleId, usize>,
 }
 
-/// Where a member stands in an order.
+/// The position of a member in an order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     key: Key,

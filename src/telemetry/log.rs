@@ -58,7 +58,7 @@ pub fn begin(format: LogFormat, filter: &str) -> Writers {
         .with_writer(log)
         .log_internal_errors(false)
         .with_env_filter(EnvFilter::new(filter));
-    // An error means that a log has begun already, which tests do.
+    // An error means that a log is initialized already, as in tests.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -78,7 +78,7 @@ pub fn dropped_lines() -> u64 {
     DROPPED.get().map_or(0, |dropped| u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX))
 }
 
-/// One line on standard output; whoever closed it does not want it.
+/// Prints one line on standard output; a closed pipe is ignored.
 pub fn say(line: &str) {
     let Some(mut output) = OUTPUT.get().cloned() else { return };
     let _ = output.write_all(format!("{line}\n").as_bytes());

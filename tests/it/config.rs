@@ -173,7 +173,7 @@ fn a_secret_comes_from_a_file_and_never_shows() {
 fn all_names_in_the_environment_are_distinct() {
     let names = config::variables();
     let distinct: BTreeSet<&String> = names.iter().collect();
-    assert!(names.len() > 50);
+    assert!(names.len() > 40);
     assert_eq!(distinct.len(), names.len());
     assert!(names.iter().all(|name| name.starts_with("KWIC_TEAM_")));
 }
@@ -256,8 +256,10 @@ fn every_key_is_read_by_something() {
     for variable in config::variables() {
         let name = variable.strip_prefix("KWIC_TEAM_").unwrap();
         let name = if name == "MAIL_URL_FILE" { "MAIL_URL" } else { name };
-        let read =
-            config.split('"').any(|text| text.replacen('.', "_", 1).eq_ignore_ascii_case(name));
+        let name = name.to_ascii_lowercase();
+        let read = name
+            .match_indices('_')
+            .any(|(at, _)| config.contains(&format!("\"{}.{}\"", &name[..at], &name[at + 1..])));
         assert!(read, "nothing reads {variable}");
     }
 }

@@ -92,7 +92,7 @@ impl From<domain::Member> for Member {
     }
 }
 
-/// A member, and when the person signed in last.
+/// A member, with the last sign-in.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Seen {
     #[serde(flatten)]
@@ -106,7 +106,7 @@ impl From<personal::Seen> for Seen {
     }
 }
 
-/// Whoever is signed in, and the session.
+/// The signed-in member, and the session.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Me {
     #[serde(flatten)]

@@ -12,7 +12,7 @@ use crate::flows::personal::Data;
 use crate::flows::review;
 use crate::store::personal as store;
 
-/// What an erasure took away.
+/// The result of an erasure.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Erasure {
     id: String,

@@ -82,7 +82,7 @@ pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
     Some(format!("Try again in {}.", wait(seconds)))
 }
 
-/// When an invitation can be sent again; the time to wait is part of it.
+/// When an invitation can be sent again, with the time to wait.
 fn resend_in(seconds: u64) -> String {
     format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
 }

@@ -119,7 +119,7 @@ fn known(role: &str, roles: &Titles) -> Result<RoleId, Failure> {
     })
 }
 
-/// An invitation of its parts, or the faults of all of them.
+/// An invitation from its parts, or all faults.
 fn all(
     names: Result<(Name, Name), Failure>,
     email: Result<Email, Failure>,
@@ -137,13 +137,13 @@ fn all(
     }
 }
 
-/// First and last name, where it is plain which is which: one name, two, or `Last, First`.
+/// First and last name if they are unambiguous: one name, two, or `Last, First`.
 fn names(name: &str, email: &str) -> Result<(Name, Name), Failure> {
     let (first, last) = match name.split_once(',') {
         Some((last, first)) if !first.contains(',') => (first, last),
         Some(_) => return Err(unclear(name)),
         None => match name.split_whitespace().collect::<Vec<_>>().as_slice() {
-            // Mail programs show the address where they know no name.
+            // Mail programs show the address if they know no name.
             [] => return Err(nameless(email)),
             [address] if address.contains('@') => return Err(nameless(email)),
             [only] => (*only, ""),

@@ -59,7 +59,7 @@ impl Source for Spool {
     }
 }
 
-/// Whether a folder takes a piece of a file.
+/// Whether a folder accepts a test write.
 ///
 /// # Errors
 /// `Busy`, where it does not.

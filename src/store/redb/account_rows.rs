@@ -23,7 +23,7 @@ pub(super) fn read(rows: &impl Rows, slug: &AccountSlug) -> Result<Option<Accoun
     rows.record(ACCOUNTS, slug, |bytes| AccountRecord::decode(slug, bytes))
 }
 
-/// Whether an account asks everybody for a second factor.
+/// Whether an account requires a second factor.
 pub(super) fn asks_two_step(rows: &impl Rows, slug: &AccountSlug) -> Result<bool, Fault> {
     Ok(read(rows, slug)?.is_some_and(|record| record.account.two_step_enforced))
 }
@@ -40,7 +40,7 @@ pub(super) fn unknown(slug: &AccountSlug) -> Failure {
     Failure::new(
         Kind::NotFound,
         "unknown_account",
-        format!("there is no account `{slug}`: `kwic-team account list` shows which there are"),
+        format!("there is no account `{slug}`: `kwic-team account list` shows the accounts"),
     )
 }
 

@@ -19,7 +19,7 @@ use crate::store::record::AccountRecord;
 use crate::store::{AccountEdit, Committed, Preconditions, Setup};
 
 impl Store {
-    /// Makes an account, and where wanted the invite of its first member, in one transaction.
+    /// Creates an account, and optionally the invite of its first member, in one transaction.
     ///
     /// # Errors
     /// `Conflict` `account_exists`; `Busy`, when the disk fails.
@@ -45,7 +45,7 @@ impl Store {
         .await
     }
 
-    /// Makes the first account and its first member.
+    /// Creates the first account and its first member.
     ///
     /// # Errors
     /// `Conflict` `set_up_already`, when there is any account; `Busy`, when the disk fails.
@@ -65,7 +65,7 @@ impl Store {
         .await
     }
 
-    /// Edits an account. An edit that changes nothing answers the account as it is.
+    /// Edits an account. An edit that changes nothing returns the account unchanged.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Stale`; `Conflict` `moved_on`; `Busy`, when the disk
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-/// Makes an account.
+/// Creates an account.
 fn create(change: &mut Transition<'_>, slug: AccountSlug, name: String) -> Result<Account, Fault> {
     let account = Account {
         slug,

@@ -10,12 +10,12 @@ use super::tables::ADDRESSES;
 use super::transition::Transition;
 use crate::domain::{AccountSlug, Email, Invite};
 
-/// An address is held by a member: this byte, then the id.
+/// An address of a member: this byte, then the id.
 const OF_MEMBER: u8 = b'm';
-/// An address is held by an open invite: this byte, then the id.
+/// An address of an open invite: this byte, then the id.
 const OF_INVITE: u8 = b'i';
 
-/// Who an address belongs to, as it is stored.
+/// The stored owner of an address.
 pub(super) enum Owner<'o> {
     Member(&'o str),
     Invite(&'o str),
@@ -85,7 +85,7 @@ impl<'t> Addresses<'t> {
         self.give(&invite.account, &invite.email, &Owner::Invite(invite.id.as_str()))
     }
 
-    /// Takes an address from an invite, where that has it.
+    /// Releases an address, if the invite has it.
     pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
         match self.is_held_by(invite)? {
             true => self.free(&invite.account, &invite.email),

@@ -27,7 +27,7 @@ pub(super) fn begin(change: &mut Transition<'_>, token: &ApiToken) -> Result<(),
     audit(change, AuditEvent::AuthnTokenCreated, token)
 }
 
-/// Whether a token that acts still does.
+/// Whether an acting token is still valid.
 pub(super) fn still_acts(
     change: &Transition<'_>,
     id: &ApiTokenId,
@@ -37,8 +37,8 @@ pub(super) fn still_acts(
     Ok(found.is_some_and(|token| token.member == *member && token.lives(change.now)))
 }
 
-/// Revokes a member's tokens, but those for roles that the member may still give; answers how many.
-/// Those that have expired are no more, and are taken away with them.
+/// Revokes a member's tokens, except those for roles that the member may still give; returns their
+/// number. Expired ones are deleted without being counted.
 pub(super) fn revoke_made_by(
     change: &mut Transition<'_>,
     member: &Member,
@@ -65,7 +65,7 @@ fn revoke_some(
     Ok(revoked)
 }
 
-/// Revokes every token there is; answers how many. Those that have expired are taken away with them.
+/// Revokes every token; returns their number. Expired ones are deleted without being counted.
 pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     let mut tokens = Vec::new();
     for row in change.tx.open_table(API_TOKENS)?.iter()? {
@@ -108,7 +108,7 @@ pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, Fault
     rows.record(API_TOKENS, id, |bytes| decode_api_token(id, bytes))
 }
 
-/// Tokens of an account, or of one maker, by maker and then oldest first.
+/// Tokens of an account, or of one creator, by creator and then oldest first.
 pub(super) fn of(
     rows: &impl Rows,
     account: &AccountSlug,

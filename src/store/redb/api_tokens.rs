@@ -52,7 +52,7 @@ impl Store {
         .await
     }
 
-    /// One page of an account's tokens, or of one maker's, oldest first.
+    /// One page of the tokens of an account, or of one creator, oldest first.
     ///
     /// # Errors
     /// `Invalid` for a cursor that is none; `Busy`, when the disk fails.
@@ -79,7 +79,7 @@ impl Store {
         .await
     }
 
-    /// Revokes a token; answers it as it was.
+    /// Revokes a token; returns it as it was.
     ///
     /// # Errors
     /// `NotFound` `unknown_token`; `Conflict` `moved_on`; `Busy`, when the disk fails.
@@ -101,8 +101,8 @@ impl Store {
         .await
     }
 
-    /// Writes down when tokens were used last. No audit entry. Those that have expired are taken
-    /// away by [`Self::sessions_tend`].
+    /// Saves the last use of tokens. No audit entry. Expired ones are deleted by
+    /// [`Self::sessions_tend`].
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -163,7 +163,7 @@ fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
     .into())
 }
 
-/// Where a page ends: oldest first.
+/// The cursor of a page: oldest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Cursor {
     created: i64,

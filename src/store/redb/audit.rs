@@ -26,7 +26,7 @@ pub(super) struct New<'n> {
     pub(super) detail: AuditDetail,
 }
 
-/// Adds an entry to the end of its chain.
+/// Appends an entry to its chain.
 pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
     let mut heads = tx.open_table(AUDIT_HEADS)?;
     let head = match heads.get(new.chain)? {
@@ -209,7 +209,7 @@ impl Store {
         .await
     }
 
-    /// Walks a chain from its beginning and recomputes everything.
+    /// Verifies a chain from its beginning.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

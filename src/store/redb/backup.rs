@@ -28,8 +28,8 @@ use crate::store::record::links::LinkRecord;
 use crate::store::record::newer;
 
 impl Store {
-    /// Copies everything there is at one revision into a new file at `to` (mode 0600). Changes go on
-    /// meanwhile. Answers the revision.
+    /// Copies everything at one revision into a new file at `to` (mode 0600). Changes continue
+    /// meanwhile. Returns the revision.
     ///
     /// # Errors
     /// `Busy` `copy_failed`, when it cannot be read or written; `Busy`, when the disk fails.
@@ -47,8 +47,8 @@ impl Store {
         .await
     }
 
-    /// The same for the file at `from`, which no sidecar has open. Its records stay as they are, in
-    /// whichever layout.
+    /// The same for the file at `from`, which no sidecar has open. Its records stay unchanged, in
+    /// any layout.
     ///
     /// # Errors
     /// As [`Self::copy_to`]; a sentence that says what to do, when the file is locked, damaged, or
@@ -66,8 +66,8 @@ impl Store {
         .await
     }
 
-    /// Ends every session, API token and link to a new password or address, in a store that was put
-    /// back as it was at `taken`, and writes down that it was.
+    /// Ends every session, API token and link to a new password or address, in a store that was
+    /// restored as of `taken`, and records it.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -89,7 +89,7 @@ impl Store {
         .await
     }
 
-    /// Every invite that may still be accepted, with the hash of its valid token.
+    /// Every open invite, with the hash of its valid token.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -142,7 +142,7 @@ impl Store {
         .await
     }
 
-    /// Whether what was erased may still lie in the file.
+    /// Whether erased data may still be in the file.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

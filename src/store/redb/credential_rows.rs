@@ -38,7 +38,7 @@ pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Option<Credent
     rows.record(CREDENTIALS, member.as_str(), decode_credential)
 }
 
-/// Tells a member that the password was changed.
+/// Notifies a member that the password was changed.
 pub(super) fn tell_changed(
     change: &mut Transition<'_>,
     member: &Member,

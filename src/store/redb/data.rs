@@ -11,7 +11,7 @@ use crate::domain::{AccountSlug, Actor, Failure, Fate, Invite, Member, MemberId,
 use crate::store::personal::{MemberData, Seen};
 
 impl Store {
-    /// What is kept of one member, with at most `limit` entries and `limit` invites; `None` where
+    /// All data kept about one member, with at most `limit` entries and `limit` invites; `None` if
     /// the account has no such member.
     ///
     /// # Errors

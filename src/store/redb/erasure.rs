@@ -35,8 +35,8 @@ const STORE: &str = "";
 const ERASED_WORD: &str = "(erased)";
 
 impl Store {
-    /// Takes away for good what is personal of a member who was removed. Where nothing is left of
-    /// that, nothing changes. What is written later about the member gets no personal part.
+    /// Erases the personal data of a removed member. If nothing is left of it, nothing changes.
+    /// Later entries about the member get no personal part.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`, when no such member was ever removed from the account;

@@ -9,10 +9,10 @@ use super::tables::EXPIRY;
 use super::transition::Transition;
 use crate::domain::{Timestamp, limits};
 
-/// Milliseconds for which what is over is still known.
+/// Milliseconds for which ended records are kept.
 pub(super) const OVER_MS: i64 = limits::OVER_DAYS * 24 * 60 * 60 * 1_000;
 
-/// The kinds of things that are forgotten.
+/// The kinds of records that are deleted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -34,7 +34,7 @@ pub(super) fn after(at: Timestamp, ms: i64) -> Timestamp {
     Timestamp(at.0.saturating_add(ms))
 }
 
-/// Says when something may be forgotten at the earliest.
+/// Schedules a deletion.
 pub(super) fn schedule(
     change: &Transition<'_>,
     at: Timestamp,

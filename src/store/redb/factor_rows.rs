@@ -30,7 +30,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Takes a member's factors away; the round stays and rises, so that old tickets stay dead.
+/// Deletes a member's factors; the round stays and increases, so that old tickets stay invalid.
 pub(super) fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let factors = read(change.tx, member)?;
     release(change.tx, &factors)?;
@@ -38,14 +38,14 @@ pub(super) fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<()
     put(change.tx, member, &Factors { round, ..Factors::default() })
 }
 
-/// Forgets the factors of a member who goes.
+/// Deletes the factors of a removed member.
 pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     release(change.tx, &read(change.tx, member)?)?;
     change.tx.open_table(FACTORS)?.remove(member.as_str())?;
     Ok(())
 }
 
-/// A new password by mail shows that the person is there: wrong codes count from the start again.
+/// A password reset by mail proves the owner's presence: the counter of wrong codes starts again.
 pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let factors = read(change.tx, member)?;
     if factors.failures > 0 {
@@ -85,8 +85,8 @@ pub(super) fn not_set_up() -> Failure {
     )
 }
 
-/// A credential has one owner: one that somebody else brings too is refused (Web Authentication
-/// Level 3, section 7.1: no credential id is registered twice).
+/// A credential has one owner: another member with it is refused (Web Authentication Level 3,
+/// section 7.1: no credential id is registered twice).
 pub(super) fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fault> {
     let mut owners = tx.open_table(PASSKEYS)?;
     if owners.get(id.as_str())?.is_some() {
@@ -96,7 +96,7 @@ pub(super) fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Re
     Ok(())
 }
 
-/// Gives up the credentials of factors that go.
+/// Releases the credentials of deleted factors.
 fn release(tx: &WriteTransaction, factors: &Factors) -> Result<(), Fault> {
     let mut owners = tx.open_table(PASSKEYS)?;
     for passkey in &factors.passkeys {
@@ -109,6 +109,6 @@ fn known() -> Failure {
     Failure::new(
         Kind::Conflict,
         "passkey_known",
-        "this passkey is in use already, here or by another member: take another one, or remove it where it is",
+        "this passkey is already in use, by you or another member: use another one, or remove it there first",
     )
 }

@@ -92,7 +92,7 @@ impl fmt::Debug for OpenFile {
 
 impl OpenFile {
     fn open(path: &Path, frozen: Arc<AtomicBool>) -> io::Result<Self> {
-        // The lock of a pipe would be held by nobody, and its reader would wait.
+        // The lock of a pipe would protect nothing, and reading it would block.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
@@ -413,8 +413,8 @@ pub(super) fn fill_file(
     })
 }
 
-/// Begins a change: two-phase, since strangers' input is stored, and with what a fast start after
-/// a crash needs.
+/// Begins a transaction: two-phase, since untrusted input is stored, and with the data for a fast
+/// start after a crash.
 pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Fault> {
     let mut tx = database.begin_write()?;
     tx.set_two_phase_commit(true);

@@ -73,7 +73,7 @@ impl Health {
         }
     }
 
-    /// Why the last change was not kept; `None` where it was.
+    /// Why the last write failed; `None` if it succeeded.
     pub(super) fn fault(&self) -> Option<String> {
         if self.is_broken() {
             return Some(BROKE.to_owned());

@@ -13,7 +13,7 @@ use crate::store::record::invites::CallRecord;
 
 const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
 
-/// The invite that the same call has made already.
+/// The invite of an earlier call with the same key.
 pub(super) fn repeated(change: &Transition<'_>, new: &NewInvite) -> Result<Option<Invite>, Fault> {
     let Some(Idempotency { key, request }) = &new.idempotency else { return Ok(None) };
     let key = call_key(&change.actor, &new.account, key);
@@ -56,7 +56,7 @@ pub(super) fn called_by(key: &str) -> Option<Actor> {
     key.split('\0').nth(1).and_then(Actor::from_label)
 }
 
-/// Forgets a call that could be repeated, unless its key was used again since.
+/// Deletes an idempotent call, unless its key was used again since.
 pub(super) fn forget(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
     let Some(call) = change.tx.record(CALLS, key, CallRecord::decode)? else { return Ok(None) };
     let over = after(call.at, IDEMPOTENCY_MS);

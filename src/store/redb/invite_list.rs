@@ -36,7 +36,7 @@ impl Store {
         .await
     }
 
-    /// How many invites of an account a filter finds.
+    /// How many invites of an account match a filter.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -49,7 +49,7 @@ impl Store {
         self.read(move |tx| count(tx, &account, &Wanted::new(&filter, now))).await
     }
 
-    /// How many invites of an account wait to be accepted.
+    /// Counts of the open invites of an account.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Where a page goes on: behind this invite.
+/// The cursor of a page: after this invite.
 struct Cursor {
     created: i64,
     id: InviteId,
@@ -72,7 +72,10 @@ impl Cursor {
             Some(Self { created: created.parse().ok()?, id: InviteId::parse(id)? })
         })
         .ok_or_else(|| {
-            Failure::invalid("after", "`after` is no cursor: use the `next` of the page before")
+            Failure::invalid(
+                "after",
+                "`after` is not a valid cursor: use the `next` of the previous page",
+            )
         })
     }
 
@@ -148,7 +151,7 @@ fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Re
     Ok(count)
 }
 
-/// Counts the open invites: every one of them holds its address, unlike those that are over.
+/// Counts the open invites: only these reserve their address.
 fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<OpenInvites, Fault> {
     let addresses = tx.open_table(ADDRESSES)?;
     let prefix = addresses::key(account, "");

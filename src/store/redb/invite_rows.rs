@@ -41,7 +41,7 @@ pub(super) fn put(change: &Transition<'_>, record: &InviteRecord) -> Result<(), 
     Ok(())
 }
 
-/// Writes a changed invite in its next version.
+/// Writes a changed invite with its next version.
 pub(super) fn put_changed(
     change: &Transition<'_>,
     mut record: InviteRecord,
@@ -52,8 +52,7 @@ pub(super) fn put_changed(
     Ok(record.invite)
 }
 
-/// Ends an invite, and the letters about it that have not gone out. Its address is the caller's to
-/// give to somebody else.
+/// Ends an invite, and its unsent letters. The caller may reassign its address.
 pub(super) fn end(
     change: &Transition<'_>,
     mut record: InviteRecord,
@@ -69,7 +68,7 @@ pub(super) fn end(
     put_changed(change, record)
 }
 
-/// Takes an invite back. Its address is the caller's to release.
+/// Revokes an invite. The caller releases its address.
 pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<Invite, Fault> {
     let before = record.invite.state(change.now);
     let revoked = end(change, record, Fate::Revoked { at: change.now })?;
@@ -78,8 +77,8 @@ pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<In
     Ok(revoked)
 }
 
-/// Takes back every invite that a member sent, but those for roles that the member may still give;
-/// answers how many.
+/// Revokes every invite of a member, except those for roles that the member may still give; returns
+/// their number.
 pub(super) fn revoke_sent_by(
     change: &Transition<'_>,
     inviter: &MemberId,
@@ -138,7 +137,7 @@ pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault
     Ok(InviteView { invite, delivery, previously_removed: removed })
 }
 
-/// When an invite may be forgotten: long after it was over.
+/// When an invite may be deleted: long after it has ended.
 fn forgotten_at(invite: &Invite) -> Timestamp {
     let over = match invite.fate {
         Fate::Open => invite.expires,
@@ -147,7 +146,7 @@ fn forgotten_at(invite: &Invite) -> Timestamp {
     after(over, OVER_MS)
 }
 
-/// Forgets an invite with all its links, unless it is too early.
+/// Deletes an invite with all its links, unless it is too early.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     let Some(record) = read(change.tx, id)? else { return Ok(None) };
     let invite = record.invite;
@@ -159,7 +158,7 @@ pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timesta
     Ok(None)
 }
 
-/// Takes an invite away with all its links.
+/// Deletes an invite with all its links.
 pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), Fault> {
     Addresses::open(change)?.release(invite)?;
     let id = invite.id.as_str();

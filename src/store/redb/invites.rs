@@ -1,4 +1,4 @@
-//! Transitions of invites: made, renewed, corrected, revoked, accepted.
+//! Transactions of invites: create, resend, edit, revoke, accept.
 //!
 //! An invite, its link and the letter with it change together, and an open invite reserves its
 //! address.
@@ -27,8 +27,8 @@ use crate::store::record::invites::{InviteRecord, InviteTokenRecord};
 use crate::store::{Committed, Preconditions};
 
 impl Store {
-    /// Makes an invite. A repeated call with the same idempotency key answers the invite that
-    /// there is, with the revision there was. An expired invite to the address is ended by it.
+    /// Creates an invite. A repeated call with the same idempotency key returns the existing one,
+    /// with the current revision. An expired invite to the address is ended.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Conflict` `already_member`, `suspended_member`,
@@ -72,7 +72,7 @@ impl Store {
         .await
     }
 
-    /// The invite that a token was given out for, and which of its links it is.
+    /// The invite of a token, and which of its links it is.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -87,7 +87,7 @@ impl Store {
         .await
     }
 
-    /// Gives an invite a new link, and a letter with it: the old link dies.
+    /// Gives an invite a new link, with a letter: the previous link stops working.
     ///
     /// # Errors
     /// `NotFound` `unknown_invite`; `Stale`; `Conflict` `invite_accepted`, `invite_revoked`,
@@ -112,7 +112,7 @@ impl Store {
         .await
     }
 
-    /// Corrects an invite. One that changes nothing answers it as it is.
+    /// Edits an invite. An edit that changes nothing returns it unchanged.
     ///
     /// # Errors
     /// As [`Self::invite_renew`].
@@ -156,8 +156,8 @@ impl Store {
         .await
     }
 
-    /// Notes that somebody was shown the valid link; `renewed` is a new one, where
-    /// [`Invite::needs_own_link`] says so.
+    /// Records that the valid link was shown; `renewed` is a new one, if [`Invite::needs_own_link`]
+    /// requires it.
     ///
     /// # Errors
     /// As [`Self::invite_renew`].
@@ -236,7 +236,7 @@ impl Store {
         .await
     }
 
-    /// Makes the member that an invite is for, with a password, and ends the invite.
+    /// Creates the member of an invite, with a password, and ends the invite.
     ///
     /// # Errors
     /// `Gone` as [`Invite::may_be_accepted`] says, or `link_dead`; `Conflict` `already_member`,
@@ -276,8 +276,8 @@ impl Store {
         .await
     }
 
-    /// Notes that the holder of a dead link asks for a new one, and queues a letter to the
-    /// inviter, where there is somebody to write to.
+    /// Records that the holder of a dead link asks for a new one, and queues a letter to the
+    /// inviter, if there is one.
     ///
     /// # Errors
     /// `Gone` `link_dead`; `Busy`, when the disk fails.
@@ -461,7 +461,7 @@ fn still_reads(
     Ok(found.filter(|found| found.account == invite.account && found.status == Status::Active))
 }
 
-/// What a new link changed for whoever reads the log; nothing where there is none.
+/// What a new link changed, for the audit log; may be nothing.
 fn new_expiry(before: Timestamp, invite: &Invite) -> Vec<Field> {
     match before == invite.expires {
         true => Vec::new(),

@@ -10,7 +10,7 @@ use crate::domain::{Failure, Member, Session, Timestamp};
 use crate::store::personal::Seen;
 
 impl Store {
-    /// When members signed in last, in the order they are given.
+    /// The last sign-ins of members, in the given order.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -25,7 +25,7 @@ const STOP: &str = "stop";
 pub(super) struct Outgoing {
     pub(super) account: AccountSlug,
     pub(super) kind: LetterKind,
-    /// Whom the audit log names: the id of an invite or of a member.
+    /// The target in the audit log: the id of an invite or of a member.
     pub(super) subject: String,
     pub(super) to: Email,
     pub(super) to_name: String,
@@ -46,7 +46,7 @@ impl Outgoing {
     }
 }
 
-/// Queues a letter, in the transition that it tells of.
+/// Queues a letter, in the transaction that it reports.
 pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
     let id = next_id(change)?;
     let Outgoing { account, kind, subject, to, to_name, new } = out;
@@ -79,8 +79,7 @@ fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
     Ok(LetterId(next))
 }
 
-/// Takes back a letter that has not gone out. One that is on its way goes too: how that ends is
-/// nobody's business any more.
+/// Cancels an unsent letter. Also one that is being sent: its result no longer matters.
 pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
     let Some(letter) = letter else { return Ok(()) };
     match read(change.tx, letter)? {
@@ -89,24 +88,24 @@ pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<
     }
 }
 
-/// When somebody must look at a letter again: when it is due, or its lease ends. `None` once no
-/// sender has anything left to do.
+/// When a letter needs a sender: when it is due, or its lease ends. `None` once nothing is left to
+/// send.
 pub(super) fn due(letter: &Letter) -> Option<Timestamp> {
     match letter.delivery.state {
         DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
         DeliveryState::Sending => letter.leased_until,
-        // Without a next try, somebody else's mail server is the one that tries.
+        // Without a next attempt, another mail server is the one that retries.
         DeliveryState::Deferred => letter.delivery.next_attempt,
         _ => None,
     }
 }
 
-/// Where a letter stands among those of its account that wait.
+/// The position of a waiting letter among those of its account.
 pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
     due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
 }
 
-/// Writes a letter, or takes it away, with its place in the queue and in the counts.
+/// Writes or deletes a letter, with its place in the queue and in the counts.
 pub(super) fn replace(
     change: &Transition<'_>,
     before: Option<&LetterRecord>,
@@ -168,7 +167,7 @@ pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
     rows.record(MAIL, STOP, decode_mail_stop)
 }
 
-/// Forgets a letter, whose time has been over for long.
+/// Deletes a letter that ended long ago.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     let Ok(id) = id.parse() else { return Ok(None) };
     if let Some(record) = read(change.tx, LetterId(id))? {

@@ -24,7 +24,7 @@ use crate::store::letters::{MailStatus, Waiting};
 use crate::store::record::letters::{LetterRecord, decode_moment, encode_moment};
 use crate::store::{Committed, Page};
 
-/// When a letter was last handed over; with an account behind it, one of the account.
+/// When a letter was last accepted; with an account in the key, one of the account.
 const TAKEN: &str = "taken";
 /// How far a letter is moved back after a fault of the configuration.
 const STEP_BACK_MS: i64 = 60_000;
@@ -32,9 +32,8 @@ const STEP_BACK_MS: i64 = 60_000;
 const ALL_MAIL: &str = "mail";
 
 impl Store {
-    /// Takes up to `limit` letters that are due, oldest first, for one sender: nobody else gets
-    /// them until `lease` is over. None while mail is stopped. Takes no revision, and no audit
-    /// entry.
+    /// Leases up to `limit` due letters, oldest first, to one sender: nobody else gets them until
+    /// `lease` is over. None while mail is stopped. No revision, and no audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -52,8 +51,8 @@ impl Store {
         self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
     }
 
-    /// Ends every lease, for a start: whoever held one has ended. What was on its way is tried
-    /// again at once, under the same message id.
+    /// Ends every lease, at a start: their holders no longer exist. What was being sent is tried
+    /// again immediately, under the same message id.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -76,8 +75,7 @@ impl Store {
         .map(|released| released.value)
     }
 
-    /// When the next letter is due, or a lease ends; `None` where nothing waits, or mail is
-    /// stopped.
+    /// When the next letter is due, or a lease ends; `None` if nothing waits, or mail is stopped.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -127,9 +125,9 @@ impl Store {
         .await
     }
 
-    /// Writes down how a try ended. `claimed` is the letter as it was claimed: a result that comes
-    /// after the lease was lost to somebody else changes nothing. A misconfiguration stops the
-    /// whole queue, and costs the letter nothing. What is over has an audit entry.
+    /// Saves the result of an attempt. `claimed` is the letter as it was leased: a result after the
+    /// lease was lost changes nothing. A misconfiguration stops the whole queue, and uses up no
+    /// attempt of the letter. Final results have an audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -153,8 +151,8 @@ impl Store {
         .await
     }
 
-    /// Writes down what came back about a letter that was handed over; false where the letter is
-    /// not known any more, or says the same already.
+    /// Saves a bounce of a sent letter; false if the letter no longer exists, or the bounce has no
+    /// news.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -187,7 +185,7 @@ impl Store {
         .await
     }
 
-    /// How mail stands, for one account or for all.
+    /// The status of mail, of one account or of all.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -226,8 +224,8 @@ impl Store {
         .await
     }
 
-    /// How mail stands for each account that has letters waiting, without their numbers: that those
-    /// of others go out tells nothing of its own.
+    /// The status of mail of each account with waiting letters, without counts: letters of other
+    /// accounts say nothing about it.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -252,7 +250,7 @@ impl Store {
         .await
     }
 
-    /// Lets mail go out again, at once; answers whether it was stopped.
+    /// Resumes mail, immediately; returns whether it was stopped.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -268,8 +266,8 @@ impl Store {
     }
 }
 
-/// Takes what is due, of each account in turn: the many letters of one never stand before the one of
-/// another. A letter whose time is over is given up.
+/// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
+/// expired letter is given up.
 fn claim(
     change: &mut Transition<'_>,
     limit: usize,
@@ -417,7 +415,7 @@ fn put_back(
     let mut queued = Vec::new();
     for id in letters {
         let Some(failed) = letter_rows::read(change.tx, *id)? else { continue };
-        // What came back meanwhile, or was taken back, is over.
+        // What has bounced or was cancelled meanwhile stays so.
         if failed.letter.delivery.state == DeliveryState::Failed {
             queue_again(change, &failed, cause)?;
             queued.push(*id);
@@ -519,7 +517,7 @@ fn audit(change: &Transition<'_>, event: AuditEvent, record: &LetterRecord) -> R
     change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
 }
 
-/// Ids before `end`, newest first.
+/// Letters before `end`, newest first.
 fn newest(
     tx: &ReadTransaction,
     account: Option<&AccountSlug>,

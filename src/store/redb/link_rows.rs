@@ -57,12 +57,12 @@ pub(super) fn of_member(
     Ok(found)
 }
 
-/// Ends every link of a member, and the letters that carry them and have not gone out.
+/// Ends every link of a member, and their unsent letters.
 pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     end_some(change, member, |_| true)
 }
 
-/// Ends every link there is; answers how many.
+/// Ends every link; returns their number.
 pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
     let mut links = Vec::new();
     for row in change.tx.open_table(LINKS)?.iter()? {
@@ -99,7 +99,7 @@ fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Forgets a link that expired long ago.
+/// Deletes a link that expired long ago.
 pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
     if let Some(record) = read(change.tx, id)? {
         end(change, &record)?;

@@ -21,7 +21,7 @@ use crate::store::two_step::StepUp;
 use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
-    /// Makes a link to a new password; the member's older ones die.
+    /// Creates a link to a new password; the member's older ones stop working.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Conflict` `suspended_member`, or `moved_on`;
@@ -56,7 +56,7 @@ impl Store {
         self.read(move |tx| Ok(link_rows::read(tx, id.as_str())?.map(|record| record.link))).await
     }
 
-    /// The link that a token was given out for.
+    /// The link of a token.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -64,8 +64,8 @@ impl Store {
         self.read(move |tx| Ok(link_rows::by_token(tx, &token)?.map(|record| record.link))).await
     }
 
-    /// Sets a new password by a link, which ends with it, as do all sessions; answers the member
-    /// and how many sessions.
+    /// Sets a new password with a link, which ends, as do all sessions; returns the member and the
+    /// number of sessions.
     ///
     /// # Errors
     /// `Gone` `link_dead`, `link_expired`; `Conflict` `suspended_member`; `Busy`, when the disk
@@ -92,7 +92,8 @@ impl Store {
         .await
     }
 
-    /// Begins a change of address: one link to the old one, one to the new. Older ones die.
+    /// Begins an address change: one link to the current address, one to the new. Older ones stop
+    /// working.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -128,8 +129,8 @@ impl Store {
         .await
     }
 
-    /// Confirms one end of a change of address; the second one makes the change, and tells the
-    /// old address.
+    /// Confirms one of the two addresses; the second confirmation makes the change, and notifies
+    /// the old address.
     ///
     /// # Errors
     /// `Gone` `link_dead`, `link_expired`; `Conflict` `already_member`, `already_invited` where
@@ -244,7 +245,7 @@ fn carrying(link: &Link, member: &Member, new: NewLetter) -> Outgoing {
     }
 }
 
-/// Whether one end of a member's change of address is confirmed.
+/// Whether one of the two addresses of a member's address change is confirmed.
 fn is_confirmed(
     change: &Transition<'_>,
     member: &MemberId,

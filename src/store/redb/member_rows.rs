@@ -40,7 +40,7 @@ impl From<Target<'_>> for OwnedTarget {
     }
 }
 
-/// How many active members hold each role of each account, counted before it is written.
+/// The number of active members with each role of each account, counted before it is written.
 #[derive(Default)]
 pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
 
@@ -56,7 +56,7 @@ impl Held {
         }
     }
 
-    /// Adds it to what stands in the file.
+    /// Adds it to the stored counts.
     pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
         for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
             counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
@@ -79,8 +79,8 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    /// The refusal of another member with the address. Names nobody: also somebody who may not see
-    /// the team meets it.
+    /// The refusal because another member has the address. Names nobody: the caller may not be
+    /// allowed to see the team.
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(_) => (
@@ -99,7 +99,7 @@ impl Holder {
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
     }
 
-    /// The refusal of an invite to the address, for whoever may invite: names who holds it.
+    /// The refusal of an invite to the address, for callers who may invite: names who has it.
     pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(member) if member.status == Status::Suspended => (
@@ -130,7 +130,7 @@ impl Holder {
     }
 }
 
-/// The two tables that know a member. While they are open, nothing else may open them.
+/// The two tables of members. While they are open, nothing else may open them.
 pub(super) struct MemberTables<'t> {
     members: Table<'t, &'static str, &'static [u8]>,
     pub(super) addresses: Addresses<'t>,
@@ -191,7 +191,7 @@ impl<'t> MemberTables<'t> {
         }
     }
 
-    /// Who keeps an address from others; an invite that has expired does not.
+    /// The owner of an address; an expired invite does not count.
     pub(super) fn holder(
         &self,
         change: &Transition<'_>,
@@ -204,8 +204,8 @@ impl<'t> MemberTables<'t> {
         })
     }
 
-    /// Who keeps an address from others. Where that is nobody, an expired invite to it is ended,
-    /// and whoever asked must take the address in the same change.
+    /// The owner of an address. If there is none, an expired invite to it is ended, and the caller
+    /// must assign the address in the same change.
     pub(super) fn make_way(
         &self,
         change: &Transition<'_>,
@@ -222,7 +222,7 @@ impl<'t> MemberTables<'t> {
         Ok(None)
     }
 
-    /// Writes a member, made or changed.
+    /// Writes a member, new or changed.
     pub(super) fn put(
         &mut self,
         change: &Transition<'_>,
@@ -244,7 +244,7 @@ impl<'t> MemberTables<'t> {
         change: &Transition<'_>,
         member: &Member,
     ) -> Result<(), Fault> {
-        // An id that comes back is somebody who is here, and the log tells of them again.
+        // An id that is used again is a current member, who is recorded in the log again.
         change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
         let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
@@ -261,7 +261,7 @@ impl<'t> MemberTables<'t> {
     }
 }
 
-/// The member that a caller means, in the state that the caller believes it to be in.
+/// The member that a caller means, in the version that the caller has seen.
 pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
     let id = target.id.as_str();
     let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
@@ -273,8 +273,8 @@ pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Memb
     Ok(member)
 }
 
-/// Frees the old address and makes way for the new one, which the caller writes. Links that were
-/// mailed to the old one die.
+/// Releases the old address and reserves the new one, which the caller writes. Links that were
+/// mailed to the old one stop working.
 pub(super) fn move_address(
     change: &mut Transition<'_>,
     before: &Member,
@@ -292,7 +292,7 @@ pub(super) fn unknown(id: &MemberId) -> Failure {
         Kind::NotFound,
         "unknown_member",
         format!(
-            "there is no member `{id}` in this account: `kwic-team member list` shows who there is"
+            "there is no member `{id}` in this account: `kwic-team member list` shows the members"
         ),
     )
 }
@@ -332,7 +332,7 @@ pub(super) fn audit_edit(
     Ok(())
 }
 
-/// An address that belongs to nobody who is there must not be given away.
+/// An address of an unknown owner must not be assigned again.
 fn damaged_address() -> Failure {
     Failure::internal("a stored address belongs to nobody: restore a backup")
 }
@@ -363,7 +363,7 @@ pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<
 
 type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u8]>);
 
-/// Reads members as long as `left` says that there are some whom nobody has taken.
+/// Reads members as long as `left` says that some are left.
 fn read_while<'r>(
     left: &AtomicU64,
     mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,

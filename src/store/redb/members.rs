@@ -45,7 +45,7 @@ impl Store {
         .await
     }
 
-    /// One member, in whichever account.
+    /// One member, of any account.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -75,8 +75,8 @@ impl Store {
         .await
     }
 
-    /// Edits a member. An edit that changes nothing answers the member as it is, with the
-    /// revision there was, and writes no audit entry.
+    /// Edits a member. An edit that changes nothing returns the member unchanged, with the current
+    /// revision, and writes no audit entry.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_member`, `already_invited`,
@@ -103,7 +103,8 @@ impl Store {
             MemberTables::open(change)?.put(change, Some(&before), &after)?;
             member_rows::audit_edit(change, &before, &after)?;
             if after.role != before.role {
-                // Who could see a link to the password of the role before must not get the new one.
+                // A member who could see a link to the password with the previous role must not use
+                // it for the new one.
                 link_rows::end_all(change, &after.id)?;
                 invite_rows::revoke_sent_by(change, &after.id, &edit.still_invites)?;
                 api_token_rows::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
@@ -114,7 +115,7 @@ impl Store {
         .await
     }
 
-    /// Suspends a member, and ends the sessions, links and API tokens.
+    /// Suspends a member, and ends the member's sessions, links and API tokens.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `already_suspended`, `last_administrator`,
@@ -175,8 +176,7 @@ impl Store {
         .await
     }
 
-    /// Removes a member for good, and with it the sessions, the links, the API tokens, and the open
-    /// invites that the member sent.
+    /// Removes a member for good, with the member's sessions, links, API tokens and open invites.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Conflict` `last_administrator`, or `moved_on`;
@@ -210,7 +210,7 @@ impl Store {
         .await
     }
 
-    /// Makes many members, all or nothing: one revision, one audit entry. Answers how many.
+    /// Creates many members, all or nothing: one revision, one audit entry. Returns their number.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that

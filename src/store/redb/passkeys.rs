@@ -18,8 +18,8 @@ use crate::store::two_step::StepUp;
 use crate::store::{Committed, Target};
 
 impl Store {
-    /// Uses up what a member shows before a passkey is added. Answers the round that its challenge
-    /// belongs to: anything else that is done with a factor ends it.
+    /// Consumes the proof that a member presents before a passkey is added. Returns the round for
+    /// the challenge: any other use of a factor ends it.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -40,11 +40,11 @@ impl Store {
         .await
     }
 
-    /// Keeps a passkey, and ends the member's other sessions.
+    /// Saves a passkey, and ends the member's other sessions.
     ///
     /// # Errors
-    /// `Unauthenticated` `session_ended`; `Conflict` `challenge_dead`, where the round is over,
-    /// `too_many_passkeys`, `passkey_known`, whoever has it already; `Busy`.
+    /// `Unauthenticated` `session_ended`; `Conflict` `challenge_dead`, when the round is over,
+    /// `too_many_passkeys`, `passkey_known`, when any member has it already; `Busy`.
     pub async fn passkey_add(
         &self,
         target: Target<'_>,
@@ -74,7 +74,7 @@ impl Store {
         .await
     }
 
-    /// Removes a member's own passkey, in the session that goes on; the others end.
+    /// Removes a member's own passkey; all other sessions end.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `NotFound` `unknown_passkey`; `Denied` `wrong_code`,
@@ -105,7 +105,7 @@ impl Store {
         .await
     }
 
-    /// Counts an answer whose counter went back, writes it down, and tells the member.
+    /// Counts a response whose counter went back, records it, and notifies the member.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -12,7 +12,7 @@ use crate::store::{Committed, StoredPolicies};
 const LAST_GOOD: &str = "last_good";
 
 impl Store {
-    /// The policy set that was live last.
+    /// The last live policy set.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -25,7 +25,7 @@ impl Store {
         .await
     }
 
-    /// Keeps a policy set that went live.
+    /// Saves a policy set that became live.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

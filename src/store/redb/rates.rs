@@ -79,7 +79,7 @@ fn count(change: &Transition<'_>, bound: &Bound, key: &str) -> Result<Option<Tim
     rates.insert(key, (start, times.saturating_add(1)))?;
     drop(rates);
     if times == 0 {
-        // The longest window is over by then, whichever this one is.
+        // By then the longest window is over, whichever this one is.
         expiry::schedule(change, after(Timestamp(start), DAY_MS), expiry::Kind::Rate, key)?;
     }
     Ok(None)

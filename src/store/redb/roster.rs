@@ -35,8 +35,8 @@ impl Store {
             .await
     }
 
-    /// One page of an account's members, in any order, with counts. Looks at every member of the
-    /// account: where the order of addresses will do and nobody counts, [`Self::members`] does not.
+    /// One page of an account's members, in any order, with counts. Reads every member of the
+    /// account; [`Self::members`], in the order of addresses and without counts, does not.
     ///
     /// # Errors
     /// `Invalid` for a cursor that is none of this order, and for two; `Busy`, when the disk fails.

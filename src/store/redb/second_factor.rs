@@ -11,8 +11,8 @@ use crate::domain::two_step::{TwoStepNews, code_missing, set_up_first, wrong_cod
 use crate::domain::{AuditEvent, Factors, Member};
 use crate::store::two_step::{Proof, StepUp};
 
-/// What a sign-in must have shown before its session begins: the factor of who has one. Where the
-/// account asks everybody for one, who has none gets no session. Answers which factor it was.
+/// Requires the second factor of a sign-in before its session begins. If the account requires one
+/// and the member has none, there is no session. Returns the factor.
 pub(super) fn need(
     change: &mut Transition<'_>,
     member: &Member,
@@ -38,7 +38,7 @@ pub(super) fn need(
     Ok(Some(named))
 }
 
-/// What must be shown again before something that touches how a member signs in.
+/// Requires re-authentication before a change of how a member signs in.
 pub(super) fn step_up(
     change: &mut Transition<'_>,
     member: &Member,
@@ -49,7 +49,7 @@ pub(super) fn step_up(
         .map(|_| ())
 }
 
-/// Uses a proof up. The same code, by two at once, is taken once.
+/// Consumes a proof. With two concurrent requests, one code is accepted once.
 pub(super) fn spend(
     change: &mut Transition<'_>,
     member: &Member,

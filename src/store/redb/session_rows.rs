@@ -19,7 +19,7 @@ pub(super) fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session
     rows.record(SESSIONS, &token.0.0, |bytes| decode_session(&token.0.0, bytes))
 }
 
-/// Refuses whoever does not hold a session of this member any more.
+/// Refuses a caller who no longer has a session of this member.
 pub(super) fn need_own(
     change: &Transition<'_>,
     member: &MemberId,
@@ -68,7 +68,7 @@ fn index_key(session: &Session) -> (&str, i64, &[u8; 32]) {
     (session.member.as_str(), session.created.0, &session.token.0.0)
 }
 
-/// Ends every session of a member; answers how many.
+/// Ends every session of a member; returns their number.
 pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<u64, Fault> {
     let sessions = of_member(change.tx, member)?;
     for session in &sessions {
@@ -77,7 +77,7 @@ pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<
     Ok(count(&sessions))
 }
 
-/// Ends every session there is; answers how many.
+/// Ends every session; returns their number.
 pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     let mut sessions = Vec::new();
     for row in change.tx.open_table(SESSIONS)?.iter()? {
@@ -90,7 +90,7 @@ pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     Ok(count(&sessions))
 }
 
-/// Ends every session of a member but one; answers how many.
+/// Ends every session of a member except one; returns the number of others.
 pub(super) fn end_others(
     change: &mut Transition<'_>,
     member: &MemberId,
@@ -104,7 +104,7 @@ pub(super) fn end_others(
     Ok(count(&others))
 }
 
-/// Ends the oldest sessions of a member, where there are as many as there may be.
+/// Ends the oldest sessions of a member, if the maximum is reached.
 pub(super) fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault> {
     let sessions = of_member(change.tx, member)?;
     let too_many = (sessions.len() + 1).saturating_sub(limits::SESSIONS_OF_MEMBER_MAX);
@@ -114,7 +114,7 @@ pub(super) fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Resul
     Ok(())
 }
 
-/// Writes down a session's last use, or takes the session away where it does not live any more.
+/// Saves a session's last use, or deletes an expired session.
 pub(super) fn tend(
     change: &mut Transition<'_>,
     token: &TokenHash,
@@ -145,7 +145,7 @@ pub(super) fn count(sessions: &[Session]) -> u64 {
     u64::try_from(sessions.len()).unwrap_or(u64::MAX)
 }
 
-/// An entry about a session that began, and by which second factor.
+/// An entry about a new session, with its second factor.
 pub(super) fn audit_sign_in(
     change: &Transition<'_>,
     session: &Session,

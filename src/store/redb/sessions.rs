@@ -1,4 +1,4 @@
-//! Transitions of passwords and sessions.
+//! Transactions of passwords and sessions.
 //!
 //! Every session that begins or ends is published to the subscribers with the same change.
 
@@ -16,7 +16,7 @@ use crate::store::two_step::Checked;
 use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
-    /// A member's password; `None` for who has none yet.
+    /// A member's password; `None` if none is set.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -59,7 +59,7 @@ impl Store {
         .await
     }
 
-    /// A member's sessions, newest first, those that have ended by themselves included.
+    /// A member's sessions, newest first, including expired ones.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -73,7 +73,7 @@ impl Store {
         .await
     }
 
-    /// Ends sessions of a member; answers how many. None at all is no change.
+    /// Ends sessions of a member; returns their number. None is no change.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
@@ -109,7 +109,7 @@ impl Store {
         .await
     }
 
-    /// Ends the session of a token, by whoever holds it; answers whether there was one.
+    /// Ends the session of a token; returns whether there was one.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -127,8 +127,7 @@ impl Store {
         .await
     }
 
-    /// Writes down when sessions were used last, and takes away those that have ended by
-    /// themselves. No audit entry.
+    /// Saves the last use of sessions, and deletes expired ones. No audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -168,7 +167,7 @@ impl Store {
         .await
     }
 
-    /// Changes a password by its owner; every other session ends. Answers how many.
+    /// Changes a password by its owner; every other session ends. Returns their number.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when the session is gone; `Denied` `wrong_code`,
@@ -197,7 +196,7 @@ impl Store {
         .await
     }
 
-    /// Notes that tries to sign in to a member are slowed down.
+    /// Records that sign-in attempts of a member are delayed.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.

@@ -11,19 +11,19 @@ pub(super) type Records<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
 type Hash = &'static [u8; 32];
 
-/// `format`, `revision`, `letter`: the last id that a letter got, and `rewrite`: there while freed
-/// pages of the file may still hold what was erased.
+/// `format`, `revision`, `letter`: the last id of a letter, and `rewrite`: present while freed
+/// pages of the file may contain erased data.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
 pub(super) const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
 /// By id.
 pub(super) const MEMBERS: Records<&str> = TableDefinition::new("members");
-/// Account, a zero byte, canonical address: the member or the open invite that holds it.
+/// Account, a zero byte, canonical address: the member or the open invite with it.
 pub(super) const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
-/// By account and role: how many active members hold it; no row for none.
+/// By account and role: the number of active members with it; no row for none.
 pub(super) const ROLE_COUNTS: TableDefinition<(&str, &str), u64> =
     TableDefinition::new("role_counts");
-/// As addresses: when a member with it was removed last.
+/// Keys as in addresses: when a member with it was last removed.
 pub(super) const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
 /// By member: the password.
 pub(super) const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
@@ -31,7 +31,7 @@ pub(super) const CREDENTIALS: Records<&str> = TableDefinition::new("credentials"
 pub(super) const FACTORS: Records<&str> = TableDefinition::new("factors");
 /// By passkey: the member that has it.
 pub(super) const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
-/// By member: when a session of theirs began last.
+/// By member: the begin of the last session.
 pub(super) const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
 /// By the hash of the token.
 pub(super) const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
@@ -40,7 +40,7 @@ pub(super) const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
     TableDefinition::new("sessions_by_member");
 /// By id.
 pub(super) const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
-/// Account, maker, when it was made, id.
+/// Account, creator, creation, id.
 pub(super) const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
     TableDefinition::new("api_tokens_by_member");
 /// By id.
@@ -48,17 +48,17 @@ pub(super) const INVITES: Records<&str> = TableDefinition::new("invites");
 /// Account, when it was made, id.
 pub(super) const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
     TableDefinition::new("invites_by_account");
-/// The member that sent it, id; open ones only.
+/// The sender, id; open ones only.
 pub(super) const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
     TableDefinition::new("invites_by_inviter");
-/// By the hash of the token, of dead links too: the invite, and which link it is.
+/// By the hash of the token, including dead links: the invite, and which link it is.
 pub(super) const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
 /// Invite and generation: the hash of the token.
 pub(super) const INVITE_LINKS: TableDefinition<(&str, u32), Hash> =
     TableDefinition::new("invite_links");
 /// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
 pub(super) const CALLS: Records<&str> = TableDefinition::new("calls");
-/// By what is bounded: when its window began, and how often it happened since.
+/// By what is limited: the begin of its window, and the count.
 pub(super) const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
 /// By id.
 pub(super) const LINKS: Records<&str> = TableDefinition::new("links");
@@ -71,25 +71,25 @@ pub(super) const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> =
 pub(super) const LETTERS: Records<u64> = TableDefinition::new("letters");
 /// When a letter is due or its lease ends, and its id.
 pub(super) const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
-/// Account, and the same: so that each account has its turn.
+/// Account, and the same: so that accounts take turns.
 pub(super) const LETTERS_WAITING: TableDefinition<(&str, i64, u64), ()> =
     TableDefinition::new("letters_waiting");
 /// Account, id.
 pub(super) const LETTERS_BY_ACCOUNT: TableDefinition<(&str, u64), ()> =
     TableDefinition::new("letters_by_account");
-/// By account and delivery state: how many letters; no row for none.
+/// By account and delivery state: the number of letters; no row for none.
 pub(super) const LETTER_COUNTS: TableDefinition<(&str, &str), u64> =
     TableDefinition::new("letter_counts");
-/// `stop`: why no mail goes out. `taken`: when a letter was last handed over, and the same for each
+/// `stop`: why mail is stopped. `taken`: when a letter was last accepted, and the same for each
 /// account.
 pub(super) const MAIL: Records<&str> = TableDefinition::new("mail");
-/// When something may be forgotten at the earliest, which kind of thing, and its key.
+/// The earliest time for deleting something, its kind, and its key.
 pub(super) const EXPIRY: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
 /// By chain (an account's slug; empty for the store's own) and sequence.
 pub(super) const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
 /// The same keys; a missing row is an erased one.
 pub(super) const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
-/// Chain and target: of whom nothing personal is written any more.
+/// Chain and target: erased members, of whom nothing personal is recorded any more.
 pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
 /// By chain.
 pub(super) const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
@@ -99,7 +99,7 @@ pub(super) const POLICIES: Records<&str> = TableDefinition::new("policies");
 /// The layout of the tables above.
 pub(super) const FORMAT: u64 = 4;
 
-/// Makes every table, so that reading never meets a missing one.
+/// Creates every table, so that a reader never misses one.
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
     struct Open<'t>(&'t WriteTransaction);
     impl EachTable for Open<'_> {
@@ -135,7 +135,7 @@ pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
     Ok(all.1)
 }
 
-/// What is done to a table, whatever it holds.
+/// An operation on a table, of any type.
 pub(super) trait EachTable {
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,

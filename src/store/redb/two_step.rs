@@ -27,7 +27,7 @@ use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
 use crate::store::{Committed, Preconditions, Target};
 
 impl Store {
-    /// A member's second factors; none at all for who never set one up.
+    /// A member's second factors; empty if none was ever set up.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -36,8 +36,8 @@ impl Store {
         self.read(move |tx| factor_rows::read(tx, &member)).await
     }
 
-    /// Keeps the secret of an authenticator app that is being set up. What was pending before is
-    /// replaced; what is in use stays in use until the new one is confirmed.
+    /// Saves the secret of an authenticator app that is being set up. Replaces another pending one;
+    /// the current app stays valid until the new one is confirmed.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, when the member is gone or suspended; `Denied`
@@ -60,14 +60,14 @@ impl Store {
             }
             factors.pending = Some(Pending { secret, expires });
             factor_rows::put(change.tx, &member.id, &factors)?;
-            // A recovery code that was spent is in the audit, and its mail waits.
+            // A used recovery code is in the audit log, and its mail is queued.
             Ok(if replaces { Ends::Changed(()) } else { Ends::Quietly(()) })
         })
         .await
     }
 
-    /// Takes an authenticator app into use. Every other session ends, as does the one before.
-    /// Answers how many others.
+    /// Activates an authenticator app. Every other session ends, and the current one is replaced.
+    /// Returns the number of others.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`, `sign_in_refused`; `Denied` `wrong_code`; `Conflict`
@@ -112,8 +112,8 @@ impl Store {
         .await
     }
 
-    /// Switches a member's own factor off. Every other session ends, and the one it was done in goes
-    /// on under a new token. Answers how many others.
+    /// Turns a member's own factor off. Every other session ends, and the current one gets a new
+    /// token. Returns the number of others.
     ///
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -177,8 +177,8 @@ impl Store {
         .await
     }
 
-    /// Takes all factors of another member away, and ends the sessions. A member who does it shows
-    /// the own factor. Answers how many sessions.
+    /// Resets all factors of another member, and ends the sessions. A member who does it presents
+    /// the own factor. Returns the number of sessions.
     ///
     /// # Errors
     /// `NotFound` `unknown_member`; `Stale`; `Denied` `wrong_code`, `code_missing`; `Conflict`
@@ -206,7 +206,7 @@ impl Store {
             factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let ended = session_rows::end_all(change, &member.id)?;
-            // A link to a new password that somebody else holds would be the whole way in now.
+            // With a pending password link, somebody else could now sign in.
             link_rows::end_all(change, &member.id)?;
             let count = ("sessions_ended", Some(ended.to_string()));
             factor_rows::audit(change, &member, AuditEvent::TwoStepReset, count)?;
@@ -216,8 +216,8 @@ impl Store {
         .await
     }
 
-    /// Counts a wrong code of somebody who knew the password; answers how many in a row. The letter
-    /// goes out with the one that [`crate::domain::limits::CODE_FAILURES_TOLD`] names.
+    /// Counts a wrong code after a correct password; returns the number in a row. The letter is
+    /// sent at the count [`crate::domain::limits::CODE_FAILURES_TOLD`].
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -247,7 +247,7 @@ impl Store {
         .await
     }
 
-    /// Every member whose factors hold a sealed secret, with the account.
+    /// Every member with an encrypted secret, with the account.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -265,8 +265,8 @@ impl Store {
         .await
     }
 
-    /// Puts secrets under a newer key, where they still are what they were. No revision: nothing
-    /// that anybody follows changes.
+    /// Replaces secrets by re-encrypted ones, if they are unchanged. No revision: subscribers do
+    /// not see them.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -290,7 +290,7 @@ impl Store {
     }
 }
 
-/// An administrator who takes away another's factor has one, and shows it.
+/// An administrator who resets another member's factor must have one, and present it.
 fn show_own(
     change: &mut Transition<'_>,
     actor: &MemberId,
@@ -319,7 +319,7 @@ fn come_through(
         }
         Through::Ticket { checked, round, .. } => {
             credential_rows::check(change, &member.id, checked).map_err(|_| sign_in_refused())?;
-            // Who has a factor signs in with it.
+            // A member with a factor signs in with it.
             if factors.authenticator.is_some() || round != factors.round {
                 return Err(sign_in_refused().into());
             }

@@ -230,14 +230,15 @@ fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A database over a file that no sidecar has open, every page checked. Nothing is written to it.
+/// A database over a file that no sidecar has open, with every page verified. Nothing is written to
+/// it.
 pub(super) fn of_file(path: &Path) -> Result<Database, Failure> {
     checked(path, View::of_file(path)?)
 }
 
 impl Store {
-    /// The store in a file that no sidecar has open, every page of it checked; what is changed there is
-    /// gone when it is dropped, and nothing is written to the file.
+    /// The store in a file that no sidecar has open, with every page verified; changes are lost
+    /// when it is dropped, and nothing is written to the file.
     ///
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
@@ -252,7 +253,7 @@ impl Store {
         Self::on(move || view.clone(), Clock::System).await
     }
 
-    /// Checks the checksum of every page in the file, while changes go on.
+    /// Verifies the checksum of every page in the file; changes continue meanwhile.
     ///
     /// # Errors
     /// `Internal` `store_damaged`; `Busy`, when the disk fails.

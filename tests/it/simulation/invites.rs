@@ -403,7 +403,7 @@ impl Sim {
             invite.as_ref().map(|i| &i.id)
         ));
         let lately = |at: i64| self.model.now < at + HOUR_MS;
-        // The inviter was asked a moment ago.
+        // The inviter was asked recently.
         let open = open.filter(|invite| !invite.wanted.is_some_and(lately));
         let reasons = Reasons::default();
         let app = self.world.app.clone();
