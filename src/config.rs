@@ -394,7 +394,7 @@ fn check(config: &Config, settings: &mut Settings) {
         settings.fault_of(
             "telemetry.log_level",
             format!(
-                "has `{filter}`: write one of `{}`, or a module with one, such as `kwic_team::mail=debug`",
+                "has `{filter}`: write one of `{}`, or a module with one, such as `hyper=debug`",
                 LOG_LEVELS.join("`, `")
             ),
         );

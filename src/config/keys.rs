@@ -211,7 +211,7 @@ pub(super) const KEYS: &[Key] = &[
         "log_level",
         Takes::Text,
         "\"info\"",
-        "what is logged: error, warn, info, debug or trace; others for single modules behind it, such as \"info,kwic_team::mail=debug\"",
+        "what is logged: error, warn, info, debug or trace; others for single modules behind it, such as \"info,hyper=debug\"",
     ),
     key(
         "limits",

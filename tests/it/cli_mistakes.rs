@@ -51,7 +51,7 @@ fn an_account_is_not_made_for_somebody_who_cannot_administer_it() {
     holds(&told, &["`operator` does not administer the account: use `administrator`"]);
     assert!(!sidecar.ok(&["account", "list"]).contains("gamma"), "nothing was made");
     let made = sidecar.ok(&[&create[..], &first, &["administrator"]].concat());
-    holds(&made, &["account gamma is there"]);
+    holds(&made, &["account gamma was created"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_mistyped_head_accuses_nobody() {
     holds(&other.err, &["this was once the head of `acme`"]);
     other.ends(64);
     let cut = expect(&[], &"c".repeat(64));
-    holds(&cut.err, &["nowhere has the head that was expected"]);
+    holds(&cut.err, &["does not contain the expected head"]);
     cut.ends(1);
 }
 

@@ -421,7 +421,7 @@ fn what_cannot_be_together_is_refused() {
 #[test]
 fn a_log_filter_is_levels_and_modules() {
     assert_eq!(taken("").telemetry.log_level, "info");
-    for good in ["warn", "off", "info,kwic_team::mail=debug", "info, kwic_team=trace"] {
+    for good in ["warn", "off", "info,hyper=debug", "info, kwic_team=trace"] {
         taken(&format!("[telemetry]\nlog_level = \"{good}\""));
     }
     for bad in ["loud", "INFO", "info,", "info,=debug", "kwic_team::mail", "a b=info"] {

@@ -301,7 +301,7 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
             };
             // Which roles may is said by their titles, beside the sentence.
             let message = message.split("; these roles may").next().unwrap();
-            let message = match message.starts_with("nobody is known") {
+            let message = match message.starts_with("there is no") {
                 true => "no member of your team has this name".to_owned(),
                 false => message.replace('`', "").replace('_', " "),
             };
@@ -554,6 +554,7 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     ann.page(&edit).await.shows(200, &["The role of this invitation was removed: choose"]);
     let names = "first_name=Cy&last_name=Lee&email=cy%40example.org";
     ann.form(&edit, names).await.shows(400, &["Choose a role.", "value=\"Cy\""]);
+    console.stage.later(61_000);
     assert_eq!(ann.form(&edit, &format!("{names}&role=operator")).await.status, 303);
     ann.page(list).await.leaves_out("Role removed");
     assert_eq!(ann.form(&format!("{of_cy}/link"), "").await.status, 200);

@@ -230,7 +230,7 @@ fn a_folder_where_the_socket_should_be_is_named() {
     let socket = sidecar.path("data/admin.sock");
     fs::remove_file(&socket).unwrap();
     fs::create_dir(&socket).unwrap();
-    let named = format!("`{}` is no socket: move it away", socket.display());
+    let named = format!("`{}` is not a socket: move it away", socket.display());
     let told = Ran::from(sidecar.run(&["account", "list"])).complains(1);
     assert!(told.contains(&named), "{told}");
     let ill = doctor(&sidecar).ends(1);
