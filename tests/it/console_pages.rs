@@ -925,8 +925,9 @@ async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
     let made = browser.post("/team/invite", &fields).await;
     let link = made.page(200).between("id=\"link\" type=\"text\" value=\"", "\"").to_owned();
     let list = browser.get("/team?tab=invitations").await;
-    let ids = list.text.split("/team/invitations/").filter_map(|rest| rest.split_once('/'));
-    let (id, _) = ids.filter(|(id, _)| id.len() == 26).next().unwrap();
+    let ids = list.text.split("/team/invitations/").skip(1);
+    let mut ids = ids.filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next());
+    let id = ids.find(|id| id.len() > 20).unwrap_or_else(|| panic!("{}", list.text));
     let path = format!("/team/invitations/{id}");
     browser.get(&format!("{path}/link")).await.page(200).hides("shown once");
     let shown = browser.post(&format!("{path}/link"), &[]).await;
