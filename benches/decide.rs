@@ -33,10 +33,10 @@ use kwic_team::domain::{
     Status, Timestamp, Value, Version,
 };
 use kwic_team::engine::Snapshot;
-use kwic_team::flows::decide::decide;
 use kwic_team::policy_folder;
+use kwic_team::services::decide::decide;
 use kwic_team::store::Store;
-use kwic_team::store::feed::Loaded;
+use kwic_team::store::change_feed::LoadedRecord;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -52,7 +52,7 @@ enum Named {
 
 /// The shipped folder and further policies, `total` in all.
 fn folder(total: usize, named: Named) -> PolicyFiles {
-    let shipped = policy_folder::shipped();
+    let shipped = policy_folder::embedded_policies();
     let mut files: Vec<(String, Vec<u8>)> =
         shipped.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_vec())).collect();
     let own = Snapshot::load(&shipped, &[]).unwrap().policy_count();
@@ -107,7 +107,7 @@ fn app_of(
 ) -> App {
     let directory = Arc::new(Directory::new());
     for number in 0..members {
-        directory.load_one(Loaded::Member(member(number, roles[number % roles.len()])));
+        directory.load_one(LoadedRecord::Member(member(number, roles[number % roles.len()])));
     }
     directory.loaded(Revision(1));
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();

@@ -119,7 +119,7 @@ fn grow(home: &Path, members: usize, role: &str) {
 
 /// The shipped folder and `extra` policies of other roles; `version` makes the set a new one.
 fn write_policies(dir: &Path, extra: usize, version: usize) {
-    let shipped = kwic_team::policy_folder::shipped();
+    let shipped = kwic_team::policy_folder::embedded_policies();
     for (path, bytes) in shipped.iter() {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -11,25 +11,25 @@
 //! an id is found through the list, with `?email=`.
 
 mod accounts;
+mod api_request;
 mod audit;
 mod backup;
-mod call;
-mod calls;
+mod endpoints;
 mod events;
-mod files;
-mod form;
 mod handlers;
+mod if_match;
+mod import_export;
 mod invites;
+mod json_body;
 mod mail;
 mod me;
 mod members;
 mod openapi;
 mod passkeys;
 mod passwords;
-mod personal;
+mod personal_data;
 mod policies;
-mod precondition;
-mod query;
+mod query_params;
 mod roles;
 mod sign_in;
 mod tokens;
@@ -39,12 +39,12 @@ mod wire;
 
 use std::sync::Arc;
 
-use self::call::{Call, Who};
-use self::calls::{Access, Body};
-use self::form::Form;
-use self::query::Params;
+use self::api_request::{ApiRequest, RequestSource};
+use self::endpoints::{Access, BodyKind};
+use self::json_body::JsonBody;
+use self::query_params::QueryParams;
 use crate::app::App;
-use crate::browser;
+use crate::browser_security;
 use crate::domain::{Failure, Kind};
 use crate::http::{Peer, Reply, Request};
 use crate::telemetry::log;
@@ -60,7 +60,7 @@ const ACCEPTED: u16 = 202;
 pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
-        Err(Refusal::Failure(failure)) => {
+        Err(RouteRefusal::Failure(failure)) => {
             log::failed(request.id(), &failure);
             let failure = match request.peer {
                 Peer::Unix { .. } => failure.for_operator(),
@@ -68,21 +68,21 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
             };
             Reply::problem(&failure, request.id())
         }
-        Err(Refusal::Method { allow }) => {
+        Err(RouteRefusal::Method { allow }) => {
             let text = format!("this path takes {allow}: use one of them");
             let failure = Failure::new(Kind::MethodNotAllowed, "method_not_allowed", text);
             Reply::problem(&failure, request.id()).header("allow", allow)
         }
     };
     match request.peer {
-        Peer::Tcp { .. } => browser::dressed(app, reply),
+        Peer::Tcp { .. } => browser_security::dressed(app, reply),
         Peer::Unix { .. } => reply,
     }
 }
 
 /// Why a request is refused before its call runs.
 #[derive(Debug)]
-enum Refusal {
+enum RouteRefusal {
     Failure(Failure),
     /// The path exists, but not with this method.
     Method {
@@ -90,7 +90,7 @@ enum Refusal {
     },
 }
 
-impl From<Failure> for Refusal {
+impl From<Failure> for RouteRefusal {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
@@ -104,26 +104,28 @@ fn unknown_path() -> Failure {
     )
 }
 
-async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, Refusal> {
-    browser::check_host(app, request)?;
-    let path = browser::Outside::of(app).below(request.path());
-    let (path, id) = calls::place(path).ok_or_else(unknown_path)?;
-    browser::check_origin(app, request)?;
-    let entry = calls::at(path, request.method)
-        .ok_or_else(|| Refusal::Method { allow: calls::allowed(path) })?;
+async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, RouteRefusal> {
+    browser_security::check_host(app, request)?;
+    let path = browser_security::PublicUrl::of(app).below(request.path());
+    let (path, id) = endpoints::place(path).ok_or_else(unknown_path)?;
+    browser_security::check_origin(app, request)?;
+    let entry = endpoints::at(path, request.method)
+        .ok_or_else(|| RouteRefusal::Method { allow: endpoints::allowed(path) })?;
     let who = match entry.access {
         Access::Open => None,
-        Access::Anyone | Access::Member | Access::Operator => Some(Who::of(app, request)?),
+        Access::Anyone | Access::Member | Access::Operator => {
+            Some(RequestSource::of(app, request)?)
+        }
     };
-    let params = Params::read(request.query());
-    let mut call = Call { app, request, params, who, id };
+    let params = QueryParams::read(request.query());
+    let mut call = ApiRequest { app, request, params, who, id };
     match entry.access {
         Access::Operator => drop(call.uid()?),
         Access::Member => drop(call.member()?),
         Access::Open | Access::Anyone => {}
     }
-    if entry.body == Body::Empty {
-        Form::nothing(call.request).await?;
+    if entry.body == BodyKind::Empty {
+        JsonBody::nothing(call.request).await?;
     }
     Ok(handlers::answer(entry.operation, &mut call).await?)
 }

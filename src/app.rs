@@ -10,20 +10,20 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock, watch};
 
-use crate::background::{Queue, Tasks};
+use crate::background::{BoundedQueue, Tasks};
 use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, Timestamp, Token, TokenHash, limits};
-use crate::engine::{Changes, Snapshot};
+use crate::engine::{AccessChanges, Snapshot};
 use crate::keys::Keys;
-use crate::mail::{Mailer, Refusals};
-use crate::password::Hasher;
+use crate::mail::{Mailer, RefusalTracker};
+use crate::password::PasswordHasher;
 use crate::socket_file::SocketFile;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
-use crate::throttle::{Places, Quotas, Throttle};
+use crate::throttle::{ConcurrencyLimits, Quotas, Throttle};
 
 /// The state of the live policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +33,14 @@ pub struct PolicyStatus {
     /// Why the folder could not be loaded the last time; `None` once it loads again.
     pub fault: Option<String>,
     /// The kind of that fault, for callers who may not read policies.
-    pub outcome: Outcome,
+    pub outcome: FolderProblem,
     /// When the set became live.
     pub loaded_at: Timestamp,
 }
 
 /// The ways in which loading a folder can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Outcome {
+pub enum FolderProblem {
     /// The folder has a fault.
     #[default]
     Refused,
@@ -52,7 +52,7 @@ pub enum Outcome {
     BrokenOff,
 }
 
-impl Outcome {
+impl FolderProblem {
     /// The outcome of a failure to load.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
@@ -86,7 +86,7 @@ impl PolicyStatus {
     /// The status of a set that was loaded from the folder.
     #[must_use]
     pub fn live(at: Timestamp) -> Self {
-        Self { last_good: false, fault: None, outcome: Outcome::default(), loaded_at: at }
+        Self { last_good: false, fault: None, outcome: FolderProblem::default(), loaded_at: at }
     }
 
     /// The fault for callers who may not read policies: file and line, without their text.
@@ -96,7 +96,7 @@ impl PolicyStatus {
         let first = fault.lines().next().unwrap_or_default();
         let place = first.split_once(": ").map_or("", |(place, _)| place);
         let is_place = !place.contains([' ', '`']) && place.len() <= PLACE_CHARS_MAX;
-        let of_a_file = matches!(self.outcome, Outcome::Refused | Outcome::Unread);
+        let of_a_file = matches!(self.outcome, FolderProblem::Refused | FolderProblem::Unread);
         let is_place = is_place && of_a_file && !place.is_empty();
         let place = if is_place { place } else { "the policy folder" };
         let outcome = self.outcome.words();
@@ -114,7 +114,7 @@ pub struct ReloadReport {
     /// False if the folder matches the live set.
     pub changed: bool,
     /// Who gains and who loses, or may.
-    pub changes: Changes,
+    pub changes: AccessChanges,
     /// What the load noticed without refusing it.
     pub notes: Vec<String>,
 }
@@ -123,7 +123,7 @@ pub struct ReloadReport {
 #[derive(Debug, Default)]
 pub struct Reloading {
     /// The live set, if it could not be saved for the next start.
-    pub unkept: Option<Unkept>,
+    pub unkept: Option<UnsavedPolicies>,
     /// How many reloads had been requested when the last one began, and its result.
     pub last: Option<(u64, Result<ReloadReport, Failure>)>,
     /// How many reloads in a row failed for a reason outside the folder.
@@ -132,18 +132,18 @@ pub struct Reloading {
 
 /// A live policy set that could not be saved for the next start.
 #[derive(Debug)]
-pub struct Unkept {
+pub struct UnsavedPolicies {
     /// What it was made from.
     pub files: PolicyFiles,
     /// What changed since the saved set, for the audit log.
-    pub changes: Changes,
+    pub changes: AccessChanges,
 }
 
 /// The base of links in mail: the public URL of the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Links(String);
+pub struct ConsoleUrls(String);
 
-impl Links {
+impl ConsoleUrls {
     /// The console's public URL, with or without a path; never derived from a request's `Host`.
     #[must_use]
     pub fn new(base: &str) -> Self {
@@ -166,12 +166,12 @@ impl Links {
 
 /// Whether files such as uploads can be written to the data folder.
 #[derive(Debug, Default)]
-pub struct Spooling {
+pub struct SpoolHealth {
     fault: ArcSwapOption<String>,
     failures: AtomicU64,
 }
 
-impl Spooling {
+impl SpoolHealth {
     /// A write failed.
     pub fn failed(&self, cause: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +218,7 @@ pub struct App {
     /// Samples of decisions to cross-check, and whether the engine is trusted.
     pub cross_check: CrossCheck,
     /// Requests for reasons: one at a time, outside the decision threads.
-    pub explanations: Queue,
+    pub explanations: BoundedQueue,
     /// Counters and histograms.
     pub telemetry: Telemetry,
     /// Digests of the bearer keys that callers of the decision listener must send; empty if none
@@ -231,19 +231,19 @@ pub struct App {
     /// The mailer.
     pub mailer: Mailer,
     /// Refusals in a row by the mail server.
-    pub refusals: std::sync::Mutex<Refusals>,
+    pub refusals: std::sync::Mutex<RefusalTracker>,
     /// The password hasher, with limited concurrency.
-    pub hasher: Hasher,
+    pub hasher: PasswordHasher,
     /// Delays after failed sign-in attempts.
     pub throttle: Throttle,
     /// Quotas for actions that send mail.
     pub quotas: Quotas,
     /// Streams of events that are open.
-    pub streams: Places,
+    pub streams: ConcurrencyLimits,
     /// Requests that wait for a revision.
-    pub waiting: Places,
+    pub waiting: ConcurrencyLimits,
     /// Where links in mail lead.
-    pub links: Links,
+    pub links: ConsoleUrls,
     /// The hash of the set-up link's token, while the store is empty.
     pub set_up: std::sync::Mutex<Option<TokenHash>>,
     /// The runtime of decisions. Its threads have the priority of the process, since a thread
@@ -258,7 +258,7 @@ pub struct App {
     pub reload_due: watch::Sender<Option<Duration>>,
     /// Comparisons of a set with the previous one, outside the threads that answer: one at a time,
     /// while a reload and a check of the folder may wait.
-    pub comparisons: Queue,
+    pub comparisons: BoundedQueue,
     /// How many reloads were requested.
     pub reloads_asked: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
@@ -272,7 +272,7 @@ pub struct App {
     /// Which long-running tasks have panicked.
     pub tasks: Tasks,
     /// Whether files can be written to the data folder.
-    pub spooling: Spooling,
+    pub spooling: SpoolHealth,
     /// Read-locked while a member is given a role, write-locked while the policies are swapped: no
     /// role disappears while a member is given it.
     pub roles_given: RwLock<()>,
@@ -318,13 +318,13 @@ impl App {
         store: Store,
     ) -> Result<Self, Failure> {
         let Passwords { memory_kib, iterations } = config.passwords;
-        let hasher = Hasher::new(memory_kib, iterations, Hasher::runs_here())?;
+        let hasher = PasswordHasher::new(memory_kib, iterations, PasswordHasher::runs_here())?;
         let decisions = Handle::try_current().map_err(|fault| {
             Failure::internal(format!("the runtime for decisions cannot be started: {fault}"))
         })?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
         let own = format!("http://{}", config.console.listen);
-        let links = Links::new(config.console.public_url.as_deref().unwrap_or(&own));
+        let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(&own));
         let status = PolicyStatus::live(clock.now());
         Ok(Self {
             config,
@@ -334,7 +334,7 @@ impl App {
             directory,
             store,
             cross_check,
-            explanations: Queue::new(limits::EXPLANATIONS_WAITING_MAX),
+            explanations: BoundedQueue::new(limits::EXPLANATIONS_WAITING_MAX),
             telemetry: Telemetry::default(),
             caller_keys: ArcSwap::default(),
             caller_keys_fault: ArcSwapOption::empty(),
@@ -344,22 +344,22 @@ impl App {
             hasher,
             throttle: Throttle::default(),
             quotas: Quotas::default(),
-            streams: Places::default(),
-            waiting: Places::default(),
+            streams: ConcurrencyLimits::default(),
+            waiting: ConcurrencyLimits::default(),
             links,
             set_up: std::sync::Mutex::default(),
             decisions,
             stopping: watch::Sender::new(false),
             reloading: Arc::default(),
             reload_due: watch::Sender::new(None),
-            comparisons: Queue::new(COMPARISONS_WAITING_MAX),
+            comparisons: BoundedQueue::new(COMPARISONS_WAITING_MAX),
             reloads_asked: AtomicU64::new(0),
             checking: Mutex::default(),
             policies_unkept: AtomicBool::new(false),
             secrets_without_key: AtomicUsize::new(0),
             sockets: std::sync::Mutex::default(),
             tasks: Tasks::default(),
-            spooling: Spooling::default(),
+            spooling: SpoolHealth::default(),
             roles_given: RwLock::new(()),
         })
     }
@@ -381,7 +381,7 @@ mod tests {
             let fault = Some(fault.to_owned());
             PolicyStatus { fault, outcome, ..PolicyStatus::live(Timestamp(0)) }.short_fault()
         };
-        let short = |fault: &str| short_of(Outcome::Refused, fault);
+        let short = |fault: &str| short_of(FolderProblem::Refused, fault);
         let see = "see the log, or run `kwic-team doctor`";
         for (fault, told) in [
             (
@@ -424,7 +424,7 @@ mod tests {
                 "the policy folder: could not be loaded, and is tried again",
             ),
         ] {
-            let outcome = Outcome::of(&Failure::new(kind, code, fault));
+            let outcome = FolderProblem::of(&Failure::new(kind, code, fault));
             assert_eq!(short_of(outcome, fault), Some(format!("{told}; {see}")));
         }
     }

@@ -4,40 +4,40 @@
 //! store knows about a member.
 
 mod evaluation;
+mod fast_parser;
 mod forward_auth;
+mod full_parser;
 mod health;
-mod json;
 mod metadata;
-mod plain;
-mod wire;
+mod strict_json;
 
-pub use evaluation::{answer, answer_batch, answer_batch_at_once, evaluation, evaluations};
+pub use evaluation::{answer, answer_batch, answer_batch_fast, evaluation, evaluations};
 pub use forward_auth::forward_auth;
 pub use health::{checked, livez, metrics, readyz};
 pub use metadata::metadata;
 
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind};
-use crate::http::{Peer, Request, Small, host_name, is_loopback};
+use crate::http::{Peer, Request, SmallRequest, host_name, is_loopback};
 
 /// What a request says about its caller.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'r> {
+pub struct CallerCredentials<'r> {
     peer: Peer,
     host: Option<&'r str>,
     authorization: Option<&'r str>,
 }
 
-impl<'r> From<&'r Request> for Caller<'r> {
+impl<'r> From<&'r Request> for CallerCredentials<'r> {
     fn from(request: &'r Request) -> Self {
         let authorization = request.header("authorization");
         Self { peer: request.peer, host: request.host(), authorization }
     }
 }
 
-impl<'r> From<&Small<'r>> for Caller<'r> {
-    fn from(request: &Small<'r>) -> Self {
-        let Small { peer, host, authorization, .. } = *request;
+impl<'r> From<&SmallRequest<'r>> for CallerCredentials<'r> {
+    fn from(request: &SmallRequest<'r>) -> Self {
+        let SmallRequest { peer, host, authorization, .. } = *request;
         Self { peer, host, authorization }
     }
 }
@@ -46,7 +46,7 @@ impl<'r> From<&Small<'r>> for Caller<'r> {
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one, `Unauthenticated` without a key.
-pub fn admit<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure> {
+pub fn admit<'r>(app: &App, caller: impl Into<CallerCredentials<'r>>) -> Result<(), Failure> {
     let caller = caller.into();
     check_host(app, caller)?;
     let keys = app.caller_keys.load();
@@ -71,8 +71,8 @@ pub fn admit<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure
 ///
 /// # Errors
 /// `Invalid` without a host, `Denied` with a foreign one.
-pub fn check_host<'r>(app: &App, caller: impl Into<Caller<'r>>) -> Result<(), Failure> {
-    let Caller { peer, host, .. } = caller.into();
+pub fn check_host<'r>(app: &App, caller: impl Into<CallerCredentials<'r>>) -> Result<(), Failure> {
+    let CallerCredentials { peer, host, .. } = caller.into();
     if matches!(peer, Peer::Unix { .. }) {
         return Ok(());
     }

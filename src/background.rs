@@ -6,7 +6,7 @@
 //! because a new `forbid` must take effect soon. Only work that nobody waits for runs in the idle
 //! scheduling class, where a busy machine may give it no time at all.
 
-mod queue;
+mod bounded_queue;
 mod tasks;
 
 use std::fs;
@@ -22,7 +22,7 @@ use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-pub use queue::Queue;
+pub use bounded_queue::BoundedQueue;
 pub use tasks::Tasks;
 
 use crate::domain::{Failure, Kind};

@@ -5,8 +5,8 @@
 //! never taken for a complete one, and nothing is ever overwritten. Digests detect damage, not
 //! forgery. Handles files only: knows nothing of the store's contents or of key formats.
 
-pub mod leftovers;
-pub mod pending;
+pub mod abandoned_files;
+pub mod staged_restore;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -40,18 +40,18 @@ struct Manifest {
     /// The same in milliseconds since 1970.
     taken_ms: i64,
     revision: u64,
-    files: Vec<Listed>,
+    files: Vec<ManifestFile>,
 }
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Listed {
+struct ManifestFile {
     path: String,
     bytes: u64,
     sha256: String,
 }
 
-impl Listed {
+impl ManifestFile {
     fn new(path: String, (bytes, digest): (u64, Digest)) -> Self {
         Self { path, bytes, sha256: digest.hex() }
     }
@@ -70,7 +70,7 @@ fn is_key(name: &str) -> bool {
 
 /// A backup that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct BackupReport {
     /// The folder.
     pub place: PathBuf,
     /// The revision of the store in it.
@@ -96,9 +96,9 @@ pub async fn write<F: Future<Output = Result<Revision, Failure>>>(
     held: Vec<(String, String)>,
     at: Timestamp,
     copy: impl FnOnce(PathBuf) -> F,
-) -> Result<Taken, Failure> {
-    leftovers::remove(data, &[&above(to)]);
-    let draft = Draft::begin(to, data)?;
+) -> Result<BackupReport, Failure> {
+    abandoned_files::remove(data, &[&above(to)]);
+    let draft = BackupDraft::begin(to, data)?;
     let revision = copy(draft.folder.join(STORE)).await?;
     let keys = data.join(KEYS);
     tokio::task::spawn_blocking(move || {
@@ -121,19 +121,19 @@ fn failed(place: &Path, fault: &io::Error) -> Failure {
 }
 
 /// An unfinished backup, beside its final name. Removed when dropped before it is complete.
-struct Draft {
+struct BackupDraft {
     folder: PathBuf,
     to: PathBuf,
-    _mark: leftovers::Mark,
+    _mark: abandoned_files::DraftMarker,
 }
 
-impl Drop for Draft {
+impl Drop for BackupDraft {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Draft {
+impl BackupDraft {
     fn begin(to: &Path, data: &Path) -> Result<Self, Failure> {
         if fs::symlink_metadata(to).is_ok() {
             return Err(Failure::new(
@@ -148,7 +148,7 @@ impl Draft {
         let folder = PathBuf::from(format!("{}.{mark}.part", to.display()));
         let parents = fs::DirBuilder::new().recursive(true).mode(0o700).create(above(&folder));
         parents.and_then(|()| make_folder(&folder)).map_err(|fault| failed(to, &fault))?;
-        let _mark = leftovers::Mark::of(&folder, data, mark);
+        let _mark = abandoned_files::DraftMarker::of(&folder, data, mark);
         Ok(Self { folder, to: to.to_owned(), _mark })
     }
 
@@ -158,8 +158,9 @@ impl Draft {
         held: &[(String, String)],
         revision: Revision,
         at: Timestamp,
-    ) -> io::Result<Taken> {
-        let mut files = vec![Listed::new(STORE.to_owned(), measured(&self.folder.join(STORE))?)];
+    ) -> io::Result<BackupReport> {
+        let mut files =
+            vec![ManifestFile::new(STORE.to_owned(), measured(&self.folder.join(STORE))?)];
         make_folder(&self.folder.join(KEYS))?;
         let there = match names(keys) {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && !held.is_empty() => Vec::new(),
@@ -168,17 +169,18 @@ impl Draft {
         for name in there.iter().filter(|name| held.iter().all(|(held, _)| held != *name)) {
             let path = format!("{KEYS}/{name}");
             let copied = copied(&keys.join(name), &self.folder.join(&path))?;
-            files.push(Listed::new(path, copied));
+            files.push(ManifestFile::new(path, copied));
         }
         for (name, text) in held {
             let path = format!("{KEYS}/{name}");
             let mut file = new_file(&self.folder.join(&path))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            files.push(Listed::new(path.clone(), measured(&self.folder.join(path))?));
+            files.push(ManifestFile::new(path.clone(), measured(&self.folder.join(path))?));
         }
         let bytes = files.iter().map(|file| file.bytes).sum();
-        let taken = Taken { place: self.to.clone(), revision, at, bytes, keys: files.len() - 1 };
+        let taken =
+            BackupReport { place: self.to.clone(), revision, at, bytes, keys: files.len() - 1 };
         let manifest = Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -340,17 +342,17 @@ impl Backup {
     pub fn keys_are_in(&self, folder: &Path) -> bool {
         self.wanted().filter_map(|file| Some((file, file.key()?))).all(|(file, name)| {
             measured(&folder.join(name))
-                .is_ok_and(|there| Listed::new(file.path.clone(), there) == *file)
+                .is_ok_and(|there| ManifestFile::new(file.path.clone(), there) == *file)
         })
     }
 
-    fn wanted(&self) -> impl Iterator<Item = &Listed> {
+    fn wanted(&self) -> impl Iterator<Item = &ManifestFile> {
         self.manifest.files.iter().filter(|file| self.with_keys || file.path == STORE)
     }
 
-    fn hold(&self, file: &Listed, found: io::Result<(u64, Digest)>) -> Result<(), Failure> {
+    fn hold(&self, file: &ManifestFile, found: io::Result<(u64, Digest)>) -> Result<(), Failure> {
         match found {
-            Ok(found) if Listed::new(file.path.clone(), found) == *file => Ok(()),
+            Ok(found) if ManifestFile::new(file.path.clone(), found) == *file => Ok(()),
             Ok(_) => {
                 Err(self
                     .refused(&format!("is damaged, `{}` was changed since it was made", file.path)))
@@ -398,7 +400,7 @@ fn manifest(folder: &Path) -> Result<Manifest, String> {
     }
     let manifest: Manifest = serde_json::from_slice(&text).map_err(damaged)?;
     let stores = manifest.files.iter().filter(|file| file.path == STORE).count();
-    let known = |file: &Listed| file.path == STORE || file.key().is_some();
+    let known = |file: &ManifestFile| file.path == STORE || file.key().is_some();
     match (stores, manifest.files.iter().find(|file| !known(file))) {
         (1, None) => Ok(manifest),
         (_, Some(file)) => Err(format!("is damaged: it lists `{}`", file.path)),

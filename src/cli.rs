@@ -8,29 +8,29 @@
 
 mod account;
 mod account_flag;
-mod ask;
 mod audit;
 mod backup;
+mod completions_and_man;
+mod confirmation;
 mod decide;
 mod doctor;
-mod edit;
-mod input;
+mod edit_args;
+mod file_input;
 mod invite;
 mod json_object;
 mod keys;
 mod mail;
 mod member;
 mod output;
-mod people_file;
+mod people_file_format;
 mod policy;
 mod recover;
-mod remote;
 mod role;
 mod serve;
-mod shell;
+mod sidecar_client;
+mod timeout;
 mod token;
 mod values;
-mod wait_limit;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ use serde_json::{Value as Json, json};
 use crate::config;
 use crate::domain::{Failure, Kind};
 use crate::gate;
-use wait_limit::WaitLimit;
+use timeout::WaitLimit;
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +62,14 @@ pub enum Exit {
 
 /// Why a command failed: the message for standard error, and the exit code.
 #[derive(Debug)]
-struct Stop {
+struct CommandError {
     exit: Exit,
     message: String,
     /// The code of the problem in the sidecar's response; empty if there is none.
     code: String,
 }
 
-impl Stop {
+impl CommandError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), code: String::new() }
     }
@@ -107,7 +107,7 @@ impl Stop {
     }
 }
 
-impl From<Failure> for Stop {
+impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
         let exit = match failure.kind {
             Kind::PoliciesRefused => Exit::PoliciesRefused,
@@ -121,7 +121,7 @@ impl From<Failure> for Stop {
     }
 }
 
-type Outcome = Result<Exit, Stop>;
+type CommandResult = Result<Exit, CommandError>;
 
 /// Team management and access control: Cedar decisions over a live directory of members.
 #[derive(Debug, Parser)]
@@ -216,12 +216,12 @@ enum Command {
     #[command(
         after_help = "Example: kwic-team completions bash > /etc/bash_completion.d/kwic-team"
     )]
-    Completions(shell::CompletionsArgs),
+    Completions(completions_and_man::CompletionsArgs),
     /// Print the manual page of a command, or write all pages into a folder
     #[command(
         after_help = "Example: kwic-team man member import | man -l -\n         kwic-team man --dir /usr/local/share/man/man1"
     )]
-    Man(shell::ManArgs),
+    Man(completions_and_man::ManArgs),
 }
 
 /// Parses and runs; every error is one message and an exit code.
@@ -229,13 +229,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     // Used by this program only, so it is in no help, manual or completion.
     if arguments.get(1).is_some_and(|word| word == gate::COMMAND) {
-        return ended(gate::run().map(|()| Exit::Ok).map_err(Stop::from), false);
+        return ended(gate::run().map(|()| Exit::Ok).map_err(CommandError::from), false);
     }
     let json = arguments.iter().any(|word| word == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(fault) if fault.use_stderr() && json => {
-            return ended(Err(Stop::usage(fault.to_string().trim_end())), true);
+            return ended(Err(CommandError::usage(fault.to_string().trim_end())), true);
         }
         Err(fault) => {
             // Help and version are successes; everything else is a usage error.
@@ -249,7 +249,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// Prints the error on standard error; returns the exit code.
-fn ended(outcome: Outcome, json: bool) -> ExitCode {
+fn ended(outcome: CommandResult, json: bool) -> ExitCode {
     let exit = outcome.unwrap_or_else(|stop| {
         match json {
             _ if stop.message.is_empty() => {}
@@ -261,14 +261,14 @@ fn ended(outcome: Outcome, json: bool) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn dispatch(cli: Cli) -> Outcome {
+fn dispatch(cli: Cli) -> CommandResult {
     let Cli { mut global, command } = cli;
     global.data_is_named = global.data != Path::new(DATA);
     global.data = config::absolute(global.data);
     // Also for commands that do not need it: a missing file is a mistake.
     if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {
         let file = file.display();
-        return Err(Stop::usage(format!("--config: there is no file `{file}`")));
+        return Err(CommandError::usage(format!("--config: there is no file `{file}`")));
     }
     global.wait_limit = WaitLimit::new(global.timeout);
     match command {
@@ -287,8 +287,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(args) => backup::back_up(&global, &args),
         Command::Restore(args) => backup::restore(&global, &args),
         Command::Doctor => doctor::run(&global),
-        Command::Completions(args) => shell::completions(&args),
-        Command::Man(args) => shell::man(&global, &args),
+        Command::Completions(args) => completions_and_man::completions(&args),
+        Command::Man(args) => completions_and_man::man(&global, &args),
     }
 }
 

@@ -3,11 +3,11 @@
 //! A file and the environment are read once, at the start; all faults are reported together, each
 //! with its line and what to write instead. The only place that reads the environment.
 
-mod keys;
+mod config_paths;
 mod mail_server;
-mod place;
-mod read;
-mod secret;
+mod secret_file;
+mod settings_reader;
+mod settings_table;
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -16,14 +16,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{AccountSlug, Email, Mailbox, Network, limits};
-use keys::{KEYS, Key};
-use read::Settings;
+use crate::domain::{AccountSlug, Email, IpNetwork, Mailbox, limits};
+use settings_reader::Settings;
+use settings_table::{KEYS, SettingDefinition};
 
-pub use mail_server::{Login, MailServer, Proof, Scheme, TokenSource};
-pub use place::{behind_links, cause_at, remedy};
-pub use read::{absolute, duration};
-pub use secret::Secret;
+pub use config_paths::{cause_at, remedy, resolve_symlinks};
+pub use mail_server::{Login, MailServer, SmtpCredential, SmtpSecurity, TokenSource};
+pub use secret_file::SecretFile;
+pub use settings_reader::{absolute, duration};
 
 /// One fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub struct Decision {
 pub struct Console {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNetwork>,
 }
 
 /// Section `store`.
@@ -237,7 +237,7 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             public_url: settings.text("console.public_url"),
             trusted_proxies: {
                 let listed = settings.list("console.trusted_proxies");
-                listed.iter().filter_map(|text| Network::parse(text)).collect()
+                listed.iter().filter_map(|text| IpNetwork::parse(text)).collect()
             },
         },
         store: Store {
@@ -316,7 +316,7 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
 /// A problem of the file with the access token; the file may still appear later.
 fn token_warning(file: &Path) -> Option<String> {
     let place = file.display();
-    match Secret::read(file) {
+    match SecretFile::read(file) {
         Ok(secret) => secret.exposed.map(|mode| {
             format!(
                 "others may read `{place}`, which `mail.oauth_token_file` names (mode {mode:04o}): run `chmod 600 {place}`"
@@ -360,7 +360,7 @@ fn check(config: &Config, settings: &mut Settings) {
         );
     }
     let proxies = settings.list("console.trusted_proxies");
-    if let Some(proxy) = proxies.iter().find(|text| Network::parse(text).is_none()) {
+    if let Some(proxy) = proxies.iter().find(|text| IpNetwork::parse(text).is_none()) {
         let proxy = proxy.escape_debug();
         settings.fault_of(
             "console.trusted_proxies",
@@ -488,7 +488,7 @@ pub fn reference() -> String {
             section = key.section;
             let _ = write!(out, "\n[{section}]\n");
         }
-        let Key { name, default, about, .. } = key;
+        let SettingDefinition { name, default, about, .. } = key;
         let _ = match *default {
             "" => writeln!(out, "# {about}\n# {name} ="),
             default => writeln!(out, "# {about}\n{name} = {default}"),
@@ -502,5 +502,5 @@ pub fn reference() -> String {
 pub fn variables() -> Vec<String> {
     let secrets =
         KEYS.iter().filter(|key| key.secret).map(|key| format!("{}_FILE", key.variable()));
-    KEYS.iter().map(Key::variable).chain(secrets).collect()
+    KEYS.iter().map(SettingDefinition::variable).chain(secrets).collect()
 }

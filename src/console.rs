@@ -6,60 +6,60 @@
 //! request, runs a flow and renders the result; no business rule lives here, and what a page does
 //! not offer the flow refuses too.
 
+mod accept_invitation;
+mod actors;
 mod assets;
 mod audit;
 mod banners;
-mod bulk;
-mod call;
-mod cards;
-mod deeds;
-mod device;
-mod form;
+mod bulk_actions;
+mod current_user;
+mod edit_conflict;
+mod form_body;
+mod form_page;
 mod help;
 mod invitations;
-mod invite;
-mod join;
-mod link;
-mod live;
+mod invite_form;
+mod link_page;
+mod live_updates;
+mod local_path;
 mod member;
-mod overtaken;
-mod own;
+mod my_security;
+mod page_layout;
+mod page_request;
 mod passkeys;
-mod passwords;
-mod people;
-mod place;
+mod password_reset;
 mod policies;
 mod policies_check;
 mod policies_try;
+mod profile;
+mod role_picker;
 mod roles;
-mod security;
+mod row_actions;
 mod set_up;
 mod settings;
-mod sheet;
-mod shell;
 mod sign_in;
 mod tabs;
 mod team;
+mod texts;
+mod timestamps;
 mod tokens;
 mod two_step;
-mod viewer;
-mod when;
-mod words;
+mod user_agent;
 
 use std::sync::Arc;
 
-use self::call::{Answer, Call};
-use self::shell::{note, see};
-use self::words as w;
+use self::page_layout::{message_page, redirect};
+use self::page_request::{PageRequest, PageResult};
+use self::texts as w;
 use crate::app::App;
-use crate::browser;
+use crate::browser_security;
 use crate::domain::{Failure, Kind, limits};
-use crate::http::query::decoded;
+use crate::http::query_string::decoded;
 use crate::http::{Method, Reply, Request, status};
 use crate::telemetry::log;
 
 /// One row of the table of pages.
-struct Entry {
+struct PageRoute {
     page: Page,
     method: Method,
     /// The path below the base path; `{id}` is one segment.
@@ -72,11 +72,11 @@ macro_rules! pages {
         enum Page { $($page),+ }
 
         /// All pages and forms. If several paths match, the literal one comes first.
-        const PAGES: &[Entry] =
-            &[$(Entry { page: Page::$page, method: Method::$method, path: $path }),+];
+        const PAGES: &[PageRoute] =
+            &[$(PageRoute { page: Page::$page, method: Method::$method, path: $path }),+];
 
         impl Page {
-            async fn answer(self, call: &mut Call<'_>) -> Answer {
+            async fn answer(self, call: &mut PageRequest<'_>) -> PageResult {
                 match self { $(Self::$page => Box::pin($answer(call)).await),+ }
             }
         }
@@ -86,37 +86,37 @@ macro_rules! pages {
 pages! {
     Home: Get "/" => sign_in::home,
     Help: Get "/help" => help::show,
-    Live: Get "/live" => live::follow,
+    Live: Get "/live" => live_updates::follow,
     SignIn: Get "/sign-in" => sign_in::show,
     SignInTry: Post "/sign-in" => sign_in::enter,
     SignInCode: Post "/sign-in/code" => sign_in::second_step,
     SignInPasskey: Post "/sign-in/passkey" => sign_in::by_passkey,
     SignInSetUp: Post "/sign-in/set-up" => sign_in::set_up,
     SignOut: Post "/sign-out" => sign_in::leave,
-    SignedOut: Get "/signed-out" => sign_in::left,
+    SignedOut: Get "/signed-out" => sign_in::signed_out,
 
-    Forgot: Get "/forgot" => passwords::forgot,
-    ForgotSend: Post "/forgot" => passwords::send_link,
-    Reset: Get "/reset" => passwords::reset,
-    ResetSet: Post "/reset" => passwords::set,
-    ConfirmEmail: Get "/confirm-email" => passwords::confirm_email,
-    ConfirmEmailDone: Post "/confirm-email" => passwords::confirmed_email,
+    Forgot: Get "/forgot" => password_reset::forgot,
+    ForgotSend: Post "/forgot" => password_reset::send_link,
+    Reset: Get "/reset" => password_reset::reset,
+    ResetSet: Post "/reset" => password_reset::set,
+    ConfirmEmail: Get "/confirm-email" => password_reset::confirm_email,
+    ConfirmEmailDone: Post "/confirm-email" => password_reset::confirmed_email,
 
     SetUp: Get "/setup" => set_up::show,
     SetUpDone: Post "/setup" => set_up::done,
-    Join: Get "/join" => join::show,
-    JoinLook: Post "/join/look" => join::look,
-    JoinAccept: Post "/join" => join::accept,
-    JoinWant: Post "/join/request-new" => join::want,
+    Join: Get "/join" => accept_invitation::show,
+    JoinLook: Post "/join/look" => accept_invitation::inspect_link,
+    JoinAccept: Post "/join" => accept_invitation::accept,
+    JoinWant: Post "/join/request-new" => accept_invitation::ask_new_link,
 
     Team: Get "/team" => team::show,
     Export: Get "/team/export" => team::export,
-    Invite: Get "/team/invite" => invite::show,
-    InviteSend: Post "/team/invite" => invite::send,
-    InviteSeveral: Get "/team/invite-several" => invite::several,
-    InviteSeveralSend: Post "/team/invite-several" => invite::send_several,
-    Bulk: Post "/team/bulk" => bulk::done,
-    BulkAsk: Get "/team/bulk" => bulk::ask,
+    Invite: Get "/team/invite" => invite_form::show,
+    InviteSend: Post "/team/invite" => invite_form::send,
+    InviteSeveral: Get "/team/invite-several" => invite_form::several,
+    InviteSeveralSend: Post "/team/invite-several" => invite_form::send_several,
+    Bulk: Post "/team/bulk" => bulk_actions::done,
+    BulkAsk: Get "/team/bulk" => bulk_actions::ask,
     Member: Get "/team/members/{id}" => member::show,
     MemberEdit: Get "/team/members/{id}/edit" => member::edit,
     MemberEdited: Post "/team/members/{id}/edit" => member::edited,
@@ -133,22 +133,22 @@ pages! {
     RolesCompare: Get "/roles/compare" => roles::compare,
     RolesSuggest: Get "/roles/suggest" => roles::suggest,
 
-    Security: Get "/me" => security::show,
-    Password: Get "/me/password" => own::password,
-    PasswordSet: Post "/me/password" => own::set_password,
-    Names: Get "/me/names" => own::names,
-    NamesSet: Post "/me/names" => own::set_names,
-    Email: Get "/me/email" => own::email,
-    EmailAsked: Post "/me/email" => own::ask_email,
-    SessionEnd: Post "/me/sessions/{id}/end" => security::end_session,
-    SessionsEnd: Post "/me/sessions/end" => security::end_others,
+    Security: Get "/me" => my_security::show,
+    Password: Get "/me/password" => profile::password_form,
+    PasswordSet: Post "/me/password" => profile::set_password,
+    Names: Get "/me/names" => profile::name_form,
+    NamesSet: Post "/me/names" => profile::set_names,
+    Email: Get "/me/email" => profile::email_form,
+    EmailAsked: Post "/me/email" => profile::ask_email,
+    SessionEnd: Post "/me/sessions/{id}/end" => my_security::end_session,
+    SessionsEnd: Post "/me/sessions/end" => my_security::end_others,
     PasskeyNew: Get "/me/passkeys/new" => passkeys::ask,
     PasskeyBegun: Post "/me/passkeys/new" => passkeys::begin,
     PasskeyAdded: Post "/me/passkeys/confirm" => passkeys::confirm,
     PasskeyAsk: Get "/me/passkeys/{id}/remove" => passkeys::ask_remove,
     PasskeyRemoved: Post "/me/passkeys/{id}/remove" => passkeys::remove,
-    LeaveAsk: Get "/me/leave" => own::ask_to_leave,
-    Left: Post "/me/leave" => own::leave,
+    LeaveAsk: Get "/me/leave" => profile::ask_to_leave,
+    Left: Post "/me/leave" => profile::leave,
     TwoStepBegin: Get "/me/two-step" => two_step::ask,
     TwoStepBegun: Post "/me/two-step" => two_step::begin,
     TwoStepConfirm: Post "/me/two-step/confirm" => two_step::confirm,
@@ -175,13 +175,13 @@ pages! {
 
 /// The decoded segments for `{id}` and `{verb}`.
 #[derive(Default)]
-struct Named {
+struct PathParams {
     id: String,
     verb: String,
 }
 
-fn matched(pattern: &str, path: &str) -> Option<Named> {
-    let mut named = Named::default();
+fn matched(pattern: &str, path: &str) -> Option<PathParams> {
+    let mut named = PathParams::default();
     let mut segments = path.split('/');
     for wanted in pattern.split('/') {
         let given = segments.next()?;
@@ -209,62 +209,63 @@ pub async fn route(app: &Arc<App>, mut request: Request) -> Reply {
     if let Some(reply) = assets::asked(app, &request) {
         return reply;
     }
-    let told = request.has_cookie(browser::TOLD);
+    let told = request.has_cookie(browser_security::TOLD);
     let reply = match dispatch(app, &mut request).await {
         Ok(reply) => reply,
         Err(failure) => refused(app, &request, &failure).await,
     };
     // A flash message is shown once; redirects do not consume it.
-    let reply = if told && reply.code() != 303 { browser::forgetting_told(reply) } else { reply };
-    browser::dressed(app, reply)
+    let reply =
+        if told && reply.code() != 303 { browser_security::forgetting_told(reply) } else { reply };
+    browser_security::dressed(app, reply)
 }
 
 /// All entries of the table for a path.
-fn places(path: &str) -> Vec<(&'static Entry, Named)> {
-    let matching = |entry: &'static Entry| Some((entry, matched(entry.path, path)?));
+fn places(path: &str) -> Vec<(&'static PageRoute, PathParams)> {
+    let matching = |entry: &'static PageRoute| Some((entry, matched(entry.path, path)?));
     PAGES.iter().filter_map(matching).collect()
 }
 
 /// The requested path, below the base path. If the base path is also a page, such as `/team`, a
 /// proxy that removes it leaves a path that begins like it.
 fn page_path<'r>(app: &App, request: &'r Request) -> &'r str {
-    let below = browser::Outside::of(app).below(request.path());
+    let below = browser_security::PublicUrl::of(app).below(request.path());
     if places(below).is_empty() { request.path() } else { below }
 }
 
-async fn dispatch(app: &Arc<App>, request: &mut Request) -> Answer {
-    browser::check_host(app, request)?;
+async fn dispatch(app: &Arc<App>, request: &mut Request) -> PageResult {
+    browser_security::check_host(app, request)?;
     let places = places(page_path(app, request));
     if places.is_empty() {
         return Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY));
     }
-    browser::check_origin(app, request)?;
+    browser_security::check_origin(app, request)?;
     let method = if request.method == Method::Head { Method::Get } else { request.method };
     let Some((entry, named)) = places.into_iter().find(|(entry, _)| entry.method == method) else {
         let text = "this page can't be opened directly: go back and try again";
         return Err(Failure::new(Kind::MethodNotAllowed, "method_not_allowed", text));
     };
-    let Named { id, verb } = named;
-    entry.page.answer(&mut Call { app, request, id, verb }).await
+    let PathParams { id, verb } = named;
+    entry.page.answer(&mut PageRequest { app, request, id, verb }).await
 }
 
 /// A failure as a page.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     log::failed(request.id(), failure);
-    let never_here = !request.has_cookie(crate::flows::session_auth::COOKIE);
+    let never_here = !request.has_cookie(crate::services::session_auth::COOKIE);
     match failure.kind {
         // Visitors without a session see the sign-in page; those whose session has ended are told
         // so.
         Kind::Unauthenticated if never_here && request.method != Method::Post => {
-            see(app, &sign_in::place_before(app, request))
+            redirect(app, &sign_in::place_before(app, request))
         }
         // A page that listens for events may send a token that was just replaced by another page:
         // that one is not deleted.
-        Kind::Unauthenticated if page_path(app, request) == live::PATH => {
-            sign_in::over(app, request)
+        Kind::Unauthenticated if page_path(app, request) == live_updates::PATH => {
+            sign_in::session_over(app, request)
         }
-        Kind::Unauthenticated => browser::dropping(sign_in::over(app, request)),
-        _ => note(app, request, failure).await.status(status(failure.kind)),
+        Kind::Unauthenticated => browser_security::dropping(sign_in::session_over(app, request)),
+        _ => message_page(app, request, failure).await.status(status(failure.kind)),
     }
 }
 

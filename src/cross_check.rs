@@ -2,14 +2,14 @@
 //!
 //! One decision in N puts its query into this bounded queue. If the queue is full the sample is
 //! dropped and counted, so that a decision never waits. The check itself is in
-//! `flows::cross_check`.
+//! `services::cross_check`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::domain::query::Question;
+use crate::domain::query::OwnedQuery;
 use crate::domain::{Digest, Query, Revision};
 
 /// The maximum number of waiting samples: they are checked one after another, without hurry.
@@ -17,9 +17,9 @@ const WAITING_MAX: usize = 64;
 
 /// A decision, with what it was based on.
 #[derive(Debug)]
-pub struct Sample {
+pub struct DecisionSample {
     /// The query.
-    pub question: Question,
+    pub question: OwnedQuery,
     /// The decision.
     pub allowed: bool,
     /// The revision of the members that it was based on.
@@ -30,7 +30,7 @@ pub struct Sample {
 
 /// The results of cross-checks, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct CrossCheckCounts {
     /// Cedar's own authorizer agreed.
     pub agreed: u64,
     /// It disagreed.
@@ -44,9 +44,9 @@ pub struct Outcomes {
 pub struct CrossCheck {
     /// One decision in this many; 0 for none.
     every: u64,
-    samples: Sender<Sample>,
+    samples: Sender<DecisionSample>,
     /// Until the first reader takes it.
-    waiting: Mutex<Option<Receiver<Sample>>>,
+    waiting: Mutex<Option<Receiver<DecisionSample>>>,
     distrusted: AtomicBool,
     agreed: AtomicU64,
     differed: AtomicU64,
@@ -77,7 +77,8 @@ impl CrossCheck {
 
     /// Queues a query for the cross-check.
     pub fn leave(&self, query: &Query<'_>, allowed: bool, revision: Revision, policies: Digest) {
-        let sample = Sample { question: Question::of(query), allowed, revision, policies };
+        let sample =
+            DecisionSample { question: OwnedQuery::of(query), allowed, revision, policies };
         if self.samples.try_send(sample).is_err() {
             self.is_left_out();
         }
@@ -85,7 +86,7 @@ impl CrossCheck {
 
     /// The receiver of the samples; the first caller gets it.
     #[must_use]
-    pub fn waiting(&self) -> Option<Receiver<Sample>> {
+    pub fn waiting(&self) -> Option<Receiver<DecisionSample>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -107,15 +108,15 @@ impl CrossCheck {
 
     /// Whether all decisions must be made by Cedar's own authorizer over the whole set.
     #[must_use]
-    pub fn distrusts(&self) -> bool {
+    pub fn is_distrusted(&self) -> bool {
         self.distrusted.load(Ordering::Relaxed)
     }
 
     /// The results so far.
     #[must_use]
-    pub fn outcomes(&self) -> Outcomes {
+    pub fn outcomes(&self) -> CrossCheckCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Outcomes {
+        CrossCheckCounts {
             agreed: read(&self.agreed),
             differed: read(&self.differed),
             left_out: read(&self.left_out),

@@ -3,10 +3,10 @@
 //! Follows the store's change feed and has no other writer, with one exception: the last use of a
 //! session or a token is recorded here first. Reads take no lock that a writer can hold. Strings of
 //! one member share one allocation; roles and account names are interned. Most decisions read only
-//! [`standings`]. Does not check who may see a member, nor when a session expires.
+//! [`member_index`]. Does not check who may see a member, nor when a session expires.
 
-mod by_token;
-mod standings;
+mod member_index;
+mod token_index;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -17,11 +17,12 @@ use std::time::Duration;
 use foldhash::quality::RandomState;
 use tokio::sync::watch;
 
-use self::by_token::ByToken;
-use self::standings::{Filled, Standings};
+use self::member_index::{MemberIndex, SlotCounts};
+use self::token_index::TokenIndex;
 use crate::domain::{
-    AccountSlug, ApiToken, ApiTokenId, Change, Loaded, Member, MemberId, MemberView, Revision,
-    RoleId, Row, Session, SessionId, Standing, Status, Texts, Timestamp, TokenHash,
+    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, LoadedRecord, Member, MemberAccess,
+    MemberId, MemberTexts, MemberView, Revision, RoleId, Session, SessionId, Status, Timestamp,
+    TokenHash,
 };
 
 /// Ids up to this length, which all generated ones have, are stored inline in the table.
@@ -30,13 +31,13 @@ const SHORT_ID: usize = 31;
 /// An id as the table stores it. A lookup must not follow a pointer: with a million members that
 /// would be one more cache miss.
 #[derive(Debug, PartialEq, Eq)]
-enum Key {
+enum MemberKey {
     /// The id, padded with zeros, which no id contains.
     Short([u8; SHORT_ID]),
     Long(Box<str>),
 }
 
-impl Key {
+impl MemberKey {
     fn new(id: &str) -> Self {
         let mut short = [0; SHORT_ID];
         match short.get_mut(..id.len()) {
@@ -49,11 +50,11 @@ impl Key {
     }
 }
 
-impl Hash for Key {
+impl Hash for MemberKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Short(bytes) => Wanted(id_in(bytes)).hash(state),
-            Self::Long(id) => Wanted(id.as_bytes()).hash(state),
+            Self::Short(bytes) => MemberKeyRef(id_in(bytes)).hash(state),
+            Self::Long(id) => MemberKeyRef(id.as_bytes()).hash(state),
         }
     }
 }
@@ -64,20 +65,20 @@ fn id_in(short: &[u8; SHORT_ID]) -> &[u8] {
 
 /// An id to look up.
 #[derive(Hash)]
-struct Wanted<'i>(&'i [u8]);
+struct MemberKeyRef<'i>(&'i [u8]);
 
-impl papaya::Equivalent<Key> for Wanted<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl papaya::Equivalent<MemberKey> for MemberKeyRef<'_> {
+    fn equivalent(&self, key: &MemberKey) -> bool {
         match key {
-            Key::Short(bytes) => id_in(bytes) == self.0,
-            Key::Long(id) => id.as_bytes() == self.0,
+            MemberKey::Short(bytes) => id_in(bytes) == self.0,
+            MemberKey::Long(id) => id.as_bytes() == self.0,
         }
     }
 }
 
 /// One member, compact: about 200 bytes with everything around it.
 #[derive(Debug)]
-struct Entry {
+struct MemberEntry {
     account: Arc<str>,
     role: Arc<str>,
     /// The address key, the first and the last name, concatenated.
@@ -89,14 +90,14 @@ struct Entry {
     joined: Timestamp,
 }
 
-impl Entry {
+impl MemberEntry {
     fn view<'e>(&'e self, id: &'e str) -> MemberView<'e> {
         MemberView {
             id,
             account: &self.account,
             role: &self.role,
             active: self.active,
-            texts: Texts::Joined {
+            texts: MemberTexts::Joined {
                 text: &self.text,
                 email_end: self.email_end,
                 first_name_end: self.first_name_end,
@@ -124,7 +125,7 @@ pub struct SessionView<'s> {
 
 /// One session, without the device and the network it began from.
 #[derive(Debug)]
-struct Live {
+struct LiveSession {
     id: SessionId,
     member: MemberId,
     account: AccountSlug,
@@ -150,19 +151,19 @@ pub struct ApiTokenView {
 
 /// The part that only the writer uses.
 #[derive(Debug, Default)]
-struct Ledger {
+struct WriterState {
     /// Every role that a member has or had.
-    roles: HashMap<Arc<str>, Held>,
+    roles: HashMap<Arc<str>, RoleUse>,
     /// Every account that a member is or was on, with its number in the standings.
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
     accounts: HashSet<String>,
-    filled: Filled,
+    filled: SlotCounts,
 }
 
 /// One role with its members.
 #[derive(Debug)]
-struct Held {
+struct RoleUse {
     /// In the member index.
     number: usize,
     /// How many members have it.
@@ -170,31 +171,31 @@ struct Held {
 }
 
 /// Account and role, as shared strings.
-struct Words {
+struct SharedNames {
     account: Arc<str>,
     role: Arc<str>,
 }
 
-impl Ledger {
+impl WriterState {
     /// The shared string of a role, with its count increased.
-    fn hold(&mut self, standings: &Standings, role: &str) -> (Arc<str>, usize) {
+    fn hold(&mut self, standings: &MemberIndex, role: &str) -> (Arc<str>, usize) {
         let word = self.roles.get_key_value(role).map(|(word, _)| Arc::clone(word));
         let word = word.unwrap_or_else(|| role.into());
-        let new = || Held { number: standings.number_role(&word), members: 0 };
+        let new = || RoleUse { number: standings.number_role(&word), members: 0 };
         let held = self.roles.entry(Arc::clone(&word)).or_insert_with(new);
         held.members += 1;
         let number = held.number;
         (word, number)
     }
 
-    fn let_go(&mut self, role: &str) {
+    fn release_role(&mut self, role: &str) {
         if let Some(held) = self.roles.get_mut(role) {
             held.members = held.members.saturating_sub(1);
         }
     }
 
     /// The shared string of an account.
-    fn on_account(&mut self, standings: &Standings, account: &str) -> (Arc<str>, usize) {
+    fn on_account(&mut self, standings: &MemberIndex, account: &str) -> (Arc<str>, usize) {
         if let Some((word, number)) = self.words.get_key_value(account) {
             return (Arc::clone(word), *number);
         }
@@ -209,11 +210,11 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Directory {
     /// Hashed with a random seed, so that nobody can choose ids that collide.
-    members: papaya::HashMap<Key, Entry, RandomState>,
-    standings: Standings,
-    sessions: ByToken<Live>,
-    api_tokens: ByToken<ApiTokenView>,
-    ledger: Mutex<Ledger>,
+    members: papaya::HashMap<MemberKey, MemberEntry, RandomState>,
+    standings: MemberIndex,
+    sessions: TokenIndex<LiveSession>,
+    api_tokens: TokenIndex<ApiTokenView>,
+    ledger: Mutex<WriterState>,
     /// The revision that decisions see; read without a lock.
     seen: AtomicU64,
     /// The same, for those who wait for it.
@@ -232,9 +233,9 @@ impl Directory {
     pub fn new() -> Self {
         Self {
             members: papaya::HashMap::with_hasher(RandomState::default()),
-            standings: Standings::new(),
-            sessions: ByToken::new(),
-            api_tokens: ByToken::new(),
+            standings: MemberIndex::new(),
+            sessions: TokenIndex::new(),
+            api_tokens: TokenIndex::new(),
             ledger: Mutex::default(),
             seen: AtomicU64::new(0),
             revision: watch::Sender::new(Revision(0)),
@@ -244,12 +245,12 @@ impl Directory {
     /// Calls `read` with the member of this id, if there is one.
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
-        members.get(&Wanted(id.as_bytes())).map(|entry| read(entry.view(id)))
+        members.get(&MemberKeyRef(id.as_bytes())).map(|entry| read(entry.view(id)))
     }
 
     /// Calls `read` with a member's entry in the index, several times faster than [`Self::with`].
     /// `None` does not mean that the member does not exist.
-    pub fn standing<R>(&self, id: &str, read: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+    pub fn access<R>(&self, id: &str, read: impl FnOnce(MemberAccess<'_>) -> R) -> Option<R> {
         self.standings.with(id, read)
     }
 
@@ -260,7 +261,7 @@ impl Directory {
         read: impl FnOnce(SessionView<'_>) -> R,
     ) -> Option<R> {
         self.sessions.with(token, |live, used| {
-            let Live { id, member, account, created } = live;
+            let LiveSession { id, member, account, created } = live;
             let used = used.unwrap_or(*created);
             read(SessionView { id, member, account, created: *created, used })
         })
@@ -307,23 +308,23 @@ impl Directory {
     }
 
     /// Adds one record while loading; members from several threads.
-    pub fn load_one(&self, record: Loaded) {
+    pub fn load_one(&self, record: LoadedRecord) {
         match record {
-            Loaded::Coming(members) => {
+            LoadedRecord::Coming(members) => {
                 self.members.pin().reserve(members);
                 self.standings.reserve(&mut self.ledger().filled, members);
             }
-            Loaded::Account(account) => {
+            LoadedRecord::Account(account) => {
                 self.ledger().accounts.insert(account.slug.as_str().to_owned());
             }
-            Loaded::Member(member) => {
+            LoadedRecord::Member(member) => {
                 let words = self.enter(&mut self.ledger(), &member);
                 if let Some(role) = self.put(words, &member) {
-                    self.ledger().let_go(&role);
+                    self.ledger().release_role(&role);
                 }
             }
-            Loaded::Session(session) => self.put_session(session),
-            Loaded::ApiToken(token) => self.put_api_token(&token),
+            LoadedRecord::Session(session) => self.put_session(session),
+            LoadedRecord::ApiToken(token) => self.put_api_token(&token),
         }
     }
 
@@ -343,27 +344,28 @@ impl Directory {
         let mut ledger = self.ledger();
         for row in &change.rows {
             match row {
-                Row::Account(account) => {
+                ChangedRecord::Account(account) => {
                     ledger.accounts.insert(account.slug.as_str().to_owned());
                 }
-                Row::Member(member) => {
+                ChangedRecord::Member(member) => {
                     let words = self.enter(&mut ledger, member);
                     if let Some(role) = self.put(words, member) {
-                        ledger.let_go(&role);
+                        ledger.release_role(&role);
                     }
                 }
-                Row::MemberGone { id, .. } => {
+                ChangedRecord::MemberGone { id, .. } => {
                     self.standings.remove(&mut ledger.filled, id.as_str());
-                    if let Some(entry) = self.members.pin().remove(&Wanted(id.as_str().as_bytes()))
+                    if let Some(entry) =
+                        self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes()))
                     {
-                        ledger.let_go(&entry.role);
+                        ledger.release_role(&entry.role);
                     }
                 }
-                Row::Session(session) => self.put_session(session.clone()),
-                Row::SessionGone(token) => self.sessions.remove(token),
-                Row::ApiToken(token) => self.put_api_token(token),
-                Row::ApiTokenGone(token) => self.api_tokens.remove(token),
-                Row::LetterQueued | Row::Mail(_) => {}
+                ChangedRecord::Session(session) => self.put_session(session.clone()),
+                ChangedRecord::SessionGone(token) => self.sessions.remove(token),
+                ChangedRecord::ApiToken(token) => self.put_api_token(token),
+                ChangedRecord::ApiTokenGone(token) => self.api_tokens.remove(token),
+                ChangedRecord::LetterQueued | ChangedRecord::Mail(_) => {}
             }
         }
         // Before the ledger is unlocked: see `settled`.
@@ -371,21 +373,21 @@ impl Directory {
     }
 
     /// Adds a member to the ledger and to the index.
-    fn enter(&self, ledger: &mut Ledger, member: &Member) -> Words {
+    fn enter(&self, ledger: &mut WriterState, member: &Member) -> SharedNames {
         let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
         let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
         let numbers = (account_number, role_number);
         let active = member.status == Status::Active;
         self.standings.put(&mut ledger.filled, member.id.as_str(), numbers, active);
-        Words { account, role }
+        SharedNames { account, role }
     }
 
     /// Puts a member into the table; returns the member's previous role.
-    fn put(&self, words: Words, member: &Member) -> Option<Arc<str>> {
+    fn put(&self, words: SharedNames, member: &Member) -> Option<Arc<str>> {
         let (email, first) = (member.email.key(), member.first_name.as_str());
         // The domain's limits keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
-        let entry = Entry {
+        let entry = MemberEntry {
             account: words.account,
             role: words.role,
             text: [email, first, member.last_name.as_str()].concat().into(),
@@ -396,13 +398,13 @@ impl Directory {
             joined: member.joined,
         };
         let members = self.members.pin();
-        let before = members.insert(Key::new(member.id.as_str()), entry);
+        let before = members.insert(MemberKey::new(member.id.as_str()), entry);
         before.map(|before| Arc::clone(&before.role))
     }
 
     fn put_session(&self, session: Session) {
         let Session { id, token, member, account, created, used, .. } = session;
-        self.sessions.put(token, Some(used), || Live { id, member, account, created });
+        self.sessions.put(token, Some(used), || LiveSession { id, member, account, created });
     }
 
     fn put_api_token(&self, token: &ApiToken) {
@@ -467,7 +469,7 @@ impl Directory {
     }
 
     /// A writer that panicked leaves each member in its old or its new state.
-    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> std::sync::MutexGuard<'_, WriterState> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,39 +4,39 @@
 //! replacing it is the caller's work. The engine does not use disk, network, clock or store: it
 //! reads members through [`Members`], and Cedar's types never leave it.
 
+mod access_changes;
+mod attribute_types;
+mod cacheable_policies;
 mod change_report;
-mod changes;
-mod compare;
 mod decide;
-mod determined;
-mod evaluate;
+mod decision_cache;
 #[cfg(test)]
-mod examples;
+mod engine_tests;
+mod entity_builder;
+mod evaluate;
 mod explain;
 #[cfg(test)]
-mod explained;
-mod extension_text;
-mod extent;
-mod fault;
-mod folder;
+mod explanation_tests;
+mod extension_values;
+mod folder_files;
 mod format;
-mod gather;
 mod load;
-mod management;
-mod matrix;
-mod memory;
-mod names;
-mod nesting;
-#[cfg(test)]
-mod oracle;
-mod placed;
+mod management_checks;
+mod nesting_limit;
+mod parallel;
+mod policy_fault;
+mod policy_parser;
+mod policy_set_diff;
+mod policy_slices;
 mod policy_tests;
-mod roles;
+#[cfg(test)]
+mod reference_tests;
+mod role_catalogue;
+mod role_matrix;
 mod schema;
-mod shares;
-mod slices;
-mod stored;
-mod types;
+mod size_limits;
+mod static_entities;
+mod symbols;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -44,15 +44,15 @@ use std::sync::{Arc, OnceLock};
 
 use cedar_policy::PolicyId;
 
-pub use change_report::Changes;
-pub use fault::{PolicyFault, render};
+pub use change_report::AccessChanges;
 pub use format::format;
-pub use load::{Found, Passage};
-pub use matrix::{Cell, Matrix, MatrixRow};
-pub use roles::RoleCard;
+pub use load::{LoadFacts, LoadMode};
+pub use policy_fault::{PolicyFault, render};
+pub use role_catalogue::RoleCard;
+pub use role_matrix::{Cell, Matrix, MatrixRow};
 
-use crate::domain::{Digest, MemberView, RoleId, Standing};
-use memory::Memory;
+use crate::domain::{Digest, MemberAccess, MemberView, RoleId};
+use decision_cache::DecisionCache;
 
 /// Looks up members by id. Implemented by the directory, and by maps in tests.
 pub trait Members {
@@ -61,7 +61,7 @@ pub trait Members {
 
     /// Calls `read` with the member's entry in the index, if that is faster; `None` does not mean
     /// that the member does not exist.
-    fn standing<R>(&self, _: &str, _: impl FnOnce(Standing<'_>) -> R) -> Option<R> {
+    fn access<R>(&self, _: &str, _: impl FnOnce(MemberAccess<'_>) -> R) -> Option<R> {
         None
     }
 }
@@ -78,7 +78,7 @@ impl Members for NoMembers {
 
 /// The data beside the policies that a decision reads.
 #[derive(Debug)]
-pub struct World<'w, M> {
+pub struct QueryContext<'w, M> {
     /// Who is on the team.
     pub members: &'w M,
     /// The account that a resource without one belongs to.
@@ -90,19 +90,19 @@ pub struct World<'w, M> {
 struct PolicyMeta {
     /// Cedar's JSON form without annotations: equal if two policies mean the same.
     meaning: String,
-    /// Whether only role, status and relation to the account matter: see [`determined`].
+    /// Whether only role, status and relation to the account matter: see [`cacheable_policies`].
     determined: bool,
 }
 
 /// One immutable policy set.
 #[derive(Debug)]
 pub struct Snapshot {
-    names: names::Names,
-    stored: stored::Stored,
-    slices: slices::Slices,
+    names: symbols::Symbols,
+    stored: static_entities::StaticEntities,
+    slices: policy_slices::PolicySlices,
     /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,
-    policies: Vec<(cedar_policy::Policy, slices::Scope)>,
+    policies: Vec<(cedar_policy::Policy, policy_slices::PolicyScope)>,
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,
     roles: Vec<RoleCard>,
@@ -185,7 +185,7 @@ impl Snapshot {
     /// The number of cached decisions.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.slices.memories().map(Memory::held).sum()
+        self.slices.memories().map(DecisionCache::held).sum()
     }
 
     /// A policy, as the folder has it.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::background;
 use crate::domain::{Failure, Kind, PolicyFiles, RoleId};
-use crate::engine::{Found, Passage, PolicyFault, Snapshot, render};
+use crate::engine::{LoadFacts, LoadMode, PolicyFault, Snapshot, render};
 use crate::policy_folder;
 pub use process::run;
 use process::{Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, Task, format_one};
@@ -59,11 +59,11 @@ pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, F
     let here = || Snapshot::load(files, held).map_err(|faults| failure(&faults));
     let Some(program) = PROGRAM.get() else { return here() };
     // The built-in policies were checked when this program was built.
-    if files.digest() == policy_folder::shipped().digest() {
+    if files.digest() == policy_folder::embedded_policies().digest() {
         return here();
     }
     let passage = match ask(program, false, files, held)? {
-        Answer::Passed { notes, tests } => Passage::Again(Found { notes, tests }),
+        Answer::Passed { notes, tests } => LoadMode::Again(LoadFacts { notes, tests }),
         Answer::Refused(faults) => return Err(failure(&faults)),
         Answer::Formatted(_) => return Err(unanswered()),
     };

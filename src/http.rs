@@ -2,19 +2,19 @@
 //!
 //! Knows no route and no flow. Limits everything that a stranger could make large or slow.
 
-mod at_once;
-mod connection;
+mod bad_request_replies;
+mod connection_limit;
+mod connection_timeouts;
 mod connections;
-mod places;
-pub mod query;
-mod refusal;
+mod fast_path;
+pub mod query_string;
 pub mod request;
-pub mod respond;
+pub mod response;
 pub mod server;
 
-pub use at_once::Small;
-pub use connections::Bounds;
+pub use connections::ConnectionBounds;
+pub use fast_path::SmallRequest;
 pub use hyper::body::Bytes;
-pub use request::{Method, Peer, Request, Sole, host_name, is_loopback};
-pub use respond::{Piece, Reply, Stamp, status};
+pub use request::{Method, Peer, Request, SoleHeader, host_name, is_loopback};
+pub use response::{AnswerHeaders, Reply, StreamPiece, status};
 pub use server::{Listen, Listener, Server};

@@ -4,9 +4,9 @@
 //! A derived token is not stored: it can be derived again with the keys, and without them by
 //! nobody. Keys never leave this module and are never printed.
 
-pub mod callers;
-mod ring;
-mod seal;
+pub mod caller_keys;
+mod key_ring;
+mod secret_encryption;
 
 use std::fmt;
 use std::path::Path;
@@ -14,9 +14,9 @@ use std::path::Path;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use self::ring::Ring;
+use self::key_ring::KeyRing;
 use crate::domain::{
-    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, LetterId, LinkId, Sealed, Token,
+    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, LinkId, MailId, Sealed, Token,
 };
 
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
@@ -24,8 +24,8 @@ const MARK_BYTES: usize = 8;
 
 /// All keys; of each kind the one with the highest number is used for new secrets.
 pub struct Keys {
-    links: Ring,
-    seals: Ring,
+    links: KeyRing,
+    seals: KeyRing,
 }
 
 impl fmt::Debug for Keys {
@@ -40,7 +40,7 @@ impl Keys {
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
     pub fn passing() -> Result<Self, Failure> {
-        Ok(Self { links: Ring::passing()?, seals: Ring::passing()? })
+        Ok(Self { links: KeyRing::passing()?, seals: KeyRing::passing()? })
     }
 
     /// Reads the `link-NUMBER.key` and `seal-NUMBER.key` files of a folder; if there are none,
@@ -50,7 +50,7 @@ impl Keys {
     /// `Internal` with a sentence that says what to do, when the folder or a key cannot be read or
     /// made, or a key is damaged.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self { links: Ring::open(folder, "link")?, seals: Ring::open(folder, "seal")? })
+        Ok(Self { links: KeyRing::open(folder, "link")?, seals: KeyRing::open(folder, "seal")? })
     }
 
     /// Reads the keys of a folder, and creates none.
@@ -58,7 +58,7 @@ impl Keys {
     /// # Errors
     /// As [`Self::open`].
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self { links: Ring::read(folder, "link")?, seals: Ring::read(folder, "seal")? })
+        Ok(Self { links: KeyRing::read(folder, "link")?, seals: KeyRing::read(folder, "seal")? })
     }
 
     /// Whether there are no keys.
@@ -77,7 +77,7 @@ impl Keys {
     /// Whether a file name is that of a key.
     #[must_use]
     pub fn is_named_as_one(path: &Path) -> bool {
-        ["link", "seal"].iter().any(|kind| ring::number_of(path, kind).is_some())
+        ["link", "seal"].iter().any(|kind| key_ring::number_of(path, kind).is_some())
     }
 
     /// The names of the keys in use that the folder lacks or has with another content: a restart
@@ -119,14 +119,14 @@ impl Keys {
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
     pub fn seal(&self, of: &[&[u8]], secret: &[u8]) -> Result<Sealed, Failure> {
-        seal::seal(&self.seals, of, secret)
+        secret_encryption::seal(&self.seals, of, secret)
     }
 
     /// Decrypts a secret of this purpose; `None` if its key is missing, as after a restore without
     /// keys, or if it was modified.
     #[must_use]
     pub fn unseal(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {
-        seal::unseal(&self.seals, of, sealed)
+        secret_encryption::unseal(&self.seals, of, sealed)
     }
 
     /// Whether there is a newer key than the one of this secret.
@@ -162,13 +162,13 @@ impl Keys {
 
     /// The mark of a letter's return path, 16 hexadecimal digits.
     #[must_use]
-    pub fn bounce_mark(&self, letter: LetterId) -> Option<String> {
+    pub fn bounce_mark(&self, letter: MailId) -> Option<String> {
         self.mark(self.current(), letter)
     }
 
     /// Whether a bounce carries the mark of its letter, with any key.
     #[must_use]
-    pub fn is_bounce_mark(&self, letter: LetterId, mark: &str) -> bool {
+    pub fn is_bounce_mark(&self, letter: MailId, mark: &str) -> bool {
         // Digests are compared, so that the time taken tells nothing of a mark.
         let given = Digest::of(&[mark.as_bytes()]);
         let is_it = |key: KeyId| {
@@ -177,7 +177,7 @@ impl Keys {
         self.links.ids().any(is_it)
     }
 
-    fn mark(&self, key: KeyId, letter: LetterId) -> Option<String> {
+    fn mark(&self, key: KeyId, letter: MailId) -> Option<String> {
         let bytes = self.derive(key, &[b"bounce", &letter.0.to_le_bytes()])?;
         let hex = Digest(bytes).hex();
         hex.get(..MARK_BYTES * 2).map(str::to_owned)
@@ -216,10 +216,10 @@ mod tests {
         let other = Keys::passing().unwrap();
         assert_ne!(token(&first, &one, 1), token(&other, &one, 1));
         assert_eq!(other.invite_token(KeyId(9), &account, &one, Generation(1)), None);
-        let mark = first.bounce_mark(LetterId(5)).unwrap();
-        assert!(again.is_bounce_mark(LetterId(5), &mark));
-        assert!(!again.is_bounce_mark(LetterId(6), &mark));
-        assert!(!other.is_bounce_mark(LetterId(5), &mark));
+        let mark = first.bounce_mark(MailId(5)).unwrap();
+        assert!(again.is_bounce_mark(MailId(5), &mark));
+        assert!(!again.is_bounce_mark(MailId(6), &mark));
+        assert!(!other.is_bounce_mark(MailId(5), &mark));
         fs::write(folder.join("link-1.key"), "broken").unwrap();
         assert!(Keys::open(&folder).unwrap_err().public.contains("damaged"));
         fs::remove_dir_all(folder).unwrap();

@@ -4,22 +4,22 @@
 //! result of the delivery. Never retries by itself, never reads the clock, and never logs a link or
 //! a password.
 
-mod auth;
 pub mod bounce;
-mod fault;
-mod folder;
+mod eml_folder;
+mod in_memory_server;
+mod mail_texts;
 mod maildir;
-mod memory;
 mod message;
 mod oauth;
 mod outgoing;
-mod refusals;
-mod retry;
-mod shown;
+mod refusal_tracker;
+mod retry_schedule;
+mod sanitize;
+mod send_fault;
 mod smtp;
-mod talk;
+mod smtp_auth;
+mod smtp_conversation;
 mod tls;
-mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,36 +27,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config::{self, MailServer};
-use crate::domain::{Email, Failure, Kind, LetterId, Mailbox, Timestamp};
+use crate::domain::{Email, Failure, Kind, MailId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
-pub use fault::{Class, SendFault, Step, Taken};
+pub use in_memory_server::InMemoryServer;
 pub use maildir::Maildir;
-pub use memory::Memory;
-pub use outgoing::{ActionLink, Content, Outgoing};
-pub use refusals::Refusals;
-pub use retry::next_try;
+pub use outgoing::{ActionLink, MailContent, OutgoingMail};
+pub use refusal_tracker::RefusalTracker;
+pub use retry_schedule::next_try;
+pub use send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
 
 /// Sends mail, by one of several backends.
 pub struct Mailer {
     from: Mailbox,
     bounce_domain: Option<String>,
-    way: Way,
+    way: Transport,
 }
 
 /// The mail backends.
-enum Way {
+enum Transport {
     Smtp(Box<smtp::Smtp>),
-    Folder(folder::Folder),
+    Folder(eml_folder::EmlFolder),
     Links,
-    Memory(Memory),
+    Memory(InMemoryServer),
 }
 
 /// One step of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walked {
+pub struct SmtpStepResult {
     /// The step.
-    pub step: Step,
+    pub step: SmtpStep,
     /// Whether it passed.
     pub passed: bool,
     /// What happened, in plain words.
@@ -67,7 +67,7 @@ pub struct Walked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestReport {
     /// In order.
-    pub steps: Vec<Walked>,
+    pub steps: Vec<SmtpStepResult>,
 }
 
 impl TestReport {
@@ -86,7 +86,7 @@ impl Mailer {
     pub fn from_config(mail: &config::Mail, data: &Path) -> Result<Self, Failure> {
         let mut mailer = Self::checked(mail)?;
         if mail.kind.as_deref() == Some("folder") {
-            mailer.way = Way::Folder(folder::Folder::open(data.join("outbox"))?);
+            mailer.way = Transport::Folder(eml_folder::EmlFolder::open(data.join("outbox"))?);
         }
         Ok(mailer)
     }
@@ -103,18 +103,18 @@ impl Mailer {
         };
         let bounce_domain = mail.bounce_domain.clone();
         if let Some(domain) = &bounce_domain
-            && bounce::return_path(domain, LetterId(u64::MAX), &"f".repeat(16)).is_none()
+            && bounce::return_path(domain, MailId(u64::MAX), &"f".repeat(16)).is_none()
         {
             return Err(refuse(
                 "`mail.bounce_domain` is not a domain: write it as `example.org`".to_owned(),
             ));
         }
         let way = match mail.kind.as_deref() {
-            None | Some("links" | "folder") => Way::Links,
+            None | Some("links" | "folder") => Transport::Links,
             Some("smtp") => {
                 let server =
                     MailServer::of(mail).map_err(|(key, why)| refuse(format!("`{key}` {why}")))?;
-                Way::Smtp(Box::new(smtp::Smtp::new(server, &from.email)?))
+                Transport::Smtp(Box::new(smtp::Smtp::new(server, &from.email)?))
             }
             Some(_) => {
                 return Err(refuse("`mail.kind` must be `smtp`, `folder` or `links`".to_owned()));
@@ -127,16 +127,16 @@ impl Mailer {
     ///
     /// # Errors
     /// Never: the address is a constant.
-    pub fn memory(memory: &Memory) -> Result<Self, Failure> {
+    pub fn memory(memory: &InMemoryServer) -> Result<Self, Failure> {
         let from = nobody()?;
         let bounce_domain = Some("bounce.localhost".to_owned());
-        Ok(Self { from, bounce_domain, way: Way::Memory(memory.clone()) })
+        Ok(Self { from, bounce_domain, way: Transport::Memory(memory.clone()) })
     }
 
     /// Sets the timeout of each step of an SMTP session, for tests.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
-        if let Way::Smtp(smtp) = &mut self.way {
+        if let Transport::Smtp(smtp) = &mut self.way {
             smtp.set_patience(patience);
         }
         self
@@ -146,17 +146,17 @@ impl Mailer {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self.way {
-            Way::Smtp(_) => "smtp",
-            Way::Folder(_) => "folder",
-            Way::Links => "links",
-            Way::Memory(_) => "memory",
+            Transport::Smtp(_) => "smtp",
+            Transport::Folder(_) => "folder",
+            Transport::Links => "links",
+            Transport::Memory(_) => "memory",
         }
     }
 
     /// Whether mail is sent at all; otherwise links are shown instead.
     #[must_use]
     pub const fn sends(&self) -> bool {
-        !matches!(self.way, Way::Links)
+        !matches!(self.way, Transport::Links)
     }
 
     /// The domain of the sender's address, for the ids of messages.
@@ -167,7 +167,7 @@ impl Mailer {
 
     /// The bounce address of a letter; `None` if no domain is configured.
     #[must_use]
-    pub fn return_path(&self, letter: LetterId, mark: &str) -> Option<Email> {
+    pub fn return_path(&self, letter: MailId, mark: &str) -> Option<Email> {
         bounce::return_path(self.bounce_domain.as_deref()?, letter, mark)
     }
 
@@ -175,7 +175,7 @@ impl Mailer {
     ///
     /// # Errors
     /// A [`SendFault`] with its class: retry, give up, or stop until it is fixed.
-    pub async fn send(&self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
+    pub async fn send(&self, outgoing: &OutgoingMail) -> Result<AcceptedMail, SendFault> {
         let mut batch = self.batch();
         let outcome = batch.send(outgoing).await;
         batch.close().await;
@@ -184,29 +184,31 @@ impl Mailer {
 
     /// Sends several mails, one after the other, over one connection if possible.
     #[must_use]
-    pub fn batch(&self) -> Batch<'_> {
-        Batch { mailer: self, line: None, given: Given::default() }
+    pub fn batch(&self) -> MailBatch<'_> {
+        MailBatch { mailer: self, line: None, given: HandoverFlag::default() }
     }
 
     /// Sends a test mail on its own connection, and reports each step.
     pub async fn test(&self, to: &Email, message_id: &str, date: Timestamp) -> TestReport {
-        let outgoing = Outgoing {
+        let outgoing = OutgoingMail {
             to: to.clone(),
             to_name: String::new(),
             message_id: message_id.to_owned(),
             return_path: None,
             date,
-            content: Content::Test,
+            content: MailContent::Test,
         };
         let mut steps = Vec::new();
         let mut batch = self.batch();
         match batch.walk(&outgoing, &mut steps).await {
             // For SMTP the last step reports it already.
             Ok(_) if !steps.is_empty() => {}
-            Ok(Taken(detail)) => steps.push(Walked { step: Step::Write, passed: true, detail }),
+            Ok(AcceptedMail(detail)) => {
+                steps.push(SmtpStepResult { step: SmtpStep::Write, passed: true, detail })
+            }
             Err(fault) => {
                 let detail = fault.sentence();
-                steps.push(Walked { step: fault.step, passed: false, detail });
+                steps.push(SmtpStepResult { step: fault.step, passed: false, detail });
             }
         }
         batch.close().await;
@@ -222,7 +224,7 @@ impl Mailer {
     /// Never: the address is a constant.
     pub fn links() -> Result<Self, Failure> {
         let from = nobody()?;
-        Ok(Self { from, bounce_domain: None, way: Way::Links })
+        Ok(Self { from, bounce_domain: None, way: Transport::Links })
     }
 }
 
@@ -235,9 +237,9 @@ impl std::fmt::Debug for Mailer {
 
 /// Whether the mail server may have accepted the current mail; clones share the state.
 #[derive(Clone, Debug, Default)]
-pub struct Given(Arc<AtomicBool>);
+pub struct HandoverFlag(Arc<AtomicBool>);
 
-impl Given {
+impl HandoverFlag {
     /// Whether it may have. Until then, sending can be dropped, and the mail is not sent.
     #[must_use]
     pub fn is_so(&self) -> bool {
@@ -249,17 +251,17 @@ impl Given {
     }
 }
 
-/// Mails that share a connection. Dropped without [`Batch::close`], the connection is cut.
-pub struct Batch<'a> {
+/// Mails that share a connection. Dropped without [`MailBatch::close`], the connection is cut.
+pub struct MailBatch<'a> {
     mailer: &'a Mailer,
-    line: Option<smtp::Line>,
-    given: Given,
+    line: Option<smtp::SmtpSession>,
+    given: HandoverFlag,
 }
 
-impl Batch<'_> {
+impl MailBatch<'_> {
     /// Whether the current mail may have been accepted.
     #[must_use]
-    pub fn given(&self) -> Given {
+    pub fn given(&self) -> HandoverFlag {
         self.given.clone()
     }
 
@@ -267,32 +269,36 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// As [`Mailer::send`].
-    pub async fn send(&mut self, outgoing: &Outgoing) -> Result<Taken, SendFault> {
+    pub async fn send(&mut self, outgoing: &OutgoingMail) -> Result<AcceptedMail, SendFault> {
         self.walk(outgoing, &mut Vec::new()).await
     }
 
     /// Sends one mail, and records the steps that succeeded.
     async fn walk(
         &mut self,
-        outgoing: &Outgoing,
-        steps: &mut Vec<Walked>,
-    ) -> Result<Taken, SendFault> {
-        let unwritten = |class, text: &str| SendFault::without_answer(class, Step::Write, text);
+        outgoing: &OutgoingMail,
+        steps: &mut Vec<SmtpStepResult>,
+    ) -> Result<AcceptedMail, SendFault> {
+        let unwritten = |class, text: &str| SendFault::without_answer(class, SmtpStep::Write, text);
         let message = message::write(outgoing, &self.mailer.from)
-            .map_err(|text| unwritten(Class::Permanent, &text))?;
+            .map_err(|text| unwritten(FaultClass::Permanent, &text))?;
         // Only SMTP has earlier steps.
-        self.given.set(!matches!(self.mailer.way, Way::Smtp(_)));
+        self.given.set(!matches!(self.mailer.way, Transport::Smtp(_)));
         match &self.mailer.way {
-            Way::Smtp(smtp) => smtp.send(&mut self.line, &message, steps, &self.given).await,
-            Way::Folder(folder) => folder.send(&outgoing.message_id, message.formatted()).await,
-            Way::Memory(memory) => memory.send(outgoing),
-            Way::Links => Err(unwritten(Class::Configuration, "links are shown instead")),
+            Transport::Smtp(smtp) => smtp.send(&mut self.line, &message, steps, &self.given).await,
+            Transport::Folder(folder) => {
+                folder.send(&outgoing.message_id, message.formatted()).await
+            }
+            Transport::Memory(memory) => memory.send(outgoing),
+            Transport::Links => {
+                Err(unwritten(FaultClass::Configuration, "links are shown instead"))
+            }
         }
     }
 
     /// Closes the connection with QUIT.
     pub async fn close(self) {
-        if let (Way::Smtp(smtp), Some(line)) = (&self.mailer.way, self.line) {
+        if let (Transport::Smtp(smtp), Some(line)) = (&self.mailer.way, self.line) {
             smtp.close(line).await;
         }
     }

@@ -4,9 +4,9 @@
 //! chosen; when one is only tried, size limits apply. Never reads the store, and does not know
 //! whose password it is.
 
-mod common;
-mod easy;
+mod common_passwords;
 mod hasher;
+mod password_strength;
 mod rules;
 
 use std::fmt;
@@ -16,8 +16,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::domain::{Failure, limits};
 
-pub use hasher::{Hasher, Verified};
-pub use rules::{Context, chars_min, check};
+pub use hasher::{PasswordHasher, Verified};
+pub use rules::{PasswordContext, chars_min, check};
 
 /// A password, after NFKC (NIST SP 800-63B-4 section 3.1.1.2): the same keys give the same password
 /// on every device.

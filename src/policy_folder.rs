@@ -5,10 +5,10 @@
 //! what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted and what a
 //! network disk changes; the kernel's notifications miss some of these.
 
-mod fault;
-mod file;
-mod list;
-mod look;
+mod file_reader;
+mod fingerprint;
+mod folder_fault;
+mod folder_listing;
 mod shipped;
 
 use std::fs;
@@ -16,15 +16,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
-use crate::domain::policy_place::{Place, misplaced};
+use crate::domain::policy_file_kind::{PolicyFileKind, misplaced};
 use crate::domain::printable::is_plain;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
-use fault::unread;
-use file::read_file;
-use list::list;
-use look::Look;
+use file_reader::read_file;
+use fingerprint::FolderFingerprint;
+use folder_fault::unread;
+use folder_listing::list;
 
-pub use shipped::shipped;
+pub use shipped::embedded_policies;
 
 /// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -47,7 +47,7 @@ const NOT_PLAIN: &str = "has a name that is not UTF-8 or has invisible character
 /// lies outside the folder, or is over a bound; `Busy` `policies_unread`, when it cannot be read for no
 /// fault of its own, such as too many open files, or does not stand still.
 pub fn read(dir: &Path) -> Result<PolicyFiles, Failure> {
-    let mut look = Look::default();
+    let mut look = FolderFingerprint::default();
     for _ in 0..READ_TRIES {
         let before = look.fingerprint(dir);
         let files = read_once(dir);
@@ -66,7 +66,7 @@ fn read_once(dir: &Path) -> Result<PolicyFiles, Failure> {
     for found in listed.files {
         let Some(bytes) = read_file(&listed.root, &found, &mut room)? else { continue };
         let name = found.name;
-        let counts = || Place::of(&name).is_some() || misplaced(&name, &bytes).is_some();
+        let counts = || PolicyFileKind::of(&name).is_some() || misplaced(&name, &bytes).is_some();
         // Two names may be equal once they are decoded.
         if !is_plain(&name) && counts() {
             listed.misplaced.push((name, NOT_PLAIN.to_owned()));
@@ -105,17 +105,17 @@ pub fn write_new(dir: &Path, files: &PolicyFiles) -> Result<(), Failure> {
 
 /// Polls a folder.
 #[derive(Debug)]
-pub struct Watch {
+pub struct FolderWatch {
     dir: PathBuf,
-    look: Look,
+    look: FolderFingerprint,
     seen: Digest,
 }
 
-impl Watch {
+impl FolderWatch {
     /// Starts polling; the current state counts as seen.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        let mut look = Look::default();
+        let mut look = FolderFingerprint::default();
         let seen = look.fingerprint(dir);
         Self { dir: dir.to_owned(), look, seen }
     }
@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_never_rests_holds_up_no_reload() {
         let folder = tempfile::tempdir().unwrap();
-        let mut watch = Watch::new(folder.path());
+        let mut watch = FolderWatch::new(folder.path());
         let changed = watch.changed();
         tokio::pin!(changed);
         fs::create_dir(folder.path().join("rules")).unwrap();

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::admin;
 use crate::app::App;
 use crate::authzen;
-use crate::browser;
+use crate::browser_security;
 use crate::console;
 use crate::domain::{Failure, Kind};
-use crate::flows::permit::StorePermit;
-use crate::http::{Method, Peer, Reply, Request, Server, Small};
+use crate::http::{Method, Peer, Reply, Request, Server, SmallRequest};
+use crate::services::permissions::StorePermit;
 use crate::telemetry::{Route, log};
 
 /// The paths of the decision listener, with their methods.
@@ -30,7 +30,7 @@ fn decision_route(path: &str) -> (Route, Method) {
 }
 
 /// The decision listener.
-pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Reply {
+pub async fn decision_full_path(app: Arc<App>, server: Server, mut request: Request) -> Reply {
     let (route, method) = decision_route(request.path());
     let answered = decision_reply(&app, &server, &mut request, (route, method)).await;
     let reply = answered.unwrap_or_else(|failure| {
@@ -47,9 +47,9 @@ pub async fn decision(app: Arc<App>, server: Server, mut request: Request) -> Re
 }
 
 /// The fast path for a small request to the decision listener, if it does not have to wait; `None`
-/// if [`decision`] must answer it, which reports faults.
+/// if [`decision_full_path`] must answer it, which reports faults.
 #[must_use]
-pub fn decision_at_once(app: &App, request: &Small<'_>) -> Option<Reply> {
+pub fn decision_fast_path(app: &App, request: &SmallRequest<'_>) -> Option<Reply> {
     let (route, _) = decision_route(request.path);
     let limits = &app.config.limits;
     let most = match route {
@@ -63,7 +63,7 @@ pub fn decision_at_once(app: &App, request: &Small<'_>) -> Option<Reply> {
     authzen::admit(app, request).ok()?;
     let reply = match route {
         Route::Evaluation => authzen::answer(app, request.body),
-        _ => authzen::answer_batch_at_once(app, request.body),
+        _ => authzen::answer_batch_fast(app, request.body),
     }?;
     app.telemetry.answered(route, reply.code());
     Some(reply)
@@ -108,7 +108,7 @@ async fn decision_reply(
 
 /// The console's port: the management API for programs, and pages for people.
 pub async fn management(app: Arc<App>, request: Request) -> Reply {
-    match browser::Outside::of(&app).below(request.path()).starts_with("/api/") {
+    match browser_security::PublicUrl::of(&app).below(request.path()).starts_with("/api/") {
         true => admin::route(&app, request).await,
         false => console::route(&app, request).await,
     }

@@ -3,7 +3,7 @@
 //! Contains no logic of its own.
 
 pub mod demo;
-pub mod offline;
+pub mod offline_backup;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -17,28 +17,29 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{App, Links, Reloading};
+use crate::app::{App, ConsoleUrls, Reloading};
 use crate::background;
-use crate::backup::{leftovers, pending};
+use crate::backup::{abandoned_files, staged_restore};
 use crate::clock::Clock;
-use crate::config::{Config, behind_links, remedy};
+use crate::config::{Config, remedy, resolve_symlinks};
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Kind, counted};
-use crate::flows::check::{self, keys_are_there};
-use crate::flows::permit::StorePermit;
-use crate::flows::{
-    again, cross_check, import, letters, refresh, reload, sessions, set_up, start, two_step,
-};
+use crate::domain::{Digest, Failure, Kind, plural};
+use crate::file_limit;
 use crate::gate;
-use crate::http::{Bounds, Listen, Listener, Server, Small};
-use crate::keys::{Keys, callers};
+use crate::http::{ConnectionBounds, Listen, Listener, Server, SmallRequest};
+use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
-use crate::open_files;
-use crate::policy_folder::{self, Watch};
+use crate::policy_folder::{self, FolderWatch};
 use crate::routes;
+use crate::services::integrity_check::{self, keys_are_there};
+use crate::services::permissions::StorePermit;
+use crate::services::{
+    background_retries, cross_check, directory_sync, import, mail_delivery, reload, sessions,
+    set_up, startup_policies, two_step,
+};
 use crate::socket_file;
 use crate::store::Store;
-use crate::store::feed::Follower;
+use crate::store::change_feed::Follower;
 use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait: what delays their listeners longer than this is a caller.
@@ -100,12 +101,13 @@ async fn serve(
     let format = if config.telemetry.log_json { LogFormat::Json } else { LogFormat::Text };
     let _writers = log::begin(format, &config.telemetry.log_level);
     fit_connections(&mut config)?;
-    let decisions = Decisions::new()?;
-    let sockets = Sockets::bind(&config, &decisions).await?;
+    let decisions = DecisionThreads::new()?;
+    let sockets = BoundSockets::bind(&config, &decisions).await?;
     let mut signals = Signals::listen()?;
     // Before the folder is read: a change during the read must be noticed later.
-    let watch = config.policies.dir.as_deref().filter(|_| config.policies.watch).map(Watch::new);
-    let Opened { app, follower, untold } = tokio::select! {
+    let watch =
+        config.policies.dir.as_deref().filter(|_| config.policies.watch).map(FolderWatch::new);
+    let OpenedData { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place(), opened) => opened?,
         // However long a large store or a hanging disk takes. Closed here: the threads that open it
         // end with this function.
@@ -114,19 +116,19 @@ async fn serve(
             return Ok(());
         }
     };
-    let following = tokio::spawn(refresh::follow(Arc::clone(&app.directory), follower));
+    let following = tokio::spawn(directory_sync::follow(Arc::clone(&app.directory), follower));
     {
         // Until the end: what is stopped still changes the store.
         let app = Arc::clone(&app);
-        let mend = refresh::mend(app.store.clone());
+        let mend = directory_sync::repair_store(app.store.clone());
         tokio::spawn(async move { app.tasks.run("store", mend).await });
     }
     if demo {
         demo::populate(&app).await?;
     }
     let all = bounds(&app.config);
-    let server =
-        decisions.server(Bounds { drain_ms: all.drain_ms.min(DECISIONS_DRAIN_MS_MAX), ..all });
+    let server = decisions
+        .server(ConnectionBounds { drain_ms: all.drain_ms.min(DECISIONS_DRAIN_MS_MAX), ..all });
     let (mut answering, mut managing, mut tasks) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let mut places = Vec::new();
     for listener in sockets.decision {
@@ -138,10 +140,12 @@ async fn serve(
             let (server, app) = (server.clone(), Arc::clone(&app));
             async move {
                 let (own, asked) = (server.clone(), Arc::clone(&app));
-                let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
-                let handler =
-                    move |request| routes::decision(Arc::clone(&app), own.clone(), request);
-                server.serve_at_once(&listener, at_once, handler).await;
+                let at_once =
+                    move |request: &SmallRequest<'_>| routes::decision_fast_path(&asked, request);
+                let handler = move |request| {
+                    routes::decision_full_path(Arc::clone(&app), own.clone(), request)
+                };
+                server.serve_with_fast_path(&listener, at_once, handler).await;
             }
         });
         answering.spawn_on(serving, decisions.handle());
@@ -168,34 +172,49 @@ async fn serve(
         }));
     }
     if let Some(watch) = watch {
-        lasting(&mut tasks, &app, "policy folder", again::watch(Arc::clone(&app), watch));
+        lasting(
+            &mut tasks,
+            &app,
+            "policy folder",
+            background_retries::watch(Arc::clone(&app), watch),
+        );
     }
     if let Some((untold, reloading)) = untold {
         lasting(
             &mut tasks,
             &app,
             "policies told",
-            start::tell(Arc::clone(&app), untold, reloading),
+            startup_policies::tell(Arc::clone(&app), untold, reloading),
         );
     }
-    lasting(&mut tasks, &app, "policies", again::retry(Arc::clone(&app)));
-    let mail = letters::deliver(Arc::clone(&app), app.store.subscribe());
+    lasting(
+        &mut tasks,
+        &app,
+        "policies",
+        background_retries::retry_failed_reload(Arc::clone(&app)),
+    );
+    let mail = mail_delivery::deliver(Arc::clone(&app), app.store.subscribe());
     let mail = {
         let app = Arc::clone(&app);
         tokio::spawn(async move { app.tasks.run("mail", mail).await })
     };
-    lasting(&mut tasks, &app, "bounces", letters::watch_bounces(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "mail queue", letters::watch_queue(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "sessions", sessions::tend(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "policies kept", again::keep_unkept(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "imports", import::mend(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "bounces", mail_delivery::watch_bounces(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "mail queue", mail_delivery::watch_queue(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "sessions", sessions::run_expiry(Arc::clone(&app)));
+    lasting(
+        &mut tasks,
+        &app,
+        "policies kept",
+        background_retries::save_unsaved_policies(Arc::clone(&app)),
+    );
+    lasting(&mut tasks, &app, "imports", import::retry_spool(Arc::clone(&app)));
     lasting(&mut tasks, &app, "cross-check", cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
     match demo {
         true => demo::introduce(&app, &places),
         // A disk that takes nothing is told before the first change meets it.
-        false => check::try_the_disk(&app).await,
+        false => integrity_check::try_the_disk(&app).await,
     }
     say("ready");
     tokio::select! {
@@ -249,24 +268,24 @@ pub fn check(config: &Config) -> Result<String, Failure> {
     Mailer::checked(&config.mail)?;
     let files = match &config.policies.dir {
         Some(dir) => policy_folder::read(dir)?,
-        None => policy_folder::shipped(),
+        None => policy_folder::embedded_policies(),
     };
     let snapshot = gate::load(&files, &[])?;
     let warnings: String =
         config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
         "the configuration is in order; {}, {}, {} passed{warnings}",
-        counted(snapshot.policy_count(), "policy", "policies"),
-        counted(snapshot.roles().len(), "role", "roles"),
-        counted(snapshot.test_count(), "test", "tests")
+        plural(snapshot.policy_count(), "policy", "policies"),
+        plural(snapshot.roles().len(), "role", "roles"),
+        plural(snapshot.test_count(), "test", "tests")
     ))
 }
 
 /// The threads that answer decisions, and do nothing else: no page, no mail and no change is queued
 /// before a decision.
-struct Decisions(Option<Runtime>, Handle);
+struct DecisionThreads(Option<Runtime>, Handle);
 
-impl Decisions {
+impl DecisionThreads {
     fn new() -> Result<Self, Failure> {
         let runtime = background::decisions()
             .map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?;
@@ -279,7 +298,7 @@ impl Decisions {
     }
 
     /// A server whose tasks run on these threads.
-    fn server(&self, bounds: Bounds) -> Server {
+    fn server(&self, bounds: ConnectionBounds) -> Server {
         let _here = self.1.enter();
         Server::new(bounds)
     }
@@ -292,7 +311,7 @@ impl Decisions {
         demo: bool,
         console: String,
         store: watch::Sender<Option<Store>>,
-    ) -> Result<Opened, Failure> {
+    ) -> Result<OpenedData, Failure> {
         let opening = async move { open(config, demo, &console, &store).await };
         let opened = self.1.spawn(opening).await;
         opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
@@ -305,7 +324,7 @@ impl Decisions {
     }
 }
 
-impl Drop for Decisions {
+impl Drop for DecisionThreads {
     /// Without waiting, which a task may not do: connections were drained before.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
@@ -315,7 +334,7 @@ impl Drop for Decisions {
 }
 
 /// All sockets, bound before anything slow starts: a second sidecar fails early.
-struct Sockets {
+struct BoundSockets {
     decision: Vec<Listener>,
     /// The management API on its port.
     console: Listener,
@@ -323,14 +342,14 @@ struct Sockets {
     admin: Listener,
 }
 
-impl Sockets {
-    async fn bind(config: &Config, decisions: &Decisions) -> Result<Self, Failure> {
+impl BoundSockets {
+    async fn bind(config: &Config, decisions: &DecisionThreads) -> Result<Self, Failure> {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await;
         let is_taken = admin.as_ref().is_err_and(|fault| fault.code == "socket_taken");
-        if is_taken && offline::restores(&path).await {
-            return Err(offline::restoring(&config.data));
+        if is_taken && offline_backup::restores(&path).await {
+            return Err(offline_backup::restoring(&config.data));
         }
         let admin = admin?;
         let console = Listen::Tcp(config.console.listen).bind().await?;
@@ -430,13 +449,13 @@ fn make_private(data: &Path) -> Result<(), Failure> {
 }
 
 /// What was opened at the start.
-struct Opened {
+struct OpenedData {
     app: Arc<App>,
     /// The feed continues from the directory's revision.
     follower: Follower,
     /// The changes of the policies since the last start, to be reported once decisions are
     /// answered; nothing reloads before.
-    untold: Option<(start::Untold, OwnedMutexGuard<Reloading>)>,
+    untold: Option<(startup_policies::UnannouncedPolicies, OwnedMutexGuard<Reloading>)>,
 }
 
 /// Store, directory, policies, keys, mail. The store is sent to `opened` before anything is done with it.
@@ -445,10 +464,10 @@ async fn open(
     demo: bool,
     console: &str,
     opened: &watch::Sender<Option<Store>>,
-) -> Result<Opened, Failure> {
+) -> Result<OpenedData, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
-        clear_up(&config)?;
+        remove_stale_files(&config)?;
         refuse_a_lost_store(&config)?;
     }
     let store = if demo {
@@ -465,16 +484,17 @@ async fn open(
     tracing::info!("reading the members");
     let directory = Arc::new(Directory::new());
     let (seen, places) = std::sync::mpsc::channel();
-    let follower = refresh::load_and(&store, &directory, move |session| {
+    let follower = directory_sync::load_and(&store, &directory, move |session| {
         let _ = seen.send(session.clone());
     })
     .await?;
     let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
-    let start = start::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
+    let start =
+        startup_policies::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
-    let links = Links::new(config.console.public_url.as_deref().unwrap_or(console));
+    let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(console));
     let link_keys = Keys::open(&keys)?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
@@ -495,7 +515,7 @@ async fn open(
         Some(untold) => Some((untold, Arc::clone(&app.reloading).lock_owned().await)),
         None => None,
     };
-    Ok(Opened { app, follower, untold })
+    Ok(OpenedData { app, follower, untold })
 }
 
 /// Tells of what was made under another clock, which opens nothing.
@@ -522,12 +542,12 @@ fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
 
 /// Completes an interrupted restore, and removes leftovers of restores and backups: none is running
 /// now.
-fn clear_up(config: &Config) -> Result<(), Failure> {
-    if pending::finish(&config.data, &config.store.path)?.is_some() {
+fn remove_stale_files(config: &Config) -> Result<(), Failure> {
+    if staged_restore::finish(&config.data, &config.store.path)?.is_some() {
         tracing::warn!("an interrupted restore was completed");
     }
-    let mut removed = leftovers::remove(&config.data, &[]);
-    removed.extend(leftovers::remove_of_restores(&config.data, &config.store.path));
+    let mut removed = abandoned_files::remove(&config.data, &[]);
+    removed.extend(abandoned_files::remove_of_restores(&config.data, &config.store.path));
     let mut sockets = socket_file::left_behind(&socket_paths(config));
     sockets.retain(|socket| fs::remove_file(socket).is_ok());
     removed.extend(sockets);
@@ -540,7 +560,7 @@ fn clear_up(config: &Config) -> Result<(), Failure> {
 /// A sidecar with keys had a store: an empty one in its place would not know its members.
 fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     let (store, keys) = (&config.store.path, config.data.join("keys"));
-    behind_links(store)?;
+    resolve_symlinks(store)?;
     if !matches!(store.try_exists(), Ok(false)) || Keys::read(&keys)?.is_empty() {
         return Ok(());
     }
@@ -570,32 +590,32 @@ fn tell_resealed((resealed, unreadable): (usize, usize)) {
 
 /// The keys of callers; none if no file is configured.
 fn read_keys(config: &Config) -> Result<Vec<Digest>, Failure> {
-    config.decision.keys_file.as_deref().map_or(Ok(Vec::new()), callers::read)
+    config.decision.keys_file.as_deref().map_or(Ok(Vec::new()), caller_keys::read)
 }
 
 /// Lowers `limits.connections_max` to what the limit on open files allows.
 fn fit_connections(config: &mut Config) -> Result<(), Failure> {
     let listeners = 3 + usize::from(config.decision.socket.is_some());
-    let (files, wanted) = (open_files::raise(), config.limits.connections_max);
-    let fitted = open_files::connections(files, listeners, wanted)?;
+    let (files, wanted) = (file_limit::raise_file_limit(), config.limits.connections_max);
+    let fitted = file_limit::connections(files, listeners, wanted)?;
     if fitted < wanted {
         tracing::warn!(
             "`limits.connections_max` is {wanted}, and {files} open files are enough for {fitted} connections to each listener: allow {} with `ulimit -n`, or with `LimitNOFILE=` of the service, or lower `limits.connections_max`",
-            open_files::needed(listeners, wanted)
+            file_limit::needed(listeners, wanted)
         );
     }
     config.limits.connections_max = fitted;
     Ok(())
 }
 
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+fn bounds(config: &Config) -> ConnectionBounds {
+    ConnectionBounds {
         connections: config.limits.connections_max,
         head_ms: config.limits.head_ms_max,
         body_ms: config.limits.body_ms_max,
         idle_ms: config.limits.idle_ms_max,
         drain_ms: config.limits.drain_ms_max,
-        ..Bounds::default()
+        ..ConnectionBounds::default()
     }
 }
 
@@ -633,7 +653,7 @@ fn announce(app: &App, places: &[(&str, String)]) {
 
 /// For an empty store, prints a link that creates the first account and its administrator, once.
 async fn offer_set_up(app: &App) -> Result<(), Failure> {
-    if let Some(token) = set_up::offer(app).await? {
+    if let Some(token) = set_up::offer_setup_link(app).await? {
         say(
             "there is no account yet: open this link to make one, or use `kwic-team account create`",
         );
@@ -682,7 +702,7 @@ impl Signals {
             loop {
                 heard.notified().await;
                 // The outcome is in the log and in the status.
-                let _ = reload::now(&app, StorePermit::system()).await;
+                let _ = reload::reload_now(&app, StorePermit::system()).await;
             }
         });
         loop {

@@ -11,16 +11,16 @@
 
 pub mod api_tokens;
 pub mod backup;
-pub mod feed;
+pub mod change_feed;
 pub mod invites;
-pub mod letters;
-pub mod links;
+pub mod mail_queue;
+pub mod member_table;
+pub mod one_time_links;
 pub mod passkeys;
-pub mod personal;
+pub mod personal_data;
 pub mod preconditions;
-pub mod record;
+pub mod records;
 mod redb;
-pub mod roster;
 pub mod sessions;
 pub mod two_step;
 
@@ -46,7 +46,7 @@ pub struct Committed<T> {
 
 /// A member, and the version that the caller has seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct MemberTarget<'a> {
     /// The account the caller speaks for: a member of another one is `NotFound`.
     pub account: &'a AccountSlug,
     /// The member.
@@ -55,7 +55,7 @@ pub struct Target<'a> {
     pub expected: Option<Version>,
 }
 
-impl<'a> Target<'a> {
+impl<'a> MemberTarget<'a> {
     /// This member, as it is when the change is made.
     #[must_use]
     pub const fn of(member: &'a Member) -> Self {
@@ -95,7 +95,7 @@ pub struct AccountEdit {
 
 /// What the first account is made of.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct FirstAccount {
     /// The account's slug.
     pub slug: AccountSlug,
     /// The account's name for people.

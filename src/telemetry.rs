@@ -4,7 +4,7 @@
 //! no name, address or id of a person.
 
 pub mod log;
-pub mod mail;
+pub mod mail_metrics;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::domain::Timestamp;
-use crate::tally::{EachThread, Tally};
+use crate::sharded_counter::{PerThread, ShardCounter};
 
 /// The buckets of a histogram.
 struct Scale<const N: usize> {
@@ -34,16 +34,16 @@ const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0
 /// The counts of each bucket.
 #[derive(Debug)]
 struct Histogram<const N: usize> {
-    buckets: [Tally; N],
+    buckets: [ShardCounter; N],
     /// The count above the last bound.
-    above: Tally,
-    sum: Tally,
+    above: ShardCounter,
+    sum: ShardCounter,
 }
 
 impl<const N: usize> Default for Histogram<N> {
     fn default() -> Self {
-        let buckets = std::array::from_fn(|_| Tally::default());
-        Self { buckets, above: Tally::default(), sum: Tally::default() }
+        let buckets = std::array::from_fn(|_| ShardCounter::default());
+        Self { buckets, above: ShardCounter::default(), sum: ShardCounter::default() }
     }
 }
 
@@ -134,24 +134,24 @@ pub struct Disk {
 
 /// The counters of one thread.
 #[derive(Debug, Default)]
-struct Counts {
-    decisions: Tally,
+struct ThreadCounts {
+    decisions: ShardCounter,
     /// Those of them that are an allow.
-    allowed: Tally,
-    erred: Tally,
+    allowed: ShardCounter,
+    erred: ShardCounter,
     decision_ns: Histogram<{ DURATIONS.bounds.len() }>,
     batch: Histogram<{ BATCHES.bounds.len() }>,
-    requests: [[Tally; CODES.len()]; ROUTES.len()],
-    reloads: Tally,
-    refused_reloads: Tally,
+    requests: [[ShardCounter; CODES.len()]; ROUTES.len()],
+    reloads: ShardCounter,
+    refused_reloads: ShardCounter,
 }
 
 /// All counters.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    counts: EachThread<Counts>,
+    counts: PerThread<ThreadCounts>,
     /// Mail figures.
-    pub mail: mail::MailGauges,
+    pub mail: mail_metrics::MailGauges,
     /// When the reload that is running began; 0 while none is.
     reload_began: AtomicI64,
 }
@@ -165,12 +165,12 @@ const TIMED: u64 = 1;
 
 /// A decision in progress: it is counted, and its time is measured if it is sampled.
 #[derive(Debug)]
-pub struct Begun {
+pub struct StartedDecision {
     at: Option<Instant>,
     number: u64,
 }
 
-impl Begun {
+impl StartedDecision {
     /// Its number among the decisions of its thread, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -181,13 +181,13 @@ impl Begun {
 impl Telemetry {
     /// Begins a decision.
     #[must_use]
-    pub fn begin_decision(&self) -> Begun {
+    pub fn begin_decision(&self) -> StartedDecision {
         let number = self.counts.own().decisions.add(1);
-        Begun { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
+        StartedDecision { at: (number % TIMED_ONE_IN == TIMED).then(clock::monotonic), number }
     }
 
     /// It is done; `erred` policies could not be evaluated.
-    pub fn decided(&self, begun: &Begun, allowed: bool, erred: u32) {
+    pub fn decided(&self, begun: &StartedDecision, allowed: bool, erred: u32) {
         let counts = self.counts.own();
         counts.allowed.add(u64::from(allowed));
         counts.erred.add(erred.into());
@@ -291,7 +291,7 @@ impl Telemetry {
         out: &mut String,
         (name, help): (&str, &str),
         &Scale { bounds, units }: &Scale<N>,
-        of: impl Fn(&Counts) -> &Histogram<N>,
+        of: impl Fn(&ThreadCounts) -> &Histogram<N>,
     ) {
         head(out, name, "histogram", help);
         let mut below = 0;

@@ -14,10 +14,10 @@
 //! per network, a place in the spray guard; the gain is one attempt, since the login then gets its
 //! count back. A restart forgets everything.
 
-mod network;
-mod places;
-mod quota;
-mod table;
+mod bounded_table;
+mod concurrency_limit;
+mod network_failures;
+mod sliding_quota;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,11 +26,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
-use network::{Known, Networks};
-use table::Table;
+use bounded_table::BoundedTable;
+use network_failures::{KnownNetworks, Networks};
 
-pub use places::{Place, Places};
-pub use quota::{Quota, Quotas};
+pub use concurrency_limit::{ConcurrencyLimits, ConcurrencyPermit};
+pub use sliding_quota::{Quota, Quotas};
 
 /// This many failures of a login cost nothing: people mistype.
 const FREE: u32 = 3;
@@ -44,9 +44,9 @@ const SWEEP_MS: i64 = 60_000;
 
 /// A login, existing or not: an account and an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Login(Digest);
+pub struct LoginKey(Digest);
 
-impl Login {
+impl LoginKey {
     /// The same login for every spelling of the address.
     #[must_use]
     pub fn new(account: &AccountSlug, email: &Email) -> Self {
@@ -56,7 +56,7 @@ impl Login {
 
 /// The origin of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spot {
+pub struct AttemptOrigin {
     /// The address; `None` if it is unknown, as behind a proxy that does not report it.
     pub network: Option<IpAddr>,
     /// The address that an untrusted proxy reports. It can only select a known network: a false
@@ -65,17 +65,17 @@ pub struct Spot {
     pub claimed: Option<IpAddr>,
 }
 
-impl From<Option<IpAddr>> for Spot {
+impl From<Option<IpAddr>> for AttemptOrigin {
     fn from(network: Option<IpAddr>) -> Self {
         Self { network, claimed: None }
     }
 }
 
-impl Spot {
+impl AttemptOrigin {
     /// The networks from which a login is known.
     fn key(self) -> Option<Digest> {
-        let network = self.network.map(network::key);
-        match self.claimed.map(network::key) {
+        let network = self.network.map(network_failures::key);
+        match self.claimed.map(network_failures::key) {
             Some(claimed) => {
                 Some(Digest::of(&[b"claimed", &network.unwrap_or_default().0, &claimed.0]))
             }
@@ -86,15 +86,15 @@ impl Spot {
 
 /// Counts failed sign-in attempts; clones share the counts.
 #[derive(Clone, Default)]
-pub struct Throttle(Arc<Mutex<State>>);
+pub struct Throttle(Arc<Mutex<ThrottleState>>);
 
-struct State {
-    failures: Table<Failures, ()>,
+struct ThrottleState {
+    failures: BoundedTable<Failures, ()>,
     swept: Timestamp,
     /// Attempts in progress, by counter: as many as there are concurrent requests.
     under_way: HashMap<Digest, u32>,
     networks: Networks,
-    known: Known,
+    known: KnownNetworks,
 }
 
 /// The fewest failures are evicted first, then the oldest.
@@ -104,7 +104,7 @@ struct Failures {
     last: Timestamp,
 }
 
-impl Default for State {
+impl Default for ThrottleState {
     fn default() -> Self {
         Self::new(limits::THROTTLED_LOGINS_MAX)
     }
@@ -113,9 +113,9 @@ impl Default for State {
 /// An attempt that may be checked. Report how it ended; one that is dropped does not count, as when
 /// the hasher was busy.
 #[must_use = "a try that is dropped counts for nothing"]
-pub struct Try {
+pub struct AdmittedAttempt {
     throttle: Throttle,
-    login: Login,
+    login: LoginKey,
     network: Option<Digest>,
     spot: Option<Digest>,
     /// The login's counter, or the one for a known network.
@@ -128,7 +128,7 @@ impl fmt::Debug for Throttle {
     }
 }
 
-impl fmt::Debug for Try {
+impl fmt::Debug for AdmittedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Try")
     }
@@ -142,12 +142,12 @@ impl Throttle {
     /// `TooMany` with the code `too_many_tries`. A try that is refused is not counted.
     pub fn admit(
         &self,
-        login: Login,
-        from: impl Into<Spot>,
+        login: LoginKey,
+        from: impl Into<AttemptOrigin>,
         now: Timestamp,
-    ) -> Result<Try, Failure> {
+    ) -> Result<AdmittedAttempt, Failure> {
         let from = from.into();
-        let (network, spot) = (from.network.map(network::key), from.key());
+        let (network, spot) = (from.network.map(network_failures::key), from.key());
         let mut state = self.state();
         let known = spot.filter(|spot| state.known.knows(login, spot));
         let counter = known.map_or(login.0, |network| from_known(login, network));
@@ -159,18 +159,18 @@ impl Throttle {
             return Err(too_many("too_many_tries", "tries", wait));
         }
         *state.under_way.entry(counter).or_default() += 1;
-        Ok(Try { throttle: self.clone(), login, network, spot, counter })
+        Ok(AdmittedAttempt { throttle: self.clone(), login, network, spot, counter })
     }
 
     /// Marks a network as known for a login: after a new password was set through a link from mail,
     /// so that a guesser cannot keep the person out, and for each session of the store at a start,
     /// since a restart forgets.
-    pub fn recognize(&self, login: Login, network: IpAddr, at: Timestamp) {
-        self.recognize_at(login, Some(network).into(), at);
+    pub fn recognize(&self, login: LoginKey, network: IpAddr, at: Timestamp) {
+        self.remember_network(login, Some(network).into(), at);
     }
 
     /// The same, where less may be known of the network.
-    pub fn recognize_at(&self, login: Login, from: Spot, at: Timestamp) {
+    pub fn remember_network(&self, login: LoginKey, from: AttemptOrigin, at: Timestamp) {
         if let Some(spot) = from.key() {
             self.state().known.remember(login, spot, at);
         }
@@ -179,7 +179,7 @@ impl Throttle {
     /// Until when attempts for a login are refused: from an unknown network, or from the known one
     /// with the longest wait. `None` if it may be tried now.
     #[must_use]
-    pub fn waits_until(&self, login: Login, now: Timestamp) -> Option<Timestamp> {
+    pub fn waits_until(&self, login: LoginKey, now: Timestamp) -> Option<Timestamp> {
         let state = self.state();
         let known = state.known.networks(login).map(|network| from_known(login, network));
         let waits = known.chain([login.0]).map(|counter| state.delayed(&counter, now));
@@ -188,7 +188,7 @@ impl Throttle {
     }
 
     /// Forgets the failures of a login, for example after a password reset.
-    pub fn forget(&self, login: Login) {
+    pub fn forget(&self, login: LoginKey) {
         let state = &mut *self.state();
         state.failures.remove(&login.0);
         for network in state.known.networks(login) {
@@ -196,13 +196,13 @@ impl Throttle {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ThrottleState> {
         // Counts are consistent after every step: a panic elsewhere is no reason to stop counting.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Try {
+impl AdmittedAttempt {
     /// It failed; returns the number of failures in a row.
     pub fn failed(self, now: Timestamp) -> u32 {
         let mut state = self.throttle.state();
@@ -232,7 +232,7 @@ impl Try {
     }
 }
 
-impl Drop for Try {
+impl Drop for AdmittedAttempt {
     fn drop(&mut self) {
         let mut state = self.throttle.state();
         if let Some(under_way) = state.under_way.get_mut(&self.counter) {
@@ -244,14 +244,14 @@ impl Drop for Try {
     }
 }
 
-impl State {
+impl ThrottleState {
     fn new(logins_max: usize) -> Self {
         Self {
-            failures: Table::new(logins_max),
+            failures: BoundedTable::new(logins_max),
             swept: Timestamp(i64::MIN),
             under_way: HashMap::new(),
             networks: Networks::default(),
-            known: Known::default(),
+            known: KnownNetworks::default(),
         }
     }
 
@@ -311,7 +311,7 @@ impl Failures {
 }
 
 /// The counter of a login for attempts from a known network.
-fn from_known(login: Login, network: Digest) -> Digest {
+fn from_known(login: LoginKey, network: Digest) -> Digest {
     Digest::of(&[b"known", &login.0.0, &network.0])
 }
 
@@ -353,9 +353,9 @@ mod tests {
     const HOME: &str = "192.0.2.7";
     const STRANGER: &str = "198.51.100.9";
 
-    fn login(name: &str) -> Login {
+    fn login(name: &str) -> LoginKey {
         let account = AccountSlug::parse("acme").unwrap();
-        Login::new(&account, &Email::parse(&format!("{name}@example.org")).unwrap())
+        LoginKey::new(&account, &Email::parse(&format!("{name}@example.org")).unwrap())
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -474,7 +474,7 @@ mod tests {
         assert_eq!(wrong(&throttle, "ANN", STRANGER, 0), Err(1));
         assert_eq!(wrong(&throttle, "bo", STRANGER, 0), Ok(1));
         let other = AccountSlug::parse("globex").unwrap();
-        let elsewhere = Login::new(&other, &Email::parse("ann@example.org").unwrap());
+        let elsewhere = LoginKey::new(&other, &Email::parse("ann@example.org").unwrap());
         assert_eq!(throttle.admit(elsewhere, None, at(0)).unwrap().failed(at(0)), 1);
     }
 
@@ -506,7 +506,7 @@ mod tests {
     fn a_thousand_tries_at_once_are_no_thousand_tries() {
         let throttle = Throttle::default();
         let admit = || throttle.admit(login("ann"), None, at(0));
-        let mut tries: Vec<Try> = (0..1_000).filter_map(|_| admit().ok()).collect();
+        let mut tries: Vec<AdmittedAttempt> = (0..1_000).filter_map(|_| admit().ok()).collect();
         assert_eq!(tries.len(), 3);
         // One that came to nothing, as where the hasher was busy, makes room.
         tries.pop();
@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn who_floods_the_table_gets_one_try_and_no_new_start() {
-        let throttle = Throttle(Arc::new(Mutex::new(State::new(100))));
+        let throttle = Throttle(Arc::new(Mutex::new(ThrottleState::new(100))));
         let flood = |turn: u32| {
             for number in 0..100 {
                 let _ = wrong(&throttle, &format!("x{turn}-{number}"), &address(number), 0);
@@ -619,8 +619,8 @@ mod tests {
     #[test]
     fn behind_a_proxy_that_is_not_named_a_stranger_locks_nobody_out_of_a_known_place() {
         let throttle = Throttle::default();
-        let claims = |address: &str| Spot { network: None, claimed: from(address) };
-        let wrong = |name: &str, spot: Spot, now| {
+        let claims = |address: &str| AttemptOrigin { network: None, claimed: from(address) };
+        let wrong = |name: &str, spot: AttemptOrigin, now| {
             let admitted = throttle.admit(login(name), spot, at(now));
             admitted.map(|admitted| admitted.failed(at(now))).map_err(|_| ())
         };
@@ -630,12 +630,12 @@ mod tests {
         }
         assert_eq!(wrong("ann", claims(STRANGER), 0), Err(()));
         assert_eq!(wrong("ann", claims("192.0.2.99"), 0), Err(()), "whatever is claimed");
-        assert_eq!(wrong("ann", Spot::default(), 0), Err(()));
+        assert_eq!(wrong("ann", AttemptOrigin::default(), 0), Err(()));
         throttle.admit(login("ann"), claims(HOME), at(0)).unwrap().succeeded(at(0));
         // A claim is no network: it is not the same as the address itself, nor the one of a
         // proxy elsewhere, and failures of many logins count for no one.
-        assert_eq!(wrong("ann", Spot::from(from(HOME)), 0), Err(()));
-        let elsewhere = Spot { network: from("203.0.113.1"), claimed: from(HOME) };
+        assert_eq!(wrong("ann", AttemptOrigin::from(from(HOME)), 0), Err(()));
+        let elsewhere = AttemptOrigin { network: from("203.0.113.1"), claimed: from(HOME) };
         assert_eq!(wrong("ann", elsewhere, 0), Err(()));
         for number in 0..40 {
             assert_eq!(wrong(&format!("m{number}"), claims(STRANGER), 0), Ok(1));

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::precondition::tag;
-use super::wire::{Account, Changed, Founded, Invite, List};
+use super::api_request::{ApiRequest, ApiResult};
+use super::if_match::tag;
+use super::json_body::JsonBody;
+use super::wire::{Account, AccountWithInvite, Changed, Invite, List};
 use crate::domain::{AccountSlug, Email, Failure, Name, RoleId, limits};
-use crate::flows::accounts::{self, Created, FirstMember};
-use crate::flows::invites::Shown;
 use crate::http::Reply;
+use crate::services::accounts::{self, CreatedAccount, FirstMember};
+use crate::services::invites::InviteWithLink;
 use crate::store::{AccountEdit, Committed};
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
     let found = accounts::list(call.app, &permit).await?;
     let items = found.into_iter().map(|account| Account::of(call.app, account)).collect();
     Ok(Reply::json_of(&List { items, next: None }))
 }
 
-pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
     let mut form = call.form().await?;
     let slug = form.required("slug", AccountSlug::typed);
@@ -27,18 +27,18 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     let first = first_member(&mut form);
     let (slug, name) = form.done(slug.zip(name))?;
     let made = accounts::create(call.app, permit, (slug, &name), first).await?;
-    let Committed { revision, value: Created { account, invite } } = made;
+    let Committed { revision, value: CreatedAccount { account, invite } } = made;
     let invite = invite.map(|(view, link)| {
         let link = Some(link);
-        let shown = Shown { view, inviter: None, link, warning: None, repeated: false };
+        let shown = InviteWithLink { view, inviter: None, link, warning: None, repeated: false };
         Invite::of(call.app, shown)
     });
-    let record = Founded { account: Account::of(call.app, account), invite };
+    let record = AccountWithInvite { account: Account::of(call.app, account), invite };
     Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
 }
 
 /// Whoever is to administer the account: all of it or none. Who has one name has no last one.
-fn first_member(form: &mut Form) -> Option<FirstMember> {
+fn first_member(form: &mut JsonBody) -> Option<FirstMember> {
     let [has_email, has_first_name, has_last_name, has_role] =
         ["email", "first_name", "last_name", "role"].map(|name| form.names(name));
     let email = form.optional("email", Email::parse);
@@ -58,14 +58,14 @@ fn first_member(form: &mut Form) -> Option<FirstMember> {
     Some(FirstMember { email, first_name, last_name, role })
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let caller = call.caller().await?;
     let account = accounts::show(call.app, caller).await?;
     let etag = tag(account.version);
     Ok(Reply::json_of(&Account::of(call.app, account)).header("etag", etag))
 }
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     let expected = call.demanded()?;
     let caller = call.caller().await?;
     let edit = account_edit(call.form().await?)?;
@@ -81,7 +81,7 @@ const HOUR: u64 = 3_600;
 pub(super) const INVITE_HOURS: std::ops::RangeInclusive<u64> =
     limits::INVITE_LIFETIME_MIN.as_secs() / HOUR..=limits::INVITE_LIFETIME_MAX.as_secs() / HOUR;
 
-fn account_edit(mut form: Form) -> Result<AccountEdit, Failure> {
+fn account_edit(mut form: JsonBody) -> Result<AccountEdit, Failure> {
     let hours = form.whole("invite_lifetime_hours", INVITE_HOURS);
     let edit = AccountEdit {
         name: form.optional("name", accounts::checked_name),

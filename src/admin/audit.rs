@@ -1,10 +1,10 @@
 //! `/audit`: the audit log, and the verification of its hash chains.
 
-use super::call::{Answer, Call, Who};
+use super::api_request::{ApiRequest, ApiResult, RequestSource};
 use super::wire::{self, List};
 use crate::domain::{AuditEvent, Failure, MemberId};
-use crate::flows::audit;
 use crate::http::Reply;
+use crate::services::audit;
 use crate::store::AuditFilter;
 
 /// The events, each with its name.
@@ -12,7 +12,7 @@ pub(super) fn events() -> [(&'static str, AuditEvent); AuditEvent::ALL.len()] {
     AuditEvent::ALL.map(|event| (event.as_str(), event))
 }
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let of_store = call.params.one_of("chain", &[("store", ())]).is_some();
     let filter = AuditFilter {
         member: call.params.read_as("member", MemberId::parse).map(|id| id.to_string()),
@@ -28,7 +28,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
         let caller = call.caller().await?;
         audit::list(call.app, caller, &filter, after, limit).await?
     };
-    Ok(Reply::json_of(&List::<wire::Entry>::from(page)))
+    Ok(Reply::json_of(&List::<wire::AuditLogEntry>::from(page)))
 }
 
 fn sequence(text: &str) -> Result<u64, Failure> {
@@ -41,8 +41,9 @@ fn sequence(text: &str) -> Result<u64, Failure> {
 }
 
 /// The caller's chain; for the operator of the sidecar, who names no account, every chain.
-pub(super) async fn verify(call: &mut Call<'_>) -> Answer {
-    let every = matches!(call.who, Some(Who::Sidecar { .. })) && !call.params.names("account");
+pub(super) async fn verify(call: &mut ApiRequest<'_>) -> ApiResult {
+    let every =
+        matches!(call.who, Some(RequestSource::Sidecar { .. })) && !call.params.names("account");
     let reports = if every {
         let permit = call.operator()?;
         audit::verify_all(call.app, &permit).await?
@@ -50,5 +51,5 @@ pub(super) async fn verify(call: &mut Call<'_>) -> Answer {
         let caller = call.caller().await?;
         vec![audit::verify(call.app, caller).await?]
     };
-    Ok(Reply::json_of(&List::<wire::Chain>::whole(reports)))
+    Ok(Reply::json_of(&List::<wire::ChainVerification>::whole(reports)))
 }

@@ -4,14 +4,14 @@
 
 use std::path::PathBuf;
 
-use super::call::{Answer, Call};
+use super::api_request::{ApiRequest, ApiResult};
 use super::wire;
 use crate::domain::Failure;
-use crate::flows::backup;
-use crate::flows::permit::StorePermit;
 use crate::http::Reply;
+use crate::services::backup;
+use crate::services::permissions::StorePermit;
 
-pub(super) async fn take(call: &mut Call<'_>) -> Answer {
+pub(super) async fn take(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let permit = StorePermit::sidecar(call.uid()?);
     let mut form = call.form().await?;

@@ -1,14 +1,14 @@
 //! `/events`: members of the account that changed or left, as server-sent events (HTML, section
 //! 9.2), so that a product can end what it still has open for them.
 
-use super::call::{Answer, Call};
+use super::api_request::{ApiRequest, ApiResult};
 use super::wire;
-use crate::flows::events;
 use crate::http::Reply;
+use crate::services::events;
 
 /// The stream ends in order when the caller may listen no longer, or the sidecar stops: the client
 /// connects again.
-pub(super) async fn listen(call: &mut Call<'_>) -> Answer {
+pub(super) async fn listen(call: &mut ApiRequest<'_>) -> ApiResult {
     let caller = call.caller().await?;
     let (told, place) = events::listen(call.app, caller).await?;
     Ok(Reply::events(told, place, |event| wire::event(&event).into()))

@@ -1,16 +1,16 @@
 //! Which function answers each call of the table.
 
-use super::call::{Answer, Call};
-use super::calls::Operation;
+use super::api_request::{ApiRequest, ApiResult};
+use super::endpoints::Operation;
 use super::{
-    accounts, audit, backup, events, files, invites, mail, me, members, openapi, passkeys,
-    passwords, personal, policies, roles, sign_in, tokens, two_step, warnings,
+    accounts, audit, backup, events, import_export, invites, mail, me, members, openapi, passkeys,
+    passwords, personal_data, policies, roles, sign_in, tokens, two_step, warnings,
 };
 
 macro_rules! handlers {
     ($($operation:ident => $handler:path,)+) => {
         /// Has the call answered. Boxed, so that no request takes as much room as the largest handler.
-        pub(super) async fn answer(operation: Operation, call: &mut Call<'_>) -> Answer {
+        pub(super) async fn answer(operation: Operation, call: &mut ApiRequest<'_>) -> ApiResult {
             match operation { $(Operation::$operation => Box::pin($handler(call)).await),+ }
         }
     };
@@ -29,7 +29,7 @@ handlers! {
     Me => me::show,
     MeEdit => me::edit,
     MeLeave => me::leave,
-    MeData => personal::own,
+    MeData => personal_data::own,
     MePermissions => me::permissions,
     MePassword => passwords::change,
     MeEmail => me::change_email,
@@ -53,17 +53,17 @@ handlers! {
 
     MemberList => members::list,
     MemberCreate => members::create,
-    MembersImport => files::import,
-    MembersExport => files::export,
-    MembersReview => personal::review,
+    MembersImport => import_export::import,
+    MembersExport => import_export::export,
+    MembersReview => personal_data::review,
     MembersChange => members::change_several,
     MemberShow => members::show,
     MemberEdit => members::edit,
     MemberRemove => members::remove,
     MemberSuspend => members::suspend,
     MemberRestore => members::restore,
-    MemberErase => personal::erase,
-    MemberData => personal::of_member,
+    MemberErase => personal_data::erase,
+    MemberData => personal_data::of_member,
     MemberSessions => members::sessions,
     MemberSessionsEnd => members::end_sessions,
     MemberPasswordReset => passwords::reset,

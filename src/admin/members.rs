@@ -4,38 +4,38 @@
 //! An edit must carry the version that it is based on (`if-match`); for the other changes this is
 //! optional.
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::precondition::tag;
-use super::query::Params;
-use super::wire::{self, Changed, Done, Ended, List, Outcome};
-use super::{roles, wire::Receipt};
+use super::api_request::{ApiRequest, ApiResult};
+use super::if_match::tag;
+use super::json_body::JsonBody;
+use super::query_params::QueryParams;
+use super::wire::{self, BulkItemOutcome, BulkResult, Changed, EndedSessions, List};
+use super::{roles, wire::RemovalReceipt};
 use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
-use crate::flows::caller::Caller;
-use crate::flows::members::{self, Chosen, NewMember};
-use crate::flows::sessions;
 use crate::http::Reply;
-use crate::store::personal::Seen;
-use crate::store::roster::{MemberOrder, RosterQuery};
+use crate::services::caller::Caller;
+use crate::services::members::{self, ChosenMember, NewMember};
+use crate::services::sessions;
+use crate::store::member_table::{MemberOrder, MemberTableQuery};
+use crate::store::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
 use std::sync::Arc;
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
-    let wanted = Wanted::read(&mut call.params);
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wanted = MemberListQuery::read(&mut call.params);
     let caller = call.caller().await?;
     let page = wanted.page(call.app, caller).await?;
-    Ok(Reply::json_of(&List::<wire::Seen>::from(page)))
+    Ok(Reply::json_of(&List::<wire::MemberWithSignIn>::from(page)))
 }
 
 /// The filters of a list of members.
-struct Wanted {
-    query: RosterQuery,
+struct MemberListQuery {
+    query: MemberTableQuery,
     email: Option<Email>,
 }
 
-impl Wanted {
-    fn read(params: &mut Params) -> Self {
+impl MemberListQuery {
+    fn read(params: &mut QueryParams) -> Self {
         let filter = MemberFilter {
             search: params.text("search"),
             roles: params.read_as("role", RoleId::parse).into_iter().collect(),
@@ -50,11 +50,14 @@ impl Wanted {
         }
         let (order, descending) = params.one_of("sort", &SORTS).unwrap_or_default();
         let (after, limit) = (params.text("after"), params.limit());
-        Self { query: RosterQuery { filter, order, descending, after, before: None, limit }, email }
+        Self {
+            query: MemberTableQuery { filter, order, descending, after, before: None, limit },
+            email,
+        }
     }
 
-    async fn page(&self, app: &App, caller: Caller) -> Result<Page<Seen>, Failure> {
-        let RosterQuery { filter, order, descending, after, limit, .. } = &self.query;
+    async fn page(&self, app: &App, caller: Caller) -> Result<Page<MemberWithSignIn>, Failure> {
+        let MemberTableQuery { filter, order, descending, after, limit, .. } = &self.query;
         let page = match (&self.email, order, descending) {
             (Some(email), _, _) => {
                 let found = members::by_email(app, caller, email).await?;
@@ -69,7 +72,7 @@ impl Wanted {
                 return Ok(Page { items: roster.items, next: roster.next });
             }
         };
-        members::seen(app, page).await
+        members::with_last_sign_in(app, page).await
     }
 }
 
@@ -92,14 +95,14 @@ pub(super) const TWO_STEP: [(&str, bool); 2] = [("true", true), ("false", false)
 pub(super) const STATUSES: [(&str, Status); 2] =
     [(Status::Active.as_str(), Status::Active), (Status::Suspended.as_str(), Status::Suspended)];
 
-pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     let caller = call.caller().await?;
     let new = new_member(call.form().await?)?;
     let made = members::create(call.app, caller, new).await?;
     Ok(changed(made).status(super::CREATED))
 }
 
-fn new_member(mut form: Form) -> Result<NewMember, Failure> {
+fn new_member(mut form: JsonBody) -> Result<NewMember, Failure> {
     let id = form.optional("id", MemberId::parse);
     let first_name = form.required("first_name", |text| Name::parse("first_name", text));
     let last_name = form.required("last_name", Name::last);
@@ -115,23 +118,23 @@ fn new_member(mut form: Form) -> Result<NewMember, Failure> {
     }))
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
     let caller = call.caller().await?;
     let member = members::show(call.app, caller, &id).await?;
     let etag = tag(member.version);
-    let member = members::seen_one(call.app, member).await?;
-    Ok(Reply::json_of(&wire::Seen::from(member)).header("etag", etag))
+    let member = members::with_last_sign_in_of(call.app, member).await?;
+    Ok(Reply::json_of(&wire::MemberWithSignIn::from(member)).header("etag", etag))
 }
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
-    let chosen = Chosen { id: call.member_id()?, expected: call.demanded()? };
+pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
+    let chosen = ChosenMember { id: call.member_id()?, expected: call.demanded()? };
     let caller = call.caller().await?;
     let edit = member_edit(call.form().await?)?;
     members::edit(call.app, caller, chosen, edit).await.map(changed)
 }
 
-fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
+fn member_edit(mut form: JsonBody) -> Result<MemberEdit, Failure> {
     let edit = MemberEdit {
         first_name: form.optional("first_name", |text| Name::parse("first_name", text)),
         last_name: form.optional("last_name", Name::last),
@@ -146,36 +149,36 @@ fn member_edit(mut form: Form) -> Result<MemberEdit, Failure> {
     form.changing(edit, changes)
 }
 
-pub(super) async fn suspend(call: &mut Call<'_>) -> Answer {
+pub(super) async fn suspend(call: &mut ApiRequest<'_>) -> ApiResult {
     let (caller, chosen) = chosen(call).await?;
     members::suspend(call.app, caller, chosen).await.map(changed)
 }
 
-pub(super) async fn restore(call: &mut Call<'_>) -> Answer {
+pub(super) async fn restore(call: &mut ApiRequest<'_>) -> ApiResult {
     let (caller, chosen) = chosen(call).await?;
     members::restore(call.app, caller, chosen).await.map(changed)
 }
 
-pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+pub(super) async fn remove(call: &mut ApiRequest<'_>) -> ApiResult {
     let (caller, chosen) = chosen(call).await?;
     let removed = members::remove(call.app, caller, chosen).await?;
-    Ok(Reply::json_of(&Changed::<Receipt>::from(removed)))
+    Ok(Reply::json_of(&Changed::<RemovalReceipt>::from(removed)))
 }
 
-pub(super) async fn end_sessions(call: &mut Call<'_>) -> Answer {
+pub(super) async fn end_sessions(call: &mut ApiRequest<'_>) -> ApiResult {
     let (caller, chosen) = chosen(call).await?;
     let id = chosen.id.clone();
     let ended = sessions::end_of_member(call.app, caller, chosen).await?;
-    Ok(Reply::json_of(&Ended::of_member(&id, &ended)))
+    Ok(Reply::json_of(&EndedSessions::of_member(&id, &ended)))
 }
 
 /// The target of a call, and its version, if given.
-pub(super) async fn chosen(call: &mut Call<'_>) -> Result<(Caller, Chosen), Failure> {
-    let chosen = Chosen { id: call.member_id()?, expected: call.expected()? };
+pub(super) async fn chosen(call: &mut ApiRequest<'_>) -> Result<(Caller, ChosenMember), Failure> {
+    let chosen = ChosenMember { id: call.member_id()?, expected: call.expected()? };
     Ok((call.caller().await?, chosen))
 }
 
-pub(super) async fn sessions(call: &mut Call<'_>) -> Answer {
+pub(super) async fn sessions(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
     let caller = call.caller().await?;
     // Marks the current session, for an administrator who views the own sessions.
@@ -187,7 +190,7 @@ pub(super) async fn sessions(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&wire::Session::list(call.app, found, current.as_ref())))
 }
 
-pub(super) async fn permissions(call: &mut Call<'_>) -> Answer {
+pub(super) async fn permissions(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
     let caller = call.caller().await?;
     let member = members::show(call.app, caller, &id).await?;
@@ -195,14 +198,14 @@ pub(super) async fn permissions(call: &mut Call<'_>) -> Answer {
 }
 
 /// One of several changes.
-struct OneOfSeveral {
-    chosen: Chosen,
-    change: Change,
+struct BulkItem {
+    chosen: ChosenMember,
+    change: BulkChange,
 }
 
 /// What is done to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
+enum BulkChange {
     Suspend,
     Restore,
     Remove,
@@ -211,15 +214,15 @@ enum Change {
 }
 
 /// The changes that can be made to several members.
-const CHANGES: [(&str, Change); 5] = [
-    ("suspend", Change::Suspend),
-    ("restore", Change::Restore),
-    ("remove", Change::Remove),
-    ("end_sessions", Change::EndSessions),
-    ("role", Change::Role),
+const CHANGES: [(&str, BulkChange); 5] = [
+    ("suspend", BulkChange::Suspend),
+    ("restore", BulkChange::Restore),
+    ("remove", BulkChange::Remove),
+    ("end_sessions", BulkChange::EndSessions),
+    ("role", BulkChange::Role),
 ];
 
-pub(super) async fn change_several(call: &mut Call<'_>) -> Answer {
+pub(super) async fn change_several(call: &mut ApiRequest<'_>) -> ApiResult {
     let caller = call.caller().await?;
     let mut form = call.form().await?;
     let items = form.items("items", limits::BULK_ITEMS_MAX, one_of_several);
@@ -228,37 +231,39 @@ pub(super) async fn change_several(call: &mut Call<'_>) -> Answer {
     for (one, role) in form.done(items)? {
         let id = one.chosen.id.clone();
         let done = change(call.app, caller.clone(), one, role).await;
-        outcomes.push(Outcome::of_member(&id, done));
+        outcomes.push(BulkItemOutcome::of_member(&id, done));
     }
     Ok(Reply::json_of(&List { items: outcomes, next: None }))
 }
 
-fn one_of_several(form: &mut Form) -> Option<(OneOfSeveral, Option<RoleId>)> {
+fn one_of_several(form: &mut JsonBody) -> Option<(BulkItem, Option<RoleId>)> {
     let id = form.required("id", MemberId::parse);
     let change = form.word("do", &CHANGES);
     let role = match change {
-        Some(Change::Role) => form.required("role", RoleId::parse),
+        Some(BulkChange::Role) => form.required("role", RoleId::parse),
         _ => None,
     };
     let expected = form.whole("version", 0..=limits::JSON_WHOLE_MAX).map(Version);
     let (id, change) = id.zip(change)?;
-    Some((OneOfSeveral { chosen: Chosen { id, expected }, change }, role))
+    Some((BulkItem { chosen: ChosenMember { id, expected }, change }, role))
 }
 
 async fn change(
     app: &Arc<App>,
     caller: Caller,
-    OneOfSeveral { chosen, change }: OneOfSeveral,
+    BulkItem { chosen, change }: BulkItem,
     role: Option<RoleId>,
-) -> Result<Done, Failure> {
+) -> Result<BulkResult, Failure> {
     Ok(match change {
-        Change::Suspend => Done::Member(members::suspend(app, caller, chosen).await?),
-        Change::Restore => Done::Member(members::restore(app, caller, chosen).await?),
-        Change::Remove => Done::Removed(members::remove(app, caller, chosen).await?),
-        Change::EndSessions => Done::Ended(sessions::end_of_member(app, caller, chosen).await?),
-        Change::Role => {
+        BulkChange::Suspend => BulkResult::Member(members::suspend(app, caller, chosen).await?),
+        BulkChange::Restore => BulkResult::Member(members::restore(app, caller, chosen).await?),
+        BulkChange::Remove => BulkResult::Removed(members::remove(app, caller, chosen).await?),
+        BulkChange::EndSessions => {
+            BulkResult::Ended(sessions::end_of_member(app, caller, chosen).await?)
+        }
+        BulkChange::Role => {
             let edit = MemberEdit { role, ..MemberEdit::default() };
-            Done::Member(members::edit(app, caller, chosen, edit).await?)
+            BulkResult::Member(members::edit(app, caller, chosen, edit).await?)
         }
     })
 }
@@ -273,7 +278,7 @@ mod tests {
     use super::*;
 
     fn edit(body: &str) -> Result<MemberEdit, Failure> {
-        member_edit(Form::parse(body.as_bytes()).unwrap())
+        member_edit(JsonBody::parse(body.as_bytes()).unwrap())
     }
 
     #[test]
@@ -298,9 +303,9 @@ mod tests {
     fn a_new_member_needs_all_but_the_id() {
         let body =
             br#"{"first_name":"Ann","last_name":"Lee","email":"ann@example.org","role":"w"}"#;
-        let new = new_member(Form::parse(body).unwrap()).unwrap();
+        let new = new_member(JsonBody::parse(body).unwrap()).unwrap();
         assert_eq!((new.id, new.role.as_str()), (None, "w"));
-        let failure = new_member(Form::parse(br#"{"id":"a b"}"#).unwrap()).unwrap_err();
+        let failure = new_member(JsonBody::parse(br#"{"id":"a b"}"#).unwrap()).unwrap_err();
         let names: Vec<&str> = failure.fields.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["id", "first_name", "last_name", "email", "role"]);
     }
@@ -308,12 +313,15 @@ mod tests {
     #[test]
     fn only_a_change_of_role_takes_a_role() {
         let read = |body: &str| {
-            let mut form = Form::parse(body.as_bytes()).unwrap();
+            let mut form = JsonBody::parse(body.as_bytes()).unwrap();
             let read = one_of_several(&mut form);
             form.done(read).map(|(one, role)| (one.change, role.is_some()))
         };
-        assert_eq!(read(r#"{"id":"a","do":"role","role":"w"}"#), Ok((Change::Role, true)));
-        assert_eq!(read(r#"{"id":"a","do":"suspend","version":3}"#), Ok((Change::Suspend, false)));
+        assert_eq!(read(r#"{"id":"a","do":"role","role":"w"}"#), Ok((BulkChange::Role, true)));
+        assert_eq!(
+            read(r#"{"id":"a","do":"suspend","version":3}"#),
+            Ok((BulkChange::Suspend, false))
+        );
         for body in [
             r#"{"id":"a","do":"role"}"#,
             r#"{"id":"a","do":"suspend","role":"w"}"#,

@@ -4,21 +4,21 @@
 //! Generated from the table of calls and from the live policies, which define roles and actions.
 //! Lists what the listener offers on which it is requested: accounts appear on `admin.sock` only.
 
-mod calls;
-mod inputs;
-mod object;
-mod records;
+mod operations;
+mod request_schemas;
+mod response_schemas;
+mod schema_builder;
 
 use serde_json::{Map, Value, json};
 
-use self::calls::{About, about};
-use self::inputs::Inputs;
-use super::call::{Answer, Call};
-use super::calls::{Access, Body, CALLS, Entry};
-use crate::flows::session_auth::COOKIE;
+use self::operations::{OperationDoc, about};
+use self::request_schemas::Inputs;
+use super::api_request::{ApiRequest, ApiResult};
+use super::endpoints::{Access, BodyKind, CALLS, Endpoint};
 use crate::http::{Peer, Reply};
+use crate::services::session_auth::COOKIE;
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let local = matches!(call.request.peer, Peer::Unix { .. });
     let inputs = Inputs::of(&call.app.policies.load());
@@ -52,13 +52,13 @@ fn document(base: &str, inputs: &Inputs, local: bool) -> Value {
                 "name": COOKIE,
                 "description": "The cookie that `/sign-in` sets. `admin.sock` needs no sign-in: anyone who may open it acts as the operator of the sidecar.",
             }},
-            "schemas": records::schemas(inputs),
+            "schemas": response_schemas::schemas(inputs),
             "responses": problems(),
         },
     })
 }
 
-fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value {
+fn operation(entry: &Endpoint, about: OperationDoc, inputs: &Inputs, local: bool) -> Value {
     let mut parameters = about.parameters;
     if entry.path.contains("{id}") {
         parameters.push(json!({
@@ -67,7 +67,7 @@ fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value
     }
     if local && about.of_account {
         parameters.push(json!({
-            "name": "account", "in": "query", "schema": inputs::or_empty(inputs::slug()),
+            "name": "account", "in": "query", "schema": request_schemas::or_empty(request_schemas::slug()),
             "description": "The account. Optional while there is only one.",
         }));
     }
@@ -102,7 +102,7 @@ fn operation(entry: &Entry, about: About, inputs: &Inputs, local: bool) -> Value
 }
 
 /// The refusals that every call of its kind may have.
-fn usual_problems(entry: &Entry, of_account: bool) -> Vec<u16> {
+fn usual_problems(entry: &Endpoint, of_account: bool) -> Vec<u16> {
     let mut problems = vec![400, 403, 500, 503];
     if entry.access != Access::Open {
         problems.push(401);
@@ -110,7 +110,7 @@ fn usual_problems(entry: &Entry, of_account: bool) -> Vec<u16> {
     if of_account || entry.path.contains("{id}") {
         problems.push(404);
     }
-    if entry.body != Body::Empty {
+    if entry.body != BodyKind::Empty {
         problems.extend([408, 413]);
     }
     problems
@@ -137,7 +137,7 @@ fn problems() -> Value {
             }},
         })
     };
-    let id = records::request_id();
+    let id = response_schemas::request_id();
     let seconds = json!({"required": true, "schema": {"type": "integer", "minimum": 0},
         "description": "Seconds to wait before the next try."});
     json!({
@@ -157,8 +157,9 @@ mod tests {
     use crate::engine::Snapshot;
     use crate::policy_folder;
 
-    static INPUTS: LazyLock<Inputs> =
-        LazyLock::new(|| Inputs::of(&Snapshot::load(&policy_folder::shipped(), &[]).unwrap()));
+    static INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
+        Inputs::of(&Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap())
+    });
 
     fn made(local: bool) -> Value {
         document("https://team.example/x", &INPUTS, local)
@@ -173,7 +174,7 @@ mod tests {
                 there.push((path.clone(), method.clone()));
             }
         }
-        let method = |entry: &Entry| entry.method.as_str().to_ascii_lowercase();
+        let method = |entry: &Endpoint| entry.method.as_str().to_ascii_lowercase();
         let mut wanted: Vec<(String, String)> =
             CALLS.iter().map(|entry| (entry.path.to_owned(), method(entry))).collect();
         there.sort();
@@ -190,8 +191,8 @@ mod tests {
             let operation = &document["paths"][entry.path][&method];
             let content = operation["requestBody"]["content"].as_object();
             let json = content.is_some_and(|content| content.contains_key("application/json"));
-            assert_eq!(content.is_some(), entry.body != Body::Empty, "{entry:?}");
-            assert_eq!(json, entry.body == Body::Json, "{entry:?}");
+            assert_eq!(content.is_some(), entry.body != BodyKind::Empty, "{entry:?}");
+            assert_eq!(json, entry.body == BodyKind::Json, "{entry:?}");
         }
     }
 

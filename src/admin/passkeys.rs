@@ -1,39 +1,39 @@
 //! `/me/passkeys` and `/sign-in/passkey`: passkeys, in addition to the authenticator app.
 
-use super::call::{Answer, Call};
-use super::form::Form;
+use super::api_request::{ApiRequest, ApiResult};
+use super::json_body::JsonBody;
 use super::sign_in::replace;
 use super::two_step::{shown, ticket};
-use super::wire::{Asked, Changed, List, Passkey, SignedIn};
+use super::wire::{Changed, List, Passkey, PasskeyPrompt, SignedIn};
 use crate::domain::passkey::unknown;
 use crate::domain::{Failure, Name, PasskeyId, limits};
-use crate::flows::{passkeys, sign_in};
 use crate::http::Reply;
+use crate::services::{passkeys, sign_in};
 
 /// The response of an authenticator, and its challenge.
-fn answer(form: &mut Form) -> Option<passkeys::Answer> {
+fn answer(form: &mut JsonBody) -> Option<passkeys::PasskeyAnswer> {
     let challenge = form.required("challenge", |text| Ok::<_, Failure>(text.to_owned()));
     let credential = form.object("credential", limits::PASSKEY_ANSWER_BYTES_MAX);
     let (challenge, credential) = challenge.zip(credential)?;
-    Some(passkeys::Answer { challenge, credential })
+    Some(passkeys::PasskeyAnswer { challenge, credential })
 }
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let found = passkeys::list(call.app, &signed_in).await?;
     Ok(Reply::json_of(&List::<Passkey>::whole(found)))
 }
 
-pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+pub(super) async fn begin(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
     let given = shown(&mut form, "password");
     let given = form.done(given)?;
     let asked = passkeys::begin(call.app, &signed_in, &given, &call.from()).await?;
-    Ok(Reply::json_of(&Asked::from(asked)))
+    Ok(Reply::json_of(&PasskeyPrompt::from(asked)))
 }
 
-pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+pub(super) async fn confirm(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
     let name = form.required("name", |text| Name::parse("name", text));
@@ -43,7 +43,7 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Changed::<Passkey>::from(added)).status(super::CREATED))
 }
 
-pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+pub(super) async fn remove(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = PasskeyId::parse(&call.id).ok_or_else(unknown)?;
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
@@ -53,15 +53,15 @@ pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Changed::<Passkey>::from(removed)))
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let ticket = ticket(&mut form);
     let ticket = form.done(ticket)?;
-    Ok(Reply::json_of(&Asked::from(passkeys::ask(call.app, &ticket).await?)))
+    Ok(Reply::json_of(&PasskeyPrompt::from(passkeys::ask(call.app, &ticket).await?)))
 }
 
-pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
+pub(super) async fn sign_in(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let given = ticket(&mut form).zip(answer(&mut form));

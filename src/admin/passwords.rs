@@ -1,18 +1,18 @@
 //! Passwords: changed by their owner, or set with a link.
 
-use super::call::{Answer, Call};
+use super::api_request::{ApiRequest, ApiResult};
 use super::invites::{password, token};
 use super::members::chosen;
 use super::two_step::shown;
-use super::wire::{Changed, Ended, Recovery, Reset};
-use crate::browser;
+use super::wire::{AdministratorRecovery, Changed, EndedSessions, PasswordResetLink};
+use crate::browser_security;
 use crate::domain::{AccountSlug, Email};
-use crate::flows::caller::Caller;
-use crate::flows::{accounts, passwords};
 use crate::http::Reply;
+use crate::services::caller::Caller;
+use crate::services::{accounts, passwords};
 use crate::store::Committed;
 
-pub(super) async fn change(call: &mut Call<'_>) -> Answer {
+pub(super) async fn change(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let mut form = call.form().await?;
     let given = shown(&mut form, "current").zip(password(&mut form, "password"));
@@ -20,12 +20,12 @@ pub(super) async fn change(call: &mut Call<'_>) -> Answer {
     let from = call.from();
     let done = passwords::change_own(call.app, signed_in, &current, &new, from).await?;
     let Committed { revision, value: (entered, ended) } = done;
-    let reply = Reply::json_of(&Ended::new(ended, revision));
-    Ok(browser::keeping(reply, &entered.token))
+    let reply = Reply::json_of(&EndedSessions::new(ended, revision));
+    Ok(browser_security::keeping(reply, &entered.token))
 }
 
 /// The same response whether or not the member exists.
-pub(super) async fn request(call: &mut Call<'_>) -> Answer {
+pub(super) async fn request(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let account = form.required("account", AccountSlug::named);
@@ -35,7 +35,7 @@ pub(super) async fn request(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json(r#"{"state":"mail_sent_if_known"}"#).status(super::ACCEPTED))
 }
 
-pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+pub(super) async fn confirm(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let given = token(&mut form).zip(password(&mut form, "password"));
@@ -45,21 +45,21 @@ pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json(format!(r#"{{"state":"changed","sessions_ended":{ended}}}"#)))
 }
 
-pub(super) async fn reset(call: &mut Call<'_>) -> Answer {
+pub(super) async fn reset(call: &mut ApiRequest<'_>) -> ApiResult {
     let (caller, chosen) = chosen(call).await?;
     let Committed { revision, value } = passwords::reset(call.app, caller, chosen).await?;
-    Ok(Reply::json_of(&Changed::new(Reset::from(value), revision)))
+    Ok(Reply::json_of(&Changed::new(PasswordResetLink::from(value), revision)))
 }
 
-pub(super) async fn recover(call: &mut Call<'_>) -> Answer {
+pub(super) async fn recover(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let uid = call.uid()?;
     let mut form = call.form().await?;
     let account = form.optional("account", accounts::typed);
     let email = form.required("email", Email::parse);
     let email = form.done(email)?;
-    let account = accounts::meant(call.app, account).await?;
+    let account = accounts::resolve_account(call.app, account).await?;
     let caller = Caller::Sidecar { uid, account };
     let Committed { revision, value } = passwords::recover(call.app, caller, &email).await?;
-    Ok(Reply::json_of(&Changed::new(Recovery::from(value), revision)))
+    Ok(Reply::json_of(&Changed::new(AdministratorRecovery::from(value), revision)))
 }

@@ -1,39 +1,39 @@
 //! `/roles`: the list of roles, one role, the matrix of roles and actions, the smallest role for a
 //! task; and the permissions of one member.
 //!
-//! Renders what `flows::roles` reads from the live policies; computes nothing itself.
+//! Renders what `services::roles` reads from the live policies; computes nothing itself.
 
 use std::collections::BTreeSet;
 
-use super::call::{Answer, Call};
+use super::api_request::{ApiRequest, ApiResult};
 use super::wire::{self, Comparison, List, Permissions, Suggestion};
 use crate::app::App;
 use crate::domain::{Member, limits};
 use crate::engine::{Matrix, RoleCard};
-use crate::flows::roles::{self, Suggested};
 use crate::http::Reply;
+use crate::services::roles::{self, RoleSuggestion};
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let (live, matrix) = roles::compared(call.app).await?;
     let items: Vec<wire::Role> = live.roles().iter().map(|card| role(&matrix, card)).collect();
     Ok(Reply::json_of(&List { items, next: None }))
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let (live, matrix) = roles::compared(call.app).await?;
     let card = roles::card(&live, &call.id)?;
     Ok(Reply::json_of(&role(&matrix, card)))
 }
 
-pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
+pub(super) async fn compare(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let (_, matrix) = roles::compared(call.app).await?;
     Ok(Reply::json_of(&Comparison::from(&*matrix)))
 }
 
-pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
+pub(super) async fn suggest(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let (_, matrix) = roles::compared(call.app).await?;
     let mut form = call.form().await?;
@@ -41,7 +41,8 @@ pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
         roles::known_action(&matrix, text).map(|()| text.to_owned())
     });
     let asked: BTreeSet<String> = form.done(actions)?.into_iter().collect();
-    let Suggested { role: found, extra, reason, others } = roles::suggest(call.app, &asked).await?;
+    let RoleSuggestion { role: found, extra, reason, others } =
+        roles::suggest(call.app, &asked).await?;
     Ok(Reply::json_of(&Suggestion {
         role: found.map(|card| role(&matrix, &card)),
         extra,
@@ -51,7 +52,7 @@ pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
 }
 
 /// What a member may do now, by role and account alone.
-pub(super) async fn permissions(app: &App, member: &Member) -> Answer {
+pub(super) async fn permissions(app: &App, member: &Member) -> ApiResult {
     let (_, matrix) = roles::compared(app).await?;
     let rows = roles::permissions_of(&matrix, member);
     Ok(Reply::json_of(&Permissions::new(&member.role, rows)))

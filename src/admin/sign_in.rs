@@ -1,34 +1,34 @@
 //! `/sign-in`, `/sign-out` and `/setup`: the begin and the end of a session, and the creation of
 //! the first account.
 
-use super::call::{Answer, Call};
+use super::api_request::{ApiRequest, ApiResult};
 use super::invites::{password, token};
-use super::wire::{self, Account, Changed, FirstAccount, SignedIn, Waiting};
-use crate::browser;
+use super::wire::{self, Account, Changed, FirstAccount, PendingSignIn, SignedIn};
+use crate::browser_security;
 use crate::domain::{AccountSlug, Email, Name, RoleId, Token};
-use crate::flows::accounts::checked_name;
-use crate::flows::session_auth::COOKIE;
-use crate::flows::sessions;
-use crate::flows::set_up::{self, First};
-use crate::flows::sign_in::{self, Attempt, Outcome};
 use crate::http::Reply;
+use crate::services::accounts::checked_name;
+use crate::services::session_auth::COOKIE;
+use crate::services::sessions;
+use crate::services::set_up::{self, FirstAccountRequest};
+use crate::services::sign_in::{self, SignInAttempt, SignInOutcome};
 use crate::store::Committed;
 
-pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
+pub(super) async fn sign_in(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let account = form.required("account", AccountSlug::named);
     let email = form.required("email", Email::parse);
     let given = account.zip(email).zip(password(&mut form, "password"));
     let ((account, email), password) = form.done(given)?;
-    let attempt = Attempt { account, email, password, from: call.from() };
+    let attempt = SignInAttempt { account, email, password, from: call.from() };
     let entered = match sign_in::sign_in(call.app, attempt).await? {
-        Outcome::Entered(entered) => entered.value,
-        Outcome::SecondFactor(waiting) => {
-            return Ok(Reply::json_of(&Waiting::new("second_factor", waiting)));
+        SignInOutcome::Entered(entered) => entered.value,
+        SignInOutcome::SecondFactor(waiting) => {
+            return Ok(Reply::json_of(&PendingSignIn::new("second_factor", waiting)));
         }
-        Outcome::SetUp(waiting) => {
-            return Ok(Reply::json_of(&Waiting::new("set_up_second_factor", waiting)));
+        SignInOutcome::SetUp(waiting) => {
+            return Ok(Reply::json_of(&PendingSignIn::new("set_up_second_factor", waiting)));
         }
     };
     let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
@@ -36,27 +36,27 @@ pub(super) async fn sign_in(call: &mut Call<'_>) -> Answer {
 }
 
 /// Replaces the session of the browser with a new one: the previous session must end.
-pub(super) async fn replace(call: &Call<'_>, reply: Reply, token: &Token) -> Answer {
-    if let Some(token) = brought(call) {
+pub(super) async fn replace(call: &ApiRequest<'_>, reply: Reply, token: &Token) -> ApiResult {
+    if let Some(token) = bearer_session(call) {
         sessions::sign_out(call.app, token).await?;
     }
-    Ok(browser::keeping(reply, token))
+    Ok(browser_security::keeping(reply, token))
 }
 
-fn brought(call: &Call<'_>) -> Option<Token> {
+fn bearer_session(call: &ApiRequest<'_>) -> Option<Token> {
     call.request.cookie(COOKIE).and_then(Token::parse)
 }
 
 /// Also without a valid session: the browser must be able to forget its cookie.
-pub(super) async fn sign_out(call: &mut Call<'_>) -> Answer {
+pub(super) async fn sign_out(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
-    if let Some(token) = brought(call) {
+    if let Some(token) = bearer_session(call) {
         sessions::sign_out(call.app, token).await?;
     }
-    Ok(browser::forgetting(Reply::json(r#"{"state":"signed_out"}"#)))
+    Ok(browser_security::forgetting(Reply::json(r#"{"state":"signed_out"}"#)))
 }
 
-pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
+pub(super) async fn set_up(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
     let token = token(&mut form);
@@ -70,7 +70,7 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
     let account = slug.zip(name).zip(email);
     let given = account.zip(first_name.zip(last_name)).zip(token.zip(password));
     let ((((slug, name), email), (first_name, last_name)), (token, password)) = form.done(given)?;
-    let first = First { slug, name, email, first_name, last_name, role };
+    let first = FirstAccountRequest { slug, name, email, first_name, last_name, role };
     let made = set_up::set_up(call.app, &token, first, &password, &call.from()).await?;
     let Committed { revision, value: (account, member) } = made;
     let account = Account::of(call.app, account);

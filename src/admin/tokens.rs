@@ -4,19 +4,19 @@
 //! revoke tokens.
 
 use super::CREATED;
-use super::call::{Answer, Call, Who};
-use super::form::Form;
+use super::api_request::{ApiRequest, ApiResult, RequestSource};
+use super::json_body::JsonBody;
 use super::two_step::shown_if_any;
 use super::wire::{ApiToken, ApiTokenMade, Changed, List};
 use crate::domain::{MemberId, Name, RoleId, limits};
-use crate::flows::api_tokens::{self, Wanted};
-use crate::flows::caller::operator_only;
 use crate::http::Reply;
+use crate::services::api_tokens::{self, TokenRequest};
+use crate::services::caller::operator_only;
 
 /// The permitted lifetimes of a token, in days.
 pub(super) const DAYS: std::ops::RangeInclusive<u64> = 1..=limits::API_TOKEN_DAYS_MAX;
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let member = call.params.read_as("member", MemberId::parse);
     let (after, limit) = (call.params.text("after"), call.params.limit());
     let caller = call.caller().await?;
@@ -25,9 +25,9 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
 }
 
 /// A member must re-authenticate; the operator of the sidecar names the member.
-pub(super) async fn create(call: &mut Call<'_>) -> Answer {
+pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     let done = match call.who {
-        Some(Who::Sidecar { .. }) => {
+        Some(RequestSource::Sidecar { .. }) => {
             let caller = call.caller().await?;
             let mut form = call.form().await?;
             let given = wanted(&mut form).zip(form.required("member", MemberId::parse));
@@ -51,15 +51,15 @@ pub(super) async fn create(call: &mut Call<'_>) -> Answer {
     Ok(Reply::json_of(&Changed::new(made, done.revision)).status(CREATED))
 }
 
-fn wanted(form: &mut Form) -> Option<Wanted> {
+fn wanted(form: &mut JsonBody) -> Option<TokenRequest> {
     let name = form.required("name", |text| Name::parse("name", text));
     let role = form.required("role", RoleId::parse);
     let days = form.required_whole("expires_days", DAYS);
     let ((name, role), days) = name.zip(role).zip(days)?;
-    Some(Wanted { name, role, days: i64::try_from(days).ok()? })
+    Some(TokenRequest { name, role, days: i64::try_from(days).ok()? })
 }
 
-pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
+pub(super) async fn revoke(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.api_token_id()?;
     let caller = call.caller().await?;
     let done = api_tokens::revoke(call.app, caller, id).await?;

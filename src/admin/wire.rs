@@ -3,13 +3,13 @@
 //! Names here are a stable contract with programs. No field holds a secret, except a link where the
 //! flow returns one.
 
+mod accounts_and_members;
+mod audit_log;
 mod backup;
 mod invites;
-mod log;
 mod mail;
 mod passkeys;
-mod people;
-mod personal;
+mod personal_data;
 mod policies;
 mod tokens;
 mod two_step;
@@ -17,25 +17,27 @@ mod warnings;
 
 use serde::Serialize;
 
-pub(super) use backup::Backup;
-pub(super) use invites::{Inspected, Invite, Recovery, Reset};
-pub(super) use log::{Chain, Entry, event};
-pub(super) use mail::{Mail, MailTest};
-pub(super) use passkeys::{Asked, Passkey};
-pub(super) use people::{
-    Account, EmailChanged, Ended, FirstAccount, Founded, ImportReceipt, Me, Member, Receipt, Seen,
-    Session, SignedIn,
+pub(super) use accounts_and_members::{
+    Account, AccountWithInvite, CurrentMember, EmailChanged, EndedSessions, FirstAccount,
+    ImportReceipt, Member, MemberWithSignIn, RemovalReceipt, Session, SignedIn,
 };
-pub(super) use personal::{Erasure, Finding, MemberData};
+pub(super) use audit_log::{AuditLogEntry, ChainVerification, event};
+pub(super) use backup::Backup;
+pub(super) use invites::{AdministratorRecovery, Invite, InvitePreview, PasswordResetLink};
+pub(super) use mail::{MailReport, MailTest};
+pub(super) use passkeys::{Passkey, PasskeyPrompt};
+pub(super) use personal_data::{Erasure, Finding, MemberData};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
-pub(super) use two_step::{Enrolment, RecoveryCodes, SetUp, Standing, Waiting};
+pub(super) use two_step::{
+    Enrolment, PendingSignIn, RecoveryCodes, TwoStepSignedIn, TwoStepStatus,
+};
 pub(super) use warnings::Warning;
 
 use crate::app::App;
 use crate::domain::{self, Failure, MemberId, Revision};
-use crate::flows::invites::Shown;
 use crate::http;
+use crate::services::invites::InviteWithLink;
 use crate::store::{Committed, Page, Removal};
 
 /// A list, or one page of it.
@@ -79,7 +81,7 @@ impl<D, T: From<D>> From<Committed<D>> for Changed<T> {
 }
 
 /// What was done to one of several members.
-pub(super) enum Done {
+pub(super) enum BulkResult {
     Member(Committed<domain::Member>),
     Removed(Committed<Removal>),
     Ended(Committed<u64>),
@@ -87,56 +89,60 @@ pub(super) enum Done {
 
 /// The result for one of several.
 #[derive(Debug, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct BulkItemOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     status: u16,
     #[serde(flatten)]
-    what: What,
+    what: BulkItemBody,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum What {
+enum BulkItemBody {
     Invite(Box<Changed<Invite>>),
     Member(Changed<Member>),
-    Receipt(Changed<Receipt>),
+    Receipt(Changed<RemovalReceipt>),
     #[serde(rename = "receipt")]
-    Ended(Ended),
-    Problem(Problem),
+    Ended(EndedSessions),
+    Problem(ItemProblem),
 }
 
 /// The fault of one of several.
 #[derive(Debug, Serialize)]
-struct Problem {
+struct ItemProblem {
     code: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    fields: Vec<Field>,
+    fields: Vec<ItemField>,
 }
 
 #[derive(Debug, Serialize)]
-struct Field {
+struct ItemField {
     field: String,
     message: String,
 }
 
-impl Outcome {
-    pub(super) fn of_invite(app: &App, sent: Result<Committed<Shown>, Failure>) -> Self {
+impl BulkItemOutcome {
+    pub(super) fn of_invite(app: &App, sent: Result<Committed<InviteWithLink>, Failure>) -> Self {
         match sent {
             Ok(Committed { revision, value }) => {
                 let invite = Changed::new(Invite::of(app, value), revision);
-                Self { id: None, status: super::CREATED, what: What::Invite(Box::new(invite)) }
+                Self {
+                    id: None,
+                    status: super::CREATED,
+                    what: BulkItemBody::Invite(Box::new(invite)),
+                }
             }
             Err(failure) => Self::refused(None, failure),
         }
     }
 
-    pub(super) fn of_member(id: &MemberId, done: Result<Done, Failure>) -> Self {
+    pub(super) fn of_member(id: &MemberId, done: Result<BulkResult, Failure>) -> Self {
         let what = match done {
-            Ok(Done::Member(done)) => What::Member(Changed::from(done)),
-            Ok(Done::Removed(done)) => What::Receipt(Changed::from(done)),
-            Ok(Done::Ended(done)) => What::Ended(Ended::of_member(id, &done)),
+            Ok(BulkResult::Member(done)) => BulkItemBody::Member(Changed::from(done)),
+            Ok(BulkResult::Removed(done)) => BulkItemBody::Receipt(Changed::from(done)),
+            Ok(BulkResult::Ended(done)) => BulkItemBody::Ended(EndedSessions::of_member(id, &done)),
             Err(failure) => return Self::refused(Some(id.to_string()), failure),
         };
         Self { id: Some(id.to_string()), status: super::OK, what }
@@ -144,11 +150,11 @@ impl Outcome {
 
     fn refused(id: Option<String>, failure: Failure) -> Self {
         crate::telemetry::log::failed("", &failure);
-        let field = |(field, message)| Field { field, message };
+        let field = |(field, message)| ItemField { field, message };
         Self {
             id,
             status: http::status(failure.kind),
-            what: What::Problem(Problem {
+            what: BulkItemBody::Problem(ItemProblem {
                 code: failure.code,
                 detail: failure.public,
                 fields: failure.fields.into_iter().map(field).collect(),

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::json;
-use super::plain;
-use super::wire::{Body, Semantic, values};
+use super::fast_parser;
+use super::full_parser::{BatchSemantic, RequestBody, values};
+use super::strict_json;
 use crate::app::App;
-use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, counted, limits};
+use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, limits, plural};
 use crate::engine::Snapshot;
-use crate::flows::decide::decide;
-use crate::http::{Bytes, Reply, Request, Sole, Stamp};
+use crate::http::{AnswerHeaders, Bytes, Reply, Request, SoleHeader};
+use crate::services::decide::decide;
 
 const ALLOW: &[u8] = br#"{"decision":true}"#;
 const DENY: &[u8] = br#"{"decision":false}"#;
@@ -80,7 +80,7 @@ pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, 
     wait_for_revision(app, request).await?;
     match answer(app, &body) {
         Some(reply) => Ok(reply),
-        None => apart(app, move |app, told| answer_with_reasons(app, &body, told)).await,
+        None => explain_in_queue(app, move |app, told| answer_with_reasons(app, &body, told)).await,
     }
 }
 
@@ -88,23 +88,23 @@ pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, 
 #[must_use]
 pub fn answer(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
-    let basis = Basis::now(app, &policies);
-    if let Some(plain) = plain::Plain::read(body)
+    let basis = AnswerBasis::now(app, &policies);
+    if let Some(plain) = fast_parser::FastQuery::read(body)
         && let Some(query) = plain.query()
     {
         return Some(basis.stamp(single(&basis.decide(&query, false))));
     }
-    let value = json::parse(body).ok()?;
-    let body = Body::read(&value).ok()?;
+    let value = strict_json::parse(body).ok()?;
+    let body = RequestBody::read(&value).ok()?;
     let query = body.single().query().ok()?;
     (!body.explain).then(|| basis.stamp(single(&basis.decide(&query, false))))
 }
 
 fn answer_with_reasons(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
     let policies = app.policies.load();
-    let basis = Basis::now(app, &policies);
-    let value = json::parse(body)?;
-    let body = Body::read(&value)?;
+    let basis = AnswerBasis::now(app, &policies);
+    let value = strict_json::parse(body)?;
+    let body = RequestBody::read(&value)?;
     basis.one(&body, told)
 }
 
@@ -124,19 +124,19 @@ pub async fn evaluations(app: &Arc<App>, request: &mut Request) -> Result<Reply,
 /// `Invalid`, when they are neither; `Busy`, when too many ask for reasons.
 pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure> {
     let policies = app.policies.load_full();
-    let basis = Basis::now(app, &policies);
+    let basis = AnswerBasis::now(app, &policies);
     let most = app.config.limits.batch_items_max;
-    if let Some(batch) = plain::Batch::read(&body)
+    if let Some(batch) = fast_parser::FastBatch::read(&body)
         && let Some(queries) = batch.queries(most)
     {
         let asked: Vec<_> = queries.into_iter().map(Ok).collect();
-        return Ok(basis.batch(&asked, Semantic::ExecuteAll).await);
+        return Ok(basis.batch(&asked, BatchSemantic::ExecuteAll).await);
     }
-    let value = json::parse(&body)?;
-    let read = Body::read(&value)?;
+    let value = strict_json::parse(&body)?;
+    let read = RequestBody::read(&value)?;
     if read.explain {
         drop(value);
-        return apart(app, move |app, told| explain_batch(app, &body, told)).await;
+        return explain_in_queue(app, move |app, told| explain_batch(app, &body, told)).await;
     }
     let semantic = read.semantic()?;
     let Some(items) = read.items(most)? else {
@@ -147,18 +147,18 @@ pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure>
 
 /// The same if nothing has to wait; `None` if the batch is long, asks for reasons, or is no batch.
 #[must_use]
-pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
+pub fn answer_batch_fast(app: &App, body: &[u8]) -> Option<Reply> {
     let policies = app.policies.load();
-    let basis = Basis::now(app, &policies);
+    let basis = AnswerBasis::now(app, &policies);
     let most = app.config.limits.batch_items_max;
-    if let Some(batch) = plain::Batch::read(body)
+    if let Some(batch) = fast_parser::FastBatch::read(body)
         && let Some(queries) = batch.queries(most)
     {
         let asked: Vec<_> = queries.into_iter().map(Ok).collect();
-        return basis.batch_at_once(&asked, Semantic::ExecuteAll);
+        return basis.batch_at_once(&asked, BatchSemantic::ExecuteAll);
     }
-    let value = json::parse(body).ok()?;
-    let read = Body::read(&value).ok().filter(|read| !read.explain)?;
+    let value = strict_json::parse(body).ok()?;
+    let read = RequestBody::read(&value).ok().filter(|read| !read.explain)?;
     let semantic = read.semantic().ok()?;
     match read.items(most).ok()? {
         Some(items) => basis.batch_at_once(&asked(&read, items).ok()?, semantic),
@@ -169,9 +169,9 @@ pub fn answer_batch_at_once(app: &App, body: &[u8]) -> Option<Reply> {
 /// A batch with reasons, up to the limit of one request.
 fn explain_batch(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
     let policies = app.policies.load();
-    let basis = Basis::now(app, &policies);
-    let value = json::parse(body)?;
-    let read = Body::read(&value)?;
+    let basis = AnswerBasis::now(app, &policies);
+    let value = strict_json::parse(body)?;
+    let read = RequestBody::read(&value)?;
     let semantic = read.semantic()?;
     let Some(items) = read.items(app.config.limits.batch_items_max)? else {
         return basis.one(&read, told);
@@ -189,7 +189,7 @@ fn explain_batch(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure
 
 /// The queries of a batch; an invalid one is a failure of its own.
 fn asked<'v>(
-    body: &Body<'v>,
+    body: &RequestBody<'v>,
     items: &'v [Value<'v>],
 ) -> Result<Vec<Result<Query<'v>, Failure>>, Failure> {
     let mut asked = Vec::with_capacity(items.len());
@@ -214,7 +214,7 @@ fn asked<'v>(
 
 /// Answers outside the decision threads, one request at a time. If the sidecar is stopping,
 /// immediately and without reasons: a restart does not wait for explanations.
-async fn apart(
+async fn explain_in_queue(
     app: &Arc<App>,
     work: impl Fn(&App, Reasons) -> Result<Reply, Failure> + Clone + Send + 'static,
 ) -> Result<Reply, Failure> {
@@ -240,9 +240,9 @@ async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
 /// `x-kwic-at-least: REVISION`: waits until decisions see the caller's change.
 async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
     let wanted = match request.at_least() {
-        Sole::Absent => return Ok(()),
-        Sole::Text(wanted) => wanted.trim().parse().ok().map(Revision),
-        Sole::Unclear => None,
+        SoleHeader::Absent => return Ok(()),
+        SoleHeader::Text(wanted) => wanted.trim().parse().ok().map(Revision),
+        SoleHeader::Unclear => None,
     };
     let Some(wanted) = wanted else {
         return Err(Failure::new(
@@ -262,7 +262,7 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
             "too_many_waiting",
             format!(
                 "{} for a revision already: try again in a moment",
-                counted(most, "question waits", "questions wait")
+                plural(most, "question waits", "questions wait")
             ),
         ));
     };
@@ -284,13 +284,13 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
 
 /// The revision and the digest of an answer, read before the first query is decided, so that no
 /// answer claims a change that it did not see; one for a whole batch.
-struct Basis<'a> {
+struct AnswerBasis<'a> {
     app: &'a App,
     revision: Revision,
     policies: &'a Snapshot,
 }
 
-impl<'a> Basis<'a> {
+impl<'a> AnswerBasis<'a> {
     fn now(app: &'a App, policies: &'a Snapshot) -> Self {
         Self { app, revision: app.directory.revision(), policies }
     }
@@ -300,7 +300,7 @@ impl<'a> Basis<'a> {
     }
 
     /// Answers one query that may ask for reasons.
-    fn one(&self, body: &Body<'_>, told: Reasons) -> Result<Reply, Failure> {
+    fn one(&self, body: &RequestBody<'_>, told: Reasons) -> Result<Reply, Failure> {
         let query = body.single().query()?;
         if !body.explain || matches!(told, Reasons::Told) {
             return Ok(self.stamp(single(&self.decide(&query, body.explain))));
@@ -311,7 +311,7 @@ impl<'a> Basis<'a> {
     }
 
     /// Answers queries in order, and yields to others in between.
-    async fn batch(&self, asked: &[Result<Query<'_>, Failure>], semantic: Semantic) -> Reply {
+    async fn batch(&self, asked: &[Result<Query<'_>, Failure>], semantic: BatchSemantic) -> Reply {
         let mut answers = Answers::new(self, semantic, asked.len());
         let mut work = 0;
         for query in asked {
@@ -332,7 +332,7 @@ impl<'a> Basis<'a> {
     fn batch_at_once(
         &self,
         asked: &[Result<Query<'_>, Failure>],
-        semantic: Semantic,
+        semantic: BatchSemantic,
     ) -> Option<Reply> {
         if asked.iter().map(work_of).sum::<usize>() > WORK_AT_ONCE {
             return None;
@@ -346,16 +346,17 @@ impl<'a> Basis<'a> {
     /// Changes with the members or the policies; each thread caches the last one.
     fn stamp(&self, reply: Reply) -> Reply {
         thread_local! {
-            static LAST: RefCell<Option<(Revision, Digest, Stamp)>> = const { RefCell::new(None) };
+            static LAST: RefCell<Option<(Revision, Digest, AnswerHeaders)>> = const { RefCell::new(None) };
         }
         LAST.with_borrow_mut(|last| {
             let (revision, digest) = (self.revision, self.policies.digest());
-            let fits =
-                |kept: &&mut (Revision, Digest, Stamp)| kept.0 == revision && kept.1 == digest;
+            let fits = |kept: &&mut (Revision, Digest, AnswerHeaders)| {
+                kept.0 == revision && kept.1 == digest
+            };
             if let Some((_, _, stamp)) = last.as_mut().filter(fits) {
                 return reply.stamp(stamp);
             }
-            let stamp = Stamp::new(revision.0, self.policies.digest_hex());
+            let stamp = AnswerHeaders::new(revision.0, self.policies.digest_hex());
             let reply = reply.stamp(&stamp);
             *last = Some((revision, digest, stamp));
             reply
@@ -387,14 +388,14 @@ enum Reasons {
 
 /// The response to a batch, under construction.
 struct Answers<'b> {
-    basis: &'b Basis<'b>,
-    semantic: Semantic,
+    basis: &'b AnswerBasis<'b>,
+    semantic: BatchSemantic,
     out: Vec<u8>,
     answered: usize,
 }
 
 impl<'b> Answers<'b> {
-    fn new(basis: &'b Basis<'b>, semantic: Semantic, items: usize) -> Self {
+    fn new(basis: &'b AnswerBasis<'b>, semantic: BatchSemantic, items: usize) -> Self {
         basis.app.telemetry.batched(items);
         let mut out = Vec::with_capacity(items * (DENY.len() + 1) + 20);
         out.extend_from_slice(br#"{"evaluations":["#);
@@ -426,9 +427,9 @@ impl<'b> Answers<'b> {
             }
         };
         match self.semantic {
-            Semantic::ExecuteAll => true,
-            Semantic::DenyOnFirstDeny => allowed,
-            Semantic::PermitOnFirstPermit => !allowed,
+            BatchSemantic::ExecuteAll => true,
+            BatchSemantic::DenyOnFirstDeny => allowed,
+            BatchSemantic::PermitOnFirstPermit => !allowed,
         }
     }
 

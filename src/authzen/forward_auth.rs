@@ -12,10 +12,10 @@ use crate::domain::{
     AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Value, api_token,
 };
 use crate::engine::Snapshot;
-use crate::flows::decide::{decide, decide_for};
-use crate::flows::session_auth::{self, SignedIn};
-use crate::flows::token_auth::{self, Holder};
-use crate::http::{Reply, Request, query};
+use crate::http::{Reply, Request, query_string};
+use crate::services::decide::{decide, decide_for};
+use crate::services::session_auth::{self, SignedIn};
+use crate::services::token_auth::{self, TokenHolder};
 
 /// The maximum length of a misspelt name in the log.
 const NAME_CHARS_LOGGED: usize = 100;
@@ -27,8 +27,8 @@ const NAME_CHARS_LOGGED: usize = 100;
 /// `Unauthenticated` `session_ended`, `token_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
 /// unknown, doubled, or half given.
 pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
-    let asked = Asked::read(request.query().unwrap_or_default())?;
-    let who = Who::of(app, request)?;
+    let asked = ForwardAuthParams::read(request.query().unwrap_or_default())?;
+    let who = ForwardAuthSubject::of(app, request)?;
     let (member, account) = (who.member().as_str(), who.account().as_str());
     if let Some((action, kind, id)) = asked.question() {
         let own = Value::String(Cow::Borrowed(account));
@@ -73,12 +73,12 @@ fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
 }
 
 /// The subject of the request.
-enum Who {
+enum ForwardAuthSubject {
     Session(SignedIn),
-    Program(Holder),
+    Program(TokenHolder),
 }
 
-impl Who {
+impl ForwardAuthSubject {
     fn of(app: &App, request: &Request) -> Result<Self, Failure> {
         let bearer = bearer(request);
         if let Some(secret) = bearer.filter(|text| token_auth::is_meant(text)) {
@@ -132,17 +132,17 @@ fn bearer(request: &Request) -> Option<&str> {
 
 /// The query parameters.
 #[derive(Debug, Default)]
-struct Asked {
+struct ForwardAuthParams {
     action: Option<String>,
     resource_type: Option<String>,
     resource_id: Option<String>,
 }
 
-impl Asked {
+impl ForwardAuthParams {
     fn read(text: &str) -> Result<Self, Failure> {
         let bad = |sentence: String| Failure::new(Kind::Invalid, "bad_parameters", sentence);
         let mut asked = Self::default();
-        for pair in query::pairs(text) {
+        for pair in query_string::pairs(text) {
             let (name, value) = pair.map_err(|pair| {
                 bad(format!("`{}` is not percent-encoded UTF-8: encode it", pair.escape_debug()))
             })?;
@@ -187,8 +187,9 @@ mod tests {
 
     #[test]
     fn half_a_question_is_refused() {
-        assert!(Asked::read("").unwrap().question().is_none());
-        let whole = Asked::read("action=a%3Ab&resource_type=doc&resource_id=1").unwrap();
+        assert!(ForwardAuthParams::read("").unwrap().question().is_none());
+        let whole =
+            ForwardAuthParams::read("action=a%3Ab&resource_type=doc&resource_id=1").unwrap();
         assert_eq!(whole.question(), Some(("a:b", "doc", "1")));
         for half in [
             "action=a",
@@ -198,7 +199,7 @@ mod tests {
             "action=a&resource_type=doc&resource_id=1&account=x",
             "action=%zz&resource_type=doc&resource_id=1",
         ] {
-            assert_eq!(Asked::read(half).unwrap_err().kind, Kind::Invalid, "{half}");
+            assert_eq!(ForwardAuthParams::read(half).unwrap_err().kind, Kind::Invalid, "{half}");
         }
     }
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::domain::{Failure, Kind};
-use crate::flows::check;
-use crate::flows::permit::StorePermit;
 use crate::http::{Reply, Server, status};
+use crate::services::integrity_check;
+use crate::services::permissions::StorePermit;
 use crate::store::backup::ErasedLeft;
 use crate::telemetry::{self, Disk, Gauges};
 
@@ -152,7 +152,7 @@ fn running(app: &App) -> i64 {
 /// The results of the checks of what a restart would find, for the operator of the sidecar.
 ///
 /// # Errors
-/// As [`check::running`].
+/// As [`integrity_check::running`].
 pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> {
     #[derive(Serialize)]
     struct Shown {
@@ -167,8 +167,14 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         /// Why the last start could not rewrite the file.
         erased_fault: Option<String>,
     }
-    let checked = check::running(app, permit).await?;
-    let check::Checked { store, keys_missing, secrets_without_key, empty_accounts, .. } = checked;
+    let checked = integrity_check::running(app, permit).await?;
+    let integrity_check::IntegrityReport {
+        store,
+        keys_missing,
+        secrets_without_key,
+        empty_accounts,
+        ..
+    } = checked;
     Ok(Reply::json_of(&Shown {
         store_fault: store.map(|fault| fault.for_operator().public),
         keys_missing,
@@ -207,7 +213,7 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         loads: status.fault.is_none(),
         loaded_at: status.loaded_at,
         cross_checks: [checks.agreed, checks.differed, checks.left_out],
-        distrusted: app.cross_check.distrusts(),
+        distrusted: app.cross_check.is_distrusted(),
         connections: server.connections(),
         panics: server.panics(),
         reload_running: running(app),

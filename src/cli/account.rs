@@ -5,12 +5,12 @@
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
 
-use super::account_flag::Account;
-use super::edit::{self, object};
+use super::account_flag::AccountArg;
+use super::edit_args::{self, object};
 use super::output::{self, List, text};
-use super::remote::{Call, Remote};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::{filled, invite_hours};
-use super::{Exit, Global, Outcome, invite};
+use super::{CommandResult, Exit, Global, invite};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -54,7 +54,7 @@ pub(super) struct CreateArgs {
 #[derive(Args, Debug)]
 pub(super) struct EditArgs {
     #[command(flatten)]
-    account: Account,
+    account: AccountArg,
     /// The new display name
     #[arg(long, value_parser = filled)]
     name: Option<String>,
@@ -72,8 +72,8 @@ enum Switch {
     Off,
 }
 
-pub(super) fn run(global: &Global, command: AccountCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: AccountCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         AccountCommand::Create(args) => create(global, &remote, args),
         AccountCommand::List => {
@@ -89,7 +89,7 @@ pub(super) fn run(global: &Global, command: AccountCommand) -> Outcome {
     }
 }
 
-fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
+fn create(global: &Global, remote: &SidecarClient, args: CreateArgs) -> CommandResult {
     let last_name = args.email.is_some().then(|| args.last_name.unwrap_or_default());
     let body = object([
         ("slug", Some(args.slug.into())),
@@ -99,7 +99,7 @@ fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
         ("last_name", last_name.map(Json::from)),
         ("role", args.role.map(Json::from)),
     ]);
-    let made = remote.json(&Call::new("POST", "/api/v1/accounts").body(&body))?;
+    let made = remote.json(&ApiCall::new("POST", "/api/v1/accounts").body(&body))?;
     output::answer(global, &made, |made| {
         output::say(&format!(
             "account {} was created, at revision {}",
@@ -110,16 +110,16 @@ fn create(global: &Global, remote: &Remote, args: CreateArgs) -> Outcome {
     })
 }
 
-fn edit(global: &Global, remote: &Remote, args: EditArgs) -> Outcome {
+fn edit(global: &Global, remote: &SidecarClient, args: EditArgs) -> CommandResult {
     let given = [
         ("name", args.name.map(Json::from)),
         ("invite_lifetime_hours", args.invite_lifetime.map(Json::from)),
         ("two_step_enforced", args.two_step.map(|switch| Json::from(switch == Switch::On))),
     ];
-    let changes = edit::changes(given, "--name, --invite-lifetime or --two-step")?;
+    let changes = edit_args::changes(given, "--name, --invite-lifetime or --two-step")?;
     let path = args.account.path("/api/v1/account");
-    let before = remote.json(&Call::new("GET", path.clone()))?;
-    let after = edit::patch(remote, path, &before, &changes)?;
+    let before = remote.json(&ApiCall::new("GET", path.clone()))?;
+    let after = edit_args::patch(remote, path, &before, &changes)?;
     output::answer(global, &after, |after| {
         let names = [
             "slug",

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use super::remote::with_query;
+use super::sidecar_client::with_query;
 use super::values::filled;
 
 /// Which account a command is about.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Account {
+pub(super) struct AccountArg {
     /// The account; optional while there is only one
     #[arg(long, value_name = "SLUG", value_parser = filled)]
     account: Option<String>,
 }
 
-impl Account {
+impl AccountArg {
     /// The parameter of a call.
     pub(super) fn parameter(&self) -> (&'static str, Option<&str>) {
         ("account", self.account.as_deref())

@@ -6,10 +6,10 @@ use clap::Subcommand;
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, encoded, with_query};
+use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
 use super::values::filled;
-use super::{Exit, Global, Outcome, Stop, member};
-use crate::domain::{AuditEvent, Digest, typed};
+use super::{CommandError, CommandResult, Exit, Global, member};
+use crate::domain::{AuditEvent, Digest, input_cleanup};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -44,8 +44,8 @@ pub(super) enum AuditCommand {
     },
 }
 
-pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: AuditCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         AuditCommand::List { account, store, member, event } => {
             let of_account = ("account", account.as_deref());
@@ -75,9 +75,9 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
         }
         AuditCommand::Verify { account, store, expect } => {
             let chain = match (&account, store) {
-                (Some(account), _) => Chain::Account(account),
-                (None, true) => Chain::Store,
-                (None, false) => Chain::Any,
+                (Some(account), _) => ChainSelector::Account(account),
+                (None, true) => ChainSelector::Store,
+                (None, false) => ChainSelector::Any,
             };
             verify(global, &remote, chain, expect.as_deref())
         }
@@ -86,18 +86,18 @@ pub(super) fn run(global: &Global, command: AuditCommand) -> Outcome {
 
 /// No entry is about this id: where it is no member's either, it may be mistyped.
 fn about_nobody(
-    remote: &Remote,
+    remote: &SidecarClient,
     account: (&str, Option<&str>),
     id: &str,
     of_event: bool,
-) -> Outcome {
+) -> CommandResult {
     let path = with_query(&format!("/api/v1/members/{}", encoded(id)), &[account]);
-    match remote.json(&Call::new("GET", path)) {
+    match remote.json(&ApiCall::new("GET", path)) {
         Err(stop) if stop.code == "unknown_member" => {}
         _ => return Ok(Exit::Ok),
     }
     let such = if of_event { "such " } else { "" };
-    Err(Stop::failure(format!(
+    Err(CommandError::failure(format!(
         "no {such}entry is about `{}`, and no member has this id: give an id, or the address of somebody who is or was a member",
         output::shown(id)
     )))
@@ -126,13 +126,13 @@ fn row(entry: &Json) -> Vec<String> {
 
 /// The chains to verify.
 #[derive(Clone, Copy)]
-enum Chain<'a> {
+enum ChainSelector<'a> {
     Any,
     Store,
     Account(&'a str),
 }
 
-impl<'a> Chain<'a> {
+impl<'a> ChainSelector<'a> {
     fn account(self) -> Option<&'a str> {
         match self {
             Self::Account(account) => Some(account),
@@ -145,15 +145,20 @@ impl<'a> Chain<'a> {
     }
 }
 
-fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&str>) -> Outcome {
+fn verify(
+    global: &Global,
+    remote: &SidecarClient,
+    wanted: ChainSelector<'_>,
+    expect: Option<&str>,
+) -> CommandResult {
     let expect = expect.map(head).transpose()?;
     let path = with_query("/api/v1/audit/verify", &[("account", wanted.account())]);
-    let report = remote.json(&Call::new("GET", path))?;
+    let report = remote.json(&ApiCall::new("GET", path))?;
     let chains = report.get("items").and_then(Json::as_array).into_iter().flatten();
     let chains: Vec<&Json> = chains.filter(|chain| wanted.holds(chain)).collect();
-    print(global, &chains).or_else(Stop::unless_reader_left)?;
+    print(global, &chains).or_else(CommandError::unless_reader_left)?;
     if chains.iter().any(|chain| !text(chain, "fault").is_empty()) {
-        return Err(Stop::failure(
+        return Err(CommandError::failure(
             "the audit log was altered: keep the store's file as it is, and find out who could write to it",
         ));
     }
@@ -165,7 +170,7 @@ fn verify(global: &Global, remote: &Remote, wanted: Chain<'_>, expect: Option<&s
     }
 }
 
-fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
+fn print(global: &Global, chains: &[&Json]) -> Result<(), CommandError> {
     let mut list = List::new(global.json, &["chain", "entries", "head", "state"]);
     for chain in chains {
         list.add(chain, |chain| {
@@ -185,14 +190,19 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), Stop> {
 }
 
 /// An earlier head is in the middle of the chain now: then some entry has it.
-fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -> Outcome {
+fn reaches(
+    remote: &SidecarClient,
+    wanted: ChainSelector<'_>,
+    chains: &[&Json],
+    expect: &str,
+) -> CommandResult {
     if carrier(remote, chains, expect)?.is_some() {
         output::complain("the chain is intact and contains the expected head");
         return Ok(Exit::Ok);
     }
-    if !matches!(wanted, Chain::Any) {
+    if !matches!(wanted, ChainSelector::Any) {
         // The head of another chain says nothing about this one.
-        let report = remote.json(&Call::new("GET", "/api/v1/audit/verify"))?;
+        let report = remote.json(&ApiCall::new("GET", "/api/v1/audit/verify"))?;
         let all = report.get("items").and_then(Json::as_array).into_iter().flatten();
         let is_new = |chain: &&Json| {
             chains.iter().all(|known| text(known, "account") != text(chain, "account"))
@@ -202,17 +212,17 @@ fn reaches(remote: &Remote, wanted: Chain<'_>, chains: &[&Json], expect: &str) -
             return Err(of_other(other, expect));
         }
     }
-    Err(Stop::failure(
+    Err(CommandError::failure(
         "the chain is intact, but does not contain the expected head: its end was cut off or rewritten",
     ))
 }
 
 /// The chain that has this head, now or at some entry.
 fn carrier<'c>(
-    remote: &Remote,
+    remote: &SidecarClient,
     chains: &[&'c Json],
     expect: &str,
-) -> Result<Option<&'c Json>, Stop> {
+) -> Result<Option<&'c Json>, CommandError> {
     if let Some(chain) = chains.iter().find(|chain| text(chain, "head") == expect) {
         return Ok(Some(*chain));
     }
@@ -235,13 +245,13 @@ fn carrier<'c>(
 }
 
 /// The head of another chain than the one that is looked at.
-fn of_other(chain: &Json, expect: &str) -> Stop {
+fn of_other(chain: &Json, expect: &str) -> CommandError {
     let is = if text(chain, "head") == expect { "is" } else { "was once" };
     let (name, flag) = match text(chain, "account") {
         account if account.is_empty() => ("the store's own chain".to_owned(), "--store".to_owned()),
         account => (format!("`{account}`"), format!("--account {account}")),
     };
-    Stop::usage(format!(
+    CommandError::usage(format!(
         "this {is} the head of {name}, and says nothing about the chain that was checked: give {flag}"
     ))
 }
@@ -250,10 +260,10 @@ fn of_other(chain: &Json, expect: &str) -> Stop {
 ///
 /// # Errors
 /// A usage error for what is no head.
-fn head(typed: &str) -> Result<String, Stop> {
-    Digest::from_hex(typed::pasted(typed)).map(|head| head.hex()).ok_or_else(|| {
-        let shown = output::shown(typed::pasted(typed));
-        Stop::usage(format!(
+fn head(typed: &str) -> Result<String, CommandError> {
+    Digest::from_hex(input_cleanup::pasted(typed)).map(|head| head.hex()).ok_or_else(|| {
+        let shown = output::shown(input_cleanup::pasted(typed));
+        CommandError::usage(format!(
             "--expect: `{shown}` is not a head: give all 64 characters (0-9, a-f) that `kwic-team audit verify` printed"
         ))
     })

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::ask::Yes;
+use super::confirmation::ConfirmArg;
 use super::output::{self, text};
-use super::remote::{Call, Remote};
-use super::{Global, Outcome, Stop, serve};
-use crate::backup::{Backup, Taken};
+use super::sidecar_client::{ApiCall, SidecarClient};
+use super::{CommandError, CommandResult, Global, serve};
+use crate::backup::{Backup, BackupReport};
 use crate::clock;
-use crate::domain::counted;
-use crate::serve::offline::{self, Restored};
+use crate::domain::plural;
+use crate::serve::offline_backup::{self, Restored};
 
 #[derive(Args, Debug)]
 pub(super) struct BackupArgs {
@@ -31,23 +31,23 @@ pub(super) struct RestoreArgs {
     #[arg(long)]
     without_keys: bool,
     #[command(flatten)]
-    yes: Yes,
+    yes: ConfirmArg,
 }
 
-pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
+pub(super) fn back_up(global: &Global, args: &BackupArgs) -> CommandResult {
     // The sidecar runs in another folder.
     let to = std::path::absolute(&args.folder)
-        .map_err(|fault| Stop::usage(format!("`{}`: {fault}", args.folder.display())))?;
-    let remote = Remote::of(global)?;
+        .map_err(|fault| CommandError::usage(format!("`{}`: {fault}", args.folder.display())))?;
+    let remote = SidecarClient::of(global)?;
     let offline = !remote.is_there();
     let mut taken = match offline {
         false => {
             let body = json!({"path": written(&to)?});
-            remote.json(&Call::new("POST", "/api/v1/backup").body(&body))?
+            remote.json(&ApiCall::new("POST", "/api/v1/backup").body(&body))?
         }
         true => {
             let config = serve::configured(global, &global.data)?;
-            taken(&remote.run(offline::back_up(&config, &to))?)
+            taken(&remote.run(offline_backup::back_up(&config, &to))?)
         }
     };
     if let Some(taken) = taken.as_object_mut() {
@@ -66,11 +66,12 @@ pub(super) fn back_up(global: &Global, args: &BackupArgs) -> Outcome {
     })
 }
 
-fn written(path: &Path) -> Result<&str, Stop> {
-    path.to_str().ok_or_else(|| Stop::usage("the path is not valid UTF-8: name another folder"))
+fn written(path: &Path) -> Result<&str, CommandError> {
+    path.to_str()
+        .ok_or_else(|| CommandError::usage("the path is not valid UTF-8: name another folder"))
 }
 
-fn taken(taken: &Taken) -> Json {
+fn taken(taken: &BackupReport) -> Json {
     json!({
         "path": taken.place.display().to_string(),
         "revision": taken.revision.0,
@@ -80,7 +81,7 @@ fn taken(taken: &Taken) -> Json {
     })
 }
 
-fn print_taken(taken: &Json) -> Result<(), Stop> {
+fn print_taken(taken: &Json) -> Result<(), CommandError> {
     output::say(&format!(
         "{}: revision {}, {}, {}",
         text(taken, "path"),
@@ -93,7 +94,7 @@ fn print_taken(taken: &Json) -> Result<(), Stop> {
     )
 }
 
-pub(super) fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
+pub(super) fn restore(global: &Global, args: &RestoreArgs) -> CommandResult {
     let config = serve::configured(global, &global.data)?;
     let with_keys = !args.without_keys;
     let backup = Backup::read(&args.folder, with_keys)?;
@@ -103,7 +104,8 @@ pub(super) fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
         clock::written_out(backup.taken()),
         backup.revision().0
     ))?;
-    let restored = Remote::of(global)?.run(offline::restore(&config, &backup, with_keys))?;
+    let restored =
+        SidecarClient::of(global)?.run(offline_backup::restore(&config, &backup, with_keys))?;
     output::answer(global, &document(&restored), |_| print_restored(&restored))
 }
 
@@ -121,7 +123,7 @@ fn document(restored: &Restored) -> Json {
     })
 }
 
-fn print_restored(restored: &Restored) -> Result<(), Stop> {
+fn print_restored(restored: &Restored) -> Result<(), CommandError> {
     let Restored { undone, invites_without_key, secrets_without_key, .. } = restored;
     output::say(&format!(
         "the store was restored to {}, revision {}",
@@ -133,20 +135,20 @@ fn print_restored(restored: &Restored) -> Result<(), Stop> {
     )?;
     output::say(&format!(
         "ended: {}, {}, {} to a new password or address",
-        counted(undone.sessions, "session", "sessions"),
-        counted(undone.tokens, "API token", "API tokens"),
-        counted(undone.links, "link", "links")
+        plural(undone.sessions, "session", "sessions"),
+        plural(undone.tokens, "API token", "API tokens"),
+        plural(undone.links, "link", "links")
     ))?;
     if *invites_without_key > 0 {
         output::say(&format!(
             "{} made with a key that is missing: links that have arrived still work, but cannot be mailed again; run `kwic-team invite resend` for new ones",
-            counted(*invites_without_key, "open invite was", "open invites were")
+            plural(*invites_without_key, "open invite was", "open invites were")
         ))?;
     }
     if *secrets_without_key > 0 {
         output::say(&format!(
             "{} of second factors cannot be decrypted, since their key is missing: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
-            counted(*secrets_without_key, "secret", "secrets")
+            plural(*secrets_without_key, "secret", "secrets")
         ))?;
     }
     for path in &restored.kept {

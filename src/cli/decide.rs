@@ -9,17 +9,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use super::input;
+use super::file_input;
 use super::json_object;
 use super::output;
-use super::remote::{Call, Remote};
 use super::role::strings;
-use super::{Exit, Global, Outcome, Stop, policy};
-use crate::domain::policy_place::ENTITIES;
+use super::sidecar_client::{ApiCall, SidecarClient};
+use super::{CommandError, CommandResult, Exit, Global, policy};
+use crate::domain::policy_file_kind::ENTITIES;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{Decision, EntityRef, MemberView, Query, Texts, Timestamp, Value, limits};
-use crate::engine::{Members, Snapshot, World};
-use crate::flows::roles::Titles;
+use crate::domain::{
+    Decision, EntityRef, MemberTexts, MemberView, Query, Timestamp, Value, limits,
+};
+use crate::engine::{Members, QueryContext, Snapshot};
+use crate::services::roles::RoleTitles;
 
 /// One byte more than the maximum of a policy file: shows that the file is too large.
 const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
@@ -71,15 +73,15 @@ pub(super) struct DecideArgs {
 }
 
 /// The caller's attributes, as JSON objects.
-struct Said {
+struct GivenAttributes {
     subject: Map<String, Json>,
     action: Map<String, Json>,
     resource: Map<String, Json>,
     context: Map<String, Json>,
 }
 
-impl Said {
-    fn read(args: &DecideArgs) -> Result<Self, Stop> {
+impl GivenAttributes {
+    fn read(args: &DecideArgs) -> Result<Self, CommandError> {
         let mut said = Self {
             subject: object("--subject-properties", args.subject_properties.as_deref())?,
             action: object("--action-properties", args.action_properties.as_deref())?,
@@ -89,7 +91,7 @@ impl Said {
         if let Some(account) = &args.account {
             let account = Json::String(account.clone());
             if said.resource.get("account").is_some_and(|other| *other != account) {
-                return Err(Stop::usage(
+                return Err(CommandError::usage(
                     "--account and the `account` of --properties are not the same: give one of them",
                 ));
             }
@@ -99,8 +101,8 @@ impl Said {
     }
 }
 
-pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
-    let said = Said::read(args)?;
+pub(super) fn run(global: &Global, args: &DecideArgs) -> CommandResult {
+    let said = GivenAttributes::read(args)?;
     let subject = pair("--subject", &args.subject)?;
     let resource = pair("--resource", &args.resource)?;
     let answer = match &args.policies {
@@ -113,21 +115,22 @@ pub(super) fn run(global: &Global, args: &DecideArgs) -> Outcome {
                 "context": said.context,
                 "options": {"explain": args.explain},
             });
-            Remote::of(global)?.json(&Call::new("POST", "/access/v1/evaluation").body(&body))?
+            SidecarClient::of(global)?
+                .json(&ApiCall::new("POST", "/access/v1/evaluation").body(&body))?
         }
     };
     let Some(allowed) = answer.get("decision").and_then(Json::as_bool) else {
-        return Err(Stop::failure(format!("the answer is no decision: {answer}")));
+        return Err(CommandError::failure(format!("the answer is no decision: {answer}")));
     };
     if global.json {
         output::verdict(&answer.to_string())?;
     } else {
-        print(&answer, allowed).or_else(Stop::unless_reader_left)?;
+        print(&answer, allowed).or_else(CommandError::unless_reader_left)?;
     }
     Ok(if allowed { Exit::Ok } else { Exit::Deny })
 }
 
-fn print(answer: &Json, allowed: bool) -> Result<(), Stop> {
+fn print(answer: &Json, allowed: bool) -> Result<(), CommandError> {
     output::line(if allowed { "allow" } else { "deny" })?;
     let Some(context) = answer.get("context") else { return Ok(()) };
     let mut shown = context.clone();
@@ -145,19 +148,19 @@ fn print(answer: &Json, allowed: bool) -> Result<(), Stop> {
     Ok(())
 }
 
-fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), Stop> {
+fn pair<'p>(flag: &str, text: &'p str) -> Result<(&'p str, &'p str), CommandError> {
     type_and_id(text)
-        .ok_or_else(|| Stop::usage(format!("{flag} must be TYPE:ID, such as `user:ann`")))
+        .ok_or_else(|| CommandError::usage(format!("{flag} must be TYPE:ID, such as `user:ann`")))
 }
 
-fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, Stop> {
+fn object(flag: &str, text: Option<&str>) -> Result<Map<String, Json>, CommandError> {
     text.map_or_else(|| Ok(Map::new()), |text| json_object::read(flag, text))
 }
 
 /// The synthetic member of `--role`.
-struct MadeUp<'m>(Option<MemberView<'m>>);
+struct HypotheticalMember<'m>(Option<MemberView<'m>>);
 
-impl Members for MadeUp<'_> {
+impl Members for HypotheticalMember<'_> {
     fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         self.0.filter(|view| view.id == id).map(read)
     }
@@ -167,19 +170,19 @@ fn on_folder(
     (global, args): (&Global, &DecideArgs),
     subject: (&str, &str),
     resource: (&str, &str),
-    said: &Said,
-) -> Result<Json, Stop> {
+    said: &GivenAttributes,
+) -> Result<Json, CommandError> {
     let snapshot = snapshot(global, args)?;
     // A deny would say that the role may not, where there is none.
-    let role = args.role.as_ref().map(|role| Titles::of(&snapshot).find(role)).transpose();
-    let role = role.map_err(|fault| Stop::usage(fault.public))?;
+    let role = args.role.as_ref().map(|role| RoleTitles::of(&snapshot).find(role)).transpose();
+    let role = role.map_err(|fault| CommandError::usage(fault.public))?;
     let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
     let member = role.as_ref().map(|role| MemberView {
         id: subject.1,
         account,
         role: role.as_str(),
         active: !args.suspended,
-        texts: Texts::Apart {
+        texts: MemberTexts::Apart {
             email_key: "made.up@example.org",
             first_name: "Made",
             last_name: "Up",
@@ -198,31 +201,31 @@ fn on_folder(
         },
         context: &record(&said.context),
     };
-    let world = World { members: &MadeUp(member), single_account: None };
+    let world = QueryContext { members: &HypotheticalMember(member), single_account: None };
     Ok(answer(&snapshot.decide(&query, &world, args.explain)))
 }
 
 /// The folder, with other entities if they are given.
-fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, Stop> {
+fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, CommandError> {
     let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
     let own = policy::files(args.policies.as_deref())?;
-    let text = input::bytes(entities, ENTITIES_BYTES_MAX, &global.wait_limit)?;
+    let text = file_input::bytes(entities, ENTITIES_BYTES_MAX, &global.wait_limit)?;
     if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
         let most = limits::POLICY_FILE_BYTES_MAX >> 20;
         let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
-        return Err(Stop::failure(why));
+        return Err(CommandError::failure(why));
     }
     policy::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))
 }
 
 /// Faults of the entities by the name of the file that was given.
-fn by_own_name(stop: Stop, entities: &Path) -> Stop {
+fn by_own_name(stop: CommandError, entities: &Path) -> CommandError {
     let line = |line: &str| match line.strip_prefix(ENTITIES) {
         Some(rest) if rest.starts_with(':') => format!("{}{rest}", entities.display()),
         _ => line.to_owned(),
     };
     let lines: Vec<String> = stop.message.lines().map(line).collect();
-    Stop { message: lines.join("\n"), ..stop }
+    CommandError { message: lines.join("\n"), ..stop }
 }
 
 fn answer(decision: &Decision) -> Json {

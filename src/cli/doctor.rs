@@ -11,25 +11,25 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::output::{self, text};
-use super::remote::{Call, Remote, with_query};
-use super::{Exit, Global, Outcome, Stop, serve};
-use crate::backup::{leftovers, pending};
-use crate::config::behind_links;
-use crate::domain::counted;
-use crate::flows::check;
-use crate::flows::review::FindingKind;
+use super::sidecar_client::{ApiCall, SidecarClient, with_query};
+use super::{CommandError, CommandResult, Exit, Global, serve};
+use crate::backup::{abandoned_files, staged_restore};
+use crate::config::resolve_symlinks;
+use crate::domain::plural;
 use crate::keys::Keys;
+use crate::services::access_review::FindingKind;
+use crate::services::integrity_check;
 use crate::socket_file;
 
 /// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CheckState {
     Ok,
     Warn,
     Fail,
 }
 
-impl State {
+impl CheckState {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -40,36 +40,36 @@ impl State {
 }
 
 /// One line of the report.
-struct Line {
-    state: State,
+struct CheckLine {
+    state: CheckState,
     about: &'static str,
     sentence: String,
 }
 
-impl Line {
+impl CheckLine {
     fn ok(about: &'static str, sentence: impl Into<String>) -> Self {
-        Self { state: State::Ok, about, sentence: sentence.into() }
+        Self { state: CheckState::Ok, about, sentence: sentence.into() }
     }
 
     fn warn(about: &'static str, sentence: impl Into<String>) -> Self {
-        Self { state: State::Warn, about, sentence: sentence.into() }
+        Self { state: CheckState::Warn, about, sentence: sentence.into() }
     }
 
     fn fail(about: &'static str, sentence: impl Into<String>) -> Self {
-        Self { state: State::Fail, about, sentence: sentence.into() }
+        Self { state: CheckState::Fail, about, sentence: sentence.into() }
     }
 }
 
-pub(super) fn run(global: &Global) -> Outcome {
+pub(super) fn run(global: &Global) -> CommandResult {
     let mut lines = vec![data_folder(&global.data)];
     lines.extend(keys_folder(&global.data.join("keys")));
-    let remote = Remote::of(global)?;
-    match remote.json(&Call::new("GET", "/readyz")) {
+    let remote = SidecarClient::of(global)?;
+    match remote.json(&ApiCall::new("GET", "/readyz")) {
         Ok(ready) => {
             // It tries to write, and readiness tells afterwards what came of that.
             let whole = whole(&remote);
-            let ready = remote.json(&Call::new("GET", "/readyz")).unwrap_or(ready);
-            lines.push(Line::ok(
+            let ready = remote.json(&ApiCall::new("GET", "/readyz")).unwrap_or(ready);
+            lines.push(CheckLine::ok(
                 "sidecar",
                 format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
             ));
@@ -80,35 +80,40 @@ pub(super) fn run(global: &Global) -> Outcome {
         }
         // What it works with is no leftover, and nothing else can be asked.
         Err(stop) if stop.code == "restore_runs" => {
-            lines.push(Line::fail("restore", stop.message));
+            lines.push(CheckLine::fail("restore", stop.message));
             lines
                 .iter()
                 .try_for_each(|line| print(global, line))
-                .or_else(Stop::unless_reader_left)?;
+                .or_else(CommandError::unless_reader_left)?;
             return Ok(Exit::Failure);
         }
         // It answers, and says why it is not ready.
         Err(stop) if !stop.code.is_empty() => {
-            lines
-                .push(Line::fail("sidecar", format!("the sidecar is not ready: {}", stop.message)));
+            lines.push(CheckLine::fail(
+                "sidecar",
+                format!("the sidecar is not ready: {}", stop.message),
+            ));
             lines.extend(whole(&remote));
             lines.extend(running(&remote));
         }
         Err(stop) => {
-            lines.push(Line::fail("sidecar", stop.message));
+            lines.push(CheckLine::fail("sidecar", stop.message));
             lines.extend(at_rest(global, &remote));
         }
     }
     lines.extend(left_behind(global));
-    lines.iter().try_for_each(|line| print(global, line)).or_else(Stop::unless_reader_left)?;
-    match lines.iter().any(|line| line.state == State::Fail) {
+    lines
+        .iter()
+        .try_for_each(|line| print(global, line))
+        .or_else(CommandError::unless_reader_left)?;
+    match lines.iter().any(|line| line.state == CheckState::Fail) {
         true => Ok(Exit::Failure),
         false => Ok(Exit::Ok),
     }
 }
 
-fn print(global: &Global, line: &Line) -> Result<(), Stop> {
-    let Line { state, about, sentence } = line;
+fn print(global: &Global, line: &CheckLine) -> Result<(), CommandError> {
+    let CheckLine { state, about, sentence } = line;
     match global.json {
         true => {
             let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
@@ -136,19 +141,20 @@ fn readable(path: &Path) -> io::Result<()> {
     File::open(path)?.read(&mut [0]).map(drop)
 }
 
-fn data_folder(data: &Path) -> Line {
+fn data_folder(data: &Path) -> CheckLine {
     let place = data.display();
     match mode(data) {
-        Ok(mode) if mode & 0o077 == 0 => {
-            Line::ok("data", format!("the data folder `{place}` is accessible only to its owner"))
-        }
-        Ok(mode) => Line::fail(
+        Ok(mode) if mode & 0o077 == 0 => CheckLine::ok(
+            "data",
+            format!("the data folder `{place}` is accessible only to its owner"),
+        ),
+        Ok(mode) => CheckLine::fail(
             "data",
             format!(
                 "others may enter the data folder `{place}` (mode {mode:04o}), where `admin.sock` and the keys lie: run `chmod 700 {place}`"
             ),
         ),
-        Err(fault) => Line::fail(
+        Err(fault) => CheckLine::fail(
             "data",
             format!("the data folder `{place}` cannot be read: {fault}; give another --data"),
         ),
@@ -156,10 +162,10 @@ fn data_folder(data: &Path) -> Line {
 }
 
 /// Every key must be readable: links of an unreadable key no longer work.
-fn keys_folder(keys: &Path) -> Vec<Line> {
+fn keys_folder(keys: &Path) -> Vec<CheckLine> {
     let unreadable = |path: &Path, fault: &io::Error| {
         let place = path.display();
-        Line::fail(
+        CheckLine::fail(
             "keys",
             format!(
                 "`{place}` cannot be read: {fault}; run this as the user who runs the sidecar, or put the backup of `keys/` back"
@@ -170,7 +176,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
         Ok(found) => found.flatten().map(|file| file.path()).collect(),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let place = keys.display();
-            return vec![Line::warn("keys", format!("there is no folder `{place}`"))];
+            return vec![CheckLine::warn("keys", format!("there is no folder `{place}`"))];
         }
         Err(fault) => return vec![unreadable(keys, &fault)],
     };
@@ -181,7 +187,7 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
         let place = path.display();
         match readable(path).and_then(|()| mode(path)) {
             Ok(mode) if mode & 0o077 == 0 => {}
-            Ok(mode) => lines.push(Line::fail(
+            Ok(mode) => lines.push(CheckLine::fail(
                 "keys",
                 format!(
                     "others may read the key `{place}` (mode {mode:04o}): run `chmod 600 {place}`"
@@ -193,22 +199,22 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
     if lines.is_empty() {
         let place = keys.display();
         lines.push(match found.len() {
-            0 => Line::warn(
+            0 => CheckLine::warn(
                 "keys",
                 format!("there is no key in `{place}`: the sidecar makes one when it starts"),
             ),
-            count => Line::ok(
+            count => CheckLine::ok(
                 "keys",
                 format!(
                     "{} in `{place}`, which only the owner can read",
-                    counted(count, "key", "keys")
+                    plural(count, "key", "keys")
                 ),
             ),
         });
     }
     lines.extend(others.iter().map(|path| {
         let place = path.display();
-        Line::warn(
+        CheckLine::warn(
             "keys",
             format!("`{place}` is not a key, and no backup includes it: move it elsewhere"),
         )
@@ -216,15 +222,17 @@ fn keys_folder(keys: &Path) -> Vec<Line> {
     lines
 }
 
-fn policies(ready: &Json) -> Line {
+fn policies(ready: &Json) -> CheckLine {
     match text(ready, "fault") {
-        fault if fault.is_empty() => Line::ok("policies", "the policies of the folder are live"),
+        fault if fault.is_empty() => {
+            CheckLine::ok("policies", "the policies of the folder are live")
+        }
         fault => {
             let answers = match text(ready, "policies").as_str() {
                 "last_good" => "the last good policies stay active",
                 _ => "the previous policies stay active",
             };
-            Line::fail(
+            CheckLine::fail(
                 "policies",
                 format!(
                     "the policy folder is not live, and {answers}: correct what is named here, then run `kwic-team policy reload`\n{fault}"
@@ -235,7 +243,7 @@ fn policies(ready: &Json) -> Line {
 }
 
 /// What the sidecar cannot write now is lost when it stops.
-fn disk(ready: &Json) -> Vec<Line> {
+fn disk(ready: &Json) -> Vec<CheckLine> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
     if !fault.is_empty() {
@@ -243,7 +251,7 @@ fn disk(ready: &Json) -> Vec<Line> {
             true => "",
             false => "; the sidecar continues by itself once it can",
         };
-        lines.push(Line::fail(
+        lines.push(CheckLine::fail(
             "store",
             format!("the store cannot be written, and every change is refused: {fault}{next}"),
         ));
@@ -255,11 +263,11 @@ fn disk(ready: &Json) -> Vec<Line> {
     ] {
         let fault = text(ready, name);
         if !fault.is_empty() {
-            lines.push(Line::fail(about, format!("{what}{fault}")));
+            lines.push(CheckLine::fail(about, format!("{what}{fault}")));
         }
     }
     if !unkept.is_empty() {
-        lines.push(Line::fail(
+        lines.push(CheckLine::fail(
             "policies",
             format!(
                 "{unkept}: make the store writable again, and the sidecar saves them by itself"
@@ -270,10 +278,10 @@ fn disk(ready: &Json) -> Vec<Line> {
 }
 
 /// What a restart would find, as the running sidecar reports.
-fn whole(remote: &Remote) -> Vec<Line> {
-    let checked = match remote.json(&Call::new("GET", "/check")) {
+fn whole(remote: &SidecarClient) -> Vec<CheckLine> {
+    let checked = match remote.json(&ApiCall::new("GET", "/check")) {
         Ok(checked) => checked,
-        Err(stop) => return vec![Line::fail("store", stop.message)],
+        Err(stop) => return vec![CheckLine::fail("store", stop.message)],
     };
     let list = |name: &str| -> Vec<String> {
         let items = checked.get(name).and_then(Json::as_array).into_iter().flatten();
@@ -291,14 +299,14 @@ fn whole(remote: &Remote) -> Vec<Line> {
 }
 
 /// That a clock was ahead, or is behind now, and what does not count for that.
-fn made_ahead(count: u64) -> Option<Line> {
+fn made_ahead(count: u64) -> Option<CheckLine> {
     (count > 0).then(|| {
-        let what = counted(
+        let what = plural(
             count,
             "invite, link, session or API token",
             "invites, links, sessions and API tokens",
         );
-        Line::fail(
+        CheckLine::fail(
             "clock",
             format!("{what} from a time that has not come yet, which open nothing: the clock of this machine is behind, or was ahead: set it right; if it is right now, send such invites again and make new tokens"),
         )
@@ -306,16 +314,16 @@ fn made_ahead(count: u64) -> Option<Line> {
 }
 
 /// That erased data may still be in the store's file, and why the last start has not removed it.
-fn erased_left(fault: &str) -> Line {
+fn erased_left(fault: &str) -> CheckLine {
     let what = "erased data may still be in the store's file";
     match fault.is_empty() {
-        true => Line::warn(
+        true => CheckLine::warn(
             "erasure",
             format!(
                 "{what} until the next start of the sidecar, which needs as much free space as the file takes"
             ),
         ),
-        false => Line::fail(
+        false => CheckLine::fail(
             "erasure",
             format!(
                 "{what}, which the last start could not rewrite: {fault}; free as much space as the file takes, then restart the sidecar"
@@ -325,20 +333,20 @@ fn erased_left(fault: &str) -> Line {
 }
 
 /// The same without a running sidecar.
-fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
+fn at_rest(global: &Global, remote: &SidecarClient) -> Vec<CheckLine> {
     let config = match serve::configured(global, &global.data) {
         Ok(config) => config,
-        Err(stop) => return vec![Line::fail("configuration", stop.message)],
+        Err(stop) => return vec![CheckLine::fail("configuration", stop.message)],
     };
     let (store, keys) = (&config.store.path, config.data.join("keys"));
-    if pending::is_there(&config.data) {
-        return vec![Line::fail("restore", pending::told(&config.data).public)];
+    if staged_restore::is_there(&config.data) {
+        return vec![CheckLine::fail("restore", staged_restore::told(&config.data).public)];
     }
-    if let Err(lost) = behind_links(store) {
-        return vec![Line::fail("store", lost.public)];
+    if let Err(lost) = resolve_symlinks(store) {
+        return vec![CheckLine::fail("store", lost.public)];
     }
     if matches!(store.try_exists(), Ok(false)) {
-        return vec![Line::fail(
+        return vec![CheckLine::fail(
             "store",
             format!(
                 "there is no store `{}`: if there was one, put it back, or restore a backup with `kwic-team restore`",
@@ -346,28 +354,28 @@ fn at_rest(global: &Global, remote: &Remote) -> Vec<Line> {
             ),
         )];
     }
-    match remote.run(check::at_rest(store, &keys)) {
+    match remote.run(integrity_check::at_rest(store, &keys)) {
         Ok(checked) => {
             let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
             let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);
-            lines.extend(checked.unwritable.map(|fault| Line::fail("store", fault.public)));
-            lines.extend(checked.keys_lost.map(|lost| Line::fail("keys", lost.public)));
+            lines.extend(checked.unwritable.map(|fault| CheckLine::fail("store", fault.public)));
+            lines.extend(checked.keys_lost.map(|lost| CheckLine::fail("keys", lost.public)));
             lines.extend(made_ahead(checked.made_ahead));
             lines.extend(checked.erased_left.map(|_| erased_left("")));
             lines
         }
-        Err(stop) => vec![Line::fail("store", stop.message)],
+        Err(stop) => vec![CheckLine::fail("store", stop.message)],
     }
 }
 
 /// The result of the check of the store and its keys.
-fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<Line> {
+fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String]) -> Vec<CheckLine> {
     let mut lines = vec![match store {
-        Some(fault) => Line::fail("store", fault),
-        None => Line::ok("store", "every page of the store has a correct checksum"),
+        Some(fault) => CheckLine::fail("store", fault),
+        None => CheckLine::ok("store", "every page of the store has a correct checksum"),
     }];
     if !keys.is_empty() {
-        lines.push(Line::fail(
+        lines.push(CheckLine::fail(
             "keys",
             format!(
                 "the sidecar uses keys that are missing from the folder `keys`, or differ there: {}; put them back before it stops, or the secrets that they encrypted are lost",
@@ -376,13 +384,13 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
         ));
     }
     if secrets > 0 {
-        lines.push(Line::fail(
+        lines.push(CheckLine::fail(
             "keys",
-            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", counted(secrets, "secret of a second factor is", "secrets of second factors are")),
+            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", plural(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
     }
     lines.extend(empty.iter().map(|slug| {
-        Line::warn(
+        CheckLine::warn(
             "accounts",
             format!("`{slug}`: nobody has joined it yet: `kwic-team invite list --account {slug}` shows whom to send an invite again"),
         )
@@ -391,13 +399,13 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
 }
 
 /// What processes that were killed have left.
-fn left_behind(global: &Global) -> Vec<Line> {
+fn left_behind(global: &Global) -> Vec<CheckLine> {
     let (store, sockets) = match serve::configured(global, &global.data) {
         Ok(config) => (config.store.path.clone(), crate::serve::socket_paths(&config)),
         Err(_) => (global.data.join("kwic.redb"), vec![global.data.join("admin.sock")]),
     };
-    let mut left = leftovers::of_backups(&global.data, &[Path::new(".")]);
-    left.extend(leftovers::of_restores(&global.data, &store));
+    let mut left = abandoned_files::of_backups(&global.data, &[Path::new(".")]);
+    left.extend(abandoned_files::of_restores(&global.data, &store));
     let next = "the next start removes it, or remove it by hand";
     let files = left.iter().map(|path| {
         let place = path.display();
@@ -408,18 +416,18 @@ fn left_behind(global: &Global) -> Vec<Line> {
         let place = path.display();
         format!("a killed process has left the socket `{place}`, where nobody listens: {next}")
     });
-    files.chain(sockets).map(|sentence| Line::warn("leftovers", sentence)).collect()
+    files.chain(sockets).map(|sentence| CheckLine::warn("leftovers", sentence)).collect()
 }
 
 /// What only the running sidecar knows. A missing answer is a line, too.
-fn running(remote: &Remote) -> Vec<Line> {
+fn running(remote: &SidecarClient) -> Vec<CheckLine> {
     let mut lines = Vec::new();
     let accounts = match items(remote, "/api/v1/accounts") {
         Ok(accounts) => accounts,
-        Err(stop) => return vec![Line::fail("accounts", stop.message)],
+        Err(stop) => return vec![CheckLine::fail("accounts", stop.message)],
     };
     if accounts.is_empty() {
-        lines.push(Line::warn(
+        lines.push(CheckLine::warn(
             "accounts",
             "there is no account yet: open the set-up link that the sidecar printed at its start, or run `kwic-team account create`",
         ));
@@ -432,7 +440,7 @@ fn running(remote: &Remote) -> Vec<Line> {
     lines
 }
 
-fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
+fn items(remote: &SidecarClient, path: &str) -> Result<Vec<Json>, CommandError> {
     let mut found = Vec::new();
     remote.pages(path, &[], |item| {
         found.push(item);
@@ -442,25 +450,25 @@ fn items(remote: &Remote, path: &str) -> Result<Vec<Json>, Stop> {
 }
 
 /// The status of mail, and the bounces of each account.
-fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
+fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
     let (mut lines, mut statuses) = (Vec::new(), Vec::new());
     for slug in slugs {
         let path = with_query("/api/v1/mail", &[("account", Some(slug))]);
-        let status = match remote.json(&Call::new("GET", path)) {
+        let status = match remote.json(&ApiCall::new("GET", path)) {
             Ok(status) => status,
             Err(stop) => {
-                lines.push(Line::fail("mail", stop.message));
+                lines.push(CheckLine::fail("mail", stop.message));
                 continue;
             }
         };
         let count = |name: &str| status.get(name).and_then(Json::as_u64).unwrap_or(0);
         let (failed, bounced) = (count("failed"), count("bounced"));
         if failed + bounced > 0 {
-            lines.push(Line::warn(
+            lines.push(CheckLine::warn(
                 "mail",
                 format!(
                     "`{slug}`: {} refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct",
-                    counted(failed, "letter was", "letters were")
+                    plural(failed, "letter was", "letters were")
                 ),
             ));
         }
@@ -474,7 +482,7 @@ fn mail(remote: &Remote, slugs: &[String]) -> Vec<Line> {
 const NAMED_MAX: usize = 5;
 
 /// One line for all accounts: the one with the longest waiting letter is named.
-fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<Line> {
+fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
     // Without its last letter, a longer duration is a later one.
     let moment = |text: String| text.trim_end_matches('Z').to_owned();
     let since = |status: &Json| {
@@ -489,19 +497,19 @@ fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<Line> {
     let Some(((slug, status), others)) = statuses.split_first() else {
         return Some(mail_itself(&last));
     };
-    let Line { state, about, mut sentence } = mail_itself(status);
+    let CheckLine { state, about, mut sentence } = mail_itself(status);
     sentence = format!("`{slug}`: {sentence}");
     if !others.is_empty() {
-        let accounts = counted(others.len(), "more account wait", "more accounts wait");
+        let accounts = plural(others.len(), "more account wait", "more accounts wait");
         let named: Vec<String> =
             others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
         let more = if others.len() > NAMED_MAX { " and others" } else { "" };
         sentence += &format!("; letters of {accounts}, too: {}{more}", named.join(", "));
     }
-    Some(Line { state, about, sentence })
+    Some(CheckLine { state, about, sentence })
 }
 
-fn mail_itself(status: &Json) -> Line {
+fn mail_itself(status: &Json) -> CheckLine {
     let stopped = status.get("stopped").is_some_and(|stopped| !stopped.is_null());
     let stuck = text(status, "state") == "stuck";
     match text(status, "banner") {
@@ -510,22 +518,22 @@ fn mail_itself(status: &Json) -> Line {
                 last if last.is_empty() => String::new(),
                 last => format!(", the last one at {last}"),
             };
-            Line::ok("mail", format!("mail goes out by `{}`{last}", text(status, "kind")))
+            CheckLine::ok("mail", format!("mail goes out by `{}`{last}", text(status, "kind")))
         }
-        banner if stopped || stuck => Line::fail("mail", banner),
-        banner => Line::warn("mail", banner),
+        banner if stopped || stuck => CheckLine::fail("mail", banner),
+        banner => CheckLine::warn("mail", banner),
     }
 }
 
 /// What the sidecar says should be fixed.
-fn warnings(remote: &Remote) -> Vec<Line> {
+fn warnings(remote: &SidecarClient) -> Vec<CheckLine> {
     let found = match items(remote, "/api/v1/warnings") {
         Ok(found) => found,
-        Err(stop) => return vec![Line::fail("warnings", stop.message)],
+        Err(stop) => return vec![CheckLine::fail("warnings", stop.message)],
     };
     let line = |warning: &Json| match text(warning, "severity").as_str() {
-        "fail" => Line::fail("warnings", text(warning, "sentence")),
-        _ => Line::warn("warnings", text(warning, "sentence")),
+        "fail" => CheckLine::fail("warnings", text(warning, "sentence")),
+        _ => CheckLine::warn("warnings", text(warning, "sentence")),
     };
     found.iter().map(line).collect()
 }
@@ -533,20 +541,20 @@ fn warnings(remote: &Remote) -> Vec<Line> {
 /// The finding that no member can correct.
 const NO_ADMINISTRATOR: &str = FindingKind::NoAdministrator.as_str();
 
-fn review(remote: &Remote, slug: &str) -> Vec<Line> {
+fn review(remote: &SidecarClient, slug: &str) -> Vec<CheckLine> {
     let path = with_query("/api/v1/members/review", &[("account", Some(slug))]);
     match items(remote, &path) {
-        Err(stop) => vec![Line::fail("access", format!("`{slug}`: {}", stop.message))],
+        Err(stop) => vec![CheckLine::fail("access", format!("`{slug}`: {}", stop.message))],
         Ok(found) if found.is_empty() => {
-            vec![Line::ok("access", format!("`{slug}`: the access review finds nothing"))]
+            vec![CheckLine::ok("access", format!("`{slug}`: the access review finds nothing"))]
         }
         Ok(found) => found
             .iter()
             .map(|finding| {
                 let sentence = text(finding, "sentence");
                 match text(finding, "kind").as_str() {
-                    NO_ADMINISTRATOR => Line::fail("access", format!("`{slug}`: {sentence}")),
-                    _ => Line::warn(
+                    NO_ADMINISTRATOR => CheckLine::fail("access", format!("`{slug}`: {sentence}")),
+                    _ => CheckLine::warn(
                         "access",
                         format!("`{slug}`: {sentence}; `kwic-team member review --account {slug}` names them"),
                     ),
@@ -556,10 +564,10 @@ fn review(remote: &Remote, slug: &str) -> Vec<Line> {
     }
 }
 
-fn chains(remote: &Remote) -> Vec<Line> {
+fn chains(remote: &SidecarClient) -> Vec<CheckLine> {
     let chains = match items(remote, "/api/v1/audit/verify") {
         Ok(chains) => chains,
-        Err(stop) => return vec![Line::fail("audit", stop.message)],
+        Err(stop) => return vec![CheckLine::fail("audit", stop.message)],
     };
     let line = |chain: &Json| {
         let name = match text(chain, "account") {
@@ -569,9 +577,9 @@ fn chains(remote: &Remote) -> Vec<Line> {
         match text(chain, "fault") {
             fault if fault.is_empty() => {
                 let entries = output::count(chain, "entries", "entry", "entries");
-                Line::ok("audit", format!("{name} is intact, with {entries}"))
+                CheckLine::ok("audit", format!("{name} is intact, with {entries}"))
             }
-            fault => Line::fail(
+            fault => CheckLine::fail(
                 "audit",
                 format!(
                     "{name} was altered: {fault}; keep the store's file as it is, and find out who could write to it"
@@ -586,7 +594,7 @@ fn chains(remote: &Remote) -> Vec<Line> {
 mod tests {
     use super::*;
 
-    fn states(lines: &[Line]) -> Vec<State> {
+    fn states(lines: &[CheckLine]) -> Vec<CheckState> {
         lines.iter().map(|line| line.state).collect()
     }
 
@@ -599,25 +607,25 @@ mod tests {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
         set(&data, 0o700);
-        assert_eq!(data_folder(&data).state, State::Ok);
+        assert_eq!(data_folder(&data).state, CheckState::Ok);
         set(&data, 0o750);
         let open = data_folder(&data);
-        assert_eq!(open.state, State::Fail);
+        assert_eq!(open.state, CheckState::Fail);
         assert!(open.sentence.contains("mode 0750") && open.sentence.contains("chmod 700"));
-        assert_eq!(states(&keys_folder(&keys)), [State::Warn]);
+        assert_eq!(states(&keys_folder(&keys)), [CheckState::Warn]);
         let key = keys.join("link-1.key");
         fs::write(&key, b"k").unwrap();
         set(&key, 0o600);
-        assert_eq!(states(&keys_folder(&keys)), [State::Ok]);
+        assert_eq!(states(&keys_folder(&keys)), [CheckState::Ok]);
         set(&key, 0o640);
-        assert_eq!(states(&keys_folder(&keys)), [State::Fail]);
+        assert_eq!(states(&keys_folder(&keys)), [CheckState::Fail]);
         set(&key, 0o600);
         let pipe = keys.join("link-2.key");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert_eq!(states(&keys_folder(&keys)), [State::Fail], "a pipe is no key");
+        assert_eq!(states(&keys_folder(&keys)), [CheckState::Fail], "a pipe is no key");
         fs::remove_dir_all(&data).unwrap();
-        assert_eq!(data_folder(&data).state, State::Fail);
-        assert_eq!(states(&keys_folder(&keys)), [State::Warn]);
+        assert_eq!(data_folder(&data).state, CheckState::Fail);
+        assert_eq!(states(&keys_folder(&keys)), [CheckState::Warn]);
     }
 
     #[test]
@@ -631,17 +639,17 @@ mod tests {
         assert!(goes_out(Vec::new()).is_none());
         let early = json!({"state": "ok", "kind": "smtp", "last_success": null});
         let (state, sentence) = line(&[("b", well.clone()), ("a", early)]);
-        assert_eq!(state, State::Ok);
+        assert_eq!(state, CheckState::Ok);
         assert!(sentence.ends_with("the last one at 2026-11-28T10:00:00Z"), "{sentence}");
         let (later, first) =
             (waits("slow", "2026-11-28T09:00:00.5Z"), waits("slow", "2026-11-28T09:00:00Z"));
         let (state, sentence) = line(&[("a", later.clone()), ("b", well), ("c", first.clone())]);
         let told = "`c`: letters wait; letters of 1 more account wait, too: `a`";
-        assert_eq!((state, sentence.as_str()), (State::Warn, told));
+        assert_eq!((state, sentence.as_str()), (CheckState::Warn, told));
         let stuck = waits("stuck", "2026-11-28T09:30:00Z");
         let many = ["d", "e", "f", "g", "h"].map(|slug| (slug, later.clone()));
         let (state, sentence) = line(&[&[("a", stuck), ("b", first)], &many[..]].concat());
-        assert_eq!(state, State::Fail);
+        assert_eq!(state, CheckState::Fail);
         assert!(sentence.starts_with("`a`: "), "{sentence}");
         assert!(
             sentence.ends_with("6 more accounts wait, too: `b`, `d`, `e`, `f`, `g` and others")
@@ -651,22 +659,25 @@ mod tests {
     #[test]
     fn a_refused_folder_and_a_stop_of_mail_fail() {
         let live = json!({"policies": "live"});
-        assert_eq!(policies(&live).state, State::Ok);
+        assert_eq!(policies(&live).state, CheckState::Ok);
         for set in ["live", "last_good"] {
             let refused = policies(&json!({"policies": set, "fault": "no roles"}));
-            assert_eq!(refused.state, State::Fail);
+            assert_eq!(refused.state, CheckState::Fail);
             assert!(refused.sentence.contains("no roles"), "{}", refused.sentence);
         }
         assert_eq!(
             mail_itself(&json!({"kind": "smtp", "stopped": null, "banner": null})).state,
-            State::Ok
+            CheckState::Ok
         );
         let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
-        assert_eq!(mail_itself(&links).state, State::Warn);
+        assert_eq!(mail_itself(&links).state, CheckState::Warn);
         let waits =
             |state: &str| mail_itself(&json!({"state": state, "banner": "499 letters wait"}));
-        assert_eq!((waits("slow").state, waits("stuck").state), (State::Warn, State::Fail));
+        assert_eq!(
+            (waits("slow").state, waits("stuck").state),
+            (CheckState::Warn, CheckState::Fail)
+        );
         let stopped = json!({"stopped": {"cause": "535"}, "banner": "no mail goes out: 535"});
-        assert_eq!(mail_itself(&stopped).state, State::Fail);
+        assert_eq!(mail_itself(&stopped).state, CheckState::Fail);
     }
 }

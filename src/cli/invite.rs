@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::account_flag::Account;
-use super::ask::Yes;
+use super::account_flag::AccountArg;
+use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
-use super::people_file::{self, Format};
-use super::remote::{Call, Remote, reasons};
+use super::people_file_format::{self, Format};
+use super::sidecar_client::{ApiCall, SidecarClient, reasons};
 use super::values::filled;
-use super::{Exit, Global, Outcome, Stop, edit, mail, role};
+use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::member::full_name;
 use crate::domain::{Email, InviteId, InviteState};
-use crate::flows::import::Row;
+use crate::services::import::ImportedRow;
 
 #[derive(Args, Debug)]
-pub(super) struct Who {
+pub(super) struct InviteSelector {
     /// The invite's id or address
     #[arg(value_parser = filled)]
     invite: String,
     #[command(flatten)]
-    account: Account,
+    account: AccountArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ pub(super) enum InviteCommand {
     #[command(after_help = "Example: kwic-team invite list --state pending")]
     List {
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         /// Only those in this state
         #[arg(long, value_parser = InviteState::ALL.map(InviteState::as_str))]
         state: Option<String>,
@@ -56,30 +56,30 @@ pub(super) enum InviteCommand {
     )]
     Edit {
         #[command(flatten)]
-        who: Who,
+        who: InviteSelector,
         #[command(flatten)]
-        person: edit::Person,
+        person: edit_args::PersonEditArgs,
     },
     /// Send a new link; the previous one stops working
     #[command(after_help = "Example: kwic-team invite resend ann@example.org")]
-    Resend(Who),
+    Resend(InviteSelector),
     /// Print the current link, to pass it on
     #[command(after_help = "Example: kwic-team invite link ann@example.org")]
-    Link(Who),
+    Link(InviteSelector),
     /// Revoke an invite
     #[command(after_help = "Example: kwic-team invite revoke ann@example.org --yes")]
     Revoke {
         #[command(flatten)]
-        who: Who,
+        who: InviteSelector,
         #[command(flatten)]
-        yes: Yes,
+        yes: ConfirmArg,
     },
 }
 
 #[derive(Args, Debug)]
 pub(super) struct SendArgs {
     #[command(flatten)]
-    account: Account,
+    account: AccountArg,
     /// The address
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     email: Option<String>,
@@ -114,8 +114,8 @@ fn printable(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: InviteCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         InviteCommand::Send(SendArgs { file: Some(file), format, account, .. }) => {
             send_all(global, &remote, &account, &file, Format::of(&file, format)?)
@@ -134,23 +134,23 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
         InviteCommand::Edit { who, person } => {
             let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
-            let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
+            let after = edit_args::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
             output::answer(global, &after, show)
         }
         InviteCommand::Resend(who) => {
             let invite = find(&remote, &who)?;
-            let sent = remote.json(&Call::new("POST", path_of(&who, &invite, "/resend")))?;
+            let sent = remote.json(&ApiCall::new("POST", path_of(&who, &invite, "/resend")))?;
             output::answer(global, &sent, print_sent)
         }
         InviteCommand::Link(who) => {
             let invite = find(&remote, &who)?;
-            let shown = remote.json(&Call::new("POST", path_of(&who, &invite, "/link")))?;
+            let shown = remote.json(&ApiCall::new("POST", path_of(&who, &invite, "/link")))?;
             output::answer(global, &shown, print_link)
         }
         InviteCommand::Revoke { who, yes } => {
             let invite = find(&remote, &who)?;
             yes.or_ask(&format!("cancel the invite of {}?", output::person(&invite)))?;
-            let revoked = remote.json(&Call::new("DELETE", path_of(&who, &invite, "")))?;
+            let revoked = remote.json(&ApiCall::new("DELETE", path_of(&who, &invite, "")))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
                     "the invite of {} is {}, at revision {}",
@@ -163,21 +163,21 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> Outcome {
     }
 }
 
-fn send(global: &Global, remote: &Remote, args: SendArgs) -> Outcome {
+fn send(global: &Global, remote: &SidecarClient, args: SendArgs) -> CommandResult {
     let role = args.role.map(|role| role::named(remote, role)).transpose()?;
-    let body = edit::object([
+    let body = edit_args::object([
         ("first_name", args.first_name.map(Json::from)),
         ("last_name", Some(args.last_name.unwrap_or_default().into())),
         ("email", args.email.map(Json::from)),
         ("role", role.map(Json::from)),
     ]);
-    let mut call = Call::new("POST", args.account.path("/api/v1/invites")).body(&body);
+    let mut call = ApiCall::new("POST", args.account.path("/api/v1/invites")).body(&body);
     call.idempotency_key = args.idempotency_key.as_deref();
     output::answer(global, &remote.json(&call)?, print_sent)
 }
 
 /// Prints the result of an invitation.
-pub(super) fn print_sent(invite: &Json) -> Result<(), Stop> {
+pub(super) fn print_sent(invite: &Json) -> Result<(), CommandError> {
     let revision = match text(invite, "revision") {
         revision if revision.is_empty() => revision,
         revision => format!(", at revision {revision}"),
@@ -200,9 +200,9 @@ pub(super) fn print_sent(invite: &Json) -> Result<(), Stop> {
     output::link(invite)
 }
 
-fn print_link(invite: &Json) -> Result<(), Stop> {
+fn print_link(invite: &Json) -> Result<(), CommandError> {
     if text(invite, "link").is_empty() {
-        return Err(Stop::failure(
+        return Err(CommandError::failure(
             "the sidecar shows no link for this invite: send a new one with `kwic-team invite resend`",
         ));
     }
@@ -214,7 +214,7 @@ fn print_link(invite: &Json) -> Result<(), Stop> {
     output::link(invite)
 }
 
-fn show(invite: &Json) -> Result<(), Stop> {
+fn show(invite: &Json) -> Result<(), CommandError> {
     let mut shown = invite.clone();
     if let Some(delivery) = shown.get_mut("delivery") {
         *delivery = mail::words(invite).into();
@@ -238,7 +238,11 @@ fn show(invite: &Json) -> Result<(), Stop> {
     output::link(invite)
 }
 
-fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -> Outcome {
+fn list(
+    global: &Global,
+    remote: &SidecarClient,
+    parameters: &[(&str, Option<&str>)],
+) -> CommandResult {
     let head = ["id", "email", "name", "role", "state", "delivery", "expires"];
     let mut list = List::new(global.json, &head);
     remote.long_pages("/api/v1/invites", parameters, |invite| {
@@ -259,23 +263,27 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
 }
 
 /// By id, else by address.
-fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
+fn find(remote: &SidecarClient, who: &InviteSelector) -> Result<Json, CommandError> {
     let name = who.invite.as_str();
     if let Some(id) = InviteId::parse(name) {
         let path = who.account.path(&format!("/api/v1/invites/{id}"));
-        return remote.json(&Call::new("GET", path));
+        return remote.json(&ApiCall::new("GET", path));
     }
     if name.contains('@') {
         return find_by_address(remote, who, &Email::parse(name)?);
     }
     let name = name.escape_debug();
-    Err(Stop::failure(format!(
+    Err(CommandError::failure(format!(
         "`{name}` is neither the id of an invite nor an address: `kwic-team invite list` shows both"
     )))
 }
 
 /// The invite that can still be accepted, else the newest expired one.
-fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, Stop> {
+fn find_by_address(
+    remote: &SidecarClient,
+    who: &InviteSelector,
+    email: &Email,
+) -> Result<Json, CommandError> {
     let address = email.as_str();
     let mut all = Vec::new();
     let parameters = [who.account.parameter(), ("search", Some(email.key()))];
@@ -290,12 +298,12 @@ fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, St
     let expired = || all.iter().find(|invite| text(invite, "state") == "expired");
     let open = pending.next();
     if open.is_some() && pending.next().is_some() {
-        return Err(Stop::failure(format!(
+        return Err(CommandError::failure(format!(
             "several open invites are for `{address}`: `kwic-team invite list --search {address}` shows their ids"
         )));
     }
     open.or_else(expired).cloned().ok_or_else(|| {
-        Stop::failure(match all.first() {
+        CommandError::failure(match all.first() {
             None => {
                 format!("`{address}` is not invited: `kwic-team invite list` shows who is")
             }
@@ -307,30 +315,30 @@ fn find_by_address(remote: &Remote, who: &Who, email: &Email) -> Result<Json, St
     })
 }
 
-fn path_of(who: &Who, invite: &Json, verb: &str) -> String {
+fn path_of(who: &InviteSelector, invite: &Json, verb: &str) -> String {
     who.account.path(&format!("/api/v1/invites/{}{verb}", text(invite, "id")))
 }
 
 /// Invites everybody in a file with one call; each gets a result.
 fn send_all(
     global: &Global,
-    remote: &Remote,
-    account: &Account,
+    remote: &SidecarClient,
+    account: &AccountArg,
     file: &Path,
     format: Format,
-) -> Outcome {
+) -> CommandResult {
     let roles = role::titles(remote)?;
-    let people = people_file::invited(file, format, roles, &global.wait_limit, |email| {
+    let people = people_file_format::invited(file, format, roles, &global.wait_limit, |email| {
         clash(remote, account, email)
     })?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
-    let call = Call::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
+    let call = ApiCall::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
     let mut answer = remote.json(&call)?;
     let verdicts = match answer.get_mut("items").map(Json::take) {
         Some(Json::Array(verdicts)) if verdicts.len() == people.len() => verdicts,
         _ => {
-            return Err(Stop::failure(
+            return Err(CommandError::failure(
                 "the sidecar's answer does not report each line: `kwic-team invite list` shows who is invited",
             ));
         }
@@ -346,15 +354,15 @@ fn send_all(
             verdict
         })
         .collect();
-    print_verdicts(global, &verdicts).or_else(Stop::unless_reader_left)?;
+    print_verdicts(global, &verdicts).or_else(CommandError::unless_reader_left)?;
     let refused = verdicts.iter().filter(|verdict| verdict.get("invite").is_none());
     let lines: Vec<String> = refused.map(|verdict| text(verdict, "line")).collect();
     match lines.as_slice() {
         [] => Ok(Exit::Ok),
-        [line] => Err(Stop::failure(format!(
+        [line] => Err(CommandError::failure(format!(
             "line {line} was refused: fix it, and send only that line again"
         ))),
-        lines => Err(Stop::failure(format!(
+        lines => Err(CommandError::failure(format!(
             "lines {} were refused: fix them, and send only those lines again",
             lines.join(", ")
         ))),
@@ -362,7 +370,7 @@ fn send_all(
 }
 
 /// Why an address cannot be invited, where the sidecar knows it already.
-fn clash(remote: &Remote, account: &Account, email: &Email) -> Option<String> {
+fn clash(remote: &SidecarClient, account: &AccountArg, email: &Email) -> Option<String> {
     let mut reason = None;
     let parameters = [account.parameter(), ("email", Some(email.as_str()))];
     // What is not answered now is told of the line when it is sent.
@@ -385,7 +393,7 @@ fn clash(remote: &Remote, account: &Account, email: &Email) -> Option<String> {
     reason
 }
 
-fn wire(row: &Row) -> Json {
+fn wire(row: &ImportedRow) -> Json {
     json!({
         "first_name": row.first_name.as_str(),
         "last_name": row.last_name.as_str(),
@@ -394,7 +402,7 @@ fn wire(row: &Row) -> Json {
     })
 }
 
-fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), Stop> {
+fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), CommandError> {
     let mut list = List::new(global.json, &["line", "email", "verdict", "detail", "link"]);
     for verdict in verdicts {
         list.add(verdict, |verdict| {

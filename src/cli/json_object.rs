@@ -7,20 +7,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 
-use super::Stop;
-use crate::domain::typed;
+use super::CommandError;
+use crate::domain::input_cleanup;
 
 /// Reads the object of a flag.
 ///
 /// # Errors
 /// A usage error that names the flag.
-pub(super) fn read(flag: &str, text: &str) -> Result<Map<String, Json>, Stop> {
+pub(super) fn read(flag: &str, text: &str) -> Result<Map<String, Json>, CommandError> {
     // A pasted file may have a byte order mark.
-    match serde_json::from_slice(typed::unmarked(text.as_bytes())) {
+    match serde_json::from_slice(input_cleanup::without_byte_order_mark(text.as_bytes())) {
         Ok(Once(Json::Object(object))) => Ok(object),
-        Ok(_) => Err(Stop::usage(format!("{flag} must be a JSON object"))),
-        Err(fault) if fault.is_data() => Err(Stop::usage(format!("{flag}: {fault}"))),
-        Err(fault) => Err(Stop::usage(format!("{flag} is not valid JSON: {fault}"))),
+        Ok(_) => Err(CommandError::usage(format!("{flag} must be a JSON object"))),
+        Err(fault) if fault.is_data() => Err(CommandError::usage(format!("{flag}: {fault}"))),
+        Err(fault) => Err(CommandError::usage(format!("{flag} is not valid JSON: {fault}"))),
     }
 }
 

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Exit, Global, Outcome, Stop, output};
+use super::{CommandError, CommandResult, Exit, Global, output};
 use crate::keys::Keys;
 
 #[derive(Debug, Subcommand)]
@@ -17,16 +17,16 @@ pub(super) enum KeysCommand {
     Rotate,
 }
 
-pub(super) fn run(global: &Global, command: &KeysCommand) -> Outcome {
+pub(super) fn run(global: &Global, command: &KeysCommand) -> CommandResult {
     match command {
         KeysCommand::Rotate => rotate(global),
     }
 }
 
-fn rotate(global: &Global) -> Outcome {
+fn rotate(global: &Global) -> CommandResult {
     let folder = global.data.join("keys");
     if !folder.is_dir() {
-        return Err(Stop::failure(format!(
+        return Err(CommandError::failure(format!(
             "there are no keys in `{}`: give the data folder of a sidecar that has run, with --data",
             global.data.display()
         )));

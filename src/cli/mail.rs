@@ -5,17 +5,17 @@
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::account_flag::Account;
+use super::account_flag::AccountArg;
 use super::output::{self, text};
-use super::remote::{Call, Remote};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::filled;
-use super::{Exit, Global, Outcome, Stop};
+use super::{CommandError, CommandResult, Exit, Global};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MailCommand {
     /// Show how mail is sent, whether it is stopped and why, and what waits
     #[command(after_help = "Example: kwic-team mail status")]
-    Status(Account),
+    Status(AccountArg),
     /// Send one mail and report each step; exits 1 if a step fails
     #[command(after_help = "Example: kwic-team mail test ann@example.org")]
     Test {
@@ -23,24 +23,24 @@ pub(super) enum MailCommand {
         #[arg(value_parser = filled)]
         address: String,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
     },
     /// Resume sending, once the cause of a stop is fixed
     #[command(after_help = "Example: kwic-team mail resume")]
-    Resume(Account),
+    Resume(AccountArg),
 }
 
-pub(super) fn run(global: &Global, command: &MailCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: &MailCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     let call = match command {
-        MailCommand::Status(account) => Call::new("GET", account.path("/api/v1/mail")),
-        MailCommand::Resume(account) => Call::new("POST", account.path("/api/v1/mail/resume")),
+        MailCommand::Status(account) => ApiCall::new("GET", account.path("/api/v1/mail")),
+        MailCommand::Resume(account) => ApiCall::new("POST", account.path("/api/v1/mail/resume")),
         MailCommand::Test { address, account } => return test(global, &remote, address, account),
     };
     output::answer(global, &remote.json(&call)?, print_status)
 }
 
-fn print_status(status: &Json) -> Result<(), Stop> {
+fn print_status(status: &Json) -> Result<(), CommandError> {
     let mut shown = status.clone();
     if let Some(stopped) = shown.get_mut("stopped") {
         *stopped = match stopped.is_null() {
@@ -77,9 +77,15 @@ fn print_status(status: &Json) -> Result<(), Stop> {
     }
 }
 
-fn test(global: &Global, remote: &Remote, address: &str, account: &Account) -> Outcome {
+fn test(
+    global: &Global,
+    remote: &SidecarClient,
+    address: &str,
+    account: &AccountArg,
+) -> CommandResult {
     let body = json!({"to": address});
-    let report = remote.json(&Call::new("POST", account.path("/api/v1/mail/test")).body(&body))?;
+    let report =
+        remote.json(&ApiCall::new("POST", account.path("/api/v1/mail/test")).body(&body))?;
     let steps = report.get("steps").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let printed = if global.json {
         output::line(&report.to_string())
@@ -90,15 +96,17 @@ fn test(global: &Global, remote: &Remote, address: &str, account: &Account) -> O
         };
         output::table(&["step", "result", "detail"], &steps.iter().map(row).collect::<Vec<_>>())
     };
-    printed.or_else(Stop::unless_reader_left)?;
+    printed.or_else(CommandError::unless_reader_left)?;
     match steps.iter().find(|step| !passed(step)) {
-        Some(step) => Err(Stop::failure(output::shown(&format!(
+        Some(step) => Err(CommandError::failure(output::shown(&format!(
             "the step `{}` failed: {}",
             text(step, "step"),
             text(step, "detail")
         )))),
         None if passed(&report) => Ok(Exit::Ok),
-        None => Err(Stop::failure("the mail was not sent: `kwic-team mail status` may say why")),
+        None => {
+            Err(CommandError::failure("the mail was not sent: `kwic-team mail status` may say why"))
+        }
     }
 }
 

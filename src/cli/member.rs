@@ -10,25 +10,25 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
-use super::account_flag::Account;
-use super::ask::Yes;
+use super::account_flag::AccountArg;
+use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
-use super::people_file::Format;
-use super::remote::{Call, Remote, encoded, with_query};
+use super::people_file_format::Format;
+use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
 use super::values::filled;
-use super::{Exit, Global, Outcome, Stop, edit, mail, role};
+use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::{AuditEvent, Email, Status};
-use crate::store::roster::MemberOrder;
+use crate::store::member_table::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
 
 #[derive(Args, Debug)]
-pub(super) struct Who {
+pub(super) struct MemberSelector {
     /// The member's id or address
     #[arg(value_parser = filled)]
     member: String,
     #[command(flatten)]
-    account: Account,
+    account: AccountArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ pub(super) enum MemberCommand {
     )]
     List {
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         /// Part of a name or an address
         #[arg(long)]
         search: Option<String>,
@@ -55,37 +55,37 @@ pub(super) enum MemberCommand {
     },
     /// Show one member
     #[command(after_help = "Example: kwic-team member show ann@example.org")]
-    Show(Who),
+    Show(MemberSelector),
     /// Change name, address or role
     #[command(after_help = "Example: kwic-team member edit ann@example.org --role ROLE")]
     Edit {
         #[command(flatten)]
-        who: Who,
+        who: MemberSelector,
         #[command(flatten)]
-        person: edit::Person,
+        person: edit_args::PersonEditArgs,
     },
     /// Suspend a member: all sessions end, and sign-in is refused until restored; the policies decide what else changes
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
-    Suspend(Who),
+    Suspend(MemberSelector),
     /// Restore a suspended member
     #[command(after_help = "Example: kwic-team member restore ann@example.org")]
-    Restore(Who),
+    Restore(MemberSelector),
     /// End all sessions of a member, who may sign in again
     #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
-    EndSessions(Who),
+    EndSessions(MemberSelector),
     /// Let a member set a new password: print the link, or mail it
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
-    ResetPassword(Who),
+    ResetPassword(MemberSelector),
     /// Reset a member's two-step verification and end all sessions; the member sets up a new second factor
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
-    ResetTwoStep(Who),
+    ResetTwoStep(MemberSelector),
     /// Remove a member for good
     #[command(after_help = "Example: kwic-team member remove ann@example.org --yes")]
     Remove {
         #[command(flatten)]
-        who: Who,
+        who: MemberSelector,
         #[command(flatten)]
-        yes: Yes,
+        yes: ConfirmArg,
     },
     /// Erase the personal data of a removed member
     #[command(
@@ -96,20 +96,20 @@ pub(super) enum MemberCommand {
         #[arg(value_name = "MEMBER", value_parser = filled)]
         id: String,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         #[command(flatten)]
-        yes: Yes,
+        yes: ConfirmArg,
     },
     /// Show who has access and may not need it
     #[command(after_help = "Example: kwic-team member review")]
-    Review(Account),
+    Review(AccountArg),
     /// Import members from a file, all or nothing
     #[command(
         after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines."
     )]
     Import {
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         /// CSV or JSON lines
         file: PathBuf,
         /// The file's format, if its name does not end in `.csv` or `.jsonl`
@@ -125,7 +125,7 @@ pub(super) enum MemberCommand {
         #[arg(value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         /// CSV or JSON lines
         #[arg(long, default_value = "csv", conflicts_with = "member")]
         format: Format,
@@ -144,8 +144,8 @@ fn orders() -> PossibleValuesParser {
     PossibleValuesParser::new(forward.flat_map(|order| [format!("-{order}"), order]))
 }
 
-pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         MemberCommand::List { account, search, role, status, sort } => {
             let role = role.map(|role| role::named(&remote, role)).transpose()?;
@@ -165,7 +165,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
         MemberCommand::Edit { who, person } => {
             let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
-            let after = edit::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
+            let after = edit_args::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
             output::answer(global, &after, show)
         }
         MemberCommand::Suspend(who) => change(global, &remote, &who, "POST", "/suspend"),
@@ -190,7 +190,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
         MemberCommand::Erase { id, account, yes } => erase(global, &remote, (&id, &account), &yes),
         MemberCommand::Review(account) => review(global, &remote, &account),
         MemberCommand::Export { member: Some(member), account, output, .. } => {
-            let who = Who { member, account };
+            let who = MemberSelector { member, account };
             let member = find(&remote, &who)?;
             received(&remote, path_of(&who, &member, "/data"), output)
         }
@@ -202,7 +202,11 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> Outcome {
     }
 }
 
-fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -> Outcome {
+fn list(
+    global: &Global,
+    remote: &SidecarClient,
+    parameters: &[(&str, Option<&str>)],
+) -> CommandResult {
     let mut list = List::new(global.json, &COLUMNS);
     remote.long_pages("/api/v1/members", parameters, |member| {
         list.add(&member, |member| COLUMNS.map(|name| text(member, name)).to_vec())
@@ -215,21 +219,25 @@ fn list(global: &Global, remote: &Remote, parameters: &[(&str, Option<&str>)]) -
 const CALLS: [&str; 3] = ["import", "export", "review"];
 
 /// The member of an account by id or address.
-pub(super) fn named(remote: &Remote, member: String, account: &Account) -> Result<Json, Stop> {
-    find(remote, &Who { member, account: account.clone() })
+pub(super) fn named(
+    remote: &SidecarClient,
+    member: String,
+    account: &AccountArg,
+) -> Result<Json, CommandError> {
+    find(remote, &MemberSelector { member, account: account.clone() })
 }
 
 /// By id, else by address. An id may look like an address, even like another member's.
-fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
+fn find(remote: &SidecarClient, who: &MemberSelector) -> Result<Json, CommandError> {
     let account = who.account.parameter();
     let name = who.member.as_str();
     if CALLS.contains(&name) {
-        return Err(Stop::failure(format!(
+        return Err(CommandError::failure(format!(
             "`{name}` cannot be named by its id here: give the member's address"
         )));
     }
     let path = who.account.path(&format!("/api/v1/members/{}", encoded(name)));
-    let by_id = remote.json(&Call::new("GET", path));
+    let by_id = remote.json(&ApiCall::new("GET", path));
     let unknown = match by_id {
         Err(stop) if stop.code == "unknown_member" && name.contains('@') => stop,
         Err(stop) if stop.code == "unknown_member" => {
@@ -250,15 +258,19 @@ fn find(remote: &Remote, who: &Who) -> Result<Json, Stop> {
 
 /// Says of an address or an id that is no member's any more when the member was removed, where the
 /// audit log knows.
-fn removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> Option<Stop> {
+fn removed(
+    remote: &SidecarClient,
+    account: (&str, Option<&str>),
+    name: &str,
+) -> Option<CommandError> {
     let Removed { id, at } = last_removed(remote, account, name)?;
     let again = match name.contains('@') {
         true => "to let this person in again, use `kwic-team invite send`".to_owned(),
         false => format!("`kwic-team audit list --member {id}` shows what is known"),
     };
     let name = output::shown(name);
-    let stop = Stop::failure(format!("`{name}` was removed at {at}: {again}"));
-    Some(Stop { code: "unknown_member".to_owned(), ..stop })
+    let stop = CommandError::failure(format!("`{name}` was removed at {at}: {again}"));
+    Some(CommandError { code: "unknown_member".to_owned(), ..stop })
 }
 
 /// A member who was removed, and when.
@@ -268,7 +280,11 @@ struct Removed {
 }
 
 /// Who had an address or an id, and was removed last; `None` also where that was erased.
-fn last_removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> Option<Removed> {
+fn last_removed(
+    remote: &SidecarClient,
+    account: (&str, Option<&str>),
+    name: &str,
+) -> Option<Removed> {
     let event = ("event", Some(AuditEvent::UserDeleted.as_str()));
     let email = Email::parse(name).ok();
     let id = email.is_none().then_some(name);
@@ -291,7 +307,11 @@ fn last_removed(remote: &Remote, account: (&str, Option<&str>), name: &str) -> O
 }
 
 /// If an address is not a member's but invited, says so.
-fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Option<Stop> {
+fn invited(
+    remote: &SidecarClient,
+    account: (&str, Option<&str>),
+    address: &str,
+) -> Option<CommandError> {
     let email = Email::parse(address).ok()?;
     let mut waits = false;
     let parameters = [account, ("state", Some("pending")), ("search", Some(email.key()))];
@@ -303,10 +323,10 @@ fn invited(remote: &Remote, account: (&str, Option<&str>), address: &str) -> Opt
     let message = format!(
         "`{address}` is invited and has not joined yet: `kwic-team invite link {address}` prints the link to join, `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` cancels it"
     );
-    (asked.is_ok() && waits).then(|| Stop::failure(message))
+    (asked.is_ok() && waits).then(|| CommandError::failure(message))
 }
 
-fn show(member: &Json) -> Result<(), Stop> {
+fn show(member: &Json) -> Result<(), CommandError> {
     output::fields(
         member,
         &[
@@ -326,19 +346,19 @@ fn show(member: &Json) -> Result<(), Stop> {
     )
 }
 
-fn path_of(who: &Who, member: &Json, verb: &str) -> String {
+fn path_of(who: &MemberSelector, member: &Json, verb: &str) -> String {
     who.account.path(&format!("/api/v1/members/{}{verb}", encoded(&text(member, "id"))))
 }
 
 fn change(
     global: &Global,
-    remote: &Remote,
-    who: &Who,
+    remote: &SidecarClient,
+    who: &MemberSelector,
     method: &'static str,
     verb: &str,
-) -> Outcome {
+) -> CommandResult {
     let member = find(remote, who)?;
-    let after = remote.json(&Call::new(method, path_of(who, &member, verb)))?;
+    let after = remote.json(&ApiCall::new(method, path_of(who, &member, verb)))?;
     output::answer(global, &after, |after| {
         output::say(&format!(
             "{} is {}, at revision {}",
@@ -349,9 +369,9 @@ fn change(
     })
 }
 
-fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
+fn end_sessions(global: &Global, remote: &SidecarClient, who: &MemberSelector) -> CommandResult {
     let member = find(remote, who)?;
-    let ended = remote.json(&Call::new("POST", path_of(who, &member, "/end-sessions")))?;
+    let ended = remote.json(&ApiCall::new("POST", path_of(who, &member, "/end-sessions")))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
             "{} is signed out everywhere, at revision {}: {} ended",
@@ -362,12 +382,12 @@ fn end_sessions(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     })
 }
 
-fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
+fn reset_two_step(global: &Global, remote: &SidecarClient, who: &MemberSelector) -> CommandResult {
     let member = find(remote, who)?;
     // A member would have to present a second factor here.
-    let shown = edit::object([]);
+    let shown = edit_args::object([]);
     let path = path_of(who, &member, "/reset-two-step");
-    let ended = remote.json(&Call::new("POST", path).body(&shown))?;
+    let ended = remote.json(&ApiCall::new("POST", path).body(&shown))?;
     output::answer(global, &ended, |ended| {
         output::say(&format!(
             "the two-step verification of {} was reset, at revision {}: {} ended; the password stays the same",
@@ -378,14 +398,14 @@ fn reset_two_step(global: &Global, remote: &Remote, who: &Who) -> Outcome {
     })
 }
 
-fn reset_password(global: &Global, remote: &Remote, who: &Who) -> Outcome {
+fn reset_password(global: &Global, remote: &SidecarClient, who: &MemberSelector) -> CommandResult {
     let member = find(remote, who)?;
-    let reset = remote.json(&Call::new("POST", path_of(who, &member, "/reset-password")))?;
+    let reset = remote.json(&ApiCall::new("POST", path_of(who, &member, "/reset-password")))?;
     output::answer(global, &reset, |reset| print_reset(&output::person(&member), reset))
 }
 
 /// How to set a new password: with the printed link, else with the one in the mail.
-pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
+pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), CommandError> {
     let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
     if text(reset, "link").is_empty() {
         output::say(&format!(
@@ -399,11 +419,16 @@ pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), Stop> {
     output::link(reset)
 }
 
-fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
+fn remove(
+    global: &Global,
+    remote: &SidecarClient,
+    who: &MemberSelector,
+    yes: &ConfirmArg,
+) -> CommandResult {
     let member = find(remote, who)?;
     let name = output::person(&member);
     yes.or_ask(&format!("remove {name} for good?"))?;
-    let receipt = remote.json(&Call::new("DELETE", path_of(who, &member, "")))?;
+    let receipt = remote.json(&ApiCall::new("DELETE", path_of(who, &member, "")))?;
     output::answer(global, &receipt, |receipt| {
         output::say(&format!(
             "{name} is removed, at revision {}: {} ended, {} revoked, {} cancelled",
@@ -415,13 +440,18 @@ fn remove(global: &Global, remote: &Remote, who: &Who, yes: &Yes) -> Outcome {
     })
 }
 
-fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes: &Yes) -> Outcome {
+fn erase(
+    global: &Global,
+    remote: &SidecarClient,
+    (id, account): (&str, &AccountArg),
+    yes: &ConfirmArg,
+) -> CommandResult {
     if id.contains('@') {
         return Err(takes_id(remote, account, id));
     }
     yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
-    let erased = remote.json(&Call::new("POST", path)).map_err(|mut stop| {
+    let erased = remote.json(&ApiCall::new("POST", path)).map_err(|mut stop| {
         if stop.code == "unknown_member" {
             stop.message = format!(
                 "no member `{id}` was ever removed from this account: `kwic-team audit list --event user_deleted` shows the ids"
@@ -448,10 +478,10 @@ fn erase(global: &Global, remote: &Remote, (id, account): (&str, &Account), yes:
 /// # Errors
 /// A failure, where that is nobody.
 pub(super) fn id_by_address(
-    remote: &Remote,
+    remote: &SidecarClient,
     account: (&str, Option<&str>),
     address: &str,
-) -> Result<String, Stop> {
+) -> Result<String, CommandError> {
     let mut id = None;
     remote.pages("/api/v1/members", &[account, ("email", Some(address))], |member| {
         id = Some(text(&member, "id"));
@@ -460,23 +490,27 @@ pub(super) fn id_by_address(
     let id = id.or_else(|| last_removed(remote, account, address).map(|removed| removed.id));
     id.ok_or_else(|| {
         let shown = output::shown(address);
-        Stop::failure(format!(
+        CommandError::failure(format!(
             "no member has or had the address `{shown}`: `kwic-team member list` shows who there is, and an id is taken, too"
         ))
     })
 }
 
 /// What is known of an address that is no member's: that it is invited, or was removed.
-pub(super) fn known_of(remote: &Remote, account: &Account, address: &str) -> Option<Stop> {
+pub(super) fn known_of(
+    remote: &SidecarClient,
+    account: &AccountArg,
+    address: &str,
+) -> Option<CommandError> {
     let account = account.parameter();
     invited(remote, account, address).or_else(|| removed(remote, account, address))
 }
 
 /// The refusal of an address, which may have been that of several members.
-fn takes_id(remote: &Remote, account: &Account, address: &str) -> Stop {
+fn takes_id(remote: &SidecarClient, account: &AccountArg, address: &str) -> CommandError {
     let shown = output::shown(address);
     let what = "erase takes the id of a removed member, not the address";
-    Stop::usage(match last_removed(remote, account.parameter(), address) {
+    CommandError::usage(match last_removed(remote, account.parameter(), address) {
         Some(Removed { id, at }) => {
             format!("{what}: `{shown}` was the address of `{id}`, removed at {at}")
         }
@@ -487,7 +521,7 @@ fn takes_id(remote: &Remote, account: &Account, address: &str) -> Stop {
 /// The maximum number of members in a line of a finding.
 const NAMED_MAX: usize = 5;
 
-fn review(global: &Global, remote: &Remote, account: &Account) -> Outcome {
+fn review(global: &Global, remote: &SidecarClient, account: &AccountArg) -> CommandResult {
     let mut list = List::new(global.json, &["severity", "finding", "members"]);
     let mut found = false;
     remote.pages("/api/v1/members/review", &[account.parameter()], |finding| {
@@ -518,7 +552,7 @@ fn concerned(finding: &Json) -> String {
 }
 
 /// Downloads a file.
-fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
+fn received(remote: &SidecarClient, path: String, output: Option<PathBuf>) -> CommandResult {
     let Some(output) = output else {
         remote.download(path, output::bytes)?;
         return Ok(Exit::Ok);
@@ -528,11 +562,11 @@ fn received(remote: &Remote, path: String, output: Option<PathBuf>) -> Outcome {
     let received = remote.download(path, |piece| {
         let written = opened(&mut file, &output).and_then(|file| file.write_all(piece));
         written.map_err(|fault| {
-            Stop::failure(format!("`{}` cannot be written: {fault}", output.display()))
+            CommandError::failure(format!("`{}` cannot be written: {fault}", output.display()))
         })
     });
     match received {
-        Err(stop) if file.is_some() => Err(Stop::failure(format!(
+        Err(stop) if file.is_some() => Err(CommandError::failure(format!(
             "{}\n`{}` is incomplete: do not use it",
             stop.message,
             output.display()

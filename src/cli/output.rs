@@ -9,31 +9,31 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use serde_json::Value as Json;
 
-use super::{Exit, Global, Outcome, Stop};
-use crate::domain::counted;
+use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::member::full_name;
+use crate::domain::plural;
 
 /// Prints text on standard output, with control characters except line ends and tabs escaped.
-pub(super) fn print(text: &str) -> Result<(), Stop> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     bytes(harmless(text).as_bytes())
 }
 
 /// Prints bytes on standard output.
-pub(super) fn bytes(bytes: &[u8]) -> Result<(), Stop> {
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|fault| match fault.kind() {
-        ErrorKind::BrokenPipe => Stop::reader_left(),
-        _ => Stop::failure(format!("standard output cannot be written: {fault}")),
+        ErrorKind::BrokenPipe => CommandError::reader_left(),
+        _ => CommandError::failure(format!("standard output cannot be written: {fault}")),
     })
 }
 
 /// Prints a line on standard output.
-pub(super) fn line(text: &str) -> Result<(), Stop> {
+pub(super) fn line(text: &str) -> Result<(), CommandError> {
     print(&format!("{text}\n"))
 }
 
 /// Prints a sentence on standard output, on one line.
-pub(super) fn say(sentence: &str) -> Result<(), Stop> {
+pub(super) fn say(sentence: &str) -> Result<(), CommandError> {
     line(&shown(sentence))
 }
 
@@ -41,8 +41,8 @@ pub(super) fn say(sentence: &str) -> Result<(), Stop> {
 pub(super) fn answer(
     global: &Global,
     answer: &Json,
-    print: impl FnOnce(&Json) -> Result<(), Stop>,
-) -> Outcome {
+    print: impl FnOnce(&Json) -> Result<(), CommandError>,
+) -> CommandResult {
     match global.json {
         true => line(&answer.to_string())?,
         false => print(answer)?,
@@ -51,7 +51,7 @@ pub(super) fn answer(
 }
 
 /// Prints the link of a response on its own line, if it has one.
-pub(super) fn link(answer: &Json) -> Result<(), Stop> {
+pub(super) fn link(answer: &Json) -> Result<(), CommandError> {
     match text(answer, "link") {
         link if link.is_empty() => Ok(()),
         link => say(&link),
@@ -59,8 +59,8 @@ pub(super) fn link(answer: &Json) -> Result<(), Stop> {
 }
 
 /// Prints a line whose reader may have left: for commands whose exit code is the result.
-pub(super) fn verdict(text: &str) -> Result<(), Stop> {
-    line(text).or_else(Stop::unless_reader_left)
+pub(super) fn verdict(text: &str) -> Result<(), CommandError> {
+    line(text).or_else(CommandError::unless_reader_left)
 }
 
 /// Prints a message on standard error, with control characters except line ends and tabs escaped.
@@ -92,7 +92,7 @@ impl<'h> List<'h> {
         &mut self,
         item: &Json,
         row: impl FnOnce(&Json) -> Vec<String>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), CommandError> {
         if self.json {
             return line(&item.to_string());
         }
@@ -103,7 +103,7 @@ impl<'h> List<'h> {
         Ok(())
     }
 
-    pub(super) fn end(self) -> Result<(), Stop> {
+    pub(super) fn end(self) -> Result<(), CommandError> {
         if self.json || !self.terminal {
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl<'h> List<'h> {
 }
 
 /// Prints rows: aligned under a header on a terminal, else tab-separated without one.
-pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Stop> {
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), CommandError> {
     if is_terminal() {
         return print(&aligned(head, rows));
     }
@@ -173,7 +173,7 @@ pub(super) fn person(json: &Json) -> String {
 
 /// A number in a document, with its noun.
 pub(super) fn count(document: &Json, name: &str, one: &str, more: &str) -> String {
-    counted(document.get(name).and_then(Json::as_u64).unwrap_or(0), one, more)
+    plural(document.get(name).and_then(Json::as_u64).unwrap_or(0), one, more)
 }
 
 /// A field of a JSON object as text; empty if absent.
@@ -186,7 +186,7 @@ pub(super) fn text(json: &Json, name: &str) -> String {
 }
 
 /// The present fields of a JSON object, one on each line.
-pub(super) fn fields(json: &Json, names: &[&str]) -> Result<(), Stop> {
+pub(super) fn fields(json: &Json, names: &[&str]) -> Result<(), CommandError> {
     let there = names.iter().filter(|name| json.get(name).is_some());
     let rows: Vec<[String; 2]> =
         there.map(|name| [(*name).to_owned(), shown(&text(json, name))]).collect();

@@ -9,18 +9,18 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
 use super::output::{self, text};
-use super::remote::{Call, Remote};
 use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::serve::configured;
-use super::{Exit, Global, Outcome, Stop};
+use super::sidecar_client::{ApiCall, SidecarClient};
+use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::printable::printable;
-use crate::domain::{PolicyFiles, counted};
+use crate::domain::{PolicyFiles, plural};
 use crate::engine::{self, Snapshot};
 use crate::gate;
 use crate::policy_folder;
 
 #[derive(Args, Debug)]
-pub(super) struct Folder {
+pub(super) struct FolderArgs {
     /// The policy folder; by default the one of the configuration, else the built-in policies
     dir: Option<PathBuf>,
 }
@@ -35,17 +35,17 @@ pub(super) enum PolicyCommand {
     },
     /// Check a folder as a reload would; exits 3 and lists every fault if it is refused
     #[command(after_help = "Example: kwic-team policy check policies")]
-    Check(Folder),
+    Check(FolderArgs),
     /// Run a folder's own tests
     #[command(after_help = "Example: kwic-team policy test policies")]
-    Test(Folder),
+    Test(FolderArgs),
     /// Print which role may do what, or who gains and loses against another folder
     #[command(
         after_help = "Example: kwic-team policy matrix policies\n         kwic-team policy matrix new-policies --before policies"
     )]
     Matrix {
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
         /// Show who gains and loses compared with this folder
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
@@ -64,10 +64,10 @@ pub(super) enum PolicyCommand {
     Reload,
 }
 
-pub(super) fn run(global: &Global, command: PolicyCommand) -> Outcome {
+pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
     match command {
         PolicyCommand::Init { dir } => {
-            policy_folder::write_new(&dir, &policy_folder::shipped())?;
+            policy_folder::write_new(&dir, &policy_folder::embedded_policies())?;
             let folder = dir.display().to_string();
             output::answer(global, &json!({"folder": folder}), |_| {
                 output::line(&format!("the shipped policies are in `{folder}`"))
@@ -83,25 +83,25 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> Outcome {
     }
 }
 
-pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, Stop> {
+pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, CommandError> {
     Ok(match dir {
         Some(dir) => policy_folder::read(dir)?,
-        None => policy_folder::shipped(),
+        None => policy_folder::embedded_policies(),
     })
 }
 
 /// Loads a folder.
-pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, Stop> {
+pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
     gate(&files(dir)?)
 }
 
-pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, Stop> {
+pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, CommandError> {
     Ok(gate::load(files, &[])?)
 }
 
 /// The chosen folder: by default the one of the configuration, else the built-in policies. Prints
 /// which one, if none was named.
-fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
+fn chosen(global: &Global, folder: FolderArgs) -> Result<Option<PathBuf>, CommandError> {
     if folder.dir.is_some() {
         return Ok(folder.dir);
     }
@@ -121,9 +121,9 @@ fn chosen(global: &Global, folder: Folder) -> Result<Option<PathBuf>, Stop> {
 /// Checks a folder. A refusal is a result, also as JSON.
 fn judged(
     global: &Global,
-    folder: Folder,
-    judge: impl FnOnce(&Global, &Snapshot) -> Result<Map<String, Json>, Stop>,
-) -> Outcome {
+    folder: FolderArgs,
+    judge: impl FnOnce(&Global, &Snapshot) -> Result<Map<String, Json>, CommandError>,
+) -> CommandResult {
     let dir = chosen(global, folder)?;
     let name = dir.as_ref().map(|dir| dir.display().to_string());
     match load(dir.as_deref()) {
@@ -161,17 +161,17 @@ fn faults(text: &str) -> Vec<String> {
     faults
 }
 
-fn test(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop> {
+fn test(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, CommandError> {
     let count = snapshot.test_count();
     match count {
         _ if global.json => {}
         0 => output::line("the folder has no tests: write cases into `tests/*.json`")?,
-        _ => output::line(&format!("{} passed", counted(count, "test", "tests")))?,
+        _ => output::line(&format!("{} passed", plural(count, "test", "tests")))?,
     }
     Ok(Map::from_iter([("tests".to_owned(), json!(count))]))
 }
 
-fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop> {
+fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, CommandError> {
     let administering = snapshot.administering();
     let administering: Vec<&str> = administering.iter().map(|role| role.as_str()).collect();
     if global.json {
@@ -190,16 +190,16 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Stop
     }
     output::line(&format!(
         "the folder is in order: {}, {}, {}, {} passed; administering: {}",
-        counted(snapshot.policy_count(), "policy", "policies"),
-        counted(snapshot.roles().len(), "role", "roles"),
-        counted(snapshot.guard_count(), "guard", "guards"),
-        counted(snapshot.test_count(), "test", "tests"),
+        plural(snapshot.policy_count(), "policy", "policies"),
+        plural(snapshot.roles().len(), "role", "roles"),
+        plural(snapshot.guard_count(), "guard", "guards"),
+        plural(snapshot.test_count(), "test", "tests"),
         if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
     ))?;
     Ok(Map::new())
 }
 
-fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outcome {
+fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> CommandResult {
     let snapshot = load(dir)?;
     if let Some(before) = before {
         let changes = snapshot.changes_since(&load(Some(&before))?);
@@ -233,7 +233,7 @@ fn matrix(global: &Global, dir: Option<&Path>, before: Option<PathBuf>) -> Outco
 
 /// Formats every policy file if all of them can be parsed; else names those that cannot and writes
 /// nothing.
-fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
+fn format_all(global: &Global, dir: &Path, check: bool) -> CommandResult {
     let mut changed = Vec::new();
     let mut faults = Vec::new();
     let read = files(Some(dir))?;
@@ -251,13 +251,13 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
         }
     }
     if !faults.is_empty() {
-        return Err(Stop::new(Exit::PoliciesRefused, faults.join("\n")));
+        return Err(CommandError::new(Exit::PoliciesRefused, faults.join("\n")));
     }
     for (path, formatted) in &changed {
         let place = dir.join(path);
         if !check {
             fs::write(&place, formatted).map_err(|fault| {
-                Stop::failure(format!("`{}` cannot be written: {fault}", place.display()))
+                CommandError::failure(format!("`{}` cannot be written: {fault}", place.display()))
             })?;
         }
         if !global.json {
@@ -273,8 +273,9 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> Outcome {
     Ok(if check && !changed.is_empty() { Exit::Failure } else { Exit::Ok })
 }
 
-fn reload(global: &Global) -> Outcome {
-    let report = Remote::of(global)?.json(&Call::new("POST", "/api/v1/policies/reload"))?;
+fn reload(global: &Global) -> CommandResult {
+    let report =
+        SidecarClient::of(global)?.json(&ApiCall::new("POST", "/api/v1/policies/reload"))?;
     if global.json {
         output::line(&report.to_string())?;
         return Ok(Exit::Ok);

@@ -5,10 +5,10 @@
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::account_flag::Account;
-use super::remote::{Call, Remote};
+use super::account_flag::AccountArg;
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::filled;
-use super::{Global, Outcome, edit, member, output};
+use super::{CommandResult, Global, edit_args, member, output};
 
 #[derive(Args, Debug)]
 pub(super) struct RecoverArgs {
@@ -16,15 +16,15 @@ pub(super) struct RecoverArgs {
     #[arg(value_parser = filled)]
     email: String,
     #[command(flatten)]
-    account: Account,
+    account: AccountArg,
 }
 
-pub(super) fn run(global: &Global, args: &RecoverArgs) -> Outcome {
+pub(super) fn run(global: &Global, args: &RecoverArgs) -> CommandResult {
     let (account, slug) = args.account.parameter();
     let email = args.email.as_str();
-    let body = edit::object([(account, slug.map(Json::from)), ("email", Some(email.into()))]);
-    let remote = Remote::of(global)?;
-    let reset = remote.json(&Call::new("POST", "/api/v1/recover").body(&body));
+    let body = edit_args::object([(account, slug.map(Json::from)), ("email", Some(email.into()))]);
+    let remote = SidecarClient::of(global)?;
+    let reset = remote.json(&ApiCall::new("POST", "/api/v1/recover").body(&body));
     let reset = reset.map_err(|stop| match stop.code.as_str() {
         "unknown_member" => member::known_of(&remote, &args.account, email).unwrap_or(stop),
         _ => stop,

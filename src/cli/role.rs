@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::values::filled;
-use super::{Exit, Global, Outcome, Stop};
+use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::RoleId;
-use crate::flows::roles::Titles;
+use crate::services::roles::RoleTitles;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RoleCommand {
@@ -40,8 +40,8 @@ pub(super) enum RoleCommand {
     },
 }
 
-pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: RoleCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         RoleCommand::List => {
             let mut list = List::new(global.json, &["role", "title", "best for"]);
@@ -53,7 +53,7 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
         }
         RoleCommand::Show { role } => {
             let path = format!("/api/v1/roles/{}", encoded(&named(&remote, role)?));
-            let role = remote.json(&Call::new("GET", path)).map_err(as_mistyped)?;
+            let role = remote.json(&ApiCall::new("GET", path)).map_err(as_mistyped)?;
             if global.json {
                 output::line(&role.to_string())?;
             } else {
@@ -65,13 +65,13 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
         }
         RoleCommand::Compare { roles } => {
             let roles = roles.into_iter().map(|role| named(&remote, role));
-            let roles = roles.collect::<Result<Vec<_>, Stop>>()?;
-            let matrix = remote.json(&Call::new("GET", "/api/v1/roles/compare"))?;
+            let roles = roles.collect::<Result<Vec<_>, CommandError>>()?;
+            let matrix = remote.json(&ApiCall::new("GET", "/api/v1/roles/compare"))?;
             print_matrix(global.json, &Matrix::of(&matrix).only(&roles)?)?;
         }
         RoleCommand::Suggest { actions } => {
             let body = json!({"actions": actions});
-            let call = Call::new("POST", "/api/v1/roles/suggest").body(&body);
+            let call = ApiCall::new("POST", "/api/v1/roles/suggest").body(&body);
             return suggest(global, &remote.json(&call)?);
         }
     }
@@ -83,40 +83,40 @@ pub(super) fn run(global: &Global, command: RoleCommand) -> Outcome {
 ///
 /// # Errors
 /// A usage error that names the roles there are.
-pub(super) fn named(remote: &Remote, role: String) -> Result<String, Stop> {
+pub(super) fn named(remote: &SidecarClient, role: String) -> Result<String, CommandError> {
     if RoleId::parse(&role).is_ok() {
         return Ok(role);
     }
     let found = titles(remote)?.find(&role);
-    found.map(|id| id.to_string()).map_err(|fault| Stop::usage(fault.public))
+    found.map(|id| id.to_string()).map_err(|fault| CommandError::usage(fault.public))
 }
 
 /// The roles of the sidecar, each with its title.
-pub(super) fn titles(remote: &Remote) -> Result<Titles, Stop> {
+pub(super) fn titles(remote: &SidecarClient) -> Result<RoleTitles, CommandError> {
     let mut roles = Vec::new();
     remote.pages("/api/v1/roles", &[], |role| {
         let id = RoleId::parse(&text(&role, "id")).ok();
         roles.extend(id.map(|id| (id, text(&role, "title"))));
         Ok(())
     })?;
-    Ok(Titles::new(roles))
+    Ok(RoleTitles::new(roles))
 }
 
 /// A role that there is not stands on the command line, whatever the call says.
-fn as_mistyped(stop: Stop) -> Stop {
+fn as_mistyped(stop: CommandError) -> CommandError {
     match stop.code.as_str() {
-        "unknown_role" => Stop { exit: Exit::Usage, ..stop },
+        "unknown_role" => CommandError { exit: Exit::Usage, ..stop },
         _ => stop,
     }
 }
 
-fn suggest(global: &Global, suggestion: &Json) -> Outcome {
+fn suggest(global: &Global, suggestion: &Json) -> CommandResult {
     let role = suggestion.get("role").filter(|role| !role.is_null());
     let reason = text(suggestion, "reason");
     if global.json {
-        output::line(&suggestion.to_string()).or_else(Stop::unless_reader_left)?;
+        output::line(&suggestion.to_string()).or_else(CommandError::unless_reader_left)?;
     }
-    let Some(role) = role else { return Err(Stop::failure(output::shown(&reason))) };
+    let Some(role) = role else { return Err(CommandError::failure(output::shown(&reason))) };
     if !global.json {
         let listed = |name: &str| match strings(suggestion, name) {
             texts if texts.is_empty() => "none".to_owned(),
@@ -170,17 +170,17 @@ impl Matrix {
     }
 
     /// The columns of these roles, in the given order; all by default.
-    fn only(self, wanted: &[String]) -> Result<Self, Stop> {
+    fn only(self, wanted: &[String]) -> Result<Self, CommandError> {
         if wanted.is_empty() {
             return Ok(self);
         }
         let column = |role: &String| {
             self.roles.iter().position(|known| known == role).ok_or_else(|| {
                 let known = self.roles.join("`, `");
-                Stop::usage(format!("there is no role `{role}`: use one of `{known}`"))
+                CommandError::usage(format!("there is no role `{role}`: use one of `{known}`"))
             })
         };
-        let columns = wanted.iter().map(column).collect::<Result<Vec<usize>, Stop>>()?;
+        let columns = wanted.iter().map(column).collect::<Result<Vec<usize>, CommandError>>()?;
         let cut = |row: MatrixRow| {
             let cells: Vec<String> =
                 columns.iter().filter_map(|&at| row.cells.get(at).cloned()).collect();
@@ -193,10 +193,11 @@ impl Matrix {
 }
 
 /// Prints a matrix: `yes`, `-` or `depends` in each cell, and on which policies.
-pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), Stop> {
+pub(super) fn print_matrix(json: bool, matrix: &Matrix) -> Result<(), CommandError> {
     if json {
-        let document = serde_json::to_string(matrix)
-            .map_err(|fault| Stop::failure(format!("the matrix cannot be written: {fault}")))?;
+        let document = serde_json::to_string(matrix).map_err(|fault| {
+            CommandError::failure(format!("the matrix cannot be written: {fault}"))
+        })?;
         return output::line(&document);
     }
     let word = |cell: &String| match cell.as_str() {

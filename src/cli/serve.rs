@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, Outcome, Stop, output};
+use super::{CommandError, CommandResult, Global, output};
 use crate::background;
 use crate::cli::Exit;
 use crate::config::{self, Config};
@@ -25,7 +25,7 @@ pub(super) struct ServeArgs {
     check: bool,
 }
 
-pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
+pub(super) fn run(global: &Global, args: &ServeArgs) -> CommandResult {
     // A demonstration leaves no files, unless a folder is named.
     let passing = args.demo && !args.check && !global.data_is_named;
     let data = if passing { passing_folder()? } else { global.data.clone() };
@@ -36,7 +36,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     ended
 }
 
-fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome {
+fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> CommandResult {
     let config = configured(global, data)?;
     if args.check {
         let found = serve::check(&config)?;
@@ -45,7 +45,7 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
         });
     }
     let runtime = background::management()
-        .map_err(|fault| Stop::failure(format!("cannot start: {fault}")))?;
+        .map_err(|fault| CommandError::failure(format!("cannot start: {fault}")))?;
     let served = runtime.block_on(serve::run(config, args.demo));
     // What still runs in the background has nothing more to report.
     runtime.shutdown_background();
@@ -55,17 +55,19 @@ fn checked_or_served(global: &Global, args: &ServeArgs, data: &Path) -> Outcome 
 
 /// A new temporary folder. An existing one may be somebody else's link to a folder whose
 /// permissions would then be changed.
-fn passing_folder() -> Result<PathBuf, Stop> {
+fn passing_folder() -> Result<PathBuf, CommandError> {
     let folder = std::env::temp_dir().join(format!("kwic-team-demo-{}", std::process::id()));
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|fault| {
         let place = folder.display();
-        Stop::failure(format!("`{place}` cannot be made: {fault}; name a folder with --data"))
+        CommandError::failure(format!(
+            "`{place}` cannot be made: {fault}; name a folder with --data"
+        ))
     })?;
     Ok(folder)
 }
 
 /// The configuration; by default `kwic-team.toml` in this folder.
-pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
+pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, CommandError> {
     let here = PathBuf::from("kwic-team.toml");
     let file = global.config.clone().or_else(|| here.exists().then_some(here));
     let data = data.to_owned();
@@ -74,6 +76,6 @@ pub(super) fn configured(global: &Global, data: &Path) -> Result<Config, Stop> {
     let load = move || Config::load(file.as_deref(), data, config::environment());
     global.wait_limit.read(&place, load)?.map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Stop::failure(lines.join("\n"))
+        CommandError::failure(lines.join("\n"))
     })
 }

@@ -5,12 +5,12 @@
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::account_flag::Account;
-use super::ask::Yes;
+use super::account_flag::AccountArg;
+use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
-use super::remote::{Call, Remote, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::values::{filled, token_days};
-use super::{Exit, Global, Outcome, Stop, member, role};
+use super::{CommandError, CommandResult, Exit, Global, member, role};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -32,7 +32,7 @@ pub(super) enum TokenCommand {
         #[arg(long, value_parser = token_days)]
         days: u64,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
     },
     /// List API tokens
     #[command(after_help = "Example: kwic-team token list")]
@@ -41,7 +41,7 @@ pub(super) enum TokenCommand {
         #[arg(long, value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
     },
     /// Revoke an API token: it stops working
     #[command(after_help = "Example: kwic-team token revoke TOKEN_ID --yes")]
@@ -50,20 +50,20 @@ pub(super) enum TokenCommand {
         #[arg(value_name = "TOKEN", value_parser = filled)]
         token: String,
         #[command(flatten)]
-        account: Account,
+        account: AccountArg,
         #[command(flatten)]
-        yes: Yes,
+        yes: ConfirmArg,
     },
 }
 
-pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
-    let remote = Remote::of(global)?;
+pub(super) fn run(global: &Global, command: TokenCommand) -> CommandResult {
+    let remote = SidecarClient::of(global)?;
     match command {
         TokenCommand::Create { name, member, role, days, account } => {
             let role = role::named(&remote, role)?;
             let maker = text(&member::named(&remote, member, &account)?, "id");
             let body = json!({"name": name, "member": maker, "role": role, "expires_days": days});
-            let call = Call::new("POST", account.path("/api/v1/tokens"));
+            let call = ApiCall::new("POST", account.path("/api/v1/tokens"));
             let made = remote.json(&call.body(&body))?;
             output::answer(global, &made, |made| {
                 output::say(&format!(
@@ -82,7 +82,7 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
             let id = id_of(&remote, token, &account)?;
             yes.or_ask(&format!("revoke the API token `{id}` for good?"))?;
             let path = account.path(&format!("/api/v1/tokens/{}", encoded(&id)));
-            let revoked = remote.json(&Call::new("DELETE", path))?;
+            let revoked = remote.json(&ApiCall::new("DELETE", path))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
                     "{} is revoked and no longer works, at revision {}",
@@ -95,7 +95,11 @@ pub(super) fn run(global: &Global, command: TokenCommand) -> Outcome {
 }
 
 /// The id of a token, by id or by name.
-fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, Stop> {
+fn id_of(
+    remote: &SidecarClient,
+    token: String,
+    account: &AccountArg,
+) -> Result<String, CommandError> {
     let mut named = Vec::new();
     let mut is_id = false;
     remote.long_pages("/api/v1/tokens", &[account.parameter()], |found| {
@@ -108,7 +112,7 @@ fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, St
     })?;
     match named.as_slice() {
         [id] if !is_id => Ok(id.clone()),
-        [_, _, ..] if !is_id => Err(Stop::failure(format!(
+        [_, _, ..] if !is_id => Err(CommandError::failure(format!(
             "several tokens are named `{token}`: give the id of one of them: `{}`",
             named.join("`, `")
         ))),
@@ -117,7 +121,12 @@ fn id_of(remote: &Remote, token: String, account: &Account) -> Result<String, St
     }
 }
 
-fn list(global: &Global, remote: &Remote, member: Option<String>, account: &Account) -> Outcome {
+fn list(
+    global: &Global,
+    remote: &SidecarClient,
+    member: Option<String>,
+    account: &AccountArg,
+) -> CommandResult {
     let maker = member.map(|member| member::named(remote, member, account)).transpose()?;
     let maker = maker.map(|maker| text(&maker, "id"));
     let parameters = [account.parameter(), ("member", maker.as_deref())];

@@ -16,7 +16,7 @@ pub struct MailServer {
     /// The login, if there is one.
     pub login: Option<Login>,
     /// How the connection is encrypted.
-    pub scheme: Scheme,
+    pub scheme: SmtpSecurity,
 }
 
 /// The login.
@@ -24,18 +24,18 @@ pub struct Login {
     /// The user name.
     pub user: String,
     /// The credential of the login.
-    pub proof: Proof,
+    pub proof: SmtpCredential,
 }
 
 /// The credential of a login. Never printed.
-pub enum Proof {
+pub enum SmtpCredential {
     /// A password.
     Password(String),
     /// An access token (XOAUTH2), which is read for each connection.
     Token(TokenSource),
 }
 
-impl Proof {
+impl SmtpCredential {
     /// The key that names the token; `None` for a password.
     #[must_use]
     pub const fn key(&self) -> Option<&'static str> {
@@ -68,7 +68,7 @@ impl TokenSource {
 
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub enum SmtpSecurity {
     /// `smtps://`: TLS from the first byte (RFC 8314 section 3.3).
     Implicit,
     /// `smtp://` with `tls=required`: STARTTLS is required.
@@ -108,9 +108,9 @@ impl MailServer {
             );
         }
         let scheme = match (implicit, query) {
-            (true, "") => Scheme::Implicit,
-            (false, "tls=required") => Scheme::StartTls,
-            (false, "") => Scheme::Open,
+            (true, "") => SmtpSecurity::Implicit,
+            (false, "tls=required") => SmtpSecurity::StartTls,
+            (false, "") => SmtpSecurity::Open,
             _ => {
                 return Err("takes nothing after `?` but `tls=required`, and only with `smtp://`"
                     .to_owned());
@@ -121,7 +121,7 @@ impl MailServer {
             None => (None, authority),
         };
         let (host, port) = host_and_port(place)?;
-        if scheme == Scheme::Open && !is_loopback(host) {
+        if scheme == SmtpSecurity::Open && !is_loopback(host) {
             return Err(
                 "is plain SMTP to another host, which would expose the password: use `smtps://`, or `smtp://...?tls=required`"
                     .to_owned(),
@@ -137,9 +137,9 @@ impl MailServer {
             (None, None) => None,
         };
         let usual = match scheme {
-            Scheme::Implicit => 465,
-            Scheme::StartTls => 587,
-            Scheme::Open => 25,
+            SmtpSecurity::Implicit => 465,
+            SmtpSecurity::StartTls => 587,
+            SmtpSecurity::Open => 25,
         };
         Ok(Self { host: host.to_owned(), port: port.unwrap_or(usual), login, scheme })
     }
@@ -147,7 +147,7 @@ impl MailServer {
     /// Whether the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
-        self.login.as_ref().is_some_and(|login| matches!(login.proof, Proof::Password(_)))
+        self.login.as_ref().is_some_and(|login| matches!(login.proof, SmtpCredential::Password(_)))
     }
 }
 
@@ -175,19 +175,23 @@ impl Login {
                 .ok_or("has a `%` that two hexadecimal digits must follow: write `%25` for `%`")
         };
         let (user, proof) = match (text.split_once(':'), source) {
-            (None, Some(source)) => (decode(text)?, Proof::Token(source)),
+            (None, Some(source)) => (decode(text)?, SmtpCredential::Token(source)),
             (Some(_), Some(source)) => {
                 let key = source.key();
                 return Err(format!(
                     "has a password, and `{key}` is set: leave the password out, as in `smtps://USER@HOST`, or the key"
                 ));
             }
-            (Some((user, password)), None) => (decode(user)?, Proof::Password(decode(password)?)),
+            (Some((user, password)), None) => {
+                (decode(user)?, SmtpCredential::Password(decode(password)?))
+            }
             (None, None) => {
                 return Err("names a user without a password: write `USER:PASSWORD@`".to_owned());
             }
         };
-        if user.is_empty() || matches!(&proof, Proof::Password(password) if password.is_empty()) {
+        if user.is_empty()
+            || matches!(&proof, SmtpCredential::Password(password) if password.is_empty())
+        {
             return Err("has an empty user or password: write `USER:PASSWORD@`".to_owned());
         }
         if user.contains(char::is_control) {
@@ -249,14 +253,14 @@ mod tests {
     fn an_address_says_where_and_how() {
         let server = parse("smtps://me%40x:p%3Aw%2F%25@mail.example.org").unwrap();
         assert!(server.has_password());
-        let Some(Login { user, proof: Proof::Password(password) }) = server.login else {
+        let Some(Login { user, proof: SmtpCredential::Password(password) }) = server.login else {
             panic!("no password")
         };
         assert_eq!((user.as_str(), password.as_str()), ("me@x", "p:w/%"));
         assert_eq!((server.host.as_str(), server.port), ("mail.example.org", 465));
-        assert_eq!(server.scheme, Scheme::Implicit);
+        assert_eq!(server.scheme, SmtpSecurity::Implicit);
         let server = parse("smtp://mail.example.org?tls=required").unwrap();
-        assert_eq!((server.port, server.scheme), (587, Scheme::StartTls));
+        assert_eq!((server.port, server.scheme), (587, SmtpSecurity::StartTls));
         let server = parse("smtp://[::1]:2525/").unwrap();
         assert_eq!((server.host.as_str(), server.port), ("::1", 2525));
         assert_eq!(parse("smtp://localhost").unwrap().port, 25);
@@ -307,7 +311,7 @@ mod tests {
         assert!(!server.has_password());
         let login = server.login.unwrap();
         assert_eq!(login.user, "me@x");
-        assert!(matches!(login.proof, Proof::Token(TokenSource::File(_))));
+        assert!(matches!(login.proof, SmtpCredential::Token(TokenSource::File(_))));
         assert!(mail("smtps://me@h", false, &["get-token", "a b"]).is_ok());
         for (url, file, command, key) in [
             ("smtps://me@h", true, &["x"][..], "mail.oauth_token_command"),

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::app::App;
-use crate::browser::Outside;
+use crate::browser_security::PublicUrl;
 use crate::domain::Digest;
 use crate::http::{Method, Reply, Request};
 
@@ -90,7 +90,7 @@ pub(super) fn asked(app: &App, request: &Request) -> Option<Reply> {
     if !matches!(request.method, Method::Get | Method::Head) {
         return None;
     }
-    let path = Outside::of(app).below(request.path());
+    let path = PublicUrl::of(app).below(request.path());
     let all = [&*STYLE, &*SCRIPT, &*PASSKEYS, &*ICON];
     let asset = all.into_iter().find(|asset| asset.path == path)?;
     Some(Reply::text(asset.media, asset.body.as_str()).headers(&KEPT))

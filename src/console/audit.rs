@@ -5,28 +5,28 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::device::device;
-use super::people::{People, Piece, somebody};
-use super::place::escaped;
+use super::actors::{ActorNames, SentencePart, somebody};
+use super::current_user::CurrentUser;
+use super::local_path::escaped;
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
 use super::roles::{change, title};
-use super::shell::{Shell, page};
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
+use super::texts as w;
+use super::timestamps::TimeLabel;
+use super::user_agent::device;
 use crate::domain::audit::ChainReport;
 use crate::domain::{AuditEntry, AuditEvent, Failure, MemberId, RoleId};
 use crate::engine::Snapshot;
-use crate::flows::audit;
+use crate::services::audit;
 use crate::store::{AuditFilter, Page};
 
 /// Entries on a page.
 const PAGE: usize = 50;
 
 /// One entry in words.
-struct Told {
-    sentence: Vec<Piece>,
-    when: When,
+struct TimelineEntry {
+    sentence: Vec<SentencePart>,
+    when: TimeLabel,
     /// The changed fields, with their old and new values.
     fields: Vec<(String, Option<String>, Option<String>)>,
     erased: bool,
@@ -35,12 +35,12 @@ struct Told {
 #[derive(Template)]
 #[template(path = "console/templates/audit.html", config = ".askama.toml")]
 struct Timeline<'p> {
-    shell: Shell<'p>,
+    shell: PageLayout<'p>,
     /// As it was typed.
     member: String,
     event: String,
     events: Vec<(&'static str, &'static str)>,
-    entries: Vec<Told>,
+    entries: Vec<TimelineEntry>,
     /// Somebody was asked about: where there is nothing, what was typed may be nobody's.
     nobody: bool,
     chain: Option<ChainReport>,
@@ -55,30 +55,30 @@ impl Timeline<'_> {
     }
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let (member, event) = (call.parameter("member"), call.parameter("event"));
     let before = call.parameter("before").parse().ok();
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == event);
     let target = target(call, &viewer, member.trim()).await?;
     let found = match &target {
-        Target::Nobody => Page { items: Vec::new(), next: None },
-        Target::All => entries(call, &viewer, None, known, before).await?,
-        Target::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
+        AuditTarget::Nobody => Page { items: Vec::new(), next: None },
+        AuditTarget::All => entries(call, &viewer, None, known, before).await?,
+        AuditTarget::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
     };
     let chain = match call.parameter("verify").as_str() {
         "" => None,
         _ => Some(audit::verify(call.app, viewer.caller()).await?),
     };
-    let people = People::of(call.app, &viewer, &found.items).await?;
+    let people = ActorNames::of(call.app, &viewer, &found.items).await?;
     let live = call.app.policies.load_full();
     let told = found.items.iter().map(|entry| told(&people, &live, entry));
     let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
     Ok(page(&Timeline {
-        shell: Shell::inside(call, &viewer, w::AUDIT, "/audit"),
+        shell: PageLayout::inside(call, &viewer, w::AUDIT, "/audit"),
         events: events(),
         entries: told.collect(),
-        nobody: !matches!(target, Target::All),
+        nobody: !matches!(target, AuditTarget::All),
         chain,
         next: found.next.map(|next| format!("{here}&before={next}")),
         here,
@@ -88,29 +88,33 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
 }
 
 /// The member whose entries are shown.
-enum Target {
+enum AuditTarget {
     All,
     Id(String),
     Nobody,
 }
 
 /// By address or name, also of somebody who was removed, or by an id.
-async fn target(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<Target, Failure> {
+async fn target(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    text: &str,
+) -> Result<AuditTarget, Failure> {
     if text.is_empty() {
-        return Ok(Target::All);
+        return Ok(AuditTarget::All);
     }
     if let Some(id) = somebody(call.app, viewer, text).await? {
-        return Ok(Target::Id(id));
+        return Ok(AuditTarget::Id(id));
     }
     Ok(match MemberId::parse(text) {
-        Ok(id) if !text.contains('@') => Target::Id(id.to_string()),
-        _ => Target::Nobody,
+        Ok(id) if !text.contains('@') => AuditTarget::Id(id.to_string()),
+        _ => AuditTarget::Nobody,
     })
 }
 
 async fn entries(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     member: Option<String>,
     event: Option<AuditEvent>,
     before: Option<u64>,
@@ -128,7 +132,7 @@ fn events() -> Vec<(&'static str, &'static str)> {
 }
 
 /// An entry in words.
-fn told(people: &People, live: &Snapshot, entry: &AuditEntry) -> Told {
+fn told(people: &ActorNames, live: &Snapshot, entry: &AuditEntry) -> TimelineEntry {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
     let fields = entry.detail.as_ref().map(|detail| detail.fields.as_slice());
     let fields = fields.unwrap_or_default();
@@ -153,19 +157,19 @@ fn told(people: &People, live: &Snapshot, entry: &AuditEntry) -> Told {
     let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
         Some((w::log_field(name)?, value(name, before), value(name, after)))
     };
-    Told {
+    TimelineEntry {
         sentence: sentence(people, pattern, entry),
-        when: When::exactly(entry.at),
+        when: TimeLabel::exactly(entry.at),
         fields: fields.iter().filter_map(field).collect(),
         erased: entry.detail.is_none(),
     }
 }
 
-fn sentence(people: &People, pattern: &str, entry: &AuditEntry) -> Vec<Piece> {
+fn sentence(people: &ActorNames, pattern: &str, entry: &AuditEntry) -> Vec<SentencePart> {
     let mut pieces = Vec::new();
     let mut rest = pattern;
     while let Some((words, after)) = rest.split_once('{') {
-        pieces.push(Piece::Words(words.to_owned()));
+        pieces.push(SentencePart::Words(words.to_owned()));
         let (place, after) = after.split_once('}').unwrap_or((after, ""));
         pieces.push(if place == "who" {
             people.actor(&entry.actor)
@@ -174,10 +178,11 @@ fn sentence(people: &People, pattern: &str, entry: &AuditEntry) -> Vec<Piece> {
         });
         rest = after;
     }
-    pieces.push(Piece::Words(format!("{rest}.")));
-    pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
-    if let Some(Piece::Words(words) | Piece::Somebody { name: words, own: false, .. }) =
-        pieces.first_mut()
+    pieces.push(SentencePart::Words(format!("{rest}.")));
+    pieces.retain(|piece| !matches!(piece, SentencePart::Words(words) if words.is_empty()));
+    if let Some(
+        SentencePart::Words(words) | SentencePart::Somebody { name: words, own: false, .. },
+    ) = pieces.first_mut()
     {
         *words = w::capital(words);
     }

@@ -1,17 +1,17 @@
 //! Banners above the table for administrators: at most one for each topic.
 
-use super::call::Call;
-use super::viewer::Viewer;
-use super::words as w;
-use crate::flows::letters;
+use super::current_user::CurrentUser;
+use super::page_request::PageRequest;
+use super::texts as w;
+use crate::services::mail_delivery;
 use crate::store::invites::OpenInvites;
-use crate::store::roster::Roster;
+use crate::store::member_table::MemberTablePage;
 
 /// The banners for a viewer who can act on them.
 pub(super) async fn of(
-    call: &Call<'_>,
-    viewer: &Viewer,
-    roster: &Roster,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    roster: &MemberTablePage,
     open: OpenInvites,
     administrators: usize,
 ) -> Vec<String> {
@@ -22,7 +22,7 @@ pub(super) async fn of(
     if !call.app.mailer.sends() {
         lines.push(w::NO_MAIL.to_owned());
     } else if viewer.rights.view_settings
-        && let Ok(mail) = letters::status(call.app, viewer.caller()).await
+        && let Ok(mail) = mail_delivery::status(call.app, viewer.caller()).await
         && let Some(stop) = mail.stopped
     {
         lines.push(w::mail_stopped(&stop.cause));

@@ -2,20 +2,20 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::shell::{Shell, page};
-use super::words as w;
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
 
 #[derive(Template)]
 #[template(path = "console/templates/help.html", config = ".askama.toml")]
-struct Help<'p> {
-    shell: Shell<'p>,
+struct HelpPage<'p> {
+    shell: PageLayout<'p>,
     /// Title and text of each.
     topics: [(&'static str, &'static str); 5],
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await.ok();
-    let shell = Shell::outside(call.app, call.request, w::HELP).seen_by(viewer.as_ref());
-    Ok(page(&Help { shell, topics: w::help_topics(call.sends_mail()) }))
+    let shell = PageLayout::outside(call.app, call.request, w::HELP).seen_by(viewer.as_ref());
+    Ok(page(&HelpPage { shell, topics: w::help_topics(call.sends_mail()) }))
 }

@@ -2,24 +2,24 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::cards::Deck;
-use super::deeds::{Act, Deed, Menus};
-use super::form::Form;
-use super::invite;
-use super::overtaken;
-use super::place::{self, Place};
+use super::current_user::CurrentUser;
+use super::edit_conflict;
+use super::form_body::FormBody;
+use super::form_page::{EditConflict, Fact, FormPage, FormPart, Input, kind};
+use super::invite_form;
+use super::local_path::{self, LocalPath};
+use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::role_picker::RolePicker;
 use super::roles::title;
-use super::sheet::{Fact, Input, Overtaken, Part, Sheet, kind};
-use super::shell::{Note, Shell, page, see_telling};
-use super::tabs::Tabs;
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
+use super::row_actions::{AvailableAction, RowAction, RowMenus};
+use super::tabs::TeamTabs;
+use super::texts as w;
+use super::timestamps::TimeLabel;
 use crate::domain::{DeliveryState, Email, Failure, InviteId, InviteState, Kind, Name, Timestamp};
 use crate::engine::Snapshot;
-use crate::flows::invites::{self, ChosenInvite, Correction, Shown};
 use crate::http::{Reply, status};
+use crate::services::invites::{self, ChosenInvite, InviteCorrection, InviteWithLink};
 use crate::store::invites::InviteFilter;
 
 /// Rows on a page.
@@ -27,13 +27,13 @@ const ROWS: usize = 25;
 
 /// A confirmed action on an invitation.
 #[derive(Clone, Copy)]
-enum Verb {
+enum InvitationAction {
     Resend,
     Link,
     Revoke,
 }
 
-impl Verb {
+impl InvitationAction {
     const ALL: [Self; 3] = [Self::Resend, Self::Link, Self::Revoke];
 
     const fn as_str(self) -> &'static str {
@@ -44,14 +44,14 @@ impl Verb {
         }
     }
 
-    fn of(call: &Call<'_>) -> Result<Self, Failure> {
+    fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
         let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
         found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
     }
 }
 
 /// One invitation in the table.
-struct Line {
+struct InvitationRow {
     name: String,
     email: String,
     role: String,
@@ -59,40 +59,44 @@ struct Line {
     role_gone: bool,
     delivery: w::Badge,
     detail: String,
-    next_try: Option<When>,
+    next_try: Option<TimeLabel>,
     state: w::Badge,
-    expires: When,
+    expires: TimeLabel,
     inviter: String,
-    sent: When,
+    sent: TimeLabel,
     path: String,
     menu: Option<usize>,
-    deeds: Vec<Deed>,
+    deeds: Vec<AvailableAction>,
 }
 
 #[derive(Template)]
 #[template(path = "console/templates/invitations.html", config = ".askama.toml")]
-struct Page<'p> {
-    shell: Shell<'p>,
-    viewer: &'p Viewer,
+struct InvitationsPage<'p> {
+    shell: PageLayout<'p>,
+    viewer: &'p CurrentUser,
     banners: Vec<String>,
-    tabs: Tabs,
+    tabs: TeamTabs,
     search: String,
     states: Vec<(&'static str, &'static str, bool)>,
     filtered: bool,
-    lines: Vec<Line>,
+    lines: Vec<InvitationRow>,
     /// Some mail is pending: the page refreshes soon.
     unsettled: bool,
     count: String,
     /// Appended to the path of each action, so that it returns to this view of the list.
     leads_back: String,
     next: Option<String>,
-    menus: Menus,
+    menus: RowMenus,
     /// Mail is sent: else no delivery is promised.
     mail: bool,
 }
 
 /// The invitations tab of the team page.
-pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer {
+pub(super) async fn list(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    tabs: TeamTabs,
+) -> PageResult {
     let search = call.parameter("search").trim().to_owned();
     let named = call.parameter("state");
     let filter = InviteFilter {
@@ -105,19 +109,19 @@ pub(super) async fn list(call: &Call<'_>, viewer: &Viewer, tabs: Tabs) -> Answer
     let found = invites::count(call.app, viewer.caller(), &filter).await?;
     let live = call.app.policies.load_full();
     let now = call.app.clock.now();
-    let mut menus = Menus::new(&KINDS);
-    let lines: Vec<Line> =
+    let mut menus = RowMenus::new(&KINDS);
+    let lines: Vec<InvitationRow> =
         listed.items.iter().map(|shown| line(viewer, &live, now, shown, &mut menus)).collect();
-    let place = Place::at("/team").with("tab", "invitations").with("search", &search);
+    let place = LocalPath::at("/team").with("tab", "invitations").with("search", &search);
     let place = place.with("state", &named);
     let here = place.clone().with("after", after.as_deref().unwrap_or_default()).path();
     let leads_back = match here == BACK {
         true => String::new(),
-        false => Place::at("").with(place::BACK, &here).path(),
+        false => LocalPath::at("").with(local_path::BACK, &here).path(),
     };
     let next = listed.next.map(|cursor| place.with("after", &cursor).path());
-    Ok(page(&Page {
-        shell: Shell::inside(call, viewer, w::TEAM, "/team"),
+    Ok(page(&InvitationsPage {
+        shell: PageLayout::inside(call, viewer, w::TEAM, "/team"),
         viewer,
         banners: Vec::new(),
         tabs,
@@ -159,16 +163,16 @@ fn states(chosen: &str) -> Vec<(&'static str, &'static str, bool)> {
 }
 
 fn line(
-    viewer: &Viewer,
+    viewer: &CurrentUser,
     live: &Snapshot,
     now: Timestamp,
-    shown: &Shown,
-    menus: &mut Menus,
-) -> Line {
+    shown: &InviteWithLink,
+    menus: &mut RowMenus,
+) -> InvitationRow {
     let (invite, delivery) = (&shown.view.invite, &shown.view.delivery);
     let state = invite.state(now);
     let deeds = deeds(viewer, state);
-    Line {
+    InvitationRow {
         name: invite.full_name(),
         email: invite.email.as_str().to_owned(),
         role: title(live, &invite.role),
@@ -183,11 +187,11 @@ fn line(
         next_try: delivery
             .next_attempt
             .filter(|_| delivery.state == DeliveryState::Deferred)
-            .map(When::exactly),
+            .map(TimeLabel::exactly),
         state: w::invite_state(state),
-        expires: When::from(invite.expires, now),
+        expires: TimeLabel::from(invite.expires, now),
         inviter: shown.inviter.as_ref().map_or_else(|| w::RUNS_IT.to_owned(), |it| it.full_name()),
-        sent: When::from(invite.sent, now),
+        sent: TimeLabel::from(invite.sent, now),
         path: format!("/team/invitations/{}", invite.id),
         menu: menus.number(&deeds),
         deeds,
@@ -200,22 +204,22 @@ const fn is_open(state: InviteState) -> bool {
 }
 
 /// The actions of the viewer on an invitation.
-fn deeds(viewer: &Viewer, state: InviteState) -> Vec<Deed> {
+fn deeds(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
     if !viewer.rights.invite || !is_open(state) {
         return Vec::new();
     }
-    KINDS.iter().map(|kind| Deed { kind, why: None }).collect()
+    KINDS.iter().map(|kind| AvailableAction { kind, why: None }).collect()
 }
 
 /// All actions on an open invitation.
-static KINDS: [Act; 4] = [
-    Act::asked("resend", w::RESEND, "/resend"),
-    Act::asked("link", w::COPY_LINK, "/link"),
-    Act::asked("edit", w::CORRECT, "/edit"),
-    Act { danger: true, ..Act::asked("revoke", w::REVOKE, "/revoke") },
+static KINDS: [RowAction; 4] = [
+    RowAction::asked("resend", w::RESEND, "/resend"),
+    RowAction::asked("link", w::COPY_LINK, "/link"),
+    RowAction::asked("edit", w::CORRECT, "/edit"),
+    RowAction { danger: true, ..RowAction::asked("revoke", w::REVOKE, "/revoke") },
 ];
 
-async fn found(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
+async fn found(call: &PageRequest<'_>) -> Result<(CurrentUser, InviteWithLink), Failure> {
     let viewer = call.viewer().await?;
     let id = InviteId::parse(&call.id).ok_or_else(invites::unknown)?;
     let shown = invites::show(call.app, viewer.caller(), &id).await?;
@@ -223,7 +227,9 @@ async fn found(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
 }
 
 /// The same, for who may invite: no form is shown that is refused whatever is typed.
-async fn found_by_inviter(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
+async fn found_by_inviter(
+    call: &PageRequest<'_>,
+) -> Result<(CurrentUser, InviteWithLink), Failure> {
     let (viewer, shown) = found(call).await?;
     match viewer.rights.invite {
         true => Ok((viewer, shown)),
@@ -232,50 +238,56 @@ async fn found_by_inviter(call: &Call<'_>) -> Result<(Viewer, Shown), Failure> {
 }
 
 /// Whether the policies no longer have the role of an invitation that is open.
-fn role_gone(call: &Call<'_>, shown: &Shown) -> bool {
+fn role_gone(call: &PageRequest<'_>, shown: &InviteWithLink) -> bool {
     let invite = &shown.view.invite;
     let known = call.app.policies.load().has_role(&invite.role);
     is_open(invite.state(call.app.clock.now())) && !known
 }
 
 /// Why no link of such an invitation is made or shown, and where it gets another role.
-fn needs_another_role(call: &Call<'_>, viewer: &Viewer, shown: &Shown, back: &str) -> Reply {
-    let edit = Place::at(&path(shown, "edit")).with(place::BACK, back).path();
-    let shell = Shell::inside(call, viewer, w::INVITE_ROLE_GONE, "/team").narrow();
+fn needs_another_role(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    shown: &InviteWithLink,
+    back: &str,
+) -> Reply {
+    let edit = LocalPath::at(&path(shown, "edit")).with(local_path::BACK, back).path();
+    let shell = PageLayout::inside(call, viewer, w::INVITE_ROLE_GONE, "/team").narrow();
     let lines = vec![w::invite_role_gone(&shown.view.invite.full_name())];
-    page(&Note { shell, lines, next: (edit, w::EDIT_INVITATION) }).status(status(Kind::Conflict))
+    page(&MessagePage { shell, lines, next: (edit, w::EDIT_INVITATION) })
+        .status(status(Kind::Conflict))
 }
 
-fn path(shown: &Shown, rest: &str) -> String {
+fn path(shown: &InviteWithLink, rest: &str) -> String {
     format!("/team/invitations/{}/{rest}", shown.view.invite.id)
 }
 
 const BACK: &str = "/team?tab=invitations";
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+pub(super) async fn edit(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, shown) = found_by_inviter(call).await?;
     let invite = &shown.view.invite;
-    let form = Form::filled(&[
+    let form = FormBody::filled(&[
         ("first_name", invite.first_name.as_str()),
         ("last_name", invite.last_name.as_str()),
         ("email", invite.email.as_str()),
         ("role", invite.role.as_str()),
         ("version", &invite.version.0.to_string()),
-        (place::BACK, &call.back(BACK)),
+        (local_path::BACK, &call.back(BACK)),
     ]);
     Ok(edit_sheet(call, &viewer, &shown, &form).await?.page())
 }
 
 async fn edit_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
-    shown: &Shown,
-    form: &Form,
-) -> Result<Sheet<'p>, Failure> {
-    let deck = Deck::of(call, viewer).await?;
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    shown: &InviteWithLink,
+    form: &FormBody,
+) -> Result<FormPage<'p>, Failure> {
+    let deck = RolePicker::of(call, viewer).await?;
     let title = w::correct_of(&shown.view.invite.full_name());
-    let shell = Shell::inside(call, viewer, title, "/team");
-    let sheet = Sheet::new(shell, path(shown, "edit"), w::SAVE);
+    let shell = PageLayout::inside(call, viewer, title, "/team");
+    let sheet = FormPage::new(shell, path(shown, "edit"), w::SAVE);
     let sheet = match role_gone(call, shown) {
         true => sheet.line(w::INVITE_ROLE_GONE_CHOOSE),
         false => sheet,
@@ -290,11 +302,11 @@ async fn edit_sheet<'p>(
                 .optional(),
         )
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
-        .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .leads_back(form.back(BACK)))
 }
 
-pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
+pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (viewer, shown) = found(call).await?;
     match correct(call, &viewer, &shown, &form).await {
@@ -305,23 +317,28 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
                 true => w::invitation_changed(&now.full_name()),
                 false => w::invitation_anew(now.email.as_str()),
             };
-            Ok(invite::sent(call, &viewer, corrected, &told, form.back(BACK)))
+            Ok(invite_form::after_invite(call, &viewer, corrected, &told, form.back(BACK)))
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (shown, by) = overtaken(call, &viewer).await?;
-            let anew = Place::at(&path(&shown, "edit")).with(place::BACK, &form.back(BACK)).path();
+            let anew = LocalPath::at(&path(&shown, "edit"))
+                .with(local_path::BACK, &form.back(BACK))
+                .path();
             let sheet = edit_sheet(call, &viewer, &shown, &form).await?;
-            Ok(sheet.overtaken(&failure, Overtaken { anew: Some(anew), ..by }))
+            Ok(sheet.overtaken(&failure, EditConflict { anew: Some(anew), ..by }))
         }
         Err(failure) => {
-            let failure = invite::helped(call, &viewer, &form, failure).await;
+            let failure = invite_form::with_holder_named(call, &viewer, &form, failure).await;
             Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure))
         }
     }
 }
 
 /// The current invitation, to show with a form that was overtaken.
-async fn overtaken(call: &Call<'_>, viewer: &Viewer) -> Result<(Shown, Overtaken), Failure> {
+async fn overtaken(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+) -> Result<(InviteWithLink, EditConflict), Failure> {
     let id = InviteId::parse(&call.id).ok_or_else(invites::unknown)?;
     let shown = invites::show(call.app, viewer.caller(), &id).await?;
     let invite = &shown.view.invite;
@@ -333,26 +350,27 @@ async fn overtaken(call: &Call<'_>, viewer: &Viewer) -> Result<(Shown, Overtaken
         Fact::text(w::ROLE, title(&call.app.policies.load(), &invite.role)),
         Fact::text(w::STATE, w::invite_state(state).word),
     ];
-    let by = overtaken::about(call, viewer, &invite.id.to_string(), invite.version, current).await;
+    let by =
+        edit_conflict::about(call, viewer, &invite.id.to_string(), invite.version, current).await;
     Ok((shown, by))
 }
 
 async fn correct(
-    call: &Call<'_>,
-    viewer: &Viewer,
-    shown: &Shown,
-    form: &Form,
-) -> Result<Shown, Failure> {
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    shown: &InviteWithLink,
+    form: &FormBody,
+) -> Result<InviteWithLink, Failure> {
     let before = &shown.view.invite;
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
     let last_name = read.read("last_name", Name::last);
     let email = read.read("email", Email::parse);
-    let role = read.read("role", invite::role_chosen);
+    let role = read.read("role", invite_form::role_chosen);
     let names = first_name.as_ref().zip(last_name.as_ref());
     read.done(names.zip(email.as_ref().zip(role.as_ref())).map(drop))?;
     // Unchanged fields are left out: a new address invalidates the link.
-    let correction = Correction {
+    let correction = InviteCorrection {
         first_name: first_name.filter(|name| *name != before.first_name),
         last_name: last_name.filter(|name| *name != before.last_name),
         email: email.filter(|email| email.as_str() != before.email.as_str()),
@@ -362,60 +380,61 @@ async fn correct(
     Ok(invites::correct(call.app, viewer.caller(), chosen, correction).await?.value)
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
-    let verb = Verb::of(call)?;
+pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
+    let verb = InvitationAction::of(call)?;
     let (viewer, shown) = found_by_inviter(call).await?;
-    if !matches!(verb, Verb::Revoke) && role_gone(call, &shown) {
+    if !matches!(verb, InvitationAction::Revoke) && role_gone(call, &shown) {
         return Ok(needs_another_role(call, &viewer, &shown, &call.back(BACK)));
     }
     Ok(verb_sheet(call, &viewer, &shown, verb, call.back(BACK)).page())
 }
 
 fn verb_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
-    shown: &Shown,
-    verb: Verb,
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    shown: &InviteWithLink,
+    verb: InvitationAction,
     back: String,
-) -> Sheet<'p> {
+) -> FormPage<'p> {
     let invite = &shown.view.invite;
     let (title, line, submit) = match verb {
-        Verb::Resend => {
+        InvitationAction::Resend => {
             w::ask_resend(&invite.full_name(), invite.email.as_str(), call.sends_mail())
         }
-        Verb::Link => w::ask_link(&invite.full_name()),
-        Verb::Revoke => w::ask_revoke(&invite.full_name()),
+        InvitationAction::Link => w::ask_link(&invite.full_name()),
+        InvitationAction::Revoke => w::ask_revoke(&invite.full_name()),
     };
-    let shell = Shell::inside(call, viewer, title, "/team");
-    let sheet = Sheet::new(shell, path(shown, verb.as_str()), submit)
+    let shell = PageLayout::inside(call, viewer, title, "/team");
+    let sheet = FormPage::new(shell, path(shown, verb.as_str()), submit)
         .line(line)
         .hidden("version", invite.version.0.to_string())
         .leads_back(back);
-    if matches!(verb, Verb::Revoke) { sheet.danger() } else { sheet }
+    if matches!(verb, InvitationAction::Revoke) { sheet.danger() } else { sheet }
 }
 
-pub(super) async fn done(call: &mut Call<'_>) -> Answer {
-    let verb = Verb::of(call)?;
+pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
+    let verb = InvitationAction::of(call)?;
     let form = call.form().await?;
     let (viewer, shown) = found(call).await?;
     let chosen = ChosenInvite { id: shown.view.invite.id.clone(), expected: form.version() };
     let back = form.back(BACK);
-    if !matches!(verb, Verb::Revoke) && viewer.rights.invite && role_gone(call, &shown) {
+    if !matches!(verb, InvitationAction::Revoke) && viewer.rights.invite && role_gone(call, &shown)
+    {
         return Ok(needs_another_role(call, &viewer, &shown, &back));
     }
     let (caller, name) = (viewer.caller(), shown.view.invite.full_name());
     let done = match verb {
-        Verb::Resend => invites::resend(call.app, caller, chosen).await,
-        Verb::Link => invites::link(call.app, caller, chosen).await,
-        Verb::Revoke => invites::revoke(call.app, caller, chosen).await,
+        InvitationAction::Resend => invites::resend(call.app, caller, chosen).await,
+        InvitationAction::Link => invites::link(call.app, caller, chosen).await,
+        InvitationAction::Revoke => invites::revoke(call.app, caller, chosen).await,
     };
     match done {
-        Ok(_) if matches!(verb, Verb::Revoke) => {
-            Ok(see_telling(call.app, &back, &w::was_revoked(&name)))
+        Ok(_) if matches!(verb, InvitationAction::Revoke) => {
+            Ok(redirect_with_notice(call.app, &back, &w::was_revoked(&name)))
         }
         Ok(done) => {
             let told = w::invitation_anew(done.value.view.invite.email.as_str());
-            Ok(invite::sent(call, &viewer, done.value, &told, back))
+            Ok(invite_form::after_invite(call, &viewer, done.value, &told, back))
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (shown, by) = overtaken(call, &viewer).await?;

@@ -7,27 +7,27 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::cards::Deck;
-use super::deeds::{Act, Deed, Place};
-use super::form::Form;
-use super::link::LinkPage;
-use super::overtaken::{self, of_member};
-use super::place::{self, BACK, member_path};
+use super::current_user::CurrentUser;
+use super::edit_conflict::{self, of_member};
+use super::form_body::FormBody;
+use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
+use super::link_page::LinkPage;
+use super::local_path::{self, BACK, member_path};
+use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::role_picker::RolePicker;
 use super::roles::title;
-use super::sheet::{Input, Overtaken, Part, Sheet, kind};
-use super::shell::{Note, Shell, page, see_telling};
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
+use super::row_actions::{ActionTarget, AvailableAction, RowAction};
+use super::texts as w;
+use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
 use crate::engine::{Cell, Matrix};
-use crate::flows::locks::{self, Lock};
-use crate::flows::members::{self, Chosen};
-use crate::flows::rights::Rights;
-use crate::flows::step_up::Shown;
-use crate::flows::{passwords, roles, sessions, two_step};
 use crate::http::Reply;
+use crate::services::lockout::{self, SignInLock};
+use crate::services::members::{self, ChosenMember};
+use crate::services::rights::RightsSummary;
+use crate::services::step_up::StepUpProof;
+use crate::services::{passwords, roles, sessions, two_step};
 use crate::store::MemberEdit;
 
 /// The default list to return to.
@@ -35,7 +35,7 @@ const TEAM: &str = "/team";
 
 /// A confirmed action on a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
+enum MemberAction {
     ResetPassword,
     ResetTwoStep,
     EndSessions,
@@ -44,7 +44,7 @@ enum Verb {
     Remove,
 }
 
-impl Verb {
+impl MemberAction {
     const ALL: [Self; 6] = [
         Self::ResetPassword,
         Self::ResetTwoStep,
@@ -65,7 +65,7 @@ impl Verb {
         }
     }
 
-    fn of(call: &Call<'_>) -> Result<Self, Failure> {
+    fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
         let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
         found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
     }
@@ -87,23 +87,33 @@ pub(super) fn is_last_administrator(administrators: &[Member], member: &Member) 
     matches!(administrators, [only] if only.id == member.id)
 }
 
-const EDIT: Act = Act::asked("edit", w::EDIT_DETAILS, "/edit");
-const ROLE: Act = Act::asked("role", w::CHANGE_ROLE, "/role");
-const PERMISSIONS: Act =
-    Act { dialog: false, ..Act::asked("permissions", w::VIEW_PERMISSIONS, "#permissions") };
-const RESET_PASSWORD: Act = Act::asked("reset-password", w::SEND_PASSWORD_RESET, "/reset-password");
-const RESET_TWO_STEP: Act = Act::asked("reset-two-step", w::RESET_TWO_STEP, "/reset-two-step");
-const END_SESSIONS: Act = Act::asked("end-sessions", w::END_SESSIONS, "/end-sessions");
-const SUSPEND: Act = Act::asked("suspend", w::SUSPEND, "/suspend");
-const RESTORE: Act = Act::asked("restore", w::RESTORE, "/restore");
-const REMOVE: Act = Act { danger: true, ..Act::asked("remove", w::REMOVE, "/remove") };
-const OWN_NAMES: Act =
-    Act { place: Place::At("/me/names"), ..Act::asked("names", w::EDIT_DETAILS, "") };
-const OWN_SECURITY: Act =
-    Act { place: Place::At("/me"), dialog: false, ..Act::asked("me", w::MY_SECURITY, "") };
+const EDIT: RowAction = RowAction::asked("edit", w::EDIT_DETAILS, "/edit");
+const ROLE: RowAction = RowAction::asked("role", w::CHANGE_ROLE, "/role");
+const PERMISSIONS: RowAction = RowAction {
+    dialog: false,
+    ..RowAction::asked("permissions", w::VIEW_PERMISSIONS, "#permissions")
+};
+const RESET_PASSWORD: RowAction =
+    RowAction::asked("reset-password", w::SEND_PASSWORD_RESET, "/reset-password");
+const RESET_TWO_STEP: RowAction =
+    RowAction::asked("reset-two-step", w::RESET_TWO_STEP, "/reset-two-step");
+const END_SESSIONS: RowAction = RowAction::asked("end-sessions", w::END_SESSIONS, "/end-sessions");
+const SUSPEND: RowAction = RowAction::asked("suspend", w::SUSPEND, "/suspend");
+const RESTORE: RowAction = RowAction::asked("restore", w::RESTORE, "/restore");
+const REMOVE: RowAction =
+    RowAction { danger: true, ..RowAction::asked("remove", w::REMOVE, "/remove") };
+const OWN_NAMES: RowAction = RowAction {
+    place: ActionTarget::At("/me/names"),
+    ..RowAction::asked("names", w::EDIT_DETAILS, "")
+};
+const OWN_SECURITY: RowAction = RowAction {
+    place: ActionTarget::At("/me"),
+    dialog: false,
+    ..RowAction::asked("me", w::MY_SECURITY, "")
+};
 
 /// All actions on a member.
-pub(super) static KINDS: [&Act; 11] = [
+pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
     &EDIT,
     &ROLE,
     &PERMISSIONS,
@@ -118,16 +128,23 @@ pub(super) static KINDS: [&Act; 11] = [
 ];
 
 /// The viewer's actions on a member, in the order of the menu; may be empty.
-pub(super) fn deeds(viewer: &Viewer, member: &Member, last: bool) -> Vec<Deed> {
+pub(super) fn available_actions(
+    viewer: &CurrentUser,
+    member: &Member,
+    last: bool,
+) -> Vec<AvailableAction> {
     if viewer.is(member) {
-        return vec![Deed { kind: &OWN_NAMES, why: None }, Deed { kind: &OWN_SECURITY, why: None }];
+        return vec![
+            AvailableAction { kind: &OWN_NAMES, why: None },
+            AvailableAction { kind: &OWN_SECURITY, why: None },
+        ];
     }
     let last = last.then_some(w::LAST_ADMINISTRATOR);
     let suspended = member.status == Status::Suspended;
     let is_suspended = suspended.then_some(w::IS_SUSPENDED);
     let two_step_is_off = (!member.two_step).then_some(w::TWO_STEP_IS_OFF);
     let mut all = Vec::new();
-    let mut add = |kind, why| all.push(Deed { kind, why });
+    let mut add = |kind, why| all.push(AvailableAction { kind, why });
     if viewer.rights.edit {
         add(&EDIT, None);
         if !viewer.rights.gives.is_empty() {
@@ -150,59 +167,60 @@ pub(super) fn deeds(viewer: &Viewer, member: &Member, last: bool) -> Vec<Deed> {
 
 #[derive(Template)]
 #[template(path = "console/templates/member.html", config = ".askama.toml")]
-struct Page<'p> {
-    shell: Shell<'p>,
+struct MemberPage<'p> {
+    shell: PageLayout<'p>,
     member: &'p Member,
     initials: String,
     you: bool,
     role: String,
     status: w::Badge,
     /// Until when sign-in attempts are refused.
-    until: Option<When>,
+    until: Option<TimeLabel>,
     /// Why the member cannot sign in, and what to do.
     lock: Option<&'static str>,
     two_step: w::Badge,
-    joined: When,
-    active: Option<When>,
+    joined: TimeLabel,
+    active: Option<TimeLabel>,
     devices: Option<String>,
     path: String,
     /// The list from which this page was opened.
     back: String,
     /// Appended to the path of each action, so that it returns here.
     leads_back: String,
-    deeds: Vec<Deed>,
+    deeds: Vec<AvailableAction>,
     can: Vec<String>,
     cannot: Vec<String>,
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, member) = found(call).await?;
     let (live, matrix) = roles::compared(call.app).await?;
     let administrators = members::administrators(call.app, &viewer.account.slug).await;
-    let seen = members::seen_one(call.app, member).await?;
+    let seen = members::with_last_sign_in_of(call.app, member).await?;
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
-    let lock = locks::of(call.app, viewer.caller(), member).await?;
+    let lock = lockout::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
-    let here = place::Place::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
-    Ok(page(&Page {
-        shell: Shell::inside(call, &viewer, member.full_name(), "/team"),
+    let here =
+        local_path::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
+    Ok(page(&MemberPage {
+        shell: PageLayout::inside(call, &viewer, member.full_name(), "/team"),
         initials: initials(member),
         you: viewer.is(member),
         role: title(&live, &member.role),
         status: lock.map_or_else(|| w::status(member.status), |_| w::locked()),
         until: match lock {
-            Some(Lock::Until(at)) => Some(When::exactly(at)),
+            Some(SignInLock::Until(at)) => Some(TimeLabel::exactly(at)),
             _ => None,
         },
         lock: lock.map(w::why_locked),
         two_step: w::two_step(member.two_step),
-        joined: When::exactly(member.joined),
-        active: seen.signed_in.map(|at| When::from(at, call.app.clock.now())),
+        joined: TimeLabel::exactly(member.joined),
+        active: seen.signed_in.map(|at| TimeLabel::from(at, call.app.clock.now())),
         devices,
-        deeds: deeds(&viewer, member, is_last_administrator(&administrators, member)),
-        leads_back: place::Place::at("").with(BACK, &here).path(),
+        deeds: available_actions(&viewer, member, is_last_administrator(&administrators, member)),
+        leads_back: local_path::LocalPath::at("").with(BACK, &here).path(),
         path,
         back,
         can,
@@ -226,28 +244,32 @@ fn said(actions: &[String]) -> Vec<String> {
 }
 
 /// The member of the path, for viewers who may see the team.
-async fn found(call: &Call<'_>) -> Result<(Viewer, Member), Failure> {
+async fn found(call: &PageRequest<'_>) -> Result<(CurrentUser, Member), Failure> {
     let viewer = call.viewer().await?;
     let id = id(call)?;
     let member = members::show(call.app, viewer.caller(), &id).await?;
     Ok((viewer, member))
 }
 
-fn id(call: &Call<'_>) -> Result<MemberId, Failure> {
+fn id(call: &PageRequest<'_>) -> Result<MemberId, Failure> {
     MemberId::parse(&call.id).map_err(|_| members::unknown())
 }
 
 /// The sessions of a member; `None` if the viewer may not see them.
-async fn devices(call: &Call<'_>, viewer: &Viewer, member: &Member) -> Option<Vec<Session>> {
+async fn devices(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    member: &Member,
+) -> Option<Vec<Session>> {
     sessions::of_member(call.app, viewer.caller(), &member.id).await.ok()
 }
 
 /// The member that the path names, for who may do something about it: no form is shown that is
 /// refused whatever is typed.
 async fn found_by(
-    call: &Call<'_>,
-    may: impl FnOnce(&Rights) -> bool,
-) -> Result<(Viewer, Member), Failure> {
+    call: &PageRequest<'_>,
+    may: impl FnOnce(&RightsSummary) -> bool,
+) -> Result<(CurrentUser, Member), Failure> {
     let (viewer, member) = found(call).await?;
     match may(&viewer.rights) {
         true => Ok((viewer, member)),
@@ -255,9 +277,9 @@ async fn found_by(
     }
 }
 
-pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
+pub(super) async fn edit(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, member) = found_by(call, |rights| rights.edit).await?;
-    let form = Form::filled(&[
+    let form = FormBody::filled(&[
         ("first_name", member.first_name.as_str()),
         ("last_name", member.last_name.as_str()),
         ("version", &member.version.0.to_string()),
@@ -266,9 +288,14 @@ pub(super) async fn edit(call: &mut Call<'_>) -> Answer {
     Ok(edit_sheet(call, &viewer, &member, &form).page())
 }
 
-fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &Form) -> Sheet<'p> {
-    let shell = Shell::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
-    Sheet::new(shell, member_path(&member.id, "/edit"), w::SAVE)
+fn edit_sheet<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    member: &Member,
+    form: &FormBody,
+) -> FormPage<'p> {
+    let shell = PageLayout::inside(call, viewer, w::edit_of(&member.full_name()), "/team");
+    FormPage::new(shell, member_path(&member.id, "/edit"), w::SAVE)
         .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
         .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
@@ -280,11 +307,13 @@ fn edit_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, member: &Member, form: &F
         .leads_back(form.back(TEAM))
 }
 
-pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
+pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
     match save(call, &viewer, &form).await {
-        Ok(member) => Ok(see_telling(call.app, &form.back(TEAM), &w::saved(&member.full_name()))),
+        Ok(member) => {
+            Ok(redirect_with_notice(call.app, &form.back(TEAM), &w::saved(&member.full_name())))
+        }
         Err(failure) if failure.kind == Kind::Stale => {
             let (member, by) = overtaken(call, &viewer, "/edit", &form).await?;
             Ok(edit_sheet(call, &viewer, &member, &form).overtaken(&failure, by))
@@ -295,54 +324,59 @@ pub(super) async fn edited(call: &mut Call<'_>) -> Answer {
 
 /// The current member, to show with a form that was overtaken.
 async fn overtaken(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     rest: &str,
-    form: &Form,
-) -> Result<(Member, Overtaken), Failure> {
+    form: &FormBody,
+) -> Result<(Member, EditConflict), Failure> {
     let member = members::show(call.app, viewer.caller(), &id(call)?).await?;
     let current = of_member(&member, title(&call.app.policies.load(), &member.role));
-    let by = overtaken::about(call, viewer, member.id.as_str(), member.version, current).await;
-    let anew = place::Place::at(&member_path(&member.id, rest)).with(BACK, &form.back(TEAM));
-    Ok((member, Overtaken { anew: Some(anew.path()), ..by }))
+    let by = edit_conflict::about(call, viewer, member.id.as_str(), member.version, current).await;
+    let anew =
+        local_path::LocalPath::at(&member_path(&member.id, rest)).with(BACK, &form.back(TEAM));
+    Ok((member, EditConflict { anew: Some(anew.path()), ..by }))
 }
 
-async fn save(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Member, Failure> {
+async fn save(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<Member, Failure> {
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
     let last_name = read.read("last_name", Name::last);
     read.done(first_name.as_ref().zip(last_name.as_ref()).map(drop))?;
     let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
-    let chosen = Chosen { id: id(call)?, expected: form.version() };
+    let chosen = ChosenMember { id: id(call)?, expected: form.version() };
     Ok(members::edit(call.app, viewer.caller(), chosen, edit).await?.value)
 }
 
-pub(super) async fn role(call: &mut Call<'_>) -> Answer {
-    let may = |rights: &Rights| rights.edit && !rights.gives.is_empty();
+pub(super) async fn role(call: &mut PageRequest<'_>) -> PageResult {
+    let may = |rights: &RightsSummary| rights.edit && !rights.gives.is_empty();
     let (viewer, member) = found_by(call, may).await?;
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
-        Form::filled(&[("role", member.role.as_str()), ("version", &version), (BACK, &back)]);
+        FormBody::filled(&[("role", member.role.as_str()), ("version", &version), (BACK, &back)]);
     Ok(role_sheet(call, &viewer, &member, &form).await?.page())
 }
 
 async fn role_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
     member: &Member,
-    form: &Form,
-) -> Result<Sheet<'p>, Failure> {
-    let deck = Deck::of(call, viewer).await?;
-    let shell = Shell::inside(call, viewer, w::role_of(&member.full_name()), "/team");
-    Ok(Sheet::new(shell, member_path(&member.id, "/role"), w::GO_ON)
+    form: &FormBody,
+) -> Result<FormPage<'p>, Failure> {
+    let deck = RolePicker::of(call, viewer).await?;
+    let shell = PageLayout::inside(call, viewer, w::role_of(&member.full_name()), "/team");
+    Ok(FormPage::new(shell, member_path(&member.id, "/role"), w::GO_ON)
         .hidden("version", form.text("version"))
-        .part(Part::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .leads_back(form.back(TEAM)))
 }
 
 /// A role was chosen: shows what is gained and lost, and changes it after confirmation.
-pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
+pub(super) async fn role_given(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
     let given = match RoleId::parse(form.text("role")) {
@@ -357,7 +391,7 @@ pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
         Ok(member) => {
             let title = title(&call.app.policies.load(), &member.role);
             let told = w::now_is(&member.full_name(), &title);
-            Ok(see_telling(call.app, &form.back(TEAM), &told))
+            Ok(redirect_with_notice(call.app, &form.back(TEAM), &told))
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (member, by) = overtaken(call, &viewer, "/role", &form).await?;
@@ -368,12 +402,12 @@ pub(super) async fn role_given(call: &mut Call<'_>) -> Answer {
 }
 
 async fn difference_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
     member: &Member,
     role: &RoleId,
-    form: &Form,
-) -> Result<Sheet<'p>, Failure> {
+    form: &FormBody,
+) -> Result<FormPage<'p>, Failure> {
     let (live, matrix) = roles::compared(call.app).await?;
     let difference = roles::difference(&matrix, &member.role, role);
     let list = |actions: &[String]| match actions {
@@ -381,79 +415,82 @@ async fn difference_sheet<'p>(
         actions => said(actions),
     };
     let title = w::make(&member.full_name(), &title(&live, role));
-    let shell = Shell::inside(call, viewer, title.clone(), "/team");
-    let mut sheet = Sheet::new(shell, member_path(&member.id, "/role"), title)
+    let shell = PageLayout::inside(call, viewer, title.clone(), "/team");
+    let mut sheet = FormPage::new(shell, member_path(&member.id, "/role"), title)
         .hidden("version", form.text("version"))
         .hidden("role", role.as_str())
         .hidden("seen", "yes")
-        .part(Part::List { title: w::GAINS.to_owned(), items: list(&difference.gains) })
-        .part(Part::List { title: w::LOSES.to_owned(), items: list(&difference.loses) });
+        .part(FormPart::List { title: w::GAINS.to_owned(), items: list(&difference.gains) })
+        .part(FormPart::List { title: w::LOSES.to_owned(), items: list(&difference.loses) });
     for (title, actions) in
         [(w::MAY_GAIN, &difference.may_gain), (w::MAY_LOSE, &difference.may_lose)]
     {
         if !actions.is_empty() {
-            sheet = sheet.part(Part::List { title: title.to_owned(), items: said(actions) });
+            sheet = sheet.part(FormPart::List { title: title.to_owned(), items: said(actions) });
         }
     }
     Ok(sheet.leads_back(form.back(TEAM)))
 }
 
 async fn give(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     role: RoleId,
-    form: &Form,
+    form: &FormBody,
 ) -> Result<Member, Failure> {
     let edit = MemberEdit { role: Some(role), ..MemberEdit::default() };
-    let chosen = Chosen { id: id(call)?, expected: form.version() };
+    let chosen = ChosenMember { id: id(call)?, expected: form.version() };
     Ok(members::edit(call.app, viewer.caller(), chosen, edit).await?.value)
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
-    let verb = Verb::of(call)?;
-    let may = |rights: &Rights| if verb == Verb::Remove { rights.remove } else { rights.edit };
+pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
+    let verb = MemberAction::of(call)?;
+    let may = |rights: &RightsSummary| {
+        if verb == MemberAction::Remove { rights.remove } else { rights.edit }
+    };
     let (viewer, member) = found_by(call, may).await?;
-    if verb == Verb::ResetTwoStep && !viewer.member.two_step {
+    if verb == MemberAction::ResetTwoStep && !viewer.member.two_step {
         return Ok(own_factor_first(call, &viewer));
     }
-    let form = Form::filled(&[(BACK, &call.back(TEAM))]);
+    let form = FormBody::filled(&[(BACK, &call.back(TEAM))]);
     Ok(verb_sheet(call, &viewer, &member, verb, &form).await.page())
 }
 
 /// Nobody types a password to learn that a second factor of one's own is needed too.
-fn own_factor_first(call: &Call<'_>, viewer: &Viewer) -> Reply {
-    let shell = Shell::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
+fn own_factor_first(call: &PageRequest<'_>, viewer: &CurrentUser) -> Reply {
+    let shell = PageLayout::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
     let lines = vec![w::OWN_FACTOR_FIRST.to_owned()];
-    page(&Note { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
+    page(&MessagePage { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
 }
 
 async fn verb_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
     member: &Member,
-    verb: Verb,
-    form: &Form,
-) -> Sheet<'p> {
+    verb: MemberAction,
+    form: &FormBody,
+) -> FormPage<'p> {
     let back = form.back(TEAM);
     let name = member.full_name();
     let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
     let mail = call.sends_mail();
     let (title, lines, submit) = match verb {
-        Verb::ResetPassword => w::ask_reset_password(&name, member.email.as_str(), mail),
-        Verb::ResetTwoStep => w::ask_reset_two_step(&name, mail),
-        Verb::EndSessions => w::ask_end_sessions(&name, devices),
-        Verb::Suspend => w::ask_suspend(&name, devices),
-        Verb::Restore => w::ask_restore(&name),
-        Verb::Remove => w::ask_remove(&name, devices),
+        MemberAction::ResetPassword => w::ask_reset_password(&name, member.email.as_str(), mail),
+        MemberAction::ResetTwoStep => w::ask_reset_two_step(&name, mail),
+        MemberAction::EndSessions => w::ask_end_sessions(&name, devices),
+        MemberAction::Suspend => w::ask_suspend(&name, devices),
+        MemberAction::Restore => w::ask_restore(&name),
+        MemberAction::Remove => w::ask_remove(&name, devices),
     };
-    let shell = Shell::inside(call, viewer, title, "/team");
-    let sheet = Sheet::new(shell, member_path(&member.id, &format!("/{}", verb.as_str())), submit)
-        .hidden("version", member.version.0.to_string())
-        .leads_back(&back);
-    let sheet = lines.into_iter().fold(sheet, Sheet::line);
+    let shell = PageLayout::inside(call, viewer, title, "/team");
+    let sheet =
+        FormPage::new(shell, member_path(&member.id, &format!("/{}", verb.as_str())), submit)
+            .hidden("version", member.version.0.to_string())
+            .leads_back(&back);
+    let sheet = lines.into_iter().fold(sheet, FormPage::line);
     let sheet = if verb.takes_away() { sheet.danger() } else { sheet };
     match verb {
-        Verb::ResetTwoStep => {
+        MemberAction::ResetTwoStep => {
             let sheet = sheet.input(Input::new("password", w::YOUR_PASSWORD, kind::PASSWORD));
             match viewer.member.two_step {
                 true => {
@@ -462,7 +499,7 @@ async fn verb_sheet<'p>(
                 false => sheet,
             }
         }
-        Verb::Remove => {
+        MemberAction::Remove => {
             let sheet = match must_be_typed(call, member) {
                 true => sheet.input(
                     Input::new("name", w::type_name(&name), kind::PASTED).value(form.text("name")),
@@ -471,8 +508,8 @@ async fn verb_sheet<'p>(
             };
             match member.status {
                 Status::Active => {
-                    let suspend =
-                        place::Place::at(&member_path(&member.id, "/suspend")).with(BACK, &back);
+                    let suspend = local_path::LocalPath::at(&member_path(&member.id, "/suspend"))
+                        .with(BACK, &back);
                     sheet.instead(suspend.path(), w::SUSPEND_INSTEAD)
                 }
                 Status::Suspended => sheet,
@@ -483,78 +520,78 @@ async fn verb_sheet<'p>(
 }
 
 /// Removing an administrator needs the name to be typed.
-fn must_be_typed(call: &Call<'_>, member: &Member) -> bool {
+fn must_be_typed(call: &PageRequest<'_>, member: &Member) -> bool {
     call.app.policies.load().administering().contains(&member.role)
 }
 
-pub(super) async fn done(call: &mut Call<'_>) -> Answer {
-    let verb = Verb::of(call)?;
+pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
+    let verb = MemberAction::of(call)?;
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
     let back = form.back(TEAM);
     match act(call, &viewer, &member, verb, &form).await {
-        Ok(Told::Sentence(told)) => {
+        Ok(ActionNotice::Sentence(told)) => {
             // The page of a removed member no longer exists.
             let of_member = back.starts_with(&member_path(&member.id, ""));
-            let back = if verb == Verb::Remove && of_member { TEAM } else { &back };
-            Ok(see_telling(call.app, back, &told))
+            let back = if verb == MemberAction::Remove && of_member { TEAM } else { &back };
+            Ok(redirect_with_notice(call.app, back, &told))
         }
-        Ok(Told::Link(link)) => {
-            let shell = Shell::inside(call, &viewer, w::RESET_LINK, "/team");
+        Ok(ActionNotice::Link(link)) => {
+            let shell = PageLayout::inside(call, &viewer, w::RESET_LINK, "/team");
             Ok(LinkPage::new(shell, w::reset_link_for(&member.full_name()), link, back).page())
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (member, by) = overtaken(call, &viewer, "", &form).await?;
             let sheet = verb_sheet(call, &viewer, &member, verb, &form).await;
-            Ok(sheet.overtaken(&failure, Overtaken { anew: None, ..by }))
+            Ok(sheet.overtaken(&failure, EditConflict { anew: None, ..by }))
         }
         Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure)),
     }
 }
 
 /// The result of an action.
-enum Told {
+enum ActionNotice {
     Sentence(String),
     /// A link to pass on.
     Link(String),
 }
 
 async fn act(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     member: &Member,
-    verb: Verb,
-    form: &Form,
-) -> Result<Told, Failure> {
+    verb: MemberAction,
+    form: &FormBody,
+) -> Result<ActionNotice, Failure> {
     let (app, caller, name) = (call.app, viewer.caller(), member.full_name());
-    let chosen = Chosen { id: member.id.clone(), expected: form.version() };
-    Ok(Told::Sentence(match verb {
-        Verb::ResetPassword => {
+    let chosen = ChosenMember { id: member.id.clone(), expected: form.version() };
+    Ok(ActionNotice::Sentence(match verb {
+        MemberAction::ResetPassword => {
             let reset = passwords::reset(app, caller, chosen).await?.value;
             match reset.link {
-                Some(link) => return Ok(Told::Link(link)),
+                Some(link) => return Ok(ActionNotice::Link(link)),
                 None => w::reset_on_its_way(&name),
             }
         }
-        Verb::ResetTwoStep => {
+        MemberAction::ResetTwoStep => {
             let code = Some(form.text("code").trim().to_owned()).filter(|code| !code.is_empty());
-            let shown = Shown { password: form.text("password").to_owned(), code };
+            let shown = StepUpProof { password: form.text("password").to_owned(), code };
             let ended = two_step::reset(app, caller, chosen, Some(shown), call.from()).await?;
             w::two_step_was_reset(&name, ended.value)
         }
-        Verb::EndSessions => {
+        MemberAction::EndSessions => {
             let ended = sessions::end_of_member(app, caller, chosen).await?;
             w::signed_out_of(&name, ended.value)
         }
-        Verb::Suspend => {
+        MemberAction::Suspend => {
             members::suspend(app, caller, chosen).await?;
             w::was_suspended(&name)
         }
-        Verb::Restore => {
+        MemberAction::Restore => {
             members::restore(app, caller, chosen).await?;
             w::was_restored(&name)
         }
-        Verb::Remove => {
+        MemberAction::Remove => {
             let typed = form.text("name").trim();
             if must_be_typed(call, member) && typed != name {
                 return Err(Failure::invalid("name", w::type_name(&name)));

@@ -4,20 +4,20 @@
 //! and the script calls the browser and puts the response into the form, which is sent like every
 //! other form.
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::sheet::{Asks, Input, Sheet, kind};
-use super::shell::{Shell, see_telling};
+use super::current_user::CurrentUser;
+use super::form_body::FormBody;
+use super::form_page::{BrowserPrompt, FormPage, Input, kind};
+use super::page_layout::{PageLayout, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
 use super::two_step::{proof_asked, proof_shown};
-use super::viewer::Viewer;
-use super::words as w;
 use crate::domain::passkey::{too_many, unknown};
 use crate::domain::{Failure, Kind, Name, Passkey, PasskeyId, limits};
-use crate::flows::passkeys::{self, Asked};
-use crate::flows::two_step::Standing;
+use crate::services::passkeys::{self, PasskeyPrompt};
+use crate::services::two_step::TwoStepStatus;
 
 /// Why a member cannot add a passkey now; `None` if the member can.
-pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<String> {
+pub(super) fn why_none_more(call: &PageRequest<'_>, standing: &TwoStepStatus) -> Option<String> {
     if standing.since.is_none() {
         return Some(w::PASSKEY_TWO_STEP_FIRST.to_owned());
     }
@@ -30,29 +30,33 @@ pub(super) fn why_none_more(call: &Call<'_>, standing: &Standing) -> Option<Stri
 }
 
 /// The challenge, and the browser's response, from the form.
-pub(super) fn answer(form: &Form) -> Result<passkeys::Answer, Failure> {
+pub(super) fn answer(form: &FormBody) -> Result<passkeys::PasskeyAnswer, Failure> {
     let (challenge, credential) = (form.text("challenge"), form.text("credential"));
     if credential.is_empty() {
         return Err(Failure::new(Kind::Invalid, "credential", w::PASSKEY_UNSCRIPTED));
     }
-    Ok(passkeys::Answer { challenge: challenge.to_owned(), credential: credential.to_owned() })
+    Ok(passkeys::PasskeyAnswer {
+        challenge: challenge.to_owned(),
+        credential: credential.to_owned(),
+    })
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(ask_sheet(call, &viewer, "").page())
 }
 
-fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &str) -> Sheet<'p> {
-    let sheet = Sheet::new(Shell::own(call, viewer, w::ADD_PASSKEY), "/me/passkeys/new", w::GO_ON)
-        .line(w::ADD_PASSKEY_WHY)
-        .needs_script(w::PASSKEY_UNSCRIPTED)
-        .input(Input::new("name", w::NAME, kind::TEXT).hint(w::PASSKEY_NAME_HINT).value(name))
-        .cancel("/me");
+fn ask_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, name: &str) -> FormPage<'p> {
+    let sheet =
+        FormPage::new(PageLayout::own(call, viewer, w::ADD_PASSKEY), "/me/passkeys/new", w::GO_ON)
+            .line(w::ADD_PASSKEY_WHY)
+            .needs_script(w::PASSKEY_UNSCRIPTED)
+            .input(Input::new("name", w::NAME, kind::TEXT).hint(w::PASSKEY_NAME_HINT).value(name))
+            .cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+pub(super) async fn begin(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     match begun(call, &viewer, &form).await {
@@ -62,73 +66,94 @@ pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
 }
 
 /// Checks the name before a code is requested.
-async fn begun(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(Name, Asked), Failure> {
+async fn begun(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<(Name, PasskeyPrompt), Failure> {
     let name = named(form)?;
     let shown = proof_shown(form);
     let asked = passkeys::begin(call.app, &viewer.signed_in, &shown, &call.from()).await?;
     Ok((name, asked))
 }
 
-fn named(form: &Form) -> Result<Name, Failure> {
+fn named(form: &FormBody) -> Result<Name, Failure> {
     let mut read = form.reader();
     let name = read.read("name", |text| Name::parse("name", text));
     read.done(name)
 }
 
-fn browser_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, name: &Name, asked: Asked) -> Sheet<'p> {
-    let shell = Shell::own(call, viewer, w::ADD_PASSKEY);
-    Sheet::new(shell, "/me/passkeys/confirm", w::MAKE_PASSKEY)
+fn browser_sheet<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    name: &Name,
+    asked: PasskeyPrompt,
+) -> FormPage<'p> {
+    let shell = PageLayout::own(call, viewer, w::ADD_PASSKEY);
+    FormPage::new(shell, "/me/passkeys/confirm", w::MAKE_PASSKEY)
         .line(w::MAKE_PASSKEY_WHY)
         .needs_script(w::PASSKEY_UNSCRIPTED)
         .hidden("name", name.as_str())
-        .asks(Asks::New(asked))
+        .asks(BrowserPrompt::New(asked))
         .cancel("/me")
 }
 
-pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+pub(super) async fn confirm(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     match confirmed(call, &viewer, &form).await {
-        Ok(added) => Ok(see_telling(call.app, "/me", &w::passkey_added(added.name.as_str()))),
+        Ok(added) => {
+            Ok(redirect_with_notice(call.app, "/me", &w::passkey_added(added.name.as_str())))
+        }
         // Another challenge needs another code: starts again, under the same name.
         Err(failure) => ask_sheet(call, &viewer, form.text("name")).not_taken(failure),
     }
 }
 
-async fn confirmed(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Passkey, Failure> {
+async fn confirmed(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<Passkey, Failure> {
     let (name, answer) = (named(form)?, answer(form)?);
     Ok(passkeys::confirm(call.app, &viewer.signed_in, &answer, name).await?.value)
 }
 
-pub(super) async fn ask_remove(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask_remove(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let passkey = own(call, &viewer).await?;
     Ok(remove_sheet(call, &viewer, &passkey).page())
 }
 
-async fn own(call: &Call<'_>, viewer: &Viewer) -> Result<Passkey, Failure> {
+async fn own(call: &PageRequest<'_>, viewer: &CurrentUser) -> Result<Passkey, Failure> {
     let id = PasskeyId::parse(&call.id).ok_or_else(unknown)?;
     let known = passkeys::list(call.app, &viewer.signed_in).await?;
     known.into_iter().find(|passkey| passkey.id == id).ok_or_else(unknown)
 }
 
-fn remove_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, passkey: &Passkey) -> Sheet<'p> {
+fn remove_sheet<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    passkey: &Passkey,
+) -> FormPage<'p> {
     let title = w::remove_passkey(passkey.name.as_str());
     let action = format!("/me/passkeys/{}/remove", passkey.id);
-    let sheet = Sheet::new(Shell::own(call, viewer, title), action, w::REMOVE)
+    let sheet = FormPage::new(PageLayout::own(call, viewer, title), action, w::REMOVE)
         .line(w::REMOVE_PASSKEY_WHY)
         .danger()
         .cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-pub(super) async fn remove(call: &mut Call<'_>) -> Answer {
+pub(super) async fn remove(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let passkey = own(call, &viewer).await?;
     let shown = proof_shown(&call.form().await?);
     let (own, id) = (&viewer.signed_in, passkey.id.clone());
     match passkeys::remove(call.app, own, id, &shown, &call.from()).await {
-        Ok(_) => Ok(see_telling(call.app, "/me", &w::passkey_removed(passkey.name.as_str()))),
+        Ok(_) => {
+            Ok(redirect_with_notice(call.app, "/me", &w::passkey_removed(passkey.name.as_str())))
+        }
         Err(failure) => remove_sheet(call, &viewer, &passkey).not_taken(failure),
     }
 }

@@ -6,19 +6,19 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::people::{People, Piece};
+use super::actors::{ActorNames, SentencePart};
+use super::current_user::CurrentUser;
+use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
 use super::roles::change;
-use super::shell::{Shell, page, see_telling};
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
-use crate::app::{Outcome, PolicyStatus};
+use super::texts as w;
+use super::timestamps::TimeLabel;
+use crate::app::{FolderProblem, PolicyStatus};
 use crate::domain::{AuditDetail, AuditEntry, Failure, Kind};
 use crate::engine::Snapshot;
-use crate::flows::permit::StorePermit;
-use crate::flows::{audit, reload};
 use crate::http::status;
+use crate::services::permissions::StorePermit;
+use crate::services::{audit, reload};
 
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.
@@ -28,7 +28,7 @@ const CHANGES_SHOWN: usize = 50;
 
 /// One fault of the folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FolderFaultText {
     /// Place and message.
     pub(super) text: String,
     /// The line with the fault underlined; empty if there is none.
@@ -36,8 +36,8 @@ pub(super) struct Fault {
 }
 
 /// One set that became live.
-struct Installed {
-    when: When,
+struct PolicyHistoryEntry {
+    when: TimeLabel,
     by: String,
     digest: String,
     changes: Vec<String>,
@@ -46,48 +46,53 @@ struct Installed {
 
 #[derive(Template)]
 #[template(path = "console/templates/policies.html", config = ".askama.toml")]
-struct Policies<'p> {
-    shell: Shell<'p>,
+struct PoliciesPage<'p> {
+    shell: PageLayout<'p>,
     last_good: bool,
     /// The result of the last load.
     told: &'static str,
-    faults: Vec<Fault>,
-    when: When,
+    faults: Vec<FolderFaultText>,
+    when: TimeLabel,
     by: Option<String>,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
     files: Vec<String>,
     /// Whether the viewer may reload.
     reloads: bool,
-    history: Vec<Installed>,
+    history: Vec<PolicyHistoryEntry>,
     next: Option<String>,
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(page(&policies(call, &viewer).await?))
 }
 
-async fn policies<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Policies<'p>, Failure> {
+async fn policies<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+) -> Result<PoliciesPage<'p>, Failure> {
     let before = call.parameter("before").parse().ok();
     let found = audit::policies(call.app, viewer.caller(), before, PAGE).await?;
     let files = reload::files(call.app, viewer.caller()).await?;
     let people = named(call, viewer, &found.items).await?;
     let (live, status) = (call.app.policies.load_full(), call.app.policy_status.load_full());
-    let history: Vec<Installed> =
+    let history: Vec<PolicyHistoryEntry> =
         found.items.into_iter().map(|entry| installed(&people, &live, entry)).collect();
     let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
     let PolicyStatus { last_good, fault, outcome, loaded_at } = PolicyStatus::clone(&status);
     let managed_by = call.app.config.policies.managed_by.as_ref();
-    Ok(Policies {
-        shell: Shell::inside(call, viewer, w::POLICIES, SECTION),
+    Ok(PoliciesPage {
+        shell: PageLayout::inside(call, viewer, w::POLICIES, SECTION),
         last_good,
         told: match outcome {
-            Outcome::Refused => w::REFUSED,
-            Outcome::Unread | Outcome::Unchecked | Outcome::BrokenOff => w::NOT_LOADED,
+            FolderProblem::Refused => w::REFUSED,
+            FolderProblem::Unread | FolderProblem::Unchecked | FolderProblem::BrokenOff => {
+                w::NOT_LOADED
+            }
         },
         faults: fault.as_deref().map(faults).unwrap_or_default(),
-        when: When::from(loaded_at, call.app.clock.now()),
+        when: TimeLabel::from(loaded_at, call.app.clock.now()),
         by: latest.map(|it| it.by.clone()),
         facts: facts(&live),
         notes: live.notes().to_vec(),
@@ -111,17 +116,17 @@ fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
 
 /// The name of an actor, for viewers who may see the team.
 async fn named(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     entries: &[AuditEntry],
-) -> Result<People, Failure> {
+) -> Result<ActorNames, Failure> {
     match viewer.rights.view_team {
-        true => People::of(call.app, viewer, entries).await,
-        false => Ok(People::nobody()),
+        true => ActorNames::of(call.app, viewer, entries).await,
+        false => Ok(ActorNames::nobody()),
     }
 }
 
-fn installed(people: &People, live: &Snapshot, entry: AuditEntry) -> Installed {
+fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyHistoryEntry {
     let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
     let lines = lines
         .filter(|(name, ..)| name == "change")
@@ -130,36 +135,44 @@ fn installed(people: &People, live: &Snapshot, entry: AuditEntry) -> Installed {
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);
     let by = match people.actor(&entry.actor) {
-        Piece::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
-        Piece::Somebody { name, own: true, .. } => name,
-        Piece::Words(words) | Piece::Somebody { name: words, .. } => w::capital(&words),
+        SentencePart::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        SentencePart::Somebody { name, own: true, .. } => name,
+        SentencePart::Words(words) | SentencePart::Somebody { name: words, .. } => {
+            w::capital(&words)
+        }
     };
-    Installed { when: When::exactly(entry.at), by, digest: entry.target, changes, more }
+    PolicyHistoryEntry {
+        when: TimeLabel::exactly(entry.at),
+        by,
+        digest: entry.target,
+        changes,
+        more,
+    }
 }
 
 /// The faults of a refused folder: `file:line: message`, and below it, indented, the line at fault.
-pub(super) fn faults(text: &str) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = Vec::new();
+pub(super) fn faults(text: &str) -> Vec<FolderFaultText> {
+    let mut faults: Vec<FolderFaultText> = Vec::new();
     for line in text.lines() {
         match faults.last_mut() {
             Some(fault) if line.starts_with("  ") => {
                 fault.excerpt.push_str(line);
                 fault.excerpt.push('\n');
             }
-            _ => faults.push(Fault { text: line.to_owned(), excerpt: String::new() }),
+            _ => faults.push(FolderFaultText { text: line.to_owned(), excerpt: String::new() }),
         }
     }
     faults
 }
 
-pub(super) async fn reload(call: &mut Call<'_>) -> Answer {
+pub(super) async fn reload(call: &mut PageRequest<'_>) -> PageResult {
     call.form().await?;
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
-    match reload::now(call.app, permit).await {
+    match reload::reload_now(call.app, permit).await {
         Ok(report) => {
             let told = w::reloaded(report.changed, report.changes.count());
-            Ok(see_telling(call.app, SECTION, &told))
+            Ok(redirect_with_notice(call.app, SECTION, &told))
         }
         // The page shows every fault of the folder.
         Err(failure) if failure.kind == Kind::PoliciesRefused => {
@@ -182,7 +195,7 @@ mod tests {
         assert_eq!(told[0].excerpt, "  3 | permmit\n    | ^^^^^^^\n");
         assert_eq!(
             told[1],
-            Fault { text: "roles/b.cedar: empty".to_owned(), excerpt: String::new() }
+            FolderFaultText { text: "roles/b.cedar: empty".to_owned(), excerpt: String::new() }
         );
     }
 }

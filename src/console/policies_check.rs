@@ -5,27 +5,27 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::policies::{Fault, SECTION, faults};
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
+use super::policies::{FolderFaultText, SECTION, faults};
 use super::roles::change;
-use super::shell::{Shell, page};
-use super::words as w;
+use super::texts as w;
 use crate::domain::Kind;
-use crate::flows::permit::StorePermit;
-use crate::flows::reload::{self, ReloadReport};
+use crate::services::permissions::StorePermit;
+use crate::services::reload::{self, ReloadReport};
 
 #[derive(Template)]
 #[template(path = "console/templates/check.html", config = ".askama.toml")]
-struct Check<'p> {
-    shell: Shell<'p>,
-    faults: Vec<Fault>,
+struct FolderCheckPage<'p> {
+    shell: PageLayout<'p>,
+    faults: Vec<FolderFaultText>,
     /// What loading it would change, if there is no fault.
     report: Option<ReloadReport>,
     /// Who would gain and who lose.
     changes: Vec<String>,
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     let (faults, report) = match reload::check(call.app, &permit).await {
@@ -36,6 +36,6 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
     let live = call.app.policies.load_full();
     let lines = report.as_ref().map(|report| report.changes.lines()).unwrap_or_default();
     let changes = lines.iter().map(|line| change(&live, line)).collect();
-    let shell = Shell::inside(call, &viewer, w::CHECK_FOLDER, SECTION);
-    Ok(page(&Check { shell, faults, report, changes }))
+    let shell = PageLayout::inside(call, &viewer, w::CHECK_FOLDER, SECTION);
+    Ok(page(&FolderCheckPage { shell, faults, report, changes }))
 }

@@ -7,21 +7,21 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::people::member_of;
+use super::actors::member_of;
+use super::current_user::CurrentUser;
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
 use super::policies::SECTION;
 use super::roles::{title, with_titles};
-use super::shell::{Shell, page};
-use super::viewer::Viewer;
-use super::words as w;
+use super::texts as w;
 use crate::domain::decision::Explanation;
 use crate::domain::query::{Record, type_and_id};
 use crate::domain::{EntityRef, Failure, Query, Reason, Value};
 use crate::engine::Snapshot;
-use crate::flows::{accounts, decide};
+use crate::services::{accounts, decide};
 
 /// The decision.
-struct Answered {
+struct TriedDecision {
     allowed: bool,
     sentence: String,
     /// Id and text of each policy that decided.
@@ -32,26 +32,26 @@ struct Answered {
 
 #[derive(Template)]
 #[template(path = "console/templates/try.html", config = ".askama.toml")]
-struct Try<'p> {
-    shell: Shell<'p>,
+struct TryDecisionPage<'p> {
+    shell: PageLayout<'p>,
     member: String,
     action: String,
     resource: String,
     /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
-    answered: Option<Answered>,
+    answered: Option<TriedDecision>,
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     accounts::show(call.app, viewer.caller()).await?;
     let live = call.app.policies.load_full();
     let (member, action) = (call.parameter("member"), call.parameter("action"));
     let resource = call.parameter("resource");
     let asked = !member.is_empty() || !resource.is_empty();
-    let mut shown = Try {
-        shell: Shell::inside(call, &viewer, w::TRY_DECISION, SECTION),
+    let mut shown = TryDecisionPage {
+        shell: PageLayout::inside(call, &viewer, w::TRY_DECISION, SECTION),
         actions: live.actions().into_iter().map(|name| (name.clone(), w::action(&name))).collect(),
         wrong: None,
         answered: None,
@@ -72,11 +72,11 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
 }
 
 async fn answered(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     live: &Snapshot,
     (member, action, (kind, id)): (&str, &str, (&str, &str)),
-) -> Result<Answered, Failure> {
+) -> Result<TriedDecision, Failure> {
     let member = subject(call, viewer, member).await?;
     let account = Value::String(Cow::Borrowed(viewer.account.slug.as_str()));
     let properties: Record<'_> = vec![(Cow::Borrowed("account"), account)];
@@ -90,7 +90,7 @@ async fn answered(
     let decision = decide::try_out(call.app, viewer.caller(), live, &query).await?;
     Ok(match decision.explanation {
         Some(why) => explained(live, decision.allowed, why),
-        None => Answered {
+        None => TriedDecision {
             allowed: decision.allowed,
             sentence: String::new(),
             policies: Vec::new(),
@@ -100,7 +100,11 @@ async fn answered(
 }
 
 /// The id of whoever has this name or address; what is nobody's is an id already.
-async fn subject(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<String, Failure> {
+async fn subject(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    text: &str,
+) -> Result<String, Failure> {
     // Who may not see the team knows nobody but by an id.
     if !viewer.rights.view_team {
         return Ok(text.to_owned());
@@ -109,7 +113,7 @@ async fn subject(call: &Call<'_>, viewer: &Viewer, text: &str) -> Result<String,
     Ok(found.map_or_else(|| text.to_owned(), |member| member.id.to_string()))
 }
 
-fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> Answered {
+fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision {
     let Explanation { reason, sentence, policies, roles } = why;
     let titles: Vec<String> = roles.iter().map(|role| title(live, role)).collect();
     let with_text = |id: String| {
@@ -127,7 +131,7 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> Answered {
         (_, None) => (said(live, &sentence), w::remedy(reason, &titles)),
     };
     let policies = policies.into_iter().map(with_text).collect();
-    Answered { allowed, sentence, policies, remedy }
+    TriedDecision { allowed, sentence, policies, remedy }
 }
 
 fn said(live: &Snapshot, sentence: &str) -> String {

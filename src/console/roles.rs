@@ -6,51 +6,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::shell::{Shell, page};
-use super::viewer::Viewer;
-use super::words as w;
+use super::current_user::CurrentUser;
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
 use crate::domain::RoleId;
 use crate::engine::{Matrix, RoleCard, Snapshot};
-use crate::flows::roles::{self, Suggested};
+use crate::services::roles::{self, RoleSuggestion};
 
 const SECTION: &str = "/roles";
 
 /// The actions on one kind of thing: `broadcasts` with `view` and `send`.
-struct Topic {
+struct ActionTopic {
     name: String,
     verbs: String,
 }
 
 /// A role card.
-struct Introduced {
+struct RoleIntroduction {
     card: RoleCard,
     administers: bool,
-    can: Vec<Topic>,
+    can: Vec<ActionTopic>,
 }
 
 #[derive(Template)]
 #[template(path = "console/templates/roles.html", config = ".askama.toml")]
-struct Guide<'p> {
-    shell: Shell<'p>,
-    roles: Vec<Introduced>,
+struct RoleGuidePage<'p> {
+    shell: PageLayout<'p>,
+    roles: Vec<RoleIntroduction>,
 }
 
-pub(super) async fn guide(call: &mut Call<'_>) -> Answer {
+pub(super) async fn guide(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let (live, matrix) = roles::compared(call.app).await?;
-    let introduced = |card: &RoleCard| Introduced {
+    let introduced = |card: &RoleCard| RoleIntroduction {
         card: card.clone(),
         administers: live.administering().contains(&card.id),
         can: topics(&roles::actions(&matrix, &card.id)),
     };
-    let mut roles: Vec<Introduced> = live.roles().iter().map(introduced).collect();
+    let mut roles: Vec<RoleIntroduction> = live.roles().iter().map(introduced).collect();
     roles.sort_by_key(|role| role.administers);
-    Ok(page(&Guide { shell: Shell::inside(call, &viewer, w::ROLES, SECTION), roles }))
+    Ok(page(&RoleGuidePage { shell: PageLayout::inside(call, &viewer, w::ROLES, SECTION), roles }))
 }
 
 /// One row: an action on a type of resource, with a cell for each role.
-struct Line {
+struct ActionRow {
     action: String,
     resource: String,
     words: String,
@@ -61,23 +61,23 @@ struct Line {
 }
 
 /// The rows about one kind of thing.
-struct Group {
+struct ActionGroup {
     name: String,
-    lines: Vec<Line>,
+    lines: Vec<ActionRow>,
 }
 
 #[derive(Template)]
 #[template(path = "console/templates/compare.html", config = ".askama.toml")]
-struct Compare<'p> {
-    shell: Shell<'p>,
+struct RoleComparisonPage<'p> {
+    shell: PageLayout<'p>,
     search: String,
     titles: Vec<String>,
-    groups: Vec<Group>,
+    groups: Vec<ActionGroup>,
     /// The number of rows shown, and of all.
     counted: String,
 }
 
-pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
+pub(super) async fn compare(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let (live, matrix) = roles::compared(call.app).await?;
     let search = call.parameter("search");
@@ -85,15 +85,15 @@ pub(super) async fn compare(call: &mut Call<'_>) -> Answer {
     let titles = matrix.roles.iter().map(|id| title(&live, id)).collect();
     let groups = groups(&matrix, &search);
     let shown = groups.iter().map(|group| group.lines.len()).sum();
-    let shell = Shell::inside(call, &viewer, w::COMPARE_ROLES, SECTION);
+    let shell = PageLayout::inside(call, &viewer, w::COMPARE_ROLES, SECTION);
     let counted = w::rows_shown(shown, all);
-    Ok(page(&Compare { shell, search, titles, groups, counted }))
+    Ok(page(&RoleComparisonPage { shell, search, titles, groups, counted }))
 }
 
 /// The rows that match a search, grouped.
-fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
+fn groups(matrix: &Matrix, search: &str) -> Vec<ActionGroup> {
     let wanted = search.trim().to_lowercase();
-    let mut groups: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<ActionRow>> = BTreeMap::new();
     for row in &matrix.rows {
         let words = w::action(&row.action);
         let resource = w::plain(&row.resource);
@@ -103,69 +103,69 @@ fn groups(matrix: &Matrix, search: &str) -> Vec<Group> {
             let cells = row.cells.iter().copied().map(w::cell).collect();
             let depends_on = w::depends_on(&row.policies());
             let (action, resource) = (row.action.clone(), row.resource.clone());
-            let line = Line { action, resource, words, cells, depends_on };
+            let line = ActionRow { action, resource, words, cells, depends_on };
             groups.entry(name).or_default().push(line);
         }
     }
-    groups.into_iter().map(|(name, lines)| Group { name, lines }).collect()
+    groups.into_iter().map(|(name, lines)| ActionGroup { name, lines }).collect()
 }
 
 /// An action to select.
-struct Choice {
+struct ActionChoice {
     action: String,
     words: String,
     ticked: bool,
 }
 
 /// The suggested role for a job.
-struct Advice {
-    suggested: Suggested,
+struct RoleSuggestionView {
+    suggested: RoleSuggestion,
     /// Why this one, or why none.
     reason: String,
     others: Vec<String>,
-    extra: Vec<Topic>,
+    extra: Vec<ActionTopic>,
     /// Whether the viewer may invite somebody with it.
     invites: bool,
 }
 
 #[derive(Template)]
 #[template(path = "console/templates/suggest.html", config = ".askama.toml")]
-struct Picker<'p> {
-    shell: Shell<'p>,
-    choices: Vec<(String, Vec<Choice>)>,
+struct RoleSuggestionPage<'p> {
+    shell: PageLayout<'p>,
+    choices: Vec<(String, Vec<ActionChoice>)>,
     /// Selected actions that the live policies no longer have.
     gone: Vec<String>,
     /// A role was asked for, and nothing was ticked.
     nothing: bool,
-    advice: Option<Advice>,
+    advice: Option<RoleSuggestionView>,
 }
 
-pub(super) async fn suggest(call: &mut Call<'_>) -> Answer {
+pub(super) async fn suggest(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let live = call.app.policies.load_full();
     let all: BTreeSet<String> = live.actions().into_iter().collect();
     let ticked: BTreeSet<String> = call.parameters("do").into_iter().collect();
     let (asked, gone): (BTreeSet<String>, BTreeSet<String>) =
         ticked.into_iter().partition(|action| all.contains(action));
-    let mut choices: BTreeMap<String, Vec<Choice>> = BTreeMap::new();
+    let mut choices: BTreeMap<String, Vec<ActionChoice>> = BTreeMap::new();
     for action in all {
         let (words, ticked) = (w::action(&action), asked.contains(&action));
-        choices.entry(w::thing(&action)).or_default().push(Choice { action, words, ticked });
+        choices.entry(w::thing(&action)).or_default().push(ActionChoice { action, words, ticked });
     }
     let advice = match asked.is_empty() {
         true => None,
         false => Some(advice(&live, &viewer, roles::suggest(call.app, &asked).await?)),
     };
-    let shell = Shell::inside(call, &viewer, w::WHICH_ROLE, SECTION);
+    let shell = PageLayout::inside(call, &viewer, w::WHICH_ROLE, SECTION);
     let nothing = asked.is_empty() && gone.is_empty() && !call.parameter("asked").is_empty();
     let (choices, gone) = (choices.into_iter().collect(), gone.into_iter().collect());
-    Ok(page(&Picker { shell, choices, gone, nothing, advice }))
+    Ok(page(&RoleSuggestionPage { shell, choices, gone, nothing, advice }))
 }
 
-fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
+fn advice(live: &Snapshot, viewer: &CurrentUser, suggested: RoleSuggestion) -> RoleSuggestionView {
     let rights = &viewer.rights;
     let gives = |card: &RoleCard| rights.invite && rights.gives.contains(&card.id);
-    Advice {
+    RoleSuggestionView {
         invites: suggested.role.as_ref().is_some_and(gives),
         others: suggested.others.iter().map(|id| title(live, id)).collect(),
         extra: topics(&suggested.extra),
@@ -175,12 +175,13 @@ fn advice(live: &Snapshot, viewer: &Viewer, suggested: Suggested) -> Advice {
 }
 
 /// Actions grouped by what they are done to, with readable names.
-fn topics(actions: &[String]) -> Vec<Topic> {
+fn topics(actions: &[String]) -> Vec<ActionTopic> {
     let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for action in actions {
         topics.entry(w::thing(action)).or_default().push(w::verb(action));
     }
-    let topic = |(name, verbs): (String, Vec<String>)| Topic { name, verbs: verbs.join(", ") };
+    let topic =
+        |(name, verbs): (String, Vec<String>)| ActionTopic { name, verbs: verbs.join(", ") };
     topics.into_iter().map(topic).collect()
 }
 

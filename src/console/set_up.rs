@@ -1,31 +1,31 @@
 //! Creation of the first account and its administrator, with the link that the sidecar prints at
 //! its first start.
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::join::{code_in, enter_joined};
-use super::sheet::{Input, Part, Sheet, kind};
-use super::shell::{Note, Shell, page};
-use super::words as w;
+use super::accept_invitation::{code_in, enter_joined};
+use super::form_body::FormBody;
+use super::form_page::{FormPage, FormPart, Input, kind};
+use super::page_layout::{MessagePage, PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Name};
-use crate::flows::accounts::checked_name;
-use crate::flows::set_up::{First, is_offered, set_up};
 use crate::password::chars_min;
+use crate::services::accounts::checked_name;
+use crate::services::set_up::{FirstAccountRequest, is_offered, set_up};
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     if is_offered(call.app) {
-        return Ok(sheet(call, &Form::default(), true).page());
+        return Ok(sheet(call, &FormBody::default(), true).page());
     }
-    let shell = Shell::outside(call.app, call.request, w::FIRST_DONE);
+    let shell = PageLayout::outside(call.app, call.request, w::FIRST_DONE);
     let lines = vec![w::FIRST_DONE_WHY.to_owned()];
-    Ok(page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
+    Ok(page(&MessagePage { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }))
 }
 
 /// The fields; the code again only if it was wrong.
-fn sheet<'p>(call: &Call<'_>, form: &Form, ask_code: bool) -> Sheet<'p> {
-    let shell = Shell::outside(call.app, call.request, w::FIRST);
+fn sheet<'p>(call: &PageRequest<'_>, form: &FormBody, ask_code: bool) -> FormPage<'p> {
+    let shell = PageLayout::outside(call.app, call.request, w::FIRST);
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
-    let sheet = Sheet::new(shell, "/setup", w::FIRST_DO).line(w::FIRST_WHY);
+    let sheet = FormPage::new(shell, "/setup", w::FIRST_DO).line(w::FIRST_WHY);
     let sheet = if ask_code {
         sheet.input(input("token", w::FIRST_CODE, kind::SENT).hint(w::LINK_OR_CODE_HINT))
     } else {
@@ -38,12 +38,12 @@ fn sheet<'p>(call: &Call<'_>, form: &Form, ask_code: bool) -> Sheet<'p> {
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
         .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())
         .input(input("email", w::EMAIL, kind::OWN_EMAIL))
-        .part(Part::Input(
+        .part(FormPart::Input(
             Input::new("password", w::JOIN_SET_PASSWORD, kind::NEW_PASSWORD).hint(rules),
         ))
 }
 
-pub(super) async fn done(call: &mut Call<'_>) -> Answer {
+pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     match try_to_set_up(call, &form).await {
         Ok(reply) => Ok(reply),
@@ -54,7 +54,7 @@ pub(super) async fn done(call: &mut Call<'_>) -> Answer {
     }
 }
 
-async fn try_to_set_up(call: &Call<'_>, form: &Form) -> Answer {
+async fn try_to_set_up(call: &PageRequest<'_>, form: &FormBody) -> PageResult {
     let first = first(form)?;
     let (token, password) = (code_in(form.text("token")), form.text("password"));
     let made = set_up(call.app, &token, first, password, &call.from()).await?;
@@ -62,7 +62,7 @@ async fn try_to_set_up(call: &Call<'_>, form: &Form) -> Answer {
     enter_joined(call, member, password, &w::joined(&account.name)).await
 }
 
-fn first(form: &Form) -> Result<First, Failure> {
+fn first(form: &FormBody) -> Result<FirstAccountRequest, Failure> {
     let mut read = form.reader();
     let name = read.read("name", checked_name);
     let slug = read.read("slug", AccountSlug::typed);
@@ -71,5 +71,5 @@ fn first(form: &Form) -> Result<First, Failure> {
     let email = read.read("email", Email::parse);
     let given = name.zip(slug).zip(first_name.zip(last_name)).zip(email);
     let (((name, slug), (first_name, last_name)), email) = read.done(given)?;
-    Ok(First { slug, name, email, first_name, last_name, role: None })
+    Ok(FirstAccountRequest { slug, name, email, first_name, last_name, role: None })
 }

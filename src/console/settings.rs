@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::overtaken::by_whom;
-use super::sheet::Refusal;
-use super::shell::{Shell, page, see_telling};
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
+use super::current_user::CurrentUser;
+use super::edit_conflict::by_whom;
+use super::form_body::FormBody;
+use super::form_page::FormErrors;
+use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
+use super::timestamps::TimeLabel;
 use crate::app::App;
 use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, Version, limits};
-use crate::flows::{accounts, letters, members};
 use crate::http::{Reply, status};
-use crate::mail::Walked;
-use crate::store::letters::{Flow, MailStatus};
+use crate::mail::SmtpStepResult;
+use crate::services::{accounts, mail_delivery, members};
+use crate::store::mail_queue::{MailFlow, MailStatus};
 use crate::store::{AccountEdit, AuditFilter, MemberFilter};
 
 const PATH: &str = "/account";
@@ -30,9 +30,9 @@ const HOUR: u64 = 3_600;
 
 #[derive(Template)]
 #[template(path = "console/templates/settings.html", config = ".askama.toml")]
-struct Settings<'p> {
-    shell: Shell<'p>,
-    viewer: &'p Viewer,
+struct SettingsPage<'p> {
+    shell: PageLayout<'p>,
+    viewer: &'p CurrentUser,
     account: Account,
     /// The values of the form.
     name: String,
@@ -41,15 +41,15 @@ struct Settings<'p> {
     version: Version,
     /// How many members a requirement would affect.
     without_factor: String,
-    refusal: Option<Refusal>,
+    refusal: Option<FormErrors>,
     /// The current values, if the form was overtaken.
     now: Vec<(&'static str, String)>,
-    mail: Mail,
-    test: Vec<Tested>,
-    test_refusal: Option<Refusal>,
+    mail: MailStatusView,
+    test: Vec<MailTestStep>,
+    test_refusal: Option<FormErrors>,
 }
 
-impl Settings<'_> {
+impl SettingsPage<'_> {
     fn wrong(&self, name: &str) -> Option<&str> {
         let fields = &self.refusal.as_ref()?.fields;
         fields.iter().find(|field| field.name == name).map(|field| field.sentence.as_str())
@@ -57,40 +57,43 @@ impl Settings<'_> {
 }
 
 /// A step of a test mail.
-struct Tested {
+struct MailTestStep {
     passed: bool,
     step: &'static str,
     detail: String,
 }
 
-impl From<Walked> for Tested {
-    fn from(Walked { step, passed, detail }: Walked) -> Self {
+impl From<SmtpStepResult> for MailTestStep {
+    fn from(SmtpStepResult { step, passed, detail }: SmtpStepResult) -> Self {
         Self { passed, step: w::mail_step(step), detail: w::sentence(&detail) }
     }
 }
 
 /// The status of mail.
-struct Mail {
+struct MailStatusView {
     kind: &'static str,
     sends: bool,
-    stopped: Option<(String, When)>,
+    stopped: Option<(String, TimeLabel)>,
     /// The oldest letter, if letters have waited longer than usual, with the result of its last
     /// attempt.
-    delayed: Option<(String, When)>,
-    last: Option<When>,
+    delayed: Option<(String, TimeLabel)>,
+    last: Option<TimeLabel>,
     counts: Vec<(&'static str, u64)>,
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(page(&settings(call, &viewer).await?))
 }
 
-async fn settings<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Result<Settings<'p>, Failure> {
+async fn settings<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+) -> Result<SettingsPage<'p>, Failure> {
     let account = accounts::show(call.app, viewer.caller()).await?;
-    let status = letters::status(call.app, viewer.caller()).await?;
-    Ok(Settings {
-        shell: Shell::inside(call, viewer, w::ACCOUNT_SETTINGS, PATH),
+    let status = mail_delivery::status(call.app, viewer.caller()).await?;
+    Ok(SettingsPage {
+        shell: PageLayout::inside(call, viewer, w::ACCOUNT_SETTINGS, PATH),
         viewer,
         name: account.name.clone(),
         hours: hours(call.app, &account),
@@ -114,8 +117,8 @@ fn hours(app: &App, account: &Account) -> String {
 
 /// How many members have no second factor yet.
 async fn without_factor(
-    call: &Call<'_>,
-    viewer: &Viewer,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
     account: &Account,
 ) -> Result<String, Failure> {
     if account.two_step_enforced || !viewer.rights.edit_settings || !viewer.rights.view_team {
@@ -128,11 +131,11 @@ async fn without_factor(
     Ok(w::without_factor(count, found.next.is_some()))
 }
 
-fn mail(app: &App, status: MailStatus) -> Mail {
+fn mail(app: &App, status: MailStatus) -> MailStatusView {
     let count = |states: &[DeliveryState]| status.count(states);
     let now = app.clock.now();
-    let delayed = status.flow(now) != Flow::Well && status.stopped.is_none();
-    Mail {
+    let delayed = status.flow(now) != MailFlow::Well && status.stopped.is_none();
+    MailStatusView {
         kind: w::mail_kind(app.mailer.kind()),
         sends: app.mailer.sends(),
         counts: vec![
@@ -142,29 +145,33 @@ fn mail(app: &App, status: MailStatus) -> Mail {
             (w::MAIL_BOUNCED, count(&[DeliveryState::Bounced])),
             (w::MAIL_FAILED, count(&[DeliveryState::Failed])),
         ],
-        last: status.taken.map(|taken| When::from(taken, now)),
+        last: status.taken.map(|taken| TimeLabel::from(taken, now)),
         delayed: status.oldest.filter(|_| delayed).map(|oldest| {
             let detail = Some(oldest.detail).filter(|detail| !detail.is_empty());
             let why = detail.map(|detail| w::sentence(&detail)).unwrap_or_default();
-            (why, When::from(oldest.since, now))
+            (why, TimeLabel::from(oldest.since, now))
         }),
         stopped: status
             .stopped
-            .map(|stop| (w::sentence(&stop.cause), When::from(stop.since, app.clock.now()))),
+            .map(|stop| (w::sentence(&stop.cause), TimeLabel::from(stop.since, app.clock.now()))),
     }
 }
 
-pub(super) async fn set(call: &mut Call<'_>) -> Answer {
+pub(super) async fn set(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     match try_to_set(call, &viewer, &form).await {
-        Ok(()) => Ok(see_telling(call.app, PATH, w::SETTINGS_SAVED)),
+        Ok(()) => Ok(redirect_with_notice(call.app, PATH, w::SETTINGS_SAVED)),
         Err(failure) if failure.kind == Kind::Denied => Err(failure),
         Err(failure) => refused(call, &viewer, &form, &failure).await,
     }
 }
 
-async fn try_to_set(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<(), Failure> {
+async fn try_to_set(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<(), Failure> {
     let before = accounts::show(call.app, viewer.caller()).await?;
     let shown = hours(call.app, &before);
     let mut read = form.reader();
@@ -197,9 +204,14 @@ fn lifetime(text: &str) -> Result<Duration, Failure> {
 
 /// The page again, with what was typed. An overtaken form also shows the current values, and is
 /// based on their version from then on.
-async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failure) -> Answer {
+async fn refused(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+    failure: &Failure,
+) -> PageResult {
     let mut shown = settings(call, viewer).await?;
-    let mut refusal = Refusal::of(failure);
+    let mut refusal = FormErrors::of(failure);
     if failure.kind == Kind::Stale {
         refusal.sentence = changed_meanwhile(call, viewer).await.unwrap_or(refusal.sentence);
         shown.now = vec![
@@ -218,7 +230,7 @@ async fn refused(call: &Call<'_>, viewer: &Viewer, form: &Form, failure: &Failur
 }
 
 /// Who changed the settings first.
-async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
+async fn changed_meanwhile(call: &PageRequest<'_>, viewer: &CurrentUser) -> Option<String> {
     let event = Some(AuditEvent::AccountUpdated);
     let filter = AuditFilter { event, ..AuditFilter::default() };
     let (who, when) = by_whom(call, viewer, &filter).await?;
@@ -226,19 +238,19 @@ async fn changed_meanwhile(call: &Call<'_>, viewer: &Viewer) -> Option<String> {
 }
 
 /// Sends a test mail to the viewer, and shows its steps.
-pub(super) async fn test_mail(call: &mut Call<'_>) -> Answer {
+pub(super) async fn test_mail(call: &mut PageRequest<'_>) -> PageResult {
     call.form().await?;
     let viewer = call.viewer().await?;
-    let tested = letters::test(call.app, viewer.caller(), &viewer.member.email).await;
+    let tested = mail_delivery::test(call.app, viewer.caller(), &viewer.member.email).await;
     let mut shown = settings(call, &viewer).await?;
     match tested {
         Ok(report) => {
-            shown.test = report.steps.into_iter().map(Tested::from).collect();
+            shown.test = report.steps.into_iter().map(MailTestStep::from).collect();
             Ok(page(&shown))
         }
         Err(failure) if failure.kind == Kind::Denied => Err(failure),
         Err(failure) => {
-            shown.test_refusal = Some(Refusal::of(&failure));
+            shown.test_refusal = Some(FormErrors::of(&failure));
             let reply: Reply = page(&shown).status(status(failure.kind));
             Ok(match failure.retry_after {
                 Some(seconds) => reply.header("retry-after", seconds.to_string()),
@@ -248,9 +260,9 @@ pub(super) async fn test_mail(call: &mut Call<'_>) -> Answer {
     }
 }
 
-pub(super) async fn resume_mail(call: &mut Call<'_>) -> Answer {
+pub(super) async fn resume_mail(call: &mut PageRequest<'_>) -> PageResult {
     call.form().await?;
     let viewer = call.viewer().await?;
-    let was_stopped = letters::resume(call.app, viewer.caller()).await?.value;
-    Ok(see_telling(call.app, PATH, w::mail_resumed(was_stopped)))
+    let was_stopped = mail_delivery::resume(call.app, viewer.caller()).await?.value;
+    Ok(redirect_with_notice(call.app, PATH, w::mail_resumed(was_stopped)))
 }

@@ -4,27 +4,27 @@
 
 use std::sync::Arc;
 
-use super::call::{Answer, Call};
-use super::form::Form;
+use super::form_body::FormBody;
+use super::form_page::{BrowserPrompt, FormPage, Input, kind};
+use super::local_path::escaped;
+use super::page_layout::{MessagePage, PageLayout, page, redirect};
+use super::page_request::{PageRequest, PageResult};
 use super::passkeys::answer;
-use super::place::escaped;
-use super::sheet::{Asks, Input, Sheet, kind};
-use super::shell::{Note, Shell, page, see};
-use super::two_step::{Codes, Scan};
-use super::words as w;
+use super::texts as w;
+use super::two_step::{AuthenticatorSetupPage, RecoveryCodesPage};
 use super::{is_page, page_path};
 use crate::app::App;
-use crate::browser;
+use crate::browser_security;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
-use crate::flows::session_auth::COOKIE;
-use crate::flows::sign_in::{self, Attempt, Outcome};
-use crate::flows::{accounts, passkeys, sessions, two_step};
 use crate::http::{Reply, Request};
+use crate::services::session_auth::COOKIE;
+use crate::services::sign_in::{self, SignInAttempt, SignInOutcome};
+use crate::services::{accounts, passkeys, sessions, two_step};
 
 /// The start page of the viewer.
-pub(super) async fn home(call: &mut Call<'_>) -> Answer {
+pub(super) async fn home(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
-    Ok(see(call.app, if viewer.rights.view_team { "/team" } else { "/me" }))
+    Ok(redirect(call.app, if viewer.rights.view_team { "/team" } else { "/me" }))
 }
 
 /// The sign-in page that returns to the requested page.
@@ -38,36 +38,36 @@ pub(super) fn place_before(app: &App, request: &Request) -> String {
 }
 
 /// The page that says that the session is over. It shows nothing of the account.
-pub(super) fn over(app: &App, request: &Request) -> Reply {
-    let shell = Shell::outside(app, request, w::OVER);
+pub(super) fn session_over(app: &App, request: &Request) -> Reply {
+    let shell = PageLayout::outside(app, request, w::OVER);
     let lines = vec![w::OVER_WHY.to_owned(), w::OVER_ASK.to_owned()];
-    page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }).status(401)
+    page(&MessagePage { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) }).status(401)
 }
 
 /// The page after signing out.
-pub(super) async fn left(call: &mut Call<'_>) -> Answer {
-    let shell = Shell::outside(call.app, call.request, w::SIGNED_OUT);
+pub(super) async fn signed_out(call: &mut PageRequest<'_>) -> PageResult {
+    let shell = PageLayout::outside(call.app, call.request, w::SIGNED_OUT);
     let lines = vec![w::SIGNED_OUT_WHY.to_owned()];
-    let reply = page(&Note { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) });
+    let reply = page(&MessagePage { shell, lines, next: ("/sign-in".to_owned(), w::SIGN_IN) });
     // A page that was told that its session has ended redirects here, and may still have the token.
     Ok(match call.viewer().await {
-        Err(failure) if failure.kind == Kind::Unauthenticated => browser::dropping(reply),
+        Err(failure) if failure.kind == Kind::Unauthenticated => browser_security::dropping(reply),
         _ => reply,
     })
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     // If there is only one account, its name need not be entered.
     let only = accounts::sole(call.app).await?;
     let account = only.as_ref().map_or("", |slug| slug.as_str());
     let next = call.parameter("next");
-    let form = Form::filled(&[("account", account), ("next", &next)]);
+    let form = FormBody::filled(&[("account", account), ("next", &next)]);
     Ok(sheet(call, &form).page())
 }
 
-fn sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
-    let shell = Shell::outside(call.app, call.request, w::SIGN_IN);
-    Sheet::new(shell, "/sign-in", w::SIGN_IN)
+fn sheet<'p>(call: &PageRequest<'_>, form: &FormBody) -> FormPage<'p> {
+    let shell = PageLayout::outside(call.app, call.request, w::SIGN_IN);
+    FormPage::new(shell, "/sign-in", w::SIGN_IN)
         .hidden("next", form.text("next"))
         .input(
             Input::new("account", w::ACCOUNT, kind::ACCOUNT)
@@ -79,7 +79,7 @@ fn sheet<'p>(call: &Call<'_>, form: &Form) -> Sheet<'p> {
         .instead("/forgot", w::FORGOT)
 }
 
-pub(super) async fn enter(call: &mut Call<'_>) -> Answer {
+pub(super) async fn enter(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     match try_to_enter(call, &form).await {
         Ok(reply) => Ok(reply),
@@ -87,41 +87,52 @@ pub(super) async fn enter(call: &mut Call<'_>) -> Answer {
     }
 }
 
-async fn try_to_enter(call: &mut Call<'_>, form: &Form) -> Answer {
+async fn try_to_enter(call: &mut PageRequest<'_>, form: &FormBody) -> PageResult {
     let mut read = form.reader();
     let account = read.read("account", AccountSlug::named);
     let email = read.read("email", Email::parse);
     let (account, email) = read.done(account.zip(email))?;
     let password = form.text("password").to_owned();
-    enter_by(call, Attempt { account, email, password, from: call.from() }, form.text("next")).await
+    enter_by(call, SignInAttempt { account, email, password, from: call.from() }, form.text("next"))
+        .await
 }
 
 /// Signs in with a password, and shows the next step.
 ///
 /// # Errors
 /// As [`sign_in::sign_in`].
-pub(super) async fn enter_by(call: &Call<'_>, attempt: Attempt, next: &str) -> Answer {
+pub(super) async fn enter_by(
+    call: &PageRequest<'_>,
+    attempt: SignInAttempt,
+    next: &str,
+) -> PageResult {
     match sign_in::sign_in(call.app, attempt).await? {
-        Outcome::Entered(entered) => entered_by(call, &entered.value.token, next).await,
-        Outcome::SecondFactor(waiting) => Ok(code_sheet(call, &waiting.ticket, next).await.page()),
-        Outcome::SetUp(waiting) => {
+        SignInOutcome::Entered(entered) => entered_by(call, &entered.value.token, next).await,
+        SignInOutcome::SecondFactor(waiting) => {
+            Ok(code_sheet(call, &waiting.ticket, next).await.page())
+        }
+        SignInOutcome::SetUp(waiting) => {
             let told = two_step::begin_by_ticket(call.app, &waiting.ticket).await?;
-            let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
+            let scan = AuthenticatorSetupPage::new(
+                shell(call, w::SET_UP_TWO_STEP),
+                "/sign-in/set-up",
+                told,
+            );
             Ok(scan.line(w::SET_UP_WHY).hidden("ticket", &waiting.ticket).page(None))
         }
     }
 }
 
-fn shell<'p>(call: &Call<'_>, title: &str) -> Shell<'p> {
-    Shell::outside(call.app, call.request, title)
+fn shell<'p>(call: &PageRequest<'_>, title: &str) -> PageLayout<'p> {
+    PageLayout::outside(call.app, call.request, title)
 }
 
 /// Signed in: a previous session of this browser ends.
-async fn entered_by(call: &Call<'_>, token: &Token, next: &str) -> Answer {
+async fn entered_by(call: &PageRequest<'_>, token: &Token, next: &str) -> PageResult {
     end_brought(call.app, call.request).await?;
     // Only to a page of the console: the link that led here may be a stranger's.
     let next = if is_page(next) { next } else { "/" };
-    Ok(browser::keeping(see(call.app, next), token))
+    Ok(browser_security::keeping(redirect(call.app, next), token))
 }
 
 /// Ends the current session of this browser, if any.
@@ -133,20 +144,20 @@ pub(super) async fn end_brought(app: &Arc<App>, request: &Request) -> Result<(),
 }
 
 /// The second step: a code, or a passkey if the member has one. Each page has its own challenge.
-async fn code_sheet<'p>(call: &Call<'_>, ticket: &str, next: &str) -> Sheet<'p> {
-    let sheet = Sheet::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
+async fn code_sheet<'p>(call: &PageRequest<'_>, ticket: &str, next: &str) -> FormPage<'p> {
+    let sheet = FormPage::new(shell(call, w::SECOND_STEP), "/sign-in/code", w::SIGN_IN)
         .hidden("ticket", ticket)
         .hidden("next", next)
         .input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
         .out("/sign-in", w::USE_ANOTHER_ACCOUNT);
     match passkeys::ask(call.app, ticket).await {
-        Ok(asked) => sheet.asks(Asks::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
+        Ok(asked) => sheet.asks(BrowserPrompt::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
         // No passkey, or no valid ticket: the code form reports faults of the ticket.
         Err(_) => sheet,
     }
 }
 
-pub(super) async fn by_passkey(call: &mut Call<'_>) -> Answer {
+pub(super) async fn by_passkey(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (ticket, next) = (form.text("ticket"), form.text("next"));
     match shown(call, ticket, &form).await {
@@ -155,12 +166,12 @@ pub(super) async fn by_passkey(call: &mut Call<'_>) -> Answer {
     }
 }
 
-async fn shown(call: &Call<'_>, ticket: &str, form: &Form) -> Result<Token, Failure> {
+async fn shown(call: &PageRequest<'_>, ticket: &str, form: &FormBody) -> Result<Token, Failure> {
     let answer = answer(form)?;
     Ok(sign_in::by_passkey(call.app, ticket, answer, call.from()).await?.value.token)
 }
 
-pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
+pub(super) async fn second_step(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (ticket, next) = (form.text("ticket"), form.text("next"));
     let entered =
@@ -172,7 +183,7 @@ pub(super) async fn second_step(call: &mut Call<'_>) -> Answer {
 }
 
 /// The first code of an app that is set up during a sign-in.
-pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
+pub(super) async fn set_up(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let ticket = form.text("ticket");
     let from = call.from();
@@ -180,20 +191,25 @@ pub(super) async fn set_up(call: &mut Call<'_>) -> Answer {
         Ok(done) => {
             end_brought(call.app, call.request).await?;
             let reply =
-                Codes::new(shell(call, w::RECOVERY_CODES), &done.value.recovery, "/").page();
-            Ok(browser::keeping(reply, &done.value.entered.token))
+                RecoveryCodesPage::new(shell(call, w::RECOVERY_CODES), &done.value.recovery, "/")
+                    .page();
+            Ok(browser_security::keeping(reply, &done.value.entered.token))
         }
         Err(failure) => {
             // A new secret: the page with the previous one is gone.
             let told = two_step::begin_by_ticket(call.app, ticket).await?;
-            let scan = Scan::new(shell(call, w::SET_UP_TWO_STEP), "/sign-in/set-up", told);
+            let scan = AuthenticatorSetupPage::new(
+                shell(call, w::SET_UP_TWO_STEP),
+                "/sign-in/set-up",
+                told,
+            );
             Ok(scan.line(w::SET_UP_AGAIN).hidden("ticket", ticket).page(Some(&failure)))
         }
     }
 }
 
-pub(super) async fn leave(call: &mut Call<'_>) -> Answer {
+pub(super) async fn leave(call: &mut PageRequest<'_>) -> PageResult {
     call.form().await?;
     end_brought(call.app, call.request).await?;
-    Ok(browser::forgetting(see(call.app, "/signed-out")))
+    Ok(browser_security::forgetting(redirect(call.app, "/signed-out")))
 }

@@ -1,7 +1,7 @@
 //! The two tabs of the team page: the members and the invitations.
 
 /// The tabs above the table, with their counts.
-pub(super) struct Tabs {
+pub(super) struct TeamTabs {
     pub(super) members: usize,
     pub(super) invitations: usize,
     /// The open tab: `members` or `invitations`.

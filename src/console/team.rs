@@ -1,33 +1,33 @@
 //! Team Management: the table of members with search, filters, order and counts.
 //!
-//! One query for a page, never one per row. [`member::deeds`] lists the actions of a row; the flows
+//! One query for a page, never one per row. [`member::available_actions`] lists the actions of a row; the flows
 //! decide whether they are allowed.
 
 use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::deeds::Menus;
-use super::place::{BACK, Place, member_path};
-use super::shell::{Shell, page};
-use super::tabs::Tabs;
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
+use super::current_user::CurrentUser;
+use super::local_path::{BACK, LocalPath, member_path};
+use super::page_layout::{PageLayout, page};
+use super::page_request::{PageRequest, PageResult};
+use super::row_actions::RowMenus;
+use super::tabs::TeamTabs;
+use super::texts as w;
+use super::timestamps::TimeLabel;
 use super::{banners, invitations, member, roles};
 use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
-use crate::flows::export;
-use crate::flows::import::Format;
-use crate::flows::invites;
-use crate::flows::locks;
-use crate::flows::members;
 use crate::http::Reply;
+use crate::services::export;
+use crate::services::import::Format;
+use crate::services::invites;
+use crate::services::lockout;
+use crate::services::members;
 use crate::store::MemberFilter;
 use crate::store::invites::OpenInvites;
-use crate::store::personal::Seen;
-use crate::store::roster::{MemberOrder, Roster, RosterQuery};
+use crate::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
+use crate::store::personal_data::MemberWithSignIn;
 
 /// The choices of rows on a page; the first is the default.
 pub(super) const ROWS: [usize; 3] = [25, 50, 100];
@@ -35,7 +35,7 @@ pub(super) const ROWS: [usize; 3] = [25, 50, 100];
 const ROWS_COOKIE: &str = "__Host-kwic_rows";
 
 /// One member in the table.
-struct Line {
+struct MemberRow {
     id: String,
     path: String,
     initials: String,
@@ -45,10 +45,10 @@ struct Line {
     role: String,
     status: w::Badge,
     /// Until when sign-in attempts are refused.
-    until: Option<When>,
+    until: Option<TimeLabel>,
     two_step: w::Badge,
-    active: Option<When>,
-    joined: When,
+    active: Option<TimeLabel>,
+    joined: TimeLabel,
     /// The number of the row's menu, for the script.
     menu: Option<usize>,
     /// Can be selected for bulk changes.
@@ -65,7 +65,7 @@ struct Column {
 }
 
 /// A role of the filter.
-struct Choice {
+struct RoleFilterChoice {
     id: String,
     title: String,
     chosen: bool,
@@ -73,18 +73,18 @@ struct Choice {
 
 #[derive(Template)]
 #[template(path = "console/templates/team.html", config = ".askama.toml")]
-struct Team<'p> {
-    shell: Shell<'p>,
-    viewer: &'p Viewer,
+struct TeamPage<'p> {
+    shell: PageLayout<'p>,
+    viewer: &'p CurrentUser,
     banners: Vec<String>,
-    tabs: Tabs,
-    query: &'p Query,
+    tabs: TeamTabs,
+    query: &'p TeamQuery,
     /// The path of this page of the table, to return to.
     here: String,
     chosen_roles: String,
-    roles: Vec<Choice>,
+    roles: Vec<RoleFilterChoice>,
     columns: Vec<Column>,
-    lines: Vec<Line>,
+    lines: Vec<MemberRow>,
     count: String,
     range: String,
     next: Option<String>,
@@ -92,11 +92,11 @@ struct Team<'p> {
     alone: bool,
     suggestions: Vec<(String, String)>,
     manages: bool,
-    menus: Menus,
+    menus: RowMenus,
 }
 
 /// The query parameters of the page.
-struct Query {
+struct TeamQuery {
     search: String,
     roles: Vec<RoleId>,
     status: Option<Status>,
@@ -108,8 +108,8 @@ struct Query {
     rows: usize,
 }
 
-impl Query {
-    fn read(call: &Call<'_>) -> Result<Self, Failure> {
+impl TeamQuery {
+    fn read(call: &PageRequest<'_>) -> Result<Self, Failure> {
         let sort = call.parameter("sort");
         let order = sort.trim_start_matches('-');
         let filled = |name| Some(call.parameter(name)).filter(|text: &String| !text.is_empty());
@@ -133,8 +133,8 @@ impl Query {
         })
     }
 
-    fn roster(&self) -> RosterQuery {
-        RosterQuery {
+    fn roster(&self) -> MemberTableQuery {
+        MemberTableQuery {
             filter: MemberFilter {
                 search: Some(self.search.clone()).filter(|search| !search.is_empty()),
                 roles: self.roles.clone(),
@@ -166,8 +166,8 @@ impl Query {
     }
 
     /// The path of this view of the table, first page.
-    fn place(&self) -> Place {
-        let place = Place::at("/team").with("search", &self.search);
+    fn place(&self) -> LocalPath {
+        let place = LocalPath::at("/team").with("search", &self.search);
         let place = self.roles.iter().fold(place, |place, role| place.with("role", role.as_str()));
         place
             .with("status", self.status.map_or("", Status::as_str))
@@ -205,23 +205,23 @@ impl Query {
 }
 
 /// The number of rows: from the query, else from the cookie.
-fn rows(call: &Call<'_>) -> usize {
+fn rows(call: &PageRequest<'_>) -> usize {
     let known = |text: &str| text.parse().ok().filter(|rows| ROWS.contains(rows));
     let said = known(&call.parameter("rows"));
     said.or_else(|| known(call.request.cookie(ROWS_COOKIE)?)).unwrap_or(ROWS[0])
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let open = invites::open_count(call.app, viewer.caller()).await?;
     if call.parameter("tab") == "invitations" {
         // Only the total: search, filters and cursor of the query are about the invites.
-        let one = RosterQuery { limit: 1, ..RosterQuery::default() };
+        let one = MemberTableQuery { limit: 1, ..MemberTableQuery::default() };
         let roster = members::roster(call.app, viewer.caller(), &one).await?;
-        let tabs = Tabs { members: roster.total, invitations: open.all(), open: "invitations" };
+        let tabs = TeamTabs { members: roster.total, invitations: open.all(), open: "invitations" };
         return invitations::list(call, &viewer, tabs).await;
     }
-    let query = Query::read(call)?;
+    let query = TeamQuery::read(call)?;
     let roster = members::roster(call.app, viewer.caller(), &query.roster()).await?;
     let reply = members_page(call, &viewer, &query, roster, open).await?;
     Ok(match call.parameter("rows").is_empty() {
@@ -234,34 +234,34 @@ pub(super) async fn show(call: &mut Call<'_>) -> Answer {
 }
 
 async fn members_page(
-    call: &Call<'_>,
-    viewer: &Viewer,
-    query: &Query,
-    roster: Roster,
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    query: &TeamQuery,
+    roster: MemberTablePage,
     open: OpenInvites,
-) -> Answer {
+) -> PageResult {
     let live = call.app.policies.load_full();
     let administrators = members::administrators(call.app, &viewer.account.slug).await;
     let manages = viewer.rights.edit || viewer.rights.remove;
     let shown = roster.items.iter().map(|seen| &seen.member);
-    let waiting = locks::waiting(call.app, viewer.caller(), shown).await?;
+    let waiting = lockout::locked_members(call.app, viewer.caller(), shown).await?;
     let now = call.app.clock.now();
     let here = query.here();
     let leads_back = match here == "/team" {
         true => String::new(),
-        false => Place::at("").with(BACK, &here).path(),
+        false => LocalPath::at("").with(BACK, &here).path(),
     };
     let administrators = &administrators;
-    let scene = Scene { viewer, live: &live, now, administrators, waiting, leads_back };
+    let scene = RowContext { viewer, live: &live, now, administrators, waiting, leads_back };
     let place = query.place();
     let last = roster.first + roster.items.len().saturating_sub(1);
-    let mut menus = Menus::new(member::KINDS);
+    let mut menus = RowMenus::new(member::MEMBER_ACTIONS);
     let lines = roster.items.iter().map(|seen| scene.line(seen, &mut menus)).collect();
-    Ok(page(&Team {
-        shell: Shell::inside(call, viewer, w::TEAM, "/team"),
+    Ok(page(&TeamPage {
+        shell: PageLayout::inside(call, viewer, w::TEAM, "/team"),
         viewer,
         banners: banners::of(call, viewer, &roster, open, administrators.len()).await,
-        tabs: Tabs { members: roster.total, invitations: open.all(), open: "members" },
+        tabs: TeamTabs { members: roster.total, invitations: open.all(), open: "members" },
         query,
         here,
         chosen_roles: w::roles_chosen(&chosen_titles(&live, &query.roles)),
@@ -285,8 +285,8 @@ async fn members_page(
 }
 
 /// The data that every row needs.
-struct Scene<'s> {
-    viewer: &'s Viewer,
+struct RowContext<'s> {
+    viewer: &'s CurrentUser,
     live: &'s Snapshot,
     now: Timestamp,
     administrators: &'s [Member],
@@ -295,23 +295,27 @@ struct Scene<'s> {
     leads_back: String,
 }
 
-impl Scene<'_> {
-    fn line(&self, Seen { member, signed_in }: &Seen, menus: &mut Menus) -> Line {
+impl RowContext<'_> {
+    fn line(
+        &self,
+        MemberWithSignIn { member, signed_in }: &MemberWithSignIn,
+        menus: &mut RowMenus,
+    ) -> MemberRow {
         let you = self.viewer.is(member);
         let last = member::is_last_administrator(self.administrators, member);
         let until = self.waiting.get(&member.id).copied();
-        Line {
+        MemberRow {
             initials: member::initials(member),
             name: member.full_name(),
             email: member.email.as_str().to_owned(),
             you,
             role: roles::title(self.live, &member.role),
             status: if until.is_some() { w::locked() } else { w::status(member.status) },
-            until: until.map(When::exactly),
+            until: until.map(TimeLabel::exactly),
             two_step: w::two_step(member.two_step),
-            active: signed_in.map(|at| When::roughly(at, self.now)),
-            joined: When::day(member.joined),
-            menu: menus.number(&member::deeds(self.viewer, member, last)),
+            active: signed_in.map(|at| TimeLabel::roughly(at, self.now)),
+            joined: TimeLabel::day(member.joined),
+            menu: menus.number(&member::available_actions(self.viewer, member, last)),
             tickable: !you && (self.viewer.rights.edit || self.viewer.rights.remove),
             path: member_path(&member.id, &self.leads_back),
             id: member.id.to_string(),
@@ -319,8 +323,8 @@ impl Scene<'_> {
     }
 }
 
-fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<Choice> {
-    let choice = |card: &crate::engine::RoleCard| Choice {
+fn choices(live: &Snapshot, chosen: &[RoleId]) -> Vec<RoleFilterChoice> {
+    let choice = |card: &crate::engine::RoleCard| RoleFilterChoice {
         id: card.id.to_string(),
         title: card.title.clone(),
         chosen: chosen.contains(&card.id),
@@ -334,16 +338,16 @@ fn chosen_titles(live: &Snapshot, chosen: &[RoleId]) -> Vec<String> {
 }
 
 /// Three likely roles for a first invitation: those with the fewest permissions.
-fn suggestions(live: &Snapshot, viewer: &Viewer) -> Vec<(String, String)> {
+fn suggestions(live: &Snapshot, viewer: &CurrentUser) -> Vec<(String, String)> {
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let plain = given.filter(|card| !live.administering().contains(&card.id));
     plain.take(3).map(|card| (card.id.to_string(), card.title.clone())).collect()
 }
 
-pub(super) async fn export(call: &mut Call<'_>) -> Answer {
+pub(super) async fn export(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     // A download from the console is opened in a spreadsheet.
-    let written = export::Written { format: Format::Csv, marked: true };
+    let written = export::ExportFormat { format: Format::Csv, marked: true };
     let pieces = export::run(call.app, viewer.caller(), written).await?;
     let disposition = "attachment; filename=\"members.csv\"".to_owned();
     Ok(Reply::stream("text/csv; charset=utf-8", pieces).header("content-disposition", disposition))

@@ -4,19 +4,19 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::place::escaped;
+use super::current_user::CurrentUser;
+use super::form_body::FormBody;
+use super::form_page::{Fact, FormPage, FormPart, Input, Select, kind};
+use super::local_path::escaped;
+use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
 use super::roles::title as role_title;
-use super::sheet::{Fact, Input, Part, Select, Sheet, kind};
-use super::shell::{Shell, page, see_telling};
+use super::texts as w;
+use super::timestamps::TimeLabel;
 use super::two_step::{proof_asked, proof_shown};
-use super::viewer::Viewer;
-use super::when::When;
-use super::words as w;
 use crate::domain::{ApiToken, ApiTokenId, Failure, Kind, Name, RoleId, Timestamp, limits};
 use crate::engine::Snapshot;
-use crate::flows::api_tokens::{self, Listed, Made, Wanted};
+use crate::services::api_tokens::{self, IssuedToken, TokenRequest, TokenWithOwner};
 
 /// The list of tokens.
 const SECTION: &str = "/tokens";
@@ -26,39 +26,43 @@ const SHOWN: usize = 50;
 const DAYS: &str = "90";
 
 /// One token.
-struct Row {
+struct TokenRow {
     id: String,
     name: String,
     role: String,
     maker: String,
     you: bool,
-    created: When,
-    used: Option<When>,
-    expires: When,
+    created: TimeLabel,
+    used: Option<TimeLabel>,
+    expires: TimeLabel,
     /// Whether the viewer may revoke it.
     may: bool,
 }
 
 #[derive(Template)]
 #[template(path = "console/templates/tokens.html", config = ".askama.toml")]
-struct Tokens<'p> {
-    shell: Shell<'p>,
-    rows: Vec<Row>,
+struct TokensPage<'p> {
+    shell: PageLayout<'p>,
+    rows: Vec<TokenRow>,
     may_make: bool,
     next: Option<String>,
 }
 
-fn inside<'p>(call: &Call<'_>, viewer: &'p Viewer, title: impl Into<String>) -> Shell<'p> {
-    Shell::inside(call, viewer, title, "/tokens")
+fn inside<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    title: impl Into<String>,
+) -> PageLayout<'p> {
+    PageLayout::inside(call, viewer, title, "/tokens")
 }
 
-pub(super) async fn list(call: &mut Call<'_>) -> Answer {
+pub(super) async fn list(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
     let found = api_tokens::list(call.app, viewer.caller(), None, after.as_deref(), SHOWN).await?;
     let (live, now) = (call.app.policies.load(), call.app.clock.now());
     let rows = found.items.into_iter().map(|listed| row(&viewer, &live, listed, now)).collect();
-    Ok(page(&Tokens {
+    Ok(page(&TokensPage {
         shell: inside(call, &viewer, w::TOKENS),
         rows,
         may_make: may_make(&viewer),
@@ -66,40 +70,45 @@ pub(super) async fn list(call: &mut Call<'_>) -> Answer {
     }))
 }
 
-fn row(viewer: &Viewer, live: &Snapshot, Listed { token, maker }: Listed, now: Timestamp) -> Row {
+fn row(
+    viewer: &CurrentUser,
+    live: &Snapshot,
+    TokenWithOwner { token, maker }: TokenWithOwner,
+    now: Timestamp,
+) -> TokenRow {
     let (you, may) = (token.member == viewer.member.id, may_revoke(viewer, &token));
-    Row {
+    TokenRow {
         id: token.id.to_string(),
         name: token.name.as_str().to_owned(),
         role: role_title(live, &token.role),
         maker: maker.map_or_else(|| w::NOT_ON_THE_TEAM.to_owned(), |maker| maker.full_name()),
         you,
-        created: When::from(token.created, now),
-        used: token.used.map(|at| When::from(at, now)),
-        expires: When::from(token.expires, now),
+        created: TimeLabel::from(token.created, now),
+        used: token.used.map(|at| TimeLabel::from(at, now)),
+        expires: TimeLabel::from(token.expires, now),
         may,
     }
 }
 
 /// Whether there is a role that the viewer may make a token with.
-fn may_make(viewer: &Viewer) -> bool {
+fn may_make(viewer: &CurrentUser) -> bool {
     viewer.rights.edit && !viewer.rights.gives.is_empty()
 }
 
-pub(super) async fn show(call: &mut Call<'_>) -> Answer {
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     if !may_make(&viewer) {
         return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_MAKE_TOKENS));
     }
-    Ok(sheet(call, &viewer, &Form::filled(&[("days", DAYS)])).page())
+    Ok(sheet(call, &viewer, &FormBody::filled(&[("days", DAYS)])).page())
 }
 
-fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
+fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -> FormPage<'p> {
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
-    let sheet = Sheet::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
+    let sheet = FormPage::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
         .line(w::TOKENS_WHY)
         .input(input("name", w::TOKEN_NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
-        .part(Part::Select(Select {
+        .part(FormPart::Select(Select {
             name: "role",
             label: w::ROLE.to_owned(),
             options: roles(call, viewer),
@@ -115,7 +124,7 @@ fn sheet<'p>(call: &Call<'_>, viewer: &'p Viewer, form: &Form) -> Sheet<'p> {
 }
 
 /// The roles that the viewer may give, with none selected.
-fn roles(call: &Call<'_>, viewer: &Viewer) -> Vec<(String, String)> {
+fn roles(call: &PageRequest<'_>, viewer: &CurrentUser) -> Vec<(String, String)> {
     let live = call.app.policies.load();
     let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
@@ -123,7 +132,7 @@ fn roles(call: &Call<'_>, viewer: &Viewer) -> Vec<(String, String)> {
     std::iter::once(none).chain(named).collect()
 }
 
-pub(super) async fn make(call: &mut Call<'_>) -> Answer {
+pub(super) async fn make(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     match make_by(call, &viewer, &form).await {
@@ -132,13 +141,17 @@ pub(super) async fn make(call: &mut Call<'_>) -> Answer {
     }
 }
 
-async fn make_by(call: &Call<'_>, viewer: &Viewer, form: &Form) -> Result<Made, Failure> {
+async fn make_by(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<IssuedToken, Failure> {
     let mut read = form.reader();
     let name = read.read("name", |text| Name::parse("name", text));
     let role = read.read("role", role);
     let days = read.read("days", days);
     let ((name, role), days) = read.done(name.zip(role).zip(days))?;
-    let (wanted, shown) = (Wanted { name, role, days }, Some(proof_shown(form)));
+    let (wanted, shown) = (TokenRequest { name, role, days }, Some(proof_shown(form)));
     let signed_in = viewer.signed_in.clone();
     let done = api_tokens::create_own(call.app, signed_in, wanted, shown, call.from()).await?;
     Ok(done.value)
@@ -161,32 +174,36 @@ fn days(text: &str) -> Result<i64, Failure> {
 /// A secret, shown once.
 #[derive(Template)]
 #[template(path = "console/templates/secret.html", config = ".askama.toml")]
-struct Secret<'p> {
-    shell: Shell<'p>,
+struct NewTokenPage<'p> {
+    shell: PageLayout<'p>,
     facts: Vec<Fact>,
     secret: String,
 }
 
-fn once(call: &Call<'_>, viewer: &Viewer, Made { token, secret }: Made) -> crate::http::Reply {
+fn once(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    IssuedToken { token, secret }: IssuedToken,
+) -> crate::http::Reply {
     let facts = vec![
         Fact::text(w::NAME, token.name.as_str()),
         Fact::text(w::ROLE, role_title(&call.app.policies.load(), &token.role)),
-        Fact::when(w::EXPIRES, When::exactly(token.expires)),
+        Fact::when(w::EXPIRES, TimeLabel::exactly(token.expires)),
     ];
-    page(&Secret { shell: inside(call, viewer, w::TOKEN_MADE).narrow(), facts, secret })
+    page(&NewTokenPage { shell: inside(call, viewer, w::TOKEN_MADE).narrow(), facts, secret })
 }
 
-async fn found(call: &Call<'_>, viewer: &Viewer) -> Result<Listed, Failure> {
+async fn found(call: &PageRequest<'_>, viewer: &CurrentUser) -> Result<TokenWithOwner, Failure> {
     let id = ApiTokenId::parse(&call.id).ok_or_else(api_tokens::unknown)?;
     api_tokens::show(call.app, viewer.caller(), &id).await
 }
 
 /// Own tokens can always be revoked; others by members who may give the role.
-fn may_revoke(viewer: &Viewer, token: &ApiToken) -> bool {
+fn may_revoke(viewer: &CurrentUser, token: &ApiToken) -> bool {
     token.member == viewer.member.id || viewer.rights.gives.contains(&token.role)
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let listed = found(call, &viewer).await?;
     if !may_revoke(&viewer, &listed.token) {
@@ -196,30 +213,30 @@ pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
 }
 
 fn revoke_sheet<'p>(
-    call: &Call<'_>,
-    viewer: &'p Viewer,
-    listed: Listed,
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    listed: TokenWithOwner,
     back: String,
-) -> Sheet<'p> {
+) -> FormPage<'p> {
     let (created, expires) = (listed.token.created, listed.token.expires);
     let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
     let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
     // Two may have one name.
-    facts.push(Fact::when(w::TOKEN_CREATED, When::exactly(created)));
-    facts.push(Fact::when(w::EXPIRES, When::exactly(expires)));
+    facts.push(Fact::when(w::TOKEN_CREATED, TimeLabel::exactly(created)));
+    facts.push(Fact::when(w::EXPIRES, TimeLabel::exactly(expires)));
     match row.used {
         Some(used) => facts.push(Fact::when(w::LAST_USED, used)),
         None => facts.push(Fact::text(w::LAST_USED, w::NEVER)),
     }
     let action = format!("/tokens/{}/revoke", row.id);
-    Sheet::new(inside(call, viewer, w::revoke_token(&row.name)), action, w::TOKEN_REVOKE)
+    FormPage::new(inside(call, viewer, w::revoke_token(&row.name)), action, w::TOKEN_REVOKE)
         .line(w::TOKEN_REVOKE_WHY)
-        .part(Part::Facts(facts))
+        .part(FormPart::Facts(facts))
         .danger()
         .leads_back(back)
 }
 
-pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
+pub(super) async fn revoke(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let back = call.form().await?.back(SECTION);
     let listed = found(call, &viewer).await?;
@@ -227,7 +244,7 @@ pub(super) async fn revoke(call: &mut Call<'_>) -> Answer {
     match api_tokens::revoke(call.app, caller, id).await {
         Ok(done) => {
             let told = w::token_revoked(done.value.name.as_str());
-            Ok(see_telling(call.app, &back, &told))
+            Ok(redirect_with_notice(call.app, &back, &told))
         }
         Err(failure) => revoke_sheet(call, &viewer, listed, back).not_taken(failure),
     }

@@ -4,27 +4,27 @@
 
 use askama::Template;
 
-use super::call::{Answer, Call};
-use super::form::Form;
-use super::sheet::{Input, Part, Refusal, Sheet, kind};
-use super::shell::{Shell, page, see_telling};
-use super::viewer::Viewer;
-use super::words as w;
-use crate::authenticator::Enrolment;
-use crate::browser;
+use super::current_user::CurrentUser;
+use super::form_body::FormBody;
+use super::form_page::{FormErrors, FormPage, FormPart, Input, kind};
+use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::texts as w;
+use crate::browser_security;
 use crate::domain::Failure;
 use crate::domain::two_step::RecoveryCode;
-use crate::flows::step_up::Shown;
-use crate::flows::two_step;
 use crate::http::{Reply, status};
+use crate::services::step_up::StepUpProof;
+use crate::services::two_step;
+use crate::totp::Enrolment;
 
 /// A secret for an app, and the field for the first code.
 #[derive(Template)]
 #[template(path = "console/templates/scan.html", config = ".askama.toml")]
-pub(super) struct Scan<'p> {
-    shell: Shell<'p>,
+pub(super) struct AuthenticatorSetupPage<'p> {
+    shell: PageLayout<'p>,
     lines: Vec<&'static str>,
-    refusal: Option<Refusal>,
+    refusal: Option<FormErrors>,
     action: &'static str,
     hidden: Vec<(&'static str, String)>,
     /// The secret, in groups that can be typed.
@@ -34,8 +34,8 @@ pub(super) struct Scan<'p> {
     qr: String,
 }
 
-impl<'p> Scan<'p> {
-    pub(super) fn new(shell: Shell<'p>, action: &'static str, enrolment: Enrolment) -> Self {
+impl<'p> AuthenticatorSetupPage<'p> {
+    pub(super) fn new(shell: PageLayout<'p>, action: &'static str, enrolment: Enrolment) -> Self {
         let Enrolment { secret, url, qr } = enrolment;
         let secret = in_groups(&secret);
         let (lines, hidden) = (Vec::new(), Vec::new());
@@ -54,7 +54,7 @@ impl<'p> Scan<'p> {
 
     /// The page, with the reason why the previous code was refused.
     pub(super) fn page(mut self, failure: Option<&Failure>) -> Reply {
-        self.refusal = failure.map(Refusal::of);
+        self.refusal = failure.map(FormErrors::of);
         let reply = page(&self);
         failure.map_or_else(|| page(&self), |failure| reply.status(status(failure.kind)))
     }
@@ -63,14 +63,14 @@ impl<'p> Scan<'p> {
 /// Recovery codes, shown once.
 #[derive(Template)]
 #[template(path = "console/templates/codes.html", config = ".askama.toml")]
-pub(super) struct Codes<'p> {
-    shell: Shell<'p>,
+pub(super) struct RecoveryCodesPage<'p> {
+    shell: PageLayout<'p>,
     codes: Vec<String>,
     next: &'static str,
 }
 
-impl<'p> Codes<'p> {
-    pub(super) fn new(shell: Shell<'p>, codes: &[RecoveryCode], next: &'static str) -> Self {
+impl<'p> RecoveryCodesPage<'p> {
+    pub(super) fn new(shell: PageLayout<'p>, codes: &[RecoveryCode], next: &'static str) -> Self {
         let codes = codes.iter().map(RecoveryCode::expose).collect();
         Self { shell: shell.narrow(), codes, next }
     }
@@ -88,8 +88,12 @@ fn in_groups(secret: &str) -> String {
 }
 
 /// Asks for re-authentication: what must not be done from an unattended screen.
-pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) -> Sheet<'p> {
-    let sheet = sheet.part(Part::Username(viewer.member.email.to_string())).input(Input::new(
+pub(super) fn proof_asked<'p>(
+    sheet: FormPage<'p>,
+    viewer: &CurrentUser,
+    label: &str,
+) -> FormPage<'p> {
+    let sheet = sheet.part(FormPart::Username(viewer.member.email.to_string())).input(Input::new(
         "password",
         label,
         kind::PASSWORD,
@@ -101,103 +105,110 @@ pub(super) fn proof_asked<'p>(sheet: Sheet<'p>, viewer: &Viewer, label: &str) ->
 }
 
 /// Reads the proof.
-pub(super) fn proof_shown(form: &Form) -> Shown {
+pub(super) fn proof_shown(form: &FormBody) -> StepUpProof {
     let code = Some(form.text("code").trim()).filter(|code| !code.is_empty());
-    Shown { password: form.text("password").to_owned(), code: code.map(str::to_owned) }
+    StepUpProof { password: form.text("password").to_owned(), code: code.map(str::to_owned) }
 }
 
-pub(super) async fn ask(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(ask_sheet(call, &viewer).page())
 }
 
-fn ask_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = Shell::own(call, viewer, w::SET_UP_TWO_STEP);
-    let sheet = Sheet::new(shell, "/me/two-step", w::GO_ON).line(w::TWO_STEP_WHY).cancel("/me");
+fn ask_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
+    let shell = PageLayout::own(call, viewer, w::SET_UP_TWO_STEP);
+    let sheet = FormPage::new(shell, "/me/two-step", w::GO_ON).line(w::TWO_STEP_WHY).cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-pub(super) async fn begin(call: &mut Call<'_>) -> Answer {
+pub(super) async fn begin(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
     match two_step::begin(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(told) => {
-            let shell = Shell::own(call, &viewer, w::SET_UP_TWO_STEP);
-            Ok(Scan::new(shell, "/me/two-step/confirm", told).page(None))
+            let shell = PageLayout::own(call, &viewer, w::SET_UP_TWO_STEP);
+            Ok(AuthenticatorSetupPage::new(shell, "/me/two-step/confirm", told).page(None))
         }
         Err(failure) => ask_sheet(call, &viewer).not_taken(failure),
     }
 }
 
-pub(super) async fn confirm(call: &mut Call<'_>) -> Answer {
+pub(super) async fn confirm(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
     let (code, from) = (form.text("code").trim(), call.from());
     match two_step::confirm(call.app, &viewer.signed_in, code, &from).await {
         Ok(done) => {
-            let shell = Shell::own(call, &viewer, w::RECOVERY_CODES);
-            let reply = Codes::new(shell, &done.value.recovery, "/me").page();
-            Ok(browser::keeping(reply, &done.value.entered.token))
+            let shell = PageLayout::own(call, &viewer, w::RECOVERY_CODES);
+            let reply = RecoveryCodesPage::new(shell, &done.value.recovery, "/me").page();
+            Ok(browser_security::keeping(reply, &done.value.entered.token))
         }
         Err(failure) => next_code(call, &viewer).not_taken(failure),
     }
 }
 
 /// The secret is shown once; after a wrong code only the next code is requested.
-fn next_code<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = Shell::own(call, viewer, w::TWO_STEP_NEXT_CODE);
-    Sheet::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)
+fn next_code<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
+    let shell = PageLayout::own(call, viewer, w::TWO_STEP_NEXT_CODE);
+    FormPage::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)
         .line(w::TWO_STEP_NEXT_CODE_WHY)
         .input(Input::new("code", w::SET_UP_CODE, kind::CODE))
         .out("/me/two-step", w::START_AGAIN)
 }
 
-pub(super) async fn ask_off(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask_off(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(off_sheet(call, &viewer).page())
 }
 
-fn off_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = Shell::own(call, viewer, w::TWO_STEP_OFF_TITLE);
-    let sheet = Sheet::new(shell, "/me/two-step/off", w::TWO_STEP_OFF)
+fn off_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
+    let shell = PageLayout::own(call, viewer, w::TWO_STEP_OFF_TITLE);
+    let sheet = FormPage::new(shell, "/me/two-step/off", w::TWO_STEP_OFF)
         .line(w::TWO_STEP_OFF_WHY)
         .danger()
         .cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-pub(super) async fn off(call: &mut Call<'_>) -> Answer {
+pub(super) async fn off(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
     match two_step::switch_off(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(done) => {
             let (entered, ended) = done.value;
             let told = w::and_others_ended(w::TWO_STEP_IS_OFF, ended);
-            Ok(browser::keeping(see_telling(call.app, "/me", &told), &entered.token))
+            Ok(browser_security::keeping(
+                redirect_with_notice(call.app, "/me", &told),
+                &entered.token,
+            ))
         }
         Err(failure) => off_sheet(call, &viewer).not_taken(failure),
     }
 }
 
-pub(super) async fn ask_codes(call: &mut Call<'_>) -> Answer {
+pub(super) async fn ask_codes(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     Ok(codes_sheet(call, &viewer).page())
 }
 
-fn codes_sheet<'p>(call: &Call<'_>, viewer: &'p Viewer) -> Sheet<'p> {
-    let shell = Shell::own(call, viewer, w::CODES_NEW);
-    let sheet =
-        Sheet::new(shell, "/me/recovery-codes", w::CODES_MAKE).line(w::CODES_NEW_WHY).cancel("/me");
+fn codes_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
+    let shell = PageLayout::own(call, viewer, w::CODES_NEW);
+    let sheet = FormPage::new(shell, "/me/recovery-codes", w::CODES_MAKE)
+        .line(w::CODES_NEW_WHY)
+        .cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-pub(super) async fn codes(call: &mut Call<'_>) -> Answer {
+pub(super) async fn codes(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
     match two_step::recovery_codes(call.app, &viewer.signed_in, &shown, &call.from()).await {
-        Ok(done) => {
-            Ok(Codes::new(Shell::own(call, &viewer, w::RECOVERY_CODES), &done.value, "/me").page())
-        }
+        Ok(done) => Ok(RecoveryCodesPage::new(
+            PageLayout::own(call, &viewer, w::RECOVERY_CODES),
+            &done.value,
+            "/me",
+        )
+        .page()),
         Err(failure) => codes_sheet(call, &viewer).not_taken(failure),
     }
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::input_cleanup::pasted;
 use super::limits;
 use super::revision::{Timestamp, Version};
-use super::typed::pasted;
 
 /// The name of an account in addresses, decisions and commands: 1 to 63 characters of
 /// `a-z 0-9 -`, beginning and ending with a letter or digit.

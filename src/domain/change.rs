@@ -4,8 +4,8 @@
 
 use super::account::{Account, AccountSlug};
 use super::api_token::ApiToken;
-use super::letter::MailStop;
 use super::member::{Member, MemberId};
+use super::queued_mail::MailStop;
 use super::revision::Revision;
 use super::session::Session;
 use super::token::TokenHash;
@@ -16,12 +16,12 @@ pub struct Change {
     /// Its revision: one more than the change before.
     pub revision: Revision,
     /// The changed records.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ChangedRecord>,
 }
 
 /// One record after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum ChangedRecord {
     /// An account, created or changed.
     Account(Account),
     /// A member, created or changed.
@@ -49,7 +49,7 @@ pub enum Row {
 
 /// One record read while loading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
+pub enum LoadedRecord {
     /// The number of members to come, so that room can be reserved.
     Coming(usize),
     /// An account.

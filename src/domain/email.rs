@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::failure::Failure;
-use super::hidden::hidden_in_address;
+use super::input_cleanup::pasted;
+use super::invisible_characters::hidden_in_address;
 use super::limits;
-use super::typed::pasted;
 
 /// What stands between addresses or around one, and in none.
 const ODD: &str = "<>()[],;:\\\"";

@@ -1,7 +1,7 @@
 //! The error type of the domain.
 //!
 //! A failure has two messages: one for the caller, which says what to do next, and one for the log.
-//! It knows no status code: the only `Kind -> StatusCode` match is in `http::respond`.
+//! It knows no status code: the only `Kind -> StatusCode` match is in `http::response`.
 
 use std::fmt;
 

@@ -36,9 +36,9 @@ random_id! {
 
 /// Identifies a letter: from 1, in the order of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LetterId(pub u64);
+pub struct MailId(pub u64);
 
-impl fmt::Display for LetterId {
+impl fmt::Display for MailId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -7,7 +7,7 @@ use super::account::AccountSlug;
 use super::audit::Actor;
 use super::email::Email;
 use super::failure::{Failure, Kind};
-use super::ids::{InviteId, KeyId, LetterId};
+use super::ids::{InviteId, KeyId, MailId};
 use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
@@ -29,7 +29,7 @@ impl Generation {
 
 /// The stored outcome of an invite; expiry is computed from the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum InviteOutcome {
     /// Still open.
     Open,
     /// Somebody joined with it.
@@ -103,9 +103,9 @@ pub struct Invite {
     /// The key from which the valid link is derived.
     pub key: KeyId,
     /// The outcome.
-    pub fate: Fate,
+    pub fate: InviteOutcome,
     /// The letter with the valid link; `None` if no mail is sent.
-    pub letter: Option<LetterId>,
+    pub letter: Option<MailId>,
     /// Increases with every change.
     pub version: Version,
 }
@@ -121,10 +121,12 @@ impl Invite {
     #[must_use]
     pub fn state(&self, now: Timestamp) -> InviteState {
         match self.fate {
-            Fate::Accepted { .. } => InviteState::Accepted,
-            Fate::Revoked { .. } => InviteState::Revoked,
-            Fate::Open if now >= self.expires || self.sent.is_ahead_of(now) => InviteState::Expired,
-            Fate::Open => InviteState::Pending,
+            InviteOutcome::Accepted { .. } => InviteState::Accepted,
+            InviteOutcome::Revoked { .. } => InviteState::Revoked,
+            InviteOutcome::Open if now >= self.expires || self.sent.is_ahead_of(now) => {
+                InviteState::Expired
+            }
+            InviteOutcome::Open => InviteState::Pending,
         }
     }
 
@@ -181,12 +183,12 @@ impl Invite {
     pub fn may_be_changed(&self) -> Result<(), Failure> {
         let over = |code, sentence: String| Err(Failure::new(Kind::Conflict, code, sentence));
         match &self.fate {
-            Fate::Open => Ok(()),
-            Fate::Accepted { member, .. } => over(
+            InviteOutcome::Open => Ok(()),
+            InviteOutcome::Accepted { member, .. } => over(
                 "invite_accepted",
                 format!("this invite was accepted already: edit the member `{member}` instead"),
             ),
-            Fate::Revoked { .. } => over(
+            InviteOutcome::Revoked { .. } => over(
                 "invite_revoked",
                 "this invite was revoked already: send a new one instead".to_owned(),
             ),
@@ -212,7 +214,7 @@ mod tests {
             expires: Timestamp(100),
             generation: Generation(2),
             key: KeyId(1),
-            fate: Fate::Open,
+            fate: InviteOutcome::Open,
             letter: None,
             version: Version::FIRST,
         }
@@ -251,8 +253,9 @@ mod tests {
     #[test]
     fn what_is_over_stays_over() {
         let member = MemberId::parse("m1").unwrap();
-        let accepted = Invite { fate: Fate::Accepted { member, at: Timestamp(5) }, ..invite() };
-        let revoked = Invite { fate: Fate::Revoked { at: Timestamp(5) }, ..invite() };
+        let accepted =
+            Invite { fate: InviteOutcome::Accepted { member, at: Timestamp(5) }, ..invite() };
+        let revoked = Invite { fate: InviteOutcome::Revoked { at: Timestamp(5) }, ..invite() };
         for now in [Timestamp(6), Timestamp(1_000)] {
             assert_eq!(code(accepted.may_be_accepted(Generation(2), now)), "invite_accepted");
             assert_eq!(code(revoked.may_be_accepted(Generation(2), now)), "invite_revoked");

@@ -1,6 +1,6 @@
 //! The sender of mail: an address with an optional display name (RFC 5322 section 3.4).
 
-use super::hidden::hidden;
+use super::invisible_characters::hidden;
 use super::{Email, limits};
 
 /// An address with a display name.

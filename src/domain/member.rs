@@ -7,10 +7,10 @@ use std::fmt;
 use super::account::AccountSlug;
 use super::email::Email;
 use super::failure::Failure;
-use super::hidden::hidden;
+use super::input_cleanup::pasted;
+use super::invisible_characters::hidden;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
-use super::typed::pasted;
 use super::{limits, random_id};
 
 /// Identifies a member: 1 to 128 printable ASCII characters without space and `/?#%`.
@@ -203,7 +203,7 @@ impl Member {
             account: self.account.as_str(),
             role: self.role.as_str(),
             active: self.status == Status::Active,
-            texts: Texts::Apart {
+            texts: MemberTexts::Apart {
                 email_key: self.email.key(),
                 first_name: self.first_name.as_str(),
                 last_name: self.last_name.as_str(),
@@ -226,7 +226,7 @@ pub struct MemberView<'a> {
     /// False while suspended.
     pub active: bool,
     /// Address and names.
-    pub texts: Texts<'a>,
+    pub texts: MemberTexts<'a>,
     /// Whether a second factor is set up.
     pub two_step: bool,
     /// When the person became a member.
@@ -235,7 +235,7 @@ pub struct MemberView<'a> {
 
 /// The part of a member that most decisions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing<'a> {
+pub struct MemberAccess<'a> {
     /// The account's slug.
     pub account: &'a str,
     /// The role's name.
@@ -247,15 +247,15 @@ pub struct Standing<'a> {
 impl<'a> MemberView<'a> {
     /// The member's state.
     #[must_use]
-    pub const fn standing(&self) -> Standing<'a> {
-        Standing { account: self.account, role: self.role, active: self.active }
+    pub const fn access(&self) -> MemberAccess<'a> {
+        MemberAccess { account: self.account, role: self.role, active: self.active }
     }
 }
 
 /// The texts of a member. Most decisions read none of them, and even splitting them would read
 /// memory: with a million members that is one more cache miss.
 #[derive(Clone, Copy, Debug)]
-pub enum Texts<'a> {
+pub enum MemberTexts<'a> {
     /// Each separately.
     Apart {
         /// The canonical key of the address.
@@ -276,7 +276,7 @@ pub enum Texts<'a> {
     },
 }
 
-impl<'a> Texts<'a> {
+impl<'a> MemberTexts<'a> {
     /// The canonical key of the address.
     #[must_use]
     pub fn email_key(self) -> &'a str {

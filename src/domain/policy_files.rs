@@ -3,7 +3,7 @@
 //! Reads no disk and parses nothing.
 
 use super::digest::{Digest, Hasher};
-use super::policy_place::{Place, misplaced};
+use super::policy_file_kind::{PolicyFileKind, misplaced};
 use super::printable::printable;
 
 /// The files of one policy folder, sorted by path.
@@ -21,7 +21,7 @@ impl PolicyFiles {
     pub fn new(files: Vec<(String, Vec<u8>)>) -> Self {
         let mut sorted = Self::default();
         for (path, bytes) in files {
-            if Place::of(&path).is_some() {
+            if PolicyFileKind::of(&path).is_some() {
                 sorted.files.push((path, bytes));
             } else if let Some(why) = misplaced(&path, &bytes) {
                 sorted.misplaced.push((path, why));

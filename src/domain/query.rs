@@ -124,23 +124,23 @@ pub struct Query<'q> {
 
 /// A query that outlives its request.
 #[derive(Clone, Debug)]
-pub struct Question {
-    subject: Named,
+pub struct OwnedQuery {
+    subject: OwnedEntityRef,
     action: String,
     action_properties: Record<'static>,
-    resource: Named,
+    resource: OwnedEntityRef,
     context: Record<'static>,
 }
 
 /// An owned [`EntityRef`].
 #[derive(Clone, Debug)]
-struct Named {
+struct OwnedEntityRef {
     kind: String,
     id: String,
     properties: Record<'static>,
 }
 
-impl Named {
+impl OwnedEntityRef {
     fn of(entity: &EntityRef<'_>) -> Self {
         Self {
             kind: entity.kind.to_owned(),
@@ -154,15 +154,15 @@ impl Named {
     }
 }
 
-impl Question {
+impl OwnedQuery {
     /// Makes it owned.
     #[must_use]
     pub fn of(query: &Query<'_>) -> Self {
         Self {
-            subject: Named::of(&query.subject),
+            subject: OwnedEntityRef::of(&query.subject),
             action: query.action.to_owned(),
             action_properties: owned(query.action_properties),
-            resource: Named::of(&query.resource),
+            resource: OwnedEntityRef::of(&query.resource),
             context: owned(query.context),
         }
     }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest::Digest;
-use super::typed;
+use super::input_cleanup;
 
 /// How many characters a token has: 32 bytes in base64url (RFC 4648 section 5) without padding.
 const CHARS: usize = 43;
@@ -32,7 +32,7 @@ impl Token {
         if text.len() > 4 * CHARS {
             return None;
         }
-        let text = typed::secret(text);
+        let text = input_cleanup::secret(text);
         let fits = text.len() == CHARS && URL_SAFE_NO_PAD.decode(&text).is_ok();
         fits.then(|| Self(text.into()))
     }

@@ -8,11 +8,11 @@ use std::fmt;
 
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
+use super::input_cleanup;
 use super::limits;
 use super::passkey::Passkey;
 use super::revision::Timestamp;
-use super::sealed::Sealed;
-use super::typed;
+use super::sealed_secret::Sealed;
 
 /// The second factors of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ pub struct Factors {
     /// The authenticator app in use; two-step verification is on while there is one.
     pub authenticator: Option<Authenticator>,
     /// One that is being set up, not valid yet.
-    pub pending: Option<Pending>,
+    pub pending: Option<PendingAuthenticator>,
     /// The unused recovery codes.
     pub recovery: Vec<RecoveryHash>,
     /// Passkeys, which can be used instead of a code while there is an app.
@@ -62,7 +62,7 @@ pub struct Authenticator {
 
 /// An authenticator app that is being set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingAuthenticator {
     /// The secret.
     pub secret: Sealed,
     /// When the set-up expires.
@@ -87,7 +87,7 @@ impl Code {
         if text.len() > limits::CODE_BYTES_MAX {
             return Err(wrong_code());
         }
-        let typed = typed::code(text);
+        let typed = input_cleanup::code(text);
         if typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit()) {
             return Ok(Self::Digits(typed));
         }
@@ -167,7 +167,7 @@ pub struct RecoveryHash(pub Digest);
 
 /// A change of a member's second factor, for the mail to the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TwoStepNews {
+pub enum TwoStepEvent {
     /// An authenticator app was set up.
     On,
     /// Turned off by the member.

@@ -9,7 +9,7 @@ const BYTES_MAX: usize = 64 << 10;
 
 /// The access changes when one set follows another.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Changes {
+pub struct AccessChanges {
     /// One line for each role and action that becomes allowed, whatever the attributes are.
     pub gains: Vec<String>,
     /// One line for each role and action that is no longer allowed, whatever the attributes are.
@@ -20,7 +20,7 @@ pub struct Changes {
     pub may_lose: Vec<String>,
 }
 
-impl Changes {
+impl AccessChanges {
     /// Nothing was compared, with the reason.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
@@ -54,7 +54,7 @@ impl Changes {
     #[must_use]
     pub fn followed_by(self, later: Self) -> Self {
         let both = |earlier: Vec<String>, later: Vec<String>| {
-            let mut lines = Lines::default();
+            let mut lines = ReportLines::default();
             earlier.into_iter().chain(later).for_each(|line| lines.push(|| line));
             lines.kept()
         };
@@ -69,13 +69,13 @@ impl Changes {
 
 /// The lines of one kind, under construction.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct ReportLines {
     kept: Vec<String>,
     bytes: usize,
     more: usize,
 }
 
-impl Lines {
+impl ReportLines {
     /// Adds a line if there is room; otherwise counts it.
     pub(super) fn push(&mut self, line: impl FnOnce() -> String) {
         if self.more == 0 && self.kept.len() < LINES_MAX {
@@ -101,16 +101,16 @@ impl Lines {
 
 /// All of them while they are found.
 #[derive(Default)]
-pub(super) struct Draft {
-    pub(super) gains: Lines,
-    pub(super) loses: Lines,
-    pub(super) may_gain: Lines,
-    pub(super) may_lose: Lines,
+pub(super) struct ReportDraft {
+    pub(super) gains: ReportLines,
+    pub(super) loses: ReportLines,
+    pub(super) may_gain: ReportLines,
+    pub(super) may_lose: ReportLines,
 }
 
-impl Draft {
-    pub(super) fn told(self) -> Changes {
-        Changes {
+impl ReportDraft {
+    pub(super) fn told(self) -> AccessChanges {
+        AccessChanges {
             gains: self.gains.kept(),
             loses: self.loses.kept(),
             may_gain: self.may_gain.kept(),

@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{ActionConstraint, Effect, PolicyId};
 
+use super::attribute_types::BadAttributes;
+use super::decision_cache::{self, CacheKey, CacheKeyParts, DecisionCache};
+use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Evaluation, Findings, Verdict};
-use super::gather::{Case, Gatherer, Principal};
-use super::memory::{self, Memory, Place, Situation};
-use super::names::ActionInfo;
-use super::slices::{Env, Keys, Scope};
-use super::types::BadAttributes;
-use super::{Members, Snapshot, World};
-use crate::domain::{Decision, Query, Standing};
+use super::policy_slices::{Environment, PolicyScope, SliceKeys};
+use super::symbols::ActionInfo;
+use super::{Members, QueryContext, Snapshot};
+use crate::domain::{Decision, MemberAccess, Query};
 
 /// Why a query is denied without evaluating policies.
-pub(super) enum Refusal {
+pub(super) enum UnansweredCause {
     /// The subject does not exist, or the session has ended.
     UnknownSubject,
     /// The schema lacks the action or the type of resource, or does not apply the action to it for
@@ -27,31 +27,31 @@ pub(super) enum Refusal {
     Bad(BadAttributes),
 }
 
-impl From<BadAttributes> for Refusal {
+impl From<BadAttributes> for UnansweredCause {
     fn from(bad: BadAttributes) -> Self {
         Self::Bad(bad)
     }
 }
 
 /// The resolved names of a query.
-struct Topic<'e> {
+struct ResolvedNames<'e> {
     action: &'e ActionInfo,
     resource_type: usize,
-    env: &'e Env,
+    env: &'e Environment,
 }
 
 /// The policies to evaluate.
 #[derive(Clone, Copy)]
-enum Asked<'e> {
+enum PolicySelection<'e> {
     /// The slices that could apply.
-    Slices(&'e Env),
+    Slices(&'e Environment),
     /// All policies.
     WholeSet,
 }
 
 /// The ways to evaluate a query.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+enum EvaluationPlan {
     /// From the cache, or with the slices.
     Usual,
     /// With the slices, with an explanation.
@@ -67,10 +67,14 @@ impl Snapshot {
     pub fn decide<M: Members>(
         &self,
         query: &Query<'_>,
-        world: &World<'_, M>,
+        world: &QueryContext<'_, M>,
         explain: bool,
     ) -> Decision {
-        self.answer(query, world, if explain { How::Explained } else { How::Usual })
+        self.answer(
+            query,
+            world,
+            if explain { EvaluationPlan::Explained } else { EvaluationPlan::Usual },
+        )
     }
 
     /// The same with Cedar's own authorizer over the whole set: without cache and slices, at the
@@ -78,9 +82,9 @@ impl Snapshot {
     pub fn decide_by_whole_set<M: Members>(
         &self,
         query: &Query<'_>,
-        world: &World<'_, M>,
+        world: &QueryContext<'_, M>,
     ) -> Decision {
-        self.answer(query, world, How::WholeSet)
+        self.answer(query, world, EvaluationPlan::WholeSet)
     }
 
     /// The same with an explanation: all causes of a deny if the slices deny as well; otherwise
@@ -88,33 +92,41 @@ impl Snapshot {
     pub fn explain_by_whole_set<M: Members>(
         &self,
         query: &Query<'_>,
-        world: &World<'_, M>,
+        world: &QueryContext<'_, M>,
     ) -> Decision {
-        let whole = self.answer(query, world, How::WholeSetExplained);
+        let whole = self.answer(query, world, EvaluationPlan::WholeSetExplained);
         if whole.allowed {
             return whole;
         }
-        let usual = self.answer(query, world, How::Explained);
+        let usual = self.answer(query, world, EvaluationPlan::Explained);
         if usual.allowed { whole } else { Decision { erred: whole.erred, ..usual } }
     }
 
-    fn answer<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>, how: How) -> Decision {
-        match self.find_principal(query, world, how) {
+    fn answer<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &QueryContext<'_, M>,
+        how: EvaluationPlan,
+    ) -> Decision {
+        match self.decide_for_principal(query, world, how) {
             Ok(decision) => decision,
             Err(refusal) => Decision {
-                explanation: matches!(how, How::Explained | How::WholeSetExplained)
-                    .then(|| self.explain_refusal(&refusal, query, world)),
+                explanation: matches!(
+                    how,
+                    EvaluationPlan::Explained | EvaluationPlan::WholeSetExplained
+                )
+                .then(|| self.explain_refusal(&refusal, query, world)),
                 ..Decision::default()
             },
         }
     }
 
-    fn find_principal<M: Members>(
+    fn decide_for_principal<M: Members>(
         &self,
         query: &Query<'_>,
-        world: &World<'_, M>,
-        how: How,
-    ) -> Result<Decision, Refusal> {
+        world: &QueryContext<'_, M>,
+        how: EvaluationPlan,
+    ) -> Result<Decision, UnansweredCause> {
         let subject = &query.subject;
         let kind = self.names.type_index(subject.kind);
         if !self.stored.is_empty()
@@ -124,83 +136,85 @@ impl Snapshot {
             return self.judge(Principal::Stored(&uid, stored), query, world, how);
         }
         if kind != Some(self.names.user) {
-            return Err(Refusal::UnknownSubject);
+            return Err(UnansweredCause::UnknownSubject);
         }
-        if how == How::Usual
-            && let Some(Some(allowed)) = world
-                .members
-                .standing(subject.id, |standing| self.recall(standing, query, world.single_account))
+        if how == EvaluationPlan::Usual
+            && let Some(Some(allowed)) = world.members.access(subject.id, |standing| {
+                self.cached_decision(standing, query, world.single_account)
+            })
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
         world
             .members
             .with(subject.id, |view| self.judge(Principal::Member(view), query, world, how))
-            .unwrap_or(Err(Refusal::UnknownSubject))
+            .unwrap_or(Err(UnansweredCause::UnknownSubject))
     }
 
     fn judge<M: Members>(
         &self,
         principal: Principal<'_>,
         query: &Query<'_>,
-        world: &World<'_, M>,
-        how: How,
-    ) -> Result<Decision, Refusal> {
-        let (case, env) = self.understand(principal, query, world)?;
+        world: &QueryContext<'_, M>,
+        how: EvaluationPlan,
+    ) -> Result<Decision, UnansweredCause> {
+        let (case, env) = self.resolve_names(principal, query, world)?;
         let place = match principal {
-            Principal::Member(view) if how == How::Usual => {
-                let Case { action, resource_type, .. } = case;
-                let topic = Topic { action, resource_type, env };
-                self.place(&topic, view.standing(), query, world.single_account)
+            Principal::Member(view) if how == EvaluationPlan::Usual => {
+                let ResolvedQuery { action, resource_type, .. } = case;
+                let topic = ResolvedNames { action, resource_type, env };
+                self.place(&topic, view.access(), query, world.single_account)
             }
             _ => None,
         };
         if let Some((memory, place)) = place
-            && let Some(allowed) = memory.recall(place)
+            && let Some(allowed) = memory.cached_decision(place)
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
         let asked = match how {
-            How::WholeSet | How::WholeSetExplained => Asked::WholeSet,
-            How::Usual | How::Explained => Asked::Slices(env),
+            EvaluationPlan::WholeSet | EvaluationPlan::WholeSetExplained => {
+                PolicySelection::WholeSet
+            }
+            EvaluationPlan::Usual | EvaluationPlan::Explained => PolicySelection::Slices(env),
         };
         let verdict = self.ask(&case, asked, world)?;
         if let Some((memory, place)) = place.filter(|_| verdict.erred.is_empty()) {
-            memory.remember(place, verdict.allowed);
+            memory.insert(place, verdict.allowed);
         }
         Ok(Decision {
             allowed: verdict.allowed,
             erred: u32::try_from(verdict.erred.len()).unwrap_or(u32::MAX),
             explanation: match how {
-                How::Usual | How::WholeSet => None,
-                How::Explained => Some(self.explain(&case, env, &verdict, world)),
-                How::WholeSetExplained => Some(self.explain_whole_set(&case, &verdict)),
+                EvaluationPlan::Usual | EvaluationPlan::WholeSet => None,
+                EvaluationPlan::Explained => Some(self.explain(&case, env, &verdict, world)),
+                EvaluationPlan::WholeSetExplained => Some(self.explain_whole_set(&case, &verdict)),
             },
         })
     }
 
     /// The cached decision for a query of a member with this state, if there is one.
-    fn recall(
+    fn cached_decision(
         &self,
-        standing: Standing<'_>,
+        standing: MemberAccess<'_>,
         query: &Query<'_>,
         default_account: Option<&str>,
     ) -> Option<bool> {
         let topic = self.topic(self.names.user, query)?;
         let (memory, place) = self.place(&topic, standing, query, default_account)?;
-        memory.recall(place)
+        memory.cached_decision(place)
     }
 
     /// The place in the cache, if the decision may be cached.
     fn place<'e>(
         &self,
-        topic: &Topic<'e>,
-        standing: Standing<'_>,
+        topic: &ResolvedNames<'e>,
+        standing: MemberAccess<'_>,
         query: &Query<'_>,
         default_account: Option<&str>,
-    ) -> Option<(&'e Memory, Place)> {
+    ) -> Option<(&'e DecisionCache, CacheKey)> {
         let memory = topic.env.memory.as_ref()?;
-        let situation = Situation {
+        let situation = CacheKeyParts {
             standing,
             role: *self.role_index.get(standing.role)?,
             query,
@@ -208,78 +222,87 @@ impl Snapshot {
             is_account: topic.resource_type == self.names.account,
             default_account,
         };
-        Some((memory, memory::place(&situation)?))
+        Some((memory, decision_cache::cache_key(&situation)?))
     }
 
     /// Whether the decision for this query of a member is cached.
     #[cfg(test)]
-    pub(super) fn remembers<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) -> bool {
+    pub(super) fn remembers<M: Members>(
+        &self,
+        query: &Query<'_>,
+        world: &QueryContext<'_, M>,
+    ) -> bool {
         let recalled = world.members.with(query.subject.id, |view| {
-            self.recall(view.standing(), query, world.single_account)
+            self.cached_decision(view.access(), query, world.single_account)
         });
         recalled.flatten().is_some()
     }
 
     /// Inverts the cached decision for a query of a member, to test the detection.
     #[cfg(test)]
-    pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &World<'_, M>) {
+    pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &QueryContext<'_, M>) {
         world.members.with(query.subject.id, |view| {
             let topic = self.topic(self.names.user, query)?;
-            let (memory, place) =
-                self.place(&topic, view.standing(), query, world.single_account)?;
-            memory.remember(place, !memory.recall(place)?);
+            let (memory, place) = self.place(&topic, view.access(), query, world.single_account)?;
+            memory.insert(place, !memory.cached_decision(place)?);
             Some(())
         });
     }
 
     /// Resolves the names of a query of such a principal, if the schema has them.
-    fn topic(&self, principal: usize, query: &Query<'_>) -> Option<Topic<'_>> {
+    fn topic(&self, principal: usize, query: &Query<'_>) -> Option<ResolvedNames<'_>> {
         let action = self.names.action_index(query.action)?;
         let resource_type = self.names.type_index(query.resource.kind)?;
         let env = self.slices.env(principal, action, resource_type)?;
-        Some(Topic { action: self.names.actions.get(action)?, resource_type, env })
+        Some(ResolvedNames { action: self.names.actions.get(action)?, resource_type, env })
     }
 
     /// Finds the action, the resource's type and the environment.
-    pub(super) fn understand<'a, M: Members>(
+    pub(super) fn resolve_names<'a, M: Members>(
         &'a self,
         principal: Principal<'a>,
         query: &'a Query<'a>,
-        world: &World<'a, M>,
-    ) -> Result<(Case<'a>, &'a Env), Refusal> {
+        world: &QueryContext<'a, M>,
+    ) -> Result<(ResolvedQuery<'a>, &'a Environment), UnansweredCause> {
         let principal_type = match principal {
             Principal::Member(_) => Some(self.names.user),
             Principal::Stored(uid, _) => self.names.index_of(uid.type_name()),
         };
         let topic = principal_type.and_then(|kind| self.topic(kind, query));
-        let Some(Topic { action, resource_type, env }) = topic else {
-            return Err(Refusal::NoTopic(principal_type));
+        let Some(ResolvedNames { action, resource_type, env }) = topic else {
+            return Err(UnansweredCause::NoTopic(principal_type));
         };
         let default_account = world.single_account;
-        let case =
-            Case { principal, query, action, resource_type, default_account, moved_to: None };
+        let case = ResolvedQuery {
+            principal,
+            query,
+            action,
+            resource_type,
+            default_account,
+            moved_to: None,
+        };
         Ok((case, env))
     }
 
     /// Evaluates one case with Cedar.
     fn ask<M: Members>(
         &self,
-        case: &Case<'_>,
-        asked: Asked<'_>,
-        world: &World<'_, M>,
+        case: &ResolvedQuery<'_>,
+        asked: PolicySelection<'_>,
+        world: &QueryContext<'_, M>,
     ) -> Result<Verdict, BadAttributes> {
         self.evaluate(case, world, |evaluation, keys| match asked {
-            Asked::Slices(env) => evaluation.slices(env, keys),
-            Asked::WholeSet => evaluation.whole(self.whole_set()),
+            PolicySelection::Slices(env) => evaluation.slices(env, keys),
+            PolicySelection::WholeSet => evaluation.whole(self.whole_set()),
         })
     }
 
     /// Evaluates one case with Cedar, for an explanation.
     pub(super) fn find<M: Members>(
         &self,
-        case: &Case<'_>,
-        env: &Env,
-        world: &World<'_, M>,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
+        world: &QueryContext<'_, M>,
     ) -> Result<Findings, BadAttributes> {
         self.evaluate(case, world, |evaluation, keys| evaluation.findings(env, keys))
     }
@@ -287,9 +310,9 @@ impl Snapshot {
     /// The `permit`s whose scope matches a case, regardless of their conditions.
     pub(super) fn permits_in_scope<M: Members>(
         &self,
-        case: &Case<'_>,
-        env: &Env,
-        world: &World<'_, M>,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
+        world: &QueryContext<'_, M>,
     ) -> Result<BTreeSet<PolicyId>, BadAttributes> {
         self.evaluate(case, world, |_, keys| {
             let mut found = BTreeSet::new();
@@ -297,7 +320,7 @@ impl Snapshot {
             env.each(keys, |set| {
                 let permits = set.policies().filter(|policy| policy.effect() == Effect::Permit);
                 let fitting = permits.filter(|policy| {
-                    let Scope { principal: who, resource, .. } = Scope::of(policy);
+                    let PolicyScope { principal: who, resource, .. } = PolicyScope::of(policy);
                     who.matches(&principal)
                         && resource.matches(keys.resource)
                         && match policy.action_constraint() {
@@ -317,12 +340,12 @@ impl Snapshot {
     /// Gathers Cedar's input for a case.
     fn evaluate<M: Members, T>(
         &self,
-        case: &Case<'_>,
-        world: &World<'_, M>,
-        judge: impl FnOnce(&Evaluation<'_>, &Keys<'_>) -> T,
+        case: &ResolvedQuery<'_>,
+        world: &QueryContext<'_, M>,
+        judge: impl FnOnce(&Evaluation<'_>, &SliceKeys<'_>) -> T,
     ) -> Result<T, BadAttributes> {
         let gatherer =
-            Gatherer { names: &self.names, stored: &self.stored, members: world.members };
+            EntityBuilder { names: &self.names, stored: &self.stored, members: world.members };
         let gathered = gatherer.gather(case)?;
         let evaluation = Evaluation {
             forbids: &self.forbids,
@@ -333,7 +356,7 @@ impl Snapshot {
             Principal::Member(view) => Some(view.role),
             Principal::Stored(..) => None,
         };
-        let keys = Keys {
+        let keys = SliceKeys {
             role,
             role_lineage: &gathered.role_lineage,
             principal: &gathered.principal_lineage,

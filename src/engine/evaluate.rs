@@ -11,10 +11,10 @@ use cedar_policy::{
     PolicyId, PolicySet, Request, Response,
 };
 
+use super::attribute_types::shown_within_quotes;
+use super::policy_slices::{Environment, SliceKeys};
 #[cfg(test)]
-use super::oracle::{Planted, planted};
-use super::slices::{Env, Keys};
-use super::types::shown_within_quotes;
+use super::reference_tests::{Planted, planted};
 
 /// Cedar's result for a query, over all its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,21 +54,21 @@ pub(super) struct Evaluation<'e> {
 
 impl Evaluation<'_> {
     /// Evaluates the slices of an environment.
-    pub(super) fn slices(&self, env: &Env, keys: &Keys<'_>) -> Verdict {
-        let mut parts = Parts::default();
+    pub(super) fn slices(&self, env: &Environment, keys: &SliceKeys<'_>) -> Verdict {
+        let mut parts = SliceResults::default();
         env.each(keys, |set| self.add(set, &mut parts));
         parts.verdict()
     }
 
     /// Evaluates one whole set, without slices.
     pub(super) fn whole(&self, set: &PolicySet) -> Verdict {
-        let mut parts = Parts::default();
+        let mut parts = SliceResults::default();
         self.add(set, &mut parts);
         parts.verdict()
     }
 
     /// Evaluates the slices of an environment, for an explanation.
-    pub(super) fn findings(&self, env: &Env, keys: &Keys<'_>) -> Findings {
+    pub(super) fn findings(&self, env: &Environment, keys: &SliceKeys<'_>) -> Findings {
         let mut found = Findings::default();
         env.each(keys, |set| self.find(set, &mut found));
         found
@@ -106,7 +106,7 @@ impl Evaluation<'_> {
             .with_borrow(|authorizer| authorizer.is_authorized(self.request, set, self.entities))
     }
 
-    fn add(&self, set: &PolicySet, parts: &mut Parts) {
+    fn add(&self, set: &PolicySet, parts: &mut SliceResults) {
         let response = self.authorize(set);
         let reasons = response.diagnostics().reason().cloned();
         match response.decision() {
@@ -140,14 +140,14 @@ fn why(error: &EvaluationError) -> String {
 /// The results of the slices so far. A slice denies with reasons only if a `forbid` matched, and
 /// then it hides only permits that could not have won.
 #[derive(Default)]
-struct Parts {
+struct SliceResults {
     permits: BTreeSet<PolicyId>,
     forbids: BTreeSet<PolicyId>,
     erred: BTreeSet<PolicyId>,
     forbid_erred: bool,
 }
 
-impl Parts {
+impl SliceResults {
     fn verdict(self) -> Verdict {
         let permitted = self.forbids.is_empty() && !self.permits.is_empty();
         Verdict {

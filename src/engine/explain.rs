@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use cedar_policy::{EvalResult, PolicyId};
 
-use super::decide::Refusal;
+use super::attribute_types::{shown, shown_within_quotes};
+use super::decide::UnansweredCause;
+use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Findings, Verdict};
-use super::gather::{Case, Gatherer, Principal};
-use super::slices::Env;
-use super::stored::StoredEntity;
-use super::types::{shown, shown_within_quotes};
-use super::{Members, Snapshot, World};
+use super::policy_slices::Environment;
+use super::static_entities::StaticEntity;
+use super::{Members, QueryContext, Snapshot};
 use crate::domain::decision::Explanation;
 use crate::domain::{MemberView, Query, Reason, RoleId, near};
 
@@ -26,18 +26,18 @@ const NAMED_MAX: usize = 10;
 type Cause = (Reason, String);
 
 /// The policies that forbid, each with the error if it could not be evaluated.
-type Blocks = BTreeMap<PolicyId, Option<String>>;
+type ForbiddingPolicies = BTreeMap<PolicyId, Option<String>>;
 
 /// A change of a member's query, except the role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Change {
+struct AttributeChange {
     /// The member is active.
     active: bool,
     /// The resource is in the member's account.
     account: bool,
 }
 
-impl Change {
+impl AttributeChange {
     const fn count(self) -> usize {
         self.active as usize + self.account as usize
     }
@@ -45,15 +45,15 @@ impl Change {
 
 /// A way to an allow: what is changed, and the policies that still forbid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Way {
-    change: Change,
+struct AllowPath {
+    change: AttributeChange,
     /// The roles that would be allowed; empty if it is the member's own.
     roles: Vec<RoleId>,
-    blocks: Blocks,
+    blocks: ForbiddingPolicies,
 }
 
-impl Way {
-    fn new(change: Change, role: Option<&RoleId>, found: &Findings) -> Self {
+impl AllowPath {
+    fn new(change: AttributeChange, role: Option<&RoleId>, found: &Findings) -> Self {
         let blocks = found.blocks.clone();
         Self { change, roles: role.cloned().into_iter().collect(), blocks }
     }
@@ -83,20 +83,24 @@ impl Snapshot {
     /// Explains the result of a query.
     pub(super) fn explain<M: Members>(
         &self,
-        case: &Case<'_>,
-        env: &Env,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
         verdict: &Verdict,
-        world: &World<'_, M>,
+        world: &QueryContext<'_, M>,
     ) -> Explanation {
         if verdict.allowed {
             return granted(case, verdict);
         }
-        Denied { snapshot: self, case, env, world }.explain()
+        DeniedQuery { snapshot: self, case, env, world }.explain()
     }
 
     /// Explains the result of the whole set, without further evaluations, which would use the
     /// slices.
-    pub(super) fn explain_whole_set(&self, case: &Case<'_>, verdict: &Verdict) -> Explanation {
+    pub(super) fn explain_whole_set(
+        &self,
+        case: &ResolvedQuery<'_>,
+        verdict: &Verdict,
+    ) -> Explanation {
         if verdict.allowed {
             return granted(case, verdict);
         }
@@ -117,13 +121,13 @@ impl Snapshot {
     /// Explains a query that is denied without evaluating policies.
     pub(super) fn explain_refusal<M: Members>(
         &self,
-        refusal: &Refusal,
+        refusal: &UnansweredCause,
         query: &Query<'_>,
-        world: &World<'_, M>,
+        world: &QueryContext<'_, M>,
     ) -> Explanation {
         let mut causes = Vec::new();
         match refusal {
-            Refusal::UnknownSubject => {
+            UnansweredCause::UnknownSubject => {
                 causes.push(self.unknown_subject(query));
                 let principal = match query.subject.kind {
                     "session" => Some(self.names.user),
@@ -131,8 +135,10 @@ impl Snapshot {
                 };
                 self.not_in_schema(principal, query, &mut causes);
             }
-            Refusal::NoTopic(principal) => self.not_in_schema(*principal, query, &mut causes),
-            Refusal::Bad(bad) => {
+            UnansweredCause::NoTopic(principal) => {
+                self.not_in_schema(*principal, query, &mut causes)
+            }
+            UnansweredCause::Bad(bad) => {
                 let id = query.resource.id;
                 if bad.found.iter().any(|(path, _)| path.starts_with("resource."))
                     && self.names.type_index(query.resource.kind) == Some(self.names.user)
@@ -221,16 +227,16 @@ impl Snapshot {
 }
 
 /// A denied query.
-struct Denied<'d, M> {
+struct DeniedQuery<'d, M> {
     snapshot: &'d Snapshot,
-    case: &'d Case<'d>,
-    env: &'d Env,
-    world: &'d World<'d, M>,
+    case: &'d ResolvedQuery<'d>,
+    env: &'d Environment,
+    world: &'d QueryContext<'d, M>,
 }
 
-impl<M: Members> Denied<'_, M> {
+impl<M: Members> DeniedQuery<'_, M> {
     fn explain(&self) -> Explanation {
-        let own: Vec<(Change, Findings)> = self
+        let own: Vec<(AttributeChange, Findings)> = self
             .changes()
             .into_iter()
             .filter_map(|change| Some((change, self.find(change, None)?)))
@@ -239,8 +245,9 @@ impl<M: Members> Denied<'_, M> {
             found.blocks.keys().map(ToString::to_string).collect()
         });
         let permitted = own.iter().filter(|(_, found)| !found.permits.is_empty());
-        let by_status_and_account = permitted
-            .fold(None, |best, (change, found)| Way::or(best, Way::new(*change, None, found)));
+        let by_status_and_account = permitted.fold(None, |best, (change, found)| {
+            AllowPath::or(best, AllowPath::new(*change, None, found))
+        });
         let way = self.by_role(&own, by_status_and_account);
         let (way, permitted) = match way {
             Some(way) => (way, true),
@@ -251,7 +258,7 @@ impl<M: Members> Denied<'_, M> {
             return said(Vec::new(), deciding, Vec::new());
         };
         let causes = self.causes(&way, (now, here), permitted);
-        let alone = way.change == Change::default() && way.blocks.is_empty();
+        let alone = way.change == AttributeChange::default() && way.blocks.is_empty();
         said(causes, deciding, if alone { way.roles } else { self.roles_alone() })
     }
 
@@ -262,22 +269,22 @@ impl<M: Members> Denied<'_, M> {
         let allowed = |role: &&RoleId| {
             role.as_str() != view.role
                 && self
-                    .find(Change::default(), Some(role))
+                    .find(AttributeChange::default(), Some(role))
                     .is_some_and(|found| !found.permits.is_empty() && found.blocks.is_empty())
         };
         others.filter(allowed).cloned().collect()
     }
 
     /// All combinations of changes, from none to all.
-    fn changes(&self) -> Vec<Change> {
-        let mut changes = vec![Change::default()];
+    fn changes(&self) -> Vec<AttributeChange> {
+        let mut changes = vec![AttributeChange::default()];
         let Principal::Member(view) = self.case.principal else { return changes };
         if !view.active {
-            changes.push(Change { active: true, account: false });
+            changes.push(AttributeChange { active: true, account: false });
         }
         if self.may_be_elsewhere(&view) {
-            let also = |change: &Change| Change { account: true, ..*change };
-            let moved: Vec<Change> = changes.iter().map(also).collect();
+            let also = |change: &AttributeChange| AttributeChange { account: true, ..*change };
+            let moved: Vec<AttributeChange> = changes.iter().map(also).collect();
             changes.extend(moved);
         }
         changes
@@ -302,14 +309,14 @@ impl<M: Members> Denied<'_, M> {
     }
 
     /// The resource, if it is in `entities.json`.
-    fn stored(&self) -> Option<&StoredEntity> {
+    fn stored(&self) -> Option<&StaticEntity> {
         let uid = self.snapshot.names.uid(self.case.resource_type, self.case.query.resource.id)?;
         self.snapshot.stored.get(&uid)
     }
 
     /// Why a stored resource is outside this account: it is not in the account, or its attribute
     /// `account` is another. `None` if neither is so, even if it is in other accounts too.
-    fn stored_elsewhere(&self, stored: &StoredEntity, own: &str) -> Option<String> {
+    fn stored_elsewhere(&self, stored: &StaticEntity, own: &str) -> Option<String> {
         let (names, asked) = (&self.snapshot.names, &self.case.query.resource);
         let kind = asked.kind;
         let uid = stored.entity.uid();
@@ -357,31 +364,39 @@ impl<M: Members> Denied<'_, M> {
         said.map(|slug| slug.into_owned()).or(self.case.default_account.map(str::to_owned))
     }
 
-    fn gatherer(&self) -> Gatherer<'_, M> {
+    fn gatherer(&self) -> EntityBuilder<'_, M> {
         let Snapshot { names, stored, .. } = self.snapshot;
-        Gatherer { names, stored, members: self.world.members }
+        EntityBuilder { names, stored, members: self.world.members }
     }
 
     /// The result with this change; `None` if the change is not possible.
-    fn find(&self, change: Change, role: Option<&RoleId>) -> Option<Findings> {
+    fn find(&self, change: AttributeChange, role: Option<&RoleId>) -> Option<Findings> {
         let case = self.changed(change, role);
         self.snapshot.find(&case, self.env, self.world).ok()
     }
 
-    fn changed<'s>(&'s self, change: Change, role: Option<&'s RoleId>) -> Case<'s> {
+    fn changed<'s>(
+        &'s self,
+        change: AttributeChange,
+        role: Option<&'s RoleId>,
+    ) -> ResolvedQuery<'s> {
         let Principal::Member(view) = self.case.principal else { return *self.case };
         let role = role.map_or(view.role, RoleId::as_str);
         let active = view.active || change.active;
         let moved_to = change.account.then_some(view.account);
         let principal = Principal::Member(MemberView { active, role, ..view });
-        Case { principal, moved_to, ..*self.case }
+        ResolvedQuery { principal, moved_to, ..*self.case }
     }
 
     /// The best way with any role, if no way with the member's own is good enough.
-    fn by_role(&self, own: &[(Change, Findings)], mut best: Option<Way>) -> Option<Way> {
+    fn by_role(
+        &self,
+        own: &[(AttributeChange, Findings)],
+        mut best: Option<AllowPath>,
+    ) -> Option<AllowPath> {
         let Principal::Member(view) = self.case.principal else { return best };
         for (change, _) in own {
-            let is_best = |best: &Way| {
+            let is_best = |best: &AllowPath| {
                 best.blocks.is_empty()
                     && (best.roles.is_empty() || best.change.count() <= change.count())
             };
@@ -397,7 +412,7 @@ impl<M: Members> Denied<'_, M> {
             for role in others {
                 match self.find(*change, Some(role)) {
                     Some(found) if !found.permits.is_empty() => {
-                        best = Way::or(best, Way::new(*change, Some(role), &found));
+                        best = AllowPath::or(best, AllowPath::new(*change, Some(role), &found));
                     }
                     _ => {}
                 }
@@ -410,7 +425,7 @@ impl<M: Members> Denied<'_, M> {
     /// `here` with the changes except the role.
     fn causes(
         &self,
-        way: &Way,
+        way: &AllowPath,
         (now, here): (&Findings, &Findings),
         permitted: bool,
     ) -> Vec<Cause> {
@@ -470,7 +485,7 @@ impl<M: Members> Denied<'_, M> {
     }
 
     /// What the member's role lacks: a `permit`, or an exception from a `forbid`.
-    fn role_causes(&self, way: &Way, (now, here): (&Findings, &Findings)) -> Vec<Cause> {
+    fn role_causes(&self, way: &AllowPath, (now, here): (&Findings, &Findings)) -> Vec<Cause> {
         let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
         let Principal::Member(MemberView { role, .. }) = self.case.principal else {
             return Vec::new();
@@ -496,7 +511,7 @@ impl<M: Members> Denied<'_, M> {
     }
 
     /// Nothing permits it, whatever is changed.
-    fn unpermitted(&self, change: Change, here: &Findings) -> Cause {
+    fn unpermitted(&self, change: AttributeChange, here: &Findings) -> Cause {
         let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
         let nothing = format!("no policy allows `{action}` on this `{kind}`");
         let case = self.changed(change, None);
@@ -529,7 +544,7 @@ impl<M: Members> Denied<'_, M> {
 
 /// The policies that cannot be evaluated, those that forbid, and those that would after the other
 /// changes. `now` is the result without changes.
-fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
+fn forbids(blocks: &ForbiddingPolicies, now: &Findings) -> Vec<Cause> {
     let mut causes = Vec::new();
     let erred = || blocks.iter().filter_map(|(id, why)| Some((id, why.as_ref()?)));
     for (id, why) in erred().take(NAMED_MAX) {
@@ -549,13 +564,17 @@ fn forbids(blocks: &Blocks, now: &Findings) -> Vec<Cause> {
 }
 
 /// If nothing permits a query: the change after which the fewest policies forbid it.
-fn nearest_to_a_permit(own: &[(Change, Findings)]) -> Way {
-    let ways = own.iter().map(|(change, found)| Way::new(*change, None, found));
-    let none = Way { change: Change::default(), roles: Vec::new(), blocks: Blocks::new() };
-    ways.fold(None, Way::or).unwrap_or(none)
+fn nearest_to_a_permit(own: &[(AttributeChange, Findings)]) -> AllowPath {
+    let ways = own.iter().map(|(change, found)| AllowPath::new(*change, None, found));
+    let none = AllowPath {
+        change: AttributeChange::default(),
+        roles: Vec::new(),
+        blocks: ForbiddingPolicies::new(),
+    };
+    ways.fold(None, AllowPath::or).unwrap_or(none)
 }
 
-fn granted(case: &Case<'_>, verdict: &Verdict) -> Explanation {
+fn granted(case: &ResolvedQuery<'_>, verdict: &Verdict) -> Explanation {
     let (action, kind) = (case.query.action, case.query.resource.kind);
     Explanation {
         reason: Reason::Granted,

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use cedar_policy::PolicySet;
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
 
-use super::fault::PolicyFault;
-use super::nesting::too_deep;
+use super::nesting_limit::too_deep;
+use super::policy_fault::PolicyFault;
 
 /// Columns of a formatted policy file.
 const LINE_WIDTH: usize = 100;

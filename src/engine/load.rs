@@ -12,23 +12,23 @@ use std::thread;
 use cedar_policy::{Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema};
 use serde_json::Value as Json;
 
-use super::determined::determined;
+use super::cacheable_policies::is_cacheable_policy;
 use super::evaluate::Evaluation;
-use super::extent::{self, Extent};
-use super::fault::{PolicyFault, bounded, bounded_notes, is_full};
-use super::folder::{ENTITIES, Folder, SCHEMA, sort};
-use super::management::ADMINISTERING;
-use super::names::Names;
-use super::placed::{Placed, read_policies, read_syntax};
-use super::policy_tests::{self, Outcome};
-use super::roles::RoleCard;
+use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
+use super::management_checks::ADMINISTERING;
+use super::parallel::{STACK, in_parallel};
+use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
+use super::policy_parser::{ParsedPolicy, read_policies, read_syntax};
+use super::policy_slices::{PolicyScope, PolicySlices, ScopeConstraint, SliceInputs, SliceKeys};
+use super::policy_tests::{self, TestOutcome};
+use super::role_catalogue::RoleCard;
 use super::schema::read_schema;
-use super::shares::{STACK, in_shares};
-use super::slices::{Keys, Parts, Scope, Side, Slices};
-use super::stored::Stored;
+use super::size_limits::{self, SizeExcess};
+use super::static_entities::StaticEntities;
+use super::symbols::Symbols;
 use super::validate::validate;
 use super::{PolicyMeta, Snapshot};
-use crate::domain::{Digest, PolicyFiles, RoleId, counted, limits};
+use crate::domain::{Digest, PolicyFiles, RoleId, limits, plural};
 
 /// With more policies for everyone than this on one kind of query, the load notes it.
 const EVERYONE_NOTE: usize = 64;
@@ -38,7 +38,7 @@ const SLICES: &str = "the whole set";
 
 /// The results of a check, so that it need not be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct LoadFacts {
     /// Notes that did not lead to a refusal.
     pub notes: Vec<String>,
     /// How many tests passed.
@@ -46,14 +46,14 @@ pub struct Found {
 }
 
 /// How a folder is loaded.
-pub enum Passage<'p> {
+pub enum LoadMode<'p> {
     /// With every check; the callback gets the current file or step.
     Whole(&'p (dyn Fn(&str) + Sync)),
     /// The same files have passed: steps that only check are left out.
-    Again(Found),
+    Again(LoadFacts),
 }
 
-impl Passage<'_> {
+impl LoadMode<'_> {
     fn tell(&self, step: &str) {
         if let Self::Whole(tell) = self {
             tell(step);
@@ -68,7 +68,7 @@ impl Snapshot {
     /// # Errors
     /// Every fault that was found; there is no snapshot then.
     pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Self, Vec<PolicyFault>> {
-        Self::pass(files, held, &Passage::Whole(&|_| {}))
+        Self::pass(files, held, &LoadMode::Whole(&|_| {}))
     }
 
     /// The same with a given passage. Runs on its own thread, whose stack is larger than the
@@ -79,14 +79,14 @@ impl Snapshot {
     pub fn pass(
         files: &PolicyFiles,
         held: &[(RoleId, usize)],
-        passage: &Passage<'_>,
+        passage: &LoadMode<'_>,
     ) -> Result<Self, Vec<PolicyFault>> {
         let passed = thread::scope(|threads| {
             #[cfg(test)]
-            let planted = super::oracle::PLANTED.get();
+            let planted = super::reference_tests::PLANTED.get();
             let work = move || {
                 #[cfg(test)]
-                super::oracle::PLANTED.set(planted);
+                super::reference_tests::PLANTED.set(planted);
                 load(files, held, passage)
             };
             let gate = thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
@@ -102,7 +102,7 @@ impl Snapshot {
 fn load(
     files: &PolicyFiles,
     held: &[(RoleId, usize)],
-    passage: &Passage<'_>,
+    passage: &LoadMode<'_>,
 ) -> Result<Snapshot, Vec<PolicyFault>> {
     let mut faults = Vec::new();
     let mut folder = sort(files, &mut faults);
@@ -127,7 +127,7 @@ fn load(
     };
     for policies in [&mut live, &mut guards] {
         read_syntax(policies, &mut faults);
-        if let Passage::Whole(tell) = passage {
+        if let LoadMode::Whole(tell) = passage {
             validate(&schema, policies, tell, &mut folder.notes, &mut faults);
         }
     }
@@ -136,36 +136,37 @@ fn load(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let draft = Draft { files, folder, schema, names, stored, live, cards, guards: guards.len() };
+    let draft =
+        SnapshotDraft { files, folder, schema, names, stored, live, cards, guards: guards.len() };
     draft.finish(passage)
 }
 
 /// What has passed the checks of single files.
-struct Draft<'f> {
+struct SnapshotDraft<'f> {
     files: &'f PolicyFiles,
-    folder: Folder<'f>,
+    folder: FolderFiles<'f>,
     schema: Schema,
-    names: Names,
-    stored: Stored,
-    live: Vec<Placed<'f>>,
+    names: Symbols,
+    stored: StaticEntities,
+    live: Vec<ParsedPolicy<'f>>,
     cards: Vec<RoleCard>,
     guards: usize,
 }
 
 /// What the syntax of one policy shows.
-struct Understood {
+struct PolicyFacts {
     policy: Policy,
-    scope: Scope,
+    scope: PolicyScope,
     determined: bool,
     meaning: String,
     mentions: HashSet<String>,
 }
 
-impl Understood {
-    fn of(placed: &Placed<'_>, role_type: Option<&EntityTypeName>) -> Self {
-        let Placed { policy, syntax, .. } = placed;
-        let scope = Scope::of(policy);
-        let determined = determined(syntax, &scope, role_type);
+impl PolicyFacts {
+    fn of(placed: &ParsedPolicy<'_>, role_type: Option<&EntityTypeName>) -> Self {
+        let ParsedPolicy { policy, syntax, .. } = placed;
+        let scope = PolicyScope::of(policy);
+        let determined = is_cacheable_policy(syntax, &scope, role_type);
         let mut names = HashSet::new();
         mentions(syntax, &mut names);
         let mut bare = syntax.clone();
@@ -177,9 +178,9 @@ impl Understood {
     }
 }
 
-impl Draft<'_> {
+impl SnapshotDraft<'_> {
     /// Builds the slices, then runs the folder's own tests on them.
-    fn finish(mut self, passage: &Passage<'_>) -> Result<Snapshot, Vec<PolicyFault>> {
+    fn finish(mut self, passage: &LoadMode<'_>) -> Result<Snapshot, Vec<PolicyFault>> {
         passage.tell(SLICES);
         let whole = |message: String| vec![PolicyFault::new("", message)];
         let role_type = self.names.name(self.names.role).cloned();
@@ -187,11 +188,11 @@ impl Draft<'_> {
         let mut mentioned = HashSet::new();
         let mut policies = Vec::with_capacity(self.live.len());
         let mut all_determined = Vec::with_capacity(self.live.len());
-        let understood = in_shares(&self.live, |share| {
-            let each = share.iter().map(|placed| Understood::of(placed, role_type.as_ref()));
-            each.collect::<Vec<Understood>>()
+        let understood = in_parallel(&self.live, |share| {
+            let each = share.iter().map(|placed| PolicyFacts::of(placed, role_type.as_ref()));
+            each.collect::<Vec<PolicyFacts>>()
         });
-        for Understood { policy, scope, determined, meaning, mentions } in
+        for PolicyFacts { policy, scope, determined, meaning, mentions } in
             understood.into_iter().flatten()
         {
             mentioned.extend(mentions);
@@ -204,7 +205,7 @@ impl Draft<'_> {
         let accounts_in_groups = self.stored.iter().any(|(uid, stored)| {
             Some(uid.type_name()) == self.names.name(self.names.account) && stored.lineage.len() > 1
         });
-        let slices = Slices::new(&Parts {
+        let slices = PolicySlices::new(&SliceInputs {
             schema: &self.schema,
             names: &self.names,
             stored: &self.stored,
@@ -252,12 +253,12 @@ impl Draft<'_> {
         snapshot.notes.extend(notes);
         snapshot.administering = snapshot.roles_allowed(&ADMINISTERING).into_iter().collect();
         match passage {
-            Passage::Whole(tell) => {
+            LoadMode::Whole(tell) => {
                 snapshot.tests = run_tests(&snapshot, &self.folder.tests, &self.schema, tell)?;
                 snapshot.notes.extend(snapshot.nobody_administers());
                 snapshot.notes = bounded_notes(snapshot.notes);
             }
-            Passage::Again(found) => {
+            LoadMode::Again(found) => {
                 snapshot.tests = found.tests;
                 snapshot.notes.clone_from(&found.notes);
             }
@@ -267,7 +268,7 @@ impl Draft<'_> {
 }
 
 fn check_ids<'a, 'f: 'a>(
-    policies: impl Iterator<Item = &'a Placed<'f>>,
+    policies: impl Iterator<Item = &'a ParsedPolicy<'f>>,
     faults: &mut Vec<PolicyFault>,
 ) {
     let mut seen: HashMap<String, &str> = HashMap::new();
@@ -289,11 +290,11 @@ fn check_ids<'a, 'f: 'a>(
 
 /// Each role file has exactly one policy that introduces the role.
 fn read_cards(
-    folder: &Folder<'_>,
-    live: &[Placed<'_>],
+    folder: &FolderFiles<'_>,
+    live: &[ParsedPolicy<'_>],
     faults: &mut Vec<PolicyFault>,
 ) -> Vec<RoleCard> {
-    let mut introducing: HashMap<&str, Vec<&Placed<'_>>> = HashMap::new();
+    let mut introducing: HashMap<&str, Vec<&ParsedPolicy<'_>>> = HashMap::new();
     for placed in live.iter().filter(|placed| placed.annotation("role").is_some()) {
         introducing.entry(placed.file).or_default().push(placed);
     }
@@ -328,7 +329,11 @@ fn read_cards(
     cards
 }
 
-fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> Option<RoleCard> {
+fn read_card(
+    stem: &str,
+    placed: &ParsedPolicy<'_>,
+    faults: &mut Vec<PolicyFault>,
+) -> Option<RoleCard> {
     let found = faults.len();
     let mut text = |key: &str| {
         let value = placed.annotation(key).unwrap_or_default().trim().to_owned();
@@ -349,7 +354,11 @@ fn read_card(stem: &str, placed: &Placed<'_>, faults: &mut Vec<PolicyFault>) -> 
 }
 
 /// A policy in the wrong folder has another effect than intended: a guard would permit.
-fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
+fn check_places(
+    live: &[ParsedPolicy<'_>],
+    guards: &[ParsedPolicy<'_>],
+    faults: &mut Vec<PolicyFault>,
+) {
     for (policies, key, place) in [(live, "guard", "guards"), (guards, "role", "roles")] {
         for placed in policies.iter().filter(|placed| placed.annotation(key).is_some()) {
             if is_full(faults) {
@@ -363,7 +372,7 @@ fn check_places(live: &[Placed<'_>], guards: &[Placed<'_>], faults: &mut Vec<Pol
 }
 
 /// A guard names its kind, and is a `permit`.
-fn check_guards(guards: &[Placed<'_>], faults: &mut Vec<PolicyFault>) {
+fn check_guards(guards: &[ParsedPolicy<'_>], faults: &mut Vec<PolicyFault>) {
     for guard in guards {
         if is_full(faults) {
             return;
@@ -391,7 +400,7 @@ fn check_held(cards: &[RoleCard], held: &[(RoleId, usize)], faults: &mut Vec<Pol
                 format!("roles/{role}.cedar"),
                 format!(
                     "the role `{role}` is gone, and {} it: give them another role first, or bring the file back",
-                    counted(*members, "member holds", "members hold")
+                    plural(*members, "member holds", "members hold")
                 ),
             ));
         }
@@ -399,24 +408,24 @@ fn check_held(cards: &[RoleCard], held: &[(RoleId, usize)], faults: &mut Vec<Pol
 }
 
 fn read_entities(
-    folder: &Folder<'_>,
+    folder: &FolderFiles<'_>,
     schema: &Schema,
-    names: &Names,
+    names: &Symbols,
     faults: &mut Vec<PolicyFault>,
-) -> Stored {
-    let Some(text) = folder.entities else { return Stored::default() };
-    if let Err(Extent { at, why }) = extent::of_entities(text) {
+) -> StaticEntities {
+    let Some(text) = folder.entities else { return StaticEntities::default() };
+    if let Err(SizeExcess { at, why }) = size_limits::of_entities(text) {
         faults.push(match at {
             Some(at) => PolicyFault::at(ENTITIES, text, at, why),
             None => PolicyFault::new(ENTITIES, why),
         });
-        return Stored::default();
+        return StaticEntities::default();
     }
-    let stored = match Stored::read(text, schema) {
+    let stored = match StaticEntities::read(text, schema) {
         Ok(stored) => stored,
         Err(sentence) => {
             faults.push(PolicyFault::new(ENTITIES, sentence));
-            return Stored::default();
+            return StaticEntities::default();
         }
     };
     for (uid, _) in stored.iter() {
@@ -454,13 +463,15 @@ fn mentions(json: &Json, into: &mut HashSet<String>) {
 
 /// Every role that a file introduces, an entity is, or a scope names, with its groups.
 fn known_roles(
-    names: &Names,
-    stored: &Stored,
+    names: &Symbols,
+    stored: &StaticEntities,
     cards: &[RoleCard],
-    policies: &[(Policy, Scope)],
+    policies: &[(Policy, PolicyScope)],
 ) -> Vec<(String, Vec<EntityUid>)> {
     let role_type = names.name(names.role);
-    let named = |side: &Side| side.key().filter(|uid| Some(uid.type_name()) == role_type).cloned();
+    let named = |side: &ScopeConstraint| {
+        side.key().filter(|uid| Some(uid.type_name()) == role_type).cloned()
+    };
     let uids: HashSet<EntityUid> = cards
         .iter()
         .filter_map(|card| names.uid(names.role, card.id.as_str()))
@@ -482,26 +493,28 @@ fn run_tests(
     schema: &Schema,
     tell: &dyn Fn(&str),
 ) -> Result<usize, Vec<PolicyFault>> {
-    policy_tests::run(files, schema, tell, |request, entities| snapshot.try_out(request, entities))
-        .map_err(|faults| {
-            faults
-                .into_iter()
-                .map(|fault| {
-                    let case = if fault.case.is_empty() {
-                        String::new()
-                    } else {
-                        format!("the test `{}` fails: ", fault.case)
-                    };
-                    PolicyFault::new(fault.file, format!("{case}{}", fault.message))
-                })
-                .collect()
-        })
+    policy_tests::run_policy_tests(files, schema, tell, |request, entities| {
+        snapshot.try_out(request, entities)
+    })
+    .map_err(|faults| {
+        faults
+            .into_iter()
+            .map(|fault| {
+                let case = if fault.case.is_empty() {
+                    String::new()
+                } else {
+                    format!("the test `{}` fails: ", fault.case)
+                };
+                PolicyFault::new(fault.file, format!("{case}{}", fault.message))
+            })
+            .collect()
+    })
 }
 
 impl Snapshot {
     /// Evaluates a test's own request with its entities and the stored ones.
-    fn try_out(&self, request: &Request, given: &Entities) -> Outcome {
-        let nothing = Outcome { allowed: false, reasons: Default::default(), errors: 0 };
+    fn try_out(&self, request: &Request, given: &Entities) -> TestOutcome {
+        let nothing = TestOutcome { allowed: false, reasons: Default::default(), errors: 0 };
         let (Some(principal), Some(action), Some(resource)) =
             (request.principal(), request.action(), request.resource())
         else {
@@ -523,14 +536,14 @@ impl Snapshot {
         let (Some(kind), Some(action), Some(resource_kind)) = found else { return nothing };
         let Some(env) = self.slices.env(kind, action, resource_kind) else { return nothing };
         let evaluation = Evaluation { forbids: &self.forbids, request, entities: &entities };
-        let keys = Keys {
+        let keys = SliceKeys {
             role: None,
             role_lineage: &[],
             principal: &lineage(principal),
             resource: &lineage(resource),
         };
         let verdict = evaluation.slices(env, &keys);
-        Outcome {
+        TestOutcome {
             allowed: verdict.allowed,
             reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
             errors: verdict.erred.len(),

@@ -15,11 +15,11 @@ use cedar_policy::{Context, Entities, EntityUid, Request, Schema};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fault::FAULTS_MAX;
+use super::policy_fault::FAULTS_MAX;
 
 /// The result of one test query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct TestOutcome {
     /// True for allow.
     pub allowed: bool,
     /// The ids of the deciding policies.
@@ -85,11 +85,11 @@ enum Expected {
 /// # Errors
 /// Every fault of every case: JSON that is not the format, a request or entities that do not fit
 /// the schema, a decision other than expected, a reason that is missing, another number of errors.
-pub(super) fn run(
+pub(super) fn run_policy_tests(
     files: &[(String, String)],
     schema: &Schema,
     tell: &dyn Fn(&str),
-    ask: impl Fn(&Request, &Entities) -> Outcome,
+    ask: impl Fn(&Request, &Entities) -> TestOutcome,
 ) -> Result<usize, Vec<TestFault>> {
     let mut faults = Vec::new();
     let mut read = BTreeMap::new();
@@ -174,7 +174,7 @@ fn check(
     item: Value,
     schema: &Schema,
     shared: Option<&Option<Entities>>,
-    ask: impl Fn(&Request, &Entities) -> Outcome,
+    ask: impl Fn(&Request, &Entities) -> TestOutcome,
 ) -> Vec<String> {
     let case: Case = match serde_json::from_value(item) {
         Ok(case) => case,
@@ -246,7 +246,7 @@ fn compare(
     expected: Expected,
     reasons: &[String],
     errors: usize,
-    got: &Outcome,
+    got: &TestOutcome,
     faults: &mut Vec<String>,
 ) {
     let by = match quoted(&got.reasons) {
@@ -339,9 +339,9 @@ mod tests {
         PolicySet::from_policies(policies("roles").into_iter().chain(policies("rules"))).unwrap()
     }
 
-    fn ask(set: &PolicySet, request: &Request, entities: &Entities) -> Outcome {
+    fn ask(set: &PolicySet, request: &Request, entities: &Entities) -> TestOutcome {
         let answer = Authorizer::new().is_authorized(request, set, entities);
-        Outcome {
+        TestOutcome {
             allowed: answer.decision() == Decision::Allow,
             reasons: answer.diagnostics().reason().map(ToString::to_string).collect(),
             errors: answer.diagnostics().errors().count(),
@@ -354,8 +354,8 @@ mod tests {
 
     /// What the runner says of these files, where every question is answered with a deny.
     fn faults(files: &[(String, String)]) -> Vec<String> {
-        let deny = Outcome { allowed: false, reasons: BTreeSet::new(), errors: 0 };
-        let faults = run(files, &schema(), &|_| {}, |_, _| deny.clone()).unwrap_err();
+        let deny = TestOutcome { allowed: false, reasons: BTreeSet::new(), errors: 0 };
+        let faults = run_policy_tests(files, &schema(), &|_| {}, |_, _| deny.clone()).unwrap_err();
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -410,7 +410,7 @@ mod tests {
                 (at_most, PolicySet::from_policies([guard]).unwrap())
             })
             .collect();
-        let cases = run(&texts("tests"), &schema(), &|_| {}, |request, entities| {
+        let cases = run_policy_tests(&texts("tests"), &schema(), &|_| {}, |request, entities| {
             let answer = ask(&set, request, entities);
             for (at_most, guard) in &guards {
                 let stated = ask(guard, request, entities);
@@ -440,7 +440,8 @@ mod tests {
         assert!(line.contains(r#""decision":"allow""#));
         *text = text.replace(&line, &line.replace(r#""allow""#, r#""deny""#));
         let set = live();
-        let faults = run(&files, &schema(), &|_| {}, |r, e| ask(&set, r, e)).unwrap_err();
+        let faults =
+            run_policy_tests(&files, &schema(), &|_| {}, |r, e| ask(&set, r, e)).unwrap_err();
         let [fault] = faults.as_slice() else { panic!("{faults:?}") };
         assert_eq!(fault.file, "tests/operator.json");
         assert_eq!(fault.case, "chats:view on chat");

@@ -5,29 +5,29 @@
 
 use cedar_policy::{Schema, SchemaFragment};
 
-use super::extent::{self, Extent};
-use super::fault::{NOTES_MAX, PolicyFault};
-use super::folder::SCHEMA;
-use super::gather::{can_hold, is_supplied};
-use super::names::Names;
-use super::nesting::schema_too_deep;
-use super::types::Shapes;
+use super::attribute_types::SchemaShapes;
+use super::entity_builder::{can_hold_attribute, is_supplied};
+use super::folder_files::SCHEMA;
+use super::nesting_limit::schema_too_deep;
+use super::policy_fault::{NOTES_MAX, PolicyFault};
+use super::size_limits::{self, SizeExcess};
+use super::symbols::Symbols;
 
 /// Parses the schema; `None` if it is at fault.
 pub(super) fn read_schema(
     text: &str,
     notes: &mut Vec<String>,
     faults: &mut Vec<PolicyFault>,
-) -> Option<(Schema, Names)> {
+) -> Option<(Schema, Symbols)> {
     if let Some((at, why)) = schema_too_deep(text) {
         faults.push(PolicyFault::at(SCHEMA, text, (at, 1), why));
         return None;
     }
-    let too_much = |Extent { at, why }: Extent| match at {
+    let too_much = |SizeExcess { at, why }: SizeExcess| match at {
         Some(at) => PolicyFault::at(SCHEMA, text, at, why),
         None => PolicyFault::new(SCHEMA, why),
     };
-    if let Err(extent) = extent::of_copies(text) {
+    if let Err(extent) = size_limits::of_copies(text) {
         faults.push(too_much(extent));
         return None;
     }
@@ -49,7 +49,7 @@ pub(super) fn read_schema(
         }
     };
     // Before Cedar expands its types.
-    if let Err(extent) = extent::of_schema(&json, text) {
+    if let Err(extent) = size_limits::of_schema(&json, text) {
         faults.push(too_much(extent));
         return None;
     }
@@ -60,9 +60,9 @@ pub(super) fn read_schema(
             return None;
         }
     };
-    let names = Shapes::read(&json)
+    let names = SchemaShapes::read(&json)
         .map_err(|sentence| vec![sentence])
-        .and_then(|shapes| Names::read(&schema, shapes));
+        .and_then(|shapes| Symbols::read(&schema, shapes));
     match names {
         Ok(names) => {
             let found = faults.len();
@@ -77,12 +77,12 @@ pub(super) fn read_schema(
 }
 
 /// Attributes of `User` that the store supplies, but whose declared type cannot hold them.
-fn unsuitable(names: &Names) -> Vec<PolicyFault> {
+fn unsuitable(names: &Symbols) -> Vec<PolicyFault> {
     let attributes = &names.shape(names.user).attributes;
     attributes
         .iter()
         .filter(|attribute| is_supplied(&attribute.name))
-        .filter(|attribute| !can_hold(names, &attribute.name, &attribute.kind))
+        .filter(|attribute| !can_hold_attribute(names, &attribute.name, &attribute.kind))
         .map(|attribute| {
             PolicyFault::new(
                 SCHEMA,

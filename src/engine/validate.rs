@@ -8,15 +8,15 @@ use std::collections::{HashMap, HashSet};
 use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, ValidationResult, Validator};
 use serde_json::Value as Json;
 
-use super::fault::{NOTES_MAX, PolicyFault, is_full};
-use super::gather::REACH;
-use super::placed::Placed;
-use super::shares::in_shares;
+use super::entity_builder::REACH;
+use super::parallel::in_parallel;
+use super::policy_fault::{NOTES_MAX, PolicyFault, is_full};
+use super::policy_parser::ParsedPolicy;
 
 /// Validates each policy separately.
 pub(super) fn validate(
     schema: &Schema,
-    policies: &[Placed<'_>],
+    policies: &[ParsedPolicy<'_>],
     tell: &(dyn Fn(&str) + Sync),
     notes: &mut Vec<String>,
     faults: &mut Vec<PolicyFault>,
@@ -24,10 +24,10 @@ pub(super) fn validate(
     let mut seen = HashSet::new();
     // A duplicate id is already reported; the second policy is validated next time.
     let first_of_id = policies.iter().filter(|placed| seen.insert(placed.policy.id().clone()));
-    let first_of_id: Vec<&Placed<'_>> = first_of_id.collect();
-    let places: HashMap<&PolicyId, &Placed<'_>> =
+    let first_of_id: Vec<&ParsedPolicy<'_>> = first_of_id.collect();
+    let places: HashMap<&PolicyId, &ParsedPolicy<'_>> =
         first_of_id.iter().map(|placed| (placed.policy.id(), *placed)).collect();
-    let results = in_shares(&first_of_id, |share| {
+    let results = in_parallel(&first_of_id, |share| {
         tell(share.first().map_or("", |placed| placed.file));
         validate_share(schema, share)
     });
@@ -53,7 +53,7 @@ pub(super) fn validate(
 
 fn validate_share(
     schema: &Schema,
-    policies: &[&Placed<'_>],
+    policies: &[&ParsedPolicy<'_>],
 ) -> (Vec<PolicyFault>, [ValidationResult; 2]) {
     let mut unadded = Vec::new();
     let (mut near, mut far) = (PolicySet::new(), PolicySet::new());
@@ -79,18 +79,18 @@ fn validate_reach(validator: &Validator, policies: &PolicySet) -> ValidationResu
 /// follow more, in any order. An entity literal must not be the start of a reference, and only
 /// types show whether it is. A scope follows one reference, from `principal` or `resource`.
 fn stays_near(syntax: &Json) -> bool {
-    let mut walk = Walk::default();
+    let mut walk = ReachWalk::default();
     walk.through(syntax.get("conditions").unwrap_or(syntax));
     walk.steps == 0 || (walk.steps <= REACH && !walk.names_entity)
 }
 
 #[derive(Default)]
-struct Walk {
+struct ReachWalk {
     steps: usize,
     names_entity: bool,
 }
 
-impl Walk {
+impl ReachWalk {
     /// Counts everything that might be an operator, including a key of a record literal with the
     /// same name.
     fn through(&mut self, json: &Json) {

@@ -12,8 +12,8 @@ use std::{fs, process, thread};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::domain::{Failure, PolicyFiles, RoleId, typed};
-use crate::engine::{Passage, PolicyFault, Snapshot, format};
+use crate::domain::{Failure, PolicyFiles, RoleId, input_cleanup};
+use crate::engine::{LoadMode, PolicyFault, Snapshot, format};
 
 /// Exit codes, beside those of success and of a panic.
 pub(super) const OUT_OF_TIME: i32 = 90;
@@ -130,7 +130,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
     }
     let role = |(role, members): &(String, usize)| Some((RoleId::parse(role).ok()?, *members));
     let held: Vec<(RoleId, usize)> = task.held.iter().filter_map(role).collect();
-    match Snapshot::pass(files, &held, &Passage::Whole(&|step| tell(&step))) {
+    match Snapshot::pass(files, &held, &LoadMode::Whole(&|step| tell(&step))) {
         Ok(snapshot) => {
             tell(&"");
             // The parent uses it to compare the set with the previous one.
@@ -144,7 +144,7 @@ fn answer(task: &Task, files: &PolicyFiles) -> Answer {
 }
 
 pub(super) fn format_one(path: &str, bytes: &[u8]) -> Result<String, String> {
-    let text = typed::text(bytes).map_err(|why| PolicyFault::new(path, why));
+    let text = input_cleanup::text(bytes).map_err(|why| PolicyFault::new(path, why));
     text.and_then(|text| format(path, text)).map_err(|fault| fault.to_string())
 }
 

@@ -15,16 +15,16 @@ use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::connection::{Hands, Phase, Pulse};
-use super::places::Places;
-use super::request::Bodies;
-use super::respond::Reply;
+use super::connection_limit::ConnectionLimit;
+use super::connection_timeouts::{ConnectionPhase, Phase, SweepClock};
+use super::request::BodyBudget;
+use super::response::Reply;
 use crate::clock;
 use crate::domain::{Failure, limits};
 
 /// What a connection may take; milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct ConnectionBounds {
     /// Concurrent connections, for each listener.
     pub connections: usize,
     /// For a head: the first since the connection, the others since their first byte.
@@ -39,7 +39,7 @@ pub struct Bounds {
     pub sweep_ms: u64,
 }
 
-impl Default for Bounds {
+impl Default for ConnectionBounds {
     fn default() -> Self {
         Self {
             connections: limits::CONNECTIONS_MAX,
@@ -53,23 +53,23 @@ impl Default for Bounds {
 }
 
 /// One connection, as the sweep sees it.
-pub(super) struct Entry {
-    pub(super) pulse: Arc<Pulse>,
+pub(super) struct ConnectionEntry {
+    pub(super) pulse: Arc<ConnectionPhase>,
     pub(super) task: AbortHandle,
     /// Tells the connection to close after the current request; taken when used.
     pub(super) close: Option<oneshot::Sender<()>>,
     /// The places of its listener.
-    pub(super) places: Places,
+    pub(super) places: ConnectionLimit,
     /// Its slot is for one request.
     pub(super) is_brief: bool,
     /// Cut off, since its client delayed the stop of the server.
     pub(super) is_cut: bool,
 }
 
-impl Entry {
+impl ConnectionEntry {
     /// Whether the connection has exceeded the time limit of its phase. If a listener is full, a
     /// waiting client takes precedence over a silent one.
-    fn is_too_slow(&self, bounds: &Bounds) -> bool {
+    fn is_too_slow(&self, bounds: &ConnectionBounds) -> bool {
         let is_crowded = self.is_brief || self.places.are_full();
         let (phase, for_ms) = self.pulse.read();
         let most = match phase {
@@ -91,20 +91,20 @@ impl Entry {
 }
 
 /// The state that all listeners of a server share.
-pub(super) struct Shared {
-    pub(super) bounds: Bounds,
-    connections: Mutex<HashMap<u64, Entry>>,
+pub(super) struct ServerState {
+    pub(super) bounds: ConnectionBounds,
+    connections: Mutex<HashMap<u64, ConnectionEntry>>,
     next: AtomicU64,
     began: Instant,
-    pub(super) hands: Arc<Hands>,
-    pub(super) bodies: Arc<Bodies>,
+    pub(super) hands: Arc<SweepClock>,
+    pub(super) bodies: Arc<BodyBudget>,
     stopping: AtomicBool,
     /// How many handlers panicked, here and in servers beside this one.
     pub(super) panics: Arc<AtomicU64>,
 }
 
-impl Shared {
-    pub(super) fn new(bounds: Bounds, panics: Arc<AtomicU64>) -> Self {
+impl ServerState {
+    pub(super) fn new(bounds: ConnectionBounds, panics: Arc<AtomicU64>) -> Self {
         Self {
             bounds,
             connections: Mutex::default(),
@@ -122,7 +122,7 @@ impl Shared {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn connections(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    pub(super) fn connections(&self) -> MutexGuard<'_, HashMap<u64, ConnectionEntry>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +138,7 @@ impl Shared {
     }
 
     /// Tells every connection to close as soon as it is idle.
-    pub(super) fn tell_to_close(&self) {
+    pub(super) fn request_close(&self) {
         for entry in self.connections().values_mut() {
             if let Some(close) = entry.close.take() {
                 let _ = close.send(());
@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// Cuts off these connections; returns their number.
-    pub(super) fn cut_off(&self, is_so: impl Fn(&Pulse) -> bool) -> usize {
+    pub(super) fn cut_off(&self, is_so: impl Fn(&ConnectionPhase) -> bool) -> usize {
         let mut connections = self.connections();
         let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
         those
@@ -196,9 +196,9 @@ impl Shared {
 }
 
 /// Removes a connection however its task ends.
-pub(super) struct Leave(pub(super) Arc<Shared>, pub(super) u64);
+pub(super) struct ConnectionGuard(pub(super) Arc<ServerState>, pub(super) u64);
 
-impl Drop for Leave {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.connections().remove(&self.1);
         // Panics of handlers are caught: this one is of the connection itself, and nothing else

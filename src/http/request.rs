@@ -14,8 +14,8 @@ use hyper::header::{
     AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT,
 };
 
-use super::connection::{Phase, Pulse};
-use super::respond::REQUEST_ID;
+use super::connection_timeouts::{ConnectionPhase, Phase};
+use super::response::REQUEST_ID;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
@@ -84,7 +84,7 @@ impl From<&hyper::Method> for Method {
 
 /// A header that must occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sole<'r> {
+pub enum SoleHeader<'r> {
     /// It is missing.
     Absent,
     /// Its text.
@@ -102,23 +102,23 @@ pub struct Request {
     pub method: Method,
     /// The peer.
     pub peer: Peer,
-    pulse: Arc<Pulse>,
-    held: Held,
+    pulse: Arc<ConnectionPhase>,
+    held: BodyReservation,
     id: OnceLock<HeaderValue>,
 }
 
 /// The memory of all bodies that a server holds.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(AtomicUsize);
+pub(super) struct BodyBudget(AtomicUsize);
 
 /// One request's share, until the request is answered.
 #[derive(Debug)]
-struct Held {
-    of: Arc<Bodies>,
+struct BodyReservation {
+    of: Arc<BodyBudget>,
     bytes: usize,
 }
 
-impl Held {
+impl BodyReservation {
     /// Reserves memory for more bytes of a body of up to `max`. A single body always fits, and a
     /// quarter is reserved for single queries. One that does not fit releases its share.
     fn take(&mut self, bytes: usize, max: usize) -> Result<(), Failure> {
@@ -156,7 +156,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BodyReservation {
     fn drop(&mut self) {
         self.give_back();
     }
@@ -166,13 +166,13 @@ impl Request {
     pub(super) fn new(
         request: hyper::Request<Incoming>,
         peer: Peer,
-        pulse: Arc<Pulse>,
-        bodies: Arc<Bodies>,
+        pulse: Arc<ConnectionPhase>,
+        bodies: Arc<BodyBudget>,
     ) -> Self {
         let (parts, body) = request.into_parts();
         pulse.enter(if body.is_end_stream() { Phase::Answer } else { Phase::Body });
         let method = Method::from(&parts.method);
-        let held = Held { of: bodies, bytes: 0 };
+        let held = BodyReservation { of: bodies, bytes: 0 };
         Self { parts, body, method, peer, pulse, held, id: OnceLock::new() }
     }
 
@@ -196,22 +196,22 @@ impl Request {
 
     /// A header that must occur once.
     #[must_use]
-    pub fn sole_header(&self, name: &str) -> Sole<'_> {
+    pub fn sole_header(&self, name: &str) -> SoleHeader<'_> {
         self.sole(name)
     }
 
     /// `x-kwic-at-least`, unparsed.
     #[must_use]
-    pub fn at_least(&self) -> Sole<'_> {
+    pub fn at_least(&self) -> SoleHeader<'_> {
         self.sole(&AT_LEAST)
     }
 
-    fn sole(&self, name: impl AsHeaderName) -> Sole<'_> {
+    fn sole(&self, name: impl AsHeaderName) -> SoleHeader<'_> {
         let mut values = self.parts.headers.get_all(name).iter();
         match (values.next().map(HeaderValue::to_str), values.next()) {
-            (None, _) => Sole::Absent,
-            (Some(Ok(text)), None) => Sole::Text(text),
-            _ => Sole::Unclear,
+            (None, _) => SoleHeader::Absent,
+            (Some(Ok(text)), None) => SoleHeader::Text(text),
+            _ => SoleHeader::Unclear,
         }
     }
 
@@ -276,8 +276,8 @@ impl Request {
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         let named = || match self.sole(HOST) {
-            Sole::Text(host) => Some(host),
-            Sole::Absent | Sole::Unclear => None,
+            SoleHeader::Text(host) => Some(host),
+            SoleHeader::Absent | SoleHeader::Unclear => None,
         };
         self.parts.uri.authority().map(|authority| authority.as_str()).or_else(named)
     }
@@ -542,8 +542,8 @@ mod tests {
 
     #[test]
     fn large_bodies_have_a_bound_together_and_one_alone_always_fits() {
-        let bodies = Arc::new(Bodies::default());
-        let held = || Held { of: Arc::clone(&bodies), bytes: 0 };
+        let bodies = Arc::new(BodyBudget::default());
+        let held = || BodyReservation { of: Arc::clone(&bodies), bytes: 0 };
         let most = limits::BODIES_BYTES_MAX;
         let (large, single) = (most / 4 * 3, limits::EVALUATION_BODY_BYTES_MAX);
         let (mut first, mut second) = (held(), held());
@@ -563,8 +563,8 @@ mod tests {
 
     #[test]
     fn a_body_has_the_room_that_it_needs_and_what_it_has_is_counted() {
-        let bodies = Arc::new(Bodies::default());
-        let mut held = Held { of: Arc::clone(&bodies), bytes: 0 };
+        let bodies = Arc::new(BodyBudget::default());
+        let mut held = BodyReservation { of: Arc::clone(&bodies), bytes: 0 };
         let (mut whole, max) = (Vec::new(), 100_000);
         let mut rooms = Vec::new();
         while whole.len() < max {

@@ -23,18 +23,18 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
-use super::at_once::{self, Small};
-use super::connection::{Phase, Pulse, Watched};
-use super::connections::{Bounds, Entry, Leave, Shared};
-use super::places::{Place, Places};
-use super::refusal;
+use super::bad_request_replies;
+use super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::connection_timeouts::{ConnectionPhase, Phase, WatchedStream};
+use super::connections::{ConnectionBounds, ConnectionEntry, ConnectionGuard, ServerState};
+use super::fast_path::{self, SmallRequest};
 use super::request::{self, Peer, Request};
-use super::respond::Reply;
+use super::response::Reply;
 use crate::clock;
 use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
 use crate::socket_file::{self, SocketFile};
-use crate::telemetry::log::{self, Due};
+use crate::telemetry::log::{self, DueLogLine};
 
 /// How long a client has for the rest of a request, or to read more of a response, when the server
 /// stops.
@@ -182,7 +182,7 @@ impl Listener {
 
 /// A server with any number of listeners.
 #[derive(Clone)]
-pub struct Server(Arc<Shared>);
+pub struct Server(Arc<ServerState>);
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -193,18 +193,18 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// A server with these limits; its sweep runs as long as it lives.
     #[must_use]
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: ConnectionBounds) -> Self {
         Self::counting(bounds, Arc::default())
     }
 
     /// Another server with the same counter of panics.
     #[must_use]
-    pub fn beside(&self, bounds: Bounds) -> Self {
+    pub fn beside(&self, bounds: ConnectionBounds) -> Self {
         Self::counting(bounds, Arc::clone(&self.0.panics))
     }
 
-    fn counting(bounds: Bounds, panics: Arc<AtomicU64>) -> Self {
-        let shared = Arc::new(Shared::new(bounds, panics));
+    fn counting(bounds: ConnectionBounds, panics: Arc<AtomicU64>) -> Self {
+        let shared = Arc::new(ServerState::new(bounds, panics));
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(Duration::from_millis(bounds.sweep_ms.max(1)));
@@ -236,15 +236,15 @@ impl Server {
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        self.accept_all(listener, handler, None::<fn(&Small<'_>) -> Option<Reply>>).await;
+        self.accept_all(listener, handler, None::<fn(&SmallRequest<'_>) -> Option<Reply>>).await;
     }
 
     /// The same, with `at_once` called first for every small request, which answers if it can
     /// without waiting. It must answer as the handler would, and leave to the handler what that
     /// would refuse.
-    pub async fn serve_at_once<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
+    pub async fn serve_with_fast_path<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
     where
-        Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+        Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
@@ -253,12 +253,12 @@ impl Server {
 
     async fn accept_all<Q, H, F>(&self, listener: &Listener, handler: H, at_once: Option<Q>)
     where
-        Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+        Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
         // For this listener only: a crowd on the port does not take slots of the socket.
-        let places = Places::new(self.0.bounds.connections);
+        let places = ConnectionLimit::new(self.0.bounds.connections);
         loop {
             // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
@@ -273,7 +273,9 @@ impl Server {
                 }
                 Ok(Accepted::Gone) => {}
                 Err(fault) => {
-                    if let Some(Due { left_out }) = log::due("connections cannot be accepted") {
+                    if let Some(DueLogLine { left_out }) =
+                        log::due("connections cannot be accepted")
+                    {
                         let place = listener.place();
                         tracing::warn!(%fault, place, left_out, "connections cannot be accepted; still trying");
                     }
@@ -288,16 +290,16 @@ impl Server {
         stream: S,
         peer: Peer,
         (handler, at_once): (H, Option<Q>),
-        (places, place): (Places, Place),
+        (places, place): (ConnectionLimit, ConnectionPermit),
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        Q: Fn(&Small<'_>) -> Option<Reply> + Send + Sync + 'static,
+        Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
         let number = shared.number();
-        let pulse = Arc::new(Pulse::new(Arc::clone(&shared.hands)));
+        let pulse = Arc::new(ConnectionPhase::new(Arc::clone(&shared.hands)));
         let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
         // Locked while the task is created, so that it cannot leave before it has entered.
@@ -305,15 +307,20 @@ impl Server {
         let task = tokio::spawn(async move {
             // Created here: a runtime that shuts down drops the task while the lock is held, and a
             // task that never entered must not leave.
-            let _leave = Leave(Arc::clone(&shared), number);
+            let _leave = ConnectionGuard(Arc::clone(&shared), number);
             let _place = place;
             let pulse_of_stream = Arc::clone(&pulse);
-            let mut stream =
-                Watched { stream, pulse: pulse_of_stream, before: Bytes::new(), refused: None };
+            let mut stream = WatchedStream {
+                stream,
+                pulse: pulse_of_stream,
+                before: Bytes::new(),
+                refused: None,
+            };
             let mut told = false;
             if let Some(at_once) = at_once {
                 let (stream, shared) = (&mut stream, shared.as_ref());
-                let small = at_once::Connection { stream, pulse: &pulse, shared, peer, is_brief };
+                let small =
+                    fast_path::FastPathConnection { stream, pulse: &pulse, shared, peer, is_brief };
                 let Some(handed) = small.serve(&at_once, &mut told_to_close).await else { return };
                 stream.before = handed.bytes.into();
                 told = handed.told;
@@ -325,11 +332,11 @@ impl Server {
                 }
                 let _ = told_to_close.await;
             };
-            let answering = Answering { pulse: &pulse, shared: &shared, is_brief };
+            let answering = AnswerContext { pulse: &pulse, shared: &shared, is_brief };
             serve_by_hyper(stream, peer, answering, told_to_close, handler).await;
         });
         let (task, close) = (task.abort_handle(), Some(close));
-        let entry = Entry { pulse: swept, task, close, places, is_brief, is_cut: false };
+        let entry = ConnectionEntry { pulse: swept, task, close, places, is_brief, is_cut: false };
         connections.insert(number, entry);
     }
 
@@ -343,7 +350,7 @@ impl Server {
         let mut cut_off = 0;
         while self.connections() > 0 && began.elapsed() < bound {
             // Repeated, since a connection may just have been accepted.
-            self.0.tell_to_close();
+            self.0.request_close();
             self.0.move_hands();
             if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
                 cut_off += self.0.cut_off(|pulse| pulse.waits_for_caller(STOP_GRACE_MS));
@@ -356,15 +363,15 @@ impl Server {
 
 /// The context for the responses of one connection.
 #[derive(Clone, Copy)]
-struct Answering<'c> {
-    pulse: &'c Arc<Pulse>,
-    shared: &'c Shared,
+struct AnswerContext<'c> {
+    pulse: &'c Arc<ConnectionPhase>,
+    shared: &'c ServerState,
     is_brief: bool,
 }
 
-impl Answering<'_> {
+impl AnswerContext<'_> {
     /// The response for a reply, and whether the connection closes after it.
-    fn judge(self, (reply, closing): (Reply, bool)) -> (Reply, bool) {
+    fn may_keep_open(self, (reply, closing): (Reply, bool)) -> (Reply, bool) {
         if !reply.is_endless() {
             return (reply, closing || self.is_brief);
         }
@@ -372,15 +379,15 @@ impl Answering<'_> {
             let text = "too many connections are open for one more stream: try again in a moment";
             return (Reply::message(&Failure::new(Kind::Busy, "busy", text)), true);
         }
-        self.pulse.never_ends();
+        self.pulse.mark_endless();
         (reply, closing)
     }
 }
 
 async fn serve_by_hyper<S, H, F>(
-    stream: Watched<S>,
+    stream: WatchedStream<S>,
     peer: Peer,
-    answering: Answering<'_>,
+    answering: AnswerContext<'_>,
     told_to_close: impl Future<Output = ()>,
     handler: H,
 ) where
@@ -388,7 +395,7 @@ async fn serve_by_hyper<S, H, F>(
     H: Fn(Request) -> F,
     F: Future<Output = Reply>,
 {
-    let Answering { pulse, shared, .. } = answering;
+    let AnswerContext { pulse, shared, .. } = answering;
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let request = Request::new(request, peer, Arc::clone(pulse), Arc::clone(&shared.bodies));
         let id = request.id_value().clone();
@@ -396,7 +403,7 @@ async fn serve_by_hyper<S, H, F>(
         let span = request.span();
         let answer = handler(request);
         async move {
-            let (reply, closing) = answering.judge(shared.guarded(&id, answer).await);
+            let (reply, closing) = answering.may_keep_open(shared.guarded(&id, answer).await);
             reply.log();
             pulse.enter(Phase::Idle);
             Ok::<_, Infallible>(reply.finish(&id, closing))
@@ -430,10 +437,10 @@ async fn serve_by_hyper<S, H, F>(
 
 /// Responds with a sentence to a request that hyper refused. The sweep ends the wait for a client
 /// that does not read it.
-async fn refuse<S: AsyncWrite + Unpin>(mut stream: Watched<S>, unread: &[u8]) {
+async fn refuse<S: AsyncWrite + Unpin>(mut stream: WatchedStream<S>, unread: &[u8]) {
     let Some(code) = stream.refused.take() else { return };
     let (mut written, mut id) = (Vec::new(), [0; request::MADE_ID_BYTES]);
-    let reply = refusal::reply(code, unread);
+    let reply = bad_request_replies::reply(code, unread);
     let id = request::made_id(&mut id);
     if reply.write(&mut written, id, &clock::http_date(), true).is_some()
         && stream.write_all(&written).await.is_ok()

@@ -7,8 +7,8 @@ use std::panic::catch_unwind;
 
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
-use super::{fault, shown};
-use crate::domain::{DeliveryState, Email, LetterId, limits};
+use super::{sanitize, send_fault};
+use crate::domain::{DeliveryState, Email, MailId, limits};
 
 /// Headers with the recipient; the first one that matches is used.
 const RECIPIENTS: [&str; 5] =
@@ -20,7 +20,7 @@ const PREFIX: &str = "bounce+";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BounceReport {
     /// Its letter.
-    pub letter: LetterId,
+    pub letter: MailId,
     /// The mark of the return path: the report must be ignored unless it is correct.
     pub mark: String,
     /// `Bounced`, `Deferred` or `Delivered`; `HandedOver` if the other mail server accepted it and
@@ -32,7 +32,7 @@ pub struct BounceReport {
 
 /// The return path of a letter: `bounce+LETTER.MARK@DOMAIN`; `None` if the domain is invalid.
 #[must_use]
-pub fn return_path(domain: &str, letter: LetterId, mark: &str) -> Option<Email> {
+pub fn return_path(domain: &str, letter: MailId, mark: &str) -> Option<Email> {
     Email::parse(&format!("{PREFIX}{letter}.{mark}@{domain}")).ok()
 }
 
@@ -53,7 +53,7 @@ pub fn parse(mail: &[u8]) -> Option<BounceReport> {
 }
 
 /// The letter and the mark in a header field with a return path.
-fn letter_of(message: &Message<'_>, name: &str) -> Option<(LetterId, String)> {
+fn letter_of(message: &Message<'_>, name: &str) -> Option<(MailId, String)> {
     let named = |(own, _): &(&str, &str)| own.eq_ignore_ascii_case(name);
     message.headers_raw().filter(named).find_map(|(_, value)| {
         let value = value.to_ascii_lowercase();
@@ -61,7 +61,7 @@ fn letter_of(message: &Message<'_>, name: &str) -> Option<(LetterId, String)> {
         let (local, _) = rest.split_once('@')?;
         let (letter, mark) = local.split_once('.')?;
         let is_mark = (1..=64).contains(&mark.len()) && mark.bytes().all(|b| b.is_ascii_hexdigit());
-        is_mark.then_some((LetterId(letter.parse().ok()?), mark.to_owned()))
+        is_mark.then_some((MailId(letter.parse().ok()?), mark.to_owned()))
     })
 }
 
@@ -70,14 +70,14 @@ fn letter_of(message: &Message<'_>, name: &str) -> Option<(LetterId, String)> {
 fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
     let action = field(fields, "action")?;
     let status = field(fields, "status").unwrap_or_default();
-    let status = fault::enhanced(&status).unwrap_or_default();
+    let status = send_fault::enhanced(&status).unwrap_or_default();
     let diagnostic = field(fields, "diagnostic-code").unwrap_or_default();
     let said = match diagnostic.split_once(';') {
-        Some((_, said)) if !said.trim().is_empty() => shown::answer(said),
+        Some((_, said)) if !said.trim().is_empty() => sanitize::answer(said),
         _ => status.to_owned(),
     };
     let code = said.get(..3).and_then(|code| code.parse().ok());
-    let reason = fault::reason(code, Some(status).filter(|status| !status.is_empty()));
+    let reason = send_fault::reason(code, Some(status).filter(|status| !status.is_empty()));
     let reason = if said.is_empty() { reason.to_owned() } else { format!("{reason} ({said})") };
     match action.to_ascii_lowercase().as_str() {
         "failed" if status.starts_with('4') => {
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_return_path_reads_back() {
-        let path = return_path("bounces.example.org", LetterId(u64::MAX), MARK).unwrap();
+        let path = return_path("bounces.example.org", MailId(u64::MAX), MARK).unwrap();
         assert_eq!(
             path.as_str(),
             "bounce+18446744073709551615.0123456789abcdef@bounces.example.org"
         );
         let mail = FAILED.replace("bounce+4.0123456789abcdef@bounces.example.org", path.as_str());
-        assert_eq!(report(&mail).letter, LetterId(u64::MAX));
-        assert_eq!(return_path("not a domain", LetterId(1), MARK), None);
+        assert_eq!(report(&mail).letter, MailId(u64::MAX));
+        assert_eq!(return_path("not a domain", MailId(1), MARK), None);
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             ),
         ] {
             let (mark, detail) = (MARK.to_owned(), detail.to_owned());
-            let expected = BounceReport { letter: LetterId(letter), mark, state, detail };
+            let expected = BounceReport { letter: MailId(letter), mark, state, detail };
             assert_eq!(report(mail), expected);
             assert_eq!(report(&mail.replace('\n', "\r\n")), expected);
         }

@@ -12,9 +12,9 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use super::outgoing::Outgoing;
-use super::shown;
-use super::words::Words;
+use super::mail_texts::MailTexts;
+use super::outgoing::OutgoingMail;
+use super::sanitize;
 use crate::domain::{Digest, Email, Mailbox as Sender, limits};
 
 /// The name of the sender, if the configuration has none.
@@ -26,32 +26,32 @@ const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
 #[template(config = ".askama.toml", path = "mail/templates/letter.txt")]
 struct Text<'a> {
     name: &'a str,
-    words: &'a Words,
+    words: &'a MailTexts,
 }
 
 #[derive(Template)]
 #[template(config = ".askama.toml", path = "mail/templates/letter.html")]
 struct Html<'a> {
     name: &'a str,
-    words: &'a Words,
+    words: &'a MailTexts,
 }
 
 /// Renders the message of a mail.
 ///
 /// # Errors
 /// A sentence, for an address or an id that no message can carry.
-pub(super) fn write(outgoing: &Outgoing, from: &Sender) -> Result<Message, String> {
-    let name = shown::name(&outgoing.to_name, limits::MAIL_NAME_CHARS_MAX);
-    let words = Words::of(&outgoing.content);
+pub(super) fn write(outgoing: &OutgoingMail, from: &Sender) -> Result<Message, String> {
+    let name = sanitize::name(&outgoing.to_name, limits::MAIL_NAME_CHARS_MAX);
+    let words = MailTexts::of(&outgoing.content);
     let text = Text { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
     let html = Html { name: &name, words: &words }.render().map_err(|fault| fault.to_string())?;
     let return_path = outgoing.return_path.as_ref().unwrap_or(&from.email);
     let envelope = Envelope::new(Some(address(return_path)?), vec![address(&outgoing.to)?])
         .map_err(|fault| fault.to_string())?;
     let to = Mailbox::new(Some(name).filter(|name| !name.is_empty()), address(&outgoing.to)?);
-    let given = shown::line(&from.name, limits::SENDER_NAME_CHARS_MAX);
+    let given = sanitize::line(&from.name, limits::SENDER_NAME_CHARS_MAX);
     let shown_as = if given.is_empty() { OWN_NAME.to_owned() } else { given };
-    let id = shown::line(&outgoing.message_id, limits::MAIL_ID_CHARS_MAX);
+    let id = sanitize::line(&outgoing.message_id, limits::MAIL_ID_CHARS_MAX);
     let since_1970 = Duration::from_millis(u64::try_from(outgoing.date.0).unwrap_or(0));
     let date = SystemTime::UNIX_EPOCH + since_1970.min(YEARS_OF_FOUR_DIGITS);
     let builder = Message::builder()
@@ -110,8 +110,8 @@ mod tests {
     use mail_parser::{MessageParser, MimeHeaders as _};
 
     use super::*;
-    use crate::domain::{EmailEnd, Timestamp, Token, TwoStepNews};
-    use crate::mail::{ActionLink, Content};
+    use crate::domain::{AddressSide, Timestamp, Token, TwoStepEvent};
+    use crate::mail::{ActionLink, MailContent};
 
     const URL: &str = "https://team.example.org/join#";
 
@@ -131,13 +131,13 @@ mod tests {
 
     #[test]
     fn the_sender_is_shown_by_name_and_the_envelope_has_the_address_alone() {
-        let outgoing = Outgoing {
+        let outgoing = OutgoingMail {
             to: email("bo@example.org"),
             to_name: String::new(),
             message_id: "test-1@example.org".to_owned(),
             return_path: None,
             date: Timestamp(0),
-            content: Content::Test,
+            content: MailContent::Test,
         };
         for (from, line, name) in [
             ("a@example.org", "From: KWIC <a@example.org>", "KWIC"),
@@ -167,8 +167,8 @@ mod tests {
     }
 
     /// An invite in which every word that a stranger chose is `odd`.
-    fn invite(odd: &str) -> Content {
-        Content::Invite {
+    fn invite(odd: &str) -> MailContent {
+        MailContent::Invite {
             account_name: odd.to_owned(),
             inviter_name: Some(odd.to_owned()),
             inviter_email: Some(email("asha@example.org")),
@@ -178,35 +178,35 @@ mod tests {
         }
     }
 
-    fn every_content(odd: &str) -> Vec<Content> {
+    fn every_content(odd: &str) -> Vec<MailContent> {
         let account_name = odd.to_owned();
         let (at, new_email) = (Timestamp(0), email("new@example.org"));
         vec![
             invite(odd),
-            Content::InviteWanted {
+            MailContent::InviteWanted {
                 account_name: account_name.clone(),
                 invitee_name: odd.to_owned(),
                 invitee_email: new_email.clone(),
                 team_link: "https://team.example.org/team?a=1&b=2".to_owned(),
             },
-            Content::PasswordReset { account_name: account_name.clone(), link: link() },
-            Content::PasswordChanged { account_name: account_name.clone(), at },
-            Content::EmailChange {
+            MailContent::PasswordReset { account_name: account_name.clone(), link: link() },
+            MailContent::PasswordChanged { account_name: account_name.clone(), at },
+            MailContent::EmailChange {
                 account_name: account_name.clone(),
                 new_email: new_email.clone(),
-                end: EmailEnd::Old,
+                end: AddressSide::Old,
                 link: link(),
             },
-            Content::EmailChanged { account_name: account_name.clone(), new_email, at },
-            Content::TwoStep { account_name: account_name.clone(), news: TwoStepNews::On, at },
-            Content::TwoStep { account_name, news: TwoStepNews::Guessed, at },
-            Content::Test,
+            MailContent::EmailChanged { account_name: account_name.clone(), new_email, at },
+            MailContent::TwoStep { account_name: account_name.clone(), news: TwoStepEvent::On, at },
+            MailContent::TwoStep { account_name, news: TwoStepEvent::Guessed, at },
+            MailContent::Test,
         ]
     }
 
     /// The raw mail, its text and its HTML, as a reader sees them.
-    fn mail(content: Content, to_name: &str) -> (String, String, String) {
-        let outgoing = Outgoing {
+    fn mail(content: MailContent, to_name: &str) -> (String, String, String) {
+        let outgoing = OutgoingMail {
             to: email("bo@example.org"),
             to_name: to_name.to_owned(),
             message_id: "invite-1@example.org".to_owned(),
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_invite_says_who_where_what_and_until_when() {
-        let content = Content::Invite {
+        let content = MailContent::Invite {
             account_name: "Acme".to_owned(),
             inviter_name: Some("Asha Rao".to_owned()),
             inviter_email: Some(email("asha@example.org")),
@@ -293,10 +293,10 @@ mod tests {
             for content in every_content(odd) {
                 let links = usize::from(!matches!(
                     content,
-                    Content::PasswordChanged { .. }
-                        | Content::EmailChanged { .. }
-                        | Content::TwoStep { .. }
-                        | Content::Test
+                    MailContent::PasswordChanged { .. }
+                        | MailContent::EmailChanged { .. }
+                        | MailContent::TwoStep { .. }
+                        | MailContent::Test
                 ));
                 let (raw, text, html) = mail(content, odd);
                 let (head, _) = raw.split_once("\r\n\r\n").unwrap();
@@ -358,13 +358,13 @@ mod tests {
     #[test]
     fn a_mail_without_a_name_an_id_or_a_sensible_date_is_still_a_mail() {
         for date in [i64::MIN, i64::MAX] {
-            let outgoing = Outgoing {
+            let outgoing = OutgoingMail {
                 to: email("bo@b"),
                 to_name: "\u{200b}".to_owned(),
                 message_id: String::new(),
                 return_path: None,
                 date: Timestamp(date),
-                content: Content::Test,
+                content: MailContent::Test,
             };
             let message = write(&outgoing, &sender("a@b")).unwrap();
             assert_eq!(message.envelope().from().unwrap().to_string(), "a@b");

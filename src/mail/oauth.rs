@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::config::{Secret, TokenSource};
+use crate::config::{SecretFile, TokenSource};
 use crate::domain::limits;
 
 /// The current token of a source; waits up to `patience` for a program.
@@ -33,7 +33,7 @@ pub(super) async fn token(source: &TokenSource, patience: Duration) -> Result<St
 }
 
 fn of_file(file: &Path) -> Result<String, String> {
-    let secret = Secret::read(file).map_err(|why| format!("`{}` {why}", file.display()))?;
+    let secret = SecretFile::read(file).map_err(|why| format!("`{}` {why}", file.display()))?;
     Ok(secret.text)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{Email, EmailEnd, Timestamp, Token, TwoStepNews};
+use crate::domain::{AddressSide, Email, Timestamp, Token, TwoStepEvent};
 
 /// The link of a mail, which works once.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl fmt::Debug for ActionLink {
 
 /// The content of a mail, with every fact that it states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum MailContent {
     /// The link of an invite, to the invitee.
     Invite {
         /// The account's name.
@@ -72,7 +72,7 @@ pub enum Content {
         /// The new address.
         new_email: Email,
         /// Whom it goes to.
-        end: EmailEnd,
+        end: AddressSide,
         /// The link to the page that confirms.
         link: ActionLink,
     },
@@ -90,7 +90,7 @@ pub enum Content {
         /// The account's name.
         account_name: String,
         /// What.
-        news: TwoStepNews,
+        news: TwoStepEvent,
         /// When.
         at: Timestamp,
     },
@@ -100,7 +100,7 @@ pub enum Content {
 
 /// One mail, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingMail {
     /// Whom it goes to.
     pub to: Email,
     /// The recipient's name; may be empty.
@@ -112,5 +112,5 @@ pub struct Outgoing {
     /// The `Date`; also the same for every attempt.
     pub date: Timestamp,
     /// What it says.
-    pub content: Content,
+    pub content: MailContent,
 }

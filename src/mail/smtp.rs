@@ -13,14 +13,14 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Star
 use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter};
 use tokio::net::TcpStream;
 
-use super::auth::{self, Proof};
-use super::fault::{Class, SendFault, Step, Taken};
 use super::oauth;
-use super::shown;
-use super::talk::{Broken, Reply, Stream, Talk};
+use super::sanitize;
+use super::send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
+use super::smtp_auth::{self, SmtpSecret};
+use super::smtp_conversation::{SmtpConversation, SmtpError, SmtpReply, Stream};
 use super::tls::Tls;
-use super::{Given, Walked};
-use crate::config::{self, Login, MailServer, Scheme, TokenSource};
+use super::{HandoverFlag, SmtpStepResult};
+use crate::config::{self, Login, MailServer, SmtpSecurity, TokenSource};
 use crate::domain::{Email, Failure, Kind, limits};
 
 /// The SMTP client of a mail server.
@@ -34,8 +34,8 @@ pub(super) struct Smtp {
 }
 
 /// An authenticated connection to the mail server.
-pub(super) struct Line {
-    talk: Talk,
+pub(super) struct SmtpSession {
+    talk: SmtpConversation,
     /// Whether delivery notifications are supported (RFC 3461).
     notifies: bool,
 }
@@ -48,8 +48,8 @@ impl Smtp {
             Failure::new(Kind::Invalid, "config", sentence)
         };
         let tls = match place.scheme {
-            Scheme::Open => None,
-            Scheme::Implicit | Scheme::StartTls => Some(Tls::new().map_err(refuse)?),
+            SmtpSecurity::Open => None,
+            SmtpSecurity::Implicit | SmtpSecurity::StartTls => Some(Tls::new().map_err(refuse)?),
         };
         Ok(Self {
             place,
@@ -70,11 +70,11 @@ impl Smtp {
     /// connection open.
     pub(super) async fn send(
         &self,
-        line: &mut Option<Line>,
+        line: &mut Option<SmtpSession>,
         message: &Message,
-        walk: &mut Vec<Walked>,
-        given: &Given,
-    ) -> Result<Taken, SendFault> {
+        walk: &mut Vec<SmtpStepResult>,
+        given: &HandoverFlag,
+    ) -> Result<AcceptedMail, SendFault> {
         let mut current = match self.still_open(line.take()).await {
             Some(open) => open,
             None => self.connect(walk).await?,
@@ -88,32 +88,32 @@ impl Smtp {
     }
 
     /// Sends QUIT; the response does not matter.
-    pub(super) async fn close(&self, mut line: Line) {
-        let _ = self.ask(Step::Data, &mut line.talk, Quit).await;
+    pub(super) async fn close(&self, mut line: SmtpSession) {
+        let _ = self.ask(SmtpStep::Data, &mut line.talk, Quit).await;
     }
 
     /// The open connection, if it can carry another mail: also resets an unfinished one.
-    async fn still_open(&self, line: Option<Line>) -> Option<Line> {
+    async fn still_open(&self, line: Option<SmtpSession>) -> Option<SmtpSession> {
         let mut line = line?;
-        let reset = self.ask(Step::MailFrom, &mut line.talk, Rset).await;
+        let reset = self.ask(SmtpStep::MailFrom, &mut line.talk, Rset).await;
         reset.is_ok().then_some(line)
     }
 
-    async fn connect(&self, walk: &mut Vec<Walked>) -> Result<Line, SendFault> {
+    async fn connect(&self, walk: &mut Vec<SmtpStepResult>) -> Result<SmtpSession, SendFault> {
         let addresses = self.look_up().await?;
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        passed(walk, Step::Dns, format!("`{}` is {}", self.place.host, shown.join(", ")));
+        passed(walk, SmtpStep::Dns, format!("`{}` is {}", self.place.host, shown.join(", ")));
         let mut stream = self.reach(&addresses).await?;
-        passed(walk, Step::Connect, format!("connected to port {}", self.place.port));
-        if let (Scheme::Implicit, Some(tls)) = (self.place.scheme, &self.tls) {
+        passed(walk, SmtpStep::Connect, format!("connected to port {}", self.place.port));
+        if let (SmtpSecurity::Implicit, Some(tls)) = (self.place.scheme, &self.tls) {
             stream = self.encipher(tls, stream, walk).await?;
         }
-        let mut talk = Talk::over(stream);
-        self.within(Step::Greeting, talk.reply()).await?;
+        let mut talk = SmtpConversation::over(stream);
+        self.within(SmtpStep::Greeting, talk.reply()).await?;
         let mut hello = self.greet(&mut talk).await?;
         let name = hello.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
-        passed(walk, Step::Greeting, format!("`{}` greets", shown::answer(name)));
-        if let (Scheme::StartTls, Some(tls)) = (self.place.scheme, &self.tls) {
+        passed(walk, SmtpStep::Greeting, format!("`{}` greets", sanitize::answer(name)));
+        if let (SmtpSecurity::StartTls, Some(tls)) = (self.place.scheme, &self.tls) {
             talk = self.start_tls(talk, &hello, tls, walk).await?;
             // Extensions announced before TLS could have been modified.
             hello = self.greet(&mut talk).await?;
@@ -121,11 +121,12 @@ impl Smtp {
         if let Some(login) = &self.place.login {
             self.sign_in(&mut talk, &hello, login, walk).await?;
         }
-        Ok(Line { talk, notifies: hello.offers("DSN").is_some() })
+        Ok(SmtpSession { talk, notifies: hello.offers("DSN").is_some() })
     }
 
     async fn look_up(&self) -> Result<Vec<SocketAddr>, SendFault> {
-        let fault = |text: &str| SendFault::without_answer(Class::Temporary, Step::Dns, text);
+        let fault =
+            |text: &str| SendFault::without_answer(FaultClass::Temporary, SmtpStep::Dns, text);
         let place = (self.place.host.as_str(), self.place.port);
         let found = tokio::time::timeout(self.patience, tokio::net::lookup_host(place))
             .await
@@ -140,7 +141,7 @@ impl Smtp {
 
     async fn reach(&self, addresses: &[SocketAddr]) -> Result<Box<dyn Stream>, SendFault> {
         let unreached =
-            |text: &str| SendFault::without_answer(Class::Temporary, Step::Connect, text);
+            |text: &str| SendFault::without_answer(FaultClass::Temporary, SmtpStep::Connect, text);
         let stream = tokio::time::timeout(self.patience, TcpStream::connect(addresses))
             .await
             .map_err(|_| unreached("no answer in time"))?
@@ -154,119 +155,130 @@ impl Smtp {
         &self,
         tls: &Tls,
         stream: Box<dyn Stream>,
-        walk: &mut Vec<Walked>,
+        walk: &mut Vec<SmtpStepResult>,
     ) -> Result<Box<dyn Stream>, SendFault> {
         let handshake = async { Ok(tls.handshake(&self.place.host, stream).await?) };
-        let stream = self.within(Step::Tls, handshake).await?;
-        passed(walk, Step::Tls, "the certificate is trusted".to_owned());
+        let stream = self.within(SmtpStep::Tls, handshake).await?;
+        passed(walk, SmtpStep::Tls, "the certificate is trusted".to_owned());
         Ok(stream)
     }
 
     /// Sends EHLO; returns what the server offers.
-    async fn greet(&self, talk: &mut Talk) -> Result<Reply, SendFault> {
-        self.ask(Step::Greeting, talk, Ehlo::new(self.hello.clone())).await
+    async fn greet(&self, talk: &mut SmtpConversation) -> Result<SmtpReply, SendFault> {
+        self.ask(SmtpStep::Greeting, talk, Ehlo::new(self.hello.clone())).await
     }
 
     async fn start_tls(
         &self,
-        mut talk: Talk,
-        hello: &Reply,
+        mut talk: SmtpConversation,
+        hello: &SmtpReply,
         tls: &Tls,
-        walk: &mut Vec<Walked>,
-    ) -> Result<Talk, SendFault> {
+        walk: &mut Vec<SmtpStepResult>,
+    ) -> Result<SmtpConversation, SendFault> {
         if hello.offers("STARTTLS").is_none() {
             let text = "it does not offer STARTTLS";
-            return Err(SendFault::without_answer(Class::Configuration, Step::StartTls, text));
+            return Err(SendFault::without_answer(
+                FaultClass::Configuration,
+                SmtpStep::StartTls,
+                text,
+            ));
         }
-        self.ask(Step::StartTls, &mut talk, Starttls).await?;
-        passed(walk, Step::StartTls, "the connection is encrypted".to_owned());
-        Ok(Talk::over(self.encipher(tls, talk.into_stream(), walk).await?))
+        self.ask(SmtpStep::StartTls, &mut talk, Starttls).await?;
+        passed(walk, SmtpStep::StartTls, "the connection is encrypted".to_owned());
+        Ok(SmtpConversation::over(self.encipher(tls, talk.into_stream(), walk).await?))
     }
 
     async fn sign_in(
         &self,
-        talk: &mut Talk,
-        hello: &Reply,
+        talk: &mut SmtpConversation,
+        hello: &SmtpReply,
         login: &Login,
-        walk: &mut Vec<Walked>,
+        walk: &mut Vec<SmtpStepResult>,
     ) -> Result<(), SendFault> {
         let token = match &login.proof {
-            config::Proof::Password(_) => None,
-            config::Proof::Token(source) => {
+            config::SmtpCredential::Password(_) => None,
+            config::SmtpCredential::Token(source) => {
                 let patience = self.patience.min(Duration::from_millis(limits::MAIL_TOKEN_MS_MAX));
                 Some(oauth::token(source, patience).await.map_err(|why| no_token(source, &why))?)
             }
         };
         let proof = match (&login.proof, &token) {
-            (config::Proof::Password(password), _) => Proof::Password(password),
-            (config::Proof::Token(_), token) => Proof::Token(token.as_deref().unwrap_or_default()),
+            (config::SmtpCredential::Password(password), _) => SmtpSecret::Password(password),
+            (config::SmtpCredential::Token(_), token) => {
+                SmtpSecret::Token(token.as_deref().unwrap_or_default())
+            }
         };
         let key = login.proof.key();
         let fault = |fault: SendFault| match fault.class {
-            Class::Configuration => SendFault { key, ..fault },
+            FaultClass::Configuration => SendFault { key, ..fault },
             _ => fault,
         };
-        let Some(mechanism) = auth::chosen(hello, token.is_some()) else {
-            let text = auth::offered(hello, token.is_some());
-            let unknown = SendFault::without_answer(Class::Configuration, Step::Auth, &text);
+        let Some(mechanism) = smtp_auth::chosen(hello, token.is_some()) else {
+            let text = smtp_auth::offered(hello, token.is_some());
+            let unknown =
+                SendFault::without_answer(FaultClass::Configuration, SmtpStep::Auth, &text);
             return Err(fault(unknown));
         };
-        talk.hide(auth::secrets(&login.user, proof));
-        let signed_in = auth::sign_in(talk, mechanism, &login.user, proof);
-        self.within(Step::Auth, signed_in).await.map_err(fault)?;
-        passed(walk, Step::Auth, format!("signed in as `{}`", shown::answer(&login.user)));
+        talk.hide(smtp_auth::secrets(&login.user, proof));
+        let signed_in = smtp_auth::sign_in(talk, mechanism, &login.user, proof);
+        self.within(SmtpStep::Auth, signed_in).await.map_err(fault)?;
+        passed(walk, SmtpStep::Auth, format!("signed in as `{}`", sanitize::answer(&login.user)));
         Ok(())
     }
 
     async fn hand_over(
         &self,
-        line: &mut Line,
+        line: &mut SmtpSession,
         message: &Message,
-        walk: &mut Vec<Walked>,
-        given: &Given,
-    ) -> Result<Taken, SendFault> {
+        walk: &mut Vec<SmtpStepResult>,
+        given: &HandoverFlag,
+    ) -> Result<AcceptedMail, SendFault> {
         let (from, to) = (message.envelope().from(), message.envelope().to());
         let Some(to) = to.first() else {
-            return Err(SendFault::without_answer(Class::Permanent, Step::Write, "no recipient"));
+            return Err(SendFault::without_answer(
+                FaultClass::Permanent,
+                SmtpStep::Write,
+                "no recipient",
+            ));
         };
         let talk = &mut line.talk;
         let mail = Mail::new(from.cloned(), return_only_head(line.notifies));
-        self.ask(Step::MailFrom, talk, mail).await?;
+        self.ask(SmtpStep::MailFrom, talk, mail).await?;
         let shown = from.map_or("nobody", AsRef::as_ref);
-        passed(walk, Step::MailFrom, format!("mail from `{shown}` is accepted"));
+        passed(walk, SmtpStep::MailFrom, format!("mail from `{shown}` is accepted"));
         let rcpt = Rcpt::new(to.clone(), notify(line.notifies));
-        self.ask(Step::Rcpt, talk, rcpt).await?;
-        passed(walk, Step::Rcpt, format!("mail to `{to}` is accepted"));
-        self.ask(Step::Data, talk, Data).await?;
+        self.ask(SmtpStep::Rcpt, talk, rcpt).await?;
+        passed(walk, SmtpStep::Rcpt, format!("mail to `{to}` is accepted"));
+        self.ask(SmtpStep::Data, talk, Data).await?;
         given.set(true);
         let mail = on_the_line(&message.formatted());
         let outcome = match tokio::time::timeout(self.patience_with_data, talk.give(&mail)).await {
-            Ok(given) => given.map_err(|broken| fault(Step::Data, &broken)),
-            Err(_) => Err(silence(Step::Data)),
+            Ok(given) => given.map_err(|broken| fault(SmtpStep::Data, &broken)),
+            Err(_) => Err(silence(SmtpStep::Data)),
         };
         let reply =
             outcome.map_err(|fault| SendFault { unclear: fault.code.is_none(), ..fault })?;
-        let answer = shown::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
+        let answer = sanitize::answer(&format!("{} {}", reply.code, reply.lines.join(" ")));
         let taken = format!("accepted by your mail server ({answer})");
-        passed(walk, Step::Data, taken.clone());
-        Ok(Taken(taken))
+        passed(walk, SmtpStep::Data, taken.clone());
+        Ok(AcceptedMail(taken))
     }
 
     /// Sends a command and waits for the response, with the step timeout.
     async fn ask(
         &self,
-        step: Step,
-        talk: &mut Talk,
+        step: SmtpStep,
+        talk: &mut SmtpConversation,
         command: impl Display,
-    ) -> Result<Reply, SendFault> {
+    ) -> Result<SmtpReply, SendFault> {
         self.within(step, talk.command(command)).await
     }
 
     /// Runs one step with the step timeout.
     async fn within<T>(
         &self,
-        step: Step,
-        talk: impl Future<Output = Result<T, Broken>>,
+        step: SmtpStep,
+        talk: impl Future<Output = Result<T, SmtpError>>,
     ) -> Result<T, SendFault> {
         match tokio::time::timeout(self.patience, talk).await {
             Ok(outcome) => outcome.map_err(|broken| fault(step, &broken)),
@@ -277,17 +289,17 @@ impl Smtp {
 
 /// A missing token may be there soon: a temporary fault.
 fn no_token(source: &TokenSource, why: &str) -> SendFault {
-    let fault = SendFault::without_answer(Class::Temporary, Step::Auth, why);
+    let fault = SendFault::without_answer(FaultClass::Temporary, SmtpStep::Auth, why);
     SendFault { key: Some(source.key()), ..fault }
 }
 
-fn fault(step: Step, broken: &Broken) -> SendFault {
+fn fault(step: SmtpStep, broken: &SmtpError) -> SendFault {
     match broken {
-        Broken::Refused(reply) => SendFault::answered(step, reply.code, &reply.text()),
-        Broken::NotSmtp => {
-            SendFault::without_answer(Class::Temporary, step, "its answer is not SMTP")
+        SmtpError::Refused(reply) => SendFault::answered(step, reply.code, &reply.text()),
+        SmtpError::NotSmtp => {
+            SendFault::without_answer(FaultClass::Temporary, step, "its answer is not SMTP")
         }
-        Broken::Io(io) => SendFault::without_answer(class_of_io(io), step, &words_of(io)),
+        SmtpError::Io(io) => SendFault::without_answer(class_of_io(io), step, &words_of(io)),
     }
 }
 
@@ -308,8 +320,8 @@ fn on_the_line(mail: &[u8]) -> Vec<u8> {
 }
 
 /// Without TLS only loopback addresses are used: DNS must not be able to redirect the mail.
-fn usable(scheme: Scheme, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    found.filter(|address| scheme != Scheme::Open || address.ip().is_loopback()).collect()
+fn usable(scheme: SmtpSecurity, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    found.filter(|address| scheme != SmtpSecurity::Open || address.ip().is_loopback()).collect()
 }
 
 /// The name to greet with: this machine's, if it is a full one (RFC 5321 section 4.1.4).
@@ -321,8 +333,8 @@ fn hello(from: &Email) -> ClientId {
     }
 }
 
-fn passed(walk: &mut Vec<Walked>, step: Step, detail: String) {
-    walk.push(Walked { step, passed: true, detail });
+fn passed(walk: &mut Vec<SmtpStepResult>, step: SmtpStep, detail: String) {
+    walk.push(SmtpStepResult { step, passed: true, detail });
 }
 
 /// Asks that a bounce does not include the mail, and so no link (RFC 3461 section 4.3).
@@ -340,17 +352,17 @@ fn notify(notifies: bool) -> Vec<RcptParameter> {
     if notifies { vec![of_all] } else { Vec::new() }
 }
 
-fn silence(step: Step) -> SendFault {
-    SendFault::without_answer(Class::Temporary, step, "no answer in time")
+fn silence(step: SmtpStep) -> SendFault {
+    SendFault::without_answer(FaultClass::Temporary, step, "no answer in time")
 }
 
 /// An untrusted certificate, or a server that does not speak TLS, needs a person to act; an
 /// interrupted handshake may succeed next time.
-fn class_of_io(io: &io::Error) -> Class {
+fn class_of_io(io: &io::Error) -> FaultClass {
     let text = io.to_string();
     let lasting = io.kind() == io::ErrorKind::InvalidData
         && (text.contains("certificate") || text.contains("corrupt message"));
-    if lasting { Class::Configuration } else { Class::Temporary }
+    if lasting { FaultClass::Configuration } else { FaultClass::Temporary }
 }
 
 /// The system's error in plain words.
@@ -380,8 +392,8 @@ mod tests {
             let all = found.iter().map(|text| text.parse().unwrap());
             usable(scheme, all).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(addresses(Scheme::Open), ["127.0.0.1:25", "[::1]:25"]);
-        assert_eq!(addresses(Scheme::StartTls), found);
+        assert_eq!(addresses(SmtpSecurity::Open), ["127.0.0.1:25", "[::1]:25"]);
+        assert_eq!(addresses(SmtpSecurity::StartTls), found);
     }
 
     #[test]
@@ -400,7 +412,7 @@ mod tests {
     async fn a_mail_goes_over_the_line_in_one_piece() {
         let (own, mut server) = tokio::io::duplex(1 << 10);
         server.write_all(b"250\r\n").await.unwrap();
-        let mut talk = Talk::over(Box::new(own));
+        let mut talk = SmtpConversation::over(Box::new(own));
         talk.give(&on_the_line(b"Subject: a\r\n\r\n.b\r\n")).await.unwrap();
         let mut read = [0; 1 << 10];
         let length = server.read(&mut read).await.unwrap();

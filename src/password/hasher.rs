@@ -26,9 +26,9 @@ const LANES: u32 = 1;
 
 /// Makes and verifies hashes; clones share the limit.
 #[derive(Clone)]
-pub struct Hasher(Arc<Shared>);
+pub struct PasswordHasher(Arc<HasherState>);
 
-struct Shared {
+struct HasherState {
     params: Params,
     /// Running and waiting hashes: further ones are refused.
     places: Arc<Semaphore>,
@@ -50,13 +50,13 @@ pub struct Verified {
     pub rehash: bool,
 }
 
-impl fmt::Debug for Hasher {
+impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hasher(m={},t={})", self.0.params.m_cost(), self.0.params.t_cost())
     }
 }
 
-impl Hasher {
+impl PasswordHasher {
     /// New hashes use this much memory and this many passes; this many run concurrently, at least
     /// one. See `passwords.*` of the configuration and [`Self::runs_here`].
     ///
@@ -66,7 +66,7 @@ impl Hasher {
         let params = Params::new(memory_kib, iterations, LANES, Some(TAG_BYTES))
             .map_err(|fault| Failure::internal(format!("argon2id: {fault}")))?;
         let at_once = runs_at_once.max(1);
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(HasherState {
             params,
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
@@ -115,7 +115,7 @@ impl Hasher {
     /// # Errors
     /// As [`Self::hash`].
     pub async fn verify(&self, password: &Password, phc: &str) -> Result<Verified, Failure> {
-        let Some(stored) = Stored::read(phc) else {
+        let Some(stored) = StoredHash::read(phc) else {
             tracing::error!(
                 "a stored password hash is damaged and matches nothing: its member needs a new password"
             );
@@ -181,7 +181,7 @@ impl Hasher {
     }
 }
 
-impl Shared {
+impl HasherState {
     fn derive(&self, password: &Password, params: Params, salt: Salt) -> Result<Output, Failure> {
         let mut memory = self.memory(params.block_count())?;
         let mut tag = [0; TAG_BYTES];
@@ -225,13 +225,13 @@ impl Shared {
 }
 
 /// A stored hash in the format of this program.
-struct Stored {
+struct StoredHash {
     params: Params,
     salt: Salt,
     tag: Output,
 }
 
-impl Stored {
+impl StoredHash {
     /// `None` for everything else. The parameters of a damaged one are limited; otherwise it could
     /// use up all memory.
     fn read(phc: &str) -> Option<Self> {
@@ -267,8 +267,8 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
-    fn target() -> Hasher {
-        Hasher::new(19_456, 2, 1).unwrap()
+    fn target() -> PasswordHasher {
+        PasswordHasher::new(19_456, 2, 1).unwrap()
     }
 
     #[tokio::test]
@@ -296,10 +296,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_weaker_hash_is_to_be_made_again_by_whoever_knows_the_password() {
-        let weak = Hasher::new(64, 2, 1).unwrap().hash(&password("sesame")).await.unwrap();
-        let fast = Hasher::new(128, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
-        let strong = Hasher::new(256, 3, 1).unwrap().hash(&password("sesame")).await.unwrap();
-        let hasher = Hasher::new(128, 2, 1).unwrap();
+        let weak = PasswordHasher::new(64, 2, 1).unwrap().hash(&password("sesame")).await.unwrap();
+        let fast = PasswordHasher::new(128, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
+        let strong =
+            PasswordHasher::new(256, 3, 1).unwrap().hash(&password("sesame")).await.unwrap();
+        let hasher = PasswordHasher::new(128, 2, 1).unwrap();
         for (hash, rehash) in [(&weak, true), (&fast, true), (&strong, false)] {
             let verified = hasher.verify(&password("sesame"), hash).await.unwrap();
             assert_eq!(verified, Verified { matches: true, rehash }, "{hash}");
@@ -310,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_question_costs_one_run() {
-        let hasher = Hasher::cheap().unwrap();
+        let hasher = PasswordHasher::cheap().unwrap();
         let hash = hasher.hash(&password("sesame")).await.unwrap();
         assert_eq!(hasher.runs(), 1);
         hasher.verify(&password("sesame"), &hash).await.unwrap();
@@ -322,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_damaged_hash_matches_nothing_and_takes_no_memory() {
-        let hasher = Hasher::cheap().unwrap();
+        let hasher = PasswordHasher::cheap().unwrap();
         let hash = hasher.hash(&password("sesame")).await.unwrap();
         let mut damaged: Vec<String> = [
             ("argon2id", "argon2i"),
@@ -355,7 +356,7 @@ mod tests {
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "holding it is what keeps the runs from ending")]
     async fn runs_wait_for_one_another_and_too_many_are_sent_away() {
-        let hasher = Hasher::cheap().unwrap();
+        let hasher = PasswordHasher::cheap().unwrap();
         // Nothing runs to its end while somebody holds the spare memory.
         let held = hold(&hasher);
         let mut waiting: Vec<_> = (0..=limits::PASSWORD_RUNS_WAITING_MAX)
@@ -383,7 +384,7 @@ mod tests {
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "holding it is what keeps the runs from ending")]
     async fn who_hangs_up_frees_no_core() {
-        let hasher = Hasher::cheap().unwrap();
+        let hasher = PasswordHasher::cheap().unwrap();
         let held = hold(&hasher);
         let running = hasher.clone();
         let run = tokio::spawn(async move { running.verify_nobody(&password("sesame")).await });
@@ -404,7 +405,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_that_was_used_gives_the_same_hash() {
-        let hasher = Hasher::cheap().unwrap();
+        let hasher = PasswordHasher::cheap().unwrap();
         let hash = hasher.hash(&password("sesame")).await.unwrap();
         for dirt in [1_u8, 255] {
             let mut block = Block::new();
@@ -416,7 +417,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn memory_is_used_again_and_never_more_than_runs_go_on_at_once() {
-        let hasher = Hasher::new(64, 1, 2).unwrap();
+        let hasher = PasswordHasher::new(64, 1, 2).unwrap();
         let kept = || -> BTreeSet<usize> {
             hasher.0.spare().iter().map(|memory| memory.as_ptr().addr()).collect()
         };
@@ -438,7 +439,7 @@ mod tests {
         assert_eq!(kept(), first);
         // Neither a stored hash that asks for more nor one that asks for less changes that.
         for (memory_kib, iterations) in [(8, 1), (1_024, 1)] {
-            let other = Hasher::new(memory_kib, iterations, 1).unwrap();
+            let other = PasswordHasher::new(memory_kib, iterations, 1).unwrap();
             let hash = other.hash(&password("sesame")).await.unwrap();
             assert!(hasher.verify(&password("sesame"), &hash).await.unwrap().matches);
             assert_eq!(kept(), first);
@@ -448,8 +449,9 @@ mod tests {
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "holding it is what keeps the runs from ending")]
     async fn a_stored_hash_that_takes_more_memory_goes_alone() {
-        let large = Hasher::new(1_024, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
-        let hasher = Hasher::new(64, 1, 4).unwrap();
+        let large =
+            PasswordHasher::new(1_024, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
+        let hasher = PasswordHasher::new(64, 1, 4).unwrap();
         let permits = async |left: usize| {
             let settled = async {
                 while hasher.0.permits.available_permits() != left {
@@ -474,17 +476,17 @@ mod tests {
 
     #[test]
     fn parameters_that_argon2id_does_not_take_are_refused() {
-        assert!(Hasher::new(7, 1, 1).is_err());
-        assert!(Hasher::new(8, 0, 1).is_err());
-        assert!(Hasher::runs_here() >= 1);
+        assert!(PasswordHasher::new(7, 1, 1).is_err());
+        assert!(PasswordHasher::new(8, 0, 1).is_err());
+        assert!(PasswordHasher::runs_here() >= 1);
         assert_eq!(format!("{:?}", target()), "Hasher(m=19456,t=2)");
     }
 
-    fn hold(hasher: &Hasher) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+    fn hold(hasher: &PasswordHasher) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
         hasher.0.spare.lock().unwrap()
     }
 
-    async fn places(hasher: &Hasher, left: usize) {
+    async fn places(hasher: &PasswordHasher, left: usize) {
         let settled = async {
             while hasher.0.places.available_permits() != left {
                 tokio::task::yield_now().await;

@@ -6,8 +6,8 @@
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::Password;
-use super::common::{Standing, look_up};
-use super::easy::{Worth, worth};
+use super::common_passwords::{CommonMatch, look_up};
+use super::password_strength::{PasswordStrength, worth};
 use crate::domain::{AccountSlug, Email, Failure, limits};
 
 /// The minimum score of a password: 8 of 15 characters, so that two common passwords in a row are
@@ -22,7 +22,7 @@ const SERVICE: [&str; 2] = ["kwic", "whatsapp"];
 
 /// The context of a new password, which an attacker may know.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'c> {
+pub struct PasswordContext<'c> {
     /// Whether a second factor is required at each sign-in.
     pub second_factor: bool,
     /// The account.
@@ -51,7 +51,7 @@ pub const fn chars_min(second_factor: bool) -> usize {
 ///
 /// # Errors
 /// `Invalid` for the field `password`, with the rule and what to do. Shows nothing of the password.
-pub fn check(password: &Password, context: &Context<'_>) -> Result<(), Failure> {
+pub fn check(password: &Password, context: &PasswordContext<'_>) -> Result<(), Failure> {
     let refuse = |why: String| Err(Failure::invalid("password", why));
     let length = password.as_str().chars().count();
     let least = chars_min(context.second_factor);
@@ -61,7 +61,7 @@ pub fn check(password: &Password, context: &Context<'_>) -> Result<(), Failure> 
         ));
     }
     let text = password.as_str().to_lowercase();
-    if look_up(&text) == Standing::Listed {
+    if look_up(&text) == CommonMatch::Listed {
         return refuse(
             "this password is one of the most common ones, which are tried first: choose another"
                 .to_owned(),
@@ -80,7 +80,7 @@ pub fn check(password: &Password, context: &Context<'_>) -> Result<(), Failure> 
 }
 
 /// What was found, in words.
-fn what(found: Worth) -> String {
+fn what(found: PasswordStrength) -> String {
     let mut parts: Vec<&str> = [
         (found.context, "names that belong to you, your account or this service"),
         (found.listed, "common passwords"),
@@ -97,7 +97,7 @@ fn what(found: Worth) -> String {
 }
 
 /// The context words, in lower case: each name as a whole and its parts.
-fn words(context: &Context<'_>) -> Vec<Vec<char>> {
+fn words(context: &PasswordContext<'_>) -> Vec<Vec<char>> {
     let (local, domain) = context.email.key().rsplit_once('@').unwrap_or_default();
     let names = [
         context.account.as_str(),
@@ -127,7 +127,7 @@ mod tests {
 
     /// Checked for Anna Meier of Globex Trading.
     fn judge(text: &str, second_factor: bool) -> Result<(), String> {
-        let context = Context {
+        let context = PasswordContext {
             second_factor,
             account: &AccountSlug::parse("globex-eu").unwrap(),
             account_name: "Globex Trading",
@@ -293,7 +293,7 @@ mod tests {
     fn the_longest_is_judged_and_names_too_short_to_tell_do_no_harm() {
         refused(&"a".repeat(256), &[AGAIN]);
         refused(&"password".repeat(32), &[LISTED]);
-        let context = Context {
+        let context = PasswordContext {
             second_factor: false,
             account: &AccountSlug::parse("a").unwrap(),
             account_name: "",

@@ -38,7 +38,7 @@ const FILES: [(&str, &str); 23] = files![
 
 /// The shipped folder.
 #[must_use]
-pub fn shipped() -> PolicyFiles {
+pub fn embedded_policies() -> PolicyFiles {
     let file = |(path, text): (&str, &str)| (path.to_owned(), text.as_bytes().to_vec());
     PolicyFiles::new(FILES.map(file).into())
 }
@@ -53,6 +53,6 @@ mod tests {
     fn every_file_of_the_folder_is_in_the_table() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
         let read = crate::policy_folder::read(&folder).unwrap();
-        assert_eq!(read.digest(), shipped().digest());
+        assert_eq!(read.digest(), embedded_policies().digest());
     }
 }

@@ -3,12 +3,12 @@
 //!
 //! Reads roles and actions from the live policies; knows none by name.
 
-mod past;
-mod people;
+mod demo_history;
+mod demo_people;
 
 use std::sync::Arc;
 
-use self::past::{MINUTE, MONTH, Past, give_password};
+use self::demo_history::{DemoHistory, MINUTE, MONTH, give_password};
 use crate::app::{App, PolicyStatus};
 use crate::clock::Clock;
 use crate::domain::{
@@ -16,9 +16,9 @@ use crate::domain::{
     Version,
 };
 use crate::engine::{Cell, Matrix, Snapshot, render};
-use crate::flows::refresh;
 use crate::password::Password;
 use crate::policy_folder;
+use crate::services::directory_sync;
 use crate::telemetry::log::say;
 
 const ACCOUNT: &str = "demo";
@@ -38,7 +38,7 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
     let account = AccountSlug::parse(ACCOUNT)?;
     app.store.account_create(&Actor::System, account.clone(), "Demo".to_owned(), None).await?;
     let password = app.hasher.hash(&Password::parse(PASSWORD)?).await?;
-    let past = Past { app, account: account.clone(), password };
+    let past = DemoHistory { app, account: account.clone(), password };
     let policies = app.policies.load_full();
     for card in policies.roles() {
         app.clock.advance_ms(MINUTE);
@@ -61,7 +61,7 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
     if app.config.policies.dir.is_none() {
         refuse_a_reload(app);
     }
-    refresh::settled(app, app.store.revision().await?).await
+    directory_sync::wait_until_settled(app, app.store.revision().await?).await
 }
 
 /// Shows the message of a refused folder: a real fault, of invented policies.
@@ -73,7 +73,7 @@ fn refuse_a_reload(app: &App) {
         };
         (path.to_owned(), [bytes, slip].concat())
     };
-    let files = PolicyFiles::new(policy_folder::shipped().iter().map(broken).collect());
+    let files = PolicyFiles::new(policy_folder::embedded_policies().iter().map(broken).collect());
     if let Err(faults) = Snapshot::load(&files, &[]) {
         let first: Vec<_> = faults.into_iter().take(1).collect();
         let status = PolicyStatus::clone(&app.policy_status.load());
@@ -147,21 +147,21 @@ mod tests {
     use crate::config::Config;
     use crate::directory::Directory;
     use crate::domain::{DeliveryState, InviteState};
-    use crate::password::Hasher;
+    use crate::password::PasswordHasher;
     use crate::store::invites::InviteFilter;
-    use crate::store::roster::RosterQuery;
+    use crate::store::member_table::MemberTableQuery;
     use crate::store::{AuditFilter, Store};
 
     async fn demonstration() -> Arc<App> {
         let clock = clock();
         let store = Store::in_memory(clock.clone()).await.unwrap();
         let directory = Arc::new(Directory::new());
-        let feed = refresh::load(&store, &directory).await.unwrap();
-        tokio::spawn(refresh::follow(Arc::clone(&directory), feed));
-        let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let feed = directory_sync::load(&store, &directory).await.unwrap();
+        tokio::spawn(directory_sync::follow(Arc::clone(&directory), feed));
+        let policies = Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap();
         let config = Config::default_for("/nowhere".into());
         let mut app = App::new(config, clock, policies, directory, store).unwrap();
-        app.hasher = Hasher::cheap().unwrap();
+        app.hasher = PasswordHasher::cheap().unwrap();
         let app = Arc::new(app);
         populate(&app).await.unwrap();
         app
@@ -171,11 +171,11 @@ mod tests {
     async fn a_demonstration_shows_every_state_and_a_log_that_verifies() {
         let app = demonstration().await;
         let account = AccountSlug::parse(ACCOUNT).unwrap();
-        let query = RosterQuery { limit: 1_000, ..RosterQuery::default() };
+        let query = MemberTableQuery { limit: 1_000, ..MemberTableQuery::default() };
         let roster = app.store.roster(&account, &query).await.unwrap();
         let roles = app.policies.load().roles().len();
         // Two of the invites were accepted.
-        assert_eq!(roster.total, roles + people::MEMBERS.len() + 2);
+        assert_eq!(roster.total, roles + demo_people::MEMBERS.len() + 2);
         assert_eq!(roster.held.len(), roles);
         let count = |is: &dyn Fn(&Member) -> bool| {
             roster.items.iter().filter(|seen| is(&seen.member)).count()

@@ -12,12 +12,12 @@ pub struct NewApiToken {
     /// The token; its lifetime begins with the transaction.
     pub token: ApiToken,
     /// What was checked of its creator.
-    pub maker: Maker,
+    pub maker: TokenOwner,
 }
 
 /// The creator of a token.
 #[derive(Clone, Debug)]
-pub enum Maker {
+pub enum TokenOwner {
     /// Creates it, and has re-authenticated.
     Own(StepUp),
     /// Was named by the operator of the sidecar, in the version that was checked.

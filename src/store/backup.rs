@@ -4,7 +4,7 @@
 
 /// What was valid when the copy was made and must end now, since it may have been revoked since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Undone {
+pub struct RevokedAccess {
     /// Sessions that ended.
     pub sessions: u64,
     /// API tokens that were revoked.

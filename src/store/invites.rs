@@ -3,7 +3,7 @@
 //! An invite, the letter with its link and the audit entry are one transaction. Contains no token:
 //! callers pass its hash.
 
-use super::letters::NewLetter;
+use super::mail_queue::NewMail;
 use crate::domain::{
     AccountSlug, Delivery, Digest, Email, Generation, IdempotencyKey, Invite, InviteId,
     InviteState, KeyId, MemberId, Name, RoleId, Timestamp, TokenHash, Version,
@@ -42,7 +42,7 @@ pub struct NewInviteLink {
     /// When it expires.
     pub expires: Timestamp,
     /// Its letter; `None` if no mail is sent.
-    pub letter: Option<NewLetter>,
+    pub letter: Option<NewMail>,
 }
 
 /// Identifies a repeated call.

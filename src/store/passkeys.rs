@@ -3,7 +3,7 @@
 //! Signing in with one is part of the begin of a session, which consumes its response as it
 //! consumes a code. Contains no cryptography: the caller has verified the response.
 
-use super::letters::NewLetter;
+use super::mail_queue::NewMail;
 use crate::domain::{Passkey, TokenHash};
 
 /// A verified new passkey.
@@ -16,5 +16,5 @@ pub struct NewPasskey {
     /// The passkey.
     pub passkey: Passkey,
     /// The notification.
-    pub letter: Option<NewLetter>,
+    pub letter: Option<NewMail>,
 }

@@ -33,7 +33,7 @@ impl Preconditions {
 
 /// The refusal of a change whose preconditions have changed.
 #[must_use]
-pub fn moved_on() -> Failure {
+pub fn rights_changed() -> Failure {
     Failure::new(
         Kind::Conflict,
         MOVED_ON,

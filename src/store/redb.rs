@@ -10,22 +10,22 @@
 //! expire); the rows of each kind of thing, with what ends together with them; the guards; then the
 //! transitions, what reads across all kinds, and backups and upgrades of the whole file.
 
-mod cause;
-mod file;
-mod health;
-mod newest;
-mod view;
+mod database_file;
+mod disk_error_text;
+mod disk_health;
+mod header_check;
+mod read_only_view;
 
-mod counts;
-mod rewrite;
-mod rows;
+mod compaction;
+mod counters;
+mod table_reads;
 mod tables;
 
 mod audit;
 mod audit_diff;
+mod change_transaction;
 mod expiry;
-mod rates;
-mod transition;
+mod rate_limits;
 mod version_check;
 
 mod account_rows;
@@ -41,28 +41,28 @@ mod link_rows;
 mod member_rows;
 mod session_rows;
 
-mod guards;
+mod invariants;
 mod purge;
 mod second_factor;
 
 mod accounts;
 mod api_tokens;
 mod invites;
-mod letters;
-mod links;
+mod mail_queue;
 mod members;
+mod one_time_links;
 mod passkeys;
 mod policies;
 mod sessions;
 mod two_step;
 
-mod data;
 mod erasure;
 mod invite_list;
-mod roster;
+mod member_data;
+mod member_table;
 
 mod backup;
-mod upgrade;
+mod migrations;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,12 +72,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-use self::file::{StoreFile, begin_write, damaged, open_failure};
-use self::health::Health;
+use self::change_transaction::{ChangeTransaction, TransactionEnd};
+use self::database_file::{StoreFile, begin_write, damaged, open_failure};
+use self::disk_health::DiskHealth;
 use self::tables::META;
-use self::transition::{Ends, Transition};
 use super::Committed;
-use super::feed::{Follower, Followers, Loaded};
+use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
 
@@ -92,7 +92,7 @@ struct Inner {
     opener: Opener,
     /// The file on disk, if there is one.
     file: Option<Arc<StoreFile>>,
-    health: Health,
+    health: DiskHealth,
     /// `None` after an I/O error, until the next call reopens it.
     database: RwLock<Option<Database>>,
     /// Whether it was closed for good. Changes only while `database` is locked.
@@ -124,12 +124,12 @@ impl std::fmt::Debug for Store {
 
 /// An internal error: a rule, or the disk.
 #[derive(Debug)]
-enum Fault {
+enum StoreError {
     Rule(Failure),
     Disk(redb::Error),
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         Self::Rule(failure)
     }
@@ -137,7 +137,7 @@ impl From<Failure> for Fault {
 
 macro_rules! disk_faults {
     ($($error:ty),*) => {
-        $(impl From<$error> for Fault {
+        $(impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
                 Self::Disk(error.into())
             }
@@ -158,15 +158,18 @@ impl Store {
     /// # Errors
     /// A sentence that says what to do, when the file is locked, damaged, or of a newer version.
     pub async fn open(path: &Path, cache_mb: usize, clock: Clock) -> Result<Self, Failure> {
-        let file =
-            Arc::new(StoreFile::new(path, cache_mb.saturating_mul(1 << 20), view::before_use));
+        let file = Arc::new(StoreFile::new(
+            path,
+            cache_mb.saturating_mul(1 << 20),
+            read_only_view::before_use,
+        ));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {
             // Only at the start: while the sidecar runs, the file is already migrated.
             if !may_make {
                 return opened.open_again();
             }
-            rewrite::where_due(opened.begin()?, &opened)
+            compaction::compact_if_due(opened.begin()?, &opened)
         });
         let store = Self::with(opener, Some(file), clock);
         store.await
@@ -204,7 +207,7 @@ impl Store {
         let store = Self(Arc::new(Inner {
             opener,
             file,
-            health: Health::default(),
+            health: DiskHealth::default(),
             database,
             closed: AtomicBool::new(false),
             writer: Mutex::default(),
@@ -224,7 +227,7 @@ impl Store {
         self.unbroken(|| work(self)).map_err(|fault| {
             let path = self.0.file.as_ref().map_or(Path::new("the storage"), |file| file.path());
             match fault.code {
-                health::BROKEN => damaged(path, "it leads nowhere"),
+                disk_health::BROKEN => damaged(path, "it leads nowhere"),
                 _ => fault,
             }
         })
@@ -243,7 +246,7 @@ impl Store {
     /// Migrates the file, and reads its revision.
     fn prepare(&self) -> Result<(), Failure> {
         self.guarded(|database| {
-            upgrade::where_due(database)?;
+            migrations::migrate_if_due(database)?;
             let found = revision(&database.begin_read()?)?;
             self.0.reached.fetch_max(found.0, Ordering::AcqRel);
             Ok(())
@@ -264,15 +267,15 @@ impl Store {
     /// `Internal`, when the disk fails or a record is damaged.
     pub async fn load(
         &self,
-        each: impl Fn(Loaded) + Send + Sync + 'static,
+        each: impl Fn(LoadedRecord) + Send + Sync + 'static,
     ) -> Result<Revision, Failure> {
         let store = self.clone();
         let load = move |tx: &ReadTransaction| {
-            account_rows::all(tx, |account| each(Loaded::Account(account)))?;
-            each(Loaded::Coming(member_rows::count(tx)?));
-            member_rows::all(tx, |member| each(Loaded::Member(member)))?;
-            session_rows::all(tx, |session| each(Loaded::Session(session)))?;
-            api_token_rows::all(tx, |token| each(Loaded::ApiToken(token)))?;
+            account_rows::all(tx, |account| each(LoadedRecord::Account(account)))?;
+            each(LoadedRecord::Coming(member_rows::count(tx)?));
+            member_rows::all(tx, |member| each(LoadedRecord::Member(member)))?;
+            session_rows::all(tx, |session| each(LoadedRecord::Session(session)))?;
+            api_token_rows::all(tx, |token| each(LoadedRecord::ApiToken(token)))?;
             revision(tx)
         };
         blocking(move || {
@@ -314,7 +317,7 @@ impl Store {
     pub async fn try_writing(&self) -> Result<(), Failure> {
         let store = self.clone();
         blocking(move || {
-            store.change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
+            store.change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
             Ok(())
         })
         .await
@@ -340,7 +343,7 @@ impl Store {
             return Ok(());
         }
         let closed = open.map_or(Ok(()), Database::close);
-        closed.map_err(|fault| busy(&cause::of(&fault.into())))
+        closed.map_err(|fault| busy(&disk_error_text::of(&fault.into())))
     }
 
     /// Why the last write failed, without a path; `None` if it succeeded.
@@ -379,7 +382,7 @@ impl Store {
     /// Reads in one transaction.
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Failure> {
         let store = self.clone();
         blocking(move || {
@@ -394,7 +397,9 @@ impl Store {
     async fn write<T: Send + 'static>(
         &self,
         actor: &Actor,
-        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault> + Send + 'static,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
+        + Send
+        + 'static,
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
         blocking(move || store.change(actor, work)).await
@@ -404,7 +409,7 @@ impl Store {
     fn change<T>(
         &self,
         actor: String,
-        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault>,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
     ) -> Result<Committed<T>, Failure> {
         let changed = self.try_to_change(actor, work);
         match &changed {
@@ -420,7 +425,7 @@ impl Store {
 
     /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
-        self.try_to_change(Actor::System.label(), |_| Ok(Ends::Quietly(())))?;
+        self.try_to_change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
         self.0.health.worked();
         Ok(())
     }
@@ -428,7 +433,7 @@ impl Store {
     fn try_to_change<T>(
         &self,
         actor: String,
-        work: impl FnOnce(&mut Transition<'_>) -> Result<Ends<T>, Fault>,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
     ) -> Result<Committed<T>, Failure> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
@@ -438,19 +443,19 @@ impl Store {
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
             let tx = begin_write(database)?;
-            let mut transition = Transition::new(&tx, actor, now)?;
+            let mut transition = ChangeTransaction::new(&tx, actor, now)?;
             let ends = work(&mut transition)?;
             // Also before a response that nothing had to change: a restart would make it untrue.
             self.in_place()?;
             let (value, revision) = match ends {
-                Ends::Changed(value) => {
+                TransactionEnd::Changed(value) => {
                     let (revision, rows) = transition.seal()?;
                     // Before the commit: one that panics has been started, too.
                     *unsettled = Some(Change { revision, rows });
                     (value, revision)
                 }
-                Ends::Quietly(value) => (value, transition.before()),
-                Ends::AsItWas(value) => {
+                TransactionEnd::Quietly(value) => (value, transition.before()),
+                TransactionEnd::AsItWas(value) => {
                     let revision = transition.before();
                     tx.abort()?;
                     return Ok(Committed { revision, value });
@@ -520,23 +525,29 @@ impl Store {
     }
 
     /// Runs work on the open database, and closes it after a disk error.
-    fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
+    fn guarded<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, Failure> {
         self.unbroken(|| self.on_open(work))
     }
 
-    fn on_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Failure> {
+    fn on_open<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, Failure> {
         self.reopen()?;
         // A file that another process has written to must not be read.
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_unchanged())?;
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         let found = match database.as_ref() {
             Some(database) => work(database),
-            None => Err(Fault::Rule(busy("it is being opened again"))),
+            None => Err(StoreError::Rule(busy("it is being opened again"))),
         };
         drop(database);
         found.map_err(|fault| match fault {
-            Fault::Rule(failure) => failure,
-            Fault::Disk(error) => {
+            StoreError::Rule(failure) => failure,
+            StoreError::Disk(error) => {
                 self.0.database.write().unwrap_or_else(PoisonError::into_inner).take();
                 self.not_done(&error)
             }
@@ -550,7 +561,7 @@ impl Store {
             Some(file) if !is_of_disk && self.0.reached.load(Ordering::Acquire) == 0 => {
                 open_failure(file.path(), error)
             }
-            _ => busy(&cause::of(error)),
+            _ => busy(&disk_error_text::of(error)),
         }
     }
 
@@ -577,15 +588,15 @@ impl Store {
 
 /// Refuses a file that lacks acknowledged changes: it is another one.
 fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
-    let found = database.begin_read().map_err(Fault::from).and_then(|tx| revision(&tx));
+    let found = database.begin_read().map_err(StoreError::from).and_then(|tx| revision(&tx));
     match found {
         Ok(Revision(found)) if found >= reached => Ok(()),
         Ok(Revision(found)) => {
             Err(replaced().logged(format!("it is at revision {found}, {reached} was reached")))
         }
-        Err(Fault::Disk(redb::Error::TableDoesNotExist(_))) => Err(replaced()),
-        Err(Fault::Disk(error)) => Err(busy(&cause::of(&error))),
-        Err(Fault::Rule(failure)) => Err(failure),
+        Err(StoreError::Disk(redb::Error::TableDoesNotExist(_))) => Err(replaced()),
+        Err(StoreError::Disk(error)) => Err(busy(&disk_error_text::of(&error))),
+        Err(StoreError::Rule(failure)) => Err(failure),
     }
 }
 
@@ -622,10 +633,10 @@ fn is_of_disk(fault: &Failure) -> bool {
 
 /// The state of the file is unknown.
 fn unavailable(fault: &io::Error) -> Failure {
-    busy(&cause::of_io(fault))
+    busy(&disk_error_text::of_io(fault))
 }
 
-fn revision(tx: &ReadTransaction) -> Result<Revision, Fault> {
+fn revision(tx: &ReadTransaction) -> Result<Revision, StoreError> {
     let meta = tx.open_table(META)?;
     let found = meta.get("revision")?;
     Ok(Revision(found.map_or(0, |found| found.value())))

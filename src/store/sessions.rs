@@ -3,8 +3,8 @@
 //! A session begins only with the password that was checked for it, of a member who is active in
 //! the same transaction. Contains no token and no password: hashes of both.
 
-use super::letters::NewLetter;
-use super::two_step::{Checked, Proof, StepUp};
+use super::mail_queue::NewMail;
+use super::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use crate::domain::{MemberId, Session, SessionId, Timestamp, TokenHash};
 
 /// A member's stored password.
@@ -28,11 +28,11 @@ pub struct SignIn {
     /// The new session.
     pub session: Session,
     /// The password that was checked: refused if it has changed since.
-    pub checked: Checked,
+    pub checked: CheckedPassword,
     /// The new hash of the same password, if the old parameters were too weak.
     pub rehashed: Option<String>,
     /// The second factor, and the round of its ticket; `None` without a factor.
-    pub proof: Option<(Proof, u64)>,
+    pub proof: Option<(SecondFactorProof, u64)>,
     /// The number of earlier failures.
     pub failures_before: u32,
 }
@@ -49,12 +49,12 @@ pub struct PasswordChange {
     /// The current session, and its replacement with a new token.
     pub renewed: (TokenHash, Session),
     /// The notification.
-    pub letter: Option<NewLetter>,
+    pub letter: Option<NewMail>,
 }
 
 /// The sessions of a member to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum SessionSelector {
     /// All of them.
     All,
     /// This one.

@@ -4,16 +4,16 @@
 //! it: each code works once, whoever comes at the same time. A member with a factor changes nothing
 //! about signing in without it, and no session begins without it. Contains no secret in clear.
 
-use super::letters::NewLetter;
+use super::mail_queue::NewMail;
 use crate::domain::two_step::RecoveryHash;
 use crate::domain::{Digest, MemberId, PasskeyId, Sealed, Session, TokenHash};
 
 /// The stored password that was checked, as a digest of the PHC string: a transaction that finds
 /// another one refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checked(pub Digest);
+pub struct CheckedPassword(pub Digest);
 
-impl Checked {
+impl CheckedPassword {
     /// Of a PHC string.
     #[must_use]
     pub fn of(phc: &str) -> Self {
@@ -23,7 +23,7 @@ impl Checked {
 
 /// A verified second factor, to be consumed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum SecondFactorProof {
     /// A code of the authenticator app.
     Step {
         /// The secret that it was checked against.
@@ -36,7 +36,7 @@ pub enum Proof {
         /// Its stored hash.
         hash: RecoveryHash,
         /// The notification.
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     },
     /// An answer of a passkey.
     Passkey {
@@ -53,20 +53,20 @@ pub enum Proof {
 #[derive(Clone, Debug)]
 pub struct StepUp {
     /// The password.
-    pub checked: Checked,
+    pub checked: CheckedPassword,
     /// The second factor, if there is one.
-    pub proof: Option<Proof>,
+    pub proof: Option<SecondFactorProof>,
 }
 
 /// How the member is authenticated when a new factor is confirmed.
 #[derive(Clone, Copy, Debug)]
-pub enum Through {
+pub enum ConfirmedThrough {
     /// By a session, which gets a new token.
     Session(TokenHash),
     /// By a correct password only, since the account requires a factor and there is none yet.
     Ticket {
         /// The password.
-        checked: Checked,
+        checked: CheckedPassword,
         /// The round of the ticket.
         round: u64,
         /// The number of earlier failures.
@@ -76,9 +76,9 @@ pub enum Through {
 
 /// A new authenticator app with its first code.
 #[derive(Clone, Debug)]
-pub struct Confirmed {
+pub struct ConfirmedAuthenticator {
     /// How the member is authenticated.
-    pub through: Through,
+    pub through: ConfirmedThrough,
     /// The pending secret.
     pub secret: Sealed,
     /// The time step of the code.
@@ -88,12 +88,12 @@ pub struct Confirmed {
     /// The current session, with a new token.
     pub session: Session,
     /// The notification.
-    pub letter: Option<NewLetter>,
+    pub letter: Option<NewMail>,
 }
 
 /// A re-encrypted secret.
 #[derive(Clone, Debug)]
-pub struct Resealed {
+pub struct ResealedSecret {
     /// The member.
     pub member: MemberId,
     /// As stored.

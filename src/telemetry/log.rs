@@ -86,15 +86,15 @@ pub fn say(line: &str) {
 
 /// A line that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueLogLine {
     /// How many of its kind were suppressed since the last one; `None` for none.
     pub left_out: Option<u64>,
 }
 
 /// Whether a line of this kind may be written: one in a minute.
 #[must_use]
-pub fn due(kind: &str) -> Option<Due> {
-    static KINDS: Mutex<Kinds> = Mutex::new(Kinds(BTreeMap::new()));
+pub fn due(kind: &str) -> Option<DueLogLine> {
+    static KINDS: Mutex<LogLineKinds> = Mutex::new(LogLineKinds(BTreeMap::new()));
     KINDS.lock().unwrap_or_else(PoisonError::into_inner).due(kind, clock::monotonic())
 }
 
@@ -104,16 +104,18 @@ pub fn failed(request_id: &str, failure: &Failure) {
     let Some(private) = &failure.private else { return };
     // The cause is part of the kind: a stranger's broken request does not suppress other faults
     // with the same code.
-    let Some(Due { left_out }) = due(&format!("{}: {private}", failure.code)) else { return };
+    let Some(DueLogLine { left_out }) = due(&format!("{}: {private}", failure.code)) else {
+        return;
+    };
     let request_id = (!request_id.is_empty()).then_some(request_id);
     tracing::warn!(request_id, code = failure.code, private, left_out, "a request failed");
 }
 
 /// When a line of each kind was last written, and how many were suppressed since.
-struct Kinds(BTreeMap<String, (Instant, u64)>);
+struct LogLineKinds(BTreeMap<String, (Instant, u64)>);
 
-impl Kinds {
-    fn due(&mut self, kind: &str, now: Instant) -> Option<Due> {
+impl LogLineKinds {
+    fn due(&mut self, kind: &str, now: Instant) -> Option<DueLogLine> {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= EVERY;
         // A kind may contain untrusted text: if there are too many, all others are one kind.
         if self.0.len() >= limits::LOG_KINDS_MAX && !self.0.contains_key(kind) {
@@ -128,11 +130,11 @@ impl Kinds {
             }
             Some(known) => {
                 let (_, left_out) = std::mem::replace(known, (now, 0));
-                Some(Due { left_out: (left_out > 0).then_some(left_out) })
+                Some(DueLogLine { left_out: (left_out > 0).then_some(left_out) })
             }
             None => {
                 self.0.insert(kind.to_owned(), (now, 0));
-                Some(Due { left_out: None })
+                Some(DueLogLine { left_out: None })
             }
         }
     }
@@ -144,8 +146,8 @@ mod tests {
 
     #[test]
     fn one_line_of_a_kind_in_a_minute_and_a_count_of_the_rest() {
-        let (mut kinds, began) = (Kinds(BTreeMap::new()), clock::monotonic());
-        let due = |kinds: &mut Kinds, kind: &str, second: u64| {
+        let (mut kinds, began) = (LogLineKinds(BTreeMap::new()), clock::monotonic());
+        let due = |kinds: &mut LogLineKinds, kind: &str, second: u64| {
             kinds.due(kind, began + Duration::from_secs(second)).map(|due| due.left_out)
         };
         assert_eq!(due(&mut kinds, "a", 0), Some(None));
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn strangers_words_make_no_more_kinds_than_there_may_be() {
-        let (mut kinds, began) = (Kinds(BTreeMap::new()), clock::monotonic());
+        let (mut kinds, began) = (LogLineKinds(BTreeMap::new()), clock::monotonic());
         let many = 10 * limits::LOG_KINDS_MAX;
         let lines = (0..many).filter(|n| kinds.due(&n.to_string(), began).is_some()).count();
         assert_eq!(lines, limits::LOG_KINDS_MAX + 1);
@@ -167,6 +169,6 @@ mod tests {
         let later = began + EVERY;
         let left_out = u64::try_from(many - lines).ok();
         assert_eq!(kinds.due("another", later).map(|due| due.left_out), Some(None));
-        assert_eq!(kinds.due("", later), Some(Due { left_out }), "the others are counted");
+        assert_eq!(kinds.due("", later), Some(DueLogLine { left_out }), "the others are counted");
     }
 }

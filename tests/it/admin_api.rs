@@ -11,11 +11,11 @@ use kwic_team::config::Config;
 use kwic_team::directory::Directory;
 use kwic_team::domain::Timestamp;
 use kwic_team::engine::Snapshot;
-use kwic_team::flows::refresh;
-use kwic_team::http::{Bounds, Listen, Server};
+use kwic_team::http::{ConnectionBounds, Listen, Server};
 use kwic_team::policy_folder;
+use kwic_team::services::directory_sync;
 use kwic_team::store::Store;
-use kwic_team::store::feed::Follower;
+use kwic_team::store::change_feed::Follower;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -58,7 +58,7 @@ impl Answer {
 impl Sidecar {
     async fn start() -> Self {
         let (sidecar, feed) = Self::start_without_following().await;
-        tokio::spawn(refresh::follow(Arc::clone(&sidecar.app.directory), feed));
+        tokio::spawn(directory_sync::follow(Arc::clone(&sidecar.app.directory), feed));
         sidecar
     }
 
@@ -67,8 +67,8 @@ impl Sidecar {
         let clock = Clock::fixed(Timestamp(1_795_000_000_000));
         let store = Store::in_memory(clock.clone()).await.unwrap();
         let directory = Arc::new(Directory::new());
-        let feed = refresh::load(&store, &directory).await.unwrap();
-        let policies = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+        let feed = directory_sync::load(&store, &directory).await.unwrap();
+        let policies = Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = Config::default_for(folder.path().to_owned());
         let app = Arc::new(App::new(config, clock, policies, directory, store).unwrap());
@@ -81,7 +81,7 @@ impl Sidecar {
                 let app = Arc::clone(&served);
                 async move { admin::route(&app, request).await }
             };
-            Server::new(Bounds::default()).serve(&listener, answer).await;
+            Server::new(ConnectionBounds::default()).serve(&listener, answer).await;
         });
         (Self { app, socket, _folder: folder }, feed)
     }
@@ -163,7 +163,7 @@ async fn an_answer_waits_until_decisions_see_the_change() {
     let body = json!({"slug": "acme", "name": "Acme"});
     let mut answer = Box::pin(sidecar.call("POST /accounts", &body));
     assert!(waits(&mut answer).await);
-    tokio::spawn(refresh::follow(Arc::clone(&sidecar.app.directory), feed));
+    tokio::spawn(directory_sync::follow(Arc::clone(&sidecar.app.directory), feed));
     answer.await.is(201);
 }
 
@@ -189,7 +189,7 @@ async fn nobody_is_given_a_role_while_the_policies_are_swapped() {
 async fn who_comes_too_late_hears_of_it_when_decisions_see_why() {
     let (sidecar, feed) = Sidecar::start_without_following().await;
     let app = Arc::clone(&sidecar.app);
-    let follow = |feed| tokio::spawn(refresh::follow(Arc::clone(&app.directory), feed));
+    let follow = |feed| tokio::spawn(directory_sync::follow(Arc::clone(&app.directory), feed));
     let following = follow(feed);
     sidecar.account("acme").await;
     sidecar.member("acme", "a1").await;

@@ -1,11 +1,11 @@
 //! API tokens end to end: what a program may do with one, and when it may do nothing.
 
-use kwic_team::store::{MemberEdit, Target};
+use kwic_team::store::{MemberEdit, MemberTarget};
 use serde_json::{Value, json};
 
-use crate::console::{Answer, Console, Person};
-use crate::people::{PASSWORD, call, document, problem};
-use crate::stage::role;
+use crate::api_fixture::{Answer, ApiFixture, Person};
+use crate::api_users::{PASSWORD, call, document, problem};
+use crate::fixture::role;
 use crate::support::Sidecar;
 
 const NONE: Value = Value::Null;
@@ -24,25 +24,25 @@ async fn made(person: &Person<'_>, as_role: &str) -> (Value, String) {
 }
 
 /// Calls as a program does: no cookie, no header of a browser.
-async fn by(console: &Console, secret: &str, line: &str, body: &Value) -> Answer {
+async fn by(console: &ApiFixture, secret: &str, line: &str, body: &Value) -> Answer {
     let media = if body.is_null() { "" } else { "content-type: application/json\r\n" };
     let headers = format!("authorization: Bearer {secret}\r\n{media}");
     let body = if body.is_null() { String::new() } else { body.to_string() };
     console.raw(line, &headers, &body).await
 }
 
-async fn is_dead(console: &Console, secret: &str) {
+async fn is_dead(console: &ApiFixture, secret: &str) {
     by(console, secret, "GET /members", &NONE).await.problem(401, "token_ended");
     by(console, secret, "GET /roles", &NONE).await.problem(401, "token_ended");
 }
 
-async fn lives(console: &Console, secret: &str) {
+async fn lives(console: &ApiFixture, secret: &str) {
     by(console, secret, "GET /roles", &NONE).await.is(200);
 }
 
 #[tokio::test]
 async fn a_token_does_what_its_role_may_and_nothing_of_a_person() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.person("bo", "operator").await;
     bo.call("POST /tokens", &wanted("operator")).await.problem(403, "not_allowed");
@@ -95,7 +95,7 @@ async fn a_token_does_what_its_role_may_and_nothing_of_a_person() {
 
 #[tokio::test]
 async fn the_secret_is_told_once_and_the_list_tells_the_last_use() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let (token, secret) = made(&ann, "operator").await;
     let listed = ann.get("/tokens").await.is(200);
@@ -111,7 +111,7 @@ async fn the_secret_is_told_once_and_the_list_tells_the_last_use() {
     assert!(used.is_string(), "{used}");
     let data = ann.get("/me/data").await.is(200);
     assert_eq!((&data["tokens"][0]["id"], &data["tokens"][0]["used"]), (&token["id"], &used));
-    kwic_team::flows::api_tokens::tend_once(&console.stage.app).await.unwrap();
+    kwic_team::services::api_tokens::expire_once(&console.stage.app).await.unwrap();
     let account = &console.stage.acme;
     let stored = console.stage.app.store.api_tokens(account, None, None, 9).await.unwrap();
     assert!(stored.items[0].used.is_some(), "only memory knows of it");
@@ -119,7 +119,7 @@ async fn the_secret_is_told_once_and_the_list_tells_the_last_use() {
 
 #[tokio::test]
 async fn making_one_asks_again_who_one_is() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let without = json!({"name": "t", "role": "operator", "expires_days": 30});
     ann.call("POST /tokens", &without).await.problem(403, "password_missing");
@@ -147,7 +147,7 @@ async fn making_one_asks_again_who_one_is() {
 
 #[tokio::test]
 async fn a_token_ends_when_it_is_revoked_and_when_its_time_is_over() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let (token, secret) = made(&ann, "operator").await;
     let (_, other) = made(&ann, "operator").await;
@@ -169,7 +169,7 @@ async fn a_token_ends_when_it_is_revoked_and_when_its_time_is_over() {
 
 #[tokio::test]
 async fn a_token_ends_with_its_makers_role_suspension_and_removal() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     for end in ["role", "suspend", "remove"] {
         let maker = console.person(&format!("maker{end}"), "administrator").await;
@@ -198,7 +198,7 @@ async fn a_token_ends_with_its_makers_role_suspension_and_removal() {
 
 #[tokio::test]
 async fn a_maker_who_may_not_give_the_role_is_judged_at_each_call() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.person("chief", "administrator").await;
     let ann = console.person("ann", "administrator").await;
     let (_, secret) = made(&ann, "operator").await;
@@ -212,9 +212,11 @@ async fn a_maker_who_may_not_give_the_role_is_judged_at_each_call() {
     };
     let stage = &console.stage;
     let by = kwic_team::store::Preconditions::actor(kwic_team::domain::Actor::Sidecar { uid: 7 });
-    let target = Target { account: &stage.acme, id: &id, expected: None };
+    let target = MemberTarget { account: &stage.acme, id: &id, expected: None };
     let done = stage.app.store.member_edit(&by, target, edit).await.unwrap();
-    kwic_team::flows::refresh::settled(&stage.app, done.revision).await.unwrap();
+    kwic_team::services::directory_sync::wait_until_settled(&stage.app, done.revision)
+        .await
+        .unwrap();
     let left = stage.app.store.api_tokens(&stage.acme, None, None, 9).await.unwrap();
     assert_eq!(left.items.len(), 1);
     is_dead(&console, &secret).await;
@@ -288,7 +290,7 @@ fn a_proxy_asks_about_a_program_and_hears_of_its_own_role() {
     let headers = format!("authorization: Bearer {secret}\r\n");
     assert_eq!(problem(&call(&sidecar, "GET /members", &headers, None), 401), "token_ended");
     let other = json!({"name": "t", "role": "operator", "expires_days": 7});
-    let cookie = crate::people::Person::of_import(&sidecar, "acme", "bo");
+    let cookie = crate::api_users::Person::of_import(&sidecar, "acme", "bo");
     assert_eq!(problem(&cookie.call("POST /tokens", Some(&other)), 403), "not_allowed");
     document(&cookie.call("GET /me", None), 200);
 }

@@ -13,11 +13,11 @@ use kwic_team::clock::Clock;
 use kwic_team::config::Config;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    Account, AccountSlug, Change, Digest, Email, Loaded, Member, MemberId, Name, PolicyFiles,
+    Account, AccountSlug, Change, Digest, Email, LoadedRecord, Member, MemberId, Name, PolicyFiles,
     Revision, RoleId, Status, Timestamp, Version, limits,
 };
 use kwic_team::engine::Snapshot;
-use kwic_team::http::{Bounds, Listen, Listener, Server, Small};
+use kwic_team::http::{ConnectionBounds, Listen, Listener, Server, SmallRequest};
 use kwic_team::policy_folder;
 use kwic_team::routes;
 use kwic_team::store::Store;
@@ -87,7 +87,7 @@ impl Sidecar {
         let store = Store::in_memory(clock.clone()).await.unwrap();
         let directory = Arc::new(Directory::new());
         let account = AccountSlug::parse("acme").unwrap();
-        directory.load_one(Loaded::Account(Account {
+        directory.load_one(LoadedRecord::Account(Account {
             slug: account,
             name: "Acme".to_owned(),
             created: Timestamp(0),
@@ -95,7 +95,7 @@ impl Sidecar {
             two_step_enforced: false,
             version: Version(1),
         }));
-        directory.load_one(Loaded::Member(member("oli", "operator")));
+        directory.load_one(LoadedRecord::Member(member("oli", "operator")));
         directory.loaded(Revision(7));
         let policies = Snapshot::load(&untested(), &[]).unwrap();
         let mut config = Config::default_for(folder.path().to_owned());
@@ -105,7 +105,7 @@ impl Sidecar {
         let mut app = App::new(config, clock, policies, directory, store).unwrap();
         change(&mut app);
         let app = Arc::new(app);
-        let server = Server::new(Bounds::default());
+        let server = Server::new(ConnectionBounds::default());
         let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap();
         let Listener::Tcp(socket) = &tcp else { panic!("a TCP listener") };
         let address = socket.local_addr().unwrap();
@@ -115,10 +115,12 @@ impl Sidecar {
             let (app, server) = (Arc::clone(&app), server.clone());
             tokio::spawn(async move {
                 let (own, asked) = (server.clone(), Arc::clone(&app));
-                let at_once = move |request: &Small<'_>| routes::decision_at_once(&asked, request);
-                let handler =
-                    move |request| routes::decision(Arc::clone(&app), own.clone(), request);
-                server.serve_at_once(&listener, at_once, handler).await;
+                let at_once =
+                    move |request: &SmallRequest<'_>| routes::decision_fast_path(&asked, request);
+                let handler = move |request| {
+                    routes::decision_full_path(Arc::clone(&app), own.clone(), request)
+                };
+                server.serve_with_fast_path(&listener, at_once, handler).await;
             });
         }
         Self { app, address, folder }
@@ -178,7 +180,7 @@ const DENY: &str = r#"{"decision":false}"#;
 
 /// The shipped policies without their tests, which cost each start a second.
 fn untested() -> PolicyFiles {
-    let files = policy_folder::shipped().into_files();
+    let files = policy_folder::embedded_policies().into_files();
     PolicyFiles::new(files.into_iter().filter(|(path, _)| !path.starts_with("tests/")).collect())
 }
 
@@ -513,7 +515,7 @@ async fn a_long_batch_lets_other_decisions_in_between() {
     for (items, values, is_long) in [(60, 0, false), (200, 0, true), (20, 900, true)] {
         let body = of(items, values);
         assert!(body.len() < 4_096);
-        let at_once = authzen::answer_batch_at_once(app, body.as_bytes());
+        let at_once = authzen::answer_batch_fast(app, body.as_bytes());
         assert_eq!(at_once.is_none(), is_long, "{items} items, {values} values");
     }
     let refused = sidecar.evaluations(of(200, 900)).await.refused(400);

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use crate::made_up::Ran;
-use crate::people::{PASSWORD, Person, call, document, problem, token_of};
+use crate::api_users::{PASSWORD, Person, call, document, problem, token_of};
+use crate::fake_sidecar::Ran;
 use crate::support::{Sidecar, binary, copy_folder};
 use crate::two_step::Phone;
 

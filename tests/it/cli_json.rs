@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::made_up::{MadeUp, command, ok, page, problem, run};
+use super::fake_sidecar::{FakeSidecar, command, ok, page, problem, run};
 use super::support::{copy_folder, shipped_policies};
 
 /// The shipped folder, to be changed.
@@ -40,7 +40,7 @@ fn what_goes_wrong_is_a_document_on_standard_error() {
     assert_eq!(fails(&["--json", "policy", "matrix", "/nowhere"], 3), "policies_refused");
     let unknown =
         json!({"status": 404, "code": "unknown_member", "detail": "there is no such member"});
-    let sidecar = MadeUp::answering([problem(404, &unknown)]);
+    let sidecar = FakeSidecar::answering([problem(404, &unknown)]);
     let error = document(&sidecar.run(&["member", "show", "m1", "--json"]).complains(1));
     assert_eq!(error, json!({"code": "unknown_member", "detail": "there is no such member"}));
     // Help is no answer.
@@ -119,14 +119,14 @@ fn a_value_that_a_flag_does_not_take_ends_with_64() {
         if line.starts_with("token") {
             script.insert(0, ok(&member));
         }
-        let sidecar = MadeUp::answering(script);
+        let sidecar = FakeSidecar::answering(script);
         sidecar.run(&line.split(' ').collect::<Vec<_>>()).complains(64);
     }
 }
 
 #[test]
 fn a_configuration_that_is_not_there_is_an_error_of_every_command() {
-    let sidecar = MadeUp::answering([page(&[], None)]);
+    let sidecar = FakeSidecar::answering([page(&[], None)]);
     for line in ["member list", "policy check", "doctor", "serve --check", "mail status"] {
         let words = line.split(' ').chain(["--config", "/nowhere/kwic.toml"]);
         let err = sidecar.run(&words.collect::<Vec<_>>()).complains(64);
@@ -187,6 +187,6 @@ fn nothing_that_a_policy_says_steers_a_terminal() {
         }
     }
     let hostile = json!({"status": 409, "code": "x", "detail": format!("no {clear}")});
-    let sidecar = MadeUp::answering([problem(409, &hostile)]);
+    let sidecar = FakeSidecar::answering([problem(409, &hostile)]);
     assert!(!steers(&sidecar.run(&["member", "show", "m1"]).complains(1)));
 }

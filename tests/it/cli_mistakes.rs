@@ -5,8 +5,8 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
-use crate::console::Console;
-use crate::made_up::{Ran, run};
+use crate::api_fixture::ApiFixture;
+use crate::fake_sidecar::{Ran, run};
 use crate::reload::without_tests;
 use crate::support::{Sidecar, Start, shipped_policies};
 
@@ -127,7 +127,7 @@ fn an_account_is_found_however_its_name_is_typed() {
 
 #[tokio::test]
 async fn whoever_signs_in_may_type_the_account_in_capitals() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     console.sign_in(" ACME ", "ann").await;
     let body = json!({"account": "Acme Inc", "email": "ann@example.org", "password": "x"});
@@ -422,9 +422,9 @@ fn policy_tools_point_at_the_line() {
 
 #[tokio::test]
 async fn the_current_password_is_no_new_one() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
-    let same = json!({"current": crate::stage::PASSWORD, "password": crate::stage::PASSWORD});
+    let same = json!({"current": crate::fixture::PASSWORD, "password": crate::fixture::PASSWORD});
     let me: Json = ann.get("/me").await.is(200);
     assert!(me["id"].is_string());
     let answer = ann.call("POST /me/password", &same).await;

@@ -11,7 +11,9 @@ use std::thread;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::made_up::{MadeUp, Ran, command, hear, member, ok, page, problem, run, unknown_member};
+use super::fake_sidecar::{
+    FakeSidecar, Ran, command, hear, member, ok, page, problem, run, unknown_member,
+};
 use super::support::{binary, copy_folder, shipped_policies};
 
 const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -237,7 +239,7 @@ fn the_manual_has_a_page_for_each_command() {
 #[test]
 fn global_flags_stand_before_and_after_the_command() {
     let item = json!({"slug": "acme", "name": "Acme", "created": "2026-01-02T03:04:05Z"});
-    let sidecar = MadeUp::answering((0..3).map(|_| page(std::slice::from_ref(&item), None)));
+    let sidecar = FakeSidecar::answering((0..3).map(|_| page(std::slice::from_ref(&item), None)));
     let data = sidecar.folder.path().to_str().unwrap().to_owned();
     let lines: [&[&str]; 3] = [
         &["--data", &data, "--json", "account", "list"],
@@ -279,7 +281,7 @@ fn a_list_is_plain_in_a_pipe_and_json_on_demand_page_by_page() {
         let (ann, bo) = (member("m1", "ann@example.org"), member("m2", "bo@example.org"));
         [page(&[ann], Some("a/b c")), page(&[bo], None)]
     };
-    let sidecar = MadeUp::answering(script());
+    let sidecar = FakeSidecar::answering(script());
     let list = ["member", "list", "--account", "acme", "--search", "ä &", "--sort", "-name"];
     let out = sidecar.run(&list).ends(0);
     assert_eq!(
@@ -289,7 +291,7 @@ fn a_list_is_plain_in_a_pipe_and_json_on_demand_page_by_page() {
     let first = "GET /api/v1/members?account=acme&search=%C3%A4%20%26&sort=-name&limit=1000";
     assert_eq!(sidecar.lines(), [first.to_owned(), format!("{first}&after=a%2Fb%20c")]);
 
-    let sidecar = MadeUp::answering(script());
+    let sidecar = FakeSidecar::answering(script());
     let out = sidecar.run(&["member", "list", "--json"]).ends(0);
     let items: Vec<Json> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(items, [member("m1", "ann@example.org"), member("m2", "bo@example.org")]);
@@ -298,19 +300,19 @@ fn a_list_is_plain_in_a_pipe_and_json_on_demand_page_by_page() {
 #[test]
 fn a_member_is_named_by_id_and_else_by_address() {
     // By id.
-    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org"))]);
+    let sidecar = FakeSidecar::answering([ok(&member("m1", "ann@example.org"))]);
     let out = sidecar.run(&["member", "show", "m1"]).ends(0);
     assert!(out.contains("email\tann@example.org\n") && out.contains("version\t7\n"), "{out}");
     assert_eq!(sidecar.lines(), ["GET /api/v1/members/m1"]);
 
     // An id that looks like an address is an id first.
-    let sidecar = MadeUp::answering([ok(&member("ann@example.org", "other@example.org"))]);
+    let sidecar = FakeSidecar::answering([ok(&member("ann@example.org", "other@example.org"))]);
     let out = sidecar.run(&["member", "show", "ann@example.org"]).ends(0);
     assert!(out.contains("email\tother@example.org\n"), "{out}");
 
     // By address.
     let found = page(&[member("m1", "ann@example.org")], None);
-    let sidecar = MadeUp::answering([unknown_member(), found]);
+    let sidecar = FakeSidecar::answering([unknown_member(), found]);
     sidecar.run(&["member", "show", "ann@example.org", "--account", "acme"]).ends(0);
     assert_eq!(
         sidecar.lines(),
@@ -321,10 +323,10 @@ fn a_member_is_named_by_id_and_else_by_address() {
     );
 
     // Nobody.
-    let sidecar = MadeUp::answering([unknown_member(), page(&[], None)]);
+    let sidecar = FakeSidecar::answering([unknown_member(), page(&[], None)]);
     let err = sidecar.run(&["member", "show", "no@example.org"]).complains(1);
     assert!(err.contains("there is no such member"), "{err}");
-    let sidecar = MadeUp::answering([unknown_member()]);
+    let sidecar = FakeSidecar::answering([unknown_member()]);
     sidecar.run(&["member", "show", "m9"]).complains(1);
     assert_eq!(
         sidecar.lines()[1..],
@@ -333,7 +335,7 @@ fn a_member_is_named_by_id_and_else_by_address() {
     );
 
     // A name that the API keeps for a call of its own.
-    let sidecar = MadeUp::answering([]);
+    let sidecar = FakeSidecar::answering([]);
     let err = sidecar.run(&["member", "remove", "export", "--yes"]).complains(1);
     assert!(err.contains("give the member's address"), "{err}");
     assert!(sidecar.lines().is_empty());
@@ -344,7 +346,7 @@ fn an_edit_rests_on_the_version_that_was_read() {
     let mut after = member("m1", "ann@example.org");
     after["role"] = json!("editor");
     after["revision"] = json!(12);
-    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
+    let sidecar = FakeSidecar::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
     let out = sidecar.run(&["member", "edit", "m1", "--role", "editor"]).ends(0);
     assert!(out.contains("role\teditor\n") && out.contains("revision\t12\n"), "{out}");
     let patch = &sidecar.heard()[1];
@@ -363,7 +365,7 @@ fn a_problem_is_its_detail_and_a_line_for_each_field() {
             {"field": "line 17", "message": "there is no role `x`"},
         ],
     });
-    let sidecar = MadeUp::answering([problem(400, &body)]);
+    let sidecar = FakeSidecar::answering([problem(400, &body)]);
     let file = sidecar.folder.path().join("members.csv");
     fs::write(&file, "first_name,last_name,email,role\n").unwrap();
     let err = sidecar.run(&["member", "import", file.to_str().unwrap()]).complains(1);
@@ -376,7 +378,7 @@ fn a_problem_is_its_detail_and_a_line_for_each_field() {
         "status": 500, "code": "internal", "request_id": "r2", "detail": "something broke",
         "fields": [{"field": "x", "message": "something broke"}],
     });
-    let sidecar = MadeUp::answering([problem(500, &body)]);
+    let sidecar = FakeSidecar::answering([problem(500, &body)]);
     let err = sidecar.run(&["account", "list"]).complains(1);
     assert_eq!(err, "something broke\n  request id: r2\n");
 }
@@ -384,7 +386,7 @@ fn a_problem_is_its_detail_and_a_line_for_each_field() {
 #[test]
 fn a_file_is_imported_as_its_name_or_its_flag_says() {
     let receipt = json!({"imported": 2, "digest": HEAD, "revision": 3});
-    let sidecar = MadeUp::answering((0..4).map(|_| ok(&receipt)));
+    let sidecar = FakeSidecar::answering((0..4).map(|_| ok(&receipt)));
     let place = |name: &str| sidecar.folder.path().join(name).to_str().unwrap().to_owned();
     let text = "x".repeat(200_000);
     for name in ["a.csv", "a.jsonl", "a.txt"] {
@@ -416,7 +418,7 @@ fn a_file_is_imported_as_its_name_or_its_flag_says() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_no_import() {
-    let sidecar = MadeUp::answering([]);
+    let sidecar = FakeSidecar::answering([]);
     let err = sidecar.run(&["member", "import", "/nowhere/members.csv"]).complains(1);
     assert!(err.starts_with("`/nowhere/members.csv` cannot be read"), "{err}");
     let folder = sidecar.folder.path().join("folder.csv");
@@ -431,7 +433,7 @@ fn an_export_that_is_refused_leaves_the_old_file_alone() {
     let text = "id,email\nm1,ann@example.org\n";
     let refused = problem(404, &json!({"code": "unknown_account", "detail": "no such account"}));
     let csv = || (200, "text/csv", text.to_owned());
-    let sidecar = MadeUp::answering([refused, csv(), csv()]);
+    let sidecar = FakeSidecar::answering([refused, csv(), csv()]);
     let file = sidecar.folder.path().join("members.csv");
     fs::write(&file, "yesterday").unwrap();
     let arguments = ["member", "export", "--output", file.to_str().unwrap()];
@@ -467,7 +469,7 @@ fn an_answer_that_breaks_off_is_a_failure() {
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         page(&[member("m1", "a@example.org")], None),
         (200, "text/csv", "x".repeat(10_000)),
     ]);
@@ -480,7 +482,7 @@ fn output_that_cannot_be_written_is_a_failure() {
 }
 
 /// Runs a command whose reader has left before it begins.
-fn unread(sidecar: &MadeUp, arguments: &[&str]) -> Ran {
+fn unread(sidecar: &FakeSidecar, arguments: &[&str]) -> Ran {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     sidecar.command(arguments).stdout(writer).output().unwrap().into()
@@ -490,7 +492,7 @@ fn unread(sidecar: &MadeUp, arguments: &[&str]) -> Ran {
 fn a_reader_who_leaves_ends_a_list_quietly_and_changes_no_verdict() {
     let chain =
         |fault: Option<&str>| json!({"account": null, "entries": 3, "head": HEAD, "fault": fault});
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         page(&[member("m1", "a@example.org")], Some("more")),
         ok(&json!({"decision": false})),
         ok(&json!({"decision": true})),
@@ -517,7 +519,7 @@ fn a_removal_needs_a_yes_where_nobody_can_be_asked() {
         "id": "m1", "sessions_ended": 2, "tokens_revoked": 1, "invites_cancelled": 0, "revision": 9,
     });
     let ann = || ok(&member("m1", "ann@example.org"));
-    let sidecar = MadeUp::answering([ann(), ann(), ok(&receipt)]);
+    let sidecar = FakeSidecar::answering([ann(), ann(), ok(&receipt)]);
     let err = sidecar.run(&["member", "remove", "m1"]).complains(64);
     assert!(err.contains("--yes"), "{err}");
     assert!(sidecar.lines().iter().all(|line| line.starts_with("GET ")));
@@ -531,7 +533,7 @@ fn suspend_and_restore_do_not_ask() {
     let mut after = member("m1", "ann@example.org");
     after["status"] = json!("suspended");
     after["revision"] = json!(9);
-    let sidecar = MadeUp::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
+    let sidecar = FakeSidecar::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
     let out = sidecar.run(&["member", "suspend", "m1", "--account", "acme"]).ends(0);
     assert_eq!(out, "m1 is suspended, at revision 9\n");
     assert_eq!(sidecar.lines()[1], "POST /api/v1/members/m1/suspend?account=acme");
@@ -546,7 +548,7 @@ fn roles_are_compared_in_the_order_they_are_named() {
             {"action": "docs:read", "resource": "doc", "cells": ["allowed", "allowed", "allowed"]},
         ],
     });
-    let sidecar = MadeUp::answering((0..4).map(|_| ok(&matrix)));
+    let sidecar = FakeSidecar::answering((0..4).map(|_| ok(&matrix)));
     assert_eq!(
         sidecar.run(&["role", "compare"]).ends(0),
         "action\ton\teditor\treader\twriter\tdepends on policy\ndocs:edit\tdoc\tyes\t-\tdepends\town, bob\ndocs:read\tdoc\tyes\tyes\tyes\t\n"
@@ -573,7 +575,7 @@ fn a_refused_reload_prints_the_faults_as_they_are_and_ends_with_3() {
         "digest": HEAD, "policies": 9, "changed": true, "gains": ["writer gains docs:edit"],
         "loses": [], "may_gain": ["may gain: x"], "may_lose": ["may lose: y"], "notes": ["a note"],
     });
-    let sidecar = MadeUp::answering([problem(422, &body), ok(&report)]);
+    let sidecar = FakeSidecar::answering([problem(422, &body), ok(&report)]);
     assert_eq!(sidecar.run(&["policy", "reload"]).complains(3), format!("{faults}\n"));
     assert_eq!(
         sidecar.run(&["policy", "reload"]).ends(0),
@@ -588,7 +590,7 @@ fn a_decision_ends_with_0_or_2_and_says_why_on_demand() {
     let why = json!({"decision": false, "context": {
         "reason": "role_lacks_action", "message": "the role may not", "policies": [], "roles": ["editor"],
     }});
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         ok(&json!({"decision": true})),
         ok(&why),
         ok(&json!({"decision": false})),
@@ -627,7 +629,7 @@ fn a_decision_ends_with_0_or_2_and_says_why_on_demand() {
 
 #[test]
 fn a_decision_takes_attributes_of_subject_action_and_resource() {
-    let sidecar = MadeUp::answering([ok(&json!({"decision": true}))]);
+    let sidecar = FakeSidecar::answering([ok(&json!({"decision": true}))]);
     let asked = ["decide", "--subject", "user:ann", "--action", "x", "--resource", "doc:1"];
     let said = [
         "--subject-properties",
@@ -677,7 +679,7 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
         "detail": [{"field": "role", "before": "reader", "after": "writer"}],
     });
     let chain = |account: Option<&str>, fault: Option<&str>| json!({"account": account, "entries": 4, "head": HEAD, "fault": fault});
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         page(std::slice::from_ref(&entry), None),
         page(&[chain(Some("acme"), None), chain(None, None)], None),
         page(&[chain(Some("acme"), None)], None),
@@ -718,7 +720,7 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
 #[test]
 fn no_value_from_the_sidecar_moves_the_cursor() {
     let item = json!({"slug": "acme", "name": "A\u{1b}[2J\tB\n", "created": "now"});
-    let sidecar = MadeUp::answering([page(&[item], None)]);
+    let sidecar = FakeSidecar::answering([page(&[item], None)]);
     assert_eq!(sidecar.run(&["account", "list"]).ends(0), "acme\tA\\u{1b}[2J\\tB\\n\tnow\n");
 }
 
@@ -918,7 +920,7 @@ fn a_configuration_at_fault_refuses_the_start_with_every_fault() {
 
 #[test]
 fn a_socket_that_may_not_be_opened_says_so() {
-    let sidecar = MadeUp::answering([]);
+    let sidecar = FakeSidecar::answering([]);
     let socket = sidecar.folder.path().join("admin.sock");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).unwrap();
     let ran = sidecar.run(&["account", "list"]);

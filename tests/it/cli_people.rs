@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::made_up::{MadeUp, Ran, Scripted, member, ok, page, problem, unknown_member};
+use super::fake_sidecar::{FakeSidecar, Ran, Scripted, member, ok, page, problem, unknown_member};
 use super::support::binary;
 
 const ANN: &str = "ann@example.org";
@@ -81,7 +81,7 @@ fn an_invite_is_sent_and_its_link_printed_only_where_there_is_one() {
             ("warning", json!("the last mail came back")),
         ],
     );
-    let sidecar = MadeUp::answering([ok(&plain), ok(&linked), ok(&again), ok(&linked)]);
+    let sidecar = FakeSidecar::answering([ok(&plain), ok(&linked), ok(&again), ok(&linked)]);
     let first = format!("Ann Lee ({ANN}) is invited as writer until {EXPIRES}, at revision 12\n");
     assert_eq!(sidecar.run(&SEND).ends(0), format!("{first}mail: queued\n"));
     let more = ["--account", "acme", "--idempotency-key", "monday-1"];
@@ -106,7 +106,7 @@ fn an_invite_is_sent_and_its_link_printed_only_where_there_is_one() {
 
 #[test]
 fn a_key_that_cannot_be_sent_is_not_understood() {
-    let sidecar = MadeUp::answering([]);
+    let sidecar = FakeSidecar::answering([]);
     for key in ["", "two words", "k\u{e9}y", "a\nb"] {
         let line = [&SEND[..], &["--idempotency-key", key]].concat();
         let err = sidecar.run(&line).complains(64);
@@ -126,7 +126,7 @@ fn an_invite_that_is_refused_names_each_field() {
     });
     let mut all = body.clone();
     all["detail"] = "`ann` is no address; there is no role `x`".into();
-    let sidecar = MadeUp::answering([problem(422, &body), problem(422, &all)]);
+    let sidecar = FakeSidecar::answering([problem(422, &body), problem(422, &all)]);
     assert_eq!(
         sidecar.run(&SEND).complains(1),
         "the invite is not in order\n  email: `ann` is no address\n  role: there is no role `x`\n"
@@ -136,7 +136,7 @@ fn an_invite_that_is_refused_names_each_field() {
 }
 
 /// Writes a file beside the socket; its place.
-fn file(sidecar: &MadeUp, name: &str, text: &str) -> String {
+fn file(sidecar: &FakeSidecar, name: &str, text: &str) -> String {
     let place = sidecar.folder.path().join(name);
     fs::write(&place, text).unwrap();
     place.to_str().unwrap().to_owned()
@@ -160,7 +160,7 @@ fn verdicts() -> Json {
 
 #[test]
 fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
-    let sidecar = MadeUp::answering([roles(), ok(&verdicts()), roles(), ok(&verdicts())]);
+    let sidecar = FakeSidecar::answering([roles(), ok(&verdicts()), roles(), ok(&verdicts())]);
     let team = file(&sidecar, "team.csv", TEAM);
     let ran = sidecar.run(&["invite", "send", "--account", "acme", "--file", &team]);
     assert_eq!(ran.err, "line 4 was refused: fix it, and send only that line again\n");
@@ -199,7 +199,7 @@ fn a_file_that_is_invited_whole_ends_with_0() {
         let one = json!({"status": 201, "invite": invite('1', ANN, "pending")});
         ok(&json!({"items": vec![one; count]}))
     };
-    let sidecar = MadeUp::answering([roles(), all(1), roles(), all(1), roles(), all(100)]);
+    let sidecar = FakeSidecar::answering([roles(), all(1), roles(), all(1), roles(), all(100)]);
     let line = |n: usize| {
         format!(
             "{{\"first_name\":\"A\",\"last_name\":\"B\",\"email\":\"a{n}@example.org\",\"role\":\"writer\"}}\n"
@@ -217,7 +217,7 @@ fn a_file_that_is_invited_whole_ends_with_0() {
 
 #[test]
 fn a_file_at_fault_invites_nobody_and_names_every_line() {
-    let sidecar = MadeUp::answering((0..8).map(|_| roles()));
+    let sidecar = FakeSidecar::answering((0..8).map(|_| roles()));
     let check = |name: &str, text: &str, expected: &[&str]| {
         let team = file(&sidecar, name, text);
         let err = sidecar.run(&["invite", "send", "--file", &team]).complains(1);
@@ -248,7 +248,7 @@ fn a_file_at_fault_invites_nobody_and_names_every_line() {
 
 #[test]
 fn an_answer_without_a_verdict_for_each_line_is_a_failure() {
-    let sidecar = MadeUp::answering([roles(), ok(&json!({"items": []}))]);
+    let sidecar = FakeSidecar::answering([roles(), ok(&json!({"items": []}))]);
     let team = file(&sidecar, "team.csv", TEAM);
     let err = sidecar.run(&["invite", "send", "--file", &team]).complains(1);
     assert!(err.contains("`kwic-team invite list` shows who is invited"), "{err}");
@@ -271,7 +271,7 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
         .iter()
         .map(|(delivery, _)| with(invite('1', ANN, "pending"), &[("delivery", delivery.clone())]))
         .collect();
-    let sidecar = MadeUp::answering([page(&items, None), page(&items[..1], None)]);
+    let sidecar = FakeSidecar::answering([page(&items, None), page(&items[..1], None)]);
     let line = [
         "invite",
         "list",
@@ -302,7 +302,7 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
 fn an_invite_is_named_by_id_or_by_address() {
     let sent = || ok(&changed(invite('2', ANN, "pending")));
     // By id, with one call to read it.
-    let sidecar = MadeUp::answering([ok(&invite('2', ANN, "pending")), sent()]);
+    let sidecar = FakeSidecar::answering([ok(&invite('2', ANN, "pending")), sent()]);
     sidecar.run(&["invite", "resend", &id('2'), "--account", "acme"]).ends(0);
     assert_eq!(
         sidecar.lines(),
@@ -313,7 +313,7 @@ fn an_invite_is_named_by_id_or_by_address() {
     );
     // By address: only invites for exactly this one, however it is written; an open one before any
     // that is over, on whichever page.
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         page(
             &[invite('9', "joann@example.org", "pending"), invite('8', ANN, "revoked")],
             Some("n"),
@@ -333,7 +333,7 @@ fn an_invite_is_named_by_id_or_by_address() {
     // None is open: the newest that has expired.
     let expired =
         [invite('5', ANN, "revoked"), invite('4', ANN, "expired"), invite('3', ANN, "expired")];
-    let sidecar = MadeUp::answering([page(&expired, None), sent()]);
+    let sidecar = FakeSidecar::answering([page(&expired, None), sent()]);
     sidecar.run(&["invite", "resend", ANN]).ends(0);
     assert_eq!(sidecar.lines()[1], format!("POST /api/v1/invites/{}/resend", id('4')));
 }
@@ -341,7 +341,7 @@ fn an_invite_is_named_by_id_or_by_address() {
 #[test]
 fn an_invite_that_is_not_found_says_why() {
     let check = |items: &[Json], name: &str, expected: &str| {
-        let sidecar = MadeUp::answering([page(items, None)]);
+        let sidecar = FakeSidecar::answering([page(items, None)]);
         assert_eq!(sidecar.run(&["invite", "link", name]).complains(1), format!("{expected}\n"));
         assert!(sidecar.lines().iter().all(|line| line.starts_with("GET ")));
     };
@@ -378,7 +378,7 @@ fn a_link_is_printed_on_its_own_line_and_never_made_up() {
     let plain = || invite('1', ANN, "pending");
     let linked = with(changed(plain()), &[("link", json!(LINK))]);
     let sidecar =
-        MadeUp::answering([ok(&plain()), ok(&linked), ok(&plain()), ok(&changed(plain()))]);
+        FakeSidecar::answering([ok(&plain()), ok(&linked), ok(&plain()), ok(&changed(plain()))]);
     assert_eq!(
         sidecar.run(&["invite", "link", &id('1')]).ends(0),
         format!("the link of Ann Lee ({ANN}) works until {EXPIRES}\n{LINK}\n")
@@ -388,7 +388,7 @@ fn a_link_is_printed_on_its_own_line_and_never_made_up() {
     assert_eq!(sidecar.lines()[1], format!("POST /api/v1/invites/{}/link", id('1')));
 
     let resent = changed(plain());
-    let sidecar = MadeUp::answering([ok(&plain()), ok(&resent), ok(&plain()), ok(&linked)]);
+    let sidecar = FakeSidecar::answering([ok(&plain()), ok(&resent), ok(&plain()), ok(&linked)]);
     let out = sidecar.run(&["invite", "resend", &id('1')]).ends(0);
     assert!(!out.contains("http") && out.ends_with("mail: queued\n"), "{out}");
     let out = sidecar.run(&["invite", "resend", &id('1')]).ends(0);
@@ -398,7 +398,7 @@ fn a_link_is_printed_on_its_own_line_and_never_made_up() {
 #[test]
 fn an_edit_of_an_invite_rests_on_the_version_that_was_read() {
     let after = changed(invite('1', "anna@example.org", "pending"));
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         page(&[invite('1', ANN, "pending")], None),
         ok(&after),
         ok(&invite('1', ANN, "pending")),
@@ -421,7 +421,8 @@ fn an_edit_of_an_invite_rests_on_the_version_that_was_read() {
 #[test]
 fn taking_an_invite_back_needs_a_yes_where_nobody_can_be_asked() {
     let plain = || ok(&invite('1', ANN, "pending"));
-    let sidecar = MadeUp::answering([plain(), plain(), ok(&changed(invite('1', ANN, "revoked")))]);
+    let sidecar =
+        FakeSidecar::answering([plain(), plain(), ok(&changed(invite('1', ANN, "revoked")))]);
     let err = sidecar.run(&["invite", "revoke", &id('1')]).complains(64);
     assert!(err.contains("--yes"), "{err}");
     assert!(sidecar.lines().iter().all(|line| line.starts_with("GET ")));
@@ -431,7 +432,7 @@ fn taking_an_invite_back_needs_a_yes_where_nobody_can_be_asked() {
 }
 
 /// Runs a command on a terminal of its own, with what a person types.
-fn on_a_terminal(sidecar: &MadeUp, arguments: &[&str], typed: &str) -> String {
+fn on_a_terminal(sidecar: &FakeSidecar, arguments: &[&str], typed: &str) -> String {
     let data = sidecar.folder.path().to_str().unwrap();
     let words = [&[binary(), "--data", data], arguments].concat();
     let mut script = Command::new("script")
@@ -455,7 +456,7 @@ fn on_a_terminal_a_person_is_asked_by_name_and_no_changes_nothing() {
         return;
     }
     let odd = || with(invite('1', ANN, "pending"), &[("first_name", json!("A\u{1b}[2Jn"))]);
-    let sidecar = MadeUp::answering([
+    let sidecar = FakeSidecar::answering([
         ok(&odd()),
         ok(&odd()),
         ok(&changed(odd())),
@@ -486,7 +487,7 @@ fn no_name_moves_the_cursor_or_breaks_a_line() {
     let person = || odd(member("m1", ANN));
     let ended = json!({"id": "m1", "sessions_ended": 0, "revision": 1});
     let reset = json!({"id": "m1", "expires": EXPIRES, "link": LINK, "revision": 1});
-    let sidecar = MadeUp::answering(
+    let sidecar = FakeSidecar::answering(
         [pending(), pending(), pending(), pending(), pending(), person(), ended, person(), reset]
             .iter()
             .map(ok),
@@ -508,7 +509,7 @@ fn no_name_moves_the_cursor_or_breaks_a_line() {
 fn the_sessions_of_a_member_are_ended() {
     let ended = json!({"id": "m1", "sessions_ended": 3, "revision": 9});
     let ann = || ok(&member("m1", ANN));
-    let sidecar = MadeUp::answering([ann(), ok(&ended), ann(), ok(&ended)]);
+    let sidecar = FakeSidecar::answering([ann(), ok(&ended), ann(), ok(&ended)]);
     assert_eq!(
         sidecar.run(&["member", "end-sessions", "m1", "--account", "acme"]).ends(0),
         format!("Ann Lee ({ANN}) is signed out everywhere, at revision 9: 3 sessions ended\n")
@@ -524,7 +525,8 @@ fn a_password_is_reset_by_the_link_that_is_printed_or_by_mail() {
         "id": "m1", "expires": EXPIRES, "delivery": delivery("queued", "", None), "revision": 9,
     });
     let ann = || ok(&member("m1", ANN));
-    let sidecar = MadeUp::answering([ann(), ok(&linked), ann(), ok(&mailed), ann(), ok(&mailed)]);
+    let sidecar =
+        FakeSidecar::answering([ann(), ok(&linked), ann(), ok(&mailed), ann(), ok(&mailed)]);
     let line = ["member", "reset-password", "m1"];
     assert_eq!(
         sidecar.run(&line).ends(0),
@@ -552,7 +554,7 @@ fn an_account_is_made_with_an_invite_for_its_first_administrator() {
         made.clone(),
         &[("invite", with(invite('1', ANN, "pending"), &[("link", json!(LINK))]))],
     );
-    let sidecar = MadeUp::answering([ok(&made), ok(&invited), ok(&invited)]);
+    let sidecar = FakeSidecar::answering([ok(&made), ok(&invited), ok(&invited)]);
     let create = ["account", "create", "--slug", "acme", "--name", "Acme"];
     let first = "account acme was created, at revision 3\n";
     assert_eq!(sidecar.run(&create).ends(0), first);
@@ -587,7 +589,7 @@ fn an_account_is_changed_as_it_was_read() {
         before.clone(),
         &[("invite_lifetime_hours", json!(48)), ("two_step_enforced", json!(true))],
     ));
-    let sidecar = MadeUp::answering([ok(&before), ok(&after), ok(&before), ok(&after)]);
+    let sidecar = FakeSidecar::answering([ok(&before), ok(&after), ok(&before), ok(&after)]);
     let line = [
         "account",
         "edit",
@@ -628,7 +630,8 @@ fn a_role_is_suggested_with_what_it_allows_beyond() {
     let none = json!({
         "role": null, "extra": [], "others": [], "reason": "no role allows both `a:b` and `c:d`",
     });
-    let sidecar = MadeUp::answering([ok(&found), ok(&exact), ok(&none), ok(&found), ok(&none)]);
+    let sidecar =
+        FakeSidecar::answering([ok(&found), ok(&exact), ok(&none), ok(&found), ok(&none)]);
     let ask = |more: &[&str]| {
         sidecar.run(&[&["role", "suggest", "docs:read", "docs:edit"], more].concat())
     };
@@ -658,7 +661,7 @@ fn the_mail_tells_whether_it_is_stopped_and_why() {
     let cause = json!({"cause": "the mail server refused the password", "since": EXPIRES});
     let stopped = mail(&cause, &json!("mail is stopped: mend it"));
     let going = mail(&Json::Null, &Json::Null);
-    let sidecar = MadeUp::answering([ok(&stopped), ok(&going), ok(&stopped)]);
+    let sidecar = FakeSidecar::answering([ok(&stopped), ok(&going), ok(&stopped)]);
     let counts = "queued\t4\ndeferred\t1\nhanded_over\t9\nbounced\t2\nfailed\t0\n";
     assert_eq!(
         sidecar.run(&["mail", "status"]).ends(0),
@@ -684,7 +687,7 @@ fn a_mail_test_tells_each_step_and_ends_with_1_at_the_one_that_fails() {
         "ok": false, "steps": [step("connect", true, ""), step("auth", false, "535 no\u{1b}")],
     });
     let odd = json!({"ok": false, "steps": []});
-    let sidecar = MadeUp::answering([ok(&good), ok(&bad), ok(&bad), ok(&odd)]);
+    let sidecar = FakeSidecar::answering([ok(&good), ok(&bad), ok(&bad), ok(&odd)]);
     let line = ["mail", "test", ANN];
     assert_eq!(sidecar.run(&line).ends(0), "connect\tok\tin 3 ms\ndata\tok\t\n");
     let ran = sidecar.run(&line);
@@ -704,7 +707,7 @@ fn an_administrator_who_is_locked_out_gets_a_link() {
         "status": 409, "code": "not_an_administrator",
         "detail": "`bo@example.org` is no administrator: `kwic-team member reset-password` resets other passwords",
     });
-    let sidecar = MadeUp::answering([ok(&reset), ok(&reset), problem(409, &refused)]);
+    let sidecar = FakeSidecar::answering([ok(&reset), ok(&reset), problem(409, &refused)]);
     assert_eq!(
         sidecar.run(&["recover", "--account", "acme", ANN]).ends(0),
         format!(
@@ -728,13 +731,13 @@ fn somebody_who_is_only_invited_is_said_to_be() {
         &["remove", "bo@example.org", "--yes"],
     ] {
         let script = [unknown_member(), page(&[], None), page(std::slice::from_ref(&invite), None)];
-        let sidecar = MadeUp::answering(script);
+        let sidecar = FakeSidecar::answering(script);
         let err = sidecar.run(&[&["member"], verb].concat()).complains(1);
         assert!(err.starts_with("`bo@example.org` is invited and has not joined yet: "), "{err}");
     }
     // Another address that the search finds too is nobody's here.
     let other = json!({"id": "i2", "email": "bo@example.org.au", "state": "pending"});
-    let sidecar = MadeUp::answering([unknown_member(), page(&[], None), page(&[other], None)]);
+    let sidecar = FakeSidecar::answering([unknown_member(), page(&[], None), page(&[other], None)]);
     let err = sidecar.run(&["member", "show", "bo@example.org"]).complains(1);
     assert!(err.starts_with("there is no such member"), "{err}");
 }
@@ -745,7 +748,7 @@ fn a_token_is_revoked_by_its_name_where_only_one_has_it() {
     let tokens =
         [token("t1", "nightly"), token("t2", "daily"), token("t3", "daily"), token("t4", "t2")];
     let revoke = |named: &str| {
-        let sidecar = MadeUp::answering([page(&tokens, None), ok(&token("t", named))]);
+        let sidecar = FakeSidecar::answering([page(&tokens, None), ok(&token("t", named))]);
         let ran = sidecar.run(&["token", "revoke", named, "--yes"]);
         (ran, sidecar.lines().get(1).cloned().unwrap_or_default())
     };

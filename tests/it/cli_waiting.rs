@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::made_up::{MadeUp, Ran, command, hear, page};
+use super::fake_sidecar::{FakeSidecar, Ran, command, hear, page};
 use super::support::{Sidecar, shipped_policies};
 
 /// A socket whose other end does this with each connection.
@@ -282,7 +282,7 @@ fn a_pipe_that_is_not_written_to_its_end_keeps_no_command_waiting() {
             thread::sleep(Duration::from_millis(50));
         }
     });
-    let roles = MadeUp::answering(vec![page(&[], None); 2]);
+    let roles = FakeSidecar::answering(vec![page(&[], None); 2]);
     let socket = roles.folder.path().display().to_string();
     for pipe in [&silent, &dripping] {
         let lines = [

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kwic_team::domain::{Member, Name, Version, limits};
-use kwic_team::flows::caller::Caller;
-use kwic_team::flows::invites::{self, ChosenInvite, Invitation};
-use kwic_team::flows::{accounts, members, set_up};
-use kwic_team::mail::Content;
+use kwic_team::mail::MailContent;
+use kwic_team::services::caller::Caller;
+use kwic_team::services::invites::{self, ChosenInvite, Invitation};
+use kwic_team::services::{accounts, members, set_up};
 use kwic_team::store::AccountEdit;
 use serde_json::{Value, json};
 
-use crate::console::{Answer, Console};
-use crate::stage::{HOUR, NOW, PASSWORD, Stage, email, link_in, role};
+use crate::api_fixture::{Answer, ApiFixture};
+use crate::fixture::{Fixture, HOUR, NOW, PASSWORD, email, link_in, role};
 use crate::two_step::{Phone, guarded};
 
 const SESSION: &str = "__Host-kwic_session";
@@ -23,7 +23,7 @@ const MARKUP: &str = "\"><script>alert('Bo')</script>";
 
 /// A browser that runs no script.
 struct Browser<'c> {
-    console: &'c Console,
+    console: &'c ApiFixture,
     cookies: RefCell<BTreeMap<String, String>>,
     /// What must stand in no address.
     secrets: RefCell<Vec<String>>,
@@ -47,7 +47,7 @@ fn addresses(answer: &Answer) -> Vec<&str> {
 }
 
 impl<'c> Browser<'c> {
-    fn new(console: &'c Console) -> Self {
+    fn new(console: &'c ApiFixture) -> Self {
         Self { console, cookies: RefCell::default(), secrets: RefCell::default() }
     }
 
@@ -169,18 +169,18 @@ impl Answer {
 }
 
 /// The code of the only mail that is due.
-async fn code(stage: &Stage) -> String {
-    Stage::link_of(&stage.mails().await).code.expose().to_owned()
+async fn code(stage: &Fixture) -> String {
+    Fixture::link_of(&stage.mails().await).code.expose().to_owned()
 }
 
-async fn invited(stage: &Stage, by: Caller, who: &str) -> (String, ChosenInvite) {
+async fn invited(stage: &Fixture, by: Caller, who: &str) -> (String, ChosenInvite) {
     let sent = stage.invite(by, who, "operator").await.unwrap().value;
     (code(stage).await, ChosenInvite { id: sent.view.invite.id, expected: None })
 }
 
 #[tokio::test]
 async fn somebody_joins_by_pasting_the_code_or_the_whole_link() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     for (who, before) in [("bo", ""), ("cy", " https://team.example/console/join#")] {
         let (code, _) = invited(&console.stage, console.stage.operator(), who).await;
         let browser = Browser::new(&console);
@@ -216,7 +216,7 @@ async fn somebody_joins_by_pasting_the_code_or_the_whole_link() {
 
 #[tokio::test]
 async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     stage.member("root", "administrator").await;
     let root = stage.sign_in("root").await;
@@ -260,12 +260,12 @@ async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
     assert_eq!(answers[0], answers[1]);
     assert!(answers[0].contains("has been asked for one"), "{}", answers[0]);
     let mails = stage.mails().await;
-    assert!(matches!(&mails[..], [(to, Content::InviteWanted { .. })] if *to == email("root")));
+    assert!(matches!(&mails[..], [(to, MailContent::InviteWanted { .. })] if *to == email("root")));
 }
 
 #[tokio::test]
 async fn who_is_signed_in_as_somebody_else_decides_before_joining() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let browser = Browser::new(&console);
     browser.sign_in("ann").await;
@@ -295,7 +295,7 @@ async fn who_is_signed_in_as_somebody_else_decides_before_joining() {
 
 #[tokio::test]
 async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
     accounts::edit(&stage.app, stage.operator(), Some(Version::FIRST), edit).await.unwrap();
@@ -320,10 +320,11 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
 
 #[tokio::test]
 async fn the_first_account_is_set_up_on_a_page_once() {
-    let console = Console::empty().await;
+    let console = ApiFixture::empty().await;
     let browser = Browser::new(&console);
     browser.get("/setup").await.page(200).says("is already set up");
-    let token = set_up::offer(&console.stage.app).await.unwrap().unwrap().expose().to_owned();
+    let token =
+        set_up::offer_setup_link(&console.stage.app).await.unwrap().unwrap().expose().to_owned();
     browser.keeps_secret(&token);
     browser.get("/setup").await.page(200).says("data-fragment").says("name=\"slug\"");
     let fields = |token: &str, slug: &str| {
@@ -358,7 +359,7 @@ async fn the_first_account_is_set_up_on_a_page_once() {
 
 #[tokio::test]
 async fn a_forgotten_password_is_replaced_by_a_link() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let browser = Browser::new(&console);
     let mut answers = Vec::new();
@@ -391,11 +392,11 @@ async fn a_forgotten_password_is_replaced_by_a_link() {
 }
 
 /// The link is created after the response; waits for it.
-async fn reset_code(stage: &Stage) -> String {
+async fn reset_code(stage: &Fixture) -> String {
     for _ in 0..1_000 {
         let mails = stage.mails().await;
         if !mails.is_empty() {
-            return Stage::link_of(&mails).code.expose().to_owned();
+            return Fixture::link_of(&mails).code.expose().to_owned();
         }
         tokio::task::yield_now().await;
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -405,7 +406,7 @@ async fn reset_code(stage: &Stage) -> String {
 
 #[tokio::test]
 async fn markup_in_names_is_text_on_every_page() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     let named = |text: &str| Name::parse("first_name", text).unwrap();
     let invitation = Invitation {
@@ -440,13 +441,13 @@ async fn markup_in_names_is_text_on_every_page() {
 
 #[tokio::test]
 async fn after_a_session_has_ended_a_page_shows_nothing_but_that() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.stage.member("ann", "operator").await;
     console.stage.member("root", "administrator").await;
     let browser = Browser::new(&console);
     browser.get("/me").await.leads_to("/sign-in?next=%2Fme");
     browser.sign_in("ann").await;
-    let chosen = members::Chosen { id: ann.id, expected: None };
+    let chosen = members::ChosenMember { id: ann.id, expected: None };
     members::remove(&console.stage.app, console.stage.operator(), chosen).await.unwrap();
     for (path, fields) in [("/me", None), ("/me/names", Some([("first_name", "Anna")]))] {
         let before = browser.cookies.borrow().clone();
@@ -463,7 +464,7 @@ async fn after_a_session_has_ended_a_page_shows_nothing_but_that() {
 
 #[tokio::test]
 async fn sign_in_leads_on_to_pages_of_our_own_only() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let places = [
         ("/me", "/me"),
@@ -493,7 +494,7 @@ async fn sign_in_leads_on_to_pages_of_our_own_only() {
 
 #[tokio::test]
 async fn a_member_changes_name_and_password_and_ends_other_devices() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let (browser, other) = (Browser::new(&console), Browser::new(&console));
     browser.sign_in("ann").await;
@@ -536,7 +537,7 @@ async fn a_member_changes_name_and_password_and_ends_other_devices() {
 
 #[tokio::test]
 async fn devices_are_signed_out_one_by_one_or_all_others() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let (browser, other, third) =
         (Browser::new(&console), Browser::new(&console), Browser::new(&console));
@@ -564,7 +565,7 @@ async fn devices_are_signed_out_one_by_one_or_all_others() {
 
 #[tokio::test]
 async fn signing_out_leaves_what_is_the_products() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.console.public_url = Some("https://app.example/console".to_owned());
     })
     .await;
@@ -622,7 +623,7 @@ async fn signing_out_leaves_what_is_the_products() {
 
 #[tokio::test]
 async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     let browser = Browser::new(&console);
     let far = format!("/team?search={}", "x".repeat(limits::PLACE_BYTES_MAX));
@@ -667,7 +668,7 @@ async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
 
 #[tokio::test]
 async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     stage.member("ann", "operator").await;
     let browser = Browser::new(&console);
@@ -715,7 +716,7 @@ async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
 
 #[tokio::test]
 async fn an_address_changes_once_both_links_were_opened() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "operator").await;
     let browser = Browser::new(&console);
     browser.sign_in("ann").await;
@@ -742,7 +743,7 @@ async fn an_address_changes_once_both_links_were_opened() {
 
 #[tokio::test]
 async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("root", "administrator").await;
     let browser = Browser::new(&console);
     browser.sign_in("root").await;
@@ -788,7 +789,7 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
 
 #[tokio::test]
 async fn who_may_not_edit_the_team_gets_no_tokens_and_learns_whom_to_ask() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("root", "administrator").await;
     console.stage.member("bo", "operator").await;
     let browser = Browser::new(&console);
@@ -810,7 +811,7 @@ async fn who_may_not_edit_the_team_gets_no_tokens_and_learns_whom_to_ask() {
 
 #[tokio::test]
 async fn whoever_leaves_is_out_at_once_and_the_last_administrator_stays() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("root", "administrator").await;
     console.stage.member("bo", "operator").await;
     for (who, status) in [("root", 409), ("bo", 200)] {
@@ -834,7 +835,7 @@ fn about(member: &Member) -> String {
 
 #[tokio::test]
 async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     stage.member("ann", "administrator").await;
     let (of_bo, of_cy) =
@@ -880,7 +881,7 @@ async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
 
 #[tokio::test]
 async fn a_role_for_several_must_be_chosen_and_forms_lead_back_to_our_own_pages_only() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let browser = Browser::new(&console);
@@ -910,7 +911,7 @@ async fn a_role_for_several_must_be_chosen_and_forms_lead_back_to_our_own_pages_
 
 #[tokio::test]
 async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
-    let console = Console::without_mail().await;
+    let console = ApiFixture::without_mail().await;
     console.stage.member("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let browser = Browser::new(&console);
@@ -942,7 +943,7 @@ async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
 
 #[tokio::test]
 async fn where_no_mail_is_sent_no_page_promises_any() {
-    let console = Console::without_mail().await;
+    let console = ApiFixture::without_mail().await;
     let stage = &console.stage;
     let ann = guarded(stage, "ann", "administrator").await;
     let bo = stage.member("bo", "operator").await;
@@ -1006,7 +1007,7 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
         Di,Lee,ann@example.org,operator\n\
         Ed,Lee,ed@example.org,boss\n\
         Fay,Lee,fay@example.org";
-    for console in [Console::new().await, Console::without_mail().await] {
+    for console in [ApiFixture::new().await, ApiFixture::without_mail().await] {
         let stage = &console.stage;
         stage.member("ann", "administrator").await;
         stage.later(61_000);
@@ -1043,7 +1044,7 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
 
 #[tokio::test]
 async fn what_was_typed_to_confirm_is_kept_and_a_reset_asks_for_the_own_factor_first() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let stage = &console.stage;
     stage.member("ann", "administrator").await;
     let bo = stage.member("bo", "administrator").await;

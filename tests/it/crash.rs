@@ -15,45 +15,45 @@ use kwic_team::directory::Directory;
 use kwic_team::domain::{
     Account, AuditDetail, Kind, Member, Name, Revision, Session, Status, Timestamp,
 };
-use kwic_team::flows::refresh;
-use kwic_team::store::feed::Loaded;
+use kwic_team::services::directory_sync;
+use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::{AuditFilter, MemberFilter, Store, StoredPolicies};
 
 use self::transitions::{TRANSITIONS, Transition};
-use crate::disk::{Disk, Survives};
-use crate::store_suite::stage::{ACTOR, NOW, Stage, id, member, slug};
-use crate::store_suite::story::of_layout_1;
+use crate::failing_storage::{FailingStorage, Survives};
+use crate::store_suite::file_contents::of_layout_1;
+use crate::store_suite::fixture::{ACTOR, NOW, StoreFixture, id, member, slug};
 
 /// More than one table or tree is written by each transition; no one of them takes more syncs.
 const SYNCS_MAX: usize = 20;
 
-async fn open_at(disk: &Disk, now: Timestamp) -> Stage {
+async fn open_at(disk: &FailingStorage, now: Timestamp) -> StoreFixture {
     let (disk, clock) = (disk.clone(), Clock::fixed(now));
     let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
-    Stage::on(store, clock)
+    StoreFixture::on(store, clock)
 }
 
-async fn open(disk: &Disk) -> Store {
+async fn open(disk: &FailingStorage) -> Store {
     open_at(disk, NOW).await.store
 }
 
 /// A disk with people of every kind on it.
-async fn furnished() -> Disk {
-    let disk = Disk::default();
+async fn furnished() -> FailingStorage {
+    let disk = FailingStorage::default();
     let store = open(&disk).await;
-    transitions::furnish(&Stage::new(store, Clock::fixed(NOW)).await).await;
+    transitions::furnish(&StoreFixture::new(store, Clock::fixed(NOW)).await).await;
     disk
 }
 
 /// The same, as one transition finds it.
-async fn prepared(furnished: &Disk, transition: Transition) -> Disk {
+async fn prepared(furnished: &FailingStorage, transition: Transition) -> FailingStorage {
     let disk = furnished.copy();
     transition.prepare(&open_at(&disk, NOW).await).await;
     disk
 }
 
 /// A disk opened when a transition happens.
-async fn open_for(disk: &Disk, transition: Transition) -> Stage {
+async fn open_for(disk: &FailingStorage, transition: Transition) -> StoreFixture {
     open_at(disk, Timestamp(NOW.0 + transition.wait())).await
 }
 
@@ -73,7 +73,7 @@ struct Contents {
 }
 
 /// `disk` is where the store lies.
-async fn contents(store: &Store, disk: &Disk) -> Contents {
+async fn contents(store: &Store, disk: &FailingStorage) -> Contents {
     let accounts = store.accounts().await.unwrap();
     let mut members = Vec::new();
     let mut audit = Vec::new();
@@ -93,10 +93,10 @@ async fn contents(store: &Store, disk: &Disk) -> Contents {
     let (mut loaded, mut sessions, mut tokens) = (0, Vec::new(), 0);
     for record in reader {
         match record {
-            Loaded::Coming(_) | Loaded::Account(_) => {}
-            Loaded::Member(_) => loaded += 1,
-            Loaded::Session(session) => sessions.push(session),
-            Loaded::ApiToken(_) => tokens += 1,
+            LoadedRecord::Coming(_) | LoadedRecord::Account(_) => {}
+            LoadedRecord::Member(_) => loaded += 1,
+            LoadedRecord::Session(session) => sessions.push(session),
+            LoadedRecord::ApiToken(_) => tokens += 1,
         }
     }
     assert_eq!(loaded, members.len(), "rows and the index of addresses differ");
@@ -173,7 +173,7 @@ fn each_transition(work: impl Fn(Transition) + Sync) {
     });
 }
 
-async fn cut_everywhere(furnished: &Disk, transition: Transition) {
+async fn cut_everywhere(furnished: &FailingStorage, transition: Transition) {
     let furnished = prepared(furnished, transition).await;
     let before = contents(&open(&furnished.copy()).await, &furnished).await;
     let undisturbed = furnished.copy();
@@ -212,11 +212,11 @@ async fn cut_everywhere(furnished: &Disk, transition: Transition) {
 #[test]
 fn a_power_cut_while_the_file_is_made_leaves_one_that_opens() {
     run(async {
-        let fresh = Disk::default();
+        let fresh = FailingStorage::default();
         open(&fresh).await;
         let syncs = fresh.syncs();
         for sync in 1..=syncs {
-            let disk = Disk::default();
+            let disk = FailingStorage::default();
             disk.cut_at_sync(sync);
             let on = disk.clone();
             let made = Store::on(move || on.clone(), Clock::fixed(NOW)).await;
@@ -239,7 +239,7 @@ fn a_power_cut_while_the_file_is_made_leaves_one_that_opens() {
 
 #[test]
 fn a_power_cut_while_an_older_file_is_brought_up_to_date_loses_nothing() {
-    let older = Disk::default();
+    let older = FailingStorage::default();
     let database = redb::Database::builder().create_with_backend(older.clone()).unwrap();
     of_layout_1(&database);
     drop(database);
@@ -297,7 +297,7 @@ fn a_disk_that_breaks_and_heals_leaves_file_and_decisions_as_one() {
     each_transition(|transition| run(break_everywhere(&furnished, transition)));
 }
 
-async fn break_everywhere(furnished: &Disk, transition: Transition) {
+async fn break_everywhere(furnished: &FailingStorage, transition: Transition) {
     let furnished = prepared(furnished, transition).await;
     let before = contents(&open(&furnished.copy()).await, &furnished).await;
     let undisturbed = furnished.copy();
@@ -312,8 +312,8 @@ async fn break_everywhere(furnished: &Disk, transition: Transition) {
         let stage = open_for(&disk, transition).await;
         let store = &stage.store;
         let directory = Arc::new(Directory::new());
-        let follower = refresh::load(store, &directory).await.unwrap();
-        let following = tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+        let follower = directory_sync::load(store, &directory).await.unwrap();
+        let following = tokio::spawn(directory_sync::follow(Arc::clone(&directory), follower));
         disk.break_at_call(call);
         let acknowledged = transition.run(&stage).await;
         if let Err(fault) = &acknowledged {
@@ -349,7 +349,7 @@ fn a_file_that_was_replaced_meanwhile_is_refused() {
         let store = Store::on(move || opened.lock().unwrap().clone(), Clock::fixed(NOW));
         let store = store.await.unwrap();
         store.member_create(&ACTOR, member("acme", "dora")).await.unwrap();
-        for other in [older, Disk::default()] {
+        for other in [older, FailingStorage::default()] {
             disk.break_at_call(1);
             let broken = store.member_create(&ACTOR, member("acme", "emil")).await.unwrap_err();
             assert_eq!(broken.code, "store_unavailable");
@@ -371,9 +371,9 @@ fn what_a_broken_commit_left_open_is_found_out_though_nobody_asks() {
         let stage = open_at(&disk, NOW).await;
         let store = stage.store.clone();
         let directory = Arc::new(Directory::new());
-        let follower = refresh::load(&store, &directory).await.unwrap();
-        tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
-        tokio::spawn(refresh::mend(store.clone()));
+        let follower = directory_sync::load(&store, &directory).await.unwrap();
+        tokio::spawn(directory_sync::follow(Arc::clone(&directory), follower));
+        tokio::spawn(directory_sync::repair_store(store.clone()));
         let before = directory.revision();
         let undisturbed = disk.copy();
         let probe = open_at(&undisturbed, NOW).await;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    AccountSlug, ApiToken, ApiTokenId, Change, Digest, Email, Member, MemberId, Name, Revision,
-    RoleId, Row, Session, SessionId, Standing, Status, Timestamp, TokenHash, Version,
+    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, Digest, Email, Member, MemberAccess,
+    MemberId, Name, Revision, RoleId, Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
-use kwic_team::store::feed::Loaded;
+use kwic_team::store::change_feed::LoadedRecord;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -28,7 +28,7 @@ fn member(id: &str, role: &str) -> Member {
     }
 }
 
-fn apply(directory: &Directory, revision: u64, rows: Vec<Row>) {
+fn apply(directory: &Directory, revision: u64, rows: Vec<ChangedRecord>) {
     directory.apply(&Change { revision: Revision(revision), rows });
 }
 
@@ -37,8 +37,8 @@ fn held(directory: &Directory) -> Vec<(String, usize)> {
 }
 
 /// A member that is no more.
-fn gone(id: &str) -> Row {
-    Row::MemberGone {
+fn gone(id: &str) -> ChangedRecord {
+    ChangedRecord::MemberGone {
         id: MemberId::parse(id).unwrap(),
         account: AccountSlug::parse("acme").unwrap(),
     }
@@ -69,8 +69,8 @@ fn used(directory: &Directory, byte: u8) -> Option<i64> {
 #[test]
 fn a_session_is_found_by_its_token_until_the_feed_ends_it() {
     let directory = Directory::new();
-    directory.load_one(Loaded::Session(session(1, 5)));
-    apply(&directory, 1, vec![Row::Session(session(2, 6))]);
+    directory.load_one(LoadedRecord::Session(session(1, 5)));
+    apply(&directory, 1, vec![ChangedRecord::Session(session(2, 6))]);
     assert_eq!(directory.sessions_len(), 2);
     let seen = directory.session(&token(2), |live| {
         (live.id.clone(), live.member.to_string(), live.account.to_string(), live.created)
@@ -79,7 +79,8 @@ fn a_session_is_found_by_its_token_until_the_feed_ends_it() {
     assert_eq!(seen, Some((id, "a".to_owned(), "acme".to_owned(), Timestamp(5))));
     assert_eq!(used(&directory, 3), None);
     // The member and all sessions go in one change.
-    let gone = vec![Row::SessionGone(token(1)), Row::SessionGone(token(2)), gone("a")];
+    let gone =
+        vec![ChangedRecord::SessionGone(token(1)), ChangedRecord::SessionGone(token(2)), gone("a")];
     apply(&directory, 2, gone);
     assert_eq!((used(&directory, 1), used(&directory, 2)), (None, None));
     directory.session_used(&token(1), Timestamp(9));
@@ -89,7 +90,11 @@ fn a_session_is_found_by_its_token_until_the_feed_ends_it() {
 #[test]
 fn use_only_rises_and_waits_until_it_is_written_down() {
     let directory = Directory::new();
-    apply(&directory, 1, vec![Row::Session(session(1, 5)), Row::Session(session(2, 5))]);
+    apply(
+        &directory,
+        1,
+        vec![ChangedRecord::Session(session(1, 5)), ChangedRecord::Session(session(2, 5))],
+    );
     assert_eq!(directory.sessions_used(), [], "the store knows it all");
     directory.session_used(&token(1), Timestamp(20));
     directory.session_used(&token(1), Timestamp(10));
@@ -97,10 +102,10 @@ fn use_only_rises_and_waits_until_it_is_written_down() {
     assert_eq!(directory.sessions_used(), [(token(1), Timestamp(20))]);
     // It is used again while the store writes it down: that is still to be written.
     directory.session_used(&token(1), Timestamp(30));
-    apply(&directory, 2, vec![Row::Session(session(1, 20))]);
+    apply(&directory, 2, vec![ChangedRecord::Session(session(1, 20))]);
     assert_eq!((used(&directory, 1), directory.sessions_len()), (Some(30), 2));
     assert_eq!(directory.sessions_used(), [(token(1), Timestamp(30))]);
-    apply(&directory, 3, vec![Row::Session(session(1, 30))]);
+    apply(&directory, 3, vec![ChangedRecord::Session(session(1, 30))]);
     assert_eq!(directory.sessions_used(), []);
 }
 
@@ -118,7 +123,7 @@ fn an_api_token_is_found_by_its_secret_and_its_use_is_known_here_first() {
         used: None,
     };
     let directory = Directory::new();
-    directory.load_one(Loaded::ApiToken(made.clone()));
+    directory.load_one(LoadedRecord::ApiToken(made.clone()));
     let found = directory.api_token(&token(4)).unwrap();
     assert_eq!((found.id.clone(), found.role.as_str()), (made.id.clone(), "viewer"));
     assert_eq!((found.member.as_str(), found.expires), ("a", Timestamp(50)));
@@ -130,10 +135,10 @@ fn an_api_token_is_found_by_its_secret_and_its_use_is_known_here_first() {
     directory.api_token_used(&token(4), Timestamp(9));
     assert_eq!(directory.api_tokens_used(), [(made.id.clone(), Timestamp(9))]);
     let written = ApiToken { used: Some(Timestamp(9)), ..made };
-    apply(&directory, 1, vec![Row::ApiToken(written)]);
+    apply(&directory, 1, vec![ChangedRecord::ApiToken(written)]);
     assert_eq!(directory.api_token_last_used(&token(4)), Some(Timestamp(9)));
     assert_eq!(directory.api_tokens_used(), []);
-    apply(&directory, 2, vec![Row::ApiTokenGone(token(4))]);
+    apply(&directory, 2, vec![ChangedRecord::ApiTokenGone(token(4))]);
     assert!(directory.api_token(&token(4)).is_none());
 }
 
@@ -143,7 +148,7 @@ fn a_member_is_seen_as_the_store_holds_it() {
     // As short as an id may be, as long as a short one, one longer, and the longest.
     for length in [1, 31, 32, 128] {
         let id = "x".repeat(length);
-        directory.load_one(Loaded::Member(member(&id, "operator")));
+        directory.load_one(LoadedRecord::Member(member(&id, "operator")));
         let seen = directory.with(&id, |view| {
             assert_eq!((view.id, view.account, view.role), (id.as_str(), "acme", "operator"));
             assert_eq!((view.active, view.two_step, view.joined), (true, true, Timestamp(5)));
@@ -166,10 +171,10 @@ fn a_member_is_seen_as_the_store_holds_it() {
 
 /// A member's standing, as the short way says it and as the whole record does.
 fn standings(directory: &Directory, id: &str) -> [Option<(String, String, bool)>; 2] {
-    let told = |standing: Standing<'_>| {
+    let told = |standing: MemberAccess<'_>| {
         (standing.account.to_owned(), standing.role.to_owned(), standing.active)
     };
-    [directory.standing(id, told), directory.with(id, |view| told(view.standing()))]
+    [directory.access(id, told), directory.with(id, |view| told(view.access()))]
 }
 
 const UUID: &str = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
@@ -188,7 +193,7 @@ fn a_standing_is_found_by_the_whole_id_and_no_other() {
         (&UUID.replace('-', "0"), false),
         (&format!("{UUID}0"), false),
     ] {
-        directory.load_one(Loaded::Member(member(id, "operator")));
+        directory.load_one(LoadedRecord::Member(member(id, "operator")));
         let [standing, whole] = standings(&directory, id);
         assert!(whole.is_some(), "{id}");
         assert_eq!(standing, whole.filter(|_| is_short), "{id}");
@@ -220,7 +225,7 @@ fn standings_follow_every_change_while_their_table_grows() {
         let id = format!("m{number}");
         let row = match dice.random_range(0..4) {
             0 => gone(&id),
-            kind => Row::Member(Member {
+            kind => ChangedRecord::Member(Member {
                 account: AccountSlug::parse(&format!("account-{}", dice.random_range(0..50)))
                     .unwrap(),
                 status: if kind == 1 { Status::Suspended } else { Status::Active },
@@ -245,7 +250,7 @@ fn members_that_several_threads_load_are_all_there() {
     // Fewer than said, as many, and more: what is said is a hint.
     for said in [10, 4_000, 9_000] {
         let directory = Directory::new();
-        directory.load_one(Loaded::Coming(said));
+        directory.load_one(LoadedRecord::Coming(said));
         std::thread::scope(|threads| {
             for thread in 0..2 {
                 let directory = &directory;
@@ -253,7 +258,7 @@ fn members_that_several_threads_load_are_all_there() {
                     for number in 0..2_000 {
                         let role = ["viewer", "operator"][number % 2];
                         let id = format!("m{thread}-{number}");
-                        directory.load_one(Loaded::Member(member(&id, role)));
+                        directory.load_one(LoadedRecord::Member(member(&id, role)));
                     }
                 });
             }
@@ -277,8 +282,8 @@ fn a_standing_is_never_half_changed() {
         status: Status::Suspended,
         ..member("a", "operator")
     };
-    apply(&directory, 1, vec![Row::Member(as_it_was.clone())]);
-    let read = |standing: Standing<'_>| {
+    apply(&directory, 1, vec![ChangedRecord::Member(as_it_was.clone())]);
+    let read = |standing: MemberAccess<'_>| {
         [("acme", "viewer", true), ("globex", "operator", false)].contains(&(
             standing.account,
             standing.role,
@@ -290,7 +295,7 @@ fn a_standing_is_never_half_changed() {
         let reading = threads.spawn(|| {
             let mut reads = 0_u32;
             while !done.load(Ordering::Relaxed) || reads == 0 {
-                assert_eq!(directory.standing("a", read), Some(true));
+                assert_eq!(directory.access("a", read), Some(true));
                 reads += 1;
             }
         });
@@ -298,7 +303,11 @@ fn a_standing_is_never_half_changed() {
             let as_now = if revision % 2 == 0 { &as_it_became } else { &as_it_was };
             // Another member each time, so that the table is rebuilt meanwhile.
             let more = member(&format!("m{revision}"), "viewer");
-            apply(&directory, 2 + revision, vec![Row::Member(as_now.clone()), Row::Member(more)]);
+            apply(
+                &directory,
+                2 + revision,
+                vec![ChangedRecord::Member(as_now.clone()), ChangedRecord::Member(more)],
+            );
         }
         done.store(true, Ordering::Relaxed);
         reading.join().unwrap();
@@ -309,10 +318,10 @@ fn a_standing_is_never_half_changed() {
 fn roles_are_counted_through_every_change() {
     let directory = Directory::new();
     let suspended = Member { status: Status::Suspended, ..member("b", "viewer") };
-    let rows = vec![Row::Member(member("a", "viewer")), Row::Member(suspended)];
+    let rows = vec![ChangedRecord::Member(member("a", "viewer")), ChangedRecord::Member(suspended)];
     apply(&directory, 1, rows);
     assert_eq!(held(&directory), [("viewer".to_owned(), 2)], "suspended members hold a role too");
-    apply(&directory, 2, vec![Row::Member(member("a", "operator"))]);
+    apply(&directory, 2, vec![ChangedRecord::Member(member("a", "operator"))]);
     assert_eq!(held(&directory), [("operator".to_owned(), 1), ("viewer".to_owned(), 1)]);
     apply(&directory, 3, vec![gone("b")]);
     apply(&directory, 4, vec![gone("b")]);
@@ -334,6 +343,6 @@ async fn whoever_waits_for_a_revision_goes_on_when_it_is_seen_and_gives_up_in_ti
     apply(&directory, 1, Vec::new());
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished(), "went on before its revision was seen");
-    apply(&directory, 2, vec![Row::Member(member("a", "viewer"))]);
+    apply(&directory, 2, vec![ChangedRecord::Member(member("a", "viewer"))]);
     assert_eq!(waiting.await.unwrap(), (true, true));
 }

@@ -6,18 +6,18 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Actor, Digest, Email, Handover, Name, Timestamp};
+use kwic_team::domain::{Actor, Digest, Email, Name, SendOutcome, Timestamp};
 use kwic_team::store::invites::{Idempotency, NewInvite};
-use kwic_team::store::two_step::{Proof, StepUp};
+use kwic_team::store::two_step::{SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions, Store};
 use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value as Json, json};
 
-use crate::console::Console;
-use crate::made_up::{MadeUp, ok};
-use crate::people::{PASSWORD, Person};
-use crate::stage::HOUR;
-use crate::store_suite::stage::{self as suite, BY, MINUTE, NOW};
+use crate::api_fixture::ApiFixture;
+use crate::api_users::{PASSWORD, Person};
+use crate::fake_sidecar::{FakeSidecar, ok};
+use crate::fixture::HOUR;
+use crate::store_suite::fixture::{self as suite, BY, MINUTE, NOW};
 use crate::support::{Sidecar, Start};
 
 const DAY: i64 = 24 * HOUR;
@@ -33,9 +33,9 @@ fn inode(file: &Path) -> u64 {
     fs::metadata(file).unwrap().ino()
 }
 
-async fn open(file: &Path) -> suite::Stage {
+async fn open(file: &Path) -> suite::StoreFixture {
     let clock = Clock::fixed(NOW);
-    suite::Stage::on(Store::open(file, 8, clock.clone()).await.unwrap(), clock)
+    suite::StoreFixture::on(Store::open(file, 8, clock.clone()).await.unwrap(), clock)
 }
 
 const PERSONAL: [&str; 4] = ["zed@example.org", "zed.new@example.org", "Zaphodia", "192.0.2.7"];
@@ -44,7 +44,7 @@ const PERSONAL: [&str; 4] = ["zed@example.org", "zed.new@example.org", "Zaphodia
 async fn erased(file: &Path) {
     let clock = Clock::fixed(NOW);
     let store = Store::open(file, 8, clock.clone()).await.unwrap();
-    let stage = suite::Stage::new(store, clock).await;
+    let stage = suite::StoreFixture::new(store, clock).await;
     // The caller chooses the key, which may name somebody.
     let request = Digest::of(&[b"call"]);
     let idempotency = Some(Idempotency { key: suite::key("to:zed@example.org,1"), request });
@@ -69,7 +69,7 @@ async fn erased(file: &Path) {
 }
 
 /// Everything that a store answers, as text.
-async fn contents(stage: &suite::Stage) -> String {
+async fn contents(stage: &suite::StoreFixture) -> String {
     let members = stage.store.members(&stage.acme, &Default::default(), None, 100).await.unwrap();
     let log = stage.store.audit(Some(&stage.acme), &Default::default(), None, 1_000).await.unwrap();
     let report = stage.store.audit_verify(Some(&stage.acme)).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_file_of_the_second_layout_learns_from_its_sessions_who_was_here() {
     let file = folder.path().join("store.redb");
     let clock = Clock::fixed(NOW);
     let store = Store::open(&file, 8, clock.clone()).await.unwrap();
-    let stage = suite::Stage::new(store, clock).await;
+    let stage = suite::StoreFixture::new(store, clock).await;
     let anna = stage.join("anna").await;
     for token in ["one", "two"] {
         stage.signed_in(&anna, token).await;
@@ -173,12 +173,12 @@ async fn a_file_of_the_third_layout_loses_no_letter_that_waits() {
     let file = folder.path().join("store.redb");
     let clock = Clock::fixed(NOW);
     let store = Store::open(&file, 8, clock.clone()).await.unwrap();
-    let stage = suite::Stage::new(store, clock).await;
+    let stage = suite::StoreFixture::new(store, clock).await;
     for name in ["a", "b", "c"] {
         stage.invite(name).await;
     }
     let sent = stage.claim().await.remove(0);
-    let taken = Handover::Taken { detail: "250".to_owned() };
+    let taken = SendOutcome::Taken { detail: "250".to_owned() };
     stage.store.letter_settle(&sent, taken).await.unwrap();
     stage.store.letters_release().await.unwrap();
     drop(stage);
@@ -212,7 +212,7 @@ const WRITTEN: [&str; 10] = [
 
 /// Somebody writes something into every field there is, with and without a token, and leaves letters
 /// in every state.
-async fn wrote_everywhere(stage: &suite::Stage) {
+async fn wrote_everywhere(stage: &suite::StoreFixture) {
     let store = &stage.store;
     let name = |text: &str| Name::parse("name", text).unwrap();
     let keyed = |text: &str, new: NewInvite| {
@@ -245,7 +245,7 @@ async fn wrote_everywhere(stage: &suite::Stage) {
     stage.with_passkey(&zed, "zqx-passkey", 2).await;
     let target = stage.target(&zed.id);
     store.reset_begin(&BY, target, stage.link("reset")).await.unwrap();
-    let code = Proof::Step { secret: suite::sealed("zed"), step: 3 };
+    let code = SecondFactorProof::Step { secret: suite::sealed("zed"), step: 3 };
     let shown = StepUp { proof: Some(code), ..suite::shown("zed") };
     let pending = Email::parse("zqx.pending@example.org").unwrap();
     let links = [stage.link("old"), stage.link("new")];
@@ -256,9 +256,9 @@ async fn wrote_everywhere(stage: &suite::Stage) {
     let of_zed: Vec<_> = of_zed.collect();
     assert!(of_zed.len() > 3, "{claimed:?}");
     let detail = "550 <zqx.a@example.org> zqx-answer".to_owned();
-    store.letter_settle(of_zed[0], Handover::Refused { detail }).await.unwrap();
+    store.letter_settle(of_zed[0], SendOutcome::Refused { detail }).await.unwrap();
     let detail = "535 no mail from you to <zqx.a@example.org>".to_owned();
-    store.letter_settle(of_zed[1], Handover::Misconfigured { detail }).await.unwrap();
+    store.letter_settle(of_zed[1], SendOutcome::Misconfigured { detail }).await.unwrap();
 }
 
 /// The keys of a table of idempotency keys, and of those that are still to be forgotten.
@@ -283,7 +283,7 @@ async fn nothing_that_a_person_wrote_is_left_in_any_table() {
     let file = folder.path().join("store.redb");
     let clock = Clock::fixed(NOW);
     let store = Store::open(&file, 8, clock.clone()).await.unwrap();
-    let stage = suite::Stage::new(store, clock).await;
+    let stage = suite::StoreFixture::new(store, clock).await;
     let request = Digest::of(&[b"of others"]);
     let idempotency = Some(Idempotency { key: suite::key("zqx-of-others"), request });
     let others = NewInvite { idempotency, ..stage.new_invite("dee") };
@@ -313,7 +313,7 @@ async fn nothing_that_a_person_wrote_is_left_in_any_table() {
 
 #[tokio::test]
 async fn erasing_takes_the_right_to_remove_and_a_member_who_was_removed() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.person("bo", "operator").await;
     let cy = console.stage.member("cy", "operator").await;
@@ -342,7 +342,7 @@ async fn erasing_takes_the_right_to_remove_and_a_member_who_was_removed() {
 
 #[tokio::test]
 async fn a_session_that_is_used_while_its_member_is_erased_brings_nothing_back() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let cy = console.person("cy", "operator").await;
     let who = cy.get("/me").await.is(200)["id"].as_str().unwrap().to_owned();
@@ -355,7 +355,7 @@ async fn a_session_that_is_used_while_its_member_is_erased_brings_nothing_back()
         console.anybody("POST /sign-in", &body).await;
         console.stage.later(HOUR);
     }
-    kwic_team::flows::sessions::tend_once(&console.stage.app).await.unwrap();
+    kwic_team::services::sessions::expire_once(&console.stage.app).await.unwrap();
     console.stage.mails().await;
     let log = console.operator("GET /audit?limit=1000", &NONE).await;
     assert!(!log.text.contains("cy@example.org") && log.text.contains(&who), "{}", log.text);
@@ -365,7 +365,7 @@ async fn a_session_that_is_used_while_its_member_is_erased_brings_nothing_back()
 
 #[tokio::test]
 async fn a_member_gets_what_is_kept_and_nothing_of_others() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.person("bo", "operator").await;
     console.stage.later(2 * 60_000);
@@ -410,7 +410,7 @@ async fn a_member_gets_what_is_kept_and_nothing_of_others() {
 
 #[tokio::test]
 async fn a_record_says_when_its_member_signed_in() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let me = ann.get("/me").await.is(200);
     assert_eq!(me["signed_in"], me["session"]["created"]);
@@ -425,12 +425,12 @@ async fn a_record_says_when_its_member_signed_in() {
 
 #[tokio::test]
 async fn the_review_names_who_has_not_been_here_and_a_lone_administrator() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.sessions.absolute = std::time::Duration::from_secs(400 * 24 * 3_600);
         config.sessions.idle = config.sessions.absolute;
     })
     .await;
-    let kinds = async |person: &crate::console::Person<'_>| -> Vec<(String, u64)> {
+    let kinds = async |person: &crate::api_fixture::Person<'_>| -> Vec<(String, u64)> {
         let found = person.get("/members/review").await.is(200);
         let item = |item: &Json| {
             let count = item["count"].as_u64().unwrap();
@@ -597,7 +597,7 @@ fn a_review_and_an_export_are_printed_as_they_came() {
         "count": 7});
     let answer = json!({"items": [finding], "next": null});
     let nothing = json!({"items": [], "next": null});
-    let sidecar = MadeUp::answering([ok(&answer), ok(&answer), ok(&nothing)]);
+    let sidecar = FakeSidecar::answering([ok(&answer), ok(&answer), ok(&nothing)]);
     let printed = sidecar.run(&["member", "review"]).ends(0);
     assert!(printed.starts_with("notice\t7 members have not signed in"), "{printed}");
     assert!(printed.ends_with("N4 (n4@example.org), and 2 more\n"), "{printed}");

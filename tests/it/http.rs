@@ -3,8 +3,8 @@
 //!
 //! Knows no route: each test has its own handler. Waits on events, each wait with a timeout.
 
-mod at_once;
-mod heads;
+mod fast_path;
+mod request_heads;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use kwic_team::domain::{Failure, Kind};
 use kwic_team::http::{
-    Bounds, Bytes, Listen, Listener, Peer, Piece, Reply, Request, Server, Small,
+    Bytes, ConnectionBounds, Listen, Listener, Peer, Reply, Request, Server, SmallRequest,
+    StreamPiece,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -26,8 +27,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Small enough for a test, long enough for a busy machine.
-fn small() -> Bounds {
-    Bounds {
+fn small() -> ConnectionBounds {
+    ConnectionBounds {
         connections: 8,
         head_ms: 2_000,
         body_ms: 150,
@@ -45,16 +46,16 @@ struct Served {
 }
 
 /// By hyper, as every decision listener serves what its fast path does not answer.
-async fn serve<H, F>(bounds: Bounds, handler: H) -> Served
+async fn serve<H, F>(bounds: ConnectionBounds, handler: H) -> Served
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    serve_at_once(bounds, |_: &Small<'_>| None, handler).await
+    serve_at_once(bounds, |_: &SmallRequest<'_>| None, handler).await
 }
 
 /// By hyper alone.
-async fn serve_by_hyper<H, F>(bounds: Bounds, handler: H) -> Served
+async fn serve_by_hyper<H, F>(bounds: ConnectionBounds, handler: H) -> Served
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -67,9 +68,9 @@ where
 }
 
 /// By `at_once` what it answers, and all else by hyper.
-async fn serve_at_once<Q, H, F>(bounds: Bounds, at_once: Q, handler: H) -> Served
+async fn serve_at_once<Q, H, F>(bounds: ConnectionBounds, at_once: Q, handler: H) -> Served
 where
-    Q: Fn(&Small<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
+    Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
@@ -77,7 +78,7 @@ where
     let server = Server::new(bounds);
     let own = server.clone();
     let accepting =
-        tokio::spawn(async move { own.serve_at_once(&listener, at_once, handler).await });
+        tokio::spawn(async move { own.serve_with_fast_path(&listener, at_once, handler).await });
     Served { server, address, accepting }
 }
 
@@ -338,7 +339,7 @@ async fn answers_to_pipelined_requests_keep_their_order() {
 
 #[tokio::test]
 async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
-    let served = serve(Bounds { head_ms: 60_000, ..small() }, path).await;
+    let served = serve(ConnectionBounds { head_ms: 60_000, ..small() }, path).await;
     let mut wire = served.connect().await;
     let first = wire.ask("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HT").await;
     assert_eq!(first.body, "/1");
@@ -350,7 +351,7 @@ async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 
 #[tokio::test]
 async fn a_head_that_dawdles_is_cut_off_and_a_warm_idle_connection_is_not() {
-    let served = serve(Bounds { head_ms: 500, ..small() }, path).await;
+    let served = serve(ConnectionBounds { head_ms: 500, ..small() }, path).await;
     let mut warm = served.connect().await;
     warm.ask(GET).await;
     let began = std::time::Instant::now();
@@ -372,7 +373,7 @@ async fn a_head_that_dawdles_is_cut_off_and_a_warm_idle_connection_is_not() {
 
 #[tokio::test]
 async fn a_connection_that_never_asks_anything_is_not_warm() {
-    let served = serve(Bounds { head_ms: 500, ..small() }, path).await;
+    let served = serve(ConnectionBounds { head_ms: 500, ..small() }, path).await;
     let mut silent = served.connect().await;
     assert_eq!(silent.rest().await, "");
     served.until_open(0).await;
@@ -427,7 +428,7 @@ async fn an_upload_that_flows_slowly_and_one_that_we_hold_up_are_let_live() {
 
 #[tokio::test]
 async fn an_idle_connection_lives_as_long_as_it_may() {
-    let served = serve(Bounds { idle_ms: 150, ..small() }, path).await;
+    let served = serve(ConnectionBounds { idle_ms: 150, ..small() }, path).await;
     let mut used = served.connect().await;
     used.ask(GET).await;
     assert_eq!(used.rest().await, "");
@@ -436,15 +437,15 @@ async fn an_idle_connection_lives_as_long_as_it_may() {
 
 #[tokio::test]
 async fn an_answer_that_takes_long_is_not_idle() {
-    let bounds = Bounds { idle_ms: 100, ..small() };
+    let bounds = ConnectionBounds { idle_ms: 100, ..small() };
     let served = serve(bounds, |_| async {
         let (sender, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_millis(40)).await;
-                let _ = sender.send(Piece::Bytes(Bytes::from_static(b"piece "))).await;
+                let _ = sender.send(StreamPiece::Bytes(Bytes::from_static(b"piece "))).await;
             }
-            let _ = sender.send(Piece::Last).await;
+            let _ = sender.send(StreamPiece::Last).await;
         });
         Reply::stream("text/plain", pieces)
     })
@@ -460,7 +461,7 @@ async fn an_answer_that_takes_long_is_not_idle() {
 async fn an_answer_whose_writer_gives_up_is_never_whole() {
     let served = serve(small(), |_| async {
         let (sender, pieces) = mpsc::channel(1);
-        sender.send(Piece::Bytes(Bytes::from_static(b"half"))).await.unwrap();
+        sender.send(StreamPiece::Bytes(Bytes::from_static(b"half"))).await.unwrap();
         Reply::stream("text/plain", pieces)
     })
     .await;
@@ -474,7 +475,7 @@ async fn an_answer_whose_writer_gives_up_is_never_whole() {
 
 #[tokio::test]
 async fn who_is_over_the_bound_of_connections_waits_until_one_leaves() {
-    let bounds = Bounds { connections: 2, head_ms: 60_000, ..small() };
+    let bounds = ConnectionBounds { connections: 2, head_ms: 60_000, ..small() };
     let served = serve(bounds, path).await;
     let mut first = served.connect().await;
     let mut second = served.connect().await;
@@ -490,8 +491,8 @@ async fn who_is_over_the_bound_of_connections_waits_until_one_leaves() {
 
 #[tokio::test]
 async fn the_last_places_of_a_listener_serve_one_request_each() {
-    let bounds = Bounds { connections: 16, head_ms: 60_000, ..small() };
-    let at_once = |_: &Small<'_>| Some(Reply::json("{}"));
+    let bounds = ConnectionBounds { connections: 16, head_ms: 60_000, ..small() };
+    let at_once = |_: &SmallRequest<'_>| Some(Reply::json("{}"));
     let post = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
     for asked in [GET, post] {
         let served = serve_at_once(bounds, at_once, path).await;
@@ -518,7 +519,7 @@ async fn the_last_places_of_a_listener_serve_one_request_each() {
 
 #[tokio::test]
 async fn a_place_for_one_request_is_none_for_a_stream() {
-    let bounds = Bounds { connections: 8, head_ms: 60_000, ..small() };
+    let bounds = ConnectionBounds { connections: 8, head_ms: 60_000, ..small() };
     let served = serve(bounds, |request: Request| async move {
         let (sender, told) = mpsc::channel(1);
         sender.send(Bytes::from_static(b"event")).await.unwrap();
@@ -542,7 +543,7 @@ async fn a_place_for_one_request_is_none_for_a_stream() {
 
 #[tokio::test]
 async fn a_full_listener_lets_nobody_rest() {
-    let bounds = Bounds { connections: 3, head_ms: 400, ..small() };
+    let bounds = ConnectionBounds { connections: 3, head_ms: 400, ..small() };
     let served = serve(bounds, path).await;
     let (mut warm, mut silent) = (served.connect().await, served.connect().await);
     warm.ask(GET).await;
@@ -555,7 +556,7 @@ async fn a_full_listener_lets_nobody_rest() {
 
 #[tokio::test]
 async fn a_full_listener_waits_no_longer_for_a_body_than_for_a_head() {
-    let bounds = Bounds { connections: 1, body_ms: 600_000, ..small() };
+    let bounds = ConnectionBounds { connections: 1, body_ms: 600_000, ..small() };
     let served = serve(bounds, echo).await;
     let mut half = served.connect().await;
     half.send("POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60\r\n\r\n{").await;
@@ -565,7 +566,7 @@ async fn a_full_listener_waits_no_longer_for_a_body_than_for_a_head() {
 
 #[tokio::test]
 async fn places_come_back_however_a_connection_ends() {
-    let bounds = Bounds { connections: 1, head_ms: 1_000, idle_ms: 100, ..small() };
+    let bounds = ConnectionBounds { connections: 1, head_ms: 1_000, idle_ms: 100, ..small() };
     let served = serve(bounds, |request: Request| async move {
         assert!(request.path() != "/panic", "as asked");
         Reply::json("{}")
@@ -593,7 +594,7 @@ async fn places_come_back_however_a_connection_ends() {
 async fn one_crowded_listener_does_not_take_the_places_of_another() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
-    let served = serve(Bounds { connections: 2, ..small() }, path).await;
+    let served = serve(ConnectionBounds { connections: 2, ..small() }, path).await;
     let listener = Listen::Unix { path: socket.clone(), mode: 0o600 }.bind().await.unwrap();
     let own = served.server.clone();
     tokio::spawn(async move { own.serve(&listener, path).await });
@@ -676,7 +677,7 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
     .await;
     let mut wire = served.connect().await;
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    sender.send(Piece::Bytes(Bytes::from_static(b"first"))).await.unwrap();
+    sender.send(StreamPiece::Bytes(Bytes::from_static(b"first"))).await.unwrap();
     while !wire.text().contains("first") {
         assert!(wire.more().await);
     }
@@ -684,8 +685,8 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
     let server = served.server.clone();
     let draining = tokio::spawn(async move { server.drain().await });
     tokio::time::sleep(Duration::from_millis(60)).await;
-    let _ = sender.send(Piece::Bytes(Bytes::from_static(b"last"))).await;
-    let _ = sender.send(Piece::Last).await;
+    let _ = sender.send(StreamPiece::Bytes(Bytes::from_static(b"last"))).await;
+    let _ = sender.send(StreamPiece::Last).await;
     let text = wire.rest().await;
     assert!(text.contains("last") && text.ends_with("0\r\n\r\n"), "{text}");
     assert_eq!(timeout(PATIENCE, draining).await.unwrap().unwrap(), 0);
@@ -694,7 +695,7 @@ async fn draining_lets_an_answer_in_pieces_come_to_its_end() {
 #[tokio::test]
 async fn draining_waits_for_no_caller() {
     const LONG: usize = 16 << 20;
-    let bounds = Bounds { head_ms: 60_000, body_ms: 60_000, ..small() };
+    let bounds = ConnectionBounds { head_ms: 60_000, body_ms: 60_000, ..small() };
     let served = serve(bounds, |mut request: Request| async move {
         match request.path() {
             "/body" => echo(request).await,
@@ -707,7 +708,7 @@ async fn draining_waits_for_no_caller() {
                 let (sender, pieces) = mpsc::channel(1);
                 let piece = Bytes::from_static(&[b'x'; 64 << 10]);
                 tokio::spawn(async move {
-                    while sender.send(Piece::Bytes(piece.clone())).await.is_ok() {}
+                    while sender.send(StreamPiece::Bytes(piece.clone())).await.is_ok() {}
                 });
                 Reply::stream("text/plain", pieces)
             }
@@ -738,7 +739,7 @@ async fn draining_waits_for_no_caller() {
 
 #[tokio::test]
 async fn draining_ends_after_its_bound_whatever_still_runs() {
-    let bounds = Bounds { drain_ms: 100, ..small() };
+    let bounds = ConnectionBounds { drain_ms: 100, ..small() };
     let served = serve(bounds, |_| async { std::future::pending::<Reply>().await }).await;
     let mut wire = served.connect().await;
     wire.send(GET).await;

@@ -3,18 +3,18 @@
 //! Every file is read in pieces of every length, since a network may split it anywhere.
 
 use kwic_team::domain::RoleId;
-use kwic_team::flows::import::{Becomes, Format, Reader};
-use kwic_team::flows::roles::Titles;
+use kwic_team::services::import::{Format, ImportReader, ImportTarget};
+use kwic_team::services::roles::RoleTitles;
 
 /// Roles without a title of their own.
-fn titled(roles: impl IntoIterator<Item = RoleId>) -> Titles {
-    Titles::new(roles.into_iter().map(|role| (role.clone(), role.to_string())))
+fn titled(roles: impl IntoIterator<Item = RoleId>) -> RoleTitles {
+    RoleTitles::new(roles.into_iter().map(|role| (role.clone(), role.to_string())))
 }
 
 /// What is read of a file: `LINE ID ADDRESS ROLE STATUS` for a row, `LINE: REASON` for a fault.
 fn outline(format: Format, file: &[u8], piece: usize) -> Vec<String> {
     let roles = ["reader", "writer"].map(|role| RoleId::parse(role).unwrap());
-    let mut reader = Reader::new(format, Becomes::Members, titled(roles));
+    let mut reader = ImportReader::new(format, ImportTarget::Members, titled(roles));
     for bytes in file.chunks(piece) {
         reader.feed(bytes);
     }
@@ -131,7 +131,7 @@ fn a_file_without_members_is_a_slip_of_the_hand() {
 fn the_digest_is_that_of_the_bytes_as_they_came() {
     let file = b"first_name,last_name,email,role\nAnn,Lee,ann@example.org,writer\n";
     let roles = titled([RoleId::parse("writer").unwrap()]);
-    let mut reader = Reader::new(Format::Csv, Becomes::Members, roles);
+    let mut reader = ImportReader::new(Format::Csv, ImportTarget::Members, roles);
     reader.feed(file);
     reader.end();
     // As `sha256sum` says it.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kwic_team::config;
-use kwic_team::domain::{Email, LetterId, Timestamp, Token};
-use kwic_team::mail::{ActionLink, Class, Content, Mailer, Outgoing, SendFault, Step, TestReport};
+use kwic_team::domain::{Email, MailId, Timestamp, Token};
+use kwic_team::mail::{
+    ActionLink, FaultClass, MailContent, Mailer, OutgoingMail, SendFault, SmtpStep, TestReport,
+};
 use serde_json::{Value as Json, json};
 
-use crate::smtp::{Certificates, SmtpServer};
+use crate::fake_smtp_server::{Certificates, SmtpServer};
 use crate::support::{Sidecar, Start};
 
 /// How long a mail server may be silent here.
@@ -34,15 +36,15 @@ fn email(text: &str) -> Email {
     Email::parse(text).unwrap()
 }
 
-fn outgoing(mailer: &Mailer, number: u64) -> Outgoing {
+fn outgoing(mailer: &Mailer, number: u64) -> OutgoingMail {
     let code = Token::from_bytes([7; 32]);
-    Outgoing {
+    OutgoingMail {
         to: email("bo@example.net"),
         to_name: "Bo Lee".to_owned(),
         message_id: format!("invite-{number}@example.org"),
-        return_path: mailer.return_path(LetterId(number), "0123456789abcdef"),
+        return_path: mailer.return_path(MailId(number), "0123456789abcdef"),
         date: Timestamp(1_795_521_600_000),
-        content: Content::PasswordReset {
+        content: MailContent::PasswordReset {
             account_name: "Acme".to_owned(),
             link: ActionLink {
                 url: format!("https://team.example.org/reset#{}", code.expose()),
@@ -58,7 +60,7 @@ async fn fault_of(mailer: &Mailer) -> SendFault {
     mailer.send(&outgoing(mailer, 1)).await.unwrap_err()
 }
 
-fn check(fault: &SendFault, class: Class, step: Step, sentence: &str) {
+fn check(fault: &SendFault, class: FaultClass, step: SmtpStep, sentence: &str) {
     assert_eq!((fault.class, fault.step), (class, step), "{fault:?}");
     let said = fault.sentence();
     match sentence.strip_suffix('*') {
@@ -84,7 +86,7 @@ async fn a_mail_is_handed_over_with_its_return_path() {
 
 #[tokio::test]
 async fn each_answer_has_its_class_its_step_and_its_sentence() {
-    use Class::{Configuration, Permanent, Temporary};
+    use FaultClass::{Configuration, Permanent, Temporary};
     let Some(mut server) = SmtpServer::start(&json!({"dsn": true})) else { return };
     let mailer = plain(&server);
     let mend = |key| format!(": correct {key}, then run `kwic-team mail resume`");
@@ -97,43 +99,43 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "GREETING",
             "421 4.3.2 too busy",
             Temporary,
-            Step::Greeting,
+            SmtpStep::Greeting,
             format!("the mail server asks to try again later (421 4.3.2 too busy){later}"),
         ),
         (
             "GREETING",
             "554 5.7.1 not you",
             Configuration,
-            Step::Greeting,
+            SmtpStep::Greeting,
             format!("the mail server refuses this machine (554 5.7.1 not you){}", mend(url)),
         ),
-        ("GREETING", "drop", Temporary, Step::Greeting, format!("{ungreeted} (*")),
+        ("GREETING", "drop", Temporary, SmtpStep::Greeting, format!("{ungreeted} (*")),
         (
             "GREETING",
             "hang",
             Temporary,
-            Step::Greeting,
+            SmtpStep::Greeting,
             format!("{ungreeted} (no answer in time){later}"),
         ),
         (
             "GREETING",
             "HTTP/1.1 400 Bad Request",
             Temporary,
-            Step::Greeting,
+            SmtpStep::Greeting,
             format!("{ungreeted} (its answer is not SMTP){later}"),
         ),
         (
             "EHLO",
             "421 4.3.0 going down",
             Temporary,
-            Step::Greeting,
+            SmtpStep::Greeting,
             format!("the mail server asks to try again later (421 4.3.0 going down){later}"),
         ),
         (
             "MAIL",
             "553 5.7.1 not yours",
             Configuration,
-            Step::MailFrom,
+            SmtpStep::MailFrom,
             format!(
                 "the mail server refuses the sender (553 5.7.1 not yours){}",
                 mend("`mail.from` or `mail.url`")
@@ -143,21 +145,21 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "RCPT",
             "421 4.3.2 closing",
             Temporary,
-            Step::Rcpt,
+            SmtpStep::Rcpt,
             format!("the mail server asks to try again later (421 4.3.2 closing){later}"),
         ),
         (
             "RCPT",
             "450 4.2.0 greylisted",
             Temporary,
-            Step::Rcpt,
+            SmtpStep::Rcpt,
             format!("the mail server asks to try again later (450 4.2.0 greylisted){later}"),
         ),
         (
             "RCPT",
             "550-5.1.1 no such user|550 5.1.1 here",
             Permanent,
-            Step::Rcpt,
+            SmtpStep::Rcpt,
             "the other mail server says this mailbox does not exist (550 5.1.1 no such user here)"
                 .to_owned(),
         ),
@@ -165,37 +167,37 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "RCPT",
             "554 5.7.1 <bo@example.net>: Relay access denied",
             Configuration,
-            Step::Rcpt,
+            SmtpStep::Rcpt,
             "the mail server does not relay mail from this machine (554 5.7.1 *".to_owned(),
         ),
-        ("RCPT", "hang", Temporary, Step::Rcpt, format!("{broken} (no answer in time){later}")),
-        ("RCPT", "drop", Temporary, Step::Rcpt, format!("{broken} (*")),
+        ("RCPT", "hang", Temporary, SmtpStep::Rcpt, format!("{broken} (no answer in time){later}")),
+        ("RCPT", "drop", Temporary, SmtpStep::Rcpt, format!("{broken} (*")),
         (
             "DATA",
             "451 4.3.0 later",
             Temporary,
-            Step::Data,
+            SmtpStep::Data,
             format!("the mail server asks to try again later (451 4.3.0 later){later}"),
         ),
         (
             "END",
             "554 5.6.0 looks odd",
             Permanent,
-            Step::Data,
+            SmtpStep::Data,
             "the other mail server refuses the mail (554 5.6.0 looks odd)".to_owned(),
         ),
         (
             "END",
             "452 4.3.1 disk full",
             Temporary,
-            Step::Data,
+            SmtpStep::Data,
             format!("the mail server asks to try again later (452 4.3.1 disk full){later}"),
         ),
         (
             "END",
             "hang",
             Temporary,
-            Step::Data,
+            SmtpStep::Data,
             format!(
                 "{broken} after it was given the mail, and may have taken it (no answer in time){later}"
             ),
@@ -204,7 +206,7 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "END",
             "drop",
             Temporary,
-            Step::Data,
+            SmtpStep::Data,
             format!("{broken} after it was given the mail, and may have taken it (*"),
         ),
     ] {
@@ -227,7 +229,7 @@ async fn a_mail_server_that_is_not_there_is_tried_again() {
         let mailer = mailer_at(&format!("{}://127.0.0.1:{port}{}", scheme.0, scheme.1));
         let sentence =
             "the mail server could not be reached (connection refused); it will be tried again";
-        check(&fault_of(&mailer).await, Class::Temporary, Step::Connect, sentence);
+        check(&fault_of(&mailer).await, FaultClass::Temporary, SmtpStep::Connect, sentence);
     }
     // One that hangs up in the handshake, and one that never answers.
     for (keeps, sentence) in [
@@ -238,13 +240,13 @@ async fn a_mail_server_that_is_not_there_is_tried_again() {
         let port = listener.local_addr().unwrap().port();
         let guest = std::thread::spawn(move || listener.accept().ok().filter(|_| keeps));
         let mailer = mailer_at(&format!("smtps://127.0.0.1:{port}"));
-        check(&fault_of(&mailer).await, Class::Temporary, Step::Tls, sentence);
+        check(&fault_of(&mailer).await, FaultClass::Temporary, SmtpStep::Tls, sentence);
         drop(guest.join());
     }
     // A label of more than 63 bytes: no name server is asked for it.
     let mailer = mailer_at(&format!("smtps://{}.example", "a".repeat(64)));
     let sentence = "the name of the mail server was not found (*";
-    check(&fault_of(&mailer).await, Class::Temporary, Step::Dns, sentence);
+    check(&fault_of(&mailer).await, FaultClass::Temporary, SmtpStep::Dns, sentence);
 }
 
 #[tokio::test]
@@ -257,25 +259,25 @@ async fn a_refused_password_stops_the_queue_and_is_never_said() {
     assert_eq!(server.mail()["user"], "me");
     let fault = fault_of(&wrong).await;
     let sentence = "the mail server refused the password (535 5.7.8 Authentication credentials invalid): correct `mail.url`, then run `kwic-team mail resume`";
-    check(&fault, Class::Configuration, Step::Auth, sentence);
+    check(&fault, FaultClass::Configuration, SmtpStep::Auth, sentence);
     for (answer, class) in [
-        ("535 5.7.8 wrong-horse is not the password of me", Class::Configuration),
-        ("500 what is AG1lAHdyb25nLWhvcnNl", Class::Configuration),
-        ("534 5.7.9 use an application password", Class::Configuration),
-        ("538 5.7.11 encryption required", Class::Configuration),
-        ("454 4.7.0 no password can be checked now", Class::Temporary),
+        ("535 5.7.8 wrong-horse is not the password of me", FaultClass::Configuration),
+        ("500 what is AG1lAHdyb25nLWhvcnNl", FaultClass::Configuration),
+        ("534 5.7.9 use an application password", FaultClass::Configuration),
+        ("538 5.7.11 encryption required", FaultClass::Configuration),
+        ("454 4.7.0 no password can be checked now", FaultClass::Temporary),
     ] {
         server.answer(&json!({"AUTH": answer}));
         let fault = fault_of(&wrong).await;
-        assert_eq!((fault.class, fault.step), (class, Step::Auth), "{fault:?}");
+        assert_eq!((fault.class, fault.step), (class, SmtpStep::Auth), "{fault:?}");
         let said = format!("{fault:?} {}", fault.sentence());
         assert!(!said.contains("wrong-horse") && !said.contains("AG1lAHdyb25n"), "{said}");
     }
     server.answer(&json!({"AUTH": "hang"}));
     check(
         &fault_of(&wrong).await,
-        Class::Temporary,
-        Step::Auth,
+        FaultClass::Temporary,
+        SmtpStep::Auth,
         "the mail server stopped answering (no answer in time); it will be tried again",
     );
 }
@@ -305,11 +307,11 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
         "there is no access token for the mail server (`mail.oauth_token_file`: `{}` cannot be read: *",
         file.display()
     );
-    check(&fault, Class::Temporary, Step::Auth, &sentence);
+    check(&fault, FaultClass::Temporary, SmtpStep::Auth, &sentence);
     std::fs::write(&file, "ya29.of_yesterday").unwrap();
     let fault = fault_of(&mailer).await;
     let sentence = "the mail server refused the access token (535 5.7.8 Authentication credentials invalid): correct what `mail.oauth_token_file` gives, or the user in `mail.url`, then run `kwic-team mail resume`";
-    check(&fault, Class::Configuration, Step::Auth, sentence);
+    check(&fault, FaultClass::Configuration, SmtpStep::Auth, sentence);
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     mailer.send(&outgoing(&mailer, 1)).await.unwrap();
     let mail = server.mail();
@@ -327,7 +329,7 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
     }
     server.answer(&json!({"EHLO": "250-here|250 AUTH PLAIN LOGIN"}));
     let sentence = "the mail server offers no sign-in method that KWIC Team supports (it offers PLAIN, LOGIN, and XOAUTH2 is needed): correct *";
-    check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
+    check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::Auth, sentence);
     let walked = format!("{:?}", test_mail(&mailer).await);
     assert!(!walked.contains(TOKEN), "{walked}");
 }
@@ -338,13 +340,13 @@ async fn a_mail_server_that_wants_more_stops_the_queue() {
     let fault = fault_of(&plain(&server)).await;
     let sentence =
         "the mail server wants TLS or a password first (530 5.7.0 Authentication required)*";
-    check(&fault, Class::Configuration, Step::MailFrom, sentence);
+    check(&fault, FaultClass::Configuration, SmtpStep::MailFrom, sentence);
     let mailer = mailer_at(&format!("smtp://me:pw@127.0.0.1:{}", server.port));
     let sentence = "the mail server offers no sign-in method that KWIC Team supports (*";
-    check(&fault_of(&mailer).await, Class::Configuration, Step::Auth, sentence);
+    check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::Auth, sentence);
     let mailer = mailer_at(&format!("smtp://127.0.0.1:{}?tls=required", server.port));
     let sentence = "the mail server does not offer TLS (it does not offer STARTTLS): correct `mail.url`, then run `kwic-team mail resume`";
-    check(&fault_of(&mailer).await, Class::Configuration, Step::StartTls, sentence);
+    check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::StartTls, sentence);
 }
 
 #[tokio::test]
@@ -356,8 +358,8 @@ async fn a_mail_server_that_repeats_a_link_does_not_get_it_into_the_list() {
     let fault = fault_of(&mailer).await;
     check(
         &fault,
-        Class::Permanent,
-        Step::Data,
+        FaultClass::Permanent,
+        SmtpStep::Data,
         "the other mail server refuses the mail (554 5.7.1 spam: https://x.example/#***)",
     );
 }
@@ -424,13 +426,13 @@ async fn a_batch_shares_a_connection_and_outlives_refusals_and_restarts() {
     let mut batch = mailer.batch();
     batch.send(&outgoing(&mailer, 1)).await.unwrap();
     server.answer(&json!({"RCPT": "550 5.1.1 unknown"}));
-    assert_eq!(batch.send(&outgoing(&mailer, 2)).await.unwrap_err().class, Class::Permanent);
+    assert_eq!(batch.send(&outgoing(&mailer, 2)).await.unwrap_err().class, FaultClass::Permanent);
     server.answer(&json!({}));
     batch.send(&outgoing(&mailer, 3)).await.unwrap();
     let (first, third) = (server.mail(), server.mail());
     assert_eq!(first["peer"], third["peer"]);
     server.answer(&json!({"RCPT": "421 4.3.2 closing"}));
-    assert_eq!(batch.send(&outgoing(&mailer, 4)).await.unwrap_err().class, Class::Temporary);
+    assert_eq!(batch.send(&outgoing(&mailer, 4)).await.unwrap_err().class, FaultClass::Temporary);
     server.answer(&json!({}));
     batch.send(&outgoing(&mailer, 5)).await.unwrap();
     assert_ne!(server.mail()["peer"], first["peer"]);
@@ -519,23 +521,28 @@ async fn a_certificate_that_nobody_vouches_for_stops_the_queue() {
     {
         let Some(mut server) = SmtpServer::start(&certificates.options(tls)) else { return };
         let mailer = mailer_at(&url.replace("PORT", &server.port.to_string()));
-        check(&fault_of(&mailer).await, Class::Configuration, Step::Tls, untrusted);
+        check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::Tls, untrusted);
         if tls == "starttls" {
             server.answer(&json!({"STARTTLS": "454 4.7.0 not now"}));
             let sentence = "the mail server asks to try again later (454 4.7.0 not now); it will be tried again";
-            check(&fault_of(&mailer).await, Class::Temporary, Step::StartTls, sentence);
+            check(&fault_of(&mailer).await, FaultClass::Temporary, SmtpStep::StartTls, sentence);
             server.answer(&json!({"STARTTLS": "501 5.5.1 no"}));
             let sentence = "the mail server does not offer TLS (501 5.5.1 no)*";
-            check(&fault_of(&mailer).await, Class::Configuration, Step::StartTls, sentence);
+            check(
+                &fault_of(&mailer).await,
+                FaultClass::Configuration,
+                SmtpStep::StartTls,
+                sentence,
+            );
             // The port begins without TLS: `smtps://` is the wrong scheme for it.
             let mailer = mailer_at(&format!("smtps://127.0.0.1:{}", server.port));
             let sentence =
                 "no safe connection to the mail server (it does not speak TLS on this port*";
-            check(&fault_of(&mailer).await, Class::Configuration, Step::Tls, sentence);
+            check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::Tls, sentence);
         } else {
             // And the other way round, both sides wait.
             let mailer = mailer_at(&format!("smtp://127.0.0.1:{}?tls=required", server.port));
-            assert_eq!(fault_of(&mailer).await.step, Step::Greeting);
+            assert_eq!(fault_of(&mailer).await.step, SmtpStep::Greeting);
         }
         assert!(!server.has_mail());
     }
@@ -594,7 +601,7 @@ fn a_certificate_that_the_environment_vouches_for_is_trusted() {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let fault = runtime.block_on(fault_of(&plain(&server)));
             let sentence = "the mail server wants TLS or a password first (530 *";
-            check(&fault, Class::Configuration, Step::MailFrom, sentence);
+            check(&fault, FaultClass::Configuration, SmtpStep::MailFrom, sentence);
         }
     }
 }

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use kwic_team::domain::{AccountSlug, Network, limits};
-use kwic_team::flows::accounts;
-use kwic_team::flows::permit::StorePermit;
+use kwic_team::domain::{AccountSlug, IpNetwork, limits};
+use kwic_team::services::accounts;
+use kwic_team::services::permissions::StorePermit;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::console::{Answer, Console};
-use super::stage::{HOUR, PASSWORD};
+use super::api_fixture::{Answer, ApiFixture};
+use super::fixture::{HOUR, PASSWORD};
 
 const NONE: Value = Value::Null;
 
@@ -70,7 +70,7 @@ fn takes_only_its_own(answer: &Answer) {
 }
 
 /// The calls of the document: method, path with an id that nobody has, and the operation.
-async fn calls(console: &Console) -> Vec<(String, String, Value)> {
+async fn calls(console: &ApiFixture) -> Vec<(String, String, Value)> {
     let document = console.anybody("GET /openapi.json", &NONE).await.is(200);
     let mut calls = Vec::new();
     for (path, place) in document["paths"].as_object().unwrap() {
@@ -89,7 +89,7 @@ fn says(operation: &Value, words: &str) -> bool {
 
 #[tokio::test]
 async fn somebody_is_invited_joins_signs_in_and_signs_out() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let person = json!({"first_name": "Ann", "last_name": "Lee", "email": "ann@example.org",
         "role": "administrator"});
     let sent = console.operator("POST /invites", &person).await.is(201);
@@ -123,7 +123,7 @@ async fn somebody_is_invited_joins_signs_in_and_signs_out() {
 
 #[tokio::test]
 async fn the_cookie_is_for_this_host_alone_and_unreadable_for_scripts() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     let body = json!({"account": "acme", "email": "ann@example.org", "password": PASSWORD});
     let answer = console.anybody("POST /sign-in", &body).await;
@@ -140,7 +140,7 @@ async fn the_cookie_is_for_this_host_alone_and_unreadable_for_scripts() {
 
 #[tokio::test]
 async fn a_new_sign_in_ends_the_session_that_the_browser_had() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let body = json!({"account": "acme", "email": "ann@example.org", "password": PASSWORD});
     let again = ann.call("POST /sign-in", &body).await;
@@ -154,7 +154,7 @@ async fn a_new_sign_in_ends_the_session_that_the_browser_had() {
 
 #[tokio::test]
 async fn only_a_page_of_our_own_may_change_anything() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.console.public_url = Some("https://team.example:443/x".to_owned());
     })
     .await;
@@ -207,7 +207,7 @@ async fn only_a_page_of_our_own_may_change_anything() {
 
 #[tokio::test]
 async fn a_cookie_that_is_there_twice_is_none() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let cookie = &ann.cookie;
     for headers in [
@@ -223,7 +223,7 @@ async fn a_cookie_that_is_there_twice_is_none() {
 
 #[tokio::test]
 async fn a_name_that_somebody_points_here_is_refused() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.console.public_url = Some("https://team.example:8443".to_owned());
     })
     .await;
@@ -244,8 +244,8 @@ async fn a_name_that_somebody_points_here_is_refused() {
 #[tokio::test]
 async fn a_session_knows_the_address_that_a_trusted_proxy_names() {
     let address = |trusted: &'static [&'static str]| async move {
-        let console = Console::with(|config| {
-            let networks = trusted.iter().filter_map(|text| Network::parse(text));
+        let console = ApiFixture::with(|config| {
+            let networks = trusted.iter().filter_map(|text| IpNetwork::parse(text));
             config.console.trusted_proxies = networks.collect();
         })
         .await;
@@ -266,7 +266,7 @@ async fn a_session_knows_the_address_that_a_trusted_proxy_names() {
 
 #[tokio::test]
 async fn a_cookie_of_another_application_signs_nobody_out() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     for foreign in ["theme=caf\u{e9}; ", "n\u{e4}me=x;", "flag; ;=x; ", "q=\"a; b=\"; "] {
         let head = format!("cookie: {foreign}{}\r\n", ann.cookie);
@@ -278,7 +278,7 @@ async fn a_cookie_of_another_application_signs_nobody_out() {
 
 #[tokio::test]
 async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let answers = [
         (ann.get("/me").await, 200),
@@ -314,7 +314,7 @@ async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
         ("https://app.example:8443/team", None),
     ] {
         let ciphered =
-            Console::with(|config| config.console.public_url = Some(base.to_owned())).await;
+            ApiFixture::with(|config| config.console.public_url = Some(base.to_owned())).await;
         for path in ["GET /nothing", "GET /raw/sign-in", "POST /sign-out"] {
             let answer = ciphered.anybody(path, &NONE).await;
             assert_eq!(answer.header("strict-transport-security"), promise, "{base} {path}");
@@ -324,7 +324,7 @@ async fn every_answer_tells_a_browser_to_keep_and_guess_nothing() {
 
 #[tokio::test]
 async fn a_proxy_may_leave_the_path_of_the_address_in_place() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.console.public_url = Some("https://team.example/team/".to_owned());
     })
     .await;
@@ -352,7 +352,7 @@ async fn a_proxy_may_leave_the_path_of_the_address_in_place() {
 
 #[tokio::test]
 async fn nobody_calls_without_a_session_but_what_is_open() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let mut open = Vec::new();
     for (method, path, operation) in calls(&console).await {
         let line = format!("{method} {path}");
@@ -393,7 +393,7 @@ async fn nobody_calls_without_a_session_but_what_is_open() {
 
 #[tokio::test]
 async fn what_the_document_says_of_callers_holds() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let (mut operators, mut members) = (0, 0);
     for (method, path, operation) in calls(&console).await {
@@ -413,7 +413,7 @@ async fn what_the_document_says_of_callers_holds() {
 
 #[tokio::test]
 async fn the_account_that_manages_policies_may_reload_them() {
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
     })
     .await;
@@ -433,7 +433,7 @@ async fn the_account_that_manages_policies_may_reload_them() {
 
 #[tokio::test]
 async fn a_role_without_rights_reads_roles_and_itself_and_no_more() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let bo = console.person("bo", "operator").await;
     for path in [
         "/members",
@@ -475,7 +475,7 @@ async fn a_role_without_rights_reads_roles_and_itself_and_no_more() {
 
 #[tokio::test]
 async fn another_accounts_ids_are_nobodys() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let globex = AccountSlug::parse("globex").unwrap();
     let permit = StorePermit::sidecar(7);
@@ -538,7 +538,7 @@ async fn another_accounts_ids_are_nobodys() {
 
 #[tokio::test]
 async fn a_path_that_takes_other_methods_names_them() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let document = console.anybody("GET /openapi.json", &NONE).await.is(200);
     for (path, place) in document["paths"].as_object().unwrap() {
         let mut known: Vec<String> =
@@ -562,7 +562,7 @@ async fn a_path_that_takes_other_methods_names_them() {
 
 #[tokio::test]
 async fn reading_changes_nothing_and_head_says_the_same_as_get() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let person = json!({"first_name": "Bo", "last_name": "Lee", "email": "bo@example.org",
         "role": "operator"});
@@ -594,7 +594,7 @@ async fn reading_changes_nothing_and_head_says_the_same_as_get() {
 
 #[tokio::test]
 async fn an_edit_says_which_version_it_was_made_of() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let person = json!({"first_name": "Cy", "last_name": "Lee", "email": "cy@example.org",
@@ -631,7 +631,7 @@ async fn an_edit_says_which_version_it_was_made_of() {
 
 #[tokio::test]
 async fn what_nobody_knows_is_told_and_not_passed_over() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     for (method, path, _) in calls(&console).await {
         let line = format!("{method} {path}?colour=red");
@@ -657,7 +657,7 @@ async fn what_nobody_knows_is_told_and_not_passed_over() {
 
 #[tokio::test]
 async fn several_are_invited_and_each_is_told_apart() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let person = |email: &str, role: &str| json!({"first_name": "Bo", "last_name": "Lee", "email": email, "role": role});
     let items = [
@@ -695,7 +695,7 @@ async fn several_are_invited_and_each_is_told_apart() {
 
 #[tokio::test]
 async fn several_are_changed_and_the_guards_hold_for_each() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let own = ann.get("/me").await.is(200)["id"].as_str().unwrap().to_owned();
     let mut ids = Vec::new();
@@ -728,7 +728,7 @@ async fn several_are_changed_and_the_guards_hold_for_each() {
 
 #[tokio::test]
 async fn a_repeated_call_under_one_key_invites_nobody_twice() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let person = |email: &str| json!({"first_name": "Bo", "last_name": "Lee", "email": email, "role": "operator"});
     let key = "idempotency-key: one\r\n";
@@ -746,7 +746,7 @@ async fn a_repeated_call_under_one_key_invites_nobody_twice() {
 
 #[tokio::test]
 async fn own_sessions_are_listed_and_ended() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let other = console.sign_in("acme", "ann").await;
     let listed = ann.get("/me/sessions").await.is(200);
@@ -771,7 +771,7 @@ async fn own_sessions_are_listed_and_ended() {
 
 #[tokio::test]
 async fn an_administrator_signs_somebody_out_everywhere() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.person("bo", "operator").await;
     let other = console.sign_in("acme", "bo").await;
@@ -786,7 +786,7 @@ async fn an_administrator_signs_somebody_out_everywhere() {
 
 #[tokio::test]
 async fn an_administrator_sends_a_link_and_chooses_nobodys_password() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let line = format!("POST /members/{}/reset-password", bo.id);
@@ -795,7 +795,7 @@ async fn an_administrator_sends_a_link_and_chooses_nobodys_password() {
     console.stage.mails().await;
     let sent = ann.call(&line, &NONE).await;
     sent.is(200);
-    let link = super::stage::Stage::link_of(&console.stage.mails().await);
+    let link = super::fixture::Fixture::link_of(&console.stage.mails().await);
     assert!(!sent.text.contains(link.code.expose()), "the link is the member's: {sent:?}");
     let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
     console.anybody("POST /password-reset/confirm", &set).await.is(200);
@@ -803,7 +803,7 @@ async fn an_administrator_sends_a_link_and_chooses_nobodys_password() {
 
 #[tokio::test]
 async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     console.person("ann", "administrator").await;
     let bo = console.person("bo", "operator").await;
     let other = console.sign_in("acme", "bo").await;
@@ -815,7 +815,7 @@ async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
     for dead in [&bo, &other] {
         dead.get("/me").await.problem(401, "session_ended");
     }
-    let bo = super::console::Person { console: &console, cookie: changed.cookie() };
+    let bo = super::api_fixture::Person { console: &console, cookie: changed.cookie() };
     bo.get("/me").await.is(200);
     bo.call("POST /me/leave", &json!({"password": PASSWORD})).await.problem(403, "wrong_password");
     let left = bo.call("POST /me/leave", &json!({"password": "eleven blue umbrellas"})).await;
@@ -826,7 +826,7 @@ async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
 
 #[tokio::test]
 async fn the_product_hears_of_a_removal_and_whoever_may_not_listen_is_let_go() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let mut heard = listen(&console, &ann.cookie).await;
@@ -848,7 +848,7 @@ async fn the_product_hears_of_a_removal_and_whoever_may_not_listen_is_let_go() {
 
 #[tokio::test]
 async fn a_sidecar_that_stops_does_not_wait_for_who_listens() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let mut heard = listen(&console, &ann.cookie).await;
     heard.event().await.unwrap();
@@ -860,7 +860,7 @@ async fn a_sidecar_that_stops_does_not_wait_for_who_listens() {
 /// A listener's end of the connection.
 struct Heard(BufReader<TcpStream>);
 
-async fn listen(console: &Console, cookie: &str) -> Heard {
+async fn listen(console: &ApiFixture, cookie: &str) -> Heard {
     let mut stream = TcpStream::connect(console.address).await.unwrap();
     let head =
         format!("GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\n\r\n");
@@ -899,8 +899,9 @@ impl Heard {
 
 #[tokio::test]
 async fn the_first_account_is_made_by_a_link_that_opens_once() {
-    let console = Console::empty().await;
-    let token = kwic_team::flows::set_up::offer(&console.stage.app).await.unwrap().unwrap();
+    let console = ApiFixture::empty().await;
+    let token =
+        kwic_team::services::set_up::offer_setup_link(&console.stage.app).await.unwrap().unwrap();
     let body = |token: &str, password: &str| {
         json!({"token": token, "slug": "first", "name": "First", "email": "ann@example.org",
             "first_name": "Ann", "last_name": "Lee", "password": password})
@@ -920,7 +921,7 @@ async fn the_first_account_is_made_by_a_link_that_opens_once() {
 
 #[tokio::test]
 async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     console.stage.mails().await;
     let ask = |who: &str| json!({"account": "acme", "email": format!("{who}@example.org")});
@@ -937,7 +938,7 @@ async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let link = super::stage::Stage::link_of(&mails);
+    let link = super::fixture::Fixture::link_of(&mails);
     let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
     let done = console.anybody("POST /password-reset/confirm", &set).await;
     assert_eq!(done.is(200), json!({"state": "changed", "sessions_ended": 1}));
@@ -952,7 +953,7 @@ async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
 
 #[tokio::test]
 async fn who_is_not_signed_in_sends_little() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let own = format!("cookie: {}\r\nsec-fetch-site: same-origin\r\n", ann.cookie);
     let json = "content-type: application/json\r\n";
@@ -982,7 +983,7 @@ async fn who_is_not_signed_in_sends_little() {
 
 #[tokio::test]
 async fn no_account_uses_up_the_mail_of_another() {
-    let console = Console::new().await;
+    let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
     let globex = AccountSlug::parse("globex").unwrap();

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use crate::people::{PASSWORD, Person, call, cookie_of, document, problem};
+use crate::api_users::{PASSWORD, Person, call, cookie_of, document, problem};
 use crate::support::{Sidecar, is_installed};
 
 /// Seconds of a time step.
@@ -126,7 +126,7 @@ fn the_story_of_a_second_factor() {
     sidecar.ok(&["account", "edit", "--two-step", "on"]);
     let printed = sidecar.ok(&["member", "reset-password", "bo", "--json"]);
     let link: Json = serde_json::from_str(&printed).unwrap();
-    let token = crate::people::token_of(link["link"].as_str().unwrap()).to_owned();
+    let token = crate::api_users::token_of(link["link"].as_str().unwrap()).to_owned();
     let reset = json!({"token": token, "password": PASSWORD});
     let answer = call(&sidecar, "POST /password-reset/confirm", "", Some(&reset));
     assert!(

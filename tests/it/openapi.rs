@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use kwic_team::app::App;
 use kwic_team::domain::Member;
-use kwic_team::flows::caller::Caller;
-use kwic_team::flows::members::{self, Chosen};
+use kwic_team::services::caller::Caller;
+use kwic_team::services::members::{self, ChosenMember};
 use kwic_team::store::{MemberEdit, MemberFilter};
-use kwic_team::throttle::Login;
+use kwic_team::throttle::LoginKey;
 
-use super::console::Console;
-use super::stage::{HOUR, PASSWORD, email, role as role_of};
+use super::api_fixture::ApiFixture;
+use super::fixture::{HOUR, PASSWORD, email, role as role_of};
 use super::support::is_there;
 
 /// Cases in all, over both runs.
@@ -29,7 +29,7 @@ async fn what_fits_the_document_is_answered_by_the_document() {
     if !is_there("schemathesis", python().args(["-c", "import schemathesis"])) {
         return;
     }
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.sessions.idle = Duration::from_secs(10_000 * 3_600);
         config.sessions.absolute = config.sessions.idle;
     })
@@ -45,7 +45,7 @@ async fn what_fits_the_document_is_answered_by_the_document() {
             keep_alone(&app, &operator, &ann).await;
             // Invented passwords must not prevent the caller from signing in again.
             for who in ["ann", "bo"] {
-                app.throttle.forget(Login::new(operator.account(), &email(who)));
+                app.throttle.forget(LoginKey::new(operator.account(), &email(who)));
             }
         }
     });
@@ -64,14 +64,14 @@ async fn keep_alone(app: &Arc<App>, operator: &Caller, ann: &Member) {
     let filter = MemberFilter { roles, ..MemberFilter::default() };
     let page = members::list(app, operator.clone(), &filter, None, 10).await.unwrap();
     for other in page.items.into_iter().filter(|other| other.id != ann.id) {
-        let chosen = Chosen { id: other.id, expected: None };
+        let chosen = ChosenMember { id: other.id, expected: None };
         let edit = MemberEdit { role: Some(role_of("operator")), ..MemberEdit::default() };
         let _ = members::edit(app, operator.clone(), chosen, edit).await;
     }
 }
 
 /// Runs it as somebody; answers how many cases it made up.
-async fn run(console: &Console, who: &'static str) -> u64 {
+async fn run(console: &ApiFixture, who: &'static str) -> u64 {
     let document = format!("http://{}/api/v1/openapi.json", console.address);
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/openapi.toml");
     let ran = tokio::task::spawn_blocking(move || {

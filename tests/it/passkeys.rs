@@ -3,39 +3,44 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kwic_team::domain::{Factors, Failure, Kind, Name, Passkey, TwoStepNews, limits};
-use kwic_team::flows::client_info::ClientInfo;
-use kwic_team::flows::members::{self, Chosen};
-use kwic_team::flows::passkeys::{self, Answer, Asked};
-use kwic_team::flows::passwords;
-use kwic_team::flows::sign_in::{self, Entered, Outcome};
-use kwic_team::flows::step_up::Shown;
-use kwic_team::flows::two_step;
-use kwic_team::password::Hasher;
+use kwic_team::domain::{Factors, Failure, Kind, Name, Passkey, TwoStepEvent, limits};
+use kwic_team::password::PasswordHasher;
+use kwic_team::services::client_info::ClientInfo;
+use kwic_team::services::members::{self, ChosenMember};
+use kwic_team::services::passkeys::{self, PasskeyAnswer, PasskeyPrompt};
+use kwic_team::services::passwords;
+use kwic_team::services::sign_in::{self, NewSignIn, SignInOutcome};
+use kwic_team::services::step_up::StepUpProof;
+use kwic_team::services::two_step;
 use kwic_team::store::AuditFilter;
-use kwic_team::throttle::Login;
+use kwic_team::throttle::LoginKey;
 use serde_json::{Value, json};
 use webauthn_authenticator_rs::WebauthnAuthenticator as _;
 use webauthn_authenticator_rs::prelude::Url;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use crate::console::Console;
-use crate::device::{BACKED_UP, BACKUP_ELIGIBLE, Device, PRESENT, Says, VERIFIED, bent, text};
-use crate::stage::{HOUR, PASSWORD, Stage, email, refused};
+use crate::api_fixture::ApiFixture;
+use crate::fixture::{Fixture, HOUR, PASSWORD, email, refused};
 use crate::two_step::{
     Guarded, WRONG, enforce, guarded, here, news, show, shown, ticket, try_password,
+};
+use crate::virtual_authenticator::{
+    BACKED_UP, BACKUP_ELIGIBLE, PRESENT, Says, VERIFIED, VirtualAuthenticator, bent, text,
 };
 
 const ORIGIN: &str = "https://team.example.org";
 const CREATE: &str = "webauthn.create";
 const GET: &str = "webauthn.get";
 
-async fn stage_at(address: &str) -> Stage {
+async fn stage_at(address: &str) -> Fixture {
     let address = address.to_owned();
-    Stage::with(Hasher::cheap().unwrap(), |config| config.console.public_url = Some(address)).await
+    Fixture::with(PasswordHasher::cheap().unwrap(), |config| {
+        config.console.public_url = Some(address)
+    })
+    .await
 }
 
-async fn stage() -> Stage {
+async fn stage() -> Fixture {
     stage_at("https://team.example.org/console").await
 }
 
@@ -43,63 +48,75 @@ fn name(text: &str) -> Name {
     Name::parse("name", text).unwrap()
 }
 
-fn options(asked: &Asked) -> Value {
+fn options(asked: &PasskeyPrompt) -> Value {
     serde_json::to_value(&asked.options).unwrap()
 }
 
-fn answer(asked: &Asked, credential: &Value) -> Answer {
-    Answer { challenge: asked.challenge.clone(), credential: credential.to_string() }
+fn answer(asked: &PasskeyPrompt, credential: &Value) -> PasskeyAnswer {
+    PasskeyAnswer { challenge: asked.challenge.clone(), credential: credential.to_string() }
 }
 
-async fn begin(stage: &Stage, who: &Guarded) -> Result<Asked, Failure> {
+async fn begin(stage: &Fixture, who: &Guarded) -> Result<PasskeyPrompt, Failure> {
     let signed_in = stage.signed_in(&who.entered).unwrap();
     let given = shown(&who.phone.next(stage));
     passkeys::begin(&stage.app, &signed_in, &given, &here()).await
 }
 
-async fn confirm(stage: &Stage, who: &Guarded, answer: Answer) -> Result<Passkey, Failure> {
+async fn confirm(
+    stage: &Fixture,
+    who: &Guarded,
+    answer: PasskeyAnswer,
+) -> Result<Passkey, Failure> {
     let signed_in = stage.signed_in(&who.entered).unwrap();
     let done = passkeys::confirm(&stage.app, &signed_in, &answer, name("ring")).await;
     done.map(|done| done.value)
 }
 
-async fn add(stage: &Stage, who: &Guarded, device: &Device) -> Result<Passkey, Failure> {
+async fn add(
+    stage: &Fixture,
+    who: &Guarded,
+    device: &VirtualAuthenticator,
+) -> Result<Passkey, Failure> {
     let asked = begin(stage, who).await?;
     let made = device.makes(&Says::truly(CREATE, ORIGIN, &options(&asked)));
     confirm(stage, who, answer(&asked, &made)).await
 }
 
-async fn remove(stage: &Stage, who: &Guarded, passkey: &Passkey) -> Result<Passkey, Failure> {
+async fn remove(stage: &Fixture, who: &Guarded, passkey: &Passkey) -> Result<Passkey, Failure> {
     let signed_in = stage.signed_in(&who.entered).unwrap();
     let (id, given) = (passkey.id.clone(), shown(&who.phone.next(stage)));
     let done = passkeys::remove(&stage.app, &signed_in, id, &given, &here()).await;
     done.map(|done| done.value)
 }
 
-async fn sign_in(stage: &Stage, ticket: &str, answer: Answer) -> Result<Entered, Failure> {
+async fn sign_in(
+    stage: &Fixture,
+    ticket: &str,
+    answer: PasskeyAnswer,
+) -> Result<NewSignIn, Failure> {
     sign_in::by_passkey(&stage.app, ticket, answer, here()).await.map(|done| done.value)
 }
 
 /// Tries to sign in with what a device says when it is asked.
 async fn tries(
-    stage: &Stage,
+    stage: &Fixture,
     who: &str,
     answers: impl FnOnce(Says) -> Value,
-) -> Result<Entered, Failure> {
+) -> Result<NewSignIn, Failure> {
     // Earlier attempts must not delay this one.
-    stage.app.throttle.forget(Login::new(&stage.acme, &email(who)));
+    stage.app.throttle.forget(LoginKey::new(&stage.acme, &email(who)));
     let ticket = ticket(stage, who).await;
     let asked = passkeys::ask(&stage.app, &ticket).await?;
     let given = answers(Says::truly(GET, ORIGIN, &options(&asked)));
     sign_in(stage, &ticket, answer(&asked, &given)).await
 }
 
-async fn kept(stage: &Stage, who: &Guarded) -> Vec<Passkey> {
+async fn kept(stage: &Fixture, who: &Guarded) -> Vec<Passkey> {
     stage.app.store.factors(&who.member.id).await.unwrap().passkeys
 }
 
 /// The last event of the account except delivery reports, with its data.
-async fn last_event(stage: &Stage) -> (String, String) {
+async fn last_event(stage: &Fixture) -> (String, String) {
     let filter = AuditFilter::default();
     let page = stage.app.store.audit(Some(&stage.acme), &filter, None, 1_000).await.unwrap();
     let last = page.items.iter().rfind(|entry| !entry.event.starts_with("mail_")).unwrap();
@@ -126,12 +143,12 @@ async fn an_authenticator_of_other_hands_signs_in_in_the_place_of_a_code() {
     let made = serde_json::to_value(made.unwrap()).unwrap();
     let passkey = confirm(&stage, &ann, answer(&asked, &made)).await.unwrap();
     assert_eq!((passkey.name.as_str(), passkey.used), ("ring", None));
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::PasskeyAdded]);
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::PasskeyAdded]);
     assert_eq!(last_event(&stage).await.0, "passkey_added");
     assert!(stage.signed_in(&ann.entered).is_some());
 
     stage.later(HOUR);
-    let Outcome::SecondFactor(waiting) = try_password(&stage, "ann", PASSWORD).await else {
+    let SignInOutcome::SecondFactor(waiting) = try_password(&stage, "ann", PASSWORD).await else {
         panic!("a session without a factor")
     };
     assert!(waiting.passkeys);
@@ -139,8 +156,10 @@ async fn an_authenticator_of_other_hands_signs_in_in_the_place_of_a_code() {
     let told = serde_json::from_value(options(&asked)).unwrap();
     let signed = soft.do_authentication(origin, told).unwrap();
     let signed = answer(&asked, &serde_json::to_value(signed).unwrap());
-    let again =
-        Answer { challenge: signed.challenge.clone(), credential: signed.credential.clone() };
+    let again = PasskeyAnswer {
+        challenge: signed.challenge.clone(),
+        credential: signed.credential.clone(),
+    };
     let entered = sign_in(&stage, &waiting.ticket, signed).await.unwrap();
     assert!(stage.signed_in(&entered).is_some());
     let (event, said) = last_event(&stage).await;
@@ -161,7 +180,7 @@ async fn a_new_authenticator_that_lies_is_not_kept() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let asked = begin(&stage, &ann).await.unwrap();
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let truth = Says::truly(CREATE, ORIGIN, &options(&asked));
     let but = |change: fn(&mut Says)| {
         let mut says = truth.clone();
@@ -226,7 +245,7 @@ async fn a_new_authenticator_that_lies_is_not_kept() {
 async fn an_authenticator_that_lies_does_not_sign_in() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let (device, other) = (Device::new(1), Device::new(2));
+    let (device, other) = (VirtualAuthenticator::new(1), VirtualAuthenticator::new(2));
     add(&stage, &ann, &device).await.unwrap();
     let lies: [fn(&mut Says); 12] = [
         |says| says.origin = "https://team.example.net".into(),
@@ -271,7 +290,7 @@ async fn an_authenticator_that_lies_does_not_sign_in() {
     let factors = stage.app.store.factors(&ann.member.id).await.unwrap();
     assert_eq!(factors.failures, 0);
     let told = news(&stage.mails().await);
-    assert_eq!(told, [TwoStepNews::PasskeyAdded, TwoStepNews::Guessed], "after ten");
+    assert_eq!(told, [TwoStepEvent::PasskeyAdded, TwoStepEvent::Guessed], "after ten");
 }
 
 #[tokio::test]
@@ -279,7 +298,7 @@ async fn a_passkey_of_another_member_opens_nothing() {
     let stage = stage().await;
     let (ann, bo) =
         (guarded(&stage, "ann", "operator").await, guarded(&stage, "bo", "operator").await);
-    let (of_ann, of_bo) = (Device::new(1), Device::new(2));
+    let (of_ann, of_bo) = (VirtualAuthenticator::new(1), VirtualAuthenticator::new(2));
     add(&stage, &ann, &of_ann).await.unwrap();
     add(&stage, &bo, &of_bo).await.unwrap();
     let tried = tries(&stage, "ann", |says| of_bo.signs(&says)).await;
@@ -294,7 +313,7 @@ async fn a_passkey_of_another_member_opens_nothing() {
     assert_eq!(entered.member.id, bo.member.id);
     // A question for adding one, answered for another.
     let asked = begin(&stage, &ann).await.unwrap();
-    let made = Device::new(3).makes(&Says::truly(CREATE, ORIGIN, &options(&asked)));
+    let made = VirtualAuthenticator::new(3).makes(&Says::truly(CREATE, ORIGIN, &options(&asked)));
     assert_eq!(refused(confirm(&stage, &bo, answer(&asked, &made)).await), DEAD);
 }
 
@@ -302,13 +321,13 @@ async fn a_passkey_of_another_member_opens_nothing() {
 async fn a_challenge_is_for_one_purpose_one_time_and_five_minutes() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let life = i64::try_from(limits::PASSKEY_LIFETIME.as_millis()).unwrap();
-    let made = |asked: &Asked| {
+    let made = |asked: &PasskeyPrompt| {
         let made = device.makes(&Says::truly(CREATE, ORIGIN, &options(asked)));
         answer(asked, &made)
     };
-    let signed = |asked: &Asked, counter| {
+    let signed = |asked: &PasskeyPrompt, counter| {
         let says = Says { counter, ..Says::truly(GET, ORIGIN, &options(asked)) };
         answer(asked, &device.signs(&says))
     };
@@ -324,7 +343,7 @@ async fn a_challenge_is_for_one_purpose_one_time_and_five_minutes() {
     for bent in
         ["", "x", &asked.challenge[1..], &format!("{}A", asked.challenge), &"A".repeat(70_000)]
     {
-        let bent = Answer { challenge: bent.to_owned(), ..made(&asked) };
+        let bent = PasskeyAnswer { challenge: bent.to_owned(), ..made(&asked) };
         assert_eq!(refused(confirm(&stage, &ann, bent).await), DEAD);
     }
     stage.later(life - 1);
@@ -345,10 +364,10 @@ async fn a_challenge_is_for_one_purpose_one_time_and_five_minutes() {
     let old = signed(&asked, 6);
     assert_eq!(refused(sign_in(&stage, &next, old).await), DEAD, "of an earlier sign-in");
     let new = passkeys::ask(&stage.app, &next).await.unwrap();
-    let old = Answer { credential: signed(&asked, 6).credential, ..signed(&new, 6) };
+    let old = PasskeyAnswer { credential: signed(&asked, 6).credential, ..signed(&new, 6) };
     assert_eq!(refused(sign_in(&stage, &next, old).await), WRONG_PASSKEY, "an earlier answer");
     // One for signing in adds nothing, and one for adding signs nobody in.
-    let fresh = Device::new(2);
+    let fresh = VirtualAuthenticator::new(2);
     let fresh = fresh.makes(&Says::truly(CREATE, ORIGIN, &options(&new)));
     assert_eq!(refused(confirm(&stage, &ann, answer(&new, &fresh)).await), DEAD);
     let adding = begin(&stage, &ann).await.unwrap();
@@ -361,7 +380,7 @@ async fn a_challenge_is_for_one_purpose_one_time_and_five_minutes() {
 async fn a_counter_that_goes_back_is_refused_and_told() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     add(&stage, &ann, &device).await.unwrap();
     let at = |counter| {
         let device = device.clone();
@@ -373,7 +392,7 @@ async fn a_counter_that_goes_back_is_refused_and_told() {
     for counter in [6, 7, 0] {
         let copied = tries(&stage, "ann", at(counter)).await;
         assert_eq!(refused(copied), (Kind::Denied, "passkey_copied"), "{counter}");
-        assert_eq!(news(&stage.mails().await), [TwoStepNews::PasskeyCopied]);
+        assert_eq!(news(&stage.mails().await), [TwoStepEvent::PasskeyCopied]);
         assert_eq!(last_event(&stage).await.0, "passkey_copied");
     }
     assert_eq!(kept(&stage, &ann).await, before);
@@ -382,7 +401,7 @@ async fn a_counter_that_goes_back_is_refused_and_told() {
     // One that does not count at all is no copy.
     stage.mails().await;
     let bo = guarded(&stage, "bo", "operator").await;
-    let still = Device::new(2);
+    let still = VirtualAuthenticator::new(2);
     let asked = begin(&stage, &bo).await.unwrap();
     let says = Says { counter: 0, ..Says::truly(CREATE, ORIGIN, &options(&asked)) };
     confirm(&stage, &bo, answer(&asked, &still.makes(&says))).await.unwrap();
@@ -395,7 +414,7 @@ async fn a_counter_that_goes_back_is_refused_and_told() {
 async fn one_that_asked_for_a_pin_when_it_was_added_asks_again() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let asked = begin(&stage, &ann).await.unwrap();
     let says = Says::truly(CREATE, ORIGIN, &options(&asked));
     let made = device.makes(&Says { flags: PRESENT | VERIFIED, ..says });
@@ -421,13 +440,13 @@ async fn adding_and_removing_end_the_other_sessions_and_are_told() {
         show(&stage, &ticket(&stage, "ann").await, &code).await.unwrap()
     };
     let before = other().await;
-    let passkey = add(&stage, &ann, &Device::new(1)).await.unwrap();
+    let passkey = add(&stage, &ann, &VirtualAuthenticator::new(1)).await.unwrap();
     assert!(stage.signed_in(&before).is_none() && stage.signed_in(&ann.entered).is_some());
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::PasskeyAdded]);
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::PasskeyAdded]);
     let before = other().await;
     remove(&stage, &ann, &passkey).await.unwrap();
     assert!(stage.signed_in(&before).is_none() && stage.signed_in(&ann.entered).is_some());
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::PasskeyRemoved]);
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::PasskeyRemoved]);
     assert_eq!(last_event(&stage).await.0, "passkey_removed");
 }
 
@@ -435,21 +454,22 @@ async fn adding_and_removing_end_the_other_sessions_and_are_told() {
 async fn a_new_password_by_mail_does_not_go_past_a_passkey() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     add(&stage, &ann, &device).await.unwrap();
     stage.mails().await;
-    let signed =
-        |asked: &Asked| answer(asked, &device.signs(&Says::truly(GET, ORIGIN, &options(asked))));
+    let signed = |asked: &PasskeyPrompt| {
+        answer(asked, &device.signs(&Says::truly(GET, ORIGIN, &options(asked))))
+    };
     let old = ticket(&stage, "ann").await;
     let asked = passkeys::ask(&stage.app, &old).await.unwrap();
     passwords::send_link(&stage.app, &stage.acme, &email("ann")).await.unwrap();
-    let link = Stage::link_of(&stage.mails().await);
+    let link = Fixture::link_of(&stage.mails().await);
     let new = "eleven purple kettles";
     passwords::reset_by_link(&stage.app, link.code.expose(), new, &here()).await.unwrap();
     let by_old = sign_in(&stage, &old, signed(&asked)).await;
     assert_eq!(refused(by_old), (Kind::Unauthenticated, "sign_in_refused"));
     assert!(stage.app.store.sessions_of(&ann.member.id).await.unwrap().is_empty());
-    let Outcome::SecondFactor(waiting) = try_password(&stage, "ann", new).await else {
+    let SignInOutcome::SecondFactor(waiting) = try_password(&stage, "ann", new).await else {
         panic!("a session without a factor")
     };
     assert!(waiting.passkeys);
@@ -461,7 +481,7 @@ async fn a_new_password_by_mail_does_not_go_past_a_passkey() {
 async fn where_a_factor_is_enforced_a_passkey_is_never_the_last_one() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let passkey = add(&stage, &ann, &device).await.unwrap();
     enforce(&stage).await;
     // The app stays as long as it is enforced, so what is left is never a passkey alone.
@@ -485,12 +505,12 @@ async fn a_credential_has_one_owner() {
     let stage = stage().await;
     let (ann, bo) =
         (guarded(&stage, "ann", "operator").await, guarded(&stage, "bo", "operator").await);
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let passkey = add(&stage, &ann, &device).await.unwrap();
     let known = (Kind::Conflict, "passkey_known");
     assert_eq!(refused(add(&stage, &bo, &device).await), known);
     // Another key with a credential id that is in use: the existing one stays.
-    let posing = Device::new(2).named(&device.id);
+    let posing = VirtualAuthenticator::new(2).named(&device.id);
     assert_eq!(refused(add(&stage, &bo, &posing).await), known);
     // The browser was asked to exclude the owner's credentials; one that does not is refused.
     let asked = begin(&stage, &ann).await.unwrap();
@@ -507,11 +527,11 @@ async fn a_credential_has_one_owner() {
     let passkey = add(&stage, &bo, &device).await.unwrap();
     let others = remove(&stage, &ann, &passkey).await;
     assert_eq!(refused(others), (Kind::NotFound, "unknown_passkey"));
-    let of_bo = || Chosen { id: bo.member.id.clone(), expected: None };
+    let of_bo = || ChosenMember { id: bo.member.id.clone(), expected: None };
     two_step::reset(&stage.app, stage.operator(), of_bo(), None, here()).await.unwrap();
     assert!(kept(&stage, &bo).await.is_empty());
     add(&stage, &ann, &device).await.unwrap();
-    let of_ann = Chosen { id: ann.member.id.clone(), expected: None };
+    let of_ann = ChosenMember { id: ann.member.id.clone(), expected: None };
     members::remove(&stage.app, stage.operator(), of_ann).await.unwrap();
     assert!(kept(&stage, &ann).await.is_empty());
     stage.mails().await;
@@ -526,19 +546,19 @@ async fn passkeys_stand_beside_an_authenticator_app_only() {
     stage.member("plain", "operator").await;
     let plain = stage.sign_in("plain").await;
     let signed_in = stage.signed_in(&plain).unwrap();
-    let early = passkeys::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await;
+    let early = passkeys::begin(app, &signed_in, &StepUpProof::password(PASSWORD), &here()).await;
     assert_eq!(refused(early), (Kind::Conflict, "not_set_up"));
 
     let ann = guarded(&stage, "ann", "operator").await;
     let signed_in = stage.signed_in(&ann.entered).unwrap();
     let used = ann.phone.shows(&stage, 0);
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let passkey = add(&stage, &ann, &device).await.unwrap();
     for (given, code) in [
-        (Shown::password(PASSWORD), "code_missing"),
+        (StepUpProof::password(PASSWORD), "code_missing"),
         (shown(WRONG), "wrong_code"),
         (shown(&used), "wrong_code"),
-        (Shown { password: "not this one at all".into(), code: None }, "wrong_password"),
+        (StepUpProof { password: "not this one at all".into(), code: None }, "wrong_password"),
     ] {
         let added = passkeys::begin(app, &signed_in, &given, &here()).await;
         assert_eq!(refused(added), (Kind::Denied, code));
@@ -561,7 +581,7 @@ async fn passkeys_stand_beside_an_authenticator_app_only() {
     let given = shown(&phone.next(&stage));
     two_step::switch_off(app, &signed_in, &given, &here()).await.unwrap();
     assert!(kept(&stage, &ann).await.is_empty());
-    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, Outcome::Entered(_)));
+    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, SignInOutcome::Entered(_)));
 }
 
 #[tokio::test]
@@ -569,12 +589,12 @@ async fn a_member_has_ten_passkeys_at_most() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
     for number in 1..=u8::try_from(limits::PASSKEYS_MAX).unwrap() {
-        add(&stage, &ann, &Device::new(number)).await.unwrap();
+        add(&stage, &ann, &VirtualAuthenticator::new(number)).await.unwrap();
     }
-    let more = add(&stage, &ann, &Device::new(99)).await;
+    let more = add(&stage, &ann, &VirtualAuthenticator::new(99)).await;
     assert_eq!(refused(more), (Kind::Conflict, "too_many_passkeys"));
     // The last one signs in: a challenge for all of them is not too long.
-    let last = Device::new(u8::try_from(limits::PASSKEYS_MAX).unwrap());
+    let last = VirtualAuthenticator::new(u8::try_from(limits::PASSKEYS_MAX).unwrap());
     tries(&stage, "ann", |says| last.signs(&Says { counter: 2, ..says })).await.unwrap();
 }
 
@@ -593,10 +613,10 @@ async fn at_an_address_without_a_name_passkeys_are_not_offered() {
     // Where the console moves to one, sign-in does not offer what cannot be shown.
     let mut stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    add(&stage, &ann, &Device::new(1)).await.unwrap();
+    add(&stage, &ann, &VirtualAuthenticator::new(1)).await.unwrap();
     let app = Arc::get_mut(&mut stage.app).unwrap();
-    app.links = kwic_team::app::Links::new("https://192.0.2.7");
-    let Outcome::SecondFactor(waiting) = try_password(&stage, "ann", PASSWORD).await else {
+    app.links = kwic_team::app::ConsoleUrls::new("https://192.0.2.7");
+    let SignInOutcome::SecondFactor(waiting) = try_password(&stage, "ann", PASSWORD).await else {
         panic!("a session without a factor")
     };
     assert!(!waiting.passkeys);
@@ -608,13 +628,13 @@ async fn at_an_address_without_a_name_passkeys_are_not_offered() {
 async fn wrong_passkeys_and_wrong_codes_share_one_counter() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     add(&stage, &ann, &device).await.unwrap();
     let early = passkeys::ask(&stage.app, &ticket(&stage, "ann").await).await.unwrap();
     for _ in 0..limits::CODE_FAILURES_MAX / 2 {
         let tried = tries(&stage, "ann", |says| device.signs(&Says { flags: 0, ..says })).await;
         assert_eq!(refused(tried), WRONG_PASSKEY);
-        stage.app.throttle.forget(Login::new(&stage.acme, &email("ann")));
+        stage.app.throttle.forget(LoginKey::new(&stage.acme, &email("ann")));
         let code = show(&stage, &ticket(&stage, "ann").await, WRONG).await;
         assert_eq!(refused(code), (Kind::Denied, "wrong_code"));
     }
@@ -630,7 +650,7 @@ async fn wrong_passkeys_and_wrong_codes_share_one_counter() {
     // And the next try after a wrong one waits.
     stage.mails().await;
     let bo = guarded(&stage, "bo", "operator").await;
-    let device = Device::new(2);
+    let device = VirtualAuthenticator::new(2);
     add(&stage, &bo, &device).await.unwrap();
     let from = || ClientInfo { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
     let waiting = ticket(&stage, "bo").await;
@@ -650,7 +670,7 @@ async fn fifty_at_once_with_one_answer_are_one_session() {
     let stage = stage().await;
     let ann = guarded(&stage, "ann", "operator").await;
     // It does not count: nothing but the round keeps its answer from being taken twice.
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     let asked = begin(&stage, &ann).await.unwrap();
     let says = Says { counter: 0, ..Says::truly(CREATE, ORIGIN, &options(&asked)) };
     confirm(&stage, &ann, answer(&asked, &device.makes(&says))).await.unwrap();
@@ -684,7 +704,8 @@ async fn two_at_once_add_one_credential_once() {
     let ann = guarded(&stage, "ann", "operator").await;
     let asked = begin(&stage, &ann).await.unwrap();
     let says = Says::truly(CREATE, ORIGIN, &options(&asked));
-    let (one, two) = (Device::new(1).makes(&says), Device::new(2).makes(&says));
+    let (one, two) =
+        (VirtualAuthenticator::new(1).makes(&says), VirtualAuthenticator::new(2).makes(&says));
     let (one, two) = tokio::join!(
         confirm(&stage, &ann, answer(&asked, &one)),
         confirm(&stage, &ann, answer(&asked, &two)),
@@ -698,12 +719,12 @@ async fn the_calls_as_a_browser_makes_them() {
     let at = |config: &mut kwic_team::config::Config| {
         config.console.public_url = Some("http://localhost".to_owned());
     };
-    let console = Console::with(at).await;
+    let console = ApiFixture::with(at).await;
     let stage = &console.stage;
     let ann = guarded(stage, "ann", "operator").await;
     let cookie = format!("__Host-kwic_session={}", ann.entered.token.expose());
-    let person = crate::console::Person { console: &console, cookie };
-    let device = Device::new(1);
+    let person = crate::api_fixture::Person { console: &console, cookie };
+    let device = VirtualAuthenticator::new(1);
     let origin = "http://localhost";
 
     console.anybody("GET /me/passkeys", &Value::Null).await.problem(401, "not_signed_in");
@@ -744,7 +765,7 @@ async fn the_calls_as_a_browser_makes_them() {
     stage.later(HOUR / 60);
     let entered = console.anybody("POST /sign-in/passkey/confirm", &body(&signed)).await;
     assert_eq!(entered.is(200)["state"], "signed_in");
-    let person = crate::console::Person { console: &console, cookie: entered.cookie() };
+    let person = crate::api_fixture::Person { console: &console, cookie: entered.cookie() };
     let me = person.get("/me").await.is(200);
     assert_eq!(me["two_step"], true);
     let path = format!("DELETE /me/passkeys/{}", added["id"].as_str().unwrap());
@@ -757,14 +778,15 @@ async fn the_calls_as_a_browser_makes_them() {
 
 #[tokio::test]
 async fn a_member_sees_which_passkeys_there_are_and_erasing_leaves_none() {
-    let console = Console::with(|config| config.console.public_url = Some(ORIGIN.to_owned())).await;
+    let console =
+        ApiFixture::with(|config| config.console.public_url = Some(ORIGIN.to_owned())).await;
     let stage = &console.stage;
     let ann = guarded(stage, "ann", "operator").await;
-    let device = Device::new(1);
+    let device = VirtualAuthenticator::new(1);
     add(stage, &ann, &device).await.unwrap();
     tries(stage, "ann", |says| device.signs(&says)).await.unwrap();
     let cookie = format!("__Host-kwic_session={}", ann.entered.token.expose());
-    let person = crate::console::Person { console: &console, cookie };
+    let person = crate::api_fixture::Person { console: &console, cookie };
     let own = person.get("/me/two-step").await.is(200)["passkeys"].clone();
     let fields: Vec<&String> = own[0].as_object().unwrap().keys().collect();
     assert_eq!(fields, ["id", "name", "created", "used"]);

@@ -15,9 +15,9 @@ use kwic_team::config::Config;
 use kwic_team::directory::Directory;
 use kwic_team::domain::Timestamp;
 use kwic_team::engine::Snapshot;
-use kwic_team::flows::permit::StorePermit;
-use kwic_team::flows::{refresh, reload};
 use kwic_team::policy_folder;
+use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::{directory_sync, reload};
 use kwic_team::store::Store;
 use kwic_team::telemetry::Gauges;
 
@@ -374,16 +374,16 @@ async fn however_many_ask_for_a_reload_one_more_follows_the_one_that_runs() {
     let store = Store::in_memory(clock.clone()).await.unwrap();
     let mut config = Config::default_for(home.path().to_owned());
     config.policies.dir = Some(home.path().join("policies"));
-    let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+    let begun = Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap();
     let directory = Arc::new(Directory::new());
-    let follower = refresh::load(&store, &directory).await.unwrap();
-    tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+    let follower = directory_sync::load(&store, &directory).await.unwrap();
+    tokio::spawn(directory_sync::follow(Arc::clone(&directory), follower));
     let app = Arc::new(kwic_team::app::App::new(config, clock, begun, directory, store).unwrap());
 
     let running = app.reloading.lock().await;
     let ask = |_| {
         let app = Arc::clone(&app);
-        tokio::spawn(async move { reload::now(&app, StorePermit::system()).await })
+        tokio::spawn(async move { reload::reload_now(&app, StorePermit::system()).await })
     };
     let asked: Vec<_> = (0..300).map(ask).collect();
     while app.reloads_asked.load(Ordering::Acquire) < 300 {
@@ -400,7 +400,7 @@ async fn however_many_ask_for_a_reload_one_more_follows_the_one_that_runs() {
         assert_eq!((report.digest, report.changed), (live, true));
     }
     assert_eq!(reloads(&app), 1);
-    let report = reload::now(&app, StorePermit::system()).await.unwrap();
+    let report = reload::reload_now(&app, StorePermit::system()).await.unwrap();
     assert_eq!(
         (report.digest, report.changed),
         (live, false),
@@ -408,7 +408,7 @@ async fn however_many_ask_for_a_reload_one_more_follows_the_one_that_runs() {
     );
     assert_eq!(reloads(&app), 2);
     fs::write(&rule, "forbid(").unwrap();
-    reload::now(&app, StorePermit::system()).await.unwrap_err();
-    reload::now(&app, StorePermit::system()).await.unwrap_err();
+    reload::reload_now(&app, StorePermit::system()).await.unwrap_err();
+    reload::reload_now(&app, StorePermit::system()).await.unwrap_err();
     assert_eq!(reloads(&app), 4);
 }

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use kwic_team::config;
-use kwic_team::domain::{DeliveryState, Email, LetterId, Timestamp, Token};
+use kwic_team::domain::{DeliveryState, Email, MailId, Timestamp, Token};
 use kwic_team::mail::bounce::{self, BounceReport};
-use kwic_team::mail::{ActionLink, Class, Content, Maildir, Mailer, Outgoing, Step, Taken};
+use kwic_team::mail::{
+    AcceptedMail, ActionLink, FaultClass, MailContent, Maildir, Mailer, OutgoingMail, SmtpStep,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::smtp::SmtpServer;
+use crate::fake_smtp_server::SmtpServer;
 use crate::support::{eventually, is_installed, is_there};
 
 const MASTER: &str = "\
@@ -163,20 +165,24 @@ impl<'a> Sender<'a> {
         }
     }
 
-    async fn send(&self, letter: u64, to: &str) -> Result<Taken, kwic_team::mail::SendFault> {
+    async fn send(
+        &self,
+        letter: u64,
+        to: &str,
+    ) -> Result<AcceptedMail, kwic_team::mail::SendFault> {
         let code = Token::from_bytes([7; 32]);
         let link = ActionLink {
             url: format!("https://team.example.org/reset#{}", code.expose()),
             code,
             expires: Timestamp(1_795_525_200_000),
         };
-        let outgoing = Outgoing {
+        let outgoing = OutgoingMail {
             to: Email::parse(to).unwrap(),
             to_name: "Bo Lee".to_owned(),
             message_id: format!("reset-{letter}@example.org"),
-            return_path: self.mailer.return_path(LetterId(letter), MARK),
+            return_path: self.mailer.return_path(MailId(letter), MARK),
             date: Timestamp(1_795_521_600_000),
-            content: Content::PasswordReset { account_name: "Acme".to_owned(), link },
+            content: MailContent::PasswordReset { account_name: "Acme".to_owned(), link },
         };
         self.mailer.send(&outgoing).await
     }
@@ -203,7 +209,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
     let Some(postfix) = Postfix::start(other.port) else { return };
     let sender = Sender::to(&postfix);
     let check = |report: BounceReport, letter, state, detail: &str| {
-        let expected = (LetterId(letter), MARK.to_owned(), state, detail.to_owned());
+        let expected = (MailId(letter), MARK.to_owned(), state, detail.to_owned());
         assert_eq!((report.letter, report.mark, report.state, report.detail), expected);
     };
 
@@ -214,7 +220,10 @@ async fn postfix_takes_returns_delays_and_delivers() {
     assert_eq!(Maildir::new(postfix.mailbox("bo")).list().await.unwrap().len(), 1);
 
     let fault = sender.send(2, "nobody@example.net").await.unwrap_err();
-    assert_eq!((fault.class, fault.step, fault.code), (Class::Permanent, Step::Rcpt, Some(550)));
+    assert_eq!(
+        (fault.class, fault.step, fault.code),
+        (FaultClass::Permanent, SmtpStep::Rcpt, Some(550))
+    );
     let said = fault.sentence();
     let unknown = "the other mail server says this mailbox does not exist (550 5.1.1 <";
     assert!(said.starts_with(unknown), "{said}");

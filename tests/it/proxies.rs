@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use kwic_team::domain::Network;
+use kwic_team::domain::IpNetwork;
 use serde_json::json;
 
-use super::console::{Answer, Console};
-use super::stage::PASSWORD;
+use super::api_fixture::{Answer, ApiFixture};
+use super::fixture::PASSWORD;
 use super::support::{Sidecar, Start, command};
 
 const HTTPS: &str = "public_url = \"https://team.example.org\"";
@@ -69,7 +69,7 @@ fn a_password_that_everybody_may_read_is_told() {
 }
 
 /// A sign-in attempt as Ann, through a proxy.
-async fn tries(console: &Console, password: &str, headers: &str) -> Answer {
+async fn tries(console: &ApiFixture, password: &str, headers: &str) -> Answer {
     let body = json!({"account": "acme", "email": "ann@example.org", "password": password});
     let head = format!("content-type: application/json\r\n{headers}");
     console.raw("POST /sign-in", &head, &body.to_string()).await
@@ -87,9 +87,9 @@ async fn a_stranger_locks_nobody_out_of_the_place_that_they_sign_in_from() {
         (&["10.9.9.9"], "x-forwarded-for: "),
     ] {
         for public_url in [None, Some("https://team.example".to_owned())] {
-            let console = Console::with(|config| {
+            let console = ApiFixture::with(|config| {
                 config.console.public_url = public_url;
-                let networks = trusted.iter().filter_map(|text| Network::parse(text));
+                let networks = trusted.iter().filter_map(|text| IpNetwork::parse(text));
                 config.console.trusted_proxies = networks.collect();
             })
             .await;
@@ -111,7 +111,7 @@ async fn a_stranger_locks_nobody_out_of_the_place_that_they_sign_in_from() {
 #[tokio::test]
 async fn the_address_of_a_proxy_counts_for_nobody() {
     // Many logins fail, and many links are asked for, by way of a proxy that says nothing.
-    let console = Console::with(|config| {
+    let console = ApiFixture::with(|config| {
         config.console.public_url = Some("https://team.example".to_owned());
     })
     .await;

@@ -13,12 +13,12 @@ use kwic_team::config::Config;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{Kind, Timestamp};
 use kwic_team::engine::Snapshot;
-use kwic_team::flows::permit::StorePermit;
-use kwic_team::flows::{refresh, reload};
 use kwic_team::policy_folder;
+use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::{directory_sync, reload};
 use kwic_team::store::{AuditFilter, Store};
 
-use crate::disk::Disk;
+use crate::failing_storage::FailingStorage;
 use crate::support::{Sidecar, Start, copy_folder, eventually, question, shipped_policies};
 
 pub fn with_ann(start: &Start) -> Sidecar {
@@ -307,16 +307,16 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies");
     copy_folder(&shipped_policies(), &policies);
-    let disk = Disk::default();
+    let disk = FailingStorage::default();
     let opened = disk.clone();
     let clock = Clock::fixed(Timestamp(1_764_000_000_000));
     let store = Store::on(move || opened.clone(), clock.clone()).await.unwrap();
     let directory = Arc::new(Directory::new());
-    let follower = refresh::load(&store, &directory).await.unwrap();
-    tokio::spawn(refresh::follow(Arc::clone(&directory), follower));
+    let follower = directory_sync::load(&store, &directory).await.unwrap();
+    tokio::spawn(directory_sync::follow(Arc::clone(&directory), follower));
     let mut config = Config::default_for(folder.path().to_owned());
     config.policies.dir = Some(policies.clone());
-    let begun = Snapshot::load(&policy_folder::shipped(), &[]).unwrap();
+    let begun = Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap();
     let app = Arc::new(App::new(config, clock, begun, directory, store).unwrap());
     let kept = async || app.store.policies_last_good().await.unwrap().map(|kept| kept.digest);
 
@@ -324,24 +324,24 @@ async fn a_set_that_could_not_be_kept_is_kept_as_soon_as_it_can() {
     let text = fs::read_to_string(&role).unwrap();
     fs::write(&role, format!("// Another set.\n{text}")).unwrap();
     disk.break_at_call(1);
-    let refused = reload::now(&app, StorePermit::system()).await.unwrap_err();
+    let refused = reload::reload_now(&app, StorePermit::system()).await.unwrap_err();
     assert_eq!((refused.kind, refused.code), (Kind::Busy, "policies_not_kept"));
     let live = app.policies.load().digest();
     disk.heal();
     assert_ne!(kept().await, Some(live));
 
-    let report = reload::now(&app, StorePermit::system()).await.unwrap();
+    let report = reload::reload_now(&app, StorePermit::system()).await.unwrap();
     assert!(!report.changed);
     assert_eq!((report.digest, kept().await), (live, Some(live)));
     let log = app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
     let reloads = log.items.iter().filter(|entry| entry.event == "policies_reloaded").count();
     assert_eq!(reloads, 1);
-    reload::now(&app, StorePermit::system()).await.unwrap();
+    reload::reload_now(&app, StorePermit::system()).await.unwrap();
     assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
     // Other files in the folder change nothing.
     for text in ["one", "one\ntwo"] {
         fs::write(policies.join("rules/sync.log"), text).unwrap();
-        assert!(!reload::now(&app, StorePermit::system()).await.unwrap().changed);
+        assert!(!reload::reload_now(&app, StorePermit::system()).await.unwrap().changed);
     }
     assert_eq!(app.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap(), log);
 }

@@ -5,22 +5,22 @@
 //! seed and prints its steps. Time advances only when a run says so, storage is a disk that loses
 //! power, the mail server is in memory.
 
-mod act;
-mod around;
-mod check;
-mod dice;
-mod factors;
+mod actions;
+mod concurrency;
+mod environment;
+mod fault_injection;
+mod invariants;
 mod invites;
 mod mail;
 mod members;
 mod model;
 mod passwords;
-mod plant;
 mod policies;
-mod races;
+mod random;
+mod second_factors;
 mod sessions;
+mod system;
 mod tokens;
-mod world;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,13 +32,13 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kwic_team::domain::{AccountSlug, Letter, LetterId};
+use kwic_team::domain::{AccountSlug, MailId, QueuedMail};
 
-use dice::{Dice, Kind, Swarm};
+use fault_injection::{Fault, FaultInjection};
 use model::{ACCOUNTS, Model};
-use plant::{Fault, Plant};
 use policies::Set;
-use world::World;
+use random::{ActionKind, Random, Swarm};
+use system::System;
 
 /// What holds, or how it does not.
 type Held = Result<(), String>;
@@ -50,20 +50,20 @@ fn holds(holds: bool, what: impl FnOnce() -> String) -> Held {
 /// A letter as it was seen last, and how often it went out.
 #[derive(Clone, Debug)]
 struct Post {
-    letter: Letter,
+    letter: QueuedMail,
     sent: u32,
 }
 
 /// A mail that the mail server took.
 #[derive(Clone, Debug)]
 struct Mail {
-    letter: LetterId,
+    letter: MailId,
     to: String,
     return_path: String,
 }
 
 /// How often what was tried ended how: a kind and `done`, or a kind and the code of a refusal.
-type Tally = BTreeMap<(Kind, String), u32>;
+type Tally = BTreeMap<(ActionKind, String), u32>;
 
 /// What a step must have left in the audit log and in the queue of letters.
 #[derive(Debug, Default)]
@@ -76,11 +76,11 @@ struct Expected {
 
 /// One run.
 pub struct Sim {
-    world: World,
+    world: System,
     model: Model,
-    dice: Dice,
+    dice: Random,
     swarm: Swarm,
-    plant: Option<Plant>,
+    plant: Option<FaultInjection>,
     expected: Expected,
     /// Whether this step lost power, moved letters, or swapped policies.
     crashed: bool,
@@ -101,7 +101,7 @@ pub struct Sim {
     administered: [bool; 2],
     passwords: u32,
     made: u32,
-    kind: Kind,
+    kind: ActionKind,
     tally: Tally,
     trace: Trace,
 }
@@ -115,19 +115,19 @@ fn slug(account: usize) -> AccountSlug {
 
 impl Sim {
     async fn new(seed: u64, plant: Option<Fault>, trace: Trace) -> Self {
-        let mut dice = Dice::new(seed);
+        let mut dice = Random::new(seed);
         let mut swarm = Swarm::new(&mut dice);
         if let Some(fault) = plant {
             swarm = fault.encourages(swarm);
         }
-        let world = World::new(Set::Shipped).await;
-        let model = Model::new(world.now(), kwic_team::flows::session_auth::limits(&world.app));
+        let world = System::new(Set::Shipped).await;
+        let model = Model::new(world.now(), kwic_team::services::session_auth::limits(&world.app));
         Self {
             world,
             model,
             dice,
             swarm,
-            plant: plant.map(Plant::new),
+            plant: plant.map(FaultInjection::new),
             expected: Expected::default(),
             crashed: false,
             letters_move: false,
@@ -141,7 +141,7 @@ impl Sim {
             administered: [false; 2],
             passwords: 0,
             made: 0,
-            kind: Kind::Jump,
+            kind: ActionKind::Jump,
             tally: Tally::new(),
             trace,
         }
@@ -157,7 +157,7 @@ impl Sim {
         *self.tally.entry((self.kind, how.to_owned())).or_default() += 1;
     }
 
-    async fn step(&mut self, kind: Kind) -> Held {
+    async fn step(&mut self, kind: ActionKind) -> Held {
         self.begin_step();
         self.kind = kind;
         self.act(kind).await?;
@@ -326,9 +326,9 @@ const FURTHER_AT_ONCE: usize = 2;
 /// Refusals that nobody met, and kinds of steps that nobody finished.
 fn missing(tally: &Tally) -> Option<Vec<String>> {
     let reached: BTreeSet<&str> = tally.keys().map(|(_, how)| how.as_str()).collect();
-    let done = |kind: &Kind| tally.contains_key(&(*kind, "done".to_owned()));
+    let done = |kind: &ActionKind| tally.contains_key(&(*kind, "done".to_owned()));
     let unmet = REFUSALS.into_iter().filter(|code| !reached.contains(code)).map(str::to_owned);
-    let idle = Kind::all().filter(|kind| !done(kind)).map(|kind| format!("{kind:?}"));
+    let idle = ActionKind::all().filter(|kind| !done(kind)).map(|kind| format!("{kind:?}"));
     let missing: Vec<String> = unmet.chain(idle).collect();
     (!missing.is_empty()).then_some(missing)
 }

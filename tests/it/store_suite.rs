@@ -5,9 +5,9 @@ macro_rules! run_all {
     ($fresh:expr, $($rule:ident),* $(,)?) => {
         $(
             println!("{}", stringify!($rule));
-            let clock = kwic_team::clock::Clock::fixed(crate::store_suite::stage::NOW);
+            let clock = kwic_team::clock::Clock::fixed(crate::store_suite::fixture::NOW);
             let store = $fresh(clock.clone()).await;
-            $rule(crate::store_suite::stage::Stage::new(store, clock).await).await;
+            $rule(crate::store_suite::fixture::StoreFixture::new(store, clock).await).await;
         )*
     };
 }
@@ -15,6 +15,8 @@ macro_rules! run_all {
 mod accounts;
 mod api_tokens;
 mod erasure;
+pub(crate) mod file_contents;
+pub(crate) mod fixture;
 mod guards;
 mod invites;
 mod letters;
@@ -22,25 +24,23 @@ mod links;
 mod passkeys;
 mod roster;
 mod sessions;
-pub(crate) mod stage;
-pub(crate) mod story;
 mod two_step;
 
 use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, AuditDetail, AuditEvent, Digest, Email, Kind, Member, Revision, Row, Status, Version,
-    limits,
+    Actor, AuditDetail, AuditEvent, ChangedRecord, Digest, Email, Kind, Member, Revision, Status,
+    Version, limits,
 };
 use kwic_team::store::{
-    AuditFilter, ImportRow, MemberEdit, MemberFilter, Store, StoredPolicies, Target,
+    AuditFilter, ImportRow, MemberEdit, MemberFilter, MemberTarget, Store, StoredPolicies,
 };
 use redb::ReadableTable;
 
-use self::stage::{ACTOR, BY, NOW, Stage, id, member, name, refused, role, slug};
+use self::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, name, refused, role, slug};
 
-async fn accounts_are_made_once_and_listed_in_order(stage: Stage) {
+async fn accounts_are_made_once_and_listed_in_order(stage: StoreFixture) {
     let again = stage.store.account_create(&ACTOR, slug("acme"), "Other".into(), None).await;
     assert_eq!(refused(again), (Kind::Conflict, "account_exists"));
     let listed = stage.store.accounts().await.unwrap();
@@ -52,7 +52,7 @@ async fn accounts_are_made_once_and_listed_in_order(stage: Stage) {
     assert_eq!(stage.store.revision().await.unwrap(), Revision(2), "a refusal took a revision");
 }
 
-async fn ids_are_unique_everywhere_and_addresses_in_their_account(stage: Stage) {
+async fn ids_are_unique_everywhere_and_addresses_in_their_account(stage: StoreFixture) {
     stage.create("anna").await;
     let same_id =
         Member { email: Email::parse("x@example.org").unwrap(), ..member("globex", "anna") };
@@ -72,7 +72,7 @@ async fn ids_are_unique_everywhere_and_addresses_in_their_account(stage: Stage) 
     assert_eq!(refused(nowhere), (Kind::NotFound, "unknown_account"));
 }
 
-async fn each_change_takes_one_revision_one_entry_and_one_word_to_followers(stage: Stage) {
+async fn each_change_takes_one_revision_one_entry_and_one_word_to_followers(stage: StoreFixture) {
     let anna = id("anna");
     stage.create("anna").await;
     let edit = MemberEdit { first_name: Some(name("Anna")), ..MemberEdit::default() };
@@ -88,9 +88,11 @@ async fn each_change_takes_one_revision_one_entry_and_one_word_to_followers(stag
     assert_eq!(told.iter().map(|change| change.revision.0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
     assert!(told.iter().all(|change| change.rows.len() == 1));
     assert!(
-        matches!(&told[2].rows[..], [Row::Member(member)] if member.status == Status::Suspended)
+        matches!(&told[2].rows[..], [ChangedRecord::Member(member)] if member.status == Status::Suspended)
     );
-    assert!(matches!(&told[4].rows[..], [Row::MemberGone { id: gone, .. }] if *gone == anna));
+    assert!(
+        matches!(&told[4].rows[..], [ChangedRecord::MemberGone { id: gone, .. }] if *gone == anna)
+    );
     let events = stage.events().await;
     let expected =
         ["user_created", "user_updated", "user_suspended", "user_restored", "user_deleted"];
@@ -101,16 +103,16 @@ async fn each_change_takes_one_revision_one_entry_and_one_word_to_followers(stag
     assert_eq!(stage.store.member(&anna).await.unwrap(), None);
 }
 
-async fn a_member_is_touched_only_in_its_account_and_its_state(stage: Stage) {
+async fn a_member_is_touched_only_in_its_account_and_its_state(stage: StoreFixture) {
     let (anna, globex) = (id("anna"), slug("globex"));
     let first = stage.create("anna").await;
     let edit = MemberEdit { last_name: Some(name("Mei")), ..MemberEdit::default() };
     stage.store.member_edit(&BY, stage.target(&anna), edit).await.unwrap();
     let before = stage.store.member(&anna).await.unwrap().unwrap();
     assert_eq!(before.version, first.version.next());
-    let stranger = Target { account: &globex, id: &anna, expected: None };
-    let stale = Target { expected: Some(first.version), ..stage.target(&anna) };
-    let unheard_of = Target { expected: Some(Version(9)), ..stage.target(&anna) };
+    let stranger = MemberTarget { account: &globex, id: &anna, expected: None };
+    let stale = MemberTarget { expected: Some(first.version), ..stage.target(&anna) };
+    let unheard_of = MemberTarget { expected: Some(Version(9)), ..stage.target(&anna) };
     let ghost = id("ghost");
     for (target, answer) in [
         (stranger, (Kind::NotFound, "unknown_member")),
@@ -127,13 +129,13 @@ async fn a_member_is_touched_only_in_its_account_and_its_state(stage: Stage) {
     assert_eq!(stage.store.member(&anna).await.unwrap(), Some(before.clone()));
     let active = stage.store.member_restore(&BY, stage.target(&anna)).await;
     assert_eq!(refused(active), (Kind::Conflict, "already_active"));
-    let fresh = Target { expected: Some(before.version), ..stage.target(&anna) };
+    let fresh = MemberTarget { expected: Some(before.version), ..stage.target(&anna) };
     stage.store.member_suspend(&BY, fresh).await.unwrap();
     let again = stage.store.member_suspend(&BY, stage.target(&anna)).await;
     assert_eq!(refused(again), (Kind::Conflict, "already_suspended"));
 }
 
-async fn an_address_moves_with_its_member_and_is_free_again(stage: Stage) {
+async fn an_address_moves_with_its_member_and_is_free_again(stage: StoreFixture) {
     let (anna, bert) = (id("anna"), id("bert"));
     stage.create("anna").await;
     stage.create("bert").await;
@@ -156,7 +158,7 @@ async fn an_address_moves_with_its_member_and_is_free_again(stage: Stage) {
     stage.create("bert").await;
 }
 
-async fn pages_hold_everybody_once_in_order(stage: Stage) {
+async fn pages_hold_everybody_once_in_order(stage: StoreFixture) {
     for number in 0..25 {
         stage.create(&format!("m{number:02}")).await;
         let other = Member { role: role("viewer"), ..member("globex", &format!("g{number}")) };
@@ -191,7 +193,7 @@ async fn pages_hold_everybody_once_in_order(stage: Stage) {
     assert_eq!(of(MemberFilter { status: suspended, ..MemberFilter::default() }).await, 0);
 }
 
-async fn an_import_is_one_change_or_none(stage: Stage) {
+async fn an_import_is_one_change_or_none(stage: StoreFixture) {
     stage.create("anna").await;
     stage.told();
     let row = |line: u64, name: &str| ImportRow { line, member: member("acme", name) };
@@ -216,7 +218,7 @@ async fn an_import_is_one_change_or_none(stage: Stage) {
     assert_eq!(refused(refusal), (Kind::NotFound, "unknown_account"));
 }
 
-async fn the_audit_log_is_paged_filtered_and_verified(stage: Stage) {
+async fn the_audit_log_is_paged_filtered_and_verified(stage: StoreFixture) {
     let anna = id("anna");
     stage.create("anna").await;
     for number in 0..6 {
@@ -258,7 +260,7 @@ async fn the_audit_log_is_paged_filtered_and_verified(stage: Stage) {
     }
 }
 
-async fn the_last_good_policies_are_kept_as_they_were(stage: Stage) {
+async fn the_last_good_policies_are_kept_as_they_were(stage: StoreFixture) {
     assert_eq!(stage.store.policies_last_good().await.unwrap(), None);
     for content in ["one", "two"] {
         let files = vec![("roles/a.cedar".to_owned(), content.as_bytes().to_vec())];
@@ -276,7 +278,7 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: Stage) {
     assert_eq!((last.actor.as_str(), last.event.as_str()), ("system", "policies_reloaded"));
 }
 
-async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: Stage) {
+async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: StoreFixture) {
     let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
     let line = |number: usize| ("change".to_owned(), None, Some(format!("line {number}")));
     let mut fields: Vec<_> = (0..100_000).map(line).collect();
@@ -293,7 +295,7 @@ async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: Stage) {
     assert_eq!(stage.store.audit_verify(None).await.unwrap().fault, None);
 }
 
-async fn many_writers_get_revisions_without_gaps(stage: Stage) {
+async fn many_writers_get_revisions_without_gaps(stage: StoreFixture) {
     let mut writers = Vec::new();
     for writer in 0..4 {
         let store = stage.store.clone();
@@ -382,7 +384,8 @@ async fn a_changed_audit_log_is_found_out() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.redb");
     let clock = Clock::fixed(NOW);
-    let stage = Stage::new(Store::open(&whole, 8, clock.clone()).await.unwrap(), clock).await;
+    let stage =
+        StoreFixture::new(Store::open(&whole, 8, clock.clone()).await.unwrap(), clock).await;
     for name in ["anna", "bert", "carl"] {
         stage.create(name).await;
     }

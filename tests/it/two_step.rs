@@ -3,21 +3,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kwic_team::domain::{Email, Failure, Kind, Member, Token, TwoStepNews, limits};
-use kwic_team::flows::api_tokens::{self, Wanted};
-use kwic_team::flows::caller::Caller;
-use kwic_team::flows::client_info::ClientInfo;
-use kwic_team::flows::members::Chosen;
-use kwic_team::flows::sign_in::{self, Entered, Outcome};
-use kwic_team::flows::step_up::Shown;
-use kwic_team::flows::ticket::Waiting;
-use kwic_team::flows::{accounts, invites, me, passwords, sessions, token_auth, two_step};
+use kwic_team::domain::{Email, Failure, Kind, Member, Token, TwoStepEvent, limits};
 use kwic_team::keys::Keys;
-use kwic_team::mail::Content;
+use kwic_team::mail::MailContent;
+use kwic_team::services::api_tokens::{self, TokenRequest};
+use kwic_team::services::caller::Caller;
+use kwic_team::services::client_info::ClientInfo;
+use kwic_team::services::members::ChosenMember;
+use kwic_team::services::sign_in::{self, NewSignIn, SignInOutcome};
+use kwic_team::services::sign_in_ticket::PendingSignIn;
+use kwic_team::services::step_up::StepUpProof;
+use kwic_team::services::{
+    accounts, invites, own_membership, passwords, sessions, token_auth, two_step,
+};
 use kwic_team::store::AccountEdit;
 use totp_rs::{Builder, Secret};
 
-use crate::stage::{HOUR, PASSWORD, Stage, email, link_in, refused};
+use crate::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused};
 
 const STEP: i64 = 30_000;
 pub const WRONG: &str = "000000";
@@ -31,7 +33,7 @@ impl Phone {
     }
 
     /// The code that it shows `steps` from now.
-    pub fn shows(&self, stage: &Stage, steps: i64) -> String {
+    pub fn shows(&self, stage: &Fixture, steps: i64) -> String {
         let seconds = (stage.app.clock.now().0 + steps * STEP) / 1_000;
         self.shows_at(u64::try_from(seconds).unwrap())
     }
@@ -43,7 +45,7 @@ impl Phone {
     }
 
     /// A code that was not used: a step has passed.
-    pub fn next(&self, stage: &Stage) -> String {
+    pub fn next(&self, stage: &Fixture) -> String {
         stage.later(STEP);
         self.shows(stage, 0)
     }
@@ -54,7 +56,7 @@ pub struct Guarded {
     pub member: Member,
     pub phone: Phone,
     pub recovery: Vec<String>,
-    pub entered: Entered,
+    pub entered: NewSignIn,
 }
 
 pub fn here() -> ClientInfo {
@@ -65,18 +67,19 @@ pub fn here() -> ClientInfo {
     }
 }
 
-pub fn shown(code: &str) -> Shown {
-    Shown { password: PASSWORD.to_owned(), code: Some(code.to_owned()) }
+pub fn shown(code: &str) -> StepUpProof {
+    StepUpProof { password: PASSWORD.to_owned(), code: Some(code.to_owned()) }
 }
 
-async fn reseal(stage: &Stage) -> Result<(usize, usize), Failure> {
+async fn reseal(stage: &Fixture) -> Result<(usize, usize), Failure> {
     two_step::reseal(&stage.app.store, &stage.app.keys).await
 }
 
-pub async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded {
+pub async fn set_up(stage: &Fixture, member: Member, entered: &NewSignIn) -> Guarded {
     let signed_in = stage.signed_in(entered).unwrap();
     let app = &stage.app;
-    let told = two_step::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await.unwrap();
+    let told =
+        two_step::begin(app, &signed_in, &StepUpProof::password(PASSWORD), &here()).await.unwrap();
     let phone = Phone::of(&told.secret);
     let code = phone.shows(stage, 0);
     let done = two_step::confirm(app, &signed_in, &code, &here()).await.unwrap().value;
@@ -84,7 +87,7 @@ pub async fn set_up(stage: &Stage, member: Member, entered: &Entered) -> Guarded
     Guarded { member, phone, recovery, entered: done.entered }
 }
 
-pub async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
+pub async fn guarded(stage: &Fixture, who: &str, role: &str) -> Guarded {
     let member = stage.member(who, role).await;
     let entered = stage.sign_in(who).await;
     let guarded = set_up(stage, member, &entered).await;
@@ -92,30 +95,30 @@ pub async fn guarded(stage: &Stage, who: &str, role: &str) -> Guarded {
     guarded
 }
 
-pub async fn try_password(stage: &Stage, who: &str, password: &str) -> Outcome {
+pub async fn try_password(stage: &Fixture, who: &str, password: &str) -> SignInOutcome {
     sign_in::sign_in(&stage.app, stage.attempt(who, password, here())).await.unwrap()
 }
 
 /// The ticket that a right password gets.
-pub async fn ticket(stage: &Stage, who: &str) -> String {
+pub async fn ticket(stage: &Fixture, who: &str) -> String {
     match try_password(stage, who, PASSWORD).await {
-        Outcome::SecondFactor(Waiting { ticket, .. }) => ticket,
+        SignInOutcome::SecondFactor(PendingSignIn { ticket, .. }) => ticket,
         other => panic!("{other:?}"),
     }
 }
 
-pub async fn show(stage: &Stage, ticket: &str, code: &str) -> Result<Entered, Failure> {
+pub async fn show(stage: &Fixture, ticket: &str, code: &str) -> Result<NewSignIn, Failure> {
     sign_in::second_factor(&stage.app, ticket, code, here()).await.map(|done| done.value)
 }
 
-pub async fn enforce(stage: &Stage) {
+pub async fn enforce(stage: &Fixture) {
     let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
     accounts::edit(&stage.app, stage.operator(), None, edit).await.unwrap();
 }
 
-pub fn news(mails: &[(Email, Content)]) -> Vec<TwoStepNews> {
+pub fn news(mails: &[(Email, MailContent)]) -> Vec<TwoStepEvent> {
     let news = mails.iter().filter_map(|(_, content)| match content {
-        Content::TwoStep { news, .. } => Some(*news),
+        MailContent::TwoStep { news, .. } => Some(*news),
         _ => None,
     });
     news.collect()
@@ -123,16 +126,16 @@ pub fn news(mails: &[(Email, Content)]) -> Vec<TwoStepNews> {
 
 #[tokio::test]
 async fn an_api_token_is_made_by_who_shows_the_factor() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "administrator").await;
     let signed_in = stage.signed_in(&ann.entered).unwrap();
-    let make = |shown: Shown| {
+    let make = |shown: StepUpProof| {
         let (app, signed_in) = (&stage.app, signed_in.clone());
-        let (name, role) = (crate::stage::name("job"), crate::stage::role("operator"));
-        let wanted = Wanted { name, role, days: 1 };
+        let (name, role) = (crate::fixture::name("job"), crate::fixture::role("operator"));
+        let wanted = TokenRequest { name, role, days: 1 };
         async move { api_tokens::create_own(app, signed_in, wanted, Some(shown), here()).await }
     };
-    let missing = make(Shown::password(PASSWORD)).await;
+    let missing = make(StepUpProof::password(PASSWORD)).await;
     assert_eq!(refused(missing), (Kind::Denied, "code_missing"));
     let used = ann.phone.shows(&stage, 0);
     assert_eq!(refused(make(shown(&used)).await), (Kind::Denied, "wrong_code"));
@@ -144,7 +147,7 @@ async fn an_api_token_is_made_by_who_shows_the_factor() {
 
 #[tokio::test]
 async fn a_code_signs_in_once() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = stage.member("ann", "operator").await;
     let before = stage.sign_in("ann").await;
     let elsewhere = stage.sign_in("ann").await;
@@ -154,7 +157,7 @@ async fn a_code_signs_in_once() {
     assert!(stage.signed_in(&ann.entered).is_some());
     assert!(stage.stored(&ann.member.id).await.unwrap().two_step);
     assert!(stage.app.directory.with(ann.member.id.as_str(), |view| view.two_step).unwrap());
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::On]);
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::On]);
 
     let first = ticket(&stage, "ann").await;
     let used = ann.phone.shows(&stage, 0);
@@ -171,7 +174,7 @@ async fn a_code_signs_in_once() {
 
 #[tokio::test]
 async fn codes_at_the_edges_of_their_time() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     stage.later(10 * STEP);
     for (steps, fits) in [(-2, false), (2, false), (-1, true), (0, true), (1, true)] {
@@ -189,7 +192,7 @@ async fn codes_at_the_edges_of_their_time() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_back_reopens_nothing_and_a_recovery_code_helps() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let code = ann.phone.next(&stage);
     show(&stage, &ticket(&stage, "ann").await, &code).await.unwrap();
@@ -208,13 +211,14 @@ async fn a_clock_that_jumps_back_reopens_nothing_and_a_recovery_code_helps() {
 
 #[tokio::test]
 async fn a_code_of_another_time_fails_and_says_how_far_the_clocks_differ() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = stage.member("ann", "operator").await;
     let entered = stage.sign_in("ann").await;
     // Setting the app up: the secret is the person's own, so either side may be told.
     let signed_in = stage.signed_in(&entered).unwrap();
     let app = &stage.app;
-    let told = two_step::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await.unwrap();
+    let told =
+        two_step::begin(app, &signed_in, &StepUpProof::password(PASSWORD), &here()).await.unwrap();
     let phone = Phone::of(&told.secret);
     for (steps, words) in [(-100, "about 50 minutes behind"), (60, "about 30 minutes ahead")] {
         let late = two_step::confirm(app, &signed_in, &phone.shows(&stage, steps), &here()).await;
@@ -243,7 +247,7 @@ fn eastern(digit: char) -> char {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_at_once_with_one_code_are_one_session() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     sessions::end_own(&stage.app, stage.signed_in(&ann.entered).unwrap(), None).await.unwrap();
     for code in [ann.phone.next(&stage), ann.recovery[3].clone()] {
@@ -274,7 +278,7 @@ async fn a_hundred_at_once_with_one_code_are_one_session() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_transactions_with_one_code_are_one_session() {
     // The same, past everything that slows down: the transaction alone holds it.
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let code = ann.phone.next(&stage);
     let factors = stage.app.store.factors(&ann.member.id).await.unwrap();
@@ -296,10 +300,13 @@ async fn two_transactions_with_one_code_are_one_session() {
         };
         let sign_in = kwic_team::store::sessions::SignIn {
             session,
-            checked: kwic_team::store::two_step::Checked::of(&credential.password),
+            checked: kwic_team::store::two_step::CheckedPassword::of(&credential.password),
             rehashed: None,
             proof: Some((
-                kwic_team::store::two_step::Proof::Step { secret: secret.clone(), step },
+                kwic_team::store::two_step::SecondFactorProof::Step {
+                    secret: secret.clone(),
+                    step,
+                },
                 factors.round,
             )),
             failures_before: 0,
@@ -317,14 +324,14 @@ async fn two_transactions_with_one_code_are_one_session() {
 
 #[tokio::test]
 async fn recovery_codes_work_once_and_new_ones_end_the_old() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     assert_eq!(ann.recovery.len(), limits::RECOVERY_CODES);
     let code = ann.recovery[0].to_lowercase().replace('-', " ");
     let entered = show(&stage, &ticket(&stage, "ann").await, &code).await.unwrap();
     let again = show(&stage, &ticket(&stage, "ann").await, &code).await;
     assert_eq!(refused(again), (Kind::Denied, "wrong_code"));
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::CodeUsed]);
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::CodeUsed]);
     let signed_in = stage.signed_in(&entered).unwrap();
     let standing = two_step::standing(&stage.app, &signed_in).await.unwrap();
     assert_eq!((standing.recovery_left, standing.enforced), (9, false));
@@ -336,22 +343,22 @@ async fn recovery_codes_work_once_and_new_ones_end_the_old() {
     show(&stage, &ticket(&stage, "ann").await, &new[1].expose()).await.unwrap();
     let mut told = news(&stage.mails().await);
     told.sort_by_key(|news| *news as u8);
-    assert_eq!(told, [TwoStepNews::NewCodes, TwoStepNews::CodeUsed]);
+    assert_eq!(told, [TwoStepEvent::NewCodes, TwoStepEvent::CodeUsed]);
     let all: std::collections::BTreeSet<String> = new.iter().map(|code| code.expose()).collect();
     assert_eq!(all.len(), limits::RECOVERY_CODES);
 }
 
 #[tokio::test]
 async fn what_touches_the_sign_in_asks_for_the_factor_again() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let app = &stage.app;
     let used = ann.phone.shows(&stage, 0);
     for (given, code) in [
-        (Shown::password(PASSWORD), "code_missing"),
+        (StepUpProof::password(PASSWORD), "code_missing"),
         (shown(WRONG), "wrong_code"),
         (shown(&used), "wrong_code"),
-        (Shown { password: "not this one at all".into(), code: None }, "wrong_password"),
+        (StepUpProof { password: "not this one at all".into(), code: None }, "wrong_password"),
     ] {
         let expected = (Kind::Denied, code);
         let code = ann.phone.next(&stage);
@@ -361,10 +368,14 @@ async fn what_touches_the_sign_in_asks_for_the_factor_again() {
             passwords::change_own(app, signed_in(), &given, "eleven purple kettles", here()).await;
         assert_eq!(refused(changed), expected);
         stage.later(10_000);
-        let moved = me::change_email(app, signed_in(), email("anna"), &given, here()).await;
+        let moved =
+            own_membership::change_email(app, signed_in(), email("anna"), &given, here()).await;
         assert_eq!(refused(moved), expected);
         stage.later(10_000);
-        assert_eq!(refused(me::leave(app, signed_in(), &given, here()).await), expected);
+        assert_eq!(
+            refused(own_membership::leave(app, signed_in(), &given, here()).await),
+            expected
+        );
         stage.later(10_000);
         let off = two_step::switch_off(app, &signed_in(), &given, &here()).await;
         assert_eq!(refused(off), expected);
@@ -380,7 +391,7 @@ async fn what_touches_the_sign_in_asks_for_the_factor_again() {
 
 #[tokio::test]
 async fn the_factor_is_replaced_and_switched_off_by_its_owner() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let app = &stage.app;
     let signed_in = stage.signed_in(&ann.entered).unwrap();
@@ -406,8 +417,8 @@ async fn the_factor_is_replaced_and_switched_off_by_its_owner() {
         two_step::switch_off(app, &signed_in, &given, &here()).await.unwrap().value;
     assert_eq!(ended, 1);
     assert!(stage.signed_in(&entered).is_some() && stage.signed_in(&done.entered).is_none());
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::Off]);
-    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, Outcome::Entered(_)));
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::Off]);
+    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, SignInOutcome::Entered(_)));
     let signed_in = stage.signed_in(&entered).unwrap();
     let twice = two_step::switch_off(app, &signed_in, &given, &here()).await;
     assert_eq!(refused(twice), (Kind::Conflict, "not_set_up"));
@@ -417,22 +428,23 @@ async fn the_factor_is_replaced_and_switched_off_by_its_owner() {
 
 #[tokio::test]
 async fn setting_up_takes_a_quarter_of_an_hour_at_most() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     stage.member("ann", "operator").await;
     let entered = stage.sign_in("ann").await;
     let signed_in = stage.signed_in(&entered).unwrap();
     let app = &stage.app;
-    let told = two_step::begin(app, &signed_in, &Shown::password(PASSWORD), &here()).await.unwrap();
+    let told =
+        two_step::begin(app, &signed_in, &StepUpProof::password(PASSWORD), &here()).await.unwrap();
     stage.later(i64::try_from(limits::TWO_STEP_SETUP_LIFETIME.as_millis()).unwrap());
     let code = Phone::of(&told.secret).shows(&stage, 0);
     let late = two_step::confirm(app, &signed_in, &code, &here()).await;
     assert_eq!(refused(late), (Kind::Conflict, "not_set_up"));
-    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, Outcome::Entered(_)));
+    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, SignInOutcome::Entered(_)));
 }
 
 #[tokio::test]
 async fn a_stolen_ticket_opens_nothing() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let dead = (Kind::Unauthenticated, "ticket_dead");
     let code = || ann.phone.next(&stage);
@@ -448,13 +460,13 @@ async fn a_stolen_ticket_opens_nothing() {
 
     let stolen = ticket(&stage, "ann").await;
     passwords::send_link(&stage.app, &stage.acme, &email("ann")).await.unwrap();
-    let link = Stage::link_of(&stage.mails().await);
+    let link = Fixture::link_of(&stage.mails().await);
     let new = "eleven purple kettles";
     passwords::reset_by_link(&stage.app, link.code.expose(), new, &here()).await.unwrap();
     let used = show(&stage, &stolen, &code()).await;
     assert_eq!(refused(used), (Kind::Unauthenticated, "sign_in_refused"), "another password");
 
-    let Outcome::SecondFactor(Waiting { ticket: stolen, .. }) =
+    let SignInOutcome::SecondFactor(PendingSignIn { ticket: stolen, .. }) =
         try_password(&stage, "ann", new).await
     else {
         panic!("a new password by mail does not go past the factor")
@@ -462,7 +474,7 @@ async fn a_stolen_ticket_opens_nothing() {
     for bent in ["", "x", &stolen[1..], &format!("{stolen}A"), &"A".repeat(5_000)] {
         assert_eq!(refused(show(&stage, bent, &code()).await), dead, "{bent}");
     }
-    let chosen = Chosen { id: ann.member.id.clone(), expected: None };
+    let chosen = ChosenMember { id: ann.member.id.clone(), expected: None };
     two_step::reset(&stage.app, stage.operator(), chosen, None, here()).await.unwrap();
     assert_eq!(refused(show(&stage, &stolen, &code()).await), dead, "the factor is another one");
     let by_it = two_step::begin_by_ticket(&stage.app, &stolen).await.unwrap();
@@ -473,14 +485,14 @@ async fn a_stolen_ticket_opens_nothing() {
 
 #[tokio::test]
 async fn where_it_is_enforced_nothing_leads_past_it() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = stage.member("ann", "operator").await;
     let from_before = stage.sign_in("ann").await;
     enforce(&stage).await;
     let app = &stage.app;
 
     // Password.
-    let Outcome::SetUp(waiting) = try_password(&stage, "ann", PASSWORD).await else {
+    let SignInOutcome::SetUp(waiting) = try_password(&stage, "ann", PASSWORD).await else {
         panic!("a session without a factor")
     };
     // Its ticket alone.
@@ -488,27 +500,29 @@ async fn where_it_is_enforced_nothing_leads_past_it() {
     assert_eq!(refused(alone), (Kind::Conflict, "two_step_needed"));
     // Reset by mail: a new password, no session.
     passwords::send_link(app, &stage.acme, &email("ann")).await.unwrap();
-    let link = Stage::link_of(&stage.mails().await);
+    let link = Fixture::link_of(&stage.mails().await);
     passwords::reset_by_link(app, link.code.expose(), PASSWORD, &here()).await.unwrap();
     assert!(app.store.sessions_of(&ann.id).await.unwrap().is_empty());
     assert!(stage.signed_in(&from_before).is_none());
-    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, Outcome::SetUp(_)));
+    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, SignInOutcome::SetUp(_)));
     stage.mails().await;
     // Invite.
     let bo = stage.member("bo", "operator").await;
     assert!(app.store.sessions_of(&bo.id).await.unwrap().is_empty());
-    assert!(matches!(try_password(&stage, "bo", PASSWORD).await, Outcome::SetUp(_)));
+    assert!(matches!(try_password(&stage, "bo", PASSWORD).await, SignInOutcome::SetUp(_)));
     // Recovery by the operator of the sidecar.
     let chief = stage.member("chief", "administrator").await;
     let made = passwords::recover(app, stage.operator(), &chief.email).await.unwrap().value;
     let code = link_in(&stage.mails().await[0].1).code;
     assert_eq!(made.link, Some(app.links.to("reset", &code)));
     passwords::reset_by_link(app, code.expose(), PASSWORD, &here()).await.unwrap();
-    assert!(matches!(try_password(&stage, "chief", PASSWORD).await, Outcome::SetUp(_)));
+    assert!(matches!(try_password(&stage, "chief", PASSWORD).await, SignInOutcome::SetUp(_)));
     assert!(app.store.sessions_of(&chief.id).await.unwrap().is_empty());
 
     // The one way: set up, then in.
-    let Outcome::SetUp(waiting) = try_password(&stage, "ann", PASSWORD).await else { panic!() };
+    let SignInOutcome::SetUp(waiting) = try_password(&stage, "ann", PASSWORD).await else {
+        panic!()
+    };
     let told = two_step::begin_by_ticket(app, &waiting.ticket).await.unwrap();
     let phone = Phone::of(&told.secret);
     let wrong = two_step::confirm_by_ticket(app, &waiting.ticket, WRONG, &here()).await;
@@ -525,29 +539,29 @@ async fn where_it_is_enforced_nothing_leads_past_it() {
     assert_eq!(refused(off), (Kind::Conflict, "two_step_enforced"));
     // A change of address, both ends confirmed, leaves it in place.
     let given = shown(&phone.next(&stage));
-    me::change_email(app, signed_in, email("anna"), &given, here()).await.unwrap();
+    own_membership::change_email(app, signed_in, email("anna"), &given, here()).await.unwrap();
     for (_, content) in stage.mails().await {
-        if let Content::EmailChange { link, .. } = content {
-            me::confirm_email(app, link.code.expose()).await.unwrap();
+        if let MailContent::EmailChange { link, .. } = content {
+            own_membership::confirm_email(app, link.code.expose()).await.unwrap();
         }
     }
-    assert!(matches!(try_password(&stage, "anna", PASSWORD).await, Outcome::SecondFactor(_)));
+    assert!(matches!(try_password(&stage, "anna", PASSWORD).await, SignInOutcome::SecondFactor(_)));
 }
 
 #[tokio::test]
 async fn a_session_from_before_the_rule_goes_on_and_is_not_renewed_without_a_factor() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     stage.member("ann", "operator").await;
     let entered = stage.sign_in("ann").await;
     enforce(&stage).await;
     let app = &stage.app;
     let signed_in = stage.signed_in(&entered).expect("decisions and sessions are not gated");
-    let given = Shown::password(PASSWORD);
+    let given = StepUpProof::password(PASSWORD);
     let changed =
         passwords::change_own(app, signed_in.clone(), &given, "eleven purple kettles", here())
             .await;
     assert_eq!(refused(changed), (Kind::Conflict, "two_step_needed"));
-    let moved = me::change_email(app, signed_in, email("anna"), &given, here()).await;
+    let moved = own_membership::change_email(app, signed_in, email("anna"), &given, here()).await;
     assert_eq!(refused(moved), (Kind::Conflict, "two_step_needed"));
     let ann = app.store.member_by_email(&stage.acme, email("ann").key()).await.unwrap().unwrap();
     set_up(&stage, ann, &entered).await;
@@ -555,7 +569,7 @@ async fn a_session_from_before_the_rule_goes_on_and_is_not_renewed_without_a_fac
 
 #[tokio::test]
 async fn who_enforces_it_has_it() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let chief = stage.member("chief", "administrator").await;
     let entered = stage.sign_in("chief").await;
     let edit = || AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
@@ -575,24 +589,25 @@ async fn who_enforces_it_has_it() {
 
 #[tokio::test]
 async fn an_administrator_resets_anothers_factor_by_the_own_one() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     let plain = stage.member("plain", "administrator").await;
     let without = stage.sign_in("plain").await;
     let chief = guarded(&stage, "chief", "administrator").await;
     let app = &stage.app;
-    let reset = |caller: Caller, who: &Member, given: Option<Shown>| {
-        let chosen = Chosen { id: who.id.clone(), expected: None };
+    let reset = |caller: Caller, who: &Member, given: Option<StepUpProof>| {
+        let chosen = ChosenMember { id: who.id.clone(), expected: None };
         async move { two_step::reset(app, caller, chosen, given, here()).await }
     };
     let by_chief = || stage.caller(&chief.entered);
     let lacking = reset(stage.caller(&ann.entered), &plain, Some(shown(WRONG))).await;
     assert_eq!(refused(lacking), (Kind::Denied, "not_allowed"));
-    let first = reset(stage.caller(&without), &ann.member, Some(Shown::password(PASSWORD))).await;
+    let first =
+        reset(stage.caller(&without), &ann.member, Some(StepUpProof::password(PASSWORD))).await;
     assert_eq!(refused(first), (Kind::Conflict, "own_factor_first"));
     let nothing = reset(by_chief(), &ann.member, None).await;
     assert_eq!(refused(nothing), (Kind::Denied, "password_missing"));
-    let no_code = reset(by_chief(), &ann.member, Some(Shown::password(PASSWORD))).await;
+    let no_code = reset(by_chief(), &ann.member, Some(StepUpProof::password(PASSWORD))).await;
     assert_eq!(refused(no_code), (Kind::Denied, "code_missing"));
     let wrong = reset(by_chief(), &ann.member, Some(shown(WRONG))).await;
     assert_eq!(refused(wrong), (Kind::Denied, "wrong_code"));
@@ -606,15 +621,15 @@ async fn an_administrator_resets_anothers_factor_by_the_own_one() {
     assert_eq!(reset(by_chief(), &ann.member, Some(given)).await.unwrap().value, 1);
     assert!(stage.signed_in(&ann.entered).is_none());
     assert!(!stage.stored(&ann.member.id).await.unwrap().two_step);
-    assert_eq!(news(&stage.mails().await), [TwoStepNews::Reset]);
-    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, Outcome::Entered(_)));
+    assert_eq!(news(&stage.mails().await), [TwoStepEvent::Reset]);
+    assert!(matches!(try_password(&stage, "ann", PASSWORD).await, SignInOutcome::Entered(_)));
     // The operator of the sidecar has no factor to show, and helps the last administrator.
     assert_eq!(reset(stage.operator(), &chief.member, None).await.unwrap().value, 1);
 }
 
 #[tokio::test]
 async fn wrong_codes_are_slowed_down_told_and_ended() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     // Passwords and codes share one counter: a right password does not set it back.
     let stranger = ClientInfo { address: Some(IpAddr::from([198, 51, 100, 9])), ..here() };
@@ -631,13 +646,13 @@ async fn wrong_codes_are_slowed_down_told_and_ended() {
             }
             done => done.unwrap(),
         };
-        let Outcome::SecondFactor(Waiting { ticket, .. }) = begun else { panic!() };
+        let SignInOutcome::SecondFactor(PendingSignIn { ticket, .. }) = begun else { panic!() };
         match sign_in::second_factor(&stage.app, &ticket, WRONG, stranger.clone()).await {
             Err(failure) if failure.code == "wrong_code" => failures += 1,
             other => panic!("{other:?} after {failures}"),
         }
         guessed +=
-            news(&stage.mails().await).iter().filter(|it| **it == TwoStepNews::Guessed).count();
+            news(&stage.mails().await).iter().filter(|it| **it == TwoStepEvent::Guessed).count();
     }
     assert!(waits > 90, "{waits} waits");
     assert_eq!(guessed, 1, "one mail, not a hundred");
@@ -648,10 +663,11 @@ async fn wrong_codes_are_slowed_down_told_and_ended() {
         assert_eq!(refused(show(&stage, &waiting, &code).await), (Kind::Denied, "codes_locked"));
     }
     passwords::send_link(&stage.app, &stage.acme, &email("ann")).await.unwrap();
-    let link = Stage::link_of(&stage.mails().await);
+    let link = Fixture::link_of(&stage.mails().await);
     let new = "eleven purple kettles";
     passwords::reset_by_link(&stage.app, link.code.expose(), new, &here()).await.unwrap();
-    let Outcome::SecondFactor(Waiting { ticket, .. }) = try_password(&stage, "ann", new).await
+    let SignInOutcome::SecondFactor(PendingSignIn { ticket, .. }) =
+        try_password(&stage, "ann", new).await
     else {
         panic!()
     };
@@ -660,7 +676,7 @@ async fn wrong_codes_are_slowed_down_told_and_ended() {
 
 #[tokio::test]
 async fn with_other_keys_a_recovery_code_is_the_way_in() {
-    let mut stage = Stage::new().await;
+    let mut stage = Fixture::new().await;
     let ann = guarded(&stage, "ann", "operator").await;
     drop(ann.entered);
     let app = Arc::get_mut(&mut stage.app);
@@ -676,7 +692,7 @@ async fn with_other_keys_a_recovery_code_is_the_way_in() {
 #[tokio::test]
 async fn secrets_are_put_under_a_new_key_and_open_as_before() {
     let folder = tempfile::tempdir().unwrap();
-    let mut stage = Stage::new().await;
+    let mut stage = Fixture::new().await;
     Arc::get_mut(&mut stage.app).unwrap().keys = Keys::open(folder.path()).unwrap();
     let ann = guarded(&stage, "ann", "operator").await;
     assert_eq!(reseal(&stage).await.unwrap(), (0, 0));
@@ -691,8 +707,8 @@ async fn secrets_are_put_under_a_new_key_and_open_as_before() {
 
 #[tokio::test]
 async fn a_shorter_password_is_enough_where_everybody_shows_a_factor() {
-    let stage = Stage::new().await;
-    let link = |mails: &[(Email, Content)]| Stage::link_of(mails).code;
+    let stage = Fixture::new().await;
+    let link = |mails: &[(Email, MailContent)]| Fixture::link_of(mails).code;
     stage.invite(stage.operator(), "ann", "operator").await.unwrap();
     let token = link(&stage.mails().await);
     let short = "vexed owl 7";
@@ -700,5 +716,5 @@ async fn a_shorter_password_is_enough_where_everybody_shows_a_factor() {
     assert_eq!(refused(early).0, Kind::Invalid);
     enforce(&stage).await;
     invites::accept(&stage.app, token.expose(), short).await.unwrap();
-    assert!(matches!(try_password(&stage, "ann", short).await, Outcome::SetUp(_)));
+    assert!(matches!(try_password(&stage, "ann", short).await, SignInOutcome::SetUp(_)));
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::backup::Taken;
+use crate::backup::BackupReport;
 use crate::clock::rfc3339;
 
 #[derive(Debug, Serialize)]
@@ -14,8 +14,8 @@ pub(in crate::admin) struct Backup {
     keys: usize,
 }
 
-impl From<Taken> for Backup {
-    fn from(taken: Taken) -> Self {
+impl From<BackupReport> for Backup {
+    fn from(taken: BackupReport) -> Self {
         Self {
             path: taken.place.display().to_string(),
             revision: taken.revision.0,

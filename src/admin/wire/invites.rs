@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::policies::RoleName;
 use crate::app::App;
 use crate::clock::rfc3339;
-use crate::domain::{self, Actor, Fate, limits};
-use crate::flows::invites::Shown;
-use crate::flows::{invites, passwords};
+use crate::domain::{self, Actor, InviteOutcome, limits};
 use crate::password;
+use crate::services::invites::InviteWithLink;
+use crate::services::{invites, passwords};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Invite {
@@ -39,8 +39,8 @@ pub(in crate::admin) struct Invite {
 }
 
 impl Invite {
-    pub(in crate::admin) fn of(app: &App, shown: Shown) -> Self {
-        let Shown { view, inviter, link, warning, repeated: _ } = shown;
+    pub(in crate::admin) fn of(app: &App, shown: InviteWithLink) -> Self {
+        let InviteWithLink { view, inviter, link, warning, repeated: _ } = shown;
         let invite = view.invite;
         Self {
             state: invite.state(app.clock.now()).as_str(),
@@ -57,8 +57,8 @@ impl Invite {
             version: invite.version.0,
             delivery: Delivery::from(view.delivery),
             member: match invite.fate {
-                Fate::Accepted { member, .. } => Some(member.to_string()),
-                Fate::Open | Fate::Revoked { .. } => None,
+                InviteOutcome::Accepted { member, .. } => Some(member.to_string()),
+                InviteOutcome::Open | InviteOutcome::Revoked { .. } => None,
             },
             link,
             previously_removed: view.previously_removed.map(rfc3339),
@@ -113,7 +113,7 @@ impl From<domain::Delivery> for Delivery {
 
 /// The invitation behind a link. The address is masked: the link may have been passed on.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Inspected {
+pub(in crate::admin) struct InvitePreview {
     state: &'static str,
     account: String,
     account_name: String,
@@ -134,9 +134,9 @@ struct PasswordLength {
     max: usize,
 }
 
-impl Inspected {
-    pub(in crate::admin) fn of(app: &App, inspected: invites::Inspected) -> Self {
-        let invites::Inspected { invite, account, inviter } = inspected;
+impl InvitePreview {
+    pub(in crate::admin) fn of(app: &App, inspected: invites::InvitePreview) -> Self {
+        let invites::InvitePreview { invite, account, inviter } = inspected;
         let live = app.policies.load();
         Self {
             state: invite.state(app.clock.now()).as_str(),
@@ -160,7 +160,7 @@ impl Inspected {
 
 /// A link to set a new password.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Reset {
+pub(in crate::admin) struct PasswordResetLink {
     id: String,
     expires: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,8 +168,8 @@ pub(in crate::admin) struct Reset {
     delivery: Delivery,
 }
 
-impl From<passwords::Reset> for Reset {
-    fn from(reset: passwords::Reset) -> Self {
+impl From<passwords::PasswordResetLink> for PasswordResetLink {
+    fn from(reset: passwords::PasswordResetLink) -> Self {
         Self {
             id: reset.member.id.to_string(),
             expires: rfc3339(reset.expires),
@@ -181,7 +181,7 @@ impl From<passwords::Reset> for Reset {
 
 /// The same, for an administrator who cannot sign in.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Recovery {
+pub(in crate::admin) struct AdministratorRecovery {
     id: String,
     email: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,8 +189,8 @@ pub(in crate::admin) struct Recovery {
     expires: String,
 }
 
-impl From<passwords::Reset> for Recovery {
-    fn from(reset: passwords::Reset) -> Self {
+impl From<passwords::PasswordResetLink> for AdministratorRecovery {
+    fn from(reset: passwords::PasswordResetLink) -> Self {
         Self {
             id: reset.member.id.to_string(),
             email: reset.member.email.to_string(),

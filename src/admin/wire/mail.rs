@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::domain::{DeliveryState, MailStop, Timestamp, counted};
-use crate::mail::{Mailer, TestReport, Walked};
-use crate::store::letters::{Flow, MailStatus};
+use crate::domain::{DeliveryState, MailStop, Timestamp, plural};
+use crate::mail::{Mailer, SmtpStepResult, TestReport};
+use crate::store::mail_queue::{MailFlow, MailStatus};
 
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Mail {
+pub(in crate::admin) struct MailReport {
     kind: &'static str,
     sends: bool,
     stopped: Option<Stopped>,
@@ -40,7 +40,7 @@ struct Oldest {
     detail: String,
 }
 
-impl Mail {
+impl MailReport {
     pub(in crate::admin) fn of(mailer: &Mailer, status: MailStatus, now: Timestamp) -> Self {
         let count = |states: &[DeliveryState]| status.count(states);
         let flow = status.flow(now);
@@ -50,9 +50,9 @@ impl Mail {
             state: match (mailer.sends(), &status.stopped, flow) {
                 (false, ..) => "off",
                 (_, Some(_), _) => "stopped",
-                (.., Flow::Well) => "ok",
-                (.., Flow::Slow) => "slow",
-                (.., Flow::Stuck) => "stuck",
+                (.., MailFlow::Well) => "ok",
+                (.., MailFlow::Slow) => "slow",
+                (.., MailFlow::Stuck) => "stuck",
             },
             banner: banner(mailer, status.stopped.as_ref()).or_else(|| delayed(&status, flow)),
             last_success: status.taken.map(rfc3339),
@@ -88,8 +88,8 @@ fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
 }
 
 /// That letters have waited longer than usual, and why.
-fn delayed(status: &MailStatus, flow: Flow) -> Option<String> {
-    let oldest = status.oldest.as_ref().filter(|_| flow != Flow::Well)?;
+fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
+    let oldest = status.oldest.as_ref().filter(|_| flow != MailFlow::Well)?;
     let waiting = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Deferred];
     let why = match oldest.detail.as_str() {
         "" => "it was not tried yet".to_owned(),
@@ -99,7 +99,7 @@ fn delayed(status: &MailStatus, flow: Flow) -> Option<String> {
         None => "no mail has gone out yet".to_owned(),
         Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
     };
-    let letters = counted(status.count(&waiting), "letter waits,", "letters wait, the oldest");
+    let letters = plural(status.count(&waiting), "letter waits,", "letters wait, the oldest");
     Some(format!(
         "{letters} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
         rfc3339(oldest.since)
@@ -122,7 +122,7 @@ struct MailStep {
 
 impl From<TestReport> for MailTest {
     fn from(report: TestReport) -> Self {
-        let step = |walked: Walked| MailStep {
+        let step = |walked: SmtpStepResult| MailStep {
             step: walked.step.as_str(),
             ok: walked.passed,
             detail: walked.detail,

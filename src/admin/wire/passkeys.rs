@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::domain;
-use crate::flows::passkeys;
+use crate::services::passkeys;
 
 /// One passkey, without its key.
 #[derive(Debug, Serialize)]
@@ -29,15 +29,15 @@ impl From<domain::Passkey> for Passkey {
 
 /// The challenge for the browser, and the state to send back with the response.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Asked {
+pub(in crate::admin) struct PasskeyPrompt {
     challenge: String,
-    options: crate::passkeys::Options,
+    options: crate::webauthn::Options,
     expires: String,
 }
 
-impl From<passkeys::Asked> for Asked {
-    fn from(asked: passkeys::Asked) -> Self {
-        let passkeys::Asked { challenge, options, expires } = asked;
+impl From<passkeys::PasskeyPrompt> for PasskeyPrompt {
+    fn from(asked: passkeys::PasskeyPrompt) -> Self {
+        let passkeys::PasskeyPrompt { challenge, options, expires } = asked;
         Self { challenge, options, expires: rfc3339(expires) }
     }
 }

@@ -6,7 +6,7 @@ use crate::app::PolicyStatus;
 use crate::clock::rfc3339;
 use crate::domain::RoleId;
 use crate::engine::{self, Cell, Matrix, Snapshot};
-use crate::flows::reload::ReloadReport;
+use crate::services::reload::ReloadReport;
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Role {

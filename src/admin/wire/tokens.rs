@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::domain;
-use crate::flows::api_tokens::{Listed, Made};
+use crate::services::api_tokens::{IssuedToken, TokenWithOwner};
 
 /// A token.
 #[derive(Debug, Serialize)]
@@ -12,7 +12,7 @@ pub(in crate::admin) struct ApiToken {
     id: String,
     name: String,
     role: String,
-    member: Maker,
+    member: TokenOwner,
     created: String,
     expires: String,
     used: Option<String>,
@@ -20,7 +20,7 @@ pub(in crate::admin) struct ApiToken {
 
 /// The member that a token acts as.
 #[derive(Debug, Serialize)]
-struct Maker {
+struct TokenOwner {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -32,7 +32,7 @@ impl From<domain::ApiToken> for ApiToken {
             id: token.id.to_string(),
             name: token.name.as_str().to_owned(),
             role: token.role.to_string(),
-            member: Maker { id: token.member.to_string(), name: None },
+            member: TokenOwner { id: token.member.to_string(), name: None },
             created: rfc3339(token.created),
             expires: rfc3339(token.expires),
             used: token.used.map(rfc3339),
@@ -40,8 +40,8 @@ impl From<domain::ApiToken> for ApiToken {
     }
 }
 
-impl From<Listed> for ApiToken {
-    fn from(listed: Listed) -> Self {
+impl From<TokenWithOwner> for ApiToken {
+    fn from(listed: TokenWithOwner) -> Self {
         let mut token = Self::from(listed.token);
         token.member.name = listed.maker.map(|maker| maker.full_name());
         token
@@ -56,8 +56,8 @@ pub(in crate::admin) struct ApiTokenMade {
     secret: String,
 }
 
-impl From<Made> for ApiTokenMade {
-    fn from(made: Made) -> Self {
+impl From<IssuedToken> for ApiTokenMade {
+    fn from(made: IssuedToken) -> Self {
         Self { token: ApiToken::from(made.token), secret: made.secret }
     }
 }

@@ -5,32 +5,35 @@ use serde::Serialize;
 
 use super::{Passkey, SignedIn};
 use crate::app::App;
-use crate::authenticator;
 use crate::clock::rfc3339;
 use crate::domain::Revision;
 use crate::domain::two_step::RecoveryCode;
-use crate::flows::{ticket, two_step};
+use crate::services::{sign_in_ticket, two_step};
 use crate::store::Committed;
+use crate::totp;
 
 /// A sign-in that waits for its second factor. Never printed.
 #[derive(Serialize)]
-pub(in crate::admin) struct Waiting {
+pub(in crate::admin) struct PendingSignIn {
     state: &'static str,
     ticket: String,
     expires: String,
     passkeys: bool,
 }
 
-impl Waiting {
-    pub(in crate::admin) fn new(state: &'static str, waiting: ticket::Waiting) -> Self {
-        let ticket::Waiting { ticket, expires, passkeys } = waiting;
+impl PendingSignIn {
+    pub(in crate::admin) fn new(
+        state: &'static str,
+        waiting: sign_in_ticket::PendingSignIn,
+    ) -> Self {
+        let sign_in_ticket::PendingSignIn { ticket, expires, passkeys } = waiting;
         Self { state, ticket, expires: rfc3339(expires), passkeys }
     }
 }
 
 /// The state of the caller's own second factor.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Standing {
+pub(in crate::admin) struct TwoStepStatus {
     on: bool,
     since: Option<String>,
     recovery_codes_left: usize,
@@ -38,8 +41,8 @@ pub(in crate::admin) struct Standing {
     enforced: bool,
 }
 
-impl From<two_step::Standing> for Standing {
-    fn from(standing: two_step::Standing) -> Self {
+impl From<two_step::TwoStepStatus> for TwoStepStatus {
+    fn from(standing: two_step::TwoStepStatus) -> Self {
         Self {
             on: standing.since.is_some(),
             since: standing.since.map(rfc3339),
@@ -58,9 +61,9 @@ pub(in crate::admin) struct Enrolment {
     qr: String,
 }
 
-impl From<authenticator::Enrolment> for Enrolment {
-    fn from(enrolment: authenticator::Enrolment) -> Self {
-        let authenticator::Enrolment { secret, url, qr } = enrolment;
+impl From<totp::Enrolment> for Enrolment {
+    fn from(enrolment: totp::Enrolment) -> Self {
+        let totp::Enrolment { secret, url, qr } = enrolment;
         Self { secret, url, qr }
     }
 }
@@ -82,22 +85,22 @@ impl RecoveryCodes {
         Self { recovery_codes: exposed(codes), sessions_ended, revision }
     }
 
-    pub(in crate::admin) fn of_set_up(done: &Committed<two_step::SetUp>) -> Self {
+    pub(in crate::admin) fn of_set_up(done: &Committed<two_step::EnabledFactor>) -> Self {
         Self::new(&done.value.recovery, done.value.ended, done.revision)
     }
 }
 
 /// The result of setting up a second factor during a sign-in. Never printed.
 #[derive(Serialize)]
-pub(in crate::admin) struct SetUp {
+pub(in crate::admin) struct TwoStepSignedIn {
     #[serde(flatten)]
     signed_in: SignedIn,
     recovery_codes: Vec<String>,
 }
 
-impl SetUp {
-    pub(in crate::admin) fn of(app: &App, set_up: two_step::SetUp) -> Self {
-        let two_step::SetUp { entered, recovery, .. } = set_up;
+impl TwoStepSignedIn {
+    pub(in crate::admin) fn of(app: &App, set_up: two_step::EnabledFactor) -> Self {
+        let two_step::EnabledFactor { entered, recovery, .. } = set_up;
         let signed_in = SignedIn::of(app, &entered.session, entered.member);
         Self { signed_in, recovery_codes: exposed(&recovery) }
     }

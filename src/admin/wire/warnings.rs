@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::flows::warnings;
+use crate::services::operator_warnings;
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Warning {
@@ -11,9 +11,9 @@ pub(in crate::admin) struct Warning {
     sentence: String,
 }
 
-impl From<warnings::Warning> for Warning {
-    fn from(warning: warnings::Warning) -> Self {
-        let warnings::Warning { about, fails, sentence } = warning;
+impl From<operator_warnings::Warning> for Warning {
+    fn from(warning: operator_warnings::Warning) -> Self {
+        let operator_warnings::Warning { about, fails, sentence } = warning;
         Self { about, severity: if fails { "fail" } else { "warn" }, sentence }
     }
 }

@@ -5,18 +5,20 @@
 use redb::ReadableTable;
 
 use super::audit_diff::{self, added};
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables};
 use super::tables::ACCOUNTS;
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, account_rows, credential_rows, guards, invite_rows, invites, version_check,
+    Store, StoreError, account_rows, credential_rows, invariants, invite_rows, invites,
+    version_check,
 };
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, Row, Version,
+    Account, AccountSlug, Actor, AuditDetail, AuditEvent, ChangedRecord, Failure, Kind, Member,
+    Version,
 };
 use crate::store::invites::{InviteView, NewInvite};
-use crate::store::record::AccountRecord;
-use crate::store::{AccountEdit, Committed, Preconditions, Setup};
+use crate::store::records::AccountRecord;
+use crate::store::{AccountEdit, Committed, FirstAccount, Preconditions};
 
 impl Store {
     /// Creates an account, and optionally the invite of its first member, in one transaction.
@@ -36,11 +38,11 @@ impl Store {
             let first = match first {
                 Some(new) => {
                     let invite = invites::create(change, &by, new)?;
-                    Some(invite_rows::view(change.tx, invite)?)
+                    Some(invite_rows::with_delivery(change.tx, invite)?)
                 }
                 None => None,
             };
-            Ok(Ends::Changed((account, first)))
+            Ok(TransactionEnd::Changed((account, first)))
         })
         .await
     }
@@ -49,18 +51,18 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` `set_up_already`, when there is any account; `Busy`, when the disk fails.
-    pub async fn set_up(&self, setup: Setup) -> Result<Committed<Member>, Failure> {
+    pub async fn set_up(&self, setup: FirstAccount) -> Result<Committed<Member>, Failure> {
         self.write(&Actor::Setup, move |change| {
             if change.tx.open_table(ACCOUNTS)?.first()?.is_some() {
                 return Err(set_up_already().into());
             }
-            let Setup { slug, name, member, password } = setup;
+            let FirstAccount { slug, name, member, password } = setup;
             let account = create(change, slug, name)?;
             let member = Member { account: account.slug, ..member };
             MemberTables::open(change)?.put(change, None, &member)?;
             credential_rows::set(change, &member.id, password)?;
             member_rows::tell_created(change, &member)?;
-            Ok(Ends::Changed(member))
+            Ok(TransactionEnd::Changed(member))
         })
         .await
     }
@@ -79,22 +81,22 @@ impl Store {
     ) -> Result<Committed<Account>, Failure> {
         let (by, slug) = (by.clone(), slug.clone());
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &slug)?;
+            invariants::preconditions(change, &by, &slug)?;
             let record = account_rows::read(change.tx, &slug)?;
             let record = record.ok_or_else(|| account_rows::unknown(&slug))?;
             let AccountRecord { account: before, last_change } = record;
             version_check::need("account", expected, before.version, &last_change)?;
             let mut after = edited(&before, edit);
             if after == before {
-                return Ok(Ends::AsItWas(before));
+                return Ok(TransactionEnd::AsItWas(before));
             }
             after.version = before.version.next();
             account_rows::put(change, &after)?;
             let target = after.slug.as_str();
             let detail = AuditDetail { fields: audit_diff::account_edited(&before, &after) };
             change.audit(target, AuditEvent::AccountUpdated, target, detail)?;
-            change.tell(Row::Account(after.clone()));
-            Ok(Ends::Changed(after))
+            change.tell(ChangedRecord::Account(after.clone()));
+            Ok(TransactionEnd::Changed(after))
         })
         .await
     }
@@ -123,7 +125,11 @@ impl Store {
 }
 
 /// Creates an account.
-fn create(change: &mut Transition<'_>, slug: AccountSlug, name: String) -> Result<Account, Fault> {
+fn create(
+    change: &mut ChangeTransaction<'_>,
+    slug: AccountSlug,
+    name: String,
+) -> Result<Account, StoreError> {
     let account = Account {
         slug,
         name,
@@ -138,7 +144,7 @@ fn create(change: &mut Transition<'_>, slug: AccountSlug, name: String) -> Resul
     account_rows::put(change, &account)?;
     let detail = AuditDetail { fields: vec![added("name", account.name.as_str())] };
     change.audit("", AuditEvent::AccountCreated, account.slug.as_str(), detail)?;
-    change.tell(Row::Account(account.clone()));
+    change.tell(ChangedRecord::Account(account.clone()));
     Ok(account)
 }
 

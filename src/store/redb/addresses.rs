@@ -5,9 +5,9 @@
 
 use redb::{AccessGuard, ReadableTable, Table};
 
-use super::Fault;
+use super::StoreError;
+use super::change_transaction::ChangeTransaction;
 use super::tables::ADDRESSES;
-use super::transition::Transition;
 use crate::domain::{AccountSlug, Email, Invite};
 
 /// An address of a member: this byte, then the id.
@@ -16,12 +16,12 @@ const OF_MEMBER: u8 = b'm';
 const OF_INVITE: u8 = b'i';
 
 /// The stored owner of an address.
-pub(super) enum Owner<'o> {
+pub(super) enum AddressOwner<'o> {
     Member(&'o str),
     Invite(&'o str),
 }
 
-impl<'o> Owner<'o> {
+impl<'o> AddressOwner<'o> {
     pub(super) fn decode(bytes: &'o [u8]) -> Option<Self> {
         let (kind, id) = bytes.split_first()?;
         let id = std::str::from_utf8(id).ok()?;
@@ -50,16 +50,16 @@ pub(super) fn key(account: &AccountSlug, email_key: &str) -> String {
 pub(super) struct Addresses<'t>(Table<'t, &'static str, &'static [u8]>);
 
 impl<'t> Addresses<'t> {
-    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
+    pub(super) fn open(change: &ChangeTransaction<'t>) -> Result<Self, StoreError> {
         Ok(Self(change.tx.open_table(ADDRESSES)?))
     }
 
-    /// What [`Owner::decode`] reads of an address.
+    /// What [`AddressOwner::decode`] reads of an address.
     pub(super) fn find(
         &self,
         account: &AccountSlug,
         email: &Email,
-    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>, Fault> {
+    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>, StoreError> {
         Ok(self.0.get(key(account, email.key()).as_str())?)
     }
 
@@ -68,25 +68,25 @@ impl<'t> Addresses<'t> {
         &mut self,
         account: &AccountSlug,
         email: &Email,
-        owner: &Owner<'_>,
-    ) -> Result<(), Fault> {
+        owner: &AddressOwner<'_>,
+    ) -> Result<(), StoreError> {
         self.0.insert(key(account, email.key()).as_str(), owner.encode().as_slice())?;
         Ok(())
     }
 
     /// Takes an address from whoever has it.
-    pub(super) fn free(&mut self, account: &AccountSlug, email: &Email) -> Result<(), Fault> {
+    pub(super) fn free(&mut self, account: &AccountSlug, email: &Email) -> Result<(), StoreError> {
         self.0.remove(key(account, email.key()).as_str())?;
         Ok(())
     }
 
     /// Gives an address to an invite.
-    pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), Fault> {
-        self.give(&invite.account, &invite.email, &Owner::Invite(invite.id.as_str()))
+    pub(super) fn hold(&mut self, invite: &Invite) -> Result<(), StoreError> {
+        self.give(&invite.account, &invite.email, &AddressOwner::Invite(invite.id.as_str()))
     }
 
     /// Releases an address, if the invite has it.
-    pub(super) fn release(&mut self, invite: &Invite) -> Result<(), Fault> {
+    pub(super) fn release(&mut self, invite: &Invite) -> Result<(), StoreError> {
         match self.is_held_by(invite)? {
             true => self.free(&invite.account, &invite.email),
             false => Ok(()),
@@ -94,9 +94,9 @@ impl<'t> Addresses<'t> {
     }
 
     /// Whether an invite has its address.
-    pub(super) fn is_held_by(&self, invite: &Invite) -> Result<bool, Fault> {
+    pub(super) fn is_held_by(&self, invite: &Invite) -> Result<bool, StoreError> {
         let found = self.find(&invite.account, &invite.email)?;
-        let owner = found.as_ref().and_then(|found| Owner::decode(found.value()));
-        Ok(matches!(owner, Some(Owner::Invite(id)) if id == invite.id.as_str()))
+        let owner = found.as_ref().and_then(|found| AddressOwner::decode(found.value()));
+        Ok(matches!(owner, Some(AddressOwner::Invite(id)) if id == invite.id.as_str()))
     }
 }

@@ -8,31 +8,34 @@ use std::collections::BTreeSet;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::audit_diff::{added, removed};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::table_reads::Rows;
 use super::tables::{API_TOKENS, API_TOKENS_BY_MEMBER};
-use super::transition::Transition;
-use super::{Fault, expiry};
+use super::{StoreError, expiry};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, ApiToken, ApiTokenId, AuditDetail, AuditEvent, Member, MemberId, RoleId, Row,
-    Timestamp,
+    AccountSlug, ApiToken, ApiTokenId, AuditDetail, AuditEvent, ChangedRecord, Member, MemberId,
+    RoleId, Timestamp,
 };
-use crate::store::record::api_tokens::{decode_api_token, encode_api_token};
+use crate::store::records::api_tokens::{decode_api_token, encode_api_token};
 
 /// Writes a new token, and an entry about it.
-pub(super) fn begin(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+pub(super) fn begin(
+    change: &mut ChangeTransaction<'_>,
+    token: &ApiToken,
+) -> Result<(), StoreError> {
     change.tx.open_table(API_TOKENS_BY_MEMBER)?.insert(index_key(token), ())?;
-    expiry::schedule(change, token.expires, expiry::Kind::ApiToken, token.id.as_str())?;
+    expiry::schedule(change, token.expires, expiry::ExpiringKind::ApiToken, token.id.as_str())?;
     put(change, token)?;
     audit(change, AuditEvent::AuthnTokenCreated, token)
 }
 
 /// Whether an acting token is still valid.
 pub(super) fn still_acts(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     id: &ApiTokenId,
     member: &MemberId,
-) -> Result<bool, Fault> {
+) -> Result<bool, StoreError> {
     let found = read(change.tx, id.as_str())?;
     Ok(found.is_some_and(|token| token.member == *member && token.lives(change.now)))
 }
@@ -40,19 +43,19 @@ pub(super) fn still_acts(
 /// Revokes a member's tokens, except those for roles that the member may still give; returns their
 /// number. Expired ones are deleted without being counted.
 pub(super) fn revoke_made_by(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
     keep: &BTreeSet<RoleId>,
-) -> Result<u64, Fault> {
+) -> Result<u64, StoreError> {
     let tokens = of(change.tx, &member.account, Some(&member.id))?;
     revoke_some(change, tokens, |token| keep.contains(&token.role))
 }
 
 fn revoke_some(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     tokens: Vec<ApiToken>,
     keeps: impl Fn(&ApiToken) -> bool,
-) -> Result<u64, Fault> {
+) -> Result<u64, StoreError> {
     let mut revoked = 0;
     for token in tokens {
         if change.now >= token.expires {
@@ -66,7 +69,7 @@ fn revoke_some(
 }
 
 /// Revokes every token; returns their number. Expired ones are deleted without being counted.
-pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
+pub(super) fn revoke_every(change: &mut ChangeTransaction<'_>) -> Result<u64, StoreError> {
     let mut tokens = Vec::new();
     for row in change.tx.open_table(API_TOKENS)?.iter()? {
         let (id, bytes) = row?;
@@ -75,13 +78,19 @@ pub(super) fn revoke_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
     revoke_some(change, tokens, |_| false)
 }
 
-pub(super) fn revoke(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+pub(super) fn revoke(
+    change: &mut ChangeTransaction<'_>,
+    token: &ApiToken,
+) -> Result<(), StoreError> {
     end(change, token)?;
     audit(change, AuditEvent::AuthnTokenRevoked, token)
 }
 
 /// Takes away a token that has expired.
-pub(super) fn forget(change: &mut Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn forget(
+    change: &mut ChangeTransaction<'_>,
+    id: &str,
+) -> Result<Option<Timestamp>, StoreError> {
     let Some(token) = read(change.tx, id)? else { return Ok(None) };
     if change.now < token.expires {
         return Ok(Some(token.expires));
@@ -90,21 +99,21 @@ pub(super) fn forget(change: &mut Transition<'_>, id: &str) -> Result<Option<Tim
     Ok(None)
 }
 
-fn end(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+fn end(change: &mut ChangeTransaction<'_>, token: &ApiToken) -> Result<(), StoreError> {
     change.tx.open_table(API_TOKENS)?.remove(token.id.as_str())?;
     change.tx.open_table(API_TOKENS_BY_MEMBER)?.remove(index_key(token))?;
-    change.tell(Row::ApiTokenGone(token.token));
+    change.tell(ChangedRecord::ApiTokenGone(token.token));
     Ok(())
 }
 
-pub(super) fn put(change: &mut Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+pub(super) fn put(change: &mut ChangeTransaction<'_>, token: &ApiToken) -> Result<(), StoreError> {
     let record = encode_api_token(token);
     change.tx.open_table(API_TOKENS)?.insert(token.id.as_str(), record.as_slice())?;
-    change.tell(Row::ApiToken(token.clone()));
+    change.tell(ChangedRecord::ApiToken(token.clone()));
     Ok(())
 }
 
-pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, Fault> {
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<ApiToken>, StoreError> {
     rows.record(API_TOKENS, id, |bytes| decode_api_token(id, bytes))
 }
 
@@ -113,7 +122,7 @@ pub(super) fn of(
     rows: &impl Rows,
     account: &AccountSlug,
     member: Option<&MemberId>,
-) -> Result<Vec<ApiToken>, Fault> {
+) -> Result<Vec<ApiToken>, StoreError> {
     let index = rows.open(API_TOKENS_BY_MEMBER)?;
     let begin = member.map_or("", MemberId::as_str);
     let mut found = Vec::new();
@@ -133,7 +142,7 @@ fn index_key(token: &ApiToken) -> (&str, &str, i64, &str) {
 }
 
 /// Reads every token, in no order.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Result<(), Fault> {
+pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Result<(), StoreError> {
     for row in tx.open_table(API_TOKENS)?.iter()? {
         let (id, bytes) = row?;
         each(decode_api_token(id.value(), bytes.value())?);
@@ -141,7 +150,11 @@ pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(ApiToken)) -> Resul
     Ok(())
 }
 
-fn audit(change: &Transition<'_>, event: AuditEvent, token: &ApiToken) -> Result<(), Fault> {
+fn audit(
+    change: &ChangeTransaction<'_>,
+    event: AuditEvent,
+    token: &ApiToken,
+) -> Result<(), StoreError> {
     let made = event == AuditEvent::AuthnTokenCreated;
     let field = |name, value: &str| if made { added(name, value) } else { removed(name, value) };
     let fields = vec![

@@ -3,14 +3,14 @@
 //! Every token that is created or ends is published to the subscribers with the same change, and
 //! every end that somebody causes has its audit entry.
 
-use super::transition::{Ends, Transition};
-use super::{Fault, Store, api_token_rows, guards, member_rows, second_factor};
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::{Store, StoreError, api_token_rows, invariants, member_rows, second_factor};
 use crate::domain::api_token::unknown;
 use crate::domain::{
     AccountSlug, Actor, ApiToken, ApiTokenId, Failure, Kind, MemberId, Timestamp, limits,
 };
-use crate::store::api_tokens::{Maker, NewApiToken};
-use crate::store::preconditions::moved_on;
+use crate::store::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::preconditions::rights_changed;
 use crate::store::{Committed, Page, Preconditions};
 
 impl Store {
@@ -27,11 +27,11 @@ impl Store {
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
             let NewApiToken { token, maker } = new;
-            guards::preconditions(change, &by, &token.account)?;
+            invariants::preconditions(change, &by, &token.account)?;
             still_maker(change, &by, &token, maker)?;
             need_room(change, &token)?;
             api_token_rows::begin(change, &token)?;
-            Ok(Ends::Changed(token))
+            Ok(TransactionEnd::Changed(token))
         })
         .await
     }
@@ -63,17 +63,17 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<ApiToken>, Failure> {
-        let after = after.map(Cursor::parse).transpose()?;
+        let after = after.map(TokenCursor::parse).transpose()?;
         let (account, member) = (account.clone(), member.cloned());
         self.read(move |tx| {
             let mut found = api_token_rows::of(tx, &account, member.as_ref())?;
-            found.sort_by_key(Cursor::of);
+            found.sort_by_key(TokenCursor::of);
             if let Some(after) = &after {
-                found.retain(|token| Cursor::of(token) > *after);
+                found.retain(|token| TokenCursor::of(token) > *after);
             }
             let more = found.len() > limit;
             found.truncate(limit);
-            let next = found.last().filter(|_| more).map(|last| Cursor::of(last).text());
+            let next = found.last().filter(|_| more).map(|last| TokenCursor::of(last).text());
             Ok(Page { items: found, next })
         })
         .await
@@ -91,12 +91,12 @@ impl Store {
     ) -> Result<Committed<ApiToken>, Failure> {
         let (by, account, id) = (by.clone(), account.clone(), id.clone());
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &account)?;
+            invariants::preconditions(change, &by, &account)?;
             let token = api_token_rows::read(change.tx, id.as_str())?
                 .filter(|token| token.account == account);
             let token = token.ok_or_else(unknown)?;
             api_token_rows::revoke(change, &token)?;
-            Ok(Ends::Changed(token))
+            Ok(TransactionEnd::Changed(token))
         })
         .await
     }
@@ -119,7 +119,11 @@ impl Store {
                     api_token_rows::put(change, &ApiToken { used: Some(at), ..before })?;
                 }
             }
-            Ok(if change.tells() { Ends::Changed(()) } else { Ends::AsItWas(()) })
+            Ok(if change.tells() {
+                TransactionEnd::Changed(())
+            } else {
+                TransactionEnd::AsItWas(())
+            })
         })
         .await
     }
@@ -127,25 +131,25 @@ impl Store {
 
 /// The creator is the one that was checked, unchanged.
 fn still_maker(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     by: &Preconditions,
     token: &ApiToken,
-    maker: Maker,
-) -> Result<(), Fault> {
+    maker: TokenOwner,
+) -> Result<(), StoreError> {
     match (&by.actor, maker) {
         // Only the member itself, never a token of the member: a token cannot create tokens.
-        (Actor::Member(id), Maker::Own(shown)) if *id == token.member => {
-            let member = member_rows::read(change.tx, id.as_str())?.ok_or_else(moved_on)?;
+        (Actor::Member(id), TokenOwner::Own(shown)) if *id == token.member => {
+            let member = member_rows::read(change.tx, id.as_str())?.ok_or_else(rights_changed)?;
             second_factor::step_up(change, &member, shown)
         }
-        (Actor::Sidecar { .. }, Maker::Named(judged)) => {
-            guards::acting(change, &token.member, Some(judged), &token.account)
+        (Actor::Sidecar { .. }, TokenOwner::Named(judged)) => {
+            invariants::check_acting_member(change, &token.member, Some(judged), &token.account)
         }
-        _ => Err(moved_on().into()),
+        _ => Err(rights_changed().into()),
     }
 }
 
-fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
+fn need_room(change: &ChangeTransaction<'_>, token: &ApiToken) -> Result<(), StoreError> {
     let own = api_token_rows::of(change.tx, &token.account, Some(&token.member))?.len();
     let all = api_token_rows::of(change.tx, &token.account, None)?.len();
     let (whose, most) = if own >= limits::API_TOKENS_OF_MEMBER_MAX {
@@ -165,12 +169,12 @@ fn need_room(change: &Transition<'_>, token: &ApiToken) -> Result<(), Fault> {
 
 /// The cursor of a page: oldest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Cursor {
+struct TokenCursor {
     created: i64,
     id: ApiTokenId,
 }
 
-impl Cursor {
+impl TokenCursor {
     fn of(token: &ApiToken) -> Self {
         Self { created: token.created.0, id: token.id.clone() }
     }

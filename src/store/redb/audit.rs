@@ -4,19 +4,19 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::rows::Rows;
+use super::table_reads::Rows;
 use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
-use super::{Fault, Store};
+use super::{Store, StoreError};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
     AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, Timestamp, limits,
 };
 use crate::entropy;
-use crate::store::record::{AuditHead, AuditHeader, Personal};
+use crate::store::records::{AuditHead, AuditHeader, PersonalPart};
 use crate::store::{AuditFilter, Page};
 
 /// A new entry.
-pub(super) struct New<'n> {
+pub(super) struct NewAuditEntry<'n> {
     pub(super) revision: Revision,
     pub(super) at: Timestamp,
     pub(super) actor: &'n str,
@@ -27,7 +27,7 @@ pub(super) struct New<'n> {
 }
 
 /// Appends an entry to its chain.
-pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
+pub(super) fn append(tx: &WriteTransaction, new: NewAuditEntry<'_>) -> Result<(), StoreError> {
     let mut heads = tx.open_table(AUDIT_HEADS)?;
     let head = match heads.get(new.chain)? {
         Some(found) => AuditHead::decode(found.value())?,
@@ -37,7 +37,7 @@ pub(super) fn append(tx: &WriteTransaction, new: New<'_>) -> Result<(), Fault> {
     let is_erased = new.event != AuditEvent::UserErased
         && tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
     let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
-    let personal = Personal { salt: entropy::random()?, detail };
+    let personal = PersonalPart { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence.saturating_add(1),
         revision: new.revision,
@@ -82,14 +82,14 @@ fn chain_of(account: Option<&AccountSlug>) -> String {
 }
 
 /// One chain, open for reading.
-pub(super) struct Reader<'t, R: Rows + 't> {
+pub(super) struct ChainReader<'t, R: Rows + 't> {
     chain: &'t str,
     headers: R::Open<'t, (&'static str, u64), &'static [u8]>,
     personal: R::Open<'t, (&'static str, u64), &'static [u8]>,
 }
 
-impl<'t, R: Rows> Reader<'t, R> {
-    pub(super) fn open(rows: &'t R, chain: &'t str) -> Result<Self, Fault> {
+impl<'t, R: Rows> ChainReader<'t, R> {
+    pub(super) fn open(rows: &'t R, chain: &'t str) -> Result<Self, StoreError> {
         Ok(Self { chain, headers: rows.open(AUDIT)?, personal: rows.open(AUDIT_PERSONAL)? })
     }
 
@@ -97,8 +97,10 @@ impl<'t, R: Rows> Reader<'t, R> {
     pub(super) fn headers(
         &self,
         after: u64,
-    ) -> Result<impl DoubleEndedIterator<Item = Result<(AuditHeader, Digest), Fault>> + '_, Fault>
-    {
+    ) -> Result<
+        impl DoubleEndedIterator<Item = Result<(AuditHeader, Digest), StoreError>> + '_,
+        StoreError,
+    > {
         let first = after.saturating_add(1);
         let rows = self.headers.range((self.chain, first)..=(self.chain, u64::MAX))?;
         Ok(rows.map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
@@ -108,15 +110,16 @@ impl<'t, R: Rows> Reader<'t, R> {
     fn headers_before(
         &self,
         before: u64,
-    ) -> Result<impl Iterator<Item = Result<(AuditHeader, Digest), Fault>> + '_, Fault> {
+    ) -> Result<impl Iterator<Item = Result<(AuditHeader, Digest), StoreError>> + '_, StoreError>
+    {
         let rows = self.headers.range((self.chain, 0)..(self.chain, before))?;
         Ok(rows.rev().map(|row| Ok(AuditHeader::decode(row?.1.value())?)))
     }
 
     /// The personal part of an entry, unless it was erased.
-    pub(super) fn personal(&self, sequence: u64) -> Result<Option<Personal>, Fault> {
+    pub(super) fn personal(&self, sequence: u64) -> Result<Option<PersonalPart>, StoreError> {
         let found = self.personal.get((self.chain, sequence))?;
-        Ok(found.map(|found| Personal::decode(found.value())).transpose()?)
+        Ok(found.map(|found| PersonalPart::decode(found.value())).transpose()?)
     }
 }
 
@@ -164,7 +167,7 @@ impl Store {
         let (account, filter) = (account.cloned(), filter.clone());
         self.read(move |tx| {
             let chain = chain_of(account.as_ref());
-            let reader = Reader::open(tx, &chain)?;
+            let reader = ChainReader::open(tx, &chain)?;
             let rows = reader.headers(after.unwrap_or(0))?;
             page(&reader, account.as_ref(), &filter, rows, limit)
         })
@@ -185,7 +188,7 @@ impl Store {
         let (account, filter) = (account.cloned(), filter.clone());
         self.read(move |tx| {
             let chain = chain_of(account.as_ref());
-            let reader = Reader::open(tx, &chain)?;
+            let reader = ChainReader::open(tx, &chain)?;
             let rows = reader.headers_before(before.unwrap_or(u64::MAX))?;
             page(&reader, account.as_ref(), &filter, rows, limit)
         })
@@ -223,12 +226,12 @@ impl Store {
             let headers = tx.open_table(AUDIT)?;
             let personal = tx.open_table(AUDIT_PERSONAL)?;
             let heads = tx.open_table(AUDIT_HEADS)?;
-            let mut walk = Walk::default();
+            let mut walk = ChainWalk::default();
             for row in headers.range((chain.as_str(), 0)..=(chain.as_str(), u64::MAX))? {
                 let (key, bytes) = row?;
                 let (_, stored_at) = key.value();
                 let part = personal.get(key.value())?;
-                let part = part.map(|part| Personal::decode(part.value())).transpose();
+                let part = part.map(|part| PersonalPart::decode(part.value())).transpose();
                 if let Err(why) = walk.step(stored_at, bytes.value(), part) {
                     return Ok(walk.report(account, Some((stored_at, why))));
                 }
@@ -251,12 +254,12 @@ impl Store {
 
 /// As many of the rows as fit on a page, in order.
 fn page<'t, R: Rows + 't>(
-    reader: &Reader<'t, R>,
+    reader: &ChainReader<'t, R>,
     account: Option<&AccountSlug>,
     filter: &AuditFilter,
-    rows: impl Iterator<Item = Result<(AuditHeader, Digest), Fault>>,
+    rows: impl Iterator<Item = Result<(AuditHeader, Digest), StoreError>>,
     limit: usize,
-) -> Result<Page<AuditEntry>, Fault> {
+) -> Result<Page<AuditEntry>, StoreError> {
     let mut page = Page { items: Vec::new(), next: None };
     for row in rows {
         let (header, hash) = row?;
@@ -280,18 +283,18 @@ fn matches(filter: &AuditFilter, header: &AuditHeader) -> bool {
 
 /// The verification of a chain, up to an entry.
 #[derive(Default)]
-struct Walk {
+struct ChainWalk {
     sequence: u64,
     hash: Digest,
 }
 
-impl Walk {
+impl ChainWalk {
     /// Verifies the next entry.
     fn step(
         &mut self,
         stored_at: u64,
         bytes: &[u8],
-        personal: Result<Option<Personal>, Failure>,
+        personal: Result<Option<PersonalPart>, Failure>,
     ) -> Result<(), String> {
         let (header, hash) = AuditHeader::decode(bytes).map_err(|fault| fault.to_string())?;
         let expected = self.sequence.saturating_add(1);

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::audit_diff::added;
-use super::file::open_failure;
-use super::rewrite::{copy, is_due};
-use super::rows::Rows;
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::compaction::{copy, is_due};
+use super::database_file::open_failure;
+use super::table_reads::Rows;
 use super::tables::{FORMAT, INVITE_LINKS, INVITES, LINKS, META};
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, api_token_rows, blocking, cause, link_rows, revision, session_rows, view,
+    Store, StoreError, api_token_rows, blocking, disk_error_text, link_rows, read_only_view,
+    revision, session_rows,
 };
 use crate::clock;
 use crate::domain::{
@@ -22,10 +23,10 @@ use crate::domain::{
     Timestamp, TokenHash,
 };
 use crate::store::Committed;
-use crate::store::backup::{ErasedLeft, Undone};
-use crate::store::record::invites::InviteRecord;
-use crate::store::record::links::LinkRecord;
-use crate::store::record::newer;
+use crate::store::backup::{ErasedLeft, RevokedAccess};
+use crate::store::records::invites::InviteRecord;
+use crate::store::records::newer;
+use crate::store::records::one_time_links::OneTimeLinkRecord;
 
 impl Store {
     /// Copies everything at one revision into a new file at `to` (mode 0600). Changes continue
@@ -56,10 +57,10 @@ impl Store {
     pub async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
         blocking(move || {
-            let database = view::of_file(&from)?;
+            let database = read_only_view::of_file(&from)?;
             let read = known(&database).map_err(|fault| match fault {
-                Fault::Rule(failure) => failure,
-                Fault::Disk(fault) => open_failure(&from, &fault),
+                StoreError::Rule(failure) => failure,
+                StoreError::Disk(fault) => open_failure(&from, &fault),
             })?;
             copied(&read, &to)
         })
@@ -75,16 +76,16 @@ impl Store {
         &self,
         actor: &Actor,
         taken: Timestamp,
-    ) -> Result<Committed<Undone>, Failure> {
+    ) -> Result<Committed<RevokedAccess>, Failure> {
         self.write(actor, move |change| {
             let before = change.before();
-            let undone = Undone {
+            let undone = RevokedAccess {
                 sessions: session_rows::end_every(change)?,
                 tokens: api_token_rows::revoke_every(change)?,
                 links: link_rows::end_every(change)?,
             };
             audit(change, before, taken, undone)?;
-            Ok(Ends::Changed(undone))
+            Ok(TransactionEnd::Changed(undone))
         })
         .await
     }
@@ -133,7 +134,7 @@ impl Store {
             }
             for row in tx.open(LINKS)?.iter()? {
                 let (id, bytes) = row?;
-                count(LinkRecord::decode(id.value(), bytes.value())?.link.created);
+                count(OneTimeLinkRecord::decode(id.value(), bytes.value())?.link.created);
             }
             session_rows::all(tx, |session| count(session.created.max(session.used)))?;
             api_token_rows::all(tx, |token| count(token.created))?;
@@ -157,7 +158,7 @@ impl Store {
 }
 
 /// A transaction on a file with a known layout.
-fn known(database: &Database) -> Result<ReadTransaction, Fault> {
+fn known(database: &Database) -> Result<ReadTransaction, StoreError> {
     let read = database.begin_read()?;
     let format = read.open_table(META)?.get("format")?.map(|found| found.value());
     if format.is_some_and(|format| format > FORMAT) {
@@ -175,20 +176,20 @@ fn copied(from: &ReadTransaction, to: &Path) -> Result<Revision, Failure> {
         )
         .logged(cause)
     };
-    copy(from, to).map_err(|fault| failed(cause::of(&fault)))?;
+    copy(from, to).map_err(|fault| failed(disk_error_text::of(&fault)))?;
     revision(from).map_err(|fault| match fault {
-        Fault::Rule(failure) => failure,
-        Fault::Disk(fault) => failed(cause::of(&fault)),
+        StoreError::Rule(failure) => failure,
+        StoreError::Disk(fault) => failed(disk_error_text::of(&fault)),
     })
 }
 
 /// An entry in the store's own chain.
 fn audit(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     before: Revision,
     taken: Timestamp,
-    undone: Undone,
-) -> Result<(), Fault> {
+    undone: RevokedAccess,
+) -> Result<(), StoreError> {
     let fields = vec![
         added("revision", before.0.to_string()),
         added("taken", clock::rfc3339(taken)),

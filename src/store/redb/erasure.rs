@@ -8,25 +8,25 @@ use std::collections::BTreeSet;
 
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, Value};
 
-use super::audit::{Reader, joined_by};
+use super::audit::{ChainReader, joined_by};
 use super::audit_diff::added;
-use super::rows::Rows;
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::table_reads::Rows;
 use super::tables::{
     AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, EXPIRY, LETTERS_BY_ACCOUNT, META, RATES, REMOVED,
 };
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, addresses, expiry, guards, idempotency, invite_rows, letter_rows, member_rows,
-    rates, rewrite,
+    Store, StoreError, addresses, compaction, expiry, idempotency, invariants, invite_rows,
+    letter_rows, member_rows, rate_limits,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, LetterId,
-    LetterKind, MailStop, MemberId, Timestamp,
+    AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, MailId,
+    MailKind, MailStop, MemberId, Timestamp,
 };
-use crate::store::personal::Erasure;
-use crate::store::record::invites::CallRecord;
-use crate::store::record::letters::LetterRecord;
-use crate::store::record::{AuditHead, AuditHeader, Personal};
+use crate::store::personal_data::Erasure;
+use crate::store::records::invites::IdempotentCallRecord;
+use crate::store::records::queued_mail::QueuedMailRecord;
+use crate::store::records::{AuditHead, AuditHeader, PersonalPart};
 use crate::store::{Committed, Preconditions};
 
 /// The store's own chain.
@@ -47,11 +47,12 @@ impl Store {
         account: &AccountSlug,
         id: &MemberId,
     ) -> Result<Committed<Erasure>, Failure> {
-        let (whom, now) = (Whom { account: account.clone(), id: id.clone() }, self.0.clock.now());
+        let (whom, now) =
+            (ErasedMember { account: account.clone(), id: id.clone() }, self.0.clock.now());
         let found = self.read(move |tx| search(tx, whom, now)).await?;
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &found.whom.account)?;
+            invariants::preconditions(change, &by, &found.whom.account)?;
             if is_member(change, &found.whom)? {
                 return Err(not_removed().into());
             }
@@ -68,20 +69,20 @@ impl Store {
     }
 }
 
-fn is_member(change: &Transition<'_>, whom: &Whom) -> Result<bool, Fault> {
+fn is_member(change: &ChangeTransaction<'_>, whom: &ErasedMember) -> Result<bool, StoreError> {
     let found = member_rows::read(change.tx, whom.id.as_str())?;
     Ok(found.is_some_and(|found| found.account == whom.account))
 }
 
 /// The member to erase.
-struct Whom {
+struct ErasedMember {
     account: AccountSlug,
     id: MemberId,
 }
 
 /// The personal data found, and how far the search went.
-struct Found {
-    whom: Whom,
+struct ErasurePlan {
+    whom: ErasedMember,
     /// Whether the account's log has the removal.
     removed: bool,
     /// The canonical addresses of the person.
@@ -92,23 +93,23 @@ struct Found {
     /// Entries of the account's chain, and of the store's, whose personal part is the person's.
     entries: Vec<u64>,
     store_entries: Vec<u64>,
-    letters: Vec<LetterId>,
+    letters: Vec<MailId>,
     /// The last entry of both chains, and the last letter, that were searched.
-    reached: Reached,
+    reached: ErasurePosition,
 }
 
 #[derive(PartialEq, Eq)]
-struct Reached {
+struct ErasurePosition {
     entry: u64,
     store_entry: u64,
     letter: u64,
 }
 
-impl Reached {
-    fn now(rows: &impl Rows, account: &AccountSlug) -> Result<Self, Fault> {
+impl ErasurePosition {
+    fn now(rows: &impl Rows, account: &AccountSlug) -> Result<Self, StoreError> {
         let head = |chain: &str| {
             let found = rows.record(AUDIT_HEADS, chain, AuditHead::decode)?;
-            Ok::<_, Fault>(found.unwrap_or_default().sequence)
+            Ok::<_, StoreError>(found.unwrap_or_default().sequence)
         };
         let letter = rows.open(META)?.get("letter")?.map_or(0, |found| found.value());
         Ok(Self { entry: head(account.as_str())?, store_entry: head(STORE)?, letter })
@@ -116,9 +117,9 @@ impl Reached {
 }
 
 /// Searches all personal data of a removed member.
-fn search(rows: &impl Rows, whom: Whom, now: Timestamp) -> Result<Found, Fault> {
-    let reached = Reached::now(rows, &whom.account)?;
-    let mut found = Found {
+fn search(rows: &impl Rows, whom: ErasedMember, now: Timestamp) -> Result<ErasurePlan, StoreError> {
+    let reached = ErasurePosition::now(rows, &whom.account)?;
+    let mut found = ErasurePlan {
         whom,
         removed: false,
         addresses: BTreeSet::new(),
@@ -137,12 +138,12 @@ fn search(rows: &impl Rows, whom: Whom, now: Timestamp) -> Result<Found, Fault> 
     Ok(found)
 }
 
-impl Found {
+impl ErasurePlan {
     /// Adds the person's addresses and the invites by which the person came. Returns the invites by
     /// which others did.
-    fn take_person(&mut self, rows: &impl Rows) -> Result<BTreeSet<String>, Fault> {
+    fn take_person(&mut self, rows: &impl Rows) -> Result<BTreeSet<String>, StoreError> {
         let mut of_others = BTreeSet::new();
-        let reader = Reader::open(rows, self.whom.account.as_str())?;
+        let reader = ChainReader::open(rows, self.whom.account.as_str())?;
         for row in reader.headers(0)? {
             let (header, _) = row?;
             let invite = joined_by(&header).map(str::to_owned);
@@ -167,8 +168,8 @@ impl Found {
         rows: &impl Rows,
         of_others: &BTreeSet<String>,
         now: Timestamp,
-    ) -> Result<(), Fault> {
-        let reader = Reader::open(rows, self.whom.account.as_str())?;
+    ) -> Result<(), StoreError> {
+        let reader = ChainReader::open(rows, self.whom.account.as_str())?;
         let mut open = BTreeSet::new();
         for row in reader.headers(0)? {
             let (header, _) = row?;
@@ -190,15 +191,15 @@ impl Found {
         Ok(())
     }
 
-    fn take_entries(&mut self, rows: &impl Rows) -> Result<(), Fault> {
+    fn take_entries(&mut self, rows: &impl Rows) -> Result<(), StoreError> {
         self.entries = self.entries_after(rows, 0)?;
         self.store_entries = self.store_entries_after(rows, 0)?;
         Ok(())
     }
 
     /// Entries of the account's chain after a sequence with a personal part of the person.
-    fn entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, Fault> {
-        let reader = Reader::open(rows, self.whom.account.as_str())?;
+    fn entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, StoreError> {
+        let reader = ChainReader::open(rows, self.whom.account.as_str())?;
         let mut found = Vec::new();
         for row in reader.headers(after)? {
             let (header, _) = row?;
@@ -214,14 +215,15 @@ impl Found {
         Ok(found)
     }
 
-    fn store_entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, Fault> {
-        let reader = Reader::open(rows, STORE)?;
+    fn store_entries_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<u64>, StoreError> {
+        let reader = ChainReader::open(rows, STORE)?;
         let mut found = Vec::new();
         for row in reader.headers(after)? {
             let (header, _) = row?;
             let personal = reader.personal(header.sequence)?;
-            let mentions =
-                |personal: Personal| values(&personal.detail).any(|value| self.is_mentioned(value));
+            let mentions = |personal: PersonalPart| {
+                values(&personal.detail).any(|value| self.is_mentioned(value))
+            };
             if personal.is_some_and(mentions) {
                 found.push(header.sequence);
             }
@@ -230,14 +232,14 @@ impl Found {
     }
 
     /// Letters of the account after an id that went to the person or are about such an invite.
-    fn letters_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<LetterId>, Fault> {
+    fn letters_after(&self, rows: &impl Rows, after: u64) -> Result<Vec<MailId>, StoreError> {
         let account = self.whom.account.as_str();
         let index = rows.open(LETTERS_BY_ACCOUNT)?;
         let mut found = Vec::new();
         let behind = (account, after.saturating_add(1))..=(account, u64::MAX);
         for row in index.range(behind)? {
             let (key, _) = row?;
-            let id = LetterId(key.value().1);
+            let id = MailId(key.value().1);
             if letter_rows::read(rows, id)?.is_some_and(|record| self.is_letter(&record)) {
                 found.push(id);
             }
@@ -245,8 +247,8 @@ impl Found {
         Ok(found)
     }
 
-    fn is_letter(&self, LetterRecord { letter, subject }: &LetterRecord) -> bool {
-        let to_inviter = matches!(letter.kind, LetterKind::InviteWanted { .. });
+    fn is_letter(&self, QueuedMailRecord { letter, subject }: &QueuedMailRecord) -> bool {
+        let to_inviter = matches!(letter.kind, MailKind::InviteWanted { .. });
         self.is_id(subject) || (to_inviter && self.addresses.contains(letter.to.key()))
     }
 
@@ -294,10 +296,10 @@ impl Found {
     }
 
     /// Whether nothing relevant was added since the search.
-    fn is_all(&self, change: &Transition<'_>) -> Result<bool, Fault> {
+    fn is_all(&self, change: &ChangeTransaction<'_>) -> Result<bool, StoreError> {
         let rows = change.tx;
-        let Reached { entry, store_entry, letter } = &self.reached;
-        if Reached::now(rows, &self.whom.account)? == self.reached {
+        let ErasurePosition { entry, store_entry, letter } = &self.reached;
+        if ErasurePosition::now(rows, &self.whom.account)? == self.reached {
             return Ok(true);
         }
         Ok(!self.is_named_after(rows, *entry)?
@@ -306,8 +308,8 @@ impl Found {
     }
 
     /// Whether the account's chain mentions the person, or one of the addresses, after a sequence.
-    fn is_named_after(&self, rows: &impl Rows, after: u64) -> Result<bool, Fault> {
-        let reader = Reader::open(rows, self.whom.account.as_str())?;
+    fn is_named_after(&self, rows: &impl Rows, after: u64) -> Result<bool, StoreError> {
+        let reader = ChainReader::open(rows, self.whom.account.as_str())?;
         for row in reader.headers(after)? {
             let (header, _) = row?;
             let personal = reader.personal(header.sequence)?;
@@ -344,7 +346,10 @@ fn bare(word: &str) -> &str {
 }
 
 /// Erases the data; if there is none, changes nothing.
-fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fault> {
+fn erase(
+    change: &mut ChangeTransaction<'_>,
+    found: &ErasurePlan,
+) -> Result<TransactionEnd<Erasure>, StoreError> {
     let account = found.whom.account.as_str();
     let erased = Erasure {
         entries: take_personal(change, account, &found.entries)?
@@ -355,7 +360,7 @@ fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fa
     let further =
         [take_addresses(change, found)?, take_calls(change, found)?, mend_stop(change, found)?];
     if erased == Erasure::default() && further == [false; 3] {
-        return Ok(Ends::AsItWas(erased));
+        return Ok(TransactionEnd::AsItWas(erased));
     }
     {
         let mut table = change.tx.open_table(ERASED)?;
@@ -364,7 +369,7 @@ fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fa
             table.insert((account, invite.as_str()), ())?;
         }
     }
-    rewrite::ask(change.tx)?;
+    compaction::request_compaction(change.tx)?;
     let fields = vec![
         added("entries", erased.entries.to_string()),
         added("invites", erased.invites.to_string()),
@@ -372,10 +377,14 @@ fn erase(change: &mut Transition<'_>, found: &Found) -> Result<Ends<Erasure>, Fa
     ];
     let id = found.whom.id.as_str();
     change.audit(account, AuditEvent::UserErased, id, AuditDetail { fields })?;
-    Ok(Ends::Changed(erased))
+    Ok(TransactionEnd::Changed(erased))
 }
 
-fn take_personal(change: &Transition<'_>, chain: &str, entries: &[u64]) -> Result<u64, Fault> {
+fn take_personal(
+    change: &ChangeTransaction<'_>,
+    chain: &str,
+    entries: &[u64],
+) -> Result<u64, StoreError> {
     let mut table = change.tx.open_table(AUDIT_PERSONAL)?;
     let mut taken = 0;
     for sequence in entries {
@@ -384,7 +393,7 @@ fn take_personal(change: &Transition<'_>, chain: &str, entries: &[u64]) -> Resul
     Ok(taken)
 }
 
-fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
+fn take_invites(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result<u64, StoreError> {
     let mut taken = 0;
     for id in &found.invites {
         if let Some(record) = invite_rows::read(change.tx, id)? {
@@ -396,7 +405,7 @@ fn take_invites(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
 }
 
 /// Including one that is being sent: its result no longer matters.
-fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
+fn take_letters(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result<u64, StoreError> {
     let mut taken = 0;
     for id in &found.letters {
         taken += u64::from(letter_rows::read(change.tx, *id)?.is_some());
@@ -406,41 +415,41 @@ fn take_letters(change: &Transition<'_>, found: &Found) -> Result<u64, Fault> {
 }
 
 /// Deletes what is kept under an address: that a member had it, and how often it was invited.
-fn take_addresses(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
+fn take_addresses(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result<bool, StoreError> {
     let account = &found.whom.account;
     let mut counted = BTreeSet::new();
     let mut taken = false;
     for key in &found.addresses {
         let removed = addresses::key(account, key);
         taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?.is_some();
-        counted.extend(rates::of_address(account, key));
+        counted.extend(rate_limits::of_address(account, key));
     }
-    Ok(take_keys(change, RATES, expiry::Kind::Rate, &counted)? || taken)
+    Ok(take_keys(change, RATES, expiry::ExpiringKind::Rate, &counted)? || taken)
 }
 
 /// Deletes idempotent calls of the person or the person's tokens, and those that created such an
 /// invite.
-fn take_calls(change: &Transition<'_>, found: &Found) -> Result<bool, Fault> {
+fn take_calls(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result<bool, StoreError> {
     let mut keys = BTreeSet::new();
     for row in change.tx.open_table(CALLS)?.iter()? {
         let (key, bytes) = row?;
-        let (key, call) = (key.value(), CallRecord::decode(bytes.value())?);
+        let (key, call) = (key.value(), IdempotentCallRecord::decode(bytes.value())?);
         let by = idempotency::called_by(key);
         let own = by.as_ref().and_then(Actor::member) == Some(&found.whom.id);
         if own || found.invites.contains(call.invite.as_str()) {
             keys.insert(key.to_owned());
         }
     }
-    take_keys(change, CALLS, expiry::Kind::Call, &keys)
+    take_keys(change, CALLS, expiry::ExpiringKind::Call, &keys)
 }
 
 /// Deletes rows by key, with their retention entries.
 fn take_keys<V: Value + 'static>(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     table: TableDefinition<'static, &'static str, V>,
-    kind: expiry::Kind,
+    kind: expiry::ExpiringKind,
     keys: &BTreeSet<String>,
-) -> Result<bool, Fault> {
+) -> Result<bool, StoreError> {
     let mut taken = false;
     let mut table = change.tx.open_table(table)?;
     for key in keys {
@@ -455,8 +464,10 @@ fn take_keys<V: Value + 'static>(
 }
 
 /// A mail stop stays until it is fixed; the personal part of its cause does not.
-fn mend_stop(change: &mut Transition<'_>, found: &Found) -> Result<bool, Fault> {
-    let Some(MailStop { cause, since }) = letter_rows::stop(change.tx)? else { return Ok(false) };
+fn mend_stop(change: &mut ChangeTransaction<'_>, found: &ErasurePlan) -> Result<bool, StoreError> {
+    let Some(MailStop { cause, since }) = letter_rows::read_mail_stop(change.tx)? else {
+        return Ok(false);
+    };
     if !found.is_mentioned(&cause) {
         return Ok(false);
     }

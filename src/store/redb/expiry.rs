@@ -4,9 +4,9 @@
 
 use redb::ReadableTable;
 
-use super::Fault;
+use super::StoreError;
+use super::change_transaction::ChangeTransaction;
 use super::tables::EXPIRY;
-use super::transition::Transition;
 use crate::domain::{Timestamp, limits};
 
 /// Milliseconds for which ended records are kept.
@@ -15,7 +15,7 @@ pub(super) const OVER_MS: i64 = limits::OVER_DAYS * 24 * 60 * 60 * 1_000;
 /// The kinds of records that are deleted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum ExpiringKind {
     Invite = b'i',
     Call = b'c',
     Rate = b'r',
@@ -24,30 +24,32 @@ pub(super) enum Kind {
     ApiToken = b't',
 }
 
-impl Kind {
+impl ExpiringKind {
     const ALL: [Self; 6] =
         [Self::Invite, Self::Call, Self::Rate, Self::Link, Self::Letter, Self::ApiToken];
 }
 
 /// A moment so long after another one.
-pub(super) fn after(at: Timestamp, ms: i64) -> Timestamp {
+pub(super) fn time_after(at: Timestamp, ms: i64) -> Timestamp {
     Timestamp(at.0.saturating_add(ms))
 }
 
 /// Schedules a deletion.
 pub(super) fn schedule(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     at: Timestamp,
-    kind: Kind,
+    kind: ExpiringKind,
     key: &str,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     change.tx.open_table(EXPIRY)?.insert((at.0, kind as u8, key), ())?;
     Ok(())
 }
 
 /// Takes some of what is due off the schedule: the kind of each, where it is a known one, and its
 /// key.
-pub(super) fn take_due(change: &Transition<'_>) -> Result<Vec<(Option<Kind>, String)>, Fault> {
+pub(super) fn take_due(
+    change: &ChangeTransaction<'_>,
+) -> Result<Vec<(Option<ExpiringKind>, String)>, StoreError> {
     let mut expiry = change.tx.open_table(EXPIRY)?;
     let until = (change.now.0, u8::MAX, "");
     let mut due = Vec::new();
@@ -59,6 +61,6 @@ pub(super) fn take_due(change: &Transition<'_>) -> Result<Vec<(Option<Kind>, Str
     for (at, kind, key) in &due {
         expiry.remove((*at, *kind, key.as_str()))?;
     }
-    let known = |byte: u8| Kind::ALL.into_iter().find(|known| *known as u8 == byte);
+    let known = |byte: u8| ExpiringKind::ALL.into_iter().find(|known| *known as u8 == byte);
     Ok(due.into_iter().map(|(_, kind, key)| (known(kind), key)).collect())
 }

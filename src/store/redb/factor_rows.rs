@@ -4,20 +4,20 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::Fault;
+use super::StoreError;
 use super::audit_diff::added;
-use super::letter_rows::{self, Outgoing};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::letter_rows::{self, MailToQueue};
+use super::table_reads::Rows;
 use super::tables::{FACTORS, PASSKEYS};
-use super::transition::Transition;
-use crate::domain::two_step::TwoStepNews;
+use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
-    AuditDetail, AuditEvent, Factors, Failure, Kind, LetterKind, Member, MemberId, PasskeyId,
+    AuditDetail, AuditEvent, Factors, Failure, Kind, MailKind, Member, MemberId, PasskeyId,
 };
-use crate::store::letters::NewLetter;
-use crate::store::record::two_step::{decode_factors, encode_factors};
+use crate::store::mail_queue::NewMail;
+use crate::store::records::two_step::{decode_factors, encode_factors};
 
-pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Fault> {
+pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, StoreError> {
     Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())
 }
 
@@ -25,28 +25,31 @@ pub(super) fn put(
     tx: &WriteTransaction,
     member: &MemberId,
     factors: &Factors,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     tx.open_table(FACTORS)?.insert(member.as_str(), encode_factors(factors).as_slice())?;
     Ok(())
 }
 
 /// Deletes a member's factors; the round stays and increases, so that old tickets stay invalid.
-pub(super) fn take_away(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+pub(super) fn take_away(
+    change: &ChangeTransaction<'_>,
+    member: &MemberId,
+) -> Result<(), StoreError> {
     let factors = read(change.tx, member)?;
-    release(change.tx, &factors)?;
+    release_credentials(change.tx, &factors)?;
     let round = factors.round.saturating_add(1);
     put(change.tx, member, &Factors { round, ..Factors::default() })
 }
 
 /// Deletes the factors of a removed member.
-pub(super) fn forget(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
-    release(change.tx, &read(change.tx, member)?)?;
+pub(super) fn forget(change: &ChangeTransaction<'_>, member: &MemberId) -> Result<(), StoreError> {
+    release_credentials(change.tx, &read(change.tx, member)?)?;
     change.tx.open_table(FACTORS)?.remove(member.as_str())?;
     Ok(())
 }
 
 /// A password reset by mail proves the owner's presence: the counter of wrong codes starts again.
-pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+pub(super) fn forgive(change: &ChangeTransaction<'_>, member: &MemberId) -> Result<(), StoreError> {
     let factors = read(change.tx, member)?;
     if factors.failures > 0 {
         put(change.tx, member, &Factors { failures: 0, ..factors })?;
@@ -56,23 +59,23 @@ pub(super) fn forgive(change: &Transition<'_>, member: &MemberId) -> Result<(), 
 
 /// Tells a member what became of a factor.
 pub(super) fn tell(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
-    news: TwoStepNews,
-    letter: Option<NewLetter>,
-) -> Result<(), Fault> {
+    news: TwoStepEvent,
+    letter: Option<NewMail>,
+) -> Result<(), StoreError> {
     let Some(new) = letter else { return Ok(()) };
-    let kind = LetterKind::TwoStep { member: member.id.clone(), news };
-    letter_rows::queue(change, Outgoing::to_member(member, kind, new)).map(|_| ())
+    let kind = MailKind::TwoStep { member: member.id.clone(), news };
+    letter_rows::queue(change, MailToQueue::to_member(member, kind, new)).map(|_| ())
 }
 
 /// An entry about a factor, with one field where there is a value.
 pub(super) fn audit(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
     (name, value): (&str, Option<String>),
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let fields = value.map(|value| added(name, value)).into_iter().collect();
     change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
 }
@@ -87,7 +90,11 @@ pub(super) fn not_set_up() -> Failure {
 
 /// A credential has one owner: another member with it is refused (Web Authentication Level 3,
 /// section 7.1: no credential id is registered twice).
-pub(super) fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Result<(), Fault> {
+pub(super) fn claim(
+    tx: &WriteTransaction,
+    id: &PasskeyId,
+    owner: &Member,
+) -> Result<(), StoreError> {
     let mut owners = tx.open_table(PASSKEYS)?;
     if owners.get(id.as_str())?.is_some() {
         return Err(known().into());
@@ -97,7 +104,7 @@ pub(super) fn claim(tx: &WriteTransaction, id: &PasskeyId, owner: &Member) -> Re
 }
 
 /// Releases the credentials of deleted factors.
-fn release(tx: &WriteTransaction, factors: &Factors) -> Result<(), Fault> {
+fn release_credentials(tx: &WriteTransaction, factors: &Factors) -> Result<(), StoreError> {
     let mut owners = tx.open_table(PASSKEYS)?;
     for passkey in &factors.passkeys {
         owners.remove(passkey.id.as_str())?;

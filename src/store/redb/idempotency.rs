@@ -2,25 +2,28 @@
 //!
 //! A key expires after some hours.
 
-use super::expiry::{self, after};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::expiry::{self, time_after};
+use super::table_reads::Rows;
 use super::tables::CALLS;
-use super::transition::Transition;
-use super::{Fault, invite_rows};
+use super::{StoreError, invite_rows};
 use crate::domain::{AccountSlug, Actor, Failure, IdempotencyKey, Invite, Kind, Timestamp, limits};
 use crate::store::invites::{Idempotency, NewInvite};
-use crate::store::record::invites::CallRecord;
+use crate::store::records::invites::IdempotentCallRecord;
 
 const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
 
 /// The invite of an earlier call with the same key.
-pub(super) fn repeated(change: &Transition<'_>, new: &NewInvite) -> Result<Option<Invite>, Fault> {
+pub(super) fn repeated(
+    change: &ChangeTransaction<'_>,
+    new: &NewInvite,
+) -> Result<Option<Invite>, StoreError> {
     let Some(Idempotency { key, request }) = &new.idempotency else { return Ok(None) };
     let key = call_key(&change.actor, &new.account, key);
-    let Some(call) = change.tx.record(CALLS, key.as_str(), CallRecord::decode)? else {
+    let Some(call) = change.tx.record(CALLS, key.as_str(), IdempotentCallRecord::decode)? else {
         return Ok(None);
     };
-    if change.now >= after(call.at, IDEMPOTENCY_MS) {
+    if change.now >= time_after(call.at, IDEMPOTENCY_MS) {
         return Ok(None);
     }
     if call.request != *request {
@@ -35,15 +38,18 @@ pub(super) fn repeated(change: &Transition<'_>, new: &NewInvite) -> Result<Optio
 }
 
 pub(super) fn remember(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     invite: &Invite,
     idempotency: &Idempotency,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let key = call_key(&change.actor, &invite.account, &idempotency.key);
-    let call =
-        CallRecord { request: idempotency.request, invite: invite.id.clone(), at: change.now };
+    let call = IdempotentCallRecord {
+        request: idempotency.request,
+        invite: invite.id.clone(),
+        at: change.now,
+    };
     change.tx.open_table(CALLS)?.insert(key.as_str(), call.encode().as_slice())?;
-    expiry::schedule(change, after(call.at, IDEMPOTENCY_MS), expiry::Kind::Call, &key)
+    expiry::schedule(change, time_after(call.at, IDEMPOTENCY_MS), expiry::ExpiringKind::Call, &key)
 }
 
 /// Each caller has keys of its own.
@@ -57,9 +63,14 @@ pub(super) fn called_by(key: &str) -> Option<Actor> {
 }
 
 /// Deletes an idempotent call, unless its key was used again since.
-pub(super) fn forget(change: &Transition<'_>, key: &str) -> Result<Option<Timestamp>, Fault> {
-    let Some(call) = change.tx.record(CALLS, key, CallRecord::decode)? else { return Ok(None) };
-    let over = after(call.at, IDEMPOTENCY_MS);
+pub(super) fn forget(
+    change: &ChangeTransaction<'_>,
+    key: &str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let Some(call) = change.tx.record(CALLS, key, IdempotentCallRecord::decode)? else {
+        return Ok(None);
+    };
+    let over = time_after(call.at, IDEMPOTENCY_MS);
     if change.now < over {
         return Ok(Some(over));
     }

@@ -4,16 +4,16 @@
 
 use redb::ReadTransaction;
 
-use super::addresses::{self, Owner};
+use super::addresses::{self, AddressOwner};
 use super::tables::{ADDRESSES, INVITES_BY_ACCOUNT};
-use super::{Fault, Store, invite_rows, letter_rows};
-use crate::domain::fold::Search;
+use super::{Store, StoreError, invite_rows, letter_rows};
+use crate::domain::case_folding::TextSearch;
 use crate::domain::{
     AccountSlug, DeliveryState, Failure, Invite, InviteId, InviteState, Timestamp,
 };
 use crate::store::Page;
 use crate::store::invites::{InviteFilter, InviteView, OpenInvites};
-use crate::store::record::invites::InviteRecord;
+use crate::store::records::invites::InviteRecord;
 
 impl Store {
     /// One page of an account's invites, newest first, after the cursor `after`.
@@ -27,10 +27,10 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<InviteView>, Failure> {
-        let after = after.map(Cursor::parse).transpose()?;
+        let after = after.map(InviteCursor::parse).transpose()?;
         let (account, filter, now) = (account.clone(), filter.clone(), self.0.clock.now());
         self.read(move |tx| {
-            let wanted = Wanted::new(&filter, now);
+            let wanted = InviteMatcher::new(&filter, now);
             page(tx, &account, after.as_ref(), |invite| wanted.is(invite), limit)
         })
         .await
@@ -46,7 +46,7 @@ impl Store {
         filter: &InviteFilter,
     ) -> Result<usize, Failure> {
         let (account, filter, now) = (account.clone(), filter.clone(), self.0.clock.now());
-        self.read(move |tx| count(tx, &account, &Wanted::new(&filter, now))).await
+        self.read(move |tx| count(tx, &account, &InviteMatcher::new(&filter, now))).await
     }
 
     /// Counts of the open invites of an account.
@@ -60,12 +60,12 @@ impl Store {
 }
 
 /// The cursor of a page: after this invite.
-struct Cursor {
+struct InviteCursor {
     created: i64,
     id: InviteId,
 }
 
-impl Cursor {
+impl InviteCursor {
     fn parse(text: &str) -> Result<Self, Failure> {
         let cut = text.split_once('.');
         cut.and_then(|(created, id)| {
@@ -85,15 +85,15 @@ impl Cursor {
 }
 
 /// A filter, ready to be asked.
-struct Wanted<'f> {
+struct InviteMatcher<'f> {
     filter: &'f InviteFilter,
-    search: Option<Search>,
+    search: Option<TextSearch>,
     now: Timestamp,
 }
 
-impl<'f> Wanted<'f> {
+impl<'f> InviteMatcher<'f> {
     fn new(filter: &'f InviteFilter, now: Timestamp) -> Self {
-        Self { filter, search: filter.search.as_deref().map(Search::new), now }
+        Self { filter, search: filter.search.as_deref().map(TextSearch::new), now }
     }
 
     fn is(&self, invite: &Invite) -> bool {
@@ -111,10 +111,10 @@ impl<'f> Wanted<'f> {
 fn page(
     tx: &ReadTransaction,
     account: &AccountSlug,
-    after: Option<&Cursor>,
+    after: Option<&InviteCursor>,
     wanted: impl Fn(&Invite) -> bool,
     limit: usize,
-) -> Result<Page<InviteView>, Fault> {
+) -> Result<Page<InviteView>, StoreError> {
     let index = tx.open_table(INVITES_BY_ACCOUNT)?;
     let account = account.as_str();
     // No id sorts behind this one.
@@ -130,16 +130,20 @@ fn page(
             continue;
         }
         if page.items.len() == limit {
-            page.next = page.items.last().map(Cursor::behind);
+            page.next = page.items.last().map(InviteCursor::behind);
             break;
         }
-        page.items.push(invite_rows::view(tx, invite)?);
+        page.items.push(invite_rows::with_delivery(tx, invite)?);
     }
     Ok(page)
 }
 
 /// Counts what is wanted on all pages.
-fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Result<usize, Fault> {
+fn count(
+    tx: &ReadTransaction,
+    account: &AccountSlug,
+    wanted: &InviteMatcher<'_>,
+) -> Result<usize, StoreError> {
     let index = tx.open_table(INVITES_BY_ACCOUNT)?;
     let account = account.as_str();
     let mut count = 0;
@@ -152,7 +156,11 @@ fn count(tx: &ReadTransaction, account: &AccountSlug, wanted: &Wanted<'_>) -> Re
 }
 
 /// Counts the open invites: only these reserve their address.
-fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<OpenInvites, Fault> {
+fn open(
+    tx: &ReadTransaction,
+    account: &AccountSlug,
+    now: Timestamp,
+) -> Result<OpenInvites, StoreError> {
     let addresses = tx.open_table(ADDRESSES)?;
     let prefix = addresses::key(account, "");
     let mut open = OpenInvites::default();
@@ -161,7 +169,7 @@ fn open(tx: &ReadTransaction, account: &AccountSlug, now: Timestamp) -> Result<O
         if !key.value().starts_with(&prefix) {
             break;
         }
-        let Some(Owner::Invite(id)) = Owner::decode(bytes.value()) else { continue };
+        let Some(AddressOwner::Invite(id)) = AddressOwner::decode(bytes.value()) else { continue };
         let Some(InviteRecord { invite, .. }) = invite_rows::read(tx, id)? else { continue };
         match invite.state(now) {
             InviteState::Pending => open.pending += 1,

@@ -8,22 +8,25 @@ use redb::ReadableTable;
 
 use super::addresses::{self, Addresses};
 use super::audit_diff::{Field, changed};
-use super::expiry::{self, OVER_MS, after};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::expiry::{self, OVER_MS, time_after};
+use super::table_reads::Rows;
 use super::tables::{
     INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, REMOVED,
 };
-use super::transition::Transition;
-use super::{Fault, letter_rows};
+use super::{StoreError, letter_rows};
 use crate::domain::{
-    AuditDetail, AuditEvent, Fate, Generation, Invite, InviteState, MemberId, RoleId, Timestamp,
-    TokenHash,
+    AuditDetail, AuditEvent, Generation, Invite, InviteOutcome, InviteState, MemberId, RoleId,
+    Timestamp, TokenHash,
 };
 use crate::store::invites::InviteView;
-use crate::store::record::invites::{InviteRecord, InviteTokenRecord};
+use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
 
 /// Writes a new invite, with what it is found by, and gives it its address.
-pub(super) fn begin(change: &Transition<'_>, record: &InviteRecord) -> Result<(), Fault> {
+pub(super) fn begin(
+    change: &ChangeTransaction<'_>,
+    record: &InviteRecord,
+) -> Result<(), StoreError> {
     put(change, record)?;
     let invite = &record.invite;
     Addresses::open(change)?.hold(invite)?;
@@ -32,10 +35,10 @@ pub(super) fn begin(change: &Transition<'_>, record: &InviteRecord) -> Result<()
     if let Some(inviter) = invite.inviter.member() {
         change.tx.open_table(INVITES_BY_INVITER)?.insert((inviter.as_str(), id), ())?;
     }
-    expiry::schedule(change, forgotten_at(invite), expiry::Kind::Invite, id)
+    expiry::schedule(change, forgotten_at(invite), expiry::ExpiringKind::Invite, id)
 }
 
-pub(super) fn put(change: &Transition<'_>, record: &InviteRecord) -> Result<(), Fault> {
+pub(super) fn put(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), StoreError> {
     let id = record.invite.id.as_str();
     change.tx.open_table(INVITES)?.insert(id, record.encode().as_slice())?;
     Ok(())
@@ -43,9 +46,9 @@ pub(super) fn put(change: &Transition<'_>, record: &InviteRecord) -> Result<(), 
 
 /// Writes a changed invite with its next version.
 pub(super) fn put_changed(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     mut record: InviteRecord,
-) -> Result<Invite, Fault> {
+) -> Result<Invite, StoreError> {
     record.invite.version = record.invite.version.next();
     record.last_change = change.as_last();
     put(change, &record)?;
@@ -54,12 +57,12 @@ pub(super) fn put_changed(
 
 /// Ends an invite, and its unsent letters. The caller may reassign its address.
 pub(super) fn end(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     mut record: InviteRecord,
-    fate: Fate,
-) -> Result<Invite, Fault> {
-    letter_rows::void(change, record.invite.letter)?;
-    letter_rows::void(change, record.wanted)?;
+    fate: InviteOutcome,
+) -> Result<Invite, StoreError> {
+    letter_rows::cancel_mail(change, record.invite.letter)?;
+    letter_rows::cancel_mail(change, record.wanted)?;
     if let Some(inviter) = record.invite.inviter.member() {
         let key = (inviter.as_str(), record.invite.id.as_str());
         change.tx.open_table(INVITES_BY_INVITER)?.remove(key)?;
@@ -69,9 +72,12 @@ pub(super) fn end(
 }
 
 /// Revokes an invite. The caller releases its address.
-pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<Invite, Fault> {
+pub(super) fn revoke(
+    change: &ChangeTransaction<'_>,
+    record: InviteRecord,
+) -> Result<Invite, StoreError> {
     let before = record.invite.state(change.now);
-    let revoked = end(change, record, Fate::Revoked { at: change.now })?;
+    let revoked = end(change, record, InviteOutcome::Revoked { at: change.now })?;
     let fields = vec![changed("state", before.as_str(), InviteState::Revoked.as_str())];
     audit(change, AuditEvent::InviteRevoked, &revoked, fields)?;
     Ok(revoked)
@@ -80,10 +86,10 @@ pub(super) fn revoke(change: &Transition<'_>, record: InviteRecord) -> Result<In
 /// Revokes every invite of a member, except those for roles that the member may still give; returns
 /// their number.
 pub(super) fn revoke_sent_by(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     inviter: &MemberId,
     keep: &BTreeSet<RoleId>,
-) -> Result<u64, Fault> {
+) -> Result<u64, StoreError> {
     let mut revoked = 0;
     for id in sent_by(change, inviter)? {
         let Some(record) = read(change.tx, &id)? else { continue };
@@ -97,7 +103,7 @@ pub(super) fn revoke_sent_by(
     Ok(revoked)
 }
 
-fn sent_by(change: &Transition<'_>, inviter: &MemberId) -> Result<Vec<String>, Fault> {
+fn sent_by(change: &ChangeTransaction<'_>, inviter: &MemberId) -> Result<Vec<String>, StoreError> {
     let sent = change.tx.open_table(INVITES_BY_INVITER)?;
     let mut ids = Vec::new();
     for row in sent.range((inviter.as_str(), "")..)? {
@@ -112,21 +118,21 @@ fn sent_by(change: &Transition<'_>, inviter: &MemberId) -> Result<Vec<String>, F
 }
 
 /// An invite, in whichever account.
-pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<InviteRecord>, Fault> {
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<InviteRecord>, StoreError> {
     rows.record(INVITES, id, |bytes| InviteRecord::decode(id, bytes))
 }
 
 pub(super) fn by_token(
     rows: &impl Rows,
     token: &TokenHash,
-) -> Result<Option<(InviteRecord, Generation)>, Fault> {
+) -> Result<Option<(InviteRecord, Generation)>, StoreError> {
     let found = rows.record(INVITE_TOKENS, &token.0.0, InviteTokenRecord::decode)?;
     let Some(InviteTokenRecord { invite, generation }) = found else { return Ok(None) };
     Ok(read(rows, invite.as_str())?.map(|record| (record, generation)))
 }
 
 /// An invite with what is told of it.
-pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault> {
+pub(super) fn with_delivery(rows: &impl Rows, invite: Invite) -> Result<InviteView, StoreError> {
     let letter = match invite.letter {
         Some(letter) => letter_rows::read(rows, letter)?,
         None => None,
@@ -140,14 +146,17 @@ pub(super) fn view(rows: &impl Rows, invite: Invite) -> Result<InviteView, Fault
 /// When an invite may be deleted: long after it has ended.
 fn forgotten_at(invite: &Invite) -> Timestamp {
     let over = match invite.fate {
-        Fate::Open => invite.expires,
-        Fate::Accepted { at, .. } | Fate::Revoked { at } => at,
+        InviteOutcome::Open => invite.expires,
+        InviteOutcome::Accepted { at, .. } | InviteOutcome::Revoked { at } => at,
     };
-    after(over, OVER_MS)
+    time_after(over, OVER_MS)
 }
 
 /// Deletes an invite with all its links, unless it is too early.
-pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn forget(
+    change: &ChangeTransaction<'_>,
+    id: &str,
+) -> Result<Option<Timestamp>, StoreError> {
     let Some(record) = read(change.tx, id)? else { return Ok(None) };
     let invite = record.invite;
     let at = forgotten_at(&invite);
@@ -159,7 +168,7 @@ pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timesta
 }
 
 /// Deletes an invite with all its links.
-pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), Fault> {
+pub(super) fn take_away(change: &ChangeTransaction<'_>, invite: &Invite) -> Result<(), StoreError> {
     Addresses::open(change)?.release(invite)?;
     let id = invite.id.as_str();
     change.tx.open_table(INVITES)?.remove(id)?;
@@ -179,10 +188,10 @@ pub(super) fn take_away(change: &Transition<'_>, invite: &Invite) -> Result<(), 
 }
 
 pub(super) fn audit(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     event: AuditEvent,
     invite: &Invite,
     fields: Vec<Field>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     change.audit(invite.account.as_str(), event, invite.id.as_str(), AuditDetail { fields })
 }

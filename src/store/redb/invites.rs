@@ -5,25 +5,25 @@
 
 use super::addresses::Addresses;
 use super::audit_diff::{self, Field, added, changed};
-use super::letter_rows::{self, Outgoing};
-use super::member_rows::{self, Holder, MemberTables};
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::letter_rows::{self, MailToQueue};
+use super::member_rows::{self, AddressHolder, MemberTables};
 use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_INVITER};
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, account_rows, credential_rows, guards, idempotency, invite_rows, rates,
-    version_check,
+    Store, StoreError, account_rows, credential_rows, idempotency, invariants, invite_rows,
+    rate_limits, version_check,
 };
 use crate::clock;
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, Email, Failure, Fate, Generation, Invite, InviteId, KeyId,
-    Kind, LetterKind, Member, MemberId, Status, Timestamp, TokenHash, Version, link,
+    AccountSlug, Actor, AuditEvent, Email, Failure, Generation, Invite, InviteId, InviteOutcome,
+    KeyId, Kind, MailKind, Member, MemberId, Status, Timestamp, TokenHash, Version, one_time_link,
 };
 use crate::store::invites::{
     Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
 };
-use crate::store::letters::NewLetter;
-use crate::store::preconditions::moved_on;
-use crate::store::record::invites::{InviteRecord, InviteTokenRecord};
+use crate::store::mail_queue::NewMail;
+use crate::store::preconditions::rights_changed;
+use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
 use crate::store::{Committed, Preconditions};
 
 impl Store {
@@ -41,13 +41,13 @@ impl Store {
     ) -> Result<Committed<InviteView>, Failure> {
         let by = by.clone();
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &new.account)?;
+            invariants::preconditions(change, &by, &new.account)?;
             account_rows::need(change.tx, &new.account)?;
             if let Some(made) = idempotency::repeated(change, &new)? {
-                return Ok(Ends::AsItWas(invite_rows::view(change.tx, made)?));
+                return Ok(TransactionEnd::AsItWas(invite_rows::with_delivery(change.tx, made)?));
             }
             let made = create(change, &by, new)?;
-            Ok(Ends::Changed(invite_rows::view(change.tx, made)?))
+            Ok(TransactionEnd::Changed(invite_rows::with_delivery(change.tx, made)?))
         })
         .await
     }
@@ -66,7 +66,7 @@ impl Store {
             let found = invite_rows::read(tx, id.as_str())?.map(|record| record.invite);
             found
                 .filter(|invite| invite.account == account)
-                .map(|found| invite_rows::view(tx, found))
+                .map(|found| invite_rows::with_delivery(tx, found))
                 .transpose()
         })
         .await
@@ -102,12 +102,12 @@ impl Store {
         self.change_invite(by, target, move |change, by, mut record| {
             let before = record.invite.expires;
             let email = &record.invite.email;
-            rates::invite(change, &by.actor, &record.invite.account, email)?;
+            rate_limits::invite(change, &by.actor, &record.invite.account, email)?;
             give_link(change, &by.actor, &mut record, link)?;
             let invite = invite_rows::put_changed(change, record)?;
             let fields = new_expiry(before, &invite);
             invite_rows::audit(change, AuditEvent::InviteResent, &invite, fields)?;
-            Ok(Ends::Changed(invite))
+            Ok(TransactionEnd::Changed(invite))
         })
         .await
     }
@@ -138,20 +138,20 @@ impl Store {
             match moves {
                 Some(email) => readdress(change, by, &mut record, email)?,
                 None if gives_more => {
-                    rates::invite(change, &by.actor, &before.account, &before.email)?;
+                    rate_limits::invite(change, &by.actor, &before.account, &before.email)?;
                 }
                 None => {}
             }
             if renews {
-                give_link(change, &by.actor, &mut record, link.ok_or_else(moved_on)?)?;
+                give_link(change, &by.actor, &mut record, link.ok_or_else(rights_changed)?)?;
             }
             if record.invite == before {
-                return Ok(Ends::AsItWas(before));
+                return Ok(TransactionEnd::AsItWas(before));
             }
             let invite = invite_rows::put_changed(change, record)?;
             let fields = audit_diff::invite_edited(&before, &invite);
             invite_rows::audit(change, AuditEvent::InviteUpdated, &invite, fields)?;
-            Ok(Ends::Changed(invite))
+            Ok(TransactionEnd::Changed(invite))
         })
         .await
     }
@@ -176,13 +176,13 @@ impl Store {
                 }
                 // It expired, or was taken over, after the caller's check.
                 None if record.invite.needs_own_link(&by.actor, change.now) => {
-                    return Err(moved_on().into());
+                    return Err(rights_changed().into());
                 }
                 None => record.invite,
             };
             let fields = new_expiry(before, &invite);
             invite_rows::audit(change, AuditEvent::InviteLinkShown, &invite, fields)?;
-            Ok(Ends::Changed(invite))
+            Ok(TransactionEnd::Changed(invite))
         })
         .await
     }
@@ -199,7 +199,7 @@ impl Store {
     ) -> Result<Committed<InviteView>, Failure> {
         self.change_invite(by, target, move |change, _, record| {
             Addresses::open(change)?.release(&record.invite)?;
-            Ok(Ends::Changed(invite_rows::revoke(change, record)?))
+            Ok(TransactionEnd::Changed(invite_rows::revoke(change, record)?))
         })
         .await
     }
@@ -210,17 +210,17 @@ impl Store {
         by: &Preconditions,
         target: InviteTarget<'_>,
         work: impl FnOnce(
-            &mut Transition<'_>,
+            &mut ChangeTransaction<'_>,
             &Preconditions,
             InviteRecord,
-        ) -> Result<Ends<Invite>, Fault>
+        ) -> Result<TransactionEnd<Invite>, StoreError>
         + Send
         + 'static,
     ) -> Result<Committed<InviteView>, Failure> {
         let by = by.clone();
         let (account, id, expected) = (target.account.clone(), target.id.clone(), target.expected);
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &account)?;
+            invariants::preconditions(change, &by, &account)?;
             let record = invite_rows::read(change.tx, id.as_str())?
                 .filter(|record| record.invite.account == account)
                 .ok_or_else(|| unknown(&id))?;
@@ -228,9 +228,15 @@ impl Store {
             version_check::need("invite", expected, version, last_change)?;
             record.invite.may_be_changed()?;
             Ok(match work(change, &by, record)? {
-                Ends::Changed(invite) => Ends::Changed(invite_rows::view(change.tx, invite)?),
-                Ends::Quietly(invite) => Ends::Quietly(invite_rows::view(change.tx, invite)?),
-                Ends::AsItWas(invite) => Ends::AsItWas(invite_rows::view(change.tx, invite)?),
+                TransactionEnd::Changed(invite) => {
+                    TransactionEnd::Changed(invite_rows::with_delivery(change.tx, invite)?)
+                }
+                TransactionEnd::Quietly(invite) => {
+                    TransactionEnd::Quietly(invite_rows::with_delivery(change.tx, invite)?)
+                }
+                TransactionEnd::AsItWas(invite) => {
+                    TransactionEnd::AsItWas(invite_rows::with_delivery(change.tx, invite)?)
+                }
             })
         })
         .await
@@ -246,15 +252,15 @@ impl Store {
         acceptance: Acceptance,
     ) -> Result<Committed<Member>, Failure> {
         self.write(&Actor::System, move |change| {
-            let (record, generation) =
-                invite_rows::by_token(change.tx, &acceptance.token)?.ok_or_else(link::dead)?;
+            let (record, generation) = invite_rows::by_token(change.tx, &acceptance.token)?
+                .ok_or_else(one_time_link::dead)?;
             change.acts(&Actor::Invitee(record.invite.id.clone()));
             record.invite.may_be_accepted(generation, change.now)?;
             if acceptance.judged.is_some_and(|judged| judged != record.invite.version) {
-                return Err(moved_on().into());
+                return Err(rights_changed().into());
             }
             let Invite { inviter, account, .. } = &record.invite;
-            guards::inviter(change, inviter, acceptance.inviter.as_ref(), account)?;
+            invariants::check_inviter(change, inviter, acceptance.inviter.as_ref(), account)?;
             let member = joining(&record.invite, acceptance.member, change.now);
             let mut tables = MemberTables::open(change)?;
             tables.need_free_id(&member.id)?;
@@ -266,12 +272,12 @@ impl Store {
             tables.put(change, None, &member)?;
             drop(tables);
             credential_rows::set(change, &member.id, acceptance.password)?;
-            let fate = Fate::Accepted { member: member.id.clone(), at: change.now };
+            let fate = InviteOutcome::Accepted { member: member.id.clone(), at: change.now };
             let accepted = invite_rows::end(change, record, fate)?;
             let made = vec![added("member", member.id.as_str())];
             invite_rows::audit(change, AuditEvent::InviteAccepted, &accepted, made)?;
             member_rows::tell_created(change, &member)?;
-            Ok(Ends::Changed(member))
+            Ok(TransactionEnd::Changed(member))
         })
         .await
     }
@@ -284,22 +290,22 @@ impl Store {
     pub async fn invite_wanted(
         &self,
         token: TokenHash,
-        letter: Option<(Member, NewLetter)>,
+        letter: Option<(Member, NewMail)>,
     ) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
             let (mut record, _) =
-                invite_rows::by_token(change.tx, &token)?.ok_or_else(link::dead)?;
+                invite_rows::by_token(change.tx, &token)?.ok_or_else(one_time_link::dead)?;
             change.acts(&Actor::Invitee(record.invite.id.clone()));
             invite_rows::audit(change, AuditEvent::InviteWanted, &record.invite, Vec::new())?;
             if let Some((reader, new)) = letter
                 && let Some(reader) = still_reads(change, &record.invite, &reader.id)?
             {
-                letter_rows::void(change, record.wanted)?;
+                letter_rows::cancel_mail(change, record.wanted)?;
                 record.wanted = Some(letter_rows::queue(
                     change,
-                    Outgoing {
+                    MailToQueue {
                         account: record.invite.account.clone(),
-                        kind: LetterKind::InviteWanted { invite: record.invite.id.clone() },
+                        kind: MailKind::InviteWanted { invite: record.invite.id.clone() },
                         subject: record.invite.id.as_str().to_owned(),
                         to_name: reader.full_name(),
                         to: reader.email,
@@ -308,7 +314,7 @@ impl Store {
                 )?);
                 invite_rows::put(change, &record)?;
             }
-            Ok(Ends::Changed(()))
+            Ok(TransactionEnd::Changed(()))
         })
         .await
     }
@@ -316,12 +322,12 @@ impl Store {
 
 /// Creates an invite, within any transaction.
 pub(super) fn create(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     by: &Preconditions,
     new: NewInvite,
-) -> Result<Invite, Fault> {
+) -> Result<Invite, StoreError> {
     make_way(change, &new.account, &new.email)?;
-    rates::invite(change, &by.actor, &new.account, &new.email)?;
+    rate_limits::invite(change, &by.actor, &new.account, &new.email)?;
     let invite = Invite {
         id: new.id,
         account: new.account,
@@ -336,7 +342,7 @@ pub(super) fn create(
         // The generation before the first: the link increases it.
         generation: Generation(0),
         key: KeyId(0),
-        fate: Fate::Open,
+        fate: InviteOutcome::Open,
         letter: None,
         version: Version::FIRST,
     };
@@ -354,25 +360,29 @@ pub(super) fn create(
 }
 
 /// Ends an expired invite to an address; refuses if somebody else has the address.
-fn make_way(change: &Transition<'_>, account: &AccountSlug, email: &Email) -> Result<(), Fault> {
+fn make_way(
+    change: &ChangeTransaction<'_>,
+    account: &AccountSlug,
+    email: &Email,
+) -> Result<(), StoreError> {
     match MemberTables::open(change)?.make_way(change, account, email)? {
-        Some(holder) => Err(Holder::refuse_invite(&holder, email).into()),
+        Some(holder) => Err(AddressHolder::refuse_invite(&holder, email).into()),
         None => Ok(()),
     }
 }
 
 /// Changes the address of an invite. Another spelling of the same address has no conflict.
 fn readdress(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     by: &Preconditions,
     record: &mut InviteRecord,
     email: Email,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let invite = &mut record.invite;
     if email.key() != invite.email.key() {
         make_way(change, &invite.account, &email)?;
     }
-    rates::invite(change, &by.actor, &invite.account, &email)?;
+    rate_limits::invite(change, &by.actor, &invite.account, &email)?;
     let mut addresses = Addresses::open(change)?;
     addresses.release(invite)?;
     invite.email = email;
@@ -384,18 +394,18 @@ fn readdress(
 ///
 /// The one who gives it becomes responsible for the invite: it ends with the giver's right.
 fn give_link(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     giver: &Actor,
     record: &mut InviteRecord,
     link: NewInviteLink,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let invite = &mut record.invite;
     if link.generation != invite.generation.next() {
-        return Err(moved_on().into());
+        return Err(rights_changed().into());
     }
     hand_to(change, invite, giver)?;
-    letter_rows::void(change, invite.letter)?;
-    letter_rows::void(change, record.wanted)?;
+    letter_rows::cancel_mail(change, invite.letter)?;
+    letter_rows::cancel_mail(change, record.wanted)?;
     invite.generation = link.generation;
     invite.key = link.key;
     invite.sent = change.now;
@@ -409,9 +419,9 @@ fn give_link(
     invite.letter = match link.letter {
         Some(new) => Some(letter_rows::queue(
             change,
-            Outgoing {
+            MailToQueue {
                 account: invite.account.clone(),
-                kind: LetterKind::Invite { invite: invite.id.clone(), generation: link.generation },
+                kind: MailKind::Invite { invite: invite.id.clone(), generation: link.generation },
                 subject: id.to_owned(),
                 to: invite.email.clone(),
                 to_name: invite.full_name(),
@@ -424,7 +434,11 @@ fn give_link(
 }
 
 /// Sets the inviter, whose removal ends the invite.
-fn hand_to(change: &Transition<'_>, invite: &mut Invite, giver: &Actor) -> Result<(), Fault> {
+fn hand_to(
+    change: &ChangeTransaction<'_>,
+    invite: &mut Invite,
+    giver: &Actor,
+) -> Result<(), StoreError> {
     let mut sent = change.tx.open_table(INVITES_BY_INVITER)?;
     if let Some(before) = invite.inviter.member() {
         sent.remove((before.as_str(), invite.id.as_str()))?;
@@ -453,10 +467,10 @@ fn joining(invite: &Invite, id: MemberId, now: Timestamp) -> Member {
 
 /// The inviter or another member to write to about an invite, with the current record.
 fn still_reads(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     invite: &Invite,
     reader: &MemberId,
-) -> Result<Option<Member>, Fault> {
+) -> Result<Option<Member>, StoreError> {
     let found = member_rows::read(change.tx, reader.as_str())?;
     Ok(found.filter(|found| found.account == invite.account && found.status == Status::Active))
 }

@@ -5,22 +5,22 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::tables::SIGNED_IN;
-use super::{Fault, Store};
+use super::{Store, StoreError};
 use crate::domain::{Failure, Member, Session, Timestamp};
-use crate::store::personal::Seen;
+use crate::store::personal_data::MemberWithSignIn;
 
 impl Store {
     /// The last sign-ins of members, in the given order.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
-    pub async fn seen(&self, members: Vec<Member>) -> Result<Vec<Seen>, Failure> {
+    pub async fn seen(&self, members: Vec<Member>) -> Result<Vec<MemberWithSignIn>, Failure> {
         self.read(move |tx| {
             let table = tx.open_table(SIGNED_IN)?;
             let seen = |member: Member| {
                 let found = table.get(member.id.as_str())?;
                 let signed_in = found.map(|found| Timestamp(found.value()));
-                Ok(Seen { member, signed_in })
+                Ok(MemberWithSignIn { member, signed_in })
             };
             members.into_iter().map(seen).collect()
         })
@@ -29,7 +29,10 @@ impl Store {
 }
 
 /// Records the begin of a session, unless a later one is known.
-pub(super) fn note(tx: &WriteTransaction, session: &Session) -> Result<(), Fault> {
+pub(super) fn record_sign_indule_expiry(
+    tx: &WriteTransaction,
+    session: &Session,
+) -> Result<(), StoreError> {
     let mut table = tx.open_table(SIGNED_IN)?;
     let before = table.get(session.member.as_str())?.map_or(i64::MIN, |found| found.value());
     table.insert(session.member.as_str(), session.created.0.max(before))?;

@@ -4,37 +4,37 @@
 
 use redb::ReadableTable;
 
-use super::expiry::{self, OVER_MS, after};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::expiry::{self, OVER_MS, time_after};
+use super::table_reads::Rows;
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
 };
-use super::transition::Transition;
-use super::{Fault, counts};
+use super::{StoreError, counters};
 use crate::domain::{
-    AccountSlug, Delivery, DeliveryState, Email, Letter, LetterId, LetterKind, MailStop, Member,
-    Row, Timestamp,
+    AccountSlug, ChangedRecord, Delivery, DeliveryState, Email, MailId, MailKind, MailStop, Member,
+    QueuedMail, Timestamp,
 };
-use crate::store::letters::NewLetter;
-use crate::store::record::letters::{LetterRecord, decode_mail_stop, encode_mail_stop};
+use crate::store::mail_queue::NewMail;
+use crate::store::records::queued_mail::{QueuedMailRecord, decode_mail_stop, encode_mail_stop};
 
 /// The row of [`MAIL`] that is there while no mail goes out.
 const STOP: &str = "stop";
 
 /// A letter to be.
-pub(super) struct Outgoing {
+pub(super) struct MailToQueue {
     pub(super) account: AccountSlug,
-    pub(super) kind: LetterKind,
+    pub(super) kind: MailKind,
     /// The target in the audit log: the id of an invite or of a member.
     pub(super) subject: String,
     pub(super) to: Email,
     pub(super) to_name: String,
-    pub(super) new: NewLetter,
+    pub(super) new: NewMail,
 }
 
-impl Outgoing {
+impl MailToQueue {
     /// To a member, about something of their own.
-    pub(super) fn to_member(member: &Member, kind: LetterKind, new: NewLetter) -> Self {
+    pub(super) fn to_member(member: &Member, kind: MailKind, new: NewMail) -> Self {
         Self {
             account: member.account.clone(),
             kind,
@@ -47,11 +47,14 @@ impl Outgoing {
 }
 
 /// Queues a letter, in the transaction that it reports.
-pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<LetterId, Fault> {
+pub(super) fn queue(
+    change: &mut ChangeTransaction<'_>,
+    out: MailToQueue,
+) -> Result<MailId, StoreError> {
     let id = next_id(change)?;
-    let Outgoing { account, kind, subject, to, to_name, new } = out;
+    let MailToQueue { account, kind, subject, to, to_name, new } = out;
     let delivery = Delivery { state: DeliveryState::Queued, ..Delivery::default() };
-    let letter = Letter {
+    let letter = QueuedMail {
         id,
         account,
         kind,
@@ -65,22 +68,25 @@ pub(super) fn queue(change: &mut Transition<'_>, out: Outgoing) -> Result<Letter
     };
     let key = (letter.account.as_str(), id.0);
     change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
-    let forgotten = after(letter.expires, OVER_MS);
-    expiry::schedule(change, forgotten, expiry::Kind::Letter, &id.to_string())?;
-    replace(change, None, Some(&LetterRecord { letter, subject }))?;
-    change.tell(Row::LetterQueued);
+    let forgotten = time_after(letter.expires, OVER_MS);
+    expiry::schedule(change, forgotten, expiry::ExpiringKind::Letter, &id.to_string())?;
+    replace(change, None, Some(&QueuedMailRecord { letter, subject }))?;
+    change.tell(ChangedRecord::LetterQueued);
     Ok(id)
 }
 
-fn next_id(change: &Transition<'_>) -> Result<LetterId, Fault> {
+fn next_id(change: &ChangeTransaction<'_>) -> Result<MailId, StoreError> {
     let mut meta = change.tx.open_table(META)?;
     let next = meta.get("letter")?.map_or(0, |found| found.value()).saturating_add(1);
     meta.insert("letter", next)?;
-    Ok(LetterId(next))
+    Ok(MailId(next))
 }
 
 /// Cancels an unsent letter. Also one that is being sent: its result no longer matters.
-pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<(), Fault> {
+pub(super) fn cancel_mail(
+    change: &ChangeTransaction<'_>,
+    letter: Option<MailId>,
+) -> Result<(), StoreError> {
     let Some(letter) = letter else { return Ok(()) };
     match read(change.tx, letter)? {
         Some(waiting) if due(&waiting.letter).is_some() => replace(change, Some(&waiting), None),
@@ -90,7 +96,7 @@ pub(super) fn void(change: &Transition<'_>, letter: Option<LetterId>) -> Result<
 
 /// When a letter needs a sender: when it is due, or its lease ends. `None` once nothing is left to
 /// send.
-pub(super) fn due(letter: &Letter) -> Option<Timestamp> {
+pub(super) fn due(letter: &QueuedMail) -> Option<Timestamp> {
     match letter.delivery.state {
         DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
         DeliveryState::Sending => letter.leased_until,
@@ -101,24 +107,24 @@ pub(super) fn due(letter: &Letter) -> Option<Timestamp> {
 }
 
 /// The position of a waiting letter among those of its account.
-pub(super) fn waits(letter: &Letter) -> Option<(&str, i64, u64)> {
+pub(super) fn waits(letter: &QueuedMail) -> Option<(&str, i64, u64)> {
     due(letter).map(|due| (letter.account.as_str(), due.0, letter.id.0))
 }
 
 /// Writes or deletes a letter, with its place in the queue and in the counts.
 pub(super) fn replace(
-    change: &Transition<'_>,
-    before: Option<&LetterRecord>,
-    after: Option<&LetterRecord>,
-) -> Result<(), Fault> {
+    change: &ChangeTransaction<'_>,
+    before: Option<&QueuedMailRecord>,
+    after: Option<&QueuedMailRecord>,
+) -> Result<(), StoreError> {
     let mut letters = change.tx.open_table(LETTERS)?;
     let mut queue = change.tx.open_table(LETTERS_DUE)?;
     let mut waiting = change.tx.open_table(LETTERS_WAITING)?;
-    let count = |letter: &Letter, by: i64| {
+    let count = |letter: &QueuedMail, by: i64| {
         let key = (letter.account.as_str(), letter.delivery.state.as_str());
-        counts::shift(change.tx, LETTER_COUNTS, key, by)
+        counters::add_to_counter(change.tx, LETTER_COUNTS, key, by)
     };
-    if let Some(LetterRecord { letter, .. }) = before {
+    if let Some(QueuedMailRecord { letter, .. }) = before {
         count(letter, -1)?;
         if let Some(key @ (_, due, id)) = waits(letter) {
             queue.remove((due, id))?;
@@ -142,35 +148,41 @@ pub(super) fn replace(
 }
 
 /// Writes down why no mail goes out.
-pub(super) fn put_stop(change: &mut Transition<'_>, stop: &MailStop) -> Result<(), Fault> {
+pub(super) fn put_stop(
+    change: &mut ChangeTransaction<'_>,
+    stop: &MailStop,
+) -> Result<(), StoreError> {
     change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
-    change.tell(Row::Mail(Some(stop.clone())));
+    change.tell(ChangedRecord::Mail(Some(stop.clone())));
     Ok(())
 }
 
 /// Lets mail go out again; answers whether it was stopped.
-pub(super) fn remove_stop(change: &mut Transition<'_>) -> Result<bool, Fault> {
+pub(super) fn remove_stop(change: &mut ChangeTransaction<'_>) -> Result<bool, StoreError> {
     let was_stopped = change.tx.open_table(MAIL)?.remove(STOP)?.is_some();
     if was_stopped {
-        change.tell(Row::Mail(None));
+        change.tell(ChangedRecord::Mail(None));
     }
     Ok(was_stopped)
 }
 
 /// A letter.
-pub(super) fn read(rows: &impl Rows, id: LetterId) -> Result<Option<LetterRecord>, Fault> {
-    rows.record(LETTERS, id.0, |bytes| LetterRecord::decode(id, bytes))
+pub(super) fn read(rows: &impl Rows, id: MailId) -> Result<Option<QueuedMailRecord>, StoreError> {
+    rows.record(LETTERS, id.0, |bytes| QueuedMailRecord::decode(id, bytes))
 }
 
 /// Why no mail goes out, where that is so.
-pub(super) fn stop(rows: &impl Rows) -> Result<Option<MailStop>, Fault> {
+pub(super) fn read_mail_stop(rows: &impl Rows) -> Result<Option<MailStop>, StoreError> {
     rows.record(MAIL, STOP, decode_mail_stop)
 }
 
 /// Deletes a letter that ended long ago.
-pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn forget(
+    change: &ChangeTransaction<'_>,
+    id: &str,
+) -> Result<Option<Timestamp>, StoreError> {
     let Ok(id) = id.parse() else { return Ok(None) };
-    if let Some(record) = read(change.tx, LetterId(id))? {
+    if let Some(record) = read(change.tx, MailId(id))? {
         replace(change, Some(&record), None)?;
     }
     Ok(None)

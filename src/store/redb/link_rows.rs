@@ -5,34 +5,43 @@
 
 use redb::ReadableTable;
 
-use super::expiry::{self, OVER_MS, after};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::expiry::{self, OVER_MS, time_after};
+use super::table_reads::Rows;
 use super::tables::{LINK_TOKENS, LINKS, LINKS_BY_MEMBER};
-use super::transition::Transition;
-use super::{Fault, letter_rows};
+use super::{StoreError, letter_rows};
 use crate::domain::{LinkPurpose, MemberId, Timestamp, TokenHash};
-use crate::store::record::links::LinkRecord;
+use crate::store::records::one_time_links::OneTimeLinkRecord;
 
 /// Writes a new link, with what it is found by.
-pub(super) fn begin(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
+pub(super) fn begin(
+    change: &ChangeTransaction<'_>,
+    record: &OneTimeLinkRecord,
+) -> Result<(), StoreError> {
     put(change, record)?;
     let (link, id) = (&record.link, record.link.id.as_str());
     change.tx.open_table(LINK_TOKENS)?.insert(&record.token.0.0, id)?;
     change.tx.open_table(LINKS_BY_MEMBER)?.insert((link.member.as_str(), id), ())?;
-    expiry::schedule(change, after(link.expires, OVER_MS), expiry::Kind::Link, id)
+    expiry::schedule(change, time_after(link.expires, OVER_MS), expiry::ExpiringKind::Link, id)
 }
 
-pub(super) fn put(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
+pub(super) fn put(
+    change: &ChangeTransaction<'_>,
+    record: &OneTimeLinkRecord,
+) -> Result<(), StoreError> {
     let mut links = change.tx.open_table(LINKS)?;
     links.insert(record.link.id.as_str(), record.encode().as_slice())?;
     Ok(())
 }
 
-pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<LinkRecord>, Fault> {
-    rows.record(LINKS, id, |bytes| LinkRecord::decode(id, bytes))
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<OneTimeLinkRecord>, StoreError> {
+    rows.record(LINKS, id, |bytes| OneTimeLinkRecord::decode(id, bytes))
 }
 
-pub(super) fn by_token(rows: &impl Rows, token: &TokenHash) -> Result<Option<LinkRecord>, Fault> {
+pub(super) fn by_token(
+    rows: &impl Rows,
+    token: &TokenHash,
+) -> Result<Option<OneTimeLinkRecord>, StoreError> {
     match rows.open(LINK_TOKENS)?.get(&token.0.0)? {
         Some(id) => read(rows, id.value()),
         None => Ok(None),
@@ -41,9 +50,9 @@ pub(super) fn by_token(rows: &impl Rows, token: &TokenHash) -> Result<Option<Lin
 
 /// Every link of a member.
 pub(super) fn of_member(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     member: &MemberId,
-) -> Result<Vec<LinkRecord>, Fault> {
+) -> Result<Vec<OneTimeLinkRecord>, StoreError> {
     let index = change.tx.open_table(LINKS_BY_MEMBER)?;
     let mut found = Vec::new();
     for row in index.range((member.as_str(), "")..)? {
@@ -58,16 +67,16 @@ pub(super) fn of_member(
 }
 
 /// Ends every link of a member, and their unsent letters.
-pub(super) fn end_all(change: &Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+pub(super) fn end_all(change: &ChangeTransaction<'_>, member: &MemberId) -> Result<(), StoreError> {
     end_some(change, member, |_| true)
 }
 
 /// Ends every link; returns their number.
-pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
+pub(super) fn end_every(change: &ChangeTransaction<'_>) -> Result<u64, StoreError> {
     let mut links = Vec::new();
     for row in change.tx.open_table(LINKS)?.iter()? {
         let (id, bytes) = row?;
-        links.push(LinkRecord::decode(id.value(), bytes.value())?);
+        links.push(OneTimeLinkRecord::decode(id.value(), bytes.value())?);
     }
     let mut ended = 0;
     for record in &links {
@@ -78,10 +87,10 @@ pub(super) fn end_every(change: &Transition<'_>) -> Result<u64, Fault> {
 }
 
 pub(super) fn end_some(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     member: &MemberId,
     which: impl Fn(&LinkPurpose) -> bool,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     for record in of_member(change, member)? {
         if which(&record.link.purpose) {
             end(change, &record)?;
@@ -90,8 +99,8 @@ pub(super) fn end_some(
     Ok(())
 }
 
-fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
-    letter_rows::void(change, record.letter)?;
+fn end(change: &ChangeTransaction<'_>, record: &OneTimeLinkRecord) -> Result<(), StoreError> {
+    letter_rows::cancel_mail(change, record.letter)?;
     let id = record.link.id.as_str();
     change.tx.open_table(LINKS)?.remove(id)?;
     change.tx.open_table(LINK_TOKENS)?.remove(&record.token.0.0)?;
@@ -100,7 +109,10 @@ fn end(change: &Transition<'_>, record: &LinkRecord) -> Result<(), Fault> {
 }
 
 /// Deletes a link that expired long ago.
-pub(super) fn forget(change: &Transition<'_>, id: &str) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn forget(
+    change: &ChangeTransaction<'_>,
+    id: &str,
+) -> Result<Option<Timestamp>, StoreError> {
     if let Some(record) = read(change.tx, id)? {
         end(change, &record)?;
     }

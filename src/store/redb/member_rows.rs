@@ -12,20 +12,20 @@ use redb::{
     WriteTransaction,
 };
 
-use super::addresses::{Addresses, Owner};
+use super::addresses::{AddressOwner, Addresses};
 use super::audit_diff::{self, Field};
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::table_reads::Rows;
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
-use super::transition::Transition;
-use super::{Fault, counts, invite_rows, link_rows, version_check};
+use super::{StoreError, counters, invite_rows, link_rows, version_check};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEvent, Email, Failure, Invite, Kind, Member, MemberId, RoleId,
-    Row, Status, Version,
+    AccountSlug, AuditDetail, AuditEvent, ChangedRecord, Email, Failure, Invite, Kind, Member,
+    MemberId, RoleId, Status, Version,
 };
-use crate::store::Target;
-use crate::store::record::MemberRecord;
-use crate::store::record::invites::InviteRecord;
+use crate::store::MemberTarget;
+use crate::store::records::MemberRecord;
+use crate::store::records::invites::InviteRecord;
 
 /// A target that outlives its caller.
 pub(super) struct OwnedTarget {
@@ -34,17 +34,17 @@ pub(super) struct OwnedTarget {
     pub(super) expected: Option<Version>,
 }
 
-impl From<Target<'_>> for OwnedTarget {
-    fn from(target: Target<'_>) -> Self {
+impl From<MemberTarget<'_>> for OwnedTarget {
+    fn from(target: MemberTarget<'_>) -> Self {
         Self { account: target.account.clone(), id: target.id.clone(), expected: target.expected }
     }
 }
 
 /// The number of active members with each role of each account, counted before it is written.
 #[derive(Default)]
-pub(super) struct Held(BTreeMap<(AccountSlug, RoleId), i64>);
+pub(super) struct RoleCounts(BTreeMap<(AccountSlug, RoleId), i64>);
 
-impl Held {
+impl RoleCounts {
     pub(super) fn add(&mut self, member: &Member) {
         self.shift(member, 1);
     }
@@ -57,28 +57,28 @@ impl Held {
     }
 
     /// Adds it to the stored counts.
-    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), Fault> {
+    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), StoreError> {
         for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            counts::shift(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
+            counters::add_to_counter(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
         }
         Ok(())
     }
 }
 
 /// What is found under an address.
-enum Found {
+enum AddressState {
     Nobody,
-    Held(Holder),
+    Held(AddressHolder),
     Expired(Box<InviteRecord>),
 }
 
 /// Who keeps an address from others.
-pub(super) enum Holder {
+pub(super) enum AddressHolder {
     Member(Box<Member>),
     Invite(Box<Invite>),
 }
 
-impl Holder {
+impl AddressHolder {
     /// The refusal because another member has the address. Names nobody: the caller may not be
     /// allowed to see the team.
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
@@ -137,11 +137,11 @@ pub(super) struct MemberTables<'t> {
 }
 
 impl<'t> MemberTables<'t> {
-    pub(super) fn open(change: &Transition<'t>) -> Result<Self, Fault> {
+    pub(super) fn open(change: &ChangeTransaction<'t>) -> Result<Self, StoreError> {
         Ok(Self { members: change.tx.open_table(MEMBERS)?, addresses: Addresses::open(change)? })
     }
 
-    pub(super) fn need_free_id(&self, id: &MemberId) -> Result<(), Fault> {
+    pub(super) fn need_free_id(&self, id: &MemberId) -> Result<(), StoreError> {
         if self.members.get(id.as_str())?.is_none() {
             return Ok(());
         }
@@ -158,9 +158,9 @@ impl<'t> MemberTables<'t> {
 
     pub(super) fn need_free_address(
         &self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         member: &Member,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         match self.make_way(change, &member.account, &member.email)? {
             Some(holder) => Err(holder.refuse_member(&member.email).into()),
             None => Ok(()),
@@ -169,22 +169,24 @@ impl<'t> MemberTables<'t> {
 
     fn owner(
         &self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         account: &AccountSlug,
         email: &Email,
-    ) -> Result<Found, Fault> {
-        let Some(found) = self.addresses.find(account, email)? else { return Ok(Found::Nobody) };
-        match Owner::decode(found.value()) {
-            Some(Owner::Member(id)) => {
+    ) -> Result<AddressState, StoreError> {
+        let Some(found) = self.addresses.find(account, email)? else {
+            return Ok(AddressState::Nobody);
+        };
+        match AddressOwner::decode(found.value()) {
+            Some(AddressOwner::Member(id)) => {
                 let found = self.members.get(id)?.ok_or_else(damaged_address)?;
                 let record = MemberRecord::decode(id, found.value())?;
-                Ok(Found::Held(Holder::Member(Box::new(record.member))))
+                Ok(AddressState::Held(AddressHolder::Member(Box::new(record.member))))
             }
-            Some(Owner::Invite(id)) => {
+            Some(AddressOwner::Invite(id)) => {
                 let record = invite_rows::read(change.tx, id)?.ok_or_else(damaged_address)?;
                 Ok(match record.invite.holds_address(change.now) {
-                    true => Found::Held(Holder::Invite(Box::new(record.invite))),
-                    false => Found::Expired(Box::new(record)),
+                    true => AddressState::Held(AddressHolder::Invite(Box::new(record.invite))),
+                    false => AddressState::Expired(Box::new(record)),
                 })
             }
             None => Err(damaged_address().into()),
@@ -194,13 +196,13 @@ impl<'t> MemberTables<'t> {
     /// The owner of an address; an expired invite does not count.
     pub(super) fn holder(
         &self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         account: &AccountSlug,
         email: &Email,
-    ) -> Result<Option<Holder>, Fault> {
+    ) -> Result<Option<AddressHolder>, StoreError> {
         Ok(match self.owner(change, account, email)? {
-            Found::Held(holder) => Some(holder),
-            Found::Nobody | Found::Expired(_) => None,
+            AddressState::Held(holder) => Some(holder),
+            AddressState::Nobody | AddressState::Expired(_) => None,
         })
     }
 
@@ -208,14 +210,14 @@ impl<'t> MemberTables<'t> {
     /// must assign the address in the same change.
     pub(super) fn make_way(
         &self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         account: &AccountSlug,
         email: &Email,
-    ) -> Result<Option<Holder>, Fault> {
+    ) -> Result<Option<AddressHolder>, StoreError> {
         match self.owner(change, account, email)? {
-            Found::Held(holder) => return Ok(Some(holder)),
-            Found::Nobody => {}
-            Found::Expired(record) => {
+            AddressState::Held(holder) => return Ok(Some(holder)),
+            AddressState::Nobody => {}
+            AddressState::Expired(record) => {
                 invite_rows::revoke(change, *record)?;
             }
         }
@@ -225,11 +227,11 @@ impl<'t> MemberTables<'t> {
     /// Writes a member, new or changed.
     pub(super) fn put(
         &mut self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         before: Option<&Member>,
         after: &Member,
-    ) -> Result<(), Fault> {
-        let mut held = Held::default();
+    ) -> Result<(), StoreError> {
+        let mut held = RoleCounts::default();
         if let Some(before) = before {
             held.shift(before, -1);
         }
@@ -241,19 +243,23 @@ impl<'t> MemberTables<'t> {
     /// Writes a member whose role is counted elsewhere.
     pub(super) fn put_row(
         &mut self,
-        change: &Transition<'_>,
+        change: &ChangeTransaction<'_>,
         member: &Member,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         // An id that is used again is a current member, who is recorded in the log again.
         change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
         let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
-        let owner = Owner::Member(member.id.as_str());
+        let owner = AddressOwner::Member(member.id.as_str());
         self.addresses.give(&member.account, &member.email, &owner)
     }
 
-    pub(super) fn remove(&mut self, change: &Transition<'_>, member: &Member) -> Result<(), Fault> {
-        let mut held = Held::default();
+    pub(super) fn remove(
+        &mut self,
+        change: &ChangeTransaction<'_>,
+        member: &Member,
+    ) -> Result<(), StoreError> {
+        let mut held = RoleCounts::default();
         held.shift(member, -1);
         held.write(change.tx)?;
         self.members.remove(member.id.as_str())?;
@@ -262,7 +268,10 @@ impl<'t> MemberTables<'t> {
 }
 
 /// The member that a caller means, in the version that the caller has seen.
-pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Member, Fault> {
+pub(super) fn find_target(
+    change: &ChangeTransaction<'_>,
+    target: &OwnedTarget,
+) -> Result<Member, StoreError> {
     let id = target.id.as_str();
     let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
     let record = found
@@ -276,10 +285,10 @@ pub(super) fn find(change: &Transition<'_>, target: &OwnedTarget) -> Result<Memb
 /// Releases the old address and reserves the new one, which the caller writes. Links that were
 /// mailed to the old one stop working.
 pub(super) fn move_address(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     before: &Member,
     after: &Member,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let mut tables = MemberTables::open(change)?;
     tables.need_free_address(change, after)?;
     tables.addresses.free(&before.account, &before.email)?;
@@ -298,28 +307,31 @@ pub(super) fn unknown(id: &MemberId) -> Failure {
 }
 
 /// Writes down and publishes that there is a new member.
-pub(super) fn tell_created(change: &mut Transition<'_>, member: &Member) -> Result<(), Fault> {
+pub(super) fn tell_created(
+    change: &mut ChangeTransaction<'_>,
+    member: &Member,
+) -> Result<(), StoreError> {
     audit(change, member, AuditEvent::UserCreated, audit_diff::member_created(member))?;
-    change.tell(Row::Member(member.clone()));
+    change.tell(ChangedRecord::Member(member.clone()));
     Ok(())
 }
 
 /// An entry about a member.
 pub(super) fn audit(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
     fields: Vec<Field>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
 }
 
 /// Entries about an edit: a change of the role is an event of its own.
 pub(super) fn audit_edit(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     before: &Member,
     after: &Member,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let fields = audit_diff::member_edited(before, after);
     let (role, others): (Vec<_>, Vec<_>) =
         fields.into_iter().partition(|(name, ..)| name == "role");
@@ -338,19 +350,19 @@ fn damaged_address() -> Failure {
 }
 
 /// A member, in whichever account.
-pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, Fault> {
+pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, StoreError> {
     let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
     Ok(found.map(|record| record.member))
 }
 
 /// How many members there are.
-pub(super) fn count(tx: &ReadTransaction) -> Result<usize, Fault> {
+pub(super) fn count(tx: &ReadTransaction) -> Result<usize, StoreError> {
     let count = tx.open_table(MEMBERS)?.len()?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// Reads every member, in no order: one thread from each end of the table, until they meet.
-pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), Fault> {
+pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), StoreError> {
     let table = tx.open_table(MEMBERS)?;
     let (left, each) = (&AtomicU64::new(table.len()?), &each);
     let (forwards, backwards) = (table.iter()?, table.iter()?.rev());
@@ -368,7 +380,7 @@ fn read_while<'r>(
     left: &AtomicU64,
     mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
     each: impl Fn(Member),
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let take = |left: u64| left.checked_sub(1);
     while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
         let Some(row) = rows.next() else { break };

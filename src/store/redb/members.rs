@@ -6,20 +6,22 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 
-use super::addresses::{self, Owner};
+use super::addresses::{self, AddressOwner};
 use super::audit_diff::{self, added, changed};
-use super::member_rows::{self, Held, MemberTables, OwnedTarget};
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::member_rows::{self, MemberTables, OwnedTarget, RoleCounts};
 use super::tables::{ADDRESSES, CREDENTIALS, REMOVED, SIGNED_IN};
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, account_rows, api_token_rows, factor_rows, guards, invite_rows, link_rows,
-    session_rows,
+    Store, StoreError, account_rows, api_token_rows, factor_rows, invariants, invite_rows,
+    link_rows, session_rows,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Digest, Failure, Kind, Member, MemberId, Row,
-    Status, limits,
+    AccountSlug, Actor, AuditDetail, AuditEvent, ChangedRecord, Digest, Failure, Kind, Member,
+    MemberId, Status, limits,
 };
-use crate::store::{Committed, ImportPart, ImportRow, MemberEdit, Preconditions, Removal, Target};
+use crate::store::{
+    Committed, ImportPart, ImportRow, MemberEdit, MemberTarget, Preconditions, Removal,
+};
 
 impl Store {
     /// Makes an active member.
@@ -40,7 +42,7 @@ impl Store {
             tables.put(change, None, &member)?;
             drop(tables);
             member_rows::tell_created(change, &member)?;
-            Ok(Ends::Changed(member))
+            Ok(TransactionEnd::Changed(member))
         })
         .await
     }
@@ -67,8 +69,8 @@ impl Store {
         self.read(move |tx| {
             let addresses = tx.open_table(ADDRESSES)?;
             let found = addresses.get(key.as_str())?;
-            match found.as_ref().and_then(|found| Owner::decode(found.value())) {
-                Some(Owner::Member(id)) => member_rows::read(tx, id),
+            match found.as_ref().and_then(|found| AddressOwner::decode(found.value())) {
+                Some(AddressOwner::Member(id)) => member_rows::read(tx, id),
                 _ => Ok(None),
             }
         })
@@ -84,19 +86,19 @@ impl Store {
     pub async fn member_edit(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         edit: MemberEdit,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &target.account)?;
-            let before = member_rows::find(change, &target)?;
+            invariants::preconditions(change, &by, &target.account)?;
+            let before = member_rows::find_target(change, &target)?;
             let after = edited(&before, &edit);
             if after == before {
-                return Ok(Ends::AsItWas(before));
+                return Ok(TransactionEnd::AsItWas(before));
             }
-            guards::own_role(&by, &before, &after)?;
-            guards::administrator_stays(change, &by, &before, Some(&after))?;
+            invariants::forbid_own_role_change(&by, &before, &after)?;
+            invariants::keep_last_administrator(change, &by, &before, Some(&after))?;
             if after.email.key() != before.email.key() {
                 member_rows::move_address(change, &before, &after)?;
             }
@@ -109,8 +111,8 @@ impl Store {
                 invite_rows::revoke_sent_by(change, &after.id, &edit.still_invites)?;
                 api_token_rows::revoke_made_by(change, &after, &edit.still_makes_tokens)?;
             }
-            change.tell(Row::Member(after.clone()));
-            Ok(Ends::Changed(after))
+            change.tell(ChangedRecord::Member(after.clone()));
+            Ok(TransactionEnd::Changed(after))
         })
         .await
     }
@@ -123,7 +125,7 @@ impl Store {
     pub async fn member_suspend(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
     ) -> Result<Committed<Member>, Failure> {
         self.set_status(by, target, Status::Suspended).await
     }
@@ -136,7 +138,7 @@ impl Store {
     pub async fn member_restore(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
     ) -> Result<Committed<Member>, Failure> {
         self.set_status(by, target, Status::Active).await
     }
@@ -144,13 +146,13 @@ impl Store {
     async fn set_status(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         status: Status,
     ) -> Result<Committed<Member>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &target.account)?;
-            let before = member_rows::find(change, &target)?;
+            invariants::preconditions(change, &by, &target.account)?;
+            let before = member_rows::find_target(change, &target)?;
             let (event, code) = match status {
                 Status::Suspended => (AuditEvent::UserSuspended, "already_suspended"),
                 Status::Active => (AuditEvent::UserRestored, "already_active"),
@@ -161,7 +163,7 @@ impl Store {
                 return Err(Failure::new(Kind::Conflict, code, sentence).into());
             }
             let after = Member { status, version: before.version.next(), ..before.clone() };
-            guards::administrator_stays(change, &by, &before, Some(&after))?;
+            invariants::keep_last_administrator(change, &by, &before, Some(&after))?;
             MemberTables::open(change)?.put(change, Some(&before), &after)?;
             if status == Status::Suspended {
                 session_rows::end_all(change, &after.id)?;
@@ -170,8 +172,8 @@ impl Store {
             }
             let fields = vec![changed("status", before.status.as_str(), after.status.as_str())];
             member_rows::audit(change, &after, event, fields)?;
-            change.tell(Row::Member(after.clone()));
-            Ok(Ends::Changed(after))
+            change.tell(ChangedRecord::Member(after.clone()));
+            Ok(TransactionEnd::Changed(after))
         })
         .await
     }
@@ -184,13 +186,13 @@ impl Store {
     pub async fn member_remove(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
     ) -> Result<Committed<Removal>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &target.account)?;
-            let member = member_rows::find(change, &target)?;
-            guards::administrator_stays(change, &by, &member, None)?;
+            invariants::preconditions(change, &by, &target.account)?;
+            let member = member_rows::find_target(change, &target)?;
+            invariants::keep_last_administrator(change, &by, &member, None)?;
             MemberTables::open(change)?.remove(change, &member)?;
             change.tx.open_table(CREDENTIALS)?.remove(member.id.as_str())?;
             factor_rows::forget(change, &member.id)?;
@@ -204,8 +206,16 @@ impl Store {
             let invites_cancelled =
                 invite_rows::revoke_sent_by(change, &member.id, &BTreeSet::new())?;
             let tokens_revoked = api_token_rows::revoke_made_by(change, &member, &BTreeSet::new())?;
-            change.tell(Row::MemberGone { id: member.id.clone(), account: member.account.clone() });
-            Ok(Ends::Changed(Removal { member, sessions_ended, tokens_revoked, invites_cancelled }))
+            change.tell(ChangedRecord::MemberGone {
+                id: member.id.clone(),
+                account: member.account.clone(),
+            });
+            Ok(TransactionEnd::Changed(Removal {
+                member,
+                sessions_ended,
+                tokens_revoked,
+                invites_cancelled,
+            }))
         })
         .await
     }
@@ -229,7 +239,7 @@ impl Store {
                 vec![added("members", count.to_string()), added("file_sha256", digest.hex())];
             let slug = account.as_str();
             change.audit(slug, AuditEvent::UsersImported, slug, AuditDetail { fields })?;
-            Ok(Ends::Changed(count))
+            Ok(TransactionEnd::Changed(count))
         })
         .await
     }
@@ -237,12 +247,12 @@ impl Store {
 
 /// Receives rows until the end; all conflicts are collected, and any of them refuses the import.
 fn import(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     mut parts: mpsc::Receiver<ImportPart>,
-) -> Result<(u64, Digest), Fault> {
+) -> Result<(u64, Digest), StoreError> {
     let mut faults = Vec::new();
     let mut count = 0;
-    let mut held = Held::default();
+    let mut held = RoleCounts::default();
     while let Some(part) = parts.blocking_recv() {
         let rows = match part {
             ImportPart::Rows(rows) => rows,
@@ -257,7 +267,7 @@ fn import(
             let free = tables.need_free_id(&member.id);
             match free.and_then(|()| tables.need_free_address(change, &member)) {
                 Ok(()) => {}
-                Err(Fault::Rule(clash)) => {
+                Err(StoreError::Rule(clash)) => {
                     if faults.len() < limits::IMPORT_FAULTS_MAX {
                         faults.push((format!("line {line}"), clash.public));
                     }
@@ -269,7 +279,7 @@ fn import(
             held.add(&member);
             count += 1;
             if faults.is_empty() {
-                change.tell(Row::Member(member));
+                change.tell(ChangedRecord::Member(member));
             }
         }
     }

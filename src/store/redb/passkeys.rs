@@ -3,19 +3,19 @@
 //! A credential belongs to one member of the whole store, and only while that member has an
 //! authenticator app. Contains no cryptography.
 
+use super::change_transaction::TransactionEnd;
 use super::member_rows::{self, OwnedTarget};
 use super::tables::PASSKEYS;
-use super::transition::Ends;
-use super::{Store, factor_rows, guards, second_factor, session_rows};
+use super::{Store, factor_rows, invariants, second_factor, session_rows};
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
-use crate::domain::two_step::TwoStepNews;
+use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     Actor, AuditEvent, Factors, Failure, Member, Passkey, PasskeyId, TokenHash, limits,
 };
-use crate::store::letters::NewLetter;
+use crate::store::mail_queue::NewMail;
 use crate::store::passkeys::NewPasskey;
 use crate::store::two_step::StepUp;
-use crate::store::{Committed, Target};
+use crate::store::{Committed, MemberTarget};
 
 impl Store {
     /// Consumes the proof that a member presents before a passkey is added. Returns the round for
@@ -27,15 +27,15 @@ impl Store {
     /// `moved_on`; `Busy`.
     pub async fn passkey_begin(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         shown: StepUp,
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             room_for_one(&factor_rows::read(change.tx, &member.id)?)?;
             second_factor::step_up(change, &member, shown)?;
-            Ok(Ends::Quietly(factor_rows::read(change.tx, &member.id)?.round))
+            Ok(TransactionEnd::Quietly(factor_rows::read(change.tx, &member.id)?.round))
         })
         .await
     }
@@ -47,12 +47,12 @@ impl Store {
     /// `too_many_passkeys`, `passkey_known`, when any member has it already; `Busy`.
     pub async fn passkey_add(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         new: NewPasskey,
     ) -> Result<Committed<Passkey>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             session_rows::need_own(change, &member.id, &new.session)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             if factors.round != new.round {
@@ -68,8 +68,8 @@ impl Store {
             session_rows::end_others(change, &member.id, &new.session)?;
             let name = Some(passkey.name.as_str().to_owned());
             factor_rows::audit(change, &member, AuditEvent::PasskeyAdded, ("name", name))?;
-            factor_rows::tell(change, &member, TwoStepNews::PasskeyAdded, new.letter)?;
-            Ok(Ends::Changed(passkey))
+            factor_rows::tell(change, &member, TwoStepEvent::PasskeyAdded, new.letter)?;
+            Ok(TransactionEnd::Changed(passkey))
         })
         .await
     }
@@ -81,14 +81,14 @@ impl Store {
     /// `code_missing`; `Conflict` `moved_on`; `Busy`.
     pub async fn passkey_remove(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         (session, id): (TokenHash, PasskeyId),
         shown: StepUp,
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<Passkey>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             session_rows::need_own(change, &member.id, &session)?;
             second_factor::step_up(change, &member, shown)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
@@ -99,8 +99,8 @@ impl Store {
             session_rows::end_others(change, &member.id, &session)?;
             let name = Some(passkey.name.as_str().to_owned());
             factor_rows::audit(change, &member, AuditEvent::PasskeyRemoved, ("name", name))?;
-            factor_rows::tell(change, &member, TwoStepNews::PasskeyRemoved, letter)?;
-            Ok(Ends::Changed(passkey))
+            factor_rows::tell(change, &member, TwoStepEvent::PasskeyRemoved, letter)?;
+            Ok(TransactionEnd::Changed(passkey))
         })
         .await
     }
@@ -113,20 +113,22 @@ impl Store {
         &self,
         member: &Member,
         id: &PasskeyId,
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<()>, Failure> {
         let (member, id) = (member.clone(), id.clone());
         self.write(&Actor::System, move |change| {
             let known = member_rows::read(change.tx, member.id.as_str())?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let passkey = factors.passkeys.iter().find(|passkey| passkey.id == id);
-            let (Some(_), Some(passkey)) = (known, passkey) else { return Ok(Ends::AsItWas(())) };
+            let (Some(_), Some(passkey)) = (known, passkey) else {
+                return Ok(TransactionEnd::AsItWas(()));
+            };
             let name = Some(passkey.name.as_str().to_owned());
             factors.failures = factors.failures.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
             factor_rows::audit(change, &member, AuditEvent::PasskeyCopied, ("name", name))?;
-            factor_rows::tell(change, &member, TwoStepNews::PasskeyCopied, letter)?;
-            Ok(Ends::Changed(()))
+            factor_rows::tell(change, &member, TwoStepEvent::PasskeyCopied, letter)?;
+            Ok(TransactionEnd::Changed(()))
         })
         .await
     }

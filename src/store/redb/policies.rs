@@ -3,10 +3,10 @@
 //! Keeps one set; does not check it.
 
 use super::Store;
+use super::change_transaction::TransactionEnd;
 use super::tables::POLICIES;
-use super::transition::Ends;
 use crate::domain::{Actor, AuditDetail, AuditEvent, Failure};
-use crate::store::record::{decode_policies, encode_policies};
+use crate::store::records::{decode_policies, encode_policies};
 use crate::store::{Committed, StoredPolicies};
 
 const LAST_GOOD: &str = "last_good";
@@ -40,7 +40,7 @@ impl Store {
             change.tx.open_table(POLICIES)?.insert(LAST_GOOD, bytes.as_slice())?;
             let target = policies.digest.hex();
             change.audit("", AuditEvent::PoliciesReloaded, &target, detail)?;
-            Ok(Ends::Changed(()))
+            Ok(TransactionEnd::Changed(()))
         })
         .await
     }

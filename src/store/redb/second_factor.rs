@@ -3,22 +3,22 @@
 //! Whatever begins or keeps a session comes through [`need`] or [`step_up`]: there is no other way
 //! to a session, and neither bypasses a factor.
 
-use super::transition::Transition;
-use super::{Fault, account_rows, credential_rows, factor_rows};
+use super::change_transaction::ChangeTransaction;
+use super::{StoreError, account_rows, credential_rows, factor_rows};
 use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::sign_in_refused;
-use crate::domain::two_step::{TwoStepNews, code_missing, set_up_first, wrong_code};
+use crate::domain::two_step::{TwoStepEvent, code_missing, set_up_first, wrong_code};
 use crate::domain::{AuditEvent, Factors, Member};
-use crate::store::two_step::{Proof, StepUp};
+use crate::store::two_step::{SecondFactorProof, StepUp};
 
 /// Requires the second factor of a sign-in before its session begins. If the account requires one
 /// and the member has none, there is no session. Returns the factor.
 pub(super) fn need(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
-    proof: Option<Proof>,
+    proof: Option<SecondFactorProof>,
     round: Option<u64>,
-) -> Result<Option<&'static str>, Fault> {
+) -> Result<Option<&'static str>, StoreError> {
     let mut factors = factor_rows::read(change.tx, &member.id)?;
     if factors.authenticator.is_none() {
         return match account_rows::asks_two_step(change.tx, &member.account)? {
@@ -30,47 +30,47 @@ pub(super) fn need(
         return Err(sign_in_refused().into());
     }
     let named = match &proof {
-        Some(Proof::Recovery { .. }) => "recovery code",
-        Some(Proof::Passkey { .. }) => "passkey",
-        Some(Proof::Step { .. }) | None => "authenticator",
+        Some(SecondFactorProof::Recovery { .. }) => "recovery code",
+        Some(SecondFactorProof::Passkey { .. }) => "passkey",
+        Some(SecondFactorProof::Step { .. }) | None => "authenticator",
     };
-    spend(change, member, &mut factors, proof)?;
+    spend_proof(change, member, &mut factors, proof)?;
     Ok(Some(named))
 }
 
 /// Requires re-authentication before a change of how a member signs in.
 pub(super) fn step_up(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
     shown: StepUp,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     credential_rows::check(change, &member.id, shown.checked)?;
     need(change, member, shown.proof, Some(factor_rows::read(change.tx, &member.id)?.round))
         .map(|_| ())
 }
 
 /// Consumes a proof. With two concurrent requests, one code is accepted once.
-pub(super) fn spend(
-    change: &mut Transition<'_>,
+pub(super) fn spend_proof(
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
     factors: &mut Factors,
-    proof: Option<Proof>,
-) -> Result<(), Fault> {
+    proof: Option<SecondFactorProof>,
+) -> Result<(), StoreError> {
     factors.may_try()?;
     match proof.ok_or_else(code_missing)? {
-        Proof::Step { secret, step } => {
+        SecondFactorProof::Step { secret, step } => {
             let app = factors.authenticator.as_mut();
             let app = app.filter(|app| app.secret == secret && app.step < step);
             app.ok_or_else(wrong_code)?.step = step;
         }
-        Proof::Recovery { hash, letter } => {
+        SecondFactorProof::Recovery { hash, letter } => {
             let place = factors.recovery.iter().position(|known| *known == hash);
             factors.recovery.remove(place.ok_or_else(wrong_code)?);
             let unused = ("unused", Some(factors.recovery.len().to_string()));
             factor_rows::audit(change, member, AuditEvent::RecoveryCodeUsed, unused)?;
-            factor_rows::tell(change, member, TwoStepNews::CodeUsed, letter)?;
+            factor_rows::tell(change, member, TwoStepEvent::CodeUsed, letter)?;
         }
-        Proof::Passkey { id, before, after } => {
+        SecondFactorProof::Passkey { id, before, after } => {
             let known = factors.passkeys.iter_mut();
             let mut known = known.filter(|it| it.id == id && it.credential == before);
             let passkey = known.next().ok_or_else(wrong_passkey)?;

@@ -5,32 +5,33 @@
 use redb::{ReadTransaction, ReadableTable};
 
 use super::audit_diff::added;
-use super::rows::Rows;
+use super::change_transaction::ChangeTransaction;
+use super::table_reads::Rows;
 use super::tables::{SESSIONS, SESSIONS_BY_MEMBER};
-use super::transition::Transition;
-use super::{Fault, last_sign_in};
+use super::{StoreError, last_sign_in};
 use crate::domain::session::ended;
 use crate::domain::{
-    AuditDetail, AuditEvent, MemberId, Row, Session, SessionLimits, Timestamp, TokenHash, limits,
+    AuditDetail, AuditEvent, ChangedRecord, MemberId, Session, SessionLimits, Timestamp, TokenHash,
+    limits,
 };
-use crate::store::record::sessions::{decode_session, encode_session};
+use crate::store::records::sessions::{decode_session, encode_session};
 
-pub(super) fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session>, Fault> {
+pub(super) fn read(rows: &impl Rows, token: &TokenHash) -> Result<Option<Session>, StoreError> {
     rows.record(SESSIONS, &token.0.0, |bytes| decode_session(&token.0.0, bytes))
 }
 
 /// Refuses a caller who no longer has a session of this member.
 pub(super) fn need_own(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     member: &MemberId,
     token: &TokenHash,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let own = read(change.tx, token)?.is_some_and(|session| session.member == *member);
     if own { Ok(()) } else { Err(ended().into()) }
 }
 
 /// A member's sessions, oldest first.
-pub(super) fn of_member(rows: &impl Rows, member: &MemberId) -> Result<Vec<Session>, Fault> {
+pub(super) fn of_member(rows: &impl Rows, member: &MemberId) -> Result<Vec<Session>, StoreError> {
     let index = rows.open(SESSIONS_BY_MEMBER)?;
     let mut sessions = Vec::new();
     for row in index.range((member.as_str(), i64::MIN, &[0; 32])..)? {
@@ -44,23 +45,26 @@ pub(super) fn of_member(rows: &impl Rows, member: &MemberId) -> Result<Vec<Sessi
     Ok(sessions)
 }
 
-fn put(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
+fn put(change: &mut ChangeTransaction<'_>, session: &Session) -> Result<(), StoreError> {
     let record = encode_session(session);
     change.tx.open_table(SESSIONS)?.insert(&session.token.0.0, record.as_slice())?;
-    change.tell(Row::Session(session.clone()));
+    change.tell(ChangedRecord::Session(session.clone()));
     Ok(())
 }
 
-pub(super) fn begin(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
+pub(super) fn begin(
+    change: &mut ChangeTransaction<'_>,
+    session: &Session,
+) -> Result<(), StoreError> {
     change.tx.open_table(SESSIONS_BY_MEMBER)?.insert(index_key(session), ())?;
-    last_sign_in::note(change.tx, session)?;
+    last_sign_in::record_sign_indule_expiry(change.tx, session)?;
     put(change, session)
 }
 
-pub(super) fn end(change: &mut Transition<'_>, session: &Session) -> Result<(), Fault> {
+pub(super) fn end(change: &mut ChangeTransaction<'_>, session: &Session) -> Result<(), StoreError> {
     change.tx.open_table(SESSIONS)?.remove(&session.token.0.0)?;
     change.tx.open_table(SESSIONS_BY_MEMBER)?.remove(index_key(session))?;
-    change.tell(Row::SessionGone(session.token));
+    change.tell(ChangedRecord::SessionGone(session.token));
     Ok(())
 }
 
@@ -69,7 +73,10 @@ fn index_key(session: &Session) -> (&str, i64, &[u8; 32]) {
 }
 
 /// Ends every session of a member; returns their number.
-pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<u64, Fault> {
+pub(super) fn end_all(
+    change: &mut ChangeTransaction<'_>,
+    member: &MemberId,
+) -> Result<u64, StoreError> {
     let sessions = of_member(change.tx, member)?;
     for session in &sessions {
         end(change, session)?;
@@ -78,7 +85,7 @@ pub(super) fn end_all(change: &mut Transition<'_>, member: &MemberId) -> Result<
 }
 
 /// Ends every session; returns their number.
-pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
+pub(super) fn end_every(change: &mut ChangeTransaction<'_>) -> Result<u64, StoreError> {
     let mut sessions = Vec::new();
     for row in change.tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
@@ -92,10 +99,10 @@ pub(super) fn end_every(change: &mut Transition<'_>) -> Result<u64, Fault> {
 
 /// Ends every session of a member except one; returns the number of others.
 pub(super) fn end_others(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &MemberId,
     own: &TokenHash,
-) -> Result<u64, Fault> {
+) -> Result<u64, StoreError> {
     let mut others = of_member(change.tx, member)?;
     others.retain(|session| session.token != *own);
     for session in &others {
@@ -105,7 +112,10 @@ pub(super) fn end_others(
 }
 
 /// Ends the oldest sessions of a member, if the maximum is reached.
-pub(super) fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Result<(), Fault> {
+pub(super) fn make_room(
+    change: &mut ChangeTransaction<'_>,
+    member: &MemberId,
+) -> Result<(), StoreError> {
     let sessions = of_member(change.tx, member)?;
     let too_many = (sessions.len() + 1).saturating_sub(limits::SESSIONS_OF_MEMBER_MAX);
     for session in sessions.iter().take(too_many) {
@@ -116,11 +126,11 @@ pub(super) fn make_room(change: &mut Transition<'_>, member: &MemberId) -> Resul
 
 /// Saves a session's last use, or deletes an expired session.
 pub(super) fn tend(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     token: &TokenHash,
     used: Option<Timestamp>,
     limits: &SessionLimits,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let Some(before) = read(change.tx, token)? else { return Ok(()) };
     let used = used.map_or(before.used, |used| used.max(before.used));
     if !limits.lives(before.created, used, change.now) {
@@ -133,7 +143,7 @@ pub(super) fn tend(
 }
 
 /// Reads every session, in no order.
-pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Session)) -> Result<(), Fault> {
+pub(super) fn all(tx: &ReadTransaction, mut each: impl FnMut(Session)) -> Result<(), StoreError> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
         each(decode_session(token.value(), bytes.value())?);
@@ -147,11 +157,11 @@ pub(super) fn count(sessions: &[Session]) -> u64 {
 
 /// An entry about a new session, with its second factor.
 pub(super) fn audit_sign_in(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     session: &Session,
     failures_before: u32,
     factor: Option<&str>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let mut fields = vec![
         added("session", session.id.as_str()),
         added("address", session.address.as_str()),

@@ -3,17 +3,19 @@
 //! Every session that begins or ends is published to the subscribers with the same change.
 
 use super::audit_diff::{added, removed};
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, OwnedTarget};
-use super::transition::{Ends, Transition};
-use super::{Fault, Store, credential_rows, guards, link_rows, purge, second_factor, session_rows};
+use super::{
+    Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor, session_rows,
+};
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, MemberId, Session,
     SessionLimits, Status, Timestamp, TokenHash,
 };
-use crate::store::sessions::{Credential, PasswordChange, SignIn, Which};
-use crate::store::two_step::Checked;
-use crate::store::{Committed, Preconditions, Target};
+use crate::store::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
+use crate::store::two_step::CheckedPassword;
+use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {
     /// A member's password; `None` if none is set.
@@ -41,7 +43,7 @@ impl Store {
             let (Some(member), Some(credential)) = (member, credential) else {
                 return Err(sign_in_refused().into());
             };
-            if Checked::of(&credential.password) != checked {
+            if CheckedPassword::of(&credential.password) != checked {
                 return Err(sign_in_refused().into());
             }
             let (proof, round) = proof.unzip();
@@ -54,7 +56,7 @@ impl Store {
             session_rows::make_room(change, &member.id)?;
             session_rows::begin(change, &session)?;
             session_rows::audit_sign_in(change, &session, failures_before, factor)?;
-            Ok(Ends::Changed(session))
+            Ok(TransactionEnd::Changed(session))
         })
         .await
     }
@@ -76,35 +78,37 @@ impl Store {
     /// Ends sessions of a member; returns their number. None is no change.
     ///
     /// # Errors
-    /// `NotFound` `unknown_member`, or `unknown_session` for [`Which::One`]; `Conflict`
+    /// `NotFound` `unknown_member`, or `unknown_session` for [`SessionSelector::One`]; `Conflict`
     /// `moved_on`; `Busy`, when the disk fails.
     pub async fn sessions_end(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
-        which: Which,
+        target: MemberTarget<'_>,
+        which: SessionSelector,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &target.account)?;
-            let member = member_rows::find(change, &target)?;
+            invariants::preconditions(change, &by, &target.account)?;
+            let member = member_rows::find_target(change, &target)?;
             let mut ending = session_rows::of_member(change.tx, &member.id)?;
             ending.retain(|session| match &which {
-                Which::All => true,
-                Which::One(id) => session.id == *id,
-                Which::AllBut(token) => session.token != *token,
+                SessionSelector::All => true,
+                SessionSelector::One(id) => session.id == *id,
+                SessionSelector::AllBut(token) => session.token != *token,
             });
             if ending.is_empty() {
                 return match which {
-                    Which::One(_) => Err(unknown().into()),
-                    Which::All | Which::AllBut(_) => Ok(Ends::AsItWas(0)),
+                    SessionSelector::One(_) => Err(unknown().into()),
+                    SessionSelector::All | SessionSelector::AllBut(_) => {
+                        Ok(TransactionEnd::AsItWas(0))
+                    }
                 };
             }
             for session in &ending {
                 session_rows::end(change, session)?;
             }
             audit_ended(change, &member.account, &member.id, &ending)?;
-            Ok(Ends::Changed(session_rows::count(&ending)))
+            Ok(TransactionEnd::Changed(session_rows::count(&ending)))
         })
         .await
     }
@@ -116,13 +120,13 @@ impl Store {
     pub async fn session_sign_out(&self, token: TokenHash) -> Result<Committed<bool>, Failure> {
         self.write(&Actor::System, move |change| {
             let Some(session) = session_rows::read(change.tx, &token)? else {
-                return Ok(Ends::AsItWas(false));
+                return Ok(TransactionEnd::AsItWas(false));
             };
             change.acts(&Actor::Member(session.member.clone()));
             session_rows::end(change, &session)?;
             let (account, member) = (session.account.clone(), session.member.clone());
             audit_ended(change, &account, &member, &[session])?;
-            Ok(Ends::Changed(true))
+            Ok(TransactionEnd::Changed(true))
         })
         .await
     }
@@ -159,9 +163,9 @@ impl Store {
             }
             let forgotten = purge::some(change)?;
             Ok(match (change.tells(), forgotten) {
-                (true, _) => Ends::Changed(()),
-                (false, true) => Ends::Quietly(()),
-                (false, false) => Ends::AsItWas(()),
+                (true, _) => TransactionEnd::Changed(()),
+                (false, true) => TransactionEnd::Quietly(()),
+                (false, false) => TransactionEnd::AsItWas(()),
             })
         })
         .await
@@ -191,7 +195,7 @@ impl Store {
             if let Some(new) = letter {
                 credential_rows::tell_changed(change, &member, new)?;
             }
-            Ok(Ends::Changed(others))
+            Ok(TransactionEnd::Changed(others))
         })
         .await
     }
@@ -209,18 +213,18 @@ impl Store {
         self.write(&Actor::System, move |change| {
             let fields = vec![added("failures", failures.to_string())];
             member_rows::audit(change, &member, AuditEvent::AuthnLoginLock, fields)?;
-            Ok(Ends::Changed(()))
+            Ok(TransactionEnd::Changed(()))
         })
         .await
     }
 }
 
 fn audit_ended(
-    change: &Transition<'_>,
+    change: &ChangeTransaction<'_>,
     account: &AccountSlug,
     member: &MemberId,
     sessions: &[Session],
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let fields = sessions.iter().map(|session| removed("session", session.id.as_str())).collect();
     let (chain, target) = (account.as_str(), member.as_str());
     change.audit(chain, AuditEvent::SessionLogout, target, AuditDetail { fields })

@@ -4,47 +4,47 @@
 
 use redb::{Key, ReadTransaction, TableDefinition, TableError, Value, WriteTransaction};
 
-use super::Fault;
+use super::StoreError;
 
 /// A table of records.
-pub(super) type Records<K> = TableDefinition<'static, K, &'static [u8]>;
+pub(super) type RecordTable<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
-type Hash = &'static [u8; 32];
+type HashKey = &'static [u8; 32];
 
 /// `format`, `revision`, `letter`: the last id of a letter, and `rewrite`: present while freed
 /// pages of the file may contain erased data.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
-pub(super) const ACCOUNTS: Records<&str> = TableDefinition::new("accounts");
+pub(super) const ACCOUNTS: RecordTable<&str> = TableDefinition::new("accounts");
 /// By id.
-pub(super) const MEMBERS: Records<&str> = TableDefinition::new("members");
+pub(super) const MEMBERS: RecordTable<&str> = TableDefinition::new("members");
 /// Account, a zero byte, canonical address: the member or the open invite with it.
-pub(super) const ADDRESSES: Records<&str> = TableDefinition::new("addresses");
+pub(super) const ADDRESSES: RecordTable<&str> = TableDefinition::new("addresses");
 /// By account and role: the number of active members with it; no row for none.
 pub(super) const ROLE_COUNTS: TableDefinition<(&str, &str), u64> =
     TableDefinition::new("role_counts");
 /// Keys as in addresses: when a member with it was last removed.
 pub(super) const REMOVED: TableDefinition<&str, i64> = TableDefinition::new("removed");
 /// By member: the password.
-pub(super) const CREDENTIALS: Records<&str> = TableDefinition::new("credentials");
+pub(super) const CREDENTIALS: RecordTable<&str> = TableDefinition::new("credentials");
 /// By member: the second factors.
-pub(super) const FACTORS: Records<&str> = TableDefinition::new("factors");
+pub(super) const FACTORS: RecordTable<&str> = TableDefinition::new("factors");
 /// By passkey: the member that has it.
 pub(super) const PASSKEYS: TableDefinition<&str, &str> = TableDefinition::new("passkeys");
 /// By member: the begin of the last session.
 pub(super) const SIGNED_IN: TableDefinition<&str, i64> = TableDefinition::new("signed_in");
 /// By the hash of the token.
-pub(super) const SESSIONS: Records<Hash> = TableDefinition::new("sessions");
+pub(super) const SESSIONS: RecordTable<HashKey> = TableDefinition::new("sessions");
 /// Member, when it began, hash.
-pub(super) const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, Hash), ()> =
+pub(super) const SESSIONS_BY_MEMBER: TableDefinition<(&str, i64, HashKey), ()> =
     TableDefinition::new("sessions_by_member");
 /// By id.
-pub(super) const API_TOKENS: Records<&str> = TableDefinition::new("api_tokens");
+pub(super) const API_TOKENS: RecordTable<&str> = TableDefinition::new("api_tokens");
 /// Account, creator, creation, id.
 pub(super) const API_TOKENS_BY_MEMBER: TableDefinition<(&str, &str, i64, &str), ()> =
     TableDefinition::new("api_tokens_by_member");
 /// By id.
-pub(super) const INVITES: Records<&str> = TableDefinition::new("invites");
+pub(super) const INVITES: RecordTable<&str> = TableDefinition::new("invites");
 /// Account, when it was made, id.
 pub(super) const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
     TableDefinition::new("invites_by_account");
@@ -52,23 +52,23 @@ pub(super) const INVITES_BY_ACCOUNT: TableDefinition<(&str, i64, &str), ()> =
 pub(super) const INVITES_BY_INVITER: TableDefinition<(&str, &str), ()> =
     TableDefinition::new("invites_by_inviter");
 /// By the hash of the token, including dead links: the invite, and which link it is.
-pub(super) const INVITE_TOKENS: Records<Hash> = TableDefinition::new("invite_tokens");
+pub(super) const INVITE_TOKENS: RecordTable<HashKey> = TableDefinition::new("invite_tokens");
 /// Invite and generation: the hash of the token.
-pub(super) const INVITE_LINKS: TableDefinition<(&str, u32), Hash> =
+pub(super) const INVITE_LINKS: TableDefinition<(&str, u32), HashKey> =
     TableDefinition::new("invite_links");
 /// Account, a zero byte, caller, a zero byte, digest of the idempotency key.
-pub(super) const CALLS: Records<&str> = TableDefinition::new("calls");
+pub(super) const CALLS: RecordTable<&str> = TableDefinition::new("calls");
 /// By what is limited: the begin of its window, and the count.
 pub(super) const RATES: TableDefinition<&str, (i64, u64)> = TableDefinition::new("rates");
 /// By id.
-pub(super) const LINKS: Records<&str> = TableDefinition::new("links");
+pub(super) const LINKS: RecordTable<&str> = TableDefinition::new("links");
 /// By the hash of the token: the link.
-pub(super) const LINK_TOKENS: TableDefinition<Hash, &str> = TableDefinition::new("link_tokens");
+pub(super) const LINK_TOKENS: TableDefinition<HashKey, &str> = TableDefinition::new("link_tokens");
 /// Member, link.
 pub(super) const LINKS_BY_MEMBER: TableDefinition<(&str, &str), ()> =
     TableDefinition::new("links_by_member");
 /// By id.
-pub(super) const LETTERS: Records<u64> = TableDefinition::new("letters");
+pub(super) const LETTERS: RecordTable<u64> = TableDefinition::new("letters");
 /// When a letter is due or its lease ends, and its id.
 pub(super) const LETTERS_DUE: TableDefinition<(i64, u64), ()> = TableDefinition::new("letters_due");
 /// Account, and the same: so that accounts take turns.
@@ -82,31 +82,31 @@ pub(super) const LETTER_COUNTS: TableDefinition<(&str, &str), u64> =
     TableDefinition::new("letter_counts");
 /// `stop`: why mail is stopped. `taken`: when a letter was last accepted, and the same for each
 /// account.
-pub(super) const MAIL: Records<&str> = TableDefinition::new("mail");
+pub(super) const MAIL: RecordTable<&str> = TableDefinition::new("mail");
 /// The earliest time for deleting something, its kind, and its key.
 pub(super) const EXPIRY: TableDefinition<(i64, u8, &str), ()> = TableDefinition::new("leaving");
 /// By chain (an account's slug; empty for the store's own) and sequence.
-pub(super) const AUDIT: Records<(&str, u64)> = TableDefinition::new("audit");
+pub(super) const AUDIT: RecordTable<(&str, u64)> = TableDefinition::new("audit");
 /// The same keys; a missing row is an erased one.
-pub(super) const AUDIT_PERSONAL: Records<(&str, u64)> = TableDefinition::new("audit_personal");
+pub(super) const AUDIT_PERSONAL: RecordTable<(&str, u64)> = TableDefinition::new("audit_personal");
 /// Chain and target: erased members, of whom nothing personal is recorded any more.
 pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
 /// By chain.
-pub(super) const AUDIT_HEADS: Records<&str> = TableDefinition::new("audit_heads");
+pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_heads");
 /// `last_good`.
-pub(super) const POLICIES: Records<&str> = TableDefinition::new("policies");
+pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
 
 /// The layout of the tables above.
 pub(super) const FORMAT: u64 = 4;
 
 /// Creates every table, so that a reader never misses one.
-pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
+pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), StoreError> {
     struct Open<'t>(&'t WriteTransaction);
     impl EachTable for Open<'_> {
         fn table<K: Key + 'static, V: Value + 'static>(
             &mut self,
             table: TableDefinition<'static, K, V>,
-        ) -> Result<(), Fault> {
+        ) -> Result<(), StoreError> {
             self.0.open_table(table)?;
             Ok(())
         }
@@ -115,13 +115,13 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// Whether every table is there.
-pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, Fault> {
+pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, StoreError> {
     struct Has<'t>(&'t ReadTransaction, bool);
     impl EachTable for Has<'_> {
         fn table<K: Key + 'static, V: Value + 'static>(
             &mut self,
             table: TableDefinition<'static, K, V>,
-        ) -> Result<(), Fault> {
+        ) -> Result<(), StoreError> {
             match self.0.open_table(table) {
                 Ok(_) => {}
                 Err(TableError::TableDoesNotExist(_)) => self.1 = false,
@@ -140,11 +140,11 @@ pub(super) trait EachTable {
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
         table: TableDefinition<'static, K, V>,
-    ) -> Result<(), Fault>;
+    ) -> Result<(), StoreError>;
 }
 
 /// Does it to every table there is.
-pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), Fault> {
+pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), StoreError> {
     macro_rules! each {
         ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };
     }

@@ -4,27 +4,27 @@
 
 use redb::ReadableTable;
 
+use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables, OwnedTarget};
 use super::tables::FACTORS;
-use super::transition::{Ends, Transition};
 use super::{
-    Fault, Store, account_rows, credential_rows, factor_rows, guards, link_rows, second_factor,
-    session_rows,
+    Store, StoreError, account_rows, credential_rows, factor_rows, invariants, link_rows,
+    second_factor, session_rows,
 };
 use crate::clock;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::{
-    Authenticator, Pending, RecoveryHash, TwoStepNews, code_missing, own_factor_first,
+    Authenticator, PendingAuthenticator, RecoveryHash, TwoStepEvent, code_missing, own_factor_first,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, Factors, Failure, Kind, Member, MemberId, Row, Sealed, Session,
-    Timestamp, TokenHash, limits,
+    AccountSlug, Actor, AuditEvent, ChangedRecord, Factors, Failure, Kind, Member, MemberId,
+    Sealed, Session, Timestamp, TokenHash, limits,
 };
-use crate::store::letters::NewLetter;
-use crate::store::preconditions::moved_on;
-use crate::store::record::two_step::decode_factors;
-use crate::store::two_step::{Confirmed, Resealed, StepUp, Through};
-use crate::store::{Committed, Preconditions, Target};
+use crate::store::mail_queue::NewMail;
+use crate::store::preconditions::rights_changed;
+use crate::store::records::two_step::decode_factors;
+use crate::store::two_step::{ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp};
+use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {
     /// A member's second factors; empty if none was ever set up.
@@ -44,24 +44,24 @@ impl Store {
     /// `wrong_code`, `code_missing`; `Conflict` `moved_on`; `Busy`.
     pub async fn two_step_begin(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         shown: StepUp,
         secret: Sealed,
         expires: Timestamp,
     ) -> Result<Committed<()>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             credential_rows::check(change, &member.id, shown.checked)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let replaces = factors.authenticator.is_some();
             if replaces {
-                second_factor::spend(change, &member, &mut factors, shown.proof)?;
+                second_factor::spend_proof(change, &member, &mut factors, shown.proof)?;
             }
-            factors.pending = Some(Pending { secret, expires });
+            factors.pending = Some(PendingAuthenticator { secret, expires });
             factor_rows::put(change.tx, &member.id, &factors)?;
             // A used recovery code is in the audit log, and its mail is queued.
-            Ok(if replaces { Ends::Changed(()) } else { Ends::Quietly(()) })
+            Ok(if replaces { TransactionEnd::Changed(()) } else { TransactionEnd::Quietly(()) })
         })
         .await
     }
@@ -74,14 +74,14 @@ impl Store {
     /// `not_set_up`, where nothing is pending; `Busy`.
     pub async fn two_step_confirm(
         &self,
-        target: Target<'_>,
-        confirmed: Confirmed,
+        target: MemberTarget<'_>,
+        confirmed: ConfirmedAuthenticator,
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
-            come_through(change, &member, &factors, confirmed.through)?;
+            consume_proof(change, &member, &factors, confirmed.through)?;
             let pending = factors.pending.take().filter(|it| change.now < it.expires);
             if pending.is_none_or(|it| it.secret != confirmed.secret) {
                 return Err(factor_rows::not_set_up().into());
@@ -94,11 +94,11 @@ impl Store {
             factors.round = factors.round.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
             let member = set_two_step(change, &member, true)?;
-            let own = u64::from(matches!(confirmed.through, Through::Session(_)));
+            let own = u64::from(matches!(confirmed.through, ConfirmedThrough::Session(_)));
             let others = renew(change, &member, own, &confirmed.session)?;
             let was = before.map(|before| format!("an app of {}", clock::rfc3339(before.since)));
             factor_rows::audit(change, &member, AuditEvent::TwoStepEnabled, ("replaced", was))?;
-            if let Through::Ticket { failures_before, .. } = confirmed.through {
+            if let ConfirmedThrough::Ticket { failures_before, .. } = confirmed.through {
                 session_rows::audit_sign_in(
                     change,
                     &confirmed.session,
@@ -106,8 +106,8 @@ impl Store {
                     Some("authenticator"),
                 )?;
             }
-            factor_rows::tell(change, &member, TwoStepNews::On, confirmed.letter)?;
-            Ok(Ends::Changed(others))
+            factor_rows::tell(change, &member, TwoStepEvent::On, confirmed.letter)?;
+            Ok(TransactionEnd::Changed(others))
         })
         .await
     }
@@ -120,14 +120,14 @@ impl Store {
     /// `not_set_up`, `two_step_enforced`, `moved_on`; `Busy`.
     pub async fn two_step_off(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         shown: StepUp,
         renewed: (TokenHash, Session),
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<u64>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             if !member.two_step {
                 return Err(factor_rows::not_set_up().into());
             }
@@ -142,8 +142,8 @@ impl Store {
             let others = renew(change, &member, 1, &next)?;
             let count = ("sessions_ended", Some(others.to_string()));
             factor_rows::audit(change, &member, AuditEvent::TwoStepDisabled, count)?;
-            factor_rows::tell(change, &member, TwoStepNews::Off, letter)?;
-            Ok(Ends::Changed(others))
+            factor_rows::tell(change, &member, TwoStepEvent::Off, letter)?;
+            Ok(TransactionEnd::Changed(others))
         })
         .await
     }
@@ -154,14 +154,14 @@ impl Store {
     /// As [`Self::two_step_off`], but for `two_step_enforced`.
     pub async fn recovery_codes(
         &self,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         shown: StepUp,
         recovery: Vec<RecoveryHash>,
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<()>, Failure> {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
-            let member = guards::signed_in(change, &target)?;
+            let member = invariants::signed_in(change, &target)?;
             if !member.two_step {
                 return Err(factor_rows::not_set_up().into());
             }
@@ -171,8 +171,8 @@ impl Store {
             factors.recovery = recovery;
             factor_rows::put(change.tx, &member.id, &factors)?;
             factor_rows::audit(change, &member, AuditEvent::RecoveryCodesCreated, unused)?;
-            factor_rows::tell(change, &member, TwoStepNews::NewCodes, letter)?;
-            Ok(Ends::Changed(()))
+            factor_rows::tell(change, &member, TwoStepEvent::NewCodes, letter)?;
+            Ok(TransactionEnd::Changed(()))
         })
         .await
     }
@@ -186,19 +186,19 @@ impl Store {
     pub async fn two_step_reset(
         &self,
         by: &Preconditions,
-        target: Target<'_>,
+        target: MemberTarget<'_>,
         shown: Option<StepUp>,
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<u64>, Failure> {
         let (by, target) = (by.clone(), OwnedTarget::from(target));
         self.write(&by.actor.clone(), move |change| {
-            guards::preconditions(change, &by, &target.account)?;
-            let member = member_rows::find(change, &target)?;
+            invariants::preconditions(change, &by, &target.account)?;
+            let member = member_rows::find_target(change, &target)?;
             if let Some(actor) = by.actor.member() {
                 if *actor == member.id {
                     return Err(own_factor().into());
                 }
-                show_own(change, actor, shown)?;
+                prove_own_factor(change, actor, shown)?;
             }
             if !member.two_step {
                 return Err(nothing_to_reset(&member).into());
@@ -210,8 +210,8 @@ impl Store {
             link_rows::end_all(change, &member.id)?;
             let count = ("sessions_ended", Some(ended.to_string()));
             factor_rows::audit(change, &member, AuditEvent::TwoStepReset, count)?;
-            factor_rows::tell(change, &member, TwoStepNews::Reset, letter)?;
-            Ok(Ends::Changed(ended))
+            factor_rows::tell(change, &member, TwoStepEvent::Reset, letter)?;
+            Ok(TransactionEnd::Changed(ended))
         })
         .await
     }
@@ -224,25 +224,25 @@ impl Store {
     pub async fn code_failed(
         &self,
         member: &Member,
-        letter: Option<NewLetter>,
+        letter: Option<NewMail>,
     ) -> Result<Committed<u32>, Failure> {
         let member = member.clone();
         self.write(&Actor::System, move |change| {
             let known = member_rows::read(change.tx, member.id.as_str())?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             if known.is_none() || factors.authenticator.is_none() {
-                return Ok(Ends::AsItWas(0));
+                return Ok(TransactionEnd::AsItWas(0));
             }
             factors.failures = factors.failures.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
             let failures = factors.failures;
             if failures != limits::CODE_FAILURES_TOLD {
-                return Ok(Ends::Quietly(failures));
+                return Ok(TransactionEnd::Quietly(failures));
             }
             let count = ("wrong_codes", Some(failures.to_string()));
             factor_rows::audit(change, &member, AuditEvent::AuthnLoginLock, count)?;
-            factor_rows::tell(change, &member, TwoStepNews::Guessed, letter)?;
-            Ok(Ends::Changed(failures))
+            factor_rows::tell(change, &member, TwoStepEvent::Guessed, letter)?;
+            Ok(TransactionEnd::Changed(failures))
         })
         .await
     }
@@ -270,9 +270,12 @@ impl Store {
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
-    pub async fn factors_reseal(&self, resealed: Vec<Resealed>) -> Result<Committed<()>, Failure> {
+    pub async fn factors_reseal(
+        &self,
+        resealed: Vec<ResealedSecret>,
+    ) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
-            for Resealed { member, before, after } in resealed {
+            for ResealedSecret { member, before, after } in resealed {
                 let mut factors = factor_rows::read(change.tx, &member)?;
                 if let Some(it) = factors.authenticator.as_mut().filter(|it| it.secret == before) {
                     it.secret = after.clone();
@@ -284,19 +287,19 @@ impl Store {
                     factor_rows::put(change.tx, &member, &factors)?;
                 }
             }
-            Ok(Ends::Quietly(()))
+            Ok(TransactionEnd::Quietly(()))
         })
         .await
     }
 }
 
 /// An administrator who resets another member's factor must have one, and present it.
-fn show_own(
-    change: &mut Transition<'_>,
+fn prove_own_factor(
+    change: &mut ChangeTransaction<'_>,
     actor: &MemberId,
     shown: Option<StepUp>,
-) -> Result<(), Fault> {
-    let member = member_rows::read(change.tx, actor.as_str())?.ok_or_else(moved_on)?;
+) -> Result<(), StoreError> {
+    let member = member_rows::read(change.tx, actor.as_str())?.ok_or_else(rights_changed)?;
     if !member.two_step {
         return Err(own_factor_first().into());
     }
@@ -306,18 +309,18 @@ fn show_own(
 
 /// Requires that a member who confirms a new factor has a session, or has given the password on an
 /// account that requires a factor and there is none yet.
-fn come_through(
-    change: &Transition<'_>,
+fn consume_proof(
+    change: &ChangeTransaction<'_>,
     member: &Member,
     factors: &Factors,
-    through: Through,
-) -> Result<(), Fault> {
+    through: ConfirmedThrough,
+) -> Result<(), StoreError> {
     match through {
-        Through::Session(token) => {
+        ConfirmedThrough::Session(token) => {
             session_rows::need_own(change, &member.id, &token)?;
             Ok(())
         }
-        Through::Ticket { checked, round, .. } => {
+        ConfirmedThrough::Ticket { checked, round, .. } => {
             credential_rows::check(change, &member.id, checked).map_err(|_| sign_in_refused())?;
             // A member with a factor signs in with it.
             if factors.authenticator.is_some() || round != factors.round {
@@ -331,11 +334,11 @@ fn come_through(
 /// Ends every session of a member, and begins one that replaces the `own` ones; returns the number
 /// of others.
 fn renew(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     member: &Member,
     own: u64,
     next: &Session,
-) -> Result<u64, Fault> {
+) -> Result<u64, StoreError> {
     let ended = session_rows::end_all(change, &member.id)?.saturating_sub(own);
     link_rows::end_all(change, &member.id)?;
     session_rows::begin(change, next)?;
@@ -344,16 +347,16 @@ fn renew(
 
 /// The member's record says whether there is a factor: decisions and lists read it there.
 fn set_two_step(
-    change: &mut Transition<'_>,
+    change: &mut ChangeTransaction<'_>,
     before: &Member,
     two_step: bool,
-) -> Result<Member, Fault> {
+) -> Result<Member, StoreError> {
     if before.two_step == two_step {
         return Ok(before.clone());
     }
     let after = Member { two_step, version: before.version.next(), ..before.clone() };
     MemberTables::open(change)?.put(change, Some(before), &after)?;
-    change.tell(Row::Member(after.clone()));
+    change.tell(ChangedRecord::Member(after.clone()));
     Ok(after)
 }
 

@@ -4,7 +4,7 @@
 
 use crate::clock;
 use crate::domain::{Failure, Kind, Version};
-use crate::store::record::LastChange;
+use crate::store::records::LastChange;
 
 /// Refuses a change to a record that has moved on; without an expected version, none.
 pub(super) fn need(

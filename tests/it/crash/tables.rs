@@ -5,19 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use kwic_team::domain::{DeliveryState, Fate, Letter, LetterId, Status};
-use kwic_team::store::record::MemberRecord;
-use kwic_team::store::record::api_tokens::decode_api_token;
-use kwic_team::store::record::invites::{InviteRecord, InviteTokenRecord};
-use kwic_team::store::record::letters::LetterRecord;
-use kwic_team::store::record::links::LinkRecord;
-use kwic_team::store::record::sessions::decode_session;
-use kwic_team::store::record::two_step::decode_factors;
+use kwic_team::domain::{DeliveryState, InviteOutcome, MailId, QueuedMail, Status};
+use kwic_team::store::records::MemberRecord;
+use kwic_team::store::records::api_tokens::decode_api_token;
+use kwic_team::store::records::invites::{InviteRecord, InviteTokenRecord};
+use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
+use kwic_team::store::records::queued_mail::QueuedMailRecord;
+use kwic_team::store::records::sessions::decode_session;
+use kwic_team::store::records::two_step::decode_factors;
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value,
 };
 
-use crate::disk::Disk;
+use crate::failing_storage::FailingStorage;
 
 type Hash = &'static [u8; 32];
 type Bytes = &'static [u8];
@@ -92,7 +92,7 @@ fn rows(tx: &ReadTransaction) -> BTreeSet<String> {
 }
 
 /// Reads a disk as a store's file; fails where an index and the records differ.
-pub(super) fn agreeing_rows(disk: &Disk) -> BTreeSet<String> {
+pub(super) fn agreeing_rows(disk: &FailingStorage) -> BTreeSet<String> {
     let database = Database::builder().create_with_backend(disk.copy()).unwrap();
     let tx = database.begin_read().unwrap();
     let known = tx.list_tables().unwrap().count();
@@ -140,7 +140,7 @@ fn addresses_agree(
         let member = &record.member;
         (format!("{}\0{}", member.account, member.email.key()), format!("m{}", member.id))
     });
-    let open = invites.iter().filter(|record| record.invite.fate == Fate::Open);
+    let open = invites.iter().filter(|record| record.invite.fate == InviteOutcome::Open);
     let of_invites = open.map(|record| {
         let invite = &record.invite;
         (format!("{}\0{}", invite.account, invite.email.key()), format!("i{}", invite.id))
@@ -175,7 +175,7 @@ fn invites_agree(tx: &ReadTransaction, invites: &[InviteRecord]) {
         .into_iter()
         .collect();
     let sent = invites()
-        .filter(|found| found.fate == Fate::Open)
+        .filter(|found| found.fate == InviteOutcome::Open)
         .filter_map(|found| Some((found.inviter.member()?.to_string(), found.id.to_string())));
     assert_eq!(by_inviter, sent.collect(), "invites_by_inviter");
     let links: BTreeMap<_, _> =
@@ -273,8 +273,9 @@ fn api_tokens_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecor
 }
 
 fn links_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>) {
-    let links =
-        read::<&str, Bytes, _>(tx, "links", |id, bytes| LinkRecord::decode(id, bytes).unwrap());
+    let links = read::<&str, Bytes, _>(tx, "links", |id, bytes| {
+        OneTimeLinkRecord::decode(id, bytes).unwrap()
+    });
     let by_member: BTreeSet<_> =
         read::<(&str, &str), (), _>(tx, "links_by_member", |(member, id), ()| {
             (member.to_owned(), id.to_owned())
@@ -295,7 +296,7 @@ fn links_agree(tx: &ReadTransaction, members: &BTreeMap<String, MemberRecord>) {
 }
 
 /// When a sender must look at a letter.
-fn due(letter: &Letter) -> Option<i64> {
+fn due(letter: &QueuedMail) -> Option<i64> {
     let due = match letter.delivery.state {
         DeliveryState::Queued => Some(letter.delivery.next_attempt.unwrap_or(letter.created)),
         DeliveryState::Sending => letter.leased_until,
@@ -307,7 +308,7 @@ fn due(letter: &Letter) -> Option<i64> {
 
 fn letters_agree(tx: &ReadTransaction) {
     let letters = read::<u64, Bytes, _>(tx, "letters", |id, bytes| {
-        LetterRecord::decode(LetterId(id), bytes).unwrap().letter
+        QueuedMailRecord::decode(MailId(id), bytes).unwrap().letter
     });
     let queue: BTreeSet<_> =
         read::<(i64, u64), (), _>(tx, "letters_due", |key, ()| key).into_iter().collect();

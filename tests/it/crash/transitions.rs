@@ -6,18 +6,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
-    AuditDetail, DeliveryState, Digest, Failure, Handover, Letter, Member, Name, Notice,
-    SessionLimits, limits,
+    AuditDetail, DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail,
+    SendOutcome, SessionLimits, limits,
 };
 use kwic_team::store::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
-use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
-use kwic_team::store::two_step::{Resealed, StepUp};
-use kwic_team::store::{AccountEdit, ImportPart, ImportRow, MemberEdit, StoredPolicies, Target};
+use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
+use kwic_team::store::two_step::{ResealedSecret, StepUp};
+use kwic_team::store::{
+    AccountEdit, ImportPart, ImportRow, MemberEdit, MemberTarget, StoredPolicies,
+};
 use tokio::sync::mpsc;
 
-use crate::store_suite::stage::{
-    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, Stage, address, by, by_passkey, code, hash, id,
-    invite_id, key, member, passkey_id, password, recovery, recovery_code, role, sealed,
+use crate::store_suite::fixture::{
+    ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, StoreFixture, address, by, by_passkey, code, hash,
+    id, invite_id, key, member, passkey_id, password, recovery, recovery_code, role, sealed,
     session_id, shown, slug, to_address, to_role, token_id,
 };
 
@@ -97,7 +99,7 @@ transitions!(
 /// Two accounts. `anna` joined, is signed in twice, has links to a new password and a new address,
 /// sent three invites, one of which has expired, and made two
 /// API tokens; `bert` is suspended. Letters wait.
-pub(super) async fn furnish(stage: &Stage) {
+pub(super) async fn furnish(stage: &StoreFixture) {
     let anna = stage.join("anna").await;
     let bert = stage.create("bert").await;
     stage.store.member_suspend(&BY, stage.target(&bert.id)).await.unwrap();
@@ -124,27 +126,27 @@ pub(super) async fn furnish(stage: &Stage) {
 }
 
 /// The letter to `dee`, whom the operator of the sidecar invited.
-async fn letter(stage: &Stage) -> Letter {
+async fn letter(stage: &StoreFixture) -> QueuedMail {
     stage.letters().await.into_iter().find(|letter| letter.to == address("dee")).unwrap()
 }
 
-async fn settle(stage: &Stage, handover: Handover) -> Result<(), Failure> {
+async fn settle(stage: &StoreFixture, handover: SendOutcome) -> Result<(), Failure> {
     let claimed = letter(stage).await;
     stage.store.letter_settle(&claimed, handover).await.map(|_| ())
 }
 
-fn misconfigured() -> Handover {
-    Handover::Misconfigured { detail: "535".into() }
+fn misconfigured() -> SendOutcome {
+    SendOutcome::Misconfigured { detail: "535".into() }
 }
 
-async fn tend(stage: &Stage, minutes: u64) -> Result<(), Failure> {
+async fn tend(stage: &StoreFixture, minutes: u64) -> Result<(), Failure> {
     let limit = Duration::from_secs(minutes * 60);
     let limits = SessionLimits { idle: limit, absolute: 100 * limit };
     let used = vec![(hash("one"), stage.clock.now())];
     stage.store.sessions_tend(used, limits).await.map(|_| ())
 }
 
-async fn import(stage: &Stage) -> Result<(), Failure> {
+async fn import(stage: &StoreFixture) -> Result<(), Failure> {
     let (sender, parts) = mpsc::channel(4);
     for part in 0..2 {
         let row = |n: u64| {
@@ -163,7 +165,7 @@ async fn import(stage: &Stage) -> Result<(), Failure> {
 
 impl Transition {
     /// What must be so before it.
-    pub(super) async fn prepare(self, stage: &Stage) {
+    pub(super) async fn prepare(self, stage: &StoreFixture) {
         let store = &stage.store;
         match self {
             Self::EmailChangeConfirmSecond => {
@@ -225,7 +227,7 @@ impl Transition {
         }
     }
 
-    pub(super) async fn run(self, stage: &Stage) -> Result<(), Failure> {
+    pub(super) async fn run(self, stage: &StoreFixture) -> Result<(), Failure> {
         match self {
             Self::AccountCreate
             | Self::AccountCreateWithInvite
@@ -261,7 +263,7 @@ impl Transition {
         }
     }
 
-    async fn run_on_accounts(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_accounts(self, stage: &StoreFixture) -> Result<(), Failure> {
         let store = &stage.store;
         match self {
             Self::AccountCreate => {
@@ -284,7 +286,7 @@ impl Transition {
         }
     }
 
-    async fn run_on_members(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_members(self, stage: &StoreFixture) -> Result<(), Failure> {
         let store = &stage.store;
         let (anna, bert) = (id("anna"), id("bert"));
         let target = stage.target(&anna);
@@ -316,7 +318,7 @@ impl Transition {
         done.map(|_| ())
     }
 
-    async fn run_on_invites(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_invites(self, stage: &StoreFixture) -> Result<(), Failure> {
         let store = &stage.store;
         let dee = invite_id("dee");
         let target = stage.invite_target(&dee);
@@ -349,31 +351,31 @@ impl Transition {
         done.map(|_| ())
     }
 
-    async fn run_on_letters(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_letters(self, stage: &StoreFixture) -> Result<(), Failure> {
         let detail = "as the mail server said".to_owned();
         match self {
             Self::LettersClaim => stage.store.letters_claim(3, LEASE).await.map(|_| ()),
             Self::LettersRelease => stage.store.letters_release().await,
             Self::LettersGivenUp => stage.store.letters_claim(100, LEASE).await.map(|_| ()),
-            Self::LetterTaken => settle(stage, Handover::Taken { detail }).await,
+            Self::LetterTaken => settle(stage, SendOutcome::Taken { detail }).await,
             Self::LetterDeferred => {
-                settle(stage, Handover::Later { detail, at: stage.later(HOUR) }).await
+                settle(stage, SendOutcome::Later { detail, at: stage.later(HOUR) }).await
             }
-            Self::LetterVoid => settle(stage, Handover::Void).await,
+            Self::LetterVoid => settle(stage, SendOutcome::Void).await,
             Self::LetterMisconfigured => settle(stage, misconfigured()).await,
             Self::LetterBounced => {
                 let letter = letter(stage).await.id;
-                let notice = Notice { letter, state: DeliveryState::Bounced, detail };
+                let notice = DeliveryNotice { letter, state: DeliveryState::Bounced, detail };
                 stage.store.letter_notice(notice).await.map(|_| ())
             }
             _ => stage.store.mail_resume(&ACTOR).await.map(|_| ()),
         }
     }
 
-    async fn run_on_sessions(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_sessions(self, stage: &StoreFixture) -> Result<(), Failure> {
         let store = &stage.store;
         let anna = &id("anna");
-        let target: Target<'_> = stage.target(anna);
+        let target: MemberTarget<'_> = stage.target(anna);
         match self {
             Self::ResetBegin => {
                 store.reset_begin(&BY, target, stage.link("reset2")).await.map(|_| ())
@@ -398,7 +400,7 @@ impl Transition {
                 store.session_begin(sign_in).await.map(|_| ())
             }
             Self::SessionsEnd => {
-                let one = Which::One(session_id("one"));
+                let one = SessionSelector::One(session_id("one"));
                 store.sessions_end(&BY, target, one).await.map(|_| ())
             }
             Self::SignOut => store.session_sign_out(hash("one")).await.map(|_| ()),
@@ -420,9 +422,9 @@ impl Transition {
         }
     }
 
-    async fn run_on_factors(self, stage: &Stage) -> Result<(), Failure> {
+    async fn run_on_factors(self, stage: &StoreFixture) -> Result<(), Failure> {
         let (store, anna) = (&stage.store, of_anna());
-        let target: Target<'_> = stage.target(&anna.id);
+        let target: MemberTarget<'_> = stage.target(&anna.id);
         match self {
             Self::SessionBeginByCode => {
                 let sign_in = stage.sign_in_by(&anna, "three", Some(code(2)), 1);
@@ -488,7 +490,7 @@ impl Transition {
             }
             _ => {
                 let (before, after) = (sealed("anna"), sealed("anew"));
-                let resealed = Resealed { member: anna.id.clone(), before, after };
+                let resealed = ResealedSecret { member: anna.id.clone(), before, after };
                 store.factors_reseal(vec![resealed]).await.map(|_| ())
             }
         }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kwic_team::domain::{AccountSlug, AuditEvent, Email, IdempotencyKey, Invite, Member, Version};
-use kwic_team::flows::invites::{self, ChosenInvite, Correction, Invitation, Shown};
+use kwic_team::services::invites::{
+    self, ChosenInvite, Invitation, InviteCorrection, InviteWithLink,
+};
 use kwic_team::store::{Committed, Store};
 
-use super::act::{BAD_PASSWORD, MEMBERS_MAX, audited, name, role};
+use super::actions::{BAD_PASSWORD, MEMBERS_MAX, audited, name, role};
 use super::model::{Call, DAY_MS, HOUR_MS, Holder, Invited, Lot, Model, Reasons, Who, account_at};
 use super::policies::Right;
 use super::{Held, Sim, slug};
@@ -218,7 +220,7 @@ impl Sim {
             }
             reasons = too_many(&self.model, reasons, invite.account, email);
         }
-        let correction = Correction {
+        let correction = InviteCorrection {
             email,
             first_name: first.as_deref().map(name),
             last_name: last.as_deref().map(name),
@@ -409,7 +411,9 @@ impl Sim {
         let app = self.world.app.clone();
         let call = async {
             let revision = app.store.revision().await?;
-            invites::want(&app, &token).await.map(|()| Committed { revision, value: () })
+            invites::request_new_link(&app, &token)
+                .await
+                .map(|()| Committed { revision, value: () })
         };
         let event = AuditEvent::InviteWanted;
         let target = open.map(|invite| (slug(invite.account), invite.id.as_str().to_owned()));
@@ -439,8 +443,8 @@ fn too_many(model: &Model, reasons: Reasons, account: usize, email: &Email) -> R
 }
 
 /// An invite that came back, with its link where that was shown.
-fn with_link(done: Committed<Shown>) -> Committed<(Invite, Option<String>)> {
-    let Committed { revision, value: Shown { view, link, .. } } = done;
+fn with_link(done: Committed<InviteWithLink>) -> Committed<(Invite, Option<String>)> {
+    let Committed { revision, value: InviteWithLink { view, link, .. } } = done;
     Committed { revision, value: (view.invite, link) }
 }
 

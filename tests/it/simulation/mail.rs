@@ -1,9 +1,9 @@
 //! Mail: letters are sent, mail servers fail and send bounces, and stopped mail is resumed.
 
-use kwic_team::domain::{Delivery, DeliveryState, Letter, LetterId, LetterKind, Timestamp};
-use kwic_team::flows::letters;
-use kwic_team::flows::permit::StorePermit;
-use kwic_team::mail::{Class, Content, Outgoing, SendFault, Step};
+use kwic_team::domain::{Delivery, DeliveryState, MailId, MailKind, QueuedMail, Timestamp};
+use kwic_team::mail::{FaultClass, MailContent, OutgoingMail, SendFault, SmtpStep};
+use kwic_team::services::mail_delivery;
+use kwic_team::services::permissions::StorePermit;
 use kwic_team::store::{Committed, Store};
 
 use super::model::{MINUTE_MS, Reasons};
@@ -24,18 +24,18 @@ impl Sim {
         for _ in 0..50 {
             match fault {
                 Some(0) => self.world.memory.fail_next(SendFault::without_answer(
-                    Class::Temporary,
-                    Step::Connect,
+                    FaultClass::Temporary,
+                    SmtpStep::Connect,
                     "connection refused",
                 )),
                 Some(1) => self.world.memory.fail_next(SendFault::answered(
-                    Step::Rcpt,
+                    SmtpStep::Rcpt,
                     550,
                     "5.1.1 no such user",
                 )),
                 Some(2) => {
                     self.world.memory.fail_next(SendFault::answered(
-                        Step::Auth,
+                        SmtpStep::Auth,
                         535,
                         "5.7.8 wrong",
                     ));
@@ -57,7 +57,7 @@ impl Sim {
 
     async fn deferred_and_due(&self) -> usize {
         let page = self.world.store().letters(None, None, 1_000).await.unwrap();
-        let is_due = |letter: &&Letter| {
+        let is_due = |letter: &&QueuedMail| {
             letter.delivery.state == DeliveryState::Deferred
                 && letter.delivery.next_attempt.is_some_and(|at| at.0 <= self.model.now)
         };
@@ -84,7 +84,7 @@ impl Sim {
             let app = self.world.app.clone();
             let call = async {
                 let revision = app.store.revision().await?;
-                let tried = letters::deliver_due(&app).await?;
+                let tried = mail_delivery::deliver_due(&app).await?;
                 Ok(Committed { revision, value: tried })
             };
             // What became of them, the letters themselves tell.
@@ -122,7 +122,8 @@ impl Sim {
         let (app, before) = (self.world.app.clone(), self.letter(mail.letter).await);
         let call = async {
             let revision = app.store.revision().await?;
-            let told = letters::came_back(&app, &StorePermit::system(), raw.as_bytes()).await?;
+            let told =
+                mail_delivery::record_bounce(&app, &StorePermit::system(), raw.as_bytes()).await?;
             Ok(Committed { revision, value: Some(told) })
         };
         let look = async |_: &Store| Some(None);
@@ -146,7 +147,7 @@ impl Sim {
             Reasons::default().when(!self.model.may(who, Right::EditSettings), "not_allowed");
         let stopped = self.is_mail_stopped().await;
         let app = self.world.app.clone();
-        let call = letters::resume(&app, caller);
+        let call = mail_delivery::resume(&app, caller);
         let look = async move |store: &Store| {
             let now = store.mail_status(None).await.unwrap().stopped.is_some();
             if stopped && now { None } else { Some(stopped) }
@@ -162,7 +163,7 @@ impl Sim {
         self.world.store().mail_status(None).await.unwrap().stopped.is_some()
     }
 
-    pub(super) async fn letter(&self, id: LetterId) -> Option<Delivery> {
+    pub(super) async fn letter(&self, id: MailId) -> Option<Delivery> {
         self.world.store().letter(id).await.unwrap().map(|letter| letter.delivery)
     }
 
@@ -207,7 +208,7 @@ impl Sim {
     }
 
     /// The letter of a mail, by its message id.
-    pub(super) fn letter_of(&self, mail: &Outgoing) -> Result<LetterId, String> {
+    pub(super) fn letter_of(&self, mail: &OutgoingMail) -> Result<MailId, String> {
         let found = self.letters.values().find(|post| post.letter.message_id == mail.message_id);
         let post = found.ok_or_else(|| format!("a mail of no letter: {}", mail.message_id))?;
         let same = post.letter.to == mail.to && post.letter.created == mail.date;
@@ -216,12 +217,12 @@ impl Sim {
     }
 
     /// Whether the link of a mail opens what the mail says.
-    pub(super) async fn opens(&mut self, id: LetterId, mail: &Outgoing) -> Held {
+    pub(super) async fn opens(&mut self, id: MailId, mail: &OutgoingMail) -> Held {
         let (store, now) = (self.world.store().clone(), Timestamp(self.model.now));
         let kind = self.letters[&id.0].letter.kind.clone();
         match &mail.content {
-            Content::Invite { link, .. } => {
-                let LetterKind::Invite { invite, generation } = kind else {
+            MailContent::Invite { link, .. } => {
+                let MailKind::Invite { invite, generation } = kind else {
                     return Err(format!("is {kind:?}, and invites"));
                 };
                 let found = store.invite_by_token(link.code.hash()).await.unwrap();
@@ -236,8 +237,8 @@ impl Sim {
                     known.ok_or("is of no known invite")?.tokens.insert(of.0, token.clone());
                 holds(before.is_none_or(|before| before == token), || "has two tokens".into())
             }
-            Content::PasswordReset { link, .. } | Content::EmailChange { link, .. } => {
-                let (LetterKind::PasswordReset { link: of } | LetterKind::EmailChange { link: of }) =
+            MailContent::PasswordReset { link, .. } | MailContent::EmailChange { link, .. } => {
+                let (MailKind::PasswordReset { link: of } | MailKind::EmailChange { link: of }) =
                     kind
                 else {
                     return Err(format!("is {kind:?}, and carries a link"));

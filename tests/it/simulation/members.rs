@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{Actor, AuditEvent, Digest, Member, MemberId, Status, Timestamp, Version};
-use kwic_team::flows::client_info::ClientInfo;
-use kwic_team::flows::members::{self, Chosen, NewMember};
-use kwic_team::flows::{accounts, me, refresh};
+use kwic_team::services::client_info::ClientInfo;
+use kwic_team::services::members::{self, ChosenMember, NewMember};
+use kwic_team::services::{accounts, directory_sync, own_membership};
 use kwic_team::store::{AccountEdit, Committed, ImportPart, ImportRow, MemberEdit, Store};
 use tokio::sync::mpsc;
 
-use super::act::{MEMBERS_MAX, UID, name, role};
-use super::factors::Which;
+use super::actions::{MEMBERS_MAX, UID, name, role};
 use super::model::{ACCOUNTS, HOUR_MS, Holder, Person, Reasons, Who, account_at};
 use super::policies::Right;
+use super::second_factors::Which;
 use super::{Held, Sim, slug};
 
 impl Sim {
@@ -52,7 +52,7 @@ impl Sim {
             ..MemberEdit::default()
         };
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = members::edit(&app, caller, chosen, edit);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
@@ -85,7 +85,7 @@ impl Sim {
         let reasons = Reasons::default().when(stale, "stale");
         let app = self.world.app.clone();
         let names = (Some(name(&first)), Some(name(&last)));
-        let call = me::edit(&app, signed_in, expected, names);
+        let call = own_membership::edit(&app, signed_in, expected, names);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
             self.renames(target, first, last);
@@ -106,7 +106,7 @@ impl Sim {
         let reasons = self.model.about_role(reasons, who, target, &given);
         let edit = MemberEdit { role: Some(role(&given)), ..MemberEdit::default() };
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = members::edit(&app, caller, chosen, edit);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() && person.role != given {
@@ -147,7 +147,7 @@ impl Sim {
         }
         let edit = MemberEdit { email: Some(email.clone()), ..MemberEdit::default() };
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = members::edit(&app, caller, chosen, edit);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() && email != person.email {
@@ -178,7 +178,7 @@ impl Sim {
             .when(here && person.status == Status::Suspended, "already_suspended")
             .when(here && self.model.is_last_administrator(&person), "last_administrator");
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = members::suspend(&app, caller, chosen);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
@@ -211,7 +211,7 @@ impl Sim {
             .about_member(who, target, expected, Right::Edit)
             .when(here && person.status == Status::Active, "already_active");
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = members::restore(&app, caller, chosen);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
@@ -241,7 +241,7 @@ impl Sim {
             .when(here && self.model.is_last_administrator(&person), "last_administrator");
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = async {
             members::remove(&app, caller, chosen).await.map(|done| {
                 let counts = (done.value.sessions_ended, done.value.invites_cancelled);
@@ -288,12 +288,12 @@ impl Sim {
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
         let call = async {
-            me::leave(&app, signed_in, &showing.with(&password), ClientInfo::default()).await.map(
-                |done| {
+            own_membership::leave(&app, signed_in, &showing.with(&password), ClientInfo::default())
+                .await
+                .map(|done| {
                     let counts = (done.value.sessions_ended, done.value.invites_cancelled);
                     Committed { revision: done.revision, value: Some(counts) }
-                },
-            )
+                })
         };
         let look = look_gone(&person.id);
         let made = self.change(&reasons, call, look).await?;
@@ -412,7 +412,7 @@ impl Sim {
             sender.try_send(ImportPart::End { digest: Digest::of(&[b"file"]) }).unwrap();
             let actor = Actor::Sidecar { uid: UID };
             let done = app.store.member_import(&actor, &at, parts).await;
-            refresh::seen(&app, done).await
+            directory_sync::wait_until_applied(&app, done).await
         };
         let id = rows[0].id.clone();
         let look = async move |store: &Store| store.member(&id).await.unwrap().map(|_| 0);

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kwic_team::domain::{
-    ApiToken, ApiTokenId, Email, Fate, Generation, Invite, InviteId, LinkId, Member, MemberId,
-    Session, SessionId, SessionLimits, Status, Timestamp, TokenHash,
+    ApiToken, ApiTokenId, Email, Generation, Invite, InviteId, InviteOutcome, LinkId, Member,
+    MemberId, Session, SessionId, SessionLimits, Status, Timestamp, TokenHash,
 };
 
 use super::policies::{Right, Set};
@@ -93,7 +93,7 @@ pub enum Lot {
 
 /// A session.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub struct ModelSession {
     pub id: SessionId,
     pub hash: TokenHash,
     /// Where the caller got it.
@@ -204,7 +204,7 @@ pub struct Model {
     pub limits: SessionLimits,
     pub people: Vec<Person>,
     pub invites: Vec<Invited>,
-    pub seats: Vec<Seat>,
+    pub seats: Vec<ModelSession>,
     pub programs: Vec<Program>,
     /// Makers whose tokens were revoked, of which the audit log must still tell.
     pub revoked: Vec<(usize, MemberId)>,
@@ -315,14 +315,14 @@ impl Model {
     }
 
     /// Whether a session still opens anything.
-    pub fn lives(&self, seat: &Seat) -> bool {
+    pub fn lives(&self, seat: &ModelSession) -> bool {
         let now = Timestamp(self.now);
         !seat.ended && self.limits.lives(Timestamp(seat.created), Timestamp(seat.used), now)
     }
 
     /// Positions of the sessions whose token somebody holds and that open something.
     pub fn live_seats(&self) -> Vec<usize> {
-        let live = |seat: &Seat| seat.token.is_some() && self.lives(seat);
+        let live = |seat: &ModelSession| seat.token.is_some() && self.lives(seat);
         (0..self.seats.len()).filter(|at| live(&self.seats[*at])).collect()
     }
 
@@ -529,7 +529,7 @@ impl Model {
 
     /// An invite that was made, as it came back.
     pub fn invites(&mut self, invite: &Invite) {
-        assert_eq!((&invite.fate, invite.generation), (&Fate::Open, Generation::FIRST));
+        assert_eq!((&invite.fate, invite.generation), (&InviteOutcome::Open, Generation::FIRST));
         self.invites.push(Invited {
             id: invite.id.clone(),
             account: account_at(invite.account.as_str()),
@@ -550,7 +550,7 @@ impl Model {
 
     /// A session that began; the token where its caller got it.
     pub fn seats(&mut self, session: &Session, token: Option<String>) {
-        self.seats.push(Seat {
+        self.seats.push(ModelSession {
             id: session.id.clone(),
             hash: session.token,
             token,

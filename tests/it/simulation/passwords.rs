@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use kwic_team::domain::{AuditEvent, Email, EmailEnd, Status, Token, Version};
-use kwic_team::flows::caller::Caller;
-use kwic_team::flows::client_info::ClientInfo;
-use kwic_team::flows::members::Chosen;
-use kwic_team::flows::{me, passwords};
-use kwic_team::store::links::EmailConfirmed;
+use kwic_team::domain::{AddressSide, AuditEvent, Email, Status, Token, Version};
+use kwic_team::services::caller::Caller;
+use kwic_team::services::client_info::ClientInfo;
+use kwic_team::services::members::ChosenMember;
+use kwic_team::services::{own_membership, passwords};
+use kwic_team::store::one_time_links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
 
-use super::act::{BAD_PASSWORD, UID};
-use super::factors::Showing;
+use super::actions::{BAD_PASSWORD, UID};
 use super::model::{ACCOUNTS, DAY_MS, HOUR_MS, Holder, Person, Purpose, Reasons, Sent, Who};
 use super::policies::Right;
+use super::second_factors::Showing;
 use super::sessions::with_token;
 use super::{Held, Sim, slug};
 
@@ -112,7 +112,7 @@ impl Sim {
             self.model.writes_to(&person.email);
         }
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = async {
             passwords::reset(&app, caller, chosen)
                 .await
@@ -297,8 +297,14 @@ impl Sim {
         let call = async {
             let revision = app.store.revision().await?;
             let from = ClientInfo::default();
-            let begun =
-                me::change_email(&app, signed_in, wanted, &showing.with(&password), from).await;
+            let begun = own_membership::change_email(
+                &app,
+                signed_in,
+                wanted,
+                &showing.with(&password),
+                from,
+            )
+            .await;
             begun.map(|expires| Committed { revision, value: Some(expires.0) })
         };
         let look = self.look_letter::<Option<i64>>(None);
@@ -346,11 +352,11 @@ impl Sim {
             }
         }
         let app = self.world.app.clone();
-        let call = me::confirm_email(&app, &token);
+        let call = own_membership::confirm_email(&app, &token);
         let hash = Token::parse(&token).unwrap().hash();
         let again = ends.is_none();
         let look = async move |store: &Store| {
-            let waiting = EmailConfirmed::WaitingFor(EmailEnd::New);
+            let waiting = EmailConfirmed::WaitingFor(AddressSide::New);
             let link = store.link_by_token(hash).await.unwrap();
             let made = again || link.is_none_or(|link| link.confirmed.is_some());
             made.then_some(waiting)

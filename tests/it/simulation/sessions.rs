@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use kwic_team::domain::{AuditEvent, MemberId, Session, Token};
-use kwic_team::flows::client_info::ClientInfo;
-use kwic_team::flows::members::Chosen;
-use kwic_team::flows::sessions;
-use kwic_team::flows::sign_in::{Attempt, Entered};
+use kwic_team::services::client_info::ClientInfo;
+use kwic_team::services::members::ChosenMember;
+use kwic_team::services::sessions;
+use kwic_team::services::sign_in::{NewSignIn, SignInAttempt};
 use kwic_team::store::{Committed, Store};
 
-use super::factors::Which;
 use super::model::{ACCOUNTS, Person, Reasons};
 use super::policies::Right;
+use super::second_factors::Which;
 use super::{Held, Sim, slug};
 
 impl Sim {
@@ -49,7 +49,7 @@ impl Sim {
             .when(!fits, "sign_in_refused")
             .perhaps(failures >= 3, "too_many_tries");
         let member = owner.as_ref().map(|owner| owner.id.clone());
-        let attempt = Attempt {
+        let attempt = SignInAttempt {
             account: slug(person.account),
             email: person.email.clone(),
             password: password.clone(),
@@ -156,7 +156,7 @@ impl Sim {
             .filter(|at| self.model.seats[*at].member == person.id && !self.model.seats[*at].ended)
             .collect();
         let app = self.world.app.clone();
-        let chosen = Chosen { id: person.id.clone(), expected };
+        let chosen = ChosenMember { id: person.id.clone(), expected };
         let call = sessions::end_of_member(&app, caller, chosen);
         let look = self.look_ended(person.id.clone(), &others);
         let Some(ended) = self.change(&reasons, call, look).await? else { return Ok(()) };
@@ -195,7 +195,7 @@ impl Sim {
         self.note(format_args!("sessions are tended"));
         let app = self.world.app.clone();
         let call = async {
-            sessions::tend_once(&app).await?;
+            sessions::expire_once(&app).await?;
             let revision = app.store.revision().await?;
             Ok(Committed { revision, value: true })
         };
@@ -236,7 +236,7 @@ impl Sim {
     }
 }
 
-pub(super) fn with_token(done: Committed<Entered>) -> Committed<(Session, Option<String>)> {
+pub(super) fn with_token(done: Committed<NewSignIn>) -> Committed<(Session, Option<String>)> {
     let Committed { revision, value: entered } = done;
     Committed { revision, value: (entered.session, Some(entered.token.expose().to_owned())) }
 }

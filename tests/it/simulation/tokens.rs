@@ -1,11 +1,11 @@
 //! API tokens: created and revoked. Any actor of a run may be a program with one.
 
 use kwic_team::domain::{ApiToken, AuditEvent};
-use kwic_team::flows::api_tokens::{self, Wanted};
-use kwic_team::flows::client_info::ClientInfo;
+use kwic_team::services::api_tokens::{self, TokenRequest};
+use kwic_team::services::client_info::ClientInfo;
 use kwic_team::store::{Committed, Store};
 
-use super::act::{name, role};
+use super::actions::{name, role};
 use super::model::{Reasons, Who};
 use super::policies::Right;
 use super::{Held, Sim, slug};
@@ -131,11 +131,11 @@ impl Sim {
 /// A token, and its secret where its maker got it.
 type Made = (ApiToken, Option<String>);
 
-fn wanted(as_role: &str, days: i64) -> Wanted {
-    Wanted { name: name("a program"), role: role(as_role), days }
+fn wanted(as_role: &str, days: i64) -> TokenRequest {
+    TokenRequest { name: name("a program"), role: role(as_role), days }
 }
 
-fn with_secret(done: Committed<api_tokens::Made>) -> Committed<Made> {
-    let Committed { revision, value: api_tokens::Made { token, secret } } = done;
+fn with_secret(done: Committed<api_tokens::IssuedToken>) -> Committed<Made> {
+    let Committed { revision, value: api_tokens::IssuedToken { token, secret } } = done;
     Committed { revision, value: (token, Some(secret)) }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Kind, Row, Version};
-use kwic_team::store::{AccountEdit, Setup, Store};
+use kwic_team::domain::{ChangedRecord, Kind, Version};
+use kwic_team::store::{AccountEdit, FirstAccount, Store};
 
-use super::stage::{ACTOR, BY, NOW, Stage, id, member, password, refused, slug};
+use super::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, password, refused, slug};
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
@@ -19,7 +19,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
     an_empty_store_is_set_up_with_a_member_who_can_sign_in(store).await;
 }
 
-async fn settings_change_by_version(stage: Stage) {
+async fn settings_change_by_version(stage: StoreFixture) {
     let edit = AccountEdit {
         name: Some("Acme Ltd".into()),
         invite_lifetime: Some(Duration::from_secs(3_600)),
@@ -40,10 +40,10 @@ async fn settings_change_by_version(stage: Stage) {
     let (actor, event, target) = stage.last_event().await;
     assert_eq!((actor.as_str(), event.as_str(), target.as_str()), expected);
     let told = stage.told();
-    assert_eq!((told.len(), &told[0].rows[..]), (1, &[Row::Account(edited.value)][..]));
+    assert_eq!((told.len(), &told[0].rows[..]), (1, &[ChangedRecord::Account(edited.value)][..]));
 }
 
-async fn an_account_is_made_with_the_invite_of_its_first_member(stage: Stage) {
+async fn an_account_is_made_with_the_invite_of_its_first_member(stage: StoreFixture) {
     let mut first = stage.new_invite("ann");
     first.account = slug("initech");
     let made = stage
@@ -63,13 +63,13 @@ async fn an_account_is_made_with_the_invite_of_its_first_member(stage: Stage) {
     assert_eq!(stage.letters().await.len(), 1);
 }
 
-fn setup() -> Setup {
+fn setup() -> FirstAccount {
     let member = member("acme", "ann");
-    Setup { slug: slug("acme"), name: "Acme".into(), member, password: password("ann") }
+    FirstAccount { slug: slug("acme"), name: "Acme".into(), member, password: password("ann") }
 }
 
-async fn only_an_empty_store_is_set_up(stage: Stage) {
-    let refusal = stage.store.set_up(Setup { slug: slug("third"), ..setup() }).await;
+async fn only_an_empty_store_is_set_up(stage: StoreFixture) {
+    let refusal = stage.store.set_up(FirstAccount { slug: slug("third"), ..setup() }).await;
     assert_eq!(refused(refusal), (Kind::Conflict, "set_up_already"));
     assert_eq!(stage.store.accounts().await.unwrap().len(), 2);
 }

@@ -3,15 +3,16 @@
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, ApiToken, Kind, Loaded, Member, Row, SessionLimits, Status, Timestamp, limits,
+    Actor, ApiToken, ChangedRecord, Kind, LoadedRecord, Member, SessionLimits, Status, Timestamp,
+    limits,
 };
-use kwic_team::store::api_tokens::{Maker, NewApiToken};
+use kwic_team::store::api_tokens::{NewApiToken, TokenOwner};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::two_step::{Checked, Proof, StepUp};
+use kwic_team::store::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions, Store};
 
-use super::stage::{
-    BY, DAY, MINUTE, Stage, by, hash, id, refused, role, sealed, shown, to_role, token_id,
+use super::fixture::{
+    BY, DAY, MINUTE, StoreFixture, by, hash, id, refused, role, sealed, shown, to_role, token_id,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -31,7 +32,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
 
 const MOVED: (Kind, &str) = (Kind::Conflict, MOVED_ON);
 
-async fn made(stage: &Stage, member: &Member, name: &str, as_role: &str) -> ApiToken {
+async fn made(stage: &StoreFixture, member: &Member, name: &str, as_role: &str) -> ApiToken {
     let new = stage.api_token(member, name, as_role);
     stage.store.api_token_create(&by(member), new).await.unwrap().value
 }
@@ -41,12 +42,12 @@ fn as_token(token: &ApiToken, member: &Member) -> Preconditions {
     Preconditions { actor, ..by(member) }
 }
 
-async fn names(stage: &Stage) -> Vec<String> {
+async fn names(stage: &StoreFixture) -> Vec<String> {
     let page = stage.store.api_tokens(&stage.acme, None, None, 1_000).await.unwrap();
     page.items.iter().map(|token| token.name.as_str().to_owned()).collect()
 }
 
-async fn a_token_is_made_by_who_shows_it_and_is_told(stage: Stage) {
+async fn a_token_is_made_by_who_shows_it_and_is_told(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.told();
     let new = stage.api_token(&anna, "reports", "viewer");
@@ -54,19 +55,19 @@ async fn a_token_is_made_by_who_shows_it_and_is_told(stage: Stage) {
     assert_eq!(made.value, new.token);
     let told = stage.told();
     assert_eq!(told[0].revision, made.revision);
-    assert_eq!(told[0].rows, [Row::ApiToken(new.token.clone())]);
+    assert_eq!(told[0].rows, [ChangedRecord::ApiToken(new.token.clone())]);
     let entry = ("member:anna".to_owned(), "authn_token_created".to_owned(), "anna".to_owned());
     assert_eq!(stage.last_event().await, entry);
     let found = stage.store.api_token(&stage.acme, &new.token.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&new.token));
-    let elsewhere = stage.store.api_token(&super::stage::slug("globex"), &new.token.id).await;
+    let elsewhere = stage.store.api_token(&super::fixture::slug("globex"), &new.token.id).await;
     assert_eq!(elsewhere.unwrap(), None);
     let (told, reader) = std::sync::mpsc::channel();
     stage.store.load(move |record| told.send(record).unwrap()).await.unwrap();
-    assert_eq!(reader.iter().last(), Some(Loaded::ApiToken(new.token)));
+    assert_eq!(reader.iter().last(), Some(LoadedRecord::ApiToken(new.token)));
 }
 
-async fn nobody_else_makes_one(stage: Stage) {
+async fn nobody_else_makes_one(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let bert = stage.join("bert").await;
     let first = made(&stage, &anna, "first", "viewer").await;
@@ -78,14 +79,14 @@ async fn nobody_else_makes_one(stage: Stage) {
         maker,
         ..stage.api_token(member, "another", "viewer")
     };
-    let own = |name| Maker::Own(shown(name));
-    let other = Maker::Own(StepUp { checked: Checked::of("another"), proof: None });
-    let old = Maker::Named(anna.version.next());
+    let own = |name| TokenOwner::Own(shown(name));
+    let other = TokenOwner::Own(StepUp { checked: CheckedPassword::of("another"), proof: None });
+    let old = TokenOwner::Named(anna.version.next());
     let tries = [
         (by(&anna), new(&anna, other), MOVED),
         (as_token(&first, &anna), new(&anna, own("anna")), MOVED),
         (by(&bert), new(&anna, own("anna")), MOVED),
-        (by(&anna), new(&anna, Maker::Named(anna.version)), MOVED),
+        (by(&anna), new(&anna, TokenOwner::Named(anna.version)), MOVED),
         (BY.clone(), new(&anna, old), MOVED),
         (BY.clone(), new(&anna, own("anna")), MOVED),
         (by(&bert), new(&bert, own("bert")), (Kind::Denied, "code_missing")),
@@ -94,19 +95,19 @@ async fn nobody_else_makes_one(stage: Stage) {
         let tried = stage.store.api_token_create(&by, new).await;
         assert_eq!(refused(tried), answer, "try {number}");
     }
-    let proof = Some(Proof::Step { secret: sealed("bert"), step: 2 });
+    let proof = Some(SecondFactorProof::Step { secret: sealed("bert"), step: 2 });
     let given = StepUp { proof, ..shown("bert") };
-    let again = new(&bert, Maker::Own(given));
+    let again = new(&bert, TokenOwner::Own(given));
     stage.store.api_token_create(&by(&bert), again.clone()).await.unwrap();
     let spent = stage.store.api_token_create(&by(&bert), again).await;
     assert_eq!(refused(spent), (Kind::Denied, "wrong_code"), "a code is spent once");
     assert_eq!(names(&stage).await, ["first", "another"]);
 }
 
-async fn there_is_room_for_so_many(stage: Stage) {
+async fn there_is_room_for_so_many(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     let named = |number: usize| NewApiToken {
-        maker: Maker::Named(anna.version),
+        maker: TokenOwner::Named(anna.version),
         ..stage.api_token(&anna, &format!("t{number}"), "viewer")
     };
     for number in 0..limits::API_TOKENS_OF_MEMBER_MAX {
@@ -116,7 +117,7 @@ async fn there_is_room_for_so_many(stage: Stage) {
     assert_eq!(refused(more), (Kind::Conflict, "too_many_tokens"));
 }
 
-async fn tokens_end_with_their_maker(stage: Stage) {
+async fn tokens_end_with_their_maker(stage: StoreFixture) {
     let (anna, bert) = (stage.join("anna").await, stage.join("bert").await);
     for (member, name) in [(&anna, "a"), (&anna, "b"), (&bert, "c")] {
         made(&stage, member, name, "viewer").await;
@@ -127,7 +128,7 @@ async fn tokens_end_with_their_maker(stage: Stage) {
     let told = stage.told();
     for name in ["a", "b"] {
         assert!(
-            told[0].rows.contains(&Row::ApiTokenGone(hash(&format!("token {name}")))),
+            told[0].rows.contains(&ChangedRecord::ApiTokenGone(hash(&format!("token {name}")))),
             "{name}"
         );
     }
@@ -135,13 +136,13 @@ async fn tokens_end_with_their_maker(stage: Stage) {
     let bert = stage.store.member_suspend(&BY, stage.target(&bert.id)).await.unwrap();
     assert_eq!(bert.value.status, Status::Suspended);
     assert!(names(&stage).await.is_empty(), "a suspended member has a token");
-    assert!(stage.told()[0].rows.contains(&Row::ApiTokenGone(hash("token c"))));
+    assert!(stage.told()[0].rows.contains(&ChangedRecord::ApiTokenGone(hash("token c"))));
     let events = stage.events().await;
     let revoked = events.iter().filter(|(_, event, _)| event == "authn_token_revoked");
     assert_eq!(revoked.count(), 3);
 }
 
-async fn a_maker_with_another_role_keeps_what_that_one_gives(stage: Stage) {
+async fn a_maker_with_another_role_keeps_what_that_one_gives(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for (name, as_role) in [("view", "viewer"), ("work", "operator")] {
         made(&stage, &anna, name, as_role).await;
@@ -152,7 +153,7 @@ async fn a_maker_with_another_role_keeps_what_that_one_gives(stage: Stage) {
     assert_eq!(names(&stage).await, ["view"]);
 }
 
-async fn who_acts_by_a_token_that_ended_changes_nothing(stage: Stage) {
+async fn who_acts_by_a_token_that_ended_changes_nothing(stage: StoreFixture) {
     let (anna, bert) = (stage.join("anna").await, stage.join("bert").await);
     let token = made(&stage, &anna, "t", "operator").await;
     let suspend = |as_whom: Preconditions| {
@@ -174,24 +175,24 @@ async fn who_acts_by_a_token_that_ended_changes_nothing(stage: Stage) {
     assert_eq!(stage.last_event().await.0, entry.0);
 }
 
-async fn a_token_is_revoked_once_and_by_its_own_account(stage: Stage) {
+async fn a_token_is_revoked_once_and_by_its_own_account(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let token = made(&stage, &anna, "t", "viewer").await;
     let unknown = (Kind::NotFound, "unknown_token");
-    let elsewhere = super::stage::slug("globex");
+    let elsewhere = super::fixture::slug("globex");
     let other = stage.store.api_token_revoke(&BY, &elsewhere, &token.id).await;
     assert_eq!(refused(other), unknown);
     stage.told();
     let revoked = stage.store.api_token_revoke(&by(&anna), &stage.acme, &token.id).await.unwrap();
     assert_eq!(revoked.value, token);
-    assert_eq!(stage.told()[0].rows, [Row::ApiTokenGone(token.token)]);
+    assert_eq!(stage.told()[0].rows, [ChangedRecord::ApiTokenGone(token.token)]);
     let entry = ("member:anna".to_owned(), "authn_token_revoked".to_owned(), "anna".to_owned());
     assert_eq!(stage.last_event().await, entry);
     let again = stage.store.api_token_revoke(&by(&anna), &stage.acme, &token.id).await;
     assert_eq!(refused(again), unknown);
 }
 
-async fn use_is_written_down_and_what_has_expired_goes(stage: Stage) {
+async fn use_is_written_down_and_what_has_expired_goes(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let token = made(&stage, &anna, "t", "viewer").await;
     let entries = stage.events().await.len();
@@ -209,11 +210,15 @@ async fn use_is_written_down_and_what_has_expired_goes(stage: Stage) {
     let lives = SessionLimits { idle: hour * 10_000, absolute: hour * 10_000 };
     stage.store.sessions_tend(Vec::new(), lives).await.unwrap();
     assert!(names(&stage).await.is_empty());
-    assert_eq!(stage.told()[0].rows, [Row::ApiTokenGone(token.token)], "decisions know it still");
+    assert_eq!(
+        stage.told()[0].rows,
+        [ChangedRecord::ApiTokenGone(token.token)],
+        "decisions know it still"
+    );
     assert_eq!(stage.events().await.len(), entries, "time is nobody's doing");
 }
 
-async fn pages_are_oldest_first(stage: Stage) {
+async fn pages_are_oldest_first(stage: StoreFixture) {
     let (bert, anna) = (stage.join("bert").await, stage.join("anna").await);
     for (member, name) in [(&bert, "1"), (&anna, "2"), (&bert, "3")] {
         made(&stage, member, name, "viewer").await;

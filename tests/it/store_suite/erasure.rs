@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    AuditEntry, DeliveryState, Digest, Handover, Kind, Member, Notice, SessionLimits, Timestamp,
+    AuditEntry, DeliveryNotice, DeliveryState, Digest, Kind, Member, SendOutcome, SessionLimits,
+    Timestamp,
 };
 use kwic_team::store::invites::{Acceptance, Idempotency, NewInvite};
-use kwic_team::store::personal::Erasure;
+use kwic_team::store::personal_data::Erasure;
 use kwic_team::store::{AuditFilter, MemberEdit, Store};
 
-use super::stage::{
-    BY, DAY, MINUTE, NOW, Stage, address, by, hash, id, invite_id, key, member, name, password,
-    refused, shown, slug,
+use super::fixture::{
+    BY, DAY, MINUTE, NOW, StoreFixture, address, by, hash, id, invite_id, key, member, name,
+    password, refused, shown, slug,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -32,25 +33,25 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
 }
 
 /// An invite to `zed`, whose name and addresses are nobody else's.
-fn invitation(stage: &Stage, of: &str) -> NewInvite {
+fn invitation(stage: &StoreFixture, of: &str) -> NewInvite {
     NewInvite { email: address("zed"), first_name: name("Zaphodia"), ..stage.new_invite(of) }
 }
 
-async fn erase(stage: &Stage, who: &str) -> Erasure {
+async fn erase(stage: &StoreFixture, who: &str) -> Erasure {
     stage.store.member_erase(&BY, &stage.acme, &id(who)).await.unwrap().value
 }
 
-pub(super) async fn entries(stage: &Stage) -> Vec<AuditEntry> {
+pub(super) async fn entries(stage: &StoreFixture) -> Vec<AuditEntry> {
     let filter = AuditFilter::default();
     stage.store.audit(Some(&stage.acme), &filter, None, 10_000).await.unwrap().items
 }
 
 /// Everything that an account's log says, as text.
-async fn said(stage: &Stage) -> String {
+async fn said(stage: &StoreFixture) -> String {
     entries(stage).await.iter().map(|entry| format!("{:?}\n", entry.detail)).collect()
 }
 
-async fn holds(stage: &Stage) {
+async fn holds(stage: &StoreFixture) {
     for chain in [Some(&stage.acme), None] {
         let report = stage.store.audit_verify(chain).await.unwrap();
         assert_eq!(report.fault, None, "{chain:?}");
@@ -59,7 +60,7 @@ async fn holds(stage: &Stage) {
 
 /// `zed` is invited twice, joins, signs in, moves, invites `bo`, who asks for a new link, and is
 /// removed. `bert` joins meanwhile. Every letter was handed over.
-async fn lived(stage: &Stage) -> Member {
+async fn lived(stage: &StoreFixture) -> Member {
     let store = &stage.store;
     let early = invite_id("early");
     store.invite_create(&BY, invitation(stage, "early")).await.unwrap();
@@ -83,7 +84,7 @@ async fn lived(stage: &Stage) -> Member {
     stage.join("bert").await;
     for letter in stage.claim().await {
         let detail = format!("250 taken for {}", letter.to);
-        store.letter_settle(&letter, Handover::Taken { detail }).await.unwrap();
+        store.letter_settle(&letter, SendOutcome::Taken { detail }).await.unwrap();
     }
     store.member_remove(&BY, stage.target(&zed.id)).await.unwrap();
     zed
@@ -91,7 +92,7 @@ async fn lived(stage: &Stage) -> Member {
 
 const PERSONAL: [&str; 4] = ["zed@example.org", "zed.new@example.org", "Zaphodia", "192.0.2.7"];
 
-async fn everything_personal_goes_and_nothing_of_anybody_else(stage: Stage) {
+async fn everything_personal_goes_and_nothing_of_anybody_else(stage: StoreFixture) {
     lived(&stage).await;
     let before = entries(&stage).await;
     let text = said(&stage).await;
@@ -145,7 +146,7 @@ async fn everything_personal_goes_and_nothing_of_anybody_else(stage: Stage) {
     assert!(stage.store.invite(&stage.acme, &invite_id("again")).await.unwrap().is_some());
 }
 
-async fn only_who_was_removed_is_erased(stage: Stage) {
+async fn only_who_was_removed_is_erased(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     let revision = stage.revision().await;
     let of = async |account: &str, who: &str| {
@@ -168,7 +169,7 @@ async fn only_who_was_removed_is_erased(stage: Stage) {
     assert_eq!(erase(&stage, "anna").await.entries, 3);
 }
 
-async fn nothing_comes_back_by_what_was_under_way(stage: Stage) {
+async fn nothing_comes_back_by_what_was_under_way(stage: StoreFixture) {
     let store = &stage.store;
     let zed = {
         store.invite_create(&BY, invitation(&stage, "zed")).await.unwrap();
@@ -190,9 +191,9 @@ async fn nothing_comes_back_by_what_was_under_way(stage: Stage) {
 
     for letter in &under_way {
         let detail = format!("250 taken for {}", letter.to);
-        store.letter_settle(letter, Handover::Taken { detail }).await.unwrap();
+        store.letter_settle(letter, SendOutcome::Taken { detail }).await.unwrap();
         let detail = format!("550 nobody called {}", letter.to);
-        let notice = Notice { letter: letter.id, state: DeliveryState::Bounced, detail };
+        let notice = DeliveryNotice { letter: letter.id, state: DeliveryState::Bounced, detail };
         store.letter_notice(notice).await.unwrap();
     }
     store.sign_in_slowed(&zed, 10).await.unwrap();
@@ -220,7 +221,7 @@ async fn nothing_comes_back_by_what_was_under_way(stage: Stage) {
 
 /// What is written before the change commits goes with it, what is written after gets no personal
 /// part: whichever way it falls, nothing is left.
-async fn what_comes_while_it_is_looked_for_goes_too(stage: Stage) {
+async fn what_comes_while_it_is_looked_for_goes_too(stage: StoreFixture) {
     let zed = stage.create("zed").await;
     for number in 0..50 {
         stage.create(&format!("m{number}")).await;
@@ -247,7 +248,7 @@ async fn what_comes_while_it_is_looked_for_goes_too(stage: Stage) {
     holds(&stage).await;
 }
 
-async fn an_id_that_comes_back_is_somebody_who_is_here(stage: Stage) {
+async fn an_id_that_comes_back_is_somebody_who_is_here(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.store.member_remove(&BY, stage.target(&anna.id)).await.unwrap();
     erase(&stage, "anna").await;
@@ -261,7 +262,7 @@ async fn an_id_that_comes_back_is_somebody_who_is_here(stage: Stage) {
     assert_eq!(erase(&stage, "anna").await.entries, 2);
 }
 
-async fn an_address_that_somebody_else_has_now_stays_theirs(stage: Stage) {
+async fn an_address_that_somebody_else_has_now_stays_theirs(stage: StoreFixture) {
     stage.join("anna").await;
     let edit = MemberEdit { email: Some(address("anna2")), ..MemberEdit::default() };
     let anna = stage.store.member_edit(&BY, stage.target(&id("anna")), edit).await.unwrap().value;
@@ -284,14 +285,14 @@ async fn an_address_that_somebody_else_has_now_stays_theirs(stage: Stage) {
     assert_eq!(stage.get("other").await.email, address("anna"));
 }
 
-async fn seen(stage: &Stage, names: &[&str]) -> Vec<Option<Timestamp>> {
+async fn seen(stage: &StoreFixture, names: &[&str]) -> Vec<Option<Timestamp>> {
     let members = names.iter().map(|name| member("acme", name)).collect();
     let seen = stage.store.seen(members).await.unwrap();
     assert!(seen.iter().zip(names).all(|(seen, name)| seen.member.id.as_str() == *name));
     seen.into_iter().map(|seen| seen.signed_in).collect()
 }
 
-async fn a_member_was_seen_when_a_session_began(stage: Stage) {
+async fn a_member_was_seen_when_a_session_began(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.create("bert").await;
     assert_eq!(seen(&stage, &["anna", "bert"]).await, [None, None]);
@@ -311,7 +312,7 @@ async fn a_member_was_seen_when_a_session_began(stage: Stage) {
     assert_eq!(seen(&stage, &["anna"]).await, [None], "a member who is gone was seen");
 }
 
-async fn a_members_data_holds_ids_only_of_everybody_else(stage: Stage) {
+async fn a_members_data_holds_ids_only_of_everybody_else(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "one").await;
     stage.invite_by(&by(&anna), "bo").await;

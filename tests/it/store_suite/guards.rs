@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, DeliveryState, Fate, InviteState, Kind, Member, MemberId, Row, Status, Version,
+    Actor, ChangedRecord, DeliveryState, InviteOutcome, InviteState, Kind, Member, MemberId,
+    Status, Version,
 };
 use kwic_team::store::invites::{InviteEdit, InviteFilter};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::sessions::Which;
+use kwic_team::store::sessions::SessionSelector;
 use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions, Store};
 
-use super::stage::{
-    ACTOR, BY, Stage, address, by, hash, id, invite_id, member, name, refused, role, slug,
+use super::fixture::{
+    ACTOR, BY, StoreFixture, address, by, hash, id, invite_id, member, name, refused, role, slug,
     to_address, to_role, where_administer,
 };
 
@@ -33,7 +34,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
 }
 
 /// Every change that somebody makes by a right, tried; the codes that it was refused with.
-async fn tried(stage: &Stage, by: &Preconditions) -> Vec<(Kind, &'static str)> {
+async fn tried(stage: &StoreFixture, by: &Preconditions) -> Vec<(Kind, &'static str)> {
     let (store, bert, bo) = (&stage.store, id("bert"), invite_id("bo"));
     let (acme, member, invite) = (&stage.acme, stage.target(&bert), stage.invite_target(&bo));
     let named = MemberEdit { first_name: Some(name("X")), ..MemberEdit::default() };
@@ -45,7 +46,7 @@ async fn tried(stage: &Stage, by: &Preconditions) -> Vec<(Kind, &'static str)> {
         refused(store.member_suspend(by, member).await),
         refused(store.member_restore(by, member).await),
         refused(store.member_remove(by, member).await),
-        refused(store.sessions_end(by, member, Which::All).await),
+        refused(store.sessions_end(by, member, SessionSelector::All).await),
         refused(store.reset_begin(by, member, stage.link("reset")).await),
         refused(store.invite_create(by, stage.new_invite("new")).await),
         refused(store.invite_renew(by, invite, stage.invite_link("bo", 2)).await),
@@ -55,7 +56,7 @@ async fn tried(stage: &Stage, by: &Preconditions) -> Vec<(Kind, &'static str)> {
     ]
 }
 
-async fn whoever_acts_is_still_who_was_judged(stage: Stage) {
+async fn whoever_acts_is_still_who_was_judged(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.join("bert").await;
     stage.invite("bo").await;
@@ -94,7 +95,11 @@ async fn whoever_acts_is_still_who_was_judged(stage: Stage) {
 }
 
 /// Tries to take the only administrator away on every path; the codes.
-async fn ended(stage: &Stage, by: &Preconditions, id: &MemberId) -> Vec<(Kind, &'static str)> {
+async fn ended(
+    stage: &StoreFixture,
+    by: &Preconditions,
+    id: &MemberId,
+) -> Vec<(Kind, &'static str)> {
     let (store, target) = (&stage.store, stage.target(id));
     vec![
         refused(store.member_remove(by, target).await),
@@ -105,7 +110,7 @@ async fn ended(stage: &Stage, by: &Preconditions, id: &MemberId) -> Vec<(Kind, &
 
 const LAST: (Kind, &str) = (Kind::Conflict, "last_administrator");
 
-async fn the_last_administrator_stays(stage: Stage) {
+async fn the_last_administrator_stays(stage: StoreFixture) {
     let chief = where_administer(&["chief", "deputy"]);
     let anna = stage.create_as("anna", "chief").await;
     stage.create_as("bert", "viewer").await;
@@ -139,7 +144,7 @@ async fn the_last_administrator_stays(stage: Stage) {
     stage.store.member_remove(&BY, stage.target(&idle.id)).await.unwrap();
 }
 
-async fn administrators_are_counted_through_every_path(stage: Stage) {
+async fn administrators_are_counted_through_every_path(stage: StoreFixture) {
     let chief = where_administer(&["chief"]);
     let of_role = |name: &str| Member { role: role("chief"), ..member("acme", name) };
     stage.store.member_create(&ACTOR, of_role("made")).await.unwrap();
@@ -164,7 +169,7 @@ async fn administrators_are_counted_through_every_path(stage: Stage) {
     assert_eq!(ended(&stage, &chief, &id("raised")).await, [LAST; 3]);
 }
 
-async fn two_administrators_who_end_each_other_leave_one(stage: Stage) {
+async fn two_administrators_who_end_each_other_leave_one(stage: StoreFixture) {
     let (anna, bert) =
         (stage.create_as("anna", "chief").await, stage.create_as("bert", "chief").await);
     let administering: BTreeSet<_> = [role("chief")].into();
@@ -179,7 +184,7 @@ async fn two_administrators_who_end_each_other_leave_one(stage: Stage) {
     assert_eq!(refused(one.and(other)), (Kind::Conflict, MOVED_ON));
 }
 
-async fn nobody_changes_the_own_role(stage: Stage) {
+async fn nobody_changes_the_own_role(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     let herself = [by(&anna), Preconditions::actor(Actor::Member(anna.id.clone()))];
     for by in &herself {
@@ -191,7 +196,7 @@ async fn nobody_changes_the_own_role(stage: Stage) {
     assert_eq!(stage.get("anna").await.role, role("operator"));
 }
 
-async fn a_removal_ends_all_that_a_member_could_act_by(stage: Stage) {
+async fn a_removal_ends_all_that_a_member_could_act_by(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for token in ["one", "two"] {
         stage.signed_in(&anna, token).await;
@@ -210,15 +215,15 @@ async fn a_removal_ends_all_that_a_member_could_act_by(stage: Stage) {
     assert_eq!((receipt.sessions_ended, receipt.invites_cancelled), (2, 2));
     let told = stage.told();
     assert_eq!((told.len(), told[0].revision), (1, removed.revision));
-    let gone = |token| Row::SessionGone(hash(token));
-    let of_member = Row::MemberGone { id: anna.id.clone(), account: stage.acme.clone() };
+    let gone = |token| ChangedRecord::SessionGone(hash(token));
+    let of_member = ChangedRecord::MemberGone { id: anna.id.clone(), account: stage.acme.clone() };
     assert_eq!(told[0].rows, [gone("one"), gone("two"), of_member]);
     assert_eq!(stage.sessions("anna").await, []);
     assert_eq!(stage.store.credential(&anna.id).await.unwrap(), None);
     assert!(!stage.is_link("reset").await);
     for name in ["bo", "cy", "di"] {
         let view = stage.invited(name).await;
-        assert!(matches!(view.invite.fate, Fate::Revoked { .. }), "{name}");
+        assert!(matches!(view.invite.fate, InviteOutcome::Revoked { .. }), "{name}");
         assert_eq!(view.delivery.state, DeliveryState::None, "{name}: a letter still waits");
         let dead = stage.store.invite_accept(stage.acceptance(name)).await;
         assert_eq!(refused(dead), (Kind::Gone, "invite_revoked"));
@@ -227,14 +232,14 @@ async fn a_removal_ends_all_that_a_member_could_act_by(stage: Stage) {
     assert_eq!(due, ["Bo Ray"], "only the invite that somebody else sent");
     // The addresses are free, and an invite to hers says that she was here.
     stage.create("cy").await;
-    stage.clock.advance_ms(super::stage::DAY);
+    stage.clock.advance_ms(super::fixture::DAY);
     let again = stage.new_invite("anna");
     let again = kwic_team::store::invites::NewInvite { id: invite_id("anna again"), ..again };
     let view = stage.store.invite_create(&BY, again).await.unwrap().value;
-    assert_eq!(view.previously_removed, Some(super::stage::NOW));
+    assert_eq!(view.previously_removed, Some(super::fixture::NOW));
 }
 
-async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: Stage) {
+async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for number in 0..100 {
         stage.signed_in(&anna, &format!("token {number}")).await;
@@ -255,7 +260,7 @@ async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: Stage
     assert!(stage.claim().await.is_empty());
 }
 
-async fn a_new_role_ends_the_invites_that_it_may_not_send(stage: Stage) {
+async fn a_new_role_ends_the_invites_that_it_may_not_send(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for (name, given) in [("bo", "operator"), ("cy", "viewer")] {
         let mut new = stage.new_invite(name);
@@ -279,7 +284,7 @@ async fn a_new_role_ends_the_invites_that_it_may_not_send(stage: Stage) {
     assert_eq!(state("cy").await, InviteState::Revoked);
 }
 
-async fn a_suspension_ends_sessions_and_links_and_leaves_invites(stage: Stage) {
+async fn a_suspension_ends_sessions_and_links_and_leaves_invites(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "one").await;
     stage.store.reset_begin(&BY, stage.target(&anna.id), stage.link("reset")).await.unwrap();
@@ -289,7 +294,7 @@ async fn a_suspension_ends_sessions_and_links_and_leaves_invites(stage: Stage) {
     assert_eq!(suspended.status, Status::Suspended);
     assert_eq!(
         stage.told()[0].rows,
-        [Row::SessionGone(hash("one")), Row::Member(suspended.clone())]
+        [ChangedRecord::SessionGone(hash("one")), ChangedRecord::Member(suspended.clone())]
     );
     assert_eq!(stage.sessions("anna").await, []);
     assert!(!stage.is_link("reset").await);
@@ -300,7 +305,7 @@ async fn a_suspension_ends_sessions_and_links_and_leaves_invites(stage: Stage) {
     stage.signed_in(&anna, "two").await;
 }
 
-async fn a_new_address_ends_links_to_the_old_one(stage: Stage) {
+async fn a_new_address_ends_links_to_the_old_one(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.store.reset_begin(&BY, stage.target(&anna.id), stage.link("reset")).await.unwrap();
     stage.store.member_edit(&BY, stage.target(&anna.id), to_address("anna2")).await.unwrap();

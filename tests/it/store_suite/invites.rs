@@ -2,8 +2,8 @@
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, DeliveryState, Digest, Fate, Generation, InviteState, Kind, LetterKind, Member, Row,
-    Timestamp, Version,
+    Actor, ChangedRecord, DeliveryState, Digest, Generation, InviteOutcome, InviteState, Kind,
+    MailKind, Member, Timestamp, Version,
 };
 use kwic_team::store::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, NewInvite, NewInviteLink,
@@ -11,9 +11,9 @@ use kwic_team::store::invites::{
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::{ImportRow, MemberEdit, Preconditions, Store};
 
-use super::stage::{
-    BY, DAY, HOUR, LIFETIME, MINUTE, NOW, Stage, address, by, email, hash, id, invite_id, key,
-    member, name, password, refused, role, shown, slug, to_address,
+use super::fixture::{
+    BY, DAY, HOUR, LIFETIME, MINUTE, NOW, StoreFixture, address, by, email, hash, id, invite_id,
+    key, member, name, password, refused, role, shown, slug, to_address,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -39,7 +39,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
     );
 }
 
-async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: Stage) {
+async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: StoreFixture) {
     let made = stage.store.invite_create(&BY, stage.new_invite("bo")).await.unwrap();
     let invite = &made.value.invite;
     assert_eq!(
@@ -54,7 +54,7 @@ async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: Stage) {
     );
     let told = stage.told();
     assert_eq!((told.len(), told[0].revision), (1, made.revision));
-    assert_eq!(told[0].rows, [Row::LetterQueued]);
+    assert_eq!(told[0].rows, [ChangedRecord::LetterQueued]);
     let (actor, event, target) = stage.last_event().await;
     assert_eq!((actor.as_str(), event.as_str()), ("sidecar:7", "invite_created"));
     assert_eq!(target, invite.id.as_str());
@@ -75,7 +75,7 @@ async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: Stage) {
 }
 
 /// Every way to take an address of `acme`, tried; `anna` is a member. The codes of those refused.
-async fn taken(stage: &Stage, wanted: &str) -> Vec<(Kind, &'static str)> {
+async fn taken(stage: &StoreFixture, wanted: &str) -> Vec<(Kind, &'static str)> {
     let (store, anna) = (&stage.store, id("anna"));
     let target = stage.target(&anna);
     let new = Member { email: address(wanted), ..member("acme", "newcomer") };
@@ -86,7 +86,7 @@ async fn taken(stage: &Stage, wanted: &str) -> Vec<(Kind, &'static str)> {
     });
     let (old, mail) = (stage.link("old"), stage.link("new"));
     vec![
-        refused(store.member_create(&super::stage::ACTOR, new).await),
+        refused(store.member_create(&super::fixture::ACTOR, new).await),
         refused(imported),
         refused(store.member_edit(&BY, target, to_address(wanted)).await),
         refused(
@@ -98,11 +98,11 @@ async fn taken(stage: &Stage, wanted: &str) -> Vec<(Kind, &'static str)> {
 }
 
 /// The invite to somebody at another one's address.
-fn elsewhere(stage: &Stage, name: &str, at: &str) -> NewInvite {
+fn elsewhere(stage: &StoreFixture, name: &str, at: &str) -> NewInvite {
     NewInvite { email: address(at), ..stage.new_invite(name) }
 }
 
-async fn an_address_is_a_members_or_an_open_invites(stage: Stage) {
+async fn an_address_is_a_members_or_an_open_invites(stage: StoreFixture) {
     stage.create("anna").await;
     stage.create("carl").await;
     stage.invite("bo").await;
@@ -130,7 +130,7 @@ async fn an_address_is_a_members_or_an_open_invites(stage: Stage) {
     stage.store.invite_create(&BY, there).await.unwrap();
 }
 
-async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
+async fn an_expired_invite_gives_way_to_everybody(stage: StoreFixture) {
     stage.join("anna").await;
     let names = ["a", "b", "c", "d", "e", "f"];
     for name in names {
@@ -140,7 +140,7 @@ async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
     assert_eq!(stage.invited("a").await.invite.state(stage.clock.now()), InviteState::Expired);
     let (store, anna) = (&stage.store, id("anna"));
     let target = stage.target(&anna);
-    store.member_create(&super::stage::ACTOR, member("acme", "a")).await.unwrap();
+    store.member_create(&super::fixture::ACTOR, member("acme", "a")).await.unwrap();
     let row = ImportRow { line: 2, member: member("acme", "b") };
     stage.import(vec![vec![row]], true).await.unwrap();
     store.member_edit(&BY, target, to_address("c")).await.unwrap();
@@ -161,12 +161,16 @@ async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
         )
         .await
         .unwrap();
-    assert_eq!(stage.invited("f").await.invite.fate, Fate::Open, "ended before anybody confirmed");
+    assert_eq!(
+        stage.invited("f").await.invite.fate,
+        InviteOutcome::Open,
+        "ended before anybody confirmed"
+    );
     store.email_change_confirm(hash("old"), None).await.unwrap();
     store.email_change_confirm(hash("new"), None).await.unwrap();
     for name in names {
         let invite = stage.invited(name).await.invite;
-        assert_eq!(invite.fate, Fate::Revoked { at: stage.clock.now() }, "{name}");
+        assert_eq!(invite.fate, InviteOutcome::Revoked { at: stage.clock.now() }, "{name}");
         let ended = ("invite_revoked".to_owned(), invite.id.as_str().to_owned());
         let events = stage.events().await;
         let said =
@@ -179,8 +183,8 @@ async fn an_expired_invite_gives_way_to_everybody(stage: Stage) {
     }
 }
 
-async fn a_repeated_call_answers_the_invite_of_the_first(stage: Stage) {
-    let with_key = |stage: &Stage, name: &str, request: &str| NewInvite {
+async fn a_repeated_call_answers_the_invite_of_the_first(stage: StoreFixture) {
+    let with_key = |stage: &StoreFixture, name: &str, request: &str| NewInvite {
         idempotency: Some(Idempotency {
             key: key("k"),
             request: Digest::of(&[request.as_bytes()]),
@@ -215,7 +219,7 @@ fn wait<T: std::fmt::Debug>(result: Result<T, kwic_team::domain::Failure>) -> u6
     failure.retry_after.unwrap()
 }
 
-async fn one_address_gets_few_invites(stage: Stage) {
+async fn one_address_gets_few_invites(stage: StoreFixture) {
     stage.invite("bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
     let target = stage.invite_target(&bo);
@@ -246,7 +250,7 @@ async fn one_address_gets_few_invites(stage: Stage) {
     store.invite_edit(&BY, target, edit("bo", 7)).await.unwrap();
 }
 
-async fn one_inviter_and_one_account_send_so_many(stage: Stage) {
+async fn one_inviter_and_one_account_send_so_many(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     let bert = stage.create("bert").await;
     let carl = stage.create("carl").await;
@@ -271,7 +275,7 @@ async fn one_inviter_and_one_account_send_so_many(stage: Stage) {
     send(by(&anna), "next".into()).await.unwrap();
 }
 
-async fn a_new_link_kills_the_one_before(stage: Stage) {
+async fn a_new_link_kills_the_one_before(stage: StoreFixture) {
     stage.invite("bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
     let target = stage.invite_target(&bo);
@@ -285,7 +289,7 @@ async fn a_new_link_kills_the_one_before(stage: Stage) {
     assert_eq!((invite.version, invite.sent), (Version(2), stage.clock.now()));
     assert_eq!(invite.expires, stage.later(LIFETIME));
     let [letter] = &stage.letters().await[..] else { panic!("the old letter still waits") };
-    let kind = LetterKind::Invite { invite: bo.clone(), generation: Generation(2) };
+    let kind = MailKind::Invite { invite: bo.clone(), generation: Generation(2) };
     assert_eq!((letter.kind.clone(), Some(letter.id)), (kind, invite.letter));
     let old = store.invite_by_token(hash("bo 1")).await.unwrap();
     assert_eq!(old, Some((invite, Generation(1))), "a dead link is told from nonsense");
@@ -304,7 +308,7 @@ async fn a_new_link_kills_the_one_before(stage: Stage) {
     stage.told();
 }
 
-async fn an_invite_is_corrected(stage: Stage) {
+async fn an_invite_is_corrected(stage: StoreFixture) {
     let before = stage.invite("bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
     let target = stage.invite_target(&bo);
@@ -339,7 +343,7 @@ async fn an_invite_is_corrected(stage: Stage) {
     assert_eq!((joined.role.as_str(), joined.first_name.as_str()), ("viewer", "Bob"));
 }
 
-async fn whoever_gives_out_a_link_answers_for_the_invite(stage: Stage) {
+async fn whoever_gives_out_a_link_answers_for_the_invite(stage: StoreFixture) {
     let (ann, eve) = (stage.create("anna").await, stage.create("eve").await);
     stage.invite_by(&by(&ann), "bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
@@ -365,7 +369,7 @@ async fn whoever_gives_out_a_link_answers_for_the_invite(stage: Stage) {
     assert_eq!(gone.invites_cancelled, 1);
 }
 
-async fn a_new_address_takes_the_link_with_it(stage: Stage) {
+async fn a_new_address_takes_the_link_with_it(stage: StoreFixture) {
     stage.invite("bo").await;
     stage.invite("cy").await;
     stage.create("anna").await;
@@ -402,7 +406,7 @@ async fn a_new_address_takes_the_link_with_it(stage: Stage) {
     assert_eq!(refused(held), (Kind::Conflict, "already_invited"));
 }
 
-async fn a_link_is_shown_without_a_change_or_with_a_new_one(stage: Stage) {
+async fn a_link_is_shown_without_a_change_or_with_a_new_one(stage: StoreFixture) {
     let before = stage.invite("bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
     let target = stage.invite_target(&bo);
@@ -421,13 +425,13 @@ async fn a_link_is_shown_without_a_change_or_with_a_new_one(stage: Stage) {
     store.invite_accept(new).await.unwrap();
 }
 
-async fn what_is_revoked_is_over_and_frees_its_address(stage: Stage) {
+async fn what_is_revoked_is_over_and_frees_its_address(stage: StoreFixture) {
     stage.invite("bo").await;
     stage.told();
     let (store, bo) = (&stage.store, invite_id("bo"));
     let target = stage.invite_target(&bo);
     let revoked = store.invite_revoke(&BY, target).await.unwrap().value;
-    assert_eq!(revoked.invite.fate, Fate::Revoked { at: NOW });
+    assert_eq!(revoked.invite.fate, InviteOutcome::Revoked { at: NOW });
     assert!(stage.letters().await.is_empty(), "the letter still waits");
     let again = [
         refused(store.invite_revoke(&BY, target).await),
@@ -443,7 +447,7 @@ async fn what_is_revoked_is_over_and_frees_its_address(stage: Stage) {
     stage.told();
 }
 
-async fn joining_makes_a_member_once(stage: Stage) {
+async fn joining_makes_a_member_once(stage: StoreFixture) {
     stage.invite("bo").await;
     stage.create("taken").await;
     stage.told();
@@ -458,8 +462,8 @@ async fn joining_makes_a_member_once(stage: Stage) {
     assert_eq!((member.joined, member.version), (stage.clock.now(), Version::FIRST));
     assert_eq!((member.email.as_str(), member.role.as_str()), ("bo@example.org", "operator"));
     let told = stage.told();
-    assert_eq!((told.len(), &told[0].rows[..]), (1, &[Row::Member(member.clone())][..]));
-    let fate = Fate::Accepted { member: member.id.clone(), at: stage.clock.now() };
+    assert_eq!((told.len(), &told[0].rows[..]), (1, &[ChangedRecord::Member(member.clone())][..]));
+    let fate = InviteOutcome::Accepted { member: member.id.clone(), at: stage.clock.now() };
     assert_eq!(stage.invited("bo").await.invite.fate, fate);
     assert!(stage.letters().await.is_empty(), "the letter still waits");
     let credential = store.credential(&member.id).await.unwrap().unwrap();
@@ -479,7 +483,7 @@ async fn joining_makes_a_member_once(stage: Stage) {
     assert_eq!((entries[0].event.as_str(), entries[0].target.as_str()), ("user_created", "bo"));
 }
 
-async fn whoever_invited_may_still_do_so(stage: Stage) {
+async fn whoever_invited_may_still_do_so(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.invite_by(&by(&anna), "bo").await;
     let judged = |member: &Member| Acceptance {
@@ -511,7 +515,7 @@ async fn whoever_invited_may_still_do_so(stage: Stage) {
     store.invite_accept(stage.acceptance("cy")).await.unwrap();
 }
 
-async fn a_dead_link_asks_for_a_new_one(stage: Stage) {
+async fn a_dead_link_asks_for_a_new_one(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.invite_by(&by(&anna), "bo").await;
     stage.claim().await;
@@ -527,7 +531,7 @@ async fn a_dead_link_asks_for_a_new_one(stage: Stage) {
     assert_eq!(stage.last_event().await, entry);
     let waiting = || async {
         let letters = stage.letters().await;
-        let kind = LetterKind::InviteWanted { invite: bo.clone() };
+        let kind = MailKind::InviteWanted { invite: bo.clone() };
         letters
             .into_iter()
             .filter(|letter| letter.kind == kind)
@@ -549,7 +553,7 @@ async fn a_dead_link_asks_for_a_new_one(stage: Stage) {
     assert_eq!(stage.last_event().await.1, "invite_wanted");
 }
 
-async fn an_invite_is_touched_only_in_its_account_and_its_version(stage: Stage) {
+async fn an_invite_is_touched_only_in_its_account_and_its_version(stage: StoreFixture) {
     stage.invite("bo").await;
     let (store, bo, ghost, globex) =
         (&stage.store, invite_id("bo"), invite_id("ghost"), slug("globex"));
@@ -578,7 +582,7 @@ async fn an_invite_is_touched_only_in_its_account_and_its_version(stage: Stage) 
     store.invite_revoke(&BY, fresh).await.unwrap();
 }
 
-async fn pages_hold_every_invite_once_newest_first(stage: Stage) {
+async fn pages_hold_every_invite_once_newest_first(stage: StoreFixture) {
     for number in 0..25 {
         let mut new = stage.new_invite(&format!("p{number:02}"));
         new.role = role(if number % 5 == 0 { "viewer" } else { "operator" });

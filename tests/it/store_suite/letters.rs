@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    DeliveryState, Handover, InviteState, Letter, LetterId, MailStop, Notice, Row, SessionLimits,
-    Timestamp,
+    ChangedRecord, DeliveryNotice, DeliveryState, InviteState, MailId, MailStop, QueuedMail,
+    SendOutcome, SessionLimits, Timestamp,
 };
 use kwic_team::store::invites::{InviteFilter, NewInvite};
 use kwic_team::store::{Committed, Store};
 
-use super::stage::{
-    ACTOR, BY, DAY, LEASE, LIFETIME, MINUTE, NOW, Stage, hash, invite_id, refused, slug,
+use super::fixture::{
+    ACTOR, BY, DAY, LEASE, LIFETIME, MINUTE, NOW, StoreFixture, hash, invite_id, refused, slug,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -34,19 +34,23 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
 
 const LEASE_MS: i64 = 300_000;
 
-fn taken() -> Handover {
-    Handover::Taken { detail: "250 queued as 7".into() }
+fn taken() -> SendOutcome {
+    SendOutcome::Taken { detail: "250 queued as 7".into() }
 }
 
-async fn settle(stage: &Stage, claimed: &Letter, handover: Handover) -> Committed<()> {
+async fn settle(
+    stage: &StoreFixture,
+    claimed: &QueuedMail,
+    handover: SendOutcome,
+) -> Committed<()> {
     stage.store.letter_settle(claimed, handover).await.unwrap()
 }
 
-async fn letter(stage: &Stage, id: LetterId) -> Letter {
+async fn letter(stage: &StoreFixture, id: MailId) -> QueuedMail {
     stage.store.letter(id).await.unwrap().unwrap()
 }
 
-async fn a_letter_has_one_sender_at_a_time(stage: Stage) {
+async fn a_letter_has_one_sender_at_a_time(stage: StoreFixture) {
     let due = || stage.store.letter_due();
     assert_eq!(due().await.unwrap(), None);
     for name in ["a", "b", "c"] {
@@ -56,12 +60,12 @@ async fn a_letter_has_one_sender_at_a_time(stage: Stage) {
     let revision = stage.revision().await;
     let first = stage.store.letters_claim(2, LEASE).await.unwrap();
     let rest = stage.store.letters_claim(2, LEASE).await.unwrap();
-    let ids = |letters: &[Letter]| letters.iter().map(|letter| letter.id.0).collect::<Vec<_>>();
+    let ids = |letters: &[QueuedMail]| letters.iter().map(|letter| letter.id.0).collect::<Vec<_>>();
     assert_eq!((ids(&first), ids(&rest)), (vec![1, 2], vec![3]));
     let delivery = &first[0].delivery;
     assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Sending, 1));
     assert_eq!((delivery.last_attempt, delivery.next_attempt), (Some(NOW), None));
-    assert_eq!(letter(&stage, LetterId(1)).await, first[0]);
+    assert_eq!(letter(&stage, MailId(1)).await, first[0]);
     assert_eq!(stage.revision().await, revision, "a claim took a revision");
     assert!(stage.claim().await.is_empty());
     // The sender is gone: the lease runs out, and the letter goes under the same message id.
@@ -75,7 +79,7 @@ async fn a_letter_has_one_sender_at_a_time(stage: Stage) {
     stage.told();
 }
 
-async fn each_account_has_its_turn(stage: Stage) {
+async fn each_account_has_its_turn(stage: StoreFixture) {
     let far = |name: &str| NewInvite { account: slug("globex"), ..stage.new_invite(name) };
     for number in 0..300 {
         stage.invite(&format!("a{number}")).await;
@@ -101,7 +105,7 @@ async fn each_account_has_its_turn(stage: Stage) {
     assert_eq!(stage.claim().await.len(), 295);
 }
 
-async fn who_knows_a_return_path_fills_no_log(stage: Stage) {
+async fn who_knows_a_return_path_fills_no_log(stage: StoreFixture) {
     for name in ["a", "b"] {
         stage.invite(name).await;
     }
@@ -113,35 +117,35 @@ async fn who_knows_a_return_path_fills_no_log(stage: Stage) {
         for round in 0..40 {
             let other = [DeliveryState::Bounced, DeliveryState::Delivered, DeliveryState::Deferred];
             let state = if round == 0 { first } else { other[round % 3] };
-            let (letter, detail) = (LetterId(letter), format!("said {round}"));
-            stage.store.letter_notice(Notice { letter, state, detail }).await.unwrap();
+            let (letter, detail) = (MailId(letter), format!("said {round}"));
+            stage.store.letter_notice(DeliveryNotice { letter, state, detail }).await.unwrap();
         }
         assert_eq!(
-            self::letter(&stage, LetterId(letter)).await.delivery.state,
+            self::letter(&stage, MailId(letter)).await.delivery.state,
             DeliveryState::Bounced
         );
     }
     assert_eq!(stage.events().await.len(), entries + 3, "the log grows with every notice");
 }
 
-async fn a_start_ends_every_lease(stage: Stage) {
+async fn a_start_ends_every_lease(stage: StoreFixture) {
     for name in ["a", "b", "c"] {
         stage.invite(name).await;
     }
     let claimed = stage.store.letters_claim(2, LEASE).await.unwrap();
     let later = stage.later(5 * MINUTE);
-    settle(&stage, &claimed[1], Handover::Later { detail: "421".into(), at: later }).await;
+    settle(&stage, &claimed[1], SendOutcome::Later { detail: "421".into(), at: later }).await;
     let revision = stage.revision().await;
     stage.store.letters_release().await.unwrap();
     assert_eq!(stage.revision().await, revision);
     let again = stage.claim().await;
     let ids: Vec<_> = again.iter().map(|letter| (letter.id.0, letter.delivery.attempts)).collect();
     assert_eq!(ids, [(1, 2), (3, 1)], "one on its way is due at once, one put off is not");
-    settle(&stage, &claimed[0], Handover::Void).await;
-    assert_eq!(letter(&stage, LetterId(1)).await, again[0], "a lease that was ended still settles");
+    settle(&stage, &claimed[0], SendOutcome::Void).await;
+    assert_eq!(letter(&stage, MailId(1)).await, again[0], "a lease that was ended still settles");
 }
 
-async fn every_ending_of_a_try_is_written_down(stage: Stage) {
+async fn every_ending_of_a_try_is_written_down(stage: StoreFixture) {
     for name in ["a", "b", "c", "d"] {
         stage.invite(name).await;
     }
@@ -152,11 +156,12 @@ async fn every_ending_of_a_try_is_written_down(stage: Stage) {
         ("system".to_owned(), event.to_owned(), invite_id(name).as_str().to_owned())
     };
     assert_eq!(stage.last_event().await, entry("mail_handed_over", "a"));
-    settle(&stage, &claimed[1], Handover::Refused { detail: "550 no such mailbox".into() }).await;
+    settle(&stage, &claimed[1], SendOutcome::Refused { detail: "550 no such mailbox".into() })
+        .await;
     assert_eq!(stage.last_event().await, entry("mail_failed", "b"));
     let (revision, entries) = (stage.revision().await, stage.events().await.len());
-    settle(&stage, &claimed[2], Handover::Later { detail: "421 busy".into(), at: later }).await;
-    settle(&stage, &claimed[3], Handover::Void).await;
+    settle(&stage, &claimed[2], SendOutcome::Later { detail: "421 busy".into(), at: later }).await;
+    settle(&stage, &claimed[3], SendOutcome::Void).await;
     assert_eq!((stage.revision().await, stage.events().await.len()), (revision, entries));
     let delivery = |name: &'static str| {
         let stage = &stage;
@@ -175,17 +180,17 @@ async fn every_ending_of_a_try_is_written_down(stage: Stage) {
     assert_eq!((again.len(), again[0].id), (1, claimed[2].id));
 }
 
-async fn a_result_that_comes_too_late_changes_nothing(stage: Stage) {
+async fn a_result_that_comes_too_late_changes_nothing(stage: StoreFixture) {
     stage.invite("a").await;
     let first = stage.claim().await;
     stage.clock.advance_ms(LEASE_MS);
     let second = stage.claim().await;
     let revision = stage.revision().await;
-    settle(&stage, &first[0], Handover::Refused { detail: "550".into() }).await;
+    settle(&stage, &first[0], SendOutcome::Refused { detail: "550".into() }).await;
     assert_eq!(letter(&stage, second[0].id).await, second[0], "a lost lease still settles");
     settle(&stage, &second[0], taken()).await;
     assert_eq!(stage.revision().await, revision + 1);
-    settle(&stage, &second[0], Handover::Void).await;
+    settle(&stage, &second[0], SendOutcome::Void).await;
     let settled = letter(&stage, second[0].id).await;
     assert_eq!(settled.delivery.state, DeliveryState::HandedOver);
     // Replaced while it was being sent: its result is ignored.
@@ -195,13 +200,13 @@ async fn a_result_that_comes_too_late_changes_nothing(stage: Stage) {
     stage.clock.advance_ms(MINUTE);
     let link = stage.invite_link("b", 2);
     stage.store.invite_renew(&BY, stage.invite_target(&b), link).await.unwrap();
-    settle(&stage, &old[0], Handover::Misconfigured { detail: "535".into() }).await;
+    settle(&stage, &old[0], SendOutcome::Misconfigured { detail: "535".into() }).await;
     let new = stage.claim().await;
     assert_eq!(new.len(), 1, "mail was stopped by a letter that is no more");
     assert_ne!(new[0].id, old[0].id);
 }
 
-async fn a_letter_whose_time_is_over_is_given_up(stage: Stage) {
+async fn a_letter_whose_time_is_over_is_given_up(stage: StoreFixture) {
     stage.invite("a").await;
     stage.clock.advance_ms(MINUTE);
     stage.invite("b").await;
@@ -217,21 +222,21 @@ async fn a_letter_whose_time_is_over_is_given_up(stage: Stage) {
     assert!(stage.claim().await.is_empty());
 }
 
-async fn a_misconfiguration_stops_all_mail_and_costs_no_letter(stage: Stage) {
+async fn a_misconfiguration_stops_all_mail_and_costs_no_letter(stage: StoreFixture) {
     for name in ["a", "b", "c"] {
         stage.invite(name).await;
     }
     let claimed = stage.store.letters_claim(2, LEASE).await.unwrap();
     stage.told();
-    settle(&stage, &claimed[0], Handover::Misconfigured { detail: "535 bad password".into() })
+    settle(&stage, &claimed[0], SendOutcome::Misconfigured { detail: "535 bad password".into() })
         .await;
     let stop = MailStop { cause: "535 bad password".into(), since: NOW };
-    assert_eq!(stage.told()[0].rows, [Row::Mail(Some(stop.clone()))]);
+    assert_eq!(stage.told()[0].rows, [ChangedRecord::Mail(Some(stop.clone()))]);
     stage.clock.advance_ms(MINUTE);
     // The second finds the same: one stop is enough.
-    settle(&stage, &claimed[1], Handover::Misconfigured { detail: "535 again".into() }).await;
+    settle(&stage, &claimed[1], SendOutcome::Misconfigured { detail: "535 again".into() }).await;
     assert!(stage.told().is_empty());
-    for id in [LetterId(1), LetterId(2)] {
+    for id in [MailId(1), MailId(2)] {
         let queued = letter(&stage, id).await;
         assert_eq!((queued.delivery.state, queued.delivery.attempts), (DeliveryState::Queued, 0));
         assert_eq!(queued.leased_until, None);
@@ -241,10 +246,11 @@ async fn a_misconfiguration_stops_all_mail_and_costs_no_letter(stage: Stage) {
     assert!(stage.claim().await.is_empty());
     assert_eq!(stage.store.letter_due().await.unwrap(), None);
     assert!(stage.store.mail_resume(&ACTOR).await.unwrap().value);
-    assert_eq!(stage.told()[0].rows, [Row::Mail(None)]);
+    assert_eq!(stage.told()[0].rows, [ChangedRecord::Mail(None)]);
     assert!(!stage.store.mail_resume(&ACTOR).await.unwrap().value);
     // Those that met the fault step back behind the others: one of them may be its cause.
-    let ids = |letters: Vec<Letter>| letters.iter().map(|letter| letter.id.0).collect::<Vec<_>>();
+    let ids =
+        |letters: Vec<QueuedMail>| letters.iter().map(|letter| letter.id.0).collect::<Vec<_>>();
     assert_eq!(ids(stage.claim().await), [3, 1]);
     stage.clock.advance_ms(MINUTE);
     assert_eq!(ids(stage.claim().await), [2]);
@@ -253,19 +259,19 @@ async fn a_misconfiguration_stops_all_mail_and_costs_no_letter(stage: Stage) {
     assert_eq!(last, ["mail_resumed", "mail_stopped"]);
 }
 
-async fn what_comes_back_is_written_down_once(stage: Stage) {
+async fn what_comes_back_is_written_down_once(stage: StoreFixture) {
     for name in ["a", "b"] {
         stage.invite(name).await;
     }
-    let notice = |letter: u64, state| Notice {
-        letter: LetterId(letter),
+    let notice = |letter: u64, state| DeliveryNotice {
+        letter: MailId(letter),
         state,
         detail: format!("said {}", state.as_str()),
     };
     let told = |notice| async { stage.store.letter_notice(notice).await.unwrap().value };
     let state = |id| {
         let stage = &stage;
-        async move { letter(stage, LetterId(id)).await.delivery.state }
+        async move { letter(stage, MailId(id)).await.delivery.state }
     };
     // Nobody can have heard of a letter that was never tried.
     for made_up in [DeliveryState::Bounced, DeliveryState::Delivered, DeliveryState::Deferred] {
@@ -277,7 +283,7 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
     // ignored.
     assert!(!told(notice(2, DeliveryState::Deferred)).await);
     assert!(told(notice(2, DeliveryState::Bounced)).await);
-    settle(&stage, &claimed[1], Handover::Later { detail: "421".into(), at: NOW }).await;
+    settle(&stage, &claimed[1], SendOutcome::Later { detail: "421".into(), at: NOW }).await;
     assert_eq!(state(2).await, DeliveryState::Bounced, "sent again though it came back");
     settle(&stage, &claimed[0], taken()).await;
     assert!(told(notice(1, DeliveryState::Deferred)).await);
@@ -303,7 +309,7 @@ async fn what_comes_back_is_written_down_once(stage: Stage) {
     assert_eq!(state(1).await, DeliveryState::Bounced, "what came back is still known");
 }
 
-async fn letters_are_listed_and_counted_by_account(stage: Stage) {
+async fn letters_are_listed_and_counted_by_account(stage: StoreFixture) {
     for name in ["a", "b", "c"] {
         stage.invite(name).await;
     }
@@ -315,7 +321,7 @@ async fn letters_are_listed_and_counted_by_account(stage: Stage) {
     let ids = |account, after: Option<u64>, limit| {
         let store = stage.store.clone();
         async move {
-            let page = store.letters(account, after.map(LetterId), limit).await.unwrap();
+            let page = store.letters(account, after.map(MailId), limit).await.unwrap();
             (page.items.iter().map(|letter| letter.id.0).collect::<Vec<_>>(), page.next)
         }
     };
@@ -335,12 +341,12 @@ async fn letters_are_listed_and_counted_by_account(stage: Stage) {
     assert_eq!(counts(None).await, [(Queued, 2), (Sending, 1), (HandedOver, 1)]);
 }
 
-async fn tend(stage: &Stage) {
+async fn tend(stage: &StoreFixture) {
     let limits = SessionLimits { idle: Duration::from_secs(60), absolute: Duration::from_secs(60) };
     stage.store.sessions_tend(Vec::new(), limits).await.unwrap();
 }
 
-async fn what_is_long_over_is_forgotten_and_nothing_else(stage: Stage) {
+async fn what_is_long_over_is_forgotten_and_nothing_else(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for name in ["expired", "revoked", "renewed"] {
         stage.invite(name).await;

@@ -1,12 +1,12 @@
 //! Rules of links to a new password and to a new address.
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Actor, EmailEnd, Kind, LetterKind, MemberId, Row};
-use kwic_team::store::links::EmailConfirmed;
+use kwic_team::domain::{Actor, AddressSide, ChangedRecord, Kind, MailKind, MemberId};
+use kwic_team::store::one_time_links::EmailConfirmed;
 use kwic_team::store::{Preconditions, Store};
 
-use super::stage::{
-    BY, HOUR, NOW, Stage, address, email, hash, id, link_id, password, refused, shown,
+use super::fixture::{
+    BY, HOUR, NOW, StoreFixture, address, email, hash, id, link_id, password, refused, shown,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -20,7 +20,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
     );
 }
 
-async fn a_link_to_a_new_password_opens_once(stage: Stage) {
+async fn a_link_to_a_new_password_opens_once(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for token in ["one", "two"] {
         stage.signed_in(&anna, token).await;
@@ -31,7 +31,7 @@ async fn a_link_to_a_new_password_opens_once(stage: Stage) {
     assert_eq!((made.value.id.clone(), made.value.created), (link_id("reset"), NOW));
     assert_eq!(stage.last_event().await.1, "authn_token_created");
     let letter = stage.letters().await.pop().unwrap();
-    assert_eq!(letter.kind, LetterKind::PasswordReset { link: link_id("reset") });
+    assert_eq!(letter.kind, MailKind::PasswordReset { link: link_id("reset") });
     let ended = store.reset_end(hash("reset"), password("new"), stage.notice()).await.unwrap();
     assert_eq!(ended.value, (anna.clone(), 2));
     assert_eq!(store.credential(&anna.id).await.unwrap().unwrap().password, password("new"));
@@ -43,7 +43,10 @@ async fn a_link_to_a_new_password_opens_once(stage: Stage) {
     let twice = store.reset_end(hash("reset"), password("x"), None).await;
     assert_eq!(refused(twice), (Kind::Gone, "link_dead"));
     let told = stage.told();
-    assert_eq!(told[1].rows[..2], [Row::SessionGone(hash("one")), Row::SessionGone(hash("two"))]);
+    assert_eq!(
+        told[1].rows[..2],
+        [ChangedRecord::SessionGone(hash("one")), ChangedRecord::SessionGone(hash("two"))]
+    );
     // It works until it expires, and only for members who may sign in.
     store.reset_begin(&BY, target, stage.link("late")).await.unwrap();
     stage.clock.advance_ms(HOUR);
@@ -59,7 +62,7 @@ async fn a_link_to_a_new_password_opens_once(stage: Stage) {
     assert_eq!(refused(nobody), (Kind::NotFound, "unknown_member"));
 }
 
-async fn only_the_last_link_to_a_new_password_opens(stage: Stage) {
+async fn only_the_last_link_to_a_new_password_opens(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let (store, target) = (&stage.store, stage.target(&anna.id));
     let (old, new) = (stage.link("old"), stage.link("new"));
@@ -75,7 +78,7 @@ async fn only_the_last_link_to_a_new_password_opens(stage: Stage) {
     assert!(!stage.is_link("old").await, "whoever read the old mails can still move the address");
 }
 
-async fn begin(stage: &Stage, anna: &MemberId, to: &str, suffix: &str) {
+async fn begin(stage: &StoreFixture, anna: &MemberId, to: &str, suffix: &str) {
     let (old, new) = (format!("old{suffix}"), format!("new{suffix}"));
     let (old, new) = (stage.link(&old), stage.link(&new));
     let shown = shown(anna.as_str());
@@ -83,13 +86,13 @@ async fn begin(stage: &Stage, anna: &MemberId, to: &str, suffix: &str) {
     stage.store.email_change_begin(target, shown, address(to), [old, new]).await.unwrap();
 }
 
-async fn both_ends_confirm_a_new_address(stage: Stage) {
+async fn both_ends_confirm_a_new_address(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.told();
     let store = &stage.store;
     let confirm = |token: &str| store.email_change_confirm(hash(token), stage.notice());
     for (round, (first, second, other)) in
-        [("old", "new", EmailEnd::New), ("new", "old", EmailEnd::Old)].into_iter().enumerate()
+        [("old", "new", AddressSide::New), ("new", "old", AddressSide::Old)].into_iter().enumerate()
     {
         let to = format!("anna{round}");
         begin(&stage, &anna.id, &to, "x").await;
@@ -117,10 +120,10 @@ async fn both_ends_confirm_a_new_address(stage: Stage) {
     let to_old = letters.iter().filter(|letter| letter.kind.as_str() == "email_change");
     assert_eq!(to_old.count(), 0, "letters of changes that are over still wait");
     let last = stage.told().pop().unwrap();
-    assert!(last.rows.contains(&Row::Member(stage.get("anna").await)));
+    assert!(last.rows.contains(&ChangedRecord::Member(stage.get("anna").await)));
 }
 
-async fn a_new_address_is_still_free_when_it_is_confirmed(stage: Stage) {
+async fn a_new_address_is_still_free_when_it_is_confirmed(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let store = &stage.store;
     let same = email("ANNA@example.org");
@@ -150,7 +153,7 @@ async fn a_new_address_is_still_free_when_it_is_confirmed(stage: Stage) {
     assert_eq!(stage.get("anna").await.email, anna.email);
 }
 
-async fn a_link_opens_only_what_it_is_for(stage: Stage) {
+async fn a_link_opens_only_what_it_is_for(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let store = &stage.store;
     store.reset_begin(&BY, stage.target(&anna.id), stage.link("reset")).await.unwrap();

@@ -7,7 +7,9 @@ use kwic_team::store::passkeys::NewPasskey;
 use kwic_team::store::two_step::StepUp;
 use kwic_team::store::{Committed, Store};
 
-use super::stage::{BY, Stage, by_passkey, code, hash, id, passkey, passkey_id, refused, shown};
+use super::fixture::{
+    BY, StoreFixture, by_passkey, code, hash, id, passkey, passkey_id, refused, shown,
+};
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
@@ -19,7 +21,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
     );
 }
 
-async fn guarded(stage: &Stage, name: &str) -> Member {
+async fn guarded(stage: &StoreFixture, name: &str) -> Member {
     let member = stage.join(name).await;
     stage.signed_in(&member, "first").await;
     stage.pending(&member).await;
@@ -27,15 +29,15 @@ async fn guarded(stage: &Stage, name: &str) -> Member {
     member
 }
 
-async fn round(stage: &Stage, name: &str) -> u64 {
+async fn round(stage: &StoreFixture, name: &str) -> u64 {
     stage.store.factors(&id(name)).await.unwrap().round
 }
 
-async fn add(stage: &Stage, of: &Member, new: NewPasskey) -> Result<(), Failure> {
+async fn add(stage: &StoreFixture, of: &Member, new: NewPasskey) -> Result<(), Failure> {
     stage.store.passkey_add(stage.target(&of.id), new).await.map(|_| ())
 }
 
-async fn a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it(stage: Stage) {
+async fn a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it(stage: StoreFixture) {
     let anna = guarded(&stage, "anna").await;
     let target = stage.target(&anna.id);
     let begin = |proof| {
@@ -76,7 +78,7 @@ async fn a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it(stage: St
     assert_eq!(refused(begin(None).await), without);
 }
 
-async fn an_answer_is_spent_on_what_it_was_judged_by(stage: Stage) {
+async fn an_answer_is_spent_on_what_it_was_judged_by(stage: StoreFixture) {
     let anna = guarded(&stage, "anna").await;
     stage.with_passkey(&anna, "ring", 2).await;
     let begin = |token: &str, proof, round| {
@@ -98,7 +100,7 @@ async fn an_answer_is_spent_on_what_it_was_judged_by(stage: Stage) {
     begin("three", by_passkey("ring", "1", "2"), now + 1).await.unwrap();
 }
 
-async fn a_credential_has_one_owner_until_it_is_given_up(stage: Stage) {
+async fn a_credential_has_one_owner_until_it_is_given_up(stage: StoreFixture) {
     let anna = guarded(&stage, "anna").await;
     let target = stage.target(&anna.id);
     stage.with_passkey(&anna, "ring", 2).await;
@@ -134,7 +136,7 @@ async fn a_credential_has_one_owner_until_it_is_given_up(stage: Stage) {
     stage.with_passkey(&bert, "ring", 2).await;
 }
 
-async fn a_copied_passkey_is_counted_and_written_down(stage: Stage) {
+async fn a_copied_passkey_is_counted_and_written_down(stage: StoreFixture) {
     let anna = guarded(&stage, "anna").await;
     stage.with_passkey(&anna, "ring", 2).await;
     let letters = stage.letters().await.len();

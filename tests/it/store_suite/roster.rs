@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Email, Handover, InviteState, Kind, Member, RoleId, Status, Timestamp};
+use kwic_team::domain::{Email, InviteState, Kind, Member, RoleId, SendOutcome, Status, Timestamp};
 use kwic_team::store::invites::{InviteFilter, OpenInvites};
-use kwic_team::store::roster::{MemberOrder, Roster, RosterQuery};
+use kwic_team::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
 use kwic_team::store::{ImportRow, MemberFilter, Store};
 
-use super::stage::{ACTOR, BY, HOUR, LIFETIME, Stage, member, name, role, slug};
+use super::fixture::{ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug};
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
@@ -29,24 +29,24 @@ fn called(of: &str, first: &str, last: &str) -> Member {
     Member { first_name: name(first), last_name: name(last), ..member("acme", of) }
 }
 
-async fn put(stage: &Stage, member: Member) -> Member {
+async fn put(stage: &StoreFixture, member: Member) -> Member {
     stage.store.member_create(&ACTOR, member).await.unwrap().value
 }
 
-async fn roster(stage: &Stage, query: &RosterQuery) -> Roster {
+async fn roster(stage: &StoreFixture, query: &MemberTableQuery) -> MemberTablePage {
     stage.store.roster(&stage.acme, query).await.unwrap()
 }
 
-fn in_order(order: MemberOrder, limit: usize) -> RosterQuery {
-    RosterQuery { order, limit, ..RosterQuery::default() }
+fn in_order(order: MemberOrder, limit: usize) -> MemberTableQuery {
+    MemberTableQuery { order, limit, ..MemberTableQuery::default() }
 }
 
-fn ids(roster: &Roster) -> Vec<&str> {
+fn ids(roster: &MemberTablePage) -> Vec<&str> {
     roster.items.iter().map(|seen| seen.member.id.as_str()).collect()
 }
 
 /// Follows `next` from the beginning, and holds each page against the numbers that come with it.
-async fn forth(stage: &Stage, query: &RosterQuery) -> (Vec<String>, Roster) {
+async fn forth(stage: &StoreFixture, query: &MemberTableQuery) -> (Vec<String>, MemberTablePage) {
     let (mut query, mut seen) = (query.clone(), Vec::new());
     for _ in 0..1_000 {
         let page = roster(stage, &query).await;
@@ -62,7 +62,7 @@ async fn forth(stage: &Stage, query: &RosterQuery) -> (Vec<String>, Roster) {
     panic!("no end");
 }
 
-async fn names_are_ordered_as_people_read_them(stage: Stage) {
+async fn names_are_ordered_as_people_read_them(stage: StoreFixture) {
     for (id, first, last) in [
         ("z1", "Zo\u{eb}", "Adams"),
         ("a1", "\u{c5}ngstr\u{f6}m", "Lee"),
@@ -81,7 +81,7 @@ async fn names_are_ordered_as_people_read_them(stage: Stage) {
 }
 
 /// Nine members of whom several share each key but the address.
-async fn nine(stage: &Stage) -> Vec<Member> {
+async fn nine(stage: &StoreFixture) -> Vec<Member> {
     let mut all = Vec::new();
     for number in 0..9_i64 {
         let of = format!("m{}", (number * 5) % 9);
@@ -95,13 +95,13 @@ async fn nine(stage: &Stage) -> Vec<Member> {
         stage.signed_in(member, &format!("s{number}")).await;
     }
     for member in &all[..4] {
-        let edit = super::stage::to_role("viewer");
+        let edit = super::fixture::to_role("viewer");
         stage.store.member_edit(&BY, stage.target(&member.id), edit).await.unwrap();
     }
     all
 }
 
-async fn every_order_is_paged_forth_and_back(stage: Stage) {
+async fn every_order_is_paged_forth_and_back(stage: StoreFixture) {
     nine(&stage).await;
     let other = Member { role: role("viewer"), ..member("globex", "aaa") };
     stage.store.member_create(&ACTOR, other).await.unwrap();
@@ -139,14 +139,15 @@ async fn every_order_is_paged_forth_and_back(stage: Stage) {
             if descending {
                 expected.reverse();
             }
-            let query = RosterQuery { descending, ..in_order(order, 2) };
+            let query = MemberTableQuery { descending, ..in_order(order, 2) };
             let (seen, mut page) = forth(&stage, &query).await;
             assert_eq!(seen, expected, "{order:?} {descending}");
             assert_eq!(page.first, 9);
             let mut behind = vec![expected[8].to_owned()];
             while let Some(previous) = page.previous {
                 page =
-                    roster(&stage, &RosterQuery { before: Some(previous), ..query.clone() }).await;
+                    roster(&stage, &MemberTableQuery { before: Some(previous), ..query.clone() })
+                        .await;
                 assert!(page.next.is_some(), "{order:?}");
                 behind.splice(..0, ids(&page).into_iter().map(str::to_owned));
                 assert_eq!(page.first, 10 - behind.len(), "{order:?} {descending}");
@@ -157,55 +158,56 @@ async fn every_order_is_paged_forth_and_back(stage: Stage) {
     }
 }
 
-async fn a_page_is_right_after_its_cursor_has_gone(stage: Stage) {
+async fn a_page_is_right_after_its_cursor_has_gone(stage: StoreFixture) {
     nine(&stage).await;
     for order in MemberOrder::ALL {
         let query = in_order(order, 4);
         let first = roster(&stage, &query).await;
         let gone = first.items[3].member.clone();
-        let after = RosterQuery { after: first.next.clone(), ..query.clone() };
+        let after = MemberTableQuery { after: first.next.clone(), ..query.clone() };
         let wanted = roster(&stage, &after).await;
         stage.store.member_remove(&BY, stage.target(&gone.id)).await.unwrap();
         let page = roster(&stage, &after).await;
         assert_eq!(ids(&page), ids(&wanted), "{order:?}");
         assert_eq!((page.first, page.total), (wanted.first - 1, wanted.total - 1));
-        let back = RosterQuery { before: page.previous, ..query };
+        let back = MemberTableQuery { before: page.previous, ..query };
         assert_eq!(ids(&roster(&stage, &back).await), ids(&first)[..3], "{order:?}");
         stage.store.member_create(&ACTOR, gone).await.unwrap();
     }
 }
 
-async fn a_cursor_is_of_one_order_and_one_end(stage: Stage) {
+async fn a_cursor_is_of_one_order_and_one_end(stage: StoreFixture) {
     nine(&stage).await;
     let by_name = in_order(MemberOrder::Name, 2);
     let cursor = roster(&stage, &by_name).await.next;
-    let asked = async |query: RosterQuery| {
+    let asked = async |query: MemberTableQuery| {
         let failure = stage.store.roster(&stage.acme, &query).await.expect_err("was taken");
         assert_eq!(failure.kind, Kind::Invalid);
         failure.fields[0].0.clone()
     };
-    let in_joined = RosterQuery { after: cursor.clone(), ..in_order(MemberOrder::Joined, 2) };
+    let in_joined = MemberTableQuery { after: cursor.clone(), ..in_order(MemberOrder::Joined, 2) };
     assert_eq!(asked(in_joined).await, "after");
-    let turned = RosterQuery { before: cursor.clone(), descending: true, ..by_name.clone() };
+    let turned = MemberTableQuery { before: cursor.clone(), descending: true, ..by_name.clone() };
     assert_eq!(asked(turned).await, "before");
-    let both = RosterQuery { after: cursor.clone(), before: cursor, ..by_name.clone() };
+    let both = MemberTableQuery { after: cursor.clone(), before: cursor, ..by_name.clone() };
     assert_eq!(asked(both).await, "before");
     for text in ["", "name", "name ", "name m1", "name / x", "names m1 x", "-name m1 x"] {
-        let query = RosterQuery { after: Some(text.to_owned()), ..by_name.clone() };
+        let query = MemberTableQuery { after: Some(text.to_owned()), ..by_name.clone() };
         assert_eq!(asked(query).await, "after", "{text}");
     }
     for text in ["joined m1 ", "joined m1 soon"] {
-        let query = RosterQuery { after: Some(text.into()), ..in_order(MemberOrder::Joined, 2) };
+        let query =
+            MemberTableQuery { after: Some(text.into()), ..in_order(MemberOrder::Joined, 2) };
         assert_eq!(asked(query).await, "after", "{text}");
     }
     // Behind the last one there is nothing, and that is no fault.
-    let end = RosterQuery { after: Some("name zz zzz".into()), ..by_name };
+    let end = MemberTableQuery { after: Some("name zz zzz".into()), ..by_name };
     let page = roster(&stage, &end).await;
     assert_eq!((page.items.len(), page.first, page.matching), (0, 0, 9));
     assert_eq!((page.next, page.previous), (None, None));
 }
 
-async fn members_are_found_whatever_the_case_and_the_accents(stage: Stage) {
+async fn members_are_found_whatever_the_case_and_the_accents(stage: StoreFixture) {
     put(&stage, called("z1", "Zo\u{eb}", "K\u{f6}nig")).await;
     put(&stage, called("z2", "ZOE", "King")).await;
     let ravi = "\u{930}\u{935}\u{93f}";
@@ -214,7 +216,7 @@ async fn members_are_found_whatever_the_case_and_the_accents(stage: Stage) {
     let found = async |text: &str| {
         let search = Some(text.to_owned());
         let filter = MemberFilter { search, ..MemberFilter::default() };
-        let query = RosterQuery { filter: filter.clone(), ..in_order(MemberOrder::Name, 100) };
+        let query = MemberTableQuery { filter: filter.clone(), ..in_order(MemberOrder::Name, 100) };
         let page = roster(&stage, &query).await;
         let listed = stage.store.members(&stage.acme, &filter, None, 100).await.unwrap();
         assert_eq!((page.matching, page.total), (listed.items.len(), 4), "{text}");
@@ -228,7 +230,7 @@ async fn members_are_found_whatever_the_case_and_the_accents(stage: Stage) {
     assert_eq!(found("nobody").await, "");
 }
 
-async fn filters_and_counts_stand_beside_the_page(stage: Stage) {
+async fn filters_and_counts_stand_beside_the_page(stage: StoreFixture) {
     nine(&stage).await;
     let lee = Member { role: role("auditor"), two_step: true, ..called("x1", "Bo", "Li") };
     put(&stage, lee).await;
@@ -236,7 +238,8 @@ async fn filters_and_counts_stand_beside_the_page(stage: Stage) {
         Member { role: role("auditor"), status: Status::Suspended, ..called("x2", "Cy", "Li") };
     put(&stage, resting).await;
     let of = async |filter: MemberFilter| {
-        let page = roster(&stage, &RosterQuery { filter, ..in_order(MemberOrder::Name, 1) }).await;
+        let page =
+            roster(&stage, &MemberTableQuery { filter, ..in_order(MemberOrder::Name, 1) }).await;
         assert_eq!((page.total, page.without_two_step), (11, 9));
         let held: Vec<(&str, usize)> =
             page.held.iter().map(|(role, members)| (RoleId::as_str(role), *members)).collect();
@@ -253,10 +256,10 @@ async fn filters_and_counts_stand_beside_the_page(stage: Stage) {
     assert_eq!(of(MemberFilter { two_step: Some(false), ..everybody }).await, 10);
     let nobody =
         stage.store.roster(&slug("globex"), &in_order(MemberOrder::Role, 5)).await.unwrap();
-    assert_eq!(nobody, Roster::default());
+    assert_eq!(nobody, MemberTablePage::default());
 }
 
-async fn ten_thousand_members_are_one_page(stage: Stage) {
+async fn ten_thousand_members_are_one_page(stage: StoreFixture) {
     let rows: Vec<ImportRow> = (0..10_000_u64)
         .map(|line| {
             // Every number once, in no order that anything else has.
@@ -269,18 +272,18 @@ async fn ten_thousand_members_are_one_page(stage: Stage) {
         })
         .collect();
     stage.import(vec![rows], true).await.unwrap();
-    let query = RosterQuery { descending: true, ..in_order(MemberOrder::Name, 25) };
+    let query = MemberTableQuery { descending: true, ..in_order(MemberOrder::Name, 25) };
     let page = roster(&stage, &query).await;
     assert_eq!((page.total, page.matching, page.first), (10_000, 10_000, 1));
     assert_eq!((ids(&page)[0], ids(&page)[24]), ("m09999", "m09975"));
-    let next = roster(&stage, &RosterQuery { after: page.next, ..query.clone() }).await;
+    let next = roster(&stage, &MemberTableQuery { after: page.next, ..query.clone() }).await;
     assert_eq!((next.first, ids(&next)[0]), (26, "m09974"));
     let before = Some("-name m05000 ann m05000".to_owned());
-    let middle = roster(&stage, &RosterQuery { before, ..query }).await;
+    let middle = roster(&stage, &MemberTableQuery { before, ..query }).await;
     assert_eq!((middle.first, ids(&middle)[0], ids(&middle)[24]), (4_975, "m05025", "m05001"));
 }
 
-async fn open_invites_are_counted(stage: Stage) {
+async fn open_invites_are_counted(stage: StoreFixture) {
     let open = async || stage.store.invites_open(&stage.acme).await.unwrap();
     assert_eq!(open().await, OpenInvites::default());
     stage.create("zed").await;
@@ -291,7 +294,7 @@ async fn open_invites_are_counted(stage: Stage) {
     assert_eq!(open().await, OpenInvites { pending: 4, ..OpenInvites::default() });
     for letter in stage.claim().await {
         if letter.to.key() == "bert@example.org" {
-            let refused = Handover::Refused { detail: "there is no such mailbox".into() };
+            let refused = SendOutcome::Refused { detail: "there is no such mailbox".into() };
             stage.store.letter_settle(&letter, refused).await.unwrap();
         }
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Kind, Row, Session, SessionLimits, Status};
+use kwic_team::domain::{ChangedRecord, Kind, Session, SessionLimits, Status};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::sessions::{PasswordChange, SignIn, Which};
-use kwic_team::store::two_step::Checked;
-use kwic_team::store::{Store, feed::Loaded};
+use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
+use kwic_team::store::two_step::CheckedPassword;
+use kwic_team::store::{Store, change_feed::LoadedRecord};
 
-use super::stage::{
-    BY, MINUTE, NOW, Stage, hash, id, member, password, refused, session_id, shown, slug,
+use super::fixture::{
+    BY, MINUTE, NOW, StoreFixture, hash, id, member, password, refused, session_id, shown, slug,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -27,7 +27,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
     );
 }
 
-async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
+async fn a_session_begins_by_the_password_that_was_checked(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.create("nobody").await;
     stage.told();
@@ -40,7 +40,8 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
     let after_failures = SignIn { failures_before: 3, ..stage.sign_in(&anna, "two") };
     store.session_begin(after_failures).await.unwrap();
     assert_eq!(stage.last_event().await.1, "authn_login_successafterfail");
-    let other = SignIn { checked: Checked::of(&password("other")), ..stage.sign_in(&anna, "x") };
+    let other =
+        SignIn { checked: CheckedPassword::of(&password("other")), ..stage.sign_in(&anna, "x") };
     let unknown = stage.sign_in(&member("acme", "ghost"), "x");
     let without = stage.sign_in(&member("acme", "nobody"), "x");
     let strange = Session { account: slug("globex"), ..stage.session(&anna, "x") };
@@ -62,7 +63,8 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
     assert_eq!((credential.password, credential.changed), (password("anew"), NOW));
     assert!(!format!("{:?}", store.credential(&anna.id).await.unwrap()).contains("argon2"));
     store.member_suspend(&BY, stage.target(&anna.id)).await.unwrap();
-    let asleep = SignIn { checked: Checked::of(&password("anew")), ..stage.sign_in(&anna, "x") };
+    let asleep =
+        SignIn { checked: CheckedPassword::of(&password("anew")), ..stage.sign_in(&anna, "x") };
     assert_eq!(
         refused(store.session_begin(asleep).await),
         (Kind::Unauthenticated, "sign_in_refused")
@@ -70,11 +72,11 @@ async fn a_session_begins_by_the_password_that_was_checked(stage: Stage) {
     let told = stage.told();
     assert_eq!(
         (told[0].revision, &told[0].rows[..]),
-        (begun.revision, &[Row::Session(begun.value)][..])
+        (begun.revision, &[ChangedRecord::Session(begun.value)][..])
     );
 }
 
-async fn only_so_many_sessions_live(stage: Stage) {
+async fn only_so_many_sessions_live(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for number in 0..100 {
         stage.signed_in(&anna, &number.to_string()).await;
@@ -82,12 +84,15 @@ async fn only_so_many_sessions_live(stage: Stage) {
     }
     stage.told();
     let last = stage.signed_in(&anna, "100").await;
-    assert_eq!(stage.told()[0].rows, [Row::SessionGone(hash("0")), Row::Session(last)]);
+    assert_eq!(
+        stage.told()[0].rows,
+        [ChangedRecord::SessionGone(hash("0")), ChangedRecord::Session(last)]
+    );
     let newest_first: Vec<_> = (1..=100).rev().map(|n: u32| hash(&n.to_string())).collect();
     assert_eq!(stage.sessions("anna").await, newest_first);
 }
 
-async fn sessions_end_one_or_all_or_all_others(stage: Stage) {
+async fn sessions_end_one_or_all_or_all_others(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for token in ["a", "b", "c", "d"] {
         stage.signed_in(&anna, token).await;
@@ -96,29 +101,29 @@ async fn sessions_end_one_or_all_or_all_others(stage: Stage) {
     stage.told();
     let (store, target) = (&stage.store, stage.target(&anna.id));
     let end = |which| store.sessions_end(&BY, target, which);
-    let one = end(Which::One(session_id("b"))).await.unwrap();
+    let one = end(SessionSelector::One(session_id("b"))).await.unwrap();
     assert_eq!(one.value, 1);
-    let again = end(Which::One(session_id("b"))).await;
+    let again = end(SessionSelector::One(session_id("b"))).await;
     assert_eq!(refused(again), (Kind::NotFound, "unknown_session"));
-    assert_eq!(end(Which::AllBut(hash("c"))).await.unwrap().value, 2);
-    let none = end(Which::AllBut(hash("c"))).await.unwrap();
+    assert_eq!(end(SessionSelector::AllBut(hash("c"))).await.unwrap().value, 2);
+    let none = end(SessionSelector::AllBut(hash("c"))).await.unwrap();
     assert_eq!((none.value, none.revision.0), (0, stage.revision().await));
     assert_eq!(stage.sessions("anna").await, [hash("c")]);
-    assert_eq!(end(Which::All).await.unwrap().value, 1);
+    assert_eq!(end(SessionSelector::All).await.unwrap().value, 1);
     let entry = ("sidecar:7".to_owned(), "session_logout".to_owned(), "anna".to_owned());
     assert_eq!(stage.last_event().await, entry);
     let ghost = id("ghost");
-    let nobody = store.sessions_end(&BY, stage.target(&ghost), Which::All).await;
+    let nobody = store.sessions_end(&BY, stage.target(&ghost), SessionSelector::All).await;
     assert_eq!(refused(nobody), (Kind::NotFound, "unknown_member"));
     let told = stage.told();
     assert_eq!(told.len(), 3);
     let gone = |tokens: &[&str]| {
-        tokens.iter().map(|text| Row::SessionGone(hash(text))).collect::<Vec<_>>()
+        tokens.iter().map(|text| ChangedRecord::SessionGone(hash(text))).collect::<Vec<_>>()
     };
     assert_eq!(told[1].rows, gone(&["a", "d"]));
 }
 
-async fn whoever_holds_a_token_may_sign_out(stage: Stage) {
+async fn whoever_holds_a_token_may_sign_out(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "one").await;
     stage.told();
@@ -130,7 +135,7 @@ async fn whoever_holds_a_token_may_sign_out(stage: Stage) {
     assert_eq!(stage.last_event().await, entry);
 }
 
-async fn use_is_written_down_and_what_is_over_goes(stage: Stage) {
+async fn use_is_written_down_and_what_is_over_goes(stage: StoreFixture) {
     let limits = SessionLimits {
         idle: Duration::from_secs(30 * 60),
         absolute: Duration::from_secs(60 * 60),
@@ -139,7 +144,7 @@ async fn use_is_written_down_and_what_is_over_goes(stage: Stage) {
     for token in ["used", "idle", "gone"] {
         stage.signed_in(&anna, token).await;
     }
-    let own = Which::One(session_id("gone"));
+    let own = SessionSelector::One(session_id("gone"));
     stage.store.sessions_end(&BY, stage.target(&anna.id), own).await.unwrap();
     stage.told();
     let entries = stage.events().await.len();
@@ -153,7 +158,7 @@ async fn use_is_written_down_and_what_is_over_goes(stage: Stage) {
     let told = stage.told();
     assert_eq!(
         (told[0].revision, &told[0].rows[..]),
-        (tended.revision, &[Row::Session(session)][..])
+        (tended.revision, &[ChangedRecord::Session(session)][..])
     );
     // An earlier use, one of a session that is gone, and none at all change nothing.
     for nothing in [vec![(hash("used"), NOW)], used("gone"), Vec::new()] {
@@ -164,7 +169,7 @@ async fn use_is_written_down_and_what_is_over_goes(stage: Stage) {
     stage.clock.advance_ms(10 * MINUTE);
     stage.store.sessions_tend(Vec::new(), limits).await.unwrap();
     assert_eq!(stage.sessions("anna").await, [hash("used")], "idle for half an hour");
-    assert_eq!(stage.told()[0].rows, [Row::SessionGone(hash("idle"))]);
+    assert_eq!(stage.told()[0].rows, [ChangedRecord::SessionGone(hash("idle"))]);
     // A use that is not written down yet counts, up to the end in any case.
     stage.clock.advance_ms(29 * MINUTE);
     let used = vec![(hash("used"), stage.clock.now())];
@@ -177,7 +182,7 @@ async fn use_is_written_down_and_what_is_over_goes(stage: Stage) {
     assert_eq!(stage.events().await.len(), entries, "an entry for what nobody did");
 }
 
-async fn a_new_password_ends_every_other_session(stage: Stage) {
+async fn a_new_password_ends_every_other_session(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for token in ["own", "other", "third"] {
         stage.signed_in(&anna, token).await;
@@ -211,31 +216,31 @@ async fn a_new_password_ends_every_other_session(stage: Stage) {
     let told = stage.told();
     assert_eq!(told.len(), 1);
     for row in [
-        Row::SessionGone(hash("own")),
-        Row::SessionGone(hash("other")),
-        Row::SessionGone(hash("third")),
-        Row::Session(stage.session(&anna, "next")),
-        Row::LetterQueued,
+        ChangedRecord::SessionGone(hash("own")),
+        ChangedRecord::SessionGone(hash("other")),
+        ChangedRecord::SessionGone(hash("third")),
+        ChangedRecord::Session(stage.session(&anna, "next")),
+        ChangedRecord::LetterQueued,
     ] {
         assert!(told[0].rows.contains(&row), "{row:?} was not told");
     }
 }
 
-async fn a_slowed_sign_in_is_noted(stage: Stage) {
+async fn a_slowed_sign_in_is_noted(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.store.sign_in_slowed(&anna, 10).await.unwrap();
     let entry = ("system".to_owned(), "authn_login_lock".to_owned(), "anna".to_owned());
     assert_eq!(stage.last_event().await, entry);
 }
 
-async fn all_sessions_are_loaded(stage: Stage) {
+async fn all_sessions_are_loaded(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let session = stage.signed_in(&anna, "one").await;
     let (told, reader) = std::sync::mpsc::channel();
     stage.store.load(move |record| told.send(record).unwrap()).await.unwrap();
-    let loaded: Vec<Loaded> = reader.iter().collect();
-    assert_eq!(loaded.last(), Some(&Loaded::Session(session)));
-    assert!(loaded.contains(&Loaded::Coming(1)));
+    let loaded: Vec<LoadedRecord> = reader.iter().collect();
+    assert_eq!(loaded.last(), Some(&LoadedRecord::Session(session)));
+    assert!(loaded.contains(&LoadedRecord::Coming(1)));
     assert_eq!(loaded.len(), 5, "two accounts, how many members, a member, a session");
     assert_eq!(anna.status, Status::Active);
 }

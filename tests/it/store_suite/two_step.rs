@@ -2,15 +2,17 @@
 //! without them.
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Kind, Member, Row, limits};
+use kwic_team::domain::{ChangedRecord, Kind, Member, limits};
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::{PasswordChange, SignIn};
-use kwic_team::store::two_step::{Checked, Confirmed, Resealed, StepUp, Through};
+use kwic_team::store::two_step::{
+    CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
+};
 use kwic_team::store::{AccountEdit, Store};
 
-use super::stage::{
-    BY, HOUR, Stage, address, by, code, hash, id, password, recovery, recovery_code, refused,
-    sealed, shown,
+use super::fixture::{
+    BY, HOUR, StoreFixture, address, by, code, hash, id, password, recovery, recovery_code,
+    refused, sealed, shown,
 };
 
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
@@ -33,7 +35,7 @@ const CODE_MISSING: (Kind, &str) = (Kind::Denied, "code_missing");
 const REFUSED: (Kind, &str) = (Kind::Unauthenticated, "sign_in_refused");
 
 /// anna, with an app whose first step is 1, signed in by `own`.
-async fn guarded(stage: &Stage) -> Member {
+async fn guarded(stage: &StoreFixture) -> Member {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "first").await;
     stage.pending(&anna).await;
@@ -41,16 +43,16 @@ async fn guarded(stage: &Stage) -> Member {
     stage.store.member(&anna.id).await.unwrap().unwrap()
 }
 
-async fn round(stage: &Stage) -> u64 {
+async fn round(stage: &StoreFixture) -> u64 {
     stage.store.factors(&id("anna")).await.unwrap().round
 }
 
-async fn enforce(stage: &Stage) {
+async fn enforce(stage: &StoreFixture) {
     let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
     stage.store.account_edit(&BY, &stage.acme, None, edit).await.unwrap();
 }
 
-async fn a_confirmed_app_is_said_by_the_record_and_renews_the_session(stage: Stage) {
+async fn a_confirmed_app_is_said_by_the_record_and_renews_the_session(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     for token in ["first", "other"] {
         stage.signed_in(&anna, token).await;
@@ -59,8 +61,10 @@ async fn a_confirmed_app_is_said_by_the_record_and_renews_the_session(stage: Sta
     assert!(!stage.store.member(&anna.id).await.unwrap().unwrap().two_step);
     stage.told();
     let target = stage.target(&anna.id);
-    let other =
-        Confirmed { secret: sealed("x"), ..stage.confirmation(&anna, hash("first"), "own") };
+    let other = ConfirmedAuthenticator {
+        secret: sealed("x"),
+        ..stage.confirmation(&anna, hash("first"), "own")
+    };
     let other = stage.store.two_step_confirm(target, other).await;
     assert_eq!(refused(other), (Kind::Conflict, "not_set_up"));
     let gone = stage.confirmation(&anna, hash("gone"), "own");
@@ -73,8 +77,8 @@ async fn a_confirmed_app_is_said_by_the_record_and_renews_the_session(stage: Sta
     assert_eq!((after.two_step, after.version), (true, anna.version.next()));
     assert_eq!(stage.sessions("anna").await, [hash("own")]);
     let told = stage.told();
-    assert!(told[0].rows.contains(&Row::Member(after)), "decisions do not hear of it");
-    assert!(told[0].rows.contains(&Row::SessionGone(hash("other"))));
+    assert!(told[0].rows.contains(&ChangedRecord::Member(after)), "decisions do not hear of it");
+    assert!(told[0].rows.contains(&ChangedRecord::SessionGone(hash("other"))));
     let entry = ("member:anna".to_owned(), "two_step_enabled".to_owned(), "anna".to_owned());
     assert_eq!(stage.last_event().await, entry);
     let letter = stage.letters().await.pop().unwrap();
@@ -83,7 +87,7 @@ async fn a_confirmed_app_is_said_by_the_record_and_renews_the_session(stage: Sta
     assert_eq!(refused(twice), (Kind::Unauthenticated, "session_ended"));
 }
 
-async fn a_code_is_spent_once_and_a_session_needs_one(stage: Stage) {
+async fn a_code_is_spent_once_and_a_session_needs_one(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     let store = &stage.store;
     let begin = |token: &str, proof, round| {
@@ -93,7 +97,8 @@ async fn a_code_is_spent_once_and_a_session_needs_one(stage: Stage) {
     let now = round(&stage).await;
     assert_eq!(refused(store.session_begin(stage.sign_in(&anna, "x")).await), CODE_MISSING);
     assert_eq!(refused(begin("x", Some(code(1)), now).await), WRONG_CODE, "set up with it");
-    let other = kwic_team::store::two_step::Proof::Step { secret: sealed("other"), step: 9 };
+    let other =
+        kwic_team::store::two_step::SecondFactorProof::Step { secret: sealed("other"), step: 9 };
     assert_eq!(refused(begin("x", Some(other), now).await), WRONG_CODE, "of another app");
     assert_eq!(refused(begin("x", Some(code(2)), now + 1).await), REFUSED, "of another round");
     begin("two", Some(code(2)), now).await.unwrap();
@@ -109,14 +114,14 @@ async fn a_code_is_spent_once_and_a_session_needs_one(stage: Stage) {
     assert_eq!(refused(begin("x", Some(recovery(1, None)), now).await), WRONG_CODE);
     assert_eq!(refused(begin("x", Some(recovery(3, None)), now).await), WRONG_CODE);
     let other = SignIn {
-        checked: Checked::of("another password"),
+        checked: CheckedPassword::of("another password"),
         ..stage.sign_in_by(&anna, "x", Some(code(9)), now)
     };
     assert_eq!(refused(store.session_begin(other).await), REFUSED);
     assert_eq!(stage.sessions("anna").await.len(), 3);
 }
 
-async fn what_touches_the_sign_in_asks_for_the_factor(stage: Stage) {
+async fn what_touches_the_sign_in_asks_for_the_factor(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     let (store, target) = (&stage.store, stage.target(&anna.id));
     let own = || (hash("own"), stage.session(&anna, "next"));
@@ -140,7 +145,7 @@ async fn what_touches_the_sign_in_asks_for_the_factor(stage: Stage) {
         let begun = store.two_step_begin(target, given(), sealed("new"), stage.later(HOUR)).await;
         assert_eq!(refused(begun), answer);
     }
-    let moved = StepUp { checked: Checked::of("another one"), proof: Some(code(5)) };
+    let moved = StepUp { checked: CheckedPassword::of("another one"), proof: Some(code(5)) };
     let moved = store.two_step_off(target, moved, own(), None).await;
     assert_eq!(refused(moved), (Kind::Conflict, MOVED_ON));
     assert_eq!(stage.sessions("anna").await, [hash("own")], "something was changed");
@@ -151,7 +156,7 @@ async fn what_touches_the_sign_in_asks_for_the_factor(stage: Stage) {
     stage.signed_in(&anna, "again").await;
 }
 
-async fn a_recovery_code_that_begins_another_app_is_a_change_like_any_other(stage: Stage) {
+async fn a_recovery_code_that_begins_another_app_is_a_change_like_any_other(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     stage.told();
     let (store, target) = (&stage.store, stage.target(&anna.id));
@@ -166,10 +171,13 @@ async fn a_recovery_code_that_begins_another_app_is_a_change_like_any_other(stag
     let entry = stage.events().await.pop().unwrap();
     assert_eq!((entry.0, entry.1.as_str()), (begun.revision.0, "recovery_code_used"));
     assert!(next.revision > begun.revision, "two changes have one revision");
-    assert!(stage.told()[0].rows.contains(&Row::LetterQueued), "its mail waits for another one");
+    assert!(
+        stage.told()[0].rows.contains(&ChangedRecord::LetterQueued),
+        "its mail waits for another one"
+    );
 }
 
-async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: Stage) {
+async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "own").await;
     enforce(&stage).await;
@@ -187,28 +195,33 @@ async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: Stage) {
     };
     assert_eq!(refused(store.password_change(change).await), needed);
     stage.pending(&anna).await;
-    let through = |checked: &str, round| Through::Ticket {
-        checked: Checked::of(&password(checked)),
+    let through = |checked: &str, round| ConfirmedThrough::Ticket {
+        checked: CheckedPassword::of(&password(checked)),
         round,
         failures_before: 0,
     };
     for (through, what) in
         [(through("another", 0), "another password"), (through("anna", 7), "an old ticket")]
     {
-        let confirmed = Confirmed { through, ..stage.confirmation(&anna, hash("-"), "in") };
+        let confirmed =
+            ConfirmedAuthenticator { through, ..stage.confirmation(&anna, hash("-"), "in") };
         let done = store.two_step_confirm(target, confirmed).await;
         assert_eq!(refused(done), REFUSED, "{what}");
     }
-    let confirmed =
-        Confirmed { through: through("anna", 0), ..stage.confirmation(&anna, hash("-"), "in") };
+    let confirmed = ConfirmedAuthenticator {
+        through: through("anna", 0),
+        ..stage.confirmation(&anna, hash("-"), "in")
+    };
     store.two_step_confirm(target, confirmed).await.unwrap();
     assert_eq!(stage.sessions("anna").await, [hash("in")]);
     // A member with a factor cannot sign in with the password alone, not even with a pending app.
     let again = StepUp { proof: Some(code(2)), ..shown("anna") };
     store.two_step_begin(target, again, sealed("anna"), stage.later(HOUR)).await.unwrap();
     let now = round(&stage).await;
-    let confirmed =
-        Confirmed { through: through("anna", now), ..stage.confirmation(&anna, hash("-"), "y") };
+    let confirmed = ConfirmedAuthenticator {
+        through: through("anna", now),
+        ..stage.confirmation(&anna, hash("-"), "y")
+    };
     assert_eq!(refused(store.two_step_confirm(target, confirmed).await), REFUSED);
     let off = StepUp { proof: Some(code(3)), ..shown("anna") };
     let renewed = (hash("in"), stage.session(&anna, "next"));
@@ -216,7 +229,7 @@ async fn where_it_is_enforced_no_session_begins_without_a_factor(stage: Stage) {
     assert_eq!(refused(off), (Kind::Conflict, "two_step_enforced"));
 }
 
-async fn a_factor_is_reset_by_who_shows_an_own_one(stage: Stage) {
+async fn a_factor_is_reset_by_who_shows_an_own_one(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     let bert = stage.join("bert").await;
     stage.signed_in(&bert, "bert").await;
@@ -228,7 +241,8 @@ async fn a_factor_is_reset_by_who_shows_an_own_one(stage: Stage) {
     stage.pending(&bert).await;
     stage.confirmed(&bert, hash("bert"), "bert2").await;
     let bert = store.member(&bert.id).await.unwrap().unwrap();
-    let step = |step| kwic_team::store::two_step::Proof::Step { secret: sealed("bert"), step };
+    let step =
+        |step| kwic_team::store::two_step::SecondFactorProof::Step { secret: sealed("bert"), step };
     for (given, answer) in [
         (None, CODE_MISSING),
         (of(None), CODE_MISSING),
@@ -252,7 +266,7 @@ async fn a_factor_is_reset_by_who_shows_an_own_one(stage: Stage) {
     assert_eq!(refused(nothing), (Kind::Conflict, "not_set_up"));
 }
 
-async fn wrong_codes_are_counted_for_good_and_a_new_password_forgives(stage: Stage) {
+async fn wrong_codes_are_counted_for_good_and_a_new_password_forgives(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     let store = &stage.store;
     for count in 1..=limits::CODE_FAILURES_MAX {
@@ -275,7 +289,7 @@ async fn wrong_codes_are_counted_for_good_and_a_new_password_forgives(stage: Sta
     assert_eq!(store.code_failed(&nobody, None).await.unwrap().value, 0);
 }
 
-async fn a_removed_member_leaves_no_factor(stage: Stage) {
+async fn a_removed_member_leaves_no_factor(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     stage.store.member_remove(&BY, stage.target(&anna.id)).await.unwrap();
     let factors = stage.store.factors(&anna.id).await.unwrap();
@@ -284,14 +298,14 @@ async fn a_removed_member_leaves_no_factor(stage: Stage) {
     assert!(stage.store.sealed_factors().await.unwrap().is_empty());
 }
 
-async fn secrets_are_sealed_anew_where_they_are_what_they_were(stage: Stage) {
+async fn secrets_are_sealed_anew_where_they_are_what_they_were(stage: StoreFixture) {
     let anna = guarded(&stage).await;
     let [(found, account, _)] = &stage.store.sealed_factors().await.unwrap()[..] else { panic!() };
     assert_eq!((found, account), (&anna.id, &anna.account));
     let before = stage.store.revision().await.unwrap();
     for (from, to, expected) in [("other", "x", "anna"), ("anna", "anew", "anew")] {
         let resealed =
-            Resealed { member: anna.id.clone(), before: sealed(from), after: sealed(to) };
+            ResealedSecret { member: anna.id.clone(), before: sealed(from), after: sealed(to) };
         stage.store.factors_reseal(vec![resealed]).await.unwrap();
         let factors = stage.store.factors(&anna.id).await.unwrap();
         assert_eq!(factors.authenticator.unwrap().secret, sealed(expected));

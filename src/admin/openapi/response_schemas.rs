@@ -1,0 +1,555 @@
+//! JSON Schema of outputs: the documents of `wire`.
+
+use serde_json::{Map, Value, json};
+
+use super::request_schemas::Inputs;
+use super::schema_builder::{
+    SchemaObject, any_of, count, flag, keyed, list, moment, or_null, reference, text, word,
+};
+use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
+use crate::engine::Cell;
+use crate::services::access_review::{FindingKind, Severity};
+
+/// A successful response with this document.
+pub(super) fn answer(schema: Value) -> Value {
+    success(keyed([("application/json", keyed([("schema", schema)]))]))
+}
+
+/// Members as a file.
+pub(super) fn member_file() -> Value {
+    success(json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}}))
+}
+
+/// Server-sent events, an endless stream.
+pub(super) fn events() -> Value {
+    success(json!({"text/event-stream": {"schema": text()}}))
+}
+
+fn success(content: Value) -> Value {
+    keyed([
+        ("description", json!("Done.")),
+        ("headers", keyed([("x-request-id", request_id())])),
+        ("content", content),
+    ])
+}
+
+/// The header with the id of the request in the log.
+pub(super) fn request_id() -> Value {
+    json!({"required": true, "schema": text(), "description": "Names the request in the log."})
+}
+
+/// All named schemas.
+pub(super) fn schemas(inputs: &Inputs) -> Value {
+    let mut schemas = Map::new();
+    let mut add = |name: &str, schema: Value| {
+        schemas.insert(name.to_owned(), schema);
+    };
+    add("Problem", problem());
+
+    add("Account", account().schema());
+    add("AccountChanged", account().changed().schema());
+    add("AccountList", page("Account"));
+    add("Founded", account().may("invite", reference("Invite")).changed().schema());
+    add("FirstAccount", first_account());
+
+    add("Member", member().schema());
+    add("MemberChanged", member().changed().schema());
+    add("SeenMember", seen().schema());
+    add("MemberList", page("SeenMember"));
+    add("Me", seen().with("session", reference("Session")).schema());
+    add("Erased", erased());
+    add("MemberData", member_data());
+    add("Review", lists(finding()));
+    add("Receipt", receipt());
+    add("Imported", imported());
+    add("MemberOutcomes", lists(member_outcome()));
+
+    add("ApiToken", api_token().schema());
+    add("ApiTokenMade", api_token().with("secret", text()).changed().schema());
+    add("ApiTokenChanged", api_token().changed().schema());
+    add("ApiTokenList", page("ApiToken"));
+
+    add("Session", session());
+    add("SessionList", page("Session"));
+    let ended = || SchemaObject::new().with("sessions_ended", count()).changed();
+    add("SessionsEnded", ended().schema());
+    add("MemberSessionsEnded", ended().with("id", text()).schema());
+    add("SignedIn", any_of([reference("Entered"), waiting()]));
+    add("Entered", entered().schema());
+    add("EnteredFirst", entered().with("recovery_codes", list(text())).schema());
+    add("TwoStep", two_step());
+    add("PasskeyAsked", passkey_asked());
+    add("Passkey", passkey().schema());
+    add("PasskeyChanged", passkey().changed().schema());
+    add("PasskeyList", page("Passkey"));
+    add("Enrolment", enrolment());
+    add("RecoveryCodes", ended().with("recovery_codes", list(text())).schema());
+    add("SignedOut", state(&["signed_out"]).schema());
+    add("ResetAsked", state(&["mail_sent_if_known"]).schema());
+    add("PasswordSet", state(&["changed"]).with("sessions_ended", count()).schema());
+    add("EmailChangeBegun", state(&["confirm_both"]).with("expires", moment()).schema());
+    add("EmailConfirmed", state(&["waiting_for_other", "changed"]).may("email", text()).schema());
+    add("Reset", reset());
+    add("Recovery", recovery());
+
+    add("Invite", invite().schema());
+    add("InviteChanged", invite().changed().schema());
+    add("InviteList", page("Invite"));
+    add("InviteOutcomes", lists(invite_outcome()));
+    add("InviteWanted", state(&["requested"]).schema());
+    add("Inspected", inspected());
+    add("Delivery", delivery());
+
+    add("Role", role(inputs));
+    add("RoleList", page("Role"));
+    add("Comparison", comparison());
+    add("Permissions", permissions());
+    add("Suggestion", suggestion());
+
+    add("Entry", entry());
+    add("EntryList", page("Entry"));
+    add("ChainList", lists(chain()));
+    add("Mail", mail());
+    add("MailTest", mail_test());
+    add("WarningList", lists(warning()));
+    add("BounceTaken", state(&["told", "nothing_new"]).schema());
+    add("Backup", backup());
+    add("Policies", policies());
+    add("Reload", reload());
+    Value::Object(schemas)
+}
+
+fn page(name: &str) -> Value {
+    lists(reference(name))
+}
+
+fn lists(item: Value) -> Value {
+    SchemaObject::new().with("items", list(item)).with("next", or_null(text())).schema()
+}
+
+fn state(words: &[&str]) -> SchemaObject {
+    SchemaObject::new().with("state", word(words))
+}
+
+fn fields() -> Value {
+    list(SchemaObject::new().with("field", text()).with("message", text()).schema())
+}
+
+fn problem() -> Value {
+    let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
+    SchemaObject::new()
+        .with("type", text())
+        .with("title", text())
+        .with("status", status)
+        .with("code", json!({"type": "string", "pattern": "^[a-z0-9_]+$"}))
+        .with("detail", text())
+        .with("request_id", text())
+        .may("fields", fields())
+        .schema()
+}
+
+fn account() -> SchemaObject {
+    SchemaObject::new()
+        .with("slug", text())
+        .with("name", text())
+        .with("created", moment())
+        .with("invite_lifetime_hours", json!({"type": "number", "minimum": 0}))
+        .with("two_step_enforced", flag())
+        .with("version", count())
+}
+
+fn first_account() -> Value {
+    SchemaObject::new()
+        .with("account", reference("Account"))
+        .with("member", reference("Member"))
+        .changed()
+        .schema()
+}
+
+fn member() -> SchemaObject {
+    SchemaObject::new()
+        .with("id", text())
+        .with("account", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("status", word(&[Status::Active.as_str(), Status::Suspended.as_str()]))
+        .with("two_step", flag())
+        .with("joined", moment())
+        .with("version", count())
+}
+
+/// A member, with the last sign-in.
+fn seen() -> SchemaObject {
+    member().with("signed_in", or_null(moment()))
+}
+
+fn erased() -> Value {
+    SchemaObject::new()
+        .with("id", text())
+        .with("entries_erased", count())
+        .with("invites_erased", count())
+        .with("letters_erased", count())
+        .changed()
+        .schema()
+}
+
+fn member_data() -> Value {
+    let came_by = SchemaObject::new()
+        .with("id", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("inviter", text())
+        .with("created", moment())
+        .with("sent", moment());
+    let sent = SchemaObject::new()
+        .with("id", text())
+        .with("role", text())
+        .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
+        .with("created", moment());
+    SchemaObject::new()
+        .with("at", moment())
+        .with("member", reference("SeenMember"))
+        .with("sessions", list(reference("Session")))
+        .with("tokens", list(reference("ApiToken")))
+        .with("two_step", reference("TwoStep"))
+        .with("came_by", or_null(came_by.schema()))
+        .with("invites_sent", list(sent.schema()))
+        .with("entries", list(reference("Entry")))
+        .with("cut", flag())
+        .schema()
+}
+
+fn api_token() -> SchemaObject {
+    let maker = SchemaObject::new().with("id", text()).may("name", text());
+    SchemaObject::new()
+        .with("id", text())
+        .with("name", text())
+        .with("role", text())
+        .with("member", maker.schema())
+        .with("created", moment())
+        .with("expires", moment())
+        .with("used", or_null(moment()))
+}
+
+fn finding() -> Value {
+    let named = SchemaObject::new()
+        .with("id", text())
+        .with("name", text())
+        .with("email", text())
+        .with("role", text())
+        .with("joined", moment())
+        .with("signed_in", or_null(moment()));
+    SchemaObject::new()
+        .with("kind", word(&FindingKind::ALL.map(FindingKind::as_str)))
+        .with("severity", word(&Severity::ALL.map(Severity::as_str)))
+        .with("sentence", text())
+        .with("members", list(named.schema()))
+        .with("count", count())
+        .schema()
+}
+
+fn receipt() -> Value {
+    SchemaObject::new()
+        .with("id", text())
+        .with("sessions_ended", count())
+        .with("tokens_revoked", count())
+        .with("invites_cancelled", count())
+        .changed()
+        .schema()
+}
+
+fn imported() -> Value {
+    SchemaObject::new().with("imported", count()).with("digest", text()).changed().schema()
+}
+
+fn session() -> Value {
+    SchemaObject::new()
+        .with("id", text())
+        .with("created", moment())
+        .with("used", moment())
+        .with("expires", moment())
+        .with("address", text())
+        .with("agent", text())
+        .with("current", flag())
+        .schema()
+}
+
+fn entered() -> SchemaObject {
+    state(&["signed_in"]).with("member", reference("Member")).with("expires", moment())
+}
+
+fn waiting() -> Value {
+    state(&["second_factor", "set_up_second_factor"])
+        .with("ticket", text())
+        .with("expires", moment())
+        .with("passkeys", flag())
+        .schema()
+}
+
+fn two_step() -> Value {
+    SchemaObject::new()
+        .with("on", flag())
+        .with("since", or_null(moment()))
+        .with("recovery_codes_left", count())
+        .with("passkeys", list(reference("Passkey")))
+        .with("enforced", flag())
+        .schema()
+}
+
+fn passkey() -> SchemaObject {
+    SchemaObject::new()
+        .with("id", text())
+        .with("name", text())
+        .with("created", moment())
+        .with("used", or_null(moment()))
+}
+
+fn passkey_asked() -> Value {
+    let options = json!({"type": "object", "required": ["publicKey"]});
+    SchemaObject::new()
+        .with("challenge", text())
+        .with("options", options)
+        .with("expires", moment())
+        .schema()
+}
+
+fn enrolment() -> Value {
+    SchemaObject::new().with("secret", text()).with("url", link()).with("qr", text()).schema()
+}
+
+fn link() -> Value {
+    json!({"type": "string", "format": "uri"})
+}
+
+fn reset() -> Value {
+    SchemaObject::new()
+        .with("id", text())
+        .with("expires", moment())
+        .may("link", link())
+        .with("delivery", reference("Delivery"))
+        .changed()
+        .schema()
+}
+
+fn backup() -> Value {
+    SchemaObject::new()
+        .with("path", text())
+        .with("revision", count())
+        .with("taken", moment())
+        .with("bytes", count())
+        .with("keys", count())
+        .schema()
+}
+
+fn recovery() -> Value {
+    SchemaObject::new()
+        .with("id", text())
+        .with("email", text())
+        .may("link", link())
+        .with("expires", moment())
+        .changed()
+        .schema()
+}
+
+fn invite() -> SchemaObject {
+    let inviter = SchemaObject::new()
+        .with("kind", word(&["member", "sidecar", "system"]))
+        .may("id", text())
+        .may("name", text());
+    SchemaObject::new()
+        .with("id", text())
+        .with("account", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", text())
+        .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
+        .with("inviter", inviter.schema())
+        .with("created", moment())
+        .with("sent", moment())
+        .with("expires", moment())
+        .with("version", count())
+        .with("delivery", reference("Delivery"))
+        .may("member", text())
+        .may("link", link())
+        .may("previously_removed", moment())
+        .may("warning", text())
+}
+
+fn delivery() -> Value {
+    SchemaObject::new()
+        .with("state", word(&DeliveryState::ALL.map(DeliveryState::as_str)))
+        .with("detail", text())
+        .with("attempts", count())
+        .with("last_attempt", or_null(moment()))
+        .with("next_attempt", or_null(moment()))
+        .schema()
+}
+
+fn inspected() -> Value {
+    let role = SchemaObject::new().with("id", text()).with("title", text()).with("summary", text());
+    let password = SchemaObject::new().with("min", count()).with("max", count());
+    state(&[InviteState::Pending.as_str()])
+        .with("account", text())
+        .with("account_name", text())
+        .with("email", text())
+        .with("first_name", text())
+        .with("last_name", text())
+        .with("role", role.schema())
+        .may("inviter_name", text())
+        .with("expires", moment())
+        .with("two_step_enforced", flag())
+        .with("password", password.schema())
+        .schema()
+}
+
+fn refused() -> Value {
+    SchemaObject::new().with("code", text()).with("detail", text()).may("fields", fields()).schema()
+}
+
+fn invite_outcome() -> Value {
+    let outcome = || SchemaObject::new().with("status", count());
+    json!({"oneOf": [
+        outcome().with("invite", reference("InviteChanged")).schema(),
+        outcome().with("problem", refused()).schema(),
+    ]})
+}
+
+fn member_outcome() -> Value {
+    let outcome = || SchemaObject::new().with("id", text()).with("status", count());
+    let receipt = json!({"oneOf": [reference("Receipt"), reference("MemberSessionsEnded")]});
+    json!({"oneOf": [
+        outcome().with("member", reference("MemberChanged")).schema(),
+        outcome().with("receipt", receipt).schema(),
+        outcome().with("problem", refused()).schema(),
+    ]})
+}
+
+fn role(inputs: &Inputs) -> Value {
+    SchemaObject::new()
+        .with("id", inputs.role())
+        .with("title", text())
+        .with("summary", text())
+        .with("best_for", text())
+        .with("actions", list(text()))
+        .schema()
+}
+
+fn cell() -> Value {
+    word(&[Cell::Allowed, Cell::Denied, Cell::Depends].map(Cell::as_str))
+}
+
+fn comparison() -> Value {
+    let row = SchemaObject::new()
+        .with("action", text())
+        .with("resource", text())
+        .with("cells", list(cell()))
+        .with("depends_on", list(text()))
+        .schema();
+    SchemaObject::new().with("roles", list(text())).with("rows", list(row)).schema()
+}
+
+fn permissions() -> Value {
+    let item = SchemaObject::new()
+        .with("action", text())
+        .with("resource", text())
+        .with("allowed", cell())
+        .schema();
+    SchemaObject::new().with("role", text()).with("items", list(item)).schema()
+}
+
+fn suggestion() -> Value {
+    SchemaObject::new()
+        .with("role", or_null(reference("Role")))
+        .with("extra", list(text()))
+        .with("reason", text())
+        .with("others", list(text()))
+        .schema()
+}
+
+fn entry() -> Value {
+    let field = SchemaObject::new()
+        .with("field", text())
+        .with("before", or_null(text()))
+        .with("after", or_null(text()))
+        .schema();
+    SchemaObject::new()
+        .with("sequence", count())
+        .with("revision", count())
+        .with("at", moment())
+        .with("actor", text())
+        .with("event", word(&AuditEvent::ALL.map(AuditEvent::as_str)))
+        .with("target", text())
+        .with("hash", text())
+        .with("detail", or_null(list(field)))
+        .schema()
+}
+
+fn chain() -> Value {
+    SchemaObject::new()
+        .with("account", or_null(text()))
+        .with("entries", count())
+        .with("head", text())
+        .with("fault", or_null(text()))
+        .schema()
+}
+
+fn mail() -> Value {
+    let stopped = SchemaObject::new().with("cause", text()).with("since", moment()).schema();
+    let oldest =
+        SchemaObject::new().with("since", moment()).with("seconds", count()).with("detail", text());
+    SchemaObject::new()
+        .with("kind", text())
+        .with("sends", flag())
+        .with("state", word(&["ok", "slow", "stuck", "stopped", "off"]))
+        .with("stopped", or_null(stopped))
+        .with("oldest", or_null(oldest.schema()))
+        .with("last_success", or_null(moment()))
+        .with("queued", count())
+        .with("deferred", count())
+        .with("handed_over", count())
+        .with("bounced", count())
+        .with("failed", count())
+        .with("banner", or_null(text()))
+        .schema()
+}
+
+fn mail_test() -> Value {
+    let step = SchemaObject::new().with("step", text()).with("ok", flag()).with("detail", text());
+    SchemaObject::new().with("ok", flag()).with("steps", list(step.schema())).schema()
+}
+
+fn warning() -> Value {
+    SchemaObject::new()
+        .with("about", text())
+        .with("severity", word(&["warn", "fail"]))
+        .with("sentence", text())
+        .schema()
+}
+
+fn policies() -> Value {
+    SchemaObject::new()
+        .with("digest", text())
+        .with("policies", count())
+        .with("state", word(&["live", "last_good"]))
+        .with("fault", or_null(text()))
+        .with("loaded_at", moment())
+        .schema()
+}
+
+fn reload() -> Value {
+    SchemaObject::new()
+        .with("digest", text())
+        .with("policies", count())
+        .with("changed", flag())
+        .with("gains", list(text()))
+        .with("loses", list(text()))
+        .with("may_gain", list(text()))
+        .with("may_lose", list(text()))
+        .with("notes", list(text()))
+        .schema()
+}

@@ -1,0 +1,34 @@
+//! `/members/{id}/erase`, `/members/{id}/data`, `/me/data` and `/members/review`: personal data,
+//! and the access review.
+
+use super::api_request::{ApiRequest, ApiResult};
+use super::wire::{self, Changed, List};
+use crate::http::Reply;
+use crate::services::{access_review, personal_data};
+
+pub(super) async fn erase(call: &mut ApiRequest<'_>) -> ApiResult {
+    let id = call.member_id()?;
+    let caller = call.caller().await?;
+    let done = personal_data::erase(call.app, caller, id.clone()).await?;
+    let erasure = wire::Erasure::of(&id, done.value);
+    Ok(Reply::json_of(&Changed::new(erasure, done.revision)))
+}
+
+pub(super) async fn of_member(call: &mut ApiRequest<'_>) -> ApiResult {
+    let id = call.member_id()?;
+    let caller = call.caller().await?;
+    let data = personal_data::of_member(call.app, caller, &id).await?;
+    Ok(Reply::json_of(&wire::MemberData::of(call.app, data, None)))
+}
+
+pub(super) async fn own(call: &mut ApiRequest<'_>) -> ApiResult {
+    let signed_in = call.signed_in()?;
+    let data = personal_data::own(call.app, &signed_in).await?;
+    Ok(Reply::json_of(&wire::MemberData::of(call.app, data, Some(signed_in.session()))))
+}
+
+pub(super) async fn review(call: &mut ApiRequest<'_>) -> ApiResult {
+    let caller = call.caller().await?;
+    let found = access_review::review(call.app, caller).await?;
+    Ok(Reply::json_of(&List::<wire::Finding>::whole(found)))
+}

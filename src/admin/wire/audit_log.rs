@@ -1,0 +1,121 @@
+//! Audit entries, the state of their hash chains, and live events.
+
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::domain::audit::ChainReport;
+use crate::domain::{AuditDetail, AuditEntry};
+use crate::services::events::Event;
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct AuditLogEntry {
+    sequence: u64,
+    revision: u64,
+    at: String,
+    actor: String,
+    event: String,
+    target: String,
+    hash: String,
+    detail: Option<Vec<AuditField>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AuditField {
+    field: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl From<AuditEntry> for AuditLogEntry {
+    fn from(entry: AuditEntry) -> Self {
+        let fields = |detail: AuditDetail| {
+            let field = |(field, before, after)| AuditField { field, before, after };
+            detail.fields.into_iter().map(field).collect()
+        };
+        Self {
+            sequence: entry.sequence,
+            revision: entry.revision.0,
+            at: rfc3339(entry.at),
+            actor: entry.actor,
+            event: entry.event,
+            target: entry.target,
+            hash: entry.hash.hex(),
+            detail: entry.detail.map(fields),
+        }
+    }
+}
+
+/// One verified chain; `account` is null for the store's own.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct ChainVerification {
+    account: Option<String>,
+    entries: u64,
+    head: String,
+    fault: Option<String>,
+}
+
+impl From<ChainReport> for ChainVerification {
+    fn from(report: ChainReport) -> Self {
+        Self {
+            account: report.account.map(|account| account.to_string()),
+            entries: report.entries,
+            head: report.head.hex(),
+            fault: report.fault.map(|(sequence, reason)| format!("entry {sequence}: {reason}")),
+        }
+    }
+}
+
+/// An event's data; details of a removed member are left out.
+#[derive(Debug, Serialize)]
+struct EventData<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'e str>,
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'e str>,
+}
+
+/// A server-sent event: its name, its revision as the id, its data as JSON. A keep-alive is a
+/// comment.
+pub(in crate::admin) fn event(event: &Event) -> String {
+    let (name, told) = match event {
+        Event::Beat => return ": beat\n\n".to_owned(),
+        Event::Begins(revision) => {
+            ("begins", EventData { id: None, revision: revision.0, role: None, status: None })
+        }
+        Event::MemberChanged(revision, member) => {
+            let told = EventData {
+                id: Some(member.id.as_str()),
+                revision: revision.0,
+                role: Some(member.role.as_str()),
+                status: Some(member.status.as_str()),
+            };
+            ("member_changed", told)
+        }
+        Event::MemberRemoved(revision, id) => {
+            let told =
+                EventData { id: Some(id.as_str()), revision: revision.0, role: None, status: None };
+            ("member_removed", told)
+        }
+    };
+    // Always one line: JSON escapes line breaks.
+    let data = serde_json::to_string(&told).unwrap_or_default();
+    format!("event: {name}\nid: {}\ndata: {data}\n\n", told.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MemberId, Revision};
+
+    #[test]
+    fn an_event_is_three_lines_and_an_empty_one() {
+        let gone = Event::MemberRemoved(Revision(7), MemberId::parse("a\"1").unwrap());
+        let text = "event: member_removed\nid: 7\ndata: {\"id\":\"a\\\"1\",\"revision\":7}\n\n";
+        assert_eq!(event(&gone), text);
+        assert_eq!(event(&Event::Beat), ": beat\n\n");
+        assert!(event(&Event::Begins(Revision(3))).contains("data: {\"revision\":3}"));
+    }
+}

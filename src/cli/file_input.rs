@@ -1,0 +1,26 @@
+//! Input files of commands: limited in size and, for pipes, in time.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::CommandError;
+use super::timeout::WaitLimit;
+
+/// The first bytes of a file, up to a limit.
+pub(super) fn bytes(path: &Path, most: u64, limit: &WaitLimit) -> Result<Vec<u8>, CommandError> {
+    let place = path.display().to_string();
+    let unreadable =
+        |fault: io::Error| CommandError::failure(format!("`{place}` cannot be read: {fault}"));
+    if fs::metadata(path).map_err(unreadable)?.is_file() {
+        return read(path, most).map_err(unreadable);
+    }
+    let own = path.to_owned();
+    limit.read(&place, move || read(&own, most))?.map_err(unreadable)
+}
+
+fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,396 @@
+//! All configuration keys: section, name, type, default and purpose.
+//!
+//! One table, from which reading, the environment's names and the reference text are made, and one
+//! of the keys that are refused, because nothing would come of them.
+
+use crate::domain::limits;
+
+/// The type of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SettingType {
+    Bool,
+    /// A whole number in this range.
+    Number(i64, i64),
+    Text,
+    /// The path of a file, folder or socket.
+    Path,
+    List,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Such as `72h`, `30m`, `15s`.
+    Duration,
+    /// Permissions in octal, such as `0660`.
+    Mode,
+    /// `ADDRESS:PORT`.
+    Address,
+    /// An account's slug.
+    Slug,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SettingDefinition {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) takes: SettingType,
+    /// The default as written in the file; empty if the key is unset by default.
+    pub(super) default: &'static str,
+    pub(super) about: &'static str,
+    /// May be read from a file that `..._FILE` names, and is never printed.
+    pub(super) secret: bool,
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    takes: SettingType,
+    default: &'static str,
+    about: &'static str,
+) -> SettingDefinition {
+    SettingDefinition { section, name, takes, default, about, secret: false }
+}
+
+const MANY: i64 = 1 << 40;
+
+/// All keys, by section.
+pub(super) const KEYS: &[SettingDefinition] = &[
+    key(
+        "decision",
+        "listen",
+        SettingType::Address,
+        "\"127.0.0.1:8181\"",
+        "where services ask; loopback only, unless keys_file is set",
+    ),
+    key("decision", "socket", SettingType::Path, "", "a unix socket for the same questions"),
+    key("decision", "socket_mode", SettingType::Mode, "\"0660\"", "who may open the socket"),
+    key(
+        "decision",
+        "public_url",
+        SettingType::Text,
+        "",
+        "the https address that the metadata document names",
+    ),
+    key(
+        "decision",
+        "single_account",
+        SettingType::Slug,
+        "",
+        "the account of a resource that has none",
+    ),
+    key(
+        "decision",
+        "wait_ms",
+        SettingType::Number(0, 60_000),
+        "500",
+        "how long `x-kwic-at-least` waits for a change",
+    ),
+    key(
+        "decision",
+        "allowed_hosts",
+        SettingType::List,
+        "[]",
+        "host names that callers use, other than loopback",
+    ),
+    key(
+        "decision",
+        "keys_file",
+        SettingType::Path,
+        "",
+        "bearer keys of 32 characters or more, one a line; callers must then bring one",
+    ),
+    key(
+        "decision",
+        "cross_check",
+        SettingType::Number(0, MANY),
+        "1000",
+        "one decision in this many is checked again with Cedar's own authorizer; 0 for none",
+    ),
+    key(
+        "console",
+        "listen",
+        SettingType::Address,
+        "\"127.0.0.1:8180\"",
+        "where people and programs manage the team",
+    ),
+    key(
+        "console",
+        "public_url",
+        SettingType::Text,
+        "",
+        "the address in links; it may carry a path",
+    ),
+    key(
+        "console",
+        "trusted_proxies",
+        SettingType::List,
+        "[]",
+        "addresses whose forwarding headers count",
+    ),
+    key("store", "kind", SettingType::Word(&["redb"]), "\"redb\"", "one file on this machine"),
+    key(
+        "store",
+        "path",
+        SettingType::Path,
+        "",
+        "the file; kwic.redb in the data folder where unset",
+    ),
+    key(
+        "store",
+        "cache_mb",
+        SettingType::Number(1, 1 << 20),
+        "64",
+        "memory for the file's pages, in MiB",
+    ),
+    key("policies", "dir", SettingType::Path, "", "the policy folder; the shipped one where unset"),
+    key("policies", "watch", SettingType::Bool, "true", "reload when the folder changes"),
+    key(
+        "policies",
+        "managed_by",
+        SettingType::Slug,
+        "",
+        "the account whose settings:edit may change policies",
+    ),
+    key(
+        "mail",
+        "kind",
+        SettingType::Word(&["smtp", "folder", "links"]),
+        "",
+        "how mail goes out; links are shown where unset",
+    ),
+    SettingDefinition {
+        section: "mail",
+        name: "url",
+        takes: SettingType::Text,
+        default: "",
+        about: "smtps://USER:PASSWORD@HOST, or smtp:// to loopback",
+        secret: true,
+    },
+    key(
+        "mail",
+        "oauth_token_file",
+        SettingType::Path,
+        "",
+        "a file with the access token (XOAUTH2) for smtps://USER@HOST; read for each connection",
+    ),
+    key(
+        "mail",
+        "oauth_token_command",
+        SettingType::List,
+        "[]",
+        "or a program that prints the token, and its arguments; run without a shell",
+    ),
+    key(
+        "mail",
+        "from",
+        SettingType::Text,
+        "",
+        "the sender's address, with a name or without: KWIC <no-reply@example.org>",
+    ),
+    key("mail", "bounce_domain", SettingType::Text, "", "the domain of return paths"),
+    key("mail", "bounce_maildir", SettingType::Path, "", "where bounces arrive"),
+    key(
+        "invites",
+        "lifetime",
+        SettingType::Duration,
+        "\"72h\"",
+        "how long an invite may be accepted",
+    ),
+    key(
+        "sessions",
+        "idle",
+        SettingType::Duration,
+        "\"30m\"",
+        "idle timeout: a session ends after this long without use",
+    ),
+    key(
+        "sessions",
+        "absolute",
+        SettingType::Duration,
+        "\"12h\"",
+        "absolute timeout: a session ends after this long in any case",
+    ),
+    key(
+        "passwords",
+        "memory_kib",
+        SettingType::Number(19_456, limits::PASSWORD_MEMORY_KIB_MAX as i64),
+        "19456",
+        "argon2id: memory of one hash",
+    ),
+    key(
+        "passwords",
+        "iterations",
+        SettingType::Number(2, limits::PASSWORD_ITERATIONS_MAX as i64),
+        "2",
+        "argon2id: passes",
+    ),
+    key(
+        "telemetry",
+        "log_format",
+        SettingType::Word(&["text", "json"]),
+        "\"text\"",
+        "how log lines are written",
+    ),
+    key(
+        "telemetry",
+        "log_level",
+        SettingType::Text,
+        "\"info\"",
+        "what is logged: error, warn, info, debug or trace; others for single modules behind it, such as \"info,hyper=debug\"",
+    ),
+    key(
+        "limits",
+        "evaluation_body_bytes_max",
+        SettingType::Number(1_024, 1 << 30),
+        "65536",
+        "largest body of one question",
+    ),
+    key(
+        "limits",
+        "batch_body_bytes_max",
+        SettingType::Number(1_024, 1 << 30),
+        "1048576",
+        "largest body of a batch",
+    ),
+    key(
+        "limits",
+        "batch_items_max",
+        SettingType::Number(1, 100_000),
+        "1000",
+        "most questions in a batch",
+    ),
+    key(
+        "limits",
+        "connections_max",
+        SettingType::Number(1, 1 << 20),
+        "4096",
+        "most connections at once to each listener; fewer where fewer files may be open",
+    ),
+    key(
+        "limits",
+        "head_ms_max",
+        SettingType::Number(1, 600_000),
+        "5000",
+        "how long a request's head may take",
+    ),
+    key(
+        "limits",
+        "body_ms_max",
+        SettingType::Number(1, 600_000),
+        "10000",
+        "how long a request's body may pause",
+    ),
+    key(
+        "limits",
+        "idle_ms_max",
+        SettingType::Number(1, MANY),
+        "600000",
+        "how long an idle connection is kept open",
+    ),
+    key(
+        "limits",
+        "drain_ms_max",
+        SettingType::Number(1, 600_000),
+        "10000",
+        "how long requests may finish when the sidecar stops",
+    ),
+];
+
+/// A key of a feature that this version does not have. Accepted, it would promise something that
+/// nobody keeps, so a configuration with one is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotOffered {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    /// The value that asks for nothing, which is taken; empty where there is none.
+    pub(super) off: &'static str,
+    /// What to do instead.
+    pub(super) instead: &'static str,
+}
+
+const fn not_offered(
+    section: &'static str,
+    name: &'static str,
+    off: &'static str,
+    instead: &'static str,
+) -> NotOffered {
+    NotOffered { section, name, off, instead }
+}
+
+const LEAVE_OUT: &str = "leave it out";
+const PROXY: &str = "put a proxy in front, and name it in `console.trusted_proxies`";
+
+/// All keys that are refused.
+pub(super) const NOT_OFFERED: &[NotOffered] = &[
+    not_offered("console", "tls_certificate", "", PROXY),
+    not_offered("console", "tls_key", "", PROXY),
+    not_offered("store", "endpoints", "", LEAVE_OUT),
+    not_offered("store", "prefix", "", LEAVE_OUT),
+    not_offered("store", "max_staleness", "", LEAVE_OUT),
+    not_offered("store", "on_stale", "", LEAVE_OUT),
+    not_offered("policies", "hold_widening", "false", LEAVE_OUT),
+    not_offered("policies", "demand_proof", "false", LEAVE_OUT),
+    not_offered("policies", "shadow", "", LEAVE_OUT),
+    not_offered("audit", "retention", "", "leave it out: all entries are kept"),
+    not_offered("decision_log", "sink", "none", LEAVE_OUT),
+    not_offered("decision_log", "sample", "", LEAVE_OUT),
+    not_offered("decision_log", "mask", "", LEAVE_OUT),
+    not_offered("telemetry", "otlp_endpoint", "", LEAVE_OUT),
+];
+
+/// What is wrong with a key that is set to `value`, where this version does not offer it: a
+/// sentence without the key's name. `None` for every other key; `Some(None)` where the value asks
+/// for nothing.
+pub(super) fn refused(section: &str, name: &str, value: &str) -> Option<Option<String>> {
+    let known = NOT_OFFERED.iter().find(|key| key.section == section && key.name == name)?;
+    let asks = known.off.is_empty() || known.off != value;
+    Some(asks.then(|| format!("is not offered by this version: {}", known.instead)))
+}
+
+fn variable(section: &str, name: &str) -> String {
+    format!("KWIC_TEAM_{section}_{name}").to_ascii_uppercase()
+}
+
+impl NotOffered {
+    /// The name in the environment.
+    pub(super) fn variable(&self) -> String {
+        variable(self.section, self.name)
+    }
+}
+
+impl SettingDefinition {
+    /// The name in the environment.
+    pub(super) fn variable(&self) -> String {
+        variable(self.section, self.name)
+    }
+
+    /// `section.name`.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::KEYS;
+
+    /// Key and default of each row of the tables in the documentation.
+    fn listed() -> BTreeSet<(String, String)> {
+        let page = include_str!("../../docs/operations.md");
+        let (_, section) = page.split_once("\n## Configuration\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let mut cells = row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
+            (cells.nth(1).unwrap(), cells.next().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key_with_its_default_and_no_other() {
+        let keys = KEYS.iter().map(|key| (key.path(), key.default.to_owned())).collect();
+        assert_eq!(listed(), keys);
+    }
+}

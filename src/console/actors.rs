@@ -1,0 +1,204 @@
+//! Display names for the ids in the audit log: members, invites, and other actors.
+//!
+//! Looks up each id once, however often it is on a page, and only in the viewer's account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::current_user::CurrentUser;
+use super::texts as w;
+use crate::app::App;
+use crate::domain::member::full_name;
+use crate::domain::{
+    Actor, AuditEntry, AuditEvent, Email, Failure, InviteId, InviteState, Kind, Member, MemberId,
+    case_folding, limits,
+};
+use crate::services::{audit, invites, members};
+use crate::store::invites::InviteFilter;
+use crate::store::{AuditFilter, MemberFilter};
+
+/// A part of a sentence.
+pub(super) enum SentencePart {
+    Words(String),
+    /// A person: links to the entries about this id.
+    Somebody {
+        name: String,
+        about: String,
+        /// Whether it is the person's own name, which is not capitalized.
+        own: bool,
+    },
+}
+
+/// Display names by id.
+pub(super) struct ActorNames {
+    names: BTreeMap<String, String>,
+}
+
+impl ActorNames {
+    /// The actors and targets of these entries.
+    ///
+    /// # Errors
+    /// `Denied` `not_allowed`; `Busy`.
+    pub(super) async fn of(
+        app: &App,
+        viewer: &CurrentUser,
+        entries: &[AuditEntry],
+    ) -> Result<Self, Failure> {
+        let mut names = BTreeMap::new();
+        let mut ids: BTreeSet<&str> = BTreeSet::new();
+        for entry in entries {
+            ids.insert(&entry.target);
+            ids.extend(bearer(&entry.actor));
+            // Names of former members come from the entry about their leaving, if any.
+            if let Some(name) = written(entry) {
+                names.entry(entry.target.clone()).or_insert(name);
+            }
+        }
+        for id in ids {
+            if let Some(name) = name(app, viewer, id).await? {
+                names.insert(id.to_owned(), name);
+            }
+        }
+        Ok(Self { names })
+    }
+
+    /// No names, for viewers who may not see the team.
+    pub(super) const fn nobody() -> Self {
+        Self { names: BTreeMap::new() }
+    }
+
+    /// The actor of an entry.
+    pub(super) fn actor(&self, label: &str) -> SentencePart {
+        let words = |words: &str| SentencePart::Words(words.to_owned());
+        match Actor::from_label(label) {
+            Some(Actor::Member(id)) => self.target(id.as_str()),
+            Some(Actor::Token { member, .. }) => SentencePart::Somebody {
+                name: w::program_of(self.names.get(member.as_str()).map(String::as_str)),
+                about: member.to_string(),
+                own: false,
+            },
+            Some(Actor::Invitee(_)) => words(w::BY_INVITATION),
+            Some(Actor::Sidecar { .. }) => words(w::BY_OPERATOR),
+            Some(Actor::System) => words(w::PRODUCT),
+            Some(Actor::Setup) => words(w::BY_SET_UP),
+            None => words(w::SOMEBODY_GONE),
+        }
+    }
+
+    /// The target of an entry.
+    pub(super) fn target(&self, id: &str) -> SentencePart {
+        let (own, about) = (self.names.contains_key(id), id.to_owned());
+        let name = self.names.get(id).cloned().unwrap_or_else(|| w::SOMEBODY_GONE.to_owned());
+        SentencePart::Somebody { name, about, own }
+    }
+}
+
+/// How many that were removed are looked at, of those who were last.
+const REMOVED_LOOKED_AT: usize = 500;
+
+/// The member who is known by an address or a name; `None` also where several have that name.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub(super) async fn member_of(
+    app: &App,
+    viewer: &CurrentUser,
+    text: &str,
+) -> Result<Option<Member>, Failure> {
+    Ok(only(members_of(app, viewer, text).await?))
+}
+
+/// The member with an address, or all with a name.
+async fn members_of(app: &App, viewer: &CurrentUser, text: &str) -> Result<Vec<Member>, Failure> {
+    if let Ok(email) = Email::parse(text)
+        && let Some(member) = members::by_email(app, viewer.caller(), &email).await?
+    {
+        return Ok(vec![member]);
+    }
+    let filter = MemberFilter { search: Some(text.to_owned()), ..MemberFilter::default() };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = members::list(app, viewer.caller(), &filter, None, most).await?;
+    let is_it =
+        |member: &Member| case_folding::folded(&member.full_name()) == case_folding::folded(text);
+    Ok(found.items.into_iter().filter(is_it).collect())
+}
+
+/// The id of whoever is known by a name or an address: a member, somebody who is invited, or somebody
+/// who was removed and whose data was not erased. `None` also where several have that name.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub(super) async fn somebody(
+    app: &App,
+    viewer: &CurrentUser,
+    text: &str,
+) -> Result<Option<String>, Failure> {
+    let found = members_of(app, viewer, text).await?;
+    if !found.is_empty() {
+        return Ok(only(found).map(|member| member.id.to_string()));
+    }
+    let wanted = case_folding::folded(text);
+    let is_it =
+        |name: &str, email: &str| [name, email].iter().any(|it| case_folding::folded(it) == wanted);
+    // The accepted ones are members, or were.
+    let states = vec![InviteState::Pending, InviteState::Expired, InviteState::Revoked];
+    let filter = InviteFilter { search: Some(text.to_owned()), role: None, states };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = invites::list(app, viewer.caller(), &filter, None, most).await?;
+    let mut invites = found.items.iter().map(|shown| &shown.view.invite);
+    if let Some(invite) = invites.find(|it| is_it(&it.full_name(), it.email.as_str())) {
+        return Ok(Some(invite.id.to_string()));
+    }
+    let removals = AuditFilter { event: Some(AuditEvent::UserDeleted), ..AuditFilter::default() };
+    let most = REMOVED_LOOKED_AT;
+    let found = audit::latest(app, viewer.caller(), &removals, None, most).await?;
+    let gone = found.items.iter().filter(|entry| {
+        let email = value(entry, "email").unwrap_or_default();
+        is_it(&written(entry).unwrap_or_default(), email)
+    });
+    let gone: BTreeSet<String> = gone.map(|entry| entry.target.clone()).collect();
+    Ok(only(gone.into_iter().collect()))
+}
+
+fn only<T>(mut found: Vec<T>) -> Option<T> {
+    if found.len() == 1 { found.pop() } else { None }
+}
+
+/// The member or invite in an actor's label.
+fn bearer(label: &str) -> Option<&str> {
+    let (kind, id) = label.split_once(':')?;
+    match kind {
+        "member" | "invite" => Some(id),
+        "token" => id.split_once(':').map(|(_, member)| member),
+        _ => None,
+    }
+}
+
+/// The name in an entry, if it has both parts.
+fn written(entry: &AuditEntry) -> Option<String> {
+    Some(full_name(value(entry, "first_name")?, value(entry, "last_name")?))
+}
+
+fn value<'e>(entry: &'e AuditEntry, wanted: &str) -> Option<&'e str> {
+    let fields = &entry.detail.as_ref()?.fields;
+    let (_, before, after) = fields.iter().find(|(name, ..)| name == wanted)?;
+    after.as_deref().or(before.as_deref())
+}
+
+async fn name(app: &App, viewer: &CurrentUser, id: &str) -> Result<Option<String>, Failure> {
+    if let Some(id) = InviteId::parse(id)
+        && let Some(shown) = there(invites::show(app, viewer.caller(), &id).await)?
+    {
+        return Ok(Some(shown.view.invite.full_name()));
+    }
+    let Ok(id) = MemberId::parse(id) else { return Ok(None) };
+    let member = there(members::show(app, viewer.caller(), &id).await)?;
+    Ok(member.map(|member| member.full_name()))
+}
+
+fn there<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,350 @@
+//! Inviting: one person in a dialog, or several from pasted lines.
+//!
+//! Never claims that a mail was sent; the list of invitations shows the delivery status.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use askama::Template;
+
+use super::current_user::CurrentUser;
+use super::form_body::{FormBody, FormReader};
+use super::form_page::{FormPage, FormPart, Input, Select, kind};
+use super::link_page::LinkPage;
+use super::local_path::member_path;
+use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_request::{PageRequest, PageResult};
+use super::role_picker::RolePicker;
+use super::texts as w;
+use super::timestamps::TimeLabel;
+use crate::domain::{
+    Email, Failure, IdempotencyKey, InviteState, Kind, Member, Name, RoleId, Timestamp, Token,
+    limits,
+};
+use crate::entropy;
+use crate::services::import::pasted_list;
+use crate::services::invites::{self, Invitation, InviteWithLink};
+use crate::services::members;
+use crate::services::roles::RoleTitles;
+use crate::store::invites::InviteFilter;
+
+/// The page to which a new invitation leads.
+const INVITATIONS: &str = "/team?tab=invitations";
+
+pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
+    let viewer = able(call).await?;
+    let form = FormBody::filled(&[("role", &call.parameter("role")), ("key", &key()?)]);
+    Ok(sheet(call, &viewer, &form).await?.page())
+}
+
+/// The viewer, who may invite.
+async fn able(call: &PageRequest<'_>) -> Result<CurrentUser, Failure> {
+    let viewer = call.viewer().await?;
+    match viewer.rights.invite {
+        true => Ok(viewer),
+        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    }
+}
+
+/// The idempotency key of the form: a second click, or a resubmission, makes no second invite.
+fn key() -> Result<String, Failure> {
+    Ok(Token::from_bytes(entropy::random()?).expose().to_owned())
+}
+
+async fn sheet<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    form: &FormBody,
+) -> Result<FormPage<'p>, Failure> {
+    let deck = RolePicker::of(call, viewer).await?;
+    let shell = PageLayout::inside(call, viewer, w::INVITE_MEMBER, "/team");
+    Ok(FormPage::new(shell, "/team/invite", w::SEND_INVITATION)
+        .hidden("key", form.text("key"))
+        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
+        .input(
+            Input::new("last_name", w::LAST_NAME, kind::TEXT)
+                .value(form.text("last_name"))
+                .optional(),
+        )
+        .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
+        .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
+        .cancel("/team"))
+}
+
+pub(super) async fn send(call: &mut PageRequest<'_>) -> PageResult {
+    let form = call.form().await?;
+    let viewer = call.viewer().await?;
+    match send_one(call, &viewer, &form).await {
+        Ok(shown) => {
+            let told = w::invitation_made(shown.view.invite.email.as_str());
+            Ok(after_invite(call, &viewer, shown, &told, INVITATIONS.to_owned()))
+        }
+        Err(failure) => {
+            let failure = with_holder_named(call, &viewer, &form, failure).await;
+            let sheet = sheet(call, &viewer, &form).await?;
+            let sheet = match next_step(call, &viewer, &form).await {
+                Some((path, name)) => sheet.instead(path, name),
+                None => sheet,
+            };
+            Ok(sheet.refused(&failure))
+        }
+    }
+}
+
+async fn send_one(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Result<InviteWithLink, Failure> {
+    let mut read = form.reader();
+    let invitation = invitation(&mut read);
+    let invitation = read.done(invitation)?;
+    let key = match form.text("key") {
+        "" => None,
+        key => Some(IdempotencyKey::parse(key)?),
+    };
+    Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
+}
+
+/// The role of whoever is invited.
+pub(super) fn role_chosen(text: &str) -> Result<RoleId, Failure> {
+    match text {
+        "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
+        text => RoleId::parse(text).map_err(|_| {
+            Failure::invalid("role", w::no_such_role(&text.escape_debug().to_string()))
+        }),
+    }
+}
+
+fn invitation(read: &mut FormReader<'_>) -> Option<Invitation> {
+    let first_name = read.read("first_name", |text| Name::parse("first_name", text));
+    let last_name = read.read("last_name", Name::last);
+    let email = read.read("email", Email::parse);
+    let role = read.read("role", role_chosen);
+    let ((first_name, last_name), (email, role)) =
+        first_name.zip(last_name).zip(email.zip(role))?;
+    Some(Invitation { email, first_name, last_name, role })
+}
+
+/// The page after an invitation was created or changed: its link, if no mail is sent, or a message.
+pub(super) fn after_invite(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    shown: InviteWithLink,
+    told: &str,
+    back: String,
+) -> crate::http::Reply {
+    match shown.link {
+        Some(link) => {
+            let shell = PageLayout::inside(call, viewer, w::INVITATION_LINK, "/team");
+            let line = w::link_for(shown.view.invite.email.as_str());
+            LinkPage::new(shell, line, link, back).can_be_shown_again().page()
+        }
+        None => redirect_with_notice(call.app, &back, told),
+    }
+}
+
+/// The holder of the address, if an invitation was refused because of it.
+async fn holder(call: &PageRequest<'_>, viewer: &CurrentUser, form: &FormBody) -> Option<Member> {
+    let email = Email::parse(form.text("email").trim()).ok()?;
+    members::by_email(call.app, viewer.caller(), &email).await.ok()?
+}
+
+/// Names the holder of the address in the message.
+pub(super) async fn with_holder_named(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+    failure: Failure,
+) -> Failure {
+    if !matches!(failure.code, "already_member" | "suspended_member") {
+        return failure;
+    }
+    let Some(member) = holder(call, viewer, form).await else { return failure };
+    let live = call.app.policies.load();
+    let role = super::roles::title(&live, &member.role);
+    let sentence = w::has_access(&member.full_name(), &role, member.status);
+    Failure { fields: vec![("email".to_owned(), sentence.clone())], public: sentence, ..failure }
+}
+
+/// A suggested next step after such a refusal.
+async fn next_step(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    form: &FormBody,
+) -> Option<(String, String)> {
+    let member = holder(call, viewer, form).await?;
+    let name = w::manage(&member.full_name());
+    Some((member_path(&member.id, ""), name))
+}
+
+/// One pasted line with its result.
+struct PastedLineResult {
+    line: String,
+    /// Why it was not sent; `None` if it was.
+    why: Option<String>,
+    /// The link of whoever was invited, where no mail carries it.
+    link: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "console/templates/verdicts.html", config = ".askama.toml")]
+struct PastedLinesPage<'p> {
+    shell: PageLayout<'p>,
+    verdicts: Vec<PastedLineResult>,
+    /// The lines still to be sent.
+    left: String,
+    /// The role for lines without one.
+    role: String,
+    checked: bool,
+    /// The number of valid lines.
+    good: usize,
+    /// Whether there are links to pass on.
+    links: bool,
+}
+
+pub(super) async fn several(call: &mut PageRequest<'_>) -> PageResult {
+    let viewer = able(call).await?;
+    Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
+}
+
+/// The choice of no default role.
+const NO_ROLE: &str = "-";
+
+fn several_sheet<'p>(
+    call: &PageRequest<'_>,
+    viewer: &'p CurrentUser,
+    (lines, role): (&str, &str),
+) -> FormPage<'p> {
+    let live = call.app.policies.load();
+    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let given: Vec<_> = given.collect();
+    let roles: Vec<&str> = given.iter().map(|card| card.title.as_str()).collect();
+    let mut options = vec![(NO_ROLE.to_owned(), w::ROLE_IN_LINE.to_owned())];
+    options.extend(given.iter().map(|card| (card.id.to_string(), card.title.clone())));
+    let shell = PageLayout::inside(call, viewer, w::INVITE_SEVERAL, "/team");
+    FormPage::new(shell, "/team/invite-several", w::CHECK_LINES)
+        .line(w::SEVERAL_HOW)
+        .line(w::roles_are(&roles))
+        .input(Input::new("lines", w::LINES, r#"spellcheck="false""#).lines().value(lines))
+        .part(FormPart::Select(Select {
+            name: "role",
+            label: w::ROLE_OF_OTHERS.to_owned(),
+            options,
+            chosen: role.to_owned(),
+            wrong: None,
+        }))
+        .cancel("/team")
+}
+
+/// Checks the lines, and sends the valid ones after confirmation.
+pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
+    let form = call.form().await?;
+    let viewer = able(call).await?;
+    let lines = pasted_list::entries(form.text("lines"));
+    let role = Some(form.text("role")).filter(|role| *role != NO_ROLE);
+    let role = role.and_then(|role| RoleId::parse(role).ok());
+    let titles = RoleTitles::of(&call.app.policies.load());
+    if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
+        let failure =
+            Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX, lines.len()));
+        let typed = (form.text("lines"), form.text("role"));
+        return Ok(several_sheet(call, &viewer, typed).refused(&failure));
+    }
+    let sending = !form.text("send").is_empty();
+    let mut verdicts = Vec::with_capacity(lines.len());
+    // The address of each line that can be sent, with the number of the line.
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, line) in (1..).zip(lines) {
+        let outcome = match pasted_list::read(line, role.as_ref(), &titles) {
+            Err(failure) => Err(first_fault(&failure)),
+            Ok(invitation) => match taken.entry(invitation.email.key().to_owned()) {
+                Entry::Occupied(before) => Err(w::same_address(*before.get())),
+                Entry::Vacant(free) => {
+                    let outcome = match sending {
+                        true => send_good(call, &viewer, invitation).await,
+                        false => check(call, &viewer, &invitation).await.map(|()| None),
+                    };
+                    if outcome.is_ok() {
+                        free.insert(number);
+                    }
+                    outcome
+                }
+            },
+        };
+        let (why, link) = match outcome {
+            Ok(link) => (None, link),
+            Err(why) => (Some(why), None),
+        };
+        verdicts.push(PastedLineResult { line: line.to_owned(), why, link });
+    }
+    let is_left = |verdict: &&PastedLineResult| !sending || verdict.why.is_some();
+    let left: Vec<&str> = verdicts.iter().filter(is_left).map(|it| it.line.as_str()).collect();
+    let left = left.join("\n");
+    let title = if sending { w::SEVERAL_SENT } else { w::SEVERAL_CHECKED };
+    let shell = PageLayout::inside(call, &viewer, title, "/team");
+    let role = form.text("role").to_owned();
+    let good = verdicts.iter().filter(|verdict| verdict.why.is_none()).count();
+    let links = verdicts.iter().any(|verdict| verdict.link.is_some());
+    Ok(page(&PastedLinesPage { shell, verdicts, left, role, checked: !sending, good, links }))
+}
+
+/// Sends what was checked; answers the link, where no mail carries it.
+async fn send_good(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    invitation: Invitation,
+) -> Result<Option<String>, String> {
+    match invites::send(call.app, viewer.caller(), invitation.clone(), None).await {
+        Ok(sent) => Ok(sent.value.link),
+        // The check says it in the words of people, where it meets the same.
+        Err(failure) => {
+            let why = check(call, viewer, &invitation).await.err();
+            Err(why.unwrap_or_else(|| first_fault(&failure)))
+        }
+    }
+}
+
+/// The checks that are possible before sending.
+async fn check(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    invitation: &Invitation,
+) -> Result<(), String> {
+    let live = call.app.policies.load_full();
+    if !viewer.rights.gives.contains(&invitation.role) {
+        let role = super::roles::title(&live, &invitation.role);
+        return Err(w::sentence(&w::no_such_role(&role)));
+    }
+    let email = &invitation.email;
+    if let Ok(Some(member)) = members::by_email(call.app, viewer.caller(), email).await {
+        let role = super::roles::title(&live, &member.role);
+        return Err(w::sentence(&w::has_access(&member.full_name(), &role, member.status)));
+    }
+    match invited_until(call, viewer, email).await {
+        Some(expires) => Err(w::invited_until(&TimeLabel::exactly(expires).words())),
+        None => Ok(()),
+    }
+}
+
+/// Until when somebody with this address may accept an invitation that was sent before.
+async fn invited_until(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    email: &Email,
+) -> Option<Timestamp> {
+    let filter = InviteFilter {
+        search: Some(email.as_str().to_owned()),
+        role: None,
+        states: vec![InviteState::Pending],
+    };
+    let most = limits::PAGE_ITEMS_MAX;
+    let found = invites::list(call.app, viewer.caller(), &filter, None, most).await.ok()?;
+    let mut invites = found.items.iter().map(|shown| &shown.view.invite);
+    invites.find(|invite| invite.email.key() == email.key()).map(|invite| invite.expires)
+}
+
+fn first_fault(failure: &Failure) -> String {
+    let field = failure.fields.first().map(|(_, sentence)| sentence.as_str());
+    w::sentence(field.unwrap_or(&failure.public))
+}

@@ -1,0 +1,172 @@
+//! The page frame: title, navigation, the viewer, and the flash message.
+//!
+//! The message about a completed form is shown by the next page: it travels in a cookie that no
+//! other site can set, which is deleted once the message was shown.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::current_user::CurrentUser;
+use super::local_path::escaped;
+use super::page_request::PageRequest;
+use super::texts as w;
+use crate::app::App;
+use crate::browser_security::{self, PublicUrl, TOLD};
+use crate::domain::{Failure, Kind, Member};
+use crate::http::query_string::decoded;
+use crate::http::{Reply, Request};
+use crate::services::members;
+
+/// A link of the navigation.
+pub(super) struct NavigationLink {
+    pub(super) path: &'static str,
+    pub(super) name: &'static str,
+    pub(super) current: bool,
+}
+
+/// The frame of a page.
+pub(super) struct PageLayout<'p> {
+    /// The base path; every link begins with it.
+    pub(super) base: String,
+    pub(super) title: String,
+    pub(super) style: &'static str,
+    pub(super) script: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) viewer: Option<&'p CurrentUser>,
+    pub(super) narrow: bool,
+    /// The flash message.
+    pub(super) told: Option<String>,
+    pub(super) section: &'static str,
+}
+
+impl<'p> PageLayout<'p> {
+    /// The frame for visitors.
+    pub(super) fn outside(app: &App, request: &Request, title: impl Into<String>) -> Self {
+        Self {
+            base: PublicUrl::of(app).path().to_owned(),
+            title: title.into(),
+            style: &STYLE.path,
+            script: &SCRIPT.path,
+            icon: &ICON.path,
+            viewer: None,
+            narrow: true,
+            told: request.cookie(TOLD).and_then(decoded).filter(|told| !told.is_empty()),
+            section: "",
+        }
+    }
+
+    /// The frame of a section, for the viewer.
+    pub(super) fn inside(
+        call: &PageRequest<'_>,
+        viewer: &'p CurrentUser,
+        title: impl Into<String>,
+        section: &'static str,
+    ) -> Self {
+        let outside = Self::outside(call.app, call.request, title);
+        Self { viewer: Some(viewer), narrow: false, section, ..outside }
+    }
+
+    /// Around a page about the viewer's own record and sign-in.
+    pub(super) fn own(
+        call: &PageRequest<'_>,
+        viewer: &'p CurrentUser,
+        title: impl Into<String>,
+    ) -> Self {
+        Self::inside(call, viewer, title, "/me")
+    }
+
+    /// The frame for visitors or the viewer.
+    pub(super) fn seen_by(self, viewer: Option<&'p CurrentUser>) -> Self {
+        Self { viewer, ..self }
+    }
+
+    /// The same for a page with one form.
+    pub(super) fn narrow(self) -> Self {
+        Self { narrow: true, ..self }
+    }
+
+    /// The sections that the viewer may open.
+    pub(super) fn links(&self) -> Vec<NavigationLink> {
+        let Some(viewer) = self.viewer else { return Vec::new() };
+        let rights = &viewer.rights;
+        let all = [
+            ("/team", w::TEAM, rights.view_team),
+            ("/roles", w::ROLES, true),
+            ("/tokens", w::TOKENS, rights.edit && !rights.gives.is_empty()),
+            ("/audit", w::AUDIT, rights.view_team),
+            ("/policies", w::POLICIES, rights.view_settings),
+            ("/account", w::ACCOUNT_SETTINGS, rights.view_settings),
+            ("/me", w::MY_SECURITY, true),
+        ];
+        let shown = all.into_iter().filter(|(_, _, may)| *may);
+        shown
+            .map(|(path, name, _)| NavigationLink { path, name, current: path == self.section })
+            .collect()
+    }
+}
+
+/// Renders a page.
+pub(super) fn page(template: &impl Template) -> Reply {
+    match template.render() {
+        Ok(text) => Reply::text("text/html; charset=utf-8", text),
+        Err(fault) => {
+            tracing::error!(%fault, "a page cannot be written");
+            Reply::text("text/plain; charset=utf-8", w::WENT_WRONG).status(500)
+        }
+    }
+}
+
+/// Redirects to another page (RFC 9110, section 15.4.4).
+pub(super) fn redirect(app: &App, path: &str) -> Reply {
+    let place = format!("{}{path}", PublicUrl::of(app).path());
+    Reply::text("text/plain; charset=utf-8", "").status(303).header("location", place)
+}
+
+/// Redirects to another page, with a flash message.
+pub(super) fn redirect_with_notice(app: &App, path: &str, told: &str) -> Reply {
+    with_notice(redirect(app, path), told)
+}
+
+/// Sets the flash message of the next page.
+pub(super) fn with_notice(reply: Reply, told: &str) -> Reply {
+    browser_security::telling(reply, &escaped(told))
+}
+
+/// A page with a few sentences and a link.
+#[derive(Template)]
+#[template(path = "console/templates/note.html", config = ".askama.toml")]
+pub(super) struct MessagePage<'p> {
+    pub(super) shell: PageLayout<'p>,
+    pub(super) lines: Vec<String>,
+    /// The path below the base path, and the label.
+    pub(super) next: (String, &'static str),
+}
+
+/// Why the page is not available to this viewer.
+pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
+    let viewer = CurrentUser::of(app, request).await.ok();
+    let title = match (failure.code, failure.kind) {
+        ("foreign_host", _) => w::WRONG_ADDRESS,
+        ("cross_site", _) => w::SENT_FROM_ELSEWHERE,
+        ("operator_only", _) => w::OPERATOR_ONLY,
+        (_, Kind::NotFound) => w::NOT_FOUND,
+        (_, Kind::Denied) => w::NOT_ALLOWED,
+        _ => w::WENT_WRONG,
+    };
+    let mut lines = vec![w::refusal(failure)];
+    if let (Kind::Denied, "not_allowed", Some(viewer)) = (failure.kind, failure.code, &viewer) {
+        let administrators = members::administrators(app, &viewer.account.slug).await;
+        let others = administrators.iter().filter(|member| !viewer.is(member));
+        lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));
+    }
+    lines.extend(w::when_again(failure));
+    let shell = PageLayout::outside(app, request, title).seen_by(viewer.as_ref());
+    let next = match &viewer {
+        Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),
+        Some(_) => ("/me".to_owned(), w::TO_SECURITY),
+        None => ("/sign-in".to_owned(), w::TO_SIGN_IN),
+    };
+    page(&MessagePage { shell, lines, next })
+}

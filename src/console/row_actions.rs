@@ -1,0 +1,98 @@
+//! The actions of a table row: each is described once on a page, and referenced by key in each row.
+//!
+//! A complete menu in every row would be most of the page, so the script builds it when it is
+//! opened. Without the script the row's own page has the same actions as links.
+
+/// An action on a member or an invitation.
+pub(super) struct RowAction {
+    /// Its key on the page.
+    pub(super) key: &'static str,
+    pub(super) name: &'static str,
+    /// Its confirmation page: below that of the row, or anywhere below the base path.
+    pub(super) place: ActionTarget,
+    /// Removes something for good.
+    pub(super) danger: bool,
+    /// Opens as a dialog.
+    pub(super) dialog: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum ActionTarget {
+    /// Below the row's own page.
+    Below(&'static str),
+    /// One page for all rows.
+    At(&'static str),
+}
+
+impl RowAction {
+    /// In a dialog, below the row's own page.
+    pub(super) const fn asked(key: &'static str, name: &'static str, rest: &'static str) -> Self {
+        Self { key, name, place: ActionTarget::Below(rest), danger: false, dialog: true }
+    }
+
+    /// The end of its path, and whether that is the whole path.
+    pub(super) const fn rest(&self) -> (&'static str, bool) {
+        match self.place {
+            ActionTarget::Below(rest) => (rest, false),
+            ActionTarget::At(path) => (path, true),
+        }
+    }
+}
+
+/// An action for one row.
+pub(super) struct AvailableAction {
+    pub(super) kind: &'static RowAction,
+    /// Why it is disabled.
+    pub(super) why: Option<&'static str>,
+}
+
+impl AvailableAction {
+    /// The path of its page, for a row whose page is at `path`.
+    pub(super) fn path(&self, path: &str) -> String {
+        match self.kind.place {
+            ActionTarget::Below(rest) => format!("{path}{rest}"),
+            ActionTarget::At(whole) => whole.to_owned(),
+        }
+    }
+}
+
+/// The menus of a page: most rows have the same menu, so each is written once and a row references
+/// its number.
+pub(super) struct RowMenus {
+    pub(super) kinds: Vec<&'static RowAction>,
+    menus: Vec<String>,
+}
+
+impl RowMenus {
+    pub(super) fn new(kinds: impl IntoIterator<Item = &'static RowAction>) -> Self {
+        Self { kinds: kinds.into_iter().collect(), menus: Vec::new() }
+    }
+
+    /// The number of the menu for `deeds`; none if there are none.
+    pub(super) fn number(&mut self, deeds: &[AvailableAction]) -> Option<usize> {
+        if deeds.is_empty() {
+            return None;
+        }
+        let menu = to_json(deeds);
+        let known = self.menus.iter().position(|other| *other == menu);
+        Some(known.unwrap_or_else(|| {
+            self.menus.push(menu);
+            self.menus.len() - 1
+        }))
+    }
+
+    /// All menus in the format of the script, separated by `|`.
+    pub(super) fn all(&self) -> String {
+        self.menus.join("|")
+    }
+}
+
+/// One menu in the format of the script: keys, each with the reason why it is disabled after `=`,
+/// separated by `;`.
+fn to_json(deeds: &[AvailableAction]) -> String {
+    let one = |deed: &AvailableAction| match deed.why {
+        Some(why) => format!("{}={why}", deed.kind.key),
+        None => deed.kind.key.to_owned(),
+    };
+    deeds.iter().map(one).collect::<Vec<_>>().join(";")
+}

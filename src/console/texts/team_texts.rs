@@ -1,0 +1,548 @@
+//! Texts of Team Management: members and invitations.
+
+use crate::domain::{DeliveryState, InviteState, Status, plural};
+use crate::services::lockout::SignInLock;
+
+/// A state as a symbol and a word: never a colour alone.
+pub(in crate::console) struct Badge {
+    /// `ok`, `warn`, `error`, or nothing.
+    pub(in crate::console) kind: &'static str,
+    pub(in crate::console) sign: &'static str,
+    pub(in crate::console) word: &'static str,
+}
+
+const fn badge(kind: &'static str, sign: &'static str, word: &'static str) -> Badge {
+    Badge { kind, sign, word }
+}
+
+macro_rules! words {
+    ($($name:ident: $text:literal)+) => {
+        $(pub(in crate::console) const $name: &str = $text;)+
+    };
+}
+
+words! {
+    TEAM: "Team Management"
+    CRUMBS: "Breadcrumb"
+    INVITE_MEMBER: "Invite member"
+    MORE: "More"
+    INVITE_SEVERAL: "Invite several"
+    EXPORT: "Export CSV"
+    ROLE_GUIDE: "Role guide"
+    MEMBERS: "Members"
+    INVITATIONS: "Invitations"
+    REMOVED: "Removed"
+    SEARCH: "Search by name or email"
+    FIND: "Search"
+    CLEAR: "Clear filters"
+    ROLE: "Role"
+    ANY: "Any"
+    ALL: "All"
+    ON: "On"
+    OFF: "Off"
+    ROWS: "Rows"
+    NAME: "Name"
+    STATUS: "Status"
+    STATE: "State"
+    TWO_STEP: "Two-step"
+    JOINED: "Joined"
+    LAST_SIGN_IN: "Last sign-in"
+    DELIVERY: "Delivery"
+    EXPIRES: "Expires"
+    INVITED_BY: "Invited by"
+    LAST_SENT: "Last sent"
+    NEXT_TRY: "Next try"
+    ACTIONS: "Actions"
+    ACTIONS_FOR: "Actions for {}"
+    SELECT_ALL: "Select everybody on this page"
+    YOU: "You"
+    PAGES: "Pages"
+    NEXT_PAGE: "Next page"
+    PREVIOUS_PAGE: "Previous page"
+    ACTIVE: "Active"
+    SUSPENDED: "Suspended"
+    UNTIL: "until"
+    OPEN: "Open"
+    PENDING: "Pending"
+    EXPIRED: "Expired"
+    REVOKED: "Revoked"
+    ACCEPTED: "Accepted"
+    QUEUED: "Queued"
+    SENDING: "Sending"
+    ALONE: "You're the only one here"
+    ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
+    NO_INVITATIONS: "No pending invitations"
+    NO_INVITATIONS_WHY: "The people you invite are listed here until they join, with the delivery status of their mail."
+    NO_INVITATIONS_WHY_NO_MAIL: "The people you invite are listed here until they join. Copy link shows the link to pass on."
+    RUNS_IT: "Your system administrator"
+    NO_MAIL: "No mail is sent here. Each invitation gives you a link to pass on yourself. Your system administrator can set up mail."
+    ONE_ADMINISTRATOR: "There is only one administrator. Add a second one, so that the team isn't locked out when one is away."
+
+    DETAILS: "Details"
+    SIGNED_IN_ON: "Signed in on"
+    MEMBER_ID: "Member ID"
+    MAY_NOTHING: "Nothing: the active policies allow this member no action."
+    MAY_NOT: "Not included"
+    EDIT_DETAILS: "Edit details"
+    CHANGE_ROLE: "Change role"
+    VIEW_PERMISSIONS: "View permissions"
+    SEND_PASSWORD_RESET: "Send password reset"
+    RESET_TWO_STEP: "Reset two-step verification"
+    OWN_FACTOR_FIRST: "To reset somebody's two-step verification you confirm with your own: turn that on first."
+    END_SESSIONS: "End all sessions"
+    SUSPEND: "Suspend"
+    SUSPEND_INSTEAD: "Suspend instead"
+    RESTORE: "Restore"
+    LAST_ADMINISTRATOR: "The last administrator"
+    IS_SUSPENDED: "Suspended now"
+    FIRST_NAME: "First name"
+    LAST_NAME: "Last name"
+    CHOOSE_ROLE: "choose a role"
+    CHOOSE_A_ROLE: "Choose a role"
+    NOT_ON_THE_TEAM: "Somebody who is no longer on the team"
+    OVERTAKEN: "This was changed while you were editing. What you entered is still here: compare it with the current values, then save again."
+    DISCARD: "Discard my changes"
+    CURRENT_VALUES: "Current values"
+    SAME_ROLE: "this is already the role: choose another one, or cancel"
+    GAINS: "Gains"
+    LOSES: "Loses"
+    MAY_GAIN: "May gain (depends on a policy)"
+    MAY_LOSE: "May lose (depends on a policy)"
+    NOTHING: "Nothing"
+    YOUR_CODE: "Your own code"
+    RESET_LINK: "Password reset link"
+    LINK: "Link"
+    LINK_ONCE: "You won't see this link again. Send it in a way that only this person can read."
+    LINK_AGAIN: "You can see this link again: choose Copy link under Invitations. Send it in a way that only this person can read."
+    COPY_LINK: "Copy link"
+    DONE: "Done"
+    UNTICK: "Clear"
+    TICK_SOME: "select the members first, then choose what to do"
+    WHAT_WAS_DONE: "Results"
+
+    CANNOT_INVITE: "you cannot invite members"
+    CANNOT_CHANGE_MEMBERS: "you cannot change members"
+    INVITE_ROLE_GONE: "The role of this invitation was removed"
+    INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
+    EDIT_INVITATION: "Edit invitation"
+    SEND_INVITATION: "Send invitation"
+    INVITATION_LINK: "Invitation link"
+    RESEND: "Resend"
+    CORRECT: "Edit"
+    CORRECT_WHY_NO_MAIL: "If you change the address, you get a new link to pass on and the previous link stops working."
+    CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
+    REVOKE: "Revoke"
+    CHECK_LINES: "Check"
+    SEVERAL_HOW: "One person per line: first name, last name, email, role, separated by commas or tabs, as a spreadsheet copies them. Or an address list of a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. Nothing is sent until you have seen the check."
+    LINES: "People"
+    LEFT_LINES: "Fix these and check again"
+    VERDICT: "Result"
+    SEVERAL_CHECKED: "Checked: nothing has been sent yet"
+    SEVERAL_LINKS: "No mail is sent here: give each person their own link. You can see the links again: choose Copy link under Invitations."
+    SEVERAL_SENT: "Invitations"
+    ROLE_OF_OTHERS: "Role for lines without one"
+    ROLE_IN_LINE: "None: each line names its role"
+    CAN_BE_SENT: "Can be sent"
+    IS_SENDING: "Created"
+    TO_INVITATIONS: "Go to invitations"
+}
+
+pub(in crate::console) fn status(status: Status) -> Badge {
+    match status {
+        Status::Active => badge("ok", "●", ACTIVE),
+        Status::Suspended => badge("error", "⏸", SUSPENDED),
+    }
+}
+
+/// Failed attempts keep the member from signing in.
+pub(in crate::console) fn locked() -> Badge {
+    badge("warn", "▲", "Locked")
+}
+
+pub(in crate::console) fn why_locked(lock: SignInLock) -> &'static str {
+    match lock {
+        SignInLock::Until(_) => {
+            "Too many wrong passwords or codes. From a place where they signed in before, the wait may be shorter. A new password ends it."
+        }
+        SignInLock::Codes => {
+            "Too many wrong codes in a row, by somebody who knows the password. Send a password reset: with a new one, codes work again."
+        }
+    }
+}
+
+pub(in crate::console) fn two_step(on: bool) -> Badge {
+    if on { badge("ok", "✓", ON) } else { badge("", "○", OFF) }
+}
+
+pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
+    match state {
+        InviteState::Pending => badge("", "…", PENDING),
+        InviteState::Accepted => badge("ok", "✓", ACCEPTED),
+        InviteState::Expired => badge("warn", "⌛", EXPIRED),
+        InviteState::Revoked => badge("error", "✕", REVOKED),
+    }
+}
+
+/// The policies no longer have a role that is given.
+pub(in crate::console) fn role_removed() -> Badge {
+    badge("error", "✕", "Role removed")
+}
+
+pub(in crate::console) fn delivery(state: DeliveryState) -> Badge {
+    match state {
+        DeliveryState::None => badge("", "–", "By link"),
+        DeliveryState::Queued => badge("", "…", QUEUED),
+        DeliveryState::Sending => badge("", "…", SENDING),
+        DeliveryState::HandedOver => badge("ok", "→", "Sent"),
+        DeliveryState::Delivered => badge("ok", "✓", "Delivered"),
+        DeliveryState::Deferred => badge("warn", "↻", "Retrying"),
+        DeliveryState::Bounced => badge("error", "✕", "Bounced"),
+        DeliveryState::Failed => badge("error", "✕", "Failed"),
+    }
+}
+
+pub(in crate::console) fn members_found(count: usize) -> String {
+    plural(count, "member found", "members found")
+}
+
+pub(in crate::console) fn invitations_found(count: usize) -> String {
+    plural(count, "invitation found", "invitations found")
+}
+
+/// The roles of a filter.
+pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
+    match titles {
+        [] => ANY.to_owned(),
+        [one] => one.clone(),
+        several => plural(several.len(), "role", "roles"),
+    }
+}
+
+pub(in crate::console) fn range(first: usize, last: usize, of: usize) -> String {
+    format!("{first}–{last} of {of}")
+}
+
+pub(in crate::console) fn devices(count: usize) -> String {
+    match count {
+        0 => "No device".to_owned(),
+        count => plural(count, "device", "devices"),
+    }
+}
+
+pub(in crate::console) fn select(name: &str) -> String {
+    format!("Select {name}")
+}
+
+pub(in crate::console) fn manage(name: &str) -> String {
+    format!("Manage {name}")
+}
+
+pub(in crate::console) fn invite_a(role: &str) -> String {
+    format!("Invite: {role}")
+}
+
+pub(in crate::console) fn mail_stopped(cause: &str) -> String {
+    format!("Mail is stopped, and invitations wait: {}", super::sentence(cause))
+}
+
+pub(in crate::console) fn undelivered(count: usize) -> String {
+    let some = plural(count, "invitation", "invitations");
+    format!(
+        "{some} could not be delivered. See the reason under Invitations, then correct the address or copy the link."
+    )
+}
+
+pub(in crate::console) fn without_two_step(count: usize) -> String {
+    let some = plural(count, "member has", "members have");
+    format!("{some} no two-step verification yet. They must set it up at their next sign-in.")
+}
+
+/// A search without results.
+pub(in crate::console) fn none_match(search: &str) -> String {
+    match search {
+        "" => "Nobody matches these filters".to_owned(),
+        search => format!("Nobody matches “{search}”"),
+    }
+}
+
+pub(in crate::console) fn may_do(name: &str) -> String {
+    format!("What {name} can do")
+}
+
+pub(in crate::console) fn edit_of(name: &str) -> String {
+    format!("Edit {name}")
+}
+
+pub(in crate::console) fn address_is(email: &str, mail: bool) -> String {
+    match mail {
+        true => format!("Only the member can change the address {email}, under My security."),
+        false => format!("Only your system administrator can change the address {email}."),
+    }
+}
+
+pub(in crate::console) fn role_of(name: &str) -> String {
+    format!("Role of {name}")
+}
+
+pub(in crate::console) fn make(name: &str, role: &str) -> String {
+    format!("Change {name} to {role}")
+}
+
+pub(in crate::console) fn now_is(name: &str, role: &str) -> String {
+    format!("{name} is now {role}. Effective immediately.")
+}
+
+pub(in crate::console) fn saved(name: &str) -> String {
+    format!("{name}'s details were saved.")
+}
+
+/// An edit conflict.
+pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
+    format!(
+        "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
+    )
+}
+
+type ConfirmationTexts = (String, Vec<String>, String);
+
+fn now_out(name: &str, sessions: usize) -> String {
+    match sessions {
+        0 => format!("{name} has no active sessions"),
+        sessions => format!("{name} will be signed out on {}", devices(sessions)),
+    }
+}
+
+pub(in crate::console) fn ask_reset_password(
+    name: &str,
+    email: &str,
+    mail: bool,
+) -> ConfirmationTexts {
+    let (title, link, submit) = match mail {
+        true => (
+            format!("Send {name} a password reset?"),
+            format!("A link to choose a new password is sent to {email}."),
+            "Send the link",
+        ),
+        false => (
+            format!("Create a password reset link for {name}?"),
+            format!("No mail is sent here. You get a link to pass on to {name}."),
+            "Create the link",
+        ),
+    };
+    let line = format!("{link} Until it is used, the current password works.");
+    (title, vec![line], submit.to_owned())
+}
+
+pub(in crate::console) fn ask_reset_two_step(name: &str, mail: bool) -> ConfirmationTexts {
+    let lines = vec![
+        "The authenticator app, recovery codes and passkeys stop working, and every session ends. First make sure who is asking: call back, or ask in person.".to_owned(),
+        match mail {
+            true => "The member is told by mail.".to_owned(),
+            false => format!("No mail is sent here: tell {name} yourself."),
+        },
+    ];
+    (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
+}
+
+pub(in crate::console) fn ask_end_sessions(name: &str, sessions: usize) -> ConfirmationTexts {
+    let line = format!("{}. They can sign in again.", now_out(name, sessions));
+    (format!("End {name}'s sessions?"), vec![line], "End sessions".to_owned())
+}
+
+pub(in crate::console) fn ask_suspend(name: &str, sessions: usize) -> ConfirmationTexts {
+    let lines = vec![
+        format!("{}. They cannot sign in until you restore them.", now_out(name, sessions)),
+        "The policies decide what else they lose.".to_owned(),
+        "Their name, role and history are kept.".to_owned(),
+    ];
+    (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
+}
+
+pub(in crate::console) fn ask_restore(name: &str) -> ConfirmationTexts {
+    let line = format!("{name} can sign in again and do what the role allows.");
+    (format!("Restore {name}?"), vec![line], format!("Restore {name}"))
+}
+
+pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> ConfirmationTexts {
+    let lines = vec![
+        format!("{}. They lose all access.", now_out(name, sessions)),
+        "Pending invitations that they sent are cancelled, and their API tokens are revoked. The audit log keeps their name.".to_owned(),
+        "This cannot be undone. To bring them back, invite them again.".to_owned(),
+    ];
+    (format!("Remove {name}?"), lines, format!("Remove {name}"))
+}
+
+pub(in crate::console) fn type_name(name: &str) -> String {
+    format!("To confirm, type the name: {name}")
+}
+
+pub(in crate::console) fn reset_link_for(name: &str) -> String {
+    format!(
+        "No mail is sent here. Give this link to {name}, who can then choose a new password. It works once."
+    )
+}
+
+pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
+    format!("A password reset link is on its way to {name}.")
+}
+
+pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
+    match sessions {
+        0 => format!("{name}'s two-step verification was reset."),
+        sessions => format!(
+            "{name}'s two-step verification was reset, and {} ended.",
+            plural(sessions, "session", "sessions")
+        ),
+    }
+}
+
+pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
+    match sessions {
+        0 => format!("{name} was not signed in on any device."),
+        sessions => {
+            format!("{name} was signed out on {}.", plural(sessions, "device", "devices"))
+        }
+    }
+}
+
+pub(in crate::console) fn was_suspended(name: &str) -> String {
+    format!("{name} was suspended and signed out everywhere.")
+}
+
+pub(in crate::console) fn was_restored(name: &str) -> String {
+    format!("{name} was restored and can sign in again.")
+}
+
+pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
+    let signed_out = match sessions {
+        0 => String::new(),
+        sessions => format!(" and signed out on {}", plural(sessions, "device", "devices")),
+    };
+    let cancelled = match invites {
+        0 => String::new(),
+        count => format!(" {} cancelled.", plural(count, "invitation was", "invitations were")),
+    };
+    format!("{name} was removed{signed_out}.{cancelled}")
+}
+
+pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {
+    let some = plural(count, "member", "members");
+    (format!("Change the role of {some}"), "The new role is effective immediately.".to_owned())
+}
+
+pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) {
+    let some = plural(count, "member", "members");
+    (
+        format!("Suspend {some}"),
+        "They are signed out everywhere and cannot sign in until you restore them. The policies decide what else they lose.".to_owned(),
+    )
+}
+
+pub(in crate::console) fn ask_remove_several(count: usize) -> (String, String) {
+    let some = plural(count, "member", "members");
+    (format!("Remove {some}"), "They are signed out everywhere and lose all access. Invitations that they sent are cancelled, and their API tokens are revoked. This cannot be undone.".to_owned())
+}
+
+pub(in crate::console) fn type_count(count: usize) -> String {
+    format!("To confirm, type the number of members: {count}")
+}
+
+pub(in crate::console) fn invitation_made(email: &str) -> String {
+    format!("Invitation for {email} created. Delivery shows how far the mail got.")
+}
+
+pub(in crate::console) fn invitation_anew(email: &str) -> String {
+    format!("New link for {email} created. Delivery shows how far the mail got.")
+}
+
+pub(in crate::console) fn invitation_changed(name: &str) -> String {
+    format!("{name}'s invitation was changed.")
+}
+
+pub(in crate::console) fn link_for(email: &str) -> String {
+    format!("This link opens the invitation for {email}.")
+}
+
+pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
+    match status {
+        Status::Active => format!("`{name}` already has access as {role}: change the role instead"),
+        Status::Suspended => format!("`{name}` is suspended: restore instead"),
+    }
+}
+
+pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
+    format!("Roles that you can give: {}.", roles.join(", "))
+}
+
+pub(in crate::console) fn no_such_role(role: &str) -> String {
+    format!("`{role}` is not a role that you can give")
+}
+
+/// The button that sends the checked invitations.
+pub(in crate::console) fn send_good(count: usize) -> String {
+    format!("Send {}", plural(count, "invitation", "invitations"))
+}
+
+pub(in crate::console) fn so_many_ticked(most: usize) -> String {
+    format!("nothing was changed: select {most} members at most, then the others after them")
+}
+
+pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
+    match given {
+        0 => "enter at least one person".to_owned(),
+        given => format!("these are {given} people: enter {most} at most, then the others"),
+    }
+}
+
+pub(in crate::console) fn same_address(line: usize) -> String {
+    format!("Same address as line {line}.")
+}
+
+pub(in crate::console) fn invited_until(when: &str) -> String {
+    format!("Already invited, until {when}. Resend or edit that invitation instead.")
+}
+
+pub(in crate::console) fn correct_of(name: &str) -> String {
+    format!("Edit {name}'s invitation")
+}
+
+pub(in crate::console) fn ask_resend(
+    name: &str,
+    email: &str,
+    mail: bool,
+) -> (String, String, String) {
+    let (title, line, submit) = match mail {
+        true => (
+            format!("Resend invitation to {name}?"),
+            format!("A new link is sent to {email}, and the previous link stops working."),
+            RESEND,
+        ),
+        false => (
+            format!("Create a new invitation link for {name}?"),
+            "No mail is sent here. You get a new link to pass on, and the previous link stops working.".to_owned(),
+            "Create the link",
+        ),
+    };
+    (title, line, submit.to_owned())
+}
+
+pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
+    let line = "This is recorded in the audit log. Anybody who has the link can join in this name."
+        .to_owned();
+    (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
+}
+
+pub(in crate::console) fn invite_role_gone(name: &str) -> String {
+    format!(
+        "The invitation for {name} is for a role that was removed, so nobody can join by it. Edit it and choose another role, or revoke it."
+    )
+}
+
+pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
+    let line = "The link stops working. You can invite the same address again.".to_owned();
+    (format!("Revoke {name}'s invitation?"), line, "Revoke invitation".to_owned())
+}
+
+pub(in crate::console) fn was_revoked(name: &str) -> String {
+    format!("{name}'s invitation was revoked.")
+}

@@ -1,0 +1,399 @@
+//! Policy slicing: for each kind of query, an index of the few policies that could apply, built at
+//! load.
+//!
+//! A policy whose scope cannot match neither matches nor errs, so leaving it out changes neither
+//! the decision nor its reasons nor its errors. Only scopes are used to leave policies out;
+//! conditions are not read.
+//!
+//! For each environment (type of principal, action, type of resource) every policy that fits it is
+//! in exactly one bucket: that of the entity of its principal scope, else that of the entity of its
+//! resource scope, else the bucket for everyone. A query uses the buckets of its principal, its
+//! resource and their ancestors. For roles, their bucket and the one for everyone are merged at
+//! load, so that the usual query is one call of Cedar.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Schema,
+};
+
+use super::decision_cache::{self, DecisionCache};
+#[cfg(test)]
+use super::reference_tests::{Planted, planted};
+use super::static_entities::StaticEntities;
+use super::symbols::Symbols;
+
+/// Up to this many policies for everyone are merged into each role's slice; with more, the copies
+/// would cost more than the second call of Cedar that they save. Few in tests, which so cover both
+/// cases.
+const MERGED_MAX: usize = if cfg!(test) { 3 } else { 64 };
+
+/// The constraint of one side of a policy's scope.
+#[derive(Clone, Debug)]
+pub(super) enum ScopeConstraint {
+    Any,
+    Is(EntityTypeName),
+    Eq(EntityUid),
+    In(EntityUid),
+    IsIn(EntityTypeName, EntityUid),
+}
+
+impl ScopeConstraint {
+    /// False if no entity of this type can match.
+    pub(super) fn fits(&self, name: &EntityTypeName) -> bool {
+        #[cfg(test)]
+        if planted(Planted::IsIn) && matches!(self, Self::IsIn(..)) {
+            return false;
+        }
+        match self {
+            Self::Any | Self::In(_) => true,
+            Self::Is(wanted) | Self::IsIn(wanted, _) => wanted == name,
+            Self::Eq(uid) => uid.type_name() == name,
+        }
+    }
+
+    /// Whether an entity with these ancestors matches; the first one is the entity itself.
+    pub(super) fn matches(&self, lineage: &[EntityUid]) -> bool {
+        let is = |name: &EntityTypeName| lineage.first().is_some_and(|own| own.type_name() == name);
+        match self {
+            Self::Any => true,
+            Self::Is(name) => is(name),
+            Self::Eq(uid) => lineage.first() == Some(uid),
+            Self::In(uid) => lineage.contains(uid),
+            Self::IsIn(name, uid) => is(name) && lineage.contains(uid),
+        }
+    }
+
+    /// The one entity that must be the entity in the query or one of its ancestors.
+    pub(super) fn key(&self) -> Option<&EntityUid> {
+        match self {
+            Self::Any | Self::Is(_) => None,
+            Self::Eq(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
+        }
+    }
+}
+
+/// The scope of one policy.
+#[derive(Clone, Debug)]
+pub(super) struct PolicyScope {
+    pub(super) principal: ScopeConstraint,
+    pub(super) action: Option<Vec<EntityUid>>,
+    pub(super) resource: ScopeConstraint,
+}
+
+impl PolicyScope {
+    /// Reads the scope.
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            principal: match policy.principal_constraint() {
+                PrincipalConstraint::Any => ScopeConstraint::Any,
+                PrincipalConstraint::Is(name) => ScopeConstraint::Is(name),
+                PrincipalConstraint::Eq(uid) => ScopeConstraint::Eq(uid),
+                PrincipalConstraint::In(uid) => ScopeConstraint::In(uid),
+                PrincipalConstraint::IsIn(name, uid) => ScopeConstraint::IsIn(name, uid),
+            },
+            action: match policy.action_constraint() {
+                ActionConstraint::Any => None,
+                ActionConstraint::Eq(uid) => Some(vec![uid]),
+                ActionConstraint::In(uids) => Some(uids),
+            },
+            resource: match policy.resource_constraint() {
+                ResourceConstraint::Any => ScopeConstraint::Any,
+                ResourceConstraint::Is(name) => ScopeConstraint::Is(name),
+                ResourceConstraint::Eq(uid) => ScopeConstraint::Eq(uid),
+                ResourceConstraint::In(uid) => ScopeConstraint::In(uid),
+                ResourceConstraint::IsIn(name, uid) => ScopeConstraint::IsIn(name, uid),
+            },
+        }
+    }
+}
+
+/// Policies by the action in their scope: in a large set, few apply to one action.
+struct PoliciesByAction<'p> {
+    any: Vec<usize>,
+    named: HashMap<&'p EntityUid, Vec<usize>>,
+}
+
+impl<'p> PoliciesByAction<'p> {
+    fn new(policies: &'p [(Policy, PolicyScope)]) -> Self {
+        let mut sorted = Self { any: Vec::new(), named: HashMap::new() };
+        for (index, (_, scope)) in policies.iter().enumerate() {
+            match &scope.action {
+                None => sorted.any.push(index),
+                Some(wanted) => {
+                    wanted.iter().for_each(|uid| sorted.named.entry(uid).or_default().push(index));
+                }
+            }
+        }
+        sorted
+    }
+
+    /// Those whose scope has the action or one of its groups, in order.
+    ///
+    /// Includes `action == GROUP` for the actions of the group, which it does not match: a
+    /// superfluous policy in a slice is harmless, a missing one is not.
+    fn fitting(&self, lineage: &[EntityUid]) -> Vec<usize> {
+        #[cfg(test)]
+        let lineage = if planted(Planted::ActionGroups) { &lineage[..1] } else { lineage };
+        let named = lineage.iter().filter_map(|uid| self.named.get(uid));
+        let mut fitting: Vec<usize> = named.flatten().chain(&self.any).copied().collect();
+        fitting.sort_unstable();
+        fitting.dedup();
+        fitting
+    }
+}
+
+/// One environment: the policies that could apply, by principal and resource.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    everyone: Option<Arc<PolicySet>>,
+    /// By role id: the bucket for everyone, merged with those of the role and its groups.
+    roles: HashMap<String, Arc<PolicySet>>,
+    /// Whether `roles` was built: false if there are too many policies for everyone.
+    merged: bool,
+    by_principal: HashMap<EntityUid, Arc<PolicySet>>,
+    by_resource: HashMap<EntityUid, Arc<PolicySet>>,
+    /// Whether a member may be in a principal bucket that `roles` does not cover.
+    beyond_roles: bool,
+    /// Indices of all policies that could apply, for the matrix.
+    pub(super) all: Vec<usize>,
+    /// The decision cache, if only role, account and suspension matter.
+    pub(super) memory: Option<DecisionCache>,
+}
+
+/// All environments of a schema.
+#[derive(Debug)]
+pub(super) struct PolicySlices {
+    envs: Vec<Environment>,
+    /// By type of principal, action and type of resource; `u32::MAX` if the action does not apply.
+    at: Vec<u32>,
+    actions: usize,
+    types: usize,
+}
+
+/// The keys of a query for the slices.
+pub(super) struct SliceKeys<'k> {
+    /// The member's role, if the principal is a member.
+    pub(super) role: Option<&'k str>,
+    /// The role and the groups that it is in.
+    pub(super) role_lineage: &'k [EntityUid],
+    /// The principal and all its other ancestors.
+    pub(super) principal: &'k [EntityUid],
+    /// The resource and all its ancestors.
+    pub(super) resource: &'k [EntityUid],
+}
+
+/// The input of the slices.
+pub(super) struct SliceInputs<'p> {
+    pub(super) schema: &'p Schema,
+    pub(super) names: &'p Symbols,
+    pub(super) stored: &'p StaticEntities,
+    /// For each policy: whether it reads only role, account and suspension.
+    pub(super) determined: &'p [bool],
+    pub(super) policies: &'p [(Policy, PolicyScope)],
+    /// Every role that a file, an entity or a scope names, with its groups.
+    pub(super) roles: &'p [(String, Vec<EntityUid>)],
+    /// Whether an account is in a group: then a member has further ancestors.
+    pub(super) accounts_in_groups: bool,
+}
+
+impl PolicySlices {
+    /// Sorts the policies into buckets.
+    ///
+    /// # Errors
+    /// Where a policy cannot be put into its slice: a slice must never lack one.
+    pub(super) fn new(parts: &SliceInputs<'_>) -> Result<Self, String> {
+        let SliceInputs { schema, names, policies, .. } = *parts;
+        let (types, actions) = (names.types.len(), names.actions.len());
+        let mut slices =
+            Self { envs: Vec::new(), at: vec![u32::MAX; types * actions * types], actions, types };
+        let mut sets = PolicySetPool { policies, made: HashMap::new() };
+        let role_index: HashMap<&str, usize> =
+            parts.roles.iter().enumerate().map(|(at, (role, _))| (role.as_str(), at)).collect();
+        let by_action = PoliciesByAction::new(policies);
+        for env in schema.request_envs() {
+            let found = (
+                names.index_of(env.principal()),
+                names.actions.iter().position(|action| action.uid == *env.action()),
+                names.index_of(env.resource()),
+            );
+            let (Some(principal), Some(action), Some(resource)) = found else { continue };
+            let Some(info) = names.actions.get(action) else { continue };
+            let mut fitting = by_action.fitting(&info.lineage);
+            fitting.retain(|index| {
+                policies.get(*index).is_some_and(|(_, scope)| {
+                    scope.principal.fits(env.principal()) && scope.resource.fits(env.resource())
+                })
+            });
+            let number = u32::try_from(slices.envs.len()).unwrap_or(u32::MAX);
+            let cell = slices.cell(principal, action, resource);
+            if let Some(cell) = slices.at.get_mut(cell) {
+                *cell = number;
+            }
+            let memory = decision_cache::is_cacheable(names, parts.stored, principal, resource)
+                .then(|| remembering(parts, &role_index, &fitting))
+                .flatten();
+            slices
+                .envs
+                .push(Environment { memory, ..Environment::new(fitting, &mut sets, parts)? });
+        }
+        Ok(slices)
+    }
+
+    fn cell(&self, principal: usize, action: usize, resource: usize) -> usize {
+        (principal * self.actions + action) * self.types + resource
+    }
+
+    /// The environment, if the action applies to such a principal and resource.
+    pub(super) fn env(
+        &self,
+        principal: usize,
+        action: usize,
+        resource: usize,
+    ) -> Option<&Environment> {
+        let number = *self.at.get(self.cell(principal, action, resource))?;
+        self.envs.get(usize::try_from(number).ok()?)
+    }
+
+    /// The decision caches of all environments that have one.
+    pub(super) fn memories(&self) -> impl Iterator<Item = &DecisionCache> {
+        self.envs.iter().filter_map(|env| env.memory.as_ref())
+    }
+
+    /// The largest number of policies for everyone in any environment, which slicing cannot reduce.
+    pub(super) fn everyone_max(&self) -> usize {
+        let size =
+            |env: &Environment| env.everyone.as_ref().map_or(0, |set| set.policies().count());
+        self.envs.iter().map(size).max().unwrap_or(0)
+    }
+}
+
+/// A decision cache for the roles that only determined policies concern; `None` if there are none.
+fn remembering(
+    parts: &SliceInputs<'_>,
+    role_index: &HashMap<&str, usize>,
+    fitting: &[usize],
+) -> Option<DecisionCache> {
+    let role_type = parts.names.name(parts.names.role);
+    let mut memory = DecisionCache::new(parts.roles.len());
+    for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
+        // Caching requires that nothing is stored, so no role is in another one.
+        let (_, scope) = parts.policies.get(at)?;
+        let role = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
+        memory.leave_out(*role_index.get(role.id().unescaped())?);
+    }
+    Some(memory)
+}
+
+impl Environment {
+    fn new(
+        all: Vec<usize>,
+        sets: &mut PolicySetPool<'_>,
+        parts: &SliceInputs<'_>,
+    ) -> Result<Self, String> {
+        let mut everyone = Vec::new();
+        let mut by_principal: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+        let mut by_resource: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+        for &index in &all {
+            let Some((_, scope)) = parts.policies.get(index) else { continue };
+            match (scope.principal.key(), scope.resource.key()) {
+                (Some(uid), _) => by_principal.entry(uid.clone()).or_default().push(index),
+                (None, Some(uid)) => by_resource.entry(uid.clone()).or_default().push(index),
+                (None, None) => everyone.push(index),
+            }
+        }
+        let merged = everyone.len() <= MERGED_MAX;
+        let mut roles = HashMap::new();
+        for (role, lineage) in parts.roles.iter().filter(|_| merged) {
+            #[cfg(test)]
+            let lineage = if planted(Planted::RoleGroups) { &lineage[..1] } else { lineage };
+            let own: Vec<usize> =
+                lineage.iter().filter_map(|uid| by_principal.get(uid)).flatten().copied().collect();
+            if !own.is_empty() {
+                #[cfg(test)]
+                let everyone = if planted(Planted::Everyone) { &Vec::new() } else { &everyone };
+                let both = everyone.iter().copied().chain(own).collect();
+                roles.insert(role.clone(), sets.of(both)?);
+            }
+        }
+        let role_type = parts.names.get(parts.names.role).map(|info| &info.name);
+        let only_roles = by_principal.keys().all(|uid| Some(uid.type_name()) == role_type);
+        Ok(Self {
+            beyond_roles: !by_principal.is_empty() && (!only_roles || parts.accounts_in_groups),
+            roles,
+            merged,
+            everyone: if everyone.is_empty() { None } else { Some(sets.of(everyone)?) },
+            by_principal: sets.buckets(by_principal)?,
+            by_resource: sets.buckets(by_resource)?,
+            all,
+            memory: None,
+        })
+    }
+
+    /// Calls `each` with slices that together contain every policy that could match.
+    pub(super) fn each(&self, keys: &SliceKeys<'_>, mut each: impl FnMut(&PolicySet)) {
+        let role = keys.role.filter(|_| self.merged);
+        let merged = role.and_then(|role| self.roles.get(role));
+        if let Some(set) = merged.or(self.everyone.as_ref()) {
+            each(set);
+        }
+        let buckets = |of: &HashMap<EntityUid, Arc<PolicySet>>,
+                       uids: &[EntityUid],
+                       each: &mut dyn FnMut(&PolicySet)| {
+            for set in uids.iter().filter_map(|uid| of.get(uid)) {
+                each(set);
+            }
+        };
+        #[cfg(test)]
+        let role = if planted(Planted::UnmergedRoles) { keys.role } else { role };
+        if role.is_none() && !self.by_principal.is_empty() {
+            buckets(&self.by_principal, keys.role_lineage, &mut each);
+        }
+        #[cfg(test)]
+        if planted(Planted::Beyond) {
+            return;
+        }
+        if role.is_none() || self.beyond_roles {
+            buckets(&self.by_principal, keys.principal, &mut each);
+        }
+        #[cfg(test)]
+        if planted(Planted::ResourceBuckets) {
+            return;
+        }
+        if !self.by_resource.is_empty() {
+            buckets(&self.by_resource, keys.resource, &mut each);
+        }
+    }
+}
+
+/// Policy sets by the policies in them: environments that need the same share one.
+struct PolicySetPool<'p> {
+    policies: &'p [(Policy, PolicyScope)],
+    made: HashMap<Vec<usize>, Arc<PolicySet>>,
+}
+
+impl PolicySetPool<'_> {
+    fn of(&mut self, mut indices: Vec<usize>) -> Result<Arc<PolicySet>, String> {
+        indices.sort_unstable();
+        indices.dedup();
+        if let Some(set) = self.made.get(&indices) {
+            return Ok(Arc::clone(set));
+        }
+        let mut set = PolicySet::new();
+        for (policy, _) in indices.iter().filter_map(|&index| self.policies.get(index)) {
+            set.add(policy.clone()).map_err(|fault| fault.to_string())?;
+        }
+        let set = Arc::new(set);
+        self.made.insert(indices, Arc::clone(&set));
+        Ok(set)
+    }
+
+    fn buckets(
+        &mut self,
+        of: HashMap<EntityUid, Vec<usize>>,
+    ) -> Result<HashMap<EntityUid, Arc<PolicySet>>, String> {
+        of.into_iter().map(|(uid, indices)| Ok((uid, self.of(indices)?))).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! One decision from the live policies and the directory.
+//!
+//! Synchronous, reads memory only, cannot fail, and fails closed: any doubt is a deny. Takes no
+//! lock that a writer can hold.
+
+use crate::app::App;
+use crate::directory::Directory;
+use crate::domain::{Decision, EntityRef, Failure, MemberView, Query};
+use crate::engine::{Members, QueryContext, Snapshot};
+use crate::services::caller::Caller;
+use crate::services::permissions::Permit;
+use crate::services::rights::Right;
+use crate::services::session_auth;
+use crate::services::token_auth::TokenHolder;
+use crate::services::world::{InDirectory, query_context};
+
+/// The type of a subject that is a session token.
+const SESSION: &str = "session";
+
+/// The directory, where one member has the role of the API token that a program acts by.
+struct ActingAs<'d> {
+    directory: &'d Directory,
+    holder: &'d TokenHolder,
+}
+
+impl Members for ActingAs<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        if id != self.holder.member().as_str() {
+            return self.directory.with(id, read);
+        }
+        let role = self.holder.role().as_str();
+        self.directory.with(id, |maker| read(MemberView { role, ..maker }))
+    }
+}
+
+/// The members of one account; all others are unknown.
+struct OfAccount<'d> {
+    directory: &'d Directory,
+    account: &'d str,
+}
+
+impl Members for OfAccount<'_> {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        self.directory.with(id, |view| (view.account == self.account).then(|| read(view))).flatten()
+    }
+}
+
+/// Decides one query with these policies; `explain` adds the reasons. A caller with several queries
+/// for one response, or that reports the policies, loads them once.
+#[must_use]
+pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
+    let begun = app.telemetry.begin_decision();
+    let members = InDirectory(&app.directory);
+    let world = query_context(app, &members);
+    let signed_in = (query.subject.kind == SESSION)
+        .then(|| session_auth::authenticate(app, query.subject.id))
+        .flatten();
+    let query = &match &signed_in {
+        Some(signed_in) => as_member(query, signed_in.member().as_str()),
+        None => *query,
+    };
+    let due = app.cross_check.is_due(begun.number()).then(|| app.directory.revision());
+    let decision = evaluate_trusted(app, policies, query, &world, explain);
+    if let Some(revision) = due {
+        app.cross_check.leave(query, decision.allowed, revision, policies.digest());
+    }
+    app.telemetry.decided(&begun, decision.allowed, decision.erred);
+    decision
+}
+
+/// The engine's decision while it is trusted; else that of Cedar's own authorizer.
+fn evaluate_trusted<M: Members>(
+    app: &App,
+    policies: &Snapshot,
+    query: &Query<'_>,
+    world: &QueryContext<'_, M>,
+    explain: bool,
+) -> Decision {
+    if !app.cross_check.is_distrusted() {
+        return policies.decide(query, world, explain);
+    }
+    match explain {
+        true => policies.explain_by_whole_set(query, world),
+        false => policies.decide_by_whole_set(query, world),
+    }
+}
+
+/// Decides one query about the holder of an API token.
+#[must_use]
+pub fn decide_for(app: &App, holder: &TokenHolder, query: &Query<'_>) -> Decision {
+    let begun = app.telemetry.begin_decision();
+    let members = ActingAs { directory: &app.directory, holder };
+    let decision =
+        evaluate_trusted(app, &app.policies.load(), query, &query_context(app, &members), false);
+    app.telemetry.decided(&begun, decision.allowed, decision.erred);
+    decision
+}
+
+/// Decides one query with its reasons, to try out the policies: the decision is not counted. A
+/// member of another account is treated as unknown.
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`, when the disk fails.
+pub async fn try_out(
+    app: &App,
+    caller: Caller,
+    policies: &Snapshot,
+    query: &Query<'_>,
+) -> Result<Decision, Failure> {
+    let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
+    let members = OfAccount { directory: &app.directory, account: permit.account().as_str() };
+    Ok(policies.decide(query, &query_context(app, &members), true))
+}
+
+/// The same query about the signed-in member, with the caller's attributes.
+fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
+    Query { subject: EntityRef { kind: "user", id, ..query.subject }, ..*query }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::domain::Value;
+
+    /// A `forbid` that asks for it must see it by whichever subject the question names the member.
+    #[test]
+    fn what_is_said_of_a_session_is_said_of_its_member() {
+        let said = [(Cow::Borrowed("locked"), Value::Bool(true))];
+        let resource = EntityRef { kind: "chat", id: "1", properties: &[] };
+        let subject = EntityRef { kind: SESSION, id: "token", properties: &said };
+        let asked =
+            Query { subject, action: "view", action_properties: &[], resource, context: &[] };
+        let of_member = as_member(&asked, "ann").subject;
+        assert_eq!((of_member.kind, of_member.id), ("user", "ann"));
+        assert_eq!(of_member.properties, said);
+    }
+}

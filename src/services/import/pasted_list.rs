@@ -1,0 +1,270 @@
+//! Pasted lists of people: rows of a spreadsheet, or the address list of a mail program.
+//!
+//! Accepts only what is unambiguous. For a person with more than two names it asks which are first
+//! names.
+
+use crate::domain::{Email, Failure, Kind, Name, RoleId, input_cleanup};
+use crate::services::invites::Invitation;
+use crate::services::roles::RoleTitles;
+
+/// The separators of cells, the most reliable first.
+const SEPARATORS: [char; 3] = ['\t', ';', ','];
+
+/// The entries of a text, each with its source: a line each, and each address of a list such as
+/// `"Last, First" <user@example.org>; other@example.org`. Empty rows are skipped.
+#[must_use]
+pub fn entries(text: &str) -> Vec<&str> {
+    let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
+    let lines =
+        text.split(['\n', '\r']).map(input_cleanup::pasted).filter(|line| !is_nothing(line));
+    let mut lines = lines.peekable();
+    lines.next_if(|line| is_header(line));
+    lines.flat_map(|line| addresses(line).unwrap_or_else(|| vec![line])).collect()
+}
+
+/// Whether a row names the columns, as a spreadsheet's first one does, and nobody.
+fn is_header(line: &str) -> bool {
+    let names = ["email", "e-mail", "mail", "email address", "e-mail address"];
+    let is_name = |cell: String| names.contains(&cell.to_lowercase().replace('_', " ").as_str());
+    let mut cells = SEPARATORS.into_iter().map(|separator| split(line, separator));
+    !line.contains('@')
+        && cells.any(|cells| cells.len() > 1 && cells.into_iter().map(unquoted).any(is_name))
+}
+
+/// The addresses of a line that holds nothing else. Between semicolons stands one person each, where
+/// any of them is an address with a name: what is wrong with one is told of that one alone.
+fn addresses(line: &str) -> Option<Vec<&str>> {
+    let parts = |separator| {
+        let parts = split(line, separator).into_iter().map(str::trim);
+        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>()
+    };
+    let persons = parts(';');
+    if persons.len() > 1 && persons.iter().any(|part| is_address(part) && part.ends_with('>')) {
+        return Some(persons);
+    }
+    [persons, parts(',')].into_iter().find(|parts| parts.iter().all(|part| is_address(part)))
+}
+
+/// `Name <user@example.org>` or `user@example.org`.
+fn is_address(part: &str) -> bool {
+    let is_bare =
+        part.contains('@') && !part.contains(|c: char| c.is_whitespace() || ",;".contains(c));
+    part.ends_with('>') && part.matches('<').count() == 1 || is_bare && !part.contains('<')
+}
+
+/// Splits at a separator outside quotes.
+fn split(line: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    line.split(|c: char| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    })
+    .collect()
+}
+
+/// A cell or a name without its quotes.
+fn unquoted(text: &str) -> String {
+    let text = text.trim();
+    let within = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    within.unwrap_or(text).replace("\"\"", "\"")
+}
+
+/// Parses one entry. `role` is for entries without one.
+///
+/// # Errors
+/// `Invalid`, with a sentence for each part that is missing, wrong or may mean several things.
+pub fn read(entry: &str, role: Option<&RoleId>, roles: &RoleTitles) -> Result<Invitation, Failure> {
+    let given = || {
+        role.cloned().ok_or_else(|| {
+            Failure::invalid(
+                "role",
+                "no role is given: add one, or choose one under Role for lines without one",
+            )
+        })
+    };
+    if is_address(entry) {
+        let (name, email) = match entry.strip_suffix('>').and_then(|rest| rest.split_once('<')) {
+            Some((name, email)) => (unquoted(name), email),
+            None => (String::new(), entry),
+        };
+        return all(names(&name, email), Email::parse(email), given());
+    }
+    let cells = SEPARATORS.into_iter().map(|separator| split(entry, separator));
+    let cells = cells.into_iter().find(|cells| (3..=4).contains(&cells.len()));
+    let cells: Vec<String> = cells.unwrap_or_default().into_iter().map(unquoted).collect();
+    let (first, last, email, role) = match cells.as_slice() {
+        [first, last, email, role] if role.is_empty() => (first, last, email, given()),
+        [first, last, email, role] => (first, last, email, known(role, roles)),
+        [first, last, email] => (first, last, email, given()),
+        _ => {
+            return Err(Failure::invalid(
+                "lines",
+                "write first name, last name, email and role, divided by commas, semicolons or tabs, or an address such as `Ann Lee <ann@example.org>`",
+            ));
+        }
+    };
+    let first = Name::parse("first_name", first);
+    let last = Name::last(last);
+    all(first.and_then(|first| Ok((first, last?))), Email::parse(email), role)
+}
+
+/// The role that a cell names. Where it names none, it is told by their titles which there are.
+fn known(role: &str, roles: &RoleTitles) -> Result<RoleId, Failure> {
+    roles.find(role).map_err(|failure| match failure.code {
+        "unknown_role" => {
+            let titles = roles.titles().collect::<Vec<_>>().join("`, `");
+            let role = input_cleanup::pasted(role).escape_debug().to_string();
+            Failure::invalid("role", format!("there is no role `{role}`: use one of `{titles}`"))
+        }
+        _ => failure,
+    })
+}
+
+/// An invitation from its parts, or all faults.
+fn all(
+    names: Result<(Name, Name), Failure>,
+    email: Result<Email, Failure>,
+    role: Result<RoleId, Failure>,
+) -> Result<Invitation, Failure> {
+    match (names, email, role) {
+        (Ok((first_name, last_name)), Ok(email), Ok(role)) => {
+            Ok(Invitation { email, first_name, last_name, role })
+        }
+        (names, email, role) => {
+            let faults = [names.err(), email.err(), role.err()].into_iter().flatten();
+            let sentences: Vec<String> = faults.map(|fault| fault.public).collect();
+            Err(Failure::new(Kind::Invalid, "invalid", sentences.join("; ")))
+        }
+    }
+}
+
+/// First and last name if they are unambiguous: one name, two, or `Last, First`.
+fn names(name: &str, email: &str) -> Result<(Name, Name), Failure> {
+    let (first, last) = match name.split_once(',') {
+        Some((last, first)) if !first.contains(',') => (first, last),
+        Some(_) => return Err(unclear(name)),
+        None => match name.split_whitespace().collect::<Vec<_>>().as_slice() {
+            // Mail programs show the address if they know no name.
+            [] => return Err(nameless(email)),
+            [address] if address.contains('@') => return Err(nameless(email)),
+            [only] => (*only, ""),
+            [first, last] => (*first, *last),
+            _ => return Err(unclear(name)),
+        },
+    };
+    Ok((Name::parse("first_name", first)?, Name::last(last)?))
+}
+
+fn nameless(email: &str) -> Failure {
+    let email = email.trim().escape_debug();
+    Failure::invalid("first_name", format!("add the name: write `First Last <{email}>`"))
+}
+
+fn unclear(name: &str) -> Failure {
+    let name = name.escape_debug();
+    Failure::invalid(
+        "first_name",
+        format!(
+            "which names of `{name}` are first and which are last? write `Last, First <user@example.org>`"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles() -> RoleTitles {
+        RoleTitles::new([(RoleId::parse("writer").unwrap(), "Author".to_owned())])
+    }
+
+    fn read_all(text: &str) -> Vec<Result<String, String>> {
+        let role = RoleId::parse("writer").unwrap();
+        let read = |entry: &str| match read(entry, Some(&role), &titles()) {
+            Ok(it) => {
+                let names = [it.first_name.as_str(), it.last_name.as_str()];
+                Ok(format!("{}|{}|{}|{}", names[0], names[1], it.email, it.role))
+            }
+            Err(failure) => Err(failure.public),
+        };
+        entries(text).into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn an_address_list_of_a_mail_program_is_taken() {
+        let text = "\"Last, First\" <user@example.org>; Ann Lee <ann@example.org>; Suharto <su@example.org>;\n\
+            \u{200e}Bo Ray <bo@example.org>, 'Cy' <cy@example.org>\r\
+            Lee, Di <di@example.org>";
+        let read = read_all(text);
+        let expected = [
+            "First|Last|user@example.org|writer",
+            "Ann|Lee|ann@example.org|writer",
+            "Suharto||su@example.org|writer",
+            "Bo|Ray|bo@example.org|writer",
+            "'Cy'||cy@example.org|writer",
+            "Di|Lee|di@example.org|writer",
+        ];
+        assert_eq!(read, expected.map(|line| Ok(line.to_owned())));
+    }
+
+    #[test]
+    fn what_may_mean_several_things_is_asked_about() {
+        for (text, words) in [
+            ("bare@example.org", "add the name: write `First Last <bare@example.org>`"),
+            ("\"a@example.org\" <a@example.org>", "write `First Last <a@example.org>`"),
+            ("Ann Maria Lee <a@example.org>", "which names of `Ann Maria Lee`"),
+            ("Lee, Ann, Dr. <a@example.org>", "which names of"),
+            ("Ann Lee <nonsense>", "is not an e-mail address"),
+            ("Ann Lee", "write first name, last name, email and role"),
+            ("Ann,Lee,nonsense,boss", "there is no role `boss`: use one of `Author`"),
+        ] {
+            let read = read_all(text);
+            assert!(
+                read.len() == 1 && read[0].as_ref().is_err_and(|why| why.contains(words)),
+                "{read:?}"
+            );
+        }
+        let alone = read("Ann Lee <a@example.org>", None, &titles());
+        assert!(alone.unwrap_err().public.contains("no role is given"));
+        assert_eq!(read_all("a@example.org; b@example.org, c@example.org").len(), 1);
+        assert_eq!(read_all("a@example.org, b@example.org").len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_of_a_list_is_told_of_that_one() {
+        let list = "Ann Lee <ann@example.org>; nobody at all; Cy <cy@example.org>";
+        let all = read_all(list);
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert!(all[0].is_ok() && all[2].is_ok(), "{all:?}");
+        assert!(all[1].as_ref().is_err_and(|why| why.starts_with("write first name")), "{all:?}");
+    }
+
+    #[test]
+    fn the_names_of_columns_are_nobody() {
+        let row = "Asha,Rao,asha@example.org,writer";
+        for header in
+            ["First name,Last name,Email,Role", "\u{feff}first_name;last_name;EMAIL_ADDRESS;role"]
+        {
+            let all = read_all(&format!("{header}\n{row}"));
+            assert_eq!(all, [Ok("Asha|Rao|asha@example.org|writer".to_owned())], "{header}");
+        }
+        // Further down it is a line like every other.
+        assert_eq!(read_all(&format!("{row}\nFirst,Last,Email,Role")).len(), 2);
+        assert_eq!(read_all("Email").len(), 1);
+    }
+
+    #[test]
+    fn rows_of_a_spreadsheet_are_taken_with_any_separator() {
+        for row in [
+            "Asha,Rao,asha@example.org,writer",
+            "Asha\tRao\tasha@example.org\tWriter",
+            "Asha;Rao;asha@example.org;author",
+            "\"Asha\";\"Rao\";asha@example.org;\" Author \"",
+            ",,,\nAsha,Rao,asha@example.org\n\t\t\t",
+        ] {
+            assert_eq!(read_all(row), [Ok("Asha|Rao|asha@example.org|writer".to_owned())], "{row}");
+        }
+        let quoted = read_all("Asha,\"Rao, Jr\",asha@example.org,writer");
+        assert_eq!(quoted, [Ok("Asha|Rao, Jr|asha@example.org|writer".to_owned())]);
+    }
+}

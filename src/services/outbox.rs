@@ -1,0 +1,41 @@
+//! The outbox: what a transition needs to queue a letter, and how many an address may be sent.
+//!
+//! Sends nothing: the queue is in the store, and is sent by the delivery of letters.
+
+use crate::app::App;
+use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
+use crate::entropy;
+use crate::store::mail_queue::NewMail;
+use crate::throttle::Quota;
+
+/// The data with which a transaction queues a letter; `what` begins the message id.
+pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewMail, Failure> {
+    let random = Digest::of(&[&entropy::random::<16>()?]).hex();
+    let random = random.get(..32).unwrap_or_default().to_owned();
+    Ok(NewMail { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
+}
+
+/// A notification; `None` if no mail is sent.
+pub(super) fn new_notice(app: &App, what: &str) -> Result<Option<NewMail>, Failure> {
+    if !app.mailer.sends() {
+        return Ok(None);
+    }
+    new_letter(app, what, app.clock.later(limits::NOTICE_LIFETIME)).map(Some)
+}
+
+/// Limits the mail that members of an account can cause to an address. Each account and each kind
+/// of mail has its own limit.
+///
+/// # Errors
+/// `TooMany` `too_many_requests`.
+pub(super) fn may_write_to(
+    app: &App,
+    account: &AccountSlug,
+    what: &str,
+    to: &Email,
+) -> Result<(), Failure> {
+    let of =
+        [b"mail to".as_slice(), account.as_str().as_bytes(), what.as_bytes(), to.key().as_bytes()];
+    let quotas = limits::RESETS_BY_ADDRESS.map(|(most, per)| Quota { of: &of, most, per });
+    app.quotas.take(&quotas, app.clock.now())
+}

@@ -1,0 +1,151 @@
+//! The policies at the start: those of the folder, else the last good set, with an error in the
+//! log.
+//!
+//! Only chooses the first set; the comparison with the saved set, its report and saving follow once
+//! decisions are answered.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::app::{App, FolderProblem, PolicyStatus, Reloading, UnsavedPolicies};
+use crate::background;
+use crate::domain::{Actor, Digest, Failure, PolicyFiles, RoleId, Timestamp};
+use crate::engine::{AccessChanges, Snapshot};
+use crate::gate;
+use crate::services::reload;
+use crate::store::{Store, StoredPolicies};
+
+/// A loaded set with its files.
+struct LoadedPolicies {
+    files: PolicyFiles,
+    snapshot: Snapshot,
+}
+
+/// The result of a start: the first set, and its status.
+#[derive(Debug)]
+pub struct StartPolicies {
+    /// The first live set.
+    pub snapshot: Snapshot,
+    /// Live, or last good with the fault of the folder.
+    pub status: PolicyStatus,
+    /// When the folder is tried again, if it is not at fault.
+    pub due: Option<Duration>,
+    /// What must still be reported and saved.
+    pub untold: Option<UnannouncedPolicies>,
+}
+
+/// A set that differs from the saved one.
+#[derive(Debug)]
+pub struct UnannouncedPolicies {
+    files: PolicyFiles,
+    before: PolicyFiles,
+    at: Timestamp,
+}
+
+/// Loads the first set: a saved set has passed the check before, so it is loaded without it.
+fn load_first(
+    dir: Option<PathBuf>,
+    held: &[(RoleId, usize)],
+    kept: Option<Digest>,
+) -> Result<LoadedPolicies, Failure> {
+    let files = reload::read(dir)?;
+    let snapshot = match kept == Some(files.digest()) {
+        true => Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))?,
+        false => gate::load(&files, held)?,
+    };
+    Ok(LoadedPolicies { files, snapshot })
+}
+
+/// Runs work on a set before anything is decided.
+async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    background::run("policies", work).await
+}
+
+/// The first set: the folder's, else the last good one, with an error in the log.
+///
+/// # Errors
+/// `PoliciesRefused`, when the folder is at fault and no good set was ever kept; `Busy`, when it could
+/// not be read or checked then.
+pub async fn at_start(
+    dir: Option<PathBuf>,
+    held: Vec<(RoleId, usize)>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<StartPolicies, Failure> {
+    let kept = store.policies_last_good().await?;
+    let digest = kept.as_ref().map(|kept| kept.digest);
+    let loaded = first(move || load_first(dir, &held, digest)).await.and_then(|loaded| loaded);
+    let fault = match loaded {
+        Ok(loaded) => return begin(loaded, kept, store, now).await,
+        Err(fault) => fault,
+    };
+    let Some(kept) = kept else { return Err(fault) };
+    let due = reload::is_passing(&fault).then_some(reload::AGAIN_AFTER);
+    let fault = reload::due_again(fault, due);
+    let text = reload::status_text(&fault);
+    tracing::error!(
+        kept = %kept.digest,
+        cause = fault.private.as_deref(),
+        "the policy folder is not loaded, and the last good policies stay active\n{text}",
+    );
+    let files = PolicyFiles::kept(kept.files);
+    let loaded = first(move || Snapshot::load(&files, &[])).await?;
+    let snapshot = loaded.map_err(|faults| {
+        let last = gate::failure(&faults);
+        let public = format!("{text}\nand the last good policies do not load:\n{}", last.public);
+        Failure { public, ..last }
+    })?;
+    let outcome = FolderProblem::of(&fault);
+    let status = PolicyStatus { last_good: true, fault: Some(text), outcome, loaded_at: kept.at };
+    Ok(StartPolicies { snapshot, status, due, untold: None })
+}
+
+/// Starts with the folder's set. The very first one is saved immediately; the changes of a later
+/// one are computed afterwards.
+async fn begin(
+    loaded: LoadedPolicies,
+    kept: Option<StoredPolicies>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<StartPolicies, Failure> {
+    let LoadedPolicies { files, snapshot } = loaded;
+    let untold = match kept {
+        None => {
+            reload::install(store, Actor::System, (&snapshot, files), now, &[]).await?;
+            None
+        }
+        Some(kept) if kept.digest == snapshot.digest() => None,
+        Some(kept) => {
+            Some(UnannouncedPolicies { files, before: PolicyFiles::kept(kept.files), at: now })
+        }
+    };
+    reload::log_live(&snapshot);
+    Ok(StartPolicies { snapshot, status: PolicyStatus::live(now), due: None, untold })
+}
+
+/// Reports and saves what a start has changed. `reloading` was locked before anything else could
+/// reload, and is held until this is done.
+pub async fn tell(
+    app: Arc<App>,
+    untold: UnannouncedPolicies,
+    mut reloading: OwnedMutexGuard<Reloading>,
+) {
+    let UnannouncedPolicies { files, before, at } = untold;
+    let live = app.policies.load_full();
+    let before =
+        reload::run_on_blocking_thread(&app, false, move || Snapshot::load(&before, &[])).await;
+    let changes = match before {
+        Ok(Ok(before)) => reload::compare(&app, live, Arc::new(before)).await,
+        Ok(Err(_)) | Err(_) => AccessChanges::unknown("the previous policies no longer load"),
+    };
+    reload::log_changes(&changes.lines());
+    let unkept = &mut reloading.unkept;
+    let set = UnsavedPolicies { files, changes };
+    let kept = reload::keep(&app, Actor::System, set, at, unkept).await;
+    if let Err(fault) = kept {
+        tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
+    }
+}

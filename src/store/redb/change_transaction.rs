@@ -1,0 +1,86 @@
+//! One write transaction: its rows, its audit entries, its revision.
+//!
+//! Everything that a change writes goes through here, so that none forgets its audit entry or its
+//! subscribers. The store commits it.
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::tables::META;
+use super::{StoreError, audit};
+use crate::domain::{Actor, AuditDetail, AuditEvent, ChangedRecord, Revision, Timestamp};
+use crate::store::records::LastChange;
+
+/// The successful results of a change.
+pub(super) enum TransactionEnd<T> {
+    /// Something changed: commit.
+    Changed(T),
+    /// Something changed that is not published: commit, without a revision.
+    Quietly(T),
+    /// Nothing had to change: no revision, no audit entry.
+    AsItWas(T),
+}
+
+/// One running change.
+pub(super) struct ChangeTransaction<'t> {
+    pub(super) tx: &'t WriteTransaction,
+    /// As [`crate::domain::Actor::label`] writes it.
+    pub(super) actor: String,
+    pub(super) now: Timestamp,
+    revision: Revision,
+    rows: Vec<ChangedRecord>,
+}
+
+impl<'t> ChangeTransaction<'t> {
+    pub(super) fn new(
+        tx: &'t WriteTransaction,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let before = tx.open_table(META)?.get("revision")?.map_or(0, |found| found.value());
+        Ok(Self { tx, actor, now, revision: Revision(before).next(), rows: Vec::new() })
+    }
+
+    /// The revision before this change.
+    pub(super) fn before(&self) -> Revision {
+        Revision(self.revision.0.saturating_sub(1))
+    }
+
+    /// Sets the actor, where that is known only later.
+    pub(super) fn acts(&mut self, actor: &Actor) {
+        self.actor = actor.label();
+    }
+
+    /// This change, for the record's last change.
+    pub(super) fn as_last(&self) -> LastChange {
+        LastChange { actor: self.actor.clone(), at: self.now }
+    }
+
+    /// Adds the new state of a record to the published change.
+    pub(super) fn tell(&mut self, row: ChangedRecord) {
+        self.rows.push(row);
+    }
+
+    /// Whether anything is to be published.
+    pub(super) fn tells(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Adds an entry to a chain.
+    pub(super) fn audit(
+        &self,
+        chain: &str,
+        event: AuditEvent,
+        target: &str,
+        detail: AuditDetail,
+    ) -> Result<(), StoreError> {
+        let (revision, at, actor) = (self.revision, self.now, self.actor.as_str());
+        let new = audit::NewAuditEntry { revision, at, actor, chain, event, target, detail };
+        audit::append(self.tx, new)
+    }
+
+    /// Takes the revision; the change is published after the commit.
+    pub(super) fn seal(self) -> Result<(Revision, Vec<ChangedRecord>), StoreError> {
+        self.tx.open_table(META)?.insert("revision", self.revision.0)?;
+        Ok((self.revision, self.rows))
+    }
+}

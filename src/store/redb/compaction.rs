@@ -1,0 +1,106 @@
+//! Rewriting the store's file after an erasure.
+//!
+//! A freed page keeps its bytes until it is reused, and so does the unused end of a page: neither
+//! deleting a row nor compacting the file removes its bytes. A new file has only the current rows.
+//! An incomplete file never gets the store's name.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    Value, WriteTransaction,
+};
+
+use super::database_file::{StoreFile, beside, fill_file, open_failure};
+use super::tables::{EachTable, META, each_table};
+use super::{StoreError, disk_error_text};
+use crate::config::resolve_symlinks;
+use crate::domain::Failure;
+
+/// The row of [`META`] that is present while the file must be rewritten.
+const DUE: &str = "rewrite";
+
+/// Schedules a rewrite of the file.
+pub(super) fn request_compaction(tx: &WriteTransaction) -> Result<(), StoreError> {
+    tx.open_table(META)?.insert(DUE, 1)?;
+    Ok(())
+}
+
+/// The database, rewritten if that is due. If it fails, for lack of space, the old file is used,
+/// and the next start tries again.
+pub(super) fn compact_if_due(database: Database, file: &StoreFile) -> Result<Database, Failure> {
+    // Behind a link the target is replaced, and the link stays.
+    let path = resolve_symlinks(file.path())?;
+    let due = database.begin_read().map_err(StoreError::from).and_then(|tx| is_due(&tx));
+    match due {
+        Ok(false) => return Ok(database),
+        Ok(true) => {}
+        Err(StoreError::Rule(failure)) => return Err(failure),
+        Err(StoreError::Disk(fault)) => return Err(open_failure(&path, &fault)),
+    }
+    let new = beside(&path);
+    let made = database.begin_read().map_err(redb::Error::from).and_then(|from| {
+        copy(&from, &new)?;
+        fs::rename(&new, &path).map_err(|fault| redb::StorageError::Io(fault).into())
+    });
+    if let Err(fault) = made {
+        let _ = fs::remove_file(&new);
+        tracing::warn!(
+            %fault,
+            "erased data may still be in freed pages of the store: free as much space as its file takes, then restart the sidecar"
+        );
+        file.tell_not_rewritten(disk_error_text::of(&fault));
+        return Ok(database);
+    }
+    // The rename must be durable, too; the file itself already is.
+    if let Some(Err(fault)) = path.parent().map(|folder| File::open(folder)?.sync_all()) {
+        tracing::warn!(%fault, "the folder of the store could not be synced");
+    }
+    drop(database);
+    tracing::info!("the store's file was rewritten without the erased data");
+    file.open_now()
+}
+
+/// Whether a rewrite is due.
+pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, StoreError> {
+    match tx.open_table(META) {
+        Ok(meta) => Ok(meta.get(DUE)?.is_some()),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// Creates a new file with the contents of a transaction.
+pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Error> {
+    fill_file(path, |to| {
+        each_table(&mut Copy { from, to })?;
+        to.open_table(META)?.remove(DUE)?;
+        Ok(())
+    })
+}
+
+struct Copy<'t> {
+    from: &'t ReadTransaction,
+    to: &'t WriteTransaction,
+}
+
+impl EachTable for Copy<'_> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), StoreError> {
+        let from = match self.from.open_table(table) {
+            Ok(from) => from,
+            // Of an older layout.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(fault) => return Err(fault.into()),
+        };
+        let mut to = self.to.open_table(table)?;
+        for row in from.iter()? {
+            let (key, value) = row?;
+            to.insert(key.value(), value.value())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! Counts that are stored beside the rows that they count, so that nothing has to be scanned.
+//!
+//! Each is changed only by the one function that writes the rows.
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::StoreError;
+
+/// Adds to a count, or subtracts; the row of a count of zero is deleted.
+pub(super) fn add_to_counter(
+    tx: &WriteTransaction,
+    table: TableDefinition<'static, (&'static str, &'static str), u64>,
+    key: (&str, &str),
+    by: i64,
+) -> Result<(), StoreError> {
+    let mut counts = tx.open_table(table)?;
+    let before = counts.get(key)?.map_or(0, |found| found.value());
+    match before.saturating_add_signed(by) {
+        0 => counts.remove(key)?,
+        after => counts.insert(key, after)?,
+    };
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Migration of older file layouts, in the transaction that opens the file.
+//!
+//! Loses nothing: a file that cannot be migrated stays as it was. Writes nothing to a current one:
+//! a full disk must not prevent a start, after which decisions work.
+
+use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
+
+use super::database_file::begin_write;
+use super::tables::{self, FORMAT, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS};
+use super::{StoreError, last_sign_in, letter_rows, member_rows};
+use crate::domain::MailId;
+use crate::store::records::queued_mail::QueuedMailRecord;
+use crate::store::records::sessions::decode_session;
+use crate::store::records::{MemberRecord, newer};
+
+/// Creates the tables of a new file, migrates one of an older layout, and refuses one of a newer
+/// layout.
+pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
+    if is_current(database)? {
+        return Ok(());
+    }
+    let tx = begin_write(database)?;
+    let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
+    if format.is_some_and(|format| format > FORMAT) {
+        return Err(newer("database").into());
+    }
+    tables::open_all(&tx)?;
+    if format == Some(1) {
+        from_1(&tx)?;
+    }
+    if format.is_some_and(|format| format <= 2) {
+        from_2(&tx)?;
+    }
+    if format.is_some_and(|format| format <= 3) {
+        from_3(&tx)?;
+    }
+    tx.open_table(META)?.insert("format", FORMAT)?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn is_current(database: &Database) -> Result<bool, StoreError> {
+    let read = database.begin_read()?;
+    if !tables::has_all(&read)? {
+        return Ok(false);
+    }
+    let format = read.open_table(META)?.get("format")?.map(|found| found.value());
+    Ok(format == Some(FORMAT))
+}
+
+/// The first layout did not count roles; other new tables begin empty.
+fn from_1(tx: &WriteTransaction) -> Result<(), StoreError> {
+    let mut held = member_rows::RoleCounts::default();
+    for row in tx.open_table(MEMBERS)?.iter()? {
+        let (id, bytes) = row?;
+        held.add(&MemberRecord::decode(id.value(), bytes.value())?.member);
+    }
+    held.write(tx)
+}
+
+/// The second layout did not record last sign-ins: current sessions still show some.
+fn from_2(tx: &WriteTransaction) -> Result<(), StoreError> {
+    for row in tx.open_table(SESSIONS)?.iter()? {
+        let (token, bytes) = row?;
+        last_sign_in::record_sign_indule_expiry(
+            tx,
+            &decode_session(token.value(), bytes.value())?,
+        )?;
+    }
+    Ok(())
+}
+
+/// The third layout had no index of waiting letters by account.
+fn from_3(tx: &WriteTransaction) -> Result<(), StoreError> {
+    let mut waiting = tx.open_table(LETTERS_WAITING)?;
+    for row in tx.open_table(LETTERS)?.iter()? {
+        let (id, bytes) = row?;
+        let record = QueuedMailRecord::decode(MailId(id.value()), bytes.value())?;
+        if let Some(key) = letter_rows::waits(&record.letter) {
+            waiting.insert(key, ())?;
+        }
+    }
+    Ok(())
+}
