@@ -108,9 +108,10 @@ async fn decision_reply(
 
 /// The console's port: the management API for programs, and pages for people.
 pub async fn management(app: Arc<App>, request: Request) -> Reply {
-    match browser_security::PublicUrl::of(&app).below(request.path()).starts_with("/api/") {
-        true => admin::route(&app, request).await,
-        false => console::route(&app, request).await,
+    if browser_security::PublicUrl::of(&app).below(request.path()).starts_with("/api/") {
+        admin::route(&app, request).await
+    } else {
+        console::route(&app, request).await
     }
 }
 

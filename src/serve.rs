@@ -211,10 +211,11 @@ async fn serve(
     lasting(&mut tasks, &app, "cross-check", cross_check::run(Arc::clone(&app)));
     announce(&app, &places);
     offer_set_up(&app).await?;
-    match demo {
-        true => demo::introduce(&app, &places),
-        // A disk that takes nothing is told before the first change meets it.
-        false => integrity_check::try_the_disk(&app).await,
+    // A disk that takes nothing is told before the first change meets it.
+    if demo {
+        demo::introduce(&app, &places)
+    } else {
+        integrity_check::try_the_disk(&app).await
     }
     say("ready");
     tokio::select! {

@@ -50,10 +50,7 @@ fn first_member(form: &mut JsonBody) -> Option<FirstMember> {
         let reason = "`email` and `first_name` name the first administrator: give both, or none";
         form.fault("email", reason.to_owned());
     }
-    let last_name = match has_last_name {
-        true => last_name,
-        false => Name::last("").ok(),
-    };
+    let last_name = if has_last_name { last_name } else { Name::last("").ok() };
     let (email, (first_name, last_name)) = email.zip(first_name.zip(last_name))?;
     Some(FirstMember { email, first_name, last_name, role })
 }

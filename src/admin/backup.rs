@@ -24,8 +24,9 @@ pub(super) async fn take(call: &mut ApiRequest<'_>) -> ApiResult {
 /// The path must be absolute: the sidecar may run in another folder than the caller.
 fn place(text: &str) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(text);
-    match path.is_absolute() && !text.contains('\0') {
-        true => Ok(path),
-        false => Err(Failure::invalid("path", "must begin with `/`: give an absolute path")),
+    if path.is_absolute() && !text.contains('\0') {
+        Ok(path)
+    } else {
+        Err(Failure::invalid("path", "must begin with `/`: give an absolute path"))
     }
 }

@@ -491,8 +491,5 @@ fn write_malformed(out: &mut Vec<u8>, failure: &Failure, explain: bool) {
         decision: false,
         context: MalformedContext { error: ItemError { status: 400, message: &failure.public } },
     };
-    match explain {
-        true => write_or(out, DENY, &malformed),
-        false => out.extend_from_slice(DENY),
-    }
+    if explain { write_or(out, DENY, &malformed) } else { out.extend_from_slice(DENY) }
 }

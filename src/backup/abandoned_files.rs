@@ -130,9 +130,12 @@ pub fn remove(data: &Path, further: &[&Path]) -> Vec<PathBuf> {
 /// The same for what an interrupted restore or start has left.
 pub fn remove_of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let mut removed = of_restores(data, store);
-    removed.retain(|path| match path.is_dir() && !path.is_symlink() {
-        true => fs::remove_dir_all(path).is_ok(),
-        false => fs::remove_file(path).is_ok(),
+    removed.retain(|path| {
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path).is_ok()
+        } else {
+            fs::remove_file(path).is_ok()
+        }
     });
     removed
 }

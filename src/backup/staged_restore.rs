@@ -115,9 +115,10 @@ fn ending(note: &Path) -> io::Result<String> {
     super::open_file(note)?.take(NOTE_BYTES_MAX).read_to_string(&mut text)?;
     let text = text.trim();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    match is_plain && !text.is_empty() {
-        true => Ok(text.to_owned()),
-        false => Err(io::Error::other("it does not belong to a restore: move it away")),
+    if is_plain && !text.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(io::Error::other("it does not belong to a restore: move it away"))
     }
 }
 

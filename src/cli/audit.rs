@@ -174,10 +174,8 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), CommandError> {
     let mut list = List::new(global.json, &["chain", "entries", "head", "state"]);
     for chain in chains {
         list.add(chain, |chain| {
-            let or = |text: String, other: &str| match text.is_empty() {
-                true => other.to_owned(),
-                false => text,
-            };
+            let or =
+                |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
             vec![
                 or(text(chain, "account"), "(store)"),
                 text(chain, "entries"),

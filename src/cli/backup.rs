@@ -40,15 +40,12 @@ pub(super) fn back_up(global: &Global, args: &BackupArgs) -> CommandResult {
         .map_err(|fault| CommandError::usage(format!("`{}`: {fault}", args.folder.display())))?;
     let remote = SidecarClient::of(global)?;
     let offline = !remote.is_there();
-    let mut taken = match offline {
-        false => {
-            let body = json!({"path": written(&to)?});
-            remote.json(&ApiCall::new("POST", "/api/v1/backup").body(&body))?
-        }
-        true => {
-            let config = serve::configured(global, &global.data)?;
-            taken(&remote.run(offline_backup::back_up(&config, &to))?)
-        }
+    let mut taken = if offline {
+        let config = serve::configured(global, &global.data)?;
+        taken(&remote.run(offline_backup::back_up(&config, &to))?)
+    } else {
+        let body = json!({"path": written(&to)?});
+        remote.json(&ApiCall::new("POST", "/api/v1/backup").body(&body))?
     };
     if let Some(taken) = taken.as_object_mut() {
         taken.insert("offline".into(), offline.into());

@@ -106,25 +106,23 @@ pub(super) fn run(global: &Global) -> CommandResult {
         .iter()
         .try_for_each(|line| print(global, line))
         .or_else(CommandError::unless_reader_left)?;
-    match lines.iter().any(|line| line.state == CheckState::Fail) {
-        true => Ok(Exit::Failure),
-        false => Ok(Exit::Ok),
+    if lines.iter().any(|line| line.state == CheckState::Fail) {
+        Ok(Exit::Failure)
+    } else {
+        Ok(Exit::Ok)
     }
 }
 
 fn print(global: &Global, line: &CheckLine) -> Result<(), CommandError> {
     let CheckLine { state, about, sentence } = line;
-    match global.json {
-        true => {
-            let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
-            output::line(&line.to_string())
-        }
-        false => {
-            // A fault of a policy has its excerpt below. No line of it looks like one of these.
-            let mut lines = sentence.lines();
-            output::say(&format!("{}: {}", state.as_str(), lines.next().unwrap_or_default()))?;
-            lines.try_for_each(|line| output::line(&format!("  {}", output::shown(line))))
-        }
+    if global.json {
+        let line = json!({"state": state.as_str(), "about": about, "sentence": sentence});
+        output::line(&line.to_string())
+    } else {
+        // A fault of a policy has its excerpt below. No line of it looks like one of these.
+        let mut lines = sentence.lines();
+        output::say(&format!("{}: {}", state.as_str(), lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| output::line(&format!("  {}", output::shown(line))))
     }
 }
 
@@ -247,9 +245,10 @@ fn disk(ready: &Json) -> Vec<CheckLine> {
     let mut lines = Vec::new();
     let (fault, unkept) = (text(ready, "store_fault"), text(ready, "policies_unkept"));
     if !fault.is_empty() {
-        let next = match ready.get("store_needs_restart").is_some() {
-            true => "",
-            false => "; the sidecar continues by itself once it can",
+        let next = if ready.get("store_needs_restart").is_some() {
+            ""
+        } else {
+            "; the sidecar continues by itself once it can"
         };
         lines.push(CheckLine::fail(
             "store",
@@ -316,19 +315,20 @@ fn made_ahead(count: u64) -> Option<CheckLine> {
 /// That erased data may still be in the store's file, and why the last start has not removed it.
 fn erased_left(fault: &str) -> CheckLine {
     let what = "erased data may still be in the store's file";
-    match fault.is_empty() {
-        true => CheckLine::warn(
+    if fault.is_empty() {
+        CheckLine::warn(
             "erasure",
             format!(
                 "{what} until the next start of the sidecar, which needs as much free space as the file takes"
             ),
-        ),
-        false => CheckLine::fail(
+        )
+    } else {
+        CheckLine::fail(
             "erasure",
             format!(
                 "{what}, which the last start could not rewrite: {fault}; free as much space as the file takes, then restart the sidecar"
             ),
-        ),
+        )
     }
 }
 

@@ -108,9 +108,10 @@ pub(super) struct SendArgs {
 
 /// The characters that a header value may have.
 fn printable(text: &str) -> Result<String, String> {
-    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
-        false => Err("use printable ASCII characters without space".to_owned()),
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("use printable ASCII characters without space".to_owned())
     }
 }
 

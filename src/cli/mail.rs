@@ -43,9 +43,10 @@ pub(super) fn run(global: &Global, command: &MailCommand) -> CommandResult {
 fn print_status(status: &Json) -> Result<(), CommandError> {
     let mut shown = status.clone();
     if let Some(stopped) = shown.get_mut("stopped") {
-        *stopped = match stopped.is_null() {
-            true => "no".into(),
-            false => format!("since {}: {}", text(stopped, "since"), text(stopped, "cause")).into(),
+        *stopped = if stopped.is_null() {
+            "no".into()
+        } else {
+            format!("since {}: {}", text(stopped, "since"), text(stopped, "cause")).into()
         };
     }
     if let Some(oldest) = shown.get_mut("oldest") {

@@ -264,9 +264,10 @@ fn removed(
     name: &str,
 ) -> Option<CommandError> {
     let Removed { id, at } = last_removed(remote, account, name)?;
-    let again = match name.contains('@') {
-        true => "to let this person in again, use `kwic-team invite send`".to_owned(),
-        false => format!("`kwic-team audit list --member {id}` shows what is known"),
+    let again = if name.contains('@') {
+        "to let this person in again, use `kwic-team invite send`".to_owned()
+    } else {
+        format!("`kwic-team audit list --member {id}` shows what is known")
     };
     let name = output::shown(name);
     let stop = CommandError::failure(format!("`{name}` was removed at {at}: {again}"));

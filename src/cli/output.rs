@@ -43,9 +43,10 @@ pub(super) fn answer(
     answer: &Json,
     print: impl FnOnce(&Json) -> Result<(), CommandError>,
 ) -> CommandResult {
-    match global.json {
-        true => line(&answer.to_string())?,
-        false => print(answer)?,
+    if global.json {
+        line(&answer.to_string())?
+    } else {
+        print(answer)?
     }
     Ok(Exit::Ok)
 }
@@ -157,10 +158,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match is_escaped(c) {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
-        }
+        if is_escaped(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     Cow::Owned(out)
 }
@@ -192,9 +190,12 @@ pub(super) fn fields(json: &Json, names: &[&str]) -> Result<(), CommandError> {
         there.map(|name| [(*name).to_owned(), shown(&text(json, name))]).collect();
     let width = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
     let terminal = is_terminal();
-    rows.iter().try_for_each(|[name, value]| match terminal {
-        true => line(format!("{name:width$}  {value}").trim_end()),
-        false => line(&format!("{name}\t{value}")),
+    rows.iter().try_for_each(|[name, value]| {
+        if terminal {
+            line(format!("{name:width$}  {value}").trim_end())
+        } else {
+            line(&format!("{name}\t{value}"))
+        }
     })
 }
 

@@ -281,14 +281,10 @@ fn reload(global: &Global) -> CommandResult {
         return Ok(Exit::Ok);
     }
     let changed = report.get("changed").and_then(Json::as_bool) == Some(true);
-    let policies = match changed {
-        true => output::count(&report, "policies", "policy is live", "policies are live"),
-        false => output::count(
-            &report,
-            "policies",
-            "policy was live already",
-            "policies were live already",
-        ),
+    let policies = if changed {
+        output::count(&report, "policies", "policy is live", "policies are live")
+    } else {
+        output::count(&report, "policies", "policy was live already", "policies were live already")
     };
     output::line(&format!("{policies}, digest {}", text(&report, "digest")))?;
     for list in ["gains", "loses", "may_gain", "may_lose", "notes"] {

@@ -115,9 +115,10 @@ impl SidecarClient {
             .map_err(|fault| CommandError::failure(format!("cannot start: {fault}")))?;
         let wait_limit = global.wait_limit.clone();
         let socket = global.data.join("admin.sock");
-        let looked = match global.data_is_named {
-            true => "looked there because of --data",
-            false => "looked there because no --data is given and this is the folder you are in",
+        let looked = if global.data_is_named {
+            "looked there because of --data"
+        } else {
+            "looked there because no --data is given and this is the folder you are in"
         };
         Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
@@ -278,24 +279,23 @@ impl SidecarClient {
         let answer = answer.map_err(|fault| self.broken(&fault))?;
         // hyper itself refuses a head that is too large, before a sidecar sees it.
         let too_large = [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
-        match answer.headers().contains_key("x-request-id") || too_large.contains(&answer.status())
-        {
-            true => Ok(answer),
-            false => {
-                Err(self.not_ours(&format!("its answer `{}` has no request id", answer.status())))
-            }
+        if answer.headers().contains_key("x-request-id") || too_large.contains(&answer.status()) {
+            Ok(answer)
+        } else {
+            Err(self.not_ours(&format!("its answer `{}` has no request id", answer.status())))
         }
     }
 
     /// Why there is no response: nothing is known about the other end.
     fn broken(&self, fault: &hyper::Error) -> CommandError {
         let causes = causes(fault);
-        match fault.is_parse() {
-            true => self.not_ours(&format!("its answer is not HTTP ({causes})")),
-            false => CommandError::failure(format!(
+        if fault.is_parse() {
+            self.not_ours(&format!("its answer is not HTTP ({causes})"))
+        } else {
+            CommandError::failure(format!(
                 "the connection to `{}` ended without an answer: {causes}; if a sidecar runs there, see its log, then try again",
                 self.socket.display()
-            )),
+            ))
         }
     }
 
@@ -358,12 +358,13 @@ impl SidecarClient {
     async fn rest(&self, call: &ApiCall<'_>, body: Incoming) -> Result<Bytes, CommandError> {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
         let body = self.within(call, "the rest of the answer", body).await?;
-        body.map(|body| body.to_bytes()).map_err(|fault| match fault.is::<LengthLimitError>() {
-            true => {
+        body.map(|body| body.to_bytes()).map_err(|fault| {
+            if fault.is::<LengthLimitError>() {
                 let most = ANSWER_BYTES_MAX >> 20;
                 self.not_ours(&format!("its answer to `{}` has more than {most} MiB", call.path))
+            } else {
+                broke_off(&*fault)
             }
-            false => broke_off(&*fault),
         })
     }
 
@@ -379,11 +380,10 @@ impl SidecarClient {
         }
         let body = self.rest(call, response.into_body()).await?;
         let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
-        match reasons(&problem).is_empty() && !body.is_empty() {
-            true => {
-                Err(self.not_ours(&format!("its answer `{status}` does not say what is wrong")))
-            }
-            false => Err(refused(status, &problem)),
+        if reasons(&problem).is_empty() && !body.is_empty() {
+            Err(self.not_ours(&format!("its answer `{status}` does not say what is wrong")))
+        } else {
+            Err(refused(status, &problem))
         }
     }
 
@@ -417,9 +417,10 @@ impl SidecarClient {
             let left = self.wait_limit.left(usual).saturating_sub(since.elapsed());
             if left.is_zero() {
                 self.wait_limit.count(since.elapsed());
-                return Err(match sent.waits_for_file() {
-                    true => self.wait_limit.no_data(&sent.file()),
-                    false => self.no_answer(call, "the answer", self.wait_limit.limit(usual)),
+                return Err(if sent.waits_for_file() {
+                    self.wait_limit.no_data(&sent.file())
+                } else {
+                    self.no_answer(call, "the answer", self.wait_limit.limit(usual))
                 });
             }
             // Wakes up at each tick to see progress.

@@ -8,10 +8,7 @@ const DAY: u64 = 86_400;
 
 /// A value that says something: an empty one is a variable of a script that was not set.
 pub(super) fn filled(text: &str) -> Result<String, String> {
-    match text.trim().is_empty() {
-        true => Err("it is empty".to_owned()),
-        false => Ok(text.to_owned()),
-    }
+    if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Days that an API token may live, as `90` or `90d`.

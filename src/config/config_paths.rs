@@ -31,11 +31,12 @@ pub fn cause_at(fault: &io::Error, path: &Path) -> String {
     if fault.kind() == io::ErrorKind::PermissionDenied
         && let (Ok(owner), Ok(own)) = (uid(path), uid(Path::new("/proc/self")))
     {
-        return match owner == own {
-            true => format!("{fault}: {}", permit(path)),
-            false => format!(
+        return if owner == own {
+            format!("{fault}: {}", permit(path))
+        } else {
+            format!(
                 "{fault}: it belongs to user {owner}, and this is user {own}: run this as its owner"
-            ),
+            )
         };
     }
     match remedy(fault) {
@@ -49,9 +50,10 @@ fn permit(path: &Path) -> String {
     let Ok(meta) = fs::metadata(path) else { return "see its permissions".to_owned() };
     let (mode, place) = (meta.permissions().mode() & 0o7777, path.display());
     let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
-    match mode & wanted == wanted {
-        false => format!("its mode is {mode:04o}: run `chmod {wanted:o} {place}`"),
-        true => "its mode allows it, so a mount, an ACL or a security module refuses it".to_owned(),
+    if mode & wanted == wanted {
+        "its mode allows it, so a mount, an ACL or a security module refuses it".to_owned()
+    } else {
+        format!("its mode is {mode:04o}: run `chmod {wanted:o} {place}`")
     }
 }
 

@@ -52,9 +52,12 @@ fn lean(text: &str) -> String {
 /// The same for a stylesheet, where no line end matters, nor the space in a declaration, its last
 /// semicolon and the zero before a point.
 fn tight(sheet: &str) -> String {
-    let declaration = |line: &str| match line.ends_with(';') {
-        true => line.replacen(": ", ":", 1) + "\n",
-        false => line.to_owned() + "\n",
+    let declaration = |line: &str| {
+        if line.ends_with(';') {
+            line.replacen(": ", ":", 1) + "\n"
+        } else {
+            line.to_owned() + "\n"
+        }
     };
     let sheet = lean(&sheet.lines().map(declaration).collect::<String>());
     let sheet = sheet.replace('\n', "").replace(";}", "}").replace(" {", "{");

@@ -115,9 +115,10 @@ pub(super) async fn list(
     let place = LocalPath::at("/team").with("tab", "invitations").with("search", &search);
     let place = place.with("state", &named);
     let here = place.clone().with("after", after.as_deref().unwrap_or_default()).path();
-    let leads_back = match here == BACK {
-        true => String::new(),
-        false => LocalPath::at("").with(local_path::BACK, &here).path(),
+    let leads_back = if here == BACK {
+        String::new()
+    } else {
+        LocalPath::at("").with(local_path::BACK, &here).path()
     };
     let next = listed.next.map(|cursor| place.with("after", &cursor).path());
     Ok(page(&InvitationsPage {
@@ -231,9 +232,10 @@ async fn found_by_inviter(
     call: &PageRequest<'_>,
 ) -> Result<(CurrentUser, InviteWithLink), Failure> {
     let (viewer, shown) = found(call).await?;
-    match viewer.rights.invite {
-        true => Ok((viewer, shown)),
-        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    if viewer.rights.invite {
+        Ok((viewer, shown))
+    } else {
+        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
     }
 }
 
@@ -288,10 +290,7 @@ async fn edit_sheet<'p>(
     let title = w::correct_of(&shown.view.invite.full_name());
     let shell = PageLayout::inside(call, viewer, title, "/team");
     let sheet = FormPage::new(shell, path(shown, "edit"), w::SAVE);
-    let sheet = match role_gone(call, shown) {
-        true => sheet.line(w::INVITE_ROLE_GONE_CHOOSE),
-        false => sheet,
-    };
+    let sheet = if role_gone(call, shown) { sheet.line(w::INVITE_ROLE_GONE_CHOOSE) } else { sheet };
     Ok(sheet
         .line(if call.sends_mail() { w::CORRECT_WHY } else { w::CORRECT_WHY_NO_MAIL })
         .hidden("version", form.text("version"))
@@ -313,9 +312,10 @@ pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
         Ok(corrected) => {
             let (before, now) = (&shown.view.invite, &corrected.view.invite);
             // A mail is sent only for a new address.
-            let told = match now.email == before.email {
-                true => w::invitation_changed(&now.full_name()),
-                false => w::invitation_anew(now.email.as_str()),
+            let told = if now.email == before.email {
+                w::invitation_changed(&now.full_name())
+            } else {
+                w::invitation_anew(now.email.as_str())
             };
             Ok(invite_form::after_invite(call, &viewer, corrected, &told, form.back(BACK)))
         }

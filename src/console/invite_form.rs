@@ -40,9 +40,10 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 /// The viewer, who may invite.
 async fn able(call: &PageRequest<'_>) -> Result<CurrentUser, Failure> {
     let viewer = call.viewer().await?;
-    match viewer.rights.invite {
-        true => Ok(viewer),
-        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE)),
+    if viewer.rights.invite {
+        Ok(viewer)
+    } else {
+        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
     }
 }
 
@@ -261,9 +262,10 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
             Ok(invitation) => match taken.entry(invitation.email.key().to_owned()) {
                 Entry::Occupied(before) => Err(w::same_address(*before.get())),
                 Entry::Vacant(free) => {
-                    let outcome = match sending {
-                        true => send_good(call, &viewer, invitation).await,
-                        false => check(call, &viewer, &invitation).await.map(|()| None),
+                    let outcome = if sending {
+                        send_good(call, &viewer, invitation).await
+                    } else {
+                        check(call, &viewer, &invitation).await.map(|()| None)
                     };
                     if outcome.is_ok() {
                         free.insert(number);

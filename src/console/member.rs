@@ -154,10 +154,7 @@ pub(super) fn available_actions(
         add(&RESET_PASSWORD, is_suspended);
         add(&RESET_TWO_STEP, two_step_is_off);
         add(&END_SESSIONS, is_suspended);
-        match suspended {
-            true => add(&RESTORE, None),
-            false => add(&SUSPEND, last),
-        }
+        if suspended { add(&RESTORE, None) } else { add(&SUSPEND, last) }
     }
     if viewer.rights.remove {
         add(&REMOVE, last);
@@ -271,9 +268,10 @@ async fn found_by(
     may: impl FnOnce(&RightsSummary) -> bool,
 ) -> Result<(CurrentUser, Member), Failure> {
     let (viewer, member) = found(call).await?;
-    match may(&viewer.rights) {
-        true => Ok((viewer, member)),
-        false => Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS)),
+    if may(&viewer.rights) {
+        Ok((viewer, member))
+    } else {
+        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS))
     }
 }
 
@@ -492,19 +490,19 @@ async fn verb_sheet<'p>(
     match verb {
         MemberAction::ResetTwoStep => {
             let sheet = sheet.input(Input::new("password", w::YOUR_PASSWORD, kind::PASSWORD));
-            match viewer.member.two_step {
-                true => {
-                    sheet.input(Input::new("code", w::YOUR_CODE, kind::CODE).hint(w::CODE_HINT))
-                }
-                false => sheet,
+            if viewer.member.two_step {
+                sheet.input(Input::new("code", w::YOUR_CODE, kind::CODE).hint(w::CODE_HINT))
+            } else {
+                sheet
             }
         }
         MemberAction::Remove => {
-            let sheet = match must_be_typed(call, member) {
-                true => sheet.input(
+            let sheet = if must_be_typed(call, member) {
+                sheet.input(
                     Input::new("name", w::type_name(&name), kind::PASTED).value(form.text("name")),
-                ),
-                false => sheet,
+                )
+            } else {
+                sheet
             };
             match member.status {
                 Status::Active => {

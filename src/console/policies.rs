@@ -120,9 +120,10 @@ async fn named(
     viewer: &CurrentUser,
     entries: &[AuditEntry],
 ) -> Result<ActorNames, Failure> {
-    match viewer.rights.view_team {
-        true => ActorNames::of(call.app, viewer, entries).await,
-        false => Ok(ActorNames::nobody()),
+    if viewer.rights.view_team {
+        ActorNames::of(call.app, viewer, entries).await
+    } else {
+        Ok(ActorNames::nobody())
     }
 }
 

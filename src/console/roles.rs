@@ -152,9 +152,10 @@ pub(super) async fn suggest(call: &mut PageRequest<'_>) -> PageResult {
         let (words, ticked) = (w::action(&action), asked.contains(&action));
         choices.entry(w::thing(&action)).or_default().push(ActionChoice { action, words, ticked });
     }
-    let advice = match asked.is_empty() {
-        true => None,
-        false => Some(advice(&live, &viewer, roles::suggest(call.app, &asked).await?)),
+    let advice = if asked.is_empty() {
+        None
+    } else {
+        Some(advice(&live, &viewer, roles::suggest(call.app, &asked).await?))
     };
     let shell = PageLayout::inside(call, &viewer, w::WHICH_ROLE, SECTION);
     let nothing = asked.is_empty() && gone.is_empty() && !call.parameter("asked").is_empty();

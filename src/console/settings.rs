@@ -177,10 +177,8 @@ async fn try_to_set(
     let mut read = form.reader();
     let name = read.read("name", accounts::checked_name);
     // An unchanged value stays as it is, even if it is not a whole number of hours.
-    let hours = read.read("hours", |text| match text == shown {
-        true => Ok(None),
-        false => lifetime(text).map(Some),
-    });
+    let hours =
+        read.read("hours", |text| if text == shown { Ok(None) } else { lifetime(text).map(Some) });
     let (name, invite_lifetime) = read.done(name.zip(hours))?;
     let enforced = !form.text("two_step").is_empty();
     let edit = AccountEdit {

@@ -31,9 +31,10 @@ pub(super) async fn home(call: &mut PageRequest<'_>) -> PageResult {
 pub(super) fn place_before(app: &App, request: &Request) -> String {
     let path = page_path(app, request);
     let place = request.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-    match path == "/" || !is_page(&place) {
-        true => "/sign-in".to_owned(),
-        false => format!("/sign-in?next={}", escaped(&place)),
+    if path == "/" || !is_page(&place) {
+        "/sign-in".to_owned()
+    } else {
+        format!("/sign-in?next={}", escaped(&place))
     }
 }
 

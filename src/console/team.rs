@@ -224,12 +224,13 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let query = TeamQuery::read(call)?;
     let roster = members::roster(call.app, viewer.caller(), &query.roster()).await?;
     let reply = members_page(call, &viewer, &query, roster, open).await?;
-    Ok(match call.parameter("rows").is_empty() {
-        true => reply,
-        false => reply.cookie(&format!(
+    Ok(if call.parameter("rows").is_empty() {
+        reply
+    } else {
+        reply.cookie(&format!(
             "{ROWS_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000",
             query.rows
-        )),
+        ))
     })
 }
 
@@ -247,10 +248,8 @@ async fn members_page(
     let waiting = lockout::locked_members(call.app, viewer.caller(), shown).await?;
     let now = call.app.clock.now();
     let here = query.here();
-    let leads_back = match here == "/team" {
-        true => String::new(),
-        false => LocalPath::at("").with(BACK, &here).path(),
-    };
+    let leads_back =
+        if here == "/team" { String::new() } else { LocalPath::at("").with(BACK, &here).path() };
     let administrators = &administrators;
     let scene = RowContext { viewer, live: &live, now, administrators, waiting, leads_back };
     let place = query.place();

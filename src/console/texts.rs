@@ -516,9 +516,10 @@ pub(super) fn depends_on(policies: &[String]) -> String {
 
 /// How many rows of a table are shown.
 pub(super) fn rows_shown(shown: usize, all: usize) -> String {
-    match shown == all {
-        true => plural(all, "action", "actions"),
-        false => format!("{shown} of {}", plural(all, "action", "actions")),
+    if shown == all {
+        plural(all, "action", "actions")
+    } else {
+        format!("{shown} of {}", plural(all, "action", "actions"))
     }
 }
 

@@ -98,9 +98,10 @@ pub(super) fn proof_asked<'p>(
         label,
         kind::PASSWORD,
     ));
-    match viewer.member.two_step {
-        true => sheet.input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT)),
-        false => sheet,
+    if viewer.member.two_step {
+        sheet.input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
+    } else {
+        sheet
     }
 }
 

@@ -8,10 +8,7 @@
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_printable(c) {
-            true => out.push(c),
-            false => out.extend(c.escape_default()),
-        }
+        if is_printable(c) { out.push(c) } else { out.extend(c.escape_default()) }
     }
     out
 }

@@ -205,9 +205,10 @@ pub fn wrong_code() -> Failure {
 #[must_use]
 pub fn wrong_first_code(typed: &str) -> Failure {
     let is_code = typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit());
-    wrong_code_because(match is_code {
-        true => "this code is not right: wait for the next one that the app shows, and check the clock of its device".to_owned(),
-        false => format!("enter the {DIGITS} digits that the app shows now"),
+    wrong_code_because(if is_code {
+        "this code is not right: wait for the next one that the app shows, and check the clock of its device".to_owned()
+    } else {
+        format!("enter the {DIGITS} digits that the app shows now")
     })
 }
 

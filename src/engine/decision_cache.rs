@@ -310,12 +310,13 @@ mod tests {
                 let single_account = dice.chance(10).then_some("acme");
                 let world = QueryContext { members: &members, single_account };
                 let (said, context) = (dice.said(), Record::new());
-                let context = match dice.chance(10) {
-                    true => vec![(
+                let context = if dice.chance(10) {
+                    vec![(
                         Cow::Borrowed("n"),
                         dice.pick(&[Value::Long(1), Value::Null].each_ref()).clone(),
-                    )],
-                    false => context,
+                    )]
+                } else {
+                    context
                 };
                 let kind = dice.pick(&[
                     "Paper", "Paper", "Draft", "Draft", "Shelf", "Stamp", "Account", "Role", "User",

@@ -107,9 +107,10 @@ impl Snapshot {
         let found = verdict.reasons.union(&verdict.erred);
         let forbids: Vec<&PolicyId> = found.filter(|id| self.forbids.contains(*id)).collect();
         let (action, kind) = (case.query.action, case.query.resource.kind);
-        let denied = match forbids.is_empty() {
-            true => format!("no policy allows `{action}` on this `{kind}`"),
-            false => format!("denied by {}", policies(&forbids)),
+        let denied = if forbids.is_empty() {
+            format!("no policy allows `{action}` on this `{kind}`")
+        } else {
+            format!("denied by {}", policies(&forbids))
         };
         let sentence = format!(
             "{denied}; other causes are not looked for, since a cross-check found a wrong answer"
@@ -210,12 +211,11 @@ impl Snapshot {
         let subject = self.names.get(principal).map_or("", |kind| &kind.snake);
         let subjects: Vec<usize> =
             types().filter(|from| types().any(|to| applies(*from, to))).collect();
-        match subjects.is_empty() {
-            true => format!("the schema applies the action `{name}` to nothing"),
-            false => {
-                let only = list(subjects);
-                format!("the action `{name}` is not for a `{subject}`, only for {only}")
-            }
+        if subjects.is_empty() {
+            format!("the schema applies the action `{name}` to nothing")
+        } else {
+            let only = list(subjects);
+            format!("the action `{name}` is not for a `{subject}`, only for {only}")
         }
     }
 

@@ -171,9 +171,10 @@ impl Folder {
         let mut files = vec![("schema.cedarschema".to_owned(), SCHEMA.to_owned())];
         let mut rules = String::new();
         for (id, text) in &self.policies {
-            match ROLES.contains(&id.as_str()) {
-                true => files.push((format!("roles/{id}.cedar"), text.clone())),
-                false => rules.push_str(&format!("{text}\n")),
+            if ROLES.contains(&id.as_str()) {
+                files.push((format!("roles/{id}.cedar"), text.clone()))
+            } else {
+                rules.push_str(&format!("{text}\n"))
             }
         }
         files.push(("rules/rules.cedar".to_owned(), rules));
@@ -184,9 +185,10 @@ impl Folder {
                 attrs["account"] = account(slug);
             }
             let parents: Vec<_> = stored.account.into_iter().map(account).collect();
-            let staff = match stored.staff {
-                true => serde_json::json!([{"type": "Role", "id": "staff"}]),
-                false => serde_json::json!([]),
+            let staff = if stored.staff {
+                serde_json::json!([{"type": "Role", "id": "staff"}])
+            } else {
+                serde_json::json!([])
             };
             let entities = serde_json::json!([
                 {"uid": {"type": "Paper", "id": "stored"}, "attrs": attrs, "parents": parents},
@@ -293,12 +295,13 @@ fn read(sentence: &str) -> (Vec<(Reason, Fix)>, Vec<String>) {
                     lifted.push(id);
                 }
             }
-            fixes.retain(|(reason, _)| match *reason == Reason::RoleLacksAction {
-                true => {
+            fixes.retain(|(reason, _)| {
+                if *reason == Reason::RoleLacksAction {
                     of_role = Some(Reason::RoleLacksAction);
                     false
+                } else {
+                    true
                 }
-                false => true,
             });
             fixes.push((of_role.expect(sentence), Fix::GiveRole(roles)));
         } else if part.starts_with("this member is suspended") {

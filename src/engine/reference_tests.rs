@@ -179,9 +179,10 @@ impl Scene {
         let mut put = |entity: Entity| people.insert(entity.uid(), entity);
         let person = self.team.0.get(id).filter(|_| *kind == "User");
         if let Some(person) = person {
-            let says = match asked == subject {
-                true => one_of(&question.subject_says, &question.resource_says)?,
-                false => question.subject_says.clone(),
+            let says = if asked == subject {
+                one_of(&question.subject_says, &question.resource_says)?
+            } else {
+                question.subject_says.clone()
             };
             put(read(member(&self.town, person, &says))?);
         } else if !self.town.stored.iter().any(|entity| entity["uid"] == subject) {

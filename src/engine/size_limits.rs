@@ -200,10 +200,7 @@ impl TypeSizes<'_> {
                     size
                 }
             };
-            return match level + size.levels > LEVELS_MAX {
-                true => Err(too_deep()),
-                false => Ok(size),
-            };
+            return if level + size.levels > LEVELS_MAX { Err(too_deep()) } else { Ok(size) };
         }
         Ok(TypeSize::default())
     }

@@ -124,9 +124,10 @@ impl BodyReservation {
     fn take(&mut self, bytes: usize, max: usize) -> Result<(), Failure> {
         let before = self.of.0.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        let most = match self.bytes <= limits::EVALUATION_BODY_BYTES_MAX {
-            true => limits::BODIES_BYTES_MAX,
-            false => limits::BODIES_BYTES_MAX / 4 * 3,
+        let most = if self.bytes <= limits::EVALUATION_BODY_BYTES_MAX {
+            limits::BODIES_BYTES_MAX
+        } else {
+            limits::BODIES_BYTES_MAX / 4 * 3
         };
         if before.saturating_add(bytes) <= most.max(max) {
             return Ok(());

@@ -26,9 +26,10 @@ pub(super) enum AuthMechanism {
 pub(super) fn chosen(hello: &SmtpReply, by_token: bool) -> Option<AuthMechanism> {
     let offered = hello.offers("AUTH").unwrap_or_default();
     let is_offered = |name: &str| offered.iter().any(|word| word.eq_ignore_ascii_case(name));
-    let known: &[(&str, AuthMechanism)] = match by_token {
-        true => &[("XOAUTH2", AuthMechanism::XOauth2)],
-        false => &[("PLAIN", AuthMechanism::Plain), ("LOGIN", AuthMechanism::Login)],
+    let known: &[(&str, AuthMechanism)] = if by_token {
+        &[("XOAUTH2", AuthMechanism::XOauth2)]
+    } else {
+        &[("PLAIN", AuthMechanism::Plain), ("LOGIN", AuthMechanism::Login)]
     };
     known.iter().find(|(name, _)| is_offered(name)).map(|(_, mechanism)| *mechanism)
 }

@@ -19,10 +19,7 @@ pub(super) fn file_unreadable(name: &str, fault: &io::Error) -> Failure {
 }
 
 fn unreadable(fault: &io::Error, message: String) -> Failure {
-    match is_of_the_folder(fault) {
-        true => refused(message),
-        false => unread(message),
-    }
+    if is_of_the_folder(fault) { refused(message) } else { unread(message) }
 }
 
 /// A transient failure.

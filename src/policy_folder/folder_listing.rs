@@ -181,12 +181,13 @@ fn unreadable(entry: &FolderEntry) -> impl Fn(io::Error) -> Failure {
 
 /// Whether the target of a link is inside the folder.
 pub(super) fn inside(root: &Path, real: &Path, name: &str) -> Result<(), Failure> {
-    match real.starts_with(root) {
-        true => Ok(()),
-        false => Err(of_file(
+    if real.starts_with(root) {
+        Ok(())
+    } else {
+        Err(of_file(
             name,
             "is a link that leads out of the policy folder: put a copy there in its place",
-        )),
+        ))
     }
 }
 

@@ -67,9 +67,10 @@ pub(super) async fn populate(app: &Arc<App>) -> Result<(), Failure> {
 /// Shows the message of a refused folder: a real fault, of invented policies.
 fn refuse_a_reload(app: &App) {
     let broken = |(path, bytes): (&str, &[u8])| {
-        let slip: &[u8] = match path.starts_with("roles/") {
-            true => b"permit (principal, action, resource) when { principal.actve };\n",
-            false => b"",
+        let slip: &[u8] = if path.starts_with("roles/") {
+            b"permit (principal, action, resource) when { principal.actve };\n"
+        } else {
+            b""
         };
         (path.to_owned(), [bytes, slip].concat())
     };

@@ -139,9 +139,10 @@ impl FolderLock {
         let path = config.data.join("admin.sock");
         let socket = match (Listen::Unix { path: path.clone(), mode: 0o600 }).bind().await {
             Err(taken) if taken.code == "socket_taken" => {
-                return Err(match restores(&path).await {
-                    true => restoring(&config.data),
-                    false => served(&config.data),
+                return Err(if restores(&path).await {
+                    restoring(&config.data)
+                } else {
+                    served(&config.data)
                 });
             }
             bound => bound?,
@@ -330,10 +331,7 @@ fn clear(path: &Path) -> Result<(), Failure> {
         );
         return Err(Failure::new(Kind::Conflict, "restore_in_the_way", sentence));
     }
-    let removed = match there.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
+    let removed = if there.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.map_err(|fault| failed(path, &fault))
 }
 

@@ -107,9 +107,13 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
         return Ok(role.clone());
     }
     let named: Vec<&str> = live.administering().iter().map(|role| role.as_str()).collect();
-    let sentence = match named.is_empty() {
-        true => "`role` is missing, and no role of the live policies administers an account: name the role to give".to_owned(),
-        false => format!("`role` is missing, and several administer an account: name one of `{}`", named.join("`, `")),
+    let sentence = if named.is_empty() {
+        "`role` is missing, and no role of the live policies administers an account: name the role to give".to_owned()
+    } else {
+        format!(
+            "`role` is missing, and several administer an account: name one of `{}`",
+            named.join("`, `")
+        )
     };
     Err(Failure { code: "role_missing", ..Failure::invalid("role", sentence) })
 }

@@ -79,9 +79,10 @@ fn evaluate_trusted<M: Members>(
     if !app.cross_check.is_distrusted() {
         return policies.decide(query, world, explain);
     }
-    match explain {
-        true => policies.explain_by_whole_set(query, world),
-        false => policies.decide_by_whole_set(query, world),
+    if explain {
+        policies.explain_by_whole_set(query, world)
+    } else {
+        policies.decide_by_whole_set(query, world)
     }
 }
 

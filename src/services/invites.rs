@@ -288,11 +288,10 @@ pub async fn link(
             InviteChange::begin(&app, caller, &chosen, None).await?;
         let chosen = chosen.at(&before);
         let actor = permit.actor();
-        let renewed = match before.invite.needs_own_link(&actor, app.clock.now()) {
-            true => {
-                Some(NewInviteLink { letter: None, ..renewal(&app, &account, &before.invite)? })
-            }
-            false => None,
+        let renewed = if before.invite.needs_own_link(&actor, app.clock.now()) {
+            Some(NewInviteLink { letter: None, ..renewal(&app, &account, &before.invite)? })
+        } else {
+            None
         };
         let (store, slug) = (&app.store, &account.slug);
         let (chosen, renewed) = (&chosen, &renewed);
@@ -589,9 +588,10 @@ async fn shown(
 ) -> Result<Committed<InviteWithLink>, Failure> {
     let Committed { revision, value: view } = done;
     let open = view.invite.state(app.clock.now()) == InviteState::Pending;
-    let link = match open && (caller.is_sidecar() || !app.mailer.sends()) {
-        true => links::valid_invite_link(app, &view.invite).await.ok(),
-        false => None,
+    let link = if open && (caller.is_sidecar() || !app.mailer.sends()) {
+        links::valid_invite_link(app, &view.invite).await.ok()
+    } else {
+        None
     };
     let inviter = inviter(app, &view.invite).await?;
     Ok(Committed {

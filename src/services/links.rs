@@ -26,10 +26,7 @@ pub(super) fn new_invite_link(
         .invite_token(key, &account.slug, id, generation)
         .ok_or_else(|| Failure::internal("the current key derives no token"))?;
     let expires = app.clock.later(account.invite_lifetime.unwrap_or(app.config.invite_lifetime));
-    let letter = match app.mailer.sends() {
-        true => Some(new_letter(app, "invite", expires)?),
-        false => None,
-    };
+    let letter = if app.mailer.sends() { Some(new_letter(app, "invite", expires)?) } else { None };
     Ok(NewInviteLink { generation, key, token: token.hash(), expires, letter })
 }
 
@@ -70,10 +67,7 @@ pub(super) fn new_link(
         .link_token(key, account, &id)
         .ok_or_else(|| Failure::internal("the current key derives no token"))?;
     let expires = app.clock.later(lifetime);
-    let letter = match app.mailer.sends() {
-        true => Some(new_letter(app, what, expires)?),
-        false => None,
-    };
+    let letter = if app.mailer.sends() { Some(new_letter(app, what, expires)?) } else { None };
     Ok((NewOneTimeLink { id, key, token: token.hash(), expires, letter }, token))
 }
 

@@ -176,10 +176,7 @@ async fn unless_it_stops<T>(
         sent = &mut sending => return Some(sent),
         () = app.stops() => {}
     }
-    match given.is_so() {
-        true => Some(sending.await),
-        false => None,
-    }
+    if given.is_so() { Some(sending.await) } else { None }
 }
 
 /// Writes and sends one letter; returns also whether a mail server was reached.
@@ -247,14 +244,15 @@ fn refused(app: &App, letter: &QueuedMail, fault: &SendFault) -> Result<SendOutc
         mail::FaultClass::Temporary => {
             let [jitter] = entropy::random()?;
             let at = mail::next_try(letter.delivery.attempts, app.clock.now(), jitter);
-            match at < letter.expires {
-                true => SendOutcome::Later { detail, at },
-                false => SendOutcome::Refused {
+            if at < letter.expires {
+                SendOutcome::Later { detail, at }
+            } else {
+                SendOutcome::Refused {
                     detail: format!(
                         "{}; not tried again, since its link has expired",
                         fault.happened()
                     ),
-                },
+                }
             }
         }
     })

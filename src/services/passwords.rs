@@ -181,10 +181,7 @@ pub async fn recover(
 }
 
 fn made(app: &App, member: Member, link: &OneTimeLink, shown: Option<String>) -> PasswordResetLink {
-    let state = match app.mailer.sends() {
-        true => DeliveryState::Queued,
-        false => DeliveryState::None,
-    };
+    let state = if app.mailer.sends() { DeliveryState::Queued } else { DeliveryState::None };
     let delivery = Delivery { state, ..Delivery::default() };
     PasswordResetLink { member, expires: link.expires, link: shown, delivery }
 }

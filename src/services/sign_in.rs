@@ -201,10 +201,7 @@ async fn checked(app: &App, attempt: &SignInAttempt) -> Result<Option<VerifiedPa
     if !verified.matches {
         return Ok(None);
     }
-    let rehashed = match verified.rehash {
-        true => Some(app.hasher.hash(&password).await?),
-        false => None,
-    };
+    let rehashed = if verified.rehash { Some(app.hasher.hash(&password).await?) } else { None };
     Ok(Some(VerifiedPassword { member, password: credential.password, rehashed }))
 }
 

@@ -52,9 +52,10 @@ fn load_first(
     kept: Option<Digest>,
 ) -> Result<LoadedPolicies, Failure> {
     let files = reload::read(dir)?;
-    let snapshot = match kept == Some(files.digest()) {
-        true => Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))?,
-        false => gate::load(&files, held)?,
+    let snapshot = if kept == Some(files.digest()) {
+        Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))?
+    } else {
+        gate::load(&files, held)?
     };
     Ok(LoadedPolicies { files, snapshot })
 }

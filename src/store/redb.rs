@@ -302,10 +302,7 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             store.settle_if_free()?;
-            match store.0.health.is_to_be_tried() {
-                true => store.try_to_write(),
-                false => Ok(()),
-            }
+            if store.0.health.is_to_be_tried() { store.try_to_write() } else { Ok(()) }
         })
         .await
     }

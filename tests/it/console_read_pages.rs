@@ -301,9 +301,10 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
             };
             // Which roles may is said by their titles, beside the sentence.
             let message = message.split("; these roles may").next().unwrap();
-            let message = match message.starts_with("there is no") {
-                true => "no member of your team has this name".to_owned(),
-                false => message.replace('`', "").replace('_', " "),
+            let message = if message.starts_with("there is no") {
+                "no member of your team has this name".to_owned()
+            } else {
+                message.replace('`', "").replace('_', " ")
             };
             let text = read(&page.text).to_lowercase().replace('_', " ");
             assert!(text.contains(&message.to_lowercase()), "no `{message}` in {text}");

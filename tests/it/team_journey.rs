@@ -243,9 +243,10 @@ async fn each_fault_of_mail_is_told_in_plain_words_and_repair_delivers() {
         assert_eq!(delivery.next_attempt.is_some(), state == DeliveryState::Deferred);
         assert_eq!(delivery.attempts, 1);
         // A server that hangs up late has the mail, which then comes twice.
-        match script["END"] == "drop" {
-            true => drop(server.mail()),
-            false => assert!(!server.has_mail(), "{script}"),
+        if script["END"] == "drop" {
+            drop(server.mail())
+        } else {
+            assert!(!server.has_mail(), "{script}")
         }
         // Repaired: what waits goes out by itself, what failed when it is sent again.
         server.answer(&json!({}));

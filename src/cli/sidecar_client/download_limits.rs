@@ -39,12 +39,13 @@ impl DownloadProgress {
             (self.since_progress, self.waited) = (0, Duration::ZERO);
         }
         self.all = self.all.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        match self.all <= FILE_BYTES_MAX {
-            true => Ok(()),
-            false => Err(CommandError::failure(format!(
+        if self.all <= FILE_BYTES_MAX {
+            Ok(())
+        } else {
+            Err(CommandError::failure(format!(
                 "the answer is larger than {} GiB, the most that a sidecar sends: check what answers at --data",
                 FILE_BYTES_MAX >> 30
-            ))),
+            )))
         }
     }
 }

@@ -118,9 +118,8 @@ fn not_allowed(public: &str) -> String {
 pub(in crate::console) fn sentence(failure: &str) -> String {
     let failure = without_operators(failure);
     let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let part = |(number, part): (usize, &str)| match number % 2 == 1 && is_field(part) {
-        true => part.replace('_', " "),
-        false => part.to_owned(),
+    let part = |(number, part): (usize, &str)| {
+        if number % 2 == 1 && is_field(part) { part.replace('_', " ") } else { part.to_owned() }
     };
     let text: String = failure.split('`').enumerate().map(part).collect();
     let text = with_moments(&text);

@@ -274,9 +274,10 @@ pub(in crate::console) fn edit_of(name: &str) -> String {
 }
 
 pub(in crate::console) fn address_is(email: &str, mail: bool) -> String {
-    match mail {
-        true => format!("Only the member can change the address {email}, under My security."),
-        false => format!("Only your system administrator can change the address {email}."),
+    if mail {
+        format!("Only the member can change the address {email}, under My security.")
+    } else {
+        format!("Only your system administrator can change the address {email}.")
     }
 }
 
@@ -317,17 +318,18 @@ pub(in crate::console) fn ask_reset_password(
     email: &str,
     mail: bool,
 ) -> ConfirmationTexts {
-    let (title, link, submit) = match mail {
-        true => (
+    let (title, link, submit) = if mail {
+        (
             format!("Send {name} a password reset?"),
             format!("A link to choose a new password is sent to {email}."),
             "Send the link",
-        ),
-        false => (
+        )
+    } else {
+        (
             format!("Create a password reset link for {name}?"),
             format!("No mail is sent here. You get a link to pass on to {name}."),
             "Create the link",
-        ),
+        )
     };
     let line = format!("{link} Until it is used, the current password works.");
     (title, vec![line], submit.to_owned())
@@ -336,10 +338,7 @@ pub(in crate::console) fn ask_reset_password(
 pub(in crate::console) fn ask_reset_two_step(name: &str, mail: bool) -> ConfirmationTexts {
     let lines = vec![
         "The authenticator app, recovery codes and passkeys stop working, and every session ends. First make sure who is asking: call back, or ask in person.".to_owned(),
-        match mail {
-            true => "The member is told by mail.".to_owned(),
-            false => format!("No mail is sent here: tell {name} yourself."),
-        },
+        if mail { "The member is told by mail.".to_owned() } else { format!("No mail is sent here: tell {name} yourself.") },
     ];
     (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
 }
@@ -511,17 +510,18 @@ pub(in crate::console) fn ask_resend(
     email: &str,
     mail: bool,
 ) -> (String, String, String) {
-    let (title, line, submit) = match mail {
-        true => (
+    let (title, line, submit) = if mail {
+        (
             format!("Resend invitation to {name}?"),
             format!("A new link is sent to {email}, and the previous link stops working."),
             RESEND,
-        ),
-        false => (
+        )
+    } else {
+        (
             format!("Create a new invitation link for {name}?"),
             "No mail is sent here. You get a new link to pass on, and the previous link stops working.".to_owned(),
             "Create the link",
-        ),
+        )
     };
     (title, line, submit.to_owned())
 }

@@ -85,9 +85,10 @@ pub(super) fn email(person: Person, number: usize) -> Result<Email, Failure> {
         letters.chars().take(LETTERS_MAX).collect()
     };
     let (first, last) = (latin(person.0), latin(person.1));
-    match first.is_empty() || last.is_empty() {
-        true => Email::parse(&format!("member.{number}@demo.example")),
-        false => Email::parse(&format!("{first}.{last}@demo.example")),
+    if first.is_empty() || last.is_empty() {
+        Email::parse(&format!("member.{number}@demo.example"))
+    } else {
+        Email::parse(&format!("{first}.{last}@demo.example"))
     }
 }
 

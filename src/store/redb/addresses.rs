@@ -87,10 +87,7 @@ impl<'t> Addresses<'t> {
 
     /// Releases an address, if the invite has it.
     pub(super) fn release(&mut self, invite: &Invite) -> Result<(), StoreError> {
-        match self.is_held_by(invite)? {
-            true => self.free(&invite.account, &invite.email),
-            false => Ok(()),
-        }
+        if self.is_held_by(invite)? { self.free(&invite.account, &invite.email) } else { Ok(()) }
     }
 
     /// Whether an invite has its address.

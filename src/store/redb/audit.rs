@@ -146,9 +146,10 @@ pub(super) fn entry(
 /// The invite by which somebody joined, if the entry is about that. It is in the header, so it is
 /// kept forever.
 pub(super) fn joined_by(header: &AuditHeader) -> Option<&str> {
-    match header.event == AuditEvent::UserCreated.as_str() {
-        true => header.actor.strip_prefix("invite:"),
-        false => None,
+    if header.event == AuditEvent::UserCreated.as_str() {
+        header.actor.strip_prefix("invite:")
+    } else {
+        None
     }
 }
 

@@ -126,9 +126,10 @@ impl OpenFile {
         if self.backend.len().map_err(FileFault::Unknown)? < left.length {
             return Err(FileFault::Cut);
         }
-        match self.head(left.length).map_err(FileFault::Unknown)? == left.head {
-            true => Ok(()),
-            false => Err(FileFault::Overwritten),
+        if self.head(left.length).map_err(FileFault::Unknown)? == left.head {
+            Ok(())
+        } else {
+            Err(FileFault::Overwritten)
         }
     }
 

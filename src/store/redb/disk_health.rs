@@ -67,10 +67,7 @@ impl DiskHealth {
 
     /// Refuses a change where none is written any more.
     pub(super) fn unbroken(&self) -> Result<(), Failure> {
-        match self.is_broken() {
-            true => Err(Failure::new(Kind::Busy, BROKEN, BROKE)),
-            false => Ok(()),
-        }
+        if self.is_broken() { Err(Failure::new(Kind::Busy, BROKEN, BROKE)) } else { Ok(()) }
     }
 
     /// Why the last write failed; `None` if it succeeded.

@@ -56,9 +56,10 @@ impl Store {
             if is_member(change, &found.whom)? {
                 return Err(not_removed().into());
             }
-            let found = match found.is_all(change)? {
-                true => found,
-                false => search(change.tx, found.whom, change.now)?,
+            let found = if found.is_all(change)? {
+                found
+            } else {
+                search(change.tx, found.whom, change.now)?
             };
             if !found.removed {
                 return Err(member_rows::unknown(&found.whom.id).into());
@@ -287,10 +288,7 @@ impl ErasurePlan {
     fn without_address(&self, text: &str) -> String {
         let word = |piece: &str| {
             let word = bare(piece.trim_end_matches(is_between_words));
-            match self.is_address(word) {
-                true => piece.replace(word, ERASED_WORD),
-                false => piece.to_owned(),
-            }
+            if self.is_address(word) { piece.replace(word, ERASED_WORD) } else { piece.to_owned() }
         };
         text.split_inclusive(is_between_words).map(word).collect()
     }

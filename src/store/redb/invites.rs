@@ -477,11 +477,10 @@ fn still_reads(
 
 /// What a new link changed, for the audit log; may be nothing.
 fn new_expiry(before: Timestamp, invite: &Invite) -> Vec<Field> {
-    match before == invite.expires {
-        true => Vec::new(),
-        false => {
-            vec![changed("expires", clock::rfc3339(before), clock::rfc3339(invite.expires))]
-        }
+    if before == invite.expires {
+        Vec::new()
+    } else {
+        vec![changed("expires", clock::rfc3339(before), clock::rfc3339(invite.expires))]
     }
 }
 

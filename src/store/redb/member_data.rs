@@ -66,9 +66,10 @@ fn take_invites(
             data.came_by = Some(invite.clone());
         }
         if invite.inviter.member() == Some(&member.id) {
-            match data.invites_sent.len() < limit {
-                true => data.invites_sent.push(invite),
-                false => data.cut = true,
+            if data.invites_sent.len() < limit {
+                data.invites_sent.push(invite)
+            } else {
+                data.cut = true
             }
         }
     }

@@ -184,9 +184,10 @@ impl<'t> MemberTables<'t> {
             }
             Some(AddressOwner::Invite(id)) => {
                 let record = invite_rows::read(change.tx, id)?.ok_or_else(damaged_address)?;
-                Ok(match record.invite.holds_address(change.now) {
-                    true => AddressState::Held(AddressHolder::Invite(Box::new(record.invite))),
-                    false => AddressState::Expired(Box::new(record)),
+                Ok(if record.invite.holds_address(change.now) {
+                    AddressState::Held(AddressHolder::Invite(Box::new(record.invite)))
+                } else {
+                    AddressState::Expired(Box::new(record))
                 })
             }
             None => Err(damaged_address().into()),

@@ -226,13 +226,15 @@ impl<'q> MemberWalk<'q> {
         let shown = kept.len();
         // The others are on the far side of the end.
         let beyond = self.roster.matching - self.candidates;
-        let (before, is_last) = match self.ends_before() {
-            true => (self.candidates - shown, beyond == 0),
-            false => (beyond, !more),
+        let (before, is_last) = if self.ends_before() {
+            (self.candidates - shown, beyond == 0)
+        } else {
+            (beyond, !more)
         };
-        let ends = match self.query.descending {
-            true => (kept.last_key_value(), kept.first_key_value()),
-            false => (kept.first_key_value(), kept.last_key_value()),
+        let ends = if self.query.descending {
+            (kept.last_key_value(), kept.first_key_value())
+        } else {
+            (kept.first_key_value(), kept.last_key_value())
         };
         if let (Some((first, _)), Some((last, _))) = ends {
             self.roster.first = before + 1;

@@ -21,9 +21,10 @@ pub(super) fn need(
 ) -> Result<Option<&'static str>, StoreError> {
     let mut factors = factor_rows::read(change.tx, &member.id)?;
     if factors.authenticator.is_none() {
-        return match account_rows::asks_two_step(change.tx, &member.account)? {
-            true => Err(set_up_first().into()),
-            false => Ok(None),
+        return if account_rows::asks_two_step(change.tx, &member.account)? {
+            Err(set_up_first().into())
+        } else {
+            Ok(None)
         };
     }
     if proof.is_some() && round != Some(factors.round) {

@@ -112,9 +112,10 @@ impl Sim {
         if let (true, Some(at)) = (self.dice.percent(15), self.dice.perhaps(&programs)) {
             return Who::Program(at);
         }
-        let seat = match self.dice.percent(75) {
-            true => self.dice.perhaps(&managing),
-            false => self.dice.perhaps(&seats),
+        let seat = if self.dice.percent(75) {
+            self.dice.perhaps(&managing)
+        } else {
+            self.dice.perhaps(&seats)
         };
         match seat {
             Some(seat) if !self.dice.percent(15) => Who::Seat(seat),
@@ -223,9 +224,10 @@ impl Sim {
     pub(super) fn address(&mut self) -> Email {
         let number = self.dice.below(ADDRESSES);
         // The same address in other letters is the same address.
-        let text = match self.dice.percent(15) {
-            true => format!("P{number}@Example.Org"),
-            false => format!("p{number}@example.org"),
+        let text = if self.dice.percent(15) {
+            format!("P{number}@Example.Org")
+        } else {
+            format!("p{number}@example.org")
         };
         Email::parse(&text).unwrap()
     }
@@ -280,9 +282,10 @@ impl Sim {
             return;
         }
         let sync = 1 + self.dice.below(4);
-        let cut = match self.dice.percent(60) {
-            true => Interruption::Power { sync, survives: self.survives() },
-            false => Interruption::HangUp { sync },
+        let cut = if self.dice.percent(60) {
+            Interruption::Power { sync, survives: self.survives() }
+        } else {
+            Interruption::HangUp { sync }
         };
         self.note(format_args!("  {cut:?}"));
         self.world.cut = Some(cut);

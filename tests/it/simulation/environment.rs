@@ -250,9 +250,10 @@ impl Sim {
         let reasons = Reasons::default().when(refused, "policies_refused");
         let changes = set != self.model.set;
         self.reloads = true;
-        let taken = match self.swarm.real_reloads {
-            true => self.reload_folder(set, &reasons).await?,
-            false => self.swap(set, refused, changes).await?,
+        let taken = if self.swarm.real_reloads {
+            self.reload_folder(set, &reasons).await?
+        } else {
+            self.swap(set, refused, changes).await?
         };
         self.count(if taken { "done" } else { "policies_refused" });
         if taken {

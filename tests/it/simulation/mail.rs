@@ -16,9 +16,10 @@ const WAITS: [i64; 6] = [1, 5, 15, 60, 240, 240];
 impl Sim {
     pub(super) async fn deliver(&mut self) -> Held {
         self.beyond_doubt().await;
-        let fault = match self.dice.percent(self.swarm.mail_fault_percent) {
-            false => None,
-            true => Some(self.dice.below(4)),
+        let fault = if self.dice.percent(self.swarm.mail_fault_percent) {
+            Some(self.dice.below(4))
+        } else {
+            None
         };
         self.note(format_args!("letters go out, fault {fault:?}"));
         for _ in 0..50 {

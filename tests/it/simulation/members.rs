@@ -197,9 +197,10 @@ impl Sim {
             .into_iter()
             .filter(|at| self.model.people[*at].status == Status::Suspended)
             .collect();
-        let found = match self.dice.percent(85) {
-            true => self.dice.perhaps(&suspended),
-            false => self.some_member(account),
+        let found = if self.dice.percent(85) {
+            self.dice.perhaps(&suspended)
+        } else {
+            self.some_member(account)
         };
         let Some(target) = found else { return Ok(()) };
         let Some(caller) = self.caller(who)? else { return Ok(()) };
@@ -310,9 +311,10 @@ impl Sim {
         let account = self.model.account_of(who);
         for _ in 0..2 + self.dice.below(4) {
             let Some(target) = self.some_member(account) else { return Ok(()) };
-            match self.dice.percent(50) {
-                true => self.suspend_one(who, target).await?,
-                false => self.remove_one(who, target).await?,
+            if self.dice.percent(50) {
+                self.suspend_one(who, target).await?
+            } else {
+                self.remove_one(who, target).await?
             }
             if self.crashed {
                 return Ok(());

@@ -710,10 +710,7 @@ impl Model {
         for at in 0..self.seats.len() {
             let lives = self.lives(&self.seats[at]);
             let seat = &mut self.seats[at];
-            match lives {
-                true => seat.written = seat.used,
-                false => seat.ended = true,
-            }
+            if lives { seat.written = seat.used } else { seat.ended = true }
         }
     }
 

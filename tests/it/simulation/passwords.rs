@@ -285,12 +285,11 @@ impl Sim {
         let mut reasons =
             self.about_step_up(&person, right, &showing).perhaps(lately, "too_many_requests");
         self.model.writes_to(&to);
-        match to.key() == person.email.key() {
-            true => reasons = reasons.when(true, "same_address"),
-            false => {
-                let holder = self.model.holder(person.account, &to);
-                reasons.must.extend(holder.map(Holder::refuses_member));
-            }
+        if to.key() == person.email.key() {
+            reasons = reasons.when(true, "same_address")
+        } else {
+            let holder = self.model.holder(person.account, &to);
+            reasons.must.extend(holder.map(Holder::refuses_member));
         }
         let app = self.world.app.clone();
         let wanted = to.clone();

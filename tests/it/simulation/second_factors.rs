@@ -300,9 +300,10 @@ impl Sim {
         let account = self.model.account_of(who);
         let with = |at: &usize| self.model.people[*at].factor.is_some();
         let able: Vec<usize> = self.model.members(account).into_iter().filter(with).collect();
-        let some = match self.dice.percent(80) {
-            true => self.dice.perhaps(&able),
-            false => self.some_member(account),
+        let some = if self.dice.percent(80) {
+            self.dice.perhaps(&able)
+        } else {
+            self.some_member(account)
         };
         let Some(target) = some else { return Ok(()) };
         let signed_in = matches!(who, Who::Seat(_));

@@ -19,9 +19,10 @@ impl Sim {
         let account = self.dice.below(ACCOUNTS.len());
         let mut able = self.model.members(account);
         able.retain(|at| self.model.people[*at].password.is_some());
-        let some = match self.dice.percent(80) {
-            true => self.dice.perhaps(&able),
-            false => self.some_member(account),
+        let some = if self.dice.percent(80) {
+            self.dice.perhaps(&able)
+        } else {
+            self.some_member(account)
         };
         let Some(at) = some else { return Ok(()) };
         let right = !self.dice.percent(30);
