@@ -148,10 +148,10 @@ struct Global {
     /// Whether `--data` was given.
     #[arg(skip)]
     data_is_named: bool,
-    /// Print JSON: one document, or one line per item; errors as a document on standard error
+    /// Print JSON: one document, or one line for each item of a list; errors as JSON on standard error
     #[arg(long, global = true)]
     json: bool,
-    /// How long the command may wait in total, for the sidecar and for files that are pipes; by default 30 for each answer, and 600 for long operations such as a reload, a backup or an import
+    /// Seconds that the command may wait in total, for the sidecar and for input from a pipe; without it, 30 for each answer, or 600 for long operations such as a reload, a backup or an import
     #[arg(long, global = true, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: Option<u64>,
     /// The same, counted.
@@ -170,10 +170,10 @@ enum Command {
     /// Members: list, change, remove, import and export
     #[command(subcommand)]
     Member(member::MemberCommand),
-    /// API tokens: programs that act as a member
+    /// API tokens, with which programs act as a member
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Invites: send, list, change, resend, cancel
+    /// Invites: send, list, change, resend, revoke; print a link
     #[command(subcommand)]
     Invite(invite::InviteCommand),
     /// Roles of the live policies
@@ -182,7 +182,7 @@ enum Command {
     /// Policy folders: write, check, test, compare, format; reload the live one
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Ask one question; exits 0 for allow and 2 for deny
+    /// Ask for one access decision; exits 0 for allow and 2 for deny
     #[command(
         after_help = "Example: kwic-team decide --subject user:ann --action docs:read --resource doc:1 --account acme --explain"
     )]
@@ -206,7 +206,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Restore a backup, while no sidecar runs; asks first
     #[command(
-        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nThe current store is kept under another name. Sessions, API tokens, and links to a new password or address end, since each may have been ended after the backup."
+        after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nThe current store is kept under another name. All sessions and API tokens end, and links to set a new password or confirm a new address stop working, because they may have been revoked after the backup."
     )]
     Restore(backup::RestoreArgs),
     /// Check the installation, and say what to fix; exits 1 if a check fails

@@ -46,7 +46,7 @@ pub(super) struct CreateArgs {
     /// The first administrator's last name; omit it for a person with one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
-    /// The first administrator's role; needed if several roles administer
+    /// The first administrator's role; required if several roles can manage the team
     #[arg(long, requires = "email", value_parser = filled)]
     role: Option<String>,
 }
@@ -58,7 +58,7 @@ pub(super) struct EditArgs {
     /// The new display name
     #[arg(long, value_parser = filled)]
     name: Option<String>,
-    /// When invites expire, in whole hours, such as `72h`
+    /// How long an invite can be accepted, in whole hours, such as `72h`
     #[arg(long, value_name = "TIME", value_parser = invite_hours)]
     invite_lifetime: Option<u64>,
     /// Whether two-step verification is required to sign in

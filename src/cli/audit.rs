@@ -19,13 +19,13 @@ pub(super) enum AuditCommand {
         /// The account; optional while there is only one
         #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
-        /// The store's own entries: accounts, policies and restores
+        /// Instead of an account's entries, those of the whole store: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// Only entries about this member, by id or address; removed ones, too
+        /// Only entries about this member or removed member, by id or address
         #[arg(long, value_parser = filled)]
         member: Option<String>,
-        /// Only this event
+        /// Only this event, such as `user_deleted`
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
         event: Option<String>,
     },
@@ -35,10 +35,10 @@ pub(super) enum AuditCommand {
         /// Only this account's chain
         #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
-        /// Only the store's own chain: accounts and policies
+        /// Only the store's own chain: accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
-        /// A head that was printed earlier and that a chain must still contain
+        /// The `head` (hash of the last entry) that an earlier run printed; the chain must still contain it
         #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
     },

@@ -92,7 +92,7 @@ pub(super) struct SendArgs {
     /// The role
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
-    /// An idempotency key: a call that is repeated with it invites nobody twice
+    /// A key of your choice: repeating the command with the same key invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
     /// CSV or JSON lines with everybody to invite

@@ -12,7 +12,7 @@ use crate::keys::Keys;
 pub(super) enum KeysCommand {
     /// Add new keys; the next start encrypts every secret with them
     #[command(
-        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Once the sidecar was restarted and 30 days have passed, the longest lifetime of a link, you may delete the old files; keep them with the backups that were made before."
+        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Restart the sidecar, then wait 30 days, the longest that a link works. After that you may delete the old key files here, but keep a copy with the backups that were made before."
     )]
     Rotate,
 }

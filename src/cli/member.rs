@@ -70,10 +70,10 @@ pub(super) enum MemberCommand {
     /// Restore a suspended member
     #[command(after_help = "Example: kwic-team member restore ann@example.org")]
     Restore(MemberSelector),
-    /// End all sessions of a member, who may sign in again
+    /// Sign a member out everywhere; the member can sign in again
     #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
     EndSessions(MemberSelector),
-    /// Let a member set a new password: print the link, or mail it
+    /// Create a link to set a new password; it is mailed to the member, or printed if no mail is sent
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(MemberSelector),
     /// Reset a member's two-step verification and end all sessions; the member sets up a new second factor
@@ -100,7 +100,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         yes: ConfirmArg,
     },
-    /// Show who has access and may not need it
+    /// Review access: show members who perhaps no longer need it
     #[command(after_help = "Example: kwic-team member review")]
     Review(AccountArg),
     /// Import members from a file, all or nothing
@@ -492,7 +492,7 @@ pub(super) fn id_by_address(
     id.ok_or_else(|| {
         let shown = output::shown(address);
         CommandError::failure(format!(
-            "no member has or had the address `{shown}`: `kwic-team member list` shows who there is, and an id is taken, too"
+            "no member has or had the address `{shown}`: `kwic-team member list` lists the members; you can also give an id"
         ))
     })
 }

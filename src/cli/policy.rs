@@ -39,14 +39,14 @@ pub(super) enum PolicyCommand {
     /// Run a folder's own tests
     #[command(after_help = "Example: kwic-team policy test policies")]
     Test(FolderArgs),
-    /// Print which role may do what, or who gains and loses against another folder
+    /// Print which role may do what, or which access changes compared with another folder
     #[command(
         after_help = "Example: kwic-team policy matrix policies\n         kwic-team policy matrix new-policies --before policies"
     )]
     Matrix {
         #[command(flatten)]
         folder: FolderArgs,
-        /// Show who gains and loses compared with this folder
+        /// Show who gains or loses access compared with this folder
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
     },

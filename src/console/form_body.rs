@@ -103,6 +103,6 @@ fn unreadable() -> Failure {
     Failure::new(
         Kind::Invalid,
         "form",
-        "this is not a form of the console: open the page again, and send it from there",
+        "this form was not sent from a page of KWIC Team: open the page again, then fill it in and send it",
     )
 }

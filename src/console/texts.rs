@@ -34,7 +34,7 @@ pub(super) const NOT_FOUND_WHY: &str = "the address may be mistyped, or the page
 pub(super) const NOT_ALLOWED: &str = "Your role does not include this";
 pub(super) const WRONG_ADDRESS: &str = "Wrong address";
 pub(super) const SENT_FROM_ELSEWHERE: &str = "Not sent from KWIC Team";
-pub(super) const OPERATOR_ONLY: &str = "For your system administrator";
+pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
@@ -63,7 +63,7 @@ pub(super) const CODE_HINT: &str =
     "The 6-digit code from your authenticator app, or a recovery code.";
 pub(super) const SET_UP_TWO_STEP: &str = "Set up two-step verification";
 pub(super) const SET_UP_WHY: &str = "Your team requires two-step verification. Setting it up takes a minute, and protects you if somebody learns your password.";
-pub(super) const SET_UP_AGAIN: &str = "Delete the entry that you just added from the app, then scan this new code. The previous one no longer works.";
+pub(super) const SET_UP_AGAIN: &str = "The previous code no longer works. In the app, delete the entry that you just added, then scan this new code.";
 pub(super) const SET_UP_SCAN: &str = "Scan this with an authenticator app";
 pub(super) const SET_UP_TYPE: &str = "Or type this key into the app:";
 pub(super) const SET_UP_OPEN: &str = "Open the app on this device";
@@ -123,7 +123,7 @@ pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
 pub(super) const JOIN: &str = "Join a team";
 pub(super) const JOIN_WHY: &str =
     "Open the link of your invitation. If it does not open, paste it here.";
-pub(super) const LINK_OR_CODE: &str = "Link or code from the mail";
+pub(super) const LINK_OR_CODE: &str = "Link or code that you received";
 pub(super) const LINK_OR_CODE_HINT: &str = "Paste the whole link, or the part after the #.";
 pub(super) const JOIN_SET_PASSWORD: &str = "Choose a password";
 pub(super) const JOIN_DO: &str = "Join";
@@ -175,7 +175,7 @@ pub(super) fn expired_on(when: &str, whom: &str) -> String {
 /// The rules of a new password, before it is typed.
 pub(super) fn password_rules(least: usize) -> String {
     format!(
-        "Use at least {least} characters. A few words that have nothing to do with each other or with you work well. No digits or symbols needed. Common passwords and names are refused."
+        "Use at least {least} characters. A few unrelated words work well, if nobody would connect them with you. No digits or symbols needed. Common passwords and names are refused."
     )
 }
 
@@ -265,7 +265,7 @@ pub(super) const ADDED: &str = "Added";
 pub(super) const LAST_USED: &str = "Last used";
 pub(super) const NEVER: &str = "Never";
 pub(super) const REMOVE: &str = "Remove";
-pub(super) const PASSKEYS_WHY: &str = "A passkey on your phone, computer or security key replaces the code at sign-in. It works only at this address.";
+pub(super) const PASSKEYS_WHY: &str = "A passkey on your phone, computer or security key replaces the code at sign-in. It works only at this web address.";
 pub(super) const PASSKEY_TWO_STEP_FIRST: &str =
     "Turn on two-step verification first, so that you still have codes if you lose a passkey.";
 pub(super) const ADD_PASSKEY: &str = "Add a passkey";
@@ -307,7 +307,7 @@ pub(super) const SIGN_INS: &str = "Last sign-ins";
 pub(super) const WHEN: &str = "When";
 pub(super) const OUTCOME: &str = "Outcome";
 pub(super) const SIGN_IN_TOOK: &str = "Signed in";
-pub(super) const SIGN_IN_LOCKED: &str = "Too many wrong codes";
+pub(super) const SIGN_IN_LOCKED: &str = "Too many failed attempts";
 pub(super) const UNKNOWN_ADDRESS: &str = "Unknown";
 pub(super) const SIGNED_OUT_EVERYWHERE: &str = "You've been signed out on every device.";
 pub(super) const LEAVE: &str = "Leave the team";
@@ -373,7 +373,7 @@ pub(super) const TOKEN_MADE_BY: &str = "Created by";
 pub(super) const TOKEN_CREATED: &str = "Created";
 pub(super) const TOKEN_REVOKE: &str = "Revoke";
 pub(super) const TOKEN_REVOKE_WHY: &str =
-    "The program that uses it is refused from its next call. This cannot be undone.";
+    "The program that uses it loses access immediately. This cannot be undone.";
 pub(super) const TOKEN_ROLE_MISSING: &str = "choose a role";
 pub(super) const CANNOT_MAKE_TOKENS: &str = "you cannot create API tokens";
 pub(super) const CANNOT_REVOKE_TOKEN: &str = "you cannot revoke this API token";
@@ -462,8 +462,8 @@ pub(super) const CAN_NOTHING: &str = "Nothing yet.";
 pub(super) const WHICH_ROLE: &str = "Which role?";
 pub(super) const SEARCH_ACTIONS: &str = "Search by action";
 pub(super) const ACTION: &str = "Action";
-pub(super) const COMPARE_CAPTION: &str = "What each role can do on its own account";
-pub(super) const COMPARE_NOTE: &str = "From the active policies. Depends means that the resource, the person or the time decides. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
+pub(super) const COMPARE_CAPTION: &str = "What members with each role can do in their own account";
+pub(super) const COMPARE_NOTE: &str = "Based on the active policies. \u{201c}Depends\u{201d} means that it depends on the resource, the person or the time. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
 pub(super) const TICK_WHAT: &str = "Select what the person does";
 pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
 pub(super) const SUGGEST: &str = "Suggest a role";
@@ -530,7 +530,10 @@ pub(super) fn no_action_matches(search: &str) -> String {
 
 /// Selected actions that no longer exist.
 pub(super) fn actions_gone(actions: &[String]) -> String {
-    format!("The policies have changed. No longer available, and left out: {}.", actions.join(", "))
+    format!(
+        "The policies have changed. No longer available, and left out: {}.",
+        some_actions(actions, actions.len())
+    )
 }
 
 /// The link to an invitation with this role.
@@ -554,7 +557,8 @@ pub(super) const BY_OPERATOR: &str = "your system administrator";
 pub(super) const BY_SET_UP: &str = "the set-up link";
 pub(super) const BY_INVITATION: &str = "an invitation link";
 /// An event of a newer version.
-pub(super) const EVENT_UNKNOWN: &str = "{who} did something to {whom}";
+pub(super) const EVENT_UNKNOWN: &str =
+    "{who} made a change to {whom} that this version doesn't know";
 
 /// The label of an event, and a sentence with `{who}` and `{whom}`.
 pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
@@ -651,8 +655,8 @@ pub(super) const SOMEBODY_GONE: &str = "somebody who is no longer on the team";
 /// A program with an API token.
 pub(super) fn program_of(maker: Option<&str>) -> String {
     match maker {
-        Some(maker) => format!("a program of {maker}"),
-        None => format!("a program of {SOMEBODY_GONE}"),
+        Some(maker) => format!("an API token of {maker}"),
+        None => format!("an API token of {SOMEBODY_GONE}"),
     }
 }
 
@@ -665,7 +669,7 @@ pub(super) fn chain_whole(entries: u64) -> String {
 /// The log was altered.
 pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
     format!(
-        "The log was altered at entry {sequence}: {why}. Keep the file as it is, and find out who could write to it."
+        "The log was altered at entry {sequence}: {why}. Tell your system administrator: the store's file must be kept as it is, to find out who changed it."
     )
 }
 
@@ -686,8 +690,7 @@ pub(super) const MAIL_STOPPED: &str = "Mail has been stopped since";
 pub(super) const MAIL_DELAYED: &str = "Mail is delayed. The oldest has been waiting since";
 pub(super) const MAIL_LAST: &str = "Last accepted by the mail server";
 pub(super) const MAIL_RESUME: &str = "Resume mail";
-pub(super) const MAIL_RESUME_WHY: &str =
-    "Fix the cause first: then waiting mail is sent. If the cause remains, mail stops again.";
+pub(super) const MAIL_RESUME_WHY: &str = "Fix the cause first, then resume: waiting mail is sent. If the cause remains, mail stops again.";
 pub(super) const MAIL_QUEUED: &str = "Waiting";
 pub(super) const MAIL_DEFERRED: &str = "Retrying";
 pub(super) const MAIL_TAKEN: &str = "Accepted by mail server";
@@ -773,12 +776,13 @@ pub(super) const REFUSED_WHY: &str =
 pub(super) const REFUSED_LINE: &str = "The line at fault";
 pub(super) const LIVE_SET: &str = "Active policies";
 pub(super) const LIVE: &str = "Active";
-pub(super) const LAST_GOOD: &str = "Previous policies: the folder was not loaded at the start";
+pub(super) const LAST_GOOD: &str =
+    "Previous policies: the folder could not be loaded when KWIC Team started";
 pub(super) const LOADED: &str = "Loaded";
 pub(super) const LOADED_BY: &str = "By";
 pub(super) const BY_ITSELF: &str = "Automatic reload";
 pub(super) const POLICY_COUNT: &str = "Policies";
-pub(super) const GUARDS: &str = "Guards";
+pub(super) const GUARDS: &str = "Safety rules (guards)";
 pub(super) const POLICY_TESTS: &str = "Tests passed";
 pub(super) const DIGEST: &str = "Digest";
 pub(super) const RELOAD: &str = "Load the folder again";
@@ -814,21 +818,17 @@ pub(super) fn files_count(count: usize) -> String {
 
 /// How many changes of a reload are not shown.
 pub(super) fn more_changes(count: usize) -> String {
-    format!(
-        "And {count} more. Ask your system administrator for the full list: the store's audit log has it."
-    )
+    format!("And {count} more. Your system administrator can show you the full list.")
 }
 
 /// The result of a reload.
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
-        (true, 1) => "The policies were loaded. Access changed, or may have: see below.".to_owned(),
+        (true, 1) => "The policies were loaded. 1 access change is listed below.".to_owned(),
         (false, _) => "Nothing changed: the folder matches the active policies.".to_owned(),
         (true, 0) => "The policies were loaded. Nobody gained or lost access.".to_owned(),
         (true, changes) => {
-            format!(
-                "The policies were loaded. {changes} access changes, certain or possible: see below."
-            )
+            format!("The policies were loaded. {changes} access changes are listed below.")
         }
     }
 }
@@ -840,7 +840,7 @@ pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
             format!("It would be allowed with one of these roles: {}.", roles.join(", "))
         }
         Reason::BadAttributes => {
-            "The policies need more attributes than the account. Ask through the decision API, with these attributes.".to_owned()
+            "This page sends no attributes except the account. To send the missing ones, use the decision API.".to_owned()
         }
         _ => String::new(),
     }

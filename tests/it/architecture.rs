@@ -225,7 +225,7 @@ fn a_circle_of_imports_is_found() {
         ("team/invite.rs", "use super::{Person, Tabs};\n"),
         ("team/member.rs", "fn tell() { super::words::member::told() }\n"),
         ("team/words.rs", "mod member;\n"),
-        ("team/words/member.rs", "use crate::team_journey::invite::{self, Sent as S};\n"),
+        ("team/words/member.rs", "use crate::team::invite::{self, Sent as S};\n"),
     ];
     let planted = planted.map(|(file, text)| (file.to_owned(), text.to_owned()));
     assert_eq!(

@@ -351,7 +351,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
 
         Op::Audit => of("One page of the audit log, oldest first", "EntryList")
             .with(inputs.query("member", "Only what was done to this member.", request_schemas::member_id()))
-            .with(inputs.query("event", "Only this event.", words(&audit::events())))
+            .with(inputs.query("event", "Only this event, such as `user_deleted`.", words(&audit::events())))
             .with(inputs.query(
                 "chain",
                 "The store's own chain; for the operator of the sidecar.",

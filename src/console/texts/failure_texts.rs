@@ -65,10 +65,12 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
             "this link was replaced by a newer one: open the newest link that you got, or ask for a new one"
         }
         "codes_locked" => {
-            "too many wrong codes in a row, by somebody who knows the password: choose a new password, then sign in with it"
+            "too many wrong codes were entered in a row: choose a new password through Forgot password, then sign in with it"
         }
         "own_factor_first" => "turn on your own two-step verification first, under My security",
-        "passkeys_not_offered" => "passkeys cannot be used at this address",
+        "passkeys_not_offered" => {
+            "passkeys cannot be used at this web address: use codes, or ask your system administrator"
+        }
         "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };

@@ -88,13 +88,13 @@ words! {
     VIEW_PERMISSIONS: "View permissions"
     SEND_PASSWORD_RESET: "Send password reset"
     RESET_TWO_STEP: "Reset two-step verification"
-    OWN_FACTOR_FIRST: "To reset somebody's two-step verification you confirm with your own: turn that on first."
+    OWN_FACTOR_FIRST: "Turn on your own two-step verification first. You need it to confirm this reset."
     END_SESSIONS: "End all sessions"
     SUSPEND: "Suspend"
     SUSPEND_INSTEAD: "Suspend instead"
     RESTORE: "Restore"
     LAST_ADMINISTRATOR: "The last administrator"
-    IS_SUSPENDED: "Suspended now"
+    IS_SUSPENDED: "Suspended: restore first"
     FIRST_NAME: "First name"
     LAST_NAME: "Last name"
     CHOOSE_ROLE: "choose a role"
@@ -133,7 +133,7 @@ words! {
     CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
     REVOKE: "Revoke"
     CHECK_LINES: "Check"
-    SEVERAL_HOW: "One person per line: first name, last name, email, role, separated by commas or tabs, as a spreadsheet copies them. Or an address list of a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. Nothing is sent until you have seen the check."
+    SEVERAL_HOW: "One person per line: first name, last name, email, role, separated by commas or by tabs (as copied from a spreadsheet). Or paste an address list from a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. You can check the list before anything is sent."
     LINES: "People"
     LEFT_LINES: "Fix these and check again"
     VERDICT: "Result"
@@ -162,10 +162,10 @@ pub(in crate::console) fn locked() -> Badge {
 pub(in crate::console) fn why_locked(lock: SignInLock) -> &'static str {
     match lock {
         SignInLock::Until(_) => {
-            "Too many wrong passwords or codes. From a place where they signed in before, the wait may be shorter. A new password ends it."
+            "Too many wrong passwords or codes. The wait may be shorter on a network where they signed in before. A password reset ends it."
         }
         SignInLock::Codes => {
-            "Too many wrong codes in a row, by somebody who knows the password. Send a password reset: with a new one, codes work again."
+            "Somebody who knows the password entered too many wrong codes in a row. Send a password reset: once there is a new password, codes work again."
         }
     }
 }
@@ -242,7 +242,10 @@ pub(in crate::console) fn invite_a(role: &str) -> String {
 }
 
 pub(in crate::console) fn mail_stopped(cause: &str) -> String {
-    format!("Mail is stopped, and invitations wait: {}", super::sentence(cause))
+    format!(
+        "Mail is stopped, and invitations wait. Fix the cause, then resume mail under Settings. Cause: {}",
+        super::sentence(cause)
+    )
 }
 
 pub(in crate::console) fn undelivered(count: usize) -> String {
@@ -447,11 +450,11 @@ pub(in crate::console) fn type_count(count: usize) -> String {
 }
 
 pub(in crate::console) fn invitation_made(email: &str) -> String {
-    format!("Invitation for {email} created. Delivery shows how far the mail got.")
+    format!("Invitation for {email} created. The Delivery column shows whether the mail was sent.")
 }
 
 pub(in crate::console) fn invitation_anew(email: &str) -> String {
-    format!("New link for {email} created. Delivery shows how far the mail got.")
+    format!("New link for {email} created. The Delivery column shows whether the mail was sent.")
 }
 
 pub(in crate::console) fn invitation_changed(name: &str) -> String {
@@ -465,7 +468,7 @@ pub(in crate::console) fn link_for(email: &str) -> String {
 pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
     match status {
         Status::Active => format!("`{name}` already has access as {role}: change the role instead"),
-        Status::Suspended => format!("`{name}` is suspended: restore instead"),
+        Status::Suspended => format!("`{name}` is suspended: restore this member instead"),
     }
 }
 
@@ -483,13 +486,13 @@ pub(in crate::console) fn send_good(count: usize) -> String {
 }
 
 pub(in crate::console) fn so_many_ticked(most: usize) -> String {
-    format!("nothing was changed: select {most} members at most, then the others after them")
+    format!("nothing was changed: select {most} members at most, then repeat with the others")
 }
 
 pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
     match given {
         0 => "enter at least one person".to_owned(),
-        given => format!("these are {given} people: enter {most} at most, then the others"),
+        given => format!("you entered {given} people: enter at most {most}, then the others"),
     }
 }
 
@@ -527,14 +530,15 @@ pub(in crate::console) fn ask_resend(
 }
 
 pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
-    let line = "This is recorded in the audit log. Anybody who has the link can join in this name."
-        .to_owned();
+    let line =
+        "This is recorded in the audit log. Anybody who has the link can join as this person."
+            .to_owned();
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
 pub(in crate::console) fn invite_role_gone(name: &str) -> String {
     format!(
-        "The invitation for {name} is for a role that was removed, so nobody can join by it. Edit it and choose another role, or revoke it."
+        "The invitation for {name} is for a role that was removed, so nobody can join with it. Edit it and choose another role, or revoke it."
     )
 }
 

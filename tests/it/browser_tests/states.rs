@@ -351,7 +351,7 @@ const TEAM: &[State] = &[
         "team-menu-reasons",
         ADMIN,
         "/team?search=arjun",
-        &[Click("Actions for Arjun Mehta"), Sees("Suspended now")],
+        &[Click("Actions for Arjun Mehta"), Sees("Suspended: restore first")],
     ),
     state(
         "member-role-dialog",

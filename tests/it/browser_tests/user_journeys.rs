@@ -555,7 +555,7 @@ async fn without_scripts_everything_that_matters_works() {
     // Joining by the code in the mail.
     let link = office.link_to("asha@example.org");
     browser.open("/join").await;
-    browser.fill("Link or code from the mail", link.rsplit('#').next().unwrap()).await;
+    browser.fill("Link or code that you received", link.rsplit('#').next().unwrap()).await;
     browser.click("Continue").await;
     browser.sees("Join acme").await;
     browser.fill("Choose a password", PASSWORD).await;
