@@ -654,7 +654,11 @@ async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
         let ids = (0..many).map(|_| ("id", "nobody"));
         ids.chain([("do", "suspend")]).collect::<Vec<_>>()
     };
-    browser.post("/team/bulk", &ids(limits::FORM_FIELDS_MAX)).await.page(400).says("not a form");
+    browser
+        .post("/team/bulk", &ids(limits::FORM_FIELDS_MAX))
+        .await
+        .page(400)
+        .says("not sent from a page of KWIC Team");
     let ann = console.stage.app.store.member_by_email(&console.stage.acme, "ann@example.org");
     let ann = ann.await.unwrap().unwrap().id.to_string();
     let mut many = vec![("id", ann.as_str()); limits::BULK_ITEMS_MAX + 1];
@@ -1020,7 +1024,7 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
         assert!(roles.contains("Broadcast Manager") && !roles.contains('_'), "{roles}");
         let many = "x\n".repeat(101);
         let many = browser.post("/team/invite-several", &[("lines", &many), ("role", "-")]).await;
-        many.page(400).says("These are 101 people");
+        many.page(400).says("You entered 101 people");
 
         let fields = [("lines", lines), ("role", "-"), ("send", "")];
         let checked = browser.post("/team/invite-several", &fields).await;
@@ -1057,7 +1061,11 @@ async fn what_was_typed_to_confirm_is_kept_and_a_reset_asks_for_the_own_factor_f
     let fields = [("do", "remove"), ("id", cy.id.as_str()), ("count", "12")];
     browser.post("/team/bulk", &fields).await.page(400).says("value=\"12\"");
     let factor = browser.get(&format!("{}/reset-two-step", about(&cy))).await;
-    factor.page(200).says("turn that on first").says("/me/two-step\"").hides("type=\"password\"");
+    factor
+        .page(200)
+        .says("Turn on your own two-step verification first")
+        .says("/me/two-step\"")
+        .hides("type=\"password\"");
     // Nobody is said to be signed out who was not signed in.
     let ended = browser.post(&format!("{}/end-sessions", about(&cy)), &[]).await;
     browser.led_to(ended).await.says("was not signed in on any device").hides("0 devices");

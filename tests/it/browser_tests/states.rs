@@ -382,7 +382,7 @@ const TEAM: &[State] = &[
         "member-reset-two-step",
         ADMIN,
         "/team/members/{member:Asha Rao}/reset-two-step",
-        &[Sees("turn that on first")],
+        &[Sees("Turn on your own two-step verification first")],
     ),
     state(
         "member-reset-password-sent",
