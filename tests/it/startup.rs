@@ -12,7 +12,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::{
-    Connection, Sidecar, Start, binary, command, copy_folder, eventually, question,
+    Connection, PATIENCE, Sidecar, Start, binary, command, copy_folder, eventually, question,
     shipped_policies,
 };
 
@@ -356,6 +356,7 @@ fn nothing_waits_for_whatever_reads_the_log() {
     .unwrap();
     ours(&["member", "import", members.to_str().unwrap()]);
     let stream = TcpStream::connect(address.unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut connection = Connection::new(stream);
     let mut may =
         |who: &str| connection.allows(&question(who, "chats:view", ("chat", "c"), "acme"));
