@@ -46,7 +46,7 @@
 //! # One removal
 //!
 //! 1. `cli::member` asks, and sends `DELETE` to `admin.sock`; `routes::admin` hands it over.
-//! 2. `admin::members` reads the call; `services::permissions` makes the permit of whoever owns the socket,
+//! 2. `admin::members` reads the call; `services::permissions` makes the permit of the user who owns the socket,
 //!    or asks the live policies about the member who is signed in.
 //! 3. `services::members` runs the change in a task of its own, so that nobody can hang up on half
 //!    of it, and calls the one transition, `store::redb::members`.

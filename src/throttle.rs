@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spraying_network_waits_and_whoever_is_known_there_does_not() {
+    fn a_spraying_network_waits_and_a_known_login_there_does_not() {
         let throttle = Throttle::default();
         right(&throttle, "ann", STRANGER, 0);
         for number in 0..15 {

@@ -37,7 +37,7 @@ pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
 }
 
-/// Whoever is to administer the account: all of it or none. Who has one name has no last one.
+/// The first administrator of the account: all fields or none. The last name may be left out.
 fn first_member(form: &mut JsonBody) -> Option<FirstMember> {
     let [has_email, has_first_name, has_last_name, has_role] =
         ["email", "first_name", "last_name", "role"].map(|name| form.names(name));

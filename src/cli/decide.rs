@@ -135,7 +135,7 @@ fn print(answer: &Json, allowed: bool) -> Result<(), CommandError> {
     let Some(context) = answer.get("context") else { return Ok(()) };
     let mut shown = context.clone();
     if let Some(message) = shown.get_mut("message") {
-        // Whoever asks here sends it with a flag.
+        // The command line sends it with a flag.
         let said = message.as_str().unwrap_or_default();
         *message = said.replace("send `resource.properties.account`", "give --account").into();
     }

@@ -474,7 +474,7 @@ fn erase(
     })
 }
 
-/// The id that stands in the audit log for whoever has an address, or had it before a removal.
+/// The id in the audit log of the member who has an address, or had it before a removal.
 ///
 /// # Errors
 /// A failure, where that is nobody.

@@ -89,7 +89,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         let told = |path: &Path, mode: u32| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-            // Whoever runs this may be allowed everything.
+            // The user who runs the tests may be allowed everything.
             cause_at(&io::Error::from(io::ErrorKind::PermissionDenied), path)
         };
         let read_only = told(&file, 0o400);

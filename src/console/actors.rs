@@ -122,8 +122,8 @@ async fn members_of(app: &App, viewer: &CurrentUser, text: &str) -> Result<Vec<M
     Ok(found.items.into_iter().filter(is_it).collect())
 }
 
-/// The id of whoever is known by a name or an address: a member, somebody who is invited, or somebody
-/// who was removed and whose data was not erased. `None` also where several have that name.
+/// The id of the person with a name or an address: a member, an invited person, or a removed member
+/// whose data was not erased. `None` also if several have that name.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.

@@ -107,7 +107,7 @@ async fn send_one(
     Ok(invites::send(call.app, viewer.caller(), invitation, key).await?.value)
 }
 
-/// The role of whoever is invited.
+/// The role of the person who is invited.
 pub(super) fn role_chosen(text: &str) -> Result<RoleId, Failure> {
     match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
@@ -184,7 +184,7 @@ struct PastedLineResult {
     line: String,
     /// Why it was not sent; `None` if it was.
     why: Option<String>,
-    /// The link of whoever was invited, where no mail carries it.
+    /// The link of the person who was invited, if no mail is sent.
     link: Option<String>,
 }
 

@@ -99,7 +99,7 @@ async fn answered(
     })
 }
 
-/// The id of whoever has this name or address; what is nobody's is an id already.
+/// The id of the member with this name or address; any other text is taken as an id.
 async fn subject(
     call: &PageRequest<'_>,
     viewer: &CurrentUser,

@@ -11,7 +11,7 @@ use super::input_cleanup::pasted;
 use super::invisible_characters::hidden_in_address;
 use super::limits;
 
-/// What stands between addresses or around one, and in none.
+/// Characters that separate or enclose addresses, and that no address contains.
 const ODD: &str = "<>()[],;:\\\"";
 
 const TOO_LONG: &str = "it is longer than 254 bytes";

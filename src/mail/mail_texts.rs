@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invite_names_whoever_can_be_named() {
+    fn an_invite_names_its_inviter_if_there_is_one() {
         let email = Email::parse("asha@example.org").unwrap();
         for (name, email, words) in [
             (Some("Asha"), Some(&email), "Asha (asha@example.org) invites you"),

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_weaker_hash_is_to_be_made_again_by_whoever_knows_the_password() {
+    async fn a_weaker_hash_is_replaced_at_the_next_sign_in() {
         let weak = PasswordHasher::new(64, 2, 1).unwrap().hash(&password("sesame")).await.unwrap();
         let fast = PasswordHasher::new(128, 1, 1).unwrap().hash(&password("sesame")).await.unwrap();
         let strong =

@@ -178,7 +178,7 @@ pub(super) fn restoring(data: &Path) -> Failure {
     Failure::new(Kind::Conflict, RESTORING, sentence)
 }
 
-/// Tells whoever comes to the socket of a sidecar that a restore is under way, until the process ends.
+/// Answers every client on the socket of the sidecar that a restore runs, until the process ends.
 /// On a thread of its own: a restore reads and writes files on the one that it has.
 fn answer(listener: UnixListener) {
     let detail = "a restore runs on this data folder: wait until it has ended, then try again; nothing was changed";
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_comes_while_a_restore_runs_is_told_so() {
+    async fn clients_are_told_while_a_restore_runs() {
         let home = tempfile::tempdir().unwrap();
         let config = Config::load(None, home.path().join("data"), std::iter::empty()).unwrap();
         let socket = config.data.join("admin.sock");

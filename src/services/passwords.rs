@@ -88,7 +88,7 @@ pub async fn change_own(
     let member = signed_in.record(app).await?;
     let current = Password::parse(&shown.password).ok();
     let shown = check_own(app, &member, shown, &from).await?;
-    // Only now: whoever does not know the password must not learn it by trying.
+    // Only now: a caller who does not know the password must not learn it by trying.
     if Password::parse(new).is_ok_and(|new| current.is_some_and(|current| current.is(&new))) {
         return Err(Failure::invalid(
             "password",

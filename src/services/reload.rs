@@ -255,7 +255,7 @@ async fn try_once(
             let set = UnsavedPolicies { files, changes: AccessChanges::default() };
             keep(app, permit.into_actor(), set, at, unkept).await?;
         }
-        // Whoever asks hears of it, also where the watcher was first.
+        // The caller is told, also if the watcher has reloaded the folder before.
         let mut report = report(&before, false, AccessChanges::default());
         report.notes.extend(orphaned_invites::notes(app, &before).await);
         return Ok(report);

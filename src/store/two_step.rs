@@ -1,7 +1,7 @@
 //! Requests to set up second factors and to show one.
 //!
 //! A flow, which can open sealed secrets, checks what somebody shows, and the transaction consumes
-//! it: each code works once, whoever comes at the same time. A member with a factor changes nothing
+//! it: each code works once, also with concurrent requests. A member with a factor changes nothing
 //! about signing in without it, and no session begins without it. Contains no secret in clear.
 
 use super::mail_queue::NewMail;

@@ -76,8 +76,8 @@ pub struct ApiFixture {
     _folder: tempfile::TempDir,
 }
 
-/// Whoever calls over the port, as a page of the console does: with the cookie, from the own
-/// origin.
+/// A signed-in member who calls over TCP as a page of the console does: with the cookie, from the
+/// same origin.
 pub struct Person<'c> {
     pub console: &'c ApiFixture,
     pub cookie: String,

@@ -75,7 +75,7 @@ async fn a_token_does_what_its_role_may_and_nothing_of_a_person() {
     let reset = format!("POST /members/{bo}/reset-two-step");
     by(&console, &secret, &reset, &shown).await.problem(403, "session_needed");
     by(&console, &secret, "GET /accounts", &NONE).await.problem(403, "operator_only");
-    // Whoever requires a factor must have one; for a token, its creator.
+    // A member who requires a factor must have one; for a token, its creator.
     let version = ann.get("/account").await.is(200)["version"].to_string();
     let head = format!(
         "authorization: Bearer {secret}\r\ncontent-type: application/json\r\nif-match: \"{version}\"\r\n"

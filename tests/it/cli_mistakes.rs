@@ -126,7 +126,7 @@ fn an_account_is_found_however_its_name_is_typed() {
 }
 
 #[tokio::test]
-async fn whoever_signs_in_may_type_the_account_in_capitals() {
+async fn the_account_may_be_typed_in_capitals_at_sign_in() {
     let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     console.sign_in(" ACME ", "ann").await;
@@ -218,7 +218,7 @@ fn a_file_of_people_names_every_line_and_why() {
 }
 
 #[test]
-fn whoever_was_removed_or_only_invited_is_said_to_be() {
+fn removed_and_invited_people_are_named_as_such() {
     let sidecar = sidecar();
     sidecar.members("acme", &[("rem", "operator")]);
     sidecar.ok(&["member", "remove", "rem", "--yes"]);

@@ -814,7 +814,7 @@ async fn who_may_not_edit_the_team_gets_no_tokens_and_learns_whom_to_ask() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_is_out_at_once_and_the_last_administrator_stays() {
+async fn a_member_who_leaves_is_out_at_once_and_the_last_administrator_stays() {
     let console = ApiFixture::new().await;
     console.stage.member("root", "administrator").await;
     console.stage.member("bo", "operator").await;
@@ -838,7 +838,7 @@ fn about(member: &Member) -> String {
 }
 
 #[tokio::test]
-async fn whoever_wrong_tries_keep_out_is_shown_to_who_may_see_the_team() {
+async fn a_locked_member_is_shown_to_who_may_see_the_team() {
     let console = ApiFixture::new().await;
     let stage = &console.stage;
     stage.member("ann", "administrator").await;

@@ -60,7 +60,7 @@ fn read(html: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_may_not_see_a_page_is_told_whom_to_ask() {
+async fn a_refused_page_says_whom_to_ask() {
     let console = ApiFixture::new().await;
     console.stage.member("ann", "administrator").await;
     let joe = console.person("joe", "operator").await;
@@ -477,7 +477,7 @@ async fn a_request_from_elsewhere_is_told_as_that_and_not_as_a_role() {
 }
 
 #[tokio::test]
-async fn no_form_is_shown_to_whoever_would_be_refused_whatever_they_type() {
+async fn no_form_is_shown_to_a_member_without_the_right() {
     let folder = with_auditor();
     let dir = folder.path().to_owned();
     let console = ApiFixture::with(|config| {

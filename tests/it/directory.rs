@@ -330,7 +330,7 @@ fn roles_are_counted_through_every_change() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_revision_goes_on_when_it_is_seen_and_gives_up_in_time() {
+async fn waiting_for_a_revision_ends_when_it_is_seen_or_at_the_timeout() {
     let directory = Arc::new(Directory::new());
     assert!(!directory.reached(Revision(1), Duration::from_millis(20)).await);
     let waiting = {

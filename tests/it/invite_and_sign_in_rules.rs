@@ -235,7 +235,7 @@ async fn who_is_invited_to_a_role_that_is_gone_hears_whom_to_ask() {
 }
 
 #[tokio::test]
-async fn invites_of_whoever_lost_the_right_are_dead() {
+async fn invites_of_an_inviter_without_the_right_are_dead() {
     let stage = Fixture::new().await;
     stage.member("root", "administrator").await;
     let ann = stage.member("ann", "administrator").await;

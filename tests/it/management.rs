@@ -825,7 +825,7 @@ async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
 }
 
 #[tokio::test]
-async fn the_product_hears_of_a_removal_and_whoever_may_not_listen_is_let_go() {
+async fn the_product_hears_of_a_removal_and_a_listener_without_the_right_is_disconnected() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     let bo = console.stage.member("bo", "operator").await;
@@ -942,7 +942,7 @@ async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
     let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
     let done = console.anybody("POST /password-reset/confirm", &set).await;
     assert_eq!(done.is(200), json!({"state": "changed", "sessions_ended": 1}));
-    assert_eq!(done.header("set-cookie"), None, "whoever reset it signs in");
+    assert_eq!(done.header("set-cookie"), None, "a reset signs nobody in");
     ann.get("/me").await.problem(401, "session_ended");
     let again = console.anybody("POST /password-reset", &ask("ann")).await;
     assert!(again.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);

@@ -34,7 +34,7 @@ pub fn with_auditor() -> tempfile::TempDir {
 @role("auditor")
 @title("Auditor")
 @summary("Sees the team and its settings, and changes nothing.")
-@best_for("Whoever checks who has access.")
+@best_for("Checking who has access.")
 permit (
   principal in KWIC::Role::"auditor",
   action in [KWIC::Action::"team:view", KWIC::Action::"settings:view"],

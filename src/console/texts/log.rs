@@ -52,7 +52,7 @@ pub(in crate::console) fn log_value(name: &str, text: &str) -> String {
         ("two_step_enforced", "false") => yes_no(false).to_owned(),
         ("status", "active") => status(Status::Active).word.to_owned(),
         ("status", "suspended") => status(Status::Suspended).word.to_owned(),
-        // Where a file lies is for whoever runs the machine.
+        // File paths concern the system administrator only.
         ("detail", text) if text.starts_with("written to `") => "written to a file".to_owned(),
         (_, text) => with_moments(&text.replace('`', "")),
     }

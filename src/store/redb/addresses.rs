@@ -63,7 +63,7 @@ impl<'t> Addresses<'t> {
         Ok(self.0.get(key(account, email.key()).as_str())?)
     }
 
-    /// Gives an address to somebody, whoever had it before.
+    /// Assigns an address to a new owner, whether or not it had one before.
     pub(super) fn give(
         &mut self,
         account: &AccountSlug,
@@ -74,7 +74,7 @@ impl<'t> Addresses<'t> {
         Ok(())
     }
 
-    /// Takes an address from whoever has it.
+    /// Releases an address, if it has an owner.
     pub(super) fn free(&mut self, account: &AccountSlug, email: &Email) -> Result<(), StoreError> {
         self.0.remove(key(account, email.key()).as_str())?;
         Ok(())

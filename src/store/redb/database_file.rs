@@ -258,8 +258,7 @@ impl StoreFile {
         }
     }
 
-    /// Has nothing written to the file any more, by whoever has it open: also not by redb when it
-    /// closes it.
+    /// Refuses every further write to the file, also those of redb when it closes the file.
     pub(super) fn freeze(&self) {
         self.frozen.store(true, Ordering::Release);
     }

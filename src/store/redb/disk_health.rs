@@ -51,7 +51,7 @@ impl DiskHealth {
         }
     }
 
-    /// Work on the store has panicked; answers what to tell whoever asked for it.
+    /// Records that work on the store has panicked; returns the failure for the caller.
     pub(super) fn broke(&self) -> Failure {
         self.failures.fetch_add(1, Ordering::Relaxed);
         if !self.broken.swap(true, Ordering::AcqRel) {

@@ -1,6 +1,6 @@
 //! Transitions of links to a new password and to a new address.
 //!
-//! Whoever opens a link acts as its member; it works once.
+//! The holder of a link acts as its member; a link works once.
 
 use super::audit_diff::{added, changed};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};

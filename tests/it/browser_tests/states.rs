@@ -26,7 +26,7 @@ pub struct State {
     /// Who looks: a role of the demonstration, elsewhere the id of a member; nobody where empty.
     pub who: &'static str,
     /// A path, with places to be filled in: `{invite:NAME}`, `{member:NAME}` and `{token:NAME}` are
-    /// ids, `{passkey}` is that of whoever looks; `{join:NAME}` is the link of an invitation,
+    /// ids, `{passkey}` is the viewer's; `{join:NAME}` is the link of an invitation,
     /// `{reset:NAME}` one to a new password, and `{setup}` the one to the first account.
     pub path: &'static str,
     pub way: &'static [Step],

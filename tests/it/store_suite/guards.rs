@@ -20,7 +20,7 @@ use super::fixture::{
 pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
     run_all!(
         fresh,
-        whoever_acts_is_still_who_was_judged,
+        the_author_of_a_change_is_the_one_who_was_authorized,
         the_last_administrator_stays,
         administrators_are_counted_through_every_path,
         two_administrators_who_end_each_other_leave_one,
@@ -56,7 +56,7 @@ async fn tried(stage: &StoreFixture, by: &Preconditions) -> Vec<(Kind, &'static 
     ]
 }
 
-async fn whoever_acts_is_still_who_was_judged(stage: StoreFixture) {
+async fn the_author_of_a_change_is_the_one_who_was_authorized(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.join("bert").await;
     stage.invite("bo").await;

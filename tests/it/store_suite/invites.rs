@@ -27,12 +27,12 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
         one_inviter_and_one_account_send_so_many,
         a_new_link_kills_the_one_before,
         an_invite_is_corrected,
-        whoever_gives_out_a_link_answers_for_the_invite,
+        a_member_who_shows_a_link_becomes_the_inviter,
         a_new_address_takes_the_link_with_it,
         a_link_is_shown_without_a_change_or_with_a_new_one,
         what_is_revoked_is_over_and_frees_its_address,
         joining_makes_a_member_once,
-        whoever_invited_may_still_do_so,
+        the_inviter_must_still_have_the_right,
         a_dead_link_asks_for_a_new_one,
         an_invite_is_touched_only_in_its_account_and_its_version,
         pages_hold_every_invite_once_newest_first,
@@ -343,7 +343,7 @@ async fn an_invite_is_corrected(stage: StoreFixture) {
     assert_eq!((joined.role.as_str(), joined.first_name.as_str()), ("viewer", "Bob"));
 }
 
-async fn whoever_gives_out_a_link_answers_for_the_invite(stage: StoreFixture) {
+async fn a_member_who_shows_a_link_becomes_the_inviter(stage: StoreFixture) {
     let (ann, eve) = (stage.create("anna").await, stage.create("eve").await);
     stage.invite_by(&by(&ann), "bo").await;
     let (store, bo) = (&stage.store, invite_id("bo"));
@@ -483,7 +483,7 @@ async fn joining_makes_a_member_once(stage: StoreFixture) {
     assert_eq!((entries[0].event.as_str(), entries[0].target.as_str()), ("user_created", "bo"));
 }
 
-async fn whoever_invited_may_still_do_so(stage: StoreFixture) {
+async fn the_inviter_must_still_have_the_right(stage: StoreFixture) {
     let anna = stage.create("anna").await;
     stage.invite_by(&by(&anna), "bo").await;
     let judged = |member: &Member| Acceptance {

@@ -75,7 +75,7 @@ async fn only_the_last_link_to_a_new_password_opens(stage: StoreFixture) {
     let due: Vec<_> = stage.claim().await.into_iter().map(|letter| letter.message_id).collect();
     assert_eq!(due, ["old@example.org", "new@example.org", "second@example.org"]);
     store.reset_end(hash("second"), password("x"), None).await.unwrap();
-    assert!(!stage.is_link("old").await, "whoever read the old mails can still move the address");
+    assert!(!stage.is_link("old").await, "a reader of the old mails can still move the address");
 }
 
 async fn begin(stage: &StoreFixture, anna: &MemberId, to: &str, suffix: &str) {

@@ -19,7 +19,7 @@ pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) 
         a_session_begins_by_the_password_that_was_checked,
         only_so_many_sessions_live,
         sessions_end_one_or_all_or_all_others,
-        whoever_holds_a_token_may_sign_out,
+        a_session_token_is_enough_to_sign_out,
         use_is_written_down_and_what_is_over_goes,
         a_new_password_ends_every_other_session,
         a_slowed_sign_in_is_noted,
@@ -123,7 +123,7 @@ async fn sessions_end_one_or_all_or_all_others(stage: StoreFixture) {
     assert_eq!(told[1].rows, gone(&["a", "d"]));
 }
 
-async fn whoever_holds_a_token_may_sign_out(stage: StoreFixture) {
+async fn a_session_token_is_enough_to_sign_out(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     stage.signed_in(&anna, "one").await;
     stage.told();
