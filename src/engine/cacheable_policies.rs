@@ -20,8 +20,6 @@ use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;
 
 use super::policy_slices::{PolicyScope, ScopeConstraint};
-#[cfg(test)]
-use super::reference_tests::{Planted, planted};
 
 /// Whether only role, status and relation to the account matter to this policy. `json` is the whole
 /// policy in Cedar's JSON form.
@@ -41,10 +39,6 @@ pub(super) fn is_cacheable_policy(
         ScopeConstraint::Eq(_) | ScopeConstraint::In(_) | ScopeConstraint::IsIn(..) => false,
     };
     let Some(conditions) = json.get("conditions").and_then(Json::as_array) else { return false };
-    #[cfg(test)]
-    if planted(Planted::Determined) {
-        return principal && resource && !json.to_string().contains("__entity");
-    }
     let role_type = role_type.to_string();
     let is_determined = |condition: &Json| is_determined(part(condition, "body"), &role_type);
     principal && resource && conditions.iter().all(is_determined)

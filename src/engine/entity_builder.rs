@@ -14,8 +14,6 @@ use super::attribute_types::{
     AttributeFaults, AttributeShape, AttributeType, BadAttributes, Extension, ReferencedEntities,
     check_listed, read, read_entity, read_shape,
 };
-#[cfg(test)]
-use super::reference_tests::{Planted, planted};
 use super::static_entities::{StaticEntities, StaticEntity};
 use super::symbols::{ActionInfo, Symbols};
 use crate::clock;
@@ -407,10 +405,6 @@ impl<M: Members> EntityBuilder<'_, M> {
         }
         let mut seen: HashSet<EntityUid> = entities.iter().map(Entity::uid).collect();
         let mut front = named.to_vec();
-        #[cfg(test)]
-        if planted(Planted::Reach) {
-            return Ok(());
-        }
         for _ in 0..REACH {
             let mut next = ReferencedEntities::new();
             for uid in front.drain(..).filter(|uid| seen.insert(uid.clone())) {

@@ -13,8 +13,6 @@ use cedar_policy::{
 
 use super::attribute_types::shown_within_quotes;
 use super::policy_slices::{Environment, SliceKeys};
-#[cfg(test)]
-use super::reference_tests::{Planted, planted};
 
 /// Cedar's result for a query, over all its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,10 +115,6 @@ impl Evaluation<'_> {
             let AuthorizationError::PolicyEvaluationError(error) = error;
             let id = error.policy_id();
             parts.erred.insert(id.clone());
-            #[cfg(test)]
-            if planted(Planted::ErringForbid) {
-                continue;
-            }
             parts.forbid_erred |= self.forbids.contains(id);
         }
     }

@@ -82,13 +82,7 @@ impl Snapshot {
         passage: &LoadMode<'_>,
     ) -> Result<Self, Vec<PolicyFault>> {
         let passed = thread::scope(|threads| {
-            #[cfg(test)]
-            let planted = super::reference_tests::PLANTED.get();
-            let work = move || {
-                #[cfg(test)]
-                super::reference_tests::PLANTED.set(planted);
-                load(files, held, passage)
-            };
+            let work = move || load(files, held, passage);
             let gate = thread::Builder::new().name("policies".to_owned()).stack_size(STACK);
             let gate = gate.spawn_scoped(threads, work).map_err(|fault| {
                 vec![PolicyFault::of_host(format!("no thread to load the policies on: {fault}"))]

@@ -20,8 +20,6 @@ use cedar_policy::{
 };
 
 use super::decision_cache::{self, DecisionCache};
-#[cfg(test)]
-use super::reference_tests::{Planted, planted};
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 
@@ -43,10 +41,6 @@ pub(super) enum ScopeConstraint {
 impl ScopeConstraint {
     /// False if no entity of this type can match.
     pub(super) fn fits(&self, name: &EntityTypeName) -> bool {
-        #[cfg(test)]
-        if planted(Planted::IsIn) && matches!(self, Self::IsIn(..)) {
-            return false;
-        }
         match self {
             Self::Any | Self::In(_) => true,
             Self::Is(wanted) | Self::IsIn(wanted, _) => wanted == name,
@@ -135,8 +129,6 @@ impl<'p> PoliciesByAction<'p> {
     /// Includes `action == GROUP` for the actions of the group, which it does not match: a
     /// superfluous policy in a slice is harmless, a missing one is not.
     fn fitting(&self, lineage: &[EntityUid]) -> Vec<usize> {
-        #[cfg(test)]
-        let lineage = if planted(Planted::ActionGroups) { &lineage[..1] } else { lineage };
         let named = lineage.iter().filter_map(|uid| self.named.get(uid));
         let mut fitting: Vec<usize> = named.flatten().chain(&self.any).copied().collect();
         fitting.sort_unstable();
@@ -307,13 +299,9 @@ impl Environment {
         let merged = everyone.len() <= MERGED_MAX;
         let mut roles = HashMap::new();
         for (role, lineage) in parts.roles.iter().filter(|_| merged) {
-            #[cfg(test)]
-            let lineage = if planted(Planted::RoleGroups) { &lineage[..1] } else { lineage };
             let own: Vec<usize> =
                 lineage.iter().filter_map(|uid| by_principal.get(uid)).flatten().copied().collect();
             if !own.is_empty() {
-                #[cfg(test)]
-                let everyone = if planted(Planted::Everyone) { &Vec::new() } else { &everyone };
                 let both = everyone.iter().copied().chain(own).collect();
                 roles.insert(role.clone(), sets.of(both)?);
             }
@@ -346,21 +334,11 @@ impl Environment {
                 each(set);
             }
         };
-        #[cfg(test)]
-        let role = if planted(Planted::UnmergedRoles) { keys.role } else { role };
         if role.is_none() && !self.by_principal.is_empty() {
             buckets(&self.by_principal, keys.role_lineage, &mut each);
         }
-        #[cfg(test)]
-        if planted(Planted::Beyond) {
-            return;
-        }
         if role.is_none() || self.beyond_roles {
             buckets(&self.by_principal, keys.principal, &mut each);
-        }
-        #[cfg(test)]
-        if planted(Planted::ResourceBuckets) {
-            return;
         }
         if !self.by_resource.is_empty() {
             buckets(&self.by_resource, keys.resource, &mut each);

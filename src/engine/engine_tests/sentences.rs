@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{Ask, SCHEMA, ask, snapshot, with_rule};
 use crate::domain::Reason::{self, *};
 use crate::engine::Snapshot;
-use crate::engine::reference_tests::{PLANTED, Planted};
 
 #[track_caller]
 fn says(set: &Snapshot, question: &Ask, reason: Reason, sentence: &str) {
@@ -411,13 +410,11 @@ fn what_a_caller_writes_is_no_sentence() {
 
 #[test]
 fn where_the_slices_are_wrong() {
-    // The fault shows where a role has a policy of its own.
-    let open = r#"@id("open") permit (principal, action, resource);
-        @id("few") permit (principal in KWIC::Role::"viewer", action, resource is KWIC::Template)
-        when { resource has n && resource.n > 3 };"#;
-    PLANTED.set(Some(Planted::Everyone));
-    let (set, opened) = (snapshot(&[]), with_rule(open));
-    PLANTED.set(None);
+    let open = r#"@id("open") permit (principal, action, resource);"#;
+    let (mut set, mut opened) = (snapshot(&[]), with_rule(open));
+    // The slices lack the policies for everyone.
+    set.slices = snapshot(&[("rules/rules.cedar", "")]).slices;
+    opened.slices = snapshot(&[]).slices;
     let whole = |set: &Snapshot, question: &Ask| {
         question.with(|query, world| {
             let whole = set.decide_by_whole_set(query, world).allowed;
