@@ -10,6 +10,7 @@
 //! The ids `import`, `export` and `bulk` are taken by calls below `/members/`: a member with such
 //! an id is found through the list, with `?email=`.
 
+mod access_review;
 mod accounts;
 mod api_request;
 mod audit;
@@ -31,6 +32,7 @@ mod personal_data;
 mod policies;
 mod query_params;
 mod roles;
+mod set_up;
 mod sign_in;
 mod tokens;
 mod two_step;

@@ -7,7 +7,7 @@
 //! scheduling class, where a busy machine may give it no time at all.
 
 mod bounded_queue;
-mod tasks;
+mod supervised_tasks;
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use bounded_queue::BoundedQueue;
-pub use tasks::Tasks;
+pub use supervised_tasks::Tasks;
 
 use crate::domain::{Failure, Kind};
 

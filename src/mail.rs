@@ -11,7 +11,6 @@ mod mail_texts;
 mod maildir;
 mod message;
 mod oauth;
-mod outgoing;
 mod refusal_tracker;
 mod retry_schedule;
 mod sanitize;
@@ -31,8 +30,9 @@ use crate::domain::{Email, Failure, Kind, MailId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
 pub use in_memory_server::InMemoryServer;
+pub use mail_texts::{ActionLink, MailContent};
 pub use maildir::Maildir;
-pub use outgoing::{ActionLink, MailContent, OutgoingMail};
+pub use message::OutgoingMail;
 pub use refusal_tracker::RefusalTracker;
 pub use retry_schedule::next_try;
 pub use send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};

@@ -14,7 +14,7 @@
 //! 5. `caller`: who calls; `step_up` and `ticket`, by which somebody shows who it is;
 //! 6. `session_auth` and `token_auth`, which know a caller by a token;
 //! 7. `rights`, judged by the live policies in `world`;
-//! 8. `links`, `outbox`, `sign_in_log`, `lookup`, `client_info`, `roles`, `refresh`: what all share.
+//! 8. `links`, `outbox`, `sign_in_log_lines`, `lookup`, `client_info`, `roles`, `refresh`: what all share.
 
 pub mod access_review;
 pub mod accounts;
@@ -34,7 +34,7 @@ pub mod import;
 pub mod integrity_check;
 pub mod invites;
 mod links;
-pub mod lockout;
+pub mod locked_members;
 mod lookup;
 pub mod mail_delivery;
 pub mod members;
@@ -52,7 +52,7 @@ pub mod session_auth;
 pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
-mod sign_in_log;
+mod sign_in_log_lines;
 pub mod sign_in_ticket;
 pub mod startup_policies;
 pub mod step_up;
@@ -61,4 +61,3 @@ pub mod two_step;
 
 mod detached;
 pub mod roles;
-mod world;

@@ -3,8 +3,9 @@
 use super::api_request::{ApiRequest, ApiResult};
 use super::endpoints::Operation;
 use super::{
-    accounts, audit, backup, events, import_export, invites, mail, me, members, openapi, passkeys,
-    passwords, personal_data, policies, roles, sign_in, tokens, two_step, warnings,
+    access_review, accounts, audit, backup, events, import_export, invites, mail, me, members,
+    openapi, passkeys, passwords, personal_data, policies, roles, set_up, sign_in, tokens,
+    two_step, warnings,
 };
 
 macro_rules! handlers {
@@ -18,13 +19,13 @@ macro_rules! handlers {
 
 handlers! {
     SignIn => sign_in::sign_in,
-    SignInSecondFactor => two_step::second_factor,
+    SignInSecondFactor => sign_in::second_factor,
     SignInPasskey => passkeys::ask,
     SignInPasskeyConfirm => passkeys::sign_in,
-    SignInTwoStep => two_step::begin_by_ticket,
-    SignInTwoStepConfirm => two_step::confirm_by_ticket,
+    SignInTwoStep => sign_in::begin_by_ticket,
+    SignInTwoStepConfirm => sign_in::confirm_by_ticket,
     SignOut => sign_in::sign_out,
-    SetUp => sign_in::set_up,
+    SetUp => set_up::set_up,
 
     Me => me::show,
     MeEdit => me::edit,
@@ -55,7 +56,7 @@ handlers! {
     MemberCreate => members::create,
     MembersImport => import_export::import,
     MembersExport => import_export::export,
-    MembersReview => personal_data::review,
+    MembersReview => access_review::review,
     MembersChange => members::change_several,
     MemberShow => members::show,
     MemberEdit => members::edit,

@@ -1,10 +1,9 @@
-//! `/members/{id}/erase`, `/members/{id}/data`, `/me/data` and `/members/review`: personal data,
-//! and the access review.
+//! `/members/{id}/erase`, `/members/{id}/data` and `/me/data`: personal data.
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire::{self, Changed, List};
+use super::wire::{self, Changed};
 use crate::http::Reply;
-use crate::services::{access_review, personal_data};
+use crate::services::personal_data;
 
 pub(super) async fn erase(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
@@ -25,10 +24,4 @@ pub(super) async fn own(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let data = personal_data::own(call.app, &signed_in).await?;
     Ok(Reply::json_of(&wire::MemberData::of(call.app, data, Some(signed_in.session()))))
-}
-
-pub(super) async fn review(call: &mut ApiRequest<'_>) -> ApiResult {
-    let caller = call.caller().await?;
-    let found = access_review::review(call.app, caller).await?;
-    Ok(Reply::json_of(&List::<wire::Finding>::whole(found)))
 }

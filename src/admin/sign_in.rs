@@ -1,18 +1,16 @@
-//! `/sign-in`, `/sign-out` and `/setup`: the begin and the end of a session, and the creation of
-//! the first account.
+//! `/sign-in` with its second half, and `/sign-out`: the begin and the end of a session.
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::invites::{password, token};
-use super::wire::{self, Account, Changed, FirstAccount, PendingSignIn, SignedIn};
+use super::invites::password;
+use super::json_body::JsonBody;
+use super::two_step::code;
+use super::wire::{Enrolment, PendingSignIn, SignedIn, TwoStepSignedIn};
 use crate::browser_security;
-use crate::domain::{AccountSlug, Email, Name, RoleId, Token};
+use crate::domain::{AccountSlug, Email, Failure, Token};
 use crate::http::Reply;
-use crate::services::accounts::checked_name;
 use crate::services::session_auth::COOKIE;
-use crate::services::sessions;
-use crate::services::set_up::{self, FirstAccountRequest};
 use crate::services::sign_in::{self, SignInAttempt, SignInOutcome};
-use crate::store::Committed;
+use crate::services::{sessions, two_step};
 
 pub(super) async fn sign_in(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
@@ -56,24 +54,36 @@ pub(super) async fn sign_out(call: &mut ApiRequest<'_>) -> ApiResult {
     Ok(browser_security::forgetting(Reply::json(r#"{"state":"signed_out"}"#)))
 }
 
-pub(super) async fn set_up(call: &mut ApiRequest<'_>) -> ApiResult {
+pub(super) fn ticket(form: &mut JsonBody) -> Option<String> {
+    form.required("ticket", |text| Ok::<_, Failure>(text.to_owned()))
+}
+
+pub(super) async fn second_factor(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let mut form = call.form().await?;
-    let token = token(&mut form);
-    let slug = form.required("slug", AccountSlug::typed);
-    let name = form.required("name", checked_name);
-    let email = form.required("email", Email::parse);
-    let first_name = form.required("first_name", |text| Name::parse("first_name", text));
-    let last_name = form.required("last_name", Name::last);
-    let role = form.optional("role", RoleId::parse);
-    let password = password(&mut form, "password");
-    let account = slug.zip(name).zip(email);
-    let given = account.zip(first_name.zip(last_name)).zip(token.zip(password));
-    let ((((slug, name), email), (first_name, last_name)), (token, password)) = form.done(given)?;
-    let first = FirstAccountRequest { slug, name, email, first_name, last_name, role };
-    let made = set_up::set_up(call.app, &token, first, &password, &call.from()).await?;
-    let Committed { revision, value: (account, member) } = made;
-    let account = Account::of(call.app, account);
-    let record = FirstAccount { account, member: wire::Member::from(member) };
-    Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
+    let given = ticket(&mut form).zip(code(&mut form));
+    let (ticket, code) = form.done(given)?;
+    let entered = sign_in::second_factor(call.app, &ticket, &code, call.from()).await?.value;
+    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
+    replace(call, reply, &entered.token).await
+}
+
+pub(super) async fn begin_by_ticket(call: &mut ApiRequest<'_>) -> ApiResult {
+    call.done()?;
+    let mut form = call.form().await?;
+    let ticket = ticket(&mut form);
+    let ticket = form.done(ticket)?;
+    let enrolment = two_step::begin_by_ticket(call.app, &ticket).await?;
+    Ok(Reply::json_of(&Enrolment::from(enrolment)))
+}
+
+pub(super) async fn confirm_by_ticket(call: &mut ApiRequest<'_>) -> ApiResult {
+    call.done()?;
+    let mut form = call.form().await?;
+    let given = ticket(&mut form).zip(code(&mut form));
+    let (ticket, code) = form.done(given)?;
+    let done = two_step::confirm_by_ticket(call.app, &ticket, &code, &call.from()).await?;
+    let token = done.value.entered.token.clone();
+    let reply = Reply::json_of(&TwoStepSignedIn::of(call.app, done.value));
+    replace(call, reply, &token).await
 }

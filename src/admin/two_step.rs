@@ -1,18 +1,15 @@
-//! Two-step verification: of the caller, of another member, and the second half of a sign-in.
+//! Two-step verification of the caller, and of another member.
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::invites::password;
 use super::json_body::JsonBody;
 use super::members::chosen;
-use super::sign_in::replace;
-use super::wire::{
-    EndedSessions, Enrolment, RecoveryCodes, SignedIn, TwoStepSignedIn, TwoStepStatus,
-};
+use super::wire::{EndedSessions, Enrolment, RecoveryCodes, TwoStepStatus};
 use crate::browser_security;
 use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::step_up::StepUpProof;
-use crate::services::{sign_in, two_step};
+use crate::services::two_step;
 use crate::store::Committed;
 
 /// The proof of identity: `password`, and `code` if there is a second factor.
@@ -28,16 +25,12 @@ pub(super) fn shown_if_any(form: &mut JsonBody) -> Option<StepUpProof> {
     password.map(|password| StepUpProof { password, code })
 }
 
-fn code(form: &mut JsonBody) -> Option<String> {
+pub(super) fn code(form: &mut JsonBody) -> Option<String> {
     form.required("code", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
 fn code_if_any(form: &mut JsonBody) -> Option<String> {
     form.optional("code", |text| Ok::<_, Failure>(text.to_owned()))
-}
-
-pub(super) fn ticket(form: &mut JsonBody) -> Option<String> {
-    form.required("ticket", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -97,34 +90,4 @@ pub(super) async fn reset(call: &mut ApiRequest<'_>) -> ApiResult {
     form.done(Some(()))?;
     let done = two_step::reset(call.app, caller, chosen, shown, from).await?;
     Ok(Reply::json_of(&EndedSessions::of_member(&id, &done)))
-}
-
-pub(super) async fn second_factor(call: &mut ApiRequest<'_>) -> ApiResult {
-    call.done()?;
-    let mut form = call.form().await?;
-    let given = ticket(&mut form).zip(code(&mut form));
-    let (ticket, code) = form.done(given)?;
-    let entered = sign_in::second_factor(call.app, &ticket, &code, call.from()).await?.value;
-    let reply = Reply::json_of(&SignedIn::of(call.app, &entered.session, entered.member));
-    replace(call, reply, &entered.token).await
-}
-
-pub(super) async fn begin_by_ticket(call: &mut ApiRequest<'_>) -> ApiResult {
-    call.done()?;
-    let mut form = call.form().await?;
-    let ticket = ticket(&mut form);
-    let ticket = form.done(ticket)?;
-    let enrolment = two_step::begin_by_ticket(call.app, &ticket).await?;
-    Ok(Reply::json_of(&Enrolment::from(enrolment)))
-}
-
-pub(super) async fn confirm_by_ticket(call: &mut ApiRequest<'_>) -> ApiResult {
-    call.done()?;
-    let mut form = call.form().await?;
-    let given = ticket(&mut form).zip(code(&mut form));
-    let (ticket, code) = form.done(given)?;
-    let done = two_step::confirm_by_ticket(call.app, &ticket, &code, &call.from()).await?;
-    let token = done.value.entered.token.clone();
-    let reply = Reply::json_of(&TwoStepSignedIn::of(call.app, done.value));
-    replace(call, reply, &token).await
 }

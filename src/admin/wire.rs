@@ -3,12 +3,15 @@
 //! Names here are a stable contract with programs. No field holds a secret, except a link where the
 //! flow returns one.
 
+mod access_review;
 mod accounts_and_members;
 mod audit_log;
 mod backup;
+mod events;
 mod invites;
 mod mail;
 mod passkeys;
+mod passwords;
 mod personal_data;
 mod policies;
 mod tokens;
@@ -17,16 +20,19 @@ mod warnings;
 
 use serde::Serialize;
 
+pub(super) use access_review::Finding;
 pub(super) use accounts_and_members::{
     Account, AccountWithInvite, CurrentMember, EmailChanged, EndedSessions, FirstAccount,
     ImportReceipt, Member, MemberWithSignIn, RemovalReceipt, Session, SignedIn,
 };
-pub(super) use audit_log::{AuditLogEntry, ChainVerification, event};
+pub(super) use audit_log::{AuditLogEntry, ChainVerification};
 pub(super) use backup::Backup;
-pub(super) use invites::{AdministratorRecovery, Invite, InvitePreview, PasswordResetLink};
+pub(super) use events::event;
+pub(super) use invites::{Invite, InvitePreview};
 pub(super) use mail::{MailReport, MailTest};
 pub(super) use passkeys::{Passkey, PasskeyPrompt};
-pub(super) use personal_data::{Erasure, Finding, MemberData};
+pub(super) use passwords::{AdministratorRecovery, PasswordResetLink};
+pub(super) use personal_data::{Erasure, MemberData};
 pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`: health checks and metrics for the operators.
+//! `/livez` and `/readyz`: health checks for the operators.
 //!
 //! Reports counts, revisions and faults of policies and store; never a member.
 
@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::domain::{Failure, Kind};
-use crate::http::{Reply, Server, status};
+use crate::http::{Reply, status};
 use crate::services::integrity_check;
 use crate::services::permissions::StorePermit;
 use crate::store::backup::ErasedLeft;
-use crate::telemetry::{self, Disk, Gauges};
 
 #[derive(Serialize)]
 struct Ready<'r> {
@@ -138,14 +137,14 @@ fn sockets_fault(app: &App) -> Option<String> {
     (!faults.is_empty()).then(|| faults.join("; "))
 }
 
-fn secrets_without_key(app: &App) -> usize {
+pub(super) fn secrets_without_key(app: &App) -> usize {
     app.secrets_without_key.load(Ordering::Relaxed)
 }
 
 /// A reload of a large folder takes some seconds.
 const LONG_SECONDS: i64 = 5;
 
-fn running(app: &App) -> i64 {
+pub(super) fn running(app: &App) -> i64 {
     app.telemetry.reload_running(app.clock.now())
 }
 
@@ -187,41 +186,4 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
             _ => None,
         },
     }))
-}
-
-/// All metrics.
-pub async fn metrics(app: &App, server: &Server) -> Reply {
-    let disk = Disk {
-        failures: app.store.failures(),
-        failing: app.store.fault().is_some(),
-        replaced: app.store.is_in_place().await.is_err(),
-        policies_unkept: app.policies_unkept.load(Ordering::Relaxed),
-        data_failures: app.spooling.failures(),
-        data_failing: app.spooling.fault().is_some(),
-        sockets_displaced: app.sockets_at_fault().len(),
-    };
-    let policies = app.policies.load();
-    let status = app.policy_status.load();
-    let checks = app.cross_check.outcomes();
-    let mut text = app.telemetry.render(&Gauges {
-        members: app.directory.len(),
-        revision: app.directory.revision().0,
-        policies: policies.policy_count(),
-        remembered: policies.remembered(),
-        digest: policies.digest_hex(),
-        last_good: status.last_good,
-        loads: status.fault.is_none(),
-        loaded_at: status.loaded_at,
-        cross_checks: [checks.agreed, checks.differed, checks.left_out],
-        distrusted: app.cross_check.is_distrusted(),
-        connections: server.connections(),
-        panics: server.panics(),
-        reload_running: running(app),
-        disk,
-    });
-    text.push_str(&app.telemetry.mail.render(app.clock.now()));
-    text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
-    text.push_str(&telemetry::secrets_without_key(secrets_without_key(app)));
-    text.push_str(&telemetry::tasks_panicked(app.tasks.panicked().len()));
-    Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -4,10 +4,9 @@
 //! arrives in a form, filled in by the script or pasted by the reader, and is never part of a URL
 //! that is requested.
 
-use super::current_user::CurrentUser;
 use super::form_page::{Fact, FormPage, FormPart, Input, kind};
 use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice, with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::roles::title as role_title;
 use super::sign_in::{end_brought, enter_by};
 use super::texts as w;

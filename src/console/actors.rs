@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::current_user::CurrentUser;
+use super::page_request::CurrentUser;
 use super::texts as w;
 use crate::app::App;
 use crate::domain::member::full_name;

@@ -6,10 +6,9 @@
 use askama::Template;
 
 use super::actors::{ActorNames, SentencePart, somebody};
-use super::current_user::CurrentUser;
 use super::local_path::escaped;
 use super::page_layout::{PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::roles::{change, title};
 use super::texts as w;
 use super::timestamps::TimeLabel;

@@ -1,7 +1,6 @@
 //! Banners above the table for administrators: at most one for each topic.
 
-use super::current_user::CurrentUser;
-use super::page_request::PageRequest;
+use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use crate::services::mail_delivery;
 use crate::store::invites::OpenInvites;

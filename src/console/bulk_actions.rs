@@ -3,12 +3,10 @@
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
-use super::form_body::FormBody;
 use super::form_page::{FormPage, FormPart, Input, Select, kind};
 use super::local_path::BACK;
 use super::page_layout::{PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
 use crate::services::members::{self, ChosenMember};

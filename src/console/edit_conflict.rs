@@ -1,9 +1,8 @@
 //! Edit conflicts: who changed the record first, read from the audit log.
 
 use super::actors::{ActorNames, SentencePart};
-use super::current_user::CurrentUser;
 use super::form_page::{EditConflict, Fact};
-use super::page_request::PageRequest;
+use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{AuditEntry, AuditEvent, Member, Version};

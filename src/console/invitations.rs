@@ -2,14 +2,12 @@
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
 use super::edit_conflict;
-use super::form_body::FormBody;
 use super::form_page::{EditConflict, Fact, FormPage, FormPart, Input, kind};
 use super::invite_form;
 use super::local_path::{self, LocalPath};
 use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
 use super::row_actions::{AvailableAction, RowAction, RowMenus};

@@ -7,13 +7,11 @@ use std::collections::btree_map::Entry;
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
-use super::form_body::{FormBody, FormReader};
 use super::form_page::{FormPage, FormPart, Input, Select, kind};
 use super::link_page::LinkPage;
 use super::local_path::member_path;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, FormReader, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;

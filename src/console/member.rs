@@ -7,14 +7,12 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
 use super::edit_conflict::{self, of_member};
-use super::form_body::FormBody;
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
 use super::link_page::LinkPage;
 use super::local_path::{self, BACK, member_path};
 use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
 use super::row_actions::{ActionTarget, AvailableAction, RowAction};
@@ -23,7 +21,7 @@ use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
 use crate::engine::{Cell, Matrix};
 use crate::http::Reply;
-use crate::services::lockout::{self, SignInLock};
+use crate::services::locked_members::{self, SignInLock};
 use crate::services::members::{self, ChosenMember};
 use crate::services::rights::RightsSummary;
 use crate::services::step_up::StepUpProof;
@@ -197,7 +195,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
-    let lock = lockout::lock_of_member(call.app, viewer.caller(), member).await?;
+    let lock = locked_members::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
         local_path::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();

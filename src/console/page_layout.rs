@@ -8,9 +8,8 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::current_user::CurrentUser;
 use super::local_path::escaped;
-use super::page_request::PageRequest;
+use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use crate::app::App;
 use crate::browser_security::{self, PublicUrl, TOLD};

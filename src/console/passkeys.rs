@@ -4,11 +4,9 @@
 //! and the script calls the browser and puts the response into the form, which is sent like every
 //! other form.
 
-use super::current_user::CurrentUser;
-use super::form_body::FormBody;
 use super::form_page::{BrowserPrompt, FormPage, Input, kind};
 use super::page_layout::{PageLayout, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use super::two_step::{proof_asked, proof_shown};
 use crate::domain::passkey::{too_many, unknown};

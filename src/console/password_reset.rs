@@ -4,10 +4,9 @@
 //! link arrives in a form and is never part of a URL that is requested.
 
 use super::accept_invitation::code_in;
-use super::form_body::FormBody;
 use super::form_page::{FormPage, Input, kind};
 use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::{AccountSlug, AddressSide, Email, Failure, Kind};
 use crate::http::Reply;

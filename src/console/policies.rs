@@ -7,9 +7,8 @@
 use askama::Template;
 
 use super::actors::{ActorNames, SentencePart};
-use super::current_user::CurrentUser;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::roles::change;
 use super::texts as w;
 use super::timestamps::TimeLabel;

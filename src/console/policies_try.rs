@@ -8,9 +8,8 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::actors::member_of;
-use super::current_user::CurrentUser;
 use super::page_layout::{PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::policies::SECTION;
 use super::roles::{title, with_titles};
 use super::texts as w;

@@ -2,13 +2,11 @@
 //!
 //! What must not be done from an unattended screen asks for the password again.
 
-use super::current_user::CurrentUser;
 use super::edit_conflict;
-use super::form_body::FormBody;
 use super::form_page::{EditConflict, FormPage, Input, kind};
 use super::local_path::{BACK, LocalPath};
 use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::roles::title;
 use super::texts as w;
 use super::two_step::{proof_asked, proof_shown};

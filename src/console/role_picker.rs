@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
-use super::page_request::PageRequest;
+use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use crate::domain::{Failure, RoleId};
 use crate::engine::{Matrix, RoleCard, Snapshot};

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
 use super::page_layout::{PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::RoleId;
 use crate::engine::{Matrix, RoleCard, Snapshot};

@@ -2,10 +2,9 @@
 //! its first start.
 
 use super::accept_invitation::{code_in, enter_joined};
-use super::form_body::FormBody;
 use super::form_page::{FormPage, FormPart, Input, kind};
 use super::page_layout::{MessagePage, PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Name};
 use crate::password::chars_min;

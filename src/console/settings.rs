@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
 use super::edit_conflict::by_whom;
-use super::form_body::FormBody;
 use super::form_page::FormErrors;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::App;

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use super::form_body::FormBody;
 use super::form_page::{BrowserPrompt, FormPage, Input, kind};
 use super::local_path::escaped;
 use super::page_layout::{MessagePage, PageLayout, page, redirect};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{FormBody, PageRequest, PageResult};
 use super::passkeys::answer;
 use super::texts as w;
 use super::two_step::{AuthenticatorSetupPage, RecoveryCodesPage};

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
 use super::local_path::{BACK, LocalPath, member_path};
 use super::page_layout::{PageLayout, page};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::row_actions::RowMenus;
 use super::tabs::TeamTabs;
 use super::texts as w;
@@ -19,11 +18,8 @@ use super::{banners, invitations, member, roles};
 use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
 use crate::http::Reply;
-use crate::services::export;
 use crate::services::import::Format;
-use crate::services::invites;
-use crate::services::lockout;
-use crate::services::members;
+use crate::services::{export, invites, locked_members, members};
 use crate::store::MemberFilter;
 use crate::store::invites::OpenInvites;
 use crate::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
@@ -245,7 +241,7 @@ async fn members_page(
     let administrators = members::administrators(call.app, &viewer.account.slug).await;
     let manages = viewer.rights.edit || viewer.rights.remove;
     let shown = roster.items.iter().map(|seen| &seen.member);
-    let waiting = lockout::locked_members(call.app, viewer.caller(), shown).await?;
+    let waiting = locked_members::locked_members(call.app, viewer.caller(), shown).await?;
     let now = call.app.clock.now();
     let here = query.here();
     let leads_back =

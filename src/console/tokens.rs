@@ -4,12 +4,10 @@
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
-use super::form_body::FormBody;
 use super::form_page::{Fact, FormPage, FormPart, Input, Select, kind};
 use super::local_path::escaped;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;

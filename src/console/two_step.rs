@@ -4,11 +4,9 @@
 
 use askama::Template;
 
-use super::current_user::CurrentUser;
-use super::form_body::FormBody;
 use super::form_page::{FormErrors, FormPage, FormPart, Input, kind};
 use super::page_layout::{PageLayout, page, redirect_with_notice};
-use super::page_request::{PageRequest, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::browser_security;
 use crate::domain::Failure;

@@ -1,18 +1,77 @@
-//! Evaluation: Cedar evaluates each slice, and the results are combined here.
+//! Evaluation: which slices of its environment a query needs; Cedar evaluates each, and the results
+//! are combined here.
 //!
 //! Fails closed: a `forbid` that cannot be evaluated denies, whereas Cedar alone would skip it.
 //! Resolves no names, builds no entities.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as CedarDecision, Effect, Entities, EvaluationError,
-    PolicyId, PolicySet, Request, Response,
+    AuthorizationError, Authorizer, Decision as CedarDecision, Effect, Entities, EntityUid,
+    EvaluationError, PolicyId, PolicySet, Request, Response,
 };
 
 use super::attribute_types::shown_within_quotes;
-use super::policy_slices::{Environment, SliceKeys};
+use super::decision_cache::DecisionCache;
+
+/// One environment: the policies that could apply, by principal and resource.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    pub(super) everyone: Option<Arc<PolicySet>>,
+    /// By role id: the bucket for everyone, merged with those of the role and its groups.
+    pub(super) roles: HashMap<String, Arc<PolicySet>>,
+    /// Whether `roles` was built: false if there are too many policies for everyone.
+    pub(super) merged: bool,
+    pub(super) by_principal: HashMap<EntityUid, Arc<PolicySet>>,
+    pub(super) by_resource: HashMap<EntityUid, Arc<PolicySet>>,
+    /// Whether a member may be in a principal bucket that `roles` does not cover.
+    pub(super) beyond_roles: bool,
+    /// Indices of all policies that could apply, for the matrix.
+    pub(super) all: Vec<usize>,
+    /// The decision cache, if only role, account and suspension matter.
+    pub(super) memory: Option<DecisionCache>,
+}
+
+/// The keys of a query for the slices.
+pub(super) struct SliceKeys<'k> {
+    /// The member's role, if the principal is a member.
+    pub(super) role: Option<&'k str>,
+    /// The role and the groups that it is in.
+    pub(super) role_lineage: &'k [EntityUid],
+    /// The principal and all its other ancestors.
+    pub(super) principal: &'k [EntityUid],
+    /// The resource and all its ancestors.
+    pub(super) resource: &'k [EntityUid],
+}
+
+impl Environment {
+    /// Calls `each` with slices that together contain every policy that could match.
+    pub(super) fn each(&self, keys: &SliceKeys<'_>, mut each: impl FnMut(&PolicySet)) {
+        let role = keys.role.filter(|_| self.merged);
+        let merged = role.and_then(|role| self.roles.get(role));
+        if let Some(set) = merged.or(self.everyone.as_ref()) {
+            each(set);
+        }
+        let buckets = |of: &HashMap<EntityUid, Arc<PolicySet>>,
+                       uids: &[EntityUid],
+                       each: &mut dyn FnMut(&PolicySet)| {
+            for set in uids.iter().filter_map(|uid| of.get(uid)) {
+                each(set);
+            }
+        };
+        if role.is_none() && !self.by_principal.is_empty() {
+            buckets(&self.by_principal, keys.role_lineage, &mut each);
+        }
+        if role.is_none() || self.beyond_roles {
+            buckets(&self.by_principal, keys.principal, &mut each);
+        }
+        if !self.by_resource.is_empty() {
+            buckets(&self.by_resource, keys.resource, &mut each);
+        }
+    }
+}
 
 /// Cedar's result for a query, over all its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use cedar_policy::{Effect, Entities, EntityTypeName, EntityUid, Policy, Request,
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
-use super::evaluate::Evaluation;
+use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
 use super::management_checks::ADMINISTERING;
 use super::parallel::{STACK, in_parallel};
 use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
 use super::policy_parser::{ParsedPolicy, read_policies, read_syntax};
-use super::policy_slices::{PolicyScope, PolicySlices, ScopeConstraint, SliceInputs, SliceKeys};
+use super::policy_slices::{PolicyScope, PolicySlices, ScopeConstraint, SliceInputs};
 use super::policy_tests::{self, TestOutcome};
 use super::role_catalogue::RoleCard;
 use super::schema::read_schema;

@@ -20,6 +20,7 @@ use cedar_policy::{
 };
 
 use super::decision_cache::{self, DecisionCache};
+use super::evaluate::Environment;
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 
@@ -137,24 +138,6 @@ impl<'p> PoliciesByAction<'p> {
     }
 }
 
-/// One environment: the policies that could apply, by principal and resource.
-#[derive(Debug, Default)]
-pub(super) struct Environment {
-    everyone: Option<Arc<PolicySet>>,
-    /// By role id: the bucket for everyone, merged with those of the role and its groups.
-    roles: HashMap<String, Arc<PolicySet>>,
-    /// Whether `roles` was built: false if there are too many policies for everyone.
-    merged: bool,
-    by_principal: HashMap<EntityUid, Arc<PolicySet>>,
-    by_resource: HashMap<EntityUid, Arc<PolicySet>>,
-    /// Whether a member may be in a principal bucket that `roles` does not cover.
-    beyond_roles: bool,
-    /// Indices of all policies that could apply, for the matrix.
-    pub(super) all: Vec<usize>,
-    /// The decision cache, if only role, account and suspension matter.
-    pub(super) memory: Option<DecisionCache>,
-}
-
 /// All environments of a schema.
 #[derive(Debug)]
 pub(super) struct PolicySlices {
@@ -163,18 +146,6 @@ pub(super) struct PolicySlices {
     at: Vec<u32>,
     actions: usize,
     types: usize,
-}
-
-/// The keys of a query for the slices.
-pub(super) struct SliceKeys<'k> {
-    /// The member's role, if the principal is a member.
-    pub(super) role: Option<&'k str>,
-    /// The role and the groups that it is in.
-    pub(super) role_lineage: &'k [EntityUid],
-    /// The principal and all its other ancestors.
-    pub(super) principal: &'k [EntityUid],
-    /// The resource and all its ancestors.
-    pub(super) resource: &'k [EntityUid],
 }
 
 /// The input of the slices.
@@ -318,31 +289,6 @@ impl Environment {
             all,
             memory: None,
         })
-    }
-
-    /// Calls `each` with slices that together contain every policy that could match.
-    pub(super) fn each(&self, keys: &SliceKeys<'_>, mut each: impl FnMut(&PolicySet)) {
-        let role = keys.role.filter(|_| self.merged);
-        let merged = role.and_then(|role| self.roles.get(role));
-        if let Some(set) = merged.or(self.everyone.as_ref()) {
-            each(set);
-        }
-        let buckets = |of: &HashMap<EntityUid, Arc<PolicySet>>,
-                       uids: &[EntityUid],
-                       each: &mut dyn FnMut(&PolicySet)| {
-            for set in uids.iter().filter_map(|uid| of.get(uid)) {
-                each(set);
-            }
-        };
-        if role.is_none() && !self.by_principal.is_empty() {
-            buckets(&self.by_principal, keys.role_lineage, &mut each);
-        }
-        if role.is_none() || self.beyond_roles {
-            buckets(&self.by_principal, keys.principal, &mut each);
-        }
-        if !self.by_resource.is_empty() {
-            buckets(&self.by_resource, keys.resource, &mut each);
-        }
     }
 }
 

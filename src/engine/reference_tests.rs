@@ -23,8 +23,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value as Json, json};
 
 use super::entity_builder::{EntityBuilder, Principal};
-use super::evaluate::{Evaluation, Verdict};
-use super::policy_slices::{PolicyScope, ScopeConstraint, SliceKeys};
+use super::evaluate::{Evaluation, SliceKeys, Verdict};
+use super::policy_slices::{PolicyScope, ScopeConstraint};
 use super::{Members, QueryContext, Snapshot, render};
 use crate::clock;
 use crate::domain::query::Record;

@@ -12,8 +12,8 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet};
 
 use super::attribute_types::{AttributeShape, AttributeType, Extension};
 use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery, is_supplied};
-use super::evaluate::Evaluation;
-use super::policy_slices::{Environment, PolicyScope, SliceKeys};
+use super::evaluate::{Environment, Evaluation, SliceKeys};
+use super::policy_slices::PolicyScope;
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
 use crate::domain::{EntityRef, MemberTexts, MemberView, Query, RoleId, Timestamp, Value};

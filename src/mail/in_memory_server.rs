@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::outgoing::OutgoingMail;
+use super::message::OutgoingMail;
 use super::send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
 
 /// A handle of the mail server; clones share it.

@@ -12,15 +12,31 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use super::mail_texts::MailTexts;
-use super::outgoing::OutgoingMail;
+use super::mail_texts::{MailContent, MailTexts};
 use super::sanitize;
-use crate::domain::{Digest, Email, Mailbox as Sender, limits};
+use crate::domain::{Digest, Email, Mailbox as Sender, Timestamp, limits};
 
 /// The name of the sender, if the configuration has none.
 const OWN_NAME: &str = "KWIC";
 /// From 1970 to the end of the year 9999, the range of a `Date`.
 const YEARS_OF_FOUR_DIGITS: Duration = Duration::from_secs(253_402_300_799);
+
+/// One mail, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingMail {
+    /// Whom it goes to.
+    pub to: Email,
+    /// The recipient's name; may be empty.
+    pub to_name: String,
+    /// The `Message-ID` without angle brackets; the same for every attempt.
+    pub message_id: String,
+    /// The bounce address; the sender's own address if there is none.
+    pub return_path: Option<Email>,
+    /// The `Date`; also the same for every attempt.
+    pub date: Timestamp,
+    /// What it says.
+    pub content: MailContent,
+}
 
 #[derive(Template)]
 #[template(config = ".askama.toml", path = "mail/templates/letter.txt")]

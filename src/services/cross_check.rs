@@ -13,7 +13,7 @@ use crate::clock;
 use crate::cross_check::DecisionSample;
 use crate::domain::Decision;
 use crate::engine::Snapshot;
-use crate::services::world::{InDirectory, query_context};
+use crate::services::decide::query_context;
 
 /// After each check it pauses for this many times its duration: it takes a twentieth of one core.
 const RESTS: u32 = 19;
@@ -38,8 +38,7 @@ pub async fn run(app: Arc<App>) {
 pub(crate) fn check(app: &App, sample: &DecisionSample) {
     let policies = app.policies.load_full();
     let query = sample.question.query();
-    let members = InDirectory(&app.directory);
-    let world = query_context(app, &members);
+    let world = query_context(app, &*app.directory);
     let revision = app.directory.settled();
     let usual = policies.decide(&query, &world, false);
     let whole = policies.decide_by_whole_set(&query, &world);
@@ -133,8 +132,8 @@ mod tests {
         check_all();
         assert_eq!(app.cross_check.outcomes().agreed, 2);
 
-        let members = InDirectory(&app.directory);
-        live().lie_about(&view, &QueryContext { members: &members, single_account: None });
+        let members = &*app.directory;
+        live().lie_about(&view, &QueryContext { members, single_account: None });
         assert!(!ask(&view), "the lie is told");
         check_all();
         assert_eq!(app.cross_check.outcomes().differed, 1);

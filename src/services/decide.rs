@@ -5,17 +5,33 @@
 
 use crate::app::App;
 use crate::directory::Directory;
-use crate::domain::{Decision, EntityRef, Failure, MemberView, Query};
+use crate::domain::{Decision, EntityRef, Failure, MemberAccess, MemberView, Query};
 use crate::engine::{Members, QueryContext, Snapshot};
 use crate::services::caller::Caller;
 use crate::services::permissions::Permit;
 use crate::services::rights::Right;
 use crate::services::session_auth;
 use crate::services::token_auth::TokenHolder;
-use crate::services::world::{InDirectory, query_context};
 
 /// The type of a subject that is a session token.
 const SESSION: &str = "session";
+
+/// The directory as the engine's members.
+impl Members for Directory {
+    fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
+        self.with(id, read)
+    }
+
+    fn access<R>(&self, id: &str, read: impl FnOnce(MemberAccess<'_>) -> R) -> Option<R> {
+        self.access(id, read)
+    }
+}
+
+/// What a query is decided in: these members, and the account of a query that names none.
+pub(super) fn query_context<'w, M: Members>(app: &'w App, members: &'w M) -> QueryContext<'w, M> {
+    let single_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
+    QueryContext { members, single_account }
+}
 
 /// The directory, where one member has the role of the API token that a program acts by.
 struct ActingAs<'d> {
@@ -50,8 +66,7 @@ impl Members for OfAccount<'_> {
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();
-    let members = InDirectory(&app.directory);
-    let world = query_context(app, &members);
+    let world = query_context(app, &*app.directory);
     let signed_in = (query.subject.kind == SESSION)
         .then(|| session_auth::authenticate(app, query.subject.id))
         .flatten();

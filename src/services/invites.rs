@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::detached::run_detached;
+use super::links::new_letter;
 use super::lookup::{self, inviter};
-use super::outbox::new_letter;
 use super::permissions::Permit;
 use super::rights::{Right, first_denied};
 use super::{directory_sync, links, passwords, roles};

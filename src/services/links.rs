@@ -1,16 +1,18 @@
 //! Links that carry a token: made, and made again when they are mailed or shown.
 //!
-//! A token is derived from a key and kept nowhere; the store knows its hash.
+//! A token is derived from a key and kept nowhere; the store knows its hash. A new link is made with
+//! the letter that carries it.
 
 use std::time::Duration;
 
-use super::outbox::new_letter;
 use crate::app::App;
 use crate::domain::{
-    Account, AccountSlug, Failure, Generation, Invite, InviteId, Kind, LinkId, OneTimeLink, Token,
+    Account, AccountSlug, Digest, Failure, Generation, Invite, InviteId, Kind, LinkId, OneTimeLink,
+    Timestamp, Token,
 };
 use crate::entropy;
 use crate::store::invites::NewInviteLink;
+use crate::store::mail_queue::NewMail;
 use crate::store::one_time_links::NewOneTimeLink;
 
 /// A new link of an invite, with the letter that carries it.
@@ -28,6 +30,13 @@ pub(super) fn new_invite_link(
     let expires = app.clock.later(account.invite_lifetime.unwrap_or(app.config.invite_lifetime));
     let letter = if app.mailer.sends() { Some(new_letter(app, "invite", expires)?) } else { None };
     Ok(NewInviteLink { generation, key, token: token.hash(), expires, letter })
+}
+
+/// The data with which a transaction queues a letter; `what` begins the message id.
+pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewMail, Failure> {
+    let random = Digest::of(&[&entropy::random::<16>()?]).hex();
+    let random = random.get(..32).unwrap_or_default().to_owned();
+    Ok(NewMail { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
 }
 
 /// The valid link of an invite.

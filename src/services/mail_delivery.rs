@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::directory_sync;
-use super::links::{KEY_GONE, valid_invite_token, valid_link_token};
+use super::links::{KEY_GONE, new_letter, valid_invite_token, valid_link_token};
 use super::lookup::inviter;
-use super::outbox::{may_write_to, new_letter};
+use super::outbox::may_write_to;
 use super::permissions::{Permit, StorePermit};
 use super::rights::Right;
 use crate::app::App;

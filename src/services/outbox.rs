@@ -1,19 +1,13 @@
-//! The outbox: what a transition needs to queue a letter, and how many an address may be sent.
+//! The outbox: what a transition needs to queue a notification, and how many letters an address may
+//! be sent.
 //!
 //! Sends nothing: the queue is in the store, and is sent by the delivery of letters.
 
+use super::links::new_letter;
 use crate::app::App;
-use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
-use crate::entropy;
+use crate::domain::{AccountSlug, Email, Failure, limits};
 use crate::store::mail_queue::NewMail;
 use crate::throttle::Quota;
-
-/// The data with which a transaction queues a letter; `what` begins the message id.
-pub(super) fn new_letter(app: &App, what: &str, expires: Timestamp) -> Result<NewMail, Failure> {
-    let random = Digest::of(&[&entropy::random::<16>()?]).hex();
-    let random = random.get(..32).unwrap_or_default().to_owned();
-    Ok(NewMail { message_id: format!("{what}-{random}@{}", app.mailer.domain()), expires })
-}
 
 /// A notification; `None` if no mail is sent.
 pub(super) fn new_notice(app: &App, what: &str) -> Result<Option<NewMail>, Failure> {

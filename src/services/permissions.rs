@@ -7,10 +7,10 @@
 //! that finds another version refuses, and the check is repeated.
 
 use super::caller::{Caller, operator_only};
-use super::rights::{Right, judge};
+use super::rights::{self, Right};
 use super::session_auth::SignedIn;
 use crate::app::App;
-use crate::domain::{AccountSlug, Actor, Failure, Member, Version};
+use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, Version};
 use crate::store::{Committed, Preconditions, preconditions};
 
 /// The right to manage the people of one account.
@@ -94,6 +94,36 @@ impl Permit {
             done => done,
         }
     }
+}
+
+/// Asks the live policies about a member's stored record; returns its version.
+fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failure> {
+    match rights::first_denied(app, member, rights) {
+        None => Ok(member.version),
+        Some(right) => {
+            tracing::warn!(
+                event = "authz_fail",
+                member = %member.id,
+                account = %member.account,
+                action = right.action,
+                "a right is lacking"
+            );
+            Err(lacking(member, right))
+        }
+    }
+}
+
+fn lacking(member: &Member, right: &Right) -> Failure {
+    let (role, action) = (&member.role, right.action);
+    let sentence = match &right.role {
+        Some(given) => format!(
+            "your role `{role}` may not give the role `{given}` (`{action}`): ask an administrator of the account"
+        ),
+        None => format!(
+            "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
+        ),
+    };
+    Failure::new(Kind::Denied, "not_allowed", sentence)
 }
 
 /// For a member who changes the own record, which needs no right.

@@ -1,17 +1,15 @@
 //! Rights, and who has them by the live policies.
 //!
-//! Judges a member's record as the store has it, or a member as decisions see it now. Who acts on
-//! the answer asks for a permit.
+//! Asks about a member's record as the store has it, or a member as decisions see it now. Who acts
+//! on the answer asks for a permit.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::world::InDirectory;
 use crate::app::App;
 use crate::domain::query::Record;
 use crate::domain::{
-    AccountSlug, EntityRef, Failure, InviteId, Kind, Member, MemberId, MemberView, Query, RoleId,
-    Status, Value, Version,
+    AccountSlug, EntityRef, InviteId, Member, MemberId, MemberView, Query, RoleId, Status, Value,
 };
 use crate::engine::{Members, QueryContext, Snapshot};
 
@@ -29,9 +27,9 @@ pub enum RightTarget {
 /// One right: an action on a target, and for `roles:assign` the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
-    action: &'static str,
+    pub(super) action: &'static str,
     on: RightTarget,
-    role: Option<RoleId>,
+    pub(super) role: Option<RoleId>,
 }
 
 impl Right {
@@ -75,23 +73,6 @@ impl Right {
     }
 }
 
-/// Asks the live policies about a member's stored record; returns its version.
-pub(super) fn judge(app: &App, member: &Member, rights: &[Right]) -> Result<Version, Failure> {
-    match first_denied(app, member, rights) {
-        None => Ok(member.version),
-        Some(right) => {
-            tracing::warn!(
-                event = "authz_fail",
-                member = %member.id,
-                account = %member.account,
-                action = right.action,
-                "a right is lacking"
-            );
-            Err(lacking(member, right))
-        }
-    }
-}
-
 /// The first right that a member lacks by the live policies.
 pub(super) fn first_denied<'r>(
     app: &App,
@@ -129,8 +110,8 @@ pub(super) fn may_give_now(
     account: &AccountSlug,
     role: &RoleId,
 ) -> bool {
-    let (live, members) = (app.policies.load(), InDirectory(&app.directory));
-    let may = |right: &Right| allows(&live, &members, (app, maker, account), right);
+    let live = app.policies.load();
+    let may = |right: &Right| allows(&live, &*app.directory, (app, maker, account), right);
     live.has_role(role) && giving(role).iter().all(may)
 }
 
@@ -174,19 +155,6 @@ pub fn of(app: &App, member: &Member) -> RightsSummary {
         edit_settings: has(&Right::EDIT_SETTINGS),
         gives: roles.filter(|role| has(&Right::assign(role.clone()))).collect(),
     }
-}
-
-fn lacking(member: &Member, right: &Right) -> Failure {
-    let (role, action) = (&member.role, right.action);
-    let sentence = match &right.role {
-        Some(given) => format!(
-            "your role `{role}` may not give the role `{given}` (`{action}`): ask an administrator of the account"
-        ),
-        None => format!(
-            "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
-        ),
-    };
-    Failure::new(Kind::Denied, "not_allowed", sentence)
 }
 
 /// One member as stored; all others as decisions see them.

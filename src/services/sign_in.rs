@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::client_info::ClientInfo;
 use super::detached::run_detached;
-use super::sign_in_log::{log_failed_sign_in, log_sign_in};
+use super::sign_in_log_lines::{log_failed_sign_in, log_sign_in};
 use super::sign_in_ticket::{self, PendingSignIn, SignInTicket};
 use super::step_up::check_code;
 use super::{directory_sync, lookup, passkeys};

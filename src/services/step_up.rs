@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::client_info::ClientInfo;
 use super::outbox::new_notice;
-use super::sign_in_log::log_failed_sign_in;
+use super::sign_in_log_lines::log_failed_sign_in;
 use crate::app::App;
 use crate::domain::two_step::{Code, clock_off, clock_went_back, code_missing, wrong_code};
 use crate::domain::{Factors, Failure, Kind, Member, Sealed, session};

@@ -14,7 +14,7 @@ use super::permissions::Permit;
 use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::sign_in::{NewSignIn, new_session};
-use super::sign_in_log::log_sign_in;
+use super::sign_in_log_lines::log_sign_in;
 use super::sign_in_ticket::SignInTicket;
 use super::step_up::{StepUpProof, check_own, own_password_missing, purpose, unsealed};
 use super::{directory_sync, lookup, roles};

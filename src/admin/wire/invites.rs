@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, Actor, InviteOutcome, limits};
 use crate::password;
+use crate::services::invites;
 use crate::services::invites::InviteWithLink;
-use crate::services::{invites, passwords};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Invite {
@@ -91,7 +91,7 @@ impl Inviter {
 
 /// The delivery status of a mail.
 #[derive(Debug, Serialize)]
-struct Delivery {
+pub(super) struct Delivery {
     state: &'static str,
     detail: String,
     attempts: u32,
@@ -154,48 +154,6 @@ impl InvitePreview {
                 min: password::chars_min(false),
                 max: limits::PASSWORD_CHARS_MAX,
             },
-        }
-    }
-}
-
-/// A link to set a new password.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct PasswordResetLink {
-    id: String,
-    expires: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<String>,
-    delivery: Delivery,
-}
-
-impl From<passwords::PasswordResetLink> for PasswordResetLink {
-    fn from(reset: passwords::PasswordResetLink) -> Self {
-        Self {
-            id: reset.member.id.to_string(),
-            expires: rfc3339(reset.expires),
-            link: reset.link,
-            delivery: Delivery::from(reset.delivery),
-        }
-    }
-}
-
-/// The same, for an administrator who cannot sign in.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct AdministratorRecovery {
-    id: String,
-    email: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<String>,
-    expires: String,
-}
-
-impl From<passwords::PasswordResetLink> for AdministratorRecovery {
-    fn from(reset: passwords::PasswordResetLink) -> Self {
-        Self {
-            id: reset.member.id.to_string(),
-            email: reset.member.email.to_string(),
-            link: reset.link,
-            expires: rfc3339(reset.expires),
         }
     }
 }

@@ -1,13 +1,21 @@
-//! One write transaction: its rows, its audit entries, its revision.
+//! One write transaction: begun, filled by a change, committed, and published.
 //!
 //! Everything that a change writes goes through here, so that none forgets its audit entry or its
-//! subscribers. The store commits it.
+//! subscribers.
 
-use redb::{ReadableTable, WriteTransaction};
+use std::sync::atomic::Ordering;
 
+use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+
+use super::database_file::begin_write;
 use super::tables::META;
-use super::{StoreError, audit};
-use crate::domain::{Actor, AuditDetail, AuditEvent, ChangedRecord, Revision, Timestamp};
+use super::{
+    Store, StoreError, Writer, audit, blocking, is_of_disk, not_lasting, revision, unclear,
+};
+use crate::domain::{
+    Actor, AuditDetail, AuditEvent, Change, ChangedRecord, Failure, Revision, Timestamp,
+};
+use crate::store::Committed;
 use crate::store::records::LastChange;
 
 /// The successful results of a change.
@@ -82,5 +90,114 @@ impl<'t> ChangeTransaction<'t> {
     pub(super) fn seal(self) -> Result<(Revision, Vec<ChangedRecord>), StoreError> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
         Ok((self.revision, self.rows))
+    }
+}
+
+impl Store {
+    /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
+    /// caller stops waiting.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
+        + Send
+        + 'static,
+    ) -> Result<Committed<T>, Failure> {
+        let (store, actor) = (self.clone(), actor.label());
+        blocking(move || store.change(actor, work)).await
+    }
+
+    /// A change, on the calling thread.
+    pub(super) fn change<T>(
+        &self,
+        actor: String,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
+    ) -> Result<Committed<T>, Failure> {
+        let changed = self.try_to_change(actor, work);
+        match &changed {
+            Ok(_) => self.0.health.worked(),
+            Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
+                let cause = fault.private.as_deref().unwrap_or(&fault.public);
+                self.0.health.failed(cause);
+            }
+            Err(_) => {}
+        }
+        changed
+    }
+
+    pub(super) fn try_to_change<T>(
+        &self,
+        actor: String,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
+    ) -> Result<Committed<T>, Failure> {
+        let mut writer = self.writer();
+        self.settle(&mut writer)?;
+        self.0.health.unbroken()?;
+        let now = self.0.clock.now();
+        let unsettled = &mut writer.unsettled;
+        let mut commit_begun = false;
+        let committed = self.guarded(|database| {
+            let tx = begin_write(database)?;
+            let mut transition = ChangeTransaction::new(&tx, actor, now)?;
+            let ends = work(&mut transition)?;
+            // Also before a response that nothing had to change: a restart would make it untrue.
+            self.in_place()?;
+            let (value, revision) = match ends {
+                TransactionEnd::Changed(value) => {
+                    let (revision, rows) = transition.seal()?;
+                    // Before the commit: one that panics has been started, too.
+                    *unsettled = Some(Change { revision, rows });
+                    (value, revision)
+                }
+                TransactionEnd::Quietly(value) => (value, transition.before()),
+                TransactionEnd::AsItWas(value) => {
+                    let revision = transition.before();
+                    tx.abort()?;
+                    return Ok(Committed { revision, value });
+                }
+            };
+            commit_begun = true;
+            tx.commit()?;
+            Ok(Committed { revision, value })
+        });
+        match committed {
+            Ok(committed) => {
+                self.tell(&mut writer);
+                // The file may have been removed while it was written.
+                self.in_place().map_err(|fault| not_lasting(&fault))?;
+                Ok(committed)
+            }
+            Err(fault) if commit_begun => {
+                let is_told = writer.unsettled.is_some();
+                self.0.unsettled.store(is_told, Ordering::Release);
+                // If this fails too, it is retried until the outcome is known.
+                let _ = self.settle(&mut writer);
+                Err(unclear(&fault))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Resolves a change whose commit failed midway, and publishes it if it was saved, so that
+    /// subscribers never know less than the file.
+    pub(super) fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
+        let Some(change) = &writer.unsettled else { return Ok(()) };
+        let expected = change.revision;
+        if self.guarded(|database| revision(&database.begin_read()?))? >= expected {
+            self.tell(writer);
+        } else {
+            writer.unsettled = None;
+            self.0.unsettled.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Publishes the change.
+    fn tell(&self, writer: &mut Writer) {
+        if let Some(change) = writer.unsettled.take() {
+            self.0.reached.fetch_max(change.revision.0, Ordering::AcqRel);
+            writer.followers.publish(change);
+        }
+        self.0.unsettled.store(false, Ordering::Release);
     }
 }

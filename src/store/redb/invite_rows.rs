@@ -1,4 +1,4 @@
-//! Rows of invites: begin, read, end, delete.
+//! Rows of invites: read, change, end, delete.
 //!
 //! An invite that ends withdraws its letters that were not sent yet.
 
@@ -9,7 +9,7 @@ use redb::ReadableTable;
 use super::addresses::{self, Addresses};
 use super::audit_diff::{Field, changed};
 use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, OVER_MS, time_after};
+use super::expiry::{OVER_MS, time_after};
 use super::table_reads::Rows;
 use super::tables::{
     INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, REMOVED,
@@ -21,22 +21,6 @@ use crate::domain::{
 };
 use crate::store::invites::InviteView;
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
-
-/// Writes a new invite, with what it is found by, and gives it its address.
-pub(super) fn begin(
-    change: &ChangeTransaction<'_>,
-    record: &InviteRecord,
-) -> Result<(), StoreError> {
-    put(change, record)?;
-    let invite = &record.invite;
-    Addresses::open(change)?.hold(invite)?;
-    let (account, id) = (invite.account.as_str(), invite.id.as_str());
-    change.tx.open_table(INVITES_BY_ACCOUNT)?.insert((account, invite.created.0, id), ())?;
-    if let Some(inviter) = invite.inviter.member() {
-        change.tx.open_table(INVITES_BY_INVITER)?.insert((inviter.as_str(), id), ())?;
-    }
-    expiry::schedule(change, forgotten_at(invite), expiry::ExpiringKind::Invite, id)
-}
 
 pub(super) fn put(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), StoreError> {
     let id = record.invite.id.as_str();
@@ -144,7 +128,7 @@ pub(super) fn with_delivery(rows: &impl Rows, invite: Invite) -> Result<InviteVi
 }
 
 /// When an invite may be deleted: long after it has ended.
-fn forgotten_at(invite: &Invite) -> Timestamp {
+pub(super) fn forgotten_at(invite: &Invite) -> Timestamp {
     let over = match invite.fate {
         InviteOutcome::Open => invite.expires,
         InviteOutcome::Accepted { at, .. } | InviteOutcome::Revoked { at } => at,

@@ -8,9 +8,9 @@ use super::audit_diff::{self, Field, added, changed};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, AddressHolder, MemberTables};
-use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_INVITER};
+use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_ACCOUNT, INVITES_BY_INVITER};
 use super::{
-    Store, StoreError, account_rows, credential_rows, idempotency, invariants, invite_rows,
+    Store, StoreError, account_rows, credential_rows, expiry, idempotency, invariants, invite_rows,
     rate_limits, version_check,
 };
 use crate::clock;
@@ -349,7 +349,7 @@ pub(super) fn create(
     let mut record = InviteRecord { invite, wanted: None, last_change: change.as_last() };
     let inviter = record.invite.inviter.clone();
     give_link(change, &inviter, &mut record, new.link)?;
-    invite_rows::begin(change, &record)?;
+    begin(change, &record)?;
     let invite = record.invite;
     if let Some(idempotency) = new.idempotency {
         idempotency::remember(change, &invite, &idempotency)?;
@@ -357,6 +357,19 @@ pub(super) fn create(
     let fields = audit_diff::invite_created(&invite);
     invite_rows::audit(change, AuditEvent::InviteCreated, &invite, fields)?;
     Ok(invite)
+}
+
+/// Writes a new invite, with what it is found by, and gives it its address.
+fn begin(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), StoreError> {
+    invite_rows::put(change, record)?;
+    let invite = &record.invite;
+    Addresses::open(change)?.hold(invite)?;
+    let (account, id) = (invite.account.as_str(), invite.id.as_str());
+    change.tx.open_table(INVITES_BY_ACCOUNT)?.insert((account, invite.created.0, id), ())?;
+    if let Some(inviter) = invite.inviter.member() {
+        change.tx.open_table(INVITES_BY_INVITER)?.insert((inviter.as_str(), id), ())?;
+    }
+    expiry::schedule(change, invite_rows::forgotten_at(invite), expiry::ExpiringKind::Invite, id)
 }
 
 /// Ends an expired invite to an address; refuses if somebody else has the address.

@@ -1,96 +1,24 @@
-//! Transitions of letters: claim, complete, update by bounces.
-//!
-//! Sends nothing. A letter is queued in the transition that it reports, never on its own.
+//! The mail queue as it is shown: letters, their bounces, and the status of mail.
 
 use std::ops::Bound;
-use std::sync::PoisonError;
-use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::audit_diff::added;
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::expiry::time_after;
+use super::change_transaction::TransactionEnd;
 use super::table_reads::Rows;
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL,
 };
-use super::{Store, StoreError, letter_rows};
+use super::{Store, StoreError, letter_rows, mail_claims};
 use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryNotice, DeliveryState, Failure, MailId,
-    MailStop, QueuedMail, SendOutcome, Timestamp, limits,
+    QueuedMail, Timestamp, limits,
 };
 use crate::store::mail_queue::{MailStatus, WaitingMail};
-use crate::store::records::queued_mail::{QueuedMailRecord, decode_moment, encode_moment};
+use crate::store::records::queued_mail::{QueuedMailRecord, decode_moment};
 use crate::store::{Committed, Page};
 
-/// When a letter was last accepted; with an account in the key, one of the account.
-const TAKEN: &str = "taken";
-/// How far a letter is moved back after a fault of the configuration.
-const STEP_BACK_MS: i64 = 60_000;
-/// The target of entries about mail as a whole.
-const ALL_MAIL: &str = "mail";
-
 impl Store {
-    /// Leases up to `limit` due letters, oldest first, to one sender: nobody else gets them until
-    /// `lease` is over. None while mail is stopped. No revision, and no audit entry.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn letters_claim(
-        &self,
-        limit: usize,
-        lease: Duration,
-    ) -> Result<Vec<QueuedMail>, Failure> {
-        let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let store = self.clone();
-        let claim = move |change: &mut ChangeTransaction<'_>| {
-            let mut served = store.0.served.lock().unwrap_or_else(PoisonError::into_inner);
-            claim(change, limit, lease_ms, &mut served)
-        };
-        self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
-    }
-
-    /// Ends every lease, at a start: their holders no longer exist. What was being sent is tried
-    /// again immediately, under the same message id.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn letters_release(&self) -> Result<(), Failure> {
-        // The file is locked: no other sender can hold a lease.
-        self.write(&Actor::System, |change| {
-            let mut released = false;
-            for id in all_waiting(change)? {
-                let Some(before) = letter_rows::read(change.tx, id)? else { continue };
-                if before.letter.delivery.state == DeliveryState::Sending {
-                    let detail = before.letter.delivery.detail.clone();
-                    let queued = over(&before, DeliveryState::Queued, detail);
-                    letter_rows::replace(change, Some(&before), Some(&queued))?;
-                    released = true;
-                }
-            }
-            Ok(if released { TransactionEnd::Quietly(()) } else { TransactionEnd::AsItWas(()) })
-        })
-        .await
-        .map(|released| released.value)
-    }
-
-    /// When the next letter is due, or a lease ends; `None` if nothing waits, or mail is stopped.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn letter_due(&self) -> Result<Option<Timestamp>, Failure> {
-        self.read(|tx| {
-            if letter_rows::read_mail_stop(tx)?.is_some() {
-                return Ok(None);
-            }
-            let queue = tx.open_table(LETTERS_DUE)?;
-            let first = queue.first()?;
-            Ok(first.map(|(key, _)| Timestamp(key.value().0)))
-        })
-        .await
-    }
-
     /// One letter.
     ///
     /// # Errors
@@ -125,32 +53,6 @@ impl Store {
         .await
     }
 
-    /// Saves the result of an attempt. `claimed` is the letter as it was leased: a result after the
-    /// lease was lost changes nothing. A misconfiguration stops the whole queue, and uses up no
-    /// attempt of the letter. Final results have an audit entry.
-    ///
-    /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn letter_settle(
-        &self,
-        claimed: &QueuedMail,
-        handover: SendOutcome,
-    ) -> Result<Committed<()>, Failure> {
-        let claimed = claimed.clone();
-        self.write(&Actor::System, move |change| {
-            let held = letter_rows::read(change.tx, claimed.id)?.filter(|record| {
-                record.letter.delivery.state == DeliveryState::Sending
-                    && record.letter.delivery.attempts == claimed.delivery.attempts
-                    && record.letter.leased_until == claimed.leased_until
-            });
-            match held {
-                Some(before) => settle(change, &before, handover),
-                None => Ok(TransactionEnd::AsItWas(())),
-            }
-        })
-        .await
-    }
-
     /// Saves a bounce of a sent letter; false if the letter no longer exists, or the bounce has no
     /// news.
     ///
@@ -172,11 +74,11 @@ impl Store {
                 _ => None,
             };
             let DeliveryNotice { state, detail, .. } = notice;
-            let told = over(&before, state, detail);
+            let told = mail_claims::over(&before, state, detail);
             letter_rows::replace(change, Some(&before), Some(&told))?;
             Ok(match event {
                 Some(event) => {
-                    audit(change, event, &told)?;
+                    mail_claims::audit(change, event, &told)?;
                     TransactionEnd::Changed(true)
                 }
                 None => TransactionEnd::Quietly(true),
@@ -212,7 +114,7 @@ impl Store {
             };
             status.taken = match &account {
                 Some(account) => taken_of(tx, account.as_str())?,
-                None => tx.record(MAIL, TAKEN, decode_moment)?,
+                None => tx.record(MAIL, mail_claims::TAKEN, decode_moment)?,
             };
             let waits = DeliveryState::ALL.map(|state| (!state.is_over()).then_some(state));
             let waits: Vec<_> = waits.into_iter().flatten().collect();
@@ -262,197 +164,21 @@ impl Store {
             if !letter_rows::remove_stop(change)? {
                 return Ok(TransactionEnd::AsItWas(false));
             }
-            change.audit("", AuditEvent::MailResumed, ALL_MAIL, AuditDetail::default())?;
+            change.audit(
+                "",
+                AuditEvent::MailResumed,
+                mail_claims::ALL_MAIL,
+                AuditDetail::default(),
+            )?;
             Ok(TransactionEnd::Changed(true))
         })
         .await
     }
 }
 
-/// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
-/// expired letter is given up.
-fn claim(
-    change: &mut ChangeTransaction<'_>,
-    limit: usize,
-    lease_ms: i64,
-    served: &mut String,
-) -> Result<TransactionEnd<Vec<QueuedMail>>, StoreError> {
-    if letter_rows::read_mail_stop(change.tx)?.is_some() {
-        return Ok(TransactionEnd::AsItWas(Vec::new()));
-    }
-    let (mut claimed, mut given_up) = (Vec::new(), false);
-    for _ in 0..limit {
-        let Some(id) = next_due(change, served)? else { break };
-        let Some(before) = letter_rows::read(change.tx, id)? else { break };
-        if change.now >= before.letter.expires {
-            let detail = "its link expired before the mail server accepted it".to_owned();
-            let failed = over(&before, DeliveryState::Failed, detail);
-            letter_rows::replace(change, Some(&before), Some(&failed))?;
-            audit(change, AuditEvent::MailFailed, &failed)?;
-            given_up = true;
-            continue;
-        }
-        let mut sending = before.clone();
-        sending.letter.leased_until = Some(time_after(change.now, lease_ms));
-        let delivery = &mut sending.letter.delivery;
-        delivery.state = DeliveryState::Sending;
-        delivery.attempts = delivery.attempts.saturating_add(1);
-        delivery.last_attempt = Some(change.now);
-        delivery.next_attempt = None;
-        letter_rows::replace(change, Some(&before), Some(&sending))?;
-        claimed.push(sending.letter);
-    }
-    Ok(match (given_up, claimed.is_empty()) {
-        (true, _) => TransactionEnd::Changed(claimed),
-        (false, false) => TransactionEnd::Quietly(claimed),
-        (false, true) => TransactionEnd::AsItWas(claimed),
-    })
-}
-
-/// The letter that is due the longest, of the account whose turn it is: the first one with a due
-/// letter after the last served, cyclically.
-fn next_due(
-    change: &ChangeTransaction<'_>,
-    served: &mut String,
-) -> Result<Option<MailId>, StoreError> {
-    let waiting = change.tx.open_table(LETTERS_WAITING)?;
-    for round_again in [false, true] {
-        let mut account = if round_again { None } else { Some(served.clone()) };
-        loop {
-            let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
-                // No later letter of the account is read.
-                Bound::Excluded((account, i64::MAX, u64::MAX))
-            });
-            let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else { break };
-            let (key, ()) = row.map(|(key, _)| (key, ()))?;
-            let (of, due, id) = key.value();
-            if due <= change.now.0 {
-                of.clone_into(served);
-                return Ok(Some(MailId(id)));
-            }
-            account = Some(of.to_owned());
-        }
-    }
-    Ok(None)
-}
-
-fn all_waiting(change: &ChangeTransaction<'_>) -> Result<Vec<MailId>, StoreError> {
-    let queue = change.tx.open_table(LETTERS_DUE)?;
-    queue.iter()?.map(|row| Ok(MailId(row?.0.value().1))).collect()
-}
-
-/// Saves the result of an attempt by the holder of the lease.
-fn settle(
-    change: &mut ChangeTransaction<'_>,
-    before: &QueuedMailRecord,
-    handover: SendOutcome,
-) -> Result<TransactionEnd<()>, StoreError> {
-    let (settled, event) = match handover {
-        SendOutcome::Taken { detail } => {
-            let (mut mail, now) = (change.tx.open_table(MAIL)?, encode_moment(change.now));
-            mail.insert(TAKEN, now.as_slice())?;
-            mail.insert(taken_key(before.letter.account.as_str()).as_str(), now.as_slice())?;
-            drop(mail);
-            (over(before, DeliveryState::HandedOver, detail), AuditEvent::MailHandedOver)
-        }
-        SendOutcome::Refused { detail } => {
-            (over(before, DeliveryState::Failed, detail), AuditEvent::MailFailed)
-        }
-        SendOutcome::Later { detail, at } => {
-            let mut deferred = over(before, DeliveryState::Deferred, detail);
-            deferred.letter.delivery.next_attempt = Some(at);
-            letter_rows::replace(change, Some(before), Some(&deferred))?;
-            return Ok(TransactionEnd::Quietly(()));
-        }
-        SendOutcome::Void => {
-            letter_rows::replace(change, Some(before), None)?;
-            return Ok(TransactionEnd::Quietly(()));
-        }
-        SendOutcome::Misconfigured { detail } => return stop_all(change, before, detail, &[]),
-        SendOutcome::SenderRefused { detail, others } => {
-            let failed = put_back(change, &others, &detail)?;
-            return stop_all(change, before, detail, &failed);
-        }
-    };
-    letter_rows::replace(change, Some(before), Some(&settled))?;
-    audit(change, event, &settled)?;
-    Ok(TransactionEnd::Changed(()))
-}
-
-/// A letter in a final state.
-fn over(before: &QueuedMailRecord, state: DeliveryState, detail: String) -> QueuedMailRecord {
-    let mut record = before.clone();
-    record.letter.leased_until = None;
-    let delivery = &mut record.letter.delivery;
-    delivery.state = state;
-    delivery.detail = detail;
-    delivery.next_attempt = None;
-    record
-}
-
-/// Queues a letter as before the attempt, and stops mail until the cause is fixed.
-fn stop_all(
-    change: &mut ChangeTransaction<'_>,
-    before: &QueuedMailRecord,
-    cause: String,
-    others: &[MailId],
-) -> Result<TransactionEnd<()>, StoreError> {
-    queue_again(change, before, &cause)?;
-    if letter_rows::read_mail_stop(change.tx)?.is_some() {
-        return Ok(TransactionEnd::Quietly(()));
-    }
-    let stop = MailStop { cause, since: change.now };
-    letter_rows::put_stop(change, &stop)?;
-    let mut fields = vec![added("cause", stop.cause.as_str())];
-    if !others.is_empty() {
-        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-        fields.push(added("queued_again", others.join(", ")));
-    }
-    change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
-    Ok(TransactionEnd::Changed(()))
-}
-
-/// Queues letters again that failed by a fault of the configuration; returns which.
-fn put_back(
-    change: &mut ChangeTransaction<'_>,
-    letters: &[MailId],
-    cause: &str,
-) -> Result<Vec<MailId>, StoreError> {
-    let mut queued = Vec::new();
-    for id in letters {
-        let Some(failed) = letter_rows::read(change.tx, *id)? else { continue };
-        // What has bounced or was cancelled meanwhile stays so.
-        if failed.letter.delivery.state == DeliveryState::Failed {
-            queue_again(change, &failed, cause)?;
-            queued.push(*id);
-        }
-    }
-    Ok(queued)
-}
-
-/// Queues a letter as before the attempt.
-fn queue_again(
-    change: &mut ChangeTransaction<'_>,
-    before: &QueuedMailRecord,
-    cause: &str,
-) -> Result<(), StoreError> {
-    let mut queued = over(before, DeliveryState::Queued, cause.to_owned());
-    let delivery = &mut queued.letter.delivery;
-    delivery.attempts = delivery.attempts.saturating_sub(1);
-    // After the others: if the letter itself is at fault, it must not be the first to stop mail
-    // again.
-    delivery.next_attempt = Some(time_after(change.now, STEP_BACK_MS));
-    letter_rows::replace(change, Some(before), Some(&queued))
-}
-
-/// A slug contains no space.
-fn taken_key(account: &str) -> String {
-    format!("{TAKEN} {account}")
-}
-
 /// When a letter of an account was last accepted.
 fn taken_of(tx: &ReadTransaction, account: &str) -> Result<Option<Timestamp>, StoreError> {
-    tx.record(MAIL, taken_key(account).as_str(), decode_moment)
+    tx.record(MAIL, mail_claims::taken_key(account).as_str(), decode_moment)
 }
 
 /// The oldest waiting letter of all.
@@ -510,21 +236,6 @@ fn may_be_told(letter: &QueuedMail, state: DeliveryState) -> bool {
         }
         _ => false,
     }
-}
-
-fn audit(
-    change: &ChangeTransaction<'_>,
-    event: AuditEvent,
-    record: &QueuedMailRecord,
-) -> Result<(), StoreError> {
-    let letter = &record.letter;
-    let fields = vec![
-        added("letter", letter.id.to_string()),
-        added("kind", letter.kind.as_str()),
-        added("to", letter.to.as_str()),
-        added("detail", letter.delivery.detail.as_str()),
-    ];
-    change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
 }
 
 /// Letters before `end`, newest first.
